@@ -1,0 +1,83 @@
+//! Input that could not be used, kept with its bytes and the reason.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Why an input could not be used: the fixed list that tables, files and metrics show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Reason {
+    /// The bytes are not one JSON object or Python dict.
+    NotAnObject,
+    /// A field that every reading has is absent or null.
+    MissingField,
+    /// A field holds another type than it should.
+    WrongType,
+    /// The timestamp is not `YYYY-MM-DD HH:MM:SS[.f]` or no such instant exists.
+    BadTimestamp,
+    /// A number is NaN or infinite.
+    NotFinite,
+    /// A number does not fit: measures are below 9.2e9 in absolute value.
+    OutOfRange,
+    /// The message, or the truck's name, is longer than allowed.
+    TooLarge,
+    /// The message has no value (a Kafka tombstone) and the source appends.
+    NullValue,
+    /// The record is older than the state that a view keeps.
+    Late,
+    /// The database refused the row for its content.
+    RefusedByDatabase,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 10] = [
+        Self::NotAnObject,
+        Self::MissingField,
+        Self::WrongType,
+        Self::BadTimestamp,
+        Self::NotFinite,
+        Self::OutOfRange,
+        Self::TooLarge,
+        Self::NullValue,
+        Self::Late,
+        Self::RefusedByDatabase,
+    ];
+
+    /// The reason as tables, files and metrics spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotAnObject => "not_an_object",
+            Self::MissingField => "missing_field",
+            Self::WrongType => "wrong_type",
+            Self::BadTimestamp => "bad_timestamp",
+            Self::NotFinite => "not_finite",
+            Self::OutOfRange => "out_of_range",
+            Self::TooLarge => "too_large",
+            Self::NullValue => "null_value",
+            Self::Late => "late",
+            Self::RefusedByDatabase => "refused_by_database",
+        }
+    }
+}
+
+/// One input that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The topic, or the path of the input file.
+    pub topic: Arc<str>,
+    /// The partition; 0 for a file.
+    pub partition: i32,
+    /// The offset, or the number of the line counted from 0.
+    pub offset: i64,
+    /// Kafka's timestamp in milliseconds since 1970, where the message had one.
+    pub kafka_timestamp: Option<i64>,
+    /// The message's key, where it had one.
+    pub key: Option<Vec<u8>>,
+    /// The message's exact bytes; none for a tombstone.
+    pub payload: Option<Vec<u8>>,
+    /// Why it could not be used.
+    pub reason: Reason,
+    /// The field at fault, or the empty string.
+    pub field: String,
+}

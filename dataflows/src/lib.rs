@@ -1,0 +1,30 @@
+//! The graph of truckflow, and nothing else: records in, rows and state changes out.
+//!
+//! This crate does no I/O and knows no Kafka, SQL, file or clock; its dependencies are timely,
+//! differential dataflow, serde and arithmetic, so that Cargo itself keeps I/O out.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`batch`] | decoded readings, as columns: what flows into the graph |
+//! | [`dead_letter`] | input that could not be used, with its bytes and the reason |
+//! | [`item`] | what a source feeds the graph: batches, dead letters, next offsets |
+//! | [`accumulation`] | the exact sums of a correlation, and `r` from them |
+//! | [`real`] | rounding an exact ratio to `f64`, once |
+//! | [`rows`] | what a view gives a sink: typed columns |
+//! | [`state`] | how a view's state is written down, and read back at a start |
+//! | [`views`] | one file per view, and the one list of them |
+//! | [`oracle`] | the same results by another path (big rationals), to test against |
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+// Graph types are long by nature; both engine crates allow this too.
+#![allow(clippy::type_complexity)]
+
+pub mod batch;
+pub mod dead_letter;
+pub mod item;
+pub mod rows;
+
+/// The timestamp of the dataflow. Every record belongs to one epoch, and an epoch's effects become
+/// durable all at once.
+pub type Epoch = u64;
