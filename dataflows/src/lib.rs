@@ -20,10 +20,15 @@
 // Graph types are long by nature; both engine crates allow this too.
 #![allow(clippy::type_complexity)]
 
+pub mod accumulation;
 pub mod batch;
 pub mod dead_letter;
 pub mod item;
+pub mod oracle;
+pub mod real;
 pub mod rows;
+pub mod state;
+pub mod views;
 
 /// The timestamp of the dataflow. Every record belongs to one epoch, and an epoch's effects become
 /// durable all at once.

@@ -85,6 +85,22 @@ impl Column {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The `index`-th value alone.
+    fn value(&self, index: usize) -> Self {
+        fn one<T: Clone>(values: &[T], index: usize) -> Arc<Vec<T>> {
+            Arc::new(vec![values[index].clone()])
+        }
+        match self {
+            Self::Timestamp(values) => Self::Timestamp(one(values, index)),
+            Self::Decimal { scale, values } => Self::Decimal { scale: *scale, values: one(values, index) },
+            Self::Real(values) => Self::Real(one(values, index)),
+            Self::Integer(values) => Self::Integer(one(values, index)),
+            Self::Truck { names, index: at } => Self::Truck { names: names.clone(), index: one(at, index) },
+            Self::Text(values) => Self::Text(one(values, index)),
+            Self::Bytes(values) => Self::Bytes(one(values, index)),
+        }
+    }
 }
 
 /// Rows of one view in one epoch, as columns of equal length in the order of the view's
@@ -104,6 +120,13 @@ impl Rows {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Rows {
+    /// The `index`-th row alone. Panics if there is none.
+    pub fn row(&self, index: usize) -> Self {
+        Self { columns: self.columns.iter().map(|column| column.value(index)).collect() }
     }
 }
 

@@ -1,0 +1,199 @@
+//! Rounding an exact quotient to a double, once.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::batch::NANO_SCALE;
+
+/// Integers up to here are exact in a double, so that one division of doubles rounds once.
+const EXACT: u128 = 1 << 53;
+/// Powers of ten up to this one are exact in a double.
+const EXACT_POWER: u32 = 22;
+
+/// `numerator / denominator`, rounded once, half to even; none if the denominator is 0.
+///
+/// ```
+/// assert_eq!(dataflows::real::ratio(1, 3), Some(1.0 / 3.0));
+/// assert_eq!(dataflows::real::ratio(1, 0), None);
+/// ```
+#[inline]
+pub fn ratio(numerator: i128, denominator: i128) -> Option<f64> {
+    let (n, d) = (numerator.unsigned_abs(), denominator.unsigned_abs());
+    if d == 0 {
+        return None;
+    }
+    if n <= EXACT && d <= EXACT {
+        return Some(numerator as f64 / denominator as f64 + 0.0); // + 0.0: no negative zero
+    }
+    let magnitude = divide(n, d);
+    Some(if (numerator < 0) != (denominator < 0) && n != 0 { -magnitude } else { magnitude })
+}
+
+/// The quotient of any two integers, rounded once: a binary long division to 55 bits at least,
+/// whose last bit says whether something is left over, so that the conversion to 53 bits rounds
+/// right.
+fn divide(n: u128, d: u128) -> f64 {
+    let mut quotient = n / d;
+    let mut rest = n % d;
+    let mut exponent = 0i32;
+    while quotient < 1 << 55 && rest != 0 {
+        // The rest is below d, so that doubling it overflows only where subtracting d takes it back.
+        let overflow = rest >> 127 != 0;
+        let doubled = rest << 1;
+        let bit = overflow || doubled >= d;
+        rest = if bit { doubled.wrapping_sub(d) } else { doubled };
+        quotient = quotient << 1 | u128::from(bit);
+        exponent -= 1;
+    }
+    quotient |= u128::from(rest != 0);
+    // 2^exponent is exact and normal: at most 128 + 55 doublings.
+    quotient as f64 * f64::from_bits(((1023 + i64::from(exponent)) as u64) << 52)
+}
+
+/// A decimal of at most 9 places that values are multiplied by, in lowest terms.
+///
+/// ```
+/// use dataflows::real::{Factor, product};
+///
+/// let factor: Factor = "1.20".parse().unwrap();
+/// assert_eq!(factor.to_string(), "1.2");
+/// assert_eq!(product(79_200_000_000, factor), 95.04);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Factor {
+    digits: i64,
+    places: u8,
+}
+
+/// A text that is no decimal of at most 9 places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAFactor;
+
+impl Factor {
+    /// `digits / 10^places`; none for more than 9 places.
+    pub fn new(mut digits: i64, mut places: u8) -> Option<Self> {
+        while places > 0 && digits % 10 == 0 {
+            digits /= 10;
+            places -= 1;
+        }
+        (places <= NANO_SCALE).then_some(Self { digits, places })
+    }
+
+    /// The factor times `units`, if that is an integer that fits.
+    pub fn times(self, units: i64) -> Option<i64> {
+        let product = i128::from(self.digits) * i128::from(units);
+        let power = 10i128.pow(self.places.into());
+        (product % power == 0).then_some(product / power).and_then(|whole| whole.try_into().ok())
+    }
+}
+
+impl FromStr for Factor {
+    type Err = NotAFactor;
+
+    fn from_str(text: &str) -> Result<Self, NotAFactor> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let fraction = fraction.trim_end_matches('0');
+        let sign = if whole.starts_with('-') { "-" } else { "" };
+        let whole = &whole[sign.len()..];
+        let all_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty()
+            || !all_digits(whole)
+            || !all_digits(fraction)
+            || fraction.len() > NANO_SCALE.into()
+        {
+            return Err(NotAFactor);
+        }
+        let digits = format!("{sign}{whole}{fraction}").parse().map_err(|_| NotAFactor)?;
+        Self::new(digits, fraction.len() as u8).ok_or(NotAFactor)
+    }
+}
+
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = usize::from(self.places);
+        let digits = format!("{:0width$}", self.digits.unsigned_abs(), width = places + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - places);
+        let sign = if self.digits < 0 { "-" } else { "" };
+        if fraction.is_empty() { write!(f, "{sign}{whole}") } else { write!(f, "{sign}{whole}.{fraction}") }
+    }
+}
+
+/// A measure in nano-units times a factor, as a double, rounded once.
+#[inline]
+pub fn product(value: i64, factor: Factor) -> f64 {
+    let units = i128::from(value) * i128::from(factor.digits);
+    let power = u32::from(NANO_SCALE + factor.places);
+    if units.unsigned_abs() <= EXACT && power <= EXACT_POWER {
+        return units as f64 / POWERS[power as usize];
+    }
+    ratio(units, 10i128.pow(power)).unwrap_or(0.0)
+}
+
+/// The powers of ten that are exact.
+const POWERS: [f64; EXACT_POWER as usize + 1] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use num_bigint::BigInt;
+    use num_rational::BigRational;
+    use proptest::prelude::*;
+
+    /// Whether no double is nearer to n/d, and a tie went to the even one.
+    fn is_nearest(got: f64, n: i128, d: i128) -> bool {
+        let exact = BigRational::new(n.into(), d.into());
+        let of = |x: f64| BigRational::from_float(x).expect("finite");
+        let distance = |x: f64| {
+            let off = of(x) - &exact;
+            if off < BigRational::from(BigInt::from(0)) { -off } else { off }
+        };
+        [got.next_up(), got.next_down()].into_iter().filter(|other| other.is_finite()).all(|other| {
+            let (mine, theirs) = (distance(got), distance(other));
+            mine < theirs || (mine == theirs && got.to_bits() % 2 == 0)
+        })
+    }
+
+    fn integer() -> impl Strategy<Value = i128> {
+        prop_oneof![
+            any::<i128>(),
+            any::<i64>().prop_map(i128::from),
+            -1000i128..1000,
+            (0u32..127).prop_map(|p| 1 << p)
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn a_ratio_is_the_nearest_double(n in integer(), d in integer()) {
+            prop_assume!(d != 0);
+            let got = ratio(n, d).unwrap();
+            prop_assert!(is_nearest(got, n, d), "{n}/{d} = {got}");
+        }
+
+        #[test]
+        fn a_product_is_the_nearest_double(value in any::<i64>(), digits in any::<i64>(), places in 0u8..=9) {
+            let factor = Factor::new(digits, places).unwrap();
+            let exact = (i128::from(value) * i128::from(digits), 10i128.pow(9 + u32::from(places)));
+            prop_assert!(is_nearest(product(value, factor), exact.0, exact.1));
+        }
+
+        #[test]
+        fn a_factor_is_read_as_it_is_shown(digits in any::<i64>(), places in 0u8..=9) {
+            let factor = Factor::new(digits, places).unwrap();
+            prop_assert_eq!(factor.to_string().parse(), Ok(factor));
+        }
+    }
+
+    #[test]
+    fn what_is_no_decimal_is_refused() {
+        for text in ["", "-", ".5", "1e3", "0x1", "1.0000000001", "1.2.3", "99999999999999999999"] {
+            assert_eq!(text.parse::<Factor>(), Err(NotAFactor), "{text}");
+        }
+        assert_eq!("80".parse::<Factor>().unwrap().times(1_000_000_000), Some(80_000_000_000));
+    }
+}

@@ -1,0 +1,126 @@
+//! How a view's state is written down, and read back at a start.
+//!
+//! A state change is a list of entries, a key and its new value, both opaque bytes. The later value
+//! of a key replaces the earlier one, so changes fold into a snapshot without knowing what they
+//! hold: [`fold`] serves every view. An entry is `length key length value`, lengths as LEB128.
+
+use std::collections::HashMap;
+
+/// Appends an entry; `value` writes the value's bytes.
+pub fn push_entry(out: &mut Vec<u8>, key: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
+    push_length(out, key.len());
+    out.extend_from_slice(key);
+    let mut bytes = Vec::with_capacity(128);
+    value(&mut bytes);
+    push_length(out, bytes.len());
+    out.extend_from_slice(&bytes);
+}
+
+/// The entries of a state change, in order; an `Err` is the last item and means damaged bytes.
+pub fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), Damaged>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let entry = take_entry(&mut bytes).ok_or(Damaged);
+        if entry.is_err() {
+            bytes = &[];
+        }
+        Some(entry)
+    })
+}
+
+/// State bytes that do not parse. The checksum around them is verified first, so this is a bug or
+/// another version's format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged;
+
+/// Folds changes, oldest first, into snapshot parts of about `part_size` bytes.
+pub fn fold<'a>(
+    changes: impl IntoIterator<Item = &'a [u8]>,
+    part_size: usize,
+) -> Result<Vec<Vec<u8>>, Damaged> {
+    let mut latest = HashMap::new();
+    for change in changes {
+        for entry in entries(change) {
+            let (key, value) = entry?;
+            latest.insert(key, value);
+        }
+    }
+    let mut parts = vec![Vec::new()];
+    for (key, value) in latest {
+        if parts.last().is_some_and(|part| part.len() >= part_size) {
+            parts.push(Vec::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            push_entry(part, key, |out| out.extend_from_slice(value));
+        }
+    }
+    Ok(parts)
+}
+
+fn push_length(out: &mut Vec<u8>, mut length: usize) {
+    while length >= 0x80 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+}
+
+fn take_length(bytes: &mut &[u8]) -> Option<usize> {
+    let mut length = 0usize;
+    for shift in (0..usize::BITS).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        length |= usize::from(byte & 0x7f).checked_shl(shift)?;
+        if byte < 0x80 {
+            return Some(length);
+        }
+    }
+    None
+}
+
+fn take_entry<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let mut take = || {
+        let length = take_length(bytes)?;
+        let (taken, rest) = bytes.split_at_checked(length)?;
+        *bytes = rest;
+        Some(taken)
+    };
+    Some((take()?, take()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn folding_keeps_the_latest_value_of_each_key(
+            changes in prop::collection::vec(prop::collection::vec((0u8..20, prop::collection::vec(any::<u8>(), 0..200)), 0..20), 0..6),
+            part_size in 1usize..500,
+        ) {
+            let mut expected = BTreeMap::new();
+            let mut encoded = Vec::new();
+            for change in &changes {
+                let mut bytes = Vec::new();
+                for (key, value) in change {
+                    push_entry(&mut bytes, &[*key], |out| out.extend_from_slice(value));
+                    expected.insert(vec![*key], value.clone());
+                }
+                encoded.push(bytes);
+            }
+            let parts = fold(encoded.iter().map(Vec::as_slice), part_size).unwrap();
+            let got: BTreeMap<_, _> = parts.iter().flat_map(|part| entries(part))
+                .map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect();
+            prop_assert_eq!(got, expected);
+        }
+
+        #[test]
+        fn any_bytes_end_in_entries_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(entries(&bytes).count() <= bytes.len());
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Input that could not be used, with its bytes and the reason.
+
+use std::sync::Arc;
+
+use super::{View, render_stateless};
+use crate::dead_letter::DeadLetter;
+use crate::rows::{Column, NULL_TIMESTAMP, Rows, Type, column};
+
+/// The view's name.
+pub const NAME: &str = "dead_letters";
+
+pub(super) const VIEW: View = View {
+    name: NAME,
+    table: "TRUCK_DEAD_LETTERS",
+    columns: &[
+        column("topic", Type::Text),
+        column("partition", Type::Integer),
+        column("offset", Type::Integer),
+        column("kafka_timestamp", Type::Timestamp),
+        column("message_key", Type::Bytes),
+        column("reason", Type::Text),
+        column("field", Type::Text),
+        column("payload", Type::Bytes),
+    ],
+    render: |inputs| render_stateless(inputs.dead_letters.clone(), "DeadLetterRows", rows),
+};
+
+/// Dead letters as rows of the view.
+pub fn rows(letters: Vec<DeadLetter>) -> Rows {
+    let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut texts = (Vec::new(), Vec::<Arc<str>>::new(), Vec::<Arc<str>>::new());
+    let mut payloads = Vec::new();
+    for letter in letters {
+        texts.0.push(letter.topic);
+        columns.0.push(i64::from(letter.partition));
+        columns.1.push(letter.offset);
+        columns.2.push(letter.kafka_timestamp.and_then(|ms| ms.checked_mul(1000)).unwrap_or(NULL_TIMESTAMP));
+        columns.3.push(letter.key);
+        texts.1.push(letter.reason.name().into());
+        texts.2.push(letter.field.into());
+        payloads.push(letter.payload);
+    }
+    Rows {
+        columns: vec![
+            Column::Text(Arc::new(texts.0)),
+            Column::Integer(Arc::new(columns.0)),
+            Column::Integer(Arc::new(columns.1)),
+            Column::Timestamp(Arc::new(columns.2)),
+            Column::Bytes(Arc::new(columns.3)),
+            Column::Text(Arc::new(texts.1)),
+            Column::Text(Arc::new(texts.2)),
+            Column::Bytes(Arc::new(payloads)),
+        ],
+    }
+}
