@@ -1,1 +1,48 @@
 //! truckflow: exact correlations of truck telemetry, from Kafka to SQL and CSV, exactly once.
+//!
+//! ```text
+//! Kafka or file -> source -> decode -> graph: views -> render -> commit -> store, CSV files
+//!                    ^--- start offsets, read once; pressure (clock) <--------'
+//! ```
+//!
+//! | module | does |
+//! |---|---|
+//! | [`cli`], [`config`] | what the user says: flags, variables, a TOML file |
+//! | [`run`] | launches a job; the one place that sees all parts |
+//! | [`worker`] | one worker thread: polls its reader, feeds and steps the graph |
+//! | [`clock`] | mints epochs, and holds sources back |
+//! | [`source`], [`decode`] | bytes to batches of records, or dead letters |
+//! | [`graph`] | the dataflow: the views of the crate `dataflows`, and what carries rows out |
+//! | [`render`] | columns to CSV lines and SQL values |
+//! | [`commit`] | makes an epoch durable, all at once |
+//! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
+//! | [`metrics`], [`web`], [`progress`], [`summary`] | what is seen |
+//! | [`simulate`], [`replay`], [`check`], [`producer`] | the other commands |
+//! | [`error`], [`stop`] | how a command ends |
+
+#![warn(missing_docs)]
+
+pub mod check;
+pub mod cli;
+pub mod clock;
+pub mod commit;
+pub mod config;
+pub mod decode;
+pub mod error;
+pub mod graph;
+pub mod metrics;
+mod pace;
+pub mod producer;
+mod progress;
+pub mod render;
+pub mod replay;
+pub mod run;
+pub mod simulate;
+pub mod sink;
+pub mod source;
+pub mod state;
+pub mod stop;
+pub mod store;
+pub mod summary;
+pub mod web;
+pub mod worker;

@@ -1,1 +1,73 @@
-fn main() {}
+//! The command: parses, runs, and ends with one sentence and an exit status.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use truckflow::cli::{Cli, Command, LogFormat};
+use truckflow::error::Error;
+use truckflow::stop::Stop;
+use truckflow::{check, replay, run, simulate, store, summary};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.log_format);
+    match execute(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            match cli.log_format {
+                LogFormat::Text => eprintln!("truckflow: {error}"),
+                LogFormat::Json => tracing::error!("{error}"),
+            }
+            ExitCode::from(error.exit_status())
+        }
+    }
+}
+
+fn execute(command: &Command) -> Result<(), Error> {
+    match command {
+        Command::Run(args) => {
+            let config = args.job.load()?;
+            let stop = Stop::on_signals()
+                .map(Arc::new)
+                .map_err(|source| Error::System { verb: "listen to signals", source })?;
+            let done = run::run(&config, &stop)?;
+            if args.summary {
+                print!("{}", summary::describe(&config, &done));
+            } else {
+                tracing::info!(
+                    records = done.records,
+                    dead_letters = done.dead_letters,
+                    epoch = done.epoch,
+                    seconds = done.elapsed.as_secs_f64(),
+                    "done"
+                );
+            }
+            Ok(())
+        }
+        Command::Replay(args) => replay::run(args).map(drop).map_err(Error::from),
+        Command::Simulate(args) => {
+            let resume = match &args.resume_from {
+                Some(url) => store::last_readings(url)?,
+                None => Vec::new(),
+            };
+            let simulated = simulate::run(args, resume)?;
+            eprintln!("{simulated}");
+            Ok(())
+        }
+        Command::Check(args) => check::check(&args.load()?),
+    }
+}
+
+fn log_to_stderr(format: LogFormat) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("TRUCKFLOW_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => subscriber.with_target(false).init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+}

@@ -1,0 +1,118 @@
+//! `truckflow check`: is everything there that the job needs? Each thing `ok`, or what to do.
+
+use std::fmt::Display;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::sink::csv;
+use crate::source::SourceError;
+use crate::source::kafka::{Topic, TopicOptions};
+use crate::store::{self, Table};
+
+/// How long a host may take to accept a connection.
+const REACH: Duration = Duration::from_secs(3);
+
+/// Looks at each part of the job and prints a line for it; fails if one is not in order.
+pub fn check(config: &Config) -> Result<(), Error> {
+    let mut report = Report::default();
+    report.ok("configuration", format!("job `{}`, {} workers", config.job, config.workers));
+    match &config.input {
+        Some(path) if path == "-" => report.ok("input", "standard input"),
+        Some(path) => report.add(
+            "input",
+            std::fs::File::open(path)
+                .map(|_| path.clone())
+                .map_err(|source| SourceError::File { path: path.clone(), source }),
+        ),
+        None => check_kafka(config, &mut report),
+    }
+    report.add("folder", csv::prepare_folder(&config.out).map(|()| config.out.display().to_string()));
+    check_database(config, &mut report)?;
+    match report.failed {
+        0 => Ok(()),
+        failed => Err(Error::Check(failed)),
+    }
+}
+
+#[derive(Default)]
+struct Report {
+    failed: usize,
+}
+
+impl Report {
+    fn ok(&self, what: &str, detail: impl Display) {
+        println!("ok      {what}: {detail}");
+    }
+
+    fn add(&mut self, what: &str, result: Result<impl Display, impl Display>) {
+        match result {
+            Ok(detail) => self.ok(what, detail),
+            Err(error) => {
+                self.failed += 1;
+                println!("FAILED  {what}: {error}");
+            }
+        }
+    }
+}
+
+fn check_kafka(config: &Config, report: &mut Report) {
+    let brokers = &config.kafka.brokers;
+    let mut reached = false;
+    for broker in brokers.split(',').map(str::trim) {
+        let result = reach(broker);
+        reached |= result.is_ok();
+        report.add("broker port", result);
+    }
+    if !reached {
+        return;
+    }
+    let topic = Topic::connect(
+        TopicOptions {
+            brokers: brokers.clone(),
+            topic: config.kafka.topic.clone(),
+            group: config.job.clone(),
+            properties: config.kafka_properties(),
+            on_data_loss: config.on_data_loss,
+            until_end: false,
+        },
+        &[],
+    );
+    let described = topic.map(|topic| format!("`{}`, {} partitions", config.kafka.topic, topic.partitions()));
+    report.add("topic", described);
+}
+
+/// Whether a host and port accept a connection.
+fn reach(address: &str) -> Result<String, String> {
+    let failed = |reason: std::io::Error| {
+        format!("nothing accepts connections at {address} ({reason}); start the broker, or mend --brokers")
+    };
+    let addresses = address.to_socket_addrs().map_err(failed)?;
+    let mut last = std::io::Error::from(std::io::ErrorKind::NotFound);
+    for socket in addresses {
+        match TcpStream::connect_timeout(&socket, REACH) {
+            Ok(_) => return Ok(address.to_owned()),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
+fn check_database(config: &Config, report: &mut Report) -> Result<(), Error> {
+    let tables: Vec<Table> = config
+        .active_views()?
+        .iter()
+        .filter(|view| config.tables.takes(view.name))
+        .map(|view| Table { name: view.table.into(), columns: view.columns.to_vec() })
+        .collect();
+    match store::open(&config.database_url()?) {
+        Ok(mut store) => {
+            for finding in store.check(&tables) {
+                report.add(&finding.what, finding.result);
+            }
+        }
+        Err(error) => report.add("database", Err::<String, _>(error)),
+    }
+    Ok(())
+}

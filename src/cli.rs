@@ -1,0 +1,139 @@
+//! The command line: every command and flag. A flag of `run` is a key of the configuration.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Config, ConfigError};
+use crate::replay::ReplayArgs;
+use crate::simulate::SimulateArgs;
+
+/// Exact correlations of truck telemetry: from Kafka to SQL and CSV, exactly once.
+#[derive(Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How log lines are written to standard error
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "TRUCKFLOW_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Launch the job: keep the views up to date while readings stream in
+    Run(RunArgs),
+    /// Send a fixture, or dead letters, into a topic
+    Replay(ReplayArgs),
+    /// Simulate trucks: to a topic, a file or standard output
+    Simulate(SimulateArgs),
+    /// Look at configuration, broker, topic, database and folders: each ok, or what to do
+    Check(JobArgs),
+}
+
+/// Flags of `run`.
+#[derive(Args)]
+pub struct RunArgs {
+    /// Which job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Show the latest correlations and the files at the end
+    #[arg(long)]
+    pub summary: bool,
+}
+
+/// What says which job: a configuration file, and flags over it.
+#[derive(Args)]
+pub struct JobArgs {
+    /// A TOML file; variables TRUCKFLOW_… and flags go over it
+    #[arg(long, value_name = "FILE", env = "TRUCKFLOW_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The job's name: what its state and offsets are kept under [default: truckflow]
+    #[arg(long, value_name = "NAME")]
+    pub job: Option<String>,
+    /// Worker threads [default: 1]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u32>,
+    /// Need no server: an in-process broker, fed from --input
+    #[arg(long)]
+    pub embedded: bool,
+    /// Read lines of a file instead of Kafka; `-`: standard input
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<String>,
+    /// Kafka brokers [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "HOST:PORT,…")]
+    pub brokers: Option<String>,
+    /// Kafka topic [default: Truck-Data]
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// The folder of <view>.csv and truckflow.db [default: out]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<String>,
+    /// mysql://user:password@host:port/database or sqlite:PATH [default: sqlite:<out>/truckflow.db]
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// The views to keep, separated by commas [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub views: Option<Vec<String>>,
+    /// Stop, after the commit, at the end that was there at the start
+    #[arg(long)]
+    pub until_end: bool,
+    /// Keep trying when broker, topic or database are not there at the start
+    #[arg(long)]
+    pub wait: bool,
+    /// Where /metrics, /healthz and /readyz are, or `off` [default: 127.0.0.1:9600]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// How long an epoch lasts, such as 250ms [default: 1s]
+    #[arg(long, value_name = "TIME")]
+    pub commit_interval: Option<String>,
+    /// Any key of the configuration; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("give KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+impl JobArgs {
+    /// The configuration: file, variables, flags.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        use toml::Value::{Array, Boolean, Integer, String};
+        let mut keys = Vec::new();
+        for (key, value) in &self.set {
+            keys.push((key.clone(), config::parse_value(value)));
+        }
+        let mut text = |key: &str, value: &Option<std::string::String>| {
+            keys.extend(value.iter().map(|value| (key.to_owned(), String(value.clone()))));
+        };
+        text("job", &self.job);
+        text("input", &self.input);
+        text("kafka.brokers", &self.brokers);
+        text("kafka.topic", &self.topic);
+        text("out", &self.out);
+        text("database", &self.database);
+        text("listen", &self.listen);
+        text("commit_interval", &self.commit_interval);
+        for (key, on) in [("embedded", self.embedded), ("until_end", self.until_end), ("wait", self.wait)] {
+            keys.extend(on.then(|| (key.to_owned(), Boolean(true))));
+        }
+        keys.extend(self.workers.map(|workers| ("workers".to_owned(), Integer(workers.into()))));
+        keys.extend(self.views.as_ref().map(|views| {
+            ("views".to_owned(), Array(views.iter().map(|view| String(view.trim().to_owned())).collect()))
+        }));
+        Config::load(self.config.as_deref(), std::env::vars(), keys)
+    }
+}

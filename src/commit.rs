@@ -1,0 +1,431 @@
+//! The one place that commits: a thread that writes rows as they come and, when the frontier has
+//! passed an epoch, makes its effects durable all at once.
+//!
+//! ```text
+//! rows of the open epoch -> CSV files (not yet durable) and the open SQL transaction
+//! frontier passes        -> sync the CSV files -> state, offsets, CSV lengths, generation, epoch
+//!                           into the same transaction -> COMMIT: the only commit point
+//! ```
+//!
+//! When the database fails, the transaction is tried again from the rows kept until the commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dataflows::Epoch;
+use dataflows::dead_letter::{DeadLetter, Reason};
+use dataflows::item::{Arrival, NextOffset};
+use dataflows::rows::Rows;
+use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::graph::{Message, Route};
+use crate::metrics::Metrics;
+use crate::render;
+use crate::sink::csv::CsvFiles;
+use crate::sink::topic::DeadLetterTopic;
+use crate::state::{fold_sealed, seal};
+use crate::store::{Chunk, Commit, StateChange, Store, StoreError};
+
+/// State deltas are folded into a snapshot when they outweigh it, or there are this many parts.
+const FOLD_PARTS: usize = 256;
+/// Or, for a small snapshot, when they have this many bytes.
+const FOLD_BYTES: usize = 1 << 20;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What the parts of a view's state weigh in the store.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StateWeight {
+    /// Bytes of the last snapshot.
+    pub snapshot: usize,
+    /// Bytes of the deltas since.
+    pub deltas: usize,
+    /// Parts of the deltas since.
+    pub parts: usize,
+    /// Entries, over all.
+    pub entries: i64,
+}
+
+/// Commits epochs, one after another.
+pub struct Committer {
+    store: Box<dyn Store>,
+    files: CsvFiles,
+    routes: Arc<[Route]>,
+    clock: Arc<Clock>,
+    metrics: Metrics,
+    weights: Vec<StateWeight>,
+    /// Told of each commit: the watcher of lag, the feeder of an embedded broker.
+    followers: Vec<Sender<Vec<NextOffset>>>,
+    /// The topic that dead letters go to.
+    forward: Option<DeadLetterTopic>,
+    /// The first epoch that is not committed.
+    open: Epoch,
+    /// What came for later epochs.
+    later: BTreeMap<Epoch, Vec<Message>>,
+    pending: Pending,
+    /// Whether the store's transaction holds all of `pending`.
+    begun: bool,
+    last_offsets: BTreeMap<(Arc<str>, i32), i64>,
+}
+
+/// The effects that commit next.
+#[derive(Default)]
+struct Pending {
+    chunks: Vec<Chunk>,
+    /// How many of `chunks` are in the transaction.
+    inserted: usize,
+    refused: Vec<DeadLetter>,
+    state: BTreeMap<usize, Vec<Vec<u8>>>,
+    added: BTreeMap<usize, i64>,
+    offsets: BTreeMap<(Arc<str>, i32), i64>,
+    arrivals: Vec<Arrival>,
+    forward: Vec<Rows>,
+    rows: BTreeMap<usize, u64>,
+    weight: u64,
+    anything: bool,
+}
+
+impl Committer {
+    /// A committer that goes on after the commit of `epoch`, with next offsets `offsets`.
+    #[allow(clippy::too_many_arguments)] // every one is another part of the job
+    pub fn new(
+        store: Box<dyn Store>,
+        files: CsvFiles,
+        routes: Arc<[Route]>,
+        clock: Arc<Clock>,
+        metrics: Metrics,
+        weights: Vec<StateWeight>,
+        followers: Vec<Sender<Vec<NextOffset>>>,
+        offsets: &[NextOffset],
+        forward: Option<DeadLetterTopic>,
+    ) -> Self {
+        let open = clock.committed() + 1;
+        for (route, weight) in routes.iter().zip(&weights) {
+            if weight.entries > 0 {
+                metrics.state_records(route.name, weight.entries);
+            }
+        }
+        Self {
+            store,
+            files,
+            routes,
+            clock,
+            metrics,
+            weights,
+            followers,
+            forward,
+            open,
+            later: BTreeMap::new(),
+            pending: Pending::default(),
+            begun: false,
+            last_offsets: offsets.iter().map(|at| ((at.topic.clone(), at.partition), at.offset)).collect(),
+        }
+    }
+
+    /// Works until everything that the workers sent is committed. On an error the workers are
+    /// asked to stop: what is not committed will be read again.
+    pub fn run(mut self, messages: &Receiver<Message>) -> Result<(), Error> {
+        let result = self.work(messages);
+        if result.is_err() {
+            self.clock.stop();
+        }
+        result
+    }
+
+    fn work(&mut self, messages: &Receiver<Message>) -> Result<(), Error> {
+        // The headers of new files, before the first row.
+        self.commit(self.open - 1)?;
+        loop {
+            let Ok(message) = messages.recv() else {
+                // The workers are gone without a word: one of them has failed.
+                return Ok(());
+            };
+            match message {
+                Message::Frontier(frontier) => self.pass(frontier)?,
+                Message::Done => {
+                    let last = self.later.keys().next_back().copied().unwrap_or(self.open);
+                    return self.pass(last + 1);
+                }
+                Message::Rows { epoch, .. }
+                | Message::State { epoch, .. }
+                | Message::Progress { epoch, .. } => {
+                    if epoch <= self.open {
+                        self.take(message)?;
+                        self.insert()?;
+                    } else {
+                        self.later.entry(epoch).or_default().push(message);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Commits every epoch before `frontier`, as one.
+    fn pass(&mut self, frontier: Epoch) -> Result<(), Error> {
+        if frontier <= self.open {
+            return Ok(());
+        }
+        let still_later = self.later.split_off(&frontier);
+        for message in std::mem::replace(&mut self.later, still_later).into_values().flatten() {
+            self.take(message)?;
+        }
+        self.commit(frontier - 1)?;
+        self.open = frontier;
+        // What has come for the new open epoch goes on its way at once.
+        for message in self.later.remove(&frontier).into_iter().flatten() {
+            self.take(message)?;
+        }
+        self.insert()
+    }
+
+    /// Adds a message to what commits next; its CSV lines are written, not yet durable.
+    fn take(&mut self, message: Message) -> Result<(), Error> {
+        let pending = &mut self.pending;
+        pending.weight += message.weight();
+        pending.anything = true;
+        match message {
+            Message::Rows { view, rows, csv, chunk, forward, .. } => {
+                self.files.write(view, &csv)?;
+                *pending.rows.entry(view).or_default() += rows;
+                pending.chunks.extend(chunk);
+                pending.forward.extend(forward);
+            }
+            Message::State { view, sealed, added, .. } => {
+                pending.state.entry(view).or_default().push(sealed);
+                *pending.added.entry(view).or_default() += added;
+            }
+            Message::Progress { offsets, mut arrivals, .. } => {
+                for at in offsets {
+                    let offset = pending.offsets.entry((at.topic, at.partition)).or_insert(at.offset);
+                    *offset = at.offset.max(*offset);
+                }
+                pending.arrivals.append(&mut arrivals);
+            }
+            Message::Frontier(_) | Message::Done => {}
+        }
+        Ok(())
+    }
+
+    /// Puts what can be put into the transaction already, so that the commit finds little to do.
+    fn insert(&mut self) -> Result<(), Error> {
+        if self.pending.inserted == self.pending.chunks.len() {
+            return Ok(());
+        }
+        self.retry(|this| this.try_insert())
+    }
+
+    /// Runs `step` until it succeeds, with growing pauses while the database is away.
+    fn retry<T>(&mut self, mut step: impl FnMut(&mut Self) -> Result<T, StoreError>) -> Result<T, Error> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match step(self) {
+                Ok(done) => return Ok(done),
+                Err(error) if error.is_retryable() && !self.clock.is_stopping() => {
+                    tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
+                    self.metrics.commit_retries.inc();
+                    self.forget_transaction();
+                    wait(pause, || self.clock.is_stopping());
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => {
+                    self.forget_transaction();
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    fn forget_transaction(&mut self) {
+        self.store.abandon();
+        self.begun = false;
+        self.pending.inserted = 0;
+        self.pending.refused.clear();
+    }
+
+    fn try_insert(&mut self) -> Result<(), StoreError> {
+        if !self.begun {
+            self.store.begin()?;
+            self.begun = true;
+        }
+        let pending = &mut self.pending;
+        for chunk in &pending.chunks[pending.inserted..] {
+            for refused in self.store.insert(chunk)? {
+                let mut line = Vec::new();
+                render::csv(&chunk.rows.row(refused.row), &mut line);
+                if line.last() == Some(&b'\n') {
+                    line.pop();
+                }
+                let table = self.routes.iter().find(|route| route.table == Some(chunk.table));
+                tracing::warn!(reason = refused.reason, "the database refused a row");
+                pending.refused.push(DeadLetter {
+                    topic: table.map_or("", |route| route.name).into(),
+                    partition: -1,
+                    offset: -1,
+                    kafka_timestamp: None,
+                    key: None,
+                    payload: Some(line),
+                    reason: Reason::RefusedByDatabase,
+                    field: refused.reason,
+                });
+            }
+            pending.inserted += 1;
+        }
+        Ok(())
+    }
+
+    /// Makes everything up to `epoch` durable.
+    fn commit(&mut self, epoch: Epoch) -> Result<(), Error> {
+        let began = Instant::now();
+        let lengths = self.files.sync()?;
+        if !self.pending.anything && lengths.is_empty() {
+            self.clock.commit(epoch, 0);
+            return Ok(());
+        }
+        // Rows first, as a refused one adds a line to the dead letters' file.
+        self.retry(Self::try_insert)?;
+        let refused = std::mem::take(&mut self.pending.refused);
+        let lengths = if refused.is_empty() { lengths } else { self.refuse(refused, lengths)? };
+        let offsets: Vec<NextOffset> = self
+            .pending
+            .offsets
+            .iter()
+            .map(|((topic, partition), offset)| NextOffset {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: *offset,
+            })
+            .collect();
+        self.forward()?;
+        let state = self.retry(|this| this.state_changes())??;
+        let mut asked = false;
+        self.retry(|this| {
+            // The answer to a COMMIT can be lost: what the database holds decides.
+            if std::mem::replace(&mut asked, true) && this.store.committed_epoch()? >= epoch {
+                return Ok(());
+            }
+            this.try_insert()?;
+            this.pending.refused.clear(); // they are in the files, and told of, already
+            this.store.commit(&Commit { epoch, offsets: &offsets, files: &lengths, state: &state })
+        })?;
+        self.begun = false;
+        self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
+        self.committed(epoch, offsets, &state);
+        Ok(())
+    }
+
+    /// Sends dead letters to their topic, before the commit: after a crash between the two, a dead
+    /// letter is there twice rather than never.
+    fn forward(&mut self) -> Result<(), Error> {
+        match &mut self.forward {
+            Some(topic) => Ok(topic.send(self.pending.forward.drain(..))?),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes dead letters for rows that the database refused, to the file and into the
+    /// transaction, and gives the files' lengths anew.
+    fn refuse(
+        &mut self,
+        refused: Vec<DeadLetter>,
+        mut lengths: Vec<(String, u64)>,
+    ) -> Result<Vec<(String, u64)>, Error> {
+        self.metrics.dead_letter(Reason::RefusedByDatabase, refused.len() as u64);
+        let Some(view) = self.routes.iter().position(|route| route.name == DEAD_LETTERS) else {
+            return Ok(lengths);
+        };
+        let route = &self.routes[view];
+        let rows = dead_letter_rows(refused);
+        if route.forwarded {
+            self.pending.forward.push(rows.clone());
+        }
+        if route.csv {
+            let mut lines = Vec::new();
+            render::csv(&rows, &mut lines);
+            self.files.write(view, &lines)?;
+            for (name, length) in self.files.sync()? {
+                lengths.retain(|(other, _)| *other != name);
+                lengths.push((name, length));
+            }
+        }
+        *self.pending.rows.entry(view).or_default() += rows.len() as u64;
+        if let Some(table) = route.table {
+            self.pending.chunks.push(Chunk::new(table, rows, self.store.needs_text()));
+            self.retry(Self::try_insert)?;
+        }
+        Ok(lengths)
+    }
+
+    /// The state parts to commit: deltas, or a snapshot where they have grown too heavy.
+    fn state_changes(&mut self) -> Result<Result<Vec<StateChange>, Error>, StoreError> {
+        let mut changes = Vec::new();
+        for (&view, parts) in &self.pending.state {
+            let name = self.routes[view].name;
+            let weight = self.weights[view];
+            let bytes: usize = parts.iter().map(Vec::len).sum();
+            let heavy = weight.deltas + bytes > weight.snapshot.max(FOLD_BYTES)
+                || weight.parts + parts.len() > FOLD_PARTS;
+            let (parts, replaces) = if heavy {
+                let mut all = self.store.state(name)?;
+                all.extend_from_slice(parts);
+                match fold_sealed(name, &all) {
+                    Ok(folded) => (folded.iter().map(|part| seal(part)).collect(), true),
+                    Err(error) => return Ok(Err(error.into())),
+                }
+            } else {
+                (parts.clone(), false)
+            };
+            changes.push(StateChange { view: name.to_owned(), parts, replaces });
+        }
+        Ok(Ok(changes))
+    }
+
+    /// Tells everyone who waits for it that `epoch` is durable.
+    fn committed(&mut self, epoch: Epoch, offsets: Vec<NextOffset>, state: &[StateChange]) {
+        let pending = std::mem::take(&mut self.pending);
+        for change in state {
+            let Some(view) = self.routes.iter().position(|route| route.name == change.view) else { continue };
+            let weight = &mut self.weights[view];
+            let bytes: usize = change.parts.iter().map(Vec::len).sum();
+            if change.replaces {
+                (weight.snapshot, weight.deltas, weight.parts) = (bytes, 0, 0);
+            } else {
+                weight.deltas += bytes;
+                weight.parts += change.parts.len();
+            }
+            weight.entries += pending.added.get(&view).copied().unwrap_or(0);
+            self.metrics.state_records(&change.view, weight.entries);
+        }
+        for (&view, &rows) in &pending.rows {
+            let route = &self.routes[view];
+            if route.csv {
+                self.metrics.rows("csv", route.name, rows);
+            }
+            if route.table.is_some() {
+                self.metrics.rows("table", route.name, rows);
+            }
+        }
+        for at in &offsets {
+            let last = self.last_offsets.insert((at.topic.clone(), at.partition), at.offset).unwrap_or(0);
+            self.metrics.consumed(&at.topic, at.partition, (at.offset - last).max(0) as u64);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.metrics.arrived(&pending.arrivals, now.as_millis() as i64);
+        self.metrics.committed_epoch.set(epoch as i64);
+        self.clock.commit(epoch, pending.weight);
+        if !offsets.is_empty() {
+            self.followers.retain(|follower| follower.send(offsets.clone()).is_ok());
+        }
+    }
+}
+
+/// Sleeps for `pause`, or until `stop`.
+fn wait(pause: Duration, stop: impl Fn() -> bool) {
+    let due = Instant::now() + pause;
+    while !stop() && Instant::now() < due {
+        std::thread::sleep(Duration::from_millis(20).min(pause));
+    }
+}

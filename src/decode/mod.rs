@@ -1,0 +1,198 @@
+//! From a message's bytes to a record of the batch, or to a dead letter.
+//!
+//! ```text
+//!             +-> scan: the shapes producers really send -+
+//!   payload --|                                           |--> Reading -> batch
+//!             +-> general: object -> fields -> checks ----+
+//!                  |  (text, number, timestamp)
+//!                  `-> Rejection -> dead letter
+//! ```
+//!
+//! `scan` is there for speed alone: what it accepts, `general` reads to the same result, and it
+//! leaves everything else, rejections among it, to `general`.
+
+mod general;
+mod number;
+mod object;
+mod scan;
+mod text;
+mod timestamp;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use dataflows::batch::{Batch, BatchBuilder};
+use dataflows::dead_letter::{DeadLetter, Reason};
+
+use scan::Scanner;
+
+/// Payloads longer than this many bytes are refused, unless [`Decoder::with_max_bytes`] says otherwise.
+pub const MAX_BYTES: usize = 1 << 20;
+/// The longest name of a truck, in bytes.
+pub const MAX_TRUCK_BYTES: usize = 255;
+
+/// One message as a source has it, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The partition; 0 for a file.
+    pub partition: i32,
+    /// The offset, or the number of the line counted from 0.
+    pub offset: i64,
+    /// Kafka's timestamp in milliseconds since 1970, where the message has one.
+    pub timestamp: Option<i64>,
+    /// The key, where the message has one: it names the truck if the payload does not.
+    pub key: Option<&'a [u8]>,
+    /// The value; none for a tombstone.
+    pub payload: Option<&'a [u8]>,
+}
+
+/// Why a message is no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The reason, of the fixed list.
+    pub reason: Reason,
+    /// The field at fault, `key` for the message's key, or the empty string.
+    pub field: &'static str,
+}
+
+/// What a payload says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reading<'a> {
+    /// The truck's name; none if the payload does not give it.
+    truck: Option<Cow<'a, str>>,
+    /// Event time in microseconds since 1970, UTC.
+    time: i64,
+    /// In nano-units, indexed by [`Measure`](dataflows::batch::Measure).
+    measures: [i64; 3],
+    /// Which values lost digits: the measures, then the timestamp.
+    rounded: [bool; 4],
+}
+
+/// Decodes messages of one topic, one after the other, into a batch and dead letters.
+///
+/// ```
+/// use truckflow::decode::{Decoder, Message};
+///
+/// let mut decoder = Decoder::new("Truck-Data".into());
+/// let payload = b"{'timestamp': '2023-04-10 01:02:28', 'distance_covered': np.float64(0.01), \
+///                  'engine_speed': 79.2, 'fuel_consumed': 0}";
+/// let message = Message { partition: 0, offset: 7, timestamp: None, key: None, payload: Some(payload) };
+/// decoder.decode(&message);
+/// decoder.decode(&Message { payload: Some(b"{}"), ..message });
+///
+/// let record = decoder.take_batch().record(0);
+/// assert_eq!(record.measures, [10_000_000, 79_200_000_000, 0]);
+/// assert_eq!(decoder.take_dead_letters()[0].field, "timestamp");
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    topic: Arc<str>,
+    max_bytes: usize,
+    scanner: Scanner,
+    records: BatchBuilder,
+    dead_letters: Vec<DeadLetter>,
+    rounded: [u64; 4],
+}
+
+impl Decoder {
+    /// A decoder for messages of `topic`, which dead letters name.
+    pub fn new(topic: Arc<str>) -> Self {
+        Self {
+            topic,
+            max_bytes: MAX_BYTES,
+            scanner: Scanner::default(),
+            records: BatchBuilder::default(),
+            dead_letters: Vec::new(),
+            rounded: [0; 4],
+        }
+    }
+
+    /// Refuses payloads longer than `max_bytes` instead of [`MAX_BYTES`].
+    pub fn with_max_bytes(mut self, max_bytes: usize) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// Adds the message's record to the batch, or the message to the dead letters.
+    #[inline]
+    pub fn decode(&mut self, message: &Message<'_>) {
+        if let Err(rejection) = self.try_decode(message) {
+            self.bury(message, rejection);
+        }
+    }
+
+    /// How many records wait for [`take_batch`](Self::take_batch).
+    pub fn records(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The records since the last call.
+    pub fn take_batch(&mut self) -> Batch {
+        self.records.take()
+    }
+
+    /// The dead letters since the last call.
+    pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.dead_letters)
+    }
+
+    /// How many values of accepted records lost digits to rounding since the last call: the three
+    /// measures, indexed by [`Measure`](dataflows::batch::Measure), then the timestamp.
+    pub fn take_rounded(&mut self) -> [u64; 4] {
+        std::mem::take(&mut self.rounded)
+    }
+
+    #[inline]
+    fn try_decode(&mut self, message: &Message<'_>) -> Result<(), Rejection> {
+        let Some(payload) = message.payload else {
+            return Err(Rejection { reason: Reason::NullValue, field: "" });
+        };
+        if payload.len() > self.max_bytes {
+            return Err(Rejection { reason: Reason::TooLarge, field: "" });
+        }
+        let reading = match self.scanner.scan(payload) {
+            Some(reading) => reading,
+            None => general::read(payload)?,
+        };
+        let truck = name_of_truck(&reading, message.key)?;
+        self.records.push(truck, reading.time, reading.measures);
+        for (count, rounded) in self.rounded.iter_mut().zip(reading.rounded) {
+            *count += u64::from(rounded);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn bury(&mut self, message: &Message<'_>, rejection: Rejection) {
+        self.dead_letters.push(DeadLetter {
+            topic: self.topic.clone(),
+            partition: message.partition,
+            offset: message.offset,
+            kafka_timestamp: message.timestamp,
+            key: message.key.map(<[u8]>::to_vec),
+            payload: message.payload.map(<[u8]>::to_vec),
+            reason: rejection.reason,
+            field: rejection.field.to_owned(),
+        });
+    }
+}
+
+/// The field `truck_id`, else the message's key, else the empty name.
+#[inline]
+fn name_of_truck<'a>(reading: &'a Reading<'_>, key: Option<&'a [u8]>) -> Result<&'a str, Rejection> {
+    let (name, field) = match (&reading.truck, key) {
+        (Some(name), _) => (&**name, general::TRUCK),
+        (None, Some(key)) => {
+            let wrong = Rejection { reason: Reason::WrongType, field: "key" };
+            (std::str::from_utf8(key).map_err(|_| wrong)?, "key")
+        }
+        (None, None) => ("", ""),
+    };
+    if name.len() > MAX_TRUCK_BYTES {
+        return Err(Rejection { reason: Reason::TooLarge, field });
+    }
+    Ok(name)
+}

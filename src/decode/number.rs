@@ -1,0 +1,216 @@
+//! Decimals, read digit by digit into nano-units: an `f64` on the way would change them.
+
+use dataflows::batch::NANO_SCALE;
+
+/// Measures stay below this many nano-units, so that they and their sums fit where they must.
+const LIMIT: u64 = 9_200_000_000_000_000_000;
+
+/// How long the JSON number is that `bytes` begins with; none if it begins with no number.
+pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+    let digits_at = |at: usize| bytes.get(at..).map_or(0, digits);
+    let mut at = usize::from(bytes.first() == Some(&b'-'));
+    at += match digits_at(at) {
+        0 => return None,
+        // JSON and Python write no leading zeros; what follows the zero is then the caller's error.
+        _ if bytes[at] == b'0' => 1,
+        integer => integer,
+    };
+    if bytes.get(at) == Some(&b'.') && digits_at(at + 1) > 0 {
+        at += 1 + digits_at(at + 1);
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        let sign = usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
+        match digits_at(at + 1 + sign) {
+            0 => {}
+            exponent => at += 1 + sign + exponent,
+        }
+    }
+    Some(at)
+}
+
+/// The value of `number`, a JSON number, in nano-units, rounded half to even, and whether that lost
+/// digits; none if it is not below the limit. Takes time linear in the text, whatever the exponent.
+pub(super) fn nano(number: &[u8]) -> Option<(i64, bool)> {
+    let negative = number.first() == Some(&b'-');
+    let number = &number[usize::from(negative)..];
+    let (integer, rest) = number.split_at(digits(number));
+    let (fraction, rest) = match rest {
+        [b'.', rest @ ..] => rest.split_at(digits(rest)),
+        _ => (&b""[..], rest),
+    };
+
+    let mut zeros = 0i64;
+    let mut significant = integer.iter().chain(fraction).map(|byte| byte - b'0');
+    let first = loop {
+        match significant.next() {
+            None => return Some((0, false)),
+            Some(0) => zeros += 1,
+            Some(digit) => break digit,
+        }
+    };
+    let mut significant = std::iter::once(first).chain(significant);
+
+    // How many of the significant digits stand at or before the last decimal place kept.
+    let kept = (integer.len() as i64 - zeros + i64::from(NANO_SCALE)).saturating_add(exponent(rest.get(1..)));
+    if kept < 0 {
+        return Some((0, true));
+    }
+    if kept > 19 {
+        return None;
+    }
+    let mut value = 0u64;
+    for _ in 0..kept {
+        value = value * 10 + u64::from(significant.next().unwrap_or(0));
+    }
+    let next = significant.next().unwrap_or(0);
+    let beyond = significant.any(|digit| digit != 0);
+    value += u64::from(rounds_up(next, beyond, value));
+    let value = i64::try_from(value).ok().filter(|value| value.unsigned_abs() < LIMIT)?;
+    Some((if negative { -value } else { value }, next != 0 || beyond))
+}
+
+/// Whether half-to-even takes `value` up, where `next` is the first digit cut off and `beyond` says
+/// whether a later one is not zero.
+pub(super) fn rounds_up(next: u8, beyond: bool, value: u64) -> bool {
+    next > 5 || next == 5 && (beyond || value % 2 == 1)
+}
+
+/// How many digits `bytes` begins with.
+pub(super) fn digits(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len())
+}
+
+/// The exponent behind the `e`; at the ends of `i64`, where it decides alone, it stops growing.
+fn exponent(text: Option<&[u8]>) -> i64 {
+    let (negative, text) = match text {
+        None => return 0,
+        Some([b'-', text @ ..]) => (true, text),
+        Some([b'+', text @ ..]) => (false, text),
+        Some(text) => (false, text),
+    };
+    let size =
+        text.iter().fold(0i64, |size, byte| size.saturating_mul(10).saturating_add(i64::from(byte - b'0')));
+    if negative { -size } else { size }
+}
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::BigInt;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Option<(i64, bool)> {
+        assert_eq!(length(text.as_bytes()), Some(text.len()), "{text}");
+        nano(text.as_bytes())
+    }
+
+    /// The same by arithmetic on big integers.
+    fn oracle(text: &str) -> Option<(i64, bool)> {
+        let lower = text.to_lowercase();
+        let (mantissa, exponent) = lower.split_once('e').unwrap_or((&lower, "0"));
+        let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let scale = exponent.parse::<i64>().unwrap() - fraction.len() as i64 + 9;
+        let digits: BigInt = format!("{integer}{fraction}").parse().unwrap();
+        let power = BigInt::from(10).pow(scale.unsigned_abs() as u32);
+        let (value, lost) = if scale >= 0 {
+            (digits * power, false)
+        } else {
+            let (quotient, remainder) = (&digits / &power, &digits % &power);
+            let twice = BigInt::from(remainder.magnitude() * 2u8);
+            let up = twice > power || twice == power && &quotient % 2 != BigInt::ZERO;
+            let away = if text.starts_with('-') { -1 } else { 1 };
+            (quotient + if up { away } else { 0 }, remainder != BigInt::ZERO)
+        };
+        let value = i64::try_from(value).ok()?;
+        (value.unsigned_abs() < LIMIT).then_some((value, lost))
+    }
+
+    #[test]
+    fn a_number_ends_where_json_ends_it() {
+        for (text, expected) in [
+            ("0", Some(1)),
+            ("-12.50,", Some(6)),
+            ("1e5}", Some(3)),
+            ("1E+05 ", Some(5)),
+            ("007", Some(1)),
+            ("1.", Some(1)),
+            ("1.e5", Some(1)),
+            ("1e", Some(1)),
+            ("1e-", Some(1)),
+            (".5", None),
+            ("-", None),
+            ("-inf", None),
+            ("+1", None),
+            ("", None),
+        ] {
+            assert_eq!(length(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn nine_decimals_are_exact() {
+        assert_eq!(read("0.1"), Some((100_000_000, false)));
+        assert_eq!(read("-79.200000001"), Some((-79_200_000_001, false)));
+        assert_eq!(read("12e-3"), Some((12_000_000, false)));
+        assert_eq!(read("0.000012E+6"), Some((12_000_000_000, false)));
+        assert_eq!(read("0.1000000000000"), Some((100_000_000, false)));
+    }
+
+    #[test]
+    fn minus_zero_is_zero() {
+        for text in ["-0", "-0.0", "-0e5", "0e99999999999999999999999"] {
+            assert_eq!(read(text), Some((0, false)), "{text}");
+        }
+    }
+
+    #[test]
+    fn halves_round_to_even_and_any_later_digit_breaks_the_tie() {
+        let zeros = "0".repeat(100_000);
+        assert_eq!(read("0.0000000005"), Some((0, true)));
+        assert_eq!(read("0.0000000015"), Some((2, true)));
+        assert_eq!(read("-0.0000000015"), Some((-2, true)));
+        assert_eq!(read("0.0000000025"), Some((2, true)));
+        assert_eq!(read(&format!("0.0000000005{zeros}")), Some((0, true)));
+        assert_eq!(read(&format!("0.0000000005{zeros}1")), Some((1, true)));
+        assert_eq!(read("0.9999999999"), Some((1_000_000_000, true)));
+    }
+
+    #[test]
+    fn the_limit_holds_after_rounding() {
+        assert_eq!(read("9199999999.999999999"), Some((9_199_999_999_999_999_999, false)));
+        assert_eq!(read("-9199999999.9999999994"), Some((-9_199_999_999_999_999_999, true)));
+        for text in ["9200000000", "-9.2e9", "9199999999.9999999999", "99999999999999999999"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_exponent_of_any_size_is_read_at_once() {
+        assert_eq!(read("1e999999999999"), None);
+        assert_eq!(read("-1e9999999999999999999999999999"), None);
+        assert_eq!(read("1e-400"), Some((0, true)));
+        assert_eq!(read("123456e-99999999999999999999999999"), Some((0, true)));
+        let zeros = "0".repeat(1000);
+        assert_eq!(read(&format!("0.{zeros}5e1001")), Some((5_000_000_000, false)));
+        assert_eq!(read(&format!("5{zeros}e-1000")), Some((5_000_000_000, false)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_is_what_big_integers_say(
+            text in r"-?(0|[1-9][0-9]{0,11})(\.[0-9]{1,22})?([eE][+-]?[0-9]{1,2})?",
+        ) {
+            prop_assert_eq!(read(&text), oracle(&text));
+        }
+
+        #[test]
+        fn any_tie_is_what_big_integers_say(
+            text in r"-?(0|[1-9]{1,3})\.[0-9]{8}[4-6](49|5)0{0,12}[01]?",
+            exponent in -2i32..=2,
+        ) {
+            let text = format!("{text}e{exponent}");
+            prop_assert_eq!(read(&text), oracle(&text));
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Reads the payloads that the known producers send, in one pass, and refuses all others.
+//!
+//! ```text
+//! {"timestamp": "…", "distance_covered": n, "engine_speed": n, "fuel_consumed": n[, "truck_id": t]}
+//! ```
+//!
+//! with either kind of quote, each number bare or in `np.float64()`, and the blanks after `:` and `,` or
+//! not. A refusal means only "not this shape": the general decoder says what the payload is.
+
+use std::borrow::Cow;
+
+use super::timestamp;
+use super::{MAX_TRUCK_BYTES, Reading};
+
+/// `10^0` to `10^9`.
+const POWERS: [u64; 10] = {
+    let mut powers = [1; 10];
+    let mut i = 1;
+    while i < powers.len() {
+        powers[i] = powers[i - 1] * 10;
+        i += 1;
+    }
+    powers
+};
+
+/// The scanner, which remembers the last minute it saw: neighbours mostly share it, and its calendar
+/// is the costly part of a timestamp.
+#[derive(Debug, Default)]
+pub(super) struct Scanner {
+    /// `YYYY-MM-DD HH:MM`; zeros, which no message has there, before the first.
+    text: [u8; 16],
+    /// The same in microseconds since 1970.
+    minute: i64,
+}
+
+impl Scanner {
+    /// The reading, if the payload has the known shape.
+    #[inline]
+    pub(super) fn scan<'a>(&mut self, payload: &'a [u8]) -> Option<Reading<'a>> {
+        let [b'{', quote @ (b'"' | b'\''), ..] = *payload else { return None };
+        let mut line = Line { rest: &payload[1..], quote };
+        line.key(b"timestamp")?;
+        let time = self.time(&mut line)?;
+        line.comma()?;
+        line.key(b"distance_covered")?;
+        let (distance, distance_rounded) = line.measure()?;
+        line.comma()?;
+        line.key(b"engine_speed")?;
+        let (speed, speed_rounded) = line.measure()?;
+        line.comma()?;
+        line.key(b"fuel_consumed")?;
+        let (fuel, fuel_rounded) = line.measure()?;
+        let truck = if line.comma().is_some() {
+            line.key(b"truck_id")?;
+            Some(Cow::Borrowed(line.name()?))
+        } else {
+            None
+        };
+        if line.rest != b"}" {
+            return None;
+        }
+        Some(Reading {
+            truck,
+            time,
+            measures: [distance, speed, fuel],
+            rounded: [distance_rounded, speed_rounded, fuel_rounded, false],
+        })
+    }
+
+    /// `"YYYY-MM-DD HH:MM:SS.ffffff"`, or without the fraction.
+    #[inline]
+    fn time(&mut self, line: &mut Line<'_>) -> Option<i64> {
+        line.pass(line.quote)?;
+        let (text, rest) = line.rest.split_first_chunk::<16>()?;
+        let (second, rest) = rest.split_first_chunk::<3>()?;
+        if *text != self.text {
+            self.minute = timestamp::minute(text)?;
+            self.text = *text;
+        }
+        let time = self.minute + timestamp::second(second)?;
+        line.rest = rest;
+        let Some(()) = line.pass(b'.') else {
+            line.pass(line.quote)?;
+            return Some(time);
+        };
+        let (micros, 6) = line.digits() else { return None };
+        line.pass(line.quote)?;
+        Some(time + micros as i64)
+    }
+}
+
+struct Line<'a> {
+    rest: &'a [u8],
+    quote: u8,
+}
+
+impl<'a> Line<'a> {
+    #[inline]
+    fn pass(&mut self, byte: u8) -> Option<()> {
+        let (first, rest) = self.rest.split_first()?;
+        (*first == byte).then(|| self.rest = rest)
+    }
+
+    #[inline]
+    fn blank(&mut self) {
+        if let [b' ', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+
+    #[inline]
+    fn comma(&mut self) -> Option<()> {
+        self.pass(b',')?;
+        self.blank();
+        Some(())
+    }
+
+    #[inline]
+    fn key<const N: usize>(&mut self, name: &[u8; N]) -> Option<()> {
+        self.pass(self.quote)?;
+        self.rest = self.rest.strip_prefix(name)?;
+        self.pass(self.quote)?;
+        self.pass(b':')?;
+        self.blank();
+        Some(())
+    }
+
+    /// The value and the number of the digits that come next; the value has wrapped if they were more
+    /// than 19.
+    #[inline]
+    fn digits(&mut self) -> (u64, usize) {
+        let (mut value, mut count) = (0u64, 0);
+        for byte in self.rest {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            count += 1;
+        }
+        self.rest = &self.rest[count..];
+        (value, count)
+    }
+
+    /// A decimal without exponent in nano-units, and whether that lost digits.
+    #[inline]
+    fn measure(&mut self) -> Option<(i64, bool)> {
+        let Some(rest) = self.rest.strip_prefix(b"np.float64(") else { return self.decimal() };
+        self.rest = rest;
+        let value = self.decimal()?;
+        self.pass(b')')?;
+        Some(value)
+    }
+
+    #[inline]
+    fn decimal(&mut self) -> Option<(i64, bool)> {
+        let negative = self.pass(b'-').is_some();
+        let leading_zero = self.rest.first() == Some(&b'0');
+        let (integer, count) = self.digits();
+        // Nine digits are below the limit whatever follows.
+        if !(1..=9).contains(&count) || leading_zero && count > 1 {
+            return None;
+        }
+        let (fraction, rounded) = match self.pass(b'.') {
+            Some(()) => self.fraction()?,
+            None => (0, false),
+        };
+        let value = (integer * POWERS[9] + fraction) as i64;
+        Some((if negative { -value } else { value }, rounded))
+    }
+
+    #[inline]
+    fn fraction(&mut self) -> Option<(u64, bool)> {
+        let (digits, count) = self.digits();
+        match count {
+            1..=9 => Some((digits * POWERS[9 - count], false)),
+            10..=18 => {
+                let unit = POWERS[count - 9];
+                let (value, lost) = (digits / unit, digits % unit);
+                let up = lost * 2 > unit || lost * 2 == unit && value % 2 == 1;
+                Some((value + u64::from(up), lost != 0))
+            }
+            _ => None,
+        }
+    }
+
+    /// A truck's name: a string without escapes, or the text of an integer.
+    #[inline]
+    fn name(&mut self) -> Option<&'a str> {
+        let quoted = self.pass(self.quote).is_some();
+        let length = if quoted {
+            let ends = |byte: &u8| *byte == self.quote || *byte == b'\\' || *byte < b' ';
+            self.rest.iter().take(MAX_TRUCK_BYTES + 1).position(ends)?
+        } else {
+            let (first, mut rest) = (*self.rest.first()?, Line { ..*self });
+            match rest.digits() {
+                (_, count @ 1..=19) if count == 1 || first != b'0' => count,
+                _ => return None,
+            }
+        };
+        let (name, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        if quoted {
+            self.pass(self.quote)?;
+        }
+        std::str::from_utf8(name).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::super::general;
+    use super::*;
+
+    /// What the fast path makes of `payload`, after checking that the general decoder agrees.
+    fn scan(payload: &[u8]) -> Option<Reading<'_>> {
+        let mut scanner = Scanner::default();
+        let reading = scanner.scan(payload)?;
+        assert_eq!(scanner.scan(payload).as_ref(), Some(&reading), "with the minute known");
+        assert_eq!(general::read(payload).as_ref(), Ok(&reading), "{}", payload.escape_ascii());
+        Some(reading)
+    }
+
+    #[test]
+    fn the_known_shapes_are_taken() {
+        for payload in [
+            r#"{"timestamp": "2023-04-10 01:02:27.123456", "distance_covered": 0.01, "engine_speed": 79.2, "fuel_consumed": 0.0}"#,
+            r#"{"timestamp":"2023-04-10T01:02:27","distance_covered":0.01,"engine_speed":79,"fuel_consumed":0}"#,
+            "{'timestamp': '2023-04-10 01:02:27.123456', 'distance_covered': 0.01, 'engine_speed': 79.2, 'fuel_consumed': -0.0}",
+            "{'timestamp': '2023-04-10 01:02:27', 'distance_covered': np.float64(0.01), 'engine_speed': 79.2, 'fuel_consumed': np.float64(0.0), 'truck_id': 'näher'}",
+            r#"{"timestamp": "2023-04-10 01:02:27.123456", "distance_covered": 0.30000000000000004, "engine_speed": 79.2000000005, "fuel_consumed": 0.0, "truck_id": 7}"#,
+        ] {
+            assert!(scan(payload.as_bytes()).is_some(), "{payload}");
+        }
+    }
+
+    #[test]
+    fn the_minute_is_not_taken_for_another() {
+        let mut scanner = Scanner::default();
+        for minute in ["2023-04-10 01:02", "2023-04-10 01:03", "2023-04-10T01:03", "2023-04-31 01:03"] {
+            let payload = format!(
+                "{{'timestamp': '{minute}:27', 'distance_covered': 1, 'engine_speed': 1, 'fuel_consumed': 1}}"
+            );
+            let expected = general::read(payload.as_bytes()).ok();
+            assert_eq!(scanner.scan(payload.as_bytes()), expected, "{minute}");
+        }
+    }
+
+    /// Mostly what producers send, so that most lines reach the end of the fast path.
+    fn number() -> impl Strategy<Value = String> {
+        prop_oneof![
+            8 => r"(0|[1-9][0-9]{0,3})\.[0-9]{1,2}",
+            4 => r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,18})?",
+            2 => r"0\.[0-9]{8}[4-6](49|50{0,6}1?)",
+            1 => r"-?[0-9]{0,11}(\.[0-9]{0,20})?(e[+-]?[0-9]{1,2})?",
+        ]
+    }
+
+    fn time() -> impl Strategy<Value = String> {
+        prop_oneof![
+            8 => r"20[0-2][0-9]-(0[1-9]|1[0-2])-([01][1-9]|2[0-8])[ T](1[0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{6})?",
+            1 => r"[012]0[0-2][0-9]-[01][0-9]-[0-3][0-9][ T][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,8})?(Z|\+02:00)?",
+        ]
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof![
+            2 => Just(String::new()),
+            2 => r"[a-z0-9é ]{0,9}".prop_map(|name| format!(", 'truck_id': '{name}'")),
+            1 => r"[a-z'\\\x00-\xff]{0,9}".prop_map(|name| format!(", 'truck_id': '{name}'")),
+            2 => r"-?[0-9]{1,21}|null|None".prop_map(|name| format!(", 'truck_id': {name}")),
+        ]
+    }
+
+    /// Lines of the known shapes and near them.
+    fn line() -> impl Strategy<Value = String> {
+        let numbers = (number(), number(), number());
+        let form = (prop::bool::ANY, prop::bool::ANY, prop::bool::weighted(0.3));
+        (time(), numbers, name(), form).prop_map(|(time, (a, b, c), name, (json, blanks, numpy))| {
+            let [a, b, c] = [a, b, c].map(|n| if numpy { format!("np.float64({n})") } else { n });
+            let mut line = format!(
+                "{{'timestamp': '{time}', 'distance_covered': {a}, 'engine_speed': {b}, 'fuel_consumed': {c}{name}}}"
+            );
+            if json {
+                line = line.replace('\'', "\"");
+            }
+            if !blanks {
+                line = line.replace(": ", ":").replace(", ", ",");
+            }
+            line
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn what_the_fast_path_accepts_the_general_decoder_reads_alike(line in line()) {
+            scan(line.as_bytes());
+        }
+
+        #[test]
+        fn a_changed_line_is_read_alike(
+            line in line(),
+            changes in prop::collection::vec((any::<Index>(), 0..3u8, changed_byte()), 1..3),
+        ) {
+            let mut bytes = line.into_bytes();
+            for (place, kind, byte) in changes {
+                let place = place.index(bytes.len());
+                match kind {
+                    0 => bytes[place] = byte,
+                    1 => bytes.insert(place, byte),
+                    _ => _ = bytes.remove(place),
+                }
+            }
+            scan(&bytes);
+        }
+
+        #[test]
+        fn any_bytes_are_read_alike(bytes in prop::collection::vec(changed_byte(), 0..200)) {
+            scan(&bytes);
+        }
+    }
+
+    fn changed_byte() -> impl Strategy<Value = u8> {
+        prop_oneof![any::<u8>(), prop::sample::select(&br#"0123456789 '"\{}()[]:,.-+eETZnp"#[..])]
+    }
+}

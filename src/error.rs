@@ -1,0 +1,92 @@
+//! What can end a command, and its exit status. Every message is one sentence that names the thing
+//! and the next step.
+
+use thiserror::Error;
+
+use crate::config::ConfigError;
+use crate::producer::ProduceError;
+use crate::replay::ReplayError;
+use crate::simulate::SimulateError;
+use crate::sink::csv::CsvError;
+use crate::source::SourceError;
+use crate::state::StateError;
+use crate::store::StoreError;
+
+/// Why a command ended.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The input cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A CSV file cannot be used.
+    #[error(transparent)]
+    Csv(#[from] CsvError),
+    /// Stored state cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The simulator cannot go on.
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
+    /// The replay cannot go on.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The topic of dead letters cannot be written.
+    #[error(transparent)]
+    Produce(#[from] ProduceError),
+    /// The job's records come from elsewhere.
+    #[error(
+        "job `{job}` reads {stored}, but was asked to read {asked}; give another --job (and --out) to begin anew, or the input it began with"
+    )]
+    OtherSource {
+        /// The job.
+        job: String,
+        /// What it read so far.
+        stored: String,
+        /// What it should read now.
+        asked: String,
+    },
+    /// Another instance writes to the folder.
+    #[error("another instance writes to {0}; stop it, or choose another --out")]
+    FolderTaken(String),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another --listen, or `--listen off`")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A thread ended by a panic.
+    #[error(
+        "{0} ended by a bug in truckflow; nothing is lost: start again, and please report the lines above"
+    )]
+    Bug(&'static str),
+    /// A resource of the operating system is missing.
+    #[error("cannot {verb}: {source}; free some resources and start again")]
+    System {
+        /// What was tried.
+        verb: &'static str,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Something that was checked is not in order.
+    #[error("{0} of the checks failed; mend what they name")]
+    Check(usize),
+}
+
+impl Error {
+    /// 1: failed while running. 2: wrong usage or configuration.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::OtherSource { .. } => 2,
+            Self::Replay(error) if error.is_usage() => 2,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Every metric, in one place. Names and units follow Prometheus' conventions.
+
+use std::time::Duration;
+
+use dataflows::batch::Measure;
+use dataflows::dead_letter::Reason;
+use dataflows::item::Arrival;
+use prometheus::{
+    Counter, CounterVec, Encoder, Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder, core::Collector,
+};
+
+/// The metrics of one job.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    consumed: IntCounterVec,
+    dead_letters: IntCounterVec,
+    rounded: IntCounterVec,
+    lag: IntGaugeVec,
+    /// Seconds of a commit: sync of the files and the SQL transaction.
+    pub commit_seconds: Histogram,
+    end_to_end: Histogram,
+    rows: IntCounterVec,
+    /// Epochs that are open or wait for their commit.
+    pub epochs_in_flight: IntGauge,
+    /// 1 while a source waits for the sinks.
+    pub source_paused: IntGauge,
+    state: IntGaugeVec,
+    busy: CounterVec,
+    event_time: Gauge,
+    /// The last committed epoch.
+    pub committed_epoch: IntGauge,
+    /// Commits that failed and are tried again.
+    pub commit_retries: Counter,
+}
+
+/// The fields whose values can be rounded: the measures by their index, then the timestamp.
+pub const ROUNDED_FIELDS: [&str; 4] =
+    [Measure::DistanceCovered.name(), Measure::EngineSpeed.name(), Measure::FuelConsumed.name(), "timestamp"];
+
+impl Metrics {
+    /// All metrics, at zero.
+    ///
+    /// # Errors
+    /// Never, unless two metrics here were given one name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        fn add<C: Collector + Clone + 'static>(
+            registry: &Registry,
+            metric: C,
+        ) -> Result<C, prometheus::Error> {
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        }
+        let opts = |name: &str, help: &str| Opts::new(format!("truckflow_{name}"), help);
+        let counters = |name, help, labels: &[&str]| {
+            IntCounterVec::new(opts(name, help), labels).and_then(|metric| add(&registry, metric))
+        };
+        let gauges = |name, help, labels: &[&str]| {
+            IntGaugeVec::new(opts(name, help), labels).and_then(|metric| add(&registry, metric))
+        };
+        let gauge =
+            |name, help| IntGauge::with_opts(opts(name, help)).and_then(|metric| add(&registry, metric));
+        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
+            Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets))
+                .and_then(|metric| add(&registry, metric))
+        };
+        let metrics = Self {
+            consumed: counters("records_consumed_total", "Messages read.", &["topic", "partition"])?,
+            dead_letters: counters("dead_letters_total", "Inputs that could not be used.", &["reason"])?,
+            rounded: counters(
+                "rounded_values_total",
+                "Values with more decimals than are kept.",
+                &["field"],
+            )?,
+            lag: gauges("consumer_lag", "End offset minus committed offset.", &["topic", "partition"])?,
+            commit_seconds: histogram(
+                "commit_seconds",
+                "Seconds of a commit: sync of the files and the SQL transaction.",
+                prometheus::exponential_buckets(0.001, 2.0, 15)?,
+            )?,
+            end_to_end: histogram(
+                "end_to_end_seconds",
+                "Seconds from a message's Kafka timestamp to its commit.",
+                prometheus::exponential_buckets(0.005, 2.0, 18)?,
+            )?,
+            rows: counters("rows_written_total", "Rows committed.", &["sink", "view"])?,
+            epochs_in_flight: gauge("epochs_in_flight", "Epochs that are open or wait for their commit.")?,
+            source_paused: gauge("source_paused", "1 while a source waits for the sinks.")?,
+            state: gauges("state_records", "Entries of state that a view keeps.", &["view"])?,
+            busy: CounterVec::new(
+                opts("worker_busy_seconds_total", "Seconds in which a worker was not parked."),
+                &["worker"],
+            )
+            .and_then(|metric| add(&registry, metric))?,
+            event_time: Gauge::with_opts(opts("event_time_seconds", "The latest event time read."))
+                .and_then(|metric| add(&registry, metric))?,
+            committed_epoch: gauge("committed_epoch", "The last committed epoch.")?,
+            commit_retries: Counter::with_opts(opts(
+                "commit_retries_total",
+                "Commits that were tried again.",
+            ))
+            .and_then(|metric| add(&registry, metric))?,
+            registry,
+        };
+        // A counter that starts at its first event hides that event from `increase()`.
+        for reason in Reason::ALL {
+            metrics.dead_letters.with_label_values(&[reason.name()]);
+        }
+        for field in ROUNDED_FIELDS {
+            metrics.rounded.with_label_values(&[field]);
+        }
+        Ok(metrics)
+    }
+
+    /// The exposition in Prometheus' text format.
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    /// Messages of a partition were committed.
+    pub fn consumed(&self, topic: &str, partition: i32, messages: u64) {
+        self.consumed.with_label_values(&[topic, &partition.to_string()]).inc_by(messages);
+    }
+
+    /// An input could not be used.
+    pub fn dead_letter(&self, reason: Reason, count: u64) {
+        self.dead_letters.with_label_values(&[reason.name()]).inc_by(count);
+    }
+
+    /// Values of each of [`ROUNDED_FIELDS`] were rounded.
+    pub fn rounded(&self, counts: [u64; 4]) {
+        for (field, count) in ROUNDED_FIELDS.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            self.rounded.with_label_values(&[*field]).inc_by(count);
+        }
+    }
+
+    /// A partition's end offset minus its committed offset.
+    pub fn lag(&self, topic: &str, partition: i32, lag: i64) {
+        self.lag.with_label_values(&[topic, &partition.to_string()]).set(lag);
+    }
+
+    /// Rows of a view were committed to a sink.
+    pub fn rows(&self, sink: &str, view: &str, rows: u64) {
+        self.rows.with_label_values(&[sink, view]).inc_by(rows);
+    }
+
+    /// How many state entries a view keeps.
+    pub fn state_records(&self, view: &str, entries: i64) {
+        self.state.with_label_values(&[view]).set(entries);
+    }
+
+    /// The latest event time that a worker read, in microseconds since 1970.
+    pub fn event_time(&self, micros: i64) {
+        self.event_time.set(self.event_time.get().max(micros as f64 / 1e6));
+    }
+
+    /// A worker worked for so long.
+    pub fn busy(&self, worker: usize, time: Duration) {
+        self.busy.with_label_values(&[&worker.to_string()]).inc_by(time.as_secs_f64());
+    }
+
+    /// Messages that arrived then were committed at `now`, in milliseconds since 1970.
+    pub fn arrived(&self, arrivals: &[Arrival], now: i64) {
+        let local = self.end_to_end.local();
+        for arrival in arrivals {
+            let seconds = now.saturating_sub(arrival.timestamp).max(0) as f64 / 1000.0;
+            for _ in 0..arrival.records {
+                local.observe(seconds);
+            }
+        }
+        local.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_shown_before_its_first_event() {
+        let text = String::from_utf8(Metrics::new().unwrap().render().unwrap()).unwrap();
+        assert!(text.contains("truckflow_dead_letters_total{reason=\"late\"} 0"), "{text}");
+        assert!(text.contains("truckflow_end_to_end_seconds_count 0"), "{text}");
+    }
+}

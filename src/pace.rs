@@ -1,0 +1,103 @@
+//! How fast records go out: `--rate`, and keeping to it without busy waiting.
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use crate::stop::Stop;
+
+/// A sleep is cut into slices of at most this, so that a stop is noticed soon.
+const SLICE: Duration = Duration::from_millis(50);
+/// Records go out up to this much early: at high rates a few at a time, with one sleep between.
+const EARLY: Duration = Duration::from_millis(1);
+
+/// A rate as given on the command line: records per second, or `max`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rate {
+    /// As fast as the output takes them.
+    Max,
+    /// So many records per second; finite and above zero.
+    PerSecond(f64),
+}
+
+/// Why a text is no [`Rate`].
+#[derive(Debug, thiserror::Error)]
+#[error("a rate is `max` or a number of records per second above 0")]
+pub struct NotARate;
+
+impl FromStr for Rate {
+    type Err = NotARate;
+
+    fn from_str(text: &str) -> Result<Rate, NotARate> {
+        match text.parse::<f64>() {
+            _ if text == "max" => Ok(Rate::Max),
+            Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(Rate::PerSecond(rate)),
+            _ => Err(NotARate),
+        }
+    }
+}
+
+/// A schedule of deadlines, one a record: record n is due n / rate seconds after the start, whatever
+/// the earlier ones took, so that the mean rate is kept.
+pub struct Pace {
+    rate: Rate,
+    start: Instant,
+}
+
+impl Pace {
+    /// A schedule that starts now.
+    pub fn start(rate: Rate) -> Pace {
+        Pace { rate, start: Instant::now() }
+    }
+
+    /// How long record number `n` (from 0) still has to wait; `None` if it may go now.
+    pub fn wait(&self, n: u64) -> Option<Duration> {
+        match self.rate {
+            Rate::Max => None,
+            Rate::PerSecond(rate) => {
+                let due = Duration::try_from_secs_f64(n as f64 / rate).unwrap_or(Duration::MAX);
+                due.checked_sub(self.start.elapsed()).filter(|wait| *wait > EARLY)
+            }
+        }
+    }
+}
+
+/// Sleeps for `wait`, or until a stop is requested.
+pub fn sleep(mut wait: Duration, stop: &Stop) {
+    while !wait.is_zero() && !stop.requested() {
+        let slice = wait.min(SLICE);
+        std::thread::sleep(slice);
+        wait -= slice;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_max_or_positive_numbers() {
+        assert_eq!("max".parse::<Rate>().unwrap(), Rate::Max);
+        assert_eq!("250".parse::<Rate>().unwrap(), Rate::PerSecond(250.0));
+        assert_eq!("0.5".parse::<Rate>().unwrap(), Rate::PerSecond(0.5));
+        for wrong in ["", "0", "-1", "inf", "NaN", "fast"] {
+            assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_record_waits_until_it_is_due() {
+        let pace = Pace::start(Rate::PerSecond(0.001));
+        assert_eq!(pace.wait(0), None);
+        let wait = pace.wait(10).unwrap();
+        assert!(wait > Duration::from_secs(1_000) && wait <= Duration::from_secs(10_000));
+        assert_eq!(Pace::start(Rate::Max).wait(u64::MAX), None);
+        assert!(Pace::start(Rate::PerSecond(1e-300)).wait(u64::MAX).is_some());
+    }
+
+    #[test]
+    fn a_stop_ends_a_sleep() {
+        let stop = Stop::default();
+        stop.request();
+        sleep(Duration::MAX, &stop);
+    }
+}

@@ -1,0 +1,511 @@
+//! Sending messages to Kafka: the one producer that every command uses.
+//!
+//! Its settings are those of the system that truckflow replaces (`acks=all`, lz4,
+//! `partitioner=consistent`), made idempotent and batched.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+
+/// What a producer is set to before the user's own properties, which override it.
+const PROPERTIES: [(&str, &str); 9] = [
+    ("acks", "all"),
+    ("enable.idempotence", "true"),
+    ("compression.type", "lz4"),
+    // Equal keys to equal partitions; everything without a key to one partition.
+    ("partitioner", "consistent"),
+    ("linger.ms", "5"),
+    ("queue.buffering.max.messages", "500000"),
+    ("queue.buffering.max.kbytes", "262144"),
+    // Bounds the retries: what the brokers did not acknowledge by then has failed.
+    ("message.timeout.ms", "60000"),
+    ("client.id", "truckflow"),
+];
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+/// One wait for room in the local queue.
+const QUEUE_FULL_WAIT: Duration = Duration::from_millis(5);
+/// A full local queue from which nothing leaves for so long is given up.
+const STALLED_AFTER: Duration = Duration::from_secs(120);
+/// Delivery reports are collected after so many sends.
+const SENDS_PER_POLL: u64 = 512;
+
+/// Why messages could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    /// No broker answered in time.
+    #[error("no Kafka broker answers at {brokers}: start it or mend --brokers")]
+    NoBroker {
+        /// The bootstrap servers.
+        brokers: String,
+    },
+    /// A broker answered, but the connection failed at TLS or SASL.
+    #[error("the Kafka broker at {brokers} refuses the connection ({reason}): mend the security properties")]
+    Refused {
+        /// The bootstrap servers.
+        brokers: String,
+        /// librdkafka's words.
+        reason: String,
+    },
+    /// The cluster does not know the topic.
+    #[error("topic `{topic}` does not exist on {brokers}: create it or mend --topic")]
+    NoTopic {
+        /// The topic.
+        topic: String,
+        /// The bootstrap servers.
+        brokers: String,
+    },
+    /// librdkafka does not take a property. Its value is not shown; it may be a secret.
+    #[error("Kafka property `{name}` is refused ({reason}): mend --property {name}=…")]
+    Property {
+        /// The property.
+        name: String,
+        /// librdkafka's words.
+        reason: String,
+    },
+    /// librdkafka does not take the properties together.
+    #[error("no Kafka producer can be made ({reason}): mend the Kafka properties")]
+    Properties {
+        /// librdkafka's words.
+        reason: String,
+    },
+    /// A message was not even queued.
+    #[error("a message of {bytes} bytes cannot be sent to topic `{topic}` ({reason}){}", hint(*.code))]
+    Message {
+        /// The topic.
+        topic: String,
+        /// The size of the payload.
+        bytes: usize,
+        /// librdkafka's words.
+        reason: String,
+        /// librdkafka's code, if there is one.
+        code: Option<RDKafkaErrorCode>,
+    },
+    /// Messages were sent and not acknowledged.
+    #[error(
+        "at least {failed} messages were not delivered, the first to topic `{topic}` ({reason}): look at the brokers' \
+         logs and send them again"
+    )]
+    NotDelivered {
+        /// How many failed so far.
+        failed: u64,
+        /// The topic of the first.
+        topic: String,
+        /// Why the first failed.
+        reason: String,
+    },
+    /// The brokers stopped acknowledging.
+    #[error(
+        "{brokers} acknowledged nothing for {seconds} s, {waiting} messages wait: look at the brokers' logs"
+    )]
+    Stalled {
+        /// The bootstrap servers.
+        brokers: String,
+        /// How long this waited.
+        seconds: u64,
+        /// Messages in the local queue or on the way.
+        waiting: u64,
+    },
+}
+
+fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
+    match code {
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+            ": raise --property message.max.bytes=… and the topic's max.message.bytes"
+        }
+        Some(RDKafkaErrorCode::UnknownPartition) => ": the topic has fewer partitions",
+        _ => "",
+    }
+}
+
+/// What became of the messages; filled in by librdkafka's reports while the producer is polled.
+#[derive(Default)]
+struct Deliveries {
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    /// Topic and reason of the first failure.
+    first_failure: Mutex<Option<(String, String)>>,
+    /// What stands between client and broker: TLS or SASL.
+    security: Mutex<Option<String>>,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, message, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka");
+        if let Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) = error.rdkafka_error_code() {
+            lock(&self.security).get_or_insert_with(|| reason.to_owned());
+        }
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => {
+                self.delivered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, message)) => {
+                use rdkafka::Message;
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                let reason = error.rdkafka_error_code().map_or(error.to_string(), |code| code.to_string());
+                lock(&self.first_failure).get_or_insert_with(|| (message.topic().to_owned(), reason));
+            }
+        }
+    }
+}
+
+/// Nothing panics while these locks are held, so a poisoned one is as good as another.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A Kafka producer: queues messages, sends them in batches, and counts what was acknowledged.
+///
+/// Call [`flush`](Producer::flush) before it is dropped: what is still queued then is lost.
+///
+/// ```no_run
+/// use std::collections::BTreeMap;
+/// use std::time::Duration;
+/// use truckflow::producer::Producer;
+///
+/// let mut producer = Producer::new("127.0.0.1:9092", &BTreeMap::new())?;
+/// producer.partitions("Truck-Data")?;
+/// producer.send("Truck-Data", None, Some(b"truck-1"), Some(b"{}"))?;
+/// producer.flush(Duration::from_secs(60))?;
+/// # Ok::<(), truckflow::producer::ProduceError>(())
+/// ```
+pub struct Producer {
+    producer: BaseProducer<Deliveries>,
+    brokers: String,
+    sent: u64,
+}
+
+impl Producer {
+    /// Connects to `brokers` (`HOST:PORT,…`) and waits up to 5 s for an answer. `properties` are
+    /// librdkafka's and override this module's own.
+    pub fn new(brokers: &str, properties: &BTreeMap<String, String>) -> Result<Producer, ProduceError> {
+        let mut config = ClientConfig::new();
+        for (name, value) in PROPERTIES {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", brokers);
+        for (name, value) in properties {
+            config.set(name, value);
+        }
+        let producer: BaseProducer<Deliveries> =
+            config.create_with_context(Deliveries::default()).map_err(|error| match error {
+                KafkaError::ClientConfig(_, reason, name, _) => ProduceError::Property { name, reason },
+                KafkaError::ClientCreation(reason) => ProduceError::Properties { reason },
+                other => ProduceError::Properties { reason: other.to_string() },
+            })?;
+        let producer = Producer { producer, brokers: brokers.to_owned(), sent: 0 };
+        producer.metadata()?;
+        Ok(producer)
+    }
+
+    /// How many partitions `topic` has; an error if it does not exist.
+    pub fn partitions(&self, topic: &str) -> Result<i32, ProduceError> {
+        // The list of all topics, because asking for one by name creates it on many brokers.
+        let metadata = self.metadata()?;
+        let partitions =
+            metadata.topics().iter().find(|found| found.name() == topic).map(|t| t.partitions().len());
+        match partitions {
+            Some(count) if count > 0 => Ok(i32::try_from(count).unwrap_or(i32::MAX)),
+            _ => Err(ProduceError::NoTopic { topic: topic.to_owned(), brokers: self.brokers.clone() }),
+        }
+    }
+
+    fn metadata(&self) -> Result<rdkafka::metadata::Metadata, ProduceError> {
+        self.producer.client().fetch_metadata(None, METADATA_TIMEOUT).map_err(|_| {
+            // The reason waits in the queue of events.
+            self.producer.poll(Duration::from_millis(10));
+            let brokers = self.brokers.clone();
+            match lock(&self.producer.context().security).take() {
+                Some(reason) => ProduceError::Refused { brokers, reason },
+                None => ProduceError::NoBroker { brokers },
+            }
+        })
+    }
+
+    /// Queues one message. Without a partition the key chooses it: equal keys go to equal partitions,
+    /// everything without a key to one partition. Without a payload it is a tombstone.
+    ///
+    /// Waits while the local queue is full. Fails as soon as any earlier message has failed, since what
+    /// comes after it would only widen the gap.
+    pub fn send(
+        &mut self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+    ) -> Result<(), ProduceError> {
+        self.send_with(topic, partition, key, payload, &[])
+    }
+
+    /// [`send`](Producer::send) with headers, each a name and a text.
+    pub fn send_with(
+        &mut self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &[(&str, String)],
+    ) -> Result<(), ProduceError> {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+        if !headers.is_empty() {
+            record.headers = Some(headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(value) })
+            }));
+        }
+        record.partition = partition;
+        record.key = key;
+        record.payload = payload;
+        // When the queue was first found full with so many messages settled.
+        let mut stalled: Option<(Instant, u64)> = None;
+        loop {
+            let Err((error, same)) = self.producer.send(record) else { break };
+            record = same;
+            self.check_failures()?;
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                let code = error.rdkafka_error_code();
+                let reason = code.map_or(error.to_string(), |code| code.to_string());
+                let bytes = payload.map_or(0, <[u8]>::len);
+                return Err(ProduceError::Message { topic: topic.to_owned(), bytes, reason, code });
+            }
+            let delivered = self.delivered();
+            match stalled {
+                Some((since, at)) if at == delivered => {
+                    if since.elapsed() > STALLED_AFTER {
+                        return Err(self.stalled(STALLED_AFTER));
+                    }
+                }
+                _ => stalled = Some((Instant::now(), delivered)),
+            }
+            self.producer.poll(QUEUE_FULL_WAIT);
+        }
+        self.sent += 1;
+        if self.sent.is_multiple_of(SENDS_PER_POLL) {
+            self.poll()?;
+        }
+        Ok(())
+    }
+
+    /// Collects reports of deliveries without waiting, and fails if one failed. [`send`](Producer::send)
+    /// does so now and then; whoever sends slowly calls it himself.
+    pub fn poll(&mut self) -> Result<(), ProduceError> {
+        self.producer.poll(Duration::ZERO);
+        self.check_failures()
+    }
+
+    /// Waits until every message is acknowledged, at most for `timeout`.
+    pub fn flush(&mut self, timeout: Duration) -> Result<(), ProduceError> {
+        let flushed = self.producer.flush(timeout);
+        self.check_failures()?;
+        flushed.map_err(|_| self.stalled(timeout))
+    }
+
+    /// How many messages were queued.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// How many messages the brokers are known to have acknowledged.
+    pub fn delivered(&self) -> u64 {
+        self.producer.context().delivered.load(Ordering::Relaxed)
+    }
+
+    /// How many messages are known to have failed.
+    pub fn failed(&self) -> u64 {
+        self.producer.context().failed.load(Ordering::Relaxed)
+    }
+
+    fn stalled(&self, waited: Duration) -> ProduceError {
+        let waiting = self.sent - self.delivered() - self.failed();
+        ProduceError::Stalled { brokers: self.brokers.clone(), seconds: waited.as_secs(), waiting }
+    }
+
+    fn check_failures(&self) -> Result<(), ProduceError> {
+        let failed = self.failed();
+        if failed == 0 {
+            return Ok(());
+        }
+        let (topic, reason) = lock(&self.producer.context().first_failure).clone().unwrap_or_default();
+        Err(ProduceError::NotDelivered { failed, topic, reason })
+    }
+}
+
+/// Reads `NAME=VALUE`, the form of `--property`.
+pub fn parse_property(text: &str) -> Result<(String, String), NotAProperty> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        _ => Err(NotAProperty),
+    }
+}
+
+/// Why a text is no property.
+#[derive(Debug, thiserror::Error)]
+#[error("a property is NAME=VALUE, as in compression.type=zstd")]
+pub struct NotAProperty;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use rdkafka::Message;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+    use super::*;
+
+    /// A message as a consumer sees it: partition, key, payload.
+    pub(crate) type Seen = (i32, Option<Vec<u8>>, Option<Vec<u8>>);
+
+    pub(crate) fn cluster(topic: &str, partitions: i32) -> MockCluster<'static, DefaultProducerContext> {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(topic, partitions, 1).unwrap();
+        cluster
+    }
+
+    /// Reads the first `count` messages of `topic`, in the order of partition and offset.
+    pub(crate) fn read(brokers: &str, topic: &str, partitions: i32, count: usize) -> Vec<Seen> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("group.id", "test")
+            .set("enable.auto.commit", "false")
+            .create()
+            .unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let mut seen: Vec<(i64, Seen)> = Vec::new();
+        while seen.len() < count {
+            let message = consumer.poll(Duration::from_secs(20)).expect("a message within 20 s").unwrap();
+            let (key, payload) = (message.key().map(<[u8]>::to_vec), message.payload().map(<[u8]>::to_vec));
+            seen.push((message.offset(), (message.partition(), key, payload)));
+        }
+        seen.sort_by_key(|(offset, (partition, ..))| (*partition, *offset));
+        seen.into_iter().map(|(_, message)| message).collect()
+    }
+
+    #[test]
+    fn sends_keys_payloads_tombstones_and_partitions() {
+        let cluster = cluster("t", 3);
+        let brokers = cluster.bootstrap_servers();
+        let mut producer = Producer::new(&brokers, &BTreeMap::new()).unwrap();
+        assert_eq!(producer.partitions("t").unwrap(), 3);
+        producer.send("t", Some(0), Some(b"a"), Some(b"one")).unwrap();
+        producer.send("t", Some(1), Some(b""), Some(b"")).unwrap();
+        producer.send("t", Some(2), None, None).unwrap();
+        producer.flush(Duration::from_secs(20)).unwrap();
+        assert_eq!((producer.sent(), producer.delivered(), producer.failed()), (3, 3, 0));
+        let some = |text: &[u8]| Some(text.to_vec());
+        assert_eq!(
+            read(&brokers, "t", 3, 3),
+            [(0, some(b"a"), some(b"one")), (1, some(b""), some(b"")), (2, None, None)]
+        );
+    }
+
+    #[test]
+    fn equal_keys_share_a_partition_and_so_do_messages_without_a_key() {
+        let cluster = cluster("t", 8);
+        let brokers = cluster.bootstrap_servers();
+        let mut producer = Producer::new(&brokers, &BTreeMap::new()).unwrap();
+        for n in 0..100u8 {
+            let key = [b'0' + n % 10];
+            producer.send("t", None, (n % 2 == 0).then_some(&key[..]), Some(&[n])).unwrap();
+        }
+        producer.flush(Duration::from_secs(20)).unwrap();
+        let mut partition_of: BTreeMap<Option<Vec<u8>>, i32> = BTreeMap::new();
+        for (partition, key, _) in read(&brokers, "t", 8, 100) {
+            assert_eq!(*partition_of.entry(key).or_insert(partition), partition);
+        }
+        assert_eq!(partition_of.len(), 6);
+    }
+
+    #[test]
+    fn waits_while_the_local_queue_is_full() {
+        let cluster = cluster("t", 1);
+        let properties = BTreeMap::from([("queue.buffering.max.messages".to_owned(), "10".to_owned())]);
+        let mut producer = Producer::new(&cluster.bootstrap_servers(), &properties).unwrap();
+        for n in 0..200u8 {
+            producer.send("t", None, None, Some(&[n])).unwrap();
+        }
+        producer.flush(Duration::from_secs(20)).unwrap();
+        assert_eq!(producer.delivered(), 200);
+    }
+
+    #[test]
+    fn an_absent_topic_is_named_and_not_created() {
+        let cluster = cluster("t", 1);
+        let producer = Producer::new(&cluster.bootstrap_servers(), &BTreeMap::new()).unwrap();
+        for _ in 0..2 {
+            let error = producer.partitions("other").unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!(
+                    "topic `other` does not exist on {}: create it or mend --topic",
+                    cluster.bootstrap_servers()
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn an_absent_broker_is_named() {
+        let error = Producer::new("127.0.0.1:9", &BTreeMap::new()).err().unwrap();
+        assert_eq!(error.to_string(), "no Kafka broker answers at 127.0.0.1:9: start it or mend --brokers");
+    }
+
+    #[test]
+    fn an_unknown_property_is_named_without_its_value() {
+        let properties = BTreeMap::from([("sasl.pasword".to_owned(), "secret".to_owned())]);
+        let error = Producer::new("127.0.0.1:9", &properties).err().unwrap();
+        assert!(matches!(&error, ProduceError::Property { name, .. } if name == "sasl.pasword"), "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn failed_deliveries_are_counted_and_stop_the_sender() {
+        let cluster = cluster("t", 1);
+        let properties = BTreeMap::from([("message.timeout.ms".to_owned(), "200".to_owned())]);
+        let mut producer = Producer::new(&cluster.bootstrap_servers(), &properties).unwrap();
+        cluster.broker_down(1).unwrap();
+        producer.send("t", None, None, Some(b"lost")).unwrap();
+        let error = producer.flush(Duration::from_secs(20)).unwrap_err();
+        assert!(
+            matches!(&error, ProduceError::NotDelivered { failed: 1, topic, .. } if topic == "t"),
+            "{error}"
+        );
+        assert_eq!(producer.failed(), 1);
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_says_what_to_raise() {
+        let cluster = cluster("t", 1);
+        let mut producer = Producer::new(&cluster.bootstrap_servers(), &BTreeMap::new()).unwrap();
+        let error = producer.send("t", None, None, Some(&vec![0; 2_000_000])).unwrap_err().to_string();
+        assert!(error.contains("2000000 bytes") && error.contains("message.max.bytes"), "{error}");
+    }
+
+    #[test]
+    fn properties_are_names_and_values() {
+        assert_eq!(parse_property("a.b=c=d").unwrap(), ("a.b".to_owned(), "c=d".to_owned()));
+        assert!(parse_property("a.b").is_err());
+        assert!(parse_property("=c").is_err());
+    }
+}

@@ -1,0 +1,393 @@
+//! Rows as bytes: lines of CSV, and values of an SQL statement.
+//!
+//! Columns are typed, so a row is rendered without going through floats or strings: decimals from
+//! their integers, times from their microseconds.
+
+use std::ops::Range;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use dataflows::rows::{Column, ColumnSpec, NULL_TIMESTAMP, Rows};
+
+/// What a value of bytes begins with when it is written in base64.
+const BASE64: &[u8] = b"base64:";
+
+/// Appends the header line.
+pub fn csv_header(columns: &[ColumnSpec], out: &mut Vec<u8>) {
+    for (index, column) in columns.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        csv_text(column.name.as_bytes(), out);
+    }
+    out.push(b'\n');
+}
+
+/// Appends a line for each row: RFC 4180 with line feeds. NULL is an empty field. Bytes are their
+/// text where they are UTF-8, else, and where the text itself begins so, `base64:` and base64.
+pub fn csv(rows: &Rows, out: &mut Vec<u8>) {
+    let mut clocks = clocks(rows);
+    out.reserve(rows.len() * rows.columns.len() * 12);
+    for row in 0..rows.len() {
+        for (index, (column, clock)) in rows.columns.iter().zip(&mut clocks).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            match column {
+                Column::Timestamp(values) if values[row] == NULL_TIMESTAMP => {}
+                Column::Timestamp(values) => clock.write(values[row], out),
+                Column::Decimal { scale, values } => decimal(values[row], *scale, out),
+                Column::Real(values) if values[row].is_nan() => {}
+                Column::Real(values) => real(values[row], out),
+                Column::Integer(values) => integer(values[row], out),
+                Column::Truck { names, index } => csv_text(names[index[row] as usize].as_bytes(), out),
+                Column::Text(values) => csv_text(values[row].as_bytes(), out),
+                Column::Bytes(values) => match values[row].as_deref() {
+                    None => {}
+                    Some(bytes) if std::str::from_utf8(bytes).is_ok() && !bytes.starts_with(BASE64) => {
+                        csv_text(bytes, out);
+                    }
+                    Some(bytes) => {
+                        out.extend_from_slice(BASE64);
+                        out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+                    }
+                },
+            }
+        }
+        out.push(b'\n');
+    }
+}
+
+/// A field of CSV, quoted where it has to be.
+fn csv_text(text: &[u8], out: &mut Vec<u8>) {
+    if !text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+        out.extend_from_slice(text);
+        return;
+    }
+    out.push(b'"');
+    for &byte in text {
+        if byte == b'"' {
+            out.push(b'"');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+/// The rows as `(…),(…)` in pieces of about `size` bytes, each with the rows that it holds.
+pub fn sql_pieces(rows: &Rows, size: usize) -> Vec<(Range<usize>, Vec<u8>)> {
+    let mut pieces = Vec::new();
+    let mut clocks = clocks(rows);
+    let mut start = 0;
+    let mut out = Vec::with_capacity(size + 1024);
+    for row in 0..rows.len() {
+        sql_row(rows, row, &mut clocks, &mut out);
+        if out.len() >= size || row + 1 == rows.len() {
+            pieces.push((start..row + 1, std::mem::replace(&mut out, Vec::with_capacity(size + 1024))));
+            start = row + 1;
+        } else {
+            out.push(b',');
+        }
+    }
+    pieces
+}
+
+/// Appends some rows as `(…),(…)`: literals that MySQL and MariaDB read back exactly, whatever
+/// their `sql_mode`.
+pub fn sql_values(rows: &Rows, range: Range<usize>, out: &mut Vec<u8>) {
+    let mut clocks = clocks(rows);
+    for row in range.clone() {
+        if row > range.start {
+            out.push(b',');
+        }
+        sql_row(rows, row, &mut clocks, out);
+    }
+}
+
+fn sql_row(rows: &Rows, row: usize, clocks: &mut [Clock], out: &mut Vec<u8>) {
+    for (index, (column, clock)) in rows.columns.iter().zip(clocks).enumerate() {
+        out.push(if index > 0 { b',' } else { b'(' });
+        match column {
+            Column::Timestamp(values) if values[row] == NULL_TIMESTAMP => out.extend_from_slice(b"NULL"),
+            Column::Timestamp(values) => {
+                out.push(b'\'');
+                clock.write(values[row], out);
+                out.push(b'\'');
+            }
+            Column::Decimal { scale, values } => decimal(values[row], *scale, out),
+            Column::Real(values) if values[row].is_nan() => out.extend_from_slice(b"NULL"),
+            Column::Real(values) => {
+                let start = out.len();
+                real(values[row], out);
+                // Without an exponent the server would read a DECIMAL, and cut it.
+                if !out[start..].contains(&b'e') {
+                    out.extend_from_slice(b"e0");
+                }
+            }
+            Column::Integer(values) => integer(values[row], out),
+            Column::Truck { names, index } => sql_text(&names[index[row] as usize], out),
+            Column::Text(values) => sql_text(&values[row], out),
+            Column::Bytes(values) => match values[row].as_deref() {
+                None => out.extend_from_slice(b"NULL"),
+                Some(bytes) => {
+                    out.push(b'X');
+                    hex(bytes, out);
+                }
+            },
+        }
+    }
+    out.push(b')');
+}
+
+/// A text literal. Whether a backslash escapes depends on the `sql_mode`: such a text is written as
+/// bytes of UTF-8.
+fn sql_text(text: &str, out: &mut Vec<u8>) {
+    if text.bytes().any(|byte| byte == b'\\' || byte == b'\'' || byte < b' ') {
+        out.extend_from_slice(b"_utf8mb4 X");
+        hex(text.as_bytes(), out);
+    } else {
+        out.push(b'\'');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'\'');
+    }
+}
+
+fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.push(b'\'');
+    for &byte in bytes {
+        out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    out.push(b'\'');
+}
+
+/// `value / 10^scale` with no superfluous digit: `0.01`, `80`, `-3.5`.
+pub fn decimal(value: i64, scale: u8, out: &mut Vec<u8>) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    let magnitude = value.unsigned_abs();
+    let power = 10u64.pow(scale.into());
+    let mut fraction = magnitude % power;
+    out.extend_from_slice(itoa::Buffer::new().format(magnitude / power).as_bytes());
+    if fraction == 0 {
+        return;
+    }
+    out.push(b'.');
+    let mut places = usize::from(scale);
+    // The measures have 2 decimals of 9: seven zeros go in two steps.
+    if fraction.is_multiple_of(10_000) && places > 4 {
+        fraction /= 10_000;
+        places -= 4;
+    }
+    while fraction.is_multiple_of(10) {
+        fraction /= 10;
+        places -= 1;
+    }
+    let start = out.len();
+    out.resize(start + places, b'0');
+    for digit in out[start..].iter_mut().rev() {
+        *digit = b'0' + (fraction % 10) as u8;
+        fraction /= 10;
+    }
+}
+
+/// The shortest text that reads back as the same double.
+fn real(value: f64, out: &mut Vec<u8>) {
+    out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+}
+
+fn integer(value: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn clocks(rows: &Rows) -> Vec<Clock> {
+    vec![Clock::default(); rows.columns.len()]
+}
+
+/// Writes times as `YYYY-MM-DD HH:MM:SS.ffffff`, UTC. Neighbouring rows share their second, so its
+/// text is kept.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    second: i64,
+    text: [u8; 20],
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        let mut clock = Self { second: 0, text: *b"0000-00-00 00:00:00." };
+        clock.set(0);
+        clock
+    }
+}
+
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400;
+
+impl Clock {
+    /// Appends a time given in microseconds since 1970.
+    #[inline]
+    pub fn write(&mut self, micros: i64, out: &mut Vec<u8>) {
+        let second = micros.div_euclid(SECOND);
+        if second != self.second {
+            self.set(second);
+        }
+        let mut text = [b'0'; 26];
+        text[..20].copy_from_slice(&self.text);
+        digits(micros.rem_euclid(SECOND) as u64, &mut text[20..]);
+        out.extend_from_slice(&text);
+    }
+
+    fn set(&mut self, second: i64) {
+        self.second = second;
+        let (days, time) = (second.div_euclid(DAY), second.rem_euclid(DAY) as u64);
+        let (year, month, day) = date(days);
+        // Years are 1 to 9999 here: the decoder sees to that.
+        digits(year.clamp(0, 9999) as u64, &mut self.text[0..4]);
+        digits(month, &mut self.text[5..7]);
+        digits(day, &mut self.text[8..10]);
+        digits(time / 3600, &mut self.text[11..13]);
+        digits(time / 60 % 60, &mut self.text[14..16]);
+        digits(time % 60, &mut self.text[17..19]);
+    }
+}
+
+fn digits(mut value: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
+/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn date(days: i64) -> (i64, u64, u64) {
+    let shifted = days + 719_468; // days since 0000-03-01
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month as u64, day as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn one(column: Column) -> Rows {
+        Rows { columns: vec![column] }
+    }
+
+    fn csv_of(column: Column) -> String {
+        let mut out = Vec::new();
+        csv(&one(column), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn sql_of(column: Column) -> String {
+        let mut out = Vec::new();
+        let rows = one(column);
+        sql_values(&rows, 0..rows.len(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn times_are_written_to_the_microsecond() {
+        let times =
+            [0, -1, 1_681_088_547_123_456, 1_709_251_199_999_999, -62_135_596_800_000_000, NULL_TIMESTAMP];
+        let column = Column::Timestamp(Arc::new(times.to_vec()));
+        assert_eq!(
+            csv_of(column.clone()),
+            "1970-01-01 00:00:00.000000\n1969-12-31 23:59:59.999999\n2023-04-10 01:02:27.123456\n\
+             2024-02-29 23:59:59.999999\n0001-01-01 00:00:00.000000\n\n"
+        );
+        assert!(sql_of(column).ends_with("('0001-01-01 00:00:00.000000'),(NULL)"));
+    }
+
+    #[test]
+    fn decimals_have_no_superfluous_digit() {
+        let values = vec![0, 10_000_000, -3_500_000_000, 80_000_000_000, 1, i64::MIN, 100_000];
+        let column = Column::Decimal { scale: 9, values: Arc::new(values) };
+        assert_eq!(csv_of(column), "0\n0.01\n-3.5\n80\n0.000000001\n-9223372036.854775808\n0.0001\n");
+        let seconds = Column::Decimal { scale: 6, values: Arc::new(vec![1_500_000, 40]) };
+        assert_eq!(sql_of(seconds), "(1.5),(0.00004)");
+    }
+
+    #[test]
+    fn reals_reach_the_server_as_doubles() {
+        let column = Column::Real(Arc::new(vec![0.1, 1.0, -1e-9, f64::NAN]));
+        assert_eq!(sql_of(column.clone()), "(0.1e0),(1.0e0),(-1e-9),(NULL)");
+        assert_eq!(csv_of(column), "0.1\n1.0\n-1e-9\n\n");
+    }
+
+    #[test]
+    fn a_text_that_could_end_its_literal_is_written_as_bytes() {
+        let texts = ["a", "it's", "b\\", "é", "\n"].map(Arc::from).to_vec();
+        assert_eq!(
+            sql_of(Column::Text(Arc::new(texts))),
+            "('a'),(_utf8mb4 X'69742773'),(_utf8mb4 X'625C'),('é'),(_utf8mb4 X'0A')"
+        );
+    }
+
+    #[test]
+    fn bytes_come_back_from_either_form() {
+        let bytes = vec![None, Some(b"a,b".to_vec()), Some(vec![0xff, 0]), Some(b"base64:x".to_vec())];
+        let column = Column::Bytes(Arc::new(bytes));
+        assert_eq!(csv_of(column.clone()), "\n\"a,b\"\nbase64:/wA=\nbase64:YmFzZTY0Ong=\n");
+        assert_eq!(sql_of(column), "(NULL),(X'612C62'),(X'FF00'),(X'6261736536343A78')");
+    }
+
+    #[test]
+    fn pieces_hold_every_row_once() {
+        let rows = one(Column::Integer(Arc::new((0..1000).collect())));
+        let mut whole = Vec::new();
+        sql_values(&rows, 0..1000, &mut whole);
+        let pieces = sql_pieces(&rows, 100);
+        assert!(pieces.len() > 10);
+        let joined: Vec<_> = pieces.iter().map(|(_, text)| text.as_slice()).collect();
+        assert_eq!(joined.join(&b','), whole);
+        assert_eq!(
+            pieces.iter().flat_map(|(range, _)| range.clone()).collect::<Vec<_>>(),
+            (0..1000).collect::<Vec<_>>()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_csv_reader_finds_the_texts_again(texts in prop::collection::vec("[a-z,\"\r\n é\\\\']{0,12}", 1..20)) {
+            let column = Column::Text(Arc::new(texts.iter().map(|text| text.as_str().into()).collect()));
+            let ids = Column::Integer(Arc::new((0..texts.len() as i64).collect()));
+            let mut out = Vec::new();
+            csv(&Rows { columns: vec![ids, column] }, &mut out);
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(out.as_slice());
+            let got: Vec<_> = reader.records().map(|record| record.unwrap()[1].to_owned()).collect();
+            prop_assert_eq!(got, texts);
+        }
+
+        #[test]
+        fn a_decimal_reads_back(value in any::<i64>(), scale in 0u8..=18) {
+            let mut out = Vec::new();
+            decimal(value, scale, &mut out);
+            let text = String::from_utf8(out).unwrap();
+            let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+            prop_assert!(!fraction.ends_with('0'));
+            let back: i128 = format!("{whole}{fraction:0<width$}", width = usize::from(scale)).parse().unwrap();
+            prop_assert_eq!(back, i128::from(value));
+        }
+
+        #[test]
+        fn dates_follow_each_other(days in -719_162i64..2_932_896) {
+            let (today, tomorrow) = (date(days), date(days + 1));
+            prop_assert!(tomorrow > today);
+            let same_month = (today.0, today.1) == (tomorrow.0, tomorrow.1);
+            let next_day = if same_month { today.2 + 1 } else { 1 };
+            prop_assert_eq!(tomorrow.2, next_day);
+            prop_assert!(same_month || today.2 >= 28);
+        }
+    }
+}

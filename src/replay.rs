@@ -1,0 +1,503 @@
+//! `truckflow replay`: the lines of a file, or the dead letters of an earlier run, into a topic.
+//!
+//! ```text
+//! file or standard input --> lines --------> key, partition --> producer --> summary
+//!                       `--> dead letters ---^
+//! ```
+
+mod dead_letters;
+mod key;
+mod lines;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
+
+use self::dead_letters::DeadLetters;
+use self::key::KeyField;
+use self::lines::Lines;
+use crate::pace::{self, Pace, Rate};
+use crate::producer::{ProduceError, Producer, parse_property};
+use crate::stop::Stop;
+
+/// Longer than a message may be on its way.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(90);
+/// Where there is no terminal, progress is a line each.
+const REPORT_EACH: Duration = Duration::from_secs(10);
+/// Messages between two looks at the clock for progress.
+const MESSAGES_PER_LOOK: u64 = 256;
+
+/// Send the lines of a file, or truckflow's dead letters, into a Kafka topic.
+#[derive(Clone, clap::Args)]
+pub struct ReplayArgs {
+    /// A file, each line a message; a `dead_letters.csv` of truckflow; or `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Kafka topic; dead letters go back to the topic, and there the partition, that they came from unless
+    /// this is given
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+
+    /// Kafka brokers
+    #[arg(long, value_name = "HOST:PORT,…", env = "TRUCKFLOW_BROKERS", default_value = "127.0.0.1:9092")]
+    pub brokers: String,
+
+    /// Messages a second, or `max`
+    #[arg(long, value_name = "RATE", default_value = "max")]
+    pub rate: Rate,
+
+    /// Start over at the end of the file, until stopped
+    #[arg(long = "loop")]
+    pub repeat: bool,
+
+    /// Make this field of each line, as truck_id, the message's key; without it, and for lines that lack it,
+    /// messages have no key and take the partitions in turn
+    #[arg(long, value_name = "FIELD")]
+    pub key: Option<String>,
+
+    /// A property of librdkafka; may be repeated
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
+    pub properties: Vec<(String, String)>,
+}
+
+/// Why a replay failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// Kafka did not take the messages.
+    #[error(transparent)]
+    Produce(#[from] ProduceError),
+    /// The input could not be opened or read.
+    #[error("{path} cannot be read ({source}): mend FILE")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The dead letters are not a CSV file of the expected shape.
+    #[error("{path} is no file of dead letters at line {line} ({reason}): mend the line or take it out")]
+    DeadLetter {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Lines do not know their topic.
+    #[error("the lines of {path} do not say where they go: name the topic with --topic")]
+    NoTopic {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Standard input has no start to go back to.
+    #[error("--loop cannot start standard input over: name a file")]
+    LoopOverStdin,
+    /// A loop over nothing would never end.
+    #[error("--loop over {path}, which holds no messages, would never end: name another file")]
+    LoopOverNothing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A dead letter has its own key.
+    #[error("dead letters are sent with the keys that they had: leave out --key")]
+    KeyOfDeadLetters,
+    /// The signals could not be listened to.
+    #[error("signals cannot be listened to ({0}): look at the system's limits")]
+    Signals(#[source] io::Error),
+}
+
+impl ReplayError {
+    /// Whether the command line, not the run, is wrong: exit status 2 instead of 1.
+    pub fn is_usage(&self) -> bool {
+        use ReplayError::{KeyOfDeadLetters, LoopOverNothing, LoopOverStdin, NoTopic};
+        matches!(self, NoTopic { .. } | LoopOverStdin | LoopOverNothing { .. } | KeyOfDeadLetters)
+    }
+}
+
+/// What a replay did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    /// Messages that the brokers acknowledged.
+    pub sent: u64,
+    /// Messages that they did not.
+    pub failed: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.elapsed.as_secs_f64();
+        let rate = self.sent as f64 / seconds.max(1e-9);
+        write!(f, "sent {} messages, {} failed, in {seconds:.1} s ({rate:.0}/s)", self.sent, self.failed)
+    }
+}
+
+/// One message on its way from the input to Kafka; its buffers are used again.
+#[derive(Default)]
+struct Message {
+    /// Empty where the input does not say.
+    topic: String,
+    /// The partition that it came from, if it did.
+    partition: Option<i32>,
+    has_key: bool,
+    key: Vec<u8>,
+    has_payload: bool,
+    payload: Vec<u8>,
+}
+
+/// Where messages come from.
+trait Input {
+    /// Reads the next message; `false` at the end.
+    fn read(&mut self, message: &mut Message) -> Result<bool, ReplayError>;
+
+    /// How many bytes of the input were read.
+    fn position(&self) -> u64;
+}
+
+/// Sends everything in the file, or until SIGINT or SIGTERM; what was queued is flushed. The last line on
+/// standard error is the [`Summary`], also when deliveries failed.
+pub fn run(args: &ReplayArgs) -> Result<Summary, ReplayError> {
+    run_until(args, &Stop::on_signals().map_err(ReplayError::Signals)?)
+}
+
+fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
+    if args.repeat && args.file == Path::new("-") {
+        return Err(ReplayError::LoopOverStdin);
+    }
+    // Opened first: a wrong name is found without a broker.
+    let mut input = open(args)?;
+    let mut producer = Producer::new(&args.brokers, &args.properties.iter().cloned().collect())?;
+    let mut progress = Progress::new(args);
+    let started = Instant::now();
+    let result = send_all(args, &mut input, &mut producer, &mut progress, stop)
+        .and_then(|()| producer.flush(FLUSH_TIMEOUT).map_err(Into::into));
+    progress.finish();
+    let failed = producer.sent() - producer.delivered();
+    let summary = Summary { sent: producer.delivered(), failed, elapsed: started.elapsed() };
+    if result.is_ok() || producer.sent() > 0 {
+        eprintln!("{summary}");
+    }
+    result.map(|()| summary)
+}
+
+fn open(args: &ReplayArgs) -> Result<Box<dyn Input>, ReplayError> {
+    let path = &args.file;
+    let read_error = |source| ReplayError::Read { path: path.clone(), source };
+    let reader: Box<dyn Read> = match path == Path::new("-") {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(path).map_err(read_error)?),
+    };
+    if path.extension().is_some_and(|extension| extension == "csv")
+        && let Some(letters) = DeadLetters::open(path)?
+    {
+        return if args.key.is_some() { Err(ReplayError::KeyOfDeadLetters) } else { Ok(Box::new(letters)) };
+    }
+    if args.topic.is_none() {
+        return Err(ReplayError::NoTopic { path: path.clone() });
+    }
+    Ok(Box::new(Lines::new(reader, path, args.key.as_deref().map(KeyField::new))))
+}
+
+fn send_all(
+    args: &ReplayArgs,
+    input: &mut Box<dyn Input>,
+    producer: &mut Producer,
+    progress: &mut Progress,
+    stop: &Stop,
+) -> Result<(), ReplayError> {
+    let mut topics = Topics::default();
+    if let Some(topic) = &args.topic {
+        topics.partitions(topic, producer)?;
+    }
+    let pace = Pace::start(args.rate);
+    let mut message = Message::default();
+    let mut bytes_before = 0;
+    let mut sent = 0;
+    while !stop.requested() {
+        if let Some(wait) = pace.wait(sent) {
+            producer.poll()?;
+            progress.at(sent, bytes_before + input.position());
+            pace::sleep(wait, stop);
+            continue;
+        }
+        if !input.read(&mut message)? {
+            if !args.repeat {
+                break;
+            }
+            if sent == 0 {
+                return Err(ReplayError::LoopOverNothing { path: args.file.clone() });
+            }
+            bytes_before += input.position();
+            *input = open(args)?;
+            continue;
+        }
+        let topic = args.topic.as_ref().unwrap_or(&message.topic);
+        let partitions = topics.partitions(topic, producer)?;
+        let key = message.has_key.then_some(&message.key[..]);
+        let partition = match message.partition {
+            // Back where it came from, whatever partitioner chose that.
+            Some(partition) if args.topic.is_none() && (0..partitions).contains(&partition) => {
+                Some(partition)
+            }
+            _ if key.is_some() => None,
+            _ => Some((sent % partitions.unsigned_abs() as u64) as i32),
+        };
+        producer.send(topic, partition, key, message.has_payload.then_some(&message.payload[..]))?;
+        sent += 1;
+        if sent.is_multiple_of(MESSAGES_PER_LOOK) {
+            progress.at(sent, bytes_before + input.position());
+        }
+    }
+    Ok(())
+}
+
+/// How many partitions each topic has; asked once a topic.
+#[derive(Default)]
+struct Topics {
+    partitions: HashMap<String, i32>,
+}
+
+impl Topics {
+    fn partitions(&mut self, topic: &str, producer: &Producer) -> Result<i32, ReplayError> {
+        if let Some(count) = self.partitions.get(topic) {
+            return Ok(*count);
+        }
+        let count = producer.partitions(topic)?;
+        self.partitions.insert(topic.to_owned(), count);
+        Ok(count)
+    }
+}
+
+/// What a person sees on the way: a bar on a terminal, else a line now and then.
+struct Progress {
+    bar: ProgressBar,
+    /// Bytes of the whole input, where that is known and ends.
+    total: Option<u64>,
+    started: Instant,
+    reported: Instant,
+}
+
+impl Progress {
+    fn new(args: &ReplayArgs) -> Progress {
+        let size = || std::fs::metadata(&args.file).ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
+        let total = if args.repeat || args.file == Path::new("-") { None } else { size() };
+        let template = match total {
+            Some(_) => "{bar:30} {bytes} of {total_bytes}, {msg}, {eta} left",
+            None => "{spinner} {bytes}, {msg}",
+        };
+        let bar = match (io::stderr().is_terminal(), total) {
+            (false, _) => ProgressBar::hidden(),
+            (true, Some(total)) => ProgressBar::new(total),
+            (true, None) => ProgressBar::new_spinner(),
+        };
+        let style = ProgressStyle::with_template(template).expect("the template is well formed");
+        let now = Instant::now();
+        Progress { bar: bar.with_style(style), total, started: now, reported: now }
+    }
+
+    fn at(&mut self, messages: u64, bytes: u64) {
+        let each = if self.bar.is_hidden() { REPORT_EACH } else { Duration::from_millis(100) };
+        if self.reported.elapsed() < each {
+            return;
+        }
+        self.reported = Instant::now();
+        let seconds = self.started.elapsed().as_secs_f64();
+        let rate = messages as f64 / seconds;
+        if !self.bar.is_hidden() {
+            self.bar.set_message(format!("{messages} messages, {rate:.0}/s"));
+            self.bar.set_position(bytes);
+            return;
+        }
+        let left = self.total.filter(|_| bytes > 0).map_or(String::new(), |total| {
+            let seconds_left = seconds * total.saturating_sub(bytes) as f64 / bytes as f64;
+            let left = Duration::try_from_secs_f64(seconds_left).unwrap_or(Duration::MAX);
+            format!(" of {}, {} left", HumanBytes(total), HumanDuration(left))
+        });
+        eprintln!("{messages} messages, {rate:.0}/s, {}{left}", HumanBytes(bytes));
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    use clap::Parser;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::producer::tests::{Seen, cluster, read};
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: ReplayArgs,
+    }
+
+    fn replay(file: &Path, flags: &[&str]) -> Result<Summary, ReplayError> {
+        let args = [&["replay", file.to_str().unwrap()], flags].concat();
+        let args = Command::try_parse_from(args).unwrap_or_else(|error| panic!("{error}")).args;
+        run_until(&args, &Stop::default())
+    }
+
+    fn file(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    fn some(text: &str) -> Option<Vec<u8>> {
+        Some(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn lines_go_out_as_they_are_over_the_partitions_in_turn() {
+        let cluster = cluster("t", 2);
+        let brokers = cluster.bootstrap_servers();
+        let (_folder, path) = file("in.jsonl", "{\"a\": 1}\nnot json \r\n\n{'a': 'ü'}");
+        let summary = replay(&path, &["--topic", "t", "--brokers", &brokers]).unwrap();
+        assert_eq!((summary.sent, summary.failed), (4, 0));
+        let expected: Vec<Seen> = vec![
+            (0, None, some("{\"a\": 1}")),
+            (0, None, some("")),
+            (1, None, some("not json ")),
+            (1, None, some("{'a': 'ü'}")),
+        ];
+        assert_eq!(read(&brokers, "t", 2, 4), expected);
+    }
+
+    #[test]
+    fn a_field_of_the_line_becomes_the_key() {
+        let cluster = cluster("t", 4);
+        let brokers = cluster.bootstrap_servers();
+        let lines: String = (0..40).map(|n| format!("{{'truck_id': 'truck-{}'}}\n", n % 5)).collect();
+        let (_folder, path) = file("in.txt", &(lines + "none\n"));
+        replay(&path, &["--topic", "t", "--brokers", &brokers, "--key", "truck_id"]).unwrap();
+        let seen = read(&brokers, "t", 4, 41);
+        let partitions_of_keys: BTreeSet<_> =
+            seen.iter().filter_map(|(partition, key, _)| key.clone().map(|key| (key, *partition))).collect();
+        assert_eq!(partitions_of_keys.len(), 5);
+        assert_eq!(seen.iter().filter(|(_, key, _)| key.is_none()).count(), 1);
+    }
+
+    const LETTERS: &str = "topic,partition,offset,kafka_timestamp,message_key,reason,field,payload\n\
+        a,1,7,2023-04-10 01:02:27.000000,k,wrong_type,engine_speed,\"{\"\"engine_speed\"\": \"\"x\"\"}\"\n\
+        b,0,8,,base64:/w==,not_an_object,,\"two\nlines\"\n\
+        a,0,9,,k,null_value,,\n\
+        a,9,10,,,not_an_object,,base64:AP8=\n\
+        a,0,11,,,not_an_object,,\n";
+
+    #[test]
+    fn dead_letters_go_back_where_they_came_from() {
+        let cluster = cluster("a", 2);
+        cluster.create_topic("b", 1, 1).unwrap();
+        let brokers = cluster.bootstrap_servers();
+        let (_folder, path) = file("dead_letters.csv", LETTERS);
+        let summary = replay(&path, &["--brokers", &brokers]).unwrap();
+        assert_eq!(summary.sent, 5);
+        let a: Vec<Seen> = vec![
+            (0, some("k"), None),
+            (0, None, some("")),
+            (1, some("k"), some("{\"engine_speed\": \"x\"}")),
+            (1, None, Some(vec![0, 255])),
+        ];
+        assert_eq!(read(&brokers, "a", 2, 4), a);
+        assert_eq!(read(&brokers, "b", 1, 1), [(0, Some(vec![255]), some("two\nlines"))]);
+    }
+
+    #[test]
+    fn dead_letters_go_to_a_named_topic() {
+        let cluster = cluster("mended", 1);
+        let brokers = cluster.bootstrap_servers();
+        let (_folder, path) = file("dead_letters.csv", LETTERS);
+        replay(&path, &["--brokers", &brokers, "--topic", "mended"]).unwrap();
+        let payloads: Vec<_> =
+            read(&brokers, "mended", 1, 5).into_iter().map(|(.., payload)| payload).collect();
+        assert_eq!(payloads[2], None);
+        assert_eq!(payloads[3], Some(vec![0, 255]));
+    }
+
+    #[test]
+    fn a_csv_file_without_payloads_is_lines() {
+        let cluster = cluster("t", 1);
+        let brokers = cluster.bootstrap_servers();
+        let (_folder, path) = file("Orientation.csv", "time,qz\n1,0.5\n");
+        assert_eq!(replay(&path, &["--brokers", &brokers, "--topic", "t"]).unwrap().sent, 2);
+    }
+
+    #[test]
+    fn a_broken_dead_letter_is_named_by_its_line() {
+        let cluster = cluster("a", 1);
+        let brokers = cluster.bootstrap_servers();
+        for (row, reason) in [
+            ("a,0,1,,,late,,base64:%", "its payload is no base64"),
+            ("a,x,1,,,late,,p", "its partition is no number"),
+            ("a,0", "it has 2 fields instead of 8"),
+        ] {
+            let text =
+                format!("{}a,0,11,,,late,,x\n{row}\n", LETTERS.lines().next().unwrap().to_owned() + "\n");
+            let (_folder, path) = file("dead_letters.csv", &text);
+            let error = replay(&path, &["--brokers", &brokers]).unwrap_err().to_string();
+            assert!(error.contains("at line 3") && error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_found_before_a_broker_is_needed() {
+        let (_folder, path) = file("in.jsonl", "");
+        assert!(matches!(replay(&path, &[]), Err(error) if error.is_usage()));
+        assert!(matches!(replay(Path::new("-"), &["--loop"]), Err(error) if error.is_usage()));
+        assert!(matches!(replay(Path::new("/no/such"), &["--topic", "t"]), Err(ReplayError::Read { .. })));
+        let (_folder, path) = file("dead_letters.csv", LETTERS);
+        assert!(matches!(replay(&path, &["--key", "truck_id"]), Err(ReplayError::KeyOfDeadLetters)));
+    }
+
+    #[test]
+    fn a_loop_starts_over_and_ends_when_stopped() {
+        let cluster = cluster("t", 1);
+        let brokers = cluster.bootstrap_servers();
+        let (_folder, path) = file("in.jsonl", "1\n2\n");
+        let args = ["replay", path.to_str().unwrap(), "--topic", "t", "--loop", "--rate", "200"];
+        let args = Command::try_parse_from([&args[..], &["--brokers", &brokers]].concat()).unwrap().args;
+        let stop = Stop::default();
+        std::thread::scope(|scope| {
+            let replay = scope.spawn(|| run_until(&args, &stop));
+            let payloads: Vec<_> =
+                read(&brokers, "t", 1, 5).into_iter().map(|(.., payload)| payload).collect();
+            stop.request();
+            assert_eq!(payloads, ["1", "2", "1", "2", "1"].map(some));
+            assert!(replay.join().unwrap().unwrap().sent >= 5);
+        });
+    }
+
+    #[test]
+    fn a_loop_over_nothing_is_refused() {
+        let cluster = cluster("t", 1);
+        let (_folder, path) = file("in.jsonl", "");
+        let result = replay(&path, &["--topic", "t", "--loop", "--brokers", &cluster.bootstrap_servers()]);
+        assert!(matches!(result, Err(ReplayError::LoopOverNothing { .. })));
+    }
+
+    #[test]
+    fn failed_deliveries_are_an_error() {
+        let cluster = cluster("t", 1);
+        let (_folder, path) = file("in.jsonl", "1\n2\n");
+        let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+        cluster.request_errors(RDKafkaApiKey::Produce, &[refused; 2]);
+        let error = replay(&path, &["--topic", "t", "--brokers", &cluster.bootstrap_servers()]).unwrap_err();
+        assert!(matches!(error, ReplayError::Produce(ProduceError::NotDelivered { .. })), "{error}");
+    }
+}

@@ -1,0 +1,413 @@
+//! `truckflow run`: the one place that sees all parts.
+//!
+//! ```text
+//! worker threads: source -> decode -> graph -> render --.
+//!   one per --workers, each with its own reader         |-> commit thread -> files, store
+//! watch thread: lag, group offsets  <---- committed ----'        |
+//! feeder thread: embedded broker    <---- committed -------------'
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dataflows::Epoch;
+use dataflows::item::NextOffset;
+use dataflows::state::entries;
+use dataflows::views::{DEAD_LETTERS, Restored, View};
+
+use crate::clock::Clock;
+use crate::commit::{Committer, StateWeight};
+use crate::config::Config;
+use crate::error::Error;
+use crate::graph::{Outlet, Route};
+use crate::metrics::Metrics;
+use crate::progress::Progress;
+use crate::sink::csv::{self, CsvFiles};
+use crate::sink::topic::DeadLetterTopic;
+use crate::source::embedded::{Embedded, Feeder, PARTITIONS};
+use crate::source::file::{LineReader, Lines};
+use crate::source::kafka::{Topic, TopicOptions, keep_trying};
+use crate::source::{Reader, SourceError};
+use crate::state::fold_sealed;
+use crate::stop::Stop;
+use crate::store::{self, LastCommit, Store, StoreError, Table};
+use crate::web::{self, Seen};
+use crate::worker::{self, Job};
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    /// Records that were decoded.
+    pub records: u64,
+    /// Inputs that could not be used.
+    pub dead_letters: u64,
+    /// How long it took, from the first read to the last commit.
+    pub elapsed: Duration,
+    /// The last commit.
+    pub epoch: Epoch,
+}
+
+/// Runs a job to its end: that of its input with `until_end`, a signal (`stop`), or an error.
+pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
+    let views = config.active_views()?;
+    let url = config.database_url()?;
+    let metrics = Metrics::new().map_err(|_| Error::Bug("the metrics"))?;
+    let ready = Arc::new(AtomicBool::new(false));
+    if let Some(address) =
+        web::serve(&config.listen, Seen { metrics: metrics.clone(), ready: ready.clone() })?
+    {
+        tracing::info!("metrics at http://{address}/metrics");
+    }
+
+    csv::prepare_folder(&config.out)?;
+    let _lock = lock_folder(config)?;
+    let routes = routes(config, &views);
+    let (mut store, last) = open_store(config, &url, &views, &routes, stop)?;
+    let lengths: BTreeMap<String, u64> = last.files.iter().cloned().collect();
+    let columns: Vec<_> = views
+        .iter()
+        .zip(routes.iter())
+        .map(|(view, route)| (view.name, route.csv.then_some(view.columns)))
+        .collect();
+    let files = CsvFiles::open(&config.out, &config.job, &columns, &lengths)?;
+    let (restored, weights) = load_state(store.as_mut(), &views)?;
+
+    let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
+    let mut source = Source::open(config, &last.offsets, stop)?;
+    let (sender, messages) = channel();
+    let outlet = Outlet { sender, clock: clock.clone(), routes: routes.clone(), text: store.needs_text() };
+    let forward = match &config.dead_letters.topic {
+        Some(topic) => {
+            let brokers = source.brokers.as_ref().unwrap_or(&config.kafka.brokers);
+            Some(DeadLetterTopic::open(brokers, &config.kafka_properties(), topic)?)
+        }
+        None => None,
+    };
+    let committer = Committer::new(
+        store,
+        files,
+        routes,
+        clock.clone(),
+        metrics.clone(),
+        weights,
+        std::mem::take(&mut source.followers),
+        &last.offsets,
+        forward,
+    );
+
+    let readers = source.readers(config.workers)?;
+    let job = Arc::new(Job::new(
+        worker::Setup {
+            views,
+            settings: config.view_settings()?,
+            start: last.epoch,
+            topic: source.name.clone(),
+            message_bytes: config.limits.message_bytes,
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        },
+        outlet,
+        readers,
+        restored,
+    ));
+    if last.epoch > 0 {
+        tracing::info!(epoch = last.epoch, generation = last.generation, "going on after the last commit");
+    }
+    tracing::info!(source = &*source.name, workers = config.workers, "reading");
+    source.watch(&metrics)?;
+    let began = Instant::now();
+    ready.store(true, SeqCst);
+
+    let commit = spawn("commit", move || committer.run(&messages))?;
+    let beside = Beside::start(stop.clone(), clock.clone(), metrics.clone(), job.records())?;
+    let panicked =
+        worker::start(job.clone(), config.workers)?.join().into_iter().any(|result| result.is_err());
+    job.close();
+    let committed = commit.join();
+    ready.store(false, SeqCst);
+    beside.finish();
+    source.finish();
+
+    committed.map_err(|_| Error::Bug("the commit thread"))??;
+    if panicked || job.has_panicked() {
+        return Err(Error::Bug("a worker"));
+    }
+    source.join_feeder()?;
+    if let Some(failure) = job.take_failure() {
+        return Err(failure.into());
+    }
+    let (records, dead_letters) = job.counts();
+    Ok(Summary { records, dead_letters, elapsed: began.elapsed(), epoch: clock.committed() })
+}
+
+/// The thread beside the workers: passes a signal on, keeps gauges and the progress line.
+struct Beside {
+    ended: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Beside {
+    const EVERY: Duration = Duration::from_millis(50);
+
+    fn start(
+        stop: Arc<Stop>,
+        clock: Arc<Clock>,
+        metrics: Metrics,
+        records: Arc<std::sync::atomic::AtomicU64>,
+    ) -> Result<Self, Error> {
+        let ended = Arc::new(AtomicBool::new(false));
+        let over = ended.clone();
+        let thread = spawn("beside", move || {
+            let progress = Progress::start();
+            while !over.load(SeqCst) {
+                if stop.requested() && !clock.is_stopping() {
+                    tracing::info!("stopping after the open epoch");
+                    clock.stop();
+                }
+                metrics.epochs_in_flight.set(clock.in_flight() as i64);
+                metrics.source_paused.set(i64::from(!clock.may_read()));
+                progress.show(records.load(SeqCst), clock.committed());
+                std::thread::park_timeout(Self::EVERY);
+            }
+        })?;
+        Ok(Self { ended, thread })
+    }
+
+    fn finish(self) {
+        self.ended.store(true, SeqCst);
+        self.thread.thread().unpark();
+        if self.thread.join().is_err() {
+            tracing::error!("the progress thread ended by a bug; the job itself is not affected");
+        }
+    }
+}
+
+/// Refuses a second job in the same folder.
+fn lock_folder(config: &Config) -> Result<File, Error> {
+    let path = config.out.join(".truckflow.lock");
+    let system = |source| Error::System { verb: "lock the output folder", source };
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(system)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::FolderTaken(config.out.display().to_string())),
+        Err(std::fs::TryLockError::Error(source)) => Err(system(source)),
+    }
+}
+
+fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
+    let mut tables = 0..;
+    let route = |view: &View| Route {
+        name: view.name,
+        csv: config.csv.takes(view.name),
+        table: if config.tables.takes(view.name) { tables.next() } else { None },
+        forwarded: view.name == DEAD_LETTERS && config.dead_letters.topic.is_some(),
+    };
+    views.iter().map(route).collect()
+}
+
+/// Opens the store, takes the job's lock, and makes the tables fit.
+fn open_store(
+    config: &Config,
+    url: &str,
+    views: &[View],
+    routes: &[Route],
+    stop: &Stop,
+) -> Result<(Box<dyn Store>, LastCommit), Error> {
+    let tables: Vec<Table> = views
+        .iter()
+        .zip(routes)
+        .filter(|(_, route)| route.table.is_some())
+        .map(|(view, _)| Table { name: view.table.into(), columns: view.columns.to_vec() })
+        .collect();
+    let asked = source_name(config);
+    let open = || -> Result<_, StoreError> {
+        let mut store = store::open(url)?;
+        let last = store.claim(&config.job, &asked)?;
+        Ok((store, last))
+    };
+    let mut pause = Duration::from_millis(250);
+    let (mut store, last) = loop {
+        match open() {
+            Err(error) if config.wait && error.is_retryable() && !stop.requested() => {
+                tracing::warn!("{error}; trying again");
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+            result => break result?,
+        }
+    };
+    if last.source != asked {
+        return Err(Error::OtherSource { job: config.job.clone(), stored: last.source, asked });
+    }
+    store.prepare(&tables)?;
+    Ok((store, last))
+}
+
+/// What the job's offsets are offsets of.
+fn source_name(config: &Config) -> String {
+    let path =
+        |path: &str| std::fs::canonicalize(path).map_or(path.to_owned(), |full| full.display().to_string());
+    match &config.input {
+        Some(input) if config.embedded => format!("embedded {}", path(input)),
+        Some(input) if input == "-" => "standard input".into(),
+        Some(input) => format!("file {}", path(input)),
+        None => format!("topic {}", config.kafka.topic),
+    }
+}
+
+/// The committed state of every view, folded, to be fed to the graph.
+fn load_state(store: &mut dyn Store, views: &[View]) -> Result<(Vec<Restored>, Vec<StateWeight>), Error> {
+    let (mut restored, mut weights) = (Vec::new(), Vec::new());
+    for view in views {
+        let parts = store.state(view.name)?;
+        let mut weight = StateWeight {
+            deltas: parts.iter().map(Vec::len).sum(),
+            parts: parts.len(),
+            ..StateWeight::default()
+        };
+        for folded in fold_sealed(view.name, &parts)? {
+            weight.snapshot += folded.len();
+            weight.entries += entries(&folded).count() as i64;
+            restored.push(Restored { view: view.name.into(), bytes: folded });
+        }
+        // What lies above the folded size is what folding would save.
+        weight.deltas = weight.deltas.saturating_sub(weight.snapshot);
+        weights.push(weight);
+    }
+    Ok((restored, weights))
+}
+
+/// Where the job's records come from.
+struct Source {
+    name: Arc<str>,
+    kind: Kind,
+    followers: Vec<std::sync::mpsc::Sender<Vec<NextOffset>>>,
+    committed: Option<Receiver<Vec<NextOffset>>>,
+    threads: Vec<JoinHandle<()>>,
+    /// Lives as long as the readers.
+    _cluster: Option<Embedded>,
+    feeder: Option<JoinHandle<Result<(), SourceError>>>,
+    brokers: Option<String>,
+}
+
+enum Kind {
+    File(Arc<Mutex<Lines>>),
+    Topic(Option<Topic>),
+}
+
+impl Source {
+    fn open(config: &Config, offsets: &[NextOffset], stop: &Stop) -> Result<Self, Error> {
+        let mut source = Self {
+            name: config.kafka.topic.as_str().into(),
+            kind: Kind::Topic(None),
+            followers: Vec::new(),
+            committed: None,
+            threads: Vec::new(),
+            _cluster: None,
+            feeder: None,
+            brokers: None,
+        };
+        let mut options = TopicOptions {
+            brokers: config.kafka.brokers.clone(),
+            topic: config.kafka.topic.clone(),
+            group: config.job.clone(),
+            properties: config.kafka_properties(),
+            on_data_loss: config.on_data_loss,
+            until_end: config.until_end,
+        };
+        match &config.input {
+            None => {
+                let connect = || Topic::connect(options.clone(), offsets);
+                source.kind = Kind::Topic(Some(keep_trying(config.wait, stop, connect)?));
+                source.committed = Some(source.follow());
+            }
+            Some(path) if config.embedded => {
+                let cluster = Embedded::start(&options.topic)?;
+                options.brokers = cluster.brokers();
+                source.brokers = Some(options.brokers.clone());
+                let feeder = Feeder::new(&options.brokers, &options.topic, offsets, source.follow())?;
+                let (ready, fed) = channel();
+                let ends = Arc::default();
+                let (path, known) = (path.clone(), Arc::clone(&ends));
+                source.feeder = Some(spawn("feeder", move || feeder.feed(&path, ready, &known))?);
+                // An error of the feeder closes the channel, too.
+                if fed.recv().is_err() {
+                    source.join_feeder()?;
+                }
+                source.kind = Kind::Topic(Some(Topic::embedded(options, offsets, PARTITIONS, ends)?));
+                source._cluster = Some(cluster);
+                source.committed = Some(source.follow());
+            }
+            Some(path) => {
+                let next = offsets.first().map_or(0, |at| at.offset);
+                let lines = Lines::open(path, next, !config.until_end)?;
+                source.name = path.as_str().into();
+                source.kind = Kind::File(lines);
+            }
+        }
+        Ok(source)
+    }
+
+    /// A channel on which commits are told.
+    fn follow(&mut self) -> Receiver<Vec<NextOffset>> {
+        let (sender, receiver) = channel();
+        self.followers.push(sender);
+        receiver
+    }
+
+    fn readers(&self, workers: usize) -> Result<Vec<Box<dyn Reader + Send>>, SourceError> {
+        (0..workers)
+            .map(|index| -> Result<Box<dyn Reader + Send>, SourceError> {
+                Ok(match &self.kind {
+                    Kind::File(lines) => Box::new(LineReader::new(lines.clone())),
+                    Kind::Topic(Some(topic)) => Box::new(topic.reader(index, workers)?),
+                    Kind::Topic(None) => {
+                        return Err(SourceError::Setting("the topic is not connected".into()));
+                    }
+                })
+            })
+            .collect()
+    }
+
+    /// Starts the thread that measures lag.
+    fn watch(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        if let (Kind::Topic(topic), Some(committed)) = (&mut self.kind, self.committed.take())
+            && let Some(topic) = topic.take()
+        {
+            let metrics = metrics.clone();
+            self.threads.push(spawn("watch", move || topic.watch(committed, &metrics))?);
+        }
+        Ok(())
+    }
+
+    fn join_feeder(&mut self) -> Result<(), Error> {
+        match self.feeder.take().map(JoinHandle::join) {
+            Some(Ok(result)) => Ok(result?),
+            Some(Err(_)) => Err(Error::Bug("the feeder")),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) {
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("the watch thread ended by a bug; the job itself is not affected");
+            }
+        }
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Error> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(|source| Error::System { verb: "start a thread", source })
+}

@@ -1,0 +1,431 @@
+//! `truckflow simulate`: readings of trucks that do not exist, as messages, lines or a file.
+//!
+//! ```text
+//! truck (model, one RNG each) --> fleet (merged by event time) --> message (text) --> output
+//! ```
+//!
+//! The bytes depend on the arguments alone: the same seed gives the same readings on every machine,
+//! and adding trucks does not change those of the others.
+
+mod event_time;
+mod fleet;
+mod message;
+mod output;
+mod truck;
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+
+pub use self::event_time::{NotAnEventTime, parse_event_time};
+use self::fleet::Fleet;
+pub use self::message::Format;
+use self::message::Message;
+use self::output::{Output, Written};
+use crate::pace::{self, Pace, Rate};
+use crate::producer::{ProduceError, parse_property};
+use crate::stop::Stop;
+
+/// Records between two looks at the progress bar.
+const RECORDS_PER_TICK: u64 = 8_192;
+/// Event times and measures to go on from end here: year 9999, and what truckflow can read back.
+const LAST_EVENT_TIME: i64 = 253_402_300_799_999_999;
+const LARGEST_MEASURE: f64 = 9.2e9;
+
+/// Simulate trucks: readings with speed about 80 km/h, every 0.36 s of event time on average.
+#[derive(Clone, clap::Args)]
+pub struct SimulateArgs {
+    /// How many trucks drive at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub trucks: u32,
+
+    /// How the trucks are named, with a number after it [default: truck-; a single truck has no name]
+    #[arg(long, value_name = "TEXT", value_parser = parse_truck_prefix)]
+    pub truck_prefix: Option<String>,
+
+    /// How many readings, over all trucks; a truck also stops when its tank of 600 l is empty
+    #[arg(long, value_name = "N", default_value_t = 2_400_000)]
+    pub records: u64,
+
+    /// Readings a second, or `max`
+    #[arg(long, value_name = "RATE", default_value = "max")]
+    pub rate: Rate,
+
+    /// Another seed gives other readings; the same seed the same, to the byte
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+
+    /// Where to: the word `topic` (Kafka), a file, which is written anew, or `-` for standard output
+    #[arg(long, value_name = "topic|FILE|-", default_value = "-")]
+    pub to: Destination,
+
+    /// Kafka brokers
+    #[arg(long, value_name = "HOST:PORT,…", env = "TRUCKFLOW_BROKERS", default_value = "127.0.0.1:9092")]
+    pub brokers: String,
+
+    /// Kafka topic
+    #[arg(long, value_name = "TOPIC", default_value = "Truck-Data")]
+    pub topic: String,
+
+    /// How a reading is written: JSON, or as Python prints a dict, without or with numpy 2
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub format: Format,
+
+    /// Event time of each truck's first reading
+    #[arg(long, value_name = "TIME", default_value = "2023-04-10 01:02:27", value_parser = parse_event_time)]
+    pub start: i64,
+
+    /// Go on from each truck's last row in this database
+    #[arg(long, value_name = "URL")]
+    pub resume_from: Option<String>,
+
+    /// A property of librdkafka; may be repeated
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
+    pub properties: Vec<(String, String)>,
+}
+
+/// Where the readings go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The Kafka topic of `--topic`.
+    Topic,
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
+
+impl FromStr for Destination {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Destination, Self::Err> {
+        Ok(match text {
+            "topic" => Destination::Topic,
+            "-" => Destination::Stdout,
+            path => Destination::File(path.into()),
+        })
+    }
+}
+
+/// Why a text cannot begin the trucks' names.
+#[derive(Debug, thiserror::Error)]
+#[error("a name has no quotes, backslashes or control characters")]
+pub struct NotATruckPrefix;
+
+/// Names are written between quotes of either kind without escapes, and are Kafka keys.
+fn parse_truck_prefix(text: &str) -> Result<String, NotATruckPrefix> {
+    match text.chars().any(|c| c.is_control() || matches!(c, '"' | '\'' | '\\')) {
+        true => Err(NotATruckPrefix),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// The last known reading of a truck, from which a simulated drive goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastReading {
+    /// The truck's name; empty for the single truck without a name.
+    pub truck: String,
+    /// Kilometres since the drive began.
+    pub distance: f64,
+    /// Litres since the drive began.
+    pub fuel: f64,
+    /// Event time in microseconds since 1970.
+    pub timestamp_micros: i64,
+}
+
+impl LastReading {
+    fn is_usable(&self) -> bool {
+        let measure = |value: f64| (0.0..LARGEST_MEASURE).contains(&value);
+        let time = -LAST_EVENT_TIME..=LAST_EVENT_TIME;
+        measure(self.distance) && measure(self.fuel) && time.contains(&self.timestamp_micros)
+    }
+}
+
+/// Why a simulation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// Kafka did not take the readings.
+    #[error(transparent)]
+    Produce(#[from] ProduceError),
+    /// The output could not be opened.
+    #[error("{path} cannot be written ({source}): mend --to")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The output could not be written to its end.
+    #[error(
+        "writing {output} failed after {records} readings ({source}): look at its disk, then start again"
+    )]
+    Write {
+        /// The file, or `standard output`.
+        output: String,
+        /// Readings generated so far.
+        records: u64,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A last reading is out of range.
+    #[error(
+        "truck `{truck}` cannot go on from its last row (distance {distance}, fuel {fuel}): mend the row or \
+         leave out --resume-from"
+    )]
+    Resume {
+        /// The truck's name.
+        truck: String,
+        /// The row's distance.
+        distance: f64,
+        /// The row's fuel.
+        fuel: f64,
+    },
+    /// The signals could not be listened to.
+    #[error("signals cannot be listened to ({0}): look at the system's limits")]
+    Signals(#[source] io::Error),
+}
+
+/// What a simulation did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    /// Readings written or acknowledged.
+    pub records: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.elapsed.as_secs_f64();
+        let rate = self.records as f64 / seconds.max(1e-9);
+        write!(f, "{} readings in {seconds:.1} s ({rate:.0}/s)", self.records)
+    }
+}
+
+/// Generates readings until `--records`, empty tanks, SIGINT or SIGTERM, or until the reader of
+/// standard output is gone; whatever was generated is flushed. Trucks in `resume` go on from there.
+pub fn run(args: &SimulateArgs, resume: Vec<LastReading>) -> Result<Summary, SimulateError> {
+    run_until(args, &resume, &Stop::on_signals().map_err(SimulateError::Signals)?)
+}
+
+fn run_until(args: &SimulateArgs, resume: &[LastReading], stop: &Stop) -> Result<Summary, SimulateError> {
+    if let Some(last) = resume.iter().find(|last| !last.is_usable()) {
+        let LastReading { truck, distance, fuel, .. } = last.clone();
+        return Err(SimulateError::Resume { truck, distance, fuel });
+    }
+    let names = truck_names(args.trucks, args.truck_prefix.as_deref());
+    let mut fleet = Fleet::new(&names, args.seed, args.start, resume);
+    let mut message = Message::new(args.format);
+    let mut output = Output::open(args)?;
+    let bar = progress_bar(args);
+
+    let pace = Pace::start(args.rate);
+    let started = Instant::now();
+    let mut records = 0;
+    while records < args.records && !stop.requested() {
+        if let Some(wait) = pace.wait(records) {
+            // Whoever follows the output sees each reading when it is due.
+            if output.flush(records)? == Written::ReaderGone {
+                break;
+            }
+            bar.set_position(records);
+            pace::sleep(wait, stop);
+            continue;
+        }
+        let Some(reading) = fleet.next() else { break };
+        let name = names[reading.truck].as_str();
+        if output.write(message.line(&reading, name), name, records)? == Written::ReaderGone {
+            break;
+        }
+        records += 1;
+        if records.is_multiple_of(RECORDS_PER_TICK) {
+            bar.set_position(records);
+        }
+    }
+    output.finish(records)?;
+    bar.finish_and_clear();
+    Ok(Summary { records, elapsed: started.elapsed() })
+}
+
+/// One name a truck, in the trucks' order; a single truck that nobody named has the empty name.
+fn truck_names(trucks: u32, prefix: Option<&str>) -> Vec<String> {
+    match prefix {
+        None if trucks == 1 => vec![String::new()],
+        prefix => (1..=trucks).map(|n| format!("{}{n}", prefix.unwrap_or("truck-"))).collect(),
+    }
+}
+
+fn progress_bar(args: &SimulateArgs) -> ProgressBar {
+    if args.to == Destination::Stdout || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{bar:30} {human_pos} of {human_len} readings, {rate}, {eta} left";
+    let style = ProgressStyle::with_template(template).expect("the template is well formed").with_key(
+        "rate",
+        |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // The bar is drawn all the same if this fails.
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        },
+    );
+    ProgressBar::new(args.records).with_style(style)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::fs;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::producer::tests::{cluster, read};
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: SimulateArgs,
+    }
+
+    fn args(flags: &[&str]) -> SimulateArgs {
+        Command::try_parse_from([&["simulate"], flags].concat())
+            .unwrap_or_else(|error| panic!("{error}"))
+            .args
+    }
+
+    fn lines(flags: &[&str], resume: &[LastReading]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let args = args(&[flags, &["--to", path.to_str().unwrap()]].concat());
+        let summary = run_until(&args, resume, &Stop::default()).unwrap();
+        let text = fs::read_to_string(path).unwrap();
+        assert_eq!(text.lines().count() as u64, summary.records);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Pins the bytes of a seed: a change here changes every fixture made by the simulator.
+    #[test]
+    fn the_first_lines_of_a_seed_are_these() {
+        assert_eq!(lines(&["--records", "4"], &[]), PINNED);
+        let python: Vec<_> = PINNED.iter().map(|line| line.replace('"', "'")).collect();
+        assert_eq!(lines(&["--records", "4", "--format", "python"], &[]), python);
+        assert_eq!(lines(&["--records", "1", "--format", "numpy", "--trucks", "2"], &[]), [PINNED_NUMPY]);
+    }
+
+    const PINNED: [&str; 4] = [
+        r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 0.0, "engine_speed": 81.38, "fuel_consumed": 0.0}"#,
+        r#"{"timestamp": "2023-04-10 01:02:27.267221", "distance_covered": 0.01, "engine_speed": 80.41, "fuel_consumed": 0.0}"#,
+        r#"{"timestamp": "2023-04-10 01:02:27.394688", "distance_covered": 0.01, "engine_speed": 78.06, "fuel_consumed": 0.0}"#,
+        r#"{"timestamp": "2023-04-10 01:02:27.401937", "distance_covered": 0.01, "engine_speed": 78.94, "fuel_consumed": 0.0}"#,
+    ];
+    const PINNED_NUMPY: &str = "{'timestamp': '2023-04-10 01:02:27', 'distance_covered': np.float64(0.0), \
+        'engine_speed': np.float64(81.38), 'fuel_consumed': np.float64(0.0), 'truck_id': 'truck-1'}";
+
+    #[test]
+    fn other_seeds_give_other_readings() {
+        assert_ne!(lines(&["--records", "5"], &[]), lines(&["--records", "5", "--seed", "1"], &[]));
+    }
+
+    #[test]
+    fn adding_trucks_does_not_change_the_others() {
+        let of = |line: &&String, truck: &str| line.contains(&format!("\"truck_id\": \"{truck}\""));
+        let three = lines(&["--records", "3000", "--trucks", "3"], &[]);
+        let two = lines(&["--records", "1500", "--trucks", "2"], &[]);
+        for truck in ["truck-1", "truck-2"] {
+            let among_three: Vec<_> = three.iter().filter(|line| of(line, truck)).take(600).collect();
+            let among_two: Vec<_> = two.iter().filter(|line| of(line, truck)).take(600).collect();
+            assert_eq!(among_three.len(), 600);
+            assert_eq!(among_three, among_two);
+        }
+    }
+
+    #[test]
+    fn trucks_are_interleaved_by_event_time() {
+        let lines = lines(&["--records", "2000", "--trucks", "7", "--truck-prefix", "t"], &[]);
+        let time = |line: &String| {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            parse_event_time(value["timestamp"].as_str().unwrap()).unwrap()
+        };
+        assert!(lines.is_sorted_by_key(time));
+        let trucks: BTreeSet<_> = lines.iter().map(|line| line.split("truck_id").nth(1).unwrap()).collect();
+        assert_eq!(trucks.len(), 7);
+    }
+
+    #[test]
+    fn a_resumed_drive_goes_on_from_the_last_reading() {
+        let last = LastReading {
+            truck: String::new(),
+            distance: 19_000.25,
+            fuel: 195.5,
+            timestamp_micros: parse_event_time("2024-02-29 23:59:59.999999").unwrap(),
+        };
+        let lines = lines(&["--records", "1000"], std::slice::from_ref(&last));
+        let first: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+        assert!(first["timestamp"].as_str().unwrap() > "2024-03-01 00:00:00");
+        assert!((19_000.25..19_000.5).contains(&first["distance_covered"].as_f64().unwrap()));
+        assert!((195.5..195.6).contains(&first["fuel_consumed"].as_f64().unwrap()));
+        let distances: Vec<_> = lines
+            .iter()
+            .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["distance_covered"].as_f64())
+            .collect();
+        assert!(distances.is_sorted());
+    }
+
+    #[test]
+    fn a_last_reading_out_of_range_is_refused() {
+        for (distance, timestamp_micros) in [(f64::NAN, 0), (-1.0, 0), (1e300, 0), (1.0, i64::MAX)] {
+            let last = LastReading { truck: "t".to_owned(), distance, fuel: 0.0, timestamp_micros };
+            let error = run_until(&args(&[]), &[last], &Stop::default()).unwrap_err();
+            assert!(matches!(error, SimulateError::Resume { .. }));
+        }
+    }
+
+    #[test]
+    fn an_empty_tank_ends_the_drive() {
+        let last =
+            LastReading { truck: String::new(), distance: 1.0, fuel: 599.999, timestamp_micros: 1_000_000 };
+        let lines = lines(&["--records", "100000"], &[last]);
+        assert!((1..1000).contains(&lines.len()), "{}", lines.len());
+    }
+
+    #[test]
+    fn a_stop_keeps_what_was_generated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let stop = Stop::default();
+        stop.request();
+        let summary = run_until(&args(&["--to", path.to_str().unwrap()]), &[], &stop).unwrap();
+        assert_eq!(summary.records, 0);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn named_trucks_are_keys_and_a_single_truck_has_none() {
+        let cluster = cluster("Truck-Data", 4);
+        let brokers = cluster.bootstrap_servers();
+        let to_topic = ["--to", "topic", "--brokers", &brokers, "--records", "100"];
+        run_until(&args(&to_topic), &[], &Stop::default()).unwrap();
+        let unnamed = read(&brokers, "Truck-Data", 4, 100);
+        assert!(unnamed.iter().all(|(partition, key, _)| key.is_none() && *partition == unnamed[0].0));
+
+        run_until(&args(&[&to_topic[..], &["--trucks", "3"]].concat()), &[], &Stop::default()).unwrap();
+        let mut partition_of: BTreeMap<Vec<u8>, i32> = BTreeMap::new();
+        for (partition, key, payload) in read(&brokers, "Truck-Data", 4, 200) {
+            let Some(key) = key else { continue };
+            let value: serde_json::Value = serde_json::from_slice(&payload.unwrap()).unwrap();
+            assert_eq!(value["truck_id"].as_str().unwrap().as_bytes(), key);
+            assert_eq!(*partition_of.entry(key).or_insert(partition), partition);
+        }
+        assert_eq!(partition_of.len(), 3);
+    }
+
+    #[test]
+    fn names_that_need_escapes_are_refused() {
+        for wrong in ["a\"", "a'", "a\\", "a\n"] {
+            assert!(Command::try_parse_from(["simulate", "--truck-prefix", wrong]).is_err());
+        }
+    }
+}

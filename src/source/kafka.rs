@@ -1,0 +1,568 @@
+//! A Kafka topic: partitions assigned by hand, offsets from our own commit, never from the group.
+//!
+//! ```text
+//! Topic::connect   metadata, watermarks, where each partition starts
+//!   |- TopicReader one consumer per worker, fetching in librdkafka's threads, read in batches
+//!   `- Watch       one thread: lag, and committed offsets reported to the group for lag tools
+//! ```
+
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use dataflows::item::{Arrival, NextOffset};
+use rdkafka::bindings as sys;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use super::embedded::Ends;
+use super::{BATCH_RECORDS, Polled, Reader, SourceError};
+use crate::clock::Clock;
+use crate::decode::{Decoder, Message};
+use crate::metrics::Metrics;
+use crate::stop::Stop;
+
+/// How long a broker may take to answer at the start.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How often lag is measured.
+const LAG_EVERY: Duration = Duration::from_secs(1);
+
+/// What to do when offsets that were not read are gone from the broker.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDataLoss {
+    /// Stop with an error that says what is missing.
+    #[default]
+    Stop,
+    /// Go on from the earliest offset that is there.
+    Earliest,
+}
+
+/// How to reach a topic.
+#[derive(Clone, Debug)]
+pub struct TopicOptions {
+    /// Bootstrap servers.
+    pub brokers: String,
+    /// The topic.
+    pub topic: String,
+    /// The group that committed offsets are reported to.
+    pub group: String,
+    /// librdkafka properties, which go over ours.
+    pub properties: BTreeMap<String, String>,
+    /// What to do about missing offsets.
+    pub on_data_loss: OnDataLoss,
+    /// Whether to stop at the end that is there at the start.
+    pub until_end: bool,
+}
+
+/// Sends librdkafka's log lines to ours.
+struct Logged;
+
+impl ClientContext for Logged {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka client");
+    }
+}
+
+impl ConsumerContext for Logged {}
+
+/// A topic that answered.
+pub struct Topic {
+    options: TopicOptions,
+    name: Arc<str>,
+    probe: BaseConsumer<Logged>,
+    /// For each partition, the first offset to read and the end there was at the start.
+    partitions: BTreeMap<i32, Span>,
+    ends: Option<Ends>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    next: i64,
+    end: i64,
+}
+
+impl Topic {
+    /// Reaches the topic, and finds where each partition starts: at the committed offset, else at
+    /// the earliest there is.
+    pub fn connect(options: TopicOptions, committed: &[NextOffset]) -> Result<Self, SourceError> {
+        let probe = consumer(&options)?;
+        let mut topic = Self {
+            name: options.topic.as_str().into(),
+            options,
+            probe,
+            partitions: BTreeMap::new(),
+            ends: None,
+        };
+        for partition in topic.list_partitions()? {
+            let (low, end) = topic.watermarks(partition)?;
+            let committed = committed
+                .iter()
+                .find(|at| at.topic == topic.name && at.partition == partition)
+                .map(|at| at.offset);
+            let next = topic.first(partition, committed, low, end)?;
+            topic.partitions.insert(partition, Span { next, end });
+        }
+        Ok(topic)
+    }
+
+    /// How many partitions there are.
+    pub fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
+    fn no_broker(&self, error: &KafkaError) -> SourceError {
+        SourceError::NoBroker { brokers: self.options.brokers.clone(), reason: reason(error) }
+    }
+
+    fn list_partitions(&self) -> Result<Vec<i32>, SourceError> {
+        let metadata =
+            self.probe.fetch_metadata(Some(&self.name), ANSWER).map_err(|error| self.no_broker(&error))?;
+        let partitions: Vec<i32> = metadata
+            .topics()
+            .iter()
+            .filter(|topic| topic.name() == &*self.name && topic.error().is_none())
+            .flat_map(|topic| topic.partitions().iter().map(|partition| partition.id()))
+            .collect();
+        if partitions.is_empty() {
+            let brokers = self.options.brokers.clone();
+            return Err(SourceError::NoTopic { topic: self.name.to_string(), brokers });
+        }
+        Ok(partitions)
+    }
+
+    fn watermarks(&self, partition: i32) -> Result<(i64, i64), SourceError> {
+        self.probe
+            .fetch_watermarks(&self.name, partition, ANSWER)
+            .map_err(|error| self.failed(partition, reason(&error)))
+    }
+
+    fn failed(&self, partition: i32, reason: String) -> SourceError {
+        SourceError::Kafka { topic: self.name.to_string(), partition, reason }
+    }
+
+    fn first(&self, partition: i32, committed: Option<i64>, low: i64, end: i64) -> Result<i64, SourceError> {
+        let topic = self.name.to_string();
+        let earliest = self.options.on_data_loss == OnDataLoss::Earliest;
+        match committed {
+            None => Ok(low),
+            Some(committed) if (low..=end).contains(&committed) => Ok(committed),
+            Some(committed) if earliest => {
+                tracing::warn!(
+                    topic,
+                    partition,
+                    committed,
+                    low,
+                    end,
+                    "offsets are missing: going on from the earliest"
+                );
+                Ok(low)
+            }
+            Some(from) if from < low => Err(SourceError::DataLoss { topic, partition, from, to: low - 1 }),
+            Some(committed) => Err(SourceError::Recreated { topic, partition, end, committed }),
+        }
+    }
+
+    /// The topic of an embedded broker, which starts at the committed offsets and whose ends are
+    /// known when it is fed.
+    pub fn embedded(
+        options: TopicOptions,
+        committed: &[NextOffset],
+        partitions: i32,
+        ends: Ends,
+    ) -> Result<Self, SourceError> {
+        let probe = consumer(&options)?;
+        let next =
+            |partition| committed.iter().find(|at| at.partition == partition).map_or(0, |at| at.offset);
+        let partitions = (0..partitions).map(|p| (p, Span { next: next(p), end: i64::MAX })).collect();
+        Ok(Self { name: options.topic.as_str().into(), options, probe, partitions, ends: Some(ends) })
+    }
+
+    /// The reader of worker `index` of `workers`: every `workers`-th partition.
+    pub fn reader(&self, index: usize, workers: usize) -> Result<TopicReader, SourceError> {
+        let own: BTreeMap<i32, Span> = self
+            .partitions
+            .iter()
+            .filter(|(partition, _)| **partition as usize % workers == index)
+            .map(|(partition, span)| (*partition, *span))
+            .collect();
+        let consumer = consumer(&self.options)?;
+        let mut assignment = TopicPartitionList::new();
+        for (&partition, span) in &own {
+            assignment
+                .add_partition_offset(&self.name, partition, Offset::Offset(span.next))
+                .map_err(|error| self.failed(partition, reason(&error)))?;
+        }
+        if !own.is_empty() {
+            consumer.assign(&assignment).map_err(|error| self.failed(-1, reason(&error)))?;
+        }
+        let queue =
+            Queue::of(&consumer).ok_or_else(|| self.failed(-1, "the consumer has no queue".into()))?;
+        let unfinished =
+            if self.options.until_end { own.values().filter(|span| span.next < span.end).count() } else { 1 };
+        Ok(TopicReader {
+            topic: self.name.clone(),
+            until_end: self.options.until_end,
+            ends: self.ends.clone(),
+            unfinished,
+            partitions: own
+                .into_iter()
+                .map(|(partition, span)| (partition, Position { span, moved: false }))
+                .collect(),
+            arrivals: Vec::new(),
+            messages: Vec::with_capacity(BATCH_RECORDS),
+            queue,
+            consumer,
+        })
+    }
+
+    /// The thread's work that watches the topic from beside: measures lag against the offsets that
+    /// arrive in `committed`, and reports them to the group, until `committed` closes.
+    pub fn watch(self, committed: Receiver<Vec<NextOffset>>, metrics: &Metrics) {
+        let mut offsets: BTreeMap<i32, i64> =
+            self.partitions.iter().map(|(partition, span)| (*partition, span.next)).collect();
+        let mut measured: Option<Instant> = None;
+        loop {
+            let mut changed = false;
+            let mut take = |new: Vec<NextOffset>| {
+                for at in new.into_iter().filter(|at| at.topic == self.name) {
+                    offsets.insert(at.partition, at.offset);
+                    changed = true;
+                }
+            };
+            match committed.recv_timeout(LAG_EVERY) {
+                Ok(new) => take(new),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.report(&offsets),
+            }
+            committed.try_iter().for_each(take);
+            if measured.is_some_and(|at| at.elapsed() < LAG_EVERY) {
+                continue;
+            }
+            measured = Some(Instant::now());
+            for (&partition, &offset) in &offsets {
+                match self.probe.fetch_watermarks(&self.name, partition, ANSWER) {
+                    Ok((_, end)) => metrics.lag(&self.name, partition, end - offset),
+                    Err(error) => {
+                        tracing::warn!(partition, reason = reason(&error), "cannot measure the lag")
+                    }
+                }
+            }
+            if changed {
+                self.report(&offsets);
+            }
+        }
+    }
+
+    /// Commits offsets to the consumer group: a progress report, which nothing resumes from.
+    fn report(&self, offsets: &BTreeMap<i32, i64>) {
+        let mut list = TopicPartitionList::new();
+        for (&partition, &offset) in offsets {
+            if let Err(error) = list.add_partition_offset(&self.name, partition, Offset::Offset(offset)) {
+                tracing::warn!(partition, offset, reason = reason(&error), "cannot report an offset");
+            }
+        }
+        if let Err(error) = self.probe.commit(&list, CommitMode::Async) {
+            tracing::warn!(
+                reason = reason(&error),
+                "cannot report offsets to the group; the job does not need them"
+            );
+        }
+    }
+}
+
+/// A consumer without an assignment.
+fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, SourceError> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &options.brokers)
+        .set("group.id", &options.group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "true")
+        .set("allow.auto.create.topics", "false")
+        .set("isolation.level", "read_committed")
+        // Bounds what is fetched ahead, and with it the memory of a consumer that has to wait.
+        .set("queued.min.messages", "50000")
+        .set("queued.max.messages.kbytes", "16384")
+        // A full queue stops fetching for a second otherwise.
+        .set("fetch.queue.backoff.ms", "5")
+        .set("fetch.wait.max.ms", "50")
+        .set("socket.nagle.disable", "true");
+    for (key, value) in &options.properties {
+        config.set(key, value);
+    }
+    config.create_with_context(Logged).map_err(|error| match error {
+        KafkaError::ClientConfig(_, what, key, value) => {
+            SourceError::Setting(format!("{key} = {value}: {what}"))
+        }
+        other => SourceError::Setting(reason(&other)),
+    })
+}
+
+/// librdkafka's reason, without its prefixes.
+fn reason(error: &KafkaError) -> String {
+    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+}
+
+/// The queue that a consumer's partitions feed. One thread reads it: concurrent batch reads are
+/// undefined, and `TopicReader` is neither `Sync` nor cloned.
+struct Queue(NonNull<sys::rd_kafka_queue_t>);
+
+// SAFETY: librdkafka's queues may be used from any thread; a reader is used by one at a time.
+unsafe impl Send for Queue {}
+
+impl Queue {
+    fn of(consumer: &BaseConsumer<Logged>) -> Option<Self> {
+        // SAFETY: the client's handle is valid while `consumer` lives; the call gives a new
+        // reference to the queue, which `drop` gives back before the consumer is dropped
+        // (`TopicReader` declares the queue first).
+        NonNull::new(unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) }).map(Self)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours and is not used after this.
+        unsafe { sys::rd_kafka_queue_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// A fetched message, given back to librdkafka when dropped.
+#[repr(transparent)]
+struct Fetched(NonNull<sys::rd_kafka_message_t>);
+
+// SAFETY: a fetched message belongs to whoever holds it, on any thread.
+unsafe impl Send for Fetched {}
+
+impl Fetched {
+    fn raw(&self) -> &sys::rd_kafka_message_t {
+        // SAFETY: librdkafka gave the pointer, and it is valid until `drop` gives it back.
+        unsafe { self.0.as_ref() }
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        let raw = self.raw();
+        // SAFETY: `payload` points to `len` bytes that live as long as the message, or is null.
+        (!raw.payload.is_null()).then(|| unsafe { std::slice::from_raw_parts(raw.payload.cast(), raw.len) })
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        let raw = self.raw();
+        // SAFETY: `key` points to `key_len` bytes that live as long as the message, or is null.
+        (!raw.key.is_null()).then(|| unsafe { std::slice::from_raw_parts(raw.key.cast(), raw.key_len) })
+    }
+
+    /// Milliseconds since 1970, where the message has a timestamp.
+    fn timestamp(&self) -> Option<i64> {
+        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is valid, and `kind` is written before the call returns.
+        let timestamp = unsafe { sys::rd_kafka_message_timestamp(self.0.as_ptr(), &mut kind) };
+        (kind != sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && timestamp >= 0)
+            .then_some(timestamp)
+    }
+}
+
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        // SAFETY: the message is ours and is not used after this.
+        unsafe { sys::rd_kafka_message_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// One worker's partitions.
+pub struct TopicReader {
+    topic: Arc<str>,
+    until_end: bool,
+    /// Where an embedded topic ends, until it is known.
+    ends: Option<Ends>,
+    /// Partitions that are before the end there was at the start.
+    unfinished: usize,
+    partitions: BTreeMap<i32, Position>,
+    arrivals: Vec<Arrival>,
+    messages: Vec<Option<Fetched>>,
+    queue: Queue,
+    consumer: BaseConsumer<Logged>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    span: Span,
+    moved: bool,
+}
+
+impl TopicReader {
+    /// Takes what is fetched, without waiting, into `messages`.
+    fn fetch(&mut self) {
+        self.messages.clear();
+        self.messages.resize_with(BATCH_RECORDS, || None);
+        // SAFETY: `Option<Fetched>` is a nullable pointer (`repr(transparent)` over `NonNull`), so
+        // the vector is an array of `BATCH_RECORDS` message pointers; librdkafka writes the first
+        // `count` of them, each a message that is ours from then on.
+        let count = unsafe {
+            sys::rd_kafka_consume_batch_queue(
+                self.queue.0.as_ptr(),
+                0,
+                self.messages.as_mut_ptr().cast(),
+                self.messages.len(),
+            )
+        };
+        self.messages.truncate(count.max(0) as usize);
+    }
+
+    /// Moves a partition to `next`.
+    fn move_to(&mut self, partition: i32, next: i64) {
+        if let Some(position) = self.partitions.get_mut(&partition) {
+            let before = position.span;
+            if next > before.next {
+                position.span.next = next;
+                position.moved = true;
+                if self.until_end && before.next < before.end && next >= before.end {
+                    self.unfinished -= 1;
+                }
+            }
+        }
+    }
+
+    /// Whether a message lies behind the end there was at the start.
+    fn is_past_end(&self, partition: i32, offset: i64) -> bool {
+        self.until_end && self.partitions.get(&partition).is_some_and(|at| offset >= at.span.end)
+    }
+
+    /// Takes over the ends of an embedded topic once they are known.
+    fn learn_ends(&mut self) {
+        let Some(ends) = self.ends.as_ref().and_then(|ends| ends.get()).cloned() else { return };
+        self.ends = None;
+        for (&partition, position) in &mut self.partitions {
+            position.span.end = ends.get(partition as usize).copied().unwrap_or(0);
+        }
+        if self.until_end {
+            self.unfinished = self.partitions.values().filter(|at| at.span.next < at.span.end).count();
+        }
+    }
+
+    fn event(&mut self, message: &Fetched) -> Result<(), SourceError> {
+        let raw = message.raw();
+        let (partition, offset) = (raw.partition, raw.offset);
+        if raw.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF {
+            // Control records and compacted offsets lie before the end without being messages.
+            if !self.is_past_end(partition, offset) {
+                self.move_to(partition, offset);
+            } else if let Some(end) = self.partitions.get(&partition).map(|at| at.span.end) {
+                self.move_to(partition, end);
+            }
+            return Ok(());
+        }
+        let code = RDKafkaErrorCode::from(raw.err);
+        let topic = self.topic.to_string();
+        match code {
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                let from = self.partitions.get(&partition).map_or(0, |at| at.span.next);
+                let low = self
+                    .consumer
+                    .fetch_watermarks(&self.topic, partition, ANSWER)
+                    .map_or(from, |marks| marks.0);
+                Err(SourceError::DataLoss { topic, partition, from, to: low.max(from + 1) - 1 })
+            }
+            RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::Fatal => {
+                Err(SourceError::Kafka { topic, partition, reason: code.to_string() })
+            }
+            // librdkafka reconnects and fetches again by itself.
+            _ => {
+                tracing::warn!(topic, partition, reason = %code, "Kafka");
+                Ok(())
+            }
+        }
+    }
+
+    fn arrive(&mut self, timestamp: i64) {
+        match self.arrivals.last_mut() {
+            Some(last) if last.timestamp == timestamp => last.records += 1,
+            _ => self.arrivals.push(Arrival { timestamp, records: 1 }),
+        }
+    }
+}
+
+impl Reader for TopicReader {
+    fn poll(&mut self, clock: &Clock, decoder: &mut Decoder) -> Result<Polled, SourceError> {
+        self.learn_ends();
+        if self.unfinished == 0 {
+            return Ok(Polled::End);
+        }
+        let epoch = clock.now();
+        self.fetch();
+        if self.messages.is_empty() {
+            return Ok(Polled::Idle);
+        }
+        let mut messages = std::mem::take(&mut self.messages);
+        let (mut records, mut bytes) = (0, 0);
+        for fetched in messages.drain(..).flatten() {
+            let raw = fetched.raw();
+            if raw.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                self.event(&fetched)?;
+                continue;
+            }
+            let (partition, offset) = (raw.partition, raw.offset);
+            if self.is_past_end(partition, offset) {
+                let end = self.partitions.get(&partition).map_or(offset, |at| at.span.end);
+                self.move_to(partition, end);
+                continue;
+            }
+            let (payload, timestamp) = (fetched.payload(), fetched.timestamp());
+            decoder.decode(&Message { partition, offset, timestamp, key: fetched.key(), payload });
+            records += 1;
+            bytes += payload.map_or(0, <[u8]>::len) as u64;
+            if let Some(timestamp) = timestamp {
+                self.arrive(timestamp);
+            }
+            self.move_to(partition, offset + 1);
+        }
+        self.messages = messages;
+        // An end of a partition that moved on over control records is worth an epoch too.
+        let moved = self.partitions.values().any(|at| at.moved);
+        clock.read(records.max(u64::from(moved)), bytes);
+        Ok(if moved { Polled::Read(epoch) } else { Polled::Idle })
+    }
+
+    fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>) {
+        for (&partition, position) in self.partitions.iter_mut().filter(|(_, at)| at.moved) {
+            position.moved = false;
+            offsets.push(NextOffset { topic: self.topic.clone(), partition, offset: position.span.next });
+        }
+        arrivals.append(&mut self.arrivals);
+    }
+}
+
+/// Waits until `connect` succeeds, as `--wait` asks, or until `stop`.
+pub fn keep_trying<T>(
+    wait: bool,
+    stop: &Stop,
+    mut connect: impl FnMut() -> Result<T, SourceError>,
+) -> Result<T, SourceError> {
+    let mut pause = Duration::from_millis(250);
+    loop {
+        match connect() {
+            Err(error) if wait && error.may_pass() && !stop.requested() => {
+                tracing::warn!("{error}; trying again");
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+            result => return result,
+        }
+    }
+}

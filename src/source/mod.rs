@@ -1,0 +1,151 @@
+//! Where records come from: one interface over Kafka and files.
+//!
+//! Each worker owns one [`Reader`]. Between two steps of the dataflow it polls the reader once,
+//! which decodes what is there, at most about a batch, and says to which epoch it belongs.
+
+pub mod embedded;
+pub mod file;
+pub mod kafka;
+
+use dataflows::Epoch;
+use dataflows::item::{Arrival, NextOffset};
+use thiserror::Error;
+
+use crate::clock::Clock;
+use crate::decode::Decoder;
+
+/// Records that a poll decodes at most.
+pub const BATCH_RECORDS: usize = 8192;
+
+/// What a poll did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// Messages were decoded; they belong to this epoch.
+    Read(Epoch),
+    /// Nothing is there now.
+    Idle,
+    /// Nothing will come any more.
+    End,
+}
+
+/// One worker's share of a source.
+pub trait Reader {
+    /// Decodes what is there, at most about [`BATCH_RECORDS`], without waiting. The epoch that it
+    /// gives never falls, and is read from `clock` before the messages are taken, so that all
+    /// messages of a partition up to an offset belong to epochs up to the one committed with it.
+    fn poll(&mut self, clock: &Clock, decoder: &mut Decoder) -> Result<Polled, SourceError>;
+
+    /// Takes where the last polls got to, and when their messages were produced. Called once for
+    /// each poll that read something.
+    fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>);
+}
+
+/// An input that cannot be read. Each message names the thing and the next step.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}; give a readable file as --input, or - for standard input")]
+    File {
+        /// The path.
+        path: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file is shorter than what was committed.
+    #[error(
+        "{path} has {found} lines, but {committed} were committed; it is not the file that this job read: give that one, or a new --job and --out"
+    )]
+    Shrunk {
+        /// The path.
+        path: String,
+        /// Lines found.
+        found: i64,
+        /// Lines committed.
+        committed: i64,
+    },
+    /// A line that has no end.
+    #[error(
+        "line {line} of {path} is longer than {limit} bytes; split it, or give a file of one reading a line"
+    )]
+    LongLine {
+        /// The path.
+        path: String,
+        /// The line, counted from 1.
+        line: i64,
+        /// The limit.
+        limit: usize,
+    },
+    /// No broker answers.
+    #[error(
+        "no Kafka broker answers at {brokers} ({reason}); start it or mend --brokers, or keep trying with --wait"
+    )]
+    NoBroker {
+        /// The bootstrap servers.
+        brokers: String,
+        /// What librdkafka said.
+        reason: String,
+    },
+    /// The topic is missing.
+    #[error(
+        "topic `{topic}` does not exist on {brokers}; create it, mend --topic, or keep trying with --wait"
+    )]
+    NoTopic {
+        /// The topic.
+        topic: String,
+        /// The bootstrap servers.
+        brokers: String,
+    },
+    /// A Kafka setting is refused.
+    #[error("Kafka setting refused: {0}; mend [kafka.properties]")]
+    Setting(String),
+    /// Offsets that were not read are gone from the broker.
+    #[error(
+        "{topic} partition {partition}: offsets {from} to {to} were not read yet and are gone from the broker; set on_data_loss = \"earliest\" to go on without them"
+    )]
+    DataLoss {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The first missing offset.
+        from: i64,
+        /// The last missing offset.
+        to: i64,
+    },
+    /// The committed offset is past the partition's end.
+    #[error(
+        "{topic} partition {partition} ends at offset {end}, but {committed} was committed; the topic was made anew: start a new --job with a new --out, or set on_data_loss = \"earliest\""
+    )]
+    Recreated {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The partition's end.
+        end: i64,
+        /// The committed offset.
+        committed: i64,
+    },
+    /// Kafka said something that does not pass by itself.
+    #[error(
+        "Kafka, {topic} partition {partition}: {reason}; mend it and start again: the job goes on from its last commit"
+    )]
+    Kafka {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// What librdkafka said.
+        reason: String,
+    },
+    /// The embedded broker cannot be fed.
+    #[error("the embedded broker: {0}; run it again, or read the file without --embedded")]
+    Embedded(String),
+}
+
+impl SourceError {
+    /// Whether it may pass by itself, so that `--wait` tries again.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::NoBroker { .. } | Self::NoTopic { .. })
+    }
+}

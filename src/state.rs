@@ -1,0 +1,79 @@
+//! How state parts lie in the store: a format version and a checksum before the bytes.
+
+use dataflows::state::{Damaged, fold};
+use thiserror::Error;
+
+/// The format that this version writes.
+const VERSION: u8 = 1;
+const HEADER: usize = 5;
+/// Bytes of a part; the store's values stay far below the server's packet limit.
+const PART_BYTES: usize = 512 << 10;
+
+/// Stored state that cannot be used.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// Written by another version.
+    #[error(
+        "the state of view `{view}` has format {found}, but this version reads {VERSION}; run the version that wrote it, or start a new --job"
+    )]
+    Version {
+        /// The view.
+        view: String,
+        /// The format found.
+        found: u8,
+    },
+    /// The checksum does not fit.
+    #[error(
+        "the state of view `{view}` in the database is damaged; restore the database from a backup, or start a new --job from the topic's beginning"
+    )]
+    Damaged {
+        /// The view.
+        view: String,
+    },
+}
+
+/// Puts version and checksum before a state change.
+pub fn seal(bytes: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(bytes.len() + HEADER);
+    sealed.push(VERSION);
+    sealed.extend_from_slice(&crc32fast::hash(bytes).to_le_bytes());
+    sealed.extend_from_slice(bytes);
+    sealed
+}
+
+/// Verifies version and checksum, and gives the state change behind them.
+pub fn unseal<'a>(view: &str, sealed: &'a [u8]) -> Result<&'a [u8], StateError> {
+    let damaged = || StateError::Damaged { view: view.to_owned() };
+    let (&version, rest) = sealed.split_first().ok_or_else(damaged)?;
+    if version != VERSION {
+        return Err(StateError::Version { view: view.to_owned(), found: version });
+    }
+    let (checksum, bytes) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+    if crc32fast::hash(bytes) != u32::from_le_bytes(*checksum) {
+        return Err(damaged());
+    }
+    Ok(bytes)
+}
+
+/// Folds sealed parts, oldest first, into the parts of a snapshot, not sealed.
+pub fn fold_sealed(view: &str, parts: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, StateError> {
+    let changes = parts.iter().map(|part| unseal(view, part)).collect::<Result<Vec<_>, _>>()?;
+    fold(changes, PART_BYTES).map_err(|Damaged| StateError::Damaged { view: view.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flipped_bit_is_found() {
+        let mut sealed = seal(b"state");
+        assert_eq!(unseal("v", &sealed).unwrap(), b"state");
+        for bit in 0..sealed.len() * 8 {
+            sealed[bit / 8] ^= 1 << (bit % 8);
+            assert!(unseal("v", &sealed).is_err());
+            sealed[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert!(unseal("v", &[]).is_err());
+    }
+}

@@ -1,0 +1,1201 @@
+//! MySQL and MariaDB, through sqlx: rows as text, state as bound bytes, all in one transaction.
+//!
+//! ```text
+//! claim     GET_LOCK -> bookkeeping tables -> generation + 1
+//! begin     (connect, GET_LOCK, same generation?) -> START TRANSACTION
+//! insert    INSERT … VALUES (…),(…); a refused statement is halved until its bad rows are alone
+//! commit    generation FOR UPDATE -> state, offsets, files, epoch -> COMMIT
+//! ```
+//!
+//! The lock belongs to the connection and keeps a second instance out. The generation keeps out an
+//! instance that lost its connection, and with it the lock, to another.
+//!
+//! Architecture invariant: every wait for the server has an end, after which the connection is given
+//! up. What it may still be doing is over before this store asks for anything again, as the lock
+//! comes back only when the old connection has ended.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataflows::Epoch;
+use dataflows::item::NextOffset;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use tokio::runtime::{Builder, Runtime};
+
+use super::schema::{self, FoundColumn, quoted};
+use super::{Chunk, Commit, Finding, LastCommit, Refused, StateChange, Store, StoreError, Table};
+use crate::render;
+use crate::simulate::LastReading;
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
+/// For what reads or copies a whole table.
+const TABLE_LIMIT: Duration = Duration::from_secs(1800);
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// What a statement may have beside its values.
+const PACKET_SPARE: usize = 1 << 10;
+/// State parts are cut into pieces of at most this, or of what the server takes.
+const STATE_PIECE: usize = 4 << 20;
+/// A part's number is its place times this, plus the place of the piece.
+const PIECES: usize = 1 << 10;
+/// Reasons become texts in a column of 255 characters.
+const LONGEST_REASON: usize = 250;
+
+/// A bookkeeping table.
+struct Book {
+    name: &'static str,
+    columns: &'static [&'static str],
+    definition: &'static str,
+    /// What it needs beside SELECT.
+    privileges: &'static [&'static str],
+}
+
+const BOOKS: [Book; 4] = [
+    Book {
+        name: "truckflow_jobs",
+        columns: &["job", "source", "generation", "epoch"],
+        definition: "job VARCHAR(64) NOT NULL PRIMARY KEY, source TEXT NOT NULL, \
+                     generation BIGINT NOT NULL, epoch BIGINT NOT NULL",
+        privileges: &["INSERT", "UPDATE"],
+    },
+    Book {
+        name: "truckflow_offsets",
+        // `long_topic` has what does not fit the key.
+        columns: &["job", "topic", "part", "next_offset", "long_topic"],
+        definition: "job VARCHAR(64) NOT NULL, topic VARCHAR(255) NOT NULL, part INT NOT NULL, \
+                     next_offset BIGINT NOT NULL, long_topic TEXT NULL, PRIMARY KEY (job, topic, part)",
+        privileges: &["INSERT", "UPDATE"],
+    },
+    Book {
+        name: "truckflow_files",
+        columns: &["job", "name", "length"],
+        definition: "job VARCHAR(64) NOT NULL, name VARCHAR(255) NOT NULL, length BIGINT NOT NULL, \
+                     PRIMARY KEY (job, name)",
+        privileges: &["INSERT", "UPDATE"],
+    },
+    Book {
+        name: "truckflow_state",
+        columns: &["job", "view_name", "epoch", "part", "bytes"],
+        definition: "job VARCHAR(64) NOT NULL, view_name VARCHAR(64) NOT NULL, epoch BIGINT NOT NULL, \
+                     part INT NOT NULL, bytes LONGBLOB NOT NULL, \
+                     PRIMARY KEY (job, view_name, epoch, part)",
+        privileges: &["INSERT", "DELETE"],
+    },
+];
+
+/// A MySQL or MariaDB database.
+pub struct MysqlStore {
+    server: Server,
+    claim: Option<Claim>,
+    /// Whether a transaction is open.
+    open: bool,
+    inserts: Vec<Insert>,
+}
+
+/// The job that this instance has.
+#[derive(Clone)]
+struct Claim {
+    job: String,
+    generation: u64,
+}
+
+/// Whether a row that is read stays locked until the commit.
+enum Reading {
+    Plain,
+    ForUpdate,
+}
+
+/// A prepared table.
+struct Insert {
+    table: String,
+    /// `INSERT INTO … VALUES `
+    prefix: String,
+    /// Whether `id` is the database's.
+    counted: bool,
+}
+
+impl MysqlStore {
+    /// The store at `url`; nothing is asked of the server yet.
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        Ok(Self { server: Server::new(url)?, claim: None, open: false, inserts: Vec::new() })
+    }
+
+    fn claimed(&self) -> Result<Claim, StoreError> {
+        self.claim.clone().ok_or_else(|| self.server.failed("no job is claimed"))
+    }
+
+    /// A connection that has the job's lock, and the job.
+    fn ready(&mut self) -> Result<Claim, StoreError> {
+        let claim = self.claimed()?;
+        if self.server.link.is_none() {
+            self.open = false;
+            self.server.connect()?;
+            self.retake(&claim).inspect_err(|_| self.disconnect())?;
+        }
+        Ok(claim)
+    }
+
+    fn retake(&mut self, claim: &Claim) -> Result<(), StoreError> {
+        self.check_generation(claim, Reading::Plain)?;
+        if !self.server.lock(&claim.job)? {
+            return Err(StoreError::Busy {
+                place: self.server.place.clone(),
+                reason: format!("another connection has the lock of job `{}`", claim.job),
+                advice: "stop the other instance".into(),
+            });
+        }
+        self.check_generation(claim, Reading::Plain)
+    }
+
+    fn check_generation(&mut self, claim: &Claim, reading: Reading) -> Result<(), StoreError> {
+        let lock = match reading {
+            Reading::Plain => "",
+            Reading::ForUpdate => " FOR UPDATE",
+        };
+        let sql = format!("SELECT generation FROM truckflow_jobs WHERE job = {}{lock}", literal(&claim.job));
+        match self.server.fetch(sql)?.first().and_then(|row| row.number(0)) {
+            Some(generation) if generation == claim.generation as i64 => Ok(()),
+            _ => Err(StoreError::Fenced { job: claim.job.clone(), place: self.server.place.clone() }),
+        }
+    }
+
+    /// Inserts rows that are rendered in `text`. What the server says if it is for their content,
+    /// or their size, that it does not take them; then none of them is in.
+    fn put(&mut self, table: usize, text: &[u8]) -> Result<Option<String>, StoreError> {
+        let insert = self.inserts.get(table).ok_or_else(|| self.server.failed("a table is not prepared"))?;
+        let largest = self.server.max_packet();
+        if insert.prefix.len() + text.len() + 1 > largest {
+            return Ok(Some(format!("larger than the server's max_allowed_packet of {largest} bytes")));
+        }
+        let mut sql = Vec::with_capacity(insert.prefix.len() + text.len());
+        sql.extend_from_slice(insert.prefix.as_bytes());
+        sql.extend_from_slice(text);
+        let sql = String::from_utf8(sql).map_err(|_| self.server.failed("rows were rendered as no text"))?;
+        match self.server.try_execute(sql, STATEMENT_LIMIT) {
+            Ok(()) => Ok(None),
+            Err(Fault::Server { number, message }) if insert.counted && ends_ids(number, &message) => {
+                let table = quoted(&insert.table);
+                Err(StoreError::Table {
+                    table: insert.table.clone(),
+                    reason: format!("`id` has no next number ({number}: {message})"),
+                    advice: format!("run ALTER TABLE {table} MODIFY `id` BIGINT NOT NULL AUTO_INCREMENT"),
+                })
+            }
+            Err(Fault::Server { number, message }) if is_content(number) => {
+                Ok(Some(format!("{number}: {message}").chars().take(LONGEST_REASON).collect()))
+            }
+            Err(fault) => Err(self.server.explain(fault)),
+        }
+    }
+
+    fn put_state(&mut self, claim: &Claim, epoch: Epoch, change: &StateChange) -> Result<(), StoreError> {
+        if change.replaces {
+            self.server.execute(format!(
+                "DELETE FROM truckflow_state WHERE job = {} AND view_name = {} AND epoch <= {epoch}",
+                literal(&claim.job),
+                literal(&change.view),
+            ))?;
+        }
+        let largest = self.server.max_packet().saturating_sub(PACKET_SPARE).clamp(1, STATE_PIECE);
+        for (place, part) in change.parts.iter().enumerate() {
+            // An empty part is a part.
+            let pieces = part.len().div_ceil(largest).max(1);
+            if pieces > PIECES {
+                return Err(self.server.failed(&format!(
+                    "state of {} bytes is too large for a max_allowed_packet of {} bytes",
+                    part.len(),
+                    self.server.max_packet(),
+                )));
+            }
+            for piece in 0..pieces {
+                let bytes = &part[piece * largest..part.len().min((piece + 1) * largest)];
+                self.server.put_piece(claim, &change.view, epoch, place * PIECES + piece, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything of a commit before its `COMMIT`.
+    fn put_commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        let claim = self.claimed()?;
+        self.check_generation(&claim, Reading::ForUpdate)?;
+        for change in commit.state {
+            self.put_state(&claim, commit.epoch, change)?;
+        }
+        let job = literal(&claim.job);
+        // Many files or partitions still fit one packet of the smallest server.
+        for offsets in commit.offsets.chunks(500) {
+            let values: Vec<String> = offsets
+                .iter()
+                .map(|at| {
+                    let (topic, long) = topic_key(&at.topic);
+                    format!("({job},{topic},{},{},{long})", at.partition, at.offset)
+                })
+                .collect();
+            self.server.execute(format!(
+                "INSERT INTO truckflow_offsets (job, topic, part, next_offset, long_topic) VALUES {} \
+                 ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset)",
+                values.join(",")
+            ))?;
+        }
+        for files in commit.files.chunks(500) {
+            let values: Vec<String> =
+                files.iter().map(|(name, length)| format!("({job},{},{length})", literal(name))).collect();
+            self.server.execute(format!(
+                "INSERT INTO truckflow_files (job, name, length) VALUES {} \
+                 ON DUPLICATE KEY UPDATE length = VALUES(length)",
+                values.join(",")
+            ))?;
+        }
+        self.server.execute(format!("UPDATE truckflow_jobs SET epoch = {} WHERE job = {job}", commit.epoch))
+    }
+
+    fn take(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
+        self.server.connect()?;
+        if !self.server.lock(job)? {
+            return Err(StoreError::Taken { job: job.into(), place: self.server.place.clone() });
+        }
+        self.server.make_books()?;
+        self.count_generation(job, source)
+    }
+
+    /// Ends the connection, with what is open on it.
+    fn disconnect(&mut self) {
+        self.open = false;
+        self.server.close();
+    }
+
+    fn count_generation(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
+        let job = literal(job);
+        self.server.execute("START TRANSACTION".into())?;
+        self.open = true;
+        self.server.execute(format!(
+            "INSERT INTO truckflow_jobs (job, source, generation, epoch) VALUES ({job},{},1,0) \
+             ON DUPLICATE KEY UPDATE generation = generation + 1",
+            literal(source)
+        ))?;
+        let jobs = self
+            .server
+            .fetch(format!("SELECT generation, epoch, source FROM truckflow_jobs WHERE job = {job}"))?;
+        let last = jobs.first().ok_or_else(|| self.server.failed("truckflow_jobs does not keep the job"))?;
+        let offsets = self.server.fetch(format!(
+            "SELECT COALESCE(long_topic, topic), part, next_offset FROM truckflow_offsets WHERE job = {job}"
+        ))?;
+        let files =
+            self.server.fetch(format!("SELECT name, length FROM truckflow_files WHERE job = {job}"))?;
+        self.server.execute("COMMIT".into())?;
+        self.open = false;
+        let number = |row: &TextRow, index| row.number(index).unwrap_or_default();
+        Ok(LastCommit {
+            generation: number(last, 0) as u64,
+            epoch: number(last, 1) as Epoch,
+            source: last.text(2),
+            offsets: offsets
+                .iter()
+                .map(|row| NextOffset {
+                    topic: Arc::from(row.text(0)),
+                    partition: number(row, 1) as i32,
+                    offset: number(row, 2),
+                })
+                .collect(),
+            files: files.iter().map(|row| (row.text(0), number(row, 1) as u64)).collect(),
+        })
+    }
+}
+
+impl Store for MysqlStore {
+    fn claim(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
+        self.abandon();
+        let last = self.take(job, source);
+        match &last {
+            Ok(last) => self.claim = Some(Claim { job: job.into(), generation: last.generation }),
+            Err(_) => self.disconnect(),
+        }
+        last
+    }
+
+    fn prepare(&mut self, tables: &[Table]) -> Result<(), StoreError> {
+        self.ready()?;
+        for table in tables {
+            match self.server.plan(table)? {
+                Plan::Create => self.server.execute(schema::create(&table.name, &table.columns))?,
+                Plan::Extend(columns, _) if columns.is_empty() => {}
+                Plan::Extend(columns, _) => {
+                    let sql = schema::extend(&table.name, &columns);
+                    self.server.try_execute(sql, TABLE_LIMIT).map_err(|fault| self.server.explain(fault))?;
+                }
+            }
+            self.server.probe(&table.name, &names(table), &["INSERT"])?;
+        }
+        self.inserts = tables.iter().map(insert).collect();
+        Ok(())
+    }
+
+    fn state(&mut self, view: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+        let claim = self.ready()?;
+        let rows = self.server.fetch(format!(
+            "SELECT epoch, part, bytes FROM truckflow_state WHERE job = {} AND view_name = {} \
+             ORDER BY epoch, part",
+            literal(&claim.job),
+            literal(view)
+        ))?;
+        let mut parts: Vec<Vec<u8>> = Vec::new();
+        for mut row in rows {
+            let bytes = row.0[2].take().unwrap_or_default();
+            match parts.last_mut() {
+                Some(part) if row.number(1).unwrap_or_default() % PIECES as i64 != 0 => {
+                    part.extend_from_slice(&bytes);
+                }
+                _ => parts.push(bytes),
+            }
+        }
+        Ok(parts)
+    }
+
+    fn begin(&mut self) -> Result<(), StoreError> {
+        // A transaction that is open would be committed by the start of another.
+        self.abandon();
+        self.ready()?;
+        if let Err(error) = self.server.execute("START TRANSACTION".into()) {
+            // A server ends a connection that was idle for long; nothing is lost with it.
+            if !matches!(error, StoreError::Away { .. }) {
+                return Err(error);
+            }
+            self.ready()?;
+            self.server.execute("START TRANSACTION".into())?;
+        }
+        self.open = true;
+        Ok(())
+    }
+
+    fn insert(&mut self, chunk: &Chunk) -> Result<Vec<Refused>, StoreError> {
+        if !self.open {
+            return Err(self.server.failed("no transaction is open"));
+        }
+        let mut refused = Vec::new();
+        for (range, text) in &chunk.text {
+            let mut text = Some(text.clone());
+            let mut ranges = vec![range.clone()];
+            while let Some(range) = ranges.pop() {
+                let text = text.take().unwrap_or_else(|| {
+                    let mut text = Vec::new();
+                    render::sql_values(&chunk.rows, range.clone(), &mut text);
+                    text
+                });
+                match self.put(chunk.table, &text)? {
+                    None => {}
+                    Some(reason) if range.len() <= 1 => refused.push(Refused { row: range.start, reason }),
+                    Some(_) => {
+                        let (first, second) = halves(&range);
+                        ranges.extend([second, first]);
+                    }
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        if !self.open {
+            return Err(self.server.failed("no transaction is open"));
+        }
+        self.put_commit(commit)?;
+        self.server.execute("COMMIT".into())?;
+        self.open = false;
+        Ok(())
+    }
+
+    fn committed_epoch(&mut self) -> Result<Epoch, StoreError> {
+        let claim = self.ready()?;
+        let sql = format!("SELECT epoch FROM truckflow_jobs WHERE job = {}", literal(&claim.job));
+        let epoch = self.server.fetch(sql)?.first().and_then(|row| row.number(0));
+        epoch
+            .map(|epoch| epoch as Epoch)
+            .ok_or_else(|| self.server.failed("truckflow_jobs does not have the job"))
+    }
+
+    fn abandon(&mut self) {
+        if std::mem::take(&mut self.open)
+            && self.server.link.is_some()
+            && self.server.execute("ROLLBACK".into()).is_err()
+        {
+            self.server.link = None;
+        }
+    }
+
+    fn needs_text(&self) -> bool {
+        true
+    }
+
+    fn check(&mut self, tables: &[Table]) -> Vec<Finding> {
+        let finding = |what: String, result: Result<String, StoreError>| Finding {
+            what,
+            result: result.map_err(|error| error.to_string()),
+        };
+        let reached = self.server.connect().map(|()| self.server.described());
+        let is_reached = reached.is_ok();
+        let mut findings = vec![finding(format!("database {}", self.server.place), reached)];
+        if is_reached {
+            findings.push(finding("tables truckflow_*".into(), self.server.check_books()));
+            for table in tables {
+                findings.push(finding(format!("table {}", table.name), self.server.check_table(table)));
+            }
+        }
+        findings
+    }
+}
+
+impl Drop for MysqlStore {
+    fn drop(&mut self) {
+        self.server.close();
+    }
+}
+
+/// The last reading of each truck in `TRUCK_PARAMETER_MAP`: the one with the highest `id`. A table
+/// without `truck_id` is that of one truck without a name.
+pub fn last_readings(url: &str) -> Result<Vec<LastReading>, StoreError> {
+    const TABLE: &str = "TRUCK_PARAMETER_MAP";
+    let mut server = Server::new(url)?;
+    server.connect()?;
+    let Some(found) = server.found(TABLE)? else { return Ok(Vec::new()) };
+    let named = found.columns.iter().any(|column| column.name.eq_ignore_ascii_case("truck_id"));
+    let truck = if named { "COALESCE(truck_id, '')" } else { "''" };
+    let table = quoted(&found.name);
+    // Doubles, as a FLOAT would print six digits.
+    let sql = format!(
+        "SELECT {truck}, distance_covered + 0e0, fuel_consumed + 0e0, \
+         TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `timestamp`) FROM {table} WHERE id IN \
+         (SELECT id FROM (SELECT MAX(id) AS id FROM {table} WHERE distance_covered IS NOT NULL \
+         AND fuel_consumed IS NOT NULL AND `timestamp` IS NOT NULL \
+         GROUP BY CAST({truck} AS BINARY)) AS last) ORDER BY 1"
+    );
+    let rows = server.try_fetch(sql, TABLE_LIMIT).map_err(|fault| server.explain(fault))?;
+    let readings = rows.iter().map(|row| LastReading {
+        truck: row.text(0),
+        distance: shortest(row.text(1).parse().unwrap_or_default()),
+        fuel: shortest(row.text(2).parse().unwrap_or_default()),
+        timestamp_micros: row.number(3).unwrap_or_default(),
+    });
+    Ok(readings.collect())
+}
+
+/// A double that came out of a FLOAT column, as the decimal that went in.
+fn shortest(value: f64) -> f64 {
+    match value as f32 {
+        single if f64::from(single) == value => single.to_string().parse().unwrap_or(value),
+        _ => value,
+    }
+}
+
+/// A server, and the connection to it while there is one.
+struct Server {
+    link: Option<Link>,
+    options: MySqlConnectOptions,
+    /// Host, port and database.
+    place: String,
+    database: String,
+    /// The connection before this one.
+    last_id: Option<i64>,
+    runtime: Runtime,
+}
+
+/// A connection.
+struct Link {
+    connection: MySqlConnection,
+    id: i64,
+    /// `'user'@'host'`, as grants name it.
+    account: String,
+    version: String,
+    max_packet: usize,
+    /// Whether table names compare without case.
+    folds_names: bool,
+}
+
+/// Why a statement was not done.
+#[derive(Debug)]
+enum Fault {
+    /// The connection is of no more use.
+    Lost(String),
+    /// The server says no.
+    Server {
+        number: u16,
+        message: String,
+    },
+    Other(String),
+}
+
+/// A row as text.
+struct TextRow(Vec<Option<Vec<u8>>>);
+
+impl TextRow {
+    fn text(&self, index: usize) -> String {
+        let bytes = self.0.get(index).and_then(Option::as_deref).unwrap_or_default();
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    fn number(&self, index: usize) -> Option<i64> {
+        self.text(index).parse().ok()
+    }
+
+    fn is_null(&self, index: usize) -> bool {
+        self.0.get(index).is_none_or(Option::is_none)
+    }
+}
+
+/// A table that exists.
+struct FoundTable {
+    name: String,
+    is_view: bool,
+    engine: String,
+    transactional: bool,
+    columns: Vec<FoundColumn>,
+}
+
+/// What there is to do for a table.
+enum Plan {
+    Create,
+    /// The columns to add, and those that round values.
+    Extend(Vec<dataflows::rows::ColumnSpec>, Vec<String>),
+}
+
+impl Server {
+    fn new(url: &str) -> Result<Self, StoreError> {
+        let url =
+            url.strip_prefix("mariadb://").map_or_else(|| url.to_owned(), |rest| format!("mysql://{rest}"));
+        let options = MySqlConnectOptions::from_str(&url)
+            .map_err(|error| {
+                StoreError::Url(format!("the database URL is wrong ({})", one_line(&error.to_string())))
+            })?
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .timezone(None)
+            .disable_statement_logging();
+        let database = options
+            .get_database()
+            .ok_or_else(|| StoreError::Url("the database URL names no database".into()))?
+            .to_owned();
+        let place = match options.get_socket() {
+            Some(socket) => format!("{}/{database}", socket.display()),
+            None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
+        };
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
+            StoreError::Failed { place: place.clone(), reason: format!("no runtime ({error})") }
+        })?;
+        Ok(Self { link: None, options, place, database, last_id: None, runtime })
+    }
+
+    /// Connects, unless there is a connection, and sets the session up.
+    fn connect(&mut self) -> Result<(), StoreError> {
+        if self.link.is_some() {
+            return Ok(());
+        }
+        let options = &self.options;
+        let connecting = async move { tokio::time::timeout(CONNECT_LIMIT, options.connect()).await };
+        let connection = match self.runtime.block_on(connecting) {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(self.explain(Fault::from(error))),
+            Err(_) => return Err(self.explain(timed_out(CONNECT_LIMIT))),
+        };
+        self.link = Some(Link {
+            connection,
+            id: 0,
+            account: String::new(),
+            version: String::new(),
+            max_packet: 0,
+            folds_names: false,
+        });
+        self.set_up().inspect_err(|_| self.close())
+    }
+
+    fn set_up(&mut self) -> Result<(), StoreError> {
+        let rows = self.fetch(
+            "SELECT CONNECTION_ID(), CURRENT_USER(), VERSION(), @@max_allowed_packet, \
+             @@lower_case_table_names"
+                .into(),
+        )?;
+        let row = rows.first().ok_or_else(|| self.failed("the server does not say what it is"))?;
+        let version = row.text(2);
+        if let Some(link) = &mut self.link {
+            link.id = row.number(0).unwrap_or_default();
+            link.account = account(&row.text(1));
+            link.max_packet = row.number(3).unwrap_or_default() as usize;
+            link.folds_names = row.number(4) != Some(0);
+        }
+        let truncate = if truncates_by_mode(&version) { ",TIME_TRUNCATE_FRACTIONAL" } else { "" };
+        if let Some(link) = &mut self.link {
+            link.version = version;
+        }
+        // A wait for another's lock ends before our patience does.
+        self.execute(format!(
+            "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION{truncate}', \
+             autocommit = 1, lock_wait_timeout = 50, innodb_lock_wait_timeout = 50"
+        ))
+    }
+
+    /// Ends the connection in order, which rolls back and frees the lock at once.
+    fn close(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.last_id = Some(link.id);
+            let closing = async move { tokio::time::timeout(CLOSE_LIMIT, link.connection.close()).await };
+            // It ends one way or the other.
+            let _ = self.runtime.block_on(closing);
+        }
+    }
+
+    /// Takes the lock of `job`. A former connection of ours that the server still keeps, as it does
+    /// not know that we are gone, is ended.
+    fn lock(&mut self, job: &str) -> Result<bool, StoreError> {
+        let name = format!(
+            "CONCAT('truckflow_', LEFT(SHA2({}, 256), 48))",
+            literal(&format!("{}\n{job}", self.database))
+        );
+        if let Some(last) = self.last_id.take() {
+            let holder = self.fetch(format!("SELECT IS_USED_LOCK({name})"))?;
+            if holder.first().and_then(|row| row.number(0)) == Some(last) {
+                // It may end by itself meanwhile.
+                let _ = self.try_execute(format!("KILL CONNECTION {last}"), STATEMENT_LIMIT);
+                self.last_id = Some(last);
+            }
+        }
+        let got = self.fetch(format!("SELECT GET_LOCK({name}, 5)"))?;
+        Ok(got.first().and_then(|row| row.number(0)) == Some(1))
+    }
+
+    /// Makes the bookkeeping tables that are missing, and sees whether all can be used.
+    fn make_books(&mut self) -> Result<(), StoreError> {
+        let there = self.books()?;
+        for book in &BOOKS {
+            if !there.contains(book.name) {
+                self.execute(format!(
+                    "CREATE TABLE IF NOT EXISTS {} ({}) ENGINE=InnoDB \
+                     DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+                    book.name, book.definition
+                ))?;
+            }
+            self.probe(book.name, book.columns, book.privileges)?;
+        }
+        Ok(())
+    }
+
+    fn check_books(&mut self) -> Result<String, StoreError> {
+        let there = self.books()?;
+        for book in BOOKS.iter().filter(|book| there.contains(book.name)) {
+            self.probe(book.name, book.columns, book.privileges)?;
+        }
+        let all = there.len() == BOOKS.len();
+        Ok(if all { "they fit" } else { "a run makes those that are missing" }.into())
+    }
+
+    fn books(&mut self) -> Result<BTreeSet<String>, StoreError> {
+        let rows = self.fetch(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() \
+             AND TABLE_NAME LIKE 'truckflow\\_%'"
+                .into(),
+        )?;
+        let is_book = |name: &String| BOOKS.iter().any(|book| book.name == name);
+        Ok(rows.iter().map(|row| row.text(0)).filter(is_book).collect())
+    }
+
+    /// Whether a table may be read and written: statements that touch no row.
+    fn probe(&mut self, table: &str, columns: &[&str], privileges: &[&str]) -> Result<(), StoreError> {
+        let mut missing = Vec::new();
+        let mut denied = None;
+        let name = quoted(table);
+        let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+        let list = columns.join(",");
+        for privilege in ["SELECT"].iter().chain(privileges) {
+            let sql = match *privilege {
+                "SELECT" => format!("SELECT {list} FROM {name} LIMIT 0"),
+                "INSERT" => format!("INSERT INTO {name} ({list}) SELECT {list} FROM {name} WHERE FALSE"),
+                "UPDATE" => format!("UPDATE {name} SET {0} = {0} WHERE FALSE", columns[0]),
+                _ => format!("DELETE FROM {name} WHERE FALSE"),
+            };
+            match self.try_execute(sql, STATEMENT_LIMIT) {
+                Ok(()) => {}
+                Err(Fault::Server { number: number @ (1142 | 1143), message }) => {
+                    // The others need SELECT too, which is told once.
+                    if message.starts_with(privilege) {
+                        missing.push(*privilege);
+                    }
+                    denied = denied.or(Some(format!("{number}: {message}")));
+                }
+                Err(fault) => return Err(self.explain(fault)),
+            }
+        }
+        match denied {
+            None => Ok(()),
+            Some(reason) => Err(StoreError::Denied {
+                place: self.place.clone(),
+                reason,
+                advice: format!(
+                    "run GRANT {} ON {}.{name} TO {}",
+                    missing.join(", "),
+                    quoted(&self.database),
+                    self.account()
+                ),
+            }),
+        }
+    }
+
+    fn check_table(&mut self, table: &Table) -> Result<String, StoreError> {
+        Ok(match self.plan(table)? {
+            Plan::Create => "a run makes it".into(),
+            Plan::Extend(columns, rounding) => {
+                let new: Vec<&str> = columns.iter().map(|column| column.name).collect();
+                let names = names(table);
+                let there: Vec<&str> = names.into_iter().filter(|name| !new.contains(name)).collect();
+                if !there.is_empty() {
+                    self.probe(&table.name, &there, &["INSERT"])?;
+                }
+                let mut said = String::from("it fits");
+                if !new.is_empty() {
+                    let _ = write!(said, "; a run adds {}", new.join(", "));
+                }
+                if !rounding.is_empty() {
+                    let _ = write!(said, "; values are rounded in {}", rounding.join(", "));
+                }
+                said
+            }
+        })
+    }
+
+    /// What there is to do for `table`, or why it cannot be used.
+    fn plan(&mut self, table: &Table) -> Result<Plan, StoreError> {
+        let Some(found) = self.found(&table.name)? else { return Ok(Plan::Create) };
+        let name = quoted(&table.name);
+        let unusable = |reason: String, advice: String| {
+            Err(StoreError::Table { table: table.name.clone(), reason, advice })
+        };
+        if found.is_view {
+            let other = quoted(&format!("{}_view", table.name));
+            return unusable(
+                "it is a view, and rows need a table".into(),
+                format!("run RENAME TABLE {name} TO {other}"),
+            );
+        }
+        if !found.transactional {
+            return unusable(
+                format!("its engine {} has no transactions", found.engine),
+                format!("run ALTER TABLE {name} ENGINE=InnoDB"),
+            );
+        }
+        let flaws = schema::flaws(&table.columns, &found.columns);
+        if !flaws.is_empty() {
+            let reasons: Vec<&str> = flaws.iter().map(|flaw| &*flaw.reason).collect();
+            let clauses: Vec<&str> = flaws.iter().map(|flaw| &*flaw.clause).collect();
+            return unusable(reasons.join(", "), format!("run ALTER TABLE {name} {}", clauses.join(", ")));
+        }
+        let missing = schema::missing(&table.columns, found.columns.iter().map(|column| &*column.name));
+        let rounding = found.columns.iter().filter(|there| {
+            table.columns.iter().any(|ours| {
+                ours.name.eq_ignore_ascii_case(&there.name)
+                    && schema::rounds(ours.column_type, &there.data_type)
+            })
+        });
+        let rounding = rounding.map(|column| format!("{} ({})", column.name, column.full_type)).collect();
+        Ok(Plan::Extend(missing, rounding))
+    }
+
+    /// The table `name`, if it exists.
+    fn found(&mut self, name: &str) -> Result<Option<FoundTable>, StoreError> {
+        let folds = self.link.as_ref().is_some_and(|link| link.folds_names);
+        let is_it = |row: &TextRow| {
+            let there = row.text(0);
+            there == name || (folds && there.eq_ignore_ascii_case(name))
+        };
+        let literal = literal(name);
+        let tables = self.fetch(format!(
+            "SELECT t.TABLE_NAME, t.TABLE_TYPE, t.ENGINE, e.TRANSACTIONS FROM information_schema.TABLES t \
+             LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE \
+             WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = {literal}"
+        ))?;
+        let Some(table) = tables.iter().find(|row| is_it(row)) else { return Ok(None) };
+        let columns = self.fetch(format!(
+            "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, \
+             COLUMN_KEY FROM information_schema.COLUMNS \
+             WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {literal} ORDER BY ORDINAL_POSITION"
+        ))?;
+        let column = |row: &TextRow| {
+            let extra = row.text(6).to_ascii_lowercase();
+            FoundColumn {
+                name: row.text(1),
+                data_type: row.text(2).to_ascii_lowercase(),
+                full_type: row.text(3),
+                optional: row.text(4) == "YES" || !row.is_null(5) || extra.contains("auto_increment"),
+                // An expression as the default is `DEFAULT_GENERATED`.
+                generated: extra.contains("virtual generated") || extra.contains("stored generated"),
+                primary: row.text(7) == "PRI",
+            }
+        };
+        Ok(Some(FoundTable {
+            name: table.text(0),
+            is_view: table.text(1) != "BASE TABLE",
+            engine: table.text(2),
+            transactional: table.text(3) == "YES",
+            columns: columns.iter().filter(|row| is_it(row)).map(column).collect(),
+        }))
+    }
+
+    fn put_piece(
+        &mut self,
+        claim: &Claim,
+        view: &str,
+        epoch: Epoch,
+        number: usize,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        // Bound, as text would double it.
+        let query = sqlx::query(
+            "INSERT INTO truckflow_state (job, view_name, epoch, part, bytes) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(&claim.job)
+        .bind(view)
+        .bind(epoch as i64)
+        .bind(number as i64)
+        .bind(bytes);
+        self.ask(STATEMENT_LIMIT, async |connection| query.execute(connection).await.map(drop))
+            .map_err(|fault| self.explain(fault))
+    }
+
+    fn execute(&mut self, sql: String) -> Result<(), StoreError> {
+        self.try_execute(sql, STATEMENT_LIMIT).map_err(|fault| self.explain(fault))
+    }
+
+    fn fetch(&mut self, sql: String) -> Result<Vec<TextRow>, StoreError> {
+        self.try_fetch(sql, STATEMENT_LIMIT).map_err(|fault| self.explain(fault))
+    }
+
+    fn try_execute(&mut self, sql: String, limit: Duration) -> Result<(), Fault> {
+        self.ask(limit, async |connection| {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+        })
+    }
+
+    fn try_fetch(&mut self, sql: String, limit: Duration) -> Result<Vec<TextRow>, Fault> {
+        self.ask(limit, async |connection| {
+            let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+            let text = |row: &MySqlRow| -> Result<TextRow, sqlx::Error> {
+                Ok(TextRow(
+                    (0..row.len()).map(|index| row.try_get_unchecked(index)).collect::<Result<_, _>>()?,
+                ))
+            };
+            rows.iter().map(text).collect()
+        })
+    }
+
+    /// Asks the server something. After a timeout or a broken connection there is none.
+    fn ask<T>(
+        &mut self,
+        limit: Duration,
+        question: impl AsyncFnOnce(&mut MySqlConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, Fault> {
+        let Some(link) = &mut self.link else { return Err(Fault::Lost("the connection is gone".into())) };
+        let asking = async { tokio::time::timeout(limit, question(&mut link.connection)).await };
+        let fault = match self.runtime.block_on(asking) {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => Fault::from(error),
+            Err(_) => timed_out(limit),
+        };
+        if fault.ends_connection() {
+            self.last_id = Some(link.id);
+            self.link = None;
+        }
+        Err(fault)
+    }
+
+    fn max_packet(&self) -> usize {
+        self.link.as_ref().map_or(0, |link| link.max_packet)
+    }
+
+    fn account(&self) -> &str {
+        self.link.as_ref().map_or("", |link| &link.account)
+    }
+
+    fn described(&self) -> String {
+        let version = self.link.as_ref().map_or("", |link| &link.version);
+        format!("{version}, as {}", self.account())
+    }
+
+    fn failed(&self, reason: &str) -> StoreError {
+        StoreError::Failed { place: self.place.clone(), reason: reason.into() }
+    }
+
+    fn explain(&self, fault: Fault) -> StoreError {
+        explained(fault, &self.place, &self.database, self.account())
+    }
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        let server =
+            error.as_database_error().and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+        match (server, &error) {
+            (Some(server), _) => {
+                Self::Server { number: server.number(), message: one_line(server.message()) }
+            }
+            (None, sqlx::Error::Io(error)) => Self::Lost(one_line(&error.to_string())),
+            (None, sqlx::Error::Tls(error)) => Self::Lost(one_line(&format!("TLS: {error}"))),
+            (None, sqlx::Error::Protocol(said)) => {
+                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {said}")))
+            }
+            (None, error) => Self::Other(one_line(&error.to_string())),
+        }
+    }
+}
+
+impl Fault {
+    fn ends_connection(&self) -> bool {
+        match self {
+            Self::Lost(_) => true,
+            Self::Server { number, .. } => ends_connection(*number),
+            Self::Other(_) => false,
+        }
+    }
+}
+
+fn timed_out(limit: Duration) -> Fault {
+    Fault::Lost(format!("no answer within {} s", limit.as_secs()))
+}
+
+/// Errors after which the server has hung up, or is about to.
+fn ends_connection(number: u16) -> bool {
+    // Gone, lost, shutdown, aborted, packets, killed, idle for too long.
+    matches!(number, 2006 | 2013 | 1053 | 1079 | 1152 | 1153 | 1158..=1161 | 1184 | 1927 | 4031)
+}
+
+/// Errors that are about a row's values.
+fn is_content(number: u16) -> bool {
+    match number {
+        // Out of range, cut, wrong: of a column, a function, an expression.
+        1264 | 1265 | 1292 | 1300 | 1366 | 1406 | 1411 | 1416 | 1441 | 1690 | 3140 => true,
+        // Constraints: NULL, unique, foreign key, check, and a trigger's SIGNAL.
+        1048 | 1062 | 1452 | 3819 | 4025 | 1644 => true,
+        _ => false,
+    }
+}
+
+/// Whether an error is about the database's own `id` and not about a row.
+fn ends_ids(number: u16, message: &str) -> bool {
+    let of_id = || message.contains("column 'id'") || message.contains("PRIMARY'");
+    number == 1467 || (matches!(number, 167 | 1062 | 1264) && of_id())
+}
+
+/// What a fault means, and what can be done about it.
+fn explained(fault: Fault, place: &str, database: &str, account: &str) -> StoreError {
+    let place = place.to_owned();
+    let (number, message) = match fault {
+        Fault::Lost(reason) => return StoreError::Away { place, reason },
+        Fault::Other(reason) => return StoreError::Failed { place, reason },
+        Fault::Server { number, message } => (number, message),
+    };
+    let reason = format!("{number}: {message}");
+    if ends_connection(number) {
+        return StoreError::Away { place, reason };
+    }
+    let busy = match number {
+        1040 | 1203 | 1226 => Some("close other connections, or raise its limit of them"),
+        1205 | 1213 => Some("wait until the other transaction is over"),
+        3 | 1021 | 1026 | 1114 => Some("free space on its disk"),
+        1836 | 1792 => Some("make the server writable"),
+        1290 if message.contains("read-only") || message.contains("read_only") => {
+            Some("make the server writable")
+        }
+        1317 | 1969 | 3024 => Some("raise its limit on the time of a statement"),
+        _ => None,
+    };
+    if let Some(advice) = busy {
+        return StoreError::Busy { place, reason, advice: advice.into() };
+    }
+    let quoted_database = quoted(database);
+    let denied = match number {
+        1045 | 1698 => Some("mend user and password in --database".to_owned()),
+        1044 => Some(format!(
+            "run GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON {quoted_database}.* TO {}",
+            denied_account(&message).unwrap_or_else(|| account.to_owned())
+        )),
+        1049 => Some(format!("run CREATE DATABASE {quoted_database}")),
+        1142 | 1143 => Some(grant(&message, &quoted_database, account)),
+        1129 => Some("run FLUSH HOSTS".into()),
+        1130 => Some("let the user connect from this host".into()),
+        1227 => Some(format!("give {account} that privilege")),
+        1251 | 1820 => Some("mend the user's way to log in".into()),
+        3159 => Some("add ssl-mode=REQUIRED to --database".into()),
+        _ => None,
+    };
+    match denied {
+        Some(advice) => StoreError::Denied { place, reason, advice },
+        None => StoreError::Failed { place, reason },
+    }
+}
+
+/// The statement that gives what `CREATE command denied to user … for table …` lacks.
+fn grant(message: &str, database: &str, account: &str) -> String {
+    let privilege = message.split(" command denied").next().unwrap_or("ALL");
+    let table = message
+        .rsplit_once("table ")
+        .map(|(_, table)| table.rsplit('.').next().unwrap_or(table).trim_matches(['\'', '`']));
+    match table {
+        Some(table) if !privilege.contains("CREATE") => {
+            format!("run GRANT {privilege} ON {database}.{} TO {account}", quoted(table))
+        }
+        _ => format!("run GRANT {privilege} ON {database}.* TO {account}"),
+    }
+}
+
+/// The account in `Access denied for user 'u'@'h' to database 'd'`.
+fn denied_account(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("for user ")?;
+    rest.rsplit_once(" to database").map(|(account, _)| account.to_owned())
+}
+
+/// `u@h`, as `CURRENT_USER()` gives it, as grants want it.
+fn account(current: &str) -> String {
+    let (user, host) = current.rsplit_once('@').unwrap_or((current, "%"));
+    format!("{}@{}", literal(user), literal(host))
+}
+
+/// Whether the server rounds fractions of seconds unless its mode says otherwise: MySQL from 8.0
+/// has such a mode, MariaDB cuts by itself.
+fn truncates_by_mode(version: &str) -> bool {
+    let major = version.split('.').next().and_then(|major| major.parse().ok());
+    !version.contains("MariaDB") && major.is_some_and(|major: u32| (8..100).contains(&major))
+}
+
+fn insert(table: &Table) -> Insert {
+    let columns: Vec<String> = names(table).into_iter().map(quoted).collect();
+    Insert {
+        table: table.name.clone(),
+        prefix: format!("INSERT INTO {} ({}) VALUES ", quoted(&table.name), columns.join(",")),
+        counted: !names(table).iter().any(|name| name.eq_ignore_ascii_case("id")),
+    }
+}
+
+fn names(table: &Table) -> Vec<&str> {
+    table.columns.iter().map(|column| column.name).collect()
+}
+
+fn halves(range: &Range<usize>) -> (Range<usize>, Range<usize>) {
+    let middle = range.start + range.len() / 2;
+    (range.start..middle, middle..range.end)
+}
+
+/// The key of a topic, and the topic itself where the key is not it: a file's path can be longer
+/// than a key.
+fn topic_key(topic: &str) -> (String, String) {
+    let whole = literal(topic);
+    if topic.chars().count() <= 255 {
+        return (whole, "NULL".into());
+    }
+    let start: String = topic.chars().take(190).collect();
+    (format!("CONCAT({}, '#', SHA2({whole}, 256))", literal(&start)), whole)
+}
+
+/// A string in SQL. The session's mode leaves the backslash its meaning.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// What a server says, in one line.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(number: u16, message: &str) -> StoreError {
+        let fault = Fault::Server { number, message: message.into() };
+        explained(fault, "h:1/d", "d", "'u'@'%'")
+    }
+
+    #[test]
+    fn a_url_must_name_a_database() {
+        assert!(matches!(MysqlStore::open("mysql://u:secret@h"), Err(StoreError::Url(_))));
+        let store = MysqlStore::open("mariadb://u:secret@h:1/d?ssl-mode=REQUIRED").unwrap();
+        assert_eq!(store.server.place, "h:1/d");
+    }
+
+    #[test]
+    fn no_message_shows_the_password() {
+        for url in ["mysql://u:secret@h:99999/d", "mysql://u:secret@h/d?ssl-mode=x", "mysql://u:secret@/"] {
+            let error = MysqlStore::open(url).err().map(|error| error.to_string());
+            assert!(error.is_none_or(|error| !error.contains("secret")), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_does_not() {
+        for number in [1040, 1205, 1213, 1114, 1927, 1053, 2006, 1836] {
+            assert!(said(number, "").is_retryable(), "{number}");
+        }
+        for number in [1045, 1044, 1049, 1142, 1064, 1146, 1264] {
+            assert!(!said(number, "").is_retryable(), "{number}");
+        }
+        assert!(said(1290, "running with the --read-only option").is_retryable());
+        assert!(!said(1290, "running with the --secure-file-priv option").is_retryable());
+    }
+
+    #[test]
+    fn a_missing_privilege_is_answered_with_its_grant() {
+        let advice = |error| match error {
+            StoreError::Denied { advice, .. } => advice,
+            other => panic!("{other}"),
+        };
+        assert_eq!(
+            advice(said(1142, "CREATE command denied to user 'u'@'localhost' for table `d`.`t`")),
+            "run GRANT CREATE ON `d`.* TO 'u'@'%'"
+        );
+        assert_eq!(
+            advice(said(1142, "INSERT command denied to user 'u'@'localhost' for table 't'")),
+            "run GRANT INSERT ON `d`.`t` TO 'u'@'%'"
+        );
+        assert_eq!(
+            advice(said(1044, "Access denied for user 'u'@'10.%' to database 'd'")),
+            "run GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON `d`.* TO 'u'@'10.%'"
+        );
+        assert_eq!(advice(said(1049, "Unknown database 'd'")), "run CREATE DATABASE `d`");
+    }
+
+    #[test]
+    fn a_full_id_is_no_fault_of_a_row() {
+        assert!(ends_ids(1062, "Duplicate entry '127' for key 'PRIMARY'"));
+        assert!(ends_ids(1062, "Duplicate entry '127' for key 't.PRIMARY'"));
+        assert!(ends_ids(167, "Out of range value for column 'id' at row 1"));
+        assert!(!ends_ids(1062, "Duplicate entry 'x' for key 'name'"));
+        assert!(!ends_ids(1264, "Out of range value for column 'speed' at row 1"));
+    }
+
+    #[test]
+    fn only_mysql_from_8_has_the_mode() {
+        assert!(truncates_by_mode("8.4.3"));
+        assert!(!truncates_by_mode("5.7.44-log"));
+        assert!(!truncates_by_mode("10.11.6-MariaDB-0+deb12u1"));
+    }
+
+    #[test]
+    fn halves_are_the_whole() {
+        assert_eq!(halves(&(3..10)), (3..6, 6..10));
+        assert_eq!(halves(&(3..5)), (3..4, 4..5));
+    }
+
+    #[test]
+    fn texts_are_escaped() {
+        assert_eq!(literal(r"a'b\c"), r"'a''b\\c'");
+        assert_eq!(account("o'neil@%"), "'o''neil'@'%'");
+    }
+
+    #[test]
+    fn a_long_path_has_a_key_of_its_own() {
+        assert_eq!(topic_key("Truck-Data"), ("'Truck-Data'".into(), "NULL".into()));
+        let path = "/dir".repeat(100);
+        let (key, whole) = topic_key(&path);
+        assert_eq!(whole, format!("'{path}'"));
+        assert!(key.starts_with("CONCAT('/dir") && key.contains("'#', SHA2("));
+    }
+}

@@ -1,0 +1,233 @@
+//! Which tables and columns there must be: what is missing in a table that exists, and whether what
+//! it has can be used. Nothing here asks a database.
+//!
+//! A table that exists is used as it is: a column may be narrower than ours (the values that do not
+//! fit become dead letters) and there may be more columns, as long as a row can leave them out.
+
+use dataflows::rows::{ColumnSpec, Type};
+
+/// A column of a table that exists.
+#[derive(Clone, Debug, Default)]
+pub struct FoundColumn {
+    /// The name, as the database has it.
+    pub name: String,
+    /// The type without length: `varchar`.
+    pub data_type: String,
+    /// The type in full: `varchar(64)`.
+    pub full_type: String,
+    /// Whether a row may leave it out: it is nullable, has a default, or is counted up.
+    pub optional: bool,
+    /// Whether the database computes it.
+    pub generated: bool,
+    /// Whether it is the whole primary key or part of it.
+    pub primary: bool,
+}
+
+/// What keeps a table from being used, and the clause of an `ALTER TABLE` that mends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// What does not fit.
+    pub reason: String,
+    /// The clause.
+    pub clause: String,
+}
+
+/// The columns that a table with columns `found` lacks.
+pub fn missing<'a>(columns: &[ColumnSpec], found: impl Iterator<Item = &'a str> + Clone) -> Vec<ColumnSpec> {
+    let is_there = |column: &ColumnSpec| found.clone().any(|name| name.eq_ignore_ascii_case(column.name));
+    columns.iter().filter(|column| !is_there(column)).copied().collect()
+}
+
+/// The flaws of a MySQL table with columns `found`.
+pub fn flaws(columns: &[ColumnSpec], found: &[FoundColumn]) -> Vec<Flaw> {
+    found
+        .iter()
+        .filter_map(|there| {
+            let ours = columns.iter().find(|column| column.name.eq_ignore_ascii_case(&there.name));
+            match ours {
+                Some(ours) => flaw(*ours, there),
+                None if there.optional || there.generated => None,
+                None => Some(surplus(there)),
+            }
+        })
+        .collect()
+}
+
+/// Of a column that we write.
+fn flaw(ours: ColumnSpec, there: &FoundColumn) -> Option<Flaw> {
+    let name = quoted(&there.name);
+    if there.generated {
+        return Some(Flaw {
+            reason: format!("the database computes column {name}"),
+            clause: format!("RENAME COLUMN {name} TO {}", quoted(&format!("{}_generated", there.name))),
+        });
+    }
+    (!accepts(ours.column_type, &there.data_type)).then(|| Flaw {
+        reason: format!(
+            "column {name} is {} and cannot hold {}",
+            there.full_type,
+            described(ours.column_type)
+        ),
+        clause: format!("MODIFY {name} {}", column_type(ours.column_type)),
+    })
+}
+
+/// Of a column that we do not know, and that has no value of its own.
+fn surplus(there: &FoundColumn) -> Flaw {
+    let name = quoted(&there.name);
+    let numbers = matches!(&*there.data_type, "tinyint" | "smallint" | "mediumint" | "int" | "bigint");
+    let ending = if there.primary && numbers { "NOT NULL AUTO_INCREMENT" } else { "NULL" };
+    Flaw {
+        reason: format!("column {name} has no default, and rows have no value for it"),
+        clause: format!("MODIFY {name} {} {ending}", there.full_type),
+    }
+}
+
+/// Whether a MySQL column of type `data_type` can hold values of type `ours`.
+fn accepts(ours: Type, data_type: &str) -> bool {
+    let integer = matches!(data_type, "tinyint" | "smallint" | "mediumint" | "int" | "bigint");
+    match ours {
+        Type::Timestamp => matches!(data_type, "datetime" | "timestamp"),
+        Type::Decimal | Type::Real => integer || matches!(data_type, "float" | "double" | "decimal"),
+        Type::Integer => integer || matches!(data_type, "double" | "decimal"),
+        Type::Text => {
+            matches!(data_type, "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext")
+        }
+        Type::Bytes => {
+            matches!(data_type, "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob")
+        }
+    }
+}
+
+/// Whether a MySQL column of type `data_type` takes values of type `ours` but rounds them.
+pub fn rounds(ours: Type, data_type: &str) -> bool {
+    let integer = matches!(data_type, "tinyint" | "smallint" | "mediumint" | "int" | "bigint");
+    matches!(ours, Type::Decimal | Type::Real) && (integer || matches!(data_type, "float" | "decimal"))
+}
+
+/// The type of a MySQL column that we make. Texts keep every character and compare exactly,
+/// whatever the database's own character set.
+pub fn column_type(ours: Type) -> &'static str {
+    match ours {
+        Type::Timestamp => "DATETIME(6)",
+        Type::Decimal | Type::Real => "DOUBLE",
+        Type::Integer => "BIGINT",
+        Type::Text => "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+        Type::Bytes => "LONGBLOB",
+    }
+}
+
+fn described(ours: Type) -> &'static str {
+    match ours {
+        Type::Timestamp => "a time",
+        Type::Decimal | Type::Real => "a number",
+        Type::Integer => "a 64-bit integer",
+        Type::Text => "a text",
+        Type::Bytes => "bytes",
+    }
+}
+
+/// A MySQL identifier.
+pub fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// The MySQL statement that makes a table. A column named `id` of ours takes the place of the
+/// counted one.
+pub fn create(table: &str, columns: &[ColumnSpec]) -> String {
+    let counted = (!columns.iter().any(|column| column.name.eq_ignore_ascii_case("id")))
+        .then(|| "`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY".to_owned());
+    let columns: Vec<String> = counted.into_iter().chain(columns.iter().map(definition)).collect();
+    format!("CREATE TABLE IF NOT EXISTS {} ({}) ENGINE=InnoDB", quoted(table), columns.join(", "))
+}
+
+/// The MySQL statement that adds columns to a table.
+pub fn extend(table: &str, columns: &[ColumnSpec]) -> String {
+    let columns: Vec<String> =
+        columns.iter().map(|column| format!("ADD COLUMN {}", definition(column))).collect();
+    format!("ALTER TABLE {} {}", quoted(table), columns.join(", "))
+}
+
+fn definition(column: &ColumnSpec) -> String {
+    format!("{} {} NULL", quoted(column.name), column_type(column.column_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflows::rows::column;
+
+    const COLUMNS: &[ColumnSpec] =
+        &[column("timestamp", Type::Timestamp), column("speed", Type::Decimal), column("truck", Type::Text)];
+
+    fn found(name: &str, full_type: &str) -> FoundColumn {
+        let data_type = full_type.split('(').next().unwrap_or_default();
+        FoundColumn {
+            name: name.into(),
+            data_type: data_type.into(),
+            full_type: full_type.into(),
+            optional: true,
+            ..FoundColumn::default()
+        }
+    }
+
+    #[test]
+    fn names_compare_without_case() {
+        assert_eq!(missing(COLUMNS, ["TimeStamp", "SPEED"].into_iter()), [COLUMNS[2]]);
+        assert_eq!(missing(COLUMNS, std::iter::empty()), COLUMNS);
+    }
+
+    #[test]
+    fn the_seed_table_is_used_as_it_is() {
+        let mut id = found("id", "int(11)");
+        id.primary = true;
+        assert_eq!(flaws(COLUMNS, &[id, found("timestamp", "datetime"), found("speed", "float")]), []);
+        assert!(rounds(Type::Decimal, "float"));
+        assert!(!rounds(Type::Decimal, "double"));
+    }
+
+    #[test]
+    fn a_column_of_another_type_is_a_flaw() {
+        let flaws = flaws(COLUMNS, &[found("Timestamp", "varchar(20)"), found("truck", "int(11)")]);
+        assert_eq!(flaws[0].reason, "column `Timestamp` is varchar(20) and cannot hold a time");
+        assert_eq!(flaws[0].clause, "MODIFY `Timestamp` DATETIME(6)");
+        assert_eq!(flaws.len(), 2);
+    }
+
+    #[test]
+    fn a_column_that_rows_cannot_leave_out_is_a_flaw() {
+        let mut id = found("id", "int(11)");
+        (id.optional, id.primary) = (false, true);
+        let mut extra = found("note", "varchar(9)");
+        extra.optional = false;
+        let flaws = flaws(COLUMNS, &[id, extra]);
+        assert_eq!(flaws[0].clause, "MODIFY `id` int(11) NOT NULL AUTO_INCREMENT");
+        assert_eq!(flaws[1].clause, "MODIFY `note` varchar(9) NULL");
+    }
+
+    #[test]
+    fn a_computed_column_of_ours_is_a_flaw_and_of_others_is_not() {
+        let mut computed = found("speed", "double");
+        computed.generated = true;
+        assert_eq!(
+            flaws(COLUMNS, &[computed.clone()])[0].clause,
+            "RENAME COLUMN `speed` TO `speed_generated`"
+        );
+        computed.name = "other".into();
+        computed.optional = false;
+        assert_eq!(flaws(COLUMNS, &[computed]), []);
+    }
+
+    #[test]
+    fn a_table_is_made_with_an_id_before_its_columns() {
+        assert_eq!(
+            create("a`b", &COLUMNS[..2]),
+            "CREATE TABLE IF NOT EXISTS `a``b` (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
+             `timestamp` DATETIME(6) NULL, `speed` DOUBLE NULL) ENGINE=InnoDB"
+        );
+        assert_eq!(
+            extend("t", &COLUMNS[..2]),
+            "ALTER TABLE `t` ADD COLUMN `timestamp` DATETIME(6) NULL, ADD COLUMN `speed` DOUBLE NULL"
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! What a run made, shown at its end.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::config::Config;
+use crate::run::Summary;
+
+/// Correlations shown; the rest is in the files.
+const TRUCKS_SHOWN: usize = 20;
+
+/// The end of a run in words: the latest correlations of each truck, the files, the metrics.
+pub fn describe(config: &Config, summary: &Summary) -> String {
+    let mut text = String::new();
+    let seconds = summary.elapsed.as_secs_f64();
+    let rate = summary.records as f64 / seconds.max(1e-9);
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "{} records and {} dead letters in {seconds:.2} s ({rate:.0} records/s); epoch {} is committed.",
+        summary.records, summary.dead_letters, summary.epoch
+    );
+    let distance = latest(config, "distance_correlation");
+    let speed = latest(config, "engine_speed_correlation");
+    if !distance.is_empty() || !speed.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n{:<20} {:>10}  {:>22}  {:>22}",
+            "truck", "samples", "r(distance, time)", "r(engine speed, time)"
+        );
+        let mut trucks: Vec<_> = distance.keys().chain(speed.keys()).collect();
+        trucks.sort();
+        trucks.dedup();
+        let none = Latest::default();
+        for truck in trucks.iter().take(TRUCKS_SHOWN) {
+            let (d, s) = (distance.get(*truck).unwrap_or(&none), speed.get(*truck).unwrap_or(&none));
+            let samples = if d.samples.is_empty() { &s.samples } else { &d.samples };
+            let _ = writeln!(text, "{truck:<20} {samples:>10}  {:>22}  {:>22}", d.correlation, s.correlation);
+        }
+        if trucks.len() > TRUCKS_SHOWN {
+            let _ = writeln!(text, "… and {} more trucks", trucks.len() - TRUCKS_SHOWN);
+        }
+    }
+    let _ = writeln!(text, "\nfiles in {}:", config.out.display());
+    for (name, bytes) in files(config) {
+        let _ = writeln!(text, "  {name:<32} {bytes:>14} bytes");
+    }
+    if config.listen != "off" {
+        let _ = writeln!(text, "metrics, while a job runs: http://{}/metrics", config.listen);
+    }
+    text
+}
+
+#[derive(Default)]
+struct Latest {
+    samples: String,
+    correlation: String,
+}
+
+/// The last row of each truck in a correlation's CSV file; empty if there is no such file.
+fn latest(config: &Config, view: &str) -> BTreeMap<String, Latest> {
+    let mut latest = BTreeMap::new();
+    let Ok(mut reader) = csv::Reader::from_path(config.out.join(format!("{view}.csv"))) else {
+        return latest;
+    };
+    let Ok(header) = reader.headers().cloned() else { return latest };
+    let column = |name: &str| header.iter().position(|column| column == name);
+    let (Some(truck), Some(samples), Some(r)) =
+        (column("truck_id"), column("samples"), column("correlation"))
+    else {
+        return latest;
+    };
+    for row in reader.records().flatten() {
+        let field = |at: usize| row.get(at).unwrap_or_default().to_owned();
+        let name = if field(truck).is_empty() { "(no name)".to_owned() } else { field(truck) };
+        latest.insert(name, Latest { samples: field(samples), correlation: field(r) });
+    }
+    latest
+}
+
+fn files(config: &Config) -> Vec<(String, u64)> {
+    let mut files: Vec<_> = std::fs::read_dir(&config.out)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let shown = name.ends_with(".csv") || name.ends_with(".db");
+            shown.then(|| entry.metadata().ok().map(|metadata| (name, metadata.len()))).flatten()
+        })
+        .collect();
+    files.sort();
+    files
+}

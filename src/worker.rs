@@ -1,0 +1,303 @@
+//! What one worker thread does: it polls its reader, feeds the graph, and steps it.
+//!
+//! A worker holds one capability for all its partitions, its input handle: they all close an
+//! epoch together, when the clock says so.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use dataflows::Epoch;
+use dataflows::item::{Arrival, Item, NextOffset};
+use dataflows::views::{Restored, Settings, View};
+use timely::communication::WorkerGuards;
+use timely::worker::Worker;
+
+use crate::clock::Clock;
+use crate::decode::Decoder;
+use crate::error::Error;
+use crate::graph::{self, Graph, Message, Outlet};
+use crate::metrics::Metrics;
+use crate::source::{Polled, Reader, SourceError};
+
+/// How long a worker with nothing to do sleeps before it looks again.
+const IDLE: Duration = Duration::from_millis(2);
+
+/// What every worker is set up with.
+pub struct Setup {
+    /// The views.
+    pub views: Vec<View>,
+    /// Their settings.
+    pub settings: Settings,
+    /// The last committed epoch.
+    pub start: Epoch,
+    /// The topic, or the path of the input file.
+    pub topic: Arc<str>,
+    /// Bytes of a message; longer ones are dead letters.
+    pub message_bytes: usize,
+    /// The clock.
+    pub clock: Arc<Clock>,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
+/// What all workers share, and what they leave behind.
+pub struct Job {
+    setup: Setup,
+    outlet: Mutex<Option<Outlet>>,
+    readers: Mutex<Vec<Option<Box<dyn Reader + Send>>>>,
+    restored: Mutex<Vec<Restored>>,
+    failure: Mutex<Option<SourceError>>,
+    panicked: AtomicBool,
+    records: Arc<AtomicU64>,
+    dead_letters: AtomicU64,
+}
+
+/// A lock that a panicking thread held is still good: the job ends anyway.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Job {
+    /// A job with one reader for each worker.
+    pub fn new(
+        setup: Setup,
+        outlet: Outlet,
+        readers: Vec<Box<dyn Reader + Send>>,
+        restored: Vec<Restored>,
+    ) -> Self {
+        Self {
+            setup,
+            outlet: Mutex::new(Some(outlet)),
+            readers: Mutex::new(readers.into_iter().map(Some).collect()),
+            restored: Mutex::new(restored),
+            failure: Mutex::new(None),
+            panicked: AtomicBool::new(false),
+            records: Arc::default(),
+            dead_letters: AtomicU64::new(0),
+        }
+    }
+
+    /// Records decoded so far.
+    pub fn records(&self) -> Arc<AtomicU64> {
+        self.records.clone()
+    }
+
+    /// Records, and inputs that could not be used.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.records.load(SeqCst), self.dead_letters.load(SeqCst))
+    }
+
+    /// Closes the way to the commit thread, which ends when the workers' ways are closed too.
+    pub fn close(&self) {
+        lock(&self.outlet).take();
+    }
+
+    /// Whether a worker panicked.
+    pub fn has_panicked(&self) -> bool {
+        self.panicked.load(SeqCst)
+    }
+
+    /// The source's error that ended the job, if one did.
+    pub fn take_failure(&self) -> Option<SourceError> {
+        lock(&self.failure).take()
+    }
+}
+
+/// Starts the workers.
+pub fn start(job: Arc<Job>, workers: usize) -> Result<WorkerGuards<()>, Error> {
+    let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+    timely::execute(config, move |worker| {
+        // A worker that panics leaves the others waiting for it: they are told to give up.
+        let worked = catch_unwind(AssertUnwindSafe(|| work(worker, &job)));
+        if worked.is_err() {
+            job.panicked.store(true, SeqCst);
+            job.setup.clock.stop();
+        }
+        if job.has_panicked() {
+            for dataflow in worker.installed_dataflows() {
+                worker.drop_dataflow(dataflow);
+            }
+        }
+    })
+    .map_err(|reason| Error::System { verb: "start the workers", source: std::io::Error::other(reason) })
+}
+
+fn work(worker: &mut Worker, job: &Job) {
+    let outlet = lock(&job.outlet).clone();
+    let reader = lock(&job.readers).get_mut(worker.index()).and_then(Option::take);
+    let (Some(outlet), Some(reader)) = (outlet, reader) else { return };
+    let setup = &job.setup;
+    let Graph { items, mut restored, probe } =
+        graph::build(worker, &setup.views, setup.settings, setup.start, &outlet);
+    restored.advance_to(setup.start);
+    if worker.index() == 0 {
+        for state in lock(&job.restored).drain(..) {
+            restored.send(state);
+        }
+    }
+    restored.close();
+
+    let mut told = setup.start + 1;
+    let leads = worker.index() == 0;
+    let mut tell = || {
+        // Only one worker tells: the frontier is the same for all, and everything before it was
+        // handed over by every worker.
+        let frontier = probe.with_frontier(|frontier| frontier.first().copied());
+        if let Some(frontier) = frontier.filter(|frontier| leads && *frontier > told) {
+            told = frontier;
+            outlet.send(Message::Frontier(frontier));
+        }
+    };
+
+    let mut feed = Feed::new(job, items, reader);
+    let mut busy = Duration::ZERO;
+    loop {
+        let began = Instant::now();
+        let fed = feed.step();
+        match fed {
+            Fed::Some => {
+                worker.step();
+            }
+            Fed::Nothing => {
+                worker.step_or_park(Some(IDLE));
+            }
+            Fed::End => break,
+        }
+        tell();
+        if fed == Fed::Some {
+            busy += began.elapsed();
+        }
+        if busy > Duration::from_millis(100) || fed == Fed::Nothing {
+            setup.metrics.busy(worker.index(), std::mem::take(&mut busy));
+        }
+    }
+    setup.metrics.busy(worker.index(), busy);
+    feed.close();
+    while !probe.done() && !job.has_panicked() {
+        worker.step_or_park(Some(IDLE));
+        tell();
+    }
+    if leads && probe.done() {
+        outlet.send(Message::Done);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fed {
+    Some,
+    Nothing,
+    End,
+}
+
+/// A worker's reader, decoder and input: the way of the records up to the graph.
+struct Feed<'job> {
+    job: &'job Job,
+    items: timely::dataflow::InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Item>>>,
+    reader: Box<dyn Reader + Send>,
+    decoder: Decoder,
+    /// The epoch that the worker feeds.
+    epoch: Epoch,
+    offsets: Vec<NextOffset>,
+    arrivals: Vec<Arrival>,
+    latest: i64,
+}
+
+impl<'job> Feed<'job> {
+    fn new(
+        job: &'job Job,
+        mut items: timely::dataflow::InputHandle<
+            Epoch,
+            timely::container::CapacityContainerBuilder<Vec<Item>>,
+        >,
+        reader: Box<dyn Reader + Send>,
+    ) -> Self {
+        let epoch = job.setup.start + 1;
+        items.advance_to(epoch);
+        let decoder = Decoder::new(job.setup.topic.clone()).with_max_bytes(job.setup.message_bytes);
+        Self {
+            job,
+            items,
+            reader,
+            decoder,
+            epoch,
+            offsets: Vec::new(),
+            arrivals: Vec::new(),
+            latest: i64::MIN,
+        }
+    }
+
+    /// Polls the reader once, unless it has to wait, and feeds what was decoded.
+    fn step(&mut self) -> Fed {
+        let clock = &self.job.setup.clock;
+        if clock.is_stopping() {
+            return Fed::End;
+        }
+        let polled =
+            if clock.may_read() { self.reader.poll(clock, &mut self.decoder) } else { Ok(Polled::Idle) };
+        match polled {
+            Ok(Polled::Read(epoch)) => {
+                self.move_to(epoch);
+                self.reader.positions(&mut self.offsets, &mut self.arrivals);
+                self.send();
+                Fed::Some
+            }
+            Ok(Polled::Idle) => {
+                self.move_to(clock.now());
+                Fed::Nothing
+            }
+            Ok(Polled::End) => Fed::End,
+            Err(error) => {
+                lock(&self.job.failure).get_or_insert(error);
+                clock.stop();
+                Fed::End
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        let setup = &self.job.setup;
+        let batch = self.decoder.take_batch();
+        let letters = self.decoder.take_dead_letters();
+        setup.metrics.rounded(self.decoder.take_rounded());
+        if !batch.is_empty() {
+            self.job.records.fetch_add(batch.len() as u64, SeqCst);
+            if let Some(&latest) = batch.time.iter().max().filter(|latest| **latest > self.latest) {
+                self.latest = latest;
+                setup.metrics.event_time(latest);
+            }
+            self.items.send(Item::Records(batch));
+        }
+        if !letters.is_empty() {
+            self.job.dead_letters.fetch_add(letters.len() as u64, SeqCst);
+            for letter in &letters {
+                setup.metrics.dead_letter(letter.reason, 1);
+            }
+            self.items.send(Item::DeadLetters(letters));
+        }
+        // A batch is on its way at once, not when a container of batches is full.
+        self.items.flush();
+    }
+
+    /// Ends the epochs before `epoch`: sends how far they read, and lets go of them.
+    fn move_to(&mut self, epoch: Epoch) {
+        if epoch > self.epoch {
+            self.report();
+            self.epoch = epoch;
+            self.items.advance_to(epoch);
+        }
+    }
+
+    fn report(&mut self) {
+        if !self.offsets.is_empty() {
+            let (offsets, arrivals) = (std::mem::take(&mut self.offsets), std::mem::take(&mut self.arrivals));
+            self.items.send(Item::Progress { offsets, arrivals });
+        }
+    }
+
+    fn close(mut self) {
+        self.report();
+        self.items.close();
+    }
+}

@@ -1,0 +1,18 @@
+//! The black-box tests: the real command on real servers. One binary, so that all share one broker
+//! and one database server.
+//!
+//! | module | tests |
+//! |---|---|
+//! | [`golden`] | the cases under `fixtures/`, against an independent computation |
+//! | [`exactly_once`] | kills, lost databases, signals, restarts |
+//! | [`seen`] | metrics, health, readiness, logs |
+//! | [`wrong_use`] | what a new user does wrong |
+//! | [`servers`] | the servers and the job that the other tests build on |
+//! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
+
+mod exactly_once;
+mod golden;
+mod seen;
+mod servers;
+mod support;
+mod wrong_use;

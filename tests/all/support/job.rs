@@ -1,0 +1,88 @@
+//! The command `truckflow`, run as its users run it.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use super::process::{Process, command, new_folder};
+use super::wait::{comes_true, eventually};
+
+/// A started `truckflow`, killed when dropped.
+pub struct Job {
+    process: Process,
+    folder: PathBuf,
+}
+
+impl Job {
+    /// Starts it with these arguments, in an empty folder of its own, without the TRUCKFLOW_…
+    /// variables of whoever runs the tests.
+    pub fn start(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let folder = new_folder("job");
+        let mut truckflow = command(env!("CARGO_BIN_EXE_truckflow"));
+        truckflow.args(args).current_dir(&folder);
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"TRUCKFLOW_") {
+                truckflow.env_remove(name);
+            }
+        }
+        let process = Process::start(truckflow, &folder, "job").unwrap_or_else(|error| panic!("{error}"));
+        Self { process, folder }
+    }
+
+    /// What it wrote to standard output until now.
+    pub fn stdout(&self) -> String {
+        self.process.stdout()
+    }
+
+    /// What it wrote to standard error until now.
+    pub fn stderr(&self) -> String {
+        self.process.stderr()
+    }
+
+    /// Waits for a line, of either output, that contains `pattern`, and gives it.
+    #[track_caller]
+    pub fn wait_for_line(&mut self, pattern: &str, timeout: Duration) -> String {
+        let mut found = None;
+        let ended = !comes_true(timeout, || {
+            // Asked first: what it wrote before it ended is still looked at.
+            let ended = self.process.ended().is_some();
+            let output = self.stderr() + &self.stdout();
+            // A line without its end may be half of one.
+            let mut lines = output.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            found = lines.find(|line| line.contains(pattern)).map(|line| line.trim_end().to_owned());
+            found.is_some() || ended
+        });
+        let how = if ended { "truckflow did not say" } else { "truckflow ended without saying" };
+        found.unwrap_or_else(|| panic!("{how} `{pattern}`; it said:\n{}", self.process.log_end()))
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill9(&mut self) -> ExitStatus {
+        self.process.kill()
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&mut self) {
+        self.process.terminate();
+    }
+
+    /// Waits until it ends; gives its status, and what it wrote to standard error.
+    #[track_caller]
+    pub fn wait(&mut self, timeout: Duration) -> (ExitStatus, String) {
+        let mut status = None;
+        eventually(timeout, "truckflow ends", || {
+            status = self.process.ended();
+            status.is_some()
+        });
+        (status.expect("it has ended"), self.stderr())
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.process.kill();
+        // What stays is removed by the next test process.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}

@@ -1,0 +1,285 @@
+//! A real Kafka broker: one KRaft node on the loopback interface.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use super::process::{Process, command, free_port, new_folder, repository};
+use super::wait::{comes_true, eventually};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Any 16 bytes in base64 will do.
+const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qk";
+
+/// The broker that tests share which leave it running.
+pub fn kafka() -> &'static Kafka {
+    static KAFKA: OnceLock<Result<Kafka, String>> = OnceLock::new();
+    KAFKA.get_or_init(Kafka::try_start).as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A topic name that no other test has.
+pub fn unique_topic() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("topic-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed))
+}
+
+/// A message that was read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    pub payload: Option<Vec<u8>>,
+}
+
+/// A broker of one's own.
+pub struct Kafka {
+    brokers: String,
+    folder: PathBuf,
+    process: Process,
+}
+
+impl Kafka {
+    /// Starts a broker on an empty folder, and waits until it answers.
+    pub fn start() -> Self {
+        Self::try_start().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_start() -> Result<Self, String> {
+        let folder = new_folder("kafka");
+        let (port, controller) = (free_port(), free_port());
+        let settings = [
+            "process.roles=broker,controller".into(),
+            "node.id=1".into(),
+            format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
+            format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
+            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}"),
+            "controller.listener.names=CONTROLLER".into(),
+            format!("log.dirs={}", folder.join("data").display()),
+            "auto.create.topics.enable=false".into(),
+            "default.replication.factor=1".into(),
+            "offsets.topic.replication.factor=1".into(),
+            "offsets.topic.num.partitions=1".into(),
+            "transaction.state.log.replication.factor=1".into(),
+            "transaction.state.log.min.isr=1".into(),
+            "transaction.state.log.num.partitions=1".into(),
+            "share.coordinator.state.topic.replication.factor=1".into(),
+            "share.coordinator.state.topic.min.isr=1".into(),
+            "share.coordinator.state.topic.num.partitions=1".into(),
+            "group.initial.rebalance.delay.ms=0".into(),
+        ];
+        fs::write(folder.join("server.properties"), settings.join("\n"))
+            .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
+        let mut format = java("kafka.tools.StorageTool", &folder)?;
+        format.args(["format", "--cluster-id", CLUSTER, "--config", "server.properties"]);
+        let mut format = Process::start(format, &folder, "format").map_err(not_installed)?;
+        let done = comes_true(TIMEOUT, || format.ended().is_some());
+        if !done || !format.kill().success() {
+            return Err(not_installed(format!("Kafka cannot format its folder:\n{}", format.log_end())));
+        }
+        let process = run(&folder)?;
+        let mut kafka = Self { brokers: format!("127.0.0.1:{port}"), folder, process };
+        kafka.wait_until_it_answers()?;
+        Ok(kafka)
+    }
+
+    /// `host:port`, as clients want it.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// Kills it with SIGKILL; its data stay.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again, after [`Kafka::kill`], with its port and its data.
+    pub fn restart(&mut self) {
+        let started = run(&self.folder).and_then(|process| {
+            self.process = process;
+            self.wait_until_it_answers()
+        });
+        started.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Creates a topic, and waits until each partition has a leader.
+    pub fn create_topic(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let results = runtime.block_on(admin.create_topics([&topic], &options)).expect("the broker answers");
+        for result in results {
+            result.unwrap_or_else(|(topic, code)| panic!("cannot create topic {topic}: {code}"));
+        }
+        let consumer = self.consumer();
+        eventually(TIMEOUT, "each partition of the new topic has a leader", || {
+            consumer.fetch_metadata(Some(name), TIMEOUT).is_ok_and(|metadata| {
+                let leaders = metadata.topics().iter().flat_map(|topic| topic.partitions());
+                leaders.filter(|partition| partition.leader() >= 0).count() == partitions as usize
+            })
+        });
+    }
+
+    /// Sends messages of partition, key and payload, and waits until all are acknowledged.
+    pub fn produce<P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        messages: impl IntoIterator<Item = (i32, Option<Vec<u8>>, P)>,
+    ) {
+        let mut config = self.config();
+        config
+            .set("linger.ms", "5")
+            .set("batch.size", "1000000")
+            .set("queue.buffering.max.messages", "1000000");
+        // Idempotent: a batch that is sent anew neither doubles nor overtakes.
+        config.set("enable.idempotence", "true").set("message.max.bytes", "16000000");
+        let producer: BaseProducer<Failures> =
+            config.create_with_context(Failures::default()).expect("a producer");
+        for (partition, key, payload) in messages {
+            let mut record = BaseRecord::to(topic).partition(partition).payload(payload.as_ref());
+            if let Some(key) = &key {
+                record = record.key(key);
+            }
+            while let Err((error, refused)) = producer.send(record) {
+                let full = error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+                assert!(full, "cannot produce to {topic}: {error}");
+                producer.poll(Duration::from_millis(100));
+                record = refused;
+            }
+        }
+        producer.flush(TIMEOUT).unwrap_or_else(|error| panic!("cannot produce to {topic}: {error}"));
+        let failure = producer.context().0.lock().unwrap().take();
+        assert_eq!(failure, None, "cannot produce to {topic}");
+    }
+
+    /// The end offset of each partition.
+    pub fn ends(&self, topic: &str) -> Vec<i64> {
+        let consumer = self.consumer();
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("the broker answers");
+        let end = |partition| {
+            let marks = consumer.fetch_watermarks(topic, partition, TIMEOUT);
+            marks.unwrap_or_else(|error| panic!("no end of {topic}/{partition}: {error}")).1
+        };
+        (0..metadata.topics()[0].partitions().len() as i32).map(end).collect()
+    }
+
+    /// All committed messages of a topic, partition after partition.
+    pub fn read(&self, topic: &str) -> Vec<Received> {
+        let mut assignment = TopicPartitionList::new();
+        let partitions = self.ends(topic).len();
+        for partition in 0..partitions as i32 {
+            assignment.add_partition_offset(topic, partition, Offset::Beginning).expect("a valid offset");
+        }
+        let consumer = self.consumer();
+        consumer.assign(&assignment).expect("a valid assignment");
+        let (mut messages, mut at_end) = (Vec::new(), 0);
+        eventually(TIMEOUT, "all messages of the topic are read", || {
+            while let Some(result) = consumer.poll(Duration::ZERO) {
+                match result {
+                    Ok(message) => messages.push(Received {
+                        partition: message.partition(),
+                        offset: message.offset(),
+                        key: message.key().map(<[u8]>::to_vec),
+                        payload: message.payload().map(<[u8]>::to_vec),
+                    }),
+                    Err(KafkaError::PartitionEOF(_)) => at_end += 1,
+                    // The client goes on by itself.
+                    Err(_) => {}
+                }
+            }
+            at_end == partitions
+        });
+        messages.sort_by_key(|message| (message.partition, message.offset));
+        messages
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.brokers()).set("reconnect.backoff.max.ms", "250");
+        config
+    }
+
+    fn consumer(&self) -> BaseConsumer {
+        let mut config = self.config();
+        config
+            .set("group.id", "tests")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true");
+        config.set("isolation.level", "read_committed").create().expect("a consumer")
+    }
+
+    fn wait_until_it_answers(&mut self) -> Result<(), String> {
+        let consumer = self.consumer();
+        let mut answered = false;
+        comes_true(TIMEOUT, || {
+            let metadata = consumer.fetch_metadata(None, Duration::from_secs(1));
+            answered = metadata.is_ok_and(|metadata| !metadata.brokers().is_empty());
+            answered || self.process.ended().is_some()
+        });
+        if answered {
+            return Ok(());
+        }
+        let log = self.process.log_end();
+        Err(not_installed(format!("Kafka does not answer on {}; its log ends:\n{log}", self.brokers())))
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        self.process.kill();
+        // What stays is removed by the next test process.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The first message that was not delivered.
+#[derive(Default)]
+struct Failures(Mutex<Option<KafkaError>>);
+
+impl ClientContext for Failures {}
+
+impl ProducerContext for Failures {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.0.lock().unwrap().get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+fn run(folder: &std::path::Path) -> Result<Process, String> {
+    let mut broker = java("kafka.Kafka", folder)?;
+    broker.arg("server.properties");
+    Process::start(broker, folder, "broker").map_err(not_installed)
+}
+
+/// A Java program of Kafka in the broker's folder.
+fn java(class: &str, folder: &std::path::Path) -> Result<Command, String> {
+    let jars = repository().join(".test/kafka-libs");
+    if !jars.is_dir() {
+        return Err(not_installed(format!("there are no Kafka jars in {}", jars.display())));
+    }
+    let mut java = command("java");
+    // Started often and for a short time, beside others: few threads, and no long optimisation.
+    java.args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+    java.arg(jars.join("*")).arg(class).current_dir(folder);
+    Ok(java)
+}
+
+fn not_installed(reason: String) -> String {
+    format!("{reason}\nIf Kafka or Java is not installed: `make test` installs it, and then tests.")
+}

@@ -1,0 +1,166 @@
+//! A real MariaDB server on the loopback interface, with the user `root` and no password.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, Connection, Row};
+
+use super::process::{Process, command, free_port, new_folder};
+use super::wait::comes_true;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The server that tests share which leave it running.
+pub fn mariadb() -> &'static Mariadb {
+    static MARIADB: OnceLock<Result<Mariadb, String>> = OnceLock::new();
+    MARIADB.get_or_init(Mariadb::try_start).as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A row as text; a value that is no UTF-8 in hexadecimal digits.
+pub type TextRow = Vec<Option<String>>;
+
+/// A server of one's own.
+pub struct Mariadb {
+    port: u16,
+    folder: PathBuf,
+    process: Process,
+}
+
+impl Mariadb {
+    /// Starts a server on an empty folder, and waits until it answers.
+    pub fn start() -> Self {
+        Self::try_start().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_start() -> Result<Self, String> {
+        let folder = new_folder("mariadb");
+        let port = free_port();
+        let mut install = command("mariadb-install-db");
+        install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        install.arg("--skip-name-resolve").args(user());
+        install.arg(format!("--datadir={}", folder.join("data").display()));
+        let mut install = Process::start(install, &folder, "install").map_err(not_installed)?;
+        let done = comes_true(TIMEOUT, || install.ended().is_some());
+        if !done || !install.kill().success() {
+            return Err(not_installed(format!("MariaDB cannot fill its folder:\n{}", install.log_end())));
+        }
+        let process = run(&folder, port)?;
+        let mut mariadb = Self { port, folder, process };
+        mariadb.wait_until_it_answers()?;
+        Ok(mariadb)
+    }
+
+    /// Kills it with SIGKILL; its data stay.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again, after [`Mariadb::kill`], with its port and its data.
+    pub fn restart(&mut self) {
+        let started = run(&self.folder, self.port).and_then(|process| {
+            self.process = process;
+            self.wait_until_it_answers()
+        });
+        started.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Creates an empty database that no other test has.
+    pub fn create_database(&self) -> Database {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", COUNT.fetch_add(1, Relaxed));
+        let server = self.url("");
+        query(&server, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"))
+            .unwrap_or_else(|error| panic!("cannot create database {name}: {error}"));
+        Database { url: self.url(&name), name }
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("mysql://root@127.0.0.1:{}/{database}", self.port)
+    }
+
+    fn wait_until_it_answers(&mut self) -> Result<(), String> {
+        let url = self.url("");
+        let mut answered = false;
+        comes_true(TIMEOUT, || {
+            answered = query(&url, "SELECT 1").is_ok();
+            answered || self.process.ended().is_some()
+        });
+        if answered {
+            return Ok(());
+        }
+        let log = self.process.log_end();
+        Err(not_installed(format!("MariaDB does not answer on port {}; its log ends:\n{log}", self.port)))
+    }
+}
+
+impl Drop for Mariadb {
+    fn drop(&mut self) {
+        self.process.kill();
+        // What stays is removed by the next test process.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A database of a test.
+pub struct Database {
+    /// Its name.
+    pub name: String,
+    /// What `--database` takes.
+    pub url: String,
+}
+
+impl Database {
+    /// Runs statements, on a connection of their own, and gives the rows.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> Vec<TextRow> {
+        query(&self.url, sql).unwrap_or_else(|error| panic!("database {}: {error}: {sql}", self.name))
+    }
+}
+
+fn query(url: &str, sql: &str) -> Result<Vec<TextRow>, sqlx::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let rows = async {
+        let mut connection = MySqlConnection::connect(url).await?;
+        // Not prepared: only then does the server send every value as text.
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await?;
+        connection.close().await?;
+        rows.iter().map(text_row).collect()
+    };
+    runtime.block_on(async {
+        tokio::time::timeout(TIMEOUT, rows).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    })
+}
+
+fn text_row(row: &MySqlRow) -> Result<TextRow, sqlx::Error> {
+    let text = |bytes: Vec<u8>| {
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| error.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
+    };
+    (0..row.len()).map(|column| Ok(row.try_get_unchecked::<Option<Vec<u8>>, _>(column)?.map(text))).collect()
+}
+
+fn run(folder: &Path, port: u16) -> Result<Process, String> {
+    let mut server = command("mariadbd");
+    server.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]).args(user());
+    server.args([format!("--port={port}"), format!("--datadir={}", folder.join("data").display())]);
+    // Relative to the data: the path of a socket has at most about 100 characters.
+    server.args(["--socket=server.sock", "--pid-file=server.pid"]);
+    server.args(["--skip-log-bin", "--innodb-flush-log-at-trx-commit=1", "--max-allowed-packet=16M"]);
+    server.args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=48M"]);
+    Process::start(server, folder, "server").map_err(not_installed)
+}
+
+/// MariaDB runs as root only when told to, and takes a user from nobody but root.
+fn user() -> Option<&'static str> {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    is_root.then_some("--user=root")
+}
+
+fn not_installed(reason: String) -> String {
+    format!("{reason}\nIf MariaDB is not installed: `make test` installs it, and then tests.")
+}

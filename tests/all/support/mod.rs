@@ -1,0 +1,17 @@
+//! What the tests start and wait for. Whatever is started ends with the test process, even if that
+//! is killed.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`kafka`] | a Kafka broker |
+//! | [`mariadb`] | a MariaDB server |
+//! | [`job`] | the command `truckflow` |
+//! | [`process`] | a started program, its log, its folder and its ports |
+//! | [`wait`] | the one way to wait |
+
+pub mod job;
+pub mod kafka;
+pub mod mariadb;
+pub mod output;
+pub mod process;
+pub mod wait;
