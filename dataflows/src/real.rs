@@ -152,7 +152,7 @@ mod tests {
         };
         [got.next_up(), got.next_down()].into_iter().filter(|other| other.is_finite()).all(|other| {
             let (mine, theirs) = (distance(got), distance(other));
-            mine < theirs || (mine == theirs && got.to_bits() % 2 == 0)
+            mine < theirs || (mine == theirs && got.to_bits().is_multiple_of(2))
         })
     }
 

@@ -291,8 +291,8 @@ fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, SourceError>
         .set("allow.auto.create.topics", "false")
         .set("isolation.level", "read_committed")
         // Bounds what is fetched ahead, and with it the memory of a consumer that has to wait.
-        .set("queued.min.messages", "50000")
-        .set("queued.max.messages.kbytes", "16384")
+        .set("queued.min.messages", "20000")
+        .set("queued.max.messages.kbytes", "4096")
         // A full queue stops fetching for a second otherwise.
         .set("fetch.queue.backoff.ms", "5")
         .set("fetch.wait.max.ms", "50")

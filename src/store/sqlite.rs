@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// Rows of one INSERT; more cost more than they save.
-const STATEMENT_ROWS: usize = 16;
+const STATEMENT_ROWS: usize = 32;
 /// SQLite's limit of values bound to one statement.
 const STATEMENT_VALUES: usize = 32766;
 
@@ -890,7 +890,7 @@ mod tests {
             vec![
                 Value::Integer(3),
                 text("1969-12-31 23:59:59.999999"),
-                Value::Real(9223372036.854775807),
+                Value::Real(9_223_372_036.854_776),
                 Value::Real(-2e300),
                 Value::Integer(i64::MAX),
                 text("a'b"),
