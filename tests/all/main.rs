@@ -6,6 +6,7 @@
 //! | [`golden`] | the cases under `fixtures/`, against an independent computation |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`seen`] | metrics, health, readiness, logs |
+//! | [`tables`] | tables that were there before |
 //! | [`wrong_use`] | what a new user does wrong |
 //! | [`servers`] | the servers and the job that the other tests build on |
 //! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
@@ -15,4 +16,5 @@ mod golden;
 mod seen;
 mod servers;
 mod support;
+mod tables;
 mod wrong_use;

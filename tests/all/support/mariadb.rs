@@ -150,6 +150,9 @@ fn run(folder: &Path, port: u16) -> Result<Process, String> {
     server.args([format!("--port={port}"), format!("--datadir={}", folder.join("data").display())]);
     // Relative to the data: the path of a socket has at most about 100 characters.
     server.args(["--socket=server.sock", "--pid-file=server.pid"]);
+    // A starting server removes every `#sql…` file of its folder for temporary ones, also those of
+    // another server that shares it.
+    server.arg(format!("--tmpdir={}", folder.join("data").display()));
     server.args(["--skip-log-bin", "--innodb-flush-log-at-trx-commit=1", "--max-allowed-packet=16M"]);
     server.args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=48M"]);
     Process::start(server, folder, "server").map_err(not_installed)
