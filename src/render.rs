@@ -228,6 +228,12 @@ impl Clock {
     /// Appends a time given in microseconds since 1970.
     #[inline]
     pub fn write(&mut self, micros: i64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text(micros));
+    }
+
+    /// The text of a time given in microseconds since 1970.
+    #[inline]
+    pub fn text(&mut self, micros: i64) -> [u8; 26] {
         let second = micros.div_euclid(SECOND);
         if second != self.second {
             self.set(second);
@@ -235,7 +241,7 @@ impl Clock {
         let mut text = [b'0'; 26];
         text[..20].copy_from_slice(&self.text);
         digits(micros.rem_euclid(SECOND) as u64, &mut text[20..]);
-        out.extend_from_slice(&text);
+        text
     }
 
     fn set(&mut self, second: i64) {

@@ -7,7 +7,6 @@
 //! The bytes depend on the arguments alone: the same seed gives the same readings on every machine,
 //! and adding trucks does not change those of the others.
 
-mod event_time;
 mod fleet;
 mod message;
 mod output;
@@ -21,11 +20,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-pub use self::event_time::{NotAnEventTime, parse_event_time};
 use self::fleet::Fleet;
 pub use self::message::Format;
 use self::message::Message;
 use self::output::{Output, Written};
+use crate::decode::event_time;
 use crate::pace::{self, Pace, Rate};
 use crate::producer::{ProduceError, parse_property};
 use crate::stop::Stop;
@@ -115,6 +114,10 @@ impl FromStr for Destination {
 #[derive(Debug, thiserror::Error)]
 #[error("a name has no quotes, backslashes or control characters")]
 pub struct NotATruckPrefix;
+
+fn parse_event_time(text: &str) -> Result<i64, &'static str> {
+    event_time(text).ok_or("a time is YYYY-MM-DD HH:MM:SS, with a fraction if need be")
+}
 
 /// Names are written between quotes of either kind without escapes, and are Kafka keys.
 fn parse_truck_prefix(text: &str) -> Result<String, NotATruckPrefix> {
@@ -347,7 +350,7 @@ mod tests {
         let lines = lines(&["--records", "2000", "--trucks", "7", "--truck-prefix", "t"], &[]);
         let time = |line: &String| {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
-            parse_event_time(value["timestamp"].as_str().unwrap()).unwrap()
+            event_time(value["timestamp"].as_str().unwrap()).unwrap()
         };
         assert!(lines.is_sorted_by_key(time));
         let trucks: BTreeSet<_> = lines.iter().map(|line| line.split("truck_id").nth(1).unwrap()).collect();
@@ -360,7 +363,7 @@ mod tests {
             truck: String::new(),
             distance: 19_000.25,
             fuel: 195.5,
-            timestamp_micros: parse_event_time("2024-02-29 23:59:59.999999").unwrap(),
+            timestamp_micros: event_time("2024-02-29 23:59:59.999999").unwrap(),
         };
         let lines = lines(&["--records", "1000"], std::slice::from_ref(&last));
         let first: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();

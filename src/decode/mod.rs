@@ -196,3 +196,9 @@ fn name_of_truck<'a>(reading: &'a Reading<'_>, key: Option<&'a [u8]>) -> Result<
     }
     Ok(name)
 }
+
+/// Reads `YYYY-MM-DD HH:MM:SS[.f…][zone]` into microseconds since 1970, UTC, as the field `timestamp`
+/// is read.
+pub fn event_time(text: &str) -> Option<i64> {
+    timestamp::micros(text.as_bytes()).map(|(micros, _)| micros)
+}

@@ -1,7 +1,7 @@
 //! A reading as text: JSON, or what Python prints for a dict.
 
-use super::event_time::write_event_time;
 use super::truck::Reading;
+use crate::render::Clock;
 
 /// How a reading is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -56,6 +56,7 @@ const NUMPY: Frame = Frame {
 /// Writes readings into one buffer, again and again.
 pub(super) struct Message {
     frame: Frame,
+    clock: Clock,
     text: Vec<u8>,
 }
 
@@ -66,15 +67,17 @@ impl Message {
             Format::Python => PYTHON,
             Format::Numpy => NUMPY,
         };
-        Message { frame, text: Vec::new() }
+        Message { frame, clock: Clock::default(), text: Vec::new() }
     }
 
     /// The reading as a line, with its end; without the truck's name if that is empty.
     pub(super) fn line(&mut self, reading: &Reading, name: &str) -> &[u8] {
-        let Message { frame, text } = self;
+        let Message { frame, clock, text } = self;
         text.clear();
         text.extend_from_slice(frame.timestamp);
-        write_event_time(text, reading.micros);
+        // Python leaves the fraction out where it is zero.
+        let time = clock.text(reading.micros);
+        text.extend_from_slice(time.strip_suffix(b".000000").unwrap_or(&time));
         text.extend_from_slice(frame.distance);
         write_rounded(text, reading.distance);
         text.extend_from_slice(frame.speed);

@@ -18,7 +18,9 @@ use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, TransactionBehavior, params};
 
 use super::{Chunk, Commit, Finding, LastCommit, Refused, Store, StoreError, Table};
-use crate::simulate::{LastReading, parse_event_time};
+use crate::decode::event_time;
+use crate::render::Clock;
+use crate::simulate::LastReading;
 
 /// How long a claim waits for the lock of an instance that is about to end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -358,7 +360,7 @@ fn write(connection: &Connection, claim: &Claim, commit: &Commit<'_>) -> rusqlit
 fn insert(connection: &Connection, insert: &Insert, rows: &Rows) -> rusqlite::Result<Vec<Refused>> {
     let mut many = connection.prepare_cached(&insert.many)?;
     let mut one = connection.prepare_cached(&insert.one)?;
-    let mut clock = TimestampText::default();
+    let mut clock = Clock::default();
     let mut refused = Vec::new();
     for first in (0..rows.len()).step_by(insert.rows) {
         let count = insert.rows.min(rows.len() - first);
@@ -396,7 +398,7 @@ fn execute(
     rows: &Rows,
     first: usize,
     count: usize,
-    clock: &mut TimestampText,
+    clock: &mut Clock,
 ) -> rusqlite::Result<()> {
     let width = rows.columns.len();
     let range = first..first + count;
@@ -408,7 +410,7 @@ fn execute(
                 for (at, &value) in at.zip(&values[range.clone()]) {
                     match value {
                         NULL_TIMESTAMP => statement.raw_bind_parameter(at, Null)?,
-                        _ => statement.raw_bind_parameter(at, text(clock.render(value)))?,
+                        _ => statement.raw_bind_parameter(at, text(&clock.text(value)))?,
                     }
                 }
             }
@@ -463,58 +465,6 @@ fn double(value: i64, scale: u8) -> f64 {
         Some(power) if value.unsigned_abs() <= 1 << 53 => value as f64 / power,
         _ => format!("{value}e-{scale}").parse().expect("digits are a number"),
     }
-}
-
-const MICROS_PER_SECOND: i64 = 1_000_000;
-const SECONDS_PER_DAY: i64 = 86_400;
-
-/// Renders timestamps as `YYYY-MM-DD HH:MM:SS.ffffff`, and remembers the last day's date.
-struct TimestampText {
-    day: i64,
-    /// How long the date and its space are; more than usual outside the years 0 to 9999.
-    date: usize,
-    text: Vec<u8>,
-}
-
-impl Default for TimestampText {
-    fn default() -> Self {
-        Self { day: i64::MIN, date: 0, text: Vec::with_capacity(32) }
-    }
-}
-
-impl TimestampText {
-    fn render(&mut self, micros: i64) -> &[u8] {
-        let seconds = micros.div_euclid(MICROS_PER_SECOND);
-        let day = seconds.div_euclid(SECONDS_PER_DAY);
-        if day != self.day {
-            let (year, month, date) = civil(day);
-            self.text = format!("{year:04}-{month:02}-{date:02} ").into_bytes();
-            self.day = day;
-            self.date = self.text.len();
-        }
-        let micros = micros.rem_euclid(MICROS_PER_SECOND) as u32;
-        let second = seconds.rem_euclid(SECONDS_PER_DAY) as u32;
-        let pair = |value: u32| [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8];
-        let ([a, b], [c, d], [e, f]) = (pair(second / 3600), pair(second / 60 % 60), pair(second % 60));
-        let ([g, h], [i, j], [k, l]) = (pair(micros / 10_000), pair(micros / 100), pair(micros));
-        self.text.truncate(self.date);
-        self.text.extend_from_slice(&[a, b, b':', c, d, b':', e, f, b'.', g, h, i, j, k, l]);
-        &self.text
-    }
-}
-
-/// Year, month and day of a day counted from 1970-01-01.
-///
-/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-fn civil(day: i64) -> (i64, i64, i64) {
-    let shifted = day + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let date = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + i64::from(month <= 2), month, date)
 }
 
 /// What SQLite makes of a declared type: <https://sqlite.org/datatype3.html#determination_of_column_affinity>.
@@ -711,7 +661,7 @@ pub fn last_readings(path: &str) -> Result<Vec<LastReading>, StoreError> {
         let number = |at| row.get::<_, Option<f64>>(at).map(Option::unwrap_or_default);
         let truck: String = row.get(0).map_err(failure)?;
         let time: Option<String> = row.get(3).map_err(failure)?;
-        let Some(timestamp_micros) = time.as_deref().and_then(|time| parse_event_time(time).ok()) else {
+        let Some(timestamp_micros) = time.as_deref().and_then(event_time) else {
             return Err(StoreError::Table {
                 table: "TRUCK_PARAMETER_MAP".into(),
                 reason: format!("the last row of truck `{truck}` has no usable timestamp"),
@@ -909,17 +859,6 @@ mod tests {
                 assert_eq!(double(value, scale), expected, "{value} / 10^{scale}");
             }
         }
-    }
-
-    #[test]
-    fn timestamps_change_their_day() {
-        let mut clock = TimestampText::default();
-        let mut render = |micros| String::from_utf8(clock.render(micros).to_vec()).unwrap();
-        assert_eq!(render(0), "1970-01-01 00:00:00.000000");
-        assert_eq!(render(951_868_799_000_001), "2000-02-29 23:59:59.000001");
-        assert_eq!(render(951_868_800_000_000), "2000-03-01 00:00:00.000000");
-        assert_eq!(render(253_402_300_800_000_000), "10000-01-01 00:00:00.000000");
-        assert_eq!(render(86_399_123_456), "1970-01-01 23:59:59.123456");
     }
 
     #[test]
