@@ -90,7 +90,8 @@ struct Pending {
 }
 
 impl Committer {
-    /// A committer that goes on after the commit of `epoch`, with next offsets `offsets`.
+    /// A committer that goes on after the clock's last commit, which held the next offsets
+    /// `committed`, with a source that begins at `starts`.
     #[allow(clippy::too_many_arguments)] // every one is another part of the job
     pub fn new(
         store: Box<dyn Store>,
@@ -100,10 +101,18 @@ impl Committer {
         metrics: Metrics,
         weights: Vec<StateWeight>,
         followers: Vec<Sender<Vec<NextOffset>>>,
-        offsets: &[NextOffset],
+        committed: &[NextOffset],
+        starts: Vec<NextOffset>,
         forward: Option<DeadLetterTopic>,
     ) -> Self {
         let open = clock.committed() + 1;
+        // Where a partition begins is committed before it is read: what the broker drops from then
+        // on is missed at the next start, also in a partition that had no message yet.
+        let mut pending = Pending::default();
+        for at in starts.iter().filter(|at| !committed.contains(at)) {
+            pending.offsets.insert((at.topic.clone(), at.partition), at.offset);
+            pending.anything = true;
+        }
         for (route, weight) in routes.iter().zip(&weights) {
             if weight.entries > 0 {
                 metrics.state_records(route.name, weight.entries);
@@ -120,9 +129,14 @@ impl Committer {
             forward,
             open,
             later: BTreeMap::new(),
-            pending: Pending::default(),
+            pending,
             begun: false,
-            last_offsets: offsets.iter().map(|at| ((at.topic.clone(), at.partition), at.offset)).collect(),
+            last_offsets: committed
+                .iter()
+                .cloned()
+                .chain(starts)
+                .map(|at| ((at.topic, at.partition), at.offset))
+                .collect(),
         }
     }
 
@@ -137,7 +151,7 @@ impl Committer {
     }
 
     fn work(&mut self, messages: &Receiver<Message>) -> Result<(), Error> {
-        // The headers of new files, before the first row.
+        // The headers of new files and the first offsets, before the first row.
         self.commit(self.open - 1)?;
         loop {
             let Ok(message) = messages.recv() else {

@@ -97,6 +97,7 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
         weights,
         std::mem::take(&mut source.followers),
         &last.offsets,
+        source.starts(),
         forward,
     );
 
@@ -358,6 +359,14 @@ impl Source {
         let (sender, receiver) = channel();
         self.followers.push(sender);
         receiver
+    }
+
+    /// Where each partition starts; a file's line is not worth a commit of its own.
+    fn starts(&self) -> Vec<NextOffset> {
+        match &self.kind {
+            Kind::Topic(Some(topic)) => topic.starts(),
+            Kind::Topic(None) | Kind::File(_) => Vec::new(),
+        }
     }
 
     fn readers(&self, workers: usize) -> Result<Vec<Box<dyn Reader + Send>>, SourceError> {

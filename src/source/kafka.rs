@@ -223,14 +223,25 @@ impl Topic {
         })
     }
 
+    /// Where each partition starts.
+    pub fn starts(&self) -> Vec<NextOffset> {
+        let next = |(&partition, span): (&i32, &Span)| NextOffset {
+            topic: self.name.clone(),
+            partition,
+            offset: span.next,
+        };
+        self.partitions.iter().map(next).collect()
+    }
+
     /// The thread's work that watches the topic from beside: measures lag against the offsets that
-    /// arrive in `committed`, and reports them to the group, until `committed` closes.
+    /// arrive in `committed`, and reports them to the group, until `committed` closes. Says so when
+    /// the topic gets partitions that the job does not read.
     pub fn watch(self, committed: Receiver<Vec<NextOffset>>, metrics: &Metrics) {
         let mut offsets: BTreeMap<i32, i64> =
             self.partitions.iter().map(|(partition, span)| (*partition, span.next)).collect();
         let mut measured: Option<Instant> = None;
+        let (mut changed, mut answers, mut grown) = (true, true, false);
         loop {
-            let mut changed = false;
             let mut take = |new: Vec<NextOffset>| {
                 for at in new.into_iter().filter(|at| at.topic == self.name) {
                     offsets.insert(at.partition, at.offset);
@@ -240,36 +251,57 @@ impl Topic {
             match committed.recv_timeout(LAG_EVERY) {
                 Ok(new) => take(new),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.report(&offsets),
+                Err(RecvTimeoutError::Disconnected) => {
+                    // Waited for only where a broker answered just now.
+                    let mode = if answers { CommitMode::Sync } else { CommitMode::Async };
+                    return self.report(&offsets, mode);
+                }
             }
             committed.try_iter().for_each(take);
             if measured.is_some_and(|at| at.elapsed() < LAG_EVERY) {
                 continue;
             }
             measured = Some(Instant::now());
-            for (&partition, &offset) in &offsets {
-                match self.probe.fetch_watermarks(&self.name, partition, ANSWER) {
-                    Ok((_, end)) => metrics.lag(&self.name, partition, end - offset),
-                    Err(error) => {
-                        tracing::warn!(partition, reason = reason(&error), "cannot measure the lag")
-                    }
-                }
+            answers = self.measure(&offsets, metrics);
+            if answers && changed {
+                self.report(&offsets, CommitMode::Async);
+                changed = false;
             }
-            if changed {
-                self.report(&offsets);
+            if answers && !grown {
+                grown = self.list_partitions().is_ok_and(|partitions| partitions.len() > offsets.len());
+                if grown {
+                    tracing::error!(
+                        topic = &*self.name,
+                        "the topic has new partitions, which this job reads from their beginning when it is restarted: restart it"
+                    );
+                }
             }
         }
     }
 
+    /// Measures the lag of every partition; whether the broker answered.
+    fn measure(&self, offsets: &BTreeMap<i32, i64>, metrics: &Metrics) -> bool {
+        for (&partition, &offset) in offsets {
+            match self.probe.fetch_watermarks(&self.name, partition, ANSWER) {
+                Ok((_, end)) => metrics.lag(&self.name, partition, end - offset),
+                Err(error) => {
+                    tracing::warn!(partition, reason = reason(&error), "cannot measure the lag");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
     /// Commits offsets to the consumer group: a progress report, which nothing resumes from.
-    fn report(&self, offsets: &BTreeMap<i32, i64>) {
+    fn report(&self, offsets: &BTreeMap<i32, i64>, mode: CommitMode) {
         let mut list = TopicPartitionList::new();
         for (&partition, &offset) in offsets {
             if let Err(error) = list.add_partition_offset(&self.name, partition, Offset::Offset(offset)) {
                 tracing::warn!(partition, offset, reason = reason(&error), "cannot report an offset");
             }
         }
-        if let Err(error) = self.probe.commit(&list, CommitMode::Async) {
+        if let Err(error) = self.probe.commit(&list, mode) {
             tracing::warn!(
                 reason = reason(&error),
                 "cannot report offsets to the group; the job does not need them"

@@ -186,3 +186,55 @@ fn a_job_goes_on_where_it_stopped_when_more_arrives() {
     finish(job(&input, 1, &whole, None));
     assert_same(&whole, &steps);
 }
+
+#[test]
+fn offsets_that_are_gone_from_the_broker_stop_the_job() {
+    let topic = unique_topic();
+    kafka().create_topic(&topic, 2);
+    let line = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "engine_speed": 81, "fuel_consumed": 0}"#;
+    let input = ["--brokers", kafka().brokers(), "--topic", &topic];
+    let folder = tempfile::tempdir().unwrap();
+    kafka().produce(&topic, (0..10).map(|_| (0, None, line)));
+    finish(job(&input, 1, folder.path(), None));
+    // Partition 0 was read up to 10, partition 1 had no message yet.
+    kafka().produce(&topic, (0..60).map(|n| (n % 2, None, line)));
+    kafka().delete_before(&topic, 0, 30);
+    let (status, said) = job(&input, 1, folder.path(), None).wait(TIMEOUT);
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("partition 0: offsets 10 to 29 ") && said.contains("on_data_loss"), "{said}");
+    let mut go_on = input.to_vec();
+    go_on.extend(["--set", "on_data_loss=earliest"]);
+    finish(job(&go_on, 1, folder.path(), None));
+    assert_eq!(csv_rows(&folder.path().join("parameter_map.csv")).len(), 10 + 10 + 30);
+    kafka().produce(&topic, (0..5).map(|_| (1, None, line)));
+    kafka().delete_before(&topic, 1, 35);
+    let (status, said) = job(&input, 1, folder.path(), None).wait(TIMEOUT);
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("partition 1: offsets 30 to 34 "), "{said}");
+}
+
+#[test]
+fn a_partition_without_a_message_yet_is_watched_from_the_first_start() {
+    let topic = unique_topic();
+    kafka().create_topic(&topic, 1);
+    let line = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "engine_speed": 81, "fuel_consumed": 0}"#;
+    let input = ["--brokers", kafka().brokers(), "--topic", &topic];
+    let folder = tempfile::tempdir().unwrap();
+    finish(job(&input, 1, folder.path(), None));
+    kafka().produce(&topic, (0..10).map(|_| (0, None, line)));
+    kafka().delete_before(&topic, 0, 4);
+    let (status, said) = job(&input, 1, folder.path(), None).wait(TIMEOUT);
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("partition 0: offsets 0 to 3 "), "{said}");
+}
+
+#[test]
+fn a_topic_that_is_made_later_is_waited_for() {
+    let topic = unique_topic();
+    let folder = tempfile::tempdir().unwrap();
+    let mut waiting =
+        job(&["--brokers", kafka().brokers(), "--topic", &topic, "--wait"], 1, folder.path(), None);
+    waiting.wait_for_line("trying again", TIMEOUT);
+    kafka().create_topic(&topic, 1);
+    finish(waiting);
+}

@@ -133,6 +133,16 @@ impl Kafka {
         });
     }
 
+    /// Deletes a partition's messages before `offset`, as retention does.
+    pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("a partition once");
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(admin.delete_records(&list, &options)).expect("the broker deletes");
+    }
+
     /// Sends messages of partition, key and payload, and waits until all are acknowledged.
     pub fn produce<P: AsRef<[u8]>>(
         &self,
