@@ -267,16 +267,21 @@ impl Committer {
         }
         let pending = &mut self.pending;
         for chunk in &pending.chunks[pending.inserted..] {
-            for refused in self.store.insert(chunk)? {
+            let refused_rows = self.store.insert(chunk)?;
+            let route = self.routes.iter().find(|route| route.table == Some(chunk.table));
+            let view = route.map_or("", |route| route.name);
+            if let Some(first) = refused_rows.first() {
+                let (rows, reason) = (refused_rows.len(), &first.reason);
+                tracing::warn!(view, rows, reason, "the database refused rows, which become dead letters");
+            }
+            for refused in refused_rows {
                 let mut line = Vec::new();
                 render::csv(&chunk.rows.row(refused.row), &mut line);
                 if line.last() == Some(&b'\n') {
                     line.pop();
                 }
-                let table = self.routes.iter().find(|route| route.table == Some(chunk.table));
-                tracing::warn!(reason = refused.reason, "the database refused a row");
                 pending.refused.push(DeadLetter {
-                    topic: table.map_or("", |route| route.name).into(),
+                    topic: view.into(),
                     partition: -1,
                     offset: -1,
                     kafka_timestamp: None,

@@ -79,12 +79,17 @@ pub fn sql_pieces(rows: &Rows, size: usize) -> Vec<(Range<usize>, Vec<u8>)> {
     let mut pieces = Vec::new();
     let mut clocks = clocks(rows);
     let mut start = 0;
-    let mut out = Vec::with_capacity(size + 1024);
+    // About what a piece takes, so that a short one holds little more than its bytes.
+    let room = size.min(rows.len() * rows.columns.len() * 16) + 256;
+    let mut out = Vec::with_capacity(room);
     for row in 0..rows.len() {
         sql_row(rows, row, &mut clocks, &mut out);
         if out.len() >= size || row + 1 == rows.len() {
-            pieces.push((start..row + 1, std::mem::replace(&mut out, Vec::with_capacity(size + 1024))));
+            pieces.push((start..row + 1, std::mem::take(&mut out)));
             start = row + 1;
+            if start < rows.len() {
+                out.reserve(room);
+            }
         } else {
             out.push(b',');
         }

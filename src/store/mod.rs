@@ -47,7 +47,7 @@ pub struct Chunk {
 }
 
 /// About how many bytes of values a statement has.
-const STATEMENT_BYTES: usize = 256 << 10;
+const STATEMENT_BYTES: usize = 1 << 20;
 
 impl Chunk {
     /// Rows for the `table`-th prepared table, rendered on the caller's thread if `text` is wanted.

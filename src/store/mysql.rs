@@ -521,6 +521,8 @@ struct Link {
 enum Fault {
     /// The connection is of no more use.
     Lost(String),
+    /// The server's certificate is not trusted.
+    Untrusted(String),
     /// The server says no.
     Server {
         number: u16,
@@ -938,6 +940,10 @@ impl From<sqlx::Error> for Fault {
             (Some(server), _) => {
                 Self::Server { number: server.number(), message: one_line(server.message()) }
             }
+            // It comes as a failed read, but does not pass by itself.
+            (None, sqlx::Error::Io(error)) if error.to_string().contains("certificate") => {
+                Self::Untrusted(one_line(&error.to_string()))
+            }
             (None, sqlx::Error::Io(error)) => Self::Lost(one_line(&error.to_string())),
             (None, sqlx::Error::Tls(error)) => Self::Lost(one_line(&format!("TLS: {error}"))),
             (None, sqlx::Error::Protocol(said)) => {
@@ -951,7 +957,7 @@ impl From<sqlx::Error> for Fault {
 impl Fault {
     fn ends_connection(&self) -> bool {
         match self {
-            Self::Lost(_) => true,
+            Self::Lost(_) | Self::Untrusted(_) => true,
             Self::Server { number, .. } => ends_connection(*number),
             Self::Other(_) => false,
         }
@@ -990,6 +996,10 @@ fn explained(fault: Fault, place: &str, database: &str, account: &str) -> StoreE
     let place = place.to_owned();
     let (number, message) = match fault {
         Fault::Lost(reason) => return StoreError::Away { place, reason },
+        Fault::Untrusted(reason) => {
+            let advice = "give the server's certificate authority as ssl-ca=FILE in --database".into();
+            return StoreError::Denied { place, reason, advice };
+        }
         Fault::Other(reason) => return StoreError::Failed { place, reason },
         Fault::Server { number, message } => (number, message),
     };
