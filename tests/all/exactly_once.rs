@@ -108,7 +108,7 @@ fn five_kills_leave_no_trace_in_mariadb_and_files() {
 #[test]
 fn kills_leave_no_trace_in_sqlite_and_files() {
     let folder = tempfile::tempdir().unwrap();
-    let file = readings(folder.path(), 60_000);
+    let file = readings(folder.path(), 400_000);
     let input = ["--input", file.as_str()];
     let undisturbed = folder.path().join("undisturbed");
     finish(job(&input, 2, &undisturbed, None));
@@ -127,7 +127,7 @@ fn kills_leave_no_trace_in_sqlite_and_files() {
 #[test]
 fn a_database_that_goes_away_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
-    let file = readings(folder.path(), 50_000);
+    let file = readings(folder.path(), 200_000);
     let input = ["--input", file.as_str()];
     let undisturbed = folder.path().join("undisturbed");
     finish(job(&input, 1, &undisturbed, None));
@@ -144,7 +144,7 @@ fn a_database_that_goes_away_is_waited_for() {
     server.restart();
     finish(job);
     assert_same(&undisturbed, &disturbed);
-    assert_eq!(database.query("SELECT COUNT(*) FROM TRUCK_PARAMETER_MAP")[0][0].as_deref(), Some("50000"));
+    assert_eq!(database.query("SELECT COUNT(*) FROM TRUCK_PARAMETER_MAP")[0][0].as_deref(), Some("200000"));
 }
 
 #[test]
