@@ -103,8 +103,8 @@ fn check_database(config: &Config, report: &mut Report) -> Result<(), Error> {
     let tables: Vec<Table> = config
         .active_views()?
         .iter()
-        .filter(|view| config.tables.takes(view.name))
-        .map(|view| Table { name: view.table.into(), columns: view.columns.to_vec() })
+        .filter(|view| config.tables.takes(&view.name))
+        .map(|view| Table { name: view.table.to_string(), columns: view.columns.to_vec() })
         .collect();
     match store::open(&config.database_url()?) {
         Ok(mut store) => {

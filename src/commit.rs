@@ -115,7 +115,7 @@ impl Committer {
         }
         for (route, weight) in routes.iter().zip(&weights) {
             if weight.entries > 0 {
-                metrics.state_records(route.name, weight.entries);
+                metrics.state_records(&route.name, weight.entries);
             }
         }
         Self {
@@ -269,7 +269,7 @@ impl Committer {
         for chunk in &pending.chunks[pending.inserted..] {
             let refused_rows = self.store.insert(chunk)?;
             let route = self.routes.iter().find(|route| route.table == Some(chunk.table));
-            let view = route.map_or("", |route| route.name);
+            let view = route.map_or("", |route| &*route.name);
             if let Some(first) = refused_rows.first() {
                 let (rows, reason) = (refused_rows.len(), &first.reason);
                 tracing::warn!(view, rows, reason, "the database refused rows, which become dead letters");
@@ -353,7 +353,7 @@ impl Committer {
         mut lengths: Vec<(String, u64)>,
     ) -> Result<Vec<(String, u64)>, Error> {
         self.metrics.dead_letter(Reason::RefusedByDatabase, refused.len() as u64);
-        let Some(view) = self.routes.iter().position(|route| route.name == DEAD_LETTERS) else {
+        let Some(view) = self.routes.iter().position(|route| *route.name == *DEAD_LETTERS) else {
             return Ok(lengths);
         };
         let route = &self.routes[view];
@@ -382,7 +382,7 @@ impl Committer {
     fn state_changes(&mut self) -> Result<Result<Vec<StateChange>, Error>, StoreError> {
         let mut changes = Vec::new();
         for (&view, parts) in &self.pending.state {
-            let name = self.routes[view].name;
+            let name = &*self.routes[view].name;
             let weight = self.weights[view];
             let bytes: usize = parts.iter().map(Vec::len).sum();
             let heavy = weight.deltas + bytes > weight.snapshot.max(FOLD_BYTES)
@@ -406,7 +406,9 @@ impl Committer {
     fn committed(&mut self, epoch: Epoch, offsets: Vec<NextOffset>, state: &[StateChange]) {
         let pending = std::mem::take(&mut self.pending);
         for change in state {
-            let Some(view) = self.routes.iter().position(|route| route.name == change.view) else { continue };
+            let Some(view) = self.routes.iter().position(|route| *route.name == *change.view) else {
+                continue;
+            };
             let weight = &mut self.weights[view];
             let bytes: usize = change.parts.iter().map(Vec::len).sum();
             if change.replaces {
@@ -421,10 +423,10 @@ impl Committer {
         for (&view, &rows) in &pending.rows {
             let route = &self.routes[view];
             if route.csv {
-                self.metrics.rows("csv", route.name, rows);
+                self.metrics.rows("csv", &route.name, rows);
             }
             if route.table.is_some() {
-                self.metrics.rows("table", route.name, rows);
+                self.metrics.rows("table", &route.name, rows);
             }
         }
         for at in &offsets {

@@ -288,12 +288,11 @@ impl Config {
     /// The views of the job, in the list's order.
     pub fn active_views(&self) -> Result<Vec<View>, ConfigError> {
         known("views", &self.views)?;
-        let wanted = |view: &View| self.views.is_empty() || self.views.iter().any(|name| name == view.name);
+        let wanted = |view: &View| self.views.is_empty() || self.views.iter().any(|name| *name == view.name);
         // Nothing is dropped silently: dead letters are always kept.
-        Ok(views::ALL
-            .iter()
+        Ok(views::all(&self.view_settings()?)
+            .into_iter()
             .filter(|view| wanted(view) || view.name == views::DEAD_LETTERS)
-            .copied()
             .collect())
     }
 
@@ -348,6 +347,7 @@ impl Config {
         Ok(Settings {
             above_speed,
             speed_factor: parse("settings.speed_factor", &self.settings.speed_factor)?,
+            ..Settings::default()
         })
     }
 
@@ -401,16 +401,13 @@ fn flatten<'a>(
 }
 
 fn known(key: &'static str, names: &[String]) -> Result<(), ConfigError> {
-    match names.iter().find(|name| views::ALL.iter().all(|view| view.name != name.as_str())) {
+    match names.iter().find(|name| !views::NAMES.contains(&name.as_str())) {
         None => Ok(()),
-        Some(name) => {
-            let all: Vec<_> = views::ALL.iter().map(|view| view.name).collect();
-            Err(ConfigError::Value {
-                key,
-                value: name.clone(),
-                reason: format!("no such view; there are {}", all.join(", ")),
-            })
-        }
+        Some(name) => Err(ConfigError::Value {
+            key,
+            value: name.clone(),
+            reason: format!("no such view; there are {}", views::NAMES.join(", ")),
+        }),
     }
 }
 
@@ -524,7 +521,7 @@ mod tests {
     #[test]
     fn dead_letters_are_kept_whatever_views_are_chosen() {
         let config = load("views = [\"parameter_map\"]", &[], &[]).unwrap();
-        let names: Vec<_> = config.active_views().unwrap().iter().map(|view| view.name).collect();
+        let names: Vec<_> = config.active_views().unwrap().into_iter().map(|view| view.name).collect();
         assert_eq!(names, ["parameter_map", "dead_letters"]);
     }
 }

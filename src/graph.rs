@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use dataflows::Epoch;
+use dataflows::dead_letter::DeadLetter;
 use dataflows::item::{Arrival, Item, NextOffset};
 use dataflows::rows::Rows;
-use dataflows::views::{Effect, Inputs, Restored, Settings, View};
+use dataflows::views::{DEAD_LETTERS, Effect, Inputs, Restored, View, dead_letter_rows};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
@@ -18,6 +19,7 @@ use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 use timely::worker::Worker;
 
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::render;
 use crate::state;
 use crate::store::Chunk;
@@ -70,13 +72,21 @@ pub enum Message {
 #[derive(Clone, Debug)]
 pub struct Route {
     /// The view.
-    pub name: &'static str,
+    pub name: Arc<str>,
     /// Whether it has a CSV file.
     pub csv: bool,
     /// The place of its table among the prepared ones.
     pub table: Option<usize>,
     /// Whether they are dead letters that go to a topic too.
     pub forwarded: bool,
+}
+
+/// Which sinks rows go to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum To {
+    Both,
+    Table,
+    File,
 }
 
 /// The way out of the dataflow, to the commit thread.
@@ -86,6 +96,8 @@ pub struct Outlet {
     pub sender: Sender<Message>,
     /// What is told of bytes that wait.
     pub clock: Arc<Clock>,
+    /// What is told of records that views gave up.
+    pub metrics: Metrics,
     /// One for each view, in the job's order.
     pub routes: Arc<[Route]>,
     /// Whether the store wants rows as text.
@@ -98,15 +110,26 @@ impl Outlet {
         let _ = self.sender.send(message);
     }
 
-    fn rows(&self, epoch: Epoch, view: usize, rows: Rows) {
+    /// Records that a view gave up go the way of all dead letters.
+    fn dead_letters(&self, epoch: Epoch, letters: Vec<DeadLetter>) {
+        for letter in &letters {
+            self.metrics.dead_letter(letter.reason, 1);
+        }
+        if let Some(view) = self.routes.iter().position(|route| *route.name == *DEAD_LETTERS) {
+            self.rows(epoch, view, dead_letter_rows(letters), To::Both);
+        }
+    }
+
+    fn rows(&self, epoch: Epoch, view: usize, rows: Rows, to: To) {
         let route = &self.routes[view];
         let mut csv = Vec::new();
-        if route.csv {
+        if route.csv && to != To::Table {
             render::csv(&rows, &mut csv);
         }
         let count = rows.len();
         let forward = route.forwarded.then(|| rows.clone());
-        let chunk = route.table.map(|table| Chunk::new(table, rows, self.text));
+        let table = route.table.filter(|_| to != To::File);
+        let chunk = table.map(|table| Chunk::new(table, rows, self.text));
         let message = Message::Rows { epoch, view, rows: count as u64, csv, chunk, forward };
         self.clock.queue(message.weight());
         self.send(message);
@@ -135,13 +158,7 @@ pub struct Graph {
 }
 
 /// Builds the same graph on every worker, beginning after the committed epoch `start`.
-pub fn build(
-    worker: &mut Worker,
-    views: &[View],
-    settings: Settings,
-    start: Epoch,
-    outlet: &Outlet,
-) -> Graph {
+pub fn build(worker: &mut Worker, views: &[View], start: Epoch, outlet: &Outlet) -> Graph {
     let probe = ProbeHandle::new();
     let mut items = InputHandle::new();
     let mut restored = InputHandle::new();
@@ -149,9 +166,9 @@ pub fn build(
         let items = scope.input_from(&mut items);
         let restored = scope.input_from(&mut restored);
         report(items.clone(), outlet.clone()).probe_with(&probe);
-        let inputs = Inputs::new(items, restored, start, settings);
+        let inputs = Inputs::new(items, restored, start);
         for (index, view) in views.iter().enumerate() {
-            deliver((view.render)(&inputs), index, outlet.clone()).probe_with(&probe);
+            deliver((view.build)(&inputs), index, outlet.clone()).probe_with(&probe);
         }
     });
     Graph { items, restored, probe }
@@ -169,7 +186,10 @@ fn deliver<'scope>(
                 let Some(&epoch) = cap.least() else { return };
                 for effect in containers.flat_map(|container| container.drain(..)) {
                     match effect {
-                        Effect::Rows(rows) => outlet.rows(epoch, view, rows),
+                        Effect::Rows(rows) => outlet.rows(epoch, view, rows, To::Both),
+                        Effect::TableRows(rows) => outlet.rows(epoch, view, rows, To::Table),
+                        Effect::FileRows(rows) => outlet.rows(epoch, view, rows, To::File),
+                        Effect::DeadLetters(letters) => outlet.dead_letters(epoch, letters),
                         Effect::State { bytes, added } => {
                             outlet.send(Message::State { epoch, view, sealed: state::seal(&bytes), added });
                         }

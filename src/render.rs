@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use dataflows::rows::{Column, ColumnSpec, NULL_TIMESTAMP, Rows};
+use dataflows::rows::{Column, ColumnSpec, NULL, Rows};
 
 /// What a value of bytes begins with when it is written in base64.
 const BASE64: &[u8] = b"base64:";
@@ -34,14 +34,15 @@ pub fn csv(rows: &Rows, out: &mut Vec<u8>) {
                 out.push(b',');
             }
             match column {
-                Column::Timestamp(values) if values[row] == NULL_TIMESTAMP => {}
+                Column::Timestamp(values) | Column::Decimal { values, .. } | Column::Integer(values)
+                    if values[row] == NULL => {}
                 Column::Timestamp(values) => clock.write(values[row], out),
                 Column::Decimal { scale, values } => decimal(values[row], *scale, out),
                 Column::Real(values) if values[row].is_nan() => {}
                 Column::Real(values) => real(values[row], out),
                 Column::Integer(values) => integer(values[row], out),
-                Column::Truck { names, index } => csv_text(names[index[row] as usize].as_bytes(), out),
-                Column::Text(values) => csv_text(values[row].as_bytes(), out),
+                Column::Name { names, index } => csv_text(names[index[row] as usize].as_bytes(), out),
+                Column::Text(values) => csv_text(values[row].as_deref().unwrap_or_default().as_bytes(), out),
                 Column::Bytes(values) => match values[row].as_deref() {
                     None => {}
                     Some(bytes) if std::str::from_utf8(bytes).is_ok() && !bytes.starts_with(BASE64) => {
@@ -113,7 +114,11 @@ fn sql_row(rows: &Rows, row: usize, clocks: &mut [Clock], out: &mut Vec<u8>) {
     for (index, (column, clock)) in rows.columns.iter().zip(clocks).enumerate() {
         out.push(if index > 0 { b',' } else { b'(' });
         match column {
-            Column::Timestamp(values) if values[row] == NULL_TIMESTAMP => out.extend_from_slice(b"NULL"),
+            Column::Timestamp(values) | Column::Decimal { values, .. } | Column::Integer(values)
+                if values[row] == NULL =>
+            {
+                out.extend_from_slice(b"NULL");
+            }
             Column::Timestamp(values) => {
                 out.push(b'\'');
                 clock.write(values[row], out);
@@ -130,8 +135,11 @@ fn sql_row(rows: &Rows, row: usize, clocks: &mut [Clock], out: &mut Vec<u8>) {
                 }
             }
             Column::Integer(values) => integer(values[row], out),
-            Column::Truck { names, index } => sql_text(&names[index[row] as usize], out),
-            Column::Text(values) => sql_text(&values[row], out),
+            Column::Name { names, index } => sql_text(&names[index[row] as usize], out),
+            Column::Text(values) => match &values[row] {
+                None => out.extend_from_slice(b"NULL"),
+                Some(text) => sql_text(text, out),
+            },
             Column::Bytes(values) => match values[row].as_deref() {
                 None => out.extend_from_slice(b"NULL"),
                 Some(bytes) => {
@@ -291,7 +299,7 @@ mod tests {
     use std::sync::Arc;
 
     fn one(column: Column) -> Rows {
-        Rows { columns: vec![column] }
+        vec![column].into()
     }
 
     fn csv_of(column: Column) -> String {
@@ -309,8 +317,7 @@ mod tests {
 
     #[test]
     fn times_are_written_to_the_microsecond() {
-        let times =
-            [0, -1, 1_681_088_547_123_456, 1_709_251_199_999_999, -62_135_596_800_000_000, NULL_TIMESTAMP];
+        let times = [0, -1, 1_681_088_547_123_456, 1_709_251_199_999_999, -62_135_596_800_000_000, NULL];
         let column = Column::Timestamp(Arc::new(times.to_vec()));
         assert_eq!(
             csv_of(column.clone()),
@@ -322,9 +329,9 @@ mod tests {
 
     #[test]
     fn decimals_have_no_superfluous_digit() {
-        let values = vec![0, 10_000_000, -3_500_000_000, 80_000_000_000, 1, i64::MIN, 100_000];
+        let values = vec![0, 10_000_000, -3_500_000_000, 80_000_000_000, 1, i64::MIN + 1, 100_000];
         let column = Column::Decimal { scale: 9, values: Arc::new(values) };
-        assert_eq!(csv_of(column), "0\n0.01\n-3.5\n80\n0.000000001\n-9223372036.854775808\n0.0001\n");
+        assert_eq!(csv_of(column), "0\n0.01\n-3.5\n80\n0.000000001\n-9223372036.854775807\n0.0001\n");
         let seconds = Column::Decimal { scale: 6, values: Arc::new(vec![1_500_000, 40]) };
         assert_eq!(sql_of(seconds), "(1.5),(0.00004)");
     }
@@ -338,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_text_that_could_end_its_literal_is_written_as_bytes() {
-        let texts = ["a", "it's", "b\\", "é", "\n"].map(Arc::from).to_vec();
+        let texts = ["a", "it's", "b\\", "é", "\n"].map(|text| Some(text.into())).to_vec();
         assert_eq!(
             sql_of(Column::Text(Arc::new(texts))),
             "('a'),(_utf8mb4 X'69742773'),(_utf8mb4 X'625C'),('é'),(_utf8mb4 X'0A')"
@@ -371,10 +378,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_csv_reader_finds_the_texts_again(texts in prop::collection::vec("[a-z,\"\r\n é\\\\']{0,12}", 1..20)) {
-            let column = Column::Text(Arc::new(texts.iter().map(|text| text.as_str().into()).collect()));
+            let column = Column::Text(Arc::new(texts.iter().map(|text| Some(text.as_str().into())).collect()));
             let ids = Column::Integer(Arc::new((0..texts.len() as i64).collect()));
             let mut out = Vec::new();
-            csv(&Rows { columns: vec![ids, column] }, &mut out);
+            csv(&vec![ids, column].into(), &mut out);
             let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(out.as_slice());
             let got: Vec<_> = reader.records().map(|record| record.unwrap()[1].to_owned()).collect();
             prop_assert_eq!(got, texts);

@@ -72,7 +72,7 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let columns: Vec<_> = views
         .iter()
         .zip(routes.iter())
-        .map(|(view, route)| (view.name, route.csv.then_some(view.columns)))
+        .map(|(view, route)| (&*view.name, route.csv.then_some(&*view.columns)))
         .collect();
     let files = CsvFiles::open(&config.out, &config.job, &columns, &lengths)?;
     let (restored, weights) = load_state(store.as_mut(), &views)?;
@@ -80,7 +80,13 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
     let mut source = Source::open(config, &last.offsets, stop)?;
     let (sender, messages) = channel();
-    let outlet = Outlet { sender, clock: clock.clone(), routes: routes.clone(), text: store.needs_text() };
+    let outlet = Outlet {
+        sender,
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        routes: routes.clone(),
+        text: store.needs_text(),
+    };
     let forward = match &config.dead_letters.topic {
         Some(topic) => {
             let brokers = source.brokers.as_ref().unwrap_or(&config.kafka.brokers);
@@ -105,7 +111,6 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let job = Arc::new(Job::new(
         worker::Setup {
             views,
-            settings: config.view_settings()?,
             start: last.epoch,
             topic: source.name.clone(),
             message_bytes: config.limits.message_bytes,
@@ -203,9 +208,9 @@ fn lock_folder(config: &Config) -> Result<File, Error> {
 fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
     let mut tables = 0..;
     let route = |view: &View| Route {
-        name: view.name,
-        csv: config.csv.takes(view.name),
-        table: if config.tables.takes(view.name) { tables.next() } else { None },
+        name: (*view.name).into(),
+        csv: config.csv.takes(&view.name),
+        table: if config.tables.takes(&view.name) { tables.next() } else { None },
         forwarded: view.name == DEAD_LETTERS && config.dead_letters.topic.is_some(),
     };
     views.iter().map(route).collect()
@@ -223,7 +228,7 @@ fn open_store(
         .iter()
         .zip(routes)
         .filter(|(_, route)| route.table.is_some())
-        .map(|(view, _)| Table { name: view.table.into(), columns: view.columns.to_vec() })
+        .map(|(view, _)| Table { name: view.table.to_string(), columns: view.columns.to_vec() })
         .collect();
     let asked = source_name(config);
     let open = || -> Result<_, StoreError> {
@@ -265,16 +270,16 @@ fn source_name(config: &Config) -> String {
 fn load_state(store: &mut dyn Store, views: &[View]) -> Result<(Vec<Restored>, Vec<StateWeight>), Error> {
     let (mut restored, mut weights) = (Vec::new(), Vec::new());
     for view in views {
-        let parts = store.state(view.name)?;
+        let parts = store.state(&view.name)?;
         let mut weight = StateWeight {
             deltas: parts.iter().map(Vec::len).sum(),
             parts: parts.len(),
             ..StateWeight::default()
         };
-        for folded in fold_sealed(view.name, &parts)? {
+        for folded in fold_sealed(&view.name, &parts)? {
             weight.snapshot += folded.len();
             weight.entries += entries(&folded).count() as i64;
-            restored.push(Restored { view: view.name.into(), bytes: folded });
+            restored.push(Restored { view: (*view.name).into(), bytes: folded });
         }
         // What lies above the folded size is what folding would save.
         weight.deltas = weight.deltas.saturating_sub(weight.snapshot);

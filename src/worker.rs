@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::item::{Arrival, Item, NextOffset};
-use dataflows::views::{Restored, Settings, View};
+use dataflows::views::{Restored, View};
 use timely::communication::WorkerGuards;
 use timely::worker::Worker;
 
@@ -28,8 +28,6 @@ const IDLE: Duration = Duration::from_millis(2);
 pub struct Setup {
     /// The views.
     pub views: Vec<View>,
-    /// Their settings.
-    pub settings: Settings,
     /// The last committed epoch.
     pub start: Epoch,
     /// The topic, or the path of the input file.
@@ -129,8 +127,7 @@ fn work(worker: &mut Worker, job: &Job) {
     let reader = lock(&job.readers).get_mut(worker.index()).and_then(Option::take);
     let (Some(outlet), Some(reader)) = (outlet, reader) else { return };
     let setup = &job.setup;
-    let Graph { items, mut restored, probe } =
-        graph::build(worker, &setup.views, setup.settings, setup.start, &outlet);
+    let Graph { items, mut restored, probe } = graph::build(worker, &setup.views, setup.start, &outlet);
     restored.advance_to(setup.start);
     if worker.index() == 0 {
         for state in lock(&job.restored).drain(..) {

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::origin::Origin;
+use crate::rows::NULL;
+
 /// A truck's name; the empty name is the one truck of a topic that names none.
 pub type Truck = Arc<str>;
 
@@ -41,6 +44,36 @@ impl Measure {
     }
 }
 
+/// The type of a field that the job declares beyond the seed's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FieldType {
+    /// A decimal, held in nano-units as the measures are.
+    Number,
+    /// A text.
+    Text,
+}
+
+/// A field that the job declares beyond the seed's. A message may leave it out: it is then NULL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldSpec {
+    /// The name in messages.
+    pub name: Arc<str>,
+    /// The type.
+    pub field_type: FieldType,
+}
+
+/// The value of a declared field in one reading.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Value {
+    /// The message did not have it, or had null.
+    #[default]
+    Null,
+    /// In nano-units.
+    Number(i64),
+    /// A text.
+    Text(Arc<str>),
+}
+
 /// One reading, outside a batch: what a decoder gives, and what tests and the oracle work on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Record {
@@ -50,10 +83,42 @@ pub struct Record {
     pub time: i64,
     /// The measures in nano-units, indexed by [`Measure`].
     pub measures: [i64; 3],
+    /// The declared fields, in the order in which the job declares them.
+    pub extras: Vec<Value>,
+}
+
+/// A declared field as a column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExtraColumn {
+    /// In nano-units; [`NULL`](crate::rows::NULL) is NULL.
+    Number(Arc<Vec<i64>>),
+    /// Texts; `None` is NULL.
+    Text(Arc<Vec<Option<Arc<str>>>>),
+}
+
+impl ExtraColumn {
+    /// The `index`-th value.
+    fn value(&self, index: usize) -> Value {
+        match self {
+            Self::Number(values) if values[index] == NULL => Value::Null,
+            Self::Number(values) => Value::Number(values[index]),
+            Self::Text(values) => values[index].clone().map_or(Value::Null, Value::Text),
+        }
+    }
+}
+
+/// What the records of an upsert job do to the readings before: 1, the reading holds from now on; -1,
+/// it does no longer. A reading that replaces another comes right behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Corrections {
+    /// 1 or -1 for each record.
+    pub signs: Arc<Vec<i8>>,
+    /// The message key that names each reading.
+    pub keys: Arc<Vec<Arc<[u8]>>>,
 }
 
 /// Records as columns. All columns have the same length; `truck` indexes `trucks`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The distinct truck names of this batch.
     pub trucks: Arc<Vec<Truck>>,
@@ -63,6 +128,12 @@ pub struct Batch {
     pub time: Arc<Vec<i64>>,
     /// The measures in nano-units, indexed by [`Measure`].
     pub measures: [Arc<Vec<i64>>; 3],
+    /// The declared fields, in the order in which the job declares them.
+    pub extras: Vec<ExtraColumn>,
+    /// What the records do to the readings before; none in an append job, where all are new.
+    pub corrections: Option<Corrections>,
+    /// Where each record came from and its bytes, kept where a view may have to give it up as late.
+    pub origin: Option<Arc<Origin>>,
 }
 
 impl Batch {
@@ -87,16 +158,22 @@ impl Batch {
             truck: self.trucks[self.truck[index] as usize].clone(),
             time: self.time[index],
             measures: Measure::ALL.map(|m| self.measure(m)[index]),
+            extras: self.extras.iter().map(|extra| extra.value(index)).collect(),
         }
+    }
+
+    /// Whether the record adds (1) or takes away (-1).
+    #[inline]
+    pub fn sign(&self, index: usize) -> i8 {
+        self.corrections.as_ref().map_or(1, |corrections| corrections.signs[index])
     }
 }
 
 impl FromIterator<Record> for Batch {
+    /// Records of a job that declares no fields.
     fn from_iter<I: IntoIterator<Item = Record>>(records: I) -> Self {
         let mut builder = BatchBuilder::default();
-        for record in records {
-            builder.push(&record.truck, record.time, record.measures);
-        }
+        records.into_iter().for_each(|record| builder.push_record(record));
         builder.take()
     }
 }
@@ -115,6 +192,42 @@ pub struct BatchBuilder {
     truck: Vec<u32>,
     time: Vec<i64>,
     measures: [Vec<i64>; 3],
+    extras: Vec<ExtraBuilder>,
+    signs: Vec<i8>,
+    keys: Vec<Arc<[u8]>>,
+}
+
+/// Collects the values of a declared field.
+#[derive(Debug)]
+enum ExtraBuilder {
+    Number(Vec<i64>),
+    Text(Vec<Option<Arc<str>>>),
+}
+
+impl ExtraBuilder {
+    fn of(field: &FieldSpec) -> Self {
+        match field.field_type {
+            FieldType::Number => Self::Number(Vec::new()),
+            FieldType::Text => Self::Text(Vec::new()),
+        }
+    }
+
+    /// A value of another type than the field's is NULL: decoders do not give one.
+    fn push(&mut self, value: Value) {
+        match (self, value) {
+            (Self::Number(values), Value::Number(value)) => values.push(value),
+            (Self::Number(values), _) => values.push(NULL),
+            (Self::Text(values), Value::Text(text)) => values.push(Some(text)),
+            (Self::Text(values), _) => values.push(None),
+        }
+    }
+
+    fn take(&mut self) -> ExtraColumn {
+        match self {
+            Self::Number(values) => ExtraColumn::Number(Arc::new(std::mem::take(values))),
+            Self::Text(values) => ExtraColumn::Text(Arc::new(std::mem::take(values))),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -130,6 +243,33 @@ struct Name {
 const NAMES_KEPT: usize = 1 << 21;
 
 impl BatchBuilder {
+    /// A builder for records that have these fields beyond the seed's.
+    pub fn new(fields: &[FieldSpec]) -> Self {
+        Self { extras: fields.iter().map(ExtraBuilder::of).collect(), ..Self::default() }
+    }
+
+    /// Adds a record with its declared fields.
+    pub fn push_record(&mut self, record: Record) {
+        self.push(&record.truck, record.time, record.measures);
+        self.push_extras(record.extras);
+    }
+
+    /// Adds what a correction does: takes a reading away (`sign` -1) or has it hold from now on (1).
+    pub fn push_correction(&mut self, record: Record, sign: i8, key: Arc<[u8]>) {
+        self.push_record(record);
+        self.signs.push(sign);
+        self.keys.push(key);
+    }
+
+    /// Gives the record that was pushed last its declared fields; those left out are NULL.
+    #[inline]
+    pub fn push_extras(&mut self, values: impl IntoIterator<Item = Value>) {
+        if !self.extras.is_empty() {
+            let mut values = values.into_iter();
+            self.extras.iter_mut().for_each(|extra| extra.push(values.next().unwrap_or_default()));
+        }
+    }
+
     /// Adds a record: its truck's name, event time in microseconds, measures in nano-units.
     #[inline]
     pub fn push(&mut self, truck: &str, time: i64, measures: [i64; 3]) {
@@ -192,6 +332,12 @@ impl BatchBuilder {
             truck: Arc::new(std::mem::replace(&mut self.truck, Vec::with_capacity(records))),
             time: Arc::new(std::mem::replace(&mut self.time, Vec::with_capacity(records))),
             measures: std::mem::take(&mut self.measures).map(Arc::new),
+            extras: self.extras.iter_mut().map(ExtraBuilder::take).collect(),
+            corrections: (!self.keys.is_empty()).then(|| Corrections {
+                signs: Arc::new(std::mem::take(&mut self.signs)),
+                keys: Arc::new(std::mem::take(&mut self.keys)),
+            }),
+            origin: None,
         };
         self.measures = std::array::from_fn(|_| Vec::with_capacity(records));
         self.batch += 1;
@@ -218,10 +364,33 @@ mod tests {
             let batch = builder.take();
             assert_eq!(batch.trucks.len(), 3);
             let got: Vec<_> = (0..batch.len()).map(|i| batch.record(i)).collect();
-            assert_eq!(got[2], Record { truck: "a".into(), time: 3, measures: [30, 60, round] });
+            assert_eq!(
+                got[2],
+                Record { truck: "a".into(), time: 3, measures: [30, 60, round], extras: vec![] }
+            );
             assert_eq!(&*got[3].truck, "");
             assert_eq!(got.into_iter().collect::<Batch>(), batch);
         }
         assert!(builder.take().is_empty());
+    }
+
+    #[test]
+    fn declared_fields_and_corrections_are_columns_too() {
+        let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
+        let fields = [field("oil", FieldType::Number), field("driver", FieldType::Text)];
+        let mut builder = BatchBuilder::new(&fields);
+        let record = |oil, driver: Value| Record {
+            truck: "a".into(),
+            time: 1,
+            measures: [1, 2, 3],
+            extras: vec![oil, driver],
+        };
+        let records = [record(Value::Number(5), Value::Text("x".into())), record(Value::Null, Value::Null)];
+        builder.push_correction(records[0].clone(), -1, Arc::from(&b"k"[..]));
+        builder.push_correction(records[1].clone(), 1, Arc::from(&b"k"[..]));
+        let batch = builder.take();
+        assert_eq!([batch.record(0), batch.record(1)], records);
+        assert_eq!((batch.sign(0), batch.sign(1)), (-1, 1));
+        assert!(builder.take().corrections.is_none());
     }
 }

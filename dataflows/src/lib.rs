@@ -9,6 +9,7 @@
 //! | [`dead_letter`] | input that could not be used, with its bytes and the reason |
 //! | [`item`] | what a source feeds the graph: batches, dead letters, next offsets |
 //! | [`accumulation`] | the exact sums of a correlation, and `r` from them |
+//! | [`origin`] | where records came from, and their bytes |
 //! | [`real`] | rounding an exact ratio to `f64`, once |
 //! | [`rows`] | what a view gives a sink: typed columns |
 //! | [`state`] | how a view's state is written down, and read back at a start |
@@ -25,6 +26,7 @@ pub mod batch;
 pub mod dead_letter;
 pub mod item;
 pub mod oracle;
+pub mod origin;
 pub mod real;
 pub mod rows;
 pub mod state;

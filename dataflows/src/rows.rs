@@ -2,11 +2,10 @@
 //!
 //! Every sink renders the same few column types, so a new view needs no code in any sink.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-
-use crate::batch::Truck;
 
 /// The type of a column, from which sinks derive a table's column types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,9 +27,9 @@ pub enum Type {
 /// The values of one column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Column {
-    /// Microseconds since 1970, UTC. `i64::MIN` is NULL.
+    /// Microseconds since 1970, UTC. [`NULL`] is NULL.
     Timestamp(Arc<Vec<i64>>),
-    /// `value / 10^scale`. Never NULL.
+    /// `value / 10^scale`. [`NULL`] is NULL.
     Decimal {
         /// Decimal places, at most 18.
         scale: u8,
@@ -39,23 +38,24 @@ pub enum Column {
     },
     /// Doubles. NaN is NULL: no view computes one.
     Real(Arc<Vec<f64>>),
-    /// Integers. Never NULL.
+    /// Integers. [`NULL`] is NULL.
     Integer(Arc<Vec<i64>>),
     /// Names from a dictionary. Never NULL.
-    Truck {
+    Name {
         /// The distinct names.
-        names: Arc<Vec<Truck>>,
+        names: Arc<Vec<Arc<str>>>,
         /// For each row, its place in `names`.
         index: Arc<Vec<u32>>,
     },
-    /// Short texts. Never NULL.
-    Text(Arc<Vec<Arc<str>>>),
+    /// Short texts. `None` is NULL.
+    Text(Arc<Vec<Option<Arc<str>>>>),
     /// Bytes, exactly as they came.
     Bytes(Arc<Vec<Option<Vec<u8>>>>),
 }
 
-/// The value of [`Column::Timestamp`] that stands for NULL.
-pub const NULL_TIMESTAMP: i64 = i64::MIN;
+/// The value of a [`Column::Timestamp`], [`Column::Decimal`] or [`Column::Integer`] that stands for
+/// NULL: no measure, time or count reaches it.
+pub const NULL: i64 = i64::MIN;
 
 impl Column {
     /// The column's type.
@@ -65,7 +65,7 @@ impl Column {
             Self::Decimal { .. } => Type::Decimal,
             Self::Real(_) => Type::Real,
             Self::Integer(_) => Type::Integer,
-            Self::Truck { .. } | Self::Text(_) => Type::Text,
+            Self::Name { .. } | Self::Text(_) => Type::Text,
             Self::Bytes(_) => Type::Bytes,
         }
     }
@@ -75,7 +75,7 @@ impl Column {
         match self {
             Self::Timestamp(values) | Self::Decimal { values, .. } | Self::Integer(values) => values.len(),
             Self::Real(values) => values.len(),
-            Self::Truck { index, .. } => index.len(),
+            Self::Name { index, .. } => index.len(),
             Self::Text(values) => values.len(),
             Self::Bytes(values) => values.len(),
         }
@@ -86,21 +86,53 @@ impl Column {
         self.len() == 0
     }
 
-    /// The `index`-th value alone.
-    fn value(&self, index: usize) -> Self {
-        fn one<T: Clone>(values: &[T], index: usize) -> Arc<Vec<T>> {
-            Arc::new(vec![values[index].clone()])
+    /// The values at these places.
+    pub fn gather(&self, places: &[u32]) -> Self {
+        fn of<T: Clone>(values: &[T], places: &[u32]) -> Arc<Vec<T>> {
+            Arc::new(places.iter().map(|&place| values[place as usize].clone()).collect())
         }
         match self {
-            Self::Timestamp(values) => Self::Timestamp(one(values, index)),
-            Self::Decimal { scale, values } => Self::Decimal { scale: *scale, values: one(values, index) },
-            Self::Real(values) => Self::Real(one(values, index)),
-            Self::Integer(values) => Self::Integer(one(values, index)),
-            Self::Truck { names, index: at } => Self::Truck { names: names.clone(), index: one(at, index) },
-            Self::Text(values) => Self::Text(one(values, index)),
-            Self::Bytes(values) => Self::Bytes(one(values, index)),
+            Self::Timestamp(values) => Self::Timestamp(of(values, places)),
+            Self::Decimal { scale, values } => Self::Decimal { scale: *scale, values: of(values, places) },
+            Self::Real(values) => Self::Real(of(values, places)),
+            Self::Integer(values) => Self::Integer(of(values, places)),
+            Self::Name { names, index } => Self::Name { names: names.clone(), index: of(index, places) },
+            Self::Text(values) => Self::Text(of(values, places)),
+            Self::Bytes(values) => Self::Bytes(of(values, places)),
         }
     }
+}
+
+/// What a row does to what its view held before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Change {
+    /// The row is new.
+    Insert,
+    /// The row of that key takes these values.
+    Update,
+    /// The row of that key ends; these were its values.
+    Delete,
+    /// The values that an [`Update`](Self::Update) replaces, for sinks that keep every change.
+    Before,
+}
+
+impl Change {
+    /// 1 for values that hold from now on, -1 for values that no longer do.
+    pub fn sign(self) -> i8 {
+        match self {
+            Self::Insert | Self::Update => 1,
+            Self::Delete | Self::Before => -1,
+        }
+    }
+}
+
+/// What rows do to what their view held before, one of each for each row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The changes.
+    pub kinds: Arc<Vec<Change>>,
+    /// What names each row among those of its view. In one epoch a key appears in one [`Rows`] only.
+    pub keys: Arc<Vec<Arc<[u8]>>>,
 }
 
 /// Rows of one view in one epoch, as columns of equal length in the order of the view's
@@ -109,6 +141,14 @@ impl Column {
 pub struct Rows {
     /// The columns.
     pub columns: Vec<Column>,
+    /// What the rows do; none if all are new and are never changed.
+    pub changes: Option<Changes>,
+}
+
+impl From<Vec<Column>> for Rows {
+    fn from(columns: Vec<Column>) -> Self {
+        Self { columns, changes: None }
+    }
 }
 
 impl Rows {
@@ -121,25 +161,32 @@ impl Rows {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
 
-impl Rows {
+    /// The rows at these places.
+    pub fn gather(&self, places: &[u32]) -> Self {
+        let changes = self.changes.as_ref().map(|changes| Changes {
+            kinds: Arc::new(places.iter().map(|&place| changes.kinds[place as usize]).collect()),
+            keys: Arc::new(places.iter().map(|&place| changes.keys[place as usize].clone()).collect()),
+        });
+        Self { columns: self.columns.iter().map(|column| column.gather(places)).collect(), changes }
+    }
+
     /// The `index`-th row alone. Panics if there is none.
     pub fn row(&self, index: usize) -> Self {
-        Self { columns: self.columns.iter().map(|column| column.value(index)).collect() }
+        self.gather(&[index as u32])
     }
 }
 
 /// A column of a view: its name in table and CSV, and its type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ColumnSpec {
     /// The name in table and CSV header.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The type.
     pub column_type: Type,
 }
 
 /// Shorthand for a [`ColumnSpec`].
 pub const fn column(name: &'static str, column_type: Type) -> ColumnSpec {
-    ColumnSpec { name, column_type }
+    ColumnSpec { name: Cow::Borrowed(name), column_type }
 }

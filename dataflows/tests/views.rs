@@ -10,7 +10,7 @@ use dataflows::item::Item;
 use dataflows::oracle;
 use dataflows::rows::{Column, Rows};
 use dataflows::state::fold;
-use dataflows::views::{ALL, Effect, Inputs, Restored, Settings, View};
+use dataflows::views::{Effect, Inputs, Restored, Settings, View, all};
 use proptest::prelude::*;
 use timely::dataflow::operators::{Input, Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
@@ -34,8 +34,8 @@ fn cells(rows: &Rows) -> Vec<Vec<String>> {
                     }
                     // Bits, as equal to the last one is what is promised.
                     Column::Real(values) => format!("{:016x}", values[row].to_bits()),
-                    Column::Truck { names, index } => names[index[row] as usize].to_string(),
-                    Column::Text(values) => values[row].to_string(),
+                    Column::Name { names, index } => names[index[row] as usize].to_string(),
+                    Column::Text(values) => format!("{:?}", values[row]),
                     Column::Bytes(values) => format!("{:?}", values[row]),
                 })
                 .collect()
@@ -48,9 +48,9 @@ fn cells(rows: &Rows) -> Vec<Vec<String>> {
 fn run(
     workers: usize,
     start: Epoch,
-    restored: &BTreeMap<&'static str, Vec<Vec<u8>>>,
+    restored: &BTreeMap<String, Vec<Vec<u8>>>,
     epochs: &[Vec<Vec<Record>>],
-) -> BTreeMap<&'static str, Gave> {
+) -> BTreeMap<String, Gave> {
     let (sender, receiver) = channel();
     let (restored, epochs) = (restored.clone(), epochs.to_vec());
     let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
@@ -62,20 +62,17 @@ fn run(
         let mut state: InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Restored>>> =
             InputHandle::new();
         worker.dataflow::<Epoch, _, _>(|scope| {
-            let inputs = Inputs::new(
-                scope.input_from(&mut items),
-                scope.input_from(&mut state),
-                start,
-                Settings::default(),
-            );
-            for view in ALL {
-                let (name, sender) = (view.name, sender.clone());
-                (view.render)(&inputs)
+            let inputs = Inputs::new(scope.input_from(&mut items), scope.input_from(&mut state), start);
+            for view in all(&Settings::default()) {
+                let (name, sender) = (view.name.clone(), sender.clone());
+                (view.build)(&inputs)
                     .inspect_core(move |event| {
                         let Ok((stamp, effects)) = event else { return };
                         let epoch = stamp.elements()[0];
                         for effect in effects {
-                            sender.send((name, epoch, effect.clone())).expect("the receiver lives");
+                            sender
+                                .send((name.to_string(), epoch, effect.clone()))
+                                .expect("the receiver lives");
                         }
                     })
                     .probe_with(&probe);
@@ -85,7 +82,7 @@ fn run(
         if index == 0 {
             for (view, changes) in &restored {
                 for bytes in changes {
-                    state.send(Restored { view: (*view).into(), bytes: bytes.clone() });
+                    state.send(Restored { view: view.as_str().into(), bytes: bytes.clone() });
                 }
             }
         }
@@ -103,11 +100,14 @@ fn run(
     })
     .expect("workers start");
     guards.join().into_iter().for_each(|result| result.expect("a worker ends well"));
-    let mut gave: BTreeMap<&'static str, Gave> = BTreeMap::new();
+    let mut gave: BTreeMap<String, Gave> = BTreeMap::new();
     for (name, epoch, effect) in receiver {
         let gave = gave.entry(name).or_default();
         match effect {
-            Effect::Rows(rows) => gave.rows.extend(cells(&rows).into_iter().map(|row| (epoch, row))),
+            Effect::DeadLetters(_) => {}
+            Effect::Rows(rows) | Effect::TableRows(rows) | Effect::FileRows(rows) => {
+                gave.rows.extend(cells(&rows).into_iter().map(|row| (epoch, row)))
+            }
             Effect::State { bytes, added } => {
                 gave.state.push(bytes);
                 gave.entries += added;
@@ -118,8 +118,8 @@ fn run(
     gave
 }
 
-fn view(name: &str) -> &'static View {
-    ALL.iter().find(|view| view.name == name).expect("a view of that name")
+fn view(name: &str) -> View {
+    all(&Settings::default()).into_iter().find(|view| view.name == name).expect("a view of that name")
 }
 
 /// The last row of each truck.
@@ -155,7 +155,7 @@ fn record() -> impl Strategy<Value = Record> {
     ];
     (0u8..4, time, [measure(), measure(), measure()]).prop_map(|(truck, time, measures)| {
         let truck: Truck = ["", "a", "b", "truck-3"][usize::from(truck)].into();
-        Record { truck, time, measures }
+        Record { truck, time, measures, extras: vec![] }
     })
 }
 
@@ -180,7 +180,7 @@ proptest! {
             [("distance_correlation", Measure::DistanceCovered), ("engine_speed_correlation", Measure::EngineSpeed)]
         {
             let none = Gave::default();
-            let got = latest(one.get(name).unwrap_or(&none), view(name));
+            let got = latest(one.get(name).unwrap_or(&none), &view(name));
             let want = expected(&records, measure);
             prop_assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>());
             for (truck, got) in &got {
@@ -223,7 +223,7 @@ proptest! {
         let (one, other) = (run(1, 0, &BTreeMap::new(), &epochs), run(2, 0, &BTreeMap::new(), &shuffled));
         for name in ["distance_correlation", "engine_speed_correlation"] {
             let none = Gave::default();
-            let last = |gave: &BTreeMap<&'static str, Gave>| latest(gave.get(name).unwrap_or(&none), view(name));
+            let last = |gave: &BTreeMap<String, Gave>| latest(gave.get(name).unwrap_or(&none), &view(name));
             prop_assert_eq!(last(&one), last(&other));
         }
     }
@@ -238,7 +238,7 @@ proptest! {
         let restored = first.iter().filter(|(_, gave)| !gave.state.is_empty()).map(|(name, gave)| {
             // Changes are folded before they are fed: the graph adds what it is given.
             let parts = fold(gave.state.iter().map(Vec::as_slice), if fold_first { 1 } else { 1 << 20 });
-            (*name, parts.expect("what was written parses"))
+            (name.clone(), parts.expect("what was written parses"))
         }).collect();
         let second = run(after, cut as Epoch, &restored, &epochs[cut..]);
         for (name, gave) in &whole {

@@ -61,7 +61,7 @@ fn speed(value: &str) -> String {
 }
 
 fn record(truck: &str) -> Record {
-    Record { truck: truck.into(), time: TIME, measures: [10_000_000, 79_200_000_000, 0] }
+    Record { truck: truck.into(), time: TIME, measures: [10_000_000, 79_200_000_000, 0], extras: vec![] }
 }
 
 #[test]

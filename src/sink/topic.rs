@@ -2,6 +2,7 @@
 //! and why it is there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dataflows::rows::{Column, Rows};
@@ -48,13 +49,16 @@ impl DeadLetterTopic {
             else {
                 unreachable!("the view `dead_letters` has these columns");
             };
+            let text = |column: &[Option<Arc<str>>], row: usize| {
+                column[row].as_deref().unwrap_or_default().to_owned()
+            };
             for row in 0..rows.len() {
                 let headers = [
-                    ("truckflow.topic", topics[row].to_string()),
+                    ("truckflow.topic", text(topics, row)),
                     ("truckflow.partition", partitions[row].to_string()),
                     ("truckflow.offset", offsets[row].to_string()),
-                    ("truckflow.reason", reasons[row].to_string()),
-                    ("truckflow.field", fields[row].to_string()),
+                    ("truckflow.reason", text(reasons, row)),
+                    ("truckflow.field", text(fields, row)),
                 ];
                 let (key, payload) = (keys[row].as_deref(), payloads[row].as_deref());
                 self.producer.send_with(&self.topic, None, key, payload, &headers)?;

@@ -748,7 +748,7 @@ impl Server {
         Ok(match self.plan(table)? {
             Plan::Create => "a run makes it".into(),
             Plan::Extend(columns, rounding) => {
-                let new: Vec<&str> = columns.iter().map(|column| column.name).collect();
+                let new: Vec<&str> = columns.iter().map(|column| &*column.name).collect();
                 let names = names(table);
                 let there: Vec<&str> = names.into_iter().filter(|name| !new.contains(name)).collect();
                 if !there.is_empty() {
@@ -1086,7 +1086,7 @@ fn insert(table: &Table) -> Insert {
 }
 
 fn names(table: &Table) -> Vec<&str> {
-    table.columns.iter().map(|column| column.name).collect()
+    table.columns.iter().map(|column| &*column.name).collect()
 }
 
 fn halves(range: &Range<usize>) -> (Range<usize>, Range<usize>) {

@@ -34,8 +34,8 @@ pub struct Flaw {
 
 /// The columns that a table with columns `found` lacks.
 pub fn missing<'a>(columns: &[ColumnSpec], found: impl Iterator<Item = &'a str> + Clone) -> Vec<ColumnSpec> {
-    let is_there = |column: &ColumnSpec| found.clone().any(|name| name.eq_ignore_ascii_case(column.name));
-    columns.iter().filter(|column| !is_there(column)).copied().collect()
+    let is_there = |column: &ColumnSpec| found.clone().any(|name| name.eq_ignore_ascii_case(&column.name));
+    columns.iter().filter(|column| !is_there(column)).cloned().collect()
 }
 
 /// The flaws of a MySQL table with columns `found`.
@@ -45,7 +45,7 @@ pub fn flaws(columns: &[ColumnSpec], found: &[FoundColumn]) -> Vec<Flaw> {
         .filter_map(|there| {
             let ours = columns.iter().find(|column| column.name.eq_ignore_ascii_case(&there.name));
             match ours {
-                Some(ours) => flaw(*ours, there),
+                Some(ours) => flaw(ours, there),
                 None if there.optional || there.generated => None,
                 None => Some(surplus(there)),
             }
@@ -54,7 +54,7 @@ pub fn flaws(columns: &[ColumnSpec], found: &[FoundColumn]) -> Vec<Flaw> {
 }
 
 /// Of a column that we write.
-fn flaw(ours: ColumnSpec, there: &FoundColumn) -> Option<Flaw> {
+fn flaw(ours: &ColumnSpec, there: &FoundColumn) -> Option<Flaw> {
     let name = quoted(&there.name);
     if there.generated {
         return Some(Flaw {
@@ -149,7 +149,7 @@ pub fn extend(table: &str, columns: &[ColumnSpec]) -> String {
 }
 
 fn definition(column: &ColumnSpec) -> String {
-    format!("{} {} NULL", quoted(column.name), column_type(column.column_type))
+    format!("{} {} NULL", quoted(&column.name), column_type(column.column_type))
 }
 
 #[cfg(test)]
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn names_compare_without_case() {
-        assert_eq!(missing(COLUMNS, ["TimeStamp", "SPEED"].into_iter()), [COLUMNS[2]]);
+        assert_eq!(missing(COLUMNS, ["TimeStamp", "SPEED"].into_iter()), [COLUMNS[2].clone()]);
         assert_eq!(missing(COLUMNS, std::iter::empty()), COLUMNS);
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::item::NextOffset;
-use dataflows::rows::{Column, NULL_TIMESTAMP, Rows, Type};
+use dataflows::rows::{Column, NULL, Rows, Type};
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, TransactionBehavior, params};
 
@@ -80,7 +80,7 @@ struct Insert {
 
 impl Insert {
     fn new(table: &Table) -> Self {
-        let names: Vec<_> = table.columns.iter().map(|column| quoted(column.name)).collect();
+        let names: Vec<_> = table.columns.iter().map(|column| quoted(&column.name)).collect();
         // A conflict clause of the table's own could roll the transaction back or drop rows.
         let head = format!("INSERT OR ABORT INTO {} ({}) VALUES ", quoted(&table.name), names.join(","));
         let row = format!("({})", vec!["?"; names.len()].join(","));
@@ -409,14 +409,17 @@ fn execute(
             Column::Timestamp(values) => {
                 for (at, &value) in at.zip(&values[range.clone()]) {
                     match value {
-                        NULL_TIMESTAMP => statement.raw_bind_parameter(at, Null)?,
+                        NULL => statement.raw_bind_parameter(at, Null)?,
                         _ => statement.raw_bind_parameter(at, text(&clock.text(value)))?,
                     }
                 }
             }
             Column::Decimal { scale, values } => {
                 for (at, &value) in at.zip(&values[range.clone()]) {
-                    statement.raw_bind_parameter(at, double(value, *scale))?;
+                    match value {
+                        NULL => statement.raw_bind_parameter(at, Null)?,
+                        _ => statement.raw_bind_parameter(at, double(value, *scale))?,
+                    }
                 }
             }
             Column::Real(values) => {
@@ -427,17 +430,17 @@ fn execute(
             }
             Column::Integer(values) => {
                 for (at, &value) in at.zip(&values[range.clone()]) {
-                    statement.raw_bind_parameter(at, value)?;
+                    statement.raw_bind_parameter(at, Some(value).filter(|value| *value != NULL))?;
                 }
             }
-            Column::Truck { names, index } => {
+            Column::Name { names, index } => {
                 for (at, &name) in at.zip(&index[range.clone()]) {
                     statement.raw_bind_parameter(at, text(names[name as usize].as_bytes()))?;
                 }
             }
             Column::Text(values) => {
                 for (at, value) in at.zip(&values[range.clone()]) {
-                    statement.raw_bind_parameter(at, text(value.as_bytes()))?;
+                    statement.raw_bind_parameter(at, value.as_ref().map(|value| text(value.as_bytes())))?;
                 }
             }
             Column::Bytes(values) => {
@@ -562,7 +565,7 @@ fn look_up(connection: &Connection, table: &str) -> rusqlite::Result<Option<Exis
 fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<String>, StoreError> {
     let name = quoted(&table.name);
     let definition = |column: &dataflows::rows::ColumnSpec| {
-        format!("{} {}", quoted(column.name), declared(column.column_type))
+        format!("{} {}", quoted(&column.name), declared(column.column_type))
     };
     let Some(found) = found else {
         let columns: Vec<_> = table.columns.iter().map(definition).collect();
@@ -589,7 +592,7 @@ fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<String>, Store
     }
     let mut statements = Vec::new();
     for column in &table.columns {
-        let there = found.columns.iter().find(|there| there.name.eq_ignore_ascii_case(column.name));
+        let there = found.columns.iter().find(|there| there.name.eq_ignore_ascii_case(&column.name));
         let Some(there) = there else {
             statements.push(format!("ALTER TABLE {name} ADD COLUMN {}", definition(column)));
             continue;
@@ -766,7 +769,7 @@ mod tests {
 
     fn numbers(values: impl IntoIterator<Item = i64>) -> Chunk {
         let column = Column::Integer(Arc::new(values.into_iter().collect()));
-        Chunk::new(0, Rows { columns: vec![column] }, false)
+        Chunk::new(0, vec![column].into(), false)
     }
 
     fn commit(epoch: Epoch) -> Commit<'static> {
@@ -790,20 +793,16 @@ mod tests {
             column("bytes", Type::Bytes),
         ];
         let mut store = place.prepared(Table { name: "all".into(), columns });
-        let rows = Rows {
-            columns: vec![
-                Column::Timestamp(Arc::new(vec![1_681_088_547_000_020, NULL_TIMESTAMP, -1])),
-                Column::Decimal { scale: 9, values: Arc::new(vec![100_000_000, -1, i64::MAX]) },
-                Column::Real(Arc::new(vec![0.1, f64::NAN, -2e300])),
-                Column::Integer(Arc::new(vec![i64::MIN, 0, i64::MAX])),
-                Column::Truck {
-                    names: Arc::new(vec!["a'b".into(), "".into()]),
-                    index: Arc::new(vec![0, 1, 0]),
-                },
-                Column::Text(Arc::new(vec!["1".into(), "".into(), "\u{e9}".into()])),
-                Column::Bytes(Arc::new(vec![Some(vec![0, 255]), None, Some(vec![])])),
-            ],
-        };
+        let rows: Rows = vec![
+            Column::Timestamp(Arc::new(vec![1_681_088_547_000_020, NULL, -1])),
+            Column::Decimal { scale: 9, values: Arc::new(vec![100_000_000, -1, i64::MAX]) },
+            Column::Real(Arc::new(vec![0.1, f64::NAN, -2e300])),
+            Column::Integer(Arc::new(vec![i64::MIN + 1, 0, i64::MAX])),
+            Column::Name { names: Arc::new(vec!["a'b".into(), "".into()]), index: Arc::new(vec![0, 1, 0]) },
+            Column::Text(Arc::new(["1", "", "\u{e9}"].map(|text| Some(text.into())).to_vec())),
+            Column::Bytes(Arc::new(vec![Some(vec![0, 255]), None, Some(vec![])])),
+        ]
+        .into();
         store.begin().unwrap();
         assert_eq!(store.insert(&Chunk::new(0, rows, false)).unwrap(), []);
         store.commit(&commit(1)).unwrap();
@@ -822,7 +821,7 @@ mod tests {
                 text("2023-04-10 01:02:27.000020"),
                 Value::Real(0.1),
                 Value::Real(0.1),
-                Value::Integer(i64::MIN),
+                Value::Integer(i64::MIN + 1),
                 text("a'b"),
                 text("1"),
                 Value::Blob(vec![0, 255]),
@@ -969,13 +968,12 @@ mod tests {
         ];
         let table = Table { name: "TRUCK_PARAMETER_MAP".into(), columns };
         let mut store = place.prepared(table.clone());
-        let row = Rows {
-            columns: vec![
-                Column::Timestamp(Arc::new(vec![0])),
-                Column::Decimal { scale: 1, values: Arc::new(vec![25]) },
-                Column::Text(Arc::new(vec!["t1".into()])),
-            ],
-        };
+        let row: Rows = vec![
+            Column::Timestamp(Arc::new(vec![0])),
+            Column::Decimal { scale: 1, values: Arc::new(vec![25]) },
+            Column::Text(Arc::new(vec![Some("t1".into())])),
+        ]
+        .into();
         store.begin().unwrap();
         assert_eq!(store.insert(&Chunk::new(0, row, false)).unwrap(), []);
         store.commit(&commit(1)).unwrap();

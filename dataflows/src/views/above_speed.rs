@@ -2,40 +2,46 @@
 
 use std::sync::Arc;
 
-use super::{View, render_stateless};
+use super::{Settings, View, changes, render_stateless};
 use crate::batch::{Batch, Measure, NANO_SCALE};
-use crate::rows::{Column, Rows, Type, column};
+use crate::rows::{Column, ColumnSpec, Rows, Type, column};
 
-pub(super) const VIEW: View = View {
-    name: "above_speed",
-    table: "TRUCK_ABOVE_SPEED",
-    columns: &[
-        column("timestamp", Type::Timestamp),
-        column("distance_covered", Type::Decimal),
-        column("engine_speed", Type::Decimal),
-        column("truck_id", Type::Text),
-    ],
-    render: |inputs| {
-        let threshold = inputs.settings.above_speed;
-        render_stateless(inputs.records.clone(), "AboveSpeed", move |batch| rows(batch, threshold))
-    },
-};
+const COLUMNS: &[ColumnSpec] = &[
+    column("timestamp", Type::Timestamp),
+    column("distance_covered", Type::Decimal),
+    column("engine_speed", Type::Decimal),
+    column("truck_id", Type::Text),
+];
 
-fn rows(batch: Batch, threshold: i64) -> Rows {
+pub(super) fn view(settings: &Settings) -> View {
+    let threshold = settings.above_speed;
+    View {
+        name: "above_speed".into(),
+        table: "TRUCK_ABOVE_SPEED".into(),
+        columns: COLUMNS.into(),
+        keyed: settings.upserts(),
+        of_readings: true,
+        definition: String::new(),
+        build: Arc::new(move |inputs| {
+            render_stateless(inputs.records.clone(), "AboveSpeed", move |batch| rows(&batch, threshold))
+        }),
+    }
+}
+
+fn rows(batch: &Batch, threshold: i64) -> Rows {
     let speed = batch.measure(Measure::EngineSpeed);
     let kept: Vec<u32> =
         (0u32..).zip(speed.iter()).filter(|(_, v)| **v > threshold).map(|(i, _)| i).collect();
     let gather = |column: &[i64]| Arc::new(kept.iter().map(|&i| column[i as usize]).collect::<Vec<_>>());
     let decimal = |m| Column::Decimal { scale: NANO_SCALE, values: gather(batch.measure(m)) };
-    Rows {
-        columns: vec![
-            Column::Timestamp(gather(&batch.time)),
-            decimal(Measure::DistanceCovered),
-            decimal(Measure::EngineSpeed),
-            Column::Truck {
-                names: batch.trucks.clone(),
-                index: Arc::new(kept.iter().map(|&i| batch.truck[i as usize]).collect()),
-            },
-        ],
-    }
+    let columns = vec![
+        Column::Timestamp(gather(&batch.time)),
+        decimal(Measure::DistanceCovered),
+        decimal(Measure::EngineSpeed),
+        Column::Name {
+            names: batch.trucks.clone(),
+            index: Arc::new(kept.iter().map(|&i| batch.truck[i as usize]).collect()),
+        },
+    ];
+    Rows { columns, changes: changes(batch, &kept, b"") }
 }

@@ -9,6 +9,7 @@
 //! addition merges batches, workers and restarts. `count_total` gives, for each epoch that changed
 //! a truck, its old and its new total; the new one is the row and the state entry.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,11 +22,11 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::Operator;
 
-use super::{Effect, Inputs, Restored};
+use super::{Effect, Inputs, Restored, Settings, View};
 use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
 use crate::batch::{Batch, Measure, NANO_SCALE, Truck};
-use crate::rows::{Column, Rows};
+use crate::rows::{Column, ColumnSpec, Rows, Type, column};
 use crate::state::{entries, push_entry};
 
 /// The times a truck's records span, and its latest value: the maximum and minimum as a
@@ -56,10 +57,65 @@ impl Semigroup for Extent {
 /// What is known of one truck: a difference, and its totals.
 type Tally = (Accumulation, Extent);
 
+/// What is correlated: an axis of the pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Event time; shown as the seconds since the truck's earliest event.
+    Time,
+    /// A measure.
+    Measure(Measure),
+    /// A declared field that is a number, by its place.
+    Extra(usize),
+}
+
+/// A correlation that a job keeps per truck.
+#[derive(Clone, Debug)]
+pub struct Correlation {
+    /// The view's name.
+    pub name: Cow<'static, str>,
+    /// Its table.
+    pub table: Cow<'static, str>,
+    /// The first axis.
+    pub x: Axis,
+    /// The second axis.
+    pub y: Axis,
+}
+
+impl Correlation {
+    /// The view that keeps it.
+    pub fn view(self, settings: &Settings) -> View {
+        let name = |axis| match axis {
+            Axis::Time => "time_elapsed".into(),
+            Axis::Measure(measure) => measure.name().into(),
+            Axis::Extra(place) => settings.fields[place].name.to_string().into(),
+        };
+        let decimal = |axis| ColumnSpec { name: name(axis), column_type: Type::Decimal };
+        let columns = vec![
+            decimal(self.y),
+            decimal(self.x),
+            column("correlation", Type::Real),
+            column("truck_id", Type::Text),
+            column("samples", Type::Integer),
+            column("timestamp", Type::Timestamp),
+        ];
+        let Axis::Measure(measure) = self.y else { unreachable!("for now") };
+        let view_name = self.name.clone();
+        View {
+            name: self.name,
+            table: self.table,
+            columns: columns.into(),
+            keyed: false,
+            of_readings: true,
+            definition: format!("{} with {}", decimal(self.y).name, decimal(self.x).name),
+            build: Arc::new(move |inputs| render(inputs, view_name.clone(), measure)),
+        }
+    }
+}
+
 /// Builds the view named `name`: `measure` against event time.
-pub(super) fn render<'scope>(
+fn render<'scope>(
     inputs: &Inputs<'scope>,
-    name: &'static str,
+    name: Cow<'static, str>,
     measure: Measure,
 ) -> StreamVec<'scope, Epoch, Effect> {
     let fresh = inputs.records.clone().unary(Pipeline, "PreAggregate", move |_, _| {
@@ -77,13 +133,14 @@ pub(super) fn render<'scope>(
             });
         }
     });
+    let wanted = name.clone();
     let restored = inputs.restored.clone().unary(Pipeline, "Restore", move |_, _| {
         move |input, output| {
             input.for_each_stamp(|cap, containers| {
                 let Some(&epoch) = cap.least() else { return };
                 let mut session = output.session(&cap);
                 for restored in containers.flat_map(|container| container.drain(..)) {
-                    if &*restored.view == name {
+                    if *restored.view == *wanted {
                         session.give_iterator(restore(&restored).map(|(truck, tally)| (truck, epoch, tally)));
                     }
                 }
@@ -91,7 +148,7 @@ pub(super) fn render<'scope>(
         }
     });
     let start = inputs.start;
-    fresh.concat(restored).as_collection().count_total().inner.unary(Pipeline, name, move |_, _| {
+    fresh.concat(restored).as_collection().count_total().inner.unary(Pipeline, &name, move |_, _| {
         move |input, output| {
             input.for_each_stamp(|cap, containers| {
                 let mut totals: Vec<(Epoch, Truck, Tally)> = Vec::new();
@@ -151,25 +208,21 @@ fn rows(totals: &[(Epoch, Truck, Tally)]) -> Rows {
     ) -> Arc<Vec<T>> {
         Arc::new(totals.iter().map(f).collect())
     }
-    Rows {
-        columns: vec![
-            Column::Decimal {
-                scale: NANO_SCALE,
-                values: column(totals, |(_, _, (_, extent))| extent.latest.1),
-            },
-            Column::Decimal {
-                scale: 6, // microseconds, shown as seconds
-                values: column(totals, |(_, _, (_, extent))| extent.latest.0.saturating_sub(extent.earliest)),
-            },
-            Column::Real(column(totals, |(_, _, (sums, _))| sums.r().unwrap_or(f64::NAN))),
-            Column::Truck {
-                names: column(totals, |(_, truck, _)| truck.clone()),
-                index: Arc::new((0u32..).take(totals.len()).collect()),
-            },
-            Column::Integer(column(totals, |(_, _, (sums, _))| sums.samples())),
-            Column::Timestamp(column(totals, |(_, _, (_, extent))| extent.latest.0)),
-        ],
-    }
+    vec![
+        Column::Decimal { scale: NANO_SCALE, values: column(totals, |(_, _, (_, extent))| extent.latest.1) },
+        Column::Decimal {
+            scale: 6, // microseconds, shown as seconds
+            values: column(totals, |(_, _, (_, extent))| extent.latest.0.saturating_sub(extent.earliest)),
+        },
+        Column::Real(column(totals, |(_, _, (sums, _))| sums.r().unwrap_or(f64::NAN))),
+        Column::Name {
+            names: column(totals, |(_, truck, _)| truck.clone()),
+            index: Arc::new((0u32..).take(totals.len()).collect()),
+        },
+        Column::Integer(column(totals, |(_, _, (sums, _))| sums.samples())),
+        Column::Timestamp(column(totals, |(_, _, (_, extent))| extent.latest.0)),
+    ]
+    .into()
 }
 
 fn state(totals: &[(Epoch, Truck, Tally)]) -> Vec<u8> {

@@ -4,52 +4,58 @@ use std::sync::Arc;
 
 use super::{View, render_stateless};
 use crate::dead_letter::DeadLetter;
-use crate::rows::{Column, NULL_TIMESTAMP, Rows, Type, column};
+use crate::rows::{Column, ColumnSpec, NULL, Rows, Type, column};
 
 /// The view's name.
 pub const NAME: &str = "dead_letters";
 
-pub(super) const VIEW: View = View {
-    name: NAME,
-    table: "TRUCK_DEAD_LETTERS",
-    columns: &[
-        column("topic", Type::Text),
-        column("partition", Type::Integer),
-        column("offset", Type::Integer),
-        column("kafka_timestamp", Type::Timestamp),
-        column("message_key", Type::Bytes),
-        column("reason", Type::Text),
-        column("field", Type::Text),
-        column("payload", Type::Bytes),
-    ],
-    render: |inputs| render_stateless(inputs.dead_letters.clone(), "DeadLetterRows", rows),
-};
+const COLUMNS: &[ColumnSpec] = &[
+    column("topic", Type::Text),
+    column("partition", Type::Integer),
+    column("offset", Type::Integer),
+    column("kafka_timestamp", Type::Timestamp),
+    column("message_key", Type::Bytes),
+    column("reason", Type::Text),
+    column("field", Type::Text),
+    column("payload", Type::Bytes),
+];
+
+pub(super) fn view() -> View {
+    View {
+        name: NAME.into(),
+        table: "TRUCK_DEAD_LETTERS".into(),
+        columns: COLUMNS.into(),
+        keyed: false,
+        of_readings: false,
+        definition: String::new(),
+        build: Arc::new(|inputs| render_stateless(inputs.dead_letters.clone(), "DeadLetterRows", rows)),
+    }
+}
 
 /// Dead letters as rows of the view.
 pub fn rows(letters: Vec<DeadLetter>) -> Rows {
     let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut texts = (Vec::new(), Vec::<Arc<str>>::new(), Vec::<Arc<str>>::new());
+    let mut texts = (Vec::new(), Vec::<Option<Arc<str>>>::new(), Vec::<Option<Arc<str>>>::new());
     let mut payloads = Vec::new();
     for letter in letters {
-        texts.0.push(letter.topic);
+        texts.0.push(Some(letter.topic));
         columns.0.push(i64::from(letter.partition));
         columns.1.push(letter.offset);
-        columns.2.push(letter.kafka_timestamp.and_then(|ms| ms.checked_mul(1000)).unwrap_or(NULL_TIMESTAMP));
+        columns.2.push(letter.kafka_timestamp.and_then(|ms| ms.checked_mul(1000)).unwrap_or(NULL));
         columns.3.push(letter.key);
-        texts.1.push(letter.reason.name().into());
-        texts.2.push(letter.field.into());
+        texts.1.push(Some(letter.reason.name().into()));
+        texts.2.push(Some(letter.field.into()));
         payloads.push(letter.payload);
     }
-    Rows {
-        columns: vec![
-            Column::Text(Arc::new(texts.0)),
-            Column::Integer(Arc::new(columns.0)),
-            Column::Integer(Arc::new(columns.1)),
-            Column::Timestamp(Arc::new(columns.2)),
-            Column::Bytes(Arc::new(columns.3)),
-            Column::Text(Arc::new(texts.1)),
-            Column::Text(Arc::new(texts.2)),
-            Column::Bytes(Arc::new(payloads)),
-        ],
-    }
+    vec![
+        Column::Text(Arc::new(texts.0)),
+        Column::Integer(Arc::new(columns.0)),
+        Column::Integer(Arc::new(columns.1)),
+        Column::Timestamp(Arc::new(columns.2)),
+        Column::Bytes(Arc::new(columns.3)),
+        Column::Text(Arc::new(texts.1)),
+        Column::Text(Arc::new(texts.2)),
+        Column::Bytes(Arc::new(payloads)),
+    ]
+    .into()
 }

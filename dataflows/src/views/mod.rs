@@ -11,6 +11,7 @@ mod engine_speed_correlation;
 mod parameter_map;
 mod transformed;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -19,51 +20,130 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
 use crate::Epoch;
-use crate::batch::{Batch, NANO};
+use crate::batch::{Batch, FieldSpec, NANO};
 use crate::dead_letter::DeadLetter;
 use crate::item::Item;
 use crate::real::Factor;
-use crate::rows::{ColumnSpec, Rows};
+use crate::rows::{Change, Changes, ColumnSpec, Rows};
+
+/// Builds a view's part of the graph.
+pub type Build = Arc<dyn for<'scope> Fn(&Inputs<'scope>) -> StreamVec<'scope, Epoch, Effect> + Send + Sync>;
 
 /// A result that the graph maintains.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct View {
     /// The name in configuration, metrics and of the CSV file.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The table.
-    pub table: &'static str,
+    pub table: Cow<'static, str>,
     /// The columns of table and CSV, without `id`.
-    pub columns: &'static [ColumnSpec],
-    /// Builds the view's part of the graph.
-    pub render: for<'scope> fn(&Inputs<'scope>) -> StreamVec<'scope, Epoch, Effect>,
+    pub columns: Cow<'static, [ColumnSpec]>,
+    /// Whether its rows may change and end, and so carry [`Changes`](crate::rows::Changes).
+    pub keyed: bool,
+    /// Whether it is made of readings: in an upsert job its files then say what each line does.
+    pub of_readings: bool,
+    /// What its state depends on beside its name: another text is another view.
+    pub definition: String,
+    /// Builds its part of the graph.
+    pub build: Build,
 }
 
-/// Every view, in the order in which they are shown.
-pub const ALL: &[View] = &[
-    parameter_map::VIEW,
-    distance_correlation::VIEW,
-    engine_speed_correlation::VIEW,
-    transformed::VIEW,
-    above_speed::VIEW,
-    dead_letters::VIEW,
+/// The names of the views that every job has unless it chooses, in the order in which they are shown.
+pub const NAMES: [&str; 6] = [
+    "parameter_map",
+    "distance_correlation",
+    "engine_speed_correlation",
+    "transformed",
+    "above_speed",
+    DEAD_LETTERS,
 ];
 
+/// The views of [`NAMES`], as `settings` have them, in that order.
+pub fn all(settings: &Settings) -> Vec<View> {
+    vec![
+        parameter_map::view(settings),
+        distance_correlation::view(settings),
+        engine_speed_correlation::view(settings),
+        transformed::view(settings),
+        above_speed::view(settings),
+        dead_letters::view(),
+    ]
+}
+
+pub use correlation::{Axis, Correlation};
 /// The view of dead letters, which sinks add to when a row is refused.
 pub use dead_letters::{NAME as DEAD_LETTERS, rows as dead_letter_rows};
 
-/// What is configurable about the views.
-#[derive(Clone, Copy, Debug)]
+/// What a message does to the readings before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Every message is a reading of its own.
+    #[default]
+    Append,
+    /// The message's key names the reading that it replaces or, without a value, takes back.
+    Upsert,
+}
+
+/// What a correlation's table holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CorrelationTables {
+    /// A row for each truck and epoch that changed it.
+    #[default]
+    History,
+    /// One row a truck, replaced in place.
+    Latest,
+}
+
+/// What is configurable about the views. Spans of event time are in microseconds.
+#[derive(Clone, Debug)]
 pub struct Settings {
+    /// What a message does to the readings before it.
+    pub mode: Mode,
+    /// The fields that readings have beyond the seed's.
+    pub fields: Arc<[FieldSpec]>,
     /// `above_speed` keeps engine speeds strictly above this, in nano-units.
     pub above_speed: i64,
     /// `transformed` multiplies the engine's speed by this.
     pub speed_factor: Factor,
+    /// What the correlations' tables hold.
+    pub correlation_tables: CorrelationTables,
+    /// How long a window is.
+    pub window: i64,
+    /// How far a truck may be behind the topic before it counts as idle.
+    pub window_idle: i64,
+    /// How far behind a truck's latest event `window_averages` still takes readings.
+    pub window_retention: i64,
+    /// How far behind a truck's latest event `filtered_join` still takes readings.
+    pub join_retention: i64,
+    /// How many readings of a truck may share a timestamp in `filtered_join`.
+    pub join_limit: usize,
 }
+
+const MINUTE: i64 = 60_000_000;
 
 impl Default for Settings {
     fn default() -> Self {
-        let speed_factor = Factor::new(12, 1).unwrap_or_default();
-        Self { above_speed: 80 * NANO, speed_factor }
+        Self {
+            mode: Mode::Append,
+            fields: Arc::new([]),
+            above_speed: 80 * NANO,
+            speed_factor: Factor::new(12, 1).unwrap_or_default(),
+            correlation_tables: CorrelationTables::History,
+            window: 5 * MINUTE,
+            window_idle: 5 * MINUTE,
+            window_retention: 24 * 60 * MINUTE,
+            join_retention: 10 * MINUTE,
+            join_limit: 10_000,
+        }
+    }
+}
+
+impl Settings {
+    /// Whether rows of readings may change and end.
+    pub fn upserts(&self) -> bool {
+        self.mode == Mode::Upsert
     }
 }
 
@@ -76,7 +156,7 @@ pub struct Restored {
     pub bytes: Vec<u8>,
 }
 
-/// The streams and settings that a view is built from.
+/// The streams that a view is built from.
 pub struct Inputs<'scope> {
     /// The decoded readings.
     pub records: StreamVec<'scope, Epoch, Batch>,
@@ -86,8 +166,6 @@ pub struct Inputs<'scope> {
     pub restored: StreamVec<'scope, Epoch, Restored>,
     /// The last committed epoch. Effects are due after it only.
     pub start: Epoch,
-    /// What is configurable.
-    pub settings: Settings,
 }
 
 impl<'scope> Inputs<'scope> {
@@ -96,41 +174,46 @@ impl<'scope> Inputs<'scope> {
         items: StreamVec<'scope, Epoch, Item>,
         restored: StreamVec<'scope, Epoch, Restored>,
         start: Epoch,
-        settings: Settings,
     ) -> Self {
-        let records = items.clone().unary(Pipeline, "Records", |_, _| {
-            |input, output| {
-                input.for_each_stamp(|cap, items| {
-                    output.session(&cap).give_iterator(items.flat_map(|items| items.drain(..)).filter_map(
-                        |item| match item {
-                            Item::Records(batch) => Some(batch),
-                            _ => None,
-                        },
-                    ));
-                });
-            }
+        let records = pick(&items, "Records", |item| match item {
+            Item::Records(batch) => Some(batch),
+            _ => None,
         });
-        let dead_letters = items.unary(Pipeline, "DeadLetters", |_, _| {
-            |input, output| {
-                input.for_each_stamp(|cap, items| {
-                    output.session(&cap).give_iterator(items.flat_map(|items| items.drain(..)).filter_map(
-                        |item| match item {
-                            Item::DeadLetters(letters) => Some(letters),
-                            _ => None,
-                        },
-                    ));
-                });
-            }
+        let dead_letters = pick(&items, "DeadLetters", |item| match item {
+            Item::DeadLetters(letters) => Some(letters),
+            _ => None,
         });
-        Self { records, dead_letters, restored, start, settings }
+        Self { records, dead_letters, restored, start }
     }
+}
+
+/// The items of one kind.
+fn pick<'scope, D: Clone + 'static>(
+    items: &StreamVec<'scope, Epoch, Item>,
+    name: &str,
+    kind: impl Fn(Item) -> Option<D> + 'static,
+) -> StreamVec<'scope, Epoch, D> {
+    items.clone().unary(Pipeline, name, move |_, _| {
+        move |input, output| {
+            input.for_each_stamp(|cap, items| {
+                let found = items.flat_map(|items| items.drain(..)).filter_map(&kind);
+                output.session(&cap).give_iterator(found);
+            });
+        }
+    })
 }
 
 /// What a view does in an epoch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Effect {
-    /// Rows for the sinks.
+    /// Rows for the table and the file.
     Rows(Rows),
+    /// Rows for the table only.
+    TableRows(Rows),
+    /// Rows for the file only.
+    FileRows(Rows),
+    /// Records that the view cannot use any more.
+    DeadLetters(Vec<DeadLetter>),
     /// A change of the view's state.
     State {
         /// The changed entries: see [`crate::state`].
@@ -159,4 +242,31 @@ fn render_stateless<'scope, D: Clone + 'static>(
             });
         }
     })
+}
+
+/// What the rows of a view do, of which each is made of one record: that at `kept`, in their order.
+/// `part` names a row among those of its record. None in an append job.
+fn changes(batch: &Batch, kept: &[u32], part: &[u8]) -> Option<Changes> {
+    let corrections = batch.corrections.as_ref()?;
+    let of = |place: u32| (corrections.signs[place as usize], &corrections.keys[place as usize]);
+    let mut changes = (Vec::with_capacity(kept.len()), Vec::with_capacity(kept.len()));
+    for (row, &place) in kept.iter().enumerate() {
+        let (sign, key) = of(place);
+        // A reading that is replaced stands right before the one that replaces it; either may not be kept.
+        let other = if sign < 0 { kept.get(row + 1) } else { row.checked_sub(1).map(|row| &kept[row]) };
+        let replaces = other.is_some_and(|&other| of(other).0 != sign && of(other).1 == key);
+        changes.0.push(match (sign < 0, replaces) {
+            (false, false) => Change::Insert,
+            (false, true) => Change::Update,
+            (true, false) => Change::Delete,
+            (true, true) => Change::Before,
+        });
+        changes.1.push(if part.is_empty() { key.clone() } else { [&**key, part].concat().into() });
+    }
+    Some(Changes { kinds: Arc::new(changes.0), keys: Arc::new(changes.1) })
+}
+
+/// The places of all records of a batch.
+fn places(batch: &Batch) -> Vec<u32> {
+    (0..batch.len() as u32).collect()
 }

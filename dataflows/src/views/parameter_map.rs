@@ -1,31 +1,46 @@
 //! Every record, as it came. The columns are the batch's own: nothing is copied.
 
-use super::{View, render_stateless};
+use std::sync::Arc;
+
+use super::{Settings, View, changes, places, render_stateless};
 use crate::batch::{Batch, Measure, NANO_SCALE};
-use crate::rows::{Column, Rows, Type, column};
+use crate::rows::{Column, ColumnSpec, Rows, Type, column};
 
-pub(super) const VIEW: View = View {
-    name: "parameter_map",
-    table: "TRUCK_PARAMETER_MAP",
-    columns: &[
-        column("timestamp", Type::Timestamp),
-        column("distance_covered", Type::Decimal),
-        column("engine_speed", Type::Decimal),
-        column("fuel_consumed", Type::Decimal),
-        column("truck_id", Type::Text),
-    ],
-    render: |inputs| render_stateless(inputs.records.clone(), "ParameterMap", rows),
-};
+const COLUMNS: &[ColumnSpec] = &[
+    column("timestamp", Type::Timestamp),
+    column("distance_covered", Type::Decimal),
+    column("engine_speed", Type::Decimal),
+    column("fuel_consumed", Type::Decimal),
+    column("truck_id", Type::Text),
+];
 
-fn rows(batch: Batch) -> Rows {
-    let measure = |m| Column::Decimal { scale: NANO_SCALE, values: batch.measure(m).clone() };
-    Rows {
-        columns: vec![
-            Column::Timestamp(batch.time.clone()),
-            measure(Measure::DistanceCovered),
-            measure(Measure::EngineSpeed),
-            measure(Measure::FuelConsumed),
-            Column::Truck { names: batch.trucks.clone(), index: batch.truck.clone() },
-        ],
+pub(super) fn view(settings: &Settings) -> View {
+    View {
+        name: "parameter_map".into(),
+        table: "TRUCK_PARAMETER_MAP".into(),
+        columns: COLUMNS.into(),
+        keyed: settings.upserts(),
+        of_readings: true,
+        definition: String::new(),
+        build: Arc::new(|inputs| {
+            render_stateless(inputs.records.clone(), "ParameterMap", |batch| {
+                let mut columns = reading(&batch);
+                columns.push(truck(&batch));
+                Rows { columns, changes: changes(&batch, &places(&batch), b"") }
+            })
+        }),
     }
+}
+
+/// The timestamp and the measures.
+pub(super) fn reading(batch: &Batch) -> Vec<Column> {
+    let measure = |m| Column::Decimal { scale: NANO_SCALE, values: batch.measure(m).clone() };
+    let mut columns = vec![Column::Timestamp(batch.time.clone())];
+    columns.extend(Measure::ALL.map(measure));
+    columns
+}
+
+/// The trucks' names.
+pub(super) fn truck(batch: &Batch) -> Column {
+    Column::Name { names: batch.trucks.clone(), index: batch.truck.clone() }
 }

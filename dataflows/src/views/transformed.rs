@@ -3,49 +3,58 @@
 
 use std::sync::Arc;
 
-use super::{View, render_stateless};
-use crate::batch::{Batch, Measure, NANO_SCALE};
+use super::parameter_map::{reading, truck};
+use super::{Settings, View, changes, places, render_stateless};
+use crate::batch::{Batch, Measure};
 use crate::real::{Factor, product, ratio};
-use crate::rows::{Column, Rows, Type, column};
+use crate::rows::{Column, ColumnSpec, Rows, Type, column};
 
-pub(super) const VIEW: View = View {
-    name: "transformed",
-    table: "SPARK_TABLE_TRANSFORMED",
-    columns: &[
-        column("timestamp", Type::Timestamp),
-        column("distance_covered", Type::Decimal),
-        column("engine_speed", Type::Decimal),
-        column("fuel_consumed", Type::Decimal),
-        column("engine_speed_scaled", Type::Real),
-        column("distance_engine_ratio", Type::Real),
-        column("truck_id", Type::Text),
-    ],
-    render: |inputs| {
-        let factor = inputs.settings.speed_factor;
-        render_stateless(inputs.records.clone(), "Transformed", move |batch| rows(batch, factor))
-    },
-};
+const COLUMNS: &[ColumnSpec] = &[
+    column("timestamp", Type::Timestamp),
+    column("distance_covered", Type::Decimal),
+    column("engine_speed", Type::Decimal),
+    column("fuel_consumed", Type::Decimal),
+    column(SCALED, Type::Real),
+    column(RATIO, Type::Real),
+    column("truck_id", Type::Text),
+];
 
-fn rows(batch: Batch, factor: Factor) -> Rows {
+/// The name of the engine speed times the factor.
+pub(super) const SCALED: &str = "engine_speed_scaled";
+/// The name of distance divided by engine speed.
+pub(super) const RATIO: &str = "distance_engine_ratio";
+
+pub(super) fn view(settings: &Settings) -> View {
+    let factor = settings.speed_factor;
+    View {
+        name: "transformed".into(),
+        table: "SPARK_TABLE_TRANSFORMED".into(),
+        columns: COLUMNS.into(),
+        keyed: settings.upserts(),
+        of_readings: true,
+        definition: String::new(),
+        build: Arc::new(move |inputs| {
+            render_stateless(inputs.records.clone(), "Transformed", move |batch| rows(&batch, factor))
+        }),
+    }
+}
+
+fn rows(batch: &Batch, factor: Factor) -> Rows {
+    let mut columns = reading(batch);
+    columns.push(Column::Real(Arc::new(scaled(batch, factor).collect())));
+    columns.push(Column::Real(Arc::new(ratios(batch).collect())));
+    columns.push(truck(batch));
+    Rows { columns, changes: changes(batch, &places(batch), b"") }
+}
+
+/// The engine speed of each record times `factor`.
+pub(super) fn scaled(batch: &Batch, factor: Factor) -> impl Iterator<Item = f64> {
+    batch.measure(Measure::EngineSpeed).iter().map(move |&speed| product(speed, factor))
+}
+
+/// The distance of each record divided by its engine speed; NaN, which is NULL, at speed 0.
+pub(super) fn ratios(batch: &Batch) -> impl Iterator<Item = f64> {
     let distance = batch.measure(Measure::DistanceCovered);
     let speed = batch.measure(Measure::EngineSpeed);
-    let scaled = speed.iter().map(|&speed| product(speed, factor)).collect();
-    // NaN is NULL: the ratio at speed 0.
-    let ratios = distance
-        .iter()
-        .zip(speed.iter())
-        .map(|(&distance, &speed)| ratio(distance.into(), speed.into()).unwrap_or(f64::NAN))
-        .collect();
-    let measure = |m| Column::Decimal { scale: NANO_SCALE, values: batch.measure(m).clone() };
-    Rows {
-        columns: vec![
-            Column::Timestamp(batch.time.clone()),
-            measure(Measure::DistanceCovered),
-            measure(Measure::EngineSpeed),
-            measure(Measure::FuelConsumed),
-            Column::Real(Arc::new(scaled)),
-            Column::Real(Arc::new(ratios)),
-            Column::Truck { names: batch.trucks.clone(), index: batch.truck.clone() },
-        ],
-    }
+    distance.iter().zip(speed.iter()).map(|(&d, &s)| ratio(d.into(), s.into()).unwrap_or(f64::NAN))
 }

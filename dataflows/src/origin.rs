@@ -1,0 +1,111 @@
+//! Where the records of a batch came from, and their bytes.
+//!
+//! A view that forgets old state may have to give a record up as late, long after it was decoded; a
+//! dead letter keeps the exact bytes, so they are kept beside the batch until that is decided.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dead_letter::{DeadLetter, Reason};
+use crate::rows::NULL;
+
+/// The origins of the records of a batch, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The topic, or the path of the input file.
+    topic: Arc<str>,
+    partitions: Vec<i32>,
+    offsets: Vec<i64>,
+    /// Kafka's timestamps in milliseconds; [`NULL`] where there was none.
+    timestamps: Vec<i64>,
+    /// Keys and payloads, one behind the other.
+    bytes: Vec<u8>,
+    /// Where in `bytes` the key and the payload of each record end.
+    ends: Vec<(u32, u32)>,
+    /// The records that had a key.
+    keyed: Vec<bool>,
+}
+
+impl Origin {
+    /// No records yet, of this topic.
+    pub fn new(topic: Arc<str>) -> Self {
+        Self { topic, ..Self::default() }
+    }
+
+    /// Adds the origin of the next record.
+    pub fn push(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        timestamp: Option<i64>,
+        key: Option<&[u8]>,
+        payload: &[u8],
+    ) {
+        self.partitions.push(partition);
+        self.offsets.push(offset);
+        self.timestamps.push(timestamp.unwrap_or(NULL));
+        self.bytes.extend_from_slice(key.unwrap_or_default());
+        let key_end = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(payload);
+        self.ends.push((key_end, self.bytes.len() as u32));
+        self.keyed.push(key.is_some());
+    }
+
+    /// What was pushed, and nothing is left.
+    pub fn take(&mut self) -> Self {
+        let empty = Self {
+            topic: self.topic.clone(),
+            bytes: Vec::with_capacity(self.bytes.len()),
+            ends: Vec::with_capacity(self.ends.len()),
+            ..Self::default()
+        };
+        std::mem::replace(self, empty)
+    }
+
+    /// The `index`-th record given up.
+    pub fn dead_letter(&self, index: usize, reason: Reason, field: &str) -> DeadLetter {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before].1) as usize;
+        let (key_end, end) = self.ends[index];
+        let key = &self.bytes[start..key_end as usize];
+        DeadLetter {
+            topic: self.topic.clone(),
+            partition: self.partitions[index],
+            offset: self.offsets[index],
+            kafka_timestamp: Some(self.timestamps[index]).filter(|timestamp| *timestamp != NULL),
+            key: self.keyed[index].then(|| key.to_vec()),
+            payload: Some(self.bytes[key_end as usize..end as usize].to_vec()),
+            reason,
+            field: field.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_has_the_bytes_of_its_record() {
+        let mut origin = Origin::new("topic".into());
+        for _ in 0..2 {
+            origin.push(1, 7, Some(5), Some(b"key"), b"\xff one");
+            origin.push(2, 8, None, None, b"two");
+            origin.push(3, 9, None, Some(b""), b"");
+            let taken = origin.take();
+            let letters: Vec<_> = (0..3).map(|index| taken.dead_letter(index, Reason::Late, "v")).collect();
+            assert_eq!(letters[0].key.as_deref(), Some(&b"key"[..]));
+            assert_eq!(letters[0].payload.as_deref(), Some(&b"\xff one"[..]));
+            assert_eq!(
+                (letters[0].partition, letters[0].offset, letters[0].kafka_timestamp),
+                (1, 7, Some(5))
+            );
+            assert_eq!((letters[1].key.as_deref(), letters[1].payload.as_deref()), (None, Some(&b"two"[..])));
+            assert_eq!(
+                (letters[2].key.as_deref(), letters[2].payload.as_deref()),
+                (Some(&b""[..]), Some(&b""[..]))
+            );
+            assert_eq!(letters[1].kafka_timestamp, None);
+        }
+    }
+}
