@@ -166,7 +166,7 @@ pub fn build(worker: &mut Worker, views: &[View], start: Epoch, outlet: &Outlet)
         let items = scope.input_from(&mut items);
         let restored = scope.input_from(&mut restored);
         report(items.clone(), outlet.clone()).probe_with(&probe);
-        let inputs = Inputs::new(items, restored, start);
+        let inputs = Inputs::new(items, restored, start, settings);
         for (index, view) in views.iter().enumerate() {
             deliver((view.build)(&inputs), index, outlet.clone()).probe_with(&probe);
         }

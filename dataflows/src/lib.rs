@@ -11,6 +11,7 @@
 //! | [`accumulation`] | the exact sums of a correlation, and `r` from them |
 //! | [`origin`] | where records came from, and their bytes |
 //! | [`real`] | rounding an exact ratio to `f64`, once |
+//! | [`readings`] | what each message key names, in a job whose messages correct earlier ones |
 //! | [`rows`] | what a view gives a sink: typed columns |
 //! | [`state`] | how a view's state is written down, and read back at a start |
 //! | [`views`] | one file per view, and the one list of them |
@@ -24,9 +25,11 @@
 pub mod accumulation;
 pub mod batch;
 pub mod dead_letter;
+mod epochs;
 pub mod item;
 pub mod oracle;
 pub mod origin;
+pub mod readings;
 pub mod real;
 pub mod rows;
 pub mod state;

@@ -23,7 +23,7 @@ pub(super) fn view(settings: &Settings) -> View {
         of_readings: true,
         definition: String::new(),
         build: Arc::new(move |inputs| {
-            render_stateless(inputs.records.clone(), "AboveSpeed", move |batch| rows(&batch, threshold))
+            render_stateless(inputs, "AboveSpeed", move |batch| rows(&batch, threshold))
         }),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{View, render_stateless};
+use super::{View, render_each};
 use crate::dead_letter::DeadLetter;
 use crate::rows::{Column, ColumnSpec, NULL, Rows, Type, column};
 
@@ -28,7 +28,9 @@ pub(super) fn view() -> View {
         keyed: false,
         of_readings: false,
         definition: String::new(),
-        build: Arc::new(|inputs| render_stateless(inputs.dead_letters.clone(), "DeadLetterRows", rows)),
+        build: Arc::new(|inputs| {
+            render_each(inputs.dead_letters.clone(), inputs.start, "DeadLetterRows", rows)
+        }),
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn view(settings: &Settings) -> View {
         of_readings: true,
         definition: String::new(),
         build: Arc::new(|inputs| {
-            render_stateless(inputs.records.clone(), "ParameterMap", |batch| {
+            render_stateless(inputs, "ParameterMap", |batch| {
                 let mut columns = reading(&batch);
                 columns.push(truck(&batch));
                 Rows { columns, changes: changes(&batch, &places(&batch), b"") }

@@ -34,7 +34,7 @@ pub(super) fn view(settings: &Settings) -> View {
         of_readings: true,
         definition: String::new(),
         build: Arc::new(move |inputs| {
-            render_stateless(inputs.records.clone(), "Transformed", move |batch| rows(&batch, factor))
+            render_stateless(inputs, "Transformed", move |batch| rows(&batch, factor))
         }),
     }
 }
