@@ -77,7 +77,7 @@ pub struct JobArgs {
     /// Kafka topic [default: Truck-Data]
     #[arg(long, value_name = "TOPIC")]
     pub topic: Option<String>,
-    /// The folder of <view>.csv and truckflow.db [default: out]
+    /// The folder of the CSV files and truckflow.db [default: out]
     #[arg(long, value_name = "DIR")]
     pub out: Option<String>,
     /// mysql://user:password@host:port/database or sqlite:PATH [default: sqlite:<out>/truckflow.db]

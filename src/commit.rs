@@ -203,7 +203,7 @@ impl Committer {
         pending.anything = true;
         match message {
             Message::Rows { view, rows, csv, chunk, forward, .. } => {
-                self.files.write(view, &csv)?;
+                self.files.write(view, &csv, rows)?;
                 *pending.rows.entry(view).or_default() += rows;
                 pending.chunks.extend(chunk);
                 pending.forward.extend(forward);
@@ -364,7 +364,7 @@ impl Committer {
         if route.csv {
             let mut lines = Vec::new();
             render::csv(&rows, &mut lines);
-            self.files.write(view, &lines)?;
+            self.files.write(view, &lines, rows.len() as u64)?;
             for (name, length) in self.files.sync()? {
                 lengths.retain(|(other, _)| *other != name);
                 lengths.push((name, length));

@@ -63,7 +63,7 @@ pub struct Config {
     pub until_end: bool,
     /// Keeps trying when the broker, the topic or the database is not there at the start.
     pub wait: bool,
-    /// The folder of `<view>.csv` and `truckflow.db`.
+    /// The folder of the CSV files and `truckflow.db`.
     pub out: PathBuf,
     /// `mysql://user:password@host:port/database`, or `sqlite:PATH`; by default `<out>/truckflow.db`.
     pub database: Option<String>,
@@ -80,7 +80,7 @@ pub struct Config {
     /// The Kafka input.
     pub kafka: Kafka,
     /// CSV files.
-    pub csv: Sink,
+    pub csv: CsvSink,
     /// SQL tables.
     pub tables: Sink,
     /// The topic that dead letters are sent to, if any.
@@ -103,7 +103,24 @@ pub struct Kafka {
     pub properties: BTreeMap<String, toml::Value>,
 }
 
-/// `[csv]` and `[tables]`
+/// `[csv]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CsvSink {
+    /// The views that go here; absent: every view of the job, `[]`: none.
+    pub views: Option<Vec<String>>,
+    /// The most records of a file; absent: one file for each view.
+    pub max_records: Option<u64>,
+}
+
+impl CsvSink {
+    /// Whether a view goes here.
+    pub fn takes(&self, view: &str) -> bool {
+        chosen(self.views.as_deref(), view)
+    }
+}
+
+/// `[tables]`
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sink {
@@ -114,8 +131,12 @@ pub struct Sink {
 impl Sink {
     /// Whether a view goes here.
     pub fn takes(&self, view: &str) -> bool {
-        self.views.as_ref().is_none_or(|views| views.iter().any(|name| name == view))
+        chosen(self.views.as_deref(), view)
     }
+}
+
+fn chosen(views: Option<&[String]>, view: &str) -> bool {
+    views.is_none_or(|views| views.iter().any(|name| name == view))
 }
 
 /// `[dead_letters]`
@@ -169,7 +190,7 @@ impl Default for Config {
             commit_interval: "1s".into(),
             on_data_loss: OnDataLoss::Stop,
             kafka: Kafka::default(),
-            csv: Sink::default(),
+            csv: CsvSink::default(),
             tables: Sink::default(),
             dead_letters: DeadLetters::default(),
             settings: ViewSettings::default(),
@@ -277,6 +298,9 @@ impl Config {
                 &limits.epochs_in_flight,
                 "give at least 2: one open, one that commits",
             );
+        }
+        if self.csv.max_records == Some(0) {
+            return wrong("csv.max_records", &0, "give at least 1, or leave it out for one file a view");
         }
         self.interval()?;
         self.view_settings()?;
@@ -499,6 +523,8 @@ mod tests {
             ("commit_interval", "\"soon\""),
             ("views", "[\"nope\"]"),
             ("csv.views", "[\"nope\"]"),
+            ("csv.max_records", "0"),
+            ("csv.max_records", "-1"),
             ("settings.speed_factor", "\"x\""),
             ("limits.epochs_in_flight", "1"),
             ("embedded", "true"),

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -74,7 +75,8 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
         .zip(routes.iter())
         .map(|(view, route)| (&*view.name, route.csv.then_some(&*view.columns)))
         .collect();
-    let files = CsvFiles::open(&config.out, &config.job, &columns, &lengths)?;
+    let max_records = config.csv.max_records.and_then(NonZeroU64::new);
+    let files = CsvFiles::open(&config.out, &config.job, &columns, &lengths, max_records)?;
     let (restored, weights) = load_state(store.as_mut(), &views)?;
 
     let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));

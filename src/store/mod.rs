@@ -81,7 +81,7 @@ pub struct Commit<'a> {
     pub epoch: Epoch,
     /// The next offsets of the partitions that moved.
     pub offsets: &'a [NextOffset],
-    /// The lengths of the files that grew.
+    /// Numbers of the files that grew, by name: lengths and more, see [`crate::sink::csv`].
     pub files: &'a [(String, u64)],
     /// The changes of state.
     pub state: &'a [StateChange],
@@ -98,7 +98,7 @@ pub struct LastCommit {
     pub source: String,
     /// Next offsets.
     pub offsets: Vec<NextOffset>,
-    /// Lengths of files.
+    /// The last numbers of the files, by name.
     pub files: Vec<(String, u64)>,
 }
 
