@@ -149,6 +149,18 @@ impl Kafka {
         topic: &str,
         messages: impl IntoIterator<Item = (i32, Option<Vec<u8>>, P)>,
     ) {
+        self.produce_with_nulls(
+            topic,
+            messages.into_iter().map(|(at, key, payload)| (at, key, Some(payload))),
+        );
+    }
+
+    /// [`produce`](Self::produce) where a message may have the null value.
+    pub fn produce_with_nulls<P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        messages: impl IntoIterator<Item = (i32, Option<Vec<u8>>, Option<P>)>,
+    ) {
         let mut config = self.config();
         config
             .set("linger.ms", "5")
@@ -159,7 +171,10 @@ impl Kafka {
         let producer: BaseProducer<Failures> =
             config.create_with_context(Failures::default()).expect("a producer");
         for (partition, key, payload) in messages {
-            let mut record = BaseRecord::to(topic).partition(partition).payload(payload.as_ref());
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+            if let Some(payload) = &payload {
+                record = record.payload(payload.as_ref());
+            }
             if let Some(key) = &key {
                 record = record.key(key);
             }
