@@ -202,10 +202,10 @@ impl Committer {
         pending.weight += message.weight();
         pending.anything = true;
         match message {
-            Message::Rows { view, rows, csv, chunk, forward, .. } => {
+            Message::Rows { view, rows, csv, chunks, forward, .. } => {
                 self.files.write(view, &csv)?;
                 *pending.rows.entry(view).or_default() += rows;
-                pending.chunks.extend(chunk);
+                pending.chunks.extend(chunks);
                 pending.forward.extend(forward);
             }
             Message::State { view, sealed, added, .. } => {
@@ -372,7 +372,7 @@ impl Committer {
         }
         *self.pending.rows.entry(view).or_default() += rows.len() as u64;
         if let Some(table) = route.table {
-            self.pending.chunks.push(Chunk::new(table, rows, self.store.needs_text()));
+            self.pending.chunks.extend(self.store.form().chunks(table, rows));
             self.retry(Self::try_insert)?;
         }
         Ok(lengths)

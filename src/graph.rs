@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::render;
 use crate::state;
-use crate::store::Chunk;
+use crate::store::{Chunk, Form};
 
 /// What a worker tells the commit thread.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub enum Message {
         rows: u64,
         /// Their CSV lines; empty for a view without a file.
         csv: Vec<u8>,
-        /// Their part of a statement, for a view with a table.
-        chunk: Option<Chunk>,
+        /// What they do to the view's table, if it has one.
+        chunks: Vec<Chunk>,
         /// The rows themselves, if they go to the topic of dead letters.
         forward: Option<Rows>,
     },
@@ -100,8 +100,8 @@ pub struct Outlet {
     pub metrics: Metrics,
     /// One for each view, in the job's order.
     pub routes: Arc<[Route]>,
-    /// Whether the store wants rows as text.
-    pub text: bool,
+    /// The form in which the store wants rows.
+    pub form: Form,
 }
 
 impl Outlet {
@@ -129,8 +129,8 @@ impl Outlet {
         let count = rows.len();
         let forward = route.forwarded.then(|| rows.clone());
         let table = route.table.filter(|_| to != To::File);
-        let chunk = table.map(|table| Chunk::new(table, rows, self.text));
-        let message = Message::Rows { epoch, view, rows: count as u64, csv, chunk, forward };
+        let chunks = table.map_or_else(Vec::new, |table| self.form.chunks(table, rows));
+        let message = Message::Rows { epoch, view, rows: count as u64, csv, chunks, forward };
         self.clock.queue(message.weight());
         self.send(message);
     }
@@ -140,7 +140,7 @@ impl Message {
     /// About how many bytes it holds while it waits for its commit.
     pub fn weight(&self) -> u64 {
         let bytes = match self {
-            Self::Rows { csv, chunk, .. } => csv.len() + chunk.as_ref().map_or(0, Chunk::weight),
+            Self::Rows { csv, chunks, .. } => csv.len() + chunks.iter().map(Chunk::weight).sum::<usize>(),
             _ => 0,
         };
         bytes as u64

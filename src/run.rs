@@ -85,7 +85,7 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
         clock: clock.clone(),
         metrics: metrics.clone(),
         routes: routes.clone(),
-        text: store.needs_text(),
+        form: store.form(),
     };
     let forward = match &config.dead_letters.topic {
         Some(topic) => {
@@ -228,7 +228,11 @@ fn open_store(
         .iter()
         .zip(routes)
         .filter(|(_, route)| route.table.is_some())
-        .map(|(view, _)| Table { name: view.table.to_string(), columns: view.columns.to_vec() })
+        .map(|(view, _)| Table {
+            name: view.table.to_string(),
+            columns: view.columns.to_vec(),
+            keyed: view.keyed,
+        })
         .collect();
     let asked = source_name(config);
     let open = || -> Result<_, StoreError> {
