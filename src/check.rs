@@ -104,7 +104,7 @@ fn check_database(config: &Config, report: &mut Report) -> Result<(), Error> {
         .active_views()?
         .iter()
         .filter(|view| config.tables.takes(&view.name))
-        .map(|view| Table { name: view.table.to_string(), columns: view.columns.to_vec() })
+        .map(|view| Table { name: view.table.to_string(), columns: view.columns.to_vec(), keyed: view.keyed })
         .collect();
     match store::open(&config.database_url()?) {
         Ok(mut store) => {

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::render;
 use crate::state;
-use crate::store::Chunk;
+use crate::store::{Chunk, Form};
 
 /// What a worker tells the commit thread.
 #[derive(Debug)]
@@ -33,12 +33,14 @@ pub enum Message {
         epoch: Epoch,
         /// The view's place in the job's list.
         view: usize,
-        /// How many rows.
-        rows: u64,
         /// Their CSV lines; empty for a view without a file.
         csv: Vec<u8>,
-        /// Their part of a statement, for a view with a table.
-        chunk: Option<Chunk>,
+        /// How many records of CSV that is.
+        csv_rows: u64,
+        /// What they do to the view's table, if it has one.
+        chunks: Vec<Chunk>,
+        /// How many rows of the table they write or end.
+        table_rows: u64,
         /// The rows themselves, if they go to the topic of dead letters.
         forward: Option<Rows>,
     },
@@ -75,6 +77,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Whether it has a CSV file.
     pub csv: bool,
+    /// Whether the lines of its file say what they do.
+    pub change: bool,
     /// The place of its table among the prepared ones.
     pub table: Option<usize>,
     /// Whether they are dead letters that go to a topic too.
@@ -100,8 +104,8 @@ pub struct Outlet {
     pub metrics: Metrics,
     /// One for each view, in the job's order.
     pub routes: Arc<[Route]>,
-    /// Whether the store wants rows as text.
-    pub text: bool,
+    /// The form in which the store wants rows.
+    pub form: Form,
 }
 
 impl Outlet {
@@ -122,15 +126,16 @@ impl Outlet {
 
     fn rows(&self, epoch: Epoch, view: usize, rows: Rows, to: To) {
         let route = &self.routes[view];
-        let mut csv = Vec::new();
+        let (mut csv, mut csv_rows) = (Vec::new(), 0);
         if route.csv && to != To::Table {
-            render::csv(&rows, &mut csv);
+            render::csv(&rows, route.change, &mut csv);
+            csv_rows = rows.len() as u64;
         }
-        let count = rows.len();
         let forward = route.forwarded.then(|| rows.clone());
         let table = route.table.filter(|_| to != To::File);
-        let chunk = table.map(|table| Chunk::new(table, rows, self.text));
-        let message = Message::Rows { epoch, view, rows: count as u64, csv, chunk, forward };
+        let chunks = table.map_or_else(Vec::new, |table| self.form.chunks(table, rows));
+        let table_rows = chunks.iter().map(|chunk| chunk.rows.len() as u64).sum();
+        let message = Message::Rows { epoch, view, csv, csv_rows, chunks, table_rows, forward };
         self.clock.queue(message.weight());
         self.send(message);
     }
@@ -140,7 +145,7 @@ impl Message {
     /// About how many bytes it holds while it waits for its commit.
     pub fn weight(&self) -> u64 {
         let bytes = match self {
-            Self::Rows { csv, chunk, .. } => csv.len() + chunk.as_ref().map_or(0, Chunk::weight),
+            Self::Rows { csv, chunks, .. } => csv.len() + chunks.iter().map(Chunk::weight).sum::<usize>(),
             _ => 0,
         };
         bytes as u64

@@ -87,7 +87,7 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
         clock: clock.clone(),
         metrics: metrics.clone(),
         routes: routes.clone(),
-        text: store.needs_text(),
+        form: store.form(),
     };
     let forward = match &config.dead_letters.topic {
         Some(topic) => {
@@ -212,6 +212,7 @@ fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
     let route = |view: &View| Route {
         name: (*view.name).into(),
         csv: config.csv.takes(&view.name),
+        change: false,
         table: if config.tables.takes(&view.name) { tables.next() } else { None },
         forwarded: view.name == DEAD_LETTERS && config.dead_letters.topic.is_some(),
     };
@@ -230,7 +231,11 @@ fn open_store(
         .iter()
         .zip(routes)
         .filter(|(_, route)| route.table.is_some())
-        .map(|(view, _)| Table { name: view.table.to_string(), columns: view.columns.to_vec() })
+        .map(|(view, _)| Table {
+            name: view.table.to_string(),
+            columns: view.columns.to_vec(),
+            keyed: view.keyed,
+        })
         .collect();
     let asked = source_name(config);
     let open = || -> Result<_, StoreError> {
