@@ -2,19 +2,25 @@
 //!
 //! Every key is in [`Config`]; a key that is not is refused. `TRUCKFLOW_KAFKA__BROKERS` is the key
 //! `kafka.brokers`, and `--set kafka.brokers=…` sets any key that has no flag of its own.
+//! What a job defines for itself (fields, views, correlations) is in [`defined`].
+
+pub mod defined;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dataflows::batch::NANO;
+use dataflows::batch::{FieldType, NANO};
 use dataflows::real::Factor;
-use dataflows::views::{self, Settings, View};
+use dataflows::views::{self, CorrelationTables, Mode, Settings, View};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::clock::Limits;
 use crate::source::kafka::OnDataLoss;
+
+use self::defined::{OwnCorrelation, ViewEntry};
 
 /// A configuration that cannot be used.
 #[derive(Debug, Error)]
@@ -45,6 +51,14 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         reason: String,
     },
+    /// Something that the job defines for itself is wrong.
+    #[error("configuration: {place}: {reason}")]
+    Defined {
+        /// The thing, such as `views.hot`, and the place in its text.
+        place: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
 }
 
 /// Everything that can be configured.
@@ -69,8 +83,20 @@ pub struct Config {
     pub database: Option<String>,
     /// A file that holds the database's password, instead of in the URL.
     pub database_password_file: Option<PathBuf>,
-    /// The views to keep up to date; all when empty.
-    pub views: Vec<String>,
+    /// What a message does to the readings before it.
+    pub mode: Mode,
+    /// What stands between key and value in a line of a file; none: lines have no key.
+    pub key_separator: Option<String>,
+    /// The names of the built-in views to keep up to date, all if there are none, and the definitions
+    /// of the job's own.
+    pub views: Vec<ViewEntry>,
+    /// The names that a flag or variable selects among all views, built-in or defined; all if empty.
+    #[serde(skip)]
+    pub selected: Vec<String>,
+    /// The job's own correlations.
+    pub correlations: Vec<OwnCorrelation>,
+    /// Fields that readings have beyond the seed's.
+    pub record: BTreeMap<String, FieldType>,
     /// Where `/metrics`, `/healthz` and `/readyz` are, or `off`.
     pub listen: String,
     /// How long an epoch lasts, such as `1s` or `250ms`.
@@ -155,6 +181,18 @@ pub struct ViewSettings {
     pub above_speed: toml::Value,
     /// `transformed` multiplies the engine's speed by this.
     pub speed_factor: toml::Value,
+    /// What the correlations' tables hold.
+    pub correlation_tables: CorrelationTables,
+    /// How long a window is.
+    pub window: String,
+    /// How far a truck may be behind the topic before it counts as idle.
+    pub window_idle: String,
+    /// How far behind a truck's latest event `window_averages` still takes readings.
+    pub window_retention: String,
+    /// How far behind a truck's latest event `filtered_join` still takes readings.
+    pub join_retention: String,
+    /// How many readings of a truck may share a timestamp in `filtered_join`.
+    pub join_limit: usize,
 }
 
 /// `[limits]`
@@ -185,7 +223,12 @@ impl Default for Config {
             out: "out".into(),
             database: None,
             database_password_file: None,
+            mode: Mode::default(),
+            key_separator: None,
             views: Vec::new(),
+            selected: Vec::new(),
+            correlations: Vec::new(),
+            record: BTreeMap::new(),
             listen: "127.0.0.1:9600".into(),
             commit_interval: "1s".into(),
             on_data_loss: OnDataLoss::Stop,
@@ -207,7 +250,16 @@ impl Default for Kafka {
 
 impl Default for ViewSettings {
     fn default() -> Self {
-        Self { above_speed: toml::Value::Integer(80), speed_factor: toml::Value::Float(1.2) }
+        Self {
+            above_speed: toml::Value::Integer(80),
+            speed_factor: toml::Value::Float(1.2),
+            correlation_tables: CorrelationTables::default(),
+            window: "5m".into(),
+            window_idle: "5m".into(),
+            window_retention: "24h".into(),
+            join_retention: "10m".into(),
+            join_limit: 10_000,
+        }
     }
 }
 
@@ -248,23 +300,30 @@ impl Config {
                 reason: one_line(error.message()),
             })?;
         }
+        let mut selected = Vec::new();
+        let mut over = |place: String, key: &str, value| {
+            match key {
+                // The file's definitions stay: a name selects among them.
+                "views" => defined::select(&mut table, value, &mut selected),
+                _ => set(&mut table, key, value),
+            }
+            .and_then(|()| check(&table))
+            .map_err(|reason| ConfigError::Parse { place, reason })
+        };
         for (name, value) in variables {
             if let Some(key) = name.strip_prefix(PREFIX).filter(|key| !key.starts_with("TEST_")) {
                 let key = key.to_lowercase().replace("__", ".");
-                set(&mut table, &key, parse_value(&value))
-                    .and_then(|()| check(&table))
-                    .map_err(|reason| ConfigError::Parse { place: name, reason })?;
+                over(name, &key, parse_value(&value))?;
             }
         }
         for (key, value) in flags {
-            set(&mut table, &key, value)
-                .and_then(|()| check(&table))
-                .map_err(|reason| ConfigError::Parse { place: format!("--set {key}"), reason })?;
+            over(format!("--set {key}"), &key, value)?;
         }
-        let config: Self = table.try_into().map_err(|error: toml::de::Error| ConfigError::Parse {
+        let mut config: Self = table.try_into().map_err(|error: toml::de::Error| ConfigError::Parse {
             place: "flags".into(),
             reason: one_line(error.message()),
         })?;
+        config.selected = selected;
         config.validate()?;
         Ok(config)
     }
@@ -302,40 +361,53 @@ impl Config {
         if self.csv.max_records == Some(0) {
             return wrong("csv.max_records", &0, "give at least 1, or leave it out for one file a view");
         }
+        if let Some(separator) = &self.key_separator
+            && (separator.is_empty() || separator.contains(['\n', '\r']))
+        {
+            return wrong(
+                "key_separator",
+                &format!("{separator:?}"),
+                "give a text that lines do not end with, such as \"\\t\", or leave it out: lines have no key then",
+            );
+        }
         self.interval()?;
-        self.view_settings()?;
-        self.active_views()?;
-        known("csv.views", self.csv.views.as_deref().unwrap_or_default())?;
-        known("tables.views", self.tables.views.as_deref().unwrap_or_default())
+        let names = self.names()?;
+        names.check_known("views", self.builtin().chain(self.selected.iter().map(String::as_str)))?;
+        for (key, sink) in [("csv.views", &self.csv.views), ("tables.views", &self.tables.views)] {
+            names.check_known(key, sink.iter().flatten().map(String::as_str))?;
+        }
+        self.active_views().map(drop)
     }
 
-    /// The views of the job, in the list's order.
+    /// The views of the job: the built-in ones in their list's order, its own, dead letters.
     pub fn active_views(&self) -> Result<Vec<View>, ConfigError> {
-        known("views", &self.views)?;
-        let wanted = |view: &View| self.views.is_empty() || self.views.iter().any(|name| *name == view.name);
+        let settings = self.view_settings()?;
+        let is_on = |name: &str| self.selected.is_empty() || self.selected.iter().any(|on| on == name);
+        // A flag selects among all of them; else the file's names select among the built-in ones.
+        let names_none = self.builtin().next().is_none() || !self.selected.is_empty();
+        let is_built_in_on = |name: &str| is_on(name) && (names_none || self.builtin().any(|on| on == name));
+        let (dead_letters, mut active): (Vec<_>, Vec<_>) =
+            views::all(&settings).into_iter().partition(|view| view.name == views::DEAD_LETTERS);
+        active.retain(|view| is_built_in_on(&view.name));
+        for correlation in self.correlations.iter().filter(|own| is_on(&own.name)) {
+            active.push(correlation.view(&settings)?);
+        }
         // Nothing is dropped silently: dead letters are always kept.
-        Ok(views::all(&self.view_settings()?)
-            .into_iter()
-            .filter(|view| wanted(view) || view.name == views::DEAD_LETTERS)
-            .collect())
+        active.extend(dead_letters);
+        Ok(active)
+    }
+
+    /// The file's names of built-in views.
+    fn builtin(&self) -> impl Iterator<Item = &str> {
+        self.views.iter().filter_map(|entry| match entry {
+            ViewEntry::Name(name) => Some(name.as_str()),
+            ViewEntry::Own(_) => None,
+        })
     }
 
     fn interval(&self) -> Result<Duration, ConfigError> {
-        let text = self.commit_interval.trim();
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let interval = match (text[..digits].parse::<u64>(), &text[digits..]) {
-            (Ok(n), "ms") => Some(Duration::from_millis(n)),
-            (Ok(n), "s") => Some(Duration::from_secs(n)),
-            (Ok(n), "m") => Some(Duration::from_secs(n.saturating_mul(60))),
-            _ => None,
-        };
-        interval.filter(|at| (Duration::from_millis(1)..=Duration::from_secs(3600)).contains(at)).ok_or_else(
-            || ConfigError::Value {
-                key: "commit_interval",
-                value: self.commit_interval.clone(),
-                reason: "give a time from 1ms to 60m, such as `250ms` or `1s`".into(),
-            },
-        )
+        const RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+        duration("commit_interval", &self.commit_interval, RANGE)
     }
 
     /// What bounds an epoch.
@@ -368,10 +440,31 @@ impl Config {
             value: threshold.to_string(),
             reason: "give a number below 9.2e9".into(),
         })?;
+        let settings = &self.settings;
+        let span = |key, text: &str, least| {
+            let span = duration(key, text, least..=LONGEST_SPAN)?;
+            // At most ten years: far within 64 bits of microseconds.
+            Ok::<_, ConfigError>(span.as_micros() as i64)
+        };
+        let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
+        if !(1..=MOST_JOINED).contains(&settings.join_limit) {
+            return Err(ConfigError::Value {
+                key: "settings.join_limit",
+                value: settings.join_limit.to_string(),
+                reason: format!("give 1 to {MOST_JOINED} readings"),
+            });
+        }
         Ok(Settings {
+            mode: self.mode,
+            fields: defined::fields(&self.record)?,
             above_speed,
-            speed_factor: parse("settings.speed_factor", &self.settings.speed_factor)?,
-            ..Settings::default()
+            speed_factor: parse("settings.speed_factor", &settings.speed_factor)?,
+            correlation_tables: settings.correlation_tables,
+            window: span("settings.window", &settings.window, second)?,
+            window_idle: span("settings.window_idle", &settings.window_idle, zero)?,
+            window_retention: span("settings.window_retention", &settings.window_retention, zero)?,
+            join_retention: span("settings.join_retention", &settings.join_retention, zero)?,
+            join_limit: settings.join_limit,
         })
     }
 
@@ -424,15 +517,27 @@ fn flatten<'a>(
     }
 }
 
-fn known(key: &'static str, names: &[String]) -> Result<(), ConfigError> {
-    match names.iter().find(|name| !views::NAMES.contains(&name.as_str())) {
-        None => Ok(()),
-        Some(name) => Err(ConfigError::Value {
+/// The longest span of event time: ten years.
+const LONGEST_SPAN: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+/// The most readings of a truck that a join may put together: the product of two such groups is what
+/// an epoch may have to hold.
+const MOST_JOINED: usize = 1_000_000;
+
+/// A time such as `250ms`, `5m` or `24h`, in whole microseconds.
+fn duration(key: &'static str, text: &str, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
+    let parsed = humantime::parse_duration(text.trim()).ok();
+    parsed.filter(|time| range.contains(time) && time.subsec_nanos() % 1000 == 0).ok_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        ConfigError::Value {
             key,
-            value: name.clone(),
-            reason: format!("no such view; there are {}", views::NAMES.join(", ")),
-        }),
-    }
+            value: text.to_owned(),
+            reason: format!(
+                "give a time from {} to {}, such as `250ms`, `90s`, `5m` or `24h`",
+                humantime::format_duration(*least),
+                humantime::format_duration(*most)
+            ),
+        }
+    })
 }
 
 /// A variable's text as the value that it most likely is.
@@ -526,6 +631,15 @@ mod tests {
             ("csv.max_records", "0"),
             ("csv.max_records", "-1"),
             ("settings.speed_factor", "\"x\""),
+            ("settings.window", "\"0s\""),
+            ("settings.window_idle", "\"5 parsecs\""),
+            ("settings.window_retention", "\"11y\""),
+            ("settings.join_retention", "\"3ns\""),
+            ("settings.join_limit", "0"),
+            ("settings.correlation_tables", "\"all\""),
+            ("mode", "\"Append\""),
+            ("key_separator", "\"\""),
+            ("views", "5"),
             ("limits.epochs_in_flight", "1"),
             ("embedded", "true"),
         ] {
@@ -549,5 +663,92 @@ mod tests {
         let config = load("views = [\"parameter_map\"]", &[], &[]).unwrap();
         let names: Vec<_> = config.active_views().unwrap().into_iter().map(|view| view.name).collect();
         assert_eq!(names, ["parameter_map", "dead_letters"]);
+    }
+
+    const DEFINED: &str = r#"
+        views = ["above_speed", { name = "hot", columns = ["truck_id"] }]
+        [record]
+        oil = "number"
+        driver = "text"
+        [[correlations]]
+        name = "fuel_speed"
+        x = "timestamp"
+        y = "engine_speed"
+    "#;
+
+    fn names(config: &Config) -> Vec<String> {
+        config.active_views().unwrap().into_iter().map(|view| view.name.into_owned()).collect()
+    }
+
+    #[test]
+    fn names_of_a_file_select_among_the_built_in_views_and_those_of_a_flag_among_all() {
+        let config = load(DEFINED, &[], &[]).unwrap();
+        assert_eq!(names(&config), ["above_speed", "fuel_speed", "dead_letters"]);
+        let config =
+            load(DEFINED, &[("TRUCKFLOW_VIEWS", "transformed")], &[("views", "[\"fuel_speed\"]")]).unwrap();
+        assert_eq!(names(&config), ["fuel_speed", "dead_letters"]);
+        assert_eq!(config.own_views().count(), 1);
+        let config = load(DEFINED, &[("TRUCKFLOW_VIEWS", "transformed, fuel_speed")], &[]).unwrap();
+        assert_eq!(names(&config), ["transformed", "fuel_speed", "dead_letters"]);
+        assert!(load(DEFINED, &[("TRUCKFLOW_VIEWS", "nope")], &[]).unwrap_err().to_string().contains("hot"));
+        let added = [("views", "[{ name = \"cold\", columns = [\"truck_id\"], backfill = true }]")];
+        let config = load(DEFINED, &[], &added).unwrap();
+        assert_eq!(
+            config.own_views().map(|own| own.table()).collect::<Vec<_>>(),
+            ["TRUCK_HOT", "TRUCK_COLD"]
+        );
+        assert!(config.is_backfilled("cold") && !config.is_backfilled("hot"));
+        assert_eq!(names(&config), ["above_speed", "fuel_speed", "dead_letters"]);
+        // Without names in the file all built-in views are on.
+        let text = "[[views]]\nname = \"hot\"\ncolumns = [\"truck_id\"]\n[csv]\nviews = [\"hot\"]";
+        assert_eq!(names(&load(text, &[], &[]).unwrap()).len(), views::NAMES.len());
+    }
+
+    #[test]
+    fn what_a_job_defines_reaches_the_views() {
+        let settings = load(DEFINED, &[], &[("settings.window", "1m"), ("mode", "upsert")]).unwrap();
+        let settings = settings.view_settings().unwrap();
+        assert_eq!((settings.window, settings.window_retention), (60_000_000, 86_400_000_000));
+        assert!(settings.upserts());
+        let fields: Vec<_> = settings.fields.iter().map(|field| (&*field.name, field.field_type)).collect();
+        assert_eq!(fields, [("driver", FieldType::Text), ("oil", FieldType::Number)]);
+    }
+
+    #[test]
+    fn a_definition_that_cannot_be_is_refused_with_its_name() {
+        let correlation =
+            |x: &str, y: &str| format!("correlations = [{{name = \"c\", x = {x:?}, y = {y:?}}}]");
+        let named = |name: &str, table: &str| {
+            format!("views = [{{name = {name:?}, columns = [\"truck_id\"], table = {table:?}}}]")
+        };
+        for (text, said) in [
+            (correlation("engine_speed", "timestamp"), "swap them: x = \"timestamp\", y = \"engine_speed\""),
+            (correlation("engine_speed", "engine_speed"), "give two fields"),
+            (
+                correlation("timestamp", "oil"),
+                "correlations.c y: `oil` is no field; there are timestamp, distance_covered",
+            ),
+            (correlation("timestamp", "driver") + "\n[record]\ndriver = \"text\"", "`driver` is no number"),
+            (
+                correlation("timestamp", "samples") + "\n[record]\nsamples = \"number\"",
+                "another column of its table",
+            ),
+            (named("Hot", "T"), "views.Hot: give a name of small letters"),
+            (named("orientation", "T"), "views.orientation: another view has this name"),
+            (named("above_speed", "T"), "views.above_speed: another view has this name"),
+            (named("hot", "truck_ABOVE_speed"), "views.hot table: another view has the table"),
+            (named("hot", "truckflow_state"), "views.hot table: `truckflow_state` is no name for it"),
+            (named("hot", "a b"), "views.hot table: `a b` is no name for it"),
+            ("[record]\ntruck_id = \"text\"".into(), "record.truck_id: every reading has this field"),
+            ("[record]\noil = \"text\"\nOil = \"text\"".into(), "record.oil: another field differs only"),
+            ("[record]\n\"1\" = \"text\"".into(), "record.1: give a name"),
+            ("[record]\noil = \"bytes\"".into(), "line 2"),
+            ("[[views]]\nname = \"hot\"\ncolumn = []".into(), "unknown field `column`"),
+            ("[[views]]\nname = \"hot\"".into(), "missing field `columns`"),
+            ("views = [5]".into(), "the name of a view, or a table that defines one"),
+        ] {
+            let error = load(&text, &[], &[]).unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains('\n'), "{text}\n{error}");
+        }
     }
 }

@@ -46,6 +46,7 @@ impl Measure {
 
 /// The type of a field that the job declares beyond the seed's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FieldType {
     /// A decimal, held in nano-units as the measures are.
     Number,
