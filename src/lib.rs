@@ -9,7 +9,8 @@
 //! |---|---|
 //! | [`cli`], [`config`] | what the user says: flags, variables, a TOML file |
 //! | [`run`] | launches a job; the one place that sees all parts |
-//! | [`worker`] | one worker thread: polls its reader, feeds and steps the graph |
+//! | [`inputs`] | the topics and files that a job reads, opened and dealt to the workers |
+//! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
 //! | [`clock`] | mints epochs, and holds sources back |
 //! | [`source`], [`decode`] | bytes to batches of records, or dead letters |
 //! | [`graph`] | the dataflow: the views of the crate `dataflows`, and what carries rows out |
@@ -30,6 +31,7 @@ pub mod config;
 pub mod decode;
 pub mod error;
 pub mod graph;
+pub mod inputs;
 pub mod metrics;
 mod pace;
 pub mod producer;
@@ -44,5 +46,6 @@ pub mod state;
 pub mod stop;
 pub mod store;
 pub mod summary;
+mod thread;
 pub mod web;
 pub mod worker;

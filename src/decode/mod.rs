@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use dataflows::batch::{Batch, BatchBuilder};
 use dataflows::dead_letter::{DeadLetter, Reason};
+use dataflows::item::Item;
 
 use scan::Scanner;
 
@@ -47,6 +48,19 @@ pub struct Message<'a> {
     pub key: Option<&'a [u8]>,
     /// The value; none for a tombstone.
     pub payload: Option<&'a [u8]>,
+}
+
+/// Makes items for the graph of the messages of one topic or file.
+pub trait Decode {
+    /// Takes a message: into what [`take`](Self::take) gives, as a record or as a dead letter.
+    fn decode(&mut self, message: &Message<'_>);
+
+    /// Adds what was decoded since the last call to `items`.
+    fn take(&mut self, items: &mut Vec<Item>);
+
+    /// How many values of accepted records lost digits to rounding since the last call: the three
+    /// measures, indexed by [`Measure`](dataflows::batch::Measure), then the timestamp.
+    fn take_rounded(&mut self) -> [u64; 4];
 }
 
 /// Why a message is no record.
@@ -177,6 +191,23 @@ impl Decoder {
             reason: rejection.reason,
             field: rejection.field.to_owned(),
         });
+    }
+}
+
+impl Decode for Decoder {
+    #[inline]
+    fn decode(&mut self, message: &Message<'_>) {
+        self.decode(message);
+    }
+
+    fn take(&mut self, items: &mut Vec<Item>) {
+        let (batch, letters) = (self.take_batch(), self.take_dead_letters());
+        items.extend((!batch.is_empty()).then_some(Item::Records(batch)));
+        items.extend((!letters.is_empty()).then_some(Item::DeadLetters(letters)));
+    }
+
+    fn take_rounded(&mut self) -> [u64; 4] {
+        self.take_rounded()
     }
 }
 

@@ -14,7 +14,7 @@ use dataflows::item::{Arrival, NextOffset};
 
 use super::{Polled, Reader, SourceError};
 use crate::clock::Clock;
-use crate::decode::{Decoder, Message};
+use crate::decode::{Decode, Message};
 
 /// Bytes taken at once: two of them and a decoded batch fit a core's cache.
 const BLOCK: usize = 256 << 10;
@@ -238,7 +238,7 @@ impl LineReader {
 }
 
 impl Reader for LineReader {
-    fn poll(&mut self, clock: &Clock, decoder: &mut Decoder) -> Result<Polled, SourceError> {
+    fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError> {
         let (got, epoch, first) = self.take(clock)?;
         match got {
             Got::Nothing => return Ok(Polled::Idle),

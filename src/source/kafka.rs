@@ -23,7 +23,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::embedded::Ends;
 use super::{BATCH_RECORDS, Polled, Reader, SourceError};
 use crate::clock::Clock;
-use crate::decode::{Decoder, Message};
+use crate::decode::{Decode, Message};
 use crate::metrics::Metrics;
 use crate::stop::Stop;
 
@@ -531,7 +531,7 @@ impl TopicReader {
 }
 
 impl Reader for TopicReader {
-    fn poll(&mut self, clock: &Clock, decoder: &mut Decoder) -> Result<Polled, SourceError> {
+    fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError> {
         self.learn_ends();
         if self.unfinished == 0 {
             return Ok(Polled::End);

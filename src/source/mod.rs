@@ -1,18 +1,20 @@
 //! Where records come from: one interface over Kafka and files.
 //!
-//! Each worker owns one [`Reader`]. Between two steps of the dataflow it polls the reader once,
-//! which decodes what is there, at most about a batch, and says to which epoch it belongs.
+//! Each worker owns one [`Reader`] of each source, all of them in one [`Several`](several::Several).
+//! Between two steps of the dataflow it polls one of them, which decodes what is there, at most about
+//! a batch, and says to which epoch it belongs.
 
 pub mod embedded;
 pub mod file;
 pub mod kafka;
+pub mod several;
 
 use dataflows::Epoch;
 use dataflows::item::{Arrival, NextOffset};
 use thiserror::Error;
 
 use crate::clock::Clock;
-use crate::decode::Decoder;
+use crate::decode::Decode;
 
 /// Records that a poll decodes at most.
 pub const BATCH_RECORDS: usize = 8192;
@@ -33,7 +35,7 @@ pub trait Reader {
     /// Decodes what is there, at most about [`BATCH_RECORDS`], without waiting. The epoch that it
     /// gives never falls, and is read from `clock` before the messages are taken, so that all
     /// messages of a partition up to an offset belong to epochs up to the one committed with it.
-    fn poll(&mut self, clock: &Clock, decoder: &mut Decoder) -> Result<Polled, SourceError>;
+    fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError>;
 
     /// Takes where the last polls got to, and when their messages were produced. Called once for
     /// each poll that read something.
