@@ -3,6 +3,7 @@
 //! Rows are rendered here, on the workers, and handed to the commit thread; the graph itself
 //! never waits for a file or a database.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -132,7 +133,26 @@ pub struct Graph {
     pub restored: InputHandle<Epoch, CapacityContainerBuilder<Vec<Restored>>>,
     /// Passes an epoch when all its effects were handed over, on all workers.
     pub probe: ProbeHandle<Epoch>,
+    /// Which operators belong to what: see [`Part`].
+    pub parts: Vec<(Part, Range<usize>)>,
 }
+
+/// A part of the graph, whose operators have identifiers in one range: the worker counts them up.
+/// What is in none is shared by the views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Where what the source reads comes in.
+    Source,
+    /// Where the committed state comes in.
+    Restored,
+    /// What tells how far the sources have read.
+    Progress,
+    /// A view, by its place in the job's list.
+    View(usize),
+}
+
+/// The operator at the end of each view, which hands its effects over.
+pub const DELIVER: &str = "Deliver";
 
 /// Builds the same graph on every worker, beginning after the committed epoch `start`.
 pub fn build(
@@ -145,16 +165,28 @@ pub fn build(
     let probe = ProbeHandle::new();
     let mut items = InputHandle::new();
     let mut restored = InputHandle::new();
+    let mut parts = Vec::new();
     worker.dataflow_named::<Epoch, _, _>("truckflow", |scope| {
+        let mut begun = scope.worker().peek_identifier();
+        let mut end = |part: Option<Part>| {
+            let next = scope.worker().peek_identifier();
+            parts.extend(part.map(|part| (part, begun..next)));
+            begun = next;
+        };
         let items = scope.input_from(&mut items);
+        end(Some(Part::Source));
         let restored = scope.input_from(&mut restored);
+        end(Some(Part::Restored));
         report(items.clone(), outlet.clone()).probe_with(&probe);
+        end(Some(Part::Progress));
         let inputs = Inputs::new(items, restored, start, settings);
+        end(None);
         for (index, view) in views.iter().enumerate() {
             deliver((view.render)(&inputs), index, outlet.clone()).probe_with(&probe);
+            end(Some(Part::View(index)));
         }
     });
-    Graph { items, restored, probe }
+    Graph { items, restored, probe, parts }
 }
 
 /// Hands a view's effects over, rendered.
@@ -163,7 +195,7 @@ fn deliver<'scope>(
     view: usize,
     outlet: Outlet,
 ) -> StreamVec<'scope, Epoch, ()> {
-    effects.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "Deliver", move |_, _| {
+    effects.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, DELIVER, move |_, _| {
         move |input, _output| {
             input.for_each_stamp(|cap, containers| {
                 let Some(&epoch) = cap.least() else { return };

@@ -200,7 +200,8 @@ fn lock_folder(config: &Config) -> Result<File, Error> {
     }
 }
 
-fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
+/// Where the rows of each view go.
+pub(crate) fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
     let mut tables = 0..;
     let route = |view: &View| Route {
         name: view.name,

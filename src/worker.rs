@@ -129,7 +129,7 @@ fn work(worker: &mut Worker, job: &Job) {
     let reader = lock(&job.readers).get_mut(worker.index()).and_then(Option::take);
     let (Some(outlet), Some(reader)) = (outlet, reader) else { return };
     let setup = &job.setup;
-    let Graph { items, mut restored, probe } =
+    let Graph { items, mut restored, probe, .. } =
         graph::build(worker, &setup.views, setup.settings, setup.start, &outlet);
     restored.advance_to(setup.start);
     if worker.index() == 0 {

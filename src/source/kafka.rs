@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::stop::Stop;
 
 /// How long a broker may take to answer at the start.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 /// How often lag is measured.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 
@@ -312,6 +312,14 @@ impl Topic {
 
 /// A consumer without an assignment.
 fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, SourceError> {
+    consumer_with(options, Logged)
+}
+
+/// A consumer without an assignment, as the job's own are, whose client's errors go to `context`.
+pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
+    options: &TopicOptions,
+    context: C,
+) -> Result<BaseConsumer<C>, SourceError> {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", &options.brokers)
@@ -332,7 +340,7 @@ fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, SourceError>
     for (key, value) in &options.properties {
         config.set(key, value);
     }
-    config.create_with_context(Logged).map_err(|error| match error {
+    config.create_with_context(context).map_err(|error| match error {
         KafkaError::ClientConfig(_, what, key, value) => {
             SourceError::Setting(format!("{key} = {value}: {what}"))
         }
@@ -341,7 +349,7 @@ fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, SourceError>
 }
 
 /// librdkafka's reason, without its prefixes.
-fn reason(error: &KafkaError) -> String {
+pub(crate) fn reason(error: &KafkaError) -> String {
     error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
 }
 
