@@ -392,6 +392,9 @@ impl Config {
         for correlation in self.correlations.iter().filter(|own| is_on(&own.name)) {
             active.push(correlation.view(&settings)?);
         }
+        if settings.upserts() {
+            active.push(views::readings_view());
+        }
         // Nothing is dropped silently: dead letters are always kept.
         active.extend(dead_letters);
         Ok(active)

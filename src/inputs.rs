@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use dataflows::item::NextOffset;
+use dataflows::views::{Settings, View};
 
 use crate::config::Config;
 use crate::decode::Decoder;
@@ -29,6 +30,10 @@ pub struct Inputs {
     sources: Vec<Source>,
     followers: Vec<Sender<Vec<NextOffset>>>,
     message_bytes: usize,
+    settings: Settings,
+    key_separator: Option<String>,
+    /// Whether a view may give records up.
+    origins: bool,
     /// One for each topic.
     watches: Vec<JoinHandle<()>>,
     /// Lives as long as the readers.
@@ -52,11 +57,14 @@ enum Kind {
 
 impl Inputs {
     /// Opens what `config` names, each part of it behind its committed offset.
-    pub fn open(config: &Config, offsets: &[NextOffset], stop: &Stop) -> Result<Self, Error> {
+    pub fn open(config: &Config, views: &[View], offsets: &[NextOffset], stop: &Stop) -> Result<Self, Error> {
         let mut inputs = Self {
             sources: Vec::new(),
             followers: Vec::new(),
             message_bytes: config.limits.message_bytes,
+            settings: config.view_settings()?,
+            key_separator: config.key_separator.clone(),
+            origins: views.iter().any(|view| view.gives_up),
             watches: Vec::new(),
             _cluster: None,
             feeder: None,
@@ -154,10 +162,17 @@ impl Inputs {
         let share = |worker| {
             let mut share = Several::default();
             for source in &self.sources {
-                let decoder = Decoder::new(source.name.clone()).with_max_bytes(self.message_bytes);
+                let mut decoder = Decoder::new(source.name.clone())
+                    .with_max_bytes(self.message_bytes)
+                    .with_mode(self.settings.mode)
+                    .with_fields(self.settings.fields.clone());
+                if self.origins {
+                    decoder = decoder.with_origins();
+                }
                 match &source.kind {
                     Kind::File(lines) => {
-                        share.push(Decoded { reader: LineReader::new(lines.clone()), decoder });
+                        let reader = LineReader::new(lines.clone()).with_keys(self.key_separator.as_deref());
+                        share.push(Decoded { reader, decoder });
                     }
                     Kind::Topic(Some((topic, _))) => {
                         share.push(Decoded { reader: topic.reader(worker, workers)?, decoder });

@@ -18,7 +18,7 @@
 //! | [`commit`] | makes an epoch durable, all at once |
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
 //! | [`metrics`], [`web`], [`progress`], [`summary`] | what is seen |
-//! | [`simulate`], [`replay`], [`check`], [`producer`] | the other commands |
+//! | [`simulate`], [`replay`], [`check`], [`explain`], [`producer`] | the other commands |
 //! | [`error`], [`stop`] | how a command ends |
 
 #![warn(missing_docs)]
@@ -30,6 +30,7 @@ pub mod commit;
 pub mod config;
 pub mod decode;
 pub mod error;
+pub mod explain;
 pub mod graph;
 pub mod inputs;
 pub mod metrics;

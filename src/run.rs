@@ -7,7 +7,7 @@
 //! feeder thread: embedded broker    <---- committed -------------'
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -17,17 +17,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
+use dataflows::rows::ColumnSpec;
 use dataflows::state::entries;
-use dataflows::views::{DEAD_LETTERS, Restored, View};
+use dataflows::views::{DEAD_LETTERS, Mode, Restored, View};
 
 use crate::clock::Clock;
 use crate::commit::{Committer, StateWeight};
 use crate::config::Config;
 use crate::error::Error;
-use crate::graph::{Outlet, Route};
+use crate::graph::{Outlet, Route, Shape};
 use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
+use crate::render::CHANGE;
 use crate::sink::csv::{self, CsvFiles};
 use crate::sink::topic::DeadLetterTopic;
 use crate::state::fold_sealed;
@@ -70,14 +72,15 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let columns: Vec<_> = views
         .iter()
         .zip(routes.iter())
-        .map(|(view, route)| (&*view.name, route.csv.then_some(&*view.columns)))
+        .map(|(view, route)| (&*view.name, route.csv.then(|| file_columns(view, route))))
         .collect();
+    let columns: Vec<_> = columns.iter().map(|(name, columns)| (*name, columns.as_deref())).collect();
     let max_records = config.csv.max_records.and_then(NonZeroU64::new);
     let files = CsvFiles::open(&config.out, &config.job, &columns, &lengths, max_records)?;
     let (restored, weights) = load_state(store.as_mut(), &views)?;
 
     let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
-    let mut inputs = Inputs::open(config, &last.offsets, stop)?;
+    let mut inputs = Inputs::open(config, &views, &last.offsets, stop)?;
     let (sender, messages) = channel();
     let outlet = Outlet {
         sender,
@@ -108,7 +111,16 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
 
     let shares = inputs.shares(config.workers)?;
     let job = Arc::new(Job::new(
-        worker::Setup { views, start: last.epoch, clock: clock.clone(), metrics: metrics.clone() },
+        worker::Setup {
+            shape: Shape {
+                views,
+                settings: config.view_settings()?,
+                start: last.epoch,
+                fresh: BTreeSet::new(),
+            },
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        },
         outlet,
         shares,
         restored,
@@ -197,16 +209,22 @@ fn lock_folder(config: &Config) -> Result<File, Error> {
     }
 }
 
-fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
+/// Where the rows of each view go.
+pub(crate) fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
     let mut tables = 0..;
     let route = |view: &View| Route {
         name: (*view.name).into(),
-        csv: config.csv.takes(&view.name),
-        change: false,
-        table: if config.tables.takes(&view.name) { tables.next() } else { None },
+        csv: config.csv.takes(&view.name) && !view.columns.is_empty(),
+        change: config.mode == Mode::Upsert && view.of_readings,
+        table: if config.tables.takes(&view.name) && !view.columns.is_empty() { tables.next() } else { None },
         forwarded: view.name == DEAD_LETTERS && config.dead_letters.topic.is_some(),
     };
     views.iter().map(route).collect()
+}
+
+/// The columns of a view's file.
+fn file_columns(view: &View, route: &Route) -> Vec<ColumnSpec> {
+    view.columns.iter().cloned().chain(route.change.then_some(CHANGE)).collect()
 }
 
 /// Opens the store, takes the job's lock, and makes the tables fit.

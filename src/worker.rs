@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::item::{Arrival, Item, NextOffset};
-use dataflows::views::{Restored, View};
+use dataflows::views::Restored;
 use timely::communication::WorkerGuards;
 use timely::worker::Worker;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::graph::{self, Graph, Message, Outlet};
+use crate::graph::{self, Graph, Message, Outlet, Shape};
 use crate::metrics::Metrics;
 use crate::source::several::{Input, Several};
 use crate::source::{Polled, SourceError};
@@ -26,10 +26,8 @@ const IDLE: Duration = Duration::from_millis(2);
 
 /// What every worker is set up with.
 pub struct Setup {
-    /// The views.
-    pub views: Vec<View>,
-    /// The last committed epoch.
-    pub start: Epoch,
+    /// What its graph is made of.
+    pub shape: Shape,
     /// The clock.
     pub clock: Arc<Clock>,
     /// The metrics.
@@ -118,8 +116,8 @@ fn work(worker: &mut Worker, job: &Job) {
     let inputs = lock(&job.inputs).get_mut(worker.index()).and_then(Option::take);
     let (Some(outlet), Some(inputs)) = (outlet, inputs) else { return };
     let setup = &job.setup;
-    let Graph { items, mut restored, probe } = graph::build(worker, &setup.views, setup.start, &outlet);
-    restored.advance_to(setup.start);
+    let Graph { items, mut restored, probe, .. } = graph::build(worker, &setup.shape, &outlet);
+    restored.advance_to(setup.shape.start);
     if worker.index() == 0 {
         for state in lock(&job.restored).drain(..) {
             restored.send(state);
@@ -127,7 +125,7 @@ fn work(worker: &mut Worker, job: &Job) {
     }
     restored.close();
 
-    let mut told = setup.start + 1;
+    let mut told = setup.shape.start + 1;
     let leads = worker.index() == 0;
     let mut tell = || {
         // Only one worker tells: the frontier is the same for all, and everything before it was
@@ -202,7 +200,7 @@ impl<'job> Feed<'job> {
         >,
         inputs: Several,
     ) -> Self {
-        let epoch = job.setup.start + 1;
+        let epoch = job.setup.shape.start + 1;
         items.advance_to(epoch);
         Self {
             job,
@@ -248,14 +246,11 @@ impl<'job> Feed<'job> {
         let setup = &self.job.setup;
         self.inputs.take(&mut self.decoded);
         setup.metrics.rounded(self.inputs.take_rounded());
-        for item in self.decoded.drain(..) {
+        for item in std::mem::take(&mut self.decoded) {
             match &item {
                 Item::Records(batch) => {
                     self.job.records.fetch_add(batch.len() as u64, SeqCst);
-                    if let Some(&latest) = batch.time.iter().max().filter(|latest| **latest > self.latest) {
-                        self.latest = latest;
-                        setup.metrics.event_time(latest);
-                    }
+                    self.saw(batch.time.iter().copied().max());
                 }
                 Item::DeadLetters(letters) => {
                     self.job.dead_letters.fetch_add(letters.len() as u64, SeqCst);
@@ -263,12 +258,24 @@ impl<'job> Feed<'job> {
                         setup.metrics.dead_letter(letter.reason, 1);
                     }
                 }
-                Item::Progress { .. } => {}
+                Item::Upserts(upserts) => {
+                    self.job.records.fetch_add(upserts.len() as u64, SeqCst);
+                    self.saw(upserts.iter().filter_map(|upsert| Some(upsert.record.as_ref()?.time)).max());
+                }
+                Item::Behind(_) | Item::Progress { .. } => {}
             }
             self.items.send(item);
         }
         // A batch is on its way at once, not when a container of batches is full.
         self.items.flush();
+    }
+
+    /// Notes the latest event time of what was decoded.
+    fn saw(&mut self, latest: Option<i64>) {
+        if let Some(latest) = latest.filter(|latest| *latest > self.latest) {
+            self.latest = latest;
+            self.job.setup.metrics.event_time(latest);
+        }
     }
 
     /// Ends the epochs before `epoch`: sends how far they read, and lets go of them.
@@ -281,6 +288,7 @@ impl<'job> Feed<'job> {
     }
 
     fn report(&mut self) {
+        self.items.send(Item::Behind(self.inputs.behind()));
         if !self.offsets.is_empty() {
             let (offsets, arrivals) = (std::mem::take(&mut self.offsets), std::mem::take(&mut self.arrivals));
             self.items.send(Item::Progress { offsets, arrivals });

@@ -104,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn folding_keeps_the_latest_value_of_each_key(
+        fn folding_keeps_the_latest_value_of_each_key_that_has_not_ended(
             changes in prop::collection::vec(prop::collection::vec((0u8..20, prop::collection::vec(any::<u8>(), 0..200)), 0..20), 0..6),
             part_size in 1usize..500,
         ) {
@@ -118,6 +118,7 @@ mod tests {
                 }
                 encoded.push(bytes);
             }
+            expected.retain(|_, value| !value.is_empty());
             let parts = fold(encoded.iter().map(Vec::as_slice), part_size).unwrap();
             let got: BTreeMap<_, _> = parts.iter().flat_map(|part| entries(part))
                 .map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect();

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use dataflows::Epoch;
 use dataflows::item::{Arrival, NextOffset};
+use memchr::memmem::Finder;
 
 use super::{Polled, Reader, SourceError};
 use crate::clock::Clock;
@@ -214,13 +215,22 @@ pub struct LineReader {
     path: Arc<str>,
     block: Vec<u8>,
     next: i64,
+    /// What ends the key that a line begins with.
+    separator: Option<Finder<'static>>,
 }
 
 impl LineReader {
     /// A reader for one worker.
     pub fn new(lines: Arc<Mutex<Lines>>) -> Self {
         let path = lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).path.clone();
-        Self { lines, path, block: Vec::with_capacity(2 * BLOCK), next: 0 }
+        Self { lines, path, block: Vec::with_capacity(2 * BLOCK), next: 0, separator: None }
+    }
+
+    /// Takes what stands before the first `separator` of a line as the message's key, and nothing
+    /// behind it as a message without a value. A line without it has no key.
+    pub fn with_keys(mut self, separator: Option<&str>) -> Self {
+        self.separator = separator.map(|separator| Finder::new(separator).into_owned());
+        self
     }
 
     fn take(&mut self, clock: &Clock) -> Result<(Got, Epoch, i64), SourceError> {
@@ -237,6 +247,15 @@ impl LineReader {
     }
 }
 
+/// The key and the value of the message in a line.
+pub fn message<'a>(line: &'a [u8], separator: Option<&Finder<'_>>) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
+    let Some((separator, at)) = separator.and_then(|found| Some((found, found.find(line)?))) else {
+        return (None, Some(line));
+    };
+    let (key, value) = (&line[..at], &line[at + separator.needle().len()..]);
+    (Some(key), Some(value).filter(|value| !matches!(value, [] | [b'\r'])))
+}
+
 impl Reader for LineReader {
     fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError> {
         let (got, epoch, first) = self.take(clock)?;
@@ -249,8 +268,8 @@ impl Reader for LineReader {
         let mut offset = first;
         while !lines.is_empty() {
             let end = memchr::memchr(b'\n', lines).unwrap_or(lines.len());
-            let payload = Some(&lines[..end]);
-            decoder.decode(&Message { partition: 0, offset, timestamp: None, key: None, payload });
+            let (key, payload) = message(&lines[..end], self.separator.as_ref());
+            decoder.decode(&Message { partition: 0, offset, timestamp: None, key, payload });
             lines = lines.get(end + 1..).unwrap_or(&[]);
             offset += 1;
         }
@@ -282,6 +301,18 @@ mod tests {
                 Got::End => return got,
             }
         }
+    }
+
+    #[test]
+    fn a_key_stands_before_the_first_separator() {
+        let separator = Finder::new("\t");
+        let split = |line: &'static str| message(line.as_bytes(), Some(&separator));
+        assert_eq!(split("k\t{\t}"), (Some(&b"k"[..]), Some(&b"{\t}"[..])));
+        assert_eq!(split("\t{}"), (Some(&b""[..]), Some(&b"{}"[..])));
+        assert_eq!(split("k\t"), (Some(&b"k"[..]), None));
+        assert_eq!(split("k\t\r"), (Some(&b"k"[..]), None));
+        assert_eq!(split("{}"), (None, Some(&b"{}"[..])));
+        assert_eq!(message(b"k\t", None), (None, Some(&b"k\t"[..])));
     }
 
     #[test]

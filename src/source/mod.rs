@@ -40,6 +40,13 @@ pub trait Reader {
     /// Takes where the last polls got to, and when their messages were produced. Called once for
     /// each poll that read something.
     fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>);
+
+    /// The earliest of the latest event times of the partitions that have more to give: `i64::MAX` if
+    /// none has, `i64::MIN` if one that has gave nothing yet. Partitions are not read evenly; this
+    /// tells views how far they can trust that what is older was read.
+    fn behind(&self) -> i64 {
+        i64::MAX
+    }
 }
 
 /// An input that cannot be read. Each message names the thing and the next step.

@@ -22,6 +22,9 @@ pub trait Input {
 
     /// How many values were rounded, as [`Decode::take_rounded`] says.
     fn take_rounded(&mut self) -> [u64; 4];
+
+    /// How far it is behind, as [`Reader::behind`] says.
+    fn behind(&self) -> i64;
 }
 
 /// Any reader with any decoder.
@@ -48,6 +51,10 @@ impl<R: Reader, D: Decode> Input for Decoded<R, D> {
 
     fn take_rounded(&mut self) -> [u64; 4] {
         self.decoder.take_rounded()
+    }
+
+    fn behind(&self) -> i64 {
+        self.reader.behind()
     }
 }
 
@@ -109,6 +116,10 @@ impl Input for Several {
     fn take_rounded(&mut self) -> [u64; 4] {
         self.last().map_or([0; 4], |input| input.take_rounded())
     }
+
+    fn behind(&self) -> i64 {
+        self.inputs.iter().map(|input| input.behind()).min().unwrap_or(i64::MAX)
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +146,10 @@ mod tests {
 
         fn take_rounded(&mut self) -> [u64; 4] {
             [0; 4]
+        }
+
+        fn behind(&self) -> i64 {
+            i64::MAX
         }
     }
 

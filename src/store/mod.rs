@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`mysql`] | MySQL and MariaDB, through sqlx |
 //! | [`sqlite`] | a file, by default in the output folder |
+//! | [`privileges`] | what an account of MySQL or MariaDB may do, as its grants say |
 //! | [`schema`] | which tables and columns there must be, whatever the database |
 //!
 //! The order of calls is: [`Store::claim`], [`Store::prepare`], [`Store::state`]; then for each
@@ -11,6 +12,7 @@
 //! may pass, [`Store::abandon`] and again from `begin`.
 
 pub mod mysql;
+pub mod privileges;
 pub mod schema;
 pub mod sqlite;
 

@@ -28,6 +28,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySq
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use tokio::runtime::{Builder, Runtime};
 
+use super::privileges::{Answer, Privileges};
 use super::schema::{self, FoundColumn, quoted};
 use super::{
     Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, StateChange, Store, StoreError,
@@ -619,6 +620,7 @@ impl Store for MysqlStore {
             for table in tables {
                 findings.push(finding(format!("table {}", table.name), self.server.check_table(table)));
             }
+            findings.push(finding("privileges".into(), self.server.check_privileges(tables)));
         }
         findings
     }
@@ -945,6 +947,80 @@ impl Server {
                 }
                 said
             }
+        })
+    }
+
+    /// Whether the account may make and extend what is missing, and use it then. What is there was
+    /// tried.
+    fn check_privileges(&mut self, tables: &[Table]) -> Result<String, StoreError> {
+        let mut needs: Vec<(String, Vec<&str>)> = Vec::new();
+        let there = self.books()?;
+        for book in BOOKS.iter().filter(|book| !there.contains(book.name)) {
+            needs.push((book.name.into(), [&["CREATE", "SELECT"], book.privileges].concat()));
+        }
+        for table in tables {
+            // What is wrong with a table was said.
+            match self.plan(table) {
+                Ok(Plan::Create) => {
+                    needs.push((table.name.clone(), [&["CREATE", "SELECT"], needed(table)].concat()));
+                }
+                Ok(Plan::Extend { columns, with_key, .. }) if with_key || !columns.is_empty() => {
+                    needs.push((table.name.clone(), vec!["ALTER"]));
+                }
+                Ok(Plan::Extend { .. }) | Err(_) => {}
+            }
+        }
+        if needs.is_empty() {
+            return Ok("nothing has to be made or extended".into());
+        }
+        let lines = match self.try_fetch("SHOW GRANTS".into(), STATEMENT_LIMIT) {
+            Ok(rows) => rows,
+            Err(fault) if self.link.is_none() => return Err(self.explain(fault)),
+            Err(_) => return Ok("they cannot be seen; a run says what it lacks".into()),
+        };
+        let privileges = Privileges::read(lines.iter().map(|row| row.text(0)));
+        let (mut all, mut unknown, mut missing) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut extends = BTreeSet::new();
+        for (table, privileges_needed) in &needs {
+            for &privilege in privileges_needed {
+                all.insert(privilege);
+                match privileges.on(privilege, &self.database, table) {
+                    Answer::Granted => {}
+                    Answer::Unknown => {
+                        unknown.insert(privilege);
+                    }
+                    Answer::Missing if privilege == "ALTER" => {
+                        extends.insert(table.as_str());
+                    }
+                    Answer::Missing => {
+                        missing.insert(privilege);
+                    }
+                }
+            }
+        }
+        let list = |privileges: BTreeSet<&str>| privileges.into_iter().collect::<Vec<_>>().join(", ");
+        if !missing.is_empty() || !extends.is_empty() {
+            let (database, account) = (quoted(&self.database), self.account());
+            let mut lacks: Vec<String> = Vec::new();
+            let mut grants: Vec<String> = Vec::new();
+            if !missing.is_empty() {
+                let missing = list(missing);
+                grants.push(format!("GRANT {missing} ON {database}.* TO {account}"));
+                lacks.push(format!("{missing} for tables that are missing"));
+            }
+            for table in extends {
+                grants.push(format!("GRANT ALTER ON {database}.{} TO {account}", quoted(table)));
+                lacks.push(format!("ALTER for table {table}, which lacks columns"));
+            }
+            return Err(StoreError::Denied {
+                place: self.place.clone(),
+                reason: format!("{account} has no {}", lacks.join(", no ")),
+                advice: format!("run {}", grants.join("; ")),
+            });
+        }
+        Ok(match unknown.is_empty() {
+            true => format!("{} are there", list(all)),
+            false => format!("whether {} come with a role cannot be told; a run says if not", list(unknown)),
         })
     }
 

@@ -7,10 +7,12 @@
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`tables`] | tables that were there before |
+//! | [`commands`] | what `check` finds and `explain` draws |
 //! | [`wrong_use`] | what a new user does wrong |
 //! | [`servers`] | the servers and the job that the other tests build on |
 //! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
 
+mod commands;
 mod exactly_once;
 mod golden;
 mod seen;

@@ -112,6 +112,7 @@ impl Correlation {
             columns: columns.into(),
             keyed: form.latest,
             of_readings: true,
+            gives_up: false,
             definition,
             build: Arc::new(move |inputs| match form.upserts {
                 false => build_append(inputs, &name, form),

@@ -27,6 +27,7 @@ pub(super) fn view() -> View {
         columns: COLUMNS.into(),
         keyed: false,
         of_readings: false,
+        gives_up: false,
         definition: String::new(),
         build: Arc::new(|inputs| {
             render_each(inputs.dead_letters.clone(), inputs.start, "DeadLetterRows", rows)

@@ -26,6 +26,7 @@ pub(super) fn view(settings: &Settings) -> View {
         columns: COLUMNS.into(),
         keyed: settings.upserts(),
         of_readings: true,
+        gives_up: false,
         definition: String::new(),
         build: Arc::new(move |inputs| {
             let names = Arc::new(METRICS.map(Arc::from).to_vec());

@@ -51,6 +51,7 @@ pub(super) fn view(settings: &Settings) -> View {
         columns: COLUMNS.into(),
         keyed: settings.upserts(),
         of_readings: true,
+        gives_up: !settings.upserts(),
         definition: format!("engine_speed > {} nano", settings.above_speed),
         build: Arc::new(move |inputs| match settings.upserts() {
             false => build_append(inputs, &settings),

@@ -49,6 +49,8 @@ pub struct View {
     pub keyed: bool,
     /// Whether it is made of readings: in an upsert job its files then say what each line does.
     pub of_readings: bool,
+    /// Whether it may give records up, so that batches need their [`Origin`](crate::origin::Origin).
+    pub gives_up: bool,
     /// What its state depends on beside its name: another text is another view.
     pub definition: String,
     /// Builds its part of the graph.
@@ -117,6 +119,7 @@ pub fn readings_view() -> View {
         columns: Cow::Borrowed(&[]),
         keyed: false,
         of_readings: true,
+        gives_up: false,
         definition: String::new(),
         build: Arc::new(|inputs| inputs.readings.clone().expect("only an upsert job has this view")),
     }

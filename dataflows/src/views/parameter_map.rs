@@ -21,6 +21,7 @@ pub(super) fn view(settings: &Settings) -> View {
         columns: COLUMNS.into(),
         keyed: settings.upserts(),
         of_readings: true,
+        gives_up: false,
         definition: String::new(),
         build: Arc::new(|inputs| {
             render_stateless(inputs, "ParameterMap", |batch| {

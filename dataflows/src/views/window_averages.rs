@@ -53,6 +53,7 @@ pub(super) fn view(settings: &Settings) -> View {
         columns: COLUMNS.into(),
         keyed: true,
         of_readings: true,
+        gives_up: !settings.upserts(),
         definition: format!("windows of {} us", settings.window),
         build: Arc::new(move |inputs| build(inputs, &settings)),
     }
