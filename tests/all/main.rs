@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`golden`] | the cases under `fixtures/`, against an independent computation |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
+//! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`tables`] | tables that were there before |
 //! | [`wrong_use`] | what a new user does wrong |
@@ -13,6 +14,7 @@
 
 mod exactly_once;
 mod golden;
+mod keyed;
 mod seen;
 mod servers;
 mod support;
