@@ -1245,7 +1245,7 @@ fn is_content(number: u16) -> bool {
         // Out of range, cut, wrong: of a column, a function, an expression.
         1264 | 1265 | 1292 | 1300 | 1366 | 1406 | 1411 | 1416 | 1441 | 1690 | 3140 => true,
         // Constraints: NULL, unique, foreign key, check, and a trigger's SIGNAL.
-        1048 | 1062 | 1452 | 3819 | 4025 | 1644 => true,
+        1048 | 1062 | 1451 | 1452 | 3819 | 4025 | 1644 => true,
         _ => false,
     }
 }

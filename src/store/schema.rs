@@ -71,7 +71,7 @@ fn key_flaw(there: &FoundColumn) -> Option<Flaw> {
         clauses.push(format!("MODIFY {name} {KEY_TYPE} NULL"));
     }
     if !there.unique {
-        clauses.push(format!("ADD UNIQUE KEY {name} ({name})"));
+        clauses.push(format!("ADD UNIQUE KEY ({name})"));
     }
     (!clauses.is_empty()).then(|| Flaw {
         reason: format!("column {name} must be {KEY_TYPE} and a unique key"),
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_key_that_is_none_is_a_flaw() {
         let mut key = found("row_key", "binary(16)");
-        assert_eq!(flaws(COLUMNS, &[key.clone()])[0].clause, "ADD UNIQUE KEY `row_key` (`row_key`)");
+        assert_eq!(flaws(COLUMNS, &[key.clone()])[0].clause, "ADD UNIQUE KEY (`row_key`)");
         key.unique = true;
         assert_eq!(flaws(COLUMNS, &[key.clone()]), []);
         key.full_type = "varchar(16)".into();
