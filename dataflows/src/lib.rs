@@ -9,6 +9,7 @@
 //! | [`dead_letter`] | input that could not be used, with its bytes and the reason |
 //! | [`item`] | what a source feeds the graph: batches, dead letters, next offsets |
 //! | [`accumulation`] | the exact sums of a correlation, and `r` from them |
+//! | [`expression`] | conditions and columns of a user's own views, and how they are evaluated |
 //! | [`origin`] | where records came from, and their bytes |
 //! | [`real`] | rounding an exact ratio to `f64`, once |
 //! | [`readings`] | what each message key names, in a job whose messages correct earlier ones |
@@ -26,6 +27,7 @@ pub mod accumulation;
 pub mod batch;
 pub mod dead_letter;
 mod epochs;
+pub mod expression;
 pub mod item;
 pub mod oracle;
 pub mod origin;

@@ -121,8 +121,13 @@ impl fmt::Display for Factor {
 /// A measure in nano-units times a factor, as a double, rounded once.
 #[inline]
 pub fn product(value: i64, factor: Factor) -> f64 {
-    let units = i128::from(value) * i128::from(factor.digits);
-    let power = u32::from(NANO_SCALE + factor.places);
+    decimal(i128::from(value) * i128::from(factor.digits), NANO_SCALE + factor.places)
+}
+
+/// `units / 10^places` as a double, rounded once, for at most 38 places.
+#[inline]
+pub fn decimal(units: i128, places: u8) -> f64 {
+    let power = u32::from(places);
     if units.unsigned_abs() <= EXACT && power <= EXACT_POWER {
         return units as f64 / POWERS[power as usize];
     }

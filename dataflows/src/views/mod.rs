@@ -12,6 +12,7 @@ mod distance_correlation;
 mod engine_speed_correlation;
 mod filtered_join;
 mod lateness;
+mod own;
 mod parameter_map;
 mod transformed;
 mod window_averages;
@@ -88,6 +89,7 @@ pub fn all(settings: &Settings) -> Vec<View> {
 pub use correlation::{Axis, Correlation};
 /// The view of dead letters, which sinks add to when a row is refused.
 pub use dead_letters::{NAME as DEAD_LETTERS, rows as dead_letter_rows};
+pub use own::Own;
 
 /// What a message does to the readings before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -308,7 +310,7 @@ fn render_each<'scope, D: Clone + 'static>(
 
 /// What the rows of a view do, of which each is made of one record: that at `kept`, in their order.
 /// `part` names a row among those of its record. None in an append job.
-fn changes(batch: &Batch, kept: &[u32], part: &[u8]) -> Option<Changes> {
+pub(crate) fn changes(batch: &Batch, kept: &[u32], part: &[u8]) -> Option<Changes> {
     let corrections = batch.corrections.as_ref()?;
     let of = |place: u32| (corrections.signs[place as usize], &corrections.keys[place as usize]);
     let mut changes = (Vec::with_capacity(kept.len()), Vec::with_capacity(kept.len()));

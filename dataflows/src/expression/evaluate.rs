@@ -1,0 +1,527 @@
+//! The values of an expression in a batch: each node is one pass over its operands' columns.
+//!
+//! All branches of a node are evaluated for all rows, as none can fail; only a condition's `AND` goes
+//! on with the rows that are left.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use super::compare::How;
+use super::values::{FALSE, TRUE, Texts, UNKNOWN, Unit, Values, Vector, truth, zip};
+use super::{
+    Arithmetic, Comparison, Constant, Decimal, Expression, Field, Kind, Node, Rounding, Test, power,
+};
+use crate::batch::{Batch, ExtraColumn, NANO_SCALE};
+use crate::real::{decimal, ratio};
+use crate::rows::{Column, NULL};
+
+/// The readings that an expression is evaluated for.
+#[derive(Clone, Copy)]
+pub(super) struct Readings<'a> {
+    pub(super) batch: &'a Batch,
+    /// Their places; none: all of the batch.
+    pub(super) places: Option<&'a [u32]>,
+    /// How many they are.
+    rows: usize,
+}
+
+impl<'a> Readings<'a> {
+    pub(super) fn all(batch: &'a Batch) -> Self {
+        Self { batch, places: None, rows: batch.len() }
+    }
+
+    pub(super) fn at(batch: &'a Batch, places: &'a [u32]) -> Self {
+        Self { batch, places: Some(places), rows: places.len() }
+    }
+
+    fn of<T: Copy>(&self, column: &'a [T]) -> Vector<'a, T> {
+        match self.places {
+            None => Vector::Borrowed(column),
+            Some(places) => Vector::Owned(places.iter().map(|&place| column[place as usize]).collect()),
+        }
+    }
+
+    fn of_texts<T: Clone>(&self, column: &'a [T]) -> Cow<'a, [T]> {
+        match self.places {
+            None => Cow::Borrowed(column),
+            Some(places) => Cow::Owned(places.iter().map(|&place| column[place as usize].clone()).collect()),
+        }
+    }
+
+    /// The 64-bit column of a field, for all readings of the batch.
+    fn units(&self, field: Field) -> Option<&'a Arc<Vec<i64>>> {
+        match field {
+            Field::Timestamp => Some(&self.batch.time),
+            Field::Measure(measure) => Some(self.batch.measure(measure)),
+            Field::Extra(place, _) => match self.batch.extras.get(place)? {
+                ExtraColumn::Number(values) => Some(values),
+                ExtraColumn::Text(_) => None,
+            },
+            Field::Truck => None,
+        }
+    }
+}
+
+/// A double, or NULL where it is none that a table could hold.
+fn finite(value: f64) -> f64 {
+    if value.is_finite() { value } else { f64::NAN }
+}
+
+impl Expression {
+    /// Its value, the same for all readings, as a constant.
+    pub(super) fn folded(self) -> Self {
+        let nothing = Batch::default();
+        let values = self.values(&Readings { batch: &nothing, places: None, rows: 1 });
+        let constant = match &values {
+            Values::Units(values) if self.kind == Kind::Timestamp => {
+                Some(values.get(0)).filter(|time| *time != NULL).map(Constant::Timestamp)
+            }
+            Values::Units(values) => values.get(0).wide().map(Constant::Number),
+            Values::Wide(values) => values.get(0).wide().map(Constant::Number),
+            Values::Real(values) => Some(values.get(0)).filter(|x| !x.is_nan()).map(Constant::Real),
+            Values::Text(texts) => texts.get(0).cloned().map(Constant::Text),
+            Values::Truth(values) => Some(values.get(0)).filter(|x| *x != UNKNOWN).map(Constant::Truth),
+        };
+        let kind = match (self.kind, &constant) {
+            (Kind::Number(decimal), Some(Constant::Number(units))) => {
+                Kind::Number(Decimal { bound: units.abs(), ..decimal })
+            }
+            (kind, _) => kind,
+        };
+        Self::constant(kind, constant.unwrap_or(Constant::Null))
+    }
+
+    /// Decimals in the width that their bound asks for.
+    fn decimals(&self, of: impl FnOnce(bool) -> Values<'static>) -> Values<'static> {
+        of(matches!(self.kind, Kind::Number(decimal) if decimal.is_wide()))
+    }
+
+    /// Its value in each reading.
+    pub(super) fn values<'a>(&'a self, readings: &Readings<'a>) -> Values<'a> {
+        let rows = readings.rows;
+        match &self.node {
+            Node::Field(field) => self.field_values(*field, readings),
+            Node::Constant(constant) => self.constant_values(constant),
+            Node::Scaled(by, of) => self.mapped(&of.values(readings), |units| units * by),
+            Node::Rounded(scale, of) => Values::Real(
+                of.values(readings).map_units(|units| units.map_or(f64::NAN, |units| decimal(units, *scale))),
+            ),
+            Node::Negated(of) => match of.values(readings) {
+                Values::Real(values) => Values::Real(values.map(|x| -x)),
+                values => self.mapped(&values, |units| -units),
+            },
+            Node::Absolute(of) => match of.values(readings) {
+                Values::Real(values) => Values::Real(values.map(f64::abs)),
+                values => self.mapped(&values, i128::abs),
+            },
+            Node::Exact(op, (by, a), (other, b)) => {
+                self.exact(*op, (*by, &a.values(readings)), (*other, &b.values(readings)))
+            }
+            Node::Real(op, a, b) => {
+                let f = match op {
+                    Arithmetic::Add => |x, y| finite(x + y),
+                    Arithmetic::Subtract => |x, y| finite(x - y),
+                    Arithmetic::Multiply => |x, y| finite(x * y),
+                    Arithmetic::Divide => |x: f64, y: f64| finite(x / y),
+                    Arithmetic::Remainder => |x: f64, y: f64| finite(x % y),
+                };
+                Values::Real(zip(a.values(readings).reals(), b.values(readings).reals(), f))
+            }
+            Node::Compare(op, how, a, b) => {
+                Values::Truth(how.compare(*op, &a.values(readings), &b.values(readings), rows))
+            }
+            Node::And(all) => Values::Truth(fold_truths(all, readings, TRUE, u8::min)),
+            Node::Or(all) => Values::Truth(fold_truths(all, readings, FALSE, u8::max)),
+            Node::Not(of) => Values::Truth(of.values(readings).truths().map(|x| TRUE - x)),
+            Node::Is(test, of) => Values::Truth(match (test, of.values(readings)) {
+                (Test::Null, values) => values.nulls(rows),
+                (Test::True, values) => values.truths().map(|x| truth(x == TRUE)),
+                (Test::False, values) => values.truths().map(|x| truth(x == FALSE)),
+            }),
+            Node::Between(of, (from, low), (to, high)) => {
+                let values = of.values(readings);
+                let above = from.compare(Comparison::GreaterOrEqual, &values, &low.values(readings), rows);
+                let below = to.compare(Comparison::LessOrEqual, &values, &high.values(readings), rows);
+                Values::Truth(zip(&above, &below, u8::min))
+            }
+            Node::In(of, list) => {
+                let values = of.values(readings);
+                let mut found = Vector::Constant(FALSE);
+                for (how, item) in list {
+                    let equal = how.compare(Comparison::Equal, &values, &item.values(readings), rows);
+                    found = zip(&found, &equal, u8::max);
+                }
+                Values::Truth(found)
+            }
+            Node::Like(of, pattern) => {
+                Values::Truth(of.values(readings).texts().test(|text| pattern.fits(text)))
+            }
+            Node::Case(branches, last) => {
+                let truths: Vec<_> = branches.iter().map(|(when, _)| when.values(readings)).collect();
+                let truths = truths.iter().map(Values::truths);
+                let results = branches.iter().map(|(_, then)| then).chain([&**last]);
+                self.picked(&first_true(truths, rows), &each(results, readings))
+            }
+            Node::Switch(of, branches, last) => {
+                let values = of.values(readings);
+                let truths: Vec<_> = branches
+                    .iter()
+                    .map(|(how, when, _)| {
+                        how.compare(Comparison::Equal, &values, &when.values(readings), rows)
+                    })
+                    .collect();
+                let results = branches.iter().map(|(_, _, then)| then).chain([&**last]);
+                self.picked(&first_true(truths.iter(), rows), &each(results, readings))
+            }
+            Node::Coalesce(all) => {
+                let mut values = each(all, readings);
+                let known: Vec<_> = values.iter().map(|one| one.nulls(rows).map(|x| TRUE - x)).collect();
+                values.push(self.constant_values(&Constant::Null));
+                self.picked(&first_true(known.iter(), rows), &values)
+            }
+            Node::NullIf(of, how, other) => {
+                let values = of.values(readings);
+                let equal = how.compare(Comparison::Equal, &values, &other.values(readings), rows);
+                let choice: Vec<u32> = (0..rows).map(|row| u32::from(equal.get(row) == TRUE)).collect();
+                self.picked(&choice, &[values, self.constant_values(&Constant::Null)])
+            }
+            Node::Extreme(op, how, all) => self.best(*op, *how, &each(all, readings), rows),
+            Node::Round(rounding, places, of) => match (of.values(readings), of.kind) {
+                (Values::Real(values), _) => Values::Real(values.map(|x| round_real(x, *rounding, *places))),
+                (values, Kind::Number(from)) => {
+                    let by = power(from.scale - places);
+                    self.mapped(&values, |units| round(units, by, *rounding))
+                }
+                (values, _) => values,
+            },
+        }
+    }
+
+    fn field_values<'a>(&self, field: Field, readings: &Readings<'a>) -> Values<'a> {
+        if let Some(values) = readings.units(field) {
+            return Values::Units(readings.of(values));
+        }
+        match field {
+            Field::Truck => {
+                Values::Text(Texts::Names(&readings.batch.trucks, readings.of_texts(&readings.batch.truck)))
+            }
+            Field::Extra(place, _) => match readings.batch.extras.get(place) {
+                Some(ExtraColumn::Text(values)) => Values::Text(Texts::Values(readings.of_texts(values))),
+                // A batch without the field: no message had it.
+                _ => self.constant_values(&Constant::Null),
+            },
+            Field::Timestamp | Field::Measure(_) => self.constant_values(&Constant::Null),
+        }
+    }
+
+    fn constant_values(&self, constant: &Constant) -> Values<'static> {
+        match self.kind {
+            Kind::Number(decimal) => {
+                let units = match constant {
+                    Constant::Number(units) => Some(*units),
+                    _ => None,
+                };
+                if decimal.is_wide() {
+                    Values::Wide(Vector::Constant(Unit::of(units)))
+                } else {
+                    Values::Units(Vector::Constant(Unit::of(units)))
+                }
+            }
+            Kind::Real => Values::Real(Vector::Constant(match constant {
+                Constant::Real(value) => *value,
+                _ => f64::NAN,
+            })),
+            Kind::Timestamp => Values::Units(Vector::Constant(match constant {
+                Constant::Timestamp(time) => *time,
+                _ => NULL,
+            })),
+            Kind::Text => Values::Text(Texts::Constant(match constant {
+                Constant::Text(text) => Some(text.clone()),
+                _ => None,
+            })),
+            Kind::Truth | Kind::Null => Values::Truth(Vector::Constant(match constant {
+                Constant::Truth(value) => *value,
+                _ => UNKNOWN,
+            })),
+        }
+    }
+
+    /// Other units of each decimal.
+    fn mapped(&self, values: &Values<'_>, f: impl Fn(i128) -> i128) -> Values<'static> {
+        self.decimals(|wide| {
+            if wide {
+                Values::Wide(values.map_units(|units| Unit::of(units.map(&f))))
+            } else {
+                Values::Units(values.map_units(|units| Unit::of(units.map(&f))))
+            }
+        })
+    }
+
+    fn exact(
+        &self,
+        op: Arithmetic,
+        (by, a): (i128, &Values<'_>),
+        (other, b): (i128, &Values<'_>),
+    ) -> Values<'static> {
+        fn both(
+            wide: bool,
+            a: &Values<'_>,
+            b: &Values<'_>,
+            f: impl Fn(i128, i128) -> Option<i128>,
+        ) -> Values<'static> {
+            let f = |x: Option<i128>, y: Option<i128>| f(x?, y?);
+            if wide {
+                Values::Wide(a.zip_units(b, |x, y| Unit::of(f(x, y))))
+            } else {
+                Values::Units(a.zip_units(b, |x, y| Unit::of(f(x, y))))
+            }
+        }
+        match op {
+            Arithmetic::Divide => Values::Real(a.zip_units(b, |x, y| match (x, y) {
+                (Some(x), Some(y)) => ratio(x * by, y * other).unwrap_or(f64::NAN),
+                _ => f64::NAN,
+            })),
+            Arithmetic::Add => self.decimals(|wide| both(wide, a, b, |x, y| Some(x * by + y * other))),
+            Arithmetic::Subtract => self.decimals(|wide| both(wide, a, b, |x, y| Some(x * by - y * other))),
+            Arithmetic::Multiply => self.decimals(|wide| both(wide, a, b, |x, y| Some(x * y))),
+            Arithmetic::Remainder => {
+                self.decimals(|wide| both(wide, a, b, |x, y| (x * by).checked_rem(y * other)))
+            }
+        }
+    }
+
+    /// For each row, the value of one of several columns.
+    fn picked(&self, choice: &[u32], from: &[Values<'_>]) -> Values<'static> {
+        fn pick<T>(choice: &[u32], get: impl Fn(usize, usize) -> T) -> Vec<T> {
+            choice.iter().enumerate().map(|(row, &place)| get(place as usize, row)).collect()
+        }
+        let units = |place: usize, row| from[place].units().get(row);
+        match self.kind {
+            Kind::Number(decimal) if decimal.is_wide() => {
+                let wide = |place: usize, row| i128::of(from[place].wide_at(row));
+                Values::Wide(Vector::Owned(pick(choice, wide)))
+            }
+            Kind::Number(_) | Kind::Timestamp => Values::Units(Vector::Owned(pick(choice, units))),
+            Kind::Real => {
+                Values::Real(Vector::Owned(pick(choice, |place, row| from[place].reals().get(row))))
+            }
+            Kind::Text => {
+                let text = |place: usize, row| from[place].texts().get(row).cloned();
+                Values::Text(Texts::Values(Cow::Owned(pick(choice, text))))
+            }
+            Kind::Truth | Kind::Null => {
+                Values::Truth(Vector::Owned(pick(choice, |place, row| from[place].truths().get(row))))
+            }
+        }
+    }
+
+    fn best(&self, op: Comparison, how: How, values: &[Values<'_>], rows: usize) -> Values<'static> {
+        let nulls: Vec<_> = values.iter().map(|values| values.nulls(rows)).collect();
+        let best = |row| {
+            let mut best = 0;
+            for (place, one) in values.iter().enumerate() {
+                if nulls[place].get(row) == TRUE {
+                    return place as u32;
+                }
+                if op.holds(how.order(one, &values[best], row)) {
+                    best = place;
+                }
+            }
+            best as u32
+        };
+        self.picked(&(0..rows).map(best).collect::<Vec<_>>(), values)
+    }
+
+    /// Its value in each reading as a column of the type that [`column_type`](Self::column_type) says.
+    pub(super) fn column(&self, readings: &Readings<'_>) -> Column {
+        if let Node::Field(field) = &self.node
+            && let Some(column) = field_column(*field, readings)
+        {
+            return column;
+        }
+        let rows = readings.rows;
+        let scale = match self.kind {
+            Kind::Number(decimal) => decimal.scale,
+            _ => 0,
+        };
+        let real = |units: Option<i128>| units.map_or(f64::NAN, |units| decimal(units, scale));
+        match self.values(readings) {
+            Values::Units(values) if self.kind == Kind::Timestamp => {
+                Column::Timestamp(Arc::new(values.into_vec(rows)))
+            }
+            values @ (Values::Units(_) | Values::Wide(_)) => {
+                Column::Real(Arc::new(values.map_units(real).into_vec(rows)))
+            }
+            Values::Real(values) => {
+                // + 0.0: no negative zero
+                Column::Real(Arc::new(values.map(|x| x + 0.0).into_vec(rows)))
+            }
+            Values::Text(texts) => {
+                Column::Text(Arc::new((0..rows).map(|row| texts.get(row).cloned()).collect()))
+            }
+            Values::Truth(_) if self.kind == Kind::Null => Column::Real(Arc::new(vec![f64::NAN; rows])),
+            Values::Truth(values) => {
+                let integer = |x| if x == UNKNOWN { NULL } else { i64::from(x == TRUE) };
+                Column::Integer(Arc::new(values.map(integer).into_vec(rows)))
+            }
+        }
+    }
+
+    /// The places where a condition is true.
+    pub(super) fn selected(&self, batch: &Batch, places: Option<Vec<u32>>) -> Vec<u32> {
+        match &self.node {
+            Node::And(all) => all
+                .iter()
+                .fold(places, |places, one| Some(one.selected(batch, places)))
+                .unwrap_or_else(|| (0..batch.len() as u32).collect()),
+            Node::Compare(op, How::Units, left, right) => {
+                let all = Readings::all(batch);
+                if let (Node::Field(field), Values::Units(Vector::Constant(limit))) =
+                    (&left.node, right.values(&all))
+                    && let Some(column) = all.units(*field)
+                {
+                    return select_units(column, *op, limit, places);
+                }
+                self.selected_by_value(batch, places)
+            }
+            _ => self.selected_by_value(batch, places),
+        }
+    }
+
+    fn selected_by_value(&self, batch: &Batch, places: Option<Vec<u32>>) -> Vec<u32> {
+        let Some(places) = places else {
+            let values = self.values(&Readings::all(batch));
+            let truths = values.truths();
+            return select(batch.len(), |row| row as u32, |row| truths.get(row) == TRUE);
+        };
+        let values = self.values(&Readings::at(batch, &places));
+        let truths = values.truths();
+        select(places.len(), |row| places[row], |row| truths.get(row) == TRUE)
+    }
+}
+
+/// The rows for which something holds, without a branch for each.
+fn select(rows: usize, place: impl Fn(usize) -> u32, holds: impl Fn(usize) -> bool) -> Vec<u32> {
+    let mut kept = vec![0; rows];
+    let mut count = 0;
+    for row in 0..rows {
+        kept[count] = place(row);
+        count += usize::from(holds(row));
+    }
+    kept.truncate(count);
+    kept
+}
+
+/// `column op limit` without NULL, which is less than everything.
+fn select_units(column: &[i64], op: Comparison, limit: i64, places: Option<Vec<u32>>) -> Vec<u32> {
+    fn by(column: &[i64], places: Option<Vec<u32>>, holds: impl Fn(i64) -> bool) -> Vec<u32> {
+        match places {
+            None => select(column.len(), |row| row as u32, |row| holds(column[row])),
+            Some(places) => {
+                select(places.len(), |row| places[row], |row| holds(column[places[row] as usize]))
+            }
+        }
+    }
+    if limit == NULL {
+        return Vec::new();
+    }
+    match op {
+        Comparison::Equal => by(column, places, |value| value == limit),
+        Comparison::NotEqual => by(column, places, |value| value != limit && value != NULL),
+        Comparison::Less => by(column, places, |value| value < limit && value != NULL),
+        Comparison::LessOrEqual => by(column, places, |value| value <= limit && value != NULL),
+        Comparison::Greater => by(column, places, |value| value > limit),
+        Comparison::GreaterOrEqual => by(column, places, |value| value >= limit),
+    }
+}
+
+/// A field as the column that it is: shared where all readings are wanted.
+fn field_column(field: Field, readings: &Readings<'_>) -> Option<Column> {
+    let batch = readings.batch;
+    let column = match (field, readings.units(field)) {
+        (Field::Timestamp, _) => Column::Timestamp(batch.time.clone()),
+        (Field::Truck, _) => Column::Name { names: batch.trucks.clone(), index: batch.truck.clone() },
+        (Field::Measure(_) | Field::Extra(..), Some(values)) => {
+            Column::Decimal { scale: NANO_SCALE, values: values.clone() }
+        }
+        (Field::Extra(place, _), None) => match batch.extras.get(place)? {
+            ExtraColumn::Text(values) => Column::Text(values.clone()),
+            ExtraColumn::Number(_) => return None,
+        },
+        (Field::Measure(_), None) => return None,
+    };
+    Some(match readings.places {
+        None => column,
+        Some(places) => column.gather(places),
+    })
+}
+
+fn each<'a>(all: impl IntoIterator<Item = &'a Expression>, readings: &Readings<'a>) -> Vec<Values<'a>> {
+    all.into_iter().map(|one| one.values(readings)).collect()
+}
+
+fn fold_truths(
+    all: &[Expression],
+    readings: &Readings<'_>,
+    start: u8,
+    f: impl Fn(u8, u8) -> u8,
+) -> Vector<'static, u8> {
+    all.iter().fold(Vector::Constant(start), |truths, one| zip(&truths, one.values(readings).truths(), &f))
+}
+
+/// For each row, which of the conditions is the first that is true; their number if none is.
+fn first_true<'v, 'a: 'v>(truths: impl Iterator<Item = &'v Vector<'a, u8>>, rows: usize) -> Vec<u32> {
+    let mut first = vec![u32::MAX; rows];
+    let mut conditions = 0;
+    for truths in truths {
+        for (row, first) in first.iter_mut().enumerate() {
+            if *first == u32::MAX && truths.get(row) == TRUE {
+                *first = conditions;
+            }
+        }
+        conditions += 1;
+    }
+    first.into_iter().map(|place| place.min(conditions)).collect()
+}
+
+/// `units / by`, rounded.
+fn round(units: i128, by: i128, rounding: Rounding) -> i128 {
+    let (whole, rest) = (units.div_euclid(by), units.rem_euclid(by));
+    let up = match rounding {
+        Rounding::Floor => false,
+        Rounding::Ceiling => rest > 0,
+        // Half away from zero: up for what is not negative.
+        Rounding::Nearest => match rest.cmp(&(by - rest)) {
+            Ordering::Less => false,
+            Ordering::Equal => units >= 0,
+            Ordering::Greater => true,
+        },
+    };
+    whole + i128::from(up)
+}
+
+/// The exact value of a double, rounded to places after the point, as the nearest double.
+pub(super) fn round_real(value: f64, rounding: Rounding, places: u8) -> f64 {
+    match rounding {
+        Rounding::Floor => value.floor(),
+        Rounding::Ceiling => value.ceil(),
+        // NaN, and whole numbers.
+        Rounding::Nearest if value.fract() == 0.0 || value.is_nan() => value,
+        Rounding::Nearest => {
+            // value = mantissa / 2^shift, as it is no whole number: below 2^52 then.
+            let bits = value.abs().to_bits();
+            let biased = (bits >> 52) as u32;
+            let fraction = u128::from(bits & ((1 << 52) - 1));
+            let mantissa = if biased == 0 { fraction } else { fraction | 1 << 52 };
+            let shift = 1075 - biased.max(1);
+            // Below 2^(53 + 74).
+            let scaled = mantissa * power(places).unsigned_abs();
+            let rounded = match shift {
+                1..=127 => (scaled + (1 << (shift - 1))) >> shift,
+                _ => 0, // less than a half
+            };
+            decimal(rounded as i128, places).copysign(value)
+        }
+    }
+}
