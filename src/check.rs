@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::inputs;
 use crate::sink::csv;
 use crate::source::SourceError;
 use crate::source::kafka::{Topic, TopicOptions};
@@ -14,11 +15,16 @@ use crate::store::{self, Table};
 /// How long a host may take to accept a connection.
 const REACH: Duration = Duration::from_secs(3);
 
+/// The phone's topic, in the report.
+const PHONE: &str = "orientation topic";
+
 /// Looks at each part of the job and prints a line for it; fails if one is not in order.
 pub fn check(config: &Config) -> Result<(), Error> {
     let mut report = Report::default();
     report.ok("configuration", format!("job `{}`, {} workers", config.job, config.workers));
+    let reads = config.reads()?;
     match &config.input {
+        _ if !reads.trucks => {}
         Some(path) if path == "-" => report.ok("input", "standard input"),
         Some(path) => report.add(
             "input",
@@ -26,8 +32,19 @@ pub fn check(config: &Config) -> Result<(), Error> {
                 .map(|_| path.clone())
                 .map_err(|source| SourceError::File { path: path.clone(), source }),
         ),
-        None => check_kafka(config, &mut report),
+        None => {}
     }
+    match reads.phone_file {
+        Some("-") => report.ok("orientation file", "standard input"),
+        Some(path) => {
+            report.add("orientation file", inputs::open_phone_file(path, 0, false).map(|_| path.to_owned()));
+        }
+        None => {}
+    }
+    let trucks = config.kafka.topic.as_str();
+    let trucks = (reads.trucks && config.input.is_none()).then_some(("topic", trucks));
+    let phone = reads.phone_topic.map(|topic| (PHONE, topic));
+    check_kafka(config, trucks.into_iter().chain(phone).collect(), &mut report);
     report.add("folder", csv::prepare_folder(&config.out).map(|()| config.out.display().to_string()));
     check_database(config, &mut report)?;
     match report.failed {
@@ -57,7 +74,11 @@ impl Report {
     }
 }
 
-fn check_kafka(config: &Config, report: &mut Report) {
+/// Looks at each of the topics.
+fn check_kafka(config: &Config, topics: Vec<(&str, &str)>, report: &mut Report) {
+    if topics.is_empty() {
+        return;
+    }
     let brokers = &config.kafka.brokers;
     let mut reached = false;
     for broker in brokers.split(',').map(str::trim) {
@@ -68,19 +89,12 @@ fn check_kafka(config: &Config, report: &mut Report) {
     if !reached {
         return;
     }
-    let topic = Topic::connect(
-        TopicOptions {
-            brokers: brokers.clone(),
-            topic: config.kafka.topic.clone(),
-            group: config.job.clone(),
-            properties: config.kafka_properties(),
-            on_data_loss: config.on_data_loss,
-            until_end: false,
-        },
-        &[],
-    );
-    let described = topic.map(|topic| format!("`{}`, {} partitions", config.kafka.topic, topic.partitions()));
-    report.add("topic", described);
+    for (what, name) in topics {
+        let options = TopicOptions { until_end: false, ..inputs::topic_options(config, name) };
+        let topic = Topic::connect(options, &[]);
+        let topic = if what == PHONE { topic.map_err(SourceError::of_the_phone) } else { topic };
+        report.add(what, topic.map(|topic| format!("`{name}`, {} partitions", topic.partitions())));
+    }
 }
 
 /// Whether a host and port accept a connection.

@@ -257,6 +257,9 @@ impl<'job> Feed<'job> {
                         setup.metrics.event_time(latest);
                     }
                 }
+                Item::Orientation(readings) => {
+                    self.job.records.fetch_add(readings.len() as u64, SeqCst);
+                }
                 Item::DeadLetters(letters) => {
                     self.job.dead_letters.fetch_add(letters.len() as u64, SeqCst);
                     for letter in letters {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
 use crate::dead_letter::DeadLetter;
+use crate::orientation::Orientation;
 
 /// How far a source has read one partition. Sent as data at the end of each epoch, so that it
 /// reaches the commit of exactly that epoch.
@@ -33,6 +34,8 @@ pub struct Arrival {
 pub enum Item {
     /// Decoded readings.
     Records(Batch),
+    /// Decoded orientation readings.
+    Orientation(Orientation),
     /// Input that could not be used.
     DeadLetters(Vec<DeadLetter>),
     /// How far the source has read, at the end of an epoch.

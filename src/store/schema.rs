@@ -89,7 +89,7 @@ fn accepts(ours: Type, data_type: &str) -> bool {
     match ours {
         Type::Timestamp => matches!(data_type, "datetime" | "timestamp"),
         Type::Decimal | Type::Real => integer || matches!(data_type, "float" | "double" | "decimal"),
-        Type::Integer => integer || matches!(data_type, "double" | "decimal"),
+        Type::Integer => integer || matches!(data_type, "float" | "double" | "decimal"),
         Type::Text => {
             matches!(data_type, "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext")
         }

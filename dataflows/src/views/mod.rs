@@ -8,6 +8,7 @@ mod correlation;
 mod dead_letters;
 mod distance_correlation;
 mod engine_speed_correlation;
+mod orientation;
 mod parameter_map;
 mod transformed;
 
@@ -23,6 +24,7 @@ use crate::Epoch;
 use crate::batch::{Batch, FieldSpec, NANO};
 use crate::dead_letter::DeadLetter;
 use crate::item::Item;
+use crate::orientation::Orientation;
 use crate::real::Factor;
 use crate::rows::{Change, Changes, ColumnSpec, Rows};
 
@@ -49,12 +51,13 @@ pub struct View {
 }
 
 /// The names of the views that every job has unless it chooses, in the order in which they are shown.
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 7] = [
     "parameter_map",
     "distance_correlation",
     "engine_speed_correlation",
     "transformed",
     "above_speed",
+    ORIENTATION,
     DEAD_LETTERS,
 ];
 
@@ -66,6 +69,7 @@ pub fn all(settings: &Settings) -> Vec<View> {
         engine_speed_correlation::view(settings),
         transformed::view(settings),
         above_speed::view(settings),
+        orientation::view(),
         dead_letters::view(),
     ]
 }
@@ -73,6 +77,8 @@ pub fn all(settings: &Settings) -> Vec<View> {
 pub use correlation::{Axis, Correlation};
 /// The view of dead letters, which sinks add to when a row is refused.
 pub use dead_letters::{NAME as DEAD_LETTERS, rows as dead_letter_rows};
+/// The one view that is not made of trucks' readings.
+pub use orientation::NAME as ORIENTATION;
 
 /// What a message does to the readings before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +172,7 @@ pub struct Inputs<'scope> {
     pub restored: StreamVec<'scope, Epoch, Restored>,
     /// The last committed epoch. Effects are due after it only.
     pub start: Epoch,
+    items: StreamVec<'scope, Epoch, Item>,
 }
 
 impl<'scope> Inputs<'scope> {
@@ -183,7 +190,16 @@ impl<'scope> Inputs<'scope> {
             Item::DeadLetters(letters) => Some(letters),
             _ => None,
         });
-        Self { records, dead_letters, restored, start }
+        Self { records, dead_letters, restored, start, items }
+    }
+
+    /// The decoded orientation readings, picked out for whoever asks: a job without their view has no
+    /// operator for them.
+    pub fn orientation(&self) -> StreamVec<'scope, Epoch, Orientation> {
+        pick(&self.items, "Orientation", |item| match item {
+            Item::Orientation(readings) => Some(readings),
+            _ => None,
+        })
     }
 }
 
