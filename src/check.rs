@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::cli::CheckArgs;
 use crate::config::Config;
 use crate::error::Error;
+use crate::inputs;
 use crate::source::SourceError;
 use crate::store::{self, Table};
 
@@ -47,7 +48,9 @@ pub fn run(args: &CheckArgs) -> Result<(), Error> {
 }
 
 fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
+    let reads = config.reads()?;
     match &config.input {
+        _ if !reads.trucks => {}
         Some(path) if path == "-" => report.ok("input", "standard input"),
         Some(path) => report.add(
             "input",
@@ -57,7 +60,14 @@ fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
         ),
         None => {}
     }
-    kafka::check(config, report);
+    match reads.phone_file {
+        Some("-") => report.ok("orientation file", "standard input"),
+        Some(path) => {
+            report.add("orientation file", inputs::open_phone_file(path, 0, false).map(|_| path.to_owned()));
+        }
+        None => {}
+    }
+    kafka::check(config, reads, report);
     disk::check(&config.out, report);
     check_database(config, report)
 }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::clock::Limits;
+use crate::source::file::full_path;
 use crate::source::kafka::OnDataLoss;
 
 use self::defined::{OwnCorrelation, ViewEntry};
@@ -105,6 +106,8 @@ pub struct Config {
     pub on_data_loss: OnDataLoss,
     /// The Kafka input.
     pub kafka: Kafka,
+    /// The phone's orientation readings.
+    pub orientation: Orientation,
     /// CSV files.
     pub csv: CsvSink,
     /// SQL tables.
@@ -144,6 +147,28 @@ impl CsvSink {
     pub fn takes(&self, view: &str) -> bool {
         chosen(self.views.as_deref(), view)
     }
+}
+
+/// `[orientation]`: both may be read at once.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Orientation {
+    /// The topic; absent: none is read.
+    pub topic: Option<String>,
+    /// Sensor Logger's `Orientation.csv`, or a file of a JSON object or Python dict a line; `-`:
+    /// standard input; absent: none is read.
+    pub input: Option<String>,
+}
+
+/// Which of the configured inputs a job reads: those that one of its views needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reads<'config> {
+    /// The trucks' readings.
+    pub trucks: bool,
+    /// The topic of the phone's.
+    pub phone_topic: Option<&'config str>,
+    /// The file of the phone's.
+    pub phone_file: Option<&'config str>,
 }
 
 /// `[tables]`
@@ -233,6 +258,7 @@ impl Default for Config {
             commit_interval: "1s".into(),
             on_data_loss: OnDataLoss::Stop,
             kafka: Kafka::default(),
+            orientation: Orientation::default(),
             csv: CsvSink::default(),
             tables: Sink::default(),
             dead_letters: DeadLetters::default(),
@@ -376,7 +402,54 @@ impl Config {
         for (key, sink) in [("csv.views", &self.csv.views), ("tables.views", &self.tables.views)] {
             names.check_known(key, sink.iter().flatten().map(String::as_str))?;
         }
-        self.active_views().map(drop)
+        self.active_views()?;
+        self.validate_reads()
+    }
+
+    /// An offset is kept under its topic or file, which therefore is read once only.
+    fn validate_reads(&self) -> Result<(), ConfigError> {
+        let wrong = |key, value: &str, reason: &str| {
+            Err(ConfigError::Value { key, value: value.to_owned(), reason: reason.into() })
+        };
+        let reads = self.reads()?;
+        if let Some(topic) = reads.phone_topic {
+            if self.embedded {
+                return wrong(
+                    "orientation.topic",
+                    topic,
+                    "the embedded broker holds the trucks' readings only: give orientation.input, or leave out --embedded",
+                );
+            }
+            if reads.trucks && self.input.is_none() && topic == self.kafka.topic {
+                return wrong(
+                    "orientation.topic",
+                    topic,
+                    "the trucks' readings are read from it: give another topic",
+                );
+            }
+        }
+        if let (Some(path), Some(trucks)) = (reads.phone_file, self.input.as_deref().filter(|_| reads.trucks))
+            && full_path(path) == full_path(trucks)
+        {
+            return wrong(
+                "orientation.input",
+                path,
+                "the trucks' readings are read from it: give another file",
+            );
+        }
+        Ok(())
+    }
+
+    /// Which inputs the job reads.
+    pub fn reads(&self) -> Result<Reads<'_>, ConfigError> {
+        let views = self.active_views()?;
+        let phone = views.iter().any(|view| view.name == views::ORIENTATION);
+        let other = |view: &View| ![views::ORIENTATION, views::DEAD_LETTERS].contains(&&*view.name);
+        Ok(Reads {
+            trucks: !phone || views.iter().any(other),
+            phone_topic: self.orientation.topic.as_deref().filter(|_| phone),
+            phone_file: self.orientation.input.as_deref().filter(|_| phone),
+        })
     }
 
     /// The views of the job: the built-in ones in their list's order, its own, dead letters.
@@ -388,7 +461,16 @@ impl Config {
         let is_built_in_on = |name: &str| is_on(name) && (names_none || self.builtin().any(|on| on == name));
         let (dead_letters, mut active): (Vec<_>, Vec<_>) =
             views::all(&settings).into_iter().partition(|view| view.name == views::DEAD_LETTERS);
-        active.retain(|view| is_built_in_on(&view.name));
+        let has_phone = self.orientation.topic.is_some() || self.orientation.input.is_some();
+        let asked = self.builtin().chain(self.selected.iter().map(String::as_str));
+        if !has_phone && asked.into_iter().any(|name| name == views::ORIENTATION) {
+            return Err(ConfigError::Value {
+                key: "views",
+                value: views::ORIENTATION.into(),
+                reason: "nothing feeds it: give orientation.topic or orientation.input".into(),
+            });
+        }
+        active.retain(|view| is_built_in_on(&view.name) && (has_phone || view.name != views::ORIENTATION));
         for correlation in self.correlations.iter().filter(|own| is_on(&own.name)) {
             active.push(correlation.view(&settings)?);
         }
@@ -659,6 +741,44 @@ mod tests {
         let url = "\"mysql://u@h:3306/d\"";
         let config = load("", &[], &[("database", url), ("database_password_file", &path)]).unwrap();
         assert_eq!(config.database_url().unwrap(), "mysql://u:p%40ss%2Fword@h:3306/d");
+    }
+
+    #[test]
+    fn a_job_reads_what_its_views_need() {
+        let both: [(&str, &str); 2] =
+            [("orientation.topic", "\"Mobile-Device-Data\""), ("orientation.input", "\"Orientation.csv\"")];
+        let reads = |views: &str, flags: &[(&str, &str)]| {
+            let config = load(&format!("views = [{views}]"), &[], flags).unwrap();
+            let reads = config.reads().unwrap();
+            (reads.trucks, reads.phone_topic.is_some(), reads.phone_file.is_some())
+        };
+        assert_eq!(reads("", &[]), (true, false, false));
+        assert_eq!(reads("", &both), (true, true, true));
+        assert_eq!(reads("\"orientation\"", &both), (false, true, true));
+        assert_eq!(reads("\"orientation\", \"dead_letters\"", &both[1..]), (false, false, true));
+        assert_eq!(reads("\"above_speed\", \"orientation\"", &both[..1]), (true, true, false));
+        assert_eq!(reads("\"parameter_map\"", &both), (true, false, false));
+        assert_eq!(reads("\"dead_letters\"", &both), (true, false, false));
+        let has_view = |flags: &[(&str, &str)]| {
+            let views = load("", &[], flags).unwrap().active_views().unwrap();
+            views.iter().any(|view| view.name == views::ORIENTATION)
+        };
+        assert!(has_view(&both) && !has_view(&[]));
+    }
+
+    #[test]
+    fn inputs_that_cannot_be_read_beside_each_other_are_refused() {
+        let refused = |text: &str, word: &str| {
+            let error = load(text, &[], &[]).unwrap_err().to_string();
+            assert!(error.contains(word) && !error.contains('\n'), "{error}");
+        };
+        refused("views = [\"orientation\"]", "nothing feeds it");
+        refused("[orientation]\ntopic = \"Truck-Data\"", "another topic");
+        refused("input = \"-\"\n[orientation]\ninput = \"-\"", "another file");
+        refused("input = \"./x\"\nembedded = true\n[orientation]\ntopic = \"x\"", "orientation.input");
+        // What is not read is in nobody's way.
+        load("views = [\"orientation\"]\n[orientation]\ntopic = \"Truck-Data\"", &[], &[]).unwrap();
+        load("input = \"x\"\n[orientation]\ntopic = \"Truck-Data\"", &[], &[]).unwrap();
     }
 
     #[test]

@@ -221,7 +221,7 @@ pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
         for (index, view) in shape.views.iter().enumerate() {
             // A view that is new to the job is told of what its readings were before it.
             let start = if shape.fresh.contains(&index) { start.saturating_sub(1) } else { start };
-            let inputs = Inputs { start, ..inputs.clone() };
+            let inputs = inputs.beginning_after(start);
             deliver((view.build)(&inputs), index, outlet.clone()).probe_with(&probe);
             end(Some(Part::View(index)));
         }

@@ -32,6 +32,7 @@ use crate::progress::Progress;
 use crate::render::CHANGE;
 use crate::sink::csv::{self, CsvFiles};
 use crate::sink::topic::DeadLetterTopic;
+use crate::source::file::full_path;
 use crate::state::fold_sealed;
 use crate::stop::Stop;
 use crate::store::{self, LastCommit, Store, StoreError, Table};
@@ -269,14 +270,12 @@ fn open_store(
     Ok((store, last))
 }
 
-/// What the job's offsets are offsets of.
+/// What the trucks' offsets are offsets of: a phone may be added later.
 fn source_name(config: &Config) -> String {
-    let path =
-        |path: &str| std::fs::canonicalize(path).map_or(path.to_owned(), |full| full.display().to_string());
     match &config.input {
-        Some(input) if config.embedded => format!("embedded {}", path(input)),
+        Some(input) if config.embedded => format!("embedded {}", full_path(input)),
         Some(input) if input == "-" => "standard input".into(),
-        Some(input) => format!("file {}", path(input)),
+        Some(input) => format!("file {}", full_path(input)),
         None => format!("topic {}", config.kafka.topic),
     }
 }

@@ -252,6 +252,9 @@ impl<'job> Feed<'job> {
                     self.job.records.fetch_add(batch.len() as u64, SeqCst);
                     self.saw(batch.time.iter().copied().max());
                 }
+                Item::Orientation(readings) => {
+                    self.job.records.fetch_add(readings.len() as u64, SeqCst);
+                }
                 Item::DeadLetters(letters) => {
                     self.job.dead_letters.fetch_add(letters.len() as u64, SeqCst);
                     for letter in letters {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{Batch, Record};
 use crate::dead_letter::DeadLetter;
+use crate::orientation::Orientation;
 
 /// How far a source has read one partition. Sent as data at the end of each epoch, so that it
 /// reaches the commit of exactly that epoch.
@@ -52,6 +53,8 @@ pub enum Item {
     /// in microseconds: `i64::MAX` when none is behind, `i64::MIN` when one was not read yet. It holds
     /// until the worker's next one.
     Behind(i64),
+    /// Decoded orientation readings.
+    Orientation(Orientation),
     /// Input that could not be used.
     DeadLetters(Vec<DeadLetter>),
     /// How far the source has read, at the end of an epoch.

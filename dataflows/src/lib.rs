@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`batch`] | decoded readings, as columns: what flows into the graph |
 //! | [`dead_letter`] | input that could not be used, with its bytes and the reason |
+//! | [`orientation`] | decoded orientation readings of a phone, as columns |
 //! | [`item`] | what a source feeds the graph: batches, dead letters, next offsets |
 //! | [`accumulation`] | the exact sums of a correlation, and `r` from them |
 //! | [`expression`] | conditions and columns of a user's own views, and how they are evaluated |
@@ -30,6 +31,7 @@ mod epochs;
 pub mod expression;
 pub mod item;
 pub mod oracle;
+pub mod orientation;
 pub mod origin;
 pub mod readings;
 pub mod real;

@@ -15,16 +15,20 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::Report;
-use crate::config::Config;
+use crate::config::{Config, Reads};
+use crate::inputs::topic_options;
 use crate::source::SourceError;
 use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, reason};
 
 /// How long a host may take to accept a connection, and a partition to be read.
 const REACH: Duration = Duration::from_secs(3);
 
-pub(super) fn check(config: &Config, report: &mut Report) {
+pub(super) fn check(config: &Config, reads: Reads<'_>, report: &mut Report) {
     let forward = config.dead_letters.topic.as_deref().filter(|_| !config.embedded);
-    if config.input.is_some() && forward.is_none() {
+    let trucks = (reads.trucks && config.input.is_none()).then_some(("topic", &*config.kafka.topic));
+    let phone = reads.phone_topic.map(|topic| ("orientation topic", topic));
+    let read: Vec<_> = trucks.into_iter().chain(phone).collect();
+    if read.is_empty() && forward.is_none() {
         return;
     }
     let mut reached = false;
@@ -38,8 +42,8 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     }
     match Cluster::connect(config) {
         Ok(cluster) => {
-            if config.input.is_none() {
-                cluster.check_input(report);
+            for (what, topic) in read {
+                cluster.check_input(what, topic, report);
             }
             if let Some(topic) = forward {
                 let found = cluster.partitions(topic, "Write");
@@ -105,14 +109,7 @@ struct Cluster {
 
 impl Cluster {
     fn connect(config: &Config) -> Result<Self, SourceError> {
-        let options = TopicOptions {
-            brokers: config.kafka.brokers.clone(),
-            topic: config.kafka.topic.clone(),
-            group: config.job.clone(),
-            properties: config.kafka_properties(),
-            on_data_loss: config.on_data_loss,
-            until_end: false,
-        };
+        let options = topic_options(config, &config.kafka.topic);
         let heard = Heard::default();
         let consumer = consumer_with(&options, heard.clone())?;
         let property = |name: &str| options.properties.get(name).map(String::as_str);
@@ -120,21 +117,21 @@ impl Cluster {
         Ok(Self { consumer, heard, options, principal, group_denied: Cell::new(false) })
     }
 
-    fn check_input(&self, report: &mut Report) {
-        let (topic, group) = (&self.options.topic, &self.options.group);
+    fn check_input(&self, what: &str, topic: &str, report: &mut Report) {
+        let group = &self.options.group;
         let partitions = match self.partitions(topic, "Read") {
             Ok(partitions) => partitions,
-            Err(problem) => return report.add("topic", Err::<&str, _>(problem)),
+            Err(problem) => return report.add(what, Err::<&str, _>(problem)),
         };
-        report.ok("topic", described(topic, &partitions));
-        report.add("offsets", self.watermarks(&partitions));
+        report.ok(what, described(topic, &partitions));
+        report.add("offsets", self.watermarks(topic, &partitions));
         report.add(
             "read access",
-            self.read(partitions[0]).map(|()| format!("`{topic}` may be read as {}", self.principal)),
+            self.read(topic, partitions[0]).map(|()| format!("`{topic}` may be read as {}", self.principal)),
         );
         report.add(
             "group access",
-            self.ask_group(&partitions).map(|()| format!("offsets are reported to group `{group}`")),
+            self.ask_group(topic, &partitions).map(|()| format!("offsets are reported to group `{group}`")),
         );
     }
 
@@ -186,8 +183,7 @@ impl Cluster {
     }
 
     /// How much is there to be read.
-    fn watermarks(&self, partitions: &[i32]) -> Result<String, String> {
-        let topic = &self.options.topic;
+    fn watermarks(&self, topic: &str, partitions: &[i32]) -> Result<String, String> {
         let mut total = 0;
         for &partition in partitions {
             let (low, end) = self.consumer.fetch_watermarks(topic, partition, ANSWER).map_err(|error| {
@@ -199,8 +195,7 @@ impl Cluster {
     }
 
     /// Reads a partition at its end: nothing has to be sent for that, but it has to be allowed.
-    fn read(&self, partition: i32) -> Result<(), String> {
-        let topic = &self.options.topic;
+    fn read(&self, topic: &str, partition: i32) -> Result<(), String> {
         let what = format!("`{topic}` partition {partition}");
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::End)
@@ -232,11 +227,11 @@ impl Cluster {
     }
 
     /// Asks the group for its offsets.
-    fn ask_group(&self, partitions: &[i32]) -> Result<(), String> {
+    fn ask_group(&self, topic: &str, partitions: &[i32]) -> Result<(), String> {
         let group = &self.options.group;
         let mut list = TopicPartitionList::new();
         for &partition in partitions {
-            list.add_partition(&self.options.topic, partition);
+            list.add_partition(topic, partition);
         }
         let asked =
             if self.is_group_denied() { None } else { Some(self.consumer.committed_offsets(list, ANSWER)) };

@@ -8,12 +8,17 @@
 //!                  `-> Rejection -> dead letter
 //! ```
 //!
+//! That is of the trucks' readings. Those of a phone are decoded in [`orientation`], by the same syntax,
+//! or as CSV records ([`record`]).
+//!
 //! `scan` is there for speed alone: what it accepts, `general` reads to the same result, and it
 //! leaves everything else, rejections among it, to `general`.
 
 mod general;
 mod number;
 mod object;
+pub mod orientation;
+pub(crate) mod record;
 mod scan;
 mod text;
 mod timestamp;
@@ -52,8 +57,28 @@ pub struct Message<'a> {
     pub payload: Option<&'a [u8]>,
 }
 
+impl Message<'_> {
+    /// The message given up.
+    fn dead_letter(&self, topic: &Arc<str>, reason: Reason, field: &str) -> DeadLetter {
+        DeadLetter {
+            topic: topic.clone(),
+            partition: self.partition,
+            offset: self.offset,
+            kafka_timestamp: self.timestamp,
+            key: self.key.map(<[u8]>::to_vec),
+            payload: self.payload.map(<[u8]>::to_vec),
+            reason,
+            field: field.to_owned(),
+        }
+    }
+}
+
 /// Makes items for the graph of the messages of one topic or file.
 pub trait Decode {
+    /// Learns the names of the columns: the messages are the CSV records behind this one. An error is
+    /// a column that is missing.
+    fn header(&mut self, header: &[u8]) -> Result<(), &'static str>;
+
     /// Takes a message: into what [`take`](Self::take) gives, as a record or as a dead letter.
     fn decode(&mut self, message: &Message<'_>);
 
@@ -271,24 +296,20 @@ impl Decoder {
 
     #[cold]
     fn bury(&mut self, message: &Message<'_>, refusal: Refusal) {
-        let (reason, field) = match &refusal {
-            Refusal::Of(rejection) => (rejection.reason, rejection.field),
-            Refusal::OfDeclared(reason, field) => (*reason, &**field),
+        let letter = match &refusal {
+            Refusal::Of(rejection) => message.dead_letter(&self.topic, rejection.reason, rejection.field),
+            Refusal::OfDeclared(reason, field) => message.dead_letter(&self.topic, *reason, field),
         };
-        self.dead_letters.push(DeadLetter {
-            topic: self.topic.clone(),
-            partition: message.partition,
-            offset: message.offset,
-            kafka_timestamp: message.timestamp,
-            key: message.key.map(<[u8]>::to_vec),
-            payload: message.payload.map(<[u8]>::to_vec),
-            reason,
-            field: field.to_owned(),
-        });
+        self.dead_letters.push(letter);
     }
 }
 
 impl Decode for Decoder {
+    /// The trucks' readings have none.
+    fn header(&mut self, _header: &[u8]) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     #[inline]
     fn decode(&mut self, message: &Message<'_>) {
         self.decode(message);

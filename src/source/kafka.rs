@@ -179,8 +179,10 @@ impl Topic {
         ends: Ends,
     ) -> Result<Self, SourceError> {
         let probe = consumer(&options)?;
-        let next =
-            |partition| committed.iter().find(|at| at.partition == partition).map_or(0, |at| at.offset);
+        let next = |partition| {
+            let is_it = |at: &&NextOffset| *at.topic == *options.topic && at.partition == partition;
+            committed.iter().find(is_it).map_or(0, |at| at.offset)
+        };
         let partitions = (0..partitions).map(|p| (p, Span { next: next(p), end: i64::MAX })).collect();
         Ok(Self { name: options.topic.as_str().into(), options, probe, partitions, ends: Some(ends) })
     }

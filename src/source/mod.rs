@@ -60,6 +60,25 @@ pub enum SourceError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The phone's file cannot be read.
+    #[error("cannot read {path}: {source}; give a readable file as orientation.input")]
+    PhoneFile {
+        /// The path.
+        path: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A CSV file that lacks a column.
+    #[error(
+        "{path} has no column `{column}`: its first line has to name {}; give Sensor Logger's Orientation.csv as orientation.input",
+        crate::decode::orientation::NAMES.join(", ")
+    )]
+    NoColumn {
+        /// The path.
+        path: String,
+        /// The column.
+        column: &'static str,
+    },
     /// A file is shorter than what was committed.
     #[error(
         "{path} has {found} lines, but {committed} were committed; it is not the file that this job read: give that one, or a new --job and --out"
@@ -99,6 +118,16 @@ pub enum SourceError {
         "topic `{topic}` does not exist on {brokers}; create it, mend --topic, or keep trying with --wait"
     )]
     NoTopic {
+        /// The topic.
+        topic: String,
+        /// The bootstrap servers.
+        brokers: String,
+    },
+    /// The phone's topic is missing.
+    #[error(
+        "topic `{topic}` does not exist on {brokers}; create it, mend orientation.topic, or keep trying with --wait"
+    )]
+    NoPhoneTopic {
         /// The topic.
         topic: String,
         /// The bootstrap servers.
@@ -155,6 +184,15 @@ pub enum SourceError {
 impl SourceError {
     /// Whether it may pass by itself, so that `--wait` tries again.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::NoBroker { .. } | Self::NoTopic { .. })
+        matches!(self, Self::NoBroker { .. } | Self::NoTopic { .. } | Self::NoPhoneTopic { .. })
+    }
+
+    /// The same about the phone's topic or file, whose names are given elsewhere.
+    pub fn of_the_phone(self) -> Self {
+        match self {
+            Self::File { path, source } => Self::PhoneFile { path, source },
+            Self::NoTopic { topic, brokers } => Self::NoPhoneTopic { topic, brokers },
+            other => other,
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! | [`golden`] | the cases under `fixtures/`, against an independent computation |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
+//! | [`orientation`] | the phone's topic and file |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`tables`] | tables that were there before |
 //! | [`commands`] | what `check` finds and `explain` draws |
@@ -17,6 +18,7 @@ mod commands;
 mod exactly_once;
 mod golden;
 mod keyed;
+mod orientation;
 mod seen;
 mod servers;
 mod support;

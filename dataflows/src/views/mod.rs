@@ -12,6 +12,7 @@ mod distance_correlation;
 mod engine_speed_correlation;
 mod filtered_join;
 mod lateness;
+mod orientation;
 mod own;
 mod parameter_map;
 mod transformed;
@@ -30,6 +31,7 @@ use crate::Epoch;
 use crate::batch::{Batch, FieldSpec, NANO};
 use crate::dead_letter::DeadLetter;
 use crate::item::Item;
+use crate::orientation::Orientation;
 use crate::readings;
 use crate::real::Factor;
 use crate::rows::{Change, Changes, ColumnSpec, Rows};
@@ -59,7 +61,7 @@ pub struct View {
 }
 
 /// The names of the views that every job has unless it chooses, in the order in which they are shown.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "parameter_map",
     "distance_correlation",
     "engine_speed_correlation",
@@ -68,6 +70,7 @@ pub const NAMES: [&str; 9] = [
     "above_speed",
     "filtered_join",
     "window_averages",
+    ORIENTATION,
     DEAD_LETTERS,
 ];
 
@@ -82,6 +85,7 @@ pub fn all(settings: &Settings) -> Vec<View> {
         above_speed::view(settings),
         filtered_join::view(settings),
         window_averages::view(settings),
+        orientation::view(),
         dead_letters::view(),
     ]
 }
@@ -89,6 +93,8 @@ pub fn all(settings: &Settings) -> Vec<View> {
 pub use correlation::{Axis, Correlation};
 /// The view of dead letters, which sinks add to when a row is refused.
 pub use dead_letters::{NAME as DEAD_LETTERS, rows as dead_letter_rows};
+/// The one view that is not made of trucks' readings.
+pub use orientation::NAME as ORIENTATION;
 pub use own::Own;
 
 /// What a message does to the readings before it.
@@ -202,6 +208,7 @@ pub struct Inputs<'scope> {
     pub readings: Option<StreamVec<'scope, Epoch, Effect>>,
     /// The last committed epoch. Effects are due after it only.
     pub start: Epoch,
+    items: StreamVec<'scope, Epoch, Item>,
 }
 
 impl<'scope> Inputs<'scope> {
@@ -236,7 +243,21 @@ impl<'scope> Inputs<'scope> {
             Item::DeadLetters(letters) => Some(letters),
             _ => None,
         });
-        Self { records, dead_letters, restored, behind, readings, start }
+        Self { records, dead_letters, restored, behind, readings, start, items }
+    }
+
+    /// The same, for a view whose effects are due after another epoch.
+    pub fn beginning_after(&self, start: Epoch) -> Self {
+        Self { start, ..self.clone() }
+    }
+
+    /// The decoded orientation readings, picked out for whoever asks: a job without their view has no
+    /// operator for them.
+    pub fn orientation(&self) -> StreamVec<'scope, Epoch, Orientation> {
+        pick(&self.items, "Orientation", |item| match item {
+            Item::Orientation(readings) => Some(readings),
+            _ => None,
+        })
     }
 }
 

@@ -280,6 +280,16 @@ impl Kafka {
         (0..metadata.topics()[0].partitions().len() as i32).map(end).collect()
     }
 
+    /// The sum of the offsets that a group has committed in a topic.
+    pub fn committed(&self, group: &str, topic: &str) -> i64 {
+        let consumer: BaseConsumer = self.config().set("group.id", group).create().expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic, 0, self.ends(topic).len() as i32 - 1);
+        let committed = consumer.committed_offsets(list, TIMEOUT).expect("the broker answers");
+        let offset = |offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
+        committed.elements().iter().map(|partition| offset(partition.offset())).sum()
+    }
+
     /// All committed messages of a topic, partition after partition.
     pub fn read(&self, topic: &str) -> Vec<Received> {
         let mut assignment = TopicPartitionList::new();
