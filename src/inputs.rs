@@ -63,8 +63,14 @@ enum Content {
 
 enum Kind {
     File(Arc<Mutex<Lines>>),
-    /// A topic and the commits that its watch is told of, until that has taken both.
-    Topic(Option<(Topic, Receiver<Vec<NextOffset>>)>),
+    /// None when its watch has taken it.
+    Topic(Option<Box<Watched>>),
+}
+
+/// A topic with what its watch needs.
+struct Watched {
+    topic: Topic,
+    committed: Receiver<Vec<NextOffset>>,
 }
 
 impl Inputs {
@@ -147,7 +153,7 @@ impl Inputs {
 
     fn add_topic(&mut self, name: &str, content: Content, topic: Topic) {
         let committed = self.follow();
-        self.add(name, content, Kind::Topic(Some((topic, committed))));
+        self.add(name, content, Kind::Topic(Some(Box::new(Watched { topic, committed }))));
     }
 
     fn add(&mut self, name: &str, content: Content, kind: Kind) {
@@ -179,7 +185,7 @@ impl Inputs {
     /// Where each partition starts; a file's line is not worth a commit of its own.
     pub fn starts(&self) -> Vec<NextOffset> {
         let starts = |source: &Source| match &source.kind {
-            Kind::Topic(Some((topic, _))) => topic.starts(),
+            Kind::Topic(Some(watched)) => watched.topic.starts(),
             Kind::Topic(None) | Kind::File(_) => Vec::new(),
         };
         self.sources.iter().flat_map(starts).collect()
@@ -219,9 +225,9 @@ impl Inputs {
     pub fn watch(&mut self, metrics: &Metrics) -> Result<(), Error> {
         for source in &mut self.sources {
             if let Kind::Topic(topic) = &mut source.kind
-                && let Some((topic, committed)) = topic.take()
+                && let Some(watched) = topic.take()
             {
-                let metrics = metrics.clone();
+                let (Watched { topic, committed }, metrics) = (*watched, metrics.clone());
                 self.watches.push(spawn("watch", move || topic.watch(committed, &metrics))?);
             }
         }
@@ -259,12 +265,18 @@ impl Source {
         share: &mut Several,
     ) -> Result<(), Error> {
         match &self.kind {
+<<<<<<< HEAD
             Kind::File(lines) => {
                 let reader = LineReader::new(lines.clone()).with_keys(separator);
                 share.push(Decoded { reader, decoder });
             }
             Kind::Topic(Some((topic, _))) => {
                 share.push(Decoded { reader: topic.reader(worker, workers)?, decoder });
+=======
+            Kind::File(lines) => share.push(Decoded { reader: LineReader::new(lines.clone()), decoder }),
+            Kind::Topic(Some(watched)) => {
+                share.push(Decoded { reader: watched.topic.reader(worker, workers)?, decoder });
+>>>>>>> h-orient
             }
             Kind::Topic(None) => return Err(Error::Bug("the order of reading and watching")),
         }

@@ -337,7 +337,8 @@ pub struct LineReader {
     full_path: Arc<str>,
     block: Vec<u8>,
     framing: Framing,
-    /// Whether the decoder knows the header.
+    /// The header, until the decoder knows it.
+    header: Option<Arc<[u8]>>,
     knows_header: bool,
     next: i64,
     /// What ends the key that a line begins with.
@@ -354,6 +355,7 @@ impl LineReader {
             path,
             block: Vec::with_capacity(2 * BLOCK),
             framing: Framing::Lines,
+            header: None,
             knows_header: false,
             next: 0,
             separator: None,
@@ -367,8 +369,8 @@ impl LineReader {
         self
     }
 
-    /// Takes a block; gives its epoch, the number of its first message, and the file's header.
-    fn take(&mut self, clock: &Clock) -> Result<(Got, Epoch, i64, Option<Arc<[u8]>>), SourceError> {
+    /// Takes a block; gives its epoch and the number of its first message.
+    fn take(&mut self, clock: &Clock) -> Result<(Got, Epoch, i64), SourceError> {
         let mut lines = self.lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let epoch = clock.now();
         let first = lines.line;
@@ -379,7 +381,10 @@ impl LineReader {
             // Counted under the lock: the epoch must not end between taking lines and counting them.
             clock.read((lines.line - first) as u64, self.block.len() as u64);
         }
-        Ok((got, epoch, first, lines.header.clone()))
+        if !self.knows_header {
+            self.header = lines.header.clone();
+        }
+        Ok((got, epoch, first))
     }
 }
 
@@ -394,13 +399,13 @@ pub fn message<'a>(line: &'a [u8], separator: Option<&Finder<'_>>) -> (Option<&'
 
 impl Reader for LineReader {
     fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError> {
-        let (got, epoch, first, header) = self.take(clock)?;
+        let (got, epoch, first) = self.take(clock)?;
         match got {
             Got::Nothing => return Ok(Polled::Idle),
             Got::End => return Ok(Polled::End),
             Got::Bytes => {}
         }
-        if let Some(header) = header.filter(|_| !self.knows_header) {
+        if let Some(header) = self.header.take() {
             decoder
                 .header(&header)
                 .map_err(|column| SourceError::NoColumn { path: self.path.to_string(), column })?;

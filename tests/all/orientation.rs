@@ -412,3 +412,18 @@ fn check_looks_at_the_phone_too() {
     assert!(said.contains("FAILED  orientation topic: topic `no-such-topic` does not exist"), "{said}");
     assert!(said.contains("FAILED  orientation file: ") && said.contains("`seconds_elapsed`"), "{said}");
 }
+
+#[test]
+fn a_reading_that_a_float_cannot_hold_becomes_a_dead_letter() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, database) = (folder.path().join("out"), mariadb().create_database());
+    database.query(SEED);
+    let big = "1681088547123456789,0.5,1e300,0,0,1,0,0,0";
+    let lines = [HEADER.to_owned(), reading(0).join(","), big.to_owned(), reading(1).join(",")];
+    let input = format!("orientation.input={}", write(folder.path(), "Orientation.csv", lines.join("\n")));
+    run(&["--views", "orientation", "--set", &input], &out, Some(&database));
+    assert_eq!(count(&database, "INGESTED_TABLE_1"), 1 + 2, "the seed's row and two more");
+    let letters = database.query("SELECT topic, reason FROM TRUCK_DEAD_LETTERS");
+    assert_eq!(letters, [["orientation", "refused_by_database"].map(|text| Some(text.to_owned()))]);
+    assert_eq!(csv_rows(&out.join("orientation.csv")).len(), 3, "a file holds any double");
+}
