@@ -384,3 +384,53 @@ fn split(url: &str) -> Result<Place<'_>, StoreError> {
         None => Err(StoreError::Url("this is no database that truckflow knows".into())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dataflows::rows::Column;
+
+    use super::*;
+
+    /// The chunks of three rows: what each does, and its text.
+    fn chunks(text: Option<Text>) -> Vec<(Operation, String)> {
+        let keys = [b"a", b"b", b"c"].map(|key| Arc::from(&key[..])).to_vec();
+        let rows = Rows {
+            columns: vec![Column::Integer(Arc::new(vec![1, 2, 3]))],
+            changes: Some(Changes {
+                kinds: Arc::new(vec![Change::Insert, Change::Update, Change::Delete]),
+                keys: Arc::new(keys),
+            }),
+        };
+        let text_of = |chunk: &Chunk| {
+            let texts: Vec<_> = chunk.text.iter().map(|(_, text)| text.as_slice()).collect();
+            String::from_utf8(texts.concat()).unwrap()
+        };
+        let chunks = Form { job: "job".into(), text }.chunks(0, rows);
+        chunks.iter().map(|chunk| (chunk.operation, text_of(chunk))).collect()
+    }
+
+    #[test]
+    fn an_update_is_written_as_the_store_wants_it() {
+        use Operation::{Delete, Insert, Update};
+        for (text, operation, start) in [
+            (None, Update, ""),
+            (Some(Text::Inserts), Insert, "(2,X'"),
+            (Some(Text::Values), Update, "(2,X'"),
+            (Some(Text::ValuesRow), Update, "ROW(2,X'"),
+        ] {
+            let chunks = chunks(text);
+            let operations: Vec<_> = chunks.iter().map(|(operation, _)| *operation).collect();
+            assert_eq!(operations, [Delete, operation, Insert]);
+            assert!(chunks[0].1.is_empty() && chunks[1].1.starts_with(start), "{chunks:?}");
+            assert_eq!(chunks[2].1.starts_with("(1,X'"), text.is_some());
+        }
+    }
+
+    #[test]
+    fn rows_without_changes_are_appended_without_a_key() {
+        let rows: Rows = vec![Column::Integer(Arc::new(vec![1, 2]))].into();
+        let chunks = Form { job: "job".into(), text: Some(Text::ValuesRow) }.chunks(4, rows);
+        assert_eq!((chunks.len(), chunks[0].table, chunks[0].operation), (1, 4, Operation::Append));
+        assert_eq!((&*chunks[0].text[0].1, chunks[0].keys.len()), (&b"(1),(2)"[..], 0));
+    }
+}

@@ -463,23 +463,30 @@ impl Store for MysqlStore {
 
     fn state(&mut self, view: &str) -> Result<Vec<Vec<u8>>, StoreError> {
         let claim = self.ready()?;
-        let (job, view) = (literal(&claim.job), literal(view));
+        let of_view = format!(
+            "FROM truckflow_state WHERE job = {} AND view_name = {}",
+            literal(&claim.job),
+            literal(view)
+        );
+        let pieces = self.server.fetch(format!("SELECT epoch, part {of_view} ORDER BY epoch, part"))?;
         let mut parts: Vec<Vec<u8>> = Vec::new();
-        let mut next = Some((0, 0));
         // A page at a time: all at once may take longer than a statement may, and thrice the memory.
-        while let Some((epoch, number)) = next.take() {
+        // Each piece is named by its whole key, as a range would read the ones before it, too.
+        for page in pieces.chunks(STATE_PAGE) {
+            let named: Vec<String> = page
+                .iter()
+                .map(|piece| format!("epoch = {} AND part = {}", piece.text(0), piece.text(1)))
+                .collect();
             let rows = self.server.fetch(format!(
-                "SELECT epoch, part, bytes FROM truckflow_state WHERE job = {job} AND view_name = {view} \
-                 AND epoch >= {epoch} AND (epoch > {epoch} OR part >= {number}) \
-                 ORDER BY epoch, part LIMIT {STATE_PAGE}"
+                "SELECT part, bytes {of_view} AND ({}) ORDER BY epoch, part",
+                named.join(" OR ")
             ))?;
-            let is_full = rows.len() == STATE_PAGE;
             for mut row in rows {
-                let number = row.number(1).unwrap_or_default();
-                next = is_full.then(|| (row.number(0).unwrap_or_default(), number + 1));
-                let bytes = row.0[2].take().unwrap_or_default();
+                let bytes = row.0[1].take().unwrap_or_default();
                 match parts.last_mut() {
-                    Some(part) if number % PIECES as i64 != 0 => part.extend_from_slice(&bytes),
+                    Some(part) if row.number(0).unwrap_or_default() % PIECES as i64 != 0 => {
+                        part.extend_from_slice(&bytes);
+                    }
                     _ => parts.push(bytes),
                 }
             }
