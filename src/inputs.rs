@@ -265,18 +265,12 @@ impl Source {
         share: &mut Several,
     ) -> Result<(), Error> {
         match &self.kind {
-<<<<<<< HEAD
             Kind::File(lines) => {
                 let reader = LineReader::new(lines.clone()).with_keys(separator);
                 share.push(Decoded { reader, decoder });
             }
-            Kind::Topic(Some((topic, _))) => {
-                share.push(Decoded { reader: topic.reader(worker, workers)?, decoder });
-=======
-            Kind::File(lines) => share.push(Decoded { reader: LineReader::new(lines.clone()), decoder }),
             Kind::Topic(Some(watched)) => {
                 share.push(Decoded { reader: watched.topic.reader(worker, workers)?, decoder });
->>>>>>> h-orient
             }
             Kind::Topic(None) => return Err(Error::Bug("the order of reading and watching")),
         }
