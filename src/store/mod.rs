@@ -6,8 +6,8 @@
 //! | [`sqlite`] | a file, by default in the output folder |
 //! | [`schema`] | which tables and columns there must be, whatever the database |
 //!
-//! The order of calls is: [`Store::claim`], [`Store::prepare`], [`Store::state`]; then for each
-//! commit [`Store::begin`], [`Store::insert`] for each chunk, [`Store::commit`]. After an error that
+//! The order of calls is: [`Store::claim`], [`Store::views`], [`Store::prepare`], [`Store::state`];
+//! then for each commit [`Store::begin`], [`Store::insert`] for each chunk, [`Store::commit`]. After an error that
 //! may pass, [`Store::abandon`] and again from `begin`.
 
 pub mod mysql;
