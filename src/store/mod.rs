@@ -7,9 +7,9 @@
 //! | [`privileges`] | what an account of MySQL or MariaDB may do, as its grants say |
 //! | [`schema`] | which tables and columns there must be, whatever the database |
 //!
-//! The order of calls is: [`Store::claim`], [`Store::prepare`], [`Store::state`]; then for each
-//! commit [`Store::begin`], [`Store::insert`] for each chunk, [`Store::commit`]. After an error that
-//! may pass, [`Store::abandon`] and again from `begin`.
+//! The order of calls is: [`Store::claim`], [`Store::views`], [`Store::prepare`], [`Store::state`];
+//! then for each commit [`Store::begin`], [`Store::insert`] for each chunk, [`Store::commit`]. After
+//! an error that may pass, [`Store::abandon`] and again from `begin`.
 
 pub mod mysql;
 pub mod privileges;

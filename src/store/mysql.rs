@@ -15,7 +15,7 @@
 //! up. What it may still be doing is over before this store asks for anything again, as the lock
 //! comes back only when the old connection has ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::str::FromStr;
@@ -31,8 +31,8 @@ use tokio::runtime::{Builder, Runtime};
 use super::privileges::{Answer, Privileges};
 use super::schema::{self, FoundColumn, quoted};
 use super::{
-    Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, StateChange, Store, StoreError,
-    StoredView, Table, Text,
+    Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, StateChange, Store,
+    StoreError, StoredView, Table, Text,
 };
 use crate::render::{SqlRows, sql_bytes};
 use crate::simulate::LastReading;
@@ -48,9 +48,9 @@ const PACKET_SPARE: usize = 1 << 10;
 const STATE_PIECE: usize = 4 << 20;
 /// Pieces of state that are read at once.
 const STATE_PAGE: usize = 8;
-/// Keys of one DELETE. MariaDB makes a join of a list of 1,000 and then reads the whole table; MySQL
+/// Keys of one list. MariaDB makes a join of a list of 1,000 and then reads the whole table; MySQL
 /// reads it from some ten thousand on.
-const DELETE_ROWS: usize = 900;
+const LIST_KEYS: usize = 900;
 /// A part's number is its place times this, plus the place of the piece.
 const PIECES: usize = 1 << 10;
 /// Reasons become texts in a column of 255 characters.
@@ -143,6 +143,15 @@ struct Prepared {
     delete: Frame,
     /// Whether `id` is the database's.
     counted: bool,
+}
+
+/// What came of a statement.
+enum Put {
+    Done,
+    /// Done, except that some rows to be updated are not there.
+    Missing,
+    /// The server does not take the rows, for their content or their size: nothing was done.
+    Refused(String),
 }
 
 /// What stands before the values of a statement, and behind them.
@@ -250,16 +259,14 @@ impl MysqlStore {
         }
     }
 
-    /// Does `operation` with some rows of a chunk, of which `text` is the text if there is one. What
-    /// the server says if it is for their content, or their size, that it does not take them; then
-    /// nothing was done with any of them, or with some what was to be done.
+    /// Does `operation` with some rows of a chunk, of which `text` is the text if there is one.
     fn put(
         &mut self,
         chunk: &Chunk,
         operation: Operation,
         rows: Range<usize>,
         text: Option<&[u8]>,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Put, StoreError> {
         let form = self.claimed()?.text;
         let prepared =
             self.tables.get(chunk.table).ok_or_else(|| self.server.failed("a table is not prepared"))?;
@@ -271,14 +278,7 @@ impl MysqlStore {
         sql.extend_from_slice(frame.before.as_bytes());
         match (text, operation) {
             (Some(text), _) => sql.extend_from_slice(text),
-            (None, Operation::Delete) => {
-                for (place, key) in chunk.keys[rows.clone()].iter().enumerate() {
-                    if place > 0 {
-                        sql.push(b',');
-                    }
-                    sql_bytes(key, &mut sql);
-                }
-            }
+            (None, Operation::Delete) => list(&chunk.keys[rows.clone()], &mut sql),
             (None, _) => {
                 SqlRows { rows: &chunk.rows, keys: &chunk.keys, opening: form.opening(operation) }
                     .write(rows.clone(), &mut sql);
@@ -286,15 +286,13 @@ impl MysqlStore {
         }
         sql.extend_from_slice(frame.behind.as_bytes());
         if sql.len() + 1 > largest {
-            return Ok(Some(format!("larger than the server's max_allowed_packet of {largest} bytes")));
+            let reason = format!("larger than the server's max_allowed_packet of {largest} bytes");
+            return Ok(Put::Refused(reason));
         }
         let sql = String::from_utf8(sql).map_err(|_| self.server.failed("rows were rendered as no text"))?;
         match self.server.try_execute(sql, STATEMENT_LIMIT) {
-            // A row that is not there comes back.
-            Ok(found) if operation == Operation::Update && found < rows.len() as u64 => {
-                self.put(chunk, Operation::Insert, rows, None)
-            }
-            Ok(_) => Ok(None),
+            Ok(found) if operation == Operation::Update && found < rows.len() as u64 => Ok(Put::Missing),
+            Ok(_) => Ok(Put::Done),
             Err(Fault::Server { number, message }) if prepared.counted && ends_ids(number, &message) => {
                 let table = quoted(&prepared.table);
                 Err(StoreError::Table {
@@ -304,13 +302,34 @@ impl MysqlStore {
                 })
             }
             Err(Fault::Server { number: 1406, message }) if message.contains(ROW_KEY) => {
-                Ok(Some("another row has its values in a unique key".into()))
+                Ok(Put::Refused("another row has its values in a unique key".into()))
             }
             Err(Fault::Server { number, message }) if is_content(number) => {
-                Ok(Some(format!("{number}: {message}").chars().take(LONGEST_REASON).collect()))
+                Ok(Put::Refused(format!("{number}: {message}").chars().take(LONGEST_REASON).collect()))
             }
             Err(fault) => Err(self.server.explain(fault)),
         }
+    }
+
+    /// Inserts those of some updated rows that are not there. Only those: rows that an INSERT only
+    /// finds take numbers for their `id`s all the same, and so does every row of one that fails; an
+    /// INT would soon be at its end.
+    fn bring_back(&mut self, chunk: &Chunk, rows: Range<usize>) -> Result<Vec<Refused>, StoreError> {
+        let table = self.tables.get(chunk.table).map(|prepared| quoted(&prepared.table)).unwrap_or_default();
+        let mut there = HashSet::new();
+        for keys in chunk.keys[rows.clone()].chunks(LIST_KEYS) {
+            let mut sql = format!("SELECT {ROW_KEY} FROM {table} WHERE {ROW_KEY} IN (").into_bytes();
+            list(keys, &mut sql);
+            sql.push(b')');
+            let found = self.server.fetch(String::from_utf8_lossy(&sql).into_owned())?;
+            there.extend(found.into_iter().filter_map(|mut row| row.0[0].take()));
+        }
+        let missing: Vec<u32> =
+            rows.filter(|&row| !there.contains(&chunk.keys[row][..])).map(|row| row as u32).collect();
+        let keys = missing.iter().map(|&row| chunk.keys[row as usize]).collect();
+        let missed = self.form().chunk(chunk.table, Operation::Insert, chunk.rows.gather(&missing), keys);
+        let refused = self.insert(&missed)?.into_iter();
+        Ok(refused.map(|refused| Refused { row: missing[refused.row] as usize, ..refused }).collect())
     }
 
     fn put_state(&mut self, claim: &Claim, epoch: Epoch, change: &StateChange) -> Result<(), StoreError> {
@@ -554,25 +573,28 @@ impl Store for MysqlStore {
             return Err(self.server.failed("no transaction is open"));
         }
         let deleted = (0..if chunk.operation == Operation::Delete { chunk.keys.len() } else { 0 })
-            .step_by(DELETE_ROWS)
-            .map(|first| (first..chunk.keys.len().min(first + DELETE_ROWS), None));
+            .step_by(LIST_KEYS)
+            .map(|first| (first..chunk.keys.len().min(first + LIST_KEYS), None));
         let written = chunk.text.iter().map(|(rows, text)| (rows.clone(), Some(text.as_slice())));
         let mut refused = Vec::new();
         for (rows, mut text) in deleted.chain(written) {
             let mut ranges = vec![rows];
             while let Some(rows) = ranges.pop() {
-                let Some(reason) = self.put(chunk, chunk.operation, rows.clone(), text.take())? else {
-                    continue;
-                };
-                if rows.len() > 1 {
-                    let (first, second) = halves(&rows);
-                    ranges.extend([second, first]);
-                    continue;
+                match self.put(chunk, chunk.operation, rows.clone(), text.take())? {
+                    Put::Done => {}
+                    Put::Missing => refused.extend(self.bring_back(chunk, rows)?),
+                    Put::Refused(_) if rows.len() > 1 => {
+                        let (first, second) = halves(&rows);
+                        ranges.extend([second, first]);
+                    }
+                    Put::Refused(reason) => {
+                        let row = rows.start;
+                        if matches!(chunk.operation, Operation::Insert | Operation::Update) {
+                            self.put(chunk, Operation::Delete, rows, None)?;
+                        }
+                        refused.push(Refused { row, reason });
+                    }
                 }
-                if matches!(chunk.operation, Operation::Insert | Operation::Update) {
-                    self.put(chunk, Operation::Delete, rows.clone(), None)?;
-                }
-                refused.push(Refused { row: rows.start, reason });
             }
         }
         Ok(refused)
@@ -1376,6 +1398,16 @@ fn needed(table: &Table) -> &'static [&'static str] {
 
 fn names(table: &Table) -> Vec<&str> {
     table.columns.iter().map(|column| &*column.name).collect()
+}
+
+/// Appends keys, as a list holds them.
+fn list(keys: &[RowKey], sql: &mut Vec<u8>) {
+    for (place, key) in keys.iter().enumerate() {
+        if place > 0 {
+            sql.push(b',');
+        }
+        sql_bytes(key, sql);
+    }
 }
 
 fn halves(range: &Range<usize>) -> (Range<usize>, Range<usize>) {

@@ -317,8 +317,14 @@ fn a_refused_update_ends_the_row_that_it_would_have_replaced() {
         let refused = commit(store.as_mut(), 2, vec![update.clone()]);
         let rows: Vec<usize> = refused.iter().map(|refused| refused.row).collect();
         assert_eq!(rows, [7, 37, 67, 97], "{refused:?}");
-        let chunks = store.form().chunks(0, update);
+        let chunks = store.form().chunks(0, update.clone());
         assert_eq!(chunks[0].rows.row(7).columns[1], Column::Integer(Arc::new(vec![9_000_000_000])));
+        // Again and again, they take few ids: an INT has to last.
+        for _ in 0..3 {
+            let again: Vec<usize> =
+                commit(store.as_mut(), 2, vec![update.clone()]).iter().map(|refused| refused.row).collect();
+            assert_eq!(again, rows);
+        }
         let count = place.numbers("SELECT COUNT(*), MAX(n), COUNT(row_key) FROM latest");
         assert_eq!(count, [[96.0, 99.0, 96.0]], "{}", place.url());
         // They come back with a value that fits, under their key.
@@ -326,6 +332,11 @@ fn a_refused_update_ends_the_row_that_it_would_have_replaced() {
             assert_eq!(commit(store.as_mut(), 3, vec![latest(Change::Update, all(5))]), []);
             assert_eq!(place.numbers("SELECT COUNT(*), SUM(n = 5) FROM latest"), [[100.0, 5.0]]);
         }
+        assert!(place.numbers("SELECT MAX(id) FROM latest")[0][0] < 250.0);
+        // A second start finds all as it wants it.
+        let said = store.check(&[latest_table()]).pop().unwrap().result.unwrap();
+        assert!(["fits", "it fits"].contains(&&*said), "{said}");
+        store.prepare(&[latest_table()]).unwrap();
     }
 }
 
