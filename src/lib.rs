@@ -8,6 +8,7 @@
 //! | module | does |
 //! |---|---|
 //! | [`cli`], [`config`] | what the user says: flags, variables, a TOML file |
+//! | [`expression`] | the text of a user's own view to typed expressions |
 //! | [`run`] | launches a job; the one place that sees all parts |
 //! | [`worker`] | one worker thread: polls its reader, feeds and steps the graph |
 //! | [`clock`] | mints epochs, and holds sources back |
@@ -29,6 +30,7 @@ pub mod commit;
 pub mod config;
 pub mod decode;
 pub mod error;
+pub mod expression;
 pub mod graph;
 pub mod metrics;
 mod pace;
