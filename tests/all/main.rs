@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`golden`] | the cases under `fixtures/`, against an independent computation |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
+//! | [`own_views`] | views that a job defines, against built-in ones |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`tables`] | tables that were there before |
 //! | [`wrong_use`] | what a new user does wrong |
@@ -13,6 +14,7 @@
 
 mod exactly_once;
 mod golden;
+mod own_views;
 mod seen;
 mod servers;
 mod support;
