@@ -1,24 +1,56 @@
 //! `truckflow check`: is everything there that the job needs? Each thing `ok`, or what to do.
+//!
+//! | module | looks at |
+//! |---|---|
+//! | [`kafka`] | brokers, topics, and what the job may do there |
+//! | [`disk`] | the output folder, and what is free there |
+//!
+//! The store looks at itself: [`crate::store::Store::check`]. Nothing is changed on any server.
+
+mod disk;
+mod kafka;
 
 use std::fmt::Display;
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
 
+use serde::Serialize;
+
+use crate::cli::CheckArgs;
 use crate::config::Config;
 use crate::error::Error;
-use crate::sink::csv;
+use crate::inputs;
 use crate::source::SourceError;
-use crate::source::kafka::{Topic, TopicOptions};
 use crate::store::{self, Table};
 
-/// How long a host may take to accept a connection.
-const REACH: Duration = Duration::from_secs(3);
+/// Looks at each part of the job and tells what it found; fails if one is not in order.
+pub fn run(args: &CheckArgs) -> Result<(), Error> {
+    let mut report = Report { told: !args.json, ..Report::default() };
+    let config = args.job.load();
+    let result = match &config {
+        Ok(config) => {
+            report.ok("configuration", format!("job `{}`, {} workers", config.job, config.workers));
+            check(config, &mut report)
+        }
+        Err(error) if args.json => {
+            report.add("configuration", Err::<&str, _>(error));
+            Ok(())
+        }
+        Err(_) => Ok(()),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report).map_err(|_| Error::Bug("the report as JSON"))?);
+    }
+    config?;
+    result?;
+    match report.failed {
+        0 => Ok(()),
+        failed => Err(Error::Check(failed)),
+    }
+}
 
-/// Looks at each part of the job and prints a line for it; fails if one is not in order.
-pub fn check(config: &Config) -> Result<(), Error> {
-    let mut report = Report::default();
-    report.ok("configuration", format!("job `{}`, {} workers", config.job, config.workers));
+fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
+    let reads = config.reads()?;
     match &config.input {
+        _ if !reads.trucks => {}
         Some(path) if path == "-" => report.ok("input", "standard input"),
         Some(path) => report.add(
             "input",
@@ -26,77 +58,59 @@ pub fn check(config: &Config) -> Result<(), Error> {
                 .map(|_| path.clone())
                 .map_err(|source| SourceError::File { path: path.clone(), source }),
         ),
-        None => check_kafka(config, &mut report),
+        None => {}
     }
-    report.add("folder", csv::prepare_folder(&config.out).map(|()| config.out.display().to_string()));
-    check_database(config, &mut report)?;
-    match report.failed {
-        0 => Ok(()),
-        failed => Err(Error::Check(failed)),
+    match reads.phone_file {
+        Some("-") => report.ok("orientation file", "standard input"),
+        Some(path) => {
+            report.add("orientation file", inputs::open_phone_file(path, 0, false).map(|_| path.to_owned()));
+        }
+        None => {}
     }
+    kafka::check(config, reads, report);
+    disk::check(&config.out, report);
+    check_database(config, report)
 }
 
-#[derive(Default)]
+/// What was looked at.
+#[derive(Debug, Default, Serialize)]
 struct Report {
+    checks: Vec<Look>,
     failed: usize,
+    /// Whether each line is printed at once.
+    #[serde(skip)]
+    told: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Look {
+    what: String,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 impl Report {
-    fn ok(&self, what: &str, detail: impl Display) {
-        println!("ok      {what}: {detail}");
+    fn ok(&mut self, what: &str, detail: impl Display) {
+        self.add(what, Ok::<_, &str>(detail));
     }
 
     fn add(&mut self, what: &str, result: Result<impl Display, impl Display>) {
-        match result {
-            Ok(detail) => self.ok(what, detail),
-            Err(error) => {
-                self.failed += 1;
-                println!("FAILED  {what}: {error}");
+        let (detail, problem) = match result {
+            Ok(detail) => (Some(detail.to_string()), None),
+            Err(problem) => (None, Some(problem.to_string())),
+        };
+        self.failed += usize::from(problem.is_some());
+        if self.told {
+            match (&detail, &problem) {
+                (Some(detail), _) => println!("ok      {what}: {detail}"),
+                (None, problem) => println!("FAILED  {what}: {}", problem.as_deref().unwrap_or_default()),
             }
         }
+        self.checks.push(Look { what: what.into(), ok: problem.is_none(), detail, problem });
     }
-}
-
-fn check_kafka(config: &Config, report: &mut Report) {
-    let brokers = &config.kafka.brokers;
-    let mut reached = false;
-    for broker in brokers.split(',').map(str::trim) {
-        let result = reach(broker);
-        reached |= result.is_ok();
-        report.add("broker port", result);
-    }
-    if !reached {
-        return;
-    }
-    let topic = Topic::connect(
-        TopicOptions {
-            brokers: brokers.clone(),
-            topic: config.kafka.topic.clone(),
-            group: config.job.clone(),
-            properties: config.kafka_properties(),
-            on_data_loss: config.on_data_loss,
-            until_end: false,
-        },
-        &[],
-    );
-    let described = topic.map(|topic| format!("`{}`, {} partitions", config.kafka.topic, topic.partitions()));
-    report.add("topic", described);
-}
-
-/// Whether a host and port accept a connection.
-fn reach(address: &str) -> Result<String, String> {
-    let failed = |reason: std::io::Error| {
-        format!("nothing accepts connections at {address} ({reason}); start the broker, or mend --brokers")
-    };
-    let addresses = address.to_socket_addrs().map_err(failed)?;
-    let mut last = std::io::Error::from(std::io::ErrorKind::NotFound);
-    for socket in addresses {
-        match TcpStream::connect_timeout(&socket, REACH) {
-            Ok(_) => return Ok(address.to_owned()),
-            Err(error) => last = error,
-        }
-    }
-    Err(failed(last))
 }
 
 fn check_database(config: &Config, report: &mut Report) -> Result<(), Error> {
@@ -104,15 +118,36 @@ fn check_database(config: &Config, report: &mut Report) -> Result<(), Error> {
         .active_views()?
         .iter()
         .filter(|view| config.tables.takes(&view.name))
-        .map(|view| Table { name: view.table.to_string(), columns: view.columns.to_vec() })
+        .map(|view| Table { name: view.table.to_string(), columns: view.columns.to_vec(), keyed: view.keyed })
         .collect();
-    match store::open(&config.database_url()?) {
+    let opened = match config.database_url() {
+        Ok(url) => store::open(&url).map_err(Error::from),
+        Err(error) => Err(error.into()),
+    };
+    match opened {
         Ok(mut store) => {
             for finding in store.check(&tables) {
                 report.add(&finding.what, finding.result);
             }
         }
-        Err(error) => report.add("database", Err::<String, _>(error)),
+        Err(error) => report.add("database", Err::<&str, _>(error)),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_as_json() {
+        let mut report = Report::default();
+        report.ok("one", "there");
+        report.add("two", Err::<&str, _>("not there; make it"));
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(
+            json,
+            r#"{"checks":[{"what":"one","ok":true,"detail":"there"},{"what":"two","ok":false,"problem":"not there; make it"}],"failed":1}"#
+        );
+    }
 }

@@ -38,8 +38,10 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Simulate trucks: to a topic, a file or standard output
     Simulate(SimulateArgs),
-    /// Look at configuration, broker, topic, database and folders: each ok, or what to do
-    Check(JobArgs),
+    /// Look at configuration, brokers, topics, ACLs, database, privileges, tables and disk: each ok, or what to do
+    Check(CheckArgs),
+    /// Draw the job's dataflow as it is built, without any server
+    Explain(ExplainArgs),
 }
 
 /// Flags of `run`.
@@ -51,6 +53,40 @@ pub struct RunArgs {
     /// Show the latest correlations and the files at the end
     #[arg(long)]
     pub summary: bool,
+}
+
+/// Flags of `check`.
+#[derive(Args)]
+pub struct CheckArgs {
+    /// Which job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `explain`.
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// Which job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// The language of the drawing
+    #[arg(long, value_enum, default_value_t = Drawing::Mermaid)]
+    pub format: Drawing,
+    /// Operators, channels and views as one JSON object instead of a drawing
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// How a graph is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Drawing {
+    /// For Markdown: GitHub and others show it.
+    Mermaid,
+    /// For Graphviz: `dot -Tsvg`.
+    Dot,
 }
 
 /// What says which job: a configuration file, and flags over it.
@@ -77,7 +113,7 @@ pub struct JobArgs {
     /// Kafka topic [default: Truck-Data]
     #[arg(long, value_name = "TOPIC")]
     pub topic: Option<String>,
-    /// The folder of <view>.csv and truckflow.db [default: out]
+    /// The folder of the CSV files and truckflow.db [default: out]
     #[arg(long, value_name = "DIR")]
     pub out: Option<String>,
     /// mysql://user:password@host:port/database or sqlite:PATH [default: sqlite:<out>/truckflow.db]

@@ -72,6 +72,13 @@ pub struct Committer {
     last_offsets: BTreeMap<(Arc<str>, i32), i64>,
 }
 
+/// How many rows of a view go where.
+#[derive(Clone, Copy, Default)]
+struct RowCount {
+    csv: u64,
+    table: u64,
+}
+
 /// The effects that commit next.
 #[derive(Default)]
 struct Pending {
@@ -84,7 +91,7 @@ struct Pending {
     offsets: BTreeMap<(Arc<str>, i32), i64>,
     arrivals: Vec<Arrival>,
     forward: Vec<Rows>,
-    rows: BTreeMap<usize, u64>,
+    rows: BTreeMap<usize, RowCount>,
     weight: u64,
     anything: bool,
 }
@@ -202,10 +209,12 @@ impl Committer {
         pending.weight += message.weight();
         pending.anything = true;
         match message {
-            Message::Rows { view, rows, csv, chunk, forward, .. } => {
-                self.files.write(view, &csv)?;
-                *pending.rows.entry(view).or_default() += rows;
-                pending.chunks.extend(chunk);
+            Message::Rows { view, csv, csv_rows, chunks, table_rows, forward, .. } => {
+                self.files.write(view, &csv, csv_rows)?;
+                let rows = pending.rows.entry(view).or_default();
+                rows.csv += csv_rows;
+                rows.table += table_rows;
+                pending.chunks.extend(chunks);
                 pending.forward.extend(forward);
             }
             Message::State { view, sealed, added, .. } => {
@@ -276,7 +285,7 @@ impl Committer {
             }
             for refused in refused_rows {
                 let mut line = Vec::new();
-                render::csv(&chunk.rows.row(refused.row), &mut line);
+                render::csv(&chunk.rows.row(refused.row), false, &mut line);
                 if line.last() == Some(&b'\n') {
                     line.pop();
                 }
@@ -363,16 +372,18 @@ impl Committer {
         }
         if route.csv {
             let mut lines = Vec::new();
-            render::csv(&rows, &mut lines);
-            self.files.write(view, &lines)?;
+            render::csv(&rows, false, &mut lines);
+            self.files.write(view, &lines, rows.len() as u64)?;
             for (name, length) in self.files.sync()? {
                 lengths.retain(|(other, _)| *other != name);
                 lengths.push((name, length));
             }
         }
-        *self.pending.rows.entry(view).or_default() += rows.len() as u64;
+        let count = self.pending.rows.entry(view).or_default();
+        count.csv += rows.len() as u64;
+        count.table += rows.len() as u64;
         if let Some(table) = route.table {
-            self.pending.chunks.push(Chunk::new(table, rows, self.store.needs_text()));
+            self.pending.chunks.extend(self.store.form().chunks(table, rows));
             self.retry(Self::try_insert)?;
         }
         Ok(lengths)
@@ -420,13 +431,13 @@ impl Committer {
             weight.entries += pending.added.get(&view).copied().unwrap_or(0);
             self.metrics.state_records(&change.view, weight.entries);
         }
-        for (&view, &rows) in &pending.rows {
+        for (&view, rows) in &pending.rows {
             let route = &self.routes[view];
             if route.csv {
-                self.metrics.rows("csv", &route.name, rows);
+                self.metrics.rows("csv", &route.name, rows.csv);
             }
             if route.table.is_some() {
-                self.metrics.rows("table", &route.name, rows);
+                self.metrics.rows("table", &route.name, rows.table);
             }
         }
         for at in &offsets {

@@ -19,6 +19,7 @@ use thiserror::Error;
 
 use crate::clock::Limits;
 use crate::expression;
+use crate::source::file::full_path;
 use crate::source::kafka::OnDataLoss;
 
 use self::defined::{OwnCorrelation, ViewEntry};
@@ -78,7 +79,7 @@ pub struct Config {
     pub until_end: bool,
     /// Keeps trying when the broker, the topic or the database is not there at the start.
     pub wait: bool,
-    /// The folder of `<view>.csv` and `truckflow.db`.
+    /// The folder of the CSV files and `truckflow.db`.
     pub out: PathBuf,
     /// `mysql://user:password@host:port/database`, or `sqlite:PATH`; by default `<out>/truckflow.db`.
     pub database: Option<String>,
@@ -106,8 +107,10 @@ pub struct Config {
     pub on_data_loss: OnDataLoss,
     /// The Kafka input.
     pub kafka: Kafka,
+    /// The phone's orientation readings.
+    pub orientation: Orientation,
     /// CSV files.
-    pub csv: Sink,
+    pub csv: CsvSink,
     /// SQL tables.
     pub tables: Sink,
     /// The topic that dead letters are sent to, if any.
@@ -130,7 +133,46 @@ pub struct Kafka {
     pub properties: BTreeMap<String, toml::Value>,
 }
 
-/// `[csv]` and `[tables]`
+/// `[csv]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CsvSink {
+    /// The views that go here; absent: every view of the job, `[]`: none.
+    pub views: Option<Vec<String>>,
+    /// The most records of a file; absent: one file for each view.
+    pub max_records: Option<u64>,
+}
+
+impl CsvSink {
+    /// Whether a view goes here.
+    pub fn takes(&self, view: &str) -> bool {
+        chosen(self.views.as_deref(), view)
+    }
+}
+
+/// `[orientation]`: both may be read at once.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Orientation {
+    /// The topic; absent: none is read.
+    pub topic: Option<String>,
+    /// Sensor Logger's `Orientation.csv`, or a file of a JSON object or Python dict a line; `-`:
+    /// standard input; absent: none is read.
+    pub input: Option<String>,
+}
+
+/// Which of the configured inputs a job reads: those that one of its views needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reads<'config> {
+    /// The trucks' readings.
+    pub trucks: bool,
+    /// The topic of the phone's.
+    pub phone_topic: Option<&'config str>,
+    /// The file of the phone's.
+    pub phone_file: Option<&'config str>,
+}
+
+/// `[tables]`
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sink {
@@ -141,8 +183,12 @@ pub struct Sink {
 impl Sink {
     /// Whether a view goes here.
     pub fn takes(&self, view: &str) -> bool {
-        self.views.as_ref().is_none_or(|views| views.iter().any(|name| name == view))
+        chosen(self.views.as_deref(), view)
     }
+}
+
+fn chosen(views: Option<&[String]>, view: &str) -> bool {
+    views.is_none_or(|views| views.iter().any(|name| name == view))
 }
 
 /// `[dead_letters]`
@@ -213,7 +259,8 @@ impl Default for Config {
             commit_interval: "1s".into(),
             on_data_loss: OnDataLoss::Stop,
             kafka: Kafka::default(),
-            csv: Sink::default(),
+            orientation: Orientation::default(),
+            csv: CsvSink::default(),
             tables: Sink::default(),
             dead_letters: DeadLetters::default(),
             settings: ViewSettings::default(),
@@ -338,6 +385,9 @@ impl Config {
                 "give at least 2: one open, one that commits",
             );
         }
+        if self.csv.max_records == Some(0) {
+            return wrong("csv.max_records", &0, "give at least 1, or leave it out for one file a view");
+        }
         if let Some(separator) = &self.key_separator
             && (separator.is_empty() || separator.contains(['\n', '\r']))
         {
@@ -353,7 +403,54 @@ impl Config {
         for (key, sink) in [("csv.views", &self.csv.views), ("tables.views", &self.tables.views)] {
             names.check_known(key, sink.iter().flatten().map(String::as_str))?;
         }
-        self.active_views().map(drop)
+        self.active_views()?;
+        self.validate_reads()
+    }
+
+    /// An offset is kept under its topic or file, which therefore is read once only.
+    fn validate_reads(&self) -> Result<(), ConfigError> {
+        let wrong = |key, value: &str, reason: &str| {
+            Err(ConfigError::Value { key, value: value.to_owned(), reason: reason.into() })
+        };
+        let reads = self.reads()?;
+        if let Some(topic) = reads.phone_topic {
+            if self.embedded {
+                return wrong(
+                    "orientation.topic",
+                    topic,
+                    "the embedded broker holds the trucks' readings only: give orientation.input, or leave out --embedded",
+                );
+            }
+            if reads.trucks && self.input.is_none() && topic == self.kafka.topic {
+                return wrong(
+                    "orientation.topic",
+                    topic,
+                    "the trucks' readings are read from it: give another topic",
+                );
+            }
+        }
+        if let (Some(path), Some(trucks)) = (reads.phone_file, self.input.as_deref().filter(|_| reads.trucks))
+            && full_path(path) == full_path(trucks)
+        {
+            return wrong(
+                "orientation.input",
+                path,
+                "the trucks' readings are read from it: give another file",
+            );
+        }
+        Ok(())
+    }
+
+    /// Which inputs the job reads.
+    pub fn reads(&self) -> Result<Reads<'_>, ConfigError> {
+        let views = self.active_views()?;
+        let phone = views.iter().any(|view| view.name == views::ORIENTATION);
+        let other = |view: &View| ![views::ORIENTATION, views::DEAD_LETTERS].contains(&&*view.name);
+        Ok(Reads {
+            trucks: !phone || views.iter().any(other),
+            phone_topic: self.orientation.topic.as_deref().filter(|_| phone),
+            phone_file: self.orientation.input.as_deref().filter(|_| phone),
+        })
     }
 
     /// The views of the job: the built-in ones in their list's order, its own, dead letters.
@@ -365,7 +462,16 @@ impl Config {
         let is_built_in_on = |name: &str| is_on(name) && (names_none || self.builtin().any(|on| on == name));
         let (dead_letters, mut active): (Vec<_>, Vec<_>) =
             views::all(&settings).into_iter().partition(|view| view.name == views::DEAD_LETTERS);
-        active.retain(|view| is_built_in_on(&view.name));
+        let has_phone = self.orientation.topic.is_some() || self.orientation.input.is_some();
+        let asked = self.builtin().chain(self.selected.iter().map(String::as_str));
+        if !has_phone && asked.into_iter().any(|name| name == views::ORIENTATION) {
+            return Err(ConfigError::Value {
+                key: "views",
+                value: views::ORIENTATION.into(),
+                reason: "nothing feeds it: give orientation.topic or orientation.input".into(),
+            });
+        }
+        active.retain(|view| is_built_in_on(&view.name) && (has_phone || view.name != views::ORIENTATION));
         // What is off has to be right, too.
         for own in &self.correlations {
             let view = own.view(&settings)?;
@@ -374,6 +480,9 @@ impl Config {
         for own in self.own_views() {
             let view = expression::compile(own, &settings)?.view(&settings);
             active.extend(is_on(&own.name).then_some(view));
+        }
+        if settings.upserts() {
+            active.push(views::readings_view());
         }
         // Nothing is dropped silently: dead letters are always kept.
         active.extend(dead_letters);
@@ -611,6 +720,8 @@ mod tests {
             ("commit_interval", "\"soon\""),
             ("views", "[\"nope\"]"),
             ("csv.views", "[\"nope\"]"),
+            ("csv.max_records", "0"),
+            ("csv.max_records", "-1"),
             ("settings.speed_factor", "\"x\""),
             ("settings.window", "\"0s\""),
             ("settings.window_idle", "\"5 parsecs\""),
@@ -637,6 +748,44 @@ mod tests {
         let url = "\"mysql://u@h:3306/d\"";
         let config = load("", &[], &[("database", url), ("database_password_file", &path)]).unwrap();
         assert_eq!(config.database_url().unwrap(), "mysql://u:p%40ss%2Fword@h:3306/d");
+    }
+
+    #[test]
+    fn a_job_reads_what_its_views_need() {
+        let both: [(&str, &str); 2] =
+            [("orientation.topic", "\"Mobile-Device-Data\""), ("orientation.input", "\"Orientation.csv\"")];
+        let reads = |views: &str, flags: &[(&str, &str)]| {
+            let config = load(&format!("views = [{views}]"), &[], flags).unwrap();
+            let reads = config.reads().unwrap();
+            (reads.trucks, reads.phone_topic.is_some(), reads.phone_file.is_some())
+        };
+        assert_eq!(reads("", &[]), (true, false, false));
+        assert_eq!(reads("", &both), (true, true, true));
+        assert_eq!(reads("\"orientation\"", &both), (false, true, true));
+        assert_eq!(reads("\"orientation\", \"dead_letters\"", &both[1..]), (false, false, true));
+        assert_eq!(reads("\"above_speed\", \"orientation\"", &both[..1]), (true, true, false));
+        assert_eq!(reads("\"parameter_map\"", &both), (true, false, false));
+        assert_eq!(reads("\"dead_letters\"", &both), (true, false, false));
+        let has_view = |flags: &[(&str, &str)]| {
+            let views = load("", &[], flags).unwrap().active_views().unwrap();
+            views.iter().any(|view| view.name == views::ORIENTATION)
+        };
+        assert!(has_view(&both) && !has_view(&[]));
+    }
+
+    #[test]
+    fn inputs_that_cannot_be_read_beside_each_other_are_refused() {
+        let refused = |text: &str, word: &str| {
+            let error = load(text, &[], &[]).unwrap_err().to_string();
+            assert!(error.contains(word) && !error.contains('\n'), "{error}");
+        };
+        refused("views = [\"orientation\"]", "nothing feeds it");
+        refused("[orientation]\ntopic = \"Truck-Data\"", "another topic");
+        refused("input = \"-\"\n[orientation]\ninput = \"-\"", "another file");
+        refused("input = \"./x\"\nembedded = true\n[orientation]\ntopic = \"x\"", "orientation.input");
+        // What is not read is in nobody's way.
+        load("views = [\"orientation\"]\n[orientation]\ntopic = \"Truck-Data\"", &[], &[]).unwrap();
+        load("input = \"x\"\n[orientation]\ntopic = \"Truck-Data\"", &[], &[]).unwrap();
     }
 
     #[test]
@@ -682,7 +831,8 @@ mod tests {
         assert_eq!(names(&config), ["above_speed", "fuel_speed", "hot", "cold", "dead_letters"]);
         // Without names in the file all built-in views are on.
         let text = "[[views]]\nname = \"hot\"\ncolumns = [\"truck_id\"]\n[csv]\nviews = [\"hot\"]";
-        assert_eq!(names(&load(text, &[], &[]).unwrap()).len(), views::NAMES.len() + 1);
+        // But the phone's, which nothing feeds.
+        assert_eq!(names(&load(text, &[], &[]).unwrap()).len(), views::NAMES.len());
     }
 
     #[test]
@@ -716,6 +866,8 @@ mod tests {
             ),
             (named("Hot", "T"), "views.Hot: give a name of small letters"),
             (named("orientation", "T"), "views.orientation: another view has this name"),
+            (named("readings", "T"), "views.readings: another view has this name"),
+            (named("hot", "ingested_table_1"), "views.hot table: another view has the table"),
             (named("above_speed", "T"), "views.above_speed: another view has this name"),
             (named("hot", "truck_ABOVE_speed"), "views.hot table: another view has the table"),
             (named("hot", "truckflow_state"), "views.hot table: `truckflow_state` is no name for it"),

@@ -3,6 +3,8 @@
 //! Rows are rendered here, on the workers, and handed to the commit thread; the graph itself
 //! never waits for a file or a database.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -10,7 +12,7 @@ use dataflows::Epoch;
 use dataflows::dead_letter::DeadLetter;
 use dataflows::item::{Arrival, Item, NextOffset};
 use dataflows::rows::Rows;
-use dataflows::views::{DEAD_LETTERS, Effect, Inputs, Restored, View, dead_letter_rows};
+use dataflows::views::{DEAD_LETTERS, Effect, Inputs, Restored, Settings, View, dead_letter_rows};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
@@ -22,7 +24,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::render;
 use crate::state;
-use crate::store::Chunk;
+use crate::store::{Chunk, Form};
 
 /// What a worker tells the commit thread.
 #[derive(Debug)]
@@ -33,12 +35,14 @@ pub enum Message {
         epoch: Epoch,
         /// The view's place in the job's list.
         view: usize,
-        /// How many rows.
-        rows: u64,
         /// Their CSV lines; empty for a view without a file.
         csv: Vec<u8>,
-        /// Their part of a statement, for a view with a table.
-        chunk: Option<Chunk>,
+        /// How many records of CSV that is.
+        csv_rows: u64,
+        /// What they do to the view's table, if it has one.
+        chunks: Vec<Chunk>,
+        /// How many rows of the table they write or end.
+        table_rows: u64,
         /// The rows themselves, if they go to the topic of dead letters.
         forward: Option<Rows>,
     },
@@ -75,6 +79,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Whether it has a CSV file.
     pub csv: bool,
+    /// Whether the lines of its file say what they do.
+    pub change: bool,
     /// The place of its table among the prepared ones.
     pub table: Option<usize>,
     /// Whether they are dead letters that go to a topic too.
@@ -100,8 +106,8 @@ pub struct Outlet {
     pub metrics: Metrics,
     /// One for each view, in the job's order.
     pub routes: Arc<[Route]>,
-    /// Whether the store wants rows as text.
-    pub text: bool,
+    /// The form in which the store wants rows.
+    pub form: Form,
 }
 
 impl Outlet {
@@ -122,15 +128,16 @@ impl Outlet {
 
     fn rows(&self, epoch: Epoch, view: usize, rows: Rows, to: To) {
         let route = &self.routes[view];
-        let mut csv = Vec::new();
+        let (mut csv, mut csv_rows) = (Vec::new(), 0);
         if route.csv && to != To::Table {
-            render::csv(&rows, &mut csv);
+            render::csv(&rows, route.change, &mut csv);
+            csv_rows = rows.len() as u64;
         }
-        let count = rows.len();
         let forward = route.forwarded.then(|| rows.clone());
         let table = route.table.filter(|_| to != To::File);
-        let chunk = table.map(|table| Chunk::new(table, rows, self.text));
-        let message = Message::Rows { epoch, view, rows: count as u64, csv, chunk, forward };
+        let chunks = table.map_or_else(Vec::new, |table| self.form.chunks(table, rows));
+        let table_rows = chunks.iter().map(|chunk| chunk.rows.len() as u64).sum();
+        let message = Message::Rows { epoch, view, csv, csv_rows, chunks, table_rows, forward };
         self.clock.queue(message.weight());
         self.send(message);
     }
@@ -140,7 +147,7 @@ impl Message {
     /// About how many bytes it holds while it waits for its commit.
     pub fn weight(&self) -> u64 {
         let bytes = match self {
-            Self::Rows { csv, chunk, .. } => csv.len() + chunk.as_ref().map_or(0, Chunk::weight),
+            Self::Rows { csv, chunks, .. } => csv.len() + chunks.iter().map(Chunk::weight).sum::<usize>(),
             _ => 0,
         };
         bytes as u64
@@ -155,23 +162,71 @@ pub struct Graph {
     pub restored: InputHandle<Epoch, CapacityContainerBuilder<Vec<Restored>>>,
     /// Passes an epoch when all its effects were handed over, on all workers.
     pub probe: ProbeHandle<Epoch>,
+    /// Which operators belong to what: see [`Part`].
+    pub parts: Vec<(Part, Range<usize>)>,
 }
 
-/// Builds the same graph on every worker, beginning after the committed epoch `start`.
-pub fn build(worker: &mut Worker, views: &[View], start: Epoch, outlet: &Outlet) -> Graph {
+/// A part of the graph, whose operators have identifiers in one range: the worker counts them up.
+/// What is in none is shared by the views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Where what the source reads comes in.
+    Source,
+    /// Where the committed state comes in.
+    Restored,
+    /// What tells how far the sources have read.
+    Progress,
+    /// A view, by its place in the job's list.
+    View(usize),
+}
+
+/// The operator at the end of each view, which hands its effects over.
+pub const DELIVER: &str = "Deliver";
+
+/// What the graph is made of.
+#[derive(Clone)]
+pub struct Shape {
+    /// The views.
+    pub views: Vec<View>,
+    /// Their settings.
+    pub settings: Settings,
+    /// The last committed epoch.
+    pub start: Epoch,
+    /// The views, by their places, that had no commit yet.
+    pub fresh: BTreeSet<usize>,
+}
+
+/// Builds the same graph on every worker, beginning after the last commit.
+pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
+    let start = shape.start;
     let probe = ProbeHandle::new();
     let mut items = InputHandle::new();
     let mut restored = InputHandle::new();
+    let mut parts = Vec::new();
     worker.dataflow_named::<Epoch, _, _>("truckflow", |scope| {
+        let mut begun = scope.worker().peek_identifier();
+        let mut end = |part: Option<Part>| {
+            let next = scope.worker().peek_identifier();
+            parts.extend(part.map(|part| (part, begun..next)));
+            begun = next;
+        };
         let items = scope.input_from(&mut items);
+        end(Some(Part::Source));
         let restored = scope.input_from(&mut restored);
+        end(Some(Part::Restored));
         report(items.clone(), outlet.clone()).probe_with(&probe);
-        let inputs = Inputs::new(items, restored, start);
-        for (index, view) in views.iter().enumerate() {
+        end(Some(Part::Progress));
+        let inputs = Inputs::new(items, restored, start, &shape.settings);
+        end(None);
+        for (index, view) in shape.views.iter().enumerate() {
+            // A view that is new to the job is told of what its readings were before it.
+            let start = if shape.fresh.contains(&index) { start.saturating_sub(1) } else { start };
+            let inputs = inputs.beginning_after(start);
             deliver((view.build)(&inputs), index, outlet.clone()).probe_with(&probe);
+            end(Some(Part::View(index)));
         }
     });
-    Graph { items, restored, probe }
+    Graph { items, restored, probe, parts }
 }
 
 /// Hands a view's effects over, rendered.
@@ -180,7 +235,7 @@ fn deliver<'scope>(
     view: usize,
     outlet: Outlet,
 ) -> StreamVec<'scope, Epoch, ()> {
-    effects.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "Deliver", move |_, _| {
+    effects.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, DELIVER, move |_, _| {
         move |input, _output| {
             input.for_each_stamp(|cap, containers| {
                 let Some(&epoch) = cap.least() else { return };

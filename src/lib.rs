@@ -10,7 +10,8 @@
 //! | [`cli`], [`config`] | what the user says: flags, variables, a TOML file |
 //! | [`expression`] | the text of a user's own view to typed expressions |
 //! | [`run`] | launches a job; the one place that sees all parts |
-//! | [`worker`] | one worker thread: polls its reader, feeds and steps the graph |
+//! | [`inputs`] | the topics and files that a job reads, opened and dealt to the workers |
+//! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
 //! | [`clock`] | mints epochs, and holds sources back |
 //! | [`source`], [`decode`] | bytes to batches of records, or dead letters |
 //! | [`graph`] | the dataflow: the views of the crate `dataflows`, and what carries rows out |
@@ -18,7 +19,7 @@
 //! | [`commit`] | makes an epoch durable, all at once |
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
 //! | [`metrics`], [`web`], [`progress`], [`summary`] | what is seen |
-//! | [`simulate`], [`replay`], [`check`], [`producer`] | the other commands |
+//! | [`simulate`], [`replay`], [`check`], [`explain`], [`producer`] | the other commands |
 //! | [`error`], [`stop`] | how a command ends |
 
 #![warn(missing_docs)]
@@ -30,8 +31,10 @@ pub mod commit;
 pub mod config;
 pub mod decode;
 pub mod error;
+pub mod explain;
 pub mod expression;
 pub mod graph;
+pub mod inputs;
 pub mod metrics;
 mod pace;
 pub mod producer;
@@ -46,5 +49,6 @@ pub mod state;
 pub mod stop;
 pub mod store;
 pub mod summary;
+mod thread;
 pub mod web;
 pub mod worker;

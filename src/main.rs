@@ -7,7 +7,7 @@ use clap::Parser;
 use truckflow::cli::{Cli, Command, LogFormat};
 use truckflow::error::Error;
 use truckflow::stop::Stop;
-use truckflow::{check, replay, run, simulate, store, summary};
+use truckflow::{check, explain, replay, run, simulate, store, summary};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -55,7 +55,8 @@ fn execute(command: &Command) -> Result<(), Error> {
             eprintln!("{simulated}");
             Ok(())
         }
-        Command::Check(args) => check::check(&args.load()?),
+        Command::Check(args) => check::run(args),
+        Command::Explain(args) => explain::run(args),
     }
 }
 

@@ -7,10 +7,15 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use dataflows::rows::{Column, ColumnSpec, NULL, Rows};
+use dataflows::rows::{Column, ColumnSpec, NULL, Rows, Type, column};
+
+use crate::store::RowKey;
 
 /// What a value of bytes begins with when it is written in base64.
 const BASE64: &[u8] = b"base64:";
+
+/// The last column of files whose lines say what they do.
+pub const CHANGE: ColumnSpec = column("change", Type::Integer);
 
 /// Appends the header line.
 pub fn csv_header(columns: &[ColumnSpec], out: &mut Vec<u8>) {
@@ -24,8 +29,9 @@ pub fn csv_header(columns: &[ColumnSpec], out: &mut Vec<u8>) {
 }
 
 /// Appends a line for each row: RFC 4180 with line feeds. NULL is an empty field. Bytes are their
-/// text where they are UTF-8, else, and where the text itself begins so, `base64:` and base64.
-pub fn csv(rows: &Rows, out: &mut Vec<u8>) {
+/// text where they are UTF-8, else, and where the text itself begins so, `base64:` and base64. With
+/// `change`, a last field says whether the values hold from now on (1) or no longer (-1).
+pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
     let mut clocks = clocks(rows);
     out.reserve(rows.len() * rows.columns.len() * 12);
     for row in 0..rows.len() {
@@ -55,6 +61,11 @@ pub fn csv(rows: &Rows, out: &mut Vec<u8>) {
                 },
             }
         }
+        if change {
+            let sign = rows.changes.as_ref().map_or(1, |changes| changes.kinds[row].sign());
+            out.push(b',');
+            integer(sign.into(), out);
+        }
         out.push(b'\n');
     }
 }
@@ -75,44 +86,72 @@ fn csv_text(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// The rows as `(…),(…)` in pieces of about `size` bytes, each with the rows that it holds.
-pub fn sql_pieces(rows: &Rows, size: usize) -> Vec<(Range<usize>, Vec<u8>)> {
-    let mut pieces = Vec::new();
-    let mut clocks = clocks(rows);
-    let mut start = 0;
-    // About what a piece takes, so that a short one holds little more than its bytes.
-    let room = size.min(rows.len() * rows.columns.len() * 16) + 256;
-    let mut out = Vec::with_capacity(room);
-    for row in 0..rows.len() {
-        sql_row(rows, row, &mut clocks, &mut out);
-        if out.len() >= size || row + 1 == rows.len() {
-            pieces.push((start..row + 1, std::mem::take(&mut out)));
-            start = row + 1;
-            if start < rows.len() {
-                out.reserve(room);
+/// Rows to be written as values of an SQL statement: literals that MySQL and MariaDB read back
+/// exactly, whatever their `sql_mode`.
+#[derive(Clone, Copy)]
+pub struct SqlRows<'a> {
+    /// The rows.
+    pub rows: &'a Rows,
+    /// A value for each row that stands behind its columns, or none.
+    pub keys: &'a [RowKey],
+    /// What a row begins with: `(`.
+    pub opening: &'static str,
+}
+
+impl SqlRows<'_> {
+    /// The rows as `(…),(…)` in pieces of about `size` bytes, each with the rows that it holds.
+    pub fn pieces(self, size: usize) -> Vec<(Range<usize>, Vec<u8>)> {
+        let rows = self.rows;
+        let mut pieces = Vec::new();
+        let mut clocks = clocks(rows);
+        let mut start = 0;
+        // About what a piece takes, so that a short one holds little more than its bytes.
+        let row_bytes = rows.columns.len() * 16 + if self.keys.is_empty() { 0 } else { 40 };
+        let room = size.min(rows.len() * row_bytes) + 256;
+        let mut out = Vec::with_capacity(room);
+        for row in 0..rows.len() {
+            self.row(row, &mut clocks, &mut out);
+            if out.len() >= size || row + 1 == rows.len() {
+                pieces.push((start..row + 1, std::mem::take(&mut out)));
+                start = row + 1;
+                if start < rows.len() {
+                    out.reserve(room);
+                }
+            } else {
+                out.push(b',');
             }
-        } else {
-            out.push(b',');
+        }
+        pieces
+    }
+
+    /// Appends some rows as `(…),(…)`.
+    pub fn write(self, range: Range<usize>, out: &mut Vec<u8>) {
+        let mut clocks = clocks(self.rows);
+        for row in range.clone() {
+            if row > range.start {
+                out.push(b',');
+            }
+            self.row(row, &mut clocks, out);
         }
     }
-    pieces
-}
 
-/// Appends some rows as `(…),(…)`: literals that MySQL and MariaDB read back exactly, whatever
-/// their `sql_mode`.
-pub fn sql_values(rows: &Rows, range: Range<usize>, out: &mut Vec<u8>) {
-    let mut clocks = clocks(rows);
-    for row in range.clone() {
-        if row > range.start {
+    fn row(self, row: usize, clocks: &mut [Clock], out: &mut Vec<u8>) {
+        out.extend_from_slice(self.opening.as_bytes());
+        sql_values(self.rows, row, clocks, out);
+        if let Some(key) = self.keys.get(row) {
             out.push(b',');
+            sql_bytes(key, out);
         }
-        sql_row(rows, row, &mut clocks, out);
+        out.push(b')');
     }
 }
 
-fn sql_row(rows: &Rows, row: usize, clocks: &mut [Clock], out: &mut Vec<u8>) {
+/// Appends the values of a row.
+fn sql_values(rows: &Rows, row: usize, clocks: &mut [Clock], out: &mut Vec<u8>) {
     for (index, (column, clock)) in rows.columns.iter().zip(clocks).enumerate() {
-        out.push(if index > 0 { b',' } else { b'(' });
+        if index > 0 {
+            out.push(b',');
+        }
         match column {
             Column::Timestamp(values) | Column::Decimal { values, .. } | Column::Integer(values)
                 if values[row] == NULL =>
@@ -142,22 +181,18 @@ fn sql_row(rows: &Rows, row: usize, clocks: &mut [Clock], out: &mut Vec<u8>) {
             },
             Column::Bytes(values) => match values[row].as_deref() {
                 None => out.extend_from_slice(b"NULL"),
-                Some(bytes) => {
-                    out.push(b'X');
-                    hex(bytes, out);
-                }
+                Some(bytes) => sql_bytes(bytes, out),
             },
         }
     }
-    out.push(b')');
 }
 
 /// A text literal. Whether a backslash escapes depends on the `sql_mode`: such a text is written as
 /// bytes of UTF-8.
 fn sql_text(text: &str, out: &mut Vec<u8>) {
     if text.bytes().any(|byte| byte == b'\\' || byte == b'\'' || byte < b' ') {
-        out.extend_from_slice(b"_utf8mb4 X");
-        hex(text.as_bytes(), out);
+        out.extend_from_slice(b"_utf8mb4 ");
+        sql_bytes(text.as_bytes(), out);
     } else {
         out.push(b'\'');
         out.extend_from_slice(text.as_bytes());
@@ -165,9 +200,10 @@ fn sql_text(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+/// A literal of bytes.
+pub fn sql_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    out.push(b'\'');
+    out.extend_from_slice(b"X'");
     for &byte in bytes {
         out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
@@ -304,15 +340,19 @@ mod tests {
 
     fn csv_of(column: Column) -> String {
         let mut out = Vec::new();
-        csv(&one(column), &mut out);
+        csv(&one(column), false, &mut out);
         String::from_utf8(out).unwrap()
     }
 
     fn sql_of(column: Column) -> String {
         let mut out = Vec::new();
         let rows = one(column);
-        sql_values(&rows, 0..rows.len(), &mut out);
+        sql(&rows).write(0..rows.len(), &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    fn sql(rows: &Rows) -> SqlRows<'_> {
+        SqlRows { rows, keys: &[], opening: "(" }
     }
 
     #[test]
@@ -361,11 +401,20 @@ mod tests {
     }
 
     #[test]
+    fn keys_stand_behind_the_columns() {
+        let rows: Rows = vec![Column::Integer(Arc::new(vec![1, NULL]))].into();
+        let mut out = Vec::new();
+        SqlRows { rows: &rows, keys: &[[0; 16], [0xAB; 16]], opening: "ROW(" }.write(0..2, &mut out);
+        let expected = format!("ROW(1,X'{}'),ROW(NULL,X'{}')", "00".repeat(16), "AB".repeat(16));
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
     fn pieces_hold_every_row_once() {
         let rows = one(Column::Integer(Arc::new((0..1000).collect())));
         let mut whole = Vec::new();
-        sql_values(&rows, 0..1000, &mut whole);
-        let pieces = sql_pieces(&rows, 100);
+        sql(&rows).write(0..1000, &mut whole);
+        let pieces = sql(&rows).pieces(100);
         assert!(pieces.len() > 10);
         let joined: Vec<_> = pieces.iter().map(|(_, text)| text.as_slice()).collect();
         assert_eq!(joined.join(&b','), whole);
@@ -381,7 +430,7 @@ mod tests {
             let column = Column::Text(Arc::new(texts.iter().map(|text| Some(text.as_str().into())).collect()));
             let ids = Column::Integer(Arc::new((0..texts.len() as i64).collect()));
             let mut out = Vec::new();
-            csv(&vec![ids, column].into(), &mut out);
+            csv(&vec![ids, column].into(), false, &mut out);
             let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(out.as_slice());
             let got: Vec<_> = reader.records().map(|record| record.unwrap()[1].to_owned()).collect();
             prop_assert_eq!(got, texts);

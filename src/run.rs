@@ -1,41 +1,42 @@
 //! `truckflow run`: the one place that sees all parts.
 //!
 //! ```text
-//! worker threads: source -> decode -> graph -> render --.
-//!   one per --workers, each with its own reader         |-> commit thread -> files, store
-//! watch thread: lag, group offsets  <---- committed ----'        |
+//! worker threads: sources -> decode -> graph -> render -.
+//!   one per --workers, each with its own readers        |-> commit thread -> files, store
+//! watch threads: lag, group offsets <---- committed ----'        |
 //! feeder thread: embedded broker    <---- committed -------------'
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
-use dataflows::item::NextOffset;
+use dataflows::rows::ColumnSpec;
 use dataflows::state::entries;
-use dataflows::views::{DEAD_LETTERS, Restored, View};
+use dataflows::views::{DEAD_LETTERS, Mode, Restored, View};
 
 use crate::clock::Clock;
 use crate::commit::{Committer, StateWeight};
 use crate::config::Config;
 use crate::error::Error;
-use crate::graph::{Outlet, Route};
+use crate::graph::{Outlet, Route, Shape};
+use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
+use crate::render::CHANGE;
 use crate::sink::csv::{self, CsvFiles};
 use crate::sink::topic::DeadLetterTopic;
-use crate::source::embedded::{Embedded, Feeder, PARTITIONS};
-use crate::source::file::{LineReader, Lines};
-use crate::source::kafka::{Topic, TopicOptions, keep_trying};
-use crate::source::{Reader, SourceError};
+use crate::source::file::full_path;
 use crate::state::fold_sealed;
 use crate::stop::Stop;
 use crate::store::{self, LastCommit, Store, StoreError, Table};
+use crate::thread::spawn;
 use crate::web::{self, Seen};
 use crate::worker::{self, Job};
 
@@ -72,24 +73,26 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let columns: Vec<_> = views
         .iter()
         .zip(routes.iter())
-        .map(|(view, route)| (&*view.name, route.csv.then_some(&*view.columns)))
+        .map(|(view, route)| (&*view.name, route.csv.then(|| file_columns(view, route))))
         .collect();
-    let files = CsvFiles::open(&config.out, &config.job, &columns, &lengths)?;
+    let columns: Vec<_> = columns.iter().map(|(name, columns)| (*name, columns.as_deref())).collect();
+    let max_records = config.csv.max_records.and_then(NonZeroU64::new);
+    let files = CsvFiles::open(&config.out, &config.job, &columns, &lengths, max_records)?;
     let (restored, weights) = load_state(store.as_mut(), &views)?;
 
     let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
-    let mut source = Source::open(config, &last.offsets, stop)?;
+    let mut inputs = Inputs::open(config, &views, &last.offsets, stop)?;
     let (sender, messages) = channel();
     let outlet = Outlet {
         sender,
         clock: clock.clone(),
         metrics: metrics.clone(),
         routes: routes.clone(),
-        text: store.needs_text(),
+        form: store.form(),
     };
     let forward = match &config.dead_letters.topic {
         Some(topic) => {
-            let brokers = source.brokers.as_ref().unwrap_or(&config.kafka.brokers);
+            let brokers = inputs.embedded_broker().unwrap_or(&config.kafka.brokers);
             Some(DeadLetterTopic::open(brokers, &config.kafka_properties(), topic)?)
         }
         None => None,
@@ -101,31 +104,33 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
         clock.clone(),
         metrics.clone(),
         weights,
-        std::mem::take(&mut source.followers),
+        inputs.take_followers(),
         &last.offsets,
-        source.starts(),
+        inputs.starts(),
         forward,
     );
 
-    let readers = source.readers(config.workers)?;
+    let shares = inputs.shares(config.workers)?;
     let job = Arc::new(Job::new(
         worker::Setup {
-            views,
-            start: last.epoch,
-            topic: source.name.clone(),
-            message_bytes: config.limits.message_bytes,
+            shape: Shape {
+                views,
+                settings: config.view_settings()?,
+                start: last.epoch,
+                fresh: BTreeSet::new(),
+            },
             clock: clock.clone(),
             metrics: metrics.clone(),
         },
         outlet,
-        readers,
+        shares,
         restored,
     ));
     if last.epoch > 0 {
         tracing::info!(epoch = last.epoch, generation = last.generation, "going on after the last commit");
     }
-    tracing::info!(source = &*source.name, workers = config.workers, "reading");
-    source.watch(&metrics)?;
+    tracing::info!(source = inputs.describe(), workers = config.workers, "reading");
+    inputs.watch(&metrics)?;
     let began = Instant::now();
     ready.store(true, SeqCst);
 
@@ -137,13 +142,13 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let committed = commit.join();
     ready.store(false, SeqCst);
     beside.finish();
-    source.finish();
+    inputs.finish();
 
     committed.map_err(|_| Error::Bug("the commit thread"))??;
     if panicked || job.has_panicked() {
         return Err(Error::Bug("a worker"));
     }
-    source.join_feeder()?;
+    inputs.join_feeder()?;
     if let Some(failure) = job.take_failure() {
         return Err(failure.into());
     }
@@ -205,15 +210,22 @@ fn lock_folder(config: &Config) -> Result<File, Error> {
     }
 }
 
-fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
+/// Where the rows of each view go.
+pub(crate) fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
     let mut tables = 0..;
     let route = |view: &View| Route {
         name: (*view.name).into(),
-        csv: config.csv.takes(&view.name),
-        table: if config.tables.takes(&view.name) { tables.next() } else { None },
+        csv: config.csv.takes(&view.name) && !view.columns.is_empty(),
+        change: config.mode == Mode::Upsert && view.of_readings,
+        table: if config.tables.takes(&view.name) && !view.columns.is_empty() { tables.next() } else { None },
         forwarded: view.name == DEAD_LETTERS && config.dead_letters.topic.is_some(),
     };
     views.iter().map(route).collect()
+}
+
+/// The columns of a view's file.
+fn file_columns(view: &View, route: &Route) -> Vec<ColumnSpec> {
+    view.columns.iter().cloned().chain(route.change.then_some(CHANGE)).collect()
 }
 
 /// Opens the store, takes the job's lock, and makes the tables fit.
@@ -228,7 +240,11 @@ fn open_store(
         .iter()
         .zip(routes)
         .filter(|(_, route)| route.table.is_some())
-        .map(|(view, _)| Table { name: view.table.to_string(), columns: view.columns.to_vec() })
+        .map(|(view, _)| Table {
+            name: view.table.to_string(),
+            columns: view.columns.to_vec(),
+            keyed: view.keyed,
+        })
         .collect();
     let asked = source_name(config);
     let open = || -> Result<_, StoreError> {
@@ -254,14 +270,12 @@ fn open_store(
     Ok((store, last))
 }
 
-/// What the job's offsets are offsets of.
+/// What the trucks' offsets are offsets of: a phone may be added later.
 fn source_name(config: &Config) -> String {
-    let path =
-        |path: &str| std::fs::canonicalize(path).map_or(path.to_owned(), |full| full.display().to_string());
     match &config.input {
-        Some(input) if config.embedded => format!("embedded {}", path(input)),
+        Some(input) if config.embedded => format!("embedded {}", full_path(input)),
         Some(input) if input == "-" => "standard input".into(),
-        Some(input) => format!("file {}", path(input)),
+        Some(input) => format!("file {}", full_path(input)),
         None => format!("topic {}", config.kafka.topic),
     }
 }
@@ -286,142 +300,4 @@ fn load_state(store: &mut dyn Store, views: &[View]) -> Result<(Vec<Restored>, V
         weights.push(weight);
     }
     Ok((restored, weights))
-}
-
-/// Where the job's records come from.
-struct Source {
-    name: Arc<str>,
-    kind: Kind,
-    followers: Vec<std::sync::mpsc::Sender<Vec<NextOffset>>>,
-    committed: Option<Receiver<Vec<NextOffset>>>,
-    threads: Vec<JoinHandle<()>>,
-    /// Lives as long as the readers.
-    _cluster: Option<Embedded>,
-    feeder: Option<JoinHandle<Result<(), SourceError>>>,
-    brokers: Option<String>,
-}
-
-enum Kind {
-    File(Arc<Mutex<Lines>>),
-    Topic(Option<Topic>),
-}
-
-impl Source {
-    fn open(config: &Config, offsets: &[NextOffset], stop: &Stop) -> Result<Self, Error> {
-        let mut source = Self {
-            name: config.kafka.topic.as_str().into(),
-            kind: Kind::Topic(None),
-            followers: Vec::new(),
-            committed: None,
-            threads: Vec::new(),
-            _cluster: None,
-            feeder: None,
-            brokers: None,
-        };
-        let mut options = TopicOptions {
-            brokers: config.kafka.brokers.clone(),
-            topic: config.kafka.topic.clone(),
-            group: config.job.clone(),
-            properties: config.kafka_properties(),
-            on_data_loss: config.on_data_loss,
-            until_end: config.until_end,
-        };
-        match &config.input {
-            None => {
-                let connect = || Topic::connect(options.clone(), offsets);
-                source.kind = Kind::Topic(Some(keep_trying(config.wait, stop, connect)?));
-                source.committed = Some(source.follow());
-            }
-            Some(path) if config.embedded => {
-                let cluster = Embedded::start(&options.topic)?;
-                options.brokers = cluster.brokers();
-                source.brokers = Some(options.brokers.clone());
-                let feeder = Feeder::new(&options.brokers, &options.topic, offsets, source.follow())?;
-                let (ready, fed) = channel();
-                let ends = Arc::default();
-                let (path, known) = (path.clone(), Arc::clone(&ends));
-                source.feeder = Some(spawn("feeder", move || feeder.feed(&path, ready, &known))?);
-                // An error of the feeder closes the channel, too.
-                if fed.recv().is_err() {
-                    source.join_feeder()?;
-                }
-                source.kind = Kind::Topic(Some(Topic::embedded(options, offsets, PARTITIONS, ends)?));
-                source._cluster = Some(cluster);
-                source.committed = Some(source.follow());
-            }
-            Some(path) => {
-                let next = offsets.first().map_or(0, |at| at.offset);
-                let lines = Lines::open(path, next, !config.until_end)?;
-                source.name = path.as_str().into();
-                source.kind = Kind::File(lines);
-            }
-        }
-        Ok(source)
-    }
-
-    /// A channel on which commits are told.
-    fn follow(&mut self) -> Receiver<Vec<NextOffset>> {
-        let (sender, receiver) = channel();
-        self.followers.push(sender);
-        receiver
-    }
-
-    /// Where each partition starts; a file's line is not worth a commit of its own.
-    fn starts(&self) -> Vec<NextOffset> {
-        match &self.kind {
-            Kind::Topic(Some(topic)) => topic.starts(),
-            Kind::Topic(None) | Kind::File(_) => Vec::new(),
-        }
-    }
-
-    fn readers(&self, workers: usize) -> Result<Vec<Box<dyn Reader + Send>>, SourceError> {
-        (0..workers)
-            .map(|index| -> Result<Box<dyn Reader + Send>, SourceError> {
-                Ok(match &self.kind {
-                    Kind::File(lines) => Box::new(LineReader::new(lines.clone())),
-                    Kind::Topic(Some(topic)) => Box::new(topic.reader(index, workers)?),
-                    Kind::Topic(None) => {
-                        return Err(SourceError::Setting("the topic is not connected".into()));
-                    }
-                })
-            })
-            .collect()
-    }
-
-    /// Starts the thread that measures lag.
-    fn watch(&mut self, metrics: &Metrics) -> Result<(), Error> {
-        if let (Kind::Topic(topic), Some(committed)) = (&mut self.kind, self.committed.take())
-            && let Some(topic) = topic.take()
-        {
-            let metrics = metrics.clone();
-            self.threads.push(spawn("watch", move || topic.watch(committed, &metrics))?);
-        }
-        Ok(())
-    }
-
-    fn join_feeder(&mut self) -> Result<(), Error> {
-        match self.feeder.take().map(JoinHandle::join) {
-            Some(Ok(result)) => Ok(result?),
-            Some(Err(_)) => Err(Error::Bug("the feeder")),
-            None => Ok(()),
-        }
-    }
-
-    fn finish(&mut self) {
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("the watch thread ended by a bug; the job itself is not affected");
-            }
-        }
-    }
-}
-
-fn spawn<T: Send + 'static>(
-    name: &'static str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>, Error> {
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(work)
-        .map_err(|source| Error::System { verb: "start a thread", source })
 }

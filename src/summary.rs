@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 
 use crate::config::Config;
 use crate::run::Summary;
+use crate::sink::csv::{files_of, numbered};
 
 /// Correlations shown; the rest is in the files.
 const TRUCKS_SHOWN: usize = 20;
@@ -57,27 +59,32 @@ struct Latest {
     correlation: String,
 }
 
-/// The last row of each truck in a correlation's CSV file; empty if there is no such file.
+/// The last row of each truck in a correlation's CSV files; empty if there are none.
 fn latest(config: &Config, view: &str) -> BTreeMap<String, Latest> {
     let mut latest = BTreeMap::new();
-    let Ok(mut reader) = csv::Reader::from_path(config.out.join(format!("{view}.csv"))) else {
-        return latest;
-    };
-    let Ok(header) = reader.headers().cloned() else { return latest };
+    for path in files_of(&config.out, view, config.csv.max_records.is_some()).unwrap_or_default() {
+        take_latest(&path, &mut latest);
+    }
+    latest
+}
+
+fn take_latest(path: &Path, latest: &mut BTreeMap<String, Latest>) {
+    let Ok(mut reader) = csv::Reader::from_path(path) else { return };
+    let Ok(header) = reader.headers().cloned() else { return };
     let column = |name: &str| header.iter().position(|column| column == name);
     let (Some(truck), Some(samples), Some(r)) =
         (column("truck_id"), column("samples"), column("correlation"))
     else {
-        return latest;
+        return;
     };
     for row in reader.records().flatten() {
         let field = |at: usize| row.get(at).unwrap_or_default().to_owned();
         let name = if field(truck).is_empty() { "(no name)".to_owned() } else { field(truck) };
         latest.insert(name, Latest { samples: field(samples), correlation: field(r) });
     }
-    latest
 }
 
+/// The files that a job makes and, in one line each, the folders of numbered files.
 fn files(config: &Config) -> Vec<(String, u64)> {
     let mut files: Vec<_> = std::fs::read_dir(&config.out)
         .into_iter()
@@ -85,6 +92,12 @@ fn files(config: &Config) -> Vec<(String, u64)> {
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.file_type().ok()?.is_dir() {
+                let inside = numbered(&entry.path()).ok().filter(|inside| !inside.is_empty())?;
+                let bytes = inside.iter().filter_map(|(_, path)| Some(path.metadata().ok()?.len())).sum();
+                let files = if inside.len() == 1 { "file" } else { "files" };
+                return Some((format!("{name}/ ({} {files})", inside.len()), bytes));
+            }
             let shown = name.ends_with(".csv") || name.ends_with(".db");
             shown.then(|| entry.metadata().ok().map(|metadata| (name, metadata.len()))).flatten()
         })

@@ -1,7 +1,7 @@
-//! What one worker thread does: it polls its reader, feeds the graph, and steps it.
+//! What one worker thread does: it polls its inputs, feeds the graph, and steps it.
 //!
-//! A worker holds one capability for all its partitions, its input handle: they all close an
-//! epoch together, when the clock says so.
+//! A worker holds one capability for all partitions of all its inputs, its input handle: they all
+//! close an epoch together, when the clock says so.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -10,30 +10,24 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::item::{Arrival, Item, NextOffset};
-use dataflows::views::{Restored, View};
+use dataflows::views::Restored;
 use timely::communication::WorkerGuards;
 use timely::worker::Worker;
 
 use crate::clock::Clock;
-use crate::decode::Decoder;
 use crate::error::Error;
-use crate::graph::{self, Graph, Message, Outlet};
+use crate::graph::{self, Graph, Message, Outlet, Shape};
 use crate::metrics::Metrics;
-use crate::source::{Polled, Reader, SourceError};
+use crate::source::several::{Input, Several};
+use crate::source::{Polled, SourceError};
 
 /// How long a worker with nothing to do sleeps before it looks again.
 const IDLE: Duration = Duration::from_millis(2);
 
 /// What every worker is set up with.
 pub struct Setup {
-    /// The views.
-    pub views: Vec<View>,
-    /// The last committed epoch.
-    pub start: Epoch,
-    /// The topic, or the path of the input file.
-    pub topic: Arc<str>,
-    /// Bytes of a message; longer ones are dead letters.
-    pub message_bytes: usize,
+    /// What its graph is made of.
+    pub shape: Shape,
     /// The clock.
     pub clock: Arc<Clock>,
     /// The metrics.
@@ -44,7 +38,7 @@ pub struct Setup {
 pub struct Job {
     setup: Setup,
     outlet: Mutex<Option<Outlet>>,
-    readers: Mutex<Vec<Option<Box<dyn Reader + Send>>>>,
+    inputs: Mutex<Vec<Option<Several>>>,
     restored: Mutex<Vec<Restored>>,
     failure: Mutex<Option<SourceError>>,
     panicked: AtomicBool,
@@ -58,17 +52,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Job {
-    /// A job with one reader for each worker.
-    pub fn new(
-        setup: Setup,
-        outlet: Outlet,
-        readers: Vec<Box<dyn Reader + Send>>,
-        restored: Vec<Restored>,
-    ) -> Self {
+    /// A job with the inputs of each worker.
+    pub fn new(setup: Setup, outlet: Outlet, inputs: Vec<Several>, restored: Vec<Restored>) -> Self {
         Self {
             setup,
             outlet: Mutex::new(Some(outlet)),
-            readers: Mutex::new(readers.into_iter().map(Some).collect()),
+            inputs: Mutex::new(inputs.into_iter().map(Some).collect()),
             restored: Mutex::new(restored),
             failure: Mutex::new(None),
             panicked: AtomicBool::new(false),
@@ -124,11 +113,11 @@ pub fn start(job: Arc<Job>, workers: usize) -> Result<WorkerGuards<()>, Error> {
 
 fn work(worker: &mut Worker, job: &Job) {
     let outlet = lock(&job.outlet).clone();
-    let reader = lock(&job.readers).get_mut(worker.index()).and_then(Option::take);
-    let (Some(outlet), Some(reader)) = (outlet, reader) else { return };
+    let inputs = lock(&job.inputs).get_mut(worker.index()).and_then(Option::take);
+    let (Some(outlet), Some(inputs)) = (outlet, inputs) else { return };
     let setup = &job.setup;
-    let Graph { items, mut restored, probe } = graph::build(worker, &setup.views, setup.start, &outlet);
-    restored.advance_to(setup.start);
+    let Graph { items, mut restored, probe, .. } = graph::build(worker, &setup.shape, &outlet);
+    restored.advance_to(setup.shape.start);
     if worker.index() == 0 {
         for state in lock(&job.restored).drain(..) {
             restored.send(state);
@@ -136,7 +125,7 @@ fn work(worker: &mut Worker, job: &Job) {
     }
     restored.close();
 
-    let mut told = setup.start + 1;
+    let mut told = setup.shape.start + 1;
     let leads = worker.index() == 0;
     let mut tell = || {
         // Only one worker tells: the frontier is the same for all, and everything before it was
@@ -148,7 +137,7 @@ fn work(worker: &mut Worker, job: &Job) {
         }
     };
 
-    let mut feed = Feed::new(job, items, reader);
+    let mut feed = Feed::new(job, items, inputs);
     let mut busy = Duration::ZERO;
     loop {
         let began = Instant::now();
@@ -188,12 +177,13 @@ enum Fed {
     End,
 }
 
-/// A worker's reader, decoder and input: the way of the records up to the graph.
+/// A worker's inputs and the graph's: the way of the records up to it.
 struct Feed<'job> {
     job: &'job Job,
     items: timely::dataflow::InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Item>>>,
-    reader: Box<dyn Reader + Send>,
-    decoder: Decoder,
+    inputs: Several,
+    /// What was decoded and not sent yet.
+    decoded: Vec<Item>,
     /// The epoch that the worker feeds.
     epoch: Epoch,
     offsets: Vec<NextOffset>,
@@ -208,16 +198,15 @@ impl<'job> Feed<'job> {
             Epoch,
             timely::container::CapacityContainerBuilder<Vec<Item>>,
         >,
-        reader: Box<dyn Reader + Send>,
+        inputs: Several,
     ) -> Self {
-        let epoch = job.setup.start + 1;
+        let epoch = job.setup.shape.start + 1;
         items.advance_to(epoch);
-        let decoder = Decoder::new(job.setup.topic.clone()).with_max_bytes(job.setup.message_bytes);
         Self {
             job,
             items,
-            reader,
-            decoder,
+            inputs,
+            decoded: Vec::new(),
             epoch,
             offsets: Vec::new(),
             arrivals: Vec::new(),
@@ -225,18 +214,18 @@ impl<'job> Feed<'job> {
         }
     }
 
-    /// Polls the reader once, unless it has to wait, and feeds what was decoded.
+    /// Polls the inputs until one has read something, unless they have to wait, and feeds what was
+    /// decoded.
     fn step(&mut self) -> Fed {
         let clock = &self.job.setup.clock;
         if clock.is_stopping() {
             return Fed::End;
         }
-        let polled =
-            if clock.may_read() { self.reader.poll(clock, &mut self.decoder) } else { Ok(Polled::Idle) };
+        let polled = if clock.may_read() { self.inputs.poll(clock) } else { Ok(Polled::Idle) };
         match polled {
             Ok(Polled::Read(epoch)) => {
                 self.move_to(epoch);
-                self.reader.positions(&mut self.offsets, &mut self.arrivals);
+                self.inputs.positions(&mut self.offsets, &mut self.arrivals);
                 self.send();
                 Fed::Some
             }
@@ -255,26 +244,41 @@ impl<'job> Feed<'job> {
 
     fn send(&mut self) {
         let setup = &self.job.setup;
-        let batch = self.decoder.take_batch();
-        let letters = self.decoder.take_dead_letters();
-        setup.metrics.rounded(self.decoder.take_rounded());
-        if !batch.is_empty() {
-            self.job.records.fetch_add(batch.len() as u64, SeqCst);
-            if let Some(&latest) = batch.time.iter().max().filter(|latest| **latest > self.latest) {
-                self.latest = latest;
-                setup.metrics.event_time(latest);
+        self.inputs.take(&mut self.decoded);
+        setup.metrics.rounded(self.inputs.take_rounded());
+        for item in std::mem::take(&mut self.decoded) {
+            match &item {
+                Item::Records(batch) => {
+                    self.job.records.fetch_add(batch.len() as u64, SeqCst);
+                    self.saw(batch.time.iter().copied().max());
+                }
+                Item::Orientation(readings) => {
+                    self.job.records.fetch_add(readings.len() as u64, SeqCst);
+                }
+                Item::DeadLetters(letters) => {
+                    self.job.dead_letters.fetch_add(letters.len() as u64, SeqCst);
+                    for letter in letters {
+                        setup.metrics.dead_letter(letter.reason, 1);
+                    }
+                }
+                Item::Upserts(upserts) => {
+                    self.job.records.fetch_add(upserts.len() as u64, SeqCst);
+                    self.saw(upserts.iter().filter_map(|upsert| Some(upsert.record.as_ref()?.time)).max());
+                }
+                Item::Behind(_) | Item::Progress { .. } => {}
             }
-            self.items.send(Item::Records(batch));
-        }
-        if !letters.is_empty() {
-            self.job.dead_letters.fetch_add(letters.len() as u64, SeqCst);
-            for letter in &letters {
-                setup.metrics.dead_letter(letter.reason, 1);
-            }
-            self.items.send(Item::DeadLetters(letters));
+            self.items.send(item);
         }
         // A batch is on its way at once, not when a container of batches is full.
         self.items.flush();
+    }
+
+    /// Notes the latest event time of what was decoded.
+    fn saw(&mut self, latest: Option<i64>) {
+        if let Some(latest) = latest.filter(|latest| *latest > self.latest) {
+            self.latest = latest;
+            self.job.setup.metrics.event_time(latest);
+        }
     }
 
     /// Ends the epochs before `epoch`: sends how far they read, and lets go of them.
@@ -287,6 +291,7 @@ impl<'job> Feed<'job> {
     }
 
     fn report(&mut self) {
+        self.items.send(Item::Behind(self.inputs.behind()));
         if !self.offsets.is_empty() {
             let (offsets, arrivals) = (std::mem::take(&mut self.offsets), std::mem::take(&mut self.arrivals));
             self.items.send(Item::Progress { offsets, arrivals });

@@ -75,6 +75,11 @@ impl Accumulation {
         self.n
     }
 
+    /// Σy.
+    pub fn sum_y(&self) -> i128 {
+        self.sum_y
+    }
+
     /// Pearson's correlation coefficient,
     ///
     /// r = (n·Σxy − Σx·Σy) / √((n·Σxx − (Σx)²) · (n·Σyy − (Σy)²)),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Record};
 use crate::dead_letter::DeadLetter;
+use crate::orientation::Orientation;
 
 /// How far a source has read one partition. Sent as data at the end of each epoch, so that it
 /// reaches the commit of exactly that epoch.
@@ -28,11 +29,32 @@ pub struct Arrival {
     pub records: u32,
 }
 
+/// A message of an upsert job: what the reading that its key names is from then on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upsert {
+    /// The message's key.
+    pub key: Arc<[u8]>,
+    /// The partition; 0 for a file.
+    pub partition: i32,
+    /// The offset: of one partition's messages the later holds.
+    pub offset: i64,
+    /// The reading; none takes it back.
+    pub record: Option<Record>,
+}
+
 /// One thing that a source feeds the graph.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Item {
     /// Decoded readings.
     Records(Batch),
+    /// Messages of an upsert job.
+    Upserts(Vec<Upsert>),
+    /// The earliest of the latest event times of this worker's partitions that are behind their ends,
+    /// in microseconds: `i64::MAX` when none is behind, `i64::MIN` when one was not read yet. It holds
+    /// until the worker's next one.
+    Behind(i64),
+    /// Decoded orientation readings.
+    Orientation(Orientation),
     /// Input that could not be used.
     DeadLetters(Vec<DeadLetter>),
     /// How far the source has read, at the end of an epoch.

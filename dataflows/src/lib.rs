@@ -7,11 +7,13 @@
 //! |---|---|
 //! | [`batch`] | decoded readings, as columns: what flows into the graph |
 //! | [`dead_letter`] | input that could not be used, with its bytes and the reason |
+//! | [`orientation`] | decoded orientation readings of a phone, as columns |
 //! | [`item`] | what a source feeds the graph: batches, dead letters, next offsets |
 //! | [`accumulation`] | the exact sums of a correlation, and `r` from them |
 //! | [`expression`] | conditions and columns of a user's own views, and how they are evaluated |
 //! | [`origin`] | where records came from, and their bytes |
 //! | [`real`] | rounding an exact ratio to `f64`, once |
+//! | [`readings`] | what each message key names, in a job whose messages correct earlier ones |
 //! | [`rows`] | what a view gives a sink: typed columns |
 //! | [`state`] | how a view's state is written down, and read back at a start |
 //! | [`views`] | one file per view, and the one list of them |
@@ -25,10 +27,13 @@
 pub mod accumulation;
 pub mod batch;
 pub mod dead_letter;
+mod epochs;
 pub mod expression;
 pub mod item;
 pub mod oracle;
+pub mod orientation;
 pub mod origin;
+pub mod readings;
 pub mod real;
 pub mod rows;
 pub mod state;

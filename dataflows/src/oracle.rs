@@ -8,7 +8,8 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Signed, Zero};
 
-use crate::batch::{Measure, Record, Truck};
+use crate::batch::{Measure, NANO, Record, Truck, Value};
+use crate::views::Axis;
 
 /// The exact value of a correlation: its square, which is rational, and its sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +88,27 @@ impl Correlation {
     }
 }
 
+/// The double nearest to a rational: of two that are as near, the even one. Found by halving intervals of
+/// doubles.
+pub fn nearest(value: &BigRational) -> f64 {
+    let magnitude = value.abs();
+    let exact = |bits: u64| BigRational::from_float(f64::from_bits(bits)).unwrap_or_else(BigRational::zero);
+    // Doubles that are not negative are ordered as their bits are.
+    let (mut low, mut high) = (0u64, f64::MAX.to_bits());
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if exact(middle) <= magnitude { low = middle } else { high = middle }
+    }
+    let (below, above) = (&magnitude - exact(low), exact(high) - &magnitude);
+    let nearer_above = match below.cmp(&above) {
+        Ordering::Less => false,
+        Ordering::Greater => true,
+        Ordering::Equal => low % 2 == 1,
+    };
+    let nearest = f64::from_bits(if nearer_above { high } else { low });
+    if value.is_negative() { -nearest } else { nearest }
+}
+
 /// What a correlation view holds of one truck at the end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CorrelationRow {
@@ -94,37 +116,109 @@ pub struct CorrelationRow {
     pub samples: i64,
     /// The earliest event time, in microseconds.
     pub earliest: i64,
-    /// The latest event time, and the value then: of equal times the greatest.
-    pub latest: (i64, i64),
-    /// The exact correlation of the measure, in nano-units, with event time, where defined.
+    /// The latest event time, and then the second and the first value: of equal times the greatest. The
+    /// first is 0 where it is time.
+    pub latest: (i64, i64, i64),
+    /// The exact correlation, where defined.
     pub correlation: Option<Correlation>,
 }
 
-/// The correlation of `measure` with time, per truck.
-pub fn correlations(records: &[Record], measure: Measure) -> BTreeMap<Truck, CorrelationRow> {
-    let mut pairs: BTreeMap<Truck, Vec<(i64, i64)>> = BTreeMap::new();
-    for record in records {
-        pairs.entry(record.truck.clone()).or_default().push((record.time, record.measures[measure as usize]));
+/// The value of an axis in a record; none where the record has none.
+pub fn value(record: &Record, axis: Axis) -> Option<i64> {
+    match axis {
+        Axis::Time => Some(record.time),
+        Axis::Measure(measure) => Some(record.measures[measure as usize]),
+        Axis::Extra(place) => match record.extras.get(place) {
+            Some(Value::Number(number)) => Some(*number),
+            _ => None,
+        },
     }
-    pairs
+}
+
+/// The correlation of `x` and `y`, per truck, of the records that have both.
+pub fn correlations(records: &[Record], x: Axis, y: Axis) -> BTreeMap<Truck, CorrelationRow> {
+    let mut points: BTreeMap<Truck, Vec<(i64, i64, i64)>> = BTreeMap::new();
+    for record in records {
+        if let (Some(first), Some(second)) = (value(record, x), value(record, y)) {
+            points.entry(record.truck.clone()).or_default().push((record.time, second, first));
+        }
+    }
+    points
         .into_iter()
-        .filter_map(|(truck, mut pairs)| {
-            pairs.sort_unstable();
-            let (first, last) = (*pairs.first()?, *pairs.last()?);
+        .filter_map(|(truck, mut points)| {
+            points.sort_unstable();
+            let (earliest, latest) = (points.first()?.0, *points.last()?);
             let row = CorrelationRow {
-                samples: pairs.len() as i64,
-                earliest: first.0,
-                latest: last,
-                correlation: Correlation::of(pairs),
+                samples: points.len() as i64,
+                earliest,
+                latest: if x == Axis::Time { (latest.0, latest.1, 0) } else { latest },
+                correlation: Correlation::of(points.into_iter().map(|(_, second, first)| (first, second))),
             };
             Some((truck, row))
         })
         .collect()
 }
 
+/// What a window holds at the end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowRow {
+    /// Records.
+    pub samples: i64,
+    /// The exact averages, in units, indexed by [`Measure`].
+    pub averages: [BigRational; 3],
+    /// The exact correlations of distance and of engine speed with time, where defined.
+    pub correlations: [Option<Correlation>; 2],
+}
+
+/// The windows of `length` microseconds: of each truck, by their start.
+pub fn windows(records: &[Record], length: i64) -> BTreeMap<(Truck, i64), WindowRow> {
+    let mut held: BTreeMap<(Truck, i64), Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        let start = record.time - record.time.rem_euclid(length);
+        held.entry((record.truck.clone(), start)).or_default().push(record);
+    }
+    let row = |records: Vec<&Record>| {
+        let n = BigInt::from(records.len());
+        let average = |measure: Measure| {
+            let sum: BigInt =
+                records.iter().map(|record| BigInt::from(record.measures[measure as usize])).sum();
+            BigRational::new(sum, &n * BigInt::from(NANO))
+        };
+        let correlation = |measure: Measure| {
+            Correlation::of(records.iter().map(|record| (record.time, record.measures[measure as usize])))
+        };
+        WindowRow {
+            samples: records.len() as i64,
+            averages: Measure::ALL.map(average),
+            correlations: [Measure::DistanceCovered, Measure::EngineSpeed].map(correlation),
+        }
+    };
+    held.into_iter().map(|(window, records)| (window, row(records))).collect()
+}
+
+/// The records whose engine speed is above `threshold`, each with every record of its truck and time:
+/// time, the distance of the one, the speed of the other, truck; sorted.
+pub fn joined(records: &[Record], threshold: i64) -> Vec<(i64, i64, i64, Truck)> {
+    let mut at: BTreeMap<(&Truck, i64), Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        at.entry((&record.truck, record.time)).or_default().push(record);
+    }
+    let speed = |record: &Record| record.measures[Measure::EngineSpeed as usize];
+    let mut joined = Vec::new();
+    for above in records.iter().filter(|record| speed(record) > threshold) {
+        for other in &at[&(&above.truck, above.time)] {
+            let distance = above.measures[Measure::DistanceCovered as usize];
+            joined.push((above.time, distance, speed(other), above.truck.clone()));
+        }
+    }
+    joined.sort_unstable();
+    joined
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::real::ratio;
 
     #[test]
     fn the_oracle_knows_a_correlation_done_by_hand() {
@@ -136,5 +230,14 @@ mod tests {
         assert!(correlation.is_within_ulps(r, 1, 2));
         assert!(!correlation.is_within_ulps(r.next_up().next_up(), 1, 1));
         assert!(!correlation.is_within_ulps(-r, 2, 1));
+    }
+
+    #[test]
+    fn the_nearest_double_is_what_division_gives() {
+        for (n, d) in
+            [(1i64, 3i64), (-2, 3), (0, 5), (9_200_000_000_000_000_001, 1_000_000_000), (1, 1 << 60)]
+        {
+            assert_eq!(nearest(&BigRational::new(n.into(), d.into())), ratio(n.into(), d.into()).unwrap());
+        }
     }
 }

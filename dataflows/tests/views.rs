@@ -1,58 +1,94 @@
 //! The graph against the oracle: any stream, cut into batches and epochs in any way, on 1, 2 and 3
 //! workers, restarted anywhere, gives the same rows, and correlations the same to the last bit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use dataflows::Epoch;
-use dataflows::batch::{Measure, Record, Truck};
-use dataflows::item::Item;
+use dataflows::batch::{Batch, FieldSpec, FieldType, Measure, NANO, Record, Truck, Value};
+use dataflows::dead_letter::Reason;
+use dataflows::item::{Item, Upsert};
 use dataflows::oracle;
-use dataflows::rows::{Column, Rows};
+use dataflows::origin::Origin;
+use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::fold;
-use dataflows::views::{Effect, Inputs, Restored, Settings, View, all};
+use dataflows::views::{
+    Axis, Correlation, CorrelationTables, Effect, Inputs, Mode, Restored, Settings, View, all, readings_view,
+};
 use proptest::prelude::*;
 use timely::dataflow::operators::{Input, Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
-/// What a view gave: rows as text with their epoch, and state changes.
+/// A row as a view gave it: its epoch, what it does, its key, its cells.
+type Row = (Epoch, Change, Vec<u8>, Vec<String>);
+
+/// What a view gave.
 #[derive(Clone, Debug, Default)]
 struct Gave {
-    rows: Vec<(Epoch, Vec<String>)>,
+    table: Vec<Row>,
+    file: Vec<Row>,
     state: Vec<Vec<u8>>,
     entries: i64,
+    letters: BTreeSet<(i64, String, &'static str)>,
 }
 
-fn cells(rows: &Rows) -> Vec<Vec<String>> {
-    (0..rows.len())
-        .map(|row| {
-            rows.columns
-                .iter()
-                .map(|column| match column {
-                    Column::Timestamp(values) | Column::Integer(values) | Column::Decimal { values, .. } => {
-                        values[row].to_string()
-                    }
-                    // Bits, as equal to the last one is what is promised.
-                    Column::Real(values) => format!("{:016x}", values[row].to_bits()),
-                    Column::Name { names, index } => names[index[row] as usize].to_string(),
-                    Column::Text(values) => format!("{:?}", values[row]),
-                    Column::Bytes(values) => format!("{:?}", values[row]),
-                })
-                .collect()
-        })
-        .collect()
+fn cells(epoch: Epoch, rows: &Rows) -> Vec<Row> {
+    let cell = |column: &Column, row: usize| match column {
+        Column::Timestamp(values) | Column::Integer(values) | Column::Decimal { values, .. } => {
+            values[row].to_string()
+        }
+        // Bits, as equal to the last one is what is promised.
+        Column::Real(values) => format!("{:016x}", values[row].to_bits()),
+        Column::Name { names, index } => names[index[row] as usize].to_string(),
+        Column::Text(values) => format!("{:?}", values[row]),
+        Column::Bytes(values) => format!("{:?}", values[row]),
+    };
+    let row = |row: usize| {
+        let (change, key) = rows
+            .changes
+            .as_ref()
+            .map_or((Change::Insert, Vec::new()), |all| (all.kinds[row], all.keys[row].to_vec()));
+        (epoch, change, key, rows.columns.iter().map(|column| cell(column, row)).collect())
+    };
+    (0..rows.len()).map(row).collect()
 }
 
-/// Runs every view over epochs of batches, on `workers` workers that take the batches in turn,
-/// after the commit of `start`.
+/// A job: its settings, and the epochs of batches that it is fed.
+#[derive(Clone, Debug)]
+struct Job {
+    settings: Settings,
+    epochs: Vec<Vec<Item>>,
+}
+
+fn views(settings: &Settings) -> Vec<View> {
+    let mut views = all(settings);
+    views.push(
+        Correlation {
+            name: "fuel_with_oil".into(),
+            table: "FUEL_WITH_OIL".into(),
+            x: Axis::Extra(0),
+            y: Axis::Measure(Measure::FuelConsumed),
+        }
+        .view(settings),
+    );
+    if settings.mode == Mode::Upsert {
+        views.push(readings_view());
+    }
+    views
+}
+
+/// Runs every view over some epochs of a job, on `workers` workers that take the batches in turn, after
+/// the commit of `start`.
 fn run(
+    job: &Job,
     workers: usize,
     start: Epoch,
     restored: &BTreeMap<String, Vec<Vec<u8>>>,
-    epochs: &[Vec<Vec<Record>>],
+    epochs: &[Vec<Item>],
 ) -> BTreeMap<String, Gave> {
     let (sender, receiver) = channel();
-    let (restored, epochs) = (restored.clone(), epochs.to_vec());
+    let (restored, epochs, settings) = (restored.clone(), epochs.to_vec(), job.settings.clone());
     let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = timely::execute(config, move |worker| {
         let (index, peers) = (worker.index(), worker.peers());
@@ -62,8 +98,9 @@ fn run(
         let mut state: InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Restored>>> =
             InputHandle::new();
         worker.dataflow::<Epoch, _, _>(|scope| {
-            let inputs = Inputs::new(scope.input_from(&mut items), scope.input_from(&mut state), start);
-            for view in all(&Settings::default()) {
+            let (items, state) = (scope.input_from(&mut items), scope.input_from(&mut state));
+            let inputs = Inputs::new(items, state, start, &settings);
+            for view in views(&settings) {
                 let (name, sender) = (view.name.clone(), sender.clone());
                 (view.build)(&inputs)
                     .inspect_core(move |event| {
@@ -89,8 +126,8 @@ fn run(
         state.close();
         items.advance_to(start + 1);
         for (epoch, batches) in (start + 1..).zip(&epochs) {
-            for (_, records) in batches.iter().enumerate().filter(|(turn, _)| turn % peers == index) {
-                items.send(Item::Records(records.iter().cloned().collect()));
+            for (_, item) in batches.iter().enumerate().filter(|(turn, _)| turn % peers == index) {
+                items.send(item.clone());
                 worker.step();
             }
             items.advance_to(epoch + 1);
@@ -103,59 +140,117 @@ fn run(
     let mut gave: BTreeMap<String, Gave> = BTreeMap::new();
     for (name, epoch, effect) in receiver {
         let gave = gave.entry(name).or_default();
+        assert!(epoch > start, "an effect of what was committed already");
         match effect {
-            Effect::DeadLetters(_) => {}
-            Effect::Rows(rows) | Effect::TableRows(rows) | Effect::FileRows(rows) => {
-                gave.rows.extend(cells(&rows).into_iter().map(|row| (epoch, row)))
+            Effect::Rows(rows) => {
+                gave.table.extend(cells(epoch, &rows));
+                gave.file.extend(cells(epoch, &rows));
             }
+            Effect::TableRows(rows) => gave.table.extend(cells(epoch, &rows)),
+            Effect::FileRows(rows) => gave.file.extend(cells(epoch, &rows)),
             Effect::State { bytes, added } => {
                 gave.state.push(bytes);
                 gave.entries += added;
             }
+            Effect::DeadLetters(letters) => {
+                gave.letters.extend(letters.into_iter().map(|l| (l.offset, l.field.clone(), l.reason.name())))
+            }
         }
     }
-    gave.values_mut().for_each(|gave| gave.rows.sort());
+    for gave in gave.values_mut() {
+        gave.table.sort();
+        gave.file.sort();
+    }
     gave
 }
 
-fn view(name: &str) -> View {
-    all(&Settings::default()).into_iter().find(|view| view.name == name).expect("a view of that name")
+fn whole(job: &Job, workers: usize) -> BTreeMap<String, Gave> {
+    run(job, workers, 0, &BTreeMap::new(), &job.epochs)
 }
 
-/// The last row of each truck.
-fn latest(gave: &Gave, view: &View) -> BTreeMap<String, Vec<String>> {
-    let truck = view.columns.iter().position(|column| column.name == "truck_id").expect("it names trucks");
-    gave.rows.iter().map(|(_, row)| (row[truck].clone(), row.clone())).collect()
+/// What one view gave; nothing if it had nothing to give.
+fn of(gave: &BTreeMap<String, Gave>, view: &str) -> Gave {
+    gave.get(view).cloned().unwrap_or_default()
 }
 
-fn expected(records: &[Record], measure: Measure) -> BTreeMap<String, Vec<String>> {
-    oracle::correlations(records, measure)
-        .into_iter()
-        .map(|(truck, row)| {
-            let cells = vec![
-                row.latest.1.to_string(),
-                (row.latest.0 - row.earliest).to_string(),
-                row.correlation.map_or(f64::NAN, |r| r.nearest()).to_bits().to_string(),
-                truck.to_string(),
-                row.samples.to_string(),
-                row.latest.0.to_string(),
-            ];
-            (truck.to_string(), cells)
-        })
-        .collect()
+/// What a keyed table holds after these rows: each key has one row at most, and a row that changes or ends
+/// is there.
+fn table_after(rows: &[Row]) -> BTreeMap<Vec<u8>, Vec<String>> {
+    let mut table = BTreeMap::new();
+    let mut by_epoch: Vec<&Row> = rows.iter().collect();
+    // Within an epoch as stores put them in.
+    by_epoch.sort_by_key(|(epoch, change, _, _)| (*epoch, matches!(change, Change::Insert)));
+    for (_, change, key, cells) in by_epoch {
+        match change {
+            Change::Insert => assert!(table.insert(key.clone(), cells.clone()).is_none(), "twice: {cells:?}"),
+            Change::Update => assert!(table.insert(key.clone(), cells.clone()).is_some(), "new: {cells:?}"),
+            Change::Delete => assert_eq!(table.remove(key), Some(cells.clone())),
+            Change::Before => {}
+        }
+    }
+    table
 }
 
+/// What the lines of a file that say what they do add up to.
+fn sum_of(rows: &[Row]) -> BTreeMap<Vec<String>, i64> {
+    let mut sum = BTreeMap::new();
+    for (_, change, _, cells) in rows {
+        *sum.entry(cells.clone()).or_default() += i64::from(change.sign());
+    }
+    sum.retain(|_, count| *count != 0);
+    sum
+}
+
+fn counted<'a>(rows: impl IntoIterator<Item = &'a Vec<String>>) -> BTreeMap<Vec<String>, i64> {
+    let mut counted = BTreeMap::new();
+    for row in rows {
+        *counted.entry(row.clone()).or_default() += 1;
+    }
+    counted
+}
+
+const FIELDS: [&str; 2] = ["oil_pressure", "driver"];
+
+fn settings(mode: Mode) -> Settings {
+    let field = |(name, field_type): (&str, FieldType)| FieldSpec { name: name.into(), field_type };
+    Settings {
+        mode,
+        fields: FIELDS.into_iter().zip([FieldType::Number, FieldType::Text]).map(field).collect(),
+        ..Settings::default()
+    }
+}
+
+/// A batch of records, each with its place in `from` as its offset.
+fn batch(records: &[Record], from: usize) -> Item {
+    let mut builder = dataflows::batch::BatchBuilder::new(&settings(Mode::Append).fields);
+    let mut origin = Origin::new("topic".into());
+    for (place, record) in records.iter().enumerate() {
+        builder.push_record(record.clone());
+        origin.push(0, (from + place) as i64, None, None, b"");
+    }
+    Item::Records(Batch { origin: Some(Arc::new(origin)), ..builder.take() })
+}
+
+fn measure() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        2 => -9_200_000_000_000_000_000i64..9_200_000_000_000_000_000,
+        4 => 0i64..200_000_000_000,
+        1 => Just(0),
+    ]
+}
+
+/// Records of times that no view finds late, as they are all within the shortest retention, of which many
+/// are the same.
 fn record() -> impl Strategy<Value = Record> {
-    let measure =
-        || prop_oneof![-9_200_000_000_000_000_000i64..9_200_000_000_000_000_000, 0i64..200_000_000_000];
     let time = prop_oneof![
         1_681_088_547_000_000i64..1_681_088_548_000_000,
-        1_500_000_000_000_000i64..1_800_000_000_000_000,
-        Just(1_681_088_547_000_000i64),
+        1_681_088_100_000_000i64..1_681_088_600_000_000,
+        prop::sample::select(vec![1_681_088_400_000_000i64, 1_681_088_399_999_999, 1_681_088_547_000_000]),
     ];
-    (0u8..4, time, [measure(), measure(), measure()]).prop_map(|(truck, time, measures)| {
+    let oil = prop_oneof![Just(Value::Null), measure().prop_map(Value::Number)];
+    (0u8..4, time, [measure(), measure(), measure()], oil).prop_map(|(truck, time, measures, oil)| {
         let truck: Truck = ["", "a", "b", "truck-3"][usize::from(truck)].into();
-        Record { truck, time, measures, extras: vec![] }
+        Record { truck, time, measures, extras: vec![oil, Value::Text("x".into())] }
     })
 }
 
@@ -165,48 +260,214 @@ fn epochs() -> impl Strategy<Value = Vec<Vec<Vec<Record>>>> {
     prop::collection::vec(prop::collection::vec(batch, 0..4), 1..5)
 }
 
-fn correlation_bits(row: &[String]) -> u64 {
-    u64::from_str_radix(&row[2], 16).expect("hexadecimal bits")
+fn append_job(epochs: &[Vec<Vec<Record>>], latest: bool) -> Job {
+    let mut from = 0;
+    let mut item = |records: &Vec<Record>| {
+        from += records.len();
+        batch(records, from - records.len())
+    };
+    let epochs = epochs.iter().map(|batches| batches.iter().map(&mut item).collect()).collect();
+    let mut settings = settings(Mode::Append);
+    if latest {
+        settings.correlation_tables = CorrelationTables::Latest;
+    }
+    Job { settings, epochs }
+}
+
+/// Messages of a few keys: readings that replace others, and ones that take them back.
+fn upserts() -> impl Strategy<Value = Vec<Vec<Vec<(u8, Option<Record>)>>>> {
+    let message = (0u8..8, prop::option::weighted(0.75, record()));
+    let batch = prop::collection::vec(message, 1..10);
+    prop::collection::vec(prop::collection::vec(batch, 0..4), 1..6)
+}
+
+fn upsert_job(epochs: &[Vec<Vec<(u8, Option<Record>)>>], latest: bool) -> Job {
+    let mut offset = 0;
+    let mut upsert = |(key, record): &(u8, Option<Record>)| {
+        offset += 1;
+        Upsert { key: Arc::from([*key]), partition: 0, offset, record: record.clone() }
+    };
+    let mut item =
+        |messages: &Vec<(u8, Option<Record>)>| Item::Upserts(messages.iter().map(&mut upsert).collect());
+    let epochs = epochs.iter().map(|batches| batches.iter().map(&mut item).collect()).collect();
+    let mut settings = settings(Mode::Upsert);
+    if latest {
+        settings.correlation_tables = CorrelationTables::Latest;
+    }
+    Job { settings, epochs }
+}
+
+/// Both NaN (NULL), or at most the neighbour of the nearest double.
+fn is_close(bits: &str, truth: &Option<oracle::Correlation>) -> bool {
+    let bits = u64::from_str_radix(bits, 16).expect("hexadecimal bits");
+    let truth = truth.as_ref().map_or(f64::NAN, oracle::Correlation::nearest);
+    if truth.is_nan() { f64::from_bits(bits).is_nan() } else { bits.abs_diff(truth.to_bits()) <= 1 }
+}
+
+fn bits(value: f64) -> String {
+    format!("{:016x}", value.to_bits())
+}
+
+/// The rows of a correlation are those of the recomputation.
+fn assert_correlation(rows: &BTreeMap<String, Vec<String>>, records: &[Record], (x, y): (Axis, Axis)) {
+    let truth = oracle::correlations(records, x, y);
+    assert_eq!(
+        rows.keys().collect::<Vec<_>>(),
+        truth.keys().map(|k| k.to_string()).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+    );
+    for (truck, want) in truth {
+        let got = &rows[&*truck];
+        let first = if x == Axis::Time { want.latest.0 - want.earliest } else { want.latest.2 };
+        let expected = [want.latest.1, first].map(|number| number.to_string());
+        assert_eq!(got[..2], expected);
+        assert_eq!(got[3..], [truck.to_string(), want.samples.to_string(), want.latest.0.to_string()]);
+        assert!(is_close(&got[2], &want.correlation), "{got:?} {want:?}");
+    }
+}
+
+/// The axes of each correlation among the views.
+const CORRELATIONS: [(&str, (Axis, Axis)); 3] = [
+    ("distance_correlation", (Axis::Time, Axis::Measure(Measure::DistanceCovered))),
+    ("engine_speed_correlation", (Axis::Time, Axis::Measure(Measure::EngineSpeed))),
+    ("fuel_with_oil", (Axis::Extra(0), Axis::Measure(Measure::FuelConsumed))),
+];
+
+fn assert_windows(rows: &BTreeMap<Vec<u8>, Vec<String>>, records: &[Record], length: i64) {
+    let truth = oracle::windows(records, length);
+    assert_eq!(rows.len(), truth.len());
+    for got in rows.values() {
+        let start: i64 = got[1].parse().expect("a time");
+        let want = &truth[&(got[0].as_str().into(), start)];
+        assert_eq!(got[2..4], [(start + length).to_string(), want.samples.to_string()]);
+        let averages: Vec<_> = want.averages.iter().map(|average| bits(oracle::nearest(average))).collect();
+        assert_eq!(got[4..7], averages);
+        assert!(is_close(&got[7], &want.correlations[0]) && is_close(&got[8], &want.correlations[1]));
+    }
+}
+
+fn stateless_rows(records: &[Record], view: &str) -> Vec<Vec<String>> {
+    let number = |value: i64| value.to_string();
+    let ratio = |n: i64, d: i64| bits(dataflows::real::ratio(n.into(), d.into()).unwrap_or(f64::NAN));
+    let scaled = |speed: i64| bits(dataflows::real::ratio(i128::from(speed) * 12, 10i128.pow(10)).unwrap());
+    let mut rows = Vec::new();
+    for record in records {
+        let [distance, speed, fuel] = record.measures;
+        let (time, truck) = (number(record.time), record.truck.to_string());
+        let reading = vec![time.clone(), number(distance), number(speed), number(fuel)];
+        match view {
+            "parameter_map" => rows.push([reading, vec![truck]].concat()),
+            "transformed" => {
+                rows.push([reading, vec![scaled(speed), ratio(distance, speed), truck]].concat());
+            }
+            "derived_metrics" => {
+                for (name, value) in [
+                    ("engine_speed_scaled", scaled(speed)),
+                    ("distance_engine_ratio", ratio(distance, speed)),
+                ] {
+                    rows.push(vec![time.clone(), name.into(), value, truck.clone()]);
+                }
+            }
+            "above_speed" if speed > 80 * NANO => {
+                rows.push(vec![time, number(distance), number(speed), truck]);
+            }
+            _ => {}
+        }
+    }
+    rows
+}
+
+const STATELESS: [&str; 4] = ["parameter_map", "transformed", "derived_metrics", "above_speed"];
+
+fn joined_rows(records: &[Record]) -> Vec<Vec<String>> {
+    let row = |(time, distance, speed, truck): (i64, i64, i64, Truck)| {
+        vec![time.to_string(), distance.to_string(), speed.to_string(), truck.to_string()]
+    };
+    oracle::joined(records, 80 * NANO).into_iter().map(row).collect()
+}
+
+fn all_cells(rows: &[Row]) -> BTreeMap<Vec<String>, i64> {
+    counted(rows.iter().map(|(_, _, _, cells)| cells))
+}
+
+/// The last row of each truck in a history.
+fn latest_of_history(rows: &[Row]) -> BTreeMap<String, Vec<String>> {
+    let mut latest: BTreeMap<String, Vec<String>> =
+        rows.iter().map(|(_, _, _, cells)| (cells[3].clone(), cells.clone())).collect();
+    // A truck whose readings are all gone ends its history so.
+    latest.retain(|_, cells| cells[4] != "0");
+    latest
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn every_view_equals_the_recomputation(epochs in epochs()) {
+    fn every_view_equals_the_recomputation(epochs in epochs(), workers in 1usize..=3, latest: bool) {
         let records: Vec<Record> = epochs.iter().flatten().flatten().cloned().collect();
-        let one = run(1, 0, &BTreeMap::new(), &epochs);
-        for (name, measure) in
-            [("distance_correlation", Measure::DistanceCovered), ("engine_speed_correlation", Measure::EngineSpeed)]
-        {
-            let none = Gave::default();
-            let got = latest(one.get(name).unwrap_or(&none), &view(name));
-            let want = expected(&records, measure);
-            prop_assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>());
-            for (truck, got) in &got {
-                let want = &want[truck];
-                prop_assert_eq!(&got[..2], &want[..2]);
-                prop_assert_eq!(&got[3..], &want[3..]);
-                let (bits, truth) = (correlation_bits(got), want[2].parse::<u64>().expect("bits"));
-                // Both NaN (NULL), or at most the neighbour of the nearest double.
-                prop_assert!(bits == truth || bits.abs_diff(truth) <= 1, "{bits:x} {truth:x}");
-            }
+        let job = append_job(&epochs, latest);
+        let gave = whole(&job, workers);
+        for (name, axes) in CORRELATIONS {
+            let rows = of(&gave, name).table;
+            let rows = match latest {
+                true => table_after(&rows).into_values().map(|cells| (cells[3].clone(), cells)).collect(),
+                false => latest_of_history(&rows),
+            };
+            assert_correlation(&rows, &records, axes);
         }
-        let above = records.iter().filter(|r| r.measures[1] > 80_000_000_000).count();
-        prop_assert_eq!(one.get("above_speed").map_or(0, |gave| gave.rows.len()), above);
-        for name in ["parameter_map", "transformed"] {
-            prop_assert_eq!(one.get(name).map_or(0, |gave| gave.rows.len()), records.len());
+        for name in STATELESS {
+            prop_assert_eq!(all_cells(&of(&gave, name).table), counted(&stateless_rows(&records, name)), "{}", name);
+        }
+        prop_assert_eq!(all_cells(&of(&gave, "filtered_join").file), counted(&joined_rows(&records)));
+        assert_windows(&table_after(&of(&gave, "window_averages").table), &records, job.settings.window);
+        prop_assert!(gave.values().all(|gave| gave.letters.is_empty()));
+    }
+
+    #[test]
+    fn every_view_equals_the_recomputation_over_the_readings_that_are_left(
+        epochs in upserts(), workers in 1usize..=3, latest: bool,
+    ) {
+        let mut left = BTreeMap::new();
+        for (key, record) in epochs.iter().flatten().flatten() {
+            left.insert(*key, record.clone());
+        }
+        let records: Vec<Record> = left.into_values().flatten().collect();
+        let job = upsert_job(&epochs, latest);
+        let gave = whole(&job, workers);
+        for (name, axes) in CORRELATIONS {
+            let rows = of(&gave, name).table;
+            let rows = match latest {
+                true => table_after(&rows).into_values().map(|cells| (cells[3].clone(), cells)).collect(),
+                false => latest_of_history(&rows),
+            };
+            assert_correlation(&rows, &records, axes);
+        }
+        let stateless = STATELESS.map(|name| (name, stateless_rows(&records, name)));
+        for (name, expected) in stateless.into_iter().chain([("filtered_join", joined_rows(&records))]) {
+            let gave = of(&gave, name);
+            prop_assert_eq!(counted(table_after(&gave.table).values()), counted(&expected), "{}", name);
+            prop_assert_eq!(sum_of(&gave.file), counted(&expected), "{}", name);
+        }
+        let windows = of(&gave, "window_averages");
+        let table = table_after(&windows.table);
+        assert_windows(&table, &records, job.settings.window);
+        // The file adds up to the windows that are closed.
+        for (cells, count) in sum_of(&windows.file) {
+            prop_assert_eq!(count, 1);
+            prop_assert!(table.values().any(|row| *row == cells), "{:?}", cells);
         }
     }
 
     #[test]
-    fn every_worker_count_gives_the_same_rows_in_the_same_epochs(epochs in epochs()) {
-        let one = run(1, 0, &BTreeMap::new(), &epochs);
-        for workers in [2, 3] {
-            let more = run(workers, 0, &BTreeMap::new(), &epochs);
-            prop_assert_eq!(one.keys().collect::<Vec<_>>(), more.keys().collect::<Vec<_>>());
-            for (name, gave) in &one {
-                prop_assert_eq!(&gave.rows, &more[name].rows, "{} on {} workers", name, workers);
+    fn every_worker_count_gives_the_same_rows_in_the_same_epochs(epochs in epochs(), upserts in upserts()) {
+        for job in [append_job(&epochs, false), upsert_job(&upserts, true)] {
+            let one = whole(&job, 1);
+            for workers in [2, 3] {
+                let more = whole(&job, workers);
+                prop_assert_eq!(one.keys().collect::<Vec<_>>(), more.keys().collect::<Vec<_>>());
+                for (name, gave) in &one {
+                    prop_assert_eq!(&gave.table, &more[name].table, "{} on {} workers", name, workers);
+                    prop_assert_eq!(&gave.file, &more[name].file, "{} on {} workers", name, workers);
+                }
             }
         }
     }
@@ -220,37 +481,182 @@ proptest! {
             records.swap(i, (state >> 33) as usize % (i + 1));
         }
         let shuffled = vec![records.chunks(5).map(<[Record]>::to_vec).collect()];
-        let (one, other) = (run(1, 0, &BTreeMap::new(), &epochs), run(2, 0, &BTreeMap::new(), &shuffled));
-        for name in ["distance_correlation", "engine_speed_correlation"] {
-            let none = Gave::default();
-            let last = |gave: &BTreeMap<String, Gave>| latest(gave.get(name).unwrap_or(&none), &view(name));
+        let one = whole(&append_job(&epochs, false), 1);
+        let other = whole(&append_job(&shuffled, false), 2);
+        for (name, _) in CORRELATIONS {
+            let last = |gave| latest_of_history(&of(gave, name).table);
             prop_assert_eq!(last(&one), last(&other));
         }
+        let windows = |gave| table_after(&of(gave, "window_averages").table);
+        prop_assert_eq!(windows(&one), windows(&other));
+        prop_assert_eq!(all_cells(&of(&one, "filtered_join").table), all_cells(&of(&other, "filtered_join").table));
     }
 
     #[test]
     fn a_restart_anywhere_with_another_number_of_workers_gives_the_same_rows(
-        epochs in epochs(), cut in 0usize..5, before in 1usize..=3, after in 1usize..=3, fold_first in any::<bool>(),
+        epochs in epochs(), upserts in upserts(), cut in 0usize..6, before in 1usize..=3, after in 1usize..=3,
+        fold_first in any::<bool>(), latest: bool,
     ) {
-        let cut = cut.min(epochs.len());
-        let whole = run(1, 0, &BTreeMap::new(), &epochs);
-        let first = run(before, 0, &BTreeMap::new(), &epochs[..cut]);
-        let restored = first.iter().filter(|(_, gave)| !gave.state.is_empty()).map(|(name, gave)| {
-            // Changes are folded before they are fed: the graph adds what it is given.
-            let parts = fold(gave.state.iter().map(Vec::as_slice), if fold_first { 1 } else { 1 << 20 });
-            (name.clone(), parts.expect("what was written parses"))
-        }).collect();
-        let second = run(after, cut as Epoch, &restored, &epochs[cut..]);
-        for (name, gave) in &whole {
-            let mut rows = Vec::new();
-            let mut entries = 0;
-            for part in [&first, &second].into_iter().filter_map(|part| part.get(name)) {
-                rows.extend(part.rows.clone());
-                entries += part.entries;
+        for job in [append_job(&epochs, latest), upsert_job(&upserts, latest)] {
+            let cut = cut.min(job.epochs.len());
+            let whole = whole(&job, 1);
+            let first = run(&job, before, 0, &BTreeMap::new(), &job.epochs[..cut]);
+            let restored = first.iter().filter(|(_, gave)| !gave.state.is_empty()).map(|(name, gave)| {
+                // Changes are folded before they are fed: the graph adds what it is given.
+                let parts = fold(gave.state.iter().map(Vec::as_slice), if fold_first { 1 } else { 1 << 20 });
+                (name.clone(), parts.expect("what was written parses"))
+            }).collect();
+            let second = run(&job, after, cut as Epoch, &restored, &job.epochs[cut..]);
+            for (name, gave) in &whole {
+                let mut both = Gave::default();
+                for part in [&first, &second].into_iter().filter_map(|part| part.get(name)) {
+                    both.table.extend(part.table.clone());
+                    both.file.extend(part.file.clone());
+                    both.entries += part.entries;
+                }
+                both.table.sort();
+                both.file.sort();
+                prop_assert_eq!(&gave.table, &both.table, "{}", name);
+                prop_assert_eq!(&gave.file, &both.file, "{}", name);
+                prop_assert_eq!(gave.entries, both.entries, "{}", name);
             }
-            rows.sort();
-            prop_assert_eq!(&gave.rows, &rows, "{}", name);
-            prop_assert_eq!(gave.entries, entries, "{}", name);
         }
     }
+}
+
+const MINUTE: i64 = 60_000_000;
+/// 2023-04-10 00:00:00.
+const DAY: i64 = 1_681_084_800_000_000;
+
+fn at(truck: &str, time: i64) -> Record {
+    Record { truck: truck.into(), time, measures: [NANO, 81 * NANO, NANO], extras: vec![] }
+}
+
+/// One batch an epoch.
+fn job_of(epochs: &[&[Record]]) -> Job {
+    append_job(&epochs.iter().map(|records| vec![records.to_vec()]).collect::<Vec<_>>(), false)
+}
+
+/// The windows that a file was told of, in order: the truck, the start in minutes, the samples.
+fn closed(gave: &Gave) -> Vec<(Epoch, String, i64, String)> {
+    let row = |(epoch, _, _, cells): &Row| {
+        let start: i64 = cells[1].parse().expect("a time");
+        (*epoch, cells[0].clone(), (start - DAY) / MINUTE, cells[3].clone())
+    };
+    let mut closed: Vec<_> = gave.file.iter().map(row).collect();
+    closed.sort();
+    closed
+}
+
+#[test]
+fn a_window_closes_when_its_truck_has_passed_it_and_again_when_it_is_corrected() {
+    let job = job_of(&[
+        &[at("a", DAY), at("a", DAY + 4 * MINUTE)],
+        &[at("a", DAY + 5 * MINUTE)],
+        &[at("a", DAY + MINUTE)],
+    ]);
+    for workers in [1, 2, 3] {
+        let gave = of(&whole(&job, workers), "window_averages");
+        assert_eq!(closed(&gave), [(2, "a".into(), 0, "2".into()), (3, "a".into(), 0, "3".into())]);
+    }
+}
+
+#[test]
+fn the_window_of_an_idle_truck_closes_by_the_time_of_the_topic() {
+    let job = job_of(&[
+        &[at("idle", DAY)],
+        &[at("a", DAY + 9 * MINUTE)],
+        // Five minutes of window and five of being idle.
+        &[at("a", DAY + 10 * MINUTE)],
+        // It comes back with what it kept: nothing of that is late.
+        &[at("a", DAY + 3 * 24 * 60 * MINUTE)],
+        &[at("idle", DAY + MINUTE), at("idle", DAY + 5 * MINUTE)],
+    ]);
+    let gave = whole(&job, 2);
+    let windows = of(&gave, "window_averages");
+    let of_idle: Vec<_> = closed(&windows).into_iter().filter(|(_, truck, _, _)| truck == "idle").collect();
+    assert_eq!(of_idle[0], (3, "idle".into(), 0, "1".into()));
+    assert_eq!(of_idle[1..], [(5, "idle".into(), 0, "2".into()), (5, "idle".into(), 5, "1".into())]);
+    assert!(windows.letters.is_empty());
+}
+
+#[test]
+fn what_is_older_than_the_retention_is_a_dead_letter_and_its_state_is_forgotten() {
+    let day = 24 * 60 * MINUTE;
+    let job = job_of(&[
+        &[at("a", DAY), at("a", DAY + 11 * MINUTE)],
+        // Late for the join, a correction for the windows; exactly on the join's horizon is not late.
+        &[at("a", DAY + MINUTE - 1), at("a", DAY + MINUTE)],
+        &[at("a", DAY + day + 11 * MINUTE)],
+        &[at("a", DAY + 4 * MINUTE), at("a", DAY + 10 * MINUTE), at("b", DAY)],
+    ]);
+    for workers in [1, 3] {
+        let gave = whole(&job, workers);
+        let letters = |view: &str| {
+            of(&gave, view)
+                .letters
+                .into_iter()
+                .map(|(offset, field, reason)| {
+                    assert_eq!((field.as_str(), reason), (view, Reason::Late.name()));
+                    offset
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(letters("filtered_join"), [2, 5, 6]);
+        // The window from 0 to 5 minutes ends before the horizon, that from 10 to 15 does not.
+        assert_eq!(letters("window_averages"), [5]);
+        // Two windows and the times of two trucks, one of them with a window of its own.
+        let kept = |view: &str| of(&gave, view).entries;
+        assert_eq!(kept("window_averages"), 2 + 1 + 2);
+        assert_eq!(kept("filtered_join"), 1 + 1 + 2);
+        // They count in the other views.
+        assert_eq!(of(&gave, "parameter_map").table.len(), 8);
+    }
+}
+
+#[test]
+fn a_partition_that_is_behind_holds_the_horizon_back() {
+    let mut job = job_of(&[&[at("a", DAY)], &[at("a", DAY + 60 * MINUTE)], &[at("a", DAY)], &[]]);
+    job.epochs[1].push(Item::Behind(DAY));
+    job.epochs[3].push(Item::Behind(i64::MAX));
+    let gave = whole(&job, 1);
+    assert!(gave.values().all(|gave| gave.letters.is_empty()));
+    // When it is no longer behind the window closes, though nothing of the truck came.
+    assert_eq!(closed(&of(&gave, "window_averages")), [(4, "a".into(), 0, "2".into())]);
+}
+
+#[test]
+fn readings_that_would_explode_the_join_are_dead_letters() {
+    let mut job = job_of(&[&[at("a", DAY), at("a", DAY)], &[at("a", DAY), at("a", DAY), at("b", DAY)]]);
+    job.settings.join_limit = 3;
+    for workers in [1, 2] {
+        let gave = of(&whole(&job, workers), "filtered_join");
+        assert_eq!(gave.table.len(), 9 + 1);
+        let letters: Vec<_> = gave.letters.iter().map(|(offset, _, reason)| (*offset, *reason)).collect();
+        assert_eq!(letters, [(3, Reason::TooLarge.name())]);
+    }
+}
+
+#[test]
+fn a_correction_moves_a_reading_to_another_truck_window_and_below_the_threshold() {
+    let mut slow = at("b", DAY + 7 * MINUTE);
+    slow.measures[1] = 80 * NANO;
+    let messages = |records: Vec<(u8, Option<Record>)>| vec![records];
+    let job = upsert_job(
+        &[
+            messages(vec![(1, Some(at("a", DAY))), (2, Some(at("a", DAY)))]),
+            messages(vec![(1, Some(slow)), (9, None)]),
+            messages(vec![(2, None)]),
+        ],
+        true,
+    );
+    let gave = whole(&job, 2);
+    assert_eq!(table_after(&of(&gave, "filtered_join").table).len(), 0);
+    assert_eq!(table_after(&of(&gave, "above_speed").table).len(), 0);
+    assert_eq!(table_after(&of(&gave, "parameter_map").table).len(), 1);
+    let windows = table_after(&of(&gave, "window_averages").table);
+    assert_eq!(windows.into_values().map(|cells| cells[0].clone()).collect::<Vec<_>>(), ["b"]);
+    let trucks = table_after(&of(&gave, "distance_correlation").table);
+    assert_eq!(trucks.into_values().map(|cells| cells[3].clone()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(of(&gave, "readings").entries, 1);
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use dataflows::batch::Measure;
+use dataflows::batch::{self, FieldSpec, FieldType, Measure};
 use dataflows::dead_letter::Reason;
 
 use super::object::{self, Value};
@@ -31,6 +31,23 @@ pub(super) fn read(payload: &[u8]) -> Result<Reading<'_>, Rejection> {
     })
 }
 
+/// The values of the declared fields, or what is wrong with the first bad one, by its place. A field
+/// that is absent or null is NULL. The payload was found to be one object.
+pub(super) fn declared(payload: &[u8], fields: &[FieldSpec]) -> Result<Vec<batch::Value>, (Reason, usize)> {
+    let names: Vec<&str> = fields.iter().map(|field| &*field.name).collect();
+    let values = object::values(payload, &names).unwrap_or_default();
+    let read = |(place, (field, value)): (usize, (&FieldSpec, &Value<'_>))| match (field.field_type, value) {
+        (_, Value::Null) => Ok(batch::Value::Null),
+        (FieldType::Number, value) => match number(value) {
+            Ok((value, _)) => Ok(batch::Value::Number(value)),
+            Err(reason) => Err((reason, place)),
+        },
+        (FieldType::Text, Value::Text(text)) => Ok(batch::Value::Text((**text).into())),
+        (FieldType::Text, _) => Err((Reason::WrongType, place)),
+    };
+    fields.iter().zip(&values).enumerate().map(read).collect()
+}
+
 fn event_time(value: &Value<'_>) -> Result<(i64, bool), Rejection> {
     let reason = match value {
         Value::Text(text) => match timestamp::micros(text.as_bytes()) {
@@ -44,16 +61,17 @@ fn event_time(value: &Value<'_>) -> Result<(i64, bool), Rejection> {
 }
 
 fn measure(value: &Value<'_>, measure: Measure) -> Result<(i64, bool), Rejection> {
-    let reason = match value {
-        Value::Number(text) => match number::nano(text.as_bytes()) {
-            Some(value) => return Ok(value),
-            None => Reason::OutOfRange,
-        },
-        Value::NotFinite(_) => Reason::NotFinite,
-        Value::Null => Reason::MissingField,
-        Value::Text(_) | Value::Bool | Value::Nested => Reason::WrongType,
-    };
-    Err(Rejection { reason, field: measure.name() })
+    number(value).map_err(|reason| Rejection { reason, field: measure.name() })
+}
+
+/// A decimal in nano-units, and whether that lost digits.
+fn number(value: &Value<'_>) -> Result<(i64, bool), Reason> {
+    match value {
+        Value::Number(text) => number::nano(text.as_bytes()).ok_or(Reason::OutOfRange),
+        Value::NotFinite(_) => Err(Reason::NotFinite),
+        Value::Null => Err(Reason::MissingField),
+        Value::Text(_) | Value::Bool | Value::Nested => Err(Reason::WrongType),
+    }
 }
 
 fn name(value: Value<'_>) -> Result<Option<Cow<'_, str>>, Rejection> {

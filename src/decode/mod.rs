@@ -8,12 +8,17 @@
 //!                  `-> Rejection -> dead letter
 //! ```
 //!
+//! That is of the trucks' readings. Those of a phone are decoded in [`orientation`], by the same syntax,
+//! or as CSV records ([`record`]).
+//!
 //! `scan` is there for speed alone: what it accepts, `general` reads to the same result, and it
 //! leaves everything else, rejections among it, to `general`.
 
 mod general;
 mod number;
 mod object;
+pub mod orientation;
+pub(crate) mod record;
 mod scan;
 mod text;
 mod timestamp;
@@ -24,8 +29,11 @@ mod tests;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use dataflows::batch::{Batch, BatchBuilder};
+use dataflows::batch::{Batch, BatchBuilder, FieldSpec, Record, Value};
 use dataflows::dead_letter::{DeadLetter, Reason};
+use dataflows::item::{Item, Upsert};
+use dataflows::origin::Origin;
+use dataflows::views::Mode;
 
 use scan::Scanner;
 
@@ -47,6 +55,44 @@ pub struct Message<'a> {
     pub key: Option<&'a [u8]>,
     /// The value; none for a tombstone.
     pub payload: Option<&'a [u8]>,
+}
+
+impl Message<'_> {
+    /// The message given up.
+    fn dead_letter(&self, topic: &Arc<str>, reason: Reason, field: &str) -> DeadLetter {
+        DeadLetter {
+            topic: topic.clone(),
+            partition: self.partition,
+            offset: self.offset,
+            kafka_timestamp: self.timestamp,
+            key: self.key.map(<[u8]>::to_vec),
+            payload: self.payload.map(<[u8]>::to_vec),
+            reason,
+            field: field.to_owned(),
+        }
+    }
+}
+
+/// Makes items for the graph of the messages of one topic or file.
+pub trait Decode {
+    /// Learns the names of the columns: the messages are the CSV records behind this one. An error is
+    /// a column that is missing.
+    fn header(&mut self, header: &[u8]) -> Result<(), &'static str>;
+
+    /// Takes a message: into what [`take`](Self::take) gives, as a record or as a dead letter.
+    fn decode(&mut self, message: &Message<'_>);
+
+    /// Adds what was decoded since the last call to `items`.
+    fn take(&mut self, items: &mut Vec<Item>);
+
+    /// How many values of accepted records lost digits to rounding since the last call: the three
+    /// measures, indexed by [`Measure`](dataflows::batch::Measure), then the timestamp.
+    fn take_rounded(&mut self) -> [u64; 4];
+
+    /// The event time of the message that was decoded last, in microseconds, if it was a reading.
+    fn last_time(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// Why a message is no record.
@@ -91,10 +137,27 @@ struct Reading<'a> {
 pub struct Decoder {
     topic: Arc<str>,
     max_bytes: usize,
+    mode: Mode,
+    fields: Arc<[FieldSpec]>,
     scanner: Scanner,
     records: BatchBuilder,
+    upserts: Vec<Upsert>,
+    origin: Option<Origin>,
     dead_letters: Vec<DeadLetter>,
     rounded: [u64; 4],
+    last_time: Option<i64>,
+}
+
+/// Why a message is refused: for one of the known fields, or for one that the job declares.
+enum Refusal {
+    Of(Rejection),
+    OfDeclared(Reason, Arc<str>),
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self::Of(rejection)
+    }
 }
 
 impl Decoder {
@@ -103,10 +166,15 @@ impl Decoder {
         Self {
             topic,
             max_bytes: MAX_BYTES,
+            mode: Mode::Append,
+            fields: Arc::new([]),
             scanner: Scanner::default(),
             records: BatchBuilder::default(),
+            upserts: Vec::new(),
+            origin: None,
             dead_letters: Vec::new(),
             rounded: [0; 4],
+            last_time: None,
         }
     }
 
@@ -116,11 +184,31 @@ impl Decoder {
         self
     }
 
+    /// Reads these fields beyond the seed's.
+    pub fn with_fields(mut self, fields: Arc<[FieldSpec]>) -> Self {
+        self.records = BatchBuilder::new(&fields);
+        self.fields = fields;
+        self
+    }
+
+    /// Takes messages for what `mode` says they are.
+    pub fn with_mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Keeps where records came from and their bytes beside each batch, for views that may give them up.
+    pub fn with_origins(mut self) -> Self {
+        self.origin = Some(Origin::new(self.topic.clone()));
+        self
+    }
+
     /// Adds the message's record to the batch, or the message to the dead letters.
     #[inline]
     pub fn decode(&mut self, message: &Message<'_>) {
-        if let Err(rejection) = self.try_decode(message) {
-            self.bury(message, rejection);
+        if let Err(refusal) = self.try_decode(message) {
+            self.last_time = None;
+            self.bury(message, refusal);
         }
     }
 
@@ -146,37 +234,103 @@ impl Decoder {
     }
 
     #[inline]
-    fn try_decode(&mut self, message: &Message<'_>) -> Result<(), Rejection> {
-        let Some(payload) = message.payload else {
-            return Err(Rejection { reason: Reason::NullValue, field: "" });
-        };
-        if payload.len() > self.max_bytes {
-            return Err(Rejection { reason: Reason::TooLarge, field: "" });
+    fn try_decode(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
+        if self.mode == Mode::Upsert {
+            return self.try_upsert(message);
         }
-        let reading = match self.scanner.scan(payload) {
-            Some(reading) => reading,
-            None => general::read(payload)?,
+        let Some(payload) = message.payload else {
+            return Err(Rejection { reason: Reason::NullValue, field: "" }.into());
         };
+        let (reading, extras) = self.read(payload)?;
         let truck = name_of_truck(&reading, message.key)?;
         self.records.push(truck, reading.time, reading.measures);
-        for (count, rounded) in self.rounded.iter_mut().zip(reading.rounded) {
-            *count += u64::from(rounded);
+        self.records.push_extras(extras);
+        if let Some(origin) = &mut self.origin {
+            origin.push(message.partition, message.offset, message.timestamp, message.key, payload);
         }
+        self.last_time = Some(reading.time);
         Ok(())
     }
 
+    fn try_upsert(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
+        let Some(key) = message.key else {
+            return Err(Rejection { reason: Reason::MissingField, field: "key" }.into());
+        };
+        let record = match message.payload {
+            None => None,
+            Some(payload) => {
+                let (reading, extras) = self.read(payload)?;
+                // The key names the reading, not the truck.
+                let truck = name_of_truck(&reading, None)?.into();
+                Some(Record { truck, time: reading.time, measures: reading.measures, extras })
+            }
+        };
+        self.last_time = record.as_ref().map(|record| record.time);
+        let (partition, offset) = (message.partition, message.offset);
+        self.upserts.push(Upsert { key: key.into(), partition, offset, record });
+        Ok(())
+    }
+
+    /// What a payload says, with its declared fields.
+    #[inline]
+    fn read<'a>(&mut self, payload: &'a [u8]) -> Result<(Reading<'a>, Vec<Value>), Refusal> {
+        if payload.len() > self.max_bytes {
+            return Err(Rejection { reason: Reason::TooLarge, field: "" }.into());
+        }
+        let (reading, extras) = match self.scanner.scan(payload) {
+            Some(reading) => (reading, Vec::new()),
+            None if self.fields.is_empty() => (general::read(payload)?, Vec::new()),
+            None => {
+                let reading = general::read(payload)?;
+                let extras = general::declared(payload, &self.fields).map_err(|(reason, place)| {
+                    Refusal::OfDeclared(reason, self.fields[place].name.clone())
+                })?;
+                (reading, extras)
+            }
+        };
+        for (count, rounded) in self.rounded.iter_mut().zip(reading.rounded) {
+            *count += u64::from(rounded);
+        }
+        Ok((reading, extras))
+    }
+
     #[cold]
-    fn bury(&mut self, message: &Message<'_>, rejection: Rejection) {
-        self.dead_letters.push(DeadLetter {
-            topic: self.topic.clone(),
-            partition: message.partition,
-            offset: message.offset,
-            kafka_timestamp: message.timestamp,
-            key: message.key.map(<[u8]>::to_vec),
-            payload: message.payload.map(<[u8]>::to_vec),
-            reason: rejection.reason,
-            field: rejection.field.to_owned(),
-        });
+    fn bury(&mut self, message: &Message<'_>, refusal: Refusal) {
+        let letter = match &refusal {
+            Refusal::Of(rejection) => message.dead_letter(&self.topic, rejection.reason, rejection.field),
+            Refusal::OfDeclared(reason, field) => message.dead_letter(&self.topic, *reason, field),
+        };
+        self.dead_letters.push(letter);
+    }
+}
+
+impl Decode for Decoder {
+    /// The trucks' readings have none.
+    fn header(&mut self, _header: &[u8]) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    #[inline]
+    fn decode(&mut self, message: &Message<'_>) {
+        self.decode(message);
+    }
+
+    fn take(&mut self, items: &mut Vec<Item>) {
+        let (mut batch, letters) = (self.take_batch(), self.take_dead_letters());
+        batch.origin = self.origin.as_mut().map(|origin| Arc::new(origin.take()));
+        if !self.upserts.is_empty() {
+            items.push(Item::Upserts(std::mem::take(&mut self.upserts)));
+        }
+        items.extend((!batch.is_empty()).then_some(Item::Records(batch)));
+        items.extend((!letters.is_empty()).then_some(Item::DeadLetters(letters)));
+    }
+
+    fn take_rounded(&mut self) -> [u64; 4] {
+        self.take_rounded()
+    }
+
+    fn last_time(&self) -> Option<i64> {
+        self.last_time
     }
 }
 

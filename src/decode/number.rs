@@ -69,6 +69,44 @@ pub(super) fn nano(number: &[u8]) -> Option<(i64, bool)> {
     Some((if negative { -value } else { value }, next != 0 || beyond))
 }
 
+/// Why a number is no `i64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoInteger {
+    /// It has a fraction.
+    Fraction,
+    /// It is too large.
+    OutOfRange,
+}
+
+/// The value of `number`, a JSON number, if it is exactly an integer: `1e3` and `1.0` are. Takes time
+/// linear in the text, whatever the exponent.
+pub(super) fn integer(number: &[u8]) -> Result<i64, NoInteger> {
+    let negative = number.first() == Some(&b'-');
+    let number = &number[usize::from(negative)..];
+    let (integer, rest) = number.split_at(digits(number));
+    let (fraction, rest) = match rest {
+        [b'.', rest @ ..] => rest.split_at(digits(rest)),
+        _ => (&b""[..], rest),
+    };
+    // The value is that of the digits times ten to the power of `power`.
+    let power = exponent(rest.get(1..)).saturating_sub(fraction.len() as i64);
+    let all = || integer.iter().chain(fraction).map(|byte| byte - b'0');
+    let Some(zeros) = all().rev().position(|digit| digit != 0) else { return Ok(0) };
+    let significant = integer.len() + fraction.len() - zeros;
+    let power = power.saturating_add(zeros as i64);
+    if power < 0 {
+        return Err(NoInteger::Fraction);
+    }
+    let mut value = 0i128;
+    for digit in all().take(significant).chain(std::iter::repeat_n(0, power.min(20) as usize)) {
+        value = value * 10 + i128::from(digit);
+        if value > 1 << 63 {
+            return Err(NoInteger::OutOfRange);
+        }
+    }
+    i64::try_from(if negative { -value } else { value }).map_err(|_| NoInteger::OutOfRange)
+}
+
 /// Whether half-to-even takes `value` up, where `next` is the first digit cut off and `beyond` says
 /// whether a later one is not zero.
 pub(super) fn rounds_up(next: u8, beyond: bool, value: u64) -> bool {
@@ -103,6 +141,31 @@ mod tests {
     fn read(text: &str) -> Option<(i64, bool)> {
         assert_eq!(length(text.as_bytes()), Some(text.len()), "{text}");
         nano(text.as_bytes())
+    }
+
+    #[test]
+    fn an_integer_is_read_exactly_in_any_form() {
+        use NoInteger::{Fraction, OutOfRange};
+        for (text, expected) in [
+            ("1681088547123456789", Ok(1_681_088_547_123_456_789)),
+            ("1681088547123456789.000", Ok(1_681_088_547_123_456_789)),
+            ("1.681088547123456789e18", Ok(1_681_088_547_123_456_789)),
+            ("1681088547123456789000E-3", Ok(1_681_088_547_123_456_789)),
+            ("-9223372036854775808", Ok(i64::MIN)),
+            ("9223372036854775807", Ok(i64::MAX)),
+            ("9223372036854775808", Err(OutOfRange)),
+            ("-0", Ok(0)),
+            ("0e999999999999999999999", Ok(0)),
+            ("1e18", Ok(1_000_000_000_000_000_000)),
+            ("1e19", Err(OutOfRange)),
+            ("1e999999999999999999999", Err(OutOfRange)),
+            ("0.5", Err(Fraction)),
+            ("1e-999999999999999999999", Err(Fraction)),
+            ("1681088547123456789.5", Err(Fraction)),
+        ] {
+            assert_eq!(length(text.as_bytes()), Some(text.len()), "{text}");
+            assert_eq!(integer(text.as_bytes()), expected, "{text}");
+        }
     }
 
     /// The same by arithmetic on big integers.

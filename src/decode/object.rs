@@ -38,8 +38,18 @@ pub(super) enum Value<'a> {
 /// The values of the fields `names`, the last one where a key comes twice; none if `payload` is not
 /// exactly one object.
 pub(super) fn fields<'a, const N: usize>(payload: &'a [u8], names: [&str; N]) -> Option<[Value<'a>; N]> {
-    let mut parser = Parser { text: std::str::from_utf8(payload).ok()?, at: 0 };
     let mut values = std::array::from_fn(|_| Value::Null);
+    read(payload, &names, &mut values).map(|()| values)
+}
+
+/// The same for any number of names.
+pub(super) fn values<'a>(payload: &'a [u8], names: &[&str]) -> Option<Vec<Value<'a>>> {
+    let mut values = vec![Value::Null; names.len()];
+    read(payload, names, &mut values).map(|()| values)
+}
+
+fn read<'a>(payload: &'a [u8], names: &[&str], values: &mut [Value<'a>]) -> Option<()> {
+    let mut parser = Parser { text: std::str::from_utf8(payload).ok()?, at: 0 };
     parser.blanks();
     parser.object(1, |key, value| {
         if let Value::Text(key) = key
@@ -49,7 +59,7 @@ pub(super) fn fields<'a, const N: usize>(payload: &'a [u8], names: [&str; N]) ->
         }
     })?;
     parser.blanks();
-    (parser.at == parser.text.len()).then_some(values)
+    (parser.at == parser.text.len()).then_some(())
 }
 
 struct Parser<'a> {

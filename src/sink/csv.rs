@@ -1,14 +1,29 @@
-//! CSV files, appended to and cut back to the length of the last commit at a start.
+//! CSV files, appended to and cut back to the last commit at a start.
 //!
-//! A file's committed length lies in the store, in the transaction that commits the epoch. Bytes
-//! past it are of an epoch that never committed. The order is: write, sync, commit the length.
+//! ```text
+//! csv.max_records absent   <out>/<view>.csv           committed: <view> = bytes
+//! csv.max_records = N      <out>/<view>/000001.csv    committed: <view>/file = number of the last file,
+//!                          <out>/<view>/000002.csv               <view>/length = its bytes,
+//!                          ...                                   <view>/records = its records
+//! ```
+//!
+//! What is committed lies in the store, in the transaction that commits the epoch. The order is:
+//! write, sync the files, sync the folders that name them, commit. So bytes past the committed
+//! ones, and files past the committed one, are of an epoch that never committed.
+//!
+//! A file is full when it holds N records; the next begins with the next record, so none is empty.
+//! With another N the last file goes on until it is full by that. A job that is switched between
+//! one file and a folder keeps what it has committed in the old place as it is, and goes on in the
+//! new one; switched back, it goes on at the end of the old place.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use dataflows::rows::ColumnSpec;
+use memchr::memchr2_iter;
 use thiserror::Error;
 
 use crate::render;
@@ -42,6 +57,18 @@ pub enum CsvError {
         /// The committed length.
         committed: u64,
     },
+    /// A file of this job whose view has other columns now.
+    #[error(
+        "{path} has the columns {found}, but the view's are {columns} now: give the view the old columns or another name, or start a new --job in a new --out"
+    )]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// Its header.
+        found: String,
+        /// The header that it would have now.
+        columns: String,
+    },
 }
 
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CsvError {
@@ -68,121 +95,453 @@ pub fn prepare_folder(out: &Path) -> Result<(), CsvError> {
     std::fs::remove_file(&probe).map_err(failed("write in", out))
 }
 
+/// The files that hold a view's lines, first to last: the one file, or those of the folder.
+pub fn files_of(out: &Path, view: &str, rotates: bool) -> io::Result<Vec<PathBuf>> {
+    Place::new(out, view, rotates).later(0)
+}
+
+/// The numbered files in a folder, first to last; none if there is no such folder.
+pub fn numbered(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut files = Vec::new();
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".csv")?.parse().ok());
+        // Another spelling of the same number is not a file of ours.
+        if let Some(number) = number.filter(|&number| name == *file_name(number)) {
+            files.push((number, entry.path()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn file_name(number: u64) -> String {
+    format!("{number:06}.csv")
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(folder: &Path) -> Result<(), CsvError> {
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // A file system that has no such thing.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        synced => synced.map_err(failed("sync", folder)),
+    }
+}
+
+/// Where the lines of a view lie.
+#[derive(Debug)]
+struct Place {
+    out: PathBuf,
+    view: String,
+    /// In numbered files of the folder `<view>`; else in the one file `<view>.csv`, number 1.
+    rotates: bool,
+}
+
+/// Where a view's lines end.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    /// The last file.
+    number: u64,
+    /// Its bytes; 0 before its header.
+    length: u64,
+    /// Its records; committed of numbered files only.
+    records: u64,
+}
+
+impl Place {
+    fn new(out: &Path, view: &str, rotates: bool) -> Self {
+        Self { out: out.to_owned(), view: view.to_owned(), rotates }
+    }
+
+    /// The place that the name of a committed number belongs to.
+    fn of_name(out: &Path, name: &str) -> Self {
+        match name.split_once('/') {
+            Some((view, _)) => Self::new(out, view, true),
+            None => Self::new(out, name, false),
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        if self.rotates { self.out.join(&self.view) } else { self.out.clone() }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        if self.rotates {
+            self.folder().join(file_name(number))
+        } else {
+            self.out.join(format!("{}.csv", self.view))
+        }
+    }
+
+    /// The files that are there with a number above this one.
+    fn later(&self, number: u64) -> io::Result<Vec<PathBuf>> {
+        if self.rotates {
+            let files = numbered(&self.folder())?.into_iter();
+            return Ok(files.filter(|(other, _)| *other > number).map(|(_, path)| path).collect());
+        }
+        let path = self.path(1);
+        Ok(if number < 1 && path.try_exists()? { vec![path] } else { Vec::new() })
+    }
+
+    /// Where the last commit says that the lines end; none before the first.
+    fn committed(&self, numbers: &BTreeMap<String, u64>) -> Option<End> {
+        let number = |name: &str| numbers.get(&format!("{}{name}", self.view)).copied();
+        if self.rotates {
+            Some(End { number: number("/file")?, length: number("/length")?, records: number("/records")? })
+        } else {
+            Some(End { number: 1, length: number("")?, records: 0 })
+        }
+    }
+
+    /// What to commit for lines that end here.
+    fn names(&self, end: End) -> Vec<(String, u64)> {
+        let name = |name: &str, number| (format!("{}{name}", self.view), number);
+        if self.rotates {
+            vec![name("/file", end.number), name("/length", end.length), name("/records", end.records)]
+        } else {
+            vec![name("", end.length)]
+        }
+    }
+
+    /// Refuses what this job has not written; changes nothing.
+    fn check(&self, job: &str, header: &[u8], committed: Option<End>) -> Result<(), CsvError> {
+        let foreign =
+            |path, found, committed| CsvError::Foreign { path, job: job.to_owned(), found, committed };
+        let Some(end) = committed else {
+            // Before the first commit a file holds, at most, the header that a killed start left:
+            // `sync` and a commit come before the first row.
+            for path in self.later(0).map_err(failed("look into", &self.folder()))? {
+                let found = length(&path).map_err(failed("open", &path))?;
+                let begun = || std::fs::read(&path).is_ok_and(|found| header.starts_with(&found));
+                if found > header.len() as u64 || !begun() {
+                    return Err(foreign(path, found, 0));
+                }
+            }
+            return Ok(());
+        };
+        let path = self.path(end.number);
+        if !reaches(&path, end.length).map_err(failed("open", &path))? {
+            let found = length(&path).map_err(failed("open", &path))?;
+            return Err(foreign(path, found, end.length));
+        }
+        // A header is a record, too.
+        let mut found = Vec::new();
+        let file = File::open(&path).map_err(failed("open", &path))?;
+        let enough = (header.len() as u64).max(MOST_SHOWN);
+        file.take(enough.min(end.length)).read_to_end(&mut found).map_err(failed("read", &path))?;
+        if !found.starts_with(header) {
+            found.truncate(records_length(&found, 1).min(MOST_SHOWN as usize));
+            let text = |header: &[u8]| String::from_utf8_lossy(header).trim_end().to_owned();
+            return Err(CsvError::Columns { path, found: text(&found), columns: text(header) });
+        }
+        Ok(())
+    }
+
+    /// Removes the files after this end; whether there were any.
+    fn remove_later(&self, end: End) -> Result<bool, CsvError> {
+        let later = self.later(end.number).map_err(failed("look into", &self.folder()))?;
+        for path in &later {
+            std::fs::remove_file(path).map_err(failed("remove", path))?;
+        }
+        Ok(!later.is_empty())
+    }
+
+    /// Cuts back what the job does not write to now: rows of an epoch that never committed will
+    /// be written again, to where they go now.
+    fn settle(&self, end: End) -> Result<(), CsvError> {
+        let path = self.path(end.number);
+        // What is no longer as it was committed is its owner's.
+        if !reaches(&path, end.length).map_err(failed("open", &path))? {
+            return Ok(());
+        }
+        if self.remove_later(end)? {
+            sync_folder(&self.folder())?;
+        }
+        if length(&path).map_err(failed("open", &path))? > end.length {
+            let file = OpenOptions::new().write(true).open(&path).map_err(failed("open", &path))?;
+            file.set_len(end.length).and_then(|()| file.sync_data()).map_err(failed("cut", &path))?;
+        }
+        Ok(())
+    }
+}
+
+/// The most bytes of a header that an error shows.
+const MOST_SHOWN: u64 = 400;
+
+/// A file's length; 0 if there is none.
+fn length(path: &Path) -> io::Result<u64> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        metadata => Ok(metadata?.len()),
+    }
+}
+
+/// Whether a file has a line that ends at `length`, as what was committed does.
+fn reaches(path: &Path, length: u64) -> io::Result<bool> {
+    if length == 0 || self::length(path)? < length {
+        return Ok(false);
+    }
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(length - 1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// The bytes of the first `count` records. A line feed inside quotes ends no record.
+fn records_length(lines: &[u8], count: u64) -> usize {
+    let (mut left, mut quoted) = (count, false);
+    for at in memchr2_iter(b'\n', b'"', lines) {
+        if lines[at] == b'"' {
+            // A quote inside quotes is doubled: out, and in again.
+            quoted = !quoted;
+        } else if !quoted {
+            left -= 1;
+            if left == 0 {
+                return at + 1;
+            }
+        }
+    }
+    lines.len()
+}
+
 /// The CSV files of a job.
 #[derive(Debug)]
 pub struct CsvFiles {
     files: Vec<Option<CsvFile>>,
 }
 
+/// The file of a view that lines are appended to.
 #[derive(Debug)]
 struct CsvFile {
-    name: String,
+    place: Place,
+    header: Vec<u8>,
+    max_records: Option<u64>,
     path: PathBuf,
     file: File,
-    length: u64,
+    end: End,
+    /// Whether there are bytes to sync.
     dirty: bool,
+    /// Whether there are names to sync.
+    named: bool,
 }
 
 impl CsvFiles {
-    /// Opens one file per view, `<out>/<name>.csv`, and cuts it to its committed length. A view
-    /// without columns here (`None`) has no file.
+    /// Opens the file or folder of each view and cuts it back to what was `committed`. A view
+    /// without columns here (`None`) has no file. With `max_records` there is a folder for each
+    /// view, and no file of it gets more records than that. A refused start changes nothing.
     pub fn open(
         out: &Path,
         job: &str,
         views: &[(&str, Option<&[ColumnSpec]>)],
         committed: &BTreeMap<String, u64>,
+        max_records: Option<NonZeroU64>,
     ) -> Result<Self, CsvError> {
-        let open = |&(name, columns): &(&str, Option<&[ColumnSpec]>)| {
-            let Some(columns) = columns else { return Ok(None) };
-            let path = out.join(format!("{name}.csv"));
-            let length = committed.get(name).copied().unwrap_or(0);
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(failed("open", &path))?;
-            let found = file.metadata().map_err(failed("open", &path))?.len();
-            let foreign =
-                || CsvError::Foreign { path: path.clone(), job: job.to_owned(), found, committed: length };
-            // Before the first commit a file may hold, at most, the header that a killed start left:
-            // `sync` and a commit come before the first row.
+        let mut found = Vec::new();
+        for &(view, columns) in views {
+            let Some(columns) = columns else {
+                found.push(None);
+                continue;
+            };
+            let place = Place::new(out, view, max_records.is_some());
+            let end = place.committed(committed);
             let mut header = Vec::new();
             render::csv_header(columns, &mut header);
-            let begun = || found <= header.len() as u64 && is_prefix(&path, &header);
-            if found < length || (length == 0 && !begun()) {
-                return Err(foreign());
+            place.check(job, &header, end)?;
+            found.push(Some((place, header, end)));
+        }
+        for name in committed.keys() {
+            let place = Place::of_name(out, name);
+            let open =
+                |(other, ..): &(Place, _, _)| other.view == place.view && other.rotates == place.rotates;
+            if let Some(end) = place.committed(committed)
+                && !found.iter().flatten().any(open)
+            {
+                place.settle(end)?;
             }
-            file.set_len(length).map_err(failed("cut", &path))?;
-            file.seek(SeekFrom::Start(length)).map_err(failed("open", &path))?;
-            let mut csv = CsvFile { name: name.to_owned(), path: path.clone(), file, length, dirty: false };
-            if length == 0 {
-                csv.write(&header)?;
-            }
-            Ok(Some(csv))
-        };
-        Ok(Self { files: views.iter().map(open).collect::<Result<_, _>>()? })
+        }
+        let open = |(place, header, end)| CsvFile::open(place, header, end, max_records);
+        let files = found.into_iter().map(|found| found.map(open).transpose());
+        Ok(Self { files: files.collect::<Result<_, _>>()? })
     }
 
-    /// Appends lines to a view's file, if it has one.
-    pub fn write(&mut self, view: usize, lines: &[u8]) -> Result<(), CsvError> {
+    /// Appends lines, which are this many whole records, to a view's file, if it has one.
+    pub fn write(&mut self, view: usize, lines: &[u8], records: u64) -> Result<(), CsvError> {
         match &mut self.files[view] {
-            Some(file) => file.write(lines),
+            Some(file) => file.write(lines, records),
             None => Ok(()),
         }
     }
 
-    /// Makes everything written durable, and gives the lengths to commit.
+    /// Makes everything written durable, and gives what to commit of the files that grew.
     pub fn sync(&mut self) -> Result<Vec<(String, u64)>, CsvError> {
-        let mut lengths = Vec::new();
+        let mut names = Vec::new();
         for file in self.files.iter_mut().flatten().filter(|file| file.dirty) {
-            file.file.sync_data().map_err(failed("sync", &file.path))?;
-            file.dirty = false;
-            lengths.push((file.name.clone(), file.length));
+            file.sync()?;
+            names.extend(file.place.names(file.end));
         }
-        Ok(lengths)
+        Ok(names)
     }
 }
 
 impl CsvFile {
-    fn write(&mut self, lines: &[u8]) -> Result<(), CsvError> {
+    fn open(
+        place: Place,
+        header: Vec<u8>,
+        committed: Option<End>,
+        max_records: Option<NonZeroU64>,
+    ) -> Result<Self, CsvError> {
+        let folder = place.folder();
+        std::fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
+        let end = committed.unwrap_or(End { number: 1, length: 0, records: 0 });
+        let removed = place.remove_later(end)?;
+        let path = place.path(end.number);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(committed.is_none())
+            .truncate(false)
+            .open(&path)
+            .map_err(failed("open", &path))?;
+        file.set_len(end.length).map_err(failed("cut", &path))?;
+        file.seek(SeekFrom::Start(end.length)).map_err(failed("open", &path))?;
+        let mut csv = Self {
+            place,
+            header,
+            max_records: max_records.map(NonZeroU64::get),
+            path,
+            file,
+            end,
+            dirty: false,
+            named: removed || committed.is_none(),
+        };
+        if committed.is_none() {
+            csv.begin()?;
+        }
+        Ok(csv)
+    }
+
+    fn write(&mut self, mut lines: &[u8], mut records: u64) -> Result<(), CsvError> {
+        while let Some(most) = self.max_records
+            && self.end.records + records > most
+            && !lines.is_empty()
+        {
+            // The last file holds more than this if `max_records` was more before.
+            let room = most.saturating_sub(self.end.records);
+            if room > 0 {
+                let (fitting, rest) = lines.split_at(records_length(lines, room));
+                self.append(fitting, room)?;
+                (lines, records) = (rest, records - room);
+            }
+            self.rotate()?;
+        }
+        self.append(lines, records)
+    }
+
+    fn append(&mut self, lines: &[u8], records: u64) -> Result<(), CsvError> {
         self.file.write_all(lines).map_err(failed("write to", &self.path))?;
-        self.length += lines.len() as u64;
+        self.end.length += lines.len() as u64;
+        self.end.records += records;
         self.dirty = true;
         Ok(())
     }
-}
 
-/// Whether the file is the beginning of `header`: all of it, or what a kill left of it.
-fn is_prefix(path: &Path, header: &[u8]) -> bool {
-    std::fs::read(path).is_ok_and(|found| header.starts_with(&found))
+    /// Writes the header of a file that is empty.
+    fn begin(&mut self) -> Result<(), CsvError> {
+        let header = std::mem::take(&mut self.header);
+        let written = self.append(&header, 0);
+        self.header = header;
+        written
+    }
+
+    /// Goes on in the next file.
+    fn rotate(&mut self) -> Result<(), CsvError> {
+        // Now, so that one file is open a view, however many an epoch fills.
+        self.file.sync_data().map_err(failed("sync", &self.path))?;
+        self.end = End { number: self.end.number + 1, length: 0, records: 0 };
+        self.path = self.place.path(self.end.number);
+        // The start has removed what was left of it.
+        self.file = File::create_new(&self.path).map_err(failed("create", &self.path))?;
+        self.named = true;
+        self.begin()
+    }
+
+    fn sync(&mut self) -> Result<(), CsvError> {
+        self.file.sync_data().map_err(failed("sync", &self.path))?;
+        self.dirty = false;
+        if self.named {
+            sync_folder(&self.place.folder())?;
+            if self.place.rotates {
+                // The first time, the folder is new there.
+                sync_folder(&self.place.out)?;
+            }
+            self.named = false;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use dataflows::rows::{Type, column};
+    use proptest::prelude::*;
 
     const COLUMNS: &[ColumnSpec] = &[column("a", Type::Integer)];
+    const OTHERS: &[ColumnSpec] = &[column("a", Type::Integer), column("b,c", Type::Text)];
 
-    fn open(out: &Path, committed: u64) -> Result<CsvFiles, CsvError> {
-        let committed = BTreeMap::from([("v".to_owned(), committed)]);
-        CsvFiles::open(out, "job", &[("v", Some(COLUMNS)), ("off", None)], &committed)
+    /// What the store would hold.
+    type Numbers = BTreeMap<String, u64>;
+
+    fn single(length: u64) -> Numbers {
+        Numbers::from([("v".to_owned(), length)])
+    }
+
+    fn rotated(file: u64, length: u64, records: u64) -> Numbers {
+        [("v/file", file), ("v/length", length), ("v/records", records)]
+            .map(|(name, number)| (name.to_owned(), number))
+            .into()
+    }
+
+    fn open(out: &Path, committed: &Numbers, max_records: u64) -> Result<CsvFiles, CsvError> {
+        let views = [("v", Some(COLUMNS)), ("off", None)];
+        CsvFiles::open(out, "job", &views, committed, NonZeroU64::new(max_records))
+    }
+
+    fn commit(files: &mut CsvFiles, committed: &mut Numbers) {
+        committed.extend(files.sync().unwrap());
+    }
+
+    fn put(out: &Path, name: &str, text: &str) {
+        let path = out.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// The numbered files, as text.
+    fn texts(out: &Path) -> Vec<String> {
+        let files = files_of(out, "v", true).unwrap();
+        files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
     }
 
     #[test]
     fn a_start_cuts_what_was_not_committed() {
         let out = tempfile::tempdir().unwrap();
-        let mut files = open(out.path(), 0).unwrap();
-        files.write(0, b"1\n").unwrap();
-        files.write(1, b"9\n").unwrap();
+        let mut files = open(out.path(), &Numbers::new(), 0).unwrap();
+        files.write(0, b"1\n", 1).unwrap();
+        files.write(1, b"9\n", 1).unwrap();
         assert_eq!(files.sync().unwrap(), [("v".to_owned(), 4)]);
         assert_eq!(files.sync().unwrap(), []);
-        files.write(0, b"2\n").unwrap();
+        files.write(0, b"2\n", 1).unwrap();
         drop(files);
-        let mut files = open(out.path(), 4).unwrap();
-        files.write(0, b"3\n").unwrap();
+        let mut files = open(out.path(), &single(4), 0).unwrap();
+        files.write(0, b"3\n", 1).unwrap();
         assert_eq!(std::fs::read(out.path().join("v.csv")).unwrap(), b"a\n1\n3\n");
         assert!(!out.path().join("off.csv").exists());
     }
@@ -190,27 +549,272 @@ mod tests {
     #[test]
     fn a_kill_before_the_first_commit_leaves_a_file_that_can_be_taken_over() {
         for left in ["", "a", "a\n"] {
-            let out = tempfile::tempdir().unwrap();
-            std::fs::write(out.path().join("v.csv"), left).unwrap();
-            open(out.path(), 0).unwrap();
-            assert_eq!(std::fs::read(out.path().join("v.csv")).unwrap(), b"a\n");
+            for (name, max_records) in [("v.csv", 0), ("v/000001.csv", 5)] {
+                let out = tempfile::tempdir().unwrap();
+                put(out.path(), name, left);
+                open(out.path(), &Numbers::new(), max_records).unwrap();
+                assert_eq!(std::fs::read(out.path().join(name)).unwrap(), b"a\n");
+            }
         }
     }
 
     #[test]
     fn the_rows_of_another_job_with_the_same_header_are_not_cut() {
-        let out = tempfile::tempdir().unwrap();
-        std::fs::write(out.path().join("v.csv"), "a\n1\n").unwrap();
-        assert!(matches!(open(out.path(), 0), Err(CsvError::Foreign { .. })));
-        assert_eq!(std::fs::read(out.path().join("v.csv")).unwrap(), b"a\n1\n");
+        for (name, max_records) in [("v.csv", 0), ("v/000001.csv", 5), ("v/000007.csv", 5)] {
+            let out = tempfile::tempdir().unwrap();
+            put(out.path(), name, "a\n1\n");
+            let refused = open(out.path(), &Numbers::new(), max_records);
+            assert!(matches!(refused, Err(CsvError::Foreign { .. })), "{name}: {refused:?}");
+            assert_eq!(std::fs::read(out.path().join(name)).unwrap(), b"a\n1\n");
+        }
     }
 
     #[test]
     fn the_file_of_another_job_is_refused() {
         let out = tempfile::tempdir().unwrap();
-        std::fs::write(out.path().join("v.csv"), "x,y\n1,2\n").unwrap();
-        assert!(matches!(open(out.path(), 0), Err(CsvError::Foreign { .. })));
-        assert!(matches!(open(out.path(), 100), Err(CsvError::Foreign { .. })));
+        put(out.path(), "v.csv", "x,y\n1,2\n");
+        put(out.path(), "v/000002.csv", "x,y\n1,2\n");
+        for committed in [Numbers::new(), single(100), single(5)] {
+            assert!(matches!(open(out.path(), &committed, 0), Err(CsvError::Foreign { .. })));
+        }
+        for committed in [Numbers::new(), rotated(2, 100, 9), rotated(2, 5, 1), rotated(1, 4, 1)] {
+            assert!(matches!(open(out.path(), &committed, 5), Err(CsvError::Foreign { .. })));
+        }
         assert_eq!(std::fs::read(out.path().join("v.csv")).unwrap(), b"x,y\n1,2\n");
+        assert_eq!(texts(out.path()), ["x,y\n1,2\n"]);
+    }
+
+    #[test]
+    fn a_file_whose_view_has_other_columns_now_is_refused() {
+        let out = tempfile::tempdir().unwrap();
+        put(out.path(), "v.csv", "a,\"b,c\"\n1,2\n");
+        put(out.path(), "v/000002.csv", "a,\"b,c\"\n1,2\nnot committed");
+        put(out.path(), "v/000003.csv", "a");
+        for (committed, max_records, name) in [(single(12), 0, "v.csv"), (rotated(2, 12, 1), 5, "000002.csv")]
+        {
+            let error = open(out.path(), &committed, max_records).unwrap_err();
+            assert!(matches!(error, CsvError::Columns { .. }), "{error}");
+            let said = error.to_string();
+            assert!(said.contains(name) && said.contains("a,\"b,c\"") && !said.contains('\n'), "{said}");
+        }
+        assert_eq!(texts(out.path()), ["a,\"b,c\"\n1,2\nnot committed", "a"]);
+        // And the other way round, where the old header is the beginning of the new one.
+        put(out.path(), "w.csv", "a\n1\n");
+        let committed = Numbers::from([("w".to_owned(), 4)]);
+        let refused = CsvFiles::open(out.path(), "job", &[("w", Some(OTHERS))], &committed, None);
+        assert!(matches!(refused, Err(CsvError::Columns { .. })));
+    }
+
+    #[test]
+    fn a_file_is_full_at_its_number_of_records() {
+        let out = tempfile::tempdir().unwrap();
+        let mut committed = Numbers::new();
+        let mut files = open(out.path(), &committed, 2).unwrap();
+        // Line feeds and quotes inside quotes, over a border and at one.
+        files.write(0, b"1\n\"\n\"\"\n\"\n3\n", 3).unwrap();
+        files.write(0, b"\"4\n\"\n", 1).unwrap();
+        assert_eq!(texts(out.path()), ["a\n1\n\"\n\"\"\n\"\n", "a\n3\n\"4\n\"\n"]);
+        commit(&mut files, &mut committed);
+        assert_eq!(committed, rotated(2, 9, 2));
+        drop(files);
+        // A full file has no follower before there is a row for it.
+        let mut files = open(out.path(), &committed, 2).unwrap();
+        assert_eq!(texts(out.path()).len(), 2);
+        files.write(0, b"5\n6\n7\n8\n9\n", 5).unwrap();
+        assert_eq!(texts(out.path())[2..], ["a\n5\n6\n", "a\n7\n8\n", "a\n9\n"]);
+        commit(&mut files, &mut committed);
+        assert_eq!(committed, rotated(5, 4, 1));
+    }
+
+    #[test]
+    fn another_number_of_records_holds_from_the_last_file_on() {
+        let out = tempfile::tempdir().unwrap();
+        let mut committed = Numbers::new();
+        for (max_records, lines, records) in [(3, "1\n2\n", 2), (4, "3\n4\n5\n6\n7\n", 5), (1, "8\n9\n", 2)] {
+            let mut files = open(out.path(), &committed, max_records).unwrap();
+            files.write(0, lines.as_bytes(), records).unwrap();
+            commit(&mut files, &mut committed);
+        }
+        assert_eq!(texts(out.path()), ["a\n1\n2\n3\n4\n", "a\n5\n6\n7\n", "a\n8\n", "a\n9\n"]);
+    }
+
+    #[test]
+    fn a_switch_between_file_and_folder_goes_on_in_the_other_place() {
+        let out = tempfile::tempdir().unwrap();
+        let mut committed = Numbers::new();
+        for (max_records, row) in [(0, "1\n"), (1, "2\n"), (1, "3\n"), (0, "4\n"), (1, "5\n")] {
+            let mut files = open(out.path(), &committed, max_records).unwrap();
+            files.write(0, row.as_bytes(), 1).unwrap();
+            commit(&mut files, &mut committed);
+            // Killed in the next epoch, whose row comes again, in the other place.
+            files.write(0, b"x\n", 1).unwrap();
+        }
+        open(out.path(), &committed, 0).unwrap();
+        assert_eq!(std::fs::read(out.path().join("v.csv")).unwrap(), b"a\n1\n4\n");
+        assert_eq!(texts(out.path()), ["a\n2\n", "a\n3\n", "a\n5\n"]);
+    }
+
+    #[test]
+    fn what_is_no_file_of_the_job_stays_in_its_folder() {
+        let out = tempfile::tempdir().unwrap();
+        let others = ["v/notes.csv", "v/0000002.csv", "v/000000.csv", "v/12.csv", "v/000003.csv.gz"];
+        for name in others {
+            put(out.path(), name, "other");
+        }
+        let mut files = open(out.path(), &Numbers::new(), 1).unwrap();
+        files.write(0, b"1\n2\n", 2).unwrap();
+        drop(files);
+        open(out.path(), &rotated(1, 4, 1), 1).unwrap();
+        assert_eq!(texts(out.path()), ["a\n1\n"]);
+        for name in others {
+            assert_eq!(std::fs::read(out.path().join(name)).unwrap(), b"other", "{name}");
+        }
+    }
+
+    #[test]
+    fn files_past_the_millionth_are_in_order() {
+        let out = tempfile::tempdir().unwrap();
+        put(out.path(), "v/999999.csv", "a\n1\n");
+        let mut files = open(out.path(), &rotated(999_999, 4, 1), 1).unwrap();
+        files.write(0, b"2\n3\n", 2).unwrap();
+        assert_eq!(texts(out.path()), ["a\n1\n", "a\n2\n", "a\n3\n"]);
+        assert!(out.path().join("v/1000001.csv").exists());
+    }
+
+    /// What a kill, or a power cut, leaves of what was written since the last commit.
+    #[derive(Clone, Debug)]
+    enum Left {
+        /// Everything.
+        All,
+        /// Everything, and the bytes of a write more.
+        More(String),
+        /// The files that come next, as far as they were written.
+        Next(Vec<String>),
+        /// So much, of the last file, of what was not committed.
+        Part(prop::sample::Index),
+        /// Only the files that were committed.
+        NoNew,
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Write(Vec<String>),
+        Commit,
+        Kill { left: Left, max_records: u64, commits_after: bool },
+    }
+
+    fn record() -> impl Strategy<Value = String> {
+        prop_oneof!["[0-9]{1,4}\n", "\"([a\n,]|\"\"){0,6}\"\n"]
+    }
+
+    fn left() -> impl Strategy<Value = Left> {
+        let next = prop_oneof![Just(String::new()), Just("a".into()), Just("a\n".into()), "a\n(1\n){1,3}\"?"];
+        prop_oneof![
+            Just(Left::All),
+            "[0-9\"\n]{1,9}".prop_map(Left::More),
+            prop::collection::vec(next, 1..4).prop_map(Left::Next),
+            any::<prop::sample::Index>().prop_map(Left::Part),
+            Just(Left::NoNew),
+        ]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => prop::collection::vec(record(), 0..9).prop_map(Step::Write),
+            2 => Just(Step::Commit),
+            // 0: one file.
+            2 => (left(), prop_oneof![3 => Just(3u64), 2 => 0u64..5], any::<bool>())
+                .prop_map(|(left, max_records, commits_after)| Step::Kill { left, max_records, commits_after }),
+        ]
+    }
+
+    fn damage(place: &Place, committed: &Numbers, left: &Left) {
+        let Some(end) = place.committed(committed) else { return };
+        let files = place.later(0).unwrap();
+        let last = files.last().unwrap();
+        let uncommitted = files.len() as u64 > end.number;
+        match left {
+            Left::All => {}
+            Left::More(bytes) => {
+                let mut file = OpenOptions::new().append(true).open(last).unwrap();
+                file.write_all(bytes.as_bytes()).unwrap();
+            }
+            Left::Next(texts) if place.rotates => {
+                for (text, number) in texts.iter().zip(files.len() as u64 + 1..) {
+                    std::fs::write(place.path(number), text).unwrap();
+                }
+            }
+            Left::Part(part) => {
+                let kept = if uncommitted { 0 } else { end.length };
+                let written = length(last).unwrap() - kept;
+                let file = OpenOptions::new().write(true).open(last).unwrap();
+                file.set_len(kept + part.index(written as usize + 1) as u64).unwrap();
+            }
+            Left::NoNew => {
+                place.remove_later(end).unwrap();
+            }
+            Left::Next(_) => {}
+        }
+    }
+
+    /// The lines of a place without the headers, which are there once a file.
+    fn lines_of(place: &Place, most: u64) -> String {
+        let mut lines = String::new();
+        for path in place.later(0).unwrap() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            lines += text.strip_prefix("a\n").expect("a header");
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&text.as_bytes()[2..]);
+            let records = reader.records().map(Result::unwrap).count();
+            assert!(!place.rotates || records as u64 <= most, "{records} records in {path:?}");
+        }
+        lines
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn kills_leave_the_committed_records_in_files_of_their_size(
+            steps in prop::collection::vec(step(), 1..40),
+        ) {
+            let out = tempfile::tempdir().unwrap();
+            let places = [false, true].map(|rotates| Place::new(out.path(), "v", rotates));
+            let mut committed = Numbers::new();
+            let (mut kept, mut pending) = ([String::new(), String::new()], String::new());
+            let (mut max_records, mut most) = (3, 3);
+            let mut files = open(out.path(), &committed, max_records).unwrap();
+            // As the committer does, before the first row.
+            commit(&mut files, &mut committed);
+            for step in steps.into_iter().chain([Step::Kill { left: Left::All, max_records: 3, commits_after: true }]) {
+                match step {
+                    Step::Write(records) => {
+                        files.write(0, records.concat().as_bytes(), records.len() as u64).unwrap();
+                        pending += &records.concat();
+                    }
+                    Step::Commit => {
+                        commit(&mut files, &mut committed);
+                        kept[usize::from(max_records > 0)] += &std::mem::take(&mut pending);
+                    }
+                    Step::Kill { left, max_records: next, commits_after } => {
+                        drop(files);
+                        damage(&places[usize::from(max_records > 0)], &committed, &left);
+                        pending.clear();
+                        max_records = next;
+                        most = most.max(next);
+                        files = open(out.path(), &committed, max_records).unwrap();
+                        if !commits_after {
+                            // Killed again at once, before the headers of new files are committed.
+                            drop(files);
+                            files = open(out.path(), &committed, max_records).unwrap();
+                        }
+                        commit(&mut files, &mut committed);
+                        for (place, kept) in places.iter().zip(&kept) {
+                            prop_assert_eq!(&lines_of(place, most), kept);
+                        }
+                        prop_assert!(committed.len() <= 4, "{:?}", committed);
+                    }
+                }
+            }
+        }
     }
 }

@@ -23,12 +23,12 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::embedded::Ends;
 use super::{BATCH_RECORDS, Polled, Reader, SourceError};
 use crate::clock::Clock;
-use crate::decode::{Decoder, Message};
+use crate::decode::{Decode, Message};
 use crate::metrics::Metrics;
 use crate::stop::Stop;
 
 /// How long a broker may take to answer at the start.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 /// How often lag is measured.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 
@@ -179,8 +179,10 @@ impl Topic {
         ends: Ends,
     ) -> Result<Self, SourceError> {
         let probe = consumer(&options)?;
-        let next =
-            |partition| committed.iter().find(|at| at.partition == partition).map_or(0, |at| at.offset);
+        let next = |partition| {
+            let is_it = |at: &&NextOffset| *at.topic == *options.topic && at.partition == partition;
+            committed.iter().find(is_it).map_or(0, |at| at.offset)
+        };
         let partitions = (0..partitions).map(|p| (p, Span { next: next(p), end: i64::MAX })).collect();
         Ok(Self { name: options.topic.as_str().into(), options, probe, partitions, ends: Some(ends) })
     }
@@ -212,10 +214,7 @@ impl Topic {
             until_end: self.options.until_end,
             ends: self.ends.clone(),
             unfinished,
-            partitions: own
-                .into_iter()
-                .map(|(partition, span)| (partition, Position { span, moved: false }))
-                .collect(),
+            partitions: own.into_iter().map(|(partition, span)| (partition, Position::at(span))).collect(),
             arrivals: Vec::new(),
             messages: Vec::with_capacity(BATCH_RECORDS),
             queue,
@@ -312,6 +311,14 @@ impl Topic {
 
 /// A consumer without an assignment.
 fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, SourceError> {
+    consumer_with(options, Logged)
+}
+
+/// A consumer without an assignment, as the job's own are, whose client's errors go to `context`.
+pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
+    options: &TopicOptions,
+    context: C,
+) -> Result<BaseConsumer<C>, SourceError> {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", &options.brokers)
@@ -332,7 +339,7 @@ fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, SourceError>
     for (key, value) in &options.properties {
         config.set(key, value);
     }
-    config.create_with_context(Logged).map_err(|error| match error {
+    config.create_with_context(context).map_err(|error| match error {
         KafkaError::ClientConfig(_, what, key, value) => {
             SourceError::Setting(format!("{key} = {value}: {what}"))
         }
@@ -341,7 +348,7 @@ fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, SourceError>
 }
 
 /// librdkafka's reason, without its prefixes.
-fn reason(error: &KafkaError) -> String {
+pub(crate) fn reason(error: &KafkaError) -> String {
     error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
 }
 
@@ -429,6 +436,16 @@ pub struct TopicReader {
 struct Position {
     span: Span,
     moved: bool,
+    /// The latest event time read, in microseconds.
+    latest: i64,
+    /// Whether the end was reached, and nothing came since.
+    at_end: bool,
+}
+
+impl Position {
+    fn at(span: Span) -> Self {
+        Self { span, moved: false, latest: i64::MIN, at_end: span.next >= span.end }
+    }
 }
 
 impl TopicReader {
@@ -485,6 +502,9 @@ impl TopicReader {
         let raw = message.raw();
         let (partition, offset) = (raw.partition, raw.offset);
         if raw.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF {
+            if let Some(position) = self.partitions.get_mut(&partition) {
+                position.at_end = true;
+            }
             // Control records and compacted offsets lie before the end without being messages.
             if !self.is_past_end(partition, offset) {
                 self.move_to(partition, offset);
@@ -531,7 +551,7 @@ impl TopicReader {
 }
 
 impl Reader for TopicReader {
-    fn poll(&mut self, clock: &Clock, decoder: &mut Decoder) -> Result<Polled, SourceError> {
+    fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError> {
         self.learn_ends();
         if self.unfinished == 0 {
             return Ok(Polled::End);
@@ -562,7 +582,12 @@ impl Reader for TopicReader {
             if let Some(timestamp) = timestamp {
                 self.arrive(timestamp);
             }
+            let time = decoder.last_time();
             self.move_to(partition, offset + 1);
+            if let Some(position) = self.partitions.get_mut(&partition) {
+                position.latest = time.map_or(position.latest, |time| position.latest.max(time));
+                position.at_end = offset + 1 >= position.span.end && self.until_end;
+            }
         }
         self.messages = messages;
         // An end of a partition that moved on over control records is worth an epoch too.
@@ -577,6 +602,11 @@ impl Reader for TopicReader {
             offsets.push(NextOffset { topic: self.topic.clone(), partition, offset: position.span.next });
         }
         arrivals.append(&mut self.arrivals);
+    }
+
+    fn behind(&self) -> i64 {
+        let behind = self.partitions.values().filter(|position| !position.at_end);
+        behind.map(|position| position.latest).min().unwrap_or(i64::MAX)
     }
 }
 

@@ -1,18 +1,20 @@
 //! Where records come from: one interface over Kafka and files.
 //!
-//! Each worker owns one [`Reader`]. Between two steps of the dataflow it polls the reader once,
-//! which decodes what is there, at most about a batch, and says to which epoch it belongs.
+//! Each worker owns one [`Reader`] of each source, all of them in one [`Several`](several::Several).
+//! Between two steps of the dataflow it polls one of them, which decodes what is there, at most about
+//! a batch, and says to which epoch it belongs.
 
 pub mod embedded;
 pub mod file;
 pub mod kafka;
+pub mod several;
 
 use dataflows::Epoch;
 use dataflows::item::{Arrival, NextOffset};
 use thiserror::Error;
 
 use crate::clock::Clock;
-use crate::decode::Decoder;
+use crate::decode::Decode;
 
 /// Records that a poll decodes at most.
 pub const BATCH_RECORDS: usize = 8192;
@@ -33,11 +35,18 @@ pub trait Reader {
     /// Decodes what is there, at most about [`BATCH_RECORDS`], without waiting. The epoch that it
     /// gives never falls, and is read from `clock` before the messages are taken, so that all
     /// messages of a partition up to an offset belong to epochs up to the one committed with it.
-    fn poll(&mut self, clock: &Clock, decoder: &mut Decoder) -> Result<Polled, SourceError>;
+    fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError>;
 
     /// Takes where the last polls got to, and when their messages were produced. Called once for
     /// each poll that read something.
     fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>);
+
+    /// The earliest of the latest event times of the partitions that have more to give: `i64::MAX` if
+    /// none has, `i64::MIN` if one that has gave nothing yet. Partitions are not read evenly; this
+    /// tells views how far they can trust that what is older was read.
+    fn behind(&self) -> i64 {
+        i64::MAX
+    }
 }
 
 /// An input that cannot be read. Each message names the thing and the next step.
@@ -50,6 +59,25 @@ pub enum SourceError {
         path: String,
         /// What the operating system said.
         source: std::io::Error,
+    },
+    /// The phone's file cannot be read.
+    #[error("cannot read {path}: {source}; give a readable file as orientation.input")]
+    PhoneFile {
+        /// The path.
+        path: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A CSV file that lacks a column.
+    #[error(
+        "{path} has no column `{column}`: its first line has to name {}; give Sensor Logger's Orientation.csv as orientation.input",
+        crate::decode::orientation::NAMES.join(", ")
+    )]
+    NoColumn {
+        /// The path.
+        path: String,
+        /// The column.
+        column: &'static str,
     },
     /// A file is shorter than what was committed.
     #[error(
@@ -90,6 +118,16 @@ pub enum SourceError {
         "topic `{topic}` does not exist on {brokers}; create it, mend --topic, or keep trying with --wait"
     )]
     NoTopic {
+        /// The topic.
+        topic: String,
+        /// The bootstrap servers.
+        brokers: String,
+    },
+    /// The phone's topic is missing.
+    #[error(
+        "topic `{topic}` does not exist on {brokers}; create it, mend orientation.topic, or keep trying with --wait"
+    )]
+    NoPhoneTopic {
         /// The topic.
         topic: String,
         /// The bootstrap servers.
@@ -146,6 +184,15 @@ pub enum SourceError {
 impl SourceError {
     /// Whether it may pass by itself, so that `--wait` tries again.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::NoBroker { .. } | Self::NoTopic { .. })
+        matches!(self, Self::NoBroker { .. } | Self::NoTopic { .. } | Self::NoPhoneTopic { .. })
+    }
+
+    /// The same about the phone's topic or file, whose names are given elsewhere.
+    pub fn of_the_phone(self) -> Self {
+        match self {
+            Self::File { path, source } => Self::PhoneFile { path, source },
+            Self::NoTopic { topic, brokers } => Self::NoPhoneTopic { topic, brokers },
+            other => other,
+        }
     }
 }

@@ -4,24 +4,28 @@
 //! |---|---|
 //! | [`mysql`] | MySQL and MariaDB, through sqlx |
 //! | [`sqlite`] | a file, by default in the output folder |
+//! | [`privileges`] | what an account of MySQL or MariaDB may do, as its grants say |
 //! | [`schema`] | which tables and columns there must be, whatever the database |
 //!
-//! The order of calls is: [`Store::claim`], [`Store::prepare`], [`Store::state`]; then for each
-//! commit [`Store::begin`], [`Store::insert`] for each chunk, [`Store::commit`]. After an error that
-//! may pass, [`Store::abandon`] and again from `begin`.
+//! The order of calls is: [`Store::claim`], [`Store::views`], [`Store::prepare`], [`Store::state`];
+//! then for each commit [`Store::begin`], [`Store::insert`] for each chunk, [`Store::commit`]. After
+//! an error that may pass, [`Store::abandon`] and again from `begin`.
 
 pub mod mysql;
+pub mod privileges;
 pub mod schema;
 pub mod sqlite;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use dataflows::Epoch;
 use dataflows::item::NextOffset;
-use dataflows::rows::{ColumnSpec, Rows};
+use dataflows::rows::{Change, Changes, ColumnSpec, Rows};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::render;
+use crate::render::SqlRows;
 use crate::simulate::LastReading;
 
 /// A table that rows are inserted into. An `id` that the database counts up stands before the
@@ -32,6 +36,28 @@ pub struct Table {
     pub name: String,
     /// The columns, without `id`.
     pub columns: Vec<ColumnSpec>,
+    /// Whether its rows change and end: then it has a column [`ROW_KEY`], too.
+    pub keyed: bool,
+}
+
+/// The column that names the rows of a keyed table. Rows that are not of a job have NULL there, and
+/// are never touched.
+pub const ROW_KEY: &str = "row_key";
+
+/// What is in [`ROW_KEY`].
+pub type RowKey = [u8; 16];
+
+/// What a chunk's rows do to those of its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// They stand beside them, without a key.
+    Append,
+    /// They are new; if there is a row of that key after all, it takes the values.
+    Insert,
+    /// The rows of those keys take the values; one that is missing comes back.
+    Update,
+    /// The rows of those keys end; one that is missing is no error.
+    Delete,
 }
 
 /// Rows for one table, in the form that the store wants them.
@@ -39,10 +65,14 @@ pub struct Table {
 pub struct Chunk {
     /// The table's place among the prepared ones.
     pub table: usize,
+    /// What is done.
+    pub operation: Operation,
     /// The rows.
     pub rows: Rows,
+    /// Their keys, unless they are appended.
+    pub keys: Vec<RowKey>,
     /// For a store that takes text: `(…),(…)`, in pieces that each fit a statement, with the rows
-    /// that a piece holds.
+    /// that a piece holds. A delete needs none.
     pub text: Vec<(Range<usize>, Vec<u8>)>,
 }
 
@@ -50,16 +80,84 @@ pub struct Chunk {
 const STATEMENT_BYTES: usize = 1 << 20;
 
 impl Chunk {
-    /// Rows for the `table`-th prepared table, rendered on the caller's thread if `text` is wanted.
-    pub fn new(table: usize, rows: Rows, text: bool) -> Self {
-        let text = if text { render::sql_pieces(&rows, STATEMENT_BYTES) } else { Vec::new() };
-        Self { table, rows, text }
-    }
-
     /// About how many bytes it holds.
     pub fn weight(&self) -> usize {
         let text: usize = self.text.iter().map(|(_, text)| text.len()).sum();
-        text + self.rows.len() * self.rows.columns.len() * 8
+        text + self.rows.len() * self.rows.columns.len() * 8 + size_of_val(&*self.keys)
+    }
+}
+
+/// The form in which a store wants the rows of a job.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// The job: in one table, each has keys of its own.
+    pub job: Arc<str>,
+    /// How rows are written as text, for a store that wants them so.
+    pub text: Option<Text>,
+}
+
+/// How rows are written as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// `(…),(…)`, where an update is an insert that finds its row.
+    Inserts,
+    /// `(…),(…)`, also in an update.
+    Values,
+    /// `(…),(…)`, and in an update `ROW(…),ROW(…)`.
+    ValuesRow,
+}
+
+impl Text {
+    /// What a row begins with.
+    pub fn opening(self, operation: Operation) -> &'static str {
+        if self == Self::ValuesRow && operation == Operation::Update { "ROW(" } else { "(" }
+    }
+}
+
+impl Form {
+    /// Rows for the `table`-th prepared table, in the order in which they are to be put in: what
+    /// ends, what changes, what is new. Hashed and rendered here, on the caller's thread.
+    pub fn chunks(&self, table: usize, rows: Rows) -> Vec<Chunk> {
+        let Some(Changes { kinds, keys }) = rows.changes.clone() else {
+            return vec![self.chunk(table, Operation::Append, rows, Vec::new())];
+        };
+        let rows = Rows::from(rows.columns);
+        let mut chunks = Vec::new();
+        for (change, operation) in [
+            (Change::Delete, Operation::Delete),
+            (Change::Update, Operation::Update),
+            (Change::Insert, Operation::Insert),
+        ] {
+            let places: Vec<u32> =
+                (0..kinds.len() as u32).filter(|&place| kinds[place as usize] == change).collect();
+            if places.is_empty() {
+                continue;
+            }
+            let of_kind = if places.len() == kinds.len() { rows.clone() } else { rows.gather(&places) };
+            let keys = places.iter().map(|&place| self.row_key(&keys[place as usize])).collect();
+            chunks.push(self.chunk(table, operation, of_kind, keys));
+        }
+        chunks
+    }
+
+    fn chunk(&self, table: usize, operation: Operation, rows: Rows, keys: Vec<RowKey>) -> Chunk {
+        let operation = match (operation, self.text) {
+            (Operation::Update, Some(Text::Inserts)) => Operation::Insert,
+            _ => operation,
+        };
+        let text = match self.text {
+            Some(text) if operation != Operation::Delete => {
+                SqlRows { rows: &rows, keys: &keys, opening: text.opening(operation) }.pieces(STATEMENT_BYTES)
+            }
+            _ => Vec::new(),
+        };
+        Chunk { table, operation, rows, keys, text }
+    }
+
+    /// The key in the database of what `key` names among the rows of its view.
+    fn row_key(&self, key: &[u8]) -> RowKey {
+        let hash = Sha256::new().chain_update(&*self.job).chain_update([0]).chain_update(key).finalize();
+        std::array::from_fn(|at| hash[at])
     }
 }
 
@@ -81,7 +179,7 @@ pub struct Commit<'a> {
     pub epoch: Epoch,
     /// The next offsets of the partitions that moved.
     pub offsets: &'a [NextOffset],
-    /// The lengths of the files that grew.
+    /// Numbers of the files that grew, by name: lengths and more, see [`crate::sink::csv`].
     pub files: &'a [(String, u64)],
     /// The changes of state.
     pub state: &'a [StateChange],
@@ -98,8 +196,19 @@ pub struct LastCommit {
     pub source: String,
     /// Next offsets.
     pub offsets: Vec<NextOffset>,
-    /// Lengths of files.
+    /// The last numbers of the files, by name.
     pub files: Vec<(String, u64)>,
+}
+
+/// What the store knows of a view of the job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredView {
+    /// The view.
+    pub name: String,
+    /// What its state depended on when it was made.
+    pub definition: String,
+    /// Whether it has taken all that was before it.
+    pub backfilled: bool,
 }
 
 /// A row that the database refused for its content alone.
@@ -213,12 +322,20 @@ pub trait Store: Send {
     /// The committed and pending parts of a view's state, oldest first.
     fn state(&mut self, view: &str) -> Result<Vec<Vec<u8>>, StoreError>;
 
+    /// The views that the job has had, by name.
+    fn views(&mut self) -> Result<Vec<StoredView>, StoreError>;
+
+    /// Keeps what is known of a view, in the place of what was known of it before. Committed at
+    /// once; an epoch's transaction must not be open.
+    fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError>;
+
     /// Opens a transaction, after connecting anew and taking the lock anew where that is needed;
     /// fails with [`StoreError::Fenced`] if another instance took over.
     fn begin(&mut self) -> Result<(), StoreError>;
 
-    /// Inserts a chunk's rows. What the database refuses for its content alone is given back; all
-    /// other rows are in.
+    /// Puts a chunk's rows in. What the database refuses for its content alone is given back; all
+    /// other rows are in. If such a row has a key, the row of that key is gone: it would no longer
+    /// be true.
     fn insert(&mut self, chunk: &Chunk) -> Result<Vec<Refused>, StoreError>;
 
     /// Adds the rest to the transaction, checks the generation in it, and commits.
@@ -230,8 +347,8 @@ pub trait Store: Send {
     /// Rolls the open transaction back, if there is one; drops a connection that is in doubt.
     fn abandon(&mut self);
 
-    /// Whether chunks must carry text.
-    fn needs_text(&self) -> bool;
+    /// The form in which chunks must come, once the job is claimed.
+    fn form(&self) -> Form;
 
     /// Looks at server and tables without changing anything.
     fn check(&mut self, tables: &[Table]) -> Vec<Finding>;
@@ -265,5 +382,55 @@ fn split(url: &str) -> Result<Place<'_>, StoreError> {
         Some(path) => Ok(Place::Sqlite(path)),
         None if url.starts_with("mysql://") || url.starts_with("mariadb://") => Ok(Place::Mysql(url)),
         None => Err(StoreError::Url("this is no database that truckflow knows".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dataflows::rows::Column;
+
+    use super::*;
+
+    /// The chunks of three rows: what each does, and its text.
+    fn chunks(text: Option<Text>) -> Vec<(Operation, String)> {
+        let keys = [b"a", b"b", b"c"].map(|key| Arc::from(&key[..])).to_vec();
+        let rows = Rows {
+            columns: vec![Column::Integer(Arc::new(vec![1, 2, 3]))],
+            changes: Some(Changes {
+                kinds: Arc::new(vec![Change::Insert, Change::Update, Change::Delete]),
+                keys: Arc::new(keys),
+            }),
+        };
+        let text_of = |chunk: &Chunk| {
+            let texts: Vec<_> = chunk.text.iter().map(|(_, text)| text.as_slice()).collect();
+            String::from_utf8(texts.concat()).unwrap()
+        };
+        let chunks = Form { job: "job".into(), text }.chunks(0, rows);
+        chunks.iter().map(|chunk| (chunk.operation, text_of(chunk))).collect()
+    }
+
+    #[test]
+    fn an_update_is_written_as_the_store_wants_it() {
+        use Operation::{Delete, Insert, Update};
+        for (text, operation, start) in [
+            (None, Update, ""),
+            (Some(Text::Inserts), Insert, "(2,X'"),
+            (Some(Text::Values), Update, "(2,X'"),
+            (Some(Text::ValuesRow), Update, "ROW(2,X'"),
+        ] {
+            let chunks = chunks(text);
+            let operations: Vec<_> = chunks.iter().map(|(operation, _)| *operation).collect();
+            assert_eq!(operations, [Delete, operation, Insert]);
+            assert!(chunks[0].1.is_empty() && chunks[1].1.starts_with(start), "{chunks:?}");
+            assert_eq!(chunks[2].1.starts_with("(1,X'"), text.is_some());
+        }
+    }
+
+    #[test]
+    fn rows_without_changes_are_appended_without_a_key() {
+        let rows: Rows = vec![Column::Integer(Arc::new(vec![1, 2]))].into();
+        let chunks = Form { job: "job".into(), text: Some(Text::ValuesRow) }.chunks(4, rows);
+        assert_eq!((chunks.len(), chunks[0].table, chunks[0].operation), (1, 4, Operation::Append));
+        assert_eq!((&*chunks[0].text[0].1, chunks[0].keys.len()), (&b"(1),(2)"[..], 0));
     }
 }

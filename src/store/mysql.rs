@@ -3,7 +3,8 @@
 //! ```text
 //! claim     GET_LOCK -> bookkeeping tables -> generation + 1
 //! begin     (connect, GET_LOCK, same generation?) -> START TRANSACTION
-//! insert    INSERT … VALUES (…),(…); a refused statement is halved until its bad rows are alone
+//! insert    INSERT … VALUES (…),(…), UPDATE from VALUES, or DELETE; a refused statement is halved
+//!           until its bad rows are alone
 //! commit    generation FOR UPDATE -> state, offsets, files, epoch -> COMMIT
 //! ```
 //!
@@ -14,7 +15,7 @@
 //! up. What it may still be doing is over before this store asks for anything again, as the lock
 //! comes back only when the old connection has ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::str::FromStr;
@@ -27,9 +28,13 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySq
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use tokio::runtime::{Builder, Runtime};
 
+use super::privileges::{Answer, Privileges};
 use super::schema::{self, FoundColumn, quoted};
-use super::{Chunk, Commit, Finding, LastCommit, Refused, StateChange, Store, StoreError, Table};
-use crate::render;
+use super::{
+    Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, StateChange, Store,
+    StoreError, StoredView, Table, Text,
+};
+use crate::render::{SqlRows, sql_bytes};
 use crate::simulate::LastReading;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -41,6 +46,11 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 const PACKET_SPARE: usize = 1 << 10;
 /// State parts are cut into pieces of at most this, or of what the server takes.
 const STATE_PIECE: usize = 4 << 20;
+/// Pieces of state that are read at once.
+const STATE_PAGE: usize = 8;
+/// Keys of one list. MariaDB makes a join of a list of 1,000 and then reads the whole table; MySQL
+/// reads it from some ten thousand on.
+const LIST_KEYS: usize = 900;
 /// A part's number is its place times this, plus the place of the piece.
 const PIECES: usize = 1 << 10;
 /// Reasons become texts in a column of 255 characters.
@@ -55,7 +65,7 @@ struct Book {
     privileges: &'static [&'static str],
 }
 
-const BOOKS: [Book; 4] = [
+const BOOKS: [Book; 5] = [
     Book {
         name: "truckflow_jobs",
         columns: &["job", "source", "generation", "epoch"],
@@ -86,7 +96,19 @@ const BOOKS: [Book; 4] = [
                      PRIMARY KEY (job, view_name, epoch, part)",
         privileges: &["INSERT", "DELETE"],
     },
+    Book {
+        name: "truckflow_views",
+        columns: &["job", "view_name", "definition", "state"],
+        definition: "job VARCHAR(64) NOT NULL, view_name VARCHAR(64) NOT NULL, \
+                     definition MEDIUMTEXT NOT NULL, state VARCHAR(16) NOT NULL, \
+                     PRIMARY KEY (job, view_name)",
+        privileges: &["INSERT", "UPDATE"],
+    },
 ];
+
+/// The states of a view in `truckflow_views`.
+const COMPLETE: &str = "complete";
+const BACKFILLING: &str = "backfilling";
 
 /// A MySQL or MariaDB database.
 pub struct MysqlStore {
@@ -94,14 +116,16 @@ pub struct MysqlStore {
     claim: Option<Claim>,
     /// Whether a transaction is open.
     open: bool,
-    inserts: Vec<Insert>,
+    tables: Vec<Prepared>,
 }
 
 /// The job that this instance has.
 #[derive(Clone)]
 struct Claim {
-    job: String,
+    job: Arc<str>,
     generation: u64,
+    /// What the server took when the job was claimed.
+    text: Text,
 }
 
 /// Whether a row that is read stays locked until the commit.
@@ -110,19 +134,90 @@ enum Reading {
     ForUpdate,
 }
 
-/// A prepared table.
-struct Insert {
+/// A prepared table: what stands around the rows of a statement.
+struct Prepared {
     table: String,
-    /// `INSERT INTO … VALUES `
-    prefix: String,
+    append: Frame,
+    insert: Frame,
+    update: Frame,
+    delete: Frame,
     /// Whether `id` is the database's.
     counted: bool,
+}
+
+/// What came of a statement.
+enum Put {
+    Done,
+    /// Done, except that some rows to be updated are not there.
+    Missing,
+    /// The server does not take the rows, for their content or their size: nothing was done.
+    Refused(String),
+}
+
+/// What stands before the values of a statement, and behind them.
+struct Frame {
+    before: String,
+    behind: String,
+}
+
+impl Prepared {
+    fn new(table: &Table) -> Self {
+        let name = quoted(&table.name);
+        let names = names(table);
+        let columns: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+        let key = quoted(ROW_KEY);
+        let insert = |columns: &[String]| format!("INSERT INTO {name} ({}) VALUES ", columns.join(","));
+        // The names that the values have in an update: columns first, as they are rendered.
+        let values: Vec<String> = (0..columns.len()).map(|place| format!("c{place}")).collect();
+        let list = |format: &dyn Fn(&str, &str) -> String| {
+            let all: Vec<String> =
+                columns.iter().zip(&values).map(|(column, value)| format(column, value)).collect();
+            all.join(",")
+        };
+        let with_key: Vec<String> = columns.iter().cloned().chain([key.clone()]).collect();
+        Self {
+            table: table.name.clone(),
+            append: Frame { before: insert(&columns), behind: String::new() },
+            insert: Frame {
+                before: insert(&with_key),
+                // Another unique key may find another row, which must stay as it is: 17 bytes fit no
+                // key, so the row is refused.
+                behind: format!(
+                    " ON DUPLICATE KEY UPDATE {key}=IF({key}<=>VALUES({key}),{key},REPEAT('x',17)),{}",
+                    list(&|column, _| format!("{column}=VALUES({column})"))
+                ),
+            },
+            // It touches no row that is not there, so no `id` is counted up. The values are read
+            // first, and each finds its row by the unique key.
+            update: Frame {
+                before: format!(
+                    "UPDATE (SELECT {},NULL AS k FROM DUAL WHERE FALSE UNION ALL VALUES ",
+                    list(&|_, value| format!("NULL AS {value}"))
+                ),
+                behind: format!(
+                    ") AS n STRAIGHT_JOIN {name} AS t ON t.{key}=n.k SET {}",
+                    list(&|column, value| format!("t.{column}=n.{value}"))
+                ),
+            },
+            delete: Frame { before: format!("DELETE FROM {name} WHERE {key} IN ("), behind: ")".into() },
+            counted: !names.iter().any(|name| name.eq_ignore_ascii_case("id")),
+        }
+    }
+
+    fn frame(&self, operation: Operation) -> &Frame {
+        match operation {
+            Operation::Append => &self.append,
+            Operation::Insert => &self.insert,
+            Operation::Update => &self.update,
+            Operation::Delete => &self.delete,
+        }
+    }
 }
 
 impl MysqlStore {
     /// The store at `url`; nothing is asked of the server yet.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { server: Server::new(url)?, claim: None, open: false, inserts: Vec::new() })
+        Ok(Self { server: Server::new(url)?, claim: None, open: false, tables: Vec::new() })
     }
 
     fn claimed(&self) -> Result<Claim, StoreError> {
@@ -160,37 +255,81 @@ impl MysqlStore {
         let sql = format!("SELECT generation FROM truckflow_jobs WHERE job = {}{lock}", literal(&claim.job));
         match self.server.fetch(sql)?.first().and_then(|row| row.number(0)) {
             Some(generation) if generation == claim.generation as i64 => Ok(()),
-            _ => Err(StoreError::Fenced { job: claim.job.clone(), place: self.server.place.clone() }),
+            _ => Err(StoreError::Fenced { job: claim.job.to_string(), place: self.server.place.clone() }),
         }
     }
 
-    /// Inserts rows that are rendered in `text`. What the server says if it is for their content,
-    /// or their size, that it does not take them; then none of them is in.
-    fn put(&mut self, table: usize, text: &[u8]) -> Result<Option<String>, StoreError> {
-        let insert = self.inserts.get(table).ok_or_else(|| self.server.failed("a table is not prepared"))?;
+    /// Does `operation` with some rows of a chunk, of which `text` is the text if there is one.
+    fn put(
+        &mut self,
+        chunk: &Chunk,
+        operation: Operation,
+        rows: Range<usize>,
+        text: Option<&[u8]>,
+    ) -> Result<Put, StoreError> {
+        let form = self.claimed()?.text;
+        let prepared =
+            self.tables.get(chunk.table).ok_or_else(|| self.server.failed("a table is not prepared"))?;
+        let frame = prepared.frame(operation);
         let largest = self.server.max_packet();
-        if insert.prefix.len() + text.len() + 1 > largest {
-            return Ok(Some(format!("larger than the server's max_allowed_packet of {largest} bytes")));
+        let mut sql = Vec::with_capacity(
+            frame.before.len() + text.map_or(rows.len() * 40, <[u8]>::len) + frame.behind.len(),
+        );
+        sql.extend_from_slice(frame.before.as_bytes());
+        match (text, operation) {
+            (Some(text), _) => sql.extend_from_slice(text),
+            (None, Operation::Delete) => list(&chunk.keys[rows.clone()], &mut sql),
+            (None, _) => {
+                SqlRows { rows: &chunk.rows, keys: &chunk.keys, opening: form.opening(operation) }
+                    .write(rows.clone(), &mut sql);
+            }
         }
-        let mut sql = Vec::with_capacity(insert.prefix.len() + text.len());
-        sql.extend_from_slice(insert.prefix.as_bytes());
-        sql.extend_from_slice(text);
+        sql.extend_from_slice(frame.behind.as_bytes());
+        if sql.len() + 1 > largest {
+            let reason = format!("larger than the server's max_allowed_packet of {largest} bytes");
+            return Ok(Put::Refused(reason));
+        }
         let sql = String::from_utf8(sql).map_err(|_| self.server.failed("rows were rendered as no text"))?;
         match self.server.try_execute(sql, STATEMENT_LIMIT) {
-            Ok(()) => Ok(None),
-            Err(Fault::Server { number, message }) if insert.counted && ends_ids(number, &message) => {
-                let table = quoted(&insert.table);
+            Ok(found) if operation == Operation::Update && found < rows.len() as u64 => Ok(Put::Missing),
+            Ok(_) => Ok(Put::Done),
+            Err(Fault::Server { number, message }) if prepared.counted && ends_ids(number, &message) => {
+                let table = quoted(&prepared.table);
                 Err(StoreError::Table {
-                    table: insert.table.clone(),
+                    table: prepared.table.clone(),
                     reason: format!("`id` has no next number ({number}: {message})"),
                     advice: format!("run ALTER TABLE {table} MODIFY `id` BIGINT NOT NULL AUTO_INCREMENT"),
                 })
             }
+            Err(Fault::Server { number: 1406, message }) if message.contains(ROW_KEY) => {
+                Ok(Put::Refused("another row has its values in a unique key".into()))
+            }
             Err(Fault::Server { number, message }) if is_content(number) => {
-                Ok(Some(format!("{number}: {message}").chars().take(LONGEST_REASON).collect()))
+                Ok(Put::Refused(format!("{number}: {message}").chars().take(LONGEST_REASON).collect()))
             }
             Err(fault) => Err(self.server.explain(fault)),
         }
+    }
+
+    /// Inserts those of some updated rows that are not there. Only those: rows that an INSERT only
+    /// finds take numbers for their `id`s all the same, and so does every row of one that fails; an
+    /// INT would soon be at its end.
+    fn bring_back(&mut self, chunk: &Chunk, rows: Range<usize>) -> Result<Vec<Refused>, StoreError> {
+        let table = self.tables.get(chunk.table).map(|prepared| quoted(&prepared.table)).unwrap_or_default();
+        let mut there = HashSet::new();
+        for keys in chunk.keys[rows.clone()].chunks(LIST_KEYS) {
+            let mut sql = format!("SELECT {ROW_KEY} FROM {table} WHERE {ROW_KEY} IN (").into_bytes();
+            list(keys, &mut sql);
+            sql.push(b')');
+            let found = self.server.fetch(String::from_utf8_lossy(&sql).into_owned())?;
+            there.extend(found.into_iter().filter_map(|mut row| row.0[0].take()));
+        }
+        let missing: Vec<u32> =
+            rows.filter(|&row| !there.contains(&chunk.keys[row][..])).map(|row| row as u32).collect();
+        let keys = missing.iter().map(|&row| chunk.keys[row as usize]).collect();
+        let missed = self.form().chunk(chunk.table, Operation::Insert, chunk.rows.gather(&missing), keys);
+        let refused = self.insert(&missed)?.into_iter();
+        Ok(refused.map(|refused| Refused { row: missing[refused.row] as usize, ..refused }).collect())
     }
 
     fn put_state(&mut self, claim: &Claim, epoch: Epoch, change: &StateChange) -> Result<(), StoreError> {
@@ -313,7 +452,10 @@ impl Store for MysqlStore {
         self.abandon();
         let last = self.take(job, source);
         match &last {
-            Ok(last) => self.claim = Some(Claim { job: job.into(), generation: last.generation }),
+            Ok(last) => {
+                let text = update_text(self.server.version());
+                self.claim = Some(Claim { job: job.into(), generation: last.generation, text });
+            }
             Err(_) => self.disconnect(),
         }
         last
@@ -323,38 +465,91 @@ impl Store for MysqlStore {
         self.ready()?;
         for table in tables {
             match self.server.plan(table)? {
-                Plan::Create => self.server.execute(schema::create(&table.name, &table.columns))?,
-                Plan::Extend(columns, _) if columns.is_empty() => {}
-                Plan::Extend(columns, _) => {
-                    let sql = schema::extend(&table.name, &columns);
-                    self.server.try_execute(sql, TABLE_LIMIT).map_err(|fault| self.server.explain(fault))?;
+                Plan::Create => self.server.execute(schema::create(table))?,
+                Plan::Extend { columns, with_key, .. } => {
+                    if with_key || !columns.is_empty() {
+                        let sql = schema::extend(&table.name, &columns, with_key);
+                        let extended = self.server.try_execute(sql, TABLE_LIMIT);
+                        extended.map_err(|fault| self.server.explain(fault))?;
+                    }
                 }
             }
-            self.server.probe(&table.name, &names(table), &["INSERT"])?;
+            self.server.probe(&table.name, &written(table), needed(table))?;
         }
-        self.inserts = tables.iter().map(insert).collect();
+        self.tables = tables.iter().map(Prepared::new).collect();
         Ok(())
     }
 
     fn state(&mut self, view: &str) -> Result<Vec<Vec<u8>>, StoreError> {
         let claim = self.ready()?;
-        let rows = self.server.fetch(format!(
-            "SELECT epoch, part, bytes FROM truckflow_state WHERE job = {} AND view_name = {} \
-             ORDER BY epoch, part",
+        let of_view = format!(
+            "FROM truckflow_state WHERE job = {} AND view_name = {}",
             literal(&claim.job),
             literal(view)
-        ))?;
+        );
+        let pieces = self.server.fetch(format!("SELECT epoch, part {of_view} ORDER BY epoch, part"))?;
         let mut parts: Vec<Vec<u8>> = Vec::new();
-        for mut row in rows {
-            let bytes = row.0[2].take().unwrap_or_default();
-            match parts.last_mut() {
-                Some(part) if row.number(1).unwrap_or_default() % PIECES as i64 != 0 => {
-                    part.extend_from_slice(&bytes);
+        // A page at a time: all at once may take longer than a statement may, and thrice the memory.
+        // Each piece is named by its whole key, as a range would read the ones before it, too.
+        for page in pieces.chunks(STATE_PAGE) {
+            let named: Vec<String> = page
+                .iter()
+                .map(|piece| format!("epoch = {} AND part = {}", piece.text(0), piece.text(1)))
+                .collect();
+            let rows = self.server.fetch(format!(
+                "SELECT part, bytes {of_view} AND ({}) ORDER BY epoch, part",
+                named.join(" OR ")
+            ))?;
+            for mut row in rows {
+                let bytes = row.0[1].take().unwrap_or_default();
+                match parts.last_mut() {
+                    Some(part) if row.number(0).unwrap_or_default() % PIECES as i64 != 0 => {
+                        part.extend_from_slice(&bytes);
+                    }
+                    _ => parts.push(bytes),
                 }
-                _ => parts.push(bytes),
             }
         }
         Ok(parts)
+    }
+
+    fn views(&mut self) -> Result<Vec<StoredView>, StoreError> {
+        let claim = self.ready()?;
+        let rows = self.server.fetch(format!(
+            "SELECT view_name, definition, state FROM truckflow_views WHERE job = {} ORDER BY view_name",
+            literal(&claim.job)
+        ))?;
+        let view = |row: &TextRow| StoredView {
+            name: row.text(0),
+            definition: row.text(1),
+            backfilled: row.text(2) == COMPLETE,
+        };
+        Ok(rows.iter().map(view).collect())
+    }
+
+    fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError> {
+        let claim = self.ready()?;
+        if self.open {
+            return Err(self.server.failed("a view is put into an epoch's transaction"));
+        }
+        self.server.execute("START TRANSACTION".into())?;
+        self.open = true;
+        let put = self.check_generation(&claim, Reading::ForUpdate).and_then(|()| {
+            self.server.execute(format!(
+                "INSERT INTO truckflow_views (job, view_name, definition, state) VALUES ({},{},{},'{}') \
+                 ON DUPLICATE KEY UPDATE definition = VALUES(definition), state = VALUES(state)",
+                literal(&claim.job),
+                literal(&view.name),
+                literal(&view.definition),
+                if view.backfilled { COMPLETE } else { BACKFILLING },
+            ))?;
+            self.server.execute("COMMIT".into())
+        });
+        match put {
+            Ok(()) => self.open = false,
+            Err(_) => self.abandon(),
+        }
+        put
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {
@@ -377,22 +572,27 @@ impl Store for MysqlStore {
         if !self.open {
             return Err(self.server.failed("no transaction is open"));
         }
+        let deleted = (0..if chunk.operation == Operation::Delete { chunk.keys.len() } else { 0 })
+            .step_by(LIST_KEYS)
+            .map(|first| (first..chunk.keys.len().min(first + LIST_KEYS), None));
+        let written = chunk.text.iter().map(|(rows, text)| (rows.clone(), Some(text.as_slice())));
         let mut refused = Vec::new();
-        for (range, text) in &chunk.text {
-            let mut text = Some(text.clone());
-            let mut ranges = vec![range.clone()];
-            while let Some(range) = ranges.pop() {
-                let text = text.take().unwrap_or_else(|| {
-                    let mut text = Vec::new();
-                    render::sql_values(&chunk.rows, range.clone(), &mut text);
-                    text
-                });
-                match self.put(chunk.table, &text)? {
-                    None => {}
-                    Some(reason) if range.len() <= 1 => refused.push(Refused { row: range.start, reason }),
-                    Some(_) => {
-                        let (first, second) = halves(&range);
+        for (rows, mut text) in deleted.chain(written) {
+            let mut ranges = vec![rows];
+            while let Some(rows) = ranges.pop() {
+                match self.put(chunk, chunk.operation, rows.clone(), text.take())? {
+                    Put::Done => {}
+                    Put::Missing => refused.extend(self.bring_back(chunk, rows)?),
+                    Put::Refused(_) if rows.len() > 1 => {
+                        let (first, second) = halves(&rows);
                         ranges.extend([second, first]);
+                    }
+                    Put::Refused(reason) => {
+                        let row = rows.start;
+                        if matches!(chunk.operation, Operation::Insert | Operation::Update) {
+                            self.put(chunk, Operation::Delete, rows, None)?;
+                        }
+                        refused.push(Refused { row, reason });
                     }
                 }
             }
@@ -428,8 +628,12 @@ impl Store for MysqlStore {
         }
     }
 
-    fn needs_text(&self) -> bool {
-        true
+    fn form(&self) -> Form {
+        let (job, text) = match &self.claim {
+            Some(claim) => (claim.job.clone(), claim.text),
+            None => ("".into(), Text::Inserts),
+        };
+        Form { job, text: Some(text) }
     }
 
     fn check(&mut self, tables: &[Table]) -> Vec<Finding> {
@@ -445,6 +649,7 @@ impl Store for MysqlStore {
             for table in tables {
                 findings.push(finding(format!("table {}", table.name), self.server.check_table(table)));
             }
+            findings.push(finding("privileges".into(), self.server.check_privileges(tables)));
         }
         findings
     }
@@ -561,8 +766,14 @@ struct FoundTable {
 /// What there is to do for a table.
 enum Plan {
     Create,
-    /// The columns to add, and those that round values.
-    Extend(Vec<dataflows::rows::ColumnSpec>, Vec<String>),
+    Extend {
+        /// The columns to add.
+        columns: Vec<dataflows::rows::ColumnSpec>,
+        /// Whether to add that of the keys.
+        with_key: bool,
+        /// Those that round values.
+        rounding: Vec<String>,
+    },
 }
 
 impl Server {
@@ -635,7 +846,8 @@ impl Server {
         // A wait for another's lock ends before our patience does.
         self.execute(format!(
             "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION{truncate}', \
-             autocommit = 1, lock_wait_timeout = 50, innodb_lock_wait_timeout = 50"
+             autocommit = 1, lock_wait_timeout = 50, innodb_lock_wait_timeout = 50, \
+             sql_safe_updates = 0, sql_big_selects = 1"
         ))
     }
 
@@ -718,7 +930,7 @@ impl Server {
                 _ => format!("DELETE FROM {name} WHERE FALSE"),
             };
             match self.try_execute(sql, STATEMENT_LIMIT) {
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(Fault::Server { number: number @ (1142 | 1143), message }) => {
                     // The others need SELECT too, which is told once.
                     if message.starts_with(privilege) {
@@ -747,12 +959,13 @@ impl Server {
     fn check_table(&mut self, table: &Table) -> Result<String, StoreError> {
         Ok(match self.plan(table)? {
             Plan::Create => "a run makes it".into(),
-            Plan::Extend(columns, rounding) => {
-                let new: Vec<&str> = columns.iter().map(|column| &*column.name).collect();
-                let names = names(table);
-                let there: Vec<&str> = names.into_iter().filter(|name| !new.contains(name)).collect();
+            Plan::Extend { columns, with_key, rounding } => {
+                let key = with_key.then_some(ROW_KEY);
+                let new: Vec<&str> = columns.iter().map(|column| &*column.name).chain(key).collect();
+                let there: Vec<&str> =
+                    written(table).into_iter().filter(|name| !new.contains(name)).collect();
                 if !there.is_empty() {
-                    self.probe(&table.name, &there, &["INSERT"])?;
+                    self.probe(&table.name, &there, needed(table))?;
                 }
                 let mut said = String::from("it fits");
                 if !new.is_empty() {
@@ -763,6 +976,80 @@ impl Server {
                 }
                 said
             }
+        })
+    }
+
+    /// Whether the account may make and extend what is missing, and use it then. What is there was
+    /// tried.
+    fn check_privileges(&mut self, tables: &[Table]) -> Result<String, StoreError> {
+        let mut needs: Vec<(String, Vec<&str>)> = Vec::new();
+        let there = self.books()?;
+        for book in BOOKS.iter().filter(|book| !there.contains(book.name)) {
+            needs.push((book.name.into(), [&["CREATE", "SELECT"], book.privileges].concat()));
+        }
+        for table in tables {
+            // What is wrong with a table was said.
+            match self.plan(table) {
+                Ok(Plan::Create) => {
+                    needs.push((table.name.clone(), [&["CREATE", "SELECT"], needed(table)].concat()));
+                }
+                Ok(Plan::Extend { columns, with_key, .. }) if with_key || !columns.is_empty() => {
+                    needs.push((table.name.clone(), vec!["ALTER"]));
+                }
+                Ok(Plan::Extend { .. }) | Err(_) => {}
+            }
+        }
+        if needs.is_empty() {
+            return Ok("nothing has to be made or extended".into());
+        }
+        let lines = match self.try_fetch("SHOW GRANTS".into(), STATEMENT_LIMIT) {
+            Ok(rows) => rows,
+            Err(fault) if self.link.is_none() => return Err(self.explain(fault)),
+            Err(_) => return Ok("they cannot be seen; a run says what it lacks".into()),
+        };
+        let privileges = Privileges::read(lines.iter().map(|row| row.text(0)));
+        let (mut all, mut unknown, mut missing) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut extends = BTreeSet::new();
+        for (table, privileges_needed) in &needs {
+            for &privilege in privileges_needed {
+                all.insert(privilege);
+                match privileges.on(privilege, &self.database, table) {
+                    Answer::Granted => {}
+                    Answer::Unknown => {
+                        unknown.insert(privilege);
+                    }
+                    Answer::Missing if privilege == "ALTER" => {
+                        extends.insert(table.as_str());
+                    }
+                    Answer::Missing => {
+                        missing.insert(privilege);
+                    }
+                }
+            }
+        }
+        let list = |privileges: BTreeSet<&str>| privileges.into_iter().collect::<Vec<_>>().join(", ");
+        if !missing.is_empty() || !extends.is_empty() {
+            let (database, account) = (quoted(&self.database), self.account());
+            let mut lacks: Vec<String> = Vec::new();
+            let mut grants: Vec<String> = Vec::new();
+            if !missing.is_empty() {
+                let missing = list(missing);
+                grants.push(format!("GRANT {missing} ON {database}.* TO {account}"));
+                lacks.push(format!("{missing} for tables that are missing"));
+            }
+            for table in extends {
+                grants.push(format!("GRANT ALTER ON {database}.{} TO {account}", quoted(table)));
+                lacks.push(format!("ALTER for table {table}, which lacks columns"));
+            }
+            return Err(StoreError::Denied {
+                place: self.place.clone(),
+                reason: format!("{account} has no {}", lacks.join(", no ")),
+                advice: format!("run {}", grants.join("; ")),
+            });
+        }
+        Ok(match unknown.is_empty() {
+            true => format!("{} are there", list(all)),
+            false => format!("whether {} come with a role cannot be told; a run says if not", list(unknown)),
         })
     }
 
@@ -786,7 +1073,7 @@ impl Server {
                 format!("run ALTER TABLE {name} ENGINE=InnoDB"),
             );
         }
-        let flaws = schema::flaws(&table.columns, &found.columns);
+        let flaws = schema::flaws(table, &found.columns);
         if !flaws.is_empty() {
             let reasons: Vec<&str> = flaws.iter().map(|flaw| &*flaw.reason).collect();
             let clauses: Vec<&str> = flaws.iter().map(|flaw| &*flaw.clause).collect();
@@ -800,7 +1087,8 @@ impl Server {
             })
         });
         let rounding = rounding.map(|column| format!("{} ({})", column.name, column.full_type)).collect();
-        Ok(Plan::Extend(missing, rounding))
+        let with_key = schema::lacks_key(table, found.columns.iter().map(|column| &*column.name));
+        Ok(Plan::Extend { columns: missing, with_key, rounding })
     }
 
     /// The table `name`, if it exists.
@@ -832,6 +1120,7 @@ impl Server {
                 // An expression as the default is `DEFAULT_GENERATED`.
                 generated: extra.contains("virtual generated") || extra.contains("stored generated"),
                 primary: row.text(7) == "PRI",
+                unique: row.text(7) == "UNI",
             }
         };
         Ok(Some(FoundTable {
@@ -855,7 +1144,7 @@ impl Server {
         let query = sqlx::query(
             "INSERT INTO truckflow_state (job, view_name, epoch, part, bytes) VALUES (?, ?, ?, ?, ?)",
         )
-        .bind(&claim.job)
+        .bind(&*claim.job)
         .bind(view)
         .bind(epoch as i64)
         .bind(number as i64)
@@ -865,16 +1154,18 @@ impl Server {
     }
 
     fn execute(&mut self, sql: String) -> Result<(), StoreError> {
-        self.try_execute(sql, STATEMENT_LIMIT).map_err(|fault| self.explain(fault))
+        self.try_execute(sql, STATEMENT_LIMIT).map(drop).map_err(|fault| self.explain(fault))
     }
 
     fn fetch(&mut self, sql: String) -> Result<Vec<TextRow>, StoreError> {
         self.try_fetch(sql, STATEMENT_LIMIT).map_err(|fault| self.explain(fault))
     }
 
-    fn try_execute(&mut self, sql: String, limit: Duration) -> Result<(), Fault> {
+    /// Gives the number of rows that the statement found, whether or not it changed them.
+    fn try_execute(&mut self, sql: String, limit: Duration) -> Result<u64, Fault> {
         self.ask(limit, async |connection| {
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+            let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+            Ok(done.rows_affected())
         })
     }
 
@@ -914,13 +1205,16 @@ impl Server {
         self.link.as_ref().map_or(0, |link| link.max_packet)
     }
 
+    fn version(&self) -> &str {
+        self.link.as_ref().map_or("", |link| &link.version)
+    }
+
     fn account(&self) -> &str {
         self.link.as_ref().map_or("", |link| &link.account)
     }
 
     fn described(&self) -> String {
-        let version = self.link.as_ref().map_or("", |link| &link.version);
-        format!("{version}, as {}", self.account())
+        format!("{}, as {}", self.version(), self.account())
     }
 
     fn failed(&self, reason: &str) -> StoreError {
@@ -980,7 +1274,7 @@ fn is_content(number: u16) -> bool {
         // Out of range, cut, wrong: of a column, a function, an expression.
         1264 | 1265 | 1292 | 1300 | 1366 | 1406 | 1411 | 1416 | 1441 | 1690 | 3140 => true,
         // Constraints: NULL, unique, foreign key, check, and a trigger's SIGNAL.
-        1048 | 1062 | 1452 | 3819 | 4025 | 1644 => true,
+        1048 | 1062 | 1451 | 1452 | 3819 | 4025 | 1644 => true,
         _ => false,
     }
 }
@@ -1072,21 +1366,48 @@ fn account(current: &str) -> String {
 /// Whether the server rounds fractions of seconds unless its mode says otherwise: MySQL from 8.0
 /// has such a mode, MariaDB cuts by itself.
 fn truncates_by_mode(version: &str) -> bool {
-    let major = version.split('.').next().and_then(|major| major.parse().ok());
-    !version.contains("MariaDB") && major.is_some_and(|major: u32| (8..100).contains(&major))
+    !version.contains("MariaDB") && (8..100).contains(&numbers(version)[0])
 }
 
-fn insert(table: &Table) -> Insert {
-    let columns: Vec<String> = names(table).into_iter().map(quoted).collect();
-    Insert {
-        table: table.name.clone(),
-        prefix: format!("INSERT INTO {} ({}) VALUES ", quoted(&table.name), columns.join(",")),
-        counted: !names(table).iter().any(|name| name.eq_ignore_ascii_case("id")),
+/// How a server writes rows in an update: MySQL has `VALUES ROW(…)` from 8.0.19 on, MariaDB
+/// `VALUES (…)` from 10.3 on.
+fn update_text(version: &str) -> Text {
+    let numbers = numbers(version);
+    match version.contains("MariaDB") {
+        true if numbers >= [10, 3, 0] => Text::Values,
+        false if numbers >= [8, 0, 19] => Text::ValuesRow,
+        _ => Text::Inserts,
     }
+}
+
+/// The three numbers that a version begins with.
+fn numbers(version: &str) -> [u32; 3] {
+    let mut numbers = version.split(|digit: char| !digit.is_ascii_digit()).map(|part| part.parse());
+    std::array::from_fn(|_| numbers.next().and_then(Result::ok).unwrap_or(0))
+}
+
+/// The columns that we write.
+fn written(table: &Table) -> Vec<&str> {
+    names(table).into_iter().chain(table.keyed.then_some(ROW_KEY)).collect()
+}
+
+/// What is needed to write them.
+fn needed(table: &Table) -> &'static [&'static str] {
+    if table.keyed { &["INSERT", "UPDATE", "DELETE"] } else { &["INSERT"] }
 }
 
 fn names(table: &Table) -> Vec<&str> {
     table.columns.iter().map(|column| &*column.name).collect()
+}
+
+/// Appends keys, as a list holds them.
+fn list(keys: &[RowKey], sql: &mut Vec<u8>) {
+    for (place, key) in keys.iter().enumerate() {
+        if place > 0 {
+            sql.push(b',');
+        }
+        sql_bytes(key, sql);
+    }
 }
 
 fn halves(range: &Range<usize>) -> (Range<usize>, Range<usize>) {
@@ -1186,6 +1507,23 @@ mod tests {
         assert!(truncates_by_mode("8.4.3"));
         assert!(!truncates_by_mode("5.7.44-log"));
         assert!(!truncates_by_mode("10.11.6-MariaDB-0+deb12u1"));
+    }
+
+    #[test]
+    fn an_update_is_written_as_the_server_reads_it() {
+        for (version, text) in [
+            ("9.7.1", Text::ValuesRow),
+            ("8.0.19-0ubuntu5", Text::ValuesRow),
+            ("8.0.18", Text::Inserts),
+            ("5.7.44-log", Text::Inserts),
+            ("8.0.11-TiDB-v7.5.0", Text::Inserts),
+            ("10.11.6-MariaDB-0+deb12u1", Text::Values),
+            ("10.2.44-MariaDB", Text::Inserts),
+            ("11.4.2-MariaDB", Text::Values),
+            ("?", Text::Inserts),
+        ] {
+            assert_eq!(update_text(version), text, "{version}");
+        }
     }
 
     #[test]

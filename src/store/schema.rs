@@ -6,6 +6,8 @@
 
 use dataflows::rows::{ColumnSpec, Type};
 
+use super::{ROW_KEY, Table};
+
 /// A column of a table that exists.
 #[derive(Clone, Debug, Default)]
 pub struct FoundColumn {
@@ -21,6 +23,8 @@ pub struct FoundColumn {
     pub generated: bool,
     /// Whether it is the whole primary key or part of it.
     pub primary: bool,
+    /// Whether it alone is a unique key.
+    pub unique: bool,
 }
 
 /// What keeps a table from being used, and the clause of an `ALTER TABLE` that mends it.
@@ -38,19 +42,41 @@ pub fn missing<'a>(columns: &[ColumnSpec], found: impl Iterator<Item = &'a str> 
     columns.iter().filter(|column| !is_there(column)).cloned().collect()
 }
 
+/// Whether `table` needs a column [`ROW_KEY`] that it lacks, with columns `found`.
+pub fn lacks_key<'a>(table: &Table, mut found: impl Iterator<Item = &'a str>) -> bool {
+    table.keyed && !found.any(|name| name.eq_ignore_ascii_case(ROW_KEY))
+}
+
 /// The flaws of a MySQL table with columns `found`.
-pub fn flaws(columns: &[ColumnSpec], found: &[FoundColumn]) -> Vec<Flaw> {
+pub fn flaws(table: &Table, found: &[FoundColumn]) -> Vec<Flaw> {
     found
         .iter()
         .filter_map(|there| {
-            let ours = columns.iter().find(|column| column.name.eq_ignore_ascii_case(&there.name));
+            let ours = table.columns.iter().find(|column| column.name.eq_ignore_ascii_case(&there.name));
             match ours {
                 Some(ours) => flaw(ours, there),
+                None if table.keyed && there.name.eq_ignore_ascii_case(ROW_KEY) => key_flaw(there),
                 None if there.optional || there.generated => None,
                 None => Some(surplus(there)),
             }
         })
         .collect()
+}
+
+/// Of the column of keys.
+fn key_flaw(there: &FoundColumn) -> Option<Flaw> {
+    let name = quoted(&there.name);
+    let mut clauses = Vec::new();
+    if there.generated || !there.full_type.eq_ignore_ascii_case(KEY_TYPE) {
+        clauses.push(format!("MODIFY {name} {KEY_TYPE} NULL"));
+    }
+    if !there.unique {
+        clauses.push(format!("ADD UNIQUE KEY ({name})"));
+    }
+    (!clauses.is_empty()).then(|| Flaw {
+        reason: format!("column {name} must be {KEY_TYPE} and a unique key"),
+        clause: clauses.join(", "),
+    })
 }
 
 /// Of a column that we write.
@@ -89,7 +115,7 @@ fn accepts(ours: Type, data_type: &str) -> bool {
     match ours {
         Type::Timestamp => matches!(data_type, "datetime" | "timestamp"),
         Type::Decimal | Type::Real => integer || matches!(data_type, "float" | "double" | "decimal"),
-        Type::Integer => integer || matches!(data_type, "double" | "decimal"),
+        Type::Integer => integer || matches!(data_type, "float" | "double" | "decimal"),
         Type::Text => {
             matches!(data_type, "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext")
         }
@@ -102,7 +128,11 @@ fn accepts(ours: Type, data_type: &str) -> bool {
 /// Whether a MySQL column of type `data_type` takes values of type `ours` but rounds them.
 pub fn rounds(ours: Type, data_type: &str) -> bool {
     let integer = matches!(data_type, "tinyint" | "smallint" | "mediumint" | "int" | "bigint");
-    matches!(ours, Type::Decimal | Type::Real) && (integer || matches!(data_type, "float" | "decimal"))
+    match ours {
+        Type::Decimal | Type::Real => integer || matches!(data_type, "float" | "decimal"),
+        Type::Integer => data_type == "float",
+        Type::Timestamp | Type::Text | Type::Bytes => false,
+    }
 }
 
 /// The type of a MySQL column that we make. Texts keep every character and compare exactly,
@@ -134,18 +164,30 @@ pub fn quoted(name: &str) -> String {
 
 /// The MySQL statement that makes a table. A column named `id` of ours takes the place of the
 /// counted one.
-pub fn create(table: &str, columns: &[ColumnSpec]) -> String {
-    let counted = (!columns.iter().any(|column| column.name.eq_ignore_ascii_case("id")))
+pub fn create(table: &Table) -> String {
+    let counted = (!table.columns.iter().any(|column| column.name.eq_ignore_ascii_case("id")))
         .then(|| "`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY".to_owned());
-    let columns: Vec<String> = counted.into_iter().chain(columns.iter().map(definition)).collect();
-    format!("CREATE TABLE IF NOT EXISTS {} ({}) ENGINE=InnoDB", quoted(table), columns.join(", "))
+    let key = table.keyed.then(key_definitions).into_iter().flatten();
+    let parts: Vec<String> =
+        counted.into_iter().chain(table.columns.iter().map(definition)).chain(key).collect();
+    format!("CREATE TABLE IF NOT EXISTS {} ({}) ENGINE=InnoDB", quoted(&table.name), parts.join(", "))
 }
 
-/// The MySQL statement that adds columns to a table.
-pub fn extend(table: &str, columns: &[ColumnSpec]) -> String {
-    let columns: Vec<String> =
-        columns.iter().map(|column| format!("ADD COLUMN {}", definition(column))).collect();
-    format!("ALTER TABLE {} {}", quoted(table), columns.join(", "))
+/// The MySQL statement that adds columns to a table, and the one of keys.
+pub fn extend(table: &str, columns: &[ColumnSpec], with_key: bool) -> String {
+    let columns = columns.iter().map(|column| format!("COLUMN {}", definition(column)));
+    let [key, unique] = key_definitions();
+    let key = with_key.then(|| [format!("COLUMN {key}"), unique]).into_iter().flatten();
+    let clauses: Vec<String> = columns.chain(key).map(|added| format!("ADD {added}")).collect();
+    format!("ALTER TABLE {} {}", quoted(table), clauses.join(", "))
+}
+
+const KEY_TYPE: &str = "BINARY(16)";
+
+/// The column of keys, and what makes it one.
+fn key_definitions() -> [String; 2] {
+    let name = quoted(ROW_KEY);
+    [format!("{name} {KEY_TYPE} NULL"), format!("UNIQUE KEY {name} ({name})")]
 }
 
 fn definition(column: &ColumnSpec) -> String {
@@ -160,6 +202,14 @@ mod tests {
     const COLUMNS: &[ColumnSpec] =
         &[column("timestamp", Type::Timestamp), column("speed", Type::Decimal), column("truck", Type::Text)];
 
+    fn table(keyed: bool) -> Table {
+        Table { name: "a`b".into(), columns: COLUMNS[..2].to_vec(), keyed }
+    }
+
+    fn flaws(columns: &[ColumnSpec], found: &[FoundColumn]) -> Vec<Flaw> {
+        super::flaws(&Table { name: "t".into(), columns: columns.to_vec(), keyed: true }, found)
+    }
+
     fn found(name: &str, full_type: &str) -> FoundColumn {
         let data_type = full_type.split('(').next().unwrap_or_default();
         FoundColumn {
@@ -173,7 +223,7 @@ mod tests {
 
     #[test]
     fn names_compare_without_case() {
-        assert_eq!(missing(COLUMNS, ["TimeStamp", "SPEED"].into_iter()), [COLUMNS[2].clone()]);
+        assert_eq!(missing(COLUMNS, ["TimeStamp", "SPEED"].into_iter()), &COLUMNS[2..]);
         assert_eq!(missing(COLUMNS, std::iter::empty()), COLUMNS);
     }
 
@@ -221,13 +271,41 @@ mod tests {
     #[test]
     fn a_table_is_made_with_an_id_before_its_columns() {
         assert_eq!(
-            create("a`b", &COLUMNS[..2]),
+            create(&table(false)),
             "CREATE TABLE IF NOT EXISTS `a``b` (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
              `timestamp` DATETIME(6) NULL, `speed` DOUBLE NULL) ENGINE=InnoDB"
         );
         assert_eq!(
-            extend("t", &COLUMNS[..2]),
+            extend("t", &COLUMNS[..2], false),
             "ALTER TABLE `t` ADD COLUMN `timestamp` DATETIME(6) NULL, ADD COLUMN `speed` DOUBLE NULL"
         );
+    }
+
+    #[test]
+    fn a_keyed_table_has_a_unique_key_of_its_own() {
+        assert_eq!(
+            create(&table(true)),
+            "CREATE TABLE IF NOT EXISTS `a``b` (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
+             `timestamp` DATETIME(6) NULL, `speed` DOUBLE NULL, `row_key` BINARY(16) NULL, \
+             UNIQUE KEY `row_key` (`row_key`)) ENGINE=InnoDB"
+        );
+        assert_eq!(
+            extend("t", &[], true),
+            "ALTER TABLE `t` ADD COLUMN `row_key` BINARY(16) NULL, ADD UNIQUE KEY `row_key` (`row_key`)"
+        );
+        assert!(lacks_key(&table(true), ["id"].into_iter()) && !lacks_key(&table(false), ["id"].into_iter()));
+        assert!(!lacks_key(&table(true), ["ROW_KEY"].into_iter()));
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_a_flaw() {
+        let mut key = found("row_key", "binary(16)");
+        assert_eq!(flaws(COLUMNS, &[key.clone()])[0].clause, "ADD UNIQUE KEY (`row_key`)");
+        key.unique = true;
+        assert_eq!(flaws(COLUMNS, &[key.clone()]), []);
+        key.full_type = "varchar(16)".into();
+        assert_eq!(flaws(COLUMNS, &[key.clone()])[0].clause, "MODIFY `row_key` BINARY(16) NULL");
+        // It is another's where rows are only appended.
+        assert_eq!(super::flaws(&table(false), &[key]), []);
     }
 }

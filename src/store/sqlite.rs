@@ -13,11 +13,14 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::item::NextOffset;
-use dataflows::rows::{Column, NULL, Rows, Type};
+use dataflows::rows::{Column, ColumnSpec, NULL, Type, column};
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, TransactionBehavior, params};
 
-use super::{Chunk, Commit, Finding, LastCommit, Refused, Store, StoreError, Table};
+use super::{
+    Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, Store, StoreError,
+    StoredView, Table,
+};
 use crate::decode::event_time;
 use crate::render::Clock;
 use crate::simulate::LastReading;
@@ -51,7 +54,10 @@ const BOOKKEEPING: &str = "
         job TEXT, name TEXT, length INTEGER NOT NULL, PRIMARY KEY (job, name));
     CREATE TABLE IF NOT EXISTS truckflow_state (
         job TEXT, view_name TEXT, epoch INTEGER, part INTEGER, bytes BLOB NOT NULL,
-        PRIMARY KEY (job, view_name, epoch, part));";
+        PRIMARY KEY (job, view_name, epoch, part));
+    CREATE TABLE IF NOT EXISTS truckflow_views (
+        job TEXT, view_name TEXT, definition TEXT NOT NULL, backfilled INTEGER NOT NULL,
+        PRIMARY KEY (job, view_name));";
 
 /// A job's store in an SQLite file.
 pub struct SqliteStore {
@@ -61,16 +67,42 @@ pub struct SqliteStore {
     lock: Option<File>,
     claim: Option<Claim>,
     connection: Option<Connection>,
-    inserts: Vec<Insert>,
+    tables: Vec<Prepared>,
 }
 
 /// What the claim said.
 struct Claim {
-    job: String,
+    job: Arc<str>,
     generation: i64,
 }
 
-/// The statements that insert into a prepared table.
+/// The statements that write into a prepared table.
+struct Prepared {
+    append: Insert,
+    /// With a key, in the place of the row that has it.
+    upsert: Insert,
+    delete: String,
+}
+
+impl Prepared {
+    fn new(table: &Table) -> Self {
+        let (name, key) = (quoted(&table.name), quoted(ROW_KEY));
+        let columns: Vec<_> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+        let with_key: Vec<_> = columns.iter().cloned().chain([key.clone()]).collect();
+        // Bound bytes are copied, and a payload may be large.
+        let large = table.columns.iter().any(|column| column.column_type == Type::Bytes);
+        let most = if large { 1 } else { STATEMENT_ROWS };
+        let taken: Vec<_> = columns.iter().map(|column| format!("{column} = excluded.{column}")).collect();
+        let replace = format!(" ON CONFLICT ({key}) DO UPDATE SET {}", taken.join(", "));
+        Self {
+            append: Insert::new(&name, &columns, most, ""),
+            upsert: Insert::new(&name, &with_key, most, &replace),
+            delete: format!("DELETE FROM {name} WHERE {key} = ?"),
+        }
+    }
+}
+
+/// A statement that inserts.
 struct Insert {
     /// For [`Insert::rows`] rows.
     many: String,
@@ -79,15 +111,13 @@ struct Insert {
 }
 
 impl Insert {
-    fn new(table: &Table) -> Self {
-        let names: Vec<_> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+    fn new(table: &str, columns: &[String], most: usize, end: &str) -> Self {
         // A conflict clause of the table's own could roll the transaction back or drop rows.
-        let head = format!("INSERT OR ABORT INTO {} ({}) VALUES ", quoted(&table.name), names.join(","));
-        let row = format!("({})", vec!["?"; names.len()].join(","));
-        // Bound bytes are copied, and a payload may be large.
-        let large = table.columns.iter().any(|column| column.column_type == Type::Bytes);
-        let rows = if large { 1 } else { STATEMENT_ROWS.min(STATEMENT_VALUES / names.len().max(1)).max(1) };
-        Self { many: format!("{head}{}", vec![&*row; rows].join(",")), one: format!("{head}{row}"), rows }
+        let head = format!("INSERT OR ABORT INTO {table} ({}) VALUES ", columns.join(","));
+        let row = format!("({})", vec!["?"; columns.len()].join(","));
+        let rows = most.min(STATEMENT_VALUES / columns.len().max(1)).max(1);
+        let many = format!("{head}{}{end}", vec![&*row; rows].join(","));
+        Self { many, one: format!("{head}{row}{end}"), rows }
     }
 }
 
@@ -103,7 +133,7 @@ impl SqliteStore {
             lock: None,
             claim: None,
             connection: None,
-            inserts: Vec::new(),
+            tables: Vec::new(),
         })
     }
 
@@ -165,7 +195,7 @@ impl SqliteStore {
     }
 
     fn fenced(&self) -> StoreError {
-        let job = self.claim.as_ref().map(|claim| claim.job.clone()).unwrap_or_default();
+        let job = self.claim.as_ref().map(|claim| claim.job.to_string()).unwrap_or_default();
         StoreError::Fenced { job, place: self.path.clone() }
     }
 }
@@ -175,7 +205,7 @@ impl Store for SqliteStore {
         self.take_lock(job)?;
         let connection = self.connect(true)?;
         let last = count_up(connection, job, source).map_err(|error| failure(&self.path, &error))?;
-        self.claim = Some(Claim { job: job.to_owned(), generation: last.generation as i64 });
+        self.claim = Some(Claim { job: job.into(), generation: last.generation as i64 });
         Ok(last)
     }
 
@@ -192,7 +222,7 @@ impl Store for SqliteStore {
             }
         }
         transaction.commit().map_err(failure)?;
-        self.inserts = tables.iter().map(Insert::new).collect();
+        self.tables = tables.iter().map(Prepared::new).collect();
         Ok(())
     }
 
@@ -203,6 +233,30 @@ impl Store for SqliteStore {
             let mut statement = connection.prepare_cached(sql)?;
             statement.query_map(params![claim.job, view], |row| row.get(0))?.collect()
         })
+    }
+
+    fn views(&mut self) -> Result<Vec<StoredView>, StoreError> {
+        self.with(|connection, claim| {
+            let sql = "SELECT view_name, definition, backfilled FROM truckflow_views
+                       WHERE job = ? ORDER BY view_name";
+            let view = |row: &rusqlite::Row<'_>| {
+                Ok(StoredView { name: row.get(0)?, definition: row.get(1)?, backfilled: row.get(2)? })
+            };
+            connection.prepare(sql)?.query_map([&claim.job], view)?.collect()
+        })
+    }
+
+    fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError> {
+        let put = self.with(|connection, claim| {
+            // In one statement, and so in one transaction, with the look at the generation.
+            let sql = "INSERT INTO truckflow_views (job, view_name, definition, backfilled)
+                       SELECT job, ?2, ?3, ?4 FROM truckflow_jobs WHERE job = ?1 AND generation = ?5
+                       ON CONFLICT (job, view_name) DO UPDATE
+                       SET definition = excluded.definition, backfilled = excluded.backfilled";
+            let values = params![claim.job, view.name, view.definition, view.backfilled, claim.generation];
+            Ok(connection.execute(sql, values)? == 1)
+        })?;
+        if put { Ok(()) } else { Err(self.fenced()) }
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {
@@ -222,8 +276,7 @@ impl Store for SqliteStore {
 
     fn insert(&mut self, chunk: &Chunk) -> Result<Vec<Refused>, StoreError> {
         let connection = self.connection.as_ref().expect("a transaction is begun first");
-        insert(connection, &self.inserts[chunk.table], &chunk.rows)
-            .map_err(|error| failure(&self.path, &error))
+        put(connection, &self.tables[chunk.table], chunk).map_err(|error| failure(&self.path, &error))
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
@@ -253,8 +306,9 @@ impl Store for SqliteStore {
         self.connection = None;
     }
 
-    fn needs_text(&self) -> bool {
-        false
+    fn form(&self) -> Form {
+        let job = self.claim.as_ref().map_or_else(|| "".into(), |claim| claim.job.clone());
+        Form { job, text: None }
     }
 
     fn check(&mut self, tables: &[Table]) -> Vec<Finding> {
@@ -356,23 +410,55 @@ fn write(connection: &Connection, claim: &Claim, commit: &Commit<'_>) -> rusqlit
     Ok(connection.prepare_cached(sql)?.execute(params![epoch, job, claim.generation])? == 1)
 }
 
+/// Writes a chunk's rows; gives back those that are refused for their content.
+fn put(connection: &Connection, table: &Prepared, chunk: &Chunk) -> rusqlite::Result<Vec<Refused>> {
+    match chunk.operation {
+        Operation::Append => insert(connection, &table.append, chunk),
+        Operation::Insert | Operation::Update => {
+            let refused = insert(connection, &table.upsert, chunk)?;
+            // What they would have replaced no longer is.
+            delete(connection, table, refused.iter().map(|refused| (refused.row, &chunk.keys[refused.row])))?;
+            Ok(refused)
+        }
+        Operation::Delete => delete(connection, table, chunk.keys.iter().enumerate()),
+    }
+}
+
+fn delete<'a>(
+    connection: &Connection,
+    table: &Prepared,
+    keys: impl Iterator<Item = (usize, &'a RowKey)>,
+) -> rusqlite::Result<Vec<Refused>> {
+    let mut refused = Vec::new();
+    for (row, key) in keys {
+        match connection.prepare_cached(&table.delete)?.execute([key]) {
+            Ok(_) => {}
+            Err(error) if is_content(connection, &error) => {
+                refused.push(Refused { row, reason: one_line(&error) });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(refused)
+}
+
 /// Inserts rows; gives back those that are refused for their content.
-fn insert(connection: &Connection, insert: &Insert, rows: &Rows) -> rusqlite::Result<Vec<Refused>> {
+fn insert(connection: &Connection, insert: &Insert, chunk: &Chunk) -> rusqlite::Result<Vec<Refused>> {
     let mut many = connection.prepare_cached(&insert.many)?;
     let mut one = connection.prepare_cached(&insert.one)?;
     let mut clock = Clock::default();
     let mut refused = Vec::new();
-    for first in (0..rows.len()).step_by(insert.rows) {
-        let count = insert.rows.min(rows.len() - first);
+    for first in (0..chunk.rows.len()).step_by(insert.rows) {
+        let count = insert.rows.min(chunk.rows.len() - first);
         if count == insert.rows {
-            match execute(&mut many, rows, first, count, &mut clock) {
+            match execute(&mut many, chunk, first, count, &mut clock) {
                 Ok(()) => continue,
                 Err(error) if is_content(connection, &error) => {}
                 Err(error) => return Err(error),
             }
         }
         for row in first..first + count {
-            match execute(&mut one, rows, row, 1, &mut clock) {
+            match execute(&mut one, chunk, row, 1, &mut clock) {
                 Ok(()) => {}
                 Err(error) if is_content(connection, &error) => {
                     refused.push(Refused { row, reason: one_line(&error) });
@@ -395,14 +481,20 @@ fn is_content(connection: &Connection, error: &rusqlite::Error) -> bool {
 /// Binds `count` rows from `first` on, and inserts them.
 fn execute(
     statement: &mut Statement<'_>,
-    rows: &Rows,
+    chunk: &Chunk,
     first: usize,
     count: usize,
     clock: &mut Clock,
 ) -> rusqlite::Result<()> {
-    let width = rows.columns.len();
+    let columns = &chunk.rows.columns;
+    let width = columns.len() + usize::from(!chunk.keys.is_empty());
     let range = first..first + count;
-    for (place, column) in rows.columns.iter().enumerate() {
+    if let Some(keys) = chunk.keys.get(range.clone()) {
+        for (at, key) in (width..).step_by(width).zip(keys) {
+            statement.raw_bind_parameter(at, key)?;
+        }
+    }
+    for (place, column) in columns.iter().enumerate() {
         // Parameters count from 1, row by row.
         let at = (place + 1..).step_by(width);
         match column {
@@ -528,6 +620,8 @@ struct Existing {
     kind: String,
     strict: bool,
     columns: Vec<ExistingColumn>,
+    /// Whether the column of keys is a unique one.
+    keyed: bool,
 }
 
 struct ExistingColumn {
@@ -558,18 +652,27 @@ fn look_up(connection: &Connection, table: &str) -> rusqlite::Result<Option<Exis
         Ok(ExistingColumn { name: row.get(0)?, declared, demanded, generated })
     })?;
     let columns = columns.collect::<rusqlite::Result<_>>()?;
-    Ok(Some(Existing { kind, strict, columns }))
+    let sql = r#"SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1) AS list WHERE list."unique" AND NOT list.partial
+                 AND (SELECT group_concat(name) FROM pragma_index_info(list.name)) = ?2 COLLATE NOCASE)"#;
+    let keyed = connection.query_row(sql, [table, ROW_KEY], |row| row.get(0))?;
+    Ok(Some(Existing { kind, strict, columns, keyed }))
 }
 
 /// The statements that make a table fit, or why it cannot be used.
 fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<String>, StoreError> {
     let name = quoted(&table.name);
-    let definition = |column: &dataflows::rows::ColumnSpec| {
-        format!("{} {}", quoted(&column.name), declared(column.column_type))
+    let definition =
+        |column: &ColumnSpec| format!("{} {}", quoted(&column.name), declared(column.column_type));
+    let key_column = column(ROW_KEY, Type::Bytes);
+    let key = table.keyed.then_some(&key_column);
+    let index = || {
+        let index = quoted(&format!("{}_{ROW_KEY}", table.name));
+        format!("CREATE UNIQUE INDEX {index} ON {name} ({})", quoted(ROW_KEY))
     };
     let Some(found) = found else {
-        let columns: Vec<_> = table.columns.iter().map(definition).collect();
-        return Ok(vec![format!("CREATE TABLE {name} (id INTEGER PRIMARY KEY, {})", columns.join(", "))]);
+        let columns: Vec<_> = table.columns.iter().chain(key).map(definition).collect();
+        let create = format!("CREATE TABLE {name} (id INTEGER PRIMARY KEY, {})", columns.join(", "));
+        return Ok([create].into_iter().chain(table.keyed.then(index)).collect());
     };
     let refuse =
         |reason: String, advice: String| StoreError::Table { table: table.name.clone(), reason, advice };
@@ -583,7 +686,8 @@ fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<String>, Store
     if found.kind != "table" {
         return Err(refuse(format!("it is a {} table", found.kind), rename()));
     }
-    let ours: HashSet<_> = table.columns.iter().map(|column| column.name.to_ascii_lowercase()).collect();
+    let ours: HashSet<_> =
+        table.columns.iter().chain(key).map(|column| column.name.to_ascii_lowercase()).collect();
     for column in &found.columns {
         if column.demanded && !ours.contains(&column.name.to_ascii_lowercase()) {
             let reason = format!("its column {} is NOT NULL and has no default", column.name);
@@ -591,7 +695,7 @@ fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<String>, Store
         }
     }
     let mut statements = Vec::new();
-    for column in &table.columns {
+    for column in table.columns.iter().chain(key) {
         let there = found.columns.iter().find(|there| there.name.eq_ignore_ascii_case(&column.name));
         let Some(there) = there else {
             statements.push(format!("ALTER TABLE {name} ADD COLUMN {}", definition(column)));
@@ -606,6 +710,9 @@ fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<String>, Store
                 format!("its column {} is {} and must be {wanted} or alike", there.name, there.declared);
             return Err(refuse(reason, rename()));
         }
+    }
+    if table.keyed && !found.keyed {
+        statements.push(index());
     }
     Ok(statements)
 }
@@ -720,7 +827,7 @@ fn failure(place: &str, error: &rusqlite::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use dataflows::rows::column;
+    use dataflows::rows::Rows;
     use rusqlite::types::Value;
     use tempfile::TempDir;
 
@@ -764,12 +871,17 @@ mod tests {
     }
 
     fn numbers_table() -> Table {
-        Table { name: "numbers".into(), columns: vec![column("n", Type::Integer)] }
+        Table { name: "numbers".into(), columns: vec![column("n", Type::Integer)], keyed: false }
     }
 
     fn numbers(values: impl IntoIterator<Item = i64>) -> Chunk {
         let column = Column::Integer(Arc::new(values.into_iter().collect()));
-        Chunk::new(0, vec![column].into(), false)
+        chunk(vec![column].into())
+    }
+
+    /// Rows that are appended.
+    fn chunk(rows: Rows) -> Chunk {
+        Form { job: "job".into(), text: None }.chunks(0, rows).remove(0)
     }
 
     fn commit(epoch: Epoch) -> Commit<'static> {
@@ -792,7 +904,7 @@ mod tests {
             column("text", Type::Text),
             column("bytes", Type::Bytes),
         ];
-        let mut store = place.prepared(Table { name: "all".into(), columns });
+        let mut store = place.prepared(Table { name: "all".into(), columns, keyed: false });
         let rows: Rows = vec![
             Column::Timestamp(Arc::new(vec![1_681_088_547_000_020, NULL, -1])),
             Column::Decimal { scale: 9, values: Arc::new(vec![100_000_000, -1, i64::MAX]) },
@@ -804,7 +916,7 @@ mod tests {
         ]
         .into();
         store.begin().unwrap();
-        assert_eq!(store.insert(&Chunk::new(0, rows, false)).unwrap(), []);
+        assert_eq!(store.insert(&chunk(rows)).unwrap(), []);
         store.commit(&commit(1)).unwrap();
 
         let raw = place.raw();
@@ -966,7 +1078,7 @@ mod tests {
             column("distance_covered", Type::Decimal),
             column("truck_id", Type::Text),
         ];
-        let table = Table { name: "TRUCK_PARAMETER_MAP".into(), columns };
+        let table = Table { name: "TRUCK_PARAMETER_MAP".into(), columns, keyed: false };
         let mut store = place.prepared(table.clone());
         let row: Rows = vec![
             Column::Timestamp(Arc::new(vec![0])),
@@ -975,7 +1087,7 @@ mod tests {
         ]
         .into();
         store.begin().unwrap();
-        assert_eq!(store.insert(&Chunk::new(0, row, false)).unwrap(), []);
+        assert_eq!(store.insert(&chunk(row)).unwrap(), []);
         store.commit(&commit(1)).unwrap();
         // A second time there is nothing to do.
         store.prepare(&[table]).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::job::Job;
 use crate::support::kafka::{kafka, unique_topic};
 use crate::support::mariadb::{Database, Mariadb, mariadb};
-use crate::support::output::{csv_rows, latest};
+use crate::support::output::{csv_files, csv_of, csv_rows, latest};
 use crate::support::wait::eventually;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -56,12 +56,11 @@ fn finish(mut job: Job) {
 /// The undisturbed run and the disturbed one hold the same.
 fn assert_same(undisturbed: &Path, disturbed: &Path) {
     for view in ["parameter_map", "transformed", "above_speed", "dead_letters"] {
-        let name = format!("{view}.csv");
-        assert!(csv_rows(&undisturbed.join(&name)) == csv_rows(&disturbed.join(&name)), "{view} differs");
+        let same = csv_rows(&csv_of(undisturbed, view)) == csv_rows(&csv_of(disturbed, view));
+        assert!(same, "{view} differs");
     }
     for view in ["distance_correlation", "engine_speed_correlation"] {
-        let name = format!("{view}.csv");
-        assert_eq!(latest(&undisturbed.join(&name)), latest(&disturbed.join(&name)), "{view}");
+        assert_eq!(latest(&csv_of(undisturbed, view)), latest(&csv_of(disturbed, view)), "{view}");
     }
 }
 
@@ -122,6 +121,46 @@ fn kills_leave_no_trace_in_sqlite_and_files() {
     }
     finish(job(&input, 2, &disturbed, None));
     assert_same(&undisturbed, &disturbed);
+}
+
+#[test]
+fn rotation_survives_kills() {
+    const MAX_RECORDS: usize = 1000;
+    let folder = tempfile::tempdir().unwrap();
+    let file = readings(folder.path(), 200_000);
+    // Dead letters with quotes and commas, of which some fill files of their own.
+    let mut text = String::new();
+    for (number, line) in std::fs::read_to_string(&file).unwrap().lines().enumerate() {
+        text += line;
+        text += if number % 40 == 0 { "\n{\"timestamp\", \"a\"\n" } else { "\n" };
+    }
+    std::fs::write(&file, text).unwrap();
+    let input = ["--input", file.as_str()];
+    let undisturbed = folder.path().join("undisturbed");
+    finish(job(&input, 2, &undisturbed, None));
+    let disturbed = folder.path().join("disturbed");
+    let rotated = ["--input", file.as_str(), "--set", "csv.max_records=1000", "--summary"];
+    let files = |view: &str| csv_files(&disturbed.join(view)).len();
+    for workers in [1, 2, 1, 2, 1] {
+        let before = files("parameter_map");
+        let mut job = job(&rotated, workers, &disturbed, None);
+        eventually(TIMEOUT, "there are more files", || files("parameter_map") > before + 10);
+        job.kill9();
+    }
+    assert!(files("parameter_map") < 200, "it was killed while there was work left");
+    let mut job = job(&rotated, 2, &disturbed, None);
+    let (status, said) = job.wait(TIMEOUT);
+    assert!(status.success(), "{said}");
+    assert!(job.stdout().contains("parameter_map/ (200 files)"), "{}", job.stdout());
+    assert!(job.stdout().contains("truck-"), "{}", job.stdout());
+    assert_same(&undisturbed, &disturbed);
+    for (view, count) in [("parameter_map", 200), ("transformed", 200), ("dead_letters", 5)] {
+        let files = csv_files(&disturbed.join(view));
+        assert_eq!(files.len(), count, "{view}");
+        for file in files {
+            assert_eq!(csv_rows(&file).len(), MAX_RECORDS, "{}", file.display());
+        }
+    }
 }
 
 #[test]

@@ -5,15 +5,21 @@
 //! |---|---|
 //! | [`golden`] | the cases under `fixtures/`, against an independent computation |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
+//! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
+//! | [`orientation`] | the phone's topic and file |
 //! | [`own_views`] | views that a job defines, against built-in ones |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`tables`] | tables that were there before |
+//! | [`commands`] | what `check` finds and `explain` draws |
 //! | [`wrong_use`] | what a new user does wrong |
 //! | [`servers`] | the servers and the job that the other tests build on |
 //! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
 
+mod commands;
 mod exactly_once;
 mod golden;
+mod keyed;
+mod orientation;
 mod own_views;
 mod seen;
 mod servers;

@@ -12,7 +12,7 @@ use crate::support::wait::eventually;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The answer to a GET, with its status line; nothing while nobody listens.
-fn get(port: u16, path: &str) -> String {
+pub(crate) fn get(port: u16, path: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return String::new() };
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();

@@ -21,9 +21,10 @@ pub(super) fn view(settings: &Settings) -> View {
         columns: COLUMNS.into(),
         keyed: settings.upserts(),
         of_readings: true,
+        gives_up: false,
         definition: String::new(),
         build: Arc::new(move |inputs| {
-            render_stateless(inputs.records.clone(), "AboveSpeed", move |batch| rows(&batch, threshold))
+            render_stateless(inputs, "AboveSpeed", move |batch| rows(&batch, threshold))
         }),
     }
 }

@@ -1,44 +1,155 @@
-//! The correlation of a measure with time, per truck: what both correlation views are made of.
+//! The correlation of two axes per truck: what all correlation views are made of.
 //!
 //! ```text
-//! records -> pre-aggregate -> (truck; difference = sums and extent) -> count_total -> rows, state
-//! restored state -----------------^
+//! append  records -> pre-aggregate -> (truck; difference = sums and extent) -> count_total -> rows, state
+//!         restored state -----------------^
+//! upsert  corrections -> pre-aggregate -> (truck; difference = sums) -> count_total --.
+//!                     `-> extremes: the earliest and latest readings of each truck -- join -> rows
 //! ```
 //!
 //! The accumulation is the difference of the collection, so that differential dataflow's own
 //! addition merges batches, workers and restarts. `count_total` gives, for each epoch that changed
 //! a truck, its old and its new total; the new one is the row and the state entry.
+//!
+//! Sums can be undone, the latest reading cannot: where readings are taken back, those that are left
+//! say which is the latest now.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use differential_dataflow::AsCollection;
-use differential_dataflow::difference::{IsZero, Semigroup};
+use differential_dataflow::difference::{Abelian, IsZero, Semigroup};
+use differential_dataflow::hashable::Hashable;
 use differential_dataflow::operators::CountTotal;
+use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::vec::Map;
 
-use super::{Effect, Inputs, Restored, Settings, View};
+use super::by_key::{KeyChange, changes_by_key};
+use super::{CorrelationTables, Effect, Inputs, Restored, Settings, View};
 use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
-use crate::batch::{Batch, Measure, NANO_SCALE, Truck};
-use crate::rows::{Column, ColumnSpec, Rows, Type, column};
+use crate::batch::{Batch, ExtraColumn, FieldSpec, Measure, NANO_SCALE, Truck};
+use crate::epochs::{as_travelled, when_complete};
+use crate::rows::{Change, Changes, Column, ColumnSpec, NULL, Rows, Type, column};
 use crate::state::{entries, push_entry};
 
-/// The times a truck's records span, and its latest value: the maximum and minimum as a
-/// semigroup. It has no inverse; a source that takes readings back must keep them to find the next
-/// latest.
+/// What is correlated: an axis of the pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Event time; shown as the seconds since the truck's earliest event.
+    Time,
+    /// A measure.
+    Measure(Measure),
+    /// A declared field that is a number, by its place.
+    Extra(usize),
+}
+
+impl Axis {
+    /// Its column's name.
+    fn name(self, fields: &[FieldSpec]) -> Cow<'static, str> {
+        match self {
+            Self::Time => "time_elapsed".into(),
+            Self::Measure(measure) => measure.name().into(),
+            Self::Extra(place) => fields[place].name.to_string().into(),
+        }
+    }
+
+    /// Its values in a batch; [`NULL`] where a record has none.
+    fn values(self, batch: &Batch) -> &[i64] {
+        match self {
+            Self::Time => &batch.time,
+            Self::Measure(measure) => batch.measure(measure),
+            Self::Extra(place) => match &batch.extras[place] {
+                ExtraColumn::Number(values) => values,
+                ExtraColumn::Text(_) => unreachable!("the configuration lets only numbers be correlated"),
+            },
+        }
+    }
+}
+
+/// A correlation that a job keeps per truck, of the records that have both values.
+#[derive(Clone, Debug)]
+pub struct Correlation {
+    /// The view's name.
+    pub name: Cow<'static, str>,
+    /// Its table.
+    pub table: Cow<'static, str>,
+    /// The first axis.
+    pub x: Axis,
+    /// The second axis, which is not [`Axis::Time`].
+    pub y: Axis,
+}
+
+impl Correlation {
+    /// The view that keeps it.
+    pub fn view(self, settings: &Settings) -> View {
+        let decimal =
+            |axis: Axis| ColumnSpec { name: axis.name(&settings.fields), column_type: Type::Decimal };
+        let (x, y) = (decimal(self.x), decimal(self.y));
+        let definition = format!("{} with {}", y.name, x.name);
+        let columns = vec![
+            y,
+            x,
+            column("correlation", Type::Real),
+            column("truck_id", Type::Text),
+            column("samples", Type::Integer),
+            column("timestamp", Type::Timestamp),
+        ];
+        let form = Form {
+            axes: (self.x, self.y),
+            latest: settings.correlation_tables == CorrelationTables::Latest,
+            upserts: settings.upserts(),
+        };
+        let name = self.name.clone();
+        View {
+            name: self.name,
+            table: self.table,
+            columns: columns.into(),
+            keyed: form.latest,
+            of_readings: true,
+            gives_up: false,
+            definition,
+            build: Arc::new(move |inputs| match form.upserts {
+                false => build_append(inputs, &name, form),
+                true => build_upsert(inputs, &name, form),
+            }),
+        }
+    }
+}
+
+/// What is correlated, and what its rows are.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    axes: (Axis, Axis),
+    /// Whether a truck's row replaces the one before.
+    latest: bool,
+    /// Whether readings can be taken back.
+    upserts: bool,
+}
+
+/// Event time, then the second and the first axis' values. Of equal times the greatest values count as
+/// the latest, so that the order of arrival does not matter. The first axis is 0 where it is time.
+type Point = (i64, i64, i64);
+
+/// The times a truck's records span, and its latest values: the maximum and minimum as a semigroup.
+/// It has no inverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 struct Extent {
     /// The earliest event time, in microseconds.
     earliest: i64,
-    /// The latest event time and the value then; of equal times, the greatest value, so that the
-    /// order of arrival does not matter.
-    latest: (i64, i64),
+    /// The latest event, and the values then.
+    latest: Point,
+}
+
+impl Extent {
+    fn of(point: Point) -> Self {
+        Self { earliest: point.0, latest: point }
+    }
 }
 
 impl IsZero for Extent {
@@ -57,83 +168,21 @@ impl Semigroup for Extent {
 /// What is known of one truck: a difference, and its totals.
 type Tally = (Accumulation, Extent);
 
-/// What is correlated: an axis of the pairs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Axis {
-    /// Event time; shown as the seconds since the truck's earliest event.
-    Time,
-    /// A measure.
-    Measure(Measure),
-    /// A declared field that is a number, by its place.
-    Extra(usize),
-}
-
-/// A correlation that a job keeps per truck.
-#[derive(Clone, Debug)]
-pub struct Correlation {
-    /// The view's name.
-    pub name: Cow<'static, str>,
-    /// Its table.
-    pub table: Cow<'static, str>,
-    /// The first axis.
-    pub x: Axis,
-    /// The second axis.
-    pub y: Axis,
-}
-
-impl Correlation {
-    /// The view that keeps it.
-    pub fn view(self, settings: &Settings) -> View {
-        let name = |axis| match axis {
-            Axis::Time => "time_elapsed".into(),
-            Axis::Measure(measure) => measure.name().into(),
-            Axis::Extra(place) => settings.fields[place].name.to_string().into(),
-        };
-        let decimal = |axis| ColumnSpec { name: name(axis), column_type: Type::Decimal };
-        let columns = vec![
-            decimal(self.y),
-            decimal(self.x),
-            column("correlation", Type::Real),
-            column("truck_id", Type::Text),
-            column("samples", Type::Integer),
-            column("timestamp", Type::Timestamp),
-        ];
-        let Axis::Measure(measure) = self.y else { unreachable!("for now") };
-        let view_name = self.name.clone();
-        View {
-            name: self.name,
-            table: self.table,
-            columns: columns.into(),
-            keyed: false,
-            of_readings: true,
-            definition: format!("{} with {}", decimal(self.y).name, decimal(self.x).name),
-            build: Arc::new(move |inputs| render(inputs, view_name.clone(), measure)),
-        }
-    }
-}
-
-/// Builds the view named `name`: `measure` against event time.
-fn render<'scope>(
-    inputs: &Inputs<'scope>,
-    name: Cow<'static, str>,
-    measure: Measure,
-) -> StreamVec<'scope, Epoch, Effect> {
+/// The view of a job whose readings are never taken back.
+fn build_append<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> StreamVec<'scope, Epoch, Effect> {
     let fresh = inputs.records.clone().unary(Pipeline, "PreAggregate", move |_, _| {
-        let mut per_truck = Vec::new();
         move |input, output| {
             input.for_each_stamp(|cap, containers| {
                 let Some(&epoch) = cap.least() else { return };
                 let mut session = output.session(&cap);
                 for batch in containers.flat_map(|container| container.drain(..)) {
-                    aggregate(&batch, measure, &mut per_truck);
-                    for (truck, tally) in per_truck.drain(..) {
-                        session.give((truck, epoch, tally));
-                    }
+                    let tallies = aggregate(&batch, form.axes);
+                    session.give_iterator(tallies.map(|(truck, tally)| (truck, epoch, tally)));
                 }
             });
         }
     });
-    let wanted = name.clone();
+    let (wanted, axes) = (name.to_owned(), form.axes);
     let restored = inputs.restored.clone().unary(Pipeline, "Restore", move |_, _| {
         move |input, output| {
             input.for_each_stamp(|cap, containers| {
@@ -141,95 +190,213 @@ fn render<'scope>(
                 let mut session = output.session(&cap);
                 for restored in containers.flat_map(|container| container.drain(..)) {
                     if *restored.view == *wanted {
-                        session.give_iterator(restore(&restored).map(|(truck, tally)| (truck, epoch, tally)));
+                        let tallies = restore(&restored, axes);
+                        session.give_iterator(tallies.map(|(truck, tally)| (truck, epoch, tally)));
                     }
                 }
             });
         }
     });
-    let start = inputs.start;
-    fresh.concat(restored).as_collection().count_total().inner.unary(Pipeline, &name, move |_, _| {
+    let totals = fresh.concat(restored).as_collection().count_total();
+    deliver(totals, name, inputs.start, form)
+}
+
+/// The view of a job whose readings can be taken back.
+fn build_upsert<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> StreamVec<'scope, Epoch, Effect> {
+    let sums = inputs.records.clone().unary(Pipeline, "PreAggregate", move |_, _| {
         move |input, output| {
             input.for_each_stamp(|cap, containers| {
-                let mut totals: Vec<(Epoch, Truck, Tally)> = Vec::new();
-                // Old totals that end, per epoch: a truck without one is new.
-                let mut ended: BTreeMap<Epoch, i64> = BTreeMap::new();
-                for ((truck, tally), epoch, change) in containers.flat_map(|container| container.drain(..)) {
-                    if epoch <= start {
-                        continue;
+                let Some(&epoch) = cap.least() else { return };
+                let mut session = output.session(&cap);
+                for batch in containers.flat_map(|container| container.drain(..)) {
+                    for (truck, sums) in signed_sums(&batch, form.axes) {
+                        session.give((truck, epoch, sums));
                     }
-                    if change > 0 {
-                        totals.push((epoch, truck, tally));
-                    } else {
-                        *ended.entry(epoch).or_default() += 1;
-                    }
-                }
-                totals.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-                for epoch in totals.chunk_by(|a, b| a.0 == b.0) {
-                    let time = epoch[0].0;
-                    let added = epoch.len() as i64 - ended.get(&time).copied().unwrap_or(0);
-                    let cap = cap.delayed(&time, 0);
-                    let mut session = output.session(&cap);
-                    session.give(Effect::Rows(rows(epoch)));
-                    session.give(Effect::State { bytes: state(epoch), added });
                 }
             });
         }
+    });
+    let points = inputs.records.clone().flat_map(move |batch| {
+        points(&batch, form.axes)
+            .map(|(place, point)| {
+                (batch.trucks[batch.truck[place] as usize].clone(), point, batch.sign(place))
+            })
+            .collect::<Vec<_>>()
+    });
+    let by_truck = Exchange::new(|(truck, _, _): &(Truck, Point, i8)| truck.hashed());
+    let mut left: HashMap<Truck, BTreeMap<Point, i64>> = HashMap::new();
+    let extents = when_complete(points, by_truck, "Extremes", as_travelled, move |epoch, points| {
+        extremes(&mut left, epoch, points)
+    });
+    let totals = sums.as_collection().count_total();
+    let tallies = totals
+        .join_map(extents.as_collection(), |truck: &Truck, sums, extent| (truck.clone(), (*sums, *extent)));
+    deliver(tallies, name, inputs.start, form)
+}
+
+/// Rows and state of the trucks that an epoch changed.
+fn deliver<'scope>(
+    tallies: VecCollection<'scope, Epoch, (Truck, Tally), isize>,
+    name: &str,
+    start: Epoch,
+    form: Form,
+) -> StreamVec<'scope, Epoch, Effect> {
+    changes_by_key(tallies, Pipeline, name, start, move |changes| {
+        let mut effects = vec![Effect::Rows(rows(&changes, form))];
+        if !form.upserts {
+            let added = changes.iter().filter(|change| change.old.is_none()).count() as i64;
+            effects.push(Effect::State { bytes: state(&changes, form.axes), added });
+        }
+        effects
     })
 }
 
+/// The records that have both values, each with its place.
+fn points(batch: &Batch, (x, y): (Axis, Axis)) -> impl Iterator<Item = (usize, Point)> {
+    let (first, second) = (x.values(batch), y.values(batch));
+    (0..batch.len()).filter(move |&place| first[place] != NULL && second[place] != NULL).map(move |place| {
+        let first = if x == Axis::Time { 0 } else { first[place] };
+        (place, (batch.time[place], second[place], first))
+    })
+}
+
+/// The first and the second value of a pair.
+fn pair((time, y, x): Point, axis: Axis) -> (i64, i64) {
+    (if axis == Axis::Time { time } else { x }, y)
+}
+
 /// Sums a batch per truck; a truck's tally appears once.
-fn aggregate(batch: &Batch, measure: Measure, per_truck: &mut Vec<(Truck, Tally)>) {
+fn aggregate(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (Truck, Tally)> {
     let mut open: Vec<Option<(Narrow, Extent)>> = vec![None; batch.trucks.len()];
-    let values = batch.measure(measure);
-    for ((&truck, &time), &value) in batch.truck.iter().zip(batch.time.iter()).zip(values.iter()) {
-        match &mut open[truck as usize] {
+    for (place, point) in points(batch, axes) {
+        let (x, y) = pair(point, axes.0);
+        match &mut open[batch.truck[place] as usize] {
             Some((sums, extent)) => {
-                sums.push(time, value);
-                extent.earliest = extent.earliest.min(time);
-                extent.latest = extent.latest.max((time, value));
+                sums.push(x, y);
+                extent.plus_equals(&Extent::of(point));
             }
-            first => {
-                *first = Some((Narrow::start(time, value), Extent { earliest: time, latest: (time, value) }))
-            }
+            first => *first = Some((Narrow::start(x, y), Extent::of(point))),
         }
     }
-    for (truck, tally) in batch.trucks.iter().zip(open) {
-        if let Some((sums, extent)) = tally {
-            per_truck.push((truck.clone(), (sums.finish(), extent)));
-        }
-    }
+    let tally = |(sums, extent): (Narrow, Extent)| (sums.finish(), extent);
+    let trucks = batch.trucks.clone();
+    (0..).zip(open).filter_map(move |(truck, open): (usize, _)| Some((trucks[truck].clone(), tally(open?))))
 }
 
-fn rows(totals: &[(Epoch, Truck, Tally)]) -> Rows {
+/// The sums that a batch of corrections adds, and those that it takes away.
+fn signed_sums(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (Truck, Accumulation)> {
+    let mut open: Vec<[Option<Narrow>; 2]> = vec![[None; 2]; batch.trucks.len()];
+    for (place, point) in points(batch, axes) {
+        let (x, y) = pair(point, axes.0);
+        match &mut open[batch.truck[place] as usize][usize::from(batch.sign(place) < 0)] {
+            Some(sums) => sums.push(x, y),
+            first => *first = Some(Narrow::start(x, y)),
+        }
+    }
+    let trucks = batch.trucks.clone();
+    (0..).zip(open).filter_map(move |(truck, [added, taken]): (usize, _)| {
+        let mut sums = added.map(Narrow::finish).unwrap_or_default();
+        if let Some(taken) = taken {
+            let mut taken = taken.finish();
+            taken.negate();
+            sums.plus_equals(&taken);
+        }
+        (!sums.is_zero()).then(|| (trucks[truck].clone(), sums))
+    })
+}
+
+/// Adds and takes points, and gives the changes of the trucks' extents.
+fn extremes(
+    left: &mut HashMap<Truck, BTreeMap<Point, i64>>,
+    epoch: Epoch,
+    points: Vec<(Truck, Point, i8)>,
+) -> Vec<((Truck, Extent), Epoch, isize)> {
+    let extent = |points: &BTreeMap<Point, i64>| {
+        let (first, last) = (points.first_key_value()?, points.last_key_value()?);
+        Some(Extent { earliest: first.0.0, latest: *last.0 })
+    };
+    let mut before: HashMap<Truck, Option<Extent>> = HashMap::new();
+    for (truck, point, sign) in points {
+        let points = left.entry(truck.clone()).or_default();
+        before.entry(truck).or_insert_with(|| extent(points));
+        let count = points.entry(point).or_insert(0);
+        *count += i64::from(sign);
+        if *count == 0 {
+            points.remove(&point);
+        }
+    }
+    let mut changes = Vec::new();
+    for (truck, old) in before {
+        let new = left.get(&truck).and_then(extent);
+        if new.is_none() {
+            left.remove(&truck);
+        }
+        if old != new {
+            for (extent, diff) in [(old, -1), (new, 1)] {
+                changes.extend(extent.map(|extent| ((truck.clone(), extent), epoch, diff)));
+            }
+        }
+    }
+    changes
+}
+
+/// The rows of changed trucks. A history ends, for a truck whose readings are all gone, with a row of
+/// no samples.
+fn rows(changes: &[KeyChange<Truck, Tally>], form: Form) -> Rows {
+    let mut kept: Vec<(&Truck, Option<&Tally>, Change)> = Vec::with_capacity(changes.len());
+    for change in changes {
+        if form.latest {
+            let rows = change.rows(form.upserts);
+            kept.extend(rows.map(|(tally, kind)| (&change.key, Some(tally), kind)));
+        } else {
+            kept.push((&change.key, change.new.as_ref(), Change::Insert));
+        }
+    }
     fn column<T>(
-        totals: &[(Epoch, Truck, Tally)],
-        f: impl FnMut(&(Epoch, Truck, Tally)) -> T,
-    ) -> Arc<Vec<T>> {
-        Arc::new(totals.iter().map(f).collect())
+        kept: &[(&Truck, Option<&Tally>, Change)],
+        null: T,
+        value: impl Fn(&Accumulation, &Extent) -> T,
+    ) -> Arc<Vec<T>>
+    where
+        T: Copy,
+    {
+        let value = |tally: Option<&Tally>| tally.map_or(null, |(sums, extent)| value(sums, extent));
+        Arc::new(kept.iter().map(|(_, tally, _)| value(*tally)).collect())
     }
-    vec![
-        Column::Decimal { scale: NANO_SCALE, values: column(totals, |(_, _, (_, extent))| extent.latest.1) },
-        Column::Decimal {
+    let first = match form.axes.0 {
+        Axis::Time => Column::Decimal {
             scale: 6, // microseconds, shown as seconds
-            values: column(totals, |(_, _, (_, extent))| extent.latest.0.saturating_sub(extent.earliest)),
+            values: column(&kept, NULL, |_, extent| extent.latest.0.saturating_sub(extent.earliest)),
         },
-        Column::Real(column(totals, |(_, _, (sums, _))| sums.r().unwrap_or(f64::NAN))),
+        _ => Column::Decimal { scale: NANO_SCALE, values: column(&kept, NULL, |_, extent| extent.latest.2) },
+    };
+    let columns = vec![
+        Column::Decimal { scale: NANO_SCALE, values: column(&kept, NULL, |_, extent| extent.latest.1) },
+        first,
+        Column::Real(column(&kept, f64::NAN, |sums, _| sums.r().unwrap_or(f64::NAN))),
         Column::Name {
-            names: column(totals, |(_, truck, _)| truck.clone()),
-            index: Arc::new((0u32..).take(totals.len()).collect()),
+            names: Arc::new(kept.iter().map(|(truck, _, _)| (*truck).clone()).collect()),
+            index: Arc::new((0u32..).take(kept.len()).collect()),
         },
-        Column::Integer(column(totals, |(_, _, (sums, _))| sums.samples())),
-        Column::Timestamp(column(totals, |(_, _, (_, extent))| extent.latest.0)),
-    ]
-    .into()
+        Column::Integer(column(&kept, 0, |sums, _| sums.samples())),
+        Column::Timestamp(column(&kept, NULL, |_, extent| extent.latest.0)),
+    ];
+    let changes = form.latest.then(|| Changes {
+        kinds: Arc::new(kept.iter().map(|(_, _, kind)| *kind).collect()),
+        keys: Arc::new(kept.iter().map(|(truck, _, _)| truck.as_bytes().into()).collect()),
+    });
+    Rows { columns, changes }
 }
 
-fn state(totals: &[(Epoch, Truck, Tally)]) -> Vec<u8> {
+fn state(changes: &[KeyChange<Truck, Tally>], (x, _): (Axis, Axis)) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for (_, truck, (sums, extent)) in totals {
-        push_entry(&mut bytes, truck.as_bytes(), |out| {
-            for field in [extent.earliest, extent.latest.0, extent.latest.1] {
+    for change in changes {
+        let Some((sums, extent)) = &change.new else { continue };
+        push_entry(&mut bytes, change.key.as_bytes(), |out| {
+            let (time, second, first) = extent.latest;
+            let fields = [extent.earliest, time, second, first];
+            // Where the first axis is time it is known already.
+            for field in &fields[..if x == Axis::Time { 3 } else { 4 }] {
                 out.extend_from_slice(&field.to_le_bytes());
             }
             sums.write(out);
@@ -240,8 +407,8 @@ fn state(totals: &[(Epoch, Truck, Tally)]) -> Vec<u8> {
 
 /// The tallies of a committed state change. Its checksum was verified when it was loaded, so what
 /// does not parse is a bug of ours.
-fn restore(restored: &Restored) -> impl Iterator<Item = (Truck, Tally)> {
-    entries(&restored.bytes).map(|entry| {
+fn restore(restored: &Restored, (x, _): (Axis, Axis)) -> impl Iterator<Item = (Truck, Tally)> {
+    entries(&restored.bytes).map(move |entry| {
         entry
             .ok()
             .and_then(|(key, mut value)| {
@@ -251,7 +418,9 @@ fn restore(restored: &Restored) -> impl Iterator<Item = (Truck, Tally)> {
                     value = rest;
                     Some(i64::from_le_bytes(*bytes))
                 };
-                let extent = Extent { earliest: field()?, latest: (field()?, field()?) };
+                let (earliest, time, second) = (field()?, field()?, field()?);
+                let first = if x == Axis::Time { 0 } else { field()? };
+                let extent = Extent { earliest, latest: (time, second, first) };
                 Some((truck.into(), (Accumulation::read(&mut value)?, extent)))
             })
             .expect("state that passed its checksum parses")

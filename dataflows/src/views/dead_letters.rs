@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{View, render_stateless};
+use super::{View, render_each};
 use crate::dead_letter::DeadLetter;
 use crate::rows::{Column, ColumnSpec, NULL, Rows, Type, column};
 
@@ -27,8 +27,11 @@ pub(super) fn view() -> View {
         columns: COLUMNS.into(),
         keyed: false,
         of_readings: false,
+        gives_up: false,
         definition: String::new(),
-        build: Arc::new(|inputs| render_stateless(inputs.dead_letters.clone(), "DeadLetterRows", rows)),
+        build: Arc::new(|inputs| {
+            render_each(inputs.dead_letters.clone(), inputs.start, "DeadLetterRows", rows)
+        }),
     }
 }
 

@@ -4,13 +4,19 @@
 //! and a line in [`ALL`]; sinks, tables, files and metrics follow from its columns.
 
 mod above_speed;
+mod by_key;
 mod correlation;
 mod dead_letters;
+mod derived_metrics;
 mod distance_correlation;
 mod engine_speed_correlation;
+mod filtered_join;
+mod lateness;
+mod orientation;
 mod own;
 mod parameter_map;
 mod transformed;
+mod window_averages;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,11 +25,14 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::vec::Map;
 
 use crate::Epoch;
 use crate::batch::{Batch, FieldSpec, NANO};
 use crate::dead_letter::DeadLetter;
 use crate::item::Item;
+use crate::orientation::Orientation;
+use crate::readings;
 use crate::real::Factor;
 use crate::rows::{Change, Changes, ColumnSpec, Rows};
 
@@ -43,6 +52,8 @@ pub struct View {
     pub keyed: bool,
     /// Whether it is made of readings: in an upsert job its files then say what each line does.
     pub of_readings: bool,
+    /// Whether it may give records up, so that batches need their [`Origin`](crate::origin::Origin).
+    pub gives_up: bool,
     /// What its state depends on beside its name: another text is another view.
     pub definition: String,
     /// Builds its part of the graph.
@@ -50,12 +61,16 @@ pub struct View {
 }
 
 /// The names of the views that every job has unless it chooses, in the order in which they are shown.
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 10] = [
     "parameter_map",
     "distance_correlation",
     "engine_speed_correlation",
     "transformed",
+    "derived_metrics",
     "above_speed",
+    "filtered_join",
+    "window_averages",
+    ORIENTATION,
     DEAD_LETTERS,
 ];
 
@@ -66,7 +81,11 @@ pub fn all(settings: &Settings) -> Vec<View> {
         distance_correlation::view(settings),
         engine_speed_correlation::view(settings),
         transformed::view(settings),
+        derived_metrics::view(settings),
         above_speed::view(settings),
+        filtered_join::view(settings),
+        window_averages::view(settings),
+        orientation::view(),
         dead_letters::view(),
     ]
 }
@@ -74,6 +93,8 @@ pub fn all(settings: &Settings) -> Vec<View> {
 pub use correlation::{Axis, Correlation};
 /// The view of dead letters, which sinks add to when a row is refused.
 pub use dead_letters::{NAME as DEAD_LETTERS, rows as dead_letter_rows};
+/// The one view that is not made of trucks' readings.
+pub use orientation::NAME as ORIENTATION;
 pub use own::Own;
 
 /// What a message does to the readings before it.
@@ -96,6 +117,20 @@ pub enum CorrelationTables {
     History,
     /// One row a truck, replaced in place.
     Latest,
+}
+
+/// The readings of an upsert job: they have state, and neither table nor file.
+pub fn readings_view() -> View {
+    View {
+        name: readings::NAME.into(),
+        table: "".into(),
+        columns: Cow::Borrowed(&[]),
+        keyed: false,
+        of_readings: true,
+        gives_up: false,
+        definition: String::new(),
+        build: Arc::new(|inputs| inputs.readings.clone().expect("only an upsert job has this view")),
+    }
 }
 
 /// What is configurable about the views. Spans of event time are in microseconds.
@@ -159,6 +194,7 @@ pub struct Restored {
 }
 
 /// The streams that a view is built from.
+#[derive(Clone)]
 pub struct Inputs<'scope> {
     /// The decoded readings.
     pub records: StreamVec<'scope, Epoch, Batch>,
@@ -166,8 +202,13 @@ pub struct Inputs<'scope> {
     pub dead_letters: StreamVec<'scope, Epoch, Vec<DeadLetter>>,
     /// What the views held at the last commit, at epoch `start`.
     pub restored: StreamVec<'scope, Epoch, Restored>,
+    /// How far the workers' partitions are behind: see [`Item::Behind`].
+    pub behind: StreamVec<'scope, Epoch, i64>,
+    /// In an upsert job, the changes of state that keep the readings.
+    pub readings: Option<StreamVec<'scope, Epoch, Effect>>,
     /// The last committed epoch. Effects are due after it only.
     pub start: Epoch,
+    items: StreamVec<'scope, Epoch, Item>,
 }
 
 impl<'scope> Inputs<'scope> {
@@ -176,16 +217,47 @@ impl<'scope> Inputs<'scope> {
         items: StreamVec<'scope, Epoch, Item>,
         restored: StreamVec<'scope, Epoch, Restored>,
         start: Epoch,
+        settings: &Settings,
     ) -> Self {
-        let records = pick(&items, "Records", |item| match item {
-            Item::Records(batch) => Some(batch),
+        let (records, readings) = if settings.upserts() {
+            let upserts = pick(&items, "Upserts", |item| match item {
+                Item::Upserts(upserts) => Some(upserts),
+                _ => None,
+            });
+            let upserts = upserts.flat_map(|upserts| upserts);
+            let fields = settings.fields.clone();
+            let (records, readings) = readings::build(upserts, restored.clone(), start, fields);
+            (records, Some(readings))
+        } else {
+            let records = pick(&items, "Records", |item| match item {
+                Item::Records(batch) => Some(batch),
+                _ => None,
+            });
+            (records, None)
+        };
+        let behind = pick(&items, "Behind", |item| match item {
+            Item::Behind(time) => Some(time),
             _ => None,
         });
         let dead_letters = pick(&items, "DeadLetters", |item| match item {
             Item::DeadLetters(letters) => Some(letters),
             _ => None,
         });
-        Self { records, dead_letters, restored, start }
+        Self { records, dead_letters, restored, behind, readings, start, items }
+    }
+
+    /// The same, for a view whose effects are due after another epoch.
+    pub fn beginning_after(&self, start: Epoch) -> Self {
+        Self { start, ..self.clone() }
+    }
+
+    /// The decoded orientation readings, picked out for whoever asks: a job without their view has no
+    /// operator for them.
+    pub fn orientation(&self) -> StreamVec<'scope, Epoch, Orientation> {
+        pick(&self.items, "Orientation", |item| match item {
+            Item::Orientation(readings) => Some(readings),
+            _ => None,
+        })
     }
 }
 
@@ -226,17 +298,28 @@ pub enum Effect {
 }
 
 /// Builds a view that needs no state: each batch gives its rows by itself.
-fn render_stateless<'scope, D: Clone + 'static>(
+fn render_stateless<'scope>(
+    inputs: &Inputs<'scope>,
+    name: &str,
+    rows: impl FnMut(Batch) -> Rows + 'static,
+) -> StreamVec<'scope, Epoch, Effect> {
+    render_each(inputs.records.clone(), inputs.start, name, rows)
+}
+
+/// Gives the rows of each piece of data in an epoch after `start`.
+fn render_each<'scope, D: Clone + 'static>(
     stream: StreamVec<'scope, Epoch, D>,
+    start: Epoch,
     name: &str,
     mut rows: impl FnMut(D) -> Rows + 'static,
 ) -> StreamVec<'scope, Epoch, Effect> {
     stream.unary(Pipeline, name, move |_, _| {
         move |input, output| {
             input.for_each_stamp(|cap, containers| {
+                let due = cap.least().is_some_and(|epoch| *epoch > start);
                 let mut session = output.session(&cap);
-                for batch in containers.flat_map(|container| container.drain(..)) {
-                    let rows = rows(batch);
+                for data in containers.flat_map(|container| container.drain(..)).filter(|_| due) {
+                    let rows = rows(data);
                     if !rows.is_empty() {
                         session.give(Effect::Rows(rows));
                     }

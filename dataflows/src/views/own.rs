@@ -30,10 +30,11 @@ impl Own {
             columns: query.columns().into(),
             keyed: settings.upserts(),
             of_readings: true,
+            gives_up: false,
             definition: self.definition,
             build: Arc::new(move |inputs| {
                 let query = query.clone();
-                render_stateless(inputs.records.clone(), &operator, move |batch| query.rows(&batch))
+                render_stateless(inputs, &operator, move |batch| query.rows(&batch))
             }),
         }
     }

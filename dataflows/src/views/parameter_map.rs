@@ -21,9 +21,10 @@ pub(super) fn view(settings: &Settings) -> View {
         columns: COLUMNS.into(),
         keyed: settings.upserts(),
         of_readings: true,
+        gives_up: false,
         definition: String::new(),
         build: Arc::new(|inputs| {
-            render_stateless(inputs.records.clone(), "ParameterMap", |batch| {
+            render_stateless(inputs, "ParameterMap", |batch| {
                 let mut columns = reading(&batch);
                 columns.push(truck(&batch));
                 Rows { columns, changes: changes(&batch, &places(&batch), b"") }

@@ -32,9 +32,10 @@ pub(super) fn view(settings: &Settings) -> View {
         columns: COLUMNS.into(),
         keyed: settings.upserts(),
         of_readings: true,
+        gives_up: false,
         definition: String::new(),
         build: Arc::new(move |inputs| {
-            render_stateless(inputs.records.clone(), "Transformed", move |batch| rows(&batch, factor))
+            render_stateless(inputs, "Transformed", move |batch| rows(&batch, factor))
         }),
     }
 }

@@ -1,6 +1,8 @@
 //! A real Kafka broker: one KRaft node on the loopback interface.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -26,7 +28,7 @@ const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qk";
 /// The broker that tests share which leave it running.
 pub fn kafka() -> &'static Kafka {
     static KAFKA: OnceLock<Result<Kafka, String>> = OnceLock::new();
-    KAFKA.get_or_init(Kafka::try_start).as_ref().unwrap_or_else(|error| panic!("{error}"))
+    KAFKA.get_or_init(|| Kafka::try_start(None)).as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A topic name that no other test has.
@@ -44,9 +46,25 @@ pub struct Received {
     pub payload: Option<Vec<u8>>,
 }
 
+/// What may be allowed, by its number in Kafka's protocol.
+#[derive(Clone, Copy, Debug)]
+pub enum Operation {
+    Read = 3,
+    Describe = 8,
+}
+
+/// What it may be allowed on.
+#[derive(Clone, Copy, Debug)]
+pub enum Resource<'a> {
+    Topic(&'a str),
+    Group(&'a str),
+}
+
 /// A broker of one's own.
 pub struct Kafka {
     brokers: String,
+    /// Where users log in, if access is controlled.
+    secured: Option<String>,
     folder: PathBuf,
     process: Process,
 }
@@ -54,13 +72,19 @@ pub struct Kafka {
 impl Kafka {
     /// Starts a broker on an empty folder, and waits until it answers.
     pub fn start() -> Self {
-        Self::try_start().unwrap_or_else(|error| panic!("{error}"))
+        Self::try_start(None).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn try_start() -> Result<Self, String> {
+    /// Starts a broker that lets `user` log in with `password` by SASL PLAIN, and then do only what
+    /// [`Kafka::allow`] says; who does not log in may do everything.
+    pub fn start_secured(user: &str, password: &str) -> Self {
+        Self::try_start(Some((user, password))).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_start(secured: Option<(&str, &str)>) -> Result<Self, String> {
         let folder = new_folder("kafka");
         let (port, controller) = (free_port(), free_port());
-        let settings = [
+        let mut settings = vec![
             "process.roles=broker,controller".into(),
             "node.id=1".into(),
             format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
@@ -80,6 +104,25 @@ impl Kafka {
             "share.coordinator.state.topic.num.partitions=1".into(),
             "group.initial.rebalance.delay.ms=0".into(),
         ];
+        let secured = secured.map(|(user, password)| {
+            let address = format!("127.0.0.1:{}", free_port());
+            settings[3] += &format!(",SASL_PLAINTEXT://{address}");
+            settings[4] += &format!(",SASL_PLAINTEXT://{address}");
+            settings.extend([
+                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,\
+                 SASL_PLAINTEXT:SASL_PLAINTEXT"
+                    .into(),
+                "sasl.enabled.mechanisms=PLAIN".into(),
+                format!(
+                    "listener.name.sasl_plaintext.plain.sasl.jaas.config=\
+                     org.apache.kafka.common.security.plain.PlainLoginModule required \
+                     user_{user}=\"{password}\";"
+                ),
+                "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer".into(),
+                "super.users=User:ANONYMOUS".into(),
+            ]);
+            address
+        });
         fs::write(folder.join("server.properties"), settings.join("\n"))
             .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
         let mut format = java("kafka.tools.StorageTool", &folder)?;
@@ -90,7 +133,7 @@ impl Kafka {
             return Err(not_installed(format!("Kafka cannot format its folder:\n{}", format.log_end())));
         }
         let process = run(&folder)?;
-        let mut kafka = Self { brokers: format!("127.0.0.1:{port}"), folder, process };
+        let mut kafka = Self { brokers: format!("127.0.0.1:{port}"), secured, folder, process };
         kafka.wait_until_it_answers()?;
         Ok(kafka)
     }
@@ -98,6 +141,42 @@ impl Kafka {
     /// `host:port`, as clients want it.
     pub fn brokers(&self) -> &str {
         &self.brokers
+    }
+
+    /// `host:port` where users log in.
+    pub fn secured(&self) -> &str {
+        self.secured.as_deref().expect("started with `start_secured`")
+    }
+
+    /// Lets a user do something, as `kafka-acls --add` would.
+    pub fn allow(&self, user: &str, operation: Operation, on: &Resource<'_>) {
+        // No client library for Rust has it, and the command is in none of the broker's jars.
+        let (kind, name) = match on {
+            Resource::Topic(name) => (2, name),
+            Resource::Group(name) => (3, name),
+        };
+        let string = |text: &str| [&(text.len() as i16).to_be_bytes(), text.as_bytes()].concat();
+        let request = [
+            // CreateAcls, version 1, number, no client's name; one of them.
+            &[0, 30, 0, 1, 0, 0, 0, 7, 0xff, 0xff, 0, 0, 0, 1][..],
+            &[kind],
+            &string(name),
+            &[3], // the name itself, no prefix
+            &string(&format!("User:{user}")),
+            &string("*"),
+            &[operation as u8, 3],
+        ]
+        .concat();
+        let mut stream = TcpStream::connect(&self.brokers).expect("the broker listens");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+        stream.write_all(&(request.len() as i32).to_be_bytes()).expect("it takes the size");
+        stream.write_all(&request).expect("it takes the request");
+        let mut size = [0; 4];
+        stream.read_exact(&mut size).expect("it answers");
+        let mut answer = vec![0; i32::from_be_bytes(size) as usize];
+        stream.read_exact(&mut answer).expect("it answers");
+        // Number, throttling, one result: its code.
+        assert_eq!(answer[..14], [0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0], "{answer:?}");
     }
 
     /// Kills it with SIGKILL; its data stay.
@@ -149,6 +228,18 @@ impl Kafka {
         topic: &str,
         messages: impl IntoIterator<Item = (i32, Option<Vec<u8>>, P)>,
     ) {
+        self.produce_with_nulls(
+            topic,
+            messages.into_iter().map(|(at, key, payload)| (at, key, Some(payload))),
+        );
+    }
+
+    /// [`produce`](Self::produce) where a message may have the null value.
+    pub fn produce_with_nulls<P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        messages: impl IntoIterator<Item = (i32, Option<Vec<u8>>, Option<P>)>,
+    ) {
         let mut config = self.config();
         config
             .set("linger.ms", "5")
@@ -159,7 +250,10 @@ impl Kafka {
         let producer: BaseProducer<Failures> =
             config.create_with_context(Failures::default()).expect("a producer");
         for (partition, key, payload) in messages {
-            let mut record = BaseRecord::to(topic).partition(partition).payload(payload.as_ref());
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+            if let Some(payload) = &payload {
+                record = record.payload(payload.as_ref());
+            }
             if let Some(key) = &key {
                 record = record.key(key);
             }
@@ -184,6 +278,16 @@ impl Kafka {
             marks.unwrap_or_else(|error| panic!("no end of {topic}/{partition}: {error}")).1
         };
         (0..metadata.topics()[0].partitions().len() as i32).map(end).collect()
+    }
+
+    /// The sum of the offsets that a group has committed in a topic.
+    pub fn committed(&self, group: &str, topic: &str) -> i64 {
+        let consumer: BaseConsumer = self.config().set("group.id", group).create().expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic, 0, self.ends(topic).len() as i32 - 1);
+        let committed = consumer.committed_offsets(list, TIMEOUT).expect("the broker answers");
+        let offset = |offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
+        committed.elements().iter().map(|partition| offset(partition.offset())).sum()
     }
 
     /// All committed messages of a topic, partition after partition.

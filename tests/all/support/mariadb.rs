@@ -1,4 +1,5 @@
-//! A real MariaDB server on the loopback interface, with the user `root` and no password.
+//! A real MariaDB server on the loopback interface, with the user `root` and no password; and beside
+//! it the MySQL server that `TRUCKFLOW_TEST_MYSQL` names, as `mysql://root@127.0.0.1:3306/`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -19,6 +20,28 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub fn mariadb() -> &'static Mariadb {
     static MARIADB: OnceLock<Result<Mariadb, String>> = OnceLock::new();
     MARIADB.get_or_init(Mariadb::try_start).as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// An empty database on each server that there is: the shared one, and MySQL if one is named.
+pub fn databases() -> Vec<Database> {
+    let mysql = std::env::var("TRUCKFLOW_TEST_MYSQL").ok().map(|server| {
+        // That server stays, and with it what another test process left.
+        let name = format!("test_{}_{}", std::process::id(), next());
+        create(&server, &name);
+        let url = format!("{server}{name}");
+        Database { url, name: name.clone(), _until: Some(Until { server, name }) }
+    });
+    [mariadb().create_database()].into_iter().chain(mysql).collect()
+}
+
+fn next() -> u32 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    COUNT.fetch_add(1, Relaxed)
+}
+
+fn create(server: &str, name: &str) {
+    query(server, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"))
+        .unwrap_or_else(|error| panic!("cannot create database {name} on {server}: {error}"));
 }
 
 /// A row as text; a value that is no UTF-8 in hexadecimal digits.
@@ -71,12 +94,9 @@ impl Mariadb {
 
     /// Creates an empty database that no other test has.
     pub fn create_database(&self) -> Database {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("test_{}", COUNT.fetch_add(1, Relaxed));
-        let server = self.url("");
-        query(&server, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"))
-            .unwrap_or_else(|error| panic!("cannot create database {name}: {error}"));
-        Database { url: self.url(&name), name }
+        let name = format!("test_{}", next());
+        create(&self.url(""), &name);
+        Database { url: self.url(&name), name, _until: None }
     }
 
     fn url(&self, database: &str) -> String {
@@ -112,6 +132,20 @@ pub struct Database {
     pub name: String,
     /// What `--database` takes.
     pub url: String,
+    /// What ends it on a server that stays.
+    _until: Option<Until>,
+}
+
+struct Until {
+    server: String,
+    name: String,
+}
+
+impl Drop for Until {
+    fn drop(&mut self) {
+        // A failed test is told of its own failure.
+        let _ = query(&self.server, &format!("DROP DATABASE {}", self.name));
+    }
 }
 
 impl Database {

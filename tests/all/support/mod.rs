@@ -7,6 +7,7 @@
 //! | [`mariadb`] | a MariaDB server |
 //! | [`job`] | the command `truckflow` |
 //! | [`process`] | a started program, its log, its folder and its ports |
+//! | [`sqlite`] | the rows of an SQLite file |
 //! | [`wait`] | the one way to wait |
 
 pub mod job;
@@ -14,4 +15,5 @@ pub mod kafka;
 pub mod mariadb;
 pub mod output;
 pub mod process;
+pub mod sqlite;
 pub mod wait;

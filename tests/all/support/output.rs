@@ -1,29 +1,51 @@
 //! What a job made: its CSV files, and the same rows in a database.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// A CSV file without its header, each row as its fields, sorted.
+/// Where a view's rows are: the folder `<out>/<view>` if there is one, else the file.
+pub fn csv_of(out: &Path, view: &str) -> PathBuf {
+    let folder = out.join(view);
+    if folder.is_dir() { folder } else { out.join(format!("{view}.csv")) }
+}
+
+/// The files of a folder, first to last; or the file itself.
+pub fn csv_files(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let entries = std::fs::read_dir(path).expect("a folder");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    files
+}
+
+/// A CSV file, or a folder of them, as its header and its rows, in their order.
+fn read(path: &Path) -> (csv::StringRecord, Vec<Vec<String>>) {
+    let (mut header, mut rows) = (csv::StringRecord::new(), Vec::new());
+    for path in csv_files(path) {
+        let mut reader =
+            csv::Reader::from_path(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let its = reader.headers().expect("a header");
+        assert!(header.is_empty() || header == *its, "{} has another header", path.display());
+        header = its.clone();
+        rows.extend(
+            reader.records().map(|row| row.expect("RFC 4180").iter().map(str::to_owned).collect::<Vec<_>>()),
+        );
+    }
+    (header, rows)
+}
+
+/// A CSV file, or a folder of them, without headers, each row as its fields, sorted.
 pub fn csv_rows(path: &Path) -> Vec<Vec<String>> {
-    let mut reader =
-        csv::Reader::from_path(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut rows: Vec<Vec<String>> =
-        reader.records().map(|row| row.expect("RFC 4180").iter().map(str::to_owned).collect()).collect();
+    let (_, mut rows) = read(path);
     rows.sort();
     rows
 }
 
-/// The last row of each truck in a correlation's CSV file.
+/// The last row of each truck in a correlation's CSV file, or folder of them.
 pub fn latest(path: &Path) -> BTreeMap<String, Vec<String>> {
-    let mut reader =
-        csv::Reader::from_path(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let truck =
-        reader.headers().expect("a header").iter().position(|name| name == "truck_id").expect("truck_id");
-    reader
-        .records()
-        .map(|row| {
-            let row: Vec<String> = row.expect("RFC 4180").iter().map(str::to_owned).collect();
-            (row[truck].clone(), row)
-        })
-        .collect()
+    let (header, rows) = read(path);
+    let truck = header.iter().position(|name| name == "truck_id").expect("truck_id");
+    rows.into_iter().map(|row| (row[truck].clone(), row)).collect()
 }

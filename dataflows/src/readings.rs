@@ -1,0 +1,234 @@
+//! The readings of an upsert job: what each message key names.
+//!
+//! ```text
+//! upserts --(key)--> per epoch: the last message of each key -> batch: -1 the old reading, +1 the new
+//! restored readings ---^                                     `-> state
+//! ```
+//!
+//! The views see corrections as records that are taken away and records that are added, so that none
+//! of them needs to know what a key is. At a start all readings are fed again, in the epoch of the last
+//! commit: the views' own state is rebuilt from them, and nothing else has to be kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::vec::Map;
+
+use differential_dataflow::hashable::Hashable;
+
+use crate::Epoch;
+use crate::batch::{Batch, BatchBuilder, FieldSpec, Record, Value};
+use crate::epochs::{as_travelled, when_complete};
+use crate::item::Upsert;
+use crate::state::{entries, push_end, push_entry};
+use crate::views::{Effect, Restored};
+
+/// The name under which the readings are kept.
+pub const NAME: &str = "readings";
+
+/// Records of a batch of corrections.
+const BATCH: usize = 8192;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Event {
+    Upsert(Upsert),
+    Restored(Arc<[u8]>, Record),
+}
+
+impl Event {
+    fn key(&self) -> &Arc<[u8]> {
+        match self {
+            Self::Upsert(upsert) => &upsert.key,
+            Self::Restored(key, _) => key,
+        }
+    }
+}
+
+#[derive(Clone)]
+enum Output {
+    Batch(Batch),
+    State(Effect),
+}
+
+/// Turns upserts into batches of corrections, and the changes of state that keep the readings.
+pub(crate) fn build<'scope>(
+    upserts: StreamVec<'scope, Epoch, Upsert>,
+    restored: StreamVec<'scope, Epoch, Restored>,
+    start: Epoch,
+    fields: Arc<[FieldSpec]>,
+) -> (StreamVec<'scope, Epoch, Batch>, StreamVec<'scope, Epoch, Effect>) {
+    let restored = restored
+        .flat_map(|restored| if &*restored.view == NAME { restore(&restored.bytes) } else { Vec::new() })
+        .map(|(key, record)| Event::Restored(key, record));
+    let mut current: HashMap<Arc<[u8]>, Record> = HashMap::new();
+    let mut builder = BatchBuilder::new(&fields);
+    let by_key = Exchange::new(|event: &Event| event.key().hashed());
+    let output = when_complete(
+        upserts.map(Event::Upsert).concat(restored),
+        by_key,
+        "Readings",
+        as_travelled,
+        move |epoch, events| {
+            let mut output = Vec::new();
+            let mut bytes = Vec::new();
+            let before = current.len() as i64;
+            for (key, record) in last_of_each_key(events) {
+                let old = match &record {
+                    Some(record) => current.insert(key.clone(), record.clone()),
+                    None => current.remove(&key),
+                };
+                if old == record {
+                    continue;
+                }
+                match &record {
+                    Some(record) => push_entry(&mut bytes, &key, |out| write(record, out)),
+                    None => push_end(&mut bytes, &key),
+                }
+                // The old reading right before the one that replaces it, in one batch.
+                for (record, sign) in [(old, -1), (record, 1)] {
+                    if let Some(record) = record {
+                        builder.push_correction(record, sign, key.clone());
+                    }
+                }
+                if builder.len() >= BATCH {
+                    output.push(Output::Batch(builder.take()));
+                }
+            }
+            if !builder.is_empty() {
+                output.push(Output::Batch(builder.take()));
+            }
+            if !bytes.is_empty() && epoch > start {
+                let added = current.len() as i64 - before;
+                output.push(Output::State(Effect::State { bytes, added }));
+            }
+            output
+        },
+    );
+    let batches = output.clone().flat_map(|output| match output {
+        Output::Batch(batch) => Some(batch),
+        Output::State(_) => None,
+    });
+    let states = output.flat_map(|output| match output {
+        Output::State(effect) => Some(effect),
+        Output::Batch(_) => None,
+    });
+    (batches, states)
+}
+
+/// The reading that each key names after the events of an epoch; none where it was taken back.
+fn last_of_each_key(events: Vec<Event>) -> impl Iterator<Item = (Arc<[u8]>, Option<Record>)> {
+    let mut events: Vec<_> = events
+        .into_iter()
+        .map(|event| match event {
+            // A restored reading is older than every message.
+            Event::Restored(key, record) => (key, (i32::MIN, i64::MIN), Some(record)),
+            Event::Upsert(upsert) => (upsert.key, (upsert.partition, upsert.offset), upsert.record),
+        })
+        .collect();
+    events.sort_unstable_by(|a, b| (&a.0, b.1).cmp(&(&b.0, a.1)));
+    events.dedup_by(|later, first| later.0 == first.0);
+    events.into_iter().map(|(key, _, record)| (key, record))
+}
+
+fn write(record: &Record, out: &mut Vec<u8>) {
+    for number in [record.time].into_iter().chain(record.measures) {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    write_text(&record.truck, out);
+    for value in &record.extras {
+        match value {
+            Value::Null => out.push(0),
+            Value::Number(number) => {
+                out.push(1);
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            Value::Text(text) => {
+                out.push(2);
+                write_text(text, out);
+            }
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn read(mut bytes: &[u8]) -> Option<Record> {
+    fn number(bytes: &mut &[u8]) -> Option<i64> {
+        let (number, rest) = bytes.split_first_chunk::<8>()?;
+        *bytes = rest;
+        Some(i64::from_le_bytes(*number))
+    }
+    fn text(bytes: &mut &[u8]) -> Option<Arc<str>> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        *bytes = rest;
+        Some(std::str::from_utf8(text).ok()?.into())
+    }
+    let time = number(&mut bytes)?;
+    let measures = [number(&mut bytes)?, number(&mut bytes)?, number(&mut bytes)?];
+    let truck = text(&mut bytes)?;
+    let mut extras = Vec::new();
+    while let Some((&kind, rest)) = bytes.split_first() {
+        bytes = rest;
+        extras.push(match kind {
+            0 => Value::Null,
+            1 => Value::Number(number(&mut bytes)?),
+            2 => Value::Text(text(&mut bytes)?),
+            _ => return None,
+        });
+    }
+    Some(Record { truck, time, measures, extras })
+}
+
+/// The readings of a committed state change. Its checksum was verified when it was loaded, so what
+/// does not parse is a bug of ours.
+fn restore(bytes: &[u8]) -> Vec<(Arc<[u8]>, Record)> {
+    entries(bytes)
+        .map(|entry| {
+            let (key, value) = entry.expect("state that passed its checksum parses");
+            (key.into(), read(value).expect("state that passed its checksum parses"))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(time: i64) -> Record {
+        let extras = vec![Value::Null, Value::Number(-5), Value::Text("näher".into())];
+        Record { truck: "truck".into(), time, measures: [1, -2, 3], extras }
+    }
+
+    #[test]
+    fn a_reading_is_read_as_it_was_written() {
+        let mut bytes = Vec::new();
+        write(&record(-7), &mut bytes);
+        assert_eq!(read(&bytes), Some(record(-7)));
+        for cut in 0..bytes.len() {
+            assert_ne!(read(&bytes[..cut]), Some(record(-7)), "{cut}");
+        }
+    }
+
+    #[test]
+    fn the_last_message_of_a_key_holds_in_whatever_order_it_came() {
+        let upsert = |offset, record| {
+            Event::Upsert(Upsert { key: Arc::from(&b"k"[..]), partition: 0, offset, record })
+        };
+        let events = vec![
+            upsert(2, None),
+            Event::Restored(Arc::from(&b"k"[..]), record(0)),
+            upsert(3, Some(record(3))),
+            upsert(1, Some(record(1))),
+        ];
+        let last: Vec<_> = last_of_each_key(events).collect();
+        assert_eq!(last, [(Arc::from(&b"k"[..]), Some(record(3)))]);
+    }
+}

@@ -1,0 +1,62 @@
+//! The union of the two derived measures, each row saying which of them it is.
+
+use std::sync::Arc;
+
+use super::transformed::{RATIO, SCALED, ratios, scaled};
+use super::{Settings, View, changes, places, render_stateless};
+use crate::batch::Batch;
+use crate::real::Factor;
+use crate::rows::{Changes, Column, ColumnSpec, Rows, Type, column};
+
+const COLUMNS: &[ColumnSpec] = &[
+    column("timestamp", Type::Timestamp),
+    column("metric", Type::Text),
+    column("value", Type::Real),
+    column("truck_id", Type::Text),
+];
+
+/// The metrics, in the order of a record's rows.
+const METRICS: [&str; 2] = [SCALED, RATIO];
+
+pub(super) fn view(settings: &Settings) -> View {
+    let factor = settings.speed_factor;
+    View {
+        name: "derived_metrics".into(),
+        table: "TRUCK_DERIVED_METRICS".into(),
+        columns: COLUMNS.into(),
+        keyed: settings.upserts(),
+        of_readings: true,
+        gives_up: false,
+        definition: String::new(),
+        build: Arc::new(move |inputs| {
+            let names = Arc::new(METRICS.map(Arc::from).to_vec());
+            render_stateless(inputs, "DerivedMetrics", move |batch| rows(&batch, factor, &names))
+        }),
+    }
+}
+
+fn rows(batch: &Batch, factor: Factor, names: &Arc<Vec<Arc<str>>>) -> Rows {
+    fn twice<T: Copy>(values: &[T]) -> Arc<Vec<T>> {
+        Arc::new(values.iter().flat_map(|&value| [value, value]).collect())
+    }
+    let values = scaled(batch, factor).zip(ratios(batch)).flat_map(|(scaled, ratio)| [scaled, ratio]);
+    let columns = vec![
+        Column::Timestamp(twice(&batch.time)),
+        Column::Name { names: names.clone(), index: Arc::new([0, 1].repeat(batch.len())) },
+        Column::Real(Arc::new(values.collect())),
+        Column::Name { names: batch.trucks.clone(), index: twice(&batch.truck) },
+    ];
+    Rows { columns, changes: both_changes(batch) }
+}
+
+/// A reading has two rows, which its key and the metric name.
+fn both_changes(batch: &Batch) -> Option<Changes> {
+    let places = places(batch);
+    let [first, second] = METRICS.map(|metric| changes(batch, &places, metric.as_bytes()));
+    let (first, second) = (first?, second?);
+    let keys = first.keys.iter().zip(second.keys.iter()).flat_map(|(a, b)| [a.clone(), b.clone()]);
+    Some(Changes {
+        kinds: Arc::new(first.kinds.iter().flat_map(|&kind| [kind, kind]).collect()),
+        keys: Arc::new(keys.collect()),
+    })
+}

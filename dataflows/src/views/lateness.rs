@@ -1,0 +1,304 @@
+//! When a record comes too late for a view that forgets, and what becomes of it.
+//!
+//! ```text
+//! records -> numbered batches -.-> the view's parts --(truck)--> its state: late for this truck?
+//!                              |                                      |
+//!                              `-> kept until the epoch is decided <--' (back to the batch's worker)
+//!                                            `-> dead letters with the records' own bytes
+//! ```
+//!
+//! A view forgets a truck's state up to a horizon that follows the truck's latest event, and for a
+//! truck that is idle the topic's. A record before the horizon *at the end of the epoch before* is late:
+//! within an epoch the order of arrival decides nothing. While a source catches up, partitions are
+//! read unevenly; the slowest that is behind its end then holds every horizon back.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use differential_dataflow::hashable::Hashable;
+use serde::{Deserialize, Serialize};
+use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::vec::Map;
+
+use super::{Effect, Inputs};
+use crate::Epoch;
+use crate::batch::{Batch, Truck};
+use crate::dead_letter::{DeadLetter, Reason};
+
+/// Names a batch: the worker that read it, and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct BatchId {
+    worker: u64,
+    number: u64,
+}
+
+/// The worker that keeps a truck's state.
+pub(super) fn worker_of(truck: &Truck) -> u64 {
+    truck.hashed()
+}
+
+/// Gives each batch a name.
+pub(super) fn number<'scope>(
+    records: StreamVec<'scope, Epoch, Batch>,
+) -> StreamVec<'scope, Epoch, (BatchId, Batch)> {
+    let worker = records.scope().index() as u64;
+    let mut number = 0;
+    records.map(move |batch| {
+        number += 1;
+        (BatchId { worker, number }, batch)
+    })
+}
+
+/// Records of a batch that a view gives up, named as the view names them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct GivenUp<P> {
+    pub batch: BatchId,
+    pub reason: Reason,
+    pub part: P,
+}
+
+/// Turns what a view gives up into dead letters: `places` finds the records of a part in their batch.
+/// A record is a letter once, whatever number of parts it is in.
+pub(super) fn bury<'scope, P: ExchangeData>(
+    batches: StreamVec<'scope, Epoch, (BatchId, Batch)>,
+    given_up: StreamVec<'scope, Epoch, GivenUp<P>>,
+    view: &'static str,
+    places: impl Fn(&Batch, &P) -> Vec<u32> + 'static,
+) -> StreamVec<'scope, Epoch, Effect> {
+    let home = Exchange::new(|given_up: &GivenUp<P>| given_up.batch.worker);
+    batches.binary_frontier::<_, CapacityContainerBuilder<_>, _, _, _, _>(
+        given_up,
+        Pipeline,
+        home,
+        "Bury",
+        move |capability, _| {
+            drop(capability);
+            let mut kept: BTreeMap<Epoch, HashMap<u64, Batch>> = BTreeMap::new();
+            let mut open: BTreeMap<Epoch, _> = BTreeMap::new();
+            move |(batches, batches_frontier), (given_up, frontier), output| {
+                batches.for_each_stamp(|cap, containers| {
+                    let Some(&epoch) = cap.least() else { return };
+                    let named = containers.flat_map(|container| container.drain(..));
+                    kept.entry(epoch).or_default().extend(named.map(|(id, batch)| (id.number, batch)));
+                });
+                given_up.for_each_stamp(|cap, containers| {
+                    let Some(&epoch) = cap.least() else { return };
+                    let (_, parts) =
+                        open.entry(epoch).or_insert_with(|| (cap.delayed(&epoch, 0), Vec::new()));
+                    parts.extend(containers.flat_map(|container| container.drain(..)));
+                });
+                let complete =
+                    |epoch: &Epoch| !frontier.less_equal(epoch) && !batches_frontier.less_equal(epoch);
+                while let Some(entry) = open.first_entry().filter(|entry| complete(entry.key())) {
+                    let (epoch, (capability, parts)) = entry.remove_entry();
+                    let letters = letters(&parts, kept.get(&epoch), view, &places);
+                    if !letters.is_empty() {
+                        output.session(&capability).give(Effect::DeadLetters(letters));
+                    }
+                }
+                while let Some(entry) = kept.first_entry().filter(|entry| complete(entry.key())) {
+                    entry.remove();
+                }
+            }
+        },
+    )
+}
+
+fn letters<P>(
+    parts: &[GivenUp<P>],
+    batches: Option<&HashMap<u64, Batch>>,
+    view: &str,
+    places: &impl Fn(&Batch, &P) -> Vec<u32>,
+) -> Vec<DeadLetter> {
+    let mut found = BTreeSet::new();
+    for part in parts {
+        let batch = batches.and_then(|batches| batches.get(&part.batch.number));
+        let batch = batch.expect("a batch is kept until its epoch is decided");
+        found.extend(
+            places(batch, &part.part).into_iter().map(|place| (part.batch.number, place, part.reason)),
+        );
+    }
+    let letter = |(number, place, reason): (u64, u32, Reason)| {
+        let origin = batches?.get(&number)?.origin.as_ref()?;
+        Some(origin.dead_letter(place as usize, reason, view))
+    };
+    found.into_iter().filter_map(letter).collect()
+}
+
+/// What the time of the whole topic is made of. Every worker is told everything.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) enum Tide {
+    /// An event time.
+    Event(i64),
+    /// How far a worker's partitions are behind: see [`Item::Behind`](crate::item::Item::Behind).
+    Behind(u64, i64),
+}
+
+/// Tells every worker of the latest event times, given those of each of its batches in `latest`, and of
+/// what is behind.
+pub(super) fn tides<'scope>(
+    inputs: &Inputs<'scope>,
+    latest: StreamVec<'scope, Epoch, i64>,
+) -> StreamVec<'scope, Epoch, (u64, Tide)> {
+    let scope = latest.scope();
+    let (worker, peers) = (scope.index() as u64, scope.peers() as u64);
+    let behind = inputs.behind.clone().map(move |time| Tide::Behind(worker, time));
+    latest.map(Tide::Event).concat(behind).flat_map(move |tide| (0..peers).map(move |peer| (peer, tide)))
+}
+
+/// The latest event time of a batch.
+pub(super) fn latest(batch: &Batch) -> Option<i64> {
+    (0..batch.len()).filter(|&place| batch.sign(place) > 0).map(|place| batch.time[place]).max()
+}
+
+/// The time of the whole topic, and of trucks against it. All times in microseconds.
+#[derive(Debug)]
+pub(super) struct Watermark {
+    latest: i64,
+    behind: HashMap<u64, i64>,
+    idle: i64,
+}
+
+impl Watermark {
+    /// Nothing was read yet; a truck that is `idle` behind the topic follows the topic's time.
+    pub fn new(idle: i64) -> Self {
+        Self { latest: i64::MIN, behind: HashMap::new(), idle }
+    }
+
+    pub fn rise(&mut self, tide: Tide) {
+        match tide {
+            Tide::Event(time) => self.latest = self.latest.max(time),
+            Tide::Behind(worker, time) => {
+                self.behind.insert(worker, time);
+            }
+        }
+    }
+
+    fn slowest(&self) -> i64 {
+        self.behind.values().copied().min().unwrap_or(i64::MAX)
+    }
+
+    /// The time that idle trucks follow.
+    pub fn of_idle(&self) -> i64 {
+        self.latest.min(self.slowest()).saturating_sub(self.idle)
+    }
+
+    /// The time up to which a truck's readings are expected to be there.
+    pub fn of_truck(&self, latest: i64) -> i64 {
+        latest.min(self.slowest()).max(self.of_idle())
+    }
+}
+
+/// The trucks that have to be looked at when time reaches a point, without looking at all others.
+#[derive(Debug, Default)]
+struct Agenda {
+    by_time: BTreeSet<(i64, Truck)>,
+    of_truck: HashMap<Truck, i64>,
+}
+
+impl Agenda {
+    /// Puts a truck on the agenda for `time`, instead of what it was there for; none takes it off.
+    fn set(&mut self, truck: &Truck, time: Option<i64>) {
+        let old = match time {
+            Some(time) => self.of_truck.insert(truck.clone(), time),
+            None => self.of_truck.remove(truck),
+        };
+        if old != time {
+            if let Some(old) = old {
+                self.by_time.remove(&(old, truck.clone()));
+            }
+            if let Some(time) = time {
+                self.by_time.insert((time, truck.clone()));
+            }
+        }
+    }
+
+    /// Takes the trucks off that are due at `time`.
+    fn due(&mut self, time: i64) -> Vec<Truck> {
+        let mut due = Vec::new();
+        while let Some((at, _)) = self.by_time.first()
+            && *at <= time
+            && let Some((_, truck)) = self.by_time.pop_first()
+        {
+            self.of_truck.remove(&truck);
+            due.push(truck);
+        }
+        due
+    }
+}
+
+/// The trucks whose time passes a point although nothing of them comes: when the topic moves on, or
+/// when the slowest partition no longer holds them back.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    for_topic: Agenda,
+    for_slowest: Agenda,
+}
+
+impl Waiting {
+    /// A truck whose latest event is `latest` waits until its time ([`Watermark::of_truck`]) reaches the
+    /// first of `points`; this replaces what it waited for.
+    pub fn set(&mut self, truck: &Truck, latest: i64, points: impl Iterator<Item = i64> + Clone) {
+        self.for_topic.set(truck, points.clone().filter(|point| *point > latest).min());
+        self.for_slowest.set(truck, points.filter(|point| *point <= latest).min());
+    }
+
+    /// Takes the trucks that need not wait any longer.
+    pub fn due(&mut self, watermark: &Watermark) -> Vec<Truck> {
+        let mut due = self.for_topic.due(watermark.of_idle());
+        due.extend(self.for_slowest.due(watermark.slowest()));
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_truck_follows_the_topic_and_others_themselves() {
+        let mut watermark = Watermark::new(10);
+        assert_eq!(watermark.of_idle(), i64::MIN);
+        watermark.rise(Tide::Event(100));
+        watermark.rise(Tide::Event(50));
+        assert_eq!((watermark.of_truck(95), watermark.of_truck(20)), (95, 90));
+    }
+
+    #[test]
+    fn the_slowest_partition_that_is_behind_holds_all_back() {
+        let mut watermark = Watermark::new(10);
+        watermark.rise(Tide::Event(100));
+        watermark.rise(Tide::Behind(0, 60));
+        watermark.rise(Tide::Behind(1, i64::MAX));
+        assert_eq!((watermark.of_truck(95), watermark.of_truck(20)), (60, 50));
+        watermark.rise(Tide::Behind(1, i64::MIN));
+        assert_eq!(watermark.of_truck(95), i64::MIN);
+        watermark.rise(Tide::Behind(0, i64::MAX));
+        watermark.rise(Tide::Behind(1, i64::MAX));
+        assert_eq!(watermark.of_truck(95), 95);
+    }
+
+    #[test]
+    fn a_truck_waits_for_one_thing_of_a_kind() {
+        let (a, b): (Truck, Truck) = ("a".into(), "b".into());
+        let mut watermark = Watermark::new(10);
+        let mut waiting = Waiting::default();
+        waiting.set(&a, 0, [50].into_iter());
+        waiting.set(&b, 0, [10].into_iter());
+        waiting.set(&a, 0, [70, 30].into_iter());
+        waiting.set(&b, 0, [].into_iter());
+        watermark.rise(Tide::Event(39));
+        assert!(waiting.due(&watermark).is_empty());
+        watermark.rise(Tide::Event(40));
+        assert_eq!(waiting.due(&watermark), [a.clone()]);
+        watermark.rise(Tide::Behind(0, 20));
+        waiting.set(&a, 60, [50, 55].into_iter());
+        assert!(waiting.due(&watermark).is_empty());
+        watermark.rise(Tide::Behind(0, 50));
+        assert_eq!(waiting.due(&watermark), [a]);
+    }
+}

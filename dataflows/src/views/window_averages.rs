@@ -1,0 +1,529 @@
+//! Averages and correlations in tumbling windows of event time, per truck.
+//!
+//! ```text
+//! records -> sums per truck and window of a batch --(truck)--> windows -> live rows for the table
+//! latest event times, restored windows ----------------^          |----> rows of closed windows for the file
+//!                                                                 `----> state; late parts (see `lateness`)
+//! ```
+//!
+//! A window is open until the truck's own time, or for an idle truck the topic's, has passed its end;
+//! it takes readings until the horizon has passed it, and is then forgotten: its row stays.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use differential_dataflow::difference::{Abelian, Semigroup};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::vec::Map;
+
+use super::by_key::KeyChange;
+use super::lateness::{BatchId, GivenUp, Tide, Waiting, Watermark, bury, latest, number, tides, worker_of};
+use super::{Effect, Inputs, Settings, View};
+use crate::Epoch;
+use crate::accumulation::{Accumulation, Narrow};
+use crate::batch::{Batch, Measure, NANO, Truck};
+use crate::dead_letter::Reason;
+use crate::epochs::{as_travelled, when_complete};
+use crate::real::ratio;
+use crate::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
+use crate::state::{entries, push_end, push_entry};
+
+const NAME: &str = "window_averages";
+
+const COLUMNS: &[ColumnSpec] = &[
+    column("truck_id", Type::Text),
+    column("window_start", Type::Timestamp),
+    column("window_end", Type::Timestamp),
+    column("samples", Type::Integer),
+    column("average_distance_covered", Type::Real),
+    column("average_engine_speed", Type::Real),
+    column("average_fuel_consumed", Type::Real),
+    column("distance_correlation", Type::Real),
+    column("engine_speed_correlation", Type::Real),
+];
+
+pub(super) fn view(settings: &Settings) -> View {
+    let settings = settings.clone();
+    View {
+        name: NAME.into(),
+        table: "TRUCK_WINDOW_AVERAGES".into(),
+        columns: COLUMNS.into(),
+        keyed: true,
+        of_readings: true,
+        gives_up: !settings.upserts(),
+        definition: format!("windows of {} us", settings.window),
+        build: Arc::new(move |inputs| build(inputs, &settings)),
+    }
+}
+
+/// The sums of a truck's readings in one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+struct Sums {
+    /// Event time with distance covered.
+    distance: Accumulation,
+    /// Event time with engine speed.
+    speed: Accumulation,
+    fuel: i128,
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.distance.plus_equals(&other.distance);
+        self.speed.plus_equals(&other.speed);
+        self.fuel = self.fuel.wrapping_add(other.fuel);
+    }
+
+    fn negate(&mut self) {
+        self.distance.negate();
+        self.speed.negate();
+        self.fuel = self.fuel.wrapping_neg();
+    }
+
+    fn samples(&self) -> i64 {
+        self.distance.samples()
+    }
+
+    /// Sum over the samples, in nano-units, as an average in units.
+    fn average(&self, sum: i128) -> f64 {
+        ratio(sum, i128::from(self.samples()) * i128::from(NANO)).unwrap_or(f64::NAN)
+    }
+}
+
+/// A truck's window: its name and its start.
+type Window = (Truck, i64);
+
+/// What the windows are told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Event {
+    /// What a batch adds to a window, or takes from it, and the latest event time in it.
+    Part { window: Window, sums: Sums, latest: i64, batch: BatchId },
+    /// The time of the topic.
+    Tide(Tide),
+    /// A window as it was committed.
+    Window(Window, Sums),
+    /// A truck as it was committed.
+    Truck(Truck, Times),
+}
+
+/// What is known of a truck's time, in microseconds. All only rise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Times {
+    /// The latest event.
+    latest: i64,
+    /// Windows that end up to here are closed.
+    closed: i64,
+    /// Windows that end up to here are forgotten.
+    horizon: i64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { latest: i64::MIN, closed: i64::MIN, horizon: i64::MIN }
+    }
+}
+
+#[derive(Clone)]
+enum Output {
+    Effect(Effect),
+    GivenUp(GivenUp<Window>),
+}
+
+fn build<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'scope, Epoch, Effect> {
+    let length = settings.window;
+    let batches = number(inputs.records.clone());
+    let parts = batches.clone().flat_map(move |(batch, records)| {
+        let event = |(window, sums, latest): (Window, Sums, i64)| {
+            (worker_of(&window.0), Event::Part { window, sums, latest, batch })
+        };
+        parts(&records, length).map(event).collect::<Vec<_>>()
+    });
+    let restored = inputs
+        .restored
+        .clone()
+        .flat_map(|restored| if &*restored.view == NAME { restore(&restored.bytes) } else { Vec::new() });
+    let committed = restored.clone().flat_map(|event| match event {
+        Event::Truck(_, times) => Some(times.latest),
+        _ => None,
+    });
+    let latest = inputs.records.clone().flat_map(|batch| latest(&batch)).concat(committed);
+    let tides = tides(inputs, latest).map(|(worker, tide)| (worker, Event::Tide(tide)));
+    let restored = restored.map(|event| match &event {
+        Event::Window((truck, _), _) | Event::Truck(truck, _) => (worker_of(truck), event),
+        Event::Part { .. } | Event::Tide(_) => unreachable!("neither is kept"),
+    });
+    let mut windows = Windows::new(settings, inputs.start);
+    let output = when_complete(
+        parts.concat(tides).concat(restored),
+        Exchange::new(|(worker, _): &(u64, Event)| *worker),
+        NAME,
+        as_travelled,
+        move |epoch, events| windows.pass(epoch, events),
+    );
+    let effects = output.clone().flat_map(|output| match output {
+        Output::Effect(effect) => Some(effect),
+        Output::GivenUp(_) => None,
+    });
+    if settings.upserts() {
+        return effects;
+    }
+    let late = output.flat_map(|output| match output {
+        Output::GivenUp(window) => Some(window),
+        Output::Effect(_) => None,
+    });
+    let places = move |batch: &Batch, (truck, start): &Window| {
+        let is_in = |&place: &u32| {
+            let place = place as usize;
+            batch.trucks[batch.truck[place] as usize] == *truck
+                && start_of(batch.time[place], length) == *start
+        };
+        (0..batch.len() as u32).filter(is_in).collect()
+    };
+    effects.concat(bury(batches, late, NAME, places))
+}
+
+/// The start of the window that holds an event.
+fn start_of(time: i64, length: i64) -> i64 {
+    time.div_euclid(length).saturating_mul(length)
+}
+
+/// Sums a batch per truck and window, what it adds and what it takes apart.
+fn parts(batch: &Batch, length: i64) -> impl Iterator<Item = (Window, Sums, i64)> {
+    struct Open {
+        distance: Narrow,
+        speed: Narrow,
+        fuel: i128,
+        latest: i64,
+    }
+    let [distance, speed, fuel] = Measure::ALL.map(|measure| batch.measure(measure));
+    let mut open: HashMap<(u32, i64, bool), usize> = HashMap::new();
+    let mut sums: Vec<((u32, i64, bool), Open)> = Vec::new();
+    for (place, &time) in batch.time.iter().enumerate() {
+        let key = (batch.truck[place], start_of(time, length), batch.sign(place) < 0);
+        let (distance, speed, fuel) = (distance[place], speed[place], fuel[place]);
+        // Most neighbours are of one truck and window.
+        let found = match sums.last() {
+            Some((last, _)) if *last == key => Some(sums.len() - 1),
+            _ => open.get(&key).copied(),
+        };
+        match found {
+            Some(at) => {
+                let sums = &mut sums[at].1;
+                sums.distance.push(time, distance);
+                sums.speed.push(time, speed);
+                sums.fuel += i128::from(fuel);
+                sums.latest = sums.latest.max(time);
+            }
+            None => {
+                open.insert(key, sums.len());
+                let (distance, speed) = (Narrow::start(time, distance), Narrow::start(time, speed));
+                sums.push((key, Open { distance, speed, fuel: fuel.into(), latest: time }));
+            }
+        }
+    }
+    let trucks = batch.trucks.clone();
+    sums.into_iter().map(move |((truck, start, taken), open)| {
+        let mut sums = Sums { distance: open.distance.finish(), speed: open.speed.finish(), fuel: open.fuel };
+        if taken {
+            sums.negate();
+        }
+        // A reading that is taken back does not move time on.
+        let latest = if taken { i64::MIN } else { open.latest };
+        ((trucks[truck as usize].clone(), start), sums, latest)
+    })
+}
+
+/// The windows of the trucks that this worker keeps.
+struct Windows {
+    length: i64,
+    retention: i64,
+    /// Whether readings can be taken back; they are kept then, so nothing is forgotten here.
+    upserts: bool,
+    start: Epoch,
+    watermark: Watermark,
+    trucks: HashMap<Truck, (Times, BTreeMap<i64, Sums>)>,
+    waiting: Waiting,
+}
+
+/// What an epoch did.
+#[derive(Default)]
+struct Done {
+    table: Vec<KeyChange<Window, Sums>>,
+    file: Vec<KeyChange<Window, Sums>>,
+    state: Vec<u8>,
+    added: i64,
+}
+
+impl Windows {
+    fn new(settings: &Settings, start: Epoch) -> Self {
+        Self {
+            length: settings.window,
+            retention: settings.window_retention,
+            upserts: settings.upserts(),
+            start,
+            watermark: Watermark::new(settings.window_idle),
+            trucks: HashMap::new(),
+            waiting: Waiting::default(),
+        }
+    }
+
+    fn end_of(&self, start: i64) -> i64 {
+        start.saturating_add(self.length)
+    }
+
+    /// Takes what an epoch brought.
+    fn pass(&mut self, epoch: Epoch, events: Vec<(u64, Event)>) -> Vec<Output> {
+        let mut output = Vec::new();
+        // What each window that the epoch changes held before.
+        let mut before: BTreeMap<Window, Option<Sums>> = BTreeMap::new();
+        let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
+        let mut parts = Vec::new();
+        for (_, event) in events {
+            match event {
+                Event::Window((truck, start), sums) => {
+                    self.trucks.entry(truck.clone()).or_default().1.insert(start, sums);
+                    times_before.entry(truck).or_default();
+                }
+                Event::Truck(truck, times) => {
+                    self.trucks.entry(truck.clone()).or_default().0 = times;
+                    times_before.insert(truck, Some(times));
+                }
+                Event::Tide(tide) => self.watermark.rise(tide),
+                Event::Part { window, sums, latest, batch } => parts.push((window, sums, latest, batch)),
+            }
+        }
+        for (window, sums, latest, batch) in parts {
+            let known = self.trucks.contains_key(&window.0);
+            let end = self.end_of(window.1);
+            let (times, windows) = self.trucks.entry(window.0.clone()).or_default();
+            times_before.entry(window.0.clone()).or_insert(known.then_some(*times));
+            if end <= times.horizon {
+                output.push(Output::GivenUp(GivenUp { batch, reason: Reason::Late, part: window }));
+                continue;
+            }
+            times.latest = times.latest.max(latest);
+            let start = window.1;
+            before.entry(window).or_insert_with(|| windows.get(&start).copied());
+            windows.entry(start).or_default().add(&sums);
+            if windows[&start].samples() == 0 {
+                windows.remove(&start);
+            }
+        }
+        for truck in self.waiting.due(&self.watermark) {
+            let times = self.trucks.get(&truck).map(|(times, _)| *times);
+            times_before.entry(truck).or_insert(times);
+        }
+
+        let mut done = Done::default();
+        for (window, old) in before {
+            let new = self.trucks.get(&window.0).and_then(|(_, windows)| windows.get(&window.1)).copied();
+            if new != old {
+                done.table.push(KeyChange { key: window, old, new });
+            }
+        }
+        if epoch > self.start {
+            self.write_windows(&mut done);
+            self.note_corrections(&times_before, &mut done);
+            for (truck, before) in &times_before {
+                self.look_at(truck, *before, &mut done);
+            }
+            output.extend(self.effects(done).into_iter().map(Output::Effect));
+        }
+        for truck in times_before.keys() {
+            self.wait(truck);
+        }
+        output
+    }
+
+    /// Keeps the windows that changed.
+    fn write_windows(&self, done: &mut Done) {
+        if self.upserts {
+            return;
+        }
+        for change in &done.table {
+            if let Some(sums) = &change.new {
+                push_entry(&mut done.state, &window_key(&change.key), |out| write_sums(sums, out));
+                done.added += i64::from(change.old.is_none());
+            }
+        }
+    }
+
+    /// The file is told again of a window that was closed before this epoch changed it.
+    fn note_corrections(&self, times_before: &BTreeMap<Truck, Option<Times>>, done: &mut Done) {
+        let was_closed = |(truck, start): &Window| {
+            let times = times_before.get(truck).copied().flatten().unwrap_or_default();
+            self.end_of(*start) <= times.closed
+        };
+        done.file = done.table.iter().filter(|change| was_closed(&change.key)).cloned().collect();
+    }
+
+    /// Closes and forgets the windows of a truck whose time, or that of the topic, has moved on.
+    fn look_at(&mut self, truck: &Truck, before: Option<Times>, done: &mut Done) {
+        let (length, retention, upserts) = (self.length, self.retention, self.upserts);
+        let Some((times, windows)) = self.trucks.get_mut(truck) else { return };
+        let bound = self.watermark.of_truck(times.latest);
+        let passed = start_of(bound, length);
+        let closed = times.closed;
+        times.closed = closed.max(passed);
+        for (&start, sums) in windows.range(closed.saturating_sub(length)..) {
+            let end = start.saturating_add(length);
+            if end > times.closed {
+                break;
+            }
+            if end > closed {
+                let key = (truck.clone(), start);
+                done.file.push(KeyChange { key, old: None, new: Some(*sums) });
+            }
+        }
+        if !upserts {
+            // The last window stays: what the truck sends behind its latest event is never late.
+            let last = start_of(times.latest, length);
+            times.horizon = times.horizon.max(start_of(bound.saturating_sub(retention), length).min(last));
+            while let Some(entry) = windows.first_entry()
+                && entry.key().saturating_add(length) <= times.horizon
+            {
+                let (start, _) = entry.remove_entry();
+                push_end(&mut done.state, &window_key(&(truck.clone(), start)));
+                done.added -= 1;
+            }
+        }
+        if before != Some(*times) {
+            push_entry(&mut done.state, &truck_key(truck), |out| {
+                for time in [times.latest, times.closed, times.horizon] {
+                    out.extend_from_slice(&time.to_le_bytes());
+                }
+            });
+            done.added += i64::from(before.is_none());
+        }
+    }
+
+    /// Notes when a truck has to be looked at again, should nothing of it come.
+    fn wait(&mut self, truck: &Truck) {
+        let Some((times, windows)) = self.trucks.get(truck) else { return };
+        let end_of = |start: &i64| start.saturating_add(self.length);
+        let mut ends =
+            windows.range(times.closed.saturating_sub(self.length)..).map(|(start, _)| end_of(start));
+        let next_to_close = ends.find(|end| *end > times.closed);
+        let last = start_of(times.latest, self.length);
+        let oldest = windows.first_key_value().filter(|(start, _)| !self.upserts && **start < last);
+        let next_to_forget = oldest.map(|(start, _)| end_of(start).saturating_add(self.retention));
+        let points = next_to_close.into_iter().chain(next_to_forget);
+        self.waiting.set(truck, times.latest, points);
+    }
+
+    fn effects(&self, done: Done) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if !done.table.is_empty() {
+            effects.push(Effect::TableRows(rows(&done.table, false, self.length)));
+        }
+        if !done.file.is_empty() {
+            effects.push(Effect::FileRows(rows(&done.file, self.upserts, self.length)));
+        }
+        if !done.state.is_empty() {
+            effects.push(Effect::State { bytes: done.state, added: done.added });
+        }
+        effects
+    }
+}
+
+/// The rows of changed windows; with `all`, what is replaced has a row too.
+fn rows(changes: &[KeyChange<Window, Sums>], all: bool, length: i64) -> Rows {
+    let kept: Vec<(&Window, &Sums, Change)> = changes
+        .iter()
+        .flat_map(|change| change.rows(all).map(|(sums, kind)| (&change.key, sums, kind)))
+        .collect();
+    fn column<T>(kept: &[(&Window, &Sums, Change)], value: impl Fn(i64, &Sums) -> T) -> Arc<Vec<T>> {
+        Arc::new(kept.iter().map(|((_, start), sums, _)| value(*start, sums)).collect())
+    }
+    let columns = vec![
+        Column::Name {
+            names: Arc::new(kept.iter().map(|((truck, _), _, _)| truck.clone()).collect()),
+            index: Arc::new((0u32..).take(kept.len()).collect()),
+        },
+        Column::Timestamp(column(&kept, |start, _| start)),
+        Column::Timestamp(column(&kept, |start, _| start.saturating_add(length))),
+        Column::Integer(column(&kept, |_, sums| sums.samples())),
+        Column::Real(column(&kept, |_, sums| sums.average(sums.distance.sum_y()))),
+        Column::Real(column(&kept, |_, sums| sums.average(sums.speed.sum_y()))),
+        Column::Real(column(&kept, |_, sums| sums.average(sums.fuel))),
+        Column::Real(column(&kept, |_, sums| sums.distance.r().unwrap_or(f64::NAN))),
+        Column::Real(column(&kept, |_, sums| sums.speed.r().unwrap_or(f64::NAN))),
+    ];
+    let changes = Changes {
+        kinds: Arc::new(kept.iter().map(|(_, _, kind)| *kind).collect()),
+        keys: Arc::new(kept.iter().map(|(window, _, _)| window_key(window).into()).collect()),
+    };
+    Rows { columns, changes: Some(changes) }
+}
+
+const WINDOW: u8 = b'w';
+const TRUCK: u8 = b't';
+
+fn window_key((truck, start): &Window) -> Vec<u8> {
+    [&[WINDOW][..], &start.to_be_bytes(), truck.as_bytes()].concat()
+}
+
+fn truck_key(truck: &Truck) -> Vec<u8> {
+    [&[TRUCK], truck.as_bytes()].concat()
+}
+
+fn write_sums(sums: &Sums, out: &mut Vec<u8>) {
+    sums.distance.write(out);
+    sums.speed.write(out);
+    out.extend_from_slice(&sums.fuel.to_le_bytes());
+}
+
+/// The windows and trucks of a committed state change. Its checksum was verified when it was loaded, so
+/// what does not parse is a bug of ours.
+fn restore(bytes: &[u8]) -> Vec<Event> {
+    entries(bytes)
+        .map(|entry| {
+            let event = entry.ok().and_then(|(key, value)| read(key, value));
+            event.expect("state that passed its checksum parses")
+        })
+        .collect()
+}
+
+fn read(key: &[u8], mut value: &[u8]) -> Option<Event> {
+    let (&kind, key) = key.split_first()?;
+    if kind == WINDOW {
+        let (start, truck) = key.split_first_chunk::<8>()?;
+        let window = (std::str::from_utf8(truck).ok()?.into(), i64::from_be_bytes(*start));
+        let (distance, speed) = (Accumulation::read(&mut value)?, Accumulation::read(&mut value)?);
+        let fuel = i128::from_le_bytes(value.try_into().ok()?);
+        return Some(Event::Window(window, Sums { distance, speed, fuel }));
+    }
+    let (times, rest) = value.as_chunks::<8>();
+    let [latest, closed, horizon] = *times else { return None };
+    let [latest, closed, horizon] = [latest, closed, horizon].map(i64::from_le_bytes);
+    let truck = std::str::from_utf8(key).ok()?.into();
+    (kind == TRUCK && rest.is_empty()).then_some(Event::Truck(truck, Times { latest, closed, horizon }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_and_trucks_are_read_as_they_were_written() {
+        let sums =
+            Sums { distance: Accumulation::of(5, -7), speed: Accumulation::of(5, i64::MAX), fuel: -1 << 100 };
+        let window: Window = ("näher".into(), -300);
+        let mut value = Vec::new();
+        write_sums(&sums, &mut value);
+        let Some(Event::Window(read_window, read_sums)) = read(&window_key(&window), &value) else {
+            panic!("a window")
+        };
+        assert_eq!((read_window, read_sums), (window, sums));
+        assert!(read(b"w", &value).is_none() && read(b"t", &[0; 23]).is_none());
+    }
+
+    #[test]
+    fn a_window_holds_its_start_and_not_its_end() {
+        for (time, start) in [(0, 0), (299, 0), (300, 300), (-1, -300), (-300, -300), (-301, -600)] {
+            assert_eq!(start_of(time, 300), start);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Kafka as the job will use it: the brokers' ports, the topic, what its access control lists let the
+//! job do, and the topic of dead letters.
+//!
+//! What may be done is found out by doing it, with the job's own settings: a list of lists would be
+//! another privilege. Nothing is committed, and no group is joined.
+
+use std::cell::Cell;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use super::Report;
+use crate::config::{Config, Reads};
+use crate::inputs::topic_options;
+use crate::source::SourceError;
+use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, reason};
+
+/// How long a host may take to accept a connection, and a partition to be read.
+const REACH: Duration = Duration::from_secs(3);
+
+pub(super) fn check(config: &Config, reads: Reads<'_>, report: &mut Report) {
+    let forward = config.dead_letters.topic.as_deref().filter(|_| !config.embedded);
+    let trucks = (reads.trucks && config.input.is_none()).then_some(("topic", &*config.kafka.topic));
+    let phone = reads.phone_topic.map(|topic| ("orientation topic", topic));
+    let read: Vec<_> = trucks.into_iter().chain(phone).collect();
+    if read.is_empty() && forward.is_none() {
+        return;
+    }
+    let mut reached = false;
+    for broker in config.kafka.brokers.split(',').map(str::trim) {
+        let result = reach(broker);
+        reached |= result.is_ok();
+        report.add("broker port", result);
+    }
+    if !reached {
+        return;
+    }
+    match Cluster::connect(config) {
+        Ok(cluster) => {
+            for (what, topic) in read {
+                cluster.check_input(what, topic, report);
+            }
+            if let Some(topic) = forward {
+                let found = cluster.partitions(topic, "Write");
+                report.add("topic of dead letters", found.map(|found| described(topic, &found)));
+            }
+        }
+        Err(error) => report.add("Kafka", Err::<&str, _>(error)),
+    }
+}
+
+/// Whether a host and port accept a connection.
+fn reach(address: &str) -> Result<String, String> {
+    let failed = |reason: std::io::Error| {
+        format!("nothing accepts connections at {address} ({reason}); start the broker, or mend --brokers")
+    };
+    let addresses = address.to_socket_addrs().map_err(failed)?;
+    let mut last = std::io::Error::from(std::io::ErrorKind::NotFound);
+    for socket in addresses {
+        match TcpStream::connect_timeout(&socket, REACH) {
+            Ok(_) => return Ok(address.to_owned()),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
+fn described(topic: &str, partitions: &[i32]) -> String {
+    format!("`{topic}`, {} partitions, each with a leader", partitions.len())
+}
+
+/// The first thing that the client could not do: why a question has no answer.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Option<String>>>);
+
+impl Heard {
+    fn first(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Heard {
+    fn error(&self, error: KafkaError, said: &str) {
+        // That no broker is left says less than what came before it.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| said.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+    }
+}
+
+impl ConsumerContext for Heard {}
+
+/// The brokers, seen as the job sees them.
+struct Cluster {
+    consumer: BaseConsumer<Heard>,
+    heard: Heard,
+    options: TopicOptions,
+    /// As access control lists name it.
+    principal: String,
+    /// Whether the group may not be used. That is told but once, and to whoever polls.
+    group_denied: Cell<bool>,
+}
+
+impl Cluster {
+    fn connect(config: &Config) -> Result<Self, SourceError> {
+        let options = topic_options(config, &config.kafka.topic);
+        let heard = Heard::default();
+        let consumer = consumer_with(&options, heard.clone())?;
+        let property = |name: &str| options.properties.get(name).map(String::as_str);
+        let principal = principal(property("security.protocol"), property("sasl.username"));
+        Ok(Self { consumer, heard, options, principal, group_denied: Cell::new(false) })
+    }
+
+    fn check_input(&self, what: &str, topic: &str, report: &mut Report) {
+        let group = &self.options.group;
+        let partitions = match self.partitions(topic, "Read") {
+            Ok(partitions) => partitions,
+            Err(problem) => return report.add(what, Err::<&str, _>(problem)),
+        };
+        report.ok(what, described(topic, &partitions));
+        report.add("offsets", self.watermarks(topic, &partitions));
+        report.add(
+            "read access",
+            self.read(topic, partitions[0]).map(|()| format!("`{topic}` may be read as {}", self.principal)),
+        );
+        report.add(
+            "group access",
+            self.ask_group(topic, &partitions).map(|()| format!("offsets are reported to group `{group}`")),
+        );
+    }
+
+    /// The partitions of a topic, if each can be used. `operation` is what the job needs beside its
+    /// description.
+    fn partitions(&self, topic: &str, operation: &str) -> Result<Vec<i32>, String> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER).map_err(|error| {
+            // The reason waits in the queue of events.
+            let _ = self.consumer.poll(Duration::from_millis(10));
+            SourceError::NoBroker {
+                brokers: self.options.brokers.clone(),
+                reason: self.heard.first().unwrap_or_else(|| reason(&error)),
+            }
+            .to_string()
+        })?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let code = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
+        if code == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+            return Err(format!(
+                "topic `{topic}` may not be described as {}, or does not exist; run {}",
+                self.principal,
+                self.acl(operation, "topic", topic)
+            ));
+        }
+        let partitions = found.map(|found| found.partitions()).unwrap_or_default();
+        if partitions.is_empty() {
+            let brokers = &self.options.brokers;
+            return Err(match code {
+                None | Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                    format!("topic `{topic}` does not exist on {brokers}; create it, or mend its name")
+                }
+                Some(code) => format!("topic `{topic}` on {brokers}: {code}; look at the brokers' logs"),
+            });
+        }
+        let headless: Vec<String> = partitions
+            .iter()
+            .filter(|partition| partition.leader() < 0)
+            .map(|partition| partition.id().to_string())
+            .collect();
+        if !headless.is_empty() {
+            return Err(format!(
+                "topic `{topic}` has no leader for partition {}; start the brokers that hold it",
+                headless.join(", ")
+            ));
+        }
+        let mut ids: Vec<i32> = partitions.iter().map(|partition| partition.id()).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// How much is there to be read.
+    fn watermarks(&self, topic: &str, partitions: &[i32]) -> Result<String, String> {
+        let mut total = 0;
+        for &partition in partitions {
+            let (low, end) = self.consumer.fetch_watermarks(topic, partition, ANSWER).map_err(|error| {
+                self.failed(&format!("the offsets of `{topic}` partition {partition}"), &error)
+            })?;
+            total += end - low;
+        }
+        Ok(format!("`{topic}` holds {total} from its earliest offsets to its ends"))
+    }
+
+    /// Reads a partition at its end: nothing has to be sent for that, but it has to be allowed.
+    fn read(&self, topic: &str, partition: i32) -> Result<(), String> {
+        let what = format!("`{topic}` partition {partition}");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::End)
+            .and_then(|()| self.consumer.assign(&list))
+            .map_err(|error| self.failed(&what, &error))?;
+        let deadline = Instant::now() + REACH;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(format!(
+                    "{what} did not answer a read within {} s; look at the brokers' logs",
+                    REACH.as_secs()
+                ));
+            }
+            match self.consumer.poll(left) {
+                Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(error)) if is(&error, RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                    return Err(format!(
+                        "topic `{topic}` may not be read as {}; run {}",
+                        self.principal,
+                        self.acl("Read", "topic", topic)
+                    ));
+                }
+                // The client goes on by itself.
+                Some(Err(error)) => self.hear(&error),
+                None => {}
+            }
+        }
+    }
+
+    /// Asks the group for its offsets.
+    fn ask_group(&self, topic: &str, partitions: &[i32]) -> Result<(), String> {
+        let group = &self.options.group;
+        let mut list = TopicPartitionList::new();
+        for &partition in partitions {
+            list.add_partition(topic, partition);
+        }
+        let asked =
+            if self.is_group_denied() { None } else { Some(self.consumer.committed_offsets(list, ANSWER)) };
+        match asked {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) if !self.is_group_denied_by(&error) => {
+                Err(self.failed(&format!("the offsets of group `{group}`"), &error))
+            }
+            _ => Err(format!(
+                "group `{group}` may not be used as {}, so that lag tools would see nothing; run {}",
+                self.principal,
+                self.acl("Read", "group", group)
+            )),
+        }
+    }
+
+    fn hear(&self, error: &KafkaError) {
+        if is(error, RDKafkaErrorCode::GroupAuthorizationFailed) {
+            self.group_denied.set(true);
+        }
+    }
+
+    /// Whether it was told until now.
+    fn is_group_denied(&self) -> bool {
+        while let Some(told) = self.consumer.poll(Duration::ZERO) {
+            told.as_ref().err().inspect(|error| self.hear(error));
+        }
+        self.group_denied.get()
+    }
+
+    /// A group's broker that is not told is a question that is never answered.
+    fn is_group_denied_by(&self, error: &KafkaError) -> bool {
+        self.hear(error);
+        self.is_group_denied()
+    }
+
+    fn failed(&self, what: &str, error: &KafkaError) -> String {
+        let brokers = &self.options.brokers;
+        format!("{what} on {brokers}: {}; look at the brokers' logs", reason(error))
+    }
+
+    /// The command that allows something.
+    fn acl(&self, operation: &str, kind: &str, name: &str) -> String {
+        format!(
+            "kafka-acls --bootstrap-server {} --add --allow-principal {} --operation {operation} --{kind} {name}",
+            self.options.brokers,
+            shell(&self.principal)
+        )
+    }
+}
+
+fn is(error: &KafkaError, code: RDKafkaErrorCode) -> bool {
+    error.rdkafka_error_code() == Some(code)
+}
+
+/// Whom the brokers take the job for.
+fn principal(protocol: Option<&str>, user: Option<&str>) -> String {
+    let protocol = protocol.unwrap_or("plaintext").to_ascii_lowercase();
+    match (protocol.as_str(), user) {
+        ("sasl_plaintext" | "sasl_ssl", Some(user)) => format!("User:{user}"),
+        ("plaintext", _) => "User:ANONYMOUS".into(),
+        // The certificate or the ticket has it.
+        _ => "User:NAME".into(),
+    }
+}
+
+/// A word of a command.
+fn shell(word: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "-_.:@=,/".contains(char);
+    if word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_the_brokers_take_the_job_for() {
+        assert_eq!(principal(None, Some("truck")), "User:ANONYMOUS");
+        assert_eq!(principal(Some("SASL_SSL"), Some("truck")), "User:truck");
+        assert_eq!(principal(Some("ssl"), None), "User:NAME");
+        assert_eq!(shell("User:truck"), "User:truck");
+        assert_eq!(shell("User:o'neil"), r"'User:o'\''neil'");
+    }
+}

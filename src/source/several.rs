@@ -1,0 +1,188 @@
+//! A worker's share of all sources of a job, each with the decoder of its messages, polled in turn.
+//!
+//! An epoch is the whole job's: whichever source is polled reads the clock before it takes messages, so
+//! what is true of one source's offsets and epochs is true of each of several.
+
+use dataflows::item::{Arrival, Item, NextOffset};
+
+use super::{Polled, Reader, SourceError};
+use crate::clock::Clock;
+use crate::decode::Decode;
+
+/// A source's reader together with the decoder of its messages.
+pub trait Input {
+    /// Reads what is there, as [`Reader::poll`] does.
+    fn poll(&mut self, clock: &Clock) -> Result<Polled, SourceError>;
+
+    /// Takes where the last polls got to, as [`Reader::positions`] does.
+    fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>);
+
+    /// Takes what the last polls decoded, as [`Decode::take`] does.
+    fn take(&mut self, items: &mut Vec<Item>);
+
+    /// How many values were rounded, as [`Decode::take_rounded`] says.
+    fn take_rounded(&mut self) -> [u64; 4];
+
+    /// How far it is behind, as [`Reader::behind`] says.
+    fn behind(&self) -> i64;
+}
+
+/// Any reader with any decoder.
+#[derive(Debug)]
+pub struct Decoded<R, D> {
+    /// The reader.
+    pub reader: R,
+    /// The decoder of its messages.
+    pub decoder: D,
+}
+
+impl<R: Reader, D: Decode> Input for Decoded<R, D> {
+    fn poll(&mut self, clock: &Clock) -> Result<Polled, SourceError> {
+        self.reader.poll(clock, &mut self.decoder)
+    }
+
+    fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>) {
+        self.reader.positions(offsets, arrivals);
+    }
+
+    fn take(&mut self, items: &mut Vec<Item>) {
+        self.decoder.take(items);
+    }
+
+    fn take_rounded(&mut self) -> [u64; 4] {
+        self.decoder.take_rounded()
+    }
+
+    fn behind(&self) -> i64 {
+        self.reader.behind()
+    }
+}
+
+/// The inputs of one worker as one.
+#[derive(Default)]
+pub struct Several {
+    /// Those that have not ended.
+    inputs: Vec<Box<dyn Input + Send>>,
+    /// The place of the input that is polled next.
+    next: usize,
+    /// The place of the input that read last.
+    last: usize,
+}
+
+impl Several {
+    /// Adds an input.
+    pub fn push(&mut self, input: impl Input + Send + 'static) {
+        self.inputs.push(Box::new(input));
+    }
+
+    fn last(&mut self) -> Option<&mut Box<dyn Input + Send>> {
+        self.inputs.get_mut(self.last)
+    }
+}
+
+/// A poll goes from one input to the next until one has read something, and begins behind the one that
+/// did so last; what is taken after it is of that one. Idle if none has anything now, at the end when
+/// all are.
+impl Input for Several {
+    fn poll(&mut self, clock: &Clock) -> Result<Polled, SourceError> {
+        for _ in 0..self.inputs.len() {
+            // One that ended has left its place to the one behind it.
+            self.last = self.next % self.inputs.len();
+            self.next = self.last + 1;
+            match self.inputs[self.last].poll(clock)? {
+                Polled::End => {
+                    self.inputs.remove(self.last);
+                    self.next = self.last;
+                }
+                Polled::Idle => {}
+                read @ Polled::Read(_) => return Ok(read),
+            }
+        }
+        Ok(if self.inputs.is_empty() { Polled::End } else { Polled::Idle })
+    }
+
+    fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>) {
+        if let Some(input) = self.last() {
+            input.positions(offsets, arrivals);
+        }
+    }
+
+    fn take(&mut self, items: &mut Vec<Item>) {
+        if let Some(input) = self.last() {
+            input.take(items);
+        }
+    }
+
+    fn take_rounded(&mut self) -> [u64; 4] {
+        self.last().map_or([0; 4], |input| input.take_rounded())
+    }
+
+    fn behind(&self) -> i64 {
+        self.inputs.iter().map(|input| input.behind()).min().unwrap_or(i64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Limits;
+
+    /// Gives what it was told to.
+    struct Told(&'static str, VecDeque<Polled>);
+
+    impl Input for Told {
+        fn poll(&mut self, _clock: &Clock) -> Result<Polled, SourceError> {
+            Ok(self.1.pop_front().expect("an input that ended is not polled again"))
+        }
+
+        fn positions(&mut self, offsets: &mut Vec<NextOffset>, _arrivals: &mut Vec<Arrival>) {
+            offsets.push(NextOffset { topic: self.0.into(), partition: 0, offset: 1 });
+        }
+
+        fn take(&mut self, _items: &mut Vec<Item>) {}
+
+        fn take_rounded(&mut self) -> [u64; 4] {
+            [0; 4]
+        }
+
+        fn behind(&self) -> i64 {
+            i64::MAX
+        }
+    }
+
+    #[test]
+    fn inputs_are_read_in_turn_until_all_have_ended() {
+        use Polled::{End, Idle, Read};
+        let clock = Clock::new(
+            Limits {
+                interval: Duration::from_secs(1),
+                epoch_records: 1,
+                epoch_bytes: 1,
+                epochs_in_flight: 2,
+                bytes_in_flight: 1,
+            },
+            0,
+        );
+        let mut several = Several::default();
+        several.push(Told("a", [Read(1), Read(1), Read(2), Idle, Idle, Read(3), End].into()));
+        several.push(Told("b", [Read(1), End].into()));
+        several.push(Told("c", [Idle, Read(2), Idle, Idle, End].into()));
+        let mut read = Vec::new();
+        loop {
+            match several.poll(&clock).unwrap() {
+                Read(epoch) => {
+                    let mut offsets = Vec::new();
+                    several.positions(&mut offsets, &mut Vec::new());
+                    read.push(format!("{}{epoch}", offsets[0].topic));
+                }
+                Idle => read.push("-".into()),
+                End => break,
+            }
+        }
+        assert_eq!(read, ["a1", "b1", "a1", "c2", "a2", "-", "-", "a3"]);
+        assert_eq!(several.poll(&clock).unwrap(), End);
+    }
+}

@@ -1,0 +1,16 @@
+//! Threads with a name, so that a debugger and a crash say which one it is.
+
+use std::thread::JoinHandle;
+
+use crate::error::Error;
+
+/// Starts a thread.
+pub(crate) fn spawn<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Error> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(|source| Error::System { verb: "start a thread", source })
+}

@@ -1,0 +1,263 @@
+//! What `check` finds on real servers, and what `explain` draws.
+
+use std::time::Duration;
+
+use crate::support::job::Job;
+use crate::support::kafka::{Kafka, Operation, Resource, kafka, unique_topic};
+use crate::support::mariadb::{Database, mariadb};
+use crate::support::wait::comes_true;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Runs a command to its end: its status, its standard output, its standard error.
+fn run(args: &[&str]) -> (Option<i32>, String, String) {
+    let mut job = Job::start(args);
+    let (status, said) = job.wait(SOON);
+    (status.code(), job.stdout(), said)
+}
+
+/// Checks a topic and a database, and expects a line for each of `lines`: its beginning and words of it.
+#[track_caller]
+fn check(args: &[&str], status: i32, lines: &[(&str, &[&str])]) {
+    let (ended, stdout, said) = run(&[&["check"], args].concat());
+    assert_eq!(ended, Some(status), "{stdout}{said}");
+    for (beginning, words) in lines {
+        let found = stdout.lines().find(|line| line.starts_with(beginning));
+        let line = found.unwrap_or_else(|| panic!("`{beginning}` is not in:\n{stdout}"));
+        for word in *words {
+            assert!(line.contains(word), "`{word}` is not in: {line}");
+        }
+    }
+    let failed = lines.iter().filter(|(beginning, _)| beginning.starts_with("FAILED")).count();
+    assert_eq!(stdout.lines().filter(|line| line.starts_with("FAILED")).count(), failed, "{stdout}");
+}
+
+#[test]
+fn check_goes_through_everything_and_changes_nothing() {
+    let (topic, letters) = (unique_topic(), unique_topic());
+    kafka().create_topic(&topic, 2);
+    kafka().create_topic(&letters, 1);
+    kafka().produce(&topic, (0..5).map(|n| (n % 2, None, "message")));
+    let database = mariadb().create_database();
+    let forward = format!("dead_letters.topic={letters}");
+    let args =
+        ["--brokers", kafka().brokers(), "--topic", &topic, "--database", &database.url, "--set", &forward];
+    check(
+        &args,
+        0,
+        &[
+            ("ok      configuration", &["truckflow"]),
+            ("ok      broker port", &[kafka().brokers()]),
+            ("ok      topic: ", &[&topic, "2 partitions, each with a leader"]),
+            ("ok      offsets", &["holds 5"]),
+            ("ok      read access", &["User:ANONYMOUS"]),
+            ("ok      group access", &["`truckflow`"]),
+            ("ok      topic of dead letters", &[&letters]),
+            ("ok      folder", &[]),
+            ("ok      disk", &["iB are free"]),
+            ("ok      database", &["root"]),
+            ("ok      table TRUCK_PARAMETER_MAP", &["a run makes it"]),
+            ("ok      privileges", &["CREATE", "DELETE", "are there"]),
+        ],
+    );
+    assert!(database.query("SHOW TABLES").is_empty());
+}
+
+#[test]
+fn check_as_json_says_the_same_with_the_same_status() {
+    let topic = unique_topic();
+    kafka().create_topic(&topic, 1);
+    let args = |topic| {
+        ["check", "--json", "--brokers", kafka().brokers(), "--topic", topic, "--database", "sqlite:x.db"]
+    };
+    let parse =
+        |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_else(|_| panic!("{text}"));
+    let (status, stdout, _) = run(&args(&topic));
+    let json = parse(&stdout);
+    assert_eq!((status, &json["failed"]), (Some(0), &0.into()), "{stdout}");
+    for look in json["checks"].as_array().unwrap() {
+        assert!(look["what"].is_string() && look["ok"] == true && look["detail"].is_string(), "{look}");
+    }
+    let (status, stdout, _) = run(&args("no-such-topic"));
+    let json = parse(&stdout);
+    assert_eq!((status, &json["failed"]), (Some(1), &1.into()), "{stdout}");
+    let look = json["checks"].as_array().unwrap().iter().find(|look| look["what"] == "topic").unwrap();
+    assert_eq!(look["ok"], false);
+    assert!(look["problem"].as_str().unwrap().contains("`no-such-topic` does not exist"), "{look}");
+    let (status, stdout, said) = run(&["check", "--json", "--workers", "0"]);
+    let json = parse(&stdout);
+    assert_eq!((status, &json["failed"]), (Some(2), &1.into()), "{stdout}");
+    assert!(said.contains("workers = 0"), "{said}");
+}
+
+#[test]
+fn check_finds_a_missing_topic_and_a_missing_topic_of_dead_letters() {
+    let brokers = kafka().brokers();
+    let missing = ["does not exist", "create it"];
+    check(
+        &[
+            "--brokers",
+            brokers,
+            "--topic",
+            "no-such-topic",
+            "--database",
+            "sqlite:x.db",
+            "--set",
+            "dead_letters.topic=no-letters",
+        ],
+        1,
+        &[
+            ("FAILED  topic: topic `no-such-topic`", &missing),
+            ("FAILED  topic of dead letters: topic `no-letters`", &missing),
+        ],
+    );
+}
+
+#[test]
+fn check_finds_what_the_access_control_lists_of_kafka_deny() {
+    let kafka = Kafka::start_secured("truck", "secret");
+    let topic = unique_topic();
+    kafka.create_topic(&topic, 2);
+    let property = |name: &str, value: &str| format!("kafka.properties.{name}={value}");
+    let properties = [
+        property("security.protocol", "sasl_plaintext"),
+        property("sasl.mechanism", "PLAIN"),
+        property("sasl.username", "truck"),
+        property("sasl.password", "secret"),
+    ];
+    let mut args = vec!["--brokers", kafka.secured(), "--topic", &topic, "--database", "sqlite:x.db"];
+    for property in &properties {
+        args.extend(["--set", property]);
+    }
+    let command = |operation: &str, kind: &str, name: &str| {
+        format!(
+            "run kafka-acls --bootstrap-server {} --add --allow-principal User:truck --operation {operation} --{kind} {name}",
+            kafka.secured()
+        )
+    };
+    let (topic_command, group_command) =
+        (command("Read", "topic", &topic), command("Read", "group", "truckflow"));
+    check(&args, 1, &[("FAILED  topic: ", &["may not be described", &topic_command])]);
+
+    // An answer to the list is not yet its effect.
+    kafka.allow("truck", Operation::Describe, &Resource::Topic(&topic));
+    let seen =
+        comes_true(SOON, || run(&[&["check"], args.as_slice()].concat()).1.contains("each with a leader"));
+    assert!(seen, "it may be described now");
+    check(
+        &args,
+        1,
+        &[
+            ("ok      topic: ", &["2 partitions"]),
+            ("FAILED  read access", &["may not be read as User:truck", &topic_command]),
+            ("FAILED  group access", &["group `truckflow`", &group_command]),
+        ],
+    );
+
+    kafka.allow("truck", Operation::Read, &Resource::Topic(&topic));
+    kafka.allow("truck", Operation::Read, &Resource::Group("truckflow"));
+    let green = comes_true(SOON, || run(&[&["check"], args.as_slice()].concat()).0 == Some(0));
+    assert!(
+        green,
+        "the commands that it named are enough: {}",
+        run(&[&["check"], args.as_slice()].concat()).1
+    );
+
+    let wrong = args
+        .iter()
+        .map(|arg| if arg.ends_with("=secret") { "kafka.properties.sasl.password=wr0ng" } else { arg });
+    let wrong: Vec<&str> = wrong.collect();
+    check(&wrong, 1, &[("FAILED  topic: ", &[kafka.secured(), "uthentication"])]);
+}
+
+/// The URL of a database for a new user, and the user as grants name it.
+fn user_of(database: &Database) -> (String, String) {
+    let name = format!("u_{}", database.name);
+    let user = format!("'{name}'@'127.0.0.1'");
+    database.query(&format!("CREATE USER {user} IDENTIFIED BY 'pw'"));
+    (database.url.replace("root@", &format!("{name}:pw@")), user)
+}
+
+#[test]
+fn check_finds_missing_privileges_and_the_grants_that_it_names_are_enough() {
+    let database = mariadb().create_database();
+    let name = &database.name;
+    let (url, user) = user_of(&database);
+    database
+        .query("CREATE TABLE TRUCK_PARAMETER_MAP (id INT AUTO_INCREMENT PRIMARY KEY, timestamp DATETIME)");
+    database.query(&format!("GRANT SELECT, INSERT ON {name}.* TO {user}"));
+    let args = ["--input", "-", "--database", &url];
+    let grant = format!("GRANT CREATE, DELETE, UPDATE ON `{name}`.* TO {user}");
+    let alter = format!("GRANT ALTER ON `{name}`.`TRUCK_PARAMETER_MAP` TO {user}");
+    let words =
+        [&*format!("run {grant}; {alter}"), "has no CREATE, DELETE, UPDATE for tables that are missing"];
+    check(&args, 1, &[("FAILED  privileges", &words)]);
+    assert_eq!(database.query("SHOW TABLES").len(), 1);
+    database.query(&grant);
+    database.query(&alter);
+    check(&args, 0, &[("ok      privileges", &["ALTER", "CREATE", "are there"])]);
+    // A run agrees.
+    let run = ["run", "--input", "/dev/null", "--until-end", "--listen", "off", "--database", &url];
+    let (status, said) = Job::start(run).wait(SOON);
+    assert!(status.success(), "{said}");
+    check(&args, 0, &[("ok      privileges", &["nothing has to be made"])]);
+}
+
+#[test]
+fn check_does_not_call_missing_what_a_role_may_have() {
+    let database = mariadb().create_database();
+    let (name, role) = (&database.name, format!("r_{}", database.name));
+    let (url, user) = user_of(&database);
+    database.query(&format!(
+        "CREATE ROLE {role}; GRANT ALL ON {name}.* TO {role}; GRANT {role} TO {user}; SET DEFAULT ROLE {role} FOR {user}"
+    ));
+    check(&["--input", "-", "--database", &url], 0, &[("ok      privileges", &[])]);
+}
+
+#[test]
+fn check_does_not_call_missing_what_everybody_may() {
+    let database = mariadb().create_database();
+    let (url, _) = user_of(&database);
+    database.query(&format!("GRANT ALL ON {}.* TO PUBLIC", database.name));
+    check(&["--input", "-", "--database", &url], 0, &[("ok      privileges", &[])]);
+}
+
+#[test]
+fn explain_names_every_view_in_every_language() {
+    const VIEWS: [&str; 6] = [
+        "parameter_map",
+        "distance_correlation",
+        "engine_speed_correlation",
+        "transformed",
+        "above_speed",
+        "dead_letters",
+    ];
+    // No server is asked, and nothing is written.
+    let job = ["explain", "--brokers", "no.such.host:1", "--database", "mysql://u:secret@no.such.host/d"];
+    let explained = |args: &[&str]| {
+        let (status, stdout, said) = run(&[&job, args].concat());
+        assert_eq!(status, Some(0), "{said}");
+        assert!(!stdout.contains("secret"), "{stdout}");
+        stdout
+    };
+    let (mermaid, dot) = (explained(&[]), explained(&["--format", "dot"]));
+    assert!(mermaid.starts_with("flowchart TB\n") && dot.starts_with("digraph truckflow {\n"));
+    for (index, view) in VIEWS.iter().enumerate() {
+        assert!(mermaid.contains(&format!("subgraph view{index}[\"{view}\"]\n")), "{mermaid}");
+        assert!(mermaid.contains(&format!("[(\"file out/{view}.csv\")]\n")), "{mermaid}");
+        assert!(
+            dot.contains(&format!("subgraph cluster_view{index} {{\n        label=\"{view}\";\n")),
+            "{dot}"
+        );
+    }
+    let json: serde_json::Value = serde_json::from_str(&explained(&["--json"])).unwrap();
+    let names: Vec<&str> =
+        json["views"].as_array().unwrap().iter().map(|view| view["name"].as_str().unwrap()).collect();
+    assert_eq!(names, VIEWS);
+    assert_eq!(json["sources"][0]["name"], "topic Truck-Data");
+    for key in ["operators", "channels"] {
+        assert!(json[key].as_array().is_some_and(|all| all.len() > 20), "{json}");
+    }
+    let one = explained(&["--views", "above_speed"]);
+    assert!(one.contains("above_speed") && !one.contains("transformed"), "{one}");
+}
