@@ -8,6 +8,7 @@
 //! | module | does |
 //! |---|---|
 //! | [`cli`], [`config`] | what the user says: flags, variables, a TOML file |
+//! | [`expression`] | the text of a user's own view to typed expressions |
 //! | [`run`] | launches a job; the one place that sees all parts |
 //! | [`backfill`] | what a view that is new to a running job is given |
 //! | [`inputs`] | the topics and files that a job reads, opened and dealt to the workers |
@@ -33,6 +34,7 @@ pub mod config;
 pub mod decode;
 pub mod error;
 pub mod explain;
+pub mod expression;
 pub mod graph;
 pub mod inputs;
 pub mod metrics;
