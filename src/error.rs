@@ -67,11 +67,13 @@ pub enum Error {
     },
     /// A view cannot be given what was before it.
     #[error(
-        "view `{view}` cannot be filled from standard input, which cannot be read again; leave out `backfill`, or give a file as --input"
+        "view `{view}` cannot be filled from the input `{input}`, which cannot be read again; leave out its `backfill`"
     )]
     NoBackfill {
         /// The view.
         view: String,
+        /// The input.
+        input: String,
     },
     /// Another instance writes to the folder.
     #[error("another instance writes to {0}; stop it, or choose another --out")]

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::Sender;
 
 use dataflows::Epoch;
@@ -103,6 +104,8 @@ pub struct Outlet {
     pub clock: Arc<Clock>,
     /// What is told of records that views gave up.
     pub metrics: Metrics,
+    /// Inputs that could not be used, by the decoders or by views.
+    pub dead_letters: Arc<AtomicU64>,
     /// One for each view, in the job's order.
     pub routes: Arc<[Route]>,
     /// The form in which the store wants rows.
@@ -120,6 +123,7 @@ impl Outlet {
         for letter in &letters {
             self.metrics.dead_letter(letter.reason, 1);
         }
+        self.dead_letters.fetch_add(letters.len() as u64, SeqCst);
         if let Some(view) = self.routes.iter().position(|route| *route.name == *DEAD_LETTERS) {
             self.rows(epoch, view, dead_letter_rows(letters), To::Both);
         }

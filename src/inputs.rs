@@ -111,7 +111,10 @@ impl Inputs {
                 let topic = keep_trying(config.wait, stop, connect)?.up_to(offsets);
                 inputs.add_topic(&config.kafka.topic, Content::Trucks, topic);
             }
-            Some(path) if path == "-" => return Err(Error::NoBackfill { view: view.name.to_string() }),
+            // A pipe is gone once it was read.
+            Some(path) if !std::fs::metadata(path).is_ok_and(|found| found.is_file()) => {
+                return Err(Error::NoBackfill { view: view.name.to_string(), input: path.clone() });
+            }
             Some(path) if config.embedded => {
                 let end = |partition| {
                     offsets.iter().find(|at| at.partition == partition && *at.topic == *config.kafka.topic)

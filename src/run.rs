@@ -133,6 +133,7 @@ impl Launch<'_> {
             sender,
             clock: clock.clone(),
             metrics: metrics.clone(),
+            dead_letters: Arc::default(),
             routes: self.routes.clone(),
             form: parts.store.form(),
         };

@@ -43,7 +43,7 @@ pub struct Job {
     failure: Mutex<Option<SourceError>>,
     panicked: AtomicBool,
     records: Arc<AtomicU64>,
-    dead_letters: AtomicU64,
+    dead_letters: Arc<AtomicU64>,
 }
 
 /// A lock that a panicking thread held is still good: the job ends anyway.
@@ -54,6 +54,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Job {
     /// A job with the inputs of each worker.
     pub fn new(setup: Setup, outlet: Outlet, inputs: Vec<Several>, restored: Vec<Restored>) -> Self {
+        let dead_letters = outlet.dead_letters.clone();
         Self {
             setup,
             outlet: Mutex::new(Some(outlet)),
@@ -62,7 +63,7 @@ impl Job {
             failure: Mutex::new(None),
             panicked: AtomicBool::new(false),
             records: Arc::default(),
-            dead_letters: AtomicU64::new(0),
+            dead_letters,
         }
     }
 

@@ -4,6 +4,7 @@
 //! | module | tests |
 //! |---|---|
 //! | [`golden`] | the cases under `fixtures/`, against an independent computation |
+//! | [`backfill`] | views added to a running job, corrections, catching up |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`orientation`] | the phone's topic and file |
@@ -15,6 +16,7 @@
 //! | [`servers`] | the servers and the job that the other tests build on |
 //! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
 
+mod backfill;
 mod commands;
 mod exactly_once;
 mod golden;
