@@ -17,12 +17,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
+use memchr::memmem::Finder;
 
 use self::dead_letters::DeadLetters;
 use self::key::KeyField;
-use self::lines::Lines;
+use self::lines::{Key, Lines};
 use crate::pace::{self, Pace, Rate};
 use crate::producer::{ProduceError, Producer, parse_property};
+use crate::source::file::is_separator;
 use crate::stop::Stop;
 
 /// Longer than a message may be on its way.
@@ -60,6 +62,11 @@ pub struct ReplayArgs {
     /// messages have no key and take the partitions in turn
     #[arg(long, value_name = "FIELD")]
     pub key: Option<String>,
+
+    /// Make what stands before the first SEP of each line, as $'\t', the message's key; nothing behind it is
+    /// a message without a value, a tombstone
+    #[arg(long, value_name = "SEP")]
+    pub key_separator: Option<String>,
 
     /// A property of librdkafka; may be repeated
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
@@ -106,8 +113,22 @@ pub enum ReplayError {
         path: PathBuf,
     },
     /// A dead letter has its own key.
-    #[error("dead letters are sent with the keys that they had: leave out --key")]
-    KeyOfDeadLetters,
+    #[error("dead letters are sent with the keys that they had: leave out {flag}")]
+    KeyOfDeadLetters {
+        /// The flag that asks for other keys.
+        flag: &'static str,
+    },
+    /// A message has one key.
+    #[error("--key and --key-separator each say what a line's key is: leave out one of them")]
+    TwoKeys,
+    /// No line holds the separator, or each begins with it.
+    #[error(
+        "--key-separator {separator:?} ends no key within a line: give a text that lines do not end with, such as $'\\t'"
+    )]
+    KeySeparator {
+        /// What was given.
+        separator: String,
+    },
     /// The signals could not be listened to.
     #[error("signals cannot be listened to ({0}): look at the system's limits")]
     Signals(#[source] io::Error),
@@ -116,8 +137,7 @@ pub enum ReplayError {
 impl ReplayError {
     /// Whether the command line, not the run, is wrong: exit status 2 instead of 1.
     pub fn is_usage(&self) -> bool {
-        use ReplayError::{KeyOfDeadLetters, LoopOverNothing, LoopOverStdin, NoTopic};
-        matches!(self, NoTopic { .. } | LoopOverStdin | LoopOverNothing { .. } | KeyOfDeadLetters)
+        !matches!(self, Self::Produce(_) | Self::Read { .. } | Self::DeadLetter { .. } | Self::Signals(_))
     }
 }
 
@@ -172,6 +192,12 @@ fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
     if args.repeat && args.file == Path::new("-") {
         return Err(ReplayError::LoopOverStdin);
     }
+    if args.key.is_some() && args.key_separator.is_some() {
+        return Err(ReplayError::TwoKeys);
+    }
+    if let Some(separator) = args.key_separator.clone().filter(|separator| !is_separator(separator)) {
+        return Err(ReplayError::KeySeparator { separator });
+    }
     // Opened first: a wrong name is found without a broker.
     let mut input = open(args)?;
     let mut producer = Producer::new(&args.brokers, &args.properties.iter().cloned().collect())?;
@@ -198,12 +224,21 @@ fn open(args: &ReplayArgs) -> Result<Box<dyn Input>, ReplayError> {
     if path.extension().is_some_and(|extension| extension == "csv")
         && let Some(letters) = DeadLetters::open(path)?
     {
-        return if args.key.is_some() { Err(ReplayError::KeyOfDeadLetters) } else { Ok(Box::new(letters)) };
+        let flags = [("--key", &args.key), ("--key-separator", &args.key_separator)];
+        return match flags.into_iter().find(|(_, given)| given.is_some()) {
+            Some((flag, _)) => Err(ReplayError::KeyOfDeadLetters { flag }),
+            None => Ok(Box::new(letters)),
+        };
     }
     if args.topic.is_none() {
         return Err(ReplayError::NoTopic { path: path.clone() });
     }
-    Ok(Box::new(Lines::new(reader, path, args.key.as_deref().map(KeyField::new))))
+    let key = match (&args.key, &args.key_separator) {
+        (Some(field), _) => Key::Field(Box::new(KeyField::new(field))),
+        (None, Some(separator)) => Key::Before(Box::new(Finder::new(separator).into_owned())),
+        (None, None) => Key::None,
+    };
+    Ok(Box::new(Lines::new(reader, path, key)))
 }
 
 fn send_all(
@@ -393,6 +428,23 @@ mod tests {
         assert_eq!(seen.iter().filter(|(_, key, _)| key.is_none()).count(), 1);
     }
 
+    #[test]
+    fn what_stands_before_the_separator_becomes_the_key_and_nothing_behind_it_a_tombstone() {
+        let cluster = cluster("t", 1);
+        let brokers = cluster.bootstrap_servers();
+        let (_folder, path) = file("in.txt", "k\t{\"a\": \"\t\"}\r\n{}\nk\t\nk\t\r\n\t1\nl\t");
+        replay(&path, &["--topic", "t", "--brokers", &brokers, "--key-separator", "\t"]).unwrap();
+        let expected: Vec<Seen> = vec![
+            (0, some("k"), some("{\"a\": \"\t\"}")),
+            (0, None, some("{}")),
+            (0, some("k"), None),
+            (0, some("k"), None),
+            (0, some(""), some("1")),
+            (0, some("l"), None),
+        ];
+        assert_eq!(read(&brokers, "t", 1, 6), expected);
+    }
+
     const LETTERS: &str = "topic,partition,offset,kafka_timestamp,message_key,reason,field,payload\n\
         a,1,7,2023-04-10 01:02:27.000000,k,wrong_type,engine_speed,\"{\"\"engine_speed\"\": \"\"x\"\"}\"\n\
         b,0,8,,base64:/w==,not_an_object,,\"two\nlines\"\n\
@@ -461,8 +513,18 @@ mod tests {
         assert!(matches!(replay(&path, &[]), Err(error) if error.is_usage()));
         assert!(matches!(replay(Path::new("-"), &["--loop"]), Err(error) if error.is_usage()));
         assert!(matches!(replay(Path::new("/no/such"), &["--topic", "t"]), Err(ReplayError::Read { .. })));
+        let (_folder, path) = file("in.jsonl", "");
+        let two = replay(&path, &["--topic", "t", "--key", "truck_id", "--key-separator", "\t"]);
+        assert!(matches!(two, Err(ReplayError::TwoKeys)));
+        for separator in ["", "\n", "\t\r\n"] {
+            let error = replay(&path, &["--topic", "t", "--key-separator", separator]).unwrap_err();
+            assert!(matches!(error, ReplayError::KeySeparator { .. }) && error.is_usage(), "{error}");
+        }
         let (_folder, path) = file("dead_letters.csv", LETTERS);
-        assert!(matches!(replay(&path, &["--key", "truck_id"]), Err(ReplayError::KeyOfDeadLetters)));
+        for flag in ["--key", "--key-separator"] {
+            let error = replay(&path, &[flag, "truck_id"]).unwrap_err();
+            assert!(error.is_usage() && error.to_string().ends_with(&format!("leave out {flag}")), "{error}");
+        }
     }
 
     #[test]
