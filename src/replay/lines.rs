@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use memchr::memmem::Finder;
 
 use super::key::KeyField;
-use super::{Input, Message, ReplayError};
+use super::{Input, Message, Next, ReplayError};
 use crate::source::file;
 
 const BUFFER: usize = 256 * 1024;
@@ -34,7 +34,7 @@ impl Lines {
 }
 
 impl Input for Lines {
-    fn read(&mut self, message: &mut Message) -> Result<bool, ReplayError> {
+    fn read(&mut self, message: &mut Message) -> Result<Next, ReplayError> {
         let Message { key, payload, .. } = message;
         payload.clear();
         let read = self.reader.read_until(b'\n', payload);
@@ -48,7 +48,7 @@ impl Input for Lines {
             Key::Field(field) => (field.find(payload, key), true),
             Key::Before(separator) => split(payload, key, separator),
         };
-        Ok(read > 0)
+        Ok(if read > 0 { Next::Message } else { Next::End })
     }
 
     fn position(&self) -> u64 {
