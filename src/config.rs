@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::clock::Limits;
 use crate::expression;
-use crate::source::file::full_path;
+use crate::source::file::{full_path, is_separator};
 use crate::source::kafka::OnDataLoss;
 
 use self::defined::{OwnCorrelation, ViewEntry};
@@ -389,7 +389,7 @@ impl Config {
             return wrong("csv.max_records", &0, "give at least 1, or leave it out for one file a view");
         }
         if let Some(separator) = &self.key_separator
-            && (separator.is_empty() || separator.contains(['\n', '\r']))
+            && !is_separator(separator)
         {
             return wrong(
                 "key_separator",

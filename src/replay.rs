@@ -1,28 +1,34 @@
 //! `truckflow replay`: the lines of a file, or the dead letters of an earlier run, into a topic.
 //!
 //! ```text
-//! file or standard input --> lines --------> key, partition --> producer --> summary
-//!                       `--> dead letters ---^
+//! file or standard input --> lines ------------------------> key, partition --> producer --> summary
+//!     folder, file       --> dead letters --> left out? -----^
 //! ```
+//!
+//! Dead letters whose reading counts already, but in the view that gave it up, are left out: sent again, it
+//! would count twice there. So are rows that a database refused, which are no messages.
 
 mod dead_letters;
 mod key;
 mod lines;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use dataflows::dead_letter::Reason;
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
+use memchr::memmem::Finder;
 
-use self::dead_letters::DeadLetters;
 use self::key::KeyField;
-use self::lines::Lines;
+use self::lines::{Key, Lines};
 use crate::pace::{self, Pace, Rate};
 use crate::producer::{ProduceError, Producer, parse_property};
+use crate::sink::csv::numbered;
+use crate::source::file::is_separator;
 use crate::stop::Stop;
 
 /// Longer than a message may be on its way.
@@ -35,7 +41,8 @@ const MESSAGES_PER_LOOK: u64 = 256;
 /// Send the lines of a file, or truckflow's dead letters, into a Kafka topic.
 #[derive(Clone, clap::Args)]
 pub struct ReplayArgs {
-    /// A file, each line a message; a `dead_letters.csv` of truckflow; or `-` for standard input
+    /// A file, each line a message; a `dead_letters.csv` of truckflow, or its folder of numbered ones; or `-`
+    /// for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
@@ -60,6 +67,11 @@ pub struct ReplayArgs {
     /// messages have no key and take the partitions in turn
     #[arg(long, value_name = "FIELD")]
     pub key: Option<String>,
+
+    /// Make what stands before the first SEP of each line, as $'\t', the message's key; nothing behind it is
+    /// a message without a value, a tombstone
+    #[arg(long, value_name = "SEP")]
+    pub key_separator: Option<String>,
 
     /// A property of librdkafka; may be repeated
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
@@ -90,6 +102,14 @@ pub enum ReplayError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A folder is not one of dead letters, or a file in it is not.
+    #[error(
+        "{path} holds no dead letters: name a file, or the folder `dead_letters` that csv.max_records makes"
+    )]
+    NoDeadLetters {
+        /// The folder, or the file in it.
+        path: PathBuf,
+    },
     /// Lines do not know their topic.
     #[error("the lines of {path} do not say where they go: name the topic with --topic")]
     NoTopic {
@@ -100,14 +120,28 @@ pub enum ReplayError {
     #[error("--loop cannot start standard input over: name a file")]
     LoopOverStdin,
     /// A loop over nothing would never end.
-    #[error("--loop over {path}, which holds no messages, would never end: name another file")]
+    #[error("--loop over {path}, which holds nothing to send, would never end: name another file")]
     LoopOverNothing {
         /// The file.
         path: PathBuf,
     },
     /// A dead letter has its own key.
-    #[error("dead letters are sent with the keys that they had: leave out --key")]
-    KeyOfDeadLetters,
+    #[error("dead letters are sent with the keys that they had: leave out {flag}")]
+    KeyOfDeadLetters {
+        /// The flag that asks for other keys.
+        flag: &'static str,
+    },
+    /// A message has one key.
+    #[error("--key and --key-separator each say what a line's key is: leave out one of them")]
+    TwoKeys,
+    /// No line holds the separator, or each begins with it.
+    #[error(
+        "--key-separator {separator:?} ends no key within a line: give a text that lines do not end with, such as $'\\t'"
+    )]
+    KeySeparator {
+        /// What was given.
+        separator: String,
+    },
     /// The signals could not be listened to.
     #[error("signals cannot be listened to ({0}): look at the system's limits")]
     Signals(#[source] io::Error),
@@ -116,8 +150,7 @@ pub enum ReplayError {
 impl ReplayError {
     /// Whether the command line, not the run, is wrong: exit status 2 instead of 1.
     pub fn is_usage(&self) -> bool {
-        use ReplayError::{KeyOfDeadLetters, LoopOverNothing, LoopOverStdin, NoTopic};
-        matches!(self, NoTopic { .. } | LoopOverStdin | LoopOverNothing { .. } | KeyOfDeadLetters)
+        !matches!(self, Self::Produce(_) | Self::Read { .. } | Self::DeadLetter { .. } | Self::Signals(_))
     }
 }
 
@@ -128,6 +161,8 @@ pub struct Summary {
     pub sent: u64,
     /// Messages that they did not.
     pub failed: u64,
+    /// Dead letters that were not to be sent.
+    pub left_out: u64,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -153,17 +188,50 @@ struct Message {
     payload: Vec<u8>,
 }
 
+/// What was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Message,
+    /// A dead letter that is not to be sent, for its reason.
+    LeftOut(Reason),
+    End,
+}
+
+/// How many dead letters of each reason were left out.
+#[derive(Default)]
+struct LeftOut(BTreeMap<Reason, u64>);
+
+impl LeftOut {
+    fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "left out {} dead letters", self.total())?;
+        for (place, (reason, count)) in self.0.iter().enumerate() {
+            let why = match reason {
+                Reason::RefusedByDatabase => "a row, not a message",
+                _ => "counted already in the other views",
+            };
+            write!(f, "{} {count} {} ({why})", if place == 0 { ':' } else { ',' }, reason.name())?;
+        }
+        Ok(())
+    }
+}
+
 /// Where messages come from.
 trait Input {
-    /// Reads the next message; `false` at the end.
-    fn read(&mut self, message: &mut Message) -> Result<bool, ReplayError>;
+    /// Reads what comes next, if it is a message into `message`.
+    fn read(&mut self, message: &mut Message) -> Result<Next, ReplayError>;
 
     /// How many bytes of the input were read.
     fn position(&self) -> u64;
 }
 
 /// Sends everything in the file, or until SIGINT or SIGTERM; what was queued is flushed. The last line on
-/// standard error is the [`Summary`], also when deliveries failed.
+/// standard error is the [`Summary`], also when deliveries failed; before it stands what was left out.
 pub fn run(args: &ReplayArgs) -> Result<Summary, ReplayError> {
     run_until(args, &Stop::on_signals().map_err(ReplayError::Signals)?)
 }
@@ -172,16 +240,27 @@ fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
     if args.repeat && args.file == Path::new("-") {
         return Err(ReplayError::LoopOverStdin);
     }
+    if args.key.is_some() && args.key_separator.is_some() {
+        return Err(ReplayError::TwoKeys);
+    }
+    if let Some(separator) = args.key_separator.clone().filter(|separator| !is_separator(separator)) {
+        return Err(ReplayError::KeySeparator { separator });
+    }
     // Opened first: a wrong name is found without a broker.
     let mut input = open(args)?;
     let mut producer = Producer::new(&args.brokers, &args.properties.iter().cloned().collect())?;
     let mut progress = Progress::new(args);
+    let mut left_out = LeftOut::default();
     let started = Instant::now();
-    let result = send_all(args, &mut input, &mut producer, &mut progress, stop)
+    let result = send_all(args, &mut input, &mut producer, &mut progress, &mut left_out, stop)
         .and_then(|()| producer.flush(FLUSH_TIMEOUT).map_err(Into::into));
     progress.finish();
     let failed = producer.sent() - producer.delivered();
-    let summary = Summary { sent: producer.delivered(), failed, elapsed: started.elapsed() };
+    let (sent, total) = (producer.delivered(), left_out.total());
+    let summary = Summary { sent, failed, left_out: total, elapsed: started.elapsed() };
+    if total > 0 {
+        eprintln!("{left_out}");
+    }
     if result.is_ok() || producer.sent() > 0 {
         eprintln!("{summary}");
     }
@@ -191,19 +270,26 @@ fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
 fn open(args: &ReplayArgs) -> Result<Box<dyn Input>, ReplayError> {
     let path = &args.file;
     let read_error = |source| ReplayError::Read { path: path.clone(), source };
+    if let Some(letters) = dead_letters::open(path)? {
+        let flags = [("--key", &args.key), ("--key-separator", &args.key_separator)];
+        return match flags.into_iter().find(|(_, given)| given.is_some()) {
+            Some((flag, _)) => Err(ReplayError::KeyOfDeadLetters { flag }),
+            None => Ok(letters),
+        };
+    }
     let reader: Box<dyn Read> = match path == Path::new("-") {
         true => Box::new(io::stdin()),
         false => Box::new(File::open(path).map_err(read_error)?),
     };
-    if path.extension().is_some_and(|extension| extension == "csv")
-        && let Some(letters) = DeadLetters::open(path)?
-    {
-        return if args.key.is_some() { Err(ReplayError::KeyOfDeadLetters) } else { Ok(Box::new(letters)) };
-    }
     if args.topic.is_none() {
         return Err(ReplayError::NoTopic { path: path.clone() });
     }
-    Ok(Box::new(Lines::new(reader, path, args.key.as_deref().map(KeyField::new))))
+    let key = match (&args.key, &args.key_separator) {
+        (Some(field), _) => Key::Field(Box::new(KeyField::new(field))),
+        (None, Some(separator)) => Key::Before(Box::new(Finder::new(separator).into_owned())),
+        (None, None) => Key::None,
+    };
+    Ok(Box::new(Lines::new(reader, path, key)))
 }
 
 fn send_all(
@@ -211,6 +297,7 @@ fn send_all(
     input: &mut Box<dyn Input>,
     producer: &mut Producer,
     progress: &mut Progress,
+    left_out: &mut LeftOut,
     stop: &Stop,
 ) -> Result<(), ReplayError> {
     let mut topics = Topics::default();
@@ -220,7 +307,7 @@ fn send_all(
     let pace = Pace::start(args.rate);
     let mut message = Message::default();
     let mut bytes_before = 0;
-    let mut sent = 0;
+    let (mut sent, mut read) = (0_u64, 0_u64);
     while !stop.requested() {
         if let Some(wait) = pace.wait(sent) {
             producer.poll()?;
@@ -228,16 +315,26 @@ fn send_all(
             pace::sleep(wait, stop);
             continue;
         }
-        if !input.read(&mut message)? {
-            if !args.repeat {
-                break;
+        let next = input.read(&mut message)?;
+        read += 1;
+        if read.is_multiple_of(MESSAGES_PER_LOOK) {
+            progress.at(sent, bytes_before + input.position());
+        }
+        match next {
+            Next::Message => {}
+            Next::LeftOut(reason) => {
+                *left_out.0.entry(reason).or_default() += 1;
+                continue;
             }
-            if sent == 0 {
+            Next::End if !args.repeat => break,
+            Next::End if sent == 0 => {
                 return Err(ReplayError::LoopOverNothing { path: args.file.clone() });
             }
-            bytes_before += input.position();
-            *input = open(args)?;
-            continue;
+            Next::End => {
+                bytes_before += input.position();
+                *input = open(args)?;
+                continue;
+            }
         }
         let topic = args.topic.as_ref().unwrap_or(&message.topic);
         let partitions = topics.partitions(topic, producer)?;
@@ -248,13 +345,10 @@ fn send_all(
                 Some(partition)
             }
             _ if key.is_some() => None,
-            _ => Some((sent % partitions.unsigned_abs() as u64) as i32),
+            _ => Some((sent % u64::from(partitions.unsigned_abs())) as i32),
         };
         producer.send(topic, partition, key, message.has_payload.then_some(&message.payload[..]))?;
         sent += 1;
-        if sent.is_multiple_of(MESSAGES_PER_LOOK) {
-            progress.at(sent, bytes_before + input.position());
-        }
     }
     Ok(())
 }
@@ -276,6 +370,15 @@ impl Topics {
     }
 }
 
+/// The bytes of a file, or of a folder's numbered files, where these are known.
+fn size(path: &Path) -> Option<u64> {
+    let metadata = std::fs::metadata(path).ok()?;
+    if metadata.is_dir() {
+        return numbered(path).ok()?.iter().map(|(_, file)| size(file)).sum();
+    }
+    metadata.is_file().then_some(metadata.len())
+}
+
 /// What a person sees on the way: a bar on a terminal, else a line now and then.
 struct Progress {
     bar: ProgressBar,
@@ -287,8 +390,7 @@ struct Progress {
 
 impl Progress {
     fn new(args: &ReplayArgs) -> Progress {
-        let size = || std::fs::metadata(&args.file).ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
-        let total = if args.repeat || args.file == Path::new("-") { None } else { size() };
+        let total = if args.repeat || args.file == Path::new("-") { None } else { size(&args.file) };
         let template = match total {
             Some(_) => "{bar:30} {bytes} of {total_bytes}, {msg}, {eta} left",
             None => "{spinner} {bytes}, {msg}",
@@ -393,6 +495,23 @@ mod tests {
         assert_eq!(seen.iter().filter(|(_, key, _)| key.is_none()).count(), 1);
     }
 
+    #[test]
+    fn what_stands_before_the_separator_becomes_the_key_and_nothing_behind_it_a_tombstone() {
+        let cluster = cluster("t", 1);
+        let brokers = cluster.bootstrap_servers();
+        let (_folder, path) = file("in.txt", "k\t{\"a\": \"\t\"}\r\n{}\nk\t\nk\t\r\n\t1\nl\t");
+        replay(&path, &["--topic", "t", "--brokers", &brokers, "--key-separator", "\t"]).unwrap();
+        let expected: Vec<Seen> = vec![
+            (0, some("k"), some("{\"a\": \"\t\"}")),
+            (0, None, some("{}")),
+            (0, some("k"), None),
+            (0, some("k"), None),
+            (0, some(""), some("1")),
+            (0, some("l"), None),
+        ];
+        assert_eq!(read(&brokers, "t", 1, 6), expected);
+    }
+
     const LETTERS: &str = "topic,partition,offset,kafka_timestamp,message_key,reason,field,payload\n\
         a,1,7,2023-04-10 01:02:27.000000,k,wrong_type,engine_speed,\"{\"\"engine_speed\"\": \"\"x\"\"}\"\n\
         b,0,8,,base64:/w==,not_an_object,,\"two\nlines\"\n\
@@ -430,6 +549,86 @@ mod tests {
         assert_eq!(payloads[3], Some(vec![0, 255]));
     }
 
+    const HEADER: &str = "topic,partition,offset,kafka_timestamp,message_key,reason,field,payload\n";
+
+    #[test]
+    fn what_counted_already_and_what_is_no_message_is_left_out() {
+        let cluster = cluster("a", 1);
+        let brokers = cluster.bootstrap_servers();
+        let letters = [
+            "late,window_averages,1",
+            "wrong_type,engine_speed,2",
+            "late,filtered_join,3",
+            "too_large,filtered_join,4",
+            "too_large,truck_id,5",
+            "too_large,key,6",
+            "too_large,,7",
+            "refused_by_database,distance_covered,8",
+            "null_value,,",
+        ];
+        let text: String = letters.iter().map(|letter| format!("a,0,1,,,{letter}\n")).collect();
+        let (folder, path) = file("dead_letters.csv", &(HEADER.to_owned() + &text));
+        let summary = replay(&path, &["--brokers", &brokers]).unwrap();
+        assert_eq!((summary.sent, summary.left_out), (5, 4));
+        let payloads: Vec<_> = read(&brokers, "a", 1, 5).into_iter().map(|(.., payload)| payload).collect();
+        assert_eq!(payloads, [some("2"), some("5"), some("6"), some("7"), None]);
+
+        let path = folder.path().join("all.csv");
+        fs::write(&path, HEADER.to_owned() + "a,0,1,,,late,window_averages,1\n").unwrap();
+        let summary = replay(&path, &["--brokers", &brokers]).unwrap();
+        assert_eq!((summary.sent, summary.left_out), (0, 1));
+        let looped = replay(&path, &["--brokers", &brokers, "--loop"]);
+        assert!(matches!(looped, Err(ReplayError::LoopOverNothing { .. })));
+    }
+
+    #[test]
+    fn one_line_says_what_was_left_out_and_why() {
+        let left_out = LeftOut([(Reason::RefusedByDatabase, 1), (Reason::Late, 2)].into());
+        assert_eq!(
+            left_out.to_string(),
+            "left out 3 dead letters: 2 late (counted already in the other views), \
+             1 refused_by_database (a row, not a message)"
+        );
+    }
+
+    #[test]
+    fn the_numbered_files_of_a_folder_are_sent_in_order() {
+        let cluster = cluster("a", 1);
+        let brokers = cluster.bootstrap_servers();
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write("1000000.csv", &format!("{HEADER}a,0,1,,,not_an_object,,5\n"));
+        write("000010.csv", &format!("{HEADER}a,0,1,,,not_an_object,,4\n"));
+        write("000002.csv", &format!("{HEADER}a,0,1,,,not_an_object,,2\na,0,1,,,not_an_object,,3\n"));
+        write("000001.csv", &format!("{HEADER}a,0,1,,,not_an_object,,1\na,0,1,,,late,filtered_join,0\n"));
+        // Begun, and nothing was committed to it.
+        write("1000001.csv", "");
+        write("1000002.csv", HEADER);
+        write("notes.csv", "not one of them\n");
+        let summary = replay(folder.path(), &["--brokers", &brokers]).unwrap();
+        assert_eq!((summary.sent, summary.left_out), (5, 1));
+        let payloads: Vec<_> = read(&brokers, "a", 1, 5).into_iter().map(|(.., payload)| payload).collect();
+        assert_eq!(payloads, ["1", "2", "3", "4", "5"].map(some));
+
+        write("000002.csv", &format!("{HEADER}a,0,1\n"));
+        let error = replay(folder.path(), &["--brokers", &brokers]).unwrap_err().to_string();
+        assert!(error.contains("000002.csv is no file of dead letters at line 2"), "{error}");
+        let keyed = replay(folder.path(), &["--key", "truck_id"]);
+        assert!(matches!(keyed, Err(ReplayError::KeyOfDeadLetters { .. })));
+    }
+
+    #[test]
+    fn a_folder_of_something_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = || replay(folder.path(), &["--topic", "t"]).unwrap_err();
+        assert!(matches!(refused(), ReplayError::NoDeadLetters { path } if path == folder.path()));
+        let file = folder.path().join("000001.csv");
+        fs::write(&file, "timestamp,engine_speed\n").unwrap();
+        let error = refused();
+        assert!(matches!(&error, ReplayError::NoDeadLetters { path } if *path == file));
+        assert!(error.is_usage() && error.to_string().contains("000001.csv"), "{error}");
+    }
+
     #[test]
     fn a_csv_file_without_payloads_is_lines() {
         let cluster = cluster("t", 1);
@@ -443,12 +642,11 @@ mod tests {
         let cluster = cluster("a", 1);
         let brokers = cluster.bootstrap_servers();
         for (row, reason) in [
-            ("a,0,1,,,late,,base64:%", "its payload is no base64"),
-            ("a,x,1,,,late,,p", "its partition is no number"),
+            ("a,0,1,,,wrong_type,,base64:%", "its payload is no base64"),
+            ("a,x,1,,,wrong_type,,p", "its partition is no number"),
             ("a,0", "it has 2 fields instead of 8"),
         ] {
-            let text =
-                format!("{}a,0,11,,,late,,x\n{row}\n", LETTERS.lines().next().unwrap().to_owned() + "\n");
+            let text = format!("{HEADER}a,0,11,,,null_value,,x\n{row}\n");
             let (_folder, path) = file("dead_letters.csv", &text);
             let error = replay(&path, &["--brokers", &brokers]).unwrap_err().to_string();
             assert!(error.contains("at line 3") && error.contains(reason), "{error}");
@@ -461,8 +659,18 @@ mod tests {
         assert!(matches!(replay(&path, &[]), Err(error) if error.is_usage()));
         assert!(matches!(replay(Path::new("-"), &["--loop"]), Err(error) if error.is_usage()));
         assert!(matches!(replay(Path::new("/no/such"), &["--topic", "t"]), Err(ReplayError::Read { .. })));
+        let (_folder, path) = file("in.jsonl", "");
+        let two = replay(&path, &["--topic", "t", "--key", "truck_id", "--key-separator", "\t"]);
+        assert!(matches!(two, Err(ReplayError::TwoKeys)));
+        for separator in ["", "\n", "\t\r\n"] {
+            let error = replay(&path, &["--topic", "t", "--key-separator", separator]).unwrap_err();
+            assert!(matches!(error, ReplayError::KeySeparator { .. }) && error.is_usage(), "{error}");
+        }
         let (_folder, path) = file("dead_letters.csv", LETTERS);
-        assert!(matches!(replay(&path, &["--key", "truck_id"]), Err(ReplayError::KeyOfDeadLetters)));
+        for flag in ["--key", "--key-separator"] {
+            let error = replay(&path, &[flag, "truck_id"]).unwrap_err();
+            assert!(error.is_usage() && error.to_string().ends_with(&format!("leave out {flag}")), "{error}");
+        }
     }
 
     #[test]

@@ -3,24 +3,92 @@
 //! `payload` and `message_key` are text, or `base64:` and base64 for other bytes (so that a text which
 //! begins with `base64:` is written in base64 too). An empty key is none; an empty payload with the
 //! reason `null_value` is a message without a value, a tombstone.
+//!
+//! They are in one file, or in the numbered files of a folder.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::vec::IntoIter;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use csv::{ByteRecord, Reader, ReaderBuilder};
+use dataflows::dead_letter::Reason;
+use dataflows::views::{self, Settings};
 
-use super::{Input, Message, ReplayError};
+use super::{Input, Message, Next, ReplayError};
+use crate::sink::csv::numbered;
 
 const BASE64: &[u8] = b"base64:";
-const NULL_VALUE: &[u8] = b"null_value";
 const BUFFER: usize = 256 * 1024;
 
-pub(super) struct DeadLetters {
+/// Opens a folder, or a file if it is one of dead letters.
+pub(super) fn open(path: &Path) -> Result<Option<Box<dyn Input>>, ReplayError> {
+    if path != Path::new("-") && path.is_dir() {
+        return Ok(Some(Box::new(Folder::open(path)?)));
+    }
+    if path.extension().is_none_or(|extension| extension != "csv") {
+        return Ok(None);
+    }
+    Ok(DeadLetters::open(path)?.map(|letters| Box::new(letters) as Box<dyn Input>))
+}
+
+/// The numbered files of a folder, one after the other.
+struct Folder {
+    file: DeadLetters,
+    later: IntoIter<PathBuf>,
+    /// Bytes of the files before.
+    before: u64,
+}
+
+impl Folder {
+    fn open(path: &Path) -> Result<Folder, ReplayError> {
+        let files = numbered(path).map_err(|source| read_error(path, source))?;
+        let files: Vec<PathBuf> = files.into_iter().map(|(_, file)| file).collect();
+        let mut later = files.into_iter();
+        let first = Self::next(&mut later)?;
+        let file = first.ok_or_else(|| ReplayError::NoDeadLetters { path: path.to_owned() })?;
+        Ok(Folder { file, later, before: 0 })
+    }
+
+    /// Opens the next file that a job has written to.
+    fn next(later: &mut IntoIter<PathBuf>) -> Result<Option<DeadLetters>, ReplayError> {
+        for path in later {
+            let length = path.metadata().map_err(|source| read_error(&path, source))?.len();
+            if length > 0 {
+                return DeadLetters::open(&path)?.map(Some).ok_or(ReplayError::NoDeadLetters { path });
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Input for Folder {
+    fn read(&mut self, message: &mut Message) -> Result<Next, ReplayError> {
+        loop {
+            let next = self.file.read(message)?;
+            if next != Next::End {
+                return Ok(next);
+            }
+            let Some(file) = Self::next(&mut self.later)? else { return Ok(Next::End) };
+            self.before += self.file.position();
+            self.file = file;
+        }
+    }
+
+    fn position(&self) -> u64 {
+        self.before + self.file.position()
+    }
+}
+
+/// One file.
+struct DeadLetters {
     reader: Reader<File>,
     path: PathBuf,
     columns: Columns,
+    /// The names of the views that give up readings which the others keep.
+    giving_up: Vec<Box<[u8]>>,
     row: ByteRecord,
 }
 
@@ -30,13 +98,14 @@ struct Columns {
     partition: Option<usize>,
     key: Option<usize>,
     reason: Option<usize>,
+    field: Option<usize>,
     payload: usize,
 }
 
 impl DeadLetters {
     /// Opens a CSV file; `None` if its header has no `payload`, and so is not one of dead letters.
-    pub(super) fn open(path: &Path) -> Result<Option<DeadLetters>, ReplayError> {
-        let file = File::open(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
+    fn open(path: &Path) -> Result<Option<DeadLetters>, ReplayError> {
+        let file = File::open(path).map_err(|source| read_error(path, source))?;
         let mut reader = ReaderBuilder::new().buffer_capacity(BUFFER).from_reader(file);
         let header = reader.byte_headers().map_err(|error| mistake(path, &error))?;
         let column = |name: &str| header.iter().position(|column| column == name.as_bytes());
@@ -46,9 +115,22 @@ impl DeadLetters {
             partition: column("partition"),
             key: column("message_key"),
             reason: column("reason"),
+            field: column("field"),
             payload,
         };
-        Ok(Some(DeadLetters { reader, path: path.to_owned(), columns, row: ByteRecord::new() }))
+        let giving_up = views::all(&Settings::default()).into_iter().filter(|view| view.gives_up);
+        let giving_up = giving_up.map(|view| view.name.as_bytes().into()).collect();
+        let (path, row) = (path.to_owned(), ByteRecord::new());
+        Ok(Some(DeadLetters { reader, path, columns, giving_up, row }))
+    }
+
+    /// Whether a letter would count twice if it were sent, or is no message.
+    fn is_left_out(&self, reason: Reason, field: &[u8]) -> bool {
+        match reason {
+            Reason::Late | Reason::RefusedByDatabase => true,
+            Reason::TooLarge => self.giving_up.iter().any(|view| **view == *field),
+            _ => false,
+        }
     }
 
     fn broken(&self, reason: &str) -> ReplayError {
@@ -58,11 +140,16 @@ impl DeadLetters {
 }
 
 impl Input for DeadLetters {
-    fn read(&mut self, message: &mut Message) -> Result<bool, ReplayError> {
+    fn read(&mut self, message: &mut Message) -> Result<Next, ReplayError> {
         if !self.reader.read_byte_record(&mut self.row).map_err(|error| mistake(&self.path, &error))? {
-            return Ok(false);
+            return Ok(Next::End);
         }
         let field = |column: Option<usize>| column.and_then(|n| self.row.get(n)).unwrap_or_default();
+        let reason = field(self.columns.reason);
+        let reason = Reason::ALL.into_iter().find(|known| known.name().as_bytes() == reason);
+        if let Some(reason) = reason.filter(|reason| self.is_left_out(*reason, field(self.columns.field))) {
+            return Ok(Next::LeftOut(reason));
+        }
 
         message.topic.clear();
         match std::str::from_utf8(field(self.columns.topic)) {
@@ -80,11 +167,11 @@ impl Input for DeadLetters {
             return Err(self.broken("its message_key is no base64"));
         }
         let payload = field(Some(self.columns.payload));
-        message.has_payload = !payload.is_empty() || field(self.columns.reason) != NULL_VALUE;
+        message.has_payload = !payload.is_empty() || reason != Some(Reason::NullValue);
         if !decode(payload, &mut message.payload) {
             return Err(self.broken("its payload is no base64"));
         }
-        Ok(true)
+        Ok(Next::Message)
     }
 
     fn position(&self) -> u64 {
@@ -102,6 +189,10 @@ fn decode(field: &[u8], out: &mut Vec<u8>) -> bool {
             true
         }
     }
+}
+
+fn read_error(path: &Path, source: io::Error) -> ReplayError {
+    ReplayError::Read { path: path.to_owned(), source }
 }
 
 fn mistake(path: &Path, error: &csv::Error) -> ReplayError {

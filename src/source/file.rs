@@ -401,6 +401,11 @@ impl LineReader {
     }
 }
 
+/// Whether a key's end in a line can be told by this text.
+pub fn is_separator(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['\n', '\r'])
+}
+
 /// The key and the value of the message in a line.
 pub fn message<'a>(line: &'a [u8], separator: Option<&Finder<'_>>) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
     let Some((separator, at)) = separator.and_then(|found| Some((found, found.find(line)?))) else {
@@ -558,9 +563,7 @@ mod tests {
 
         fn take(&mut self, _items: &mut Vec<dataflows::item::Item>) {}
 
-        fn take_rounded(&mut self) -> [u64; 4] {
-            [0; 4]
-        }
+        fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | [`tables`] | tables that were there before |
 //! | [`commands`] | what `check` finds and `explain` draws |
 //! | [`wrong_use`] | what a new user does wrong |
+//! | [`replay`] | what `replay` sends, and what it leaves out |
 //! | [`servers`] | the servers and the job that the other tests build on |
 //! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
 
@@ -23,6 +24,7 @@ mod golden;
 mod keyed;
 mod orientation;
 mod own_views;
+mod replay;
 mod seen;
 mod servers;
 mod support;
