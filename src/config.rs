@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::clock::Limits;
+use crate::expression;
 use crate::source::file::full_path;
 use crate::source::kafka::OnDataLoss;
 
@@ -471,8 +472,14 @@ impl Config {
             });
         }
         active.retain(|view| is_built_in_on(&view.name) && (has_phone || view.name != views::ORIENTATION));
-        for correlation in self.correlations.iter().filter(|own| is_on(&own.name)) {
-            active.push(correlation.view(&settings)?);
+        // What is off has to be right, too.
+        for own in &self.correlations {
+            let view = own.view(&settings)?;
+            active.extend(is_on(&own.name).then_some(view));
+        }
+        for own in self.own_views() {
+            let view = expression::compile(own, &settings)?.view(&settings);
+            active.extend(is_on(&own.name).then_some(view));
         }
         if settings.upserts() {
             active.push(views::readings_view());
@@ -806,7 +813,7 @@ mod tests {
     #[test]
     fn names_of_a_file_select_among_the_built_in_views_and_those_of_a_flag_among_all() {
         let config = load(DEFINED, &[], &[]).unwrap();
-        assert_eq!(names(&config), ["above_speed", "fuel_speed", "dead_letters"]);
+        assert_eq!(names(&config), ["above_speed", "fuel_speed", "hot", "dead_letters"]);
         let config =
             load(DEFINED, &[("TRUCKFLOW_VIEWS", "transformed")], &[("views", "[\"fuel_speed\"]")]).unwrap();
         assert_eq!(names(&config), ["fuel_speed", "dead_letters"]);
@@ -821,11 +828,11 @@ mod tests {
             ["TRUCK_HOT", "TRUCK_COLD"]
         );
         assert!(config.is_backfilled("cold") && !config.is_backfilled("hot"));
-        assert_eq!(names(&config), ["above_speed", "fuel_speed", "dead_letters"]);
+        assert_eq!(names(&config), ["above_speed", "fuel_speed", "hot", "cold", "dead_letters"]);
         // Without names in the file all built-in views are on.
         let text = "[[views]]\nname = \"hot\"\ncolumns = [\"truck_id\"]\n[csv]\nviews = [\"hot\"]";
         // The phone's has nothing that feeds it.
-        assert_eq!(names(&load(text, &[], &[]).unwrap()).len(), views::NAMES.len() - 1);
+        assert_eq!(names(&load(text, &[], &[]).unwrap()).len(), views::NAMES.len());
     }
 
     #[test]

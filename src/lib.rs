@@ -8,6 +8,7 @@
 //! | module | does |
 //! |---|---|
 //! | [`cli`], [`config`] | what the user says: flags, variables, a TOML file |
+//! | [`expression`] | the text of a user's own view to typed expressions |
 //! | [`run`] | launches a job; the one place that sees all parts |
 //! | [`inputs`] | the topics and files that a job reads, opened and dealt to the workers |
 //! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
@@ -31,6 +32,7 @@ pub mod config;
 pub mod decode;
 pub mod error;
 pub mod explain;
+pub mod expression;
 pub mod graph;
 pub mod inputs;
 pub mod metrics;

@@ -7,6 +7,7 @@
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`orientation`] | the phone's topic and file |
+//! | [`own_views`] | views that a job defines, against built-in ones |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`tables`] | tables that were there before |
 //! | [`commands`] | what `check` finds and `explain` draws |
@@ -19,6 +20,7 @@ mod exactly_once;
 mod golden;
 mod keyed;
 mod orientation;
+mod own_views;
 mod seen;
 mod servers;
 mod support;

@@ -109,6 +109,16 @@ fn an_unknown_view() {
 }
 
 #[test]
+fn a_view_of_a_field_that_there_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("job.toml");
+    let view = "[[views]]\nname = \"hot\"\nwhere = \"engine_speed > fuel\"\ncolumns = [\"truck_id\"]\n";
+    std::fs::write(&path, view).unwrap();
+    let args = ["run", "--input", &fixture(), "--config", path.to_str().unwrap()];
+    refused(&args, 2, &["views.hot where, column 16: `fuel` is no field; there are timestamp, truck_id"]);
+}
+
+#[test]
 fn the_output_of_another_job() {
     let out = tempfile::tempdir().unwrap();
     let out = out.path().to_str().unwrap();

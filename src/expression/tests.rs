@@ -1,0 +1,264 @@
+//! What texts mean, and what is said of those that mean nothing.
+
+use std::sync::Arc;
+
+use dataflows::batch::{Batch, BatchBuilder, FieldSpec, FieldType, NANO, Record, Value};
+
+use super::*;
+use crate::render;
+
+fn settings() -> Settings {
+    let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
+    let fields = Arc::new([field("driver", FieldType::Text), field("oil", FieldType::Number)]);
+    Settings { fields, ..Settings::default() }
+}
+
+fn view(filter: Option<&str>, columns: &[&str]) -> Result<Own, String> {
+    let own = OwnView {
+        name: "hot".into(),
+        filter: filter.map(str::to_owned),
+        columns: columns.iter().map(|&text| text.to_owned()).collect(),
+        table: None,
+        backfill: false,
+    };
+    compile(&own, &settings()).map_err(|error| error.to_string())
+}
+
+fn batch() -> Batch {
+    let mut builder = BatchBuilder::new(&settings().fields);
+    let time = event_time("2023-04-10 01:00:00").unwrap();
+    builder.push_record(Record {
+        truck: "a".into(),
+        time,
+        measures: [100 * NANO, 82 * NANO + NANO / 2, 12 * NANO],
+        extras: vec![Value::Text("Ann".into()), Value::Number(3 * NANO + NANO / 4)],
+    });
+    builder.push_record(Record {
+        truck: "truck_2".into(),
+        time: time + 1_500_000,
+        measures: [0, 0, NANO / 10],
+        extras: vec![Value::Null, Value::Null],
+    });
+    builder.take()
+}
+
+/// The lines that a view's file gets of two readings.
+fn lines(filter: Option<&str>, columns: &[&str]) -> String {
+    let view = view(filter, columns).unwrap_or_else(|error| panic!("{filter:?} {columns:?}\n{error}"));
+    let mut out = Vec::new();
+    render::csv(&view.query.rows(&batch()), &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_view_shows_columns_of_the_readings_that_meet_its_condition() {
+    let columns = ["timestamp", "truck_id", "distance_covered / engine_speed AS ratio"];
+    let expected = format!("2023-04-10 01:00:00.000000,a,{}\n", 100.0 / 82.5);
+    assert_eq!(lines(Some("engine_speed > 82 AND fuel_consumed > 10"), &columns), expected);
+    assert_eq!(lines(Some("engine_speed > 82.5"), &columns), "");
+    let own = view(Some("engine_speed > 82"), &["Truck_ID", "`oil`", "oil AS pressure"]).unwrap();
+    assert_eq!(own.definition, "SELECT Truck_ID, `oil`, oil AS pressure WHERE engine_speed > 82");
+    assert_eq!(own.table, "TRUCK_HOT");
+    let names: Vec<_> = own.query.columns().into_iter().map(|column| column.name).collect();
+    assert_eq!(names, ["truck_id", "oil", "pressure"]);
+}
+
+#[test]
+fn expressions_mean_what_they_mean_in_sql() {
+    for (text, first, second) in [
+        ("oil", "3.25", ""),
+        ("driver", "Ann", ""),
+        ("-engine_speed", "-82.5", "0"),
+        ("+engine_speed * 2 - 1", "164", "-1"),
+        ("1.2 * engine_speed", "99", "0"),
+        ("1e-3 * engine_speed", "0.0825", "0"),
+        ("engine_speed % 80", "2.5", "0"),
+        ("distance_covered % engine_speed", "17.5", ""),
+        ("distance_covered / 0", "", ""),
+        ("fuel_consumed = 0.1", "0", "1"),
+        ("fuel_consumed * 3 = 0.3", "0", "1"), // not so in doubles
+        ("engine_speed / 3 * 3 <> 82.5", "0", "1"),
+        ("oil = NULL", "", ""),
+        ("oil IS NULL", "0", "1"),
+        ("oil IS NOT NULL", "1", "0"),
+        ("(oil > 3) IS TRUE", "1", "0"),
+        ("(oil > 3) IS NOT FALSE", "1", "1"),
+        ("oil > 3 AND engine_speed > 0", "1", "0"),
+        ("oil > 3 OR engine_speed > 0", "1", ""),
+        ("NOT oil > 3", "0", ""),
+        ("oil BETWEEN 3.25 AND 4", "1", ""),
+        ("engine_speed NOT BETWEEN 1 AND 100", "0", "1"),
+        ("engine_speed IN (0, 82.50)", "1", "1"),
+        ("engine_speed NOT IN (0, NULL)", "", "0"),
+        ("truck_id LIKE 'truck\\_%'", "0", "1"),
+        ("truck_id LIKE 'truck!_%' ESCAPE '!'", "0", "1"),
+        ("driver NOT LIKE 'A%'", "0", ""),
+        ("truck_id >= 'b'", "0", "1"),
+        ("truck_id = \"a\"", "1", "0"),
+        ("CASE WHEN engine_speed > 80 THEN 'fast' WHEN engine_speed > 0 THEN 'slow' END", "fast", ""),
+        ("CASE truck_id WHEN 'a' THEN 1 ELSE fuel_consumed END", "1", "0.1"),
+        ("IF(engine_speed = 0, truck_id, driver)", "Ann", "truck_2"),
+        ("COALESCE(driver, 'nobody')", "Ann", "nobody"),
+        ("IFNULL(oil, 0)", "3.25", "0"),
+        ("NULLIF(engine_speed, 0)", "82.5", ""),
+        ("ABS(0 - engine_speed)", "82.5", "0"),
+        ("GREATEST(engine_speed, distance_covered, 50)", "100", "50"),
+        ("LEAST(oil, 1)", "1", ""),
+        ("ROUND(oil, 1)", "3.3", ""),
+        ("ROUND(distance_covered / engine_speed, 2)", "1.21", ""),
+        ("ROUND(engine_speed)", "83", "0"),
+        ("FLOOR(-engine_speed)", "-83", "0"),
+        ("CEIL(oil)", "4", ""),
+        ("CEILING(oil)", "4", ""),
+        ("MOD(oil, 2)", "1.25", ""),
+        ("CAST(fuel_consumed AS DOUBLE) = 0.1", "0", "0"), // the nearest double is not a tenth
+        ("CAST(oil AS DOUBLE)", "3.25", ""),
+        ("timestamp > '2023-04-10 01:00:00'", "0", "1"),
+        ("timestamp = '2023-04-10 01:00:01.5'", "0", "1"),
+        ("'2023-04-10' < timestamp", "1", "1"),
+        ("timestamp BETWEEN '2023-04-10 00:00:00' AND '2023-04-10 01:00:00'", "1", "0"),
+        ("timestamp IN ('2023-04-10 01:00:00')", "1", "0"),
+        ("timestamp < TIMESTAMP '2023-04-10 01:00:01'", "1", "0"),
+        (
+            "CASE WHEN engine_speed > 0 THEN timestamp ELSE '1970-01-01' END",
+            "2023-04-10 01:00:00.000000",
+            "1970-01-01 00:00:00.000000",
+        ),
+        ("TRUE", "1", "1"),
+        ("'x'", "x", "x"),
+    ] {
+        // A computed number is a double, which is shown with a point.
+        let shown = lines(None, &[&format!("{text} AS c")]);
+        let is = |line: &str, expected: &str| match expected.parse::<f64>() {
+            Ok(number) => line.parse() == Ok(number),
+            Err(_) => line == expected,
+        };
+        let fits: Vec<bool> = shown.lines().zip([first, second]).map(|(a, b)| is(a, b)).collect();
+        assert_eq!(fits, [true, true], "{text}: {shown:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let of_filter = |text: &str| view(Some(text), &["truck_id"]).map(drop).unwrap_err();
+    for (text, said) in [
+        (
+            "engine_speed > fuel",
+            "configuration: views.hot where, column 16: `fuel` is no field; there are timestamp, truck_id, \
+             distance_covered, engine_speed, fuel_consumed, driver, oil, and what [record] declares",
+        ),
+        ("t.engine_speed > 1", "column 1: `t.engine_speed` is no field"),
+        ("engine_speed > 'x'", "column 16: a text cannot be compared with a number"),
+        ("'x' < engine_speed", "column 7: a number cannot be compared with a text"),
+        ("truck_id + 1 > 2", "column 1: `+` takes numbers, not a text"),
+        ("1 + truck_id > 2", "column 5: `+` takes numbers, not a text"),
+        ("engine_speed", "column 1: a number is no condition; compare it with something"),
+        ("NULL", "column 1: NULL is no condition"),
+        ("engine_speed AND TRUE", "column 1: AND takes a condition, not a number"),
+        ("TRUE AND TRUE AND 5", "column 19: AND takes a condition, not a number"),
+        ("engine_speed > 1 AND AVG(oil) > 2", "column 22: AVG is of many readings"),
+        ("SQRT(oil) > 2", "column 1: SQRT is no function; there are ABS"),
+        ("ABS(oil, 1) > 2", "column 1: ABS takes one number, not 2"),
+        ("ABS(truck_id) > 2", "column 5: ABS takes numbers, not a text"),
+        ("ROUND(oil, -1) > 2", "column 13: ROUND takes 0 to 22 places"),
+        ("oil IN (SELECT 1)", "there are no queries in a view"),
+        ("oil = (SELECT 1)", "there are no queries in a view"),
+        ("EXISTS (SELECT 1)", "there are no queries in a view"),
+        ("oil >", "column 6: the text ends where an expression should be"),
+        ("(oil > 1", "column 9: the text ends where ) should be"),
+        ("oil > > 1", "column 7: `>` stands where an expression should be"),
+        ("oil > 1 oil", "column 9: `oil` does not follow on what stands before"),
+        ("oil > 1;", "column 8: `;` does not follow on what stands before"),
+        ("oil > 1 AS x", "column 12: a condition has no name"),
+        ("driver = 'x", "column 10: Unterminated string literal"),
+        ("  ", "the text is empty"),
+        ("oil >\n  fuel", "line 2, column 3: `fuel` is no field"),
+        ("oil IN (1, 'x')", "column 12: a text cannot be compared with a number"),
+        ("oil BETWEEN 1 AND 'x'", "column 19: a text cannot be compared with a number"),
+        ("oil LIKE '3%'", "column 1: LIKE takes a text, not a number"),
+        ("driver LIKE truck_id", "column 13: LIKE takes a pattern in quotes"),
+        ("driver LIKE 'a' ESCAPE 'bc'", "column 24: ESCAPE takes one character"),
+        ("CASE WHEN oil THEN TRUE END", "column 11: WHEN takes a condition, not a number"),
+        ("CASE WHEN TRUE THEN 1 ELSE 'x' END = 1", "column 28: a text cannot stand where a number does"),
+        ("CASE oil WHEN 'x' THEN TRUE END", "column 15: a text cannot be compared with a number"),
+        (
+            "CASE oil WHEN 1 THEN 1 WHEN 2 THEN 'x' END = 1",
+            "column 36: a text cannot stand where a number does",
+        ),
+        ("timestamp > 'soon'", "column 13: 'soon' is no time; give 'YYYY-MM-DD'"),
+        ("timestamp > '2023-02-30 00:00:00'", "column 13: '2023-02-30 00:00:00' is no time"),
+        ("timestamp > 5", "column 13: a number cannot be compared with a timestamp"),
+        ("timestamp + 5 > 1", "column 1: `+` takes numbers, not a timestamp"),
+        (
+            "oil > 1234567890123456789012345678901234567890",
+            "column 7: 1234567890123456789012345678901234567890 is out of range",
+        ),
+        ("oil > 1e-39", "column 7: 1e-39 is out of range"),
+        ("oil > 1e39", "column 7: 1e39 is out of range"),
+        ("oil > x'ff'", "column 7: `X'ff'` is no literal here"),
+        ("oil || 'x' = 'y'", "column 1: `||` is no operator here; there are +"),
+        ("CAST(oil AS CHAR) = '1'", "there is no CAST to CHAR; there is CAST(… AS DOUBLE)"),
+        ("driver RLIKE 'x'", "column 1: there is no RLIKE or REGEXP"),
+        ("driver SIMILAR TO 'x'", "column 1: `driver SIMILAR TO 'x'` is not understood; there are +"),
+        ("oil > ?", "column 7"),
+        ("NOW() > timestamp", "column 1: NOW is no function"),
+    ] {
+        let error = of_filter(text);
+        assert!(error.contains(said) && !error.contains('\n'), "{text}\n  {error}");
+        assert!(error.starts_with("configuration: views.hot where, "), "{error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_column_is_said_with_its_place() {
+    for (columns, said) in [
+        (
+            &["truck_id", "oil * 2"][..],
+            "configuration: views.hot columns[1], column 1: an expression needs a name; add AS and one",
+        ),
+        (
+            &["oil pressure"],
+            "columns[0], column 5: `pressure` does not follow on what stands before; give an operator, or AS and a name",
+        ),
+        (&["oil AS 1a"], "columns[0], column 8"),
+        (&["oil AS `a b`"], "column 8: `a b` is no name for a column"),
+        (&["oil AS Row_Key"], "column 8: every table has a column `Row_Key` of its own"),
+        (&["oil", "truck_id AS OIL"], "columns[1], column 13: another column is called `OIL`"),
+        (&["NULL AS x"], "column 1: it is always NULL"),
+        (&["*"], "columns[0], column 1"),
+        (&[], "views.hot columns: give 1 to 1000 of them"),
+    ] {
+        let error = view(None, columns).map(drop).unwrap_err();
+        assert!(error.contains(said) && !error.contains('\n'), "{columns:?}\n  {error}");
+    }
+    let long = "x".repeat(61);
+    assert!(view(None, &[&format!("oil AS {long}")]).map(drop).unwrap_err().contains("at most 60"));
+}
+
+#[test]
+fn a_text_that_is_too_deep_is_an_error() {
+    for text in [
+        "(".repeat(100_000),
+        format!("{}1{}", "(".repeat(100_000), ")".repeat(100_000)),
+        format!("{}1{} > 0", "(".repeat(900), ")".repeat(900)),
+        format!("{}TRUE", "NOT ".repeat(1_900)),
+        format!("{}1 > 0", "- ".repeat(1_900)),
+        format!("1{} > 0", " + 1".repeat(900)),
+        format!("1{} > 0", " + 1".repeat(100_000)),
+        format!("{}1{} > 0", "ABS(".repeat(600), ")".repeat(600)),
+        format!("{}1{} > 0", "CASE WHEN TRUE THEN ".repeat(300), " END".repeat(300)),
+        format!("TRUE{}", " = TRUE".repeat(900)),
+        format!("TRUE{}", " IS TRUE".repeat(900)),
+        format!("oil{}", " IN (1)".repeat(400)),
+        format!("oil{} > 0", "[1]".repeat(600)),
+        format!("'{}'", "x".repeat(100_000)),
+    ] {
+        let error = view(Some(&text), &["truck_id"]).map(drop).unwrap_err();
+        assert!(error.len() < 400 && !error.contains('\n'), "{error}");
+    }
+    // What people write is far from it.
+    let many = vec!["engine_speed = 1"; 400].join(" OR ");
+    assert!(view(Some(&many), &["truck_id"]).is_ok());
+    let nested = format!("{}oil{} > 0", "(".repeat(30), ")".repeat(30));
+    assert!(view(Some(&nested), &["truck_id"]).is_ok());
+}
