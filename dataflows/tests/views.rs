@@ -398,8 +398,101 @@ fn latest_of_history(rows: &[Row]) -> BTreeMap<String, Vec<String>> {
     latest
 }
 
+/// What windows and join have to make of a job that forgets: a plain model of `lateness`.
+#[derive(Default)]
+struct Forgetful {
+    topic: i64,
+    latest: BTreeMap<Truck, i64>,
+    late: [BTreeSet<i64>; 2],
+    kept: [Vec<Record>; 2],
+}
+
+impl Forgetful {
+    fn of(job: &Job, epochs: &[Vec<Vec<Record>>]) -> Self {
+        let settings = &job.settings;
+        let mut model = Self { topic: i64::MIN, ..Self::default() };
+        let mut offset = 0;
+        for epoch in epochs {
+            let records: Vec<&Record> = epoch.iter().flatten().collect();
+            for record in &records {
+                let end = record.time - record.time.rem_euclid(settings.window) + settings.window;
+                let horizons = model.latest.get(&record.truck).map_or([i64::MIN; 2], |&latest| {
+                    let bound = latest.max(model.topic - settings.window_idle);
+                    let last = latest - latest.rem_euclid(settings.window);
+                    [
+                        (bound - settings.window_retention).min(last),
+                        (bound - settings.join_retention).min(latest),
+                    ]
+                });
+                for (view, late) in [end <= horizons[0], record.time < horizons[1]].into_iter().enumerate() {
+                    if late {
+                        model.late[view].insert(offset);
+                    } else {
+                        model.kept[view].push((*record).clone());
+                    }
+                }
+                offset += 1;
+            }
+            for record in records {
+                model.topic = model.topic.max(record.time);
+                let latest = model.latest.entry(record.truck.clone()).or_insert(record.time);
+                *latest = record.time.max(*latest);
+            }
+        }
+        model
+    }
+}
+
+/// Epochs of records that span three days.
+fn wide_epochs() -> impl Strategy<Value = Vec<Vec<Vec<Record>>>> {
+    let start = prop_oneof![Just(0i64), 0i64..3 * 24 * 60];
+    let spread = (record(), prop_oneof![0i64..15, 0i64..24 * 60]);
+    let epoch = (start, prop::collection::vec(prop::collection::vec(spread, 1..8), 0..3));
+    let epoch = epoch.prop_map(|(start, batches)| {
+        let moved = |(mut record, minutes): (Record, i64)| {
+            record.time += (start + minutes) * MINUTE;
+            record
+        };
+        batches.into_iter().map(|records| records.into_iter().map(moved).collect()).collect()
+    });
+    prop::collection::vec(epoch, 1..7)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn what_is_forgotten_is_what_a_plain_model_forgets(epochs in wide_epochs(), workers in 1usize..=3, cut in 0usize..7) {
+        let job = append_job(&epochs, false);
+        let model = Forgetful::of(&job, &epochs);
+        let cut = cut.min(job.epochs.len());
+        let first = run(&job, workers, 0, &BTreeMap::new(), &job.epochs[..cut]);
+        let state = |gave: &Gave| {
+            fold(gave.state.iter().map(Vec::as_slice), 1 << 20).expect("what was written parses")
+        };
+        let restored = first.iter().map(|(name, gave)| (name.clone(), state(gave))).collect();
+        let second = run(&job, 4 - workers, cut as Epoch, &restored, &job.epochs[cut..]);
+        let rows = |view| [of(&first, view).table, of(&second, view).table].concat();
+        let letters = |view| -> BTreeSet<i64> {
+            let letters = [of(&first, view).letters, of(&second, view).letters];
+            letters.into_iter().flatten().map(|(offset, _, _)| offset).collect()
+        };
+        prop_assert_eq!(letters("window_averages"), model.late[0].clone());
+        prop_assert_eq!(letters("filtered_join"), model.late[1].clone());
+        prop_assert_eq!(all_cells(&rows("filtered_join")), counted(&joined_rows(&model.kept[1])));
+        assert_windows(&table_after(&rows("window_averages")), &model.kept[0], job.settings.window);
+        // Nothing but the windows that are not forgotten is kept, and a time for each truck.
+        let kept = |view: &str| {
+            let gave = [&first, &second].map(|gave| of(gave, view));
+            let changes = gave.iter().flat_map(|gave| gave.state.iter().map(Vec::as_slice));
+            let parts = fold(changes, 1 << 20).expect("what was written parses");
+            (parts.iter().flat_map(|part| dataflows::state::entries(part)).count() as i64, gave[0].entries + gave[1].entries)
+        };
+        for view in ["window_averages", "filtered_join"] {
+            let (found, counted) = kept(view);
+            prop_assert_eq!(found, counted, "{}", view);
+        }
+    }
 
     #[test]
     fn every_view_equals_the_recomputation(epochs in epochs(), workers in 1usize..=3, latest: bool) {
@@ -609,6 +702,8 @@ fn what_is_older_than_the_retention_is_a_dead_letter_and_its_state_is_forgotten(
         let kept = |view: &str| of(&gave, view).entries;
         assert_eq!(kept("window_averages"), 2 + 1 + 2);
         assert_eq!(kept("filtered_join"), 1 + 1 + 2);
+        // The four that were not late met themselves.
+        assert_eq!(of(&gave, "filtered_join").table.len(), 8 - 3);
         // They count in the other views.
         assert_eq!(of(&gave, "parameter_map").table.len(), 8);
     }

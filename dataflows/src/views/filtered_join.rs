@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
@@ -173,28 +174,33 @@ fn parts(batch: &Batch) -> Vec<(Truck, Vec<(u32, i64, Reading)>)> {
     parts
 }
 
-/// The rows that the join gives. What ends here is forgotten, not untrue.
+/// The rows that the join gives. What ends here is forgotten, not untrue. A pair whose readings are both
+/// taken back is given in parts of either sign, so only their sum tells.
 fn rows_that_begin<'scope>(
     joined: VecCollection<'scope, Epoch, Joined, isize>,
     start: Epoch,
 ) -> StreamVec<'scope, Epoch, Effect> {
-    joined.inner.unary(Pipeline, "JoinRows", move |_, _| {
-        move |input, output| {
-            input.for_each_stamp(|cap, containers| {
-                let mut by_epoch: BTreeMap<Epoch, Vec<Joined>> = BTreeMap::new();
-                for (joined, epoch, diff) in containers.flat_map(|container| container.drain(..)) {
-                    if epoch > start && diff > 0 {
-                        let rows = by_epoch.entry(epoch).or_default();
-                        rows.extend(std::iter::repeat_n(joined, diff as usize));
-                    }
-                }
-                for (epoch, joined) in by_epoch {
-                    let capability = cap.delayed(&epoch, 0);
-                    output.session(&capability).give(Effect::Rows(columns(&joined).into()));
-                }
-            });
-        }
-    })
+    when_complete(
+        joined.inner,
+        Pipeline,
+        "JoinRows",
+        |(_, time, _), _| *time,
+        move |epoch, updates| {
+            if epoch <= start {
+                return Vec::new();
+            }
+            let mut updates: Vec<(Joined, isize)> =
+                updates.into_iter().map(|(joined, _, diff)| (joined, diff)).collect();
+            if updates.iter().any(|(_, diff)| *diff < 0) {
+                consolidate(&mut updates);
+            }
+            let begun = updates.into_iter().filter(|(_, diff)| *diff > 0);
+            let joined: Vec<_> =
+                begun.flat_map(|(joined, diff)| std::iter::repeat_n(joined, diff as usize)).collect();
+            let effect = || Effect::Rows(columns(&joined).into());
+            if joined.is_empty() { Vec::new() } else { vec![effect()] }
+        },
+    )
 }
 
 fn columns<'a>(joined: impl IntoIterator<Item = &'a Joined> + Clone) -> Vec<Column> {
