@@ -139,7 +139,8 @@ pub struct Decoder {
     max_bytes: usize,
     mode: Mode,
     fields: Arc<[FieldSpec]>,
-    scanner: Scanner,
+    /// None: everything is left to the general parser.
+    scanner: Option<Scanner>,
     records: BatchBuilder,
     upserts: Vec<Upsert>,
     origin: Option<Origin>,
@@ -168,7 +169,7 @@ impl Decoder {
             max_bytes: MAX_BYTES,
             mode: Mode::Append,
             fields: Arc::new([]),
-            scanner: Scanner::default(),
+            scanner: Some(Scanner::default()),
             records: BatchBuilder::default(),
             upserts: Vec::new(),
             origin: None,
@@ -200,6 +201,12 @@ impl Decoder {
     /// Keeps where records came from and their bytes beside each batch, for views that may give them up.
     pub fn with_origins(mut self) -> Self {
         self.origin = Some(Origin::new(self.topic.clone()));
+        self
+    }
+
+    /// Reads every message by the general parser: the other path of the two.
+    pub fn without_scanner(mut self) -> Self {
+        self.scanner = None;
         self
     }
 
@@ -277,7 +284,7 @@ impl Decoder {
         if payload.len() > self.max_bytes {
             return Err(Rejection { reason: Reason::TooLarge, field: "" }.into());
         }
-        let (reading, extras) = match self.scanner.scan(payload) {
+        let (reading, extras) = match self.scanner.as_mut().and_then(|scanner| scanner.scan(payload)) {
             Some(reading) => (reading, Vec::new()),
             None if self.fields.is_empty() => (general::read(payload)?, Vec::new()),
             None => {
