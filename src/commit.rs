@@ -20,6 +20,7 @@ use dataflows::item::{Arrival, NextOffset};
 use dataflows::rows::Rows;
 use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
+use crate::backfill;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::graph::{Message, Route};
@@ -70,6 +71,18 @@ pub struct Committer {
     /// Whether the store's transaction holds all of `pending`.
     begun: bool,
     last_offsets: BTreeMap<(Arc<str>, i32), i64>,
+    /// The view that is filled with what was before it, if that is all that is done.
+    filled: Option<Arc<str>>,
+    /// The offsets that say that all is done, committed with the last rows.
+    done: Vec<NextOffset>,
+}
+
+/// The parts of a job that commits are made of.
+pub struct Parts {
+    /// The database.
+    pub store: Box<dyn Store>,
+    /// The files.
+    pub files: CsvFiles,
 }
 
 /// How many rows of a view go where.
@@ -101,8 +114,7 @@ impl Committer {
     /// `committed`, with a source that begins at `starts`.
     #[allow(clippy::too_many_arguments)] // every one is another part of the job
     pub fn new(
-        store: Box<dyn Store>,
-        files: CsvFiles,
+        parts: Parts,
         routes: Arc<[Route]>,
         clock: Arc<Clock>,
         metrics: Metrics,
@@ -126,8 +138,8 @@ impl Committer {
             }
         }
         Self {
-            store,
-            files,
+            store: parts.store,
+            files: parts.files,
             routes,
             clock,
             metrics,
@@ -144,17 +156,27 @@ impl Committer {
                 .chain(starts)
                 .map(|at| ((at.topic, at.partition), at.offset))
                 .collect(),
+            filled: None,
+            done: Vec::new(),
         }
+    }
+
+    /// Commits what fills one view with what was before it; `done` are offsets that say that all of it
+    /// is there.
+    pub fn filling(mut self, view: &str, done: Vec<NextOffset>) -> Self {
+        self.filled = Some(view.into());
+        self.done = done;
+        self
     }
 
     /// Works until everything that the workers sent is committed. On an error the workers are
     /// asked to stop: what is not committed will be read again.
-    pub fn run(mut self, messages: &Receiver<Message>) -> Result<(), Error> {
+    pub fn run(mut self, messages: &Receiver<Message>) -> Result<Parts, Error> {
         let result = self.work(messages);
         if result.is_err() {
             self.clock.stop();
         }
-        result
+        result.map(|()| Parts { store: self.store, files: self.files })
     }
 
     fn work(&mut self, messages: &Receiver<Message>) -> Result<(), Error> {
@@ -168,6 +190,10 @@ impl Committer {
             match message {
                 Message::Frontier(frontier) => self.pass(frontier)?,
                 Message::Done => {
+                    for at in std::mem::take(&mut self.done) {
+                        self.pending.offsets.insert((at.topic, at.partition), at.offset);
+                        self.pending.anything = true;
+                    }
                     let last = self.later.keys().next_back().copied().unwrap_or(self.open);
                     return self.pass(last + 1);
                 }
@@ -322,7 +348,10 @@ impl Committer {
             .offsets
             .iter()
             .map(|((topic, partition), offset)| NextOffset {
-                topic: topic.clone(),
+                topic: match &self.filled {
+                    Some(view) => backfill::label(view, topic),
+                    None => topic.clone(),
+                },
                 partition: *partition,
                 offset: *offset,
             })
@@ -341,7 +370,7 @@ impl Committer {
         })?;
         self.begun = false;
         self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
-        self.committed(epoch, offsets, &state);
+        self.committed(epoch, &state);
         Ok(())
     }
 
@@ -414,8 +443,17 @@ impl Committer {
     }
 
     /// Tells everyone who waits for it that `epoch` is durable.
-    fn committed(&mut self, epoch: Epoch, offsets: Vec<NextOffset>, state: &[StateChange]) {
+    fn committed(&mut self, epoch: Epoch, state: &[StateChange]) {
         let pending = std::mem::take(&mut self.pending);
+        let offsets: Vec<NextOffset> = pending
+            .offsets
+            .iter()
+            .map(|((topic, partition), offset)| NextOffset {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: *offset,
+            })
+            .collect();
         for change in state {
             let Some(view) = self.routes.iter().position(|route| *route.name == *change.view) else {
                 continue;
@@ -440,12 +478,15 @@ impl Committer {
                 self.metrics.rows("table", &route.name, rows.table);
             }
         }
-        for at in &offsets {
+        // What a view is filled with was consumed before.
+        for at in offsets.iter().filter(|_| self.filled.is_none()) {
             let last = self.last_offsets.insert((at.topic.clone(), at.partition), at.offset).unwrap_or(0);
             self.metrics.consumed(&at.topic, at.partition, (at.offset - last).max(0) as u64);
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.metrics.arrived(&pending.arrivals, now.as_millis() as i64);
+        if self.filled.is_none() {
+            self.metrics.arrived(&pending.arrivals, now.as_millis() as i64);
+        }
         self.metrics.committed_epoch.set(epoch as i64);
         self.clock.commit(epoch, pending.weight);
         if !offsets.is_empty() {

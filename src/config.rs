@@ -831,7 +831,7 @@ mod tests {
         assert_eq!(names(&config), ["above_speed", "fuel_speed", "hot", "cold", "dead_letters"]);
         // Without names in the file all built-in views are on.
         let text = "[[views]]\nname = \"hot\"\ncolumns = [\"truck_id\"]\n[csv]\nviews = [\"hot\"]";
-        // The phone's has nothing that feeds it.
+        // But the phone's, which nothing feeds.
         assert_eq!(names(&load(text, &[], &[]).unwrap()).len(), views::NAMES.len());
     }
 
@@ -866,6 +866,8 @@ mod tests {
             ),
             (named("Hot", "T"), "views.Hot: give a name of small letters"),
             (named("orientation", "T"), "views.orientation: another view has this name"),
+            (named("readings", "T"), "views.readings: another view has this name"),
+            (named("hot", "ingested_table_1"), "views.hot table: another view has the table"),
             (named("above_speed", "T"), "views.above_speed: another view has this name"),
             (named("hot", "truck_ABOVE_speed"), "views.hot table: another view has the table"),
             (named("hot", "truckflow_state"), "views.hot table: `truckflow_state` is no name for it"),

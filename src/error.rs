@@ -51,6 +51,28 @@ pub enum Error {
         /// What it should read now.
         asked: String,
     },
+    /// A view is not what it was when its state was made.
+    #[error(
+        "view `{view}` of job `{job}` was made as `{stored}` and is now `{asked}`; give it another name and table, the old definition, or start a new --job with a new --out"
+    )]
+    OtherView {
+        /// The view.
+        view: String,
+        /// The job.
+        job: String,
+        /// What it was.
+        stored: String,
+        /// What it should be now.
+        asked: String,
+    },
+    /// A view cannot be given what was before it.
+    #[error(
+        "view `{view}` cannot be filled from standard input, which cannot be read again; leave out `backfill`, or give a file as --input"
+    )]
+    NoBackfill {
+        /// The view.
+        view: String,
+    },
     /// Another instance writes to the folder.
     #[error("another instance writes to {0}; stop it, or choose another --out")]
     FolderTaken(String),
@@ -98,7 +120,9 @@ impl Error {
     /// 1: failed while running. 2: wrong usage or configuration.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::OtherSource { .. } => 2,
+            Self::Config(_) | Self::OtherSource { .. } | Self::OtherView { .. } | Self::NoBackfill { .. } => {
+                2
+            }
             Self::Replay(error) if error.is_usage() => 2,
             _ => 1,
         }

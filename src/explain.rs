@@ -9,7 +9,7 @@
 //! added from the configuration, as those are not the graph's.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::rc::Rc;
@@ -145,7 +145,7 @@ impl Plan {
         let metrics = Metrics::new().map_err(|_| Error::Bug("the metrics"))?;
         let form = Form { job: config.job.as_str().into(), text: None };
         let outlet = Outlet { sender, clock, metrics, routes, form };
-        let shape = graph::Shape { views, settings, start: 0, fresh: BTreeSet::new() };
+        let shape = graph::Shape { views, settings, start: 0, filled: None };
         let built = timely::execute_directly(move |worker| {
             logged(worker, |worker| graph::build(worker, &shape, &outlet).parts)
         });

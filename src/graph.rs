@@ -3,7 +3,6 @@
 //! Rows are rendered here, on the workers, and handed to the commit thread; the graph itself
 //! never waits for a file or a database.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -192,8 +191,8 @@ pub struct Shape {
     pub settings: Settings,
     /// The last committed epoch.
     pub start: Epoch,
-    /// The views, by their places, that had no commit yet.
-    pub fresh: BTreeSet<usize>,
+    /// The view, by its place, that is filled with what was before it; the others are not built then.
+    pub filled: Option<usize>,
 }
 
 /// Builds the same graph on every worker, beginning after the last commit.
@@ -219,9 +218,12 @@ pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
         let inputs = Inputs::new(items, restored, start, &shape.settings);
         end(None);
         for (index, view) in shape.views.iter().enumerate() {
-            // A view that is new to the job is told of what its readings were before it.
-            let start = if shape.fresh.contains(&index) { start.saturating_sub(1) } else { start };
-            let inputs = inputs.beginning_after(start);
+            if shape.filled.is_some_and(|filled| filled != index) {
+                continue;
+            }
+            // A view that is filled with the kept readings is given them in the epoch of the commit.
+            let all = shape.filled.is_some() && shape.settings.upserts();
+            let inputs = inputs.beginning_after(if all { start.saturating_sub(1) } else { start });
             deliver((view.build)(&inputs), index, outlet.clone()).probe_with(&probe);
             end(Some(Part::View(index)));
         }

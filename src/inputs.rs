@@ -8,7 +8,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
 use dataflows::item::NextOffset;
@@ -20,7 +20,7 @@ use crate::decode::{Decode, Decoder};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::source::SourceError;
-use crate::source::embedded::{Embedded, Feeder, PARTITIONS};
+use crate::source::embedded::{Embedded, Ends, Feeder, PARTITIONS};
 use crate::source::file::{LineReader, Lines, full_path};
 use crate::source::kafka::{Topic, TopicOptions, keep_trying};
 use crate::source::several::{Decoded, Several};
@@ -74,9 +74,8 @@ struct Watched {
 }
 
 impl Inputs {
-    /// Opens what `views` need, each part of it at its committed offset.
-    pub fn open(config: &Config, views: &[View], offsets: &[NextOffset], stop: &Stop) -> Result<Self, Error> {
-        let mut inputs = Self {
+    fn new(config: &Config, views: &[View]) -> Result<Self, Error> {
+        Ok(Self {
             sources: Vec::new(),
             followers: Vec::new(),
             message_bytes: config.limits.message_bytes,
@@ -87,12 +86,57 @@ impl Inputs {
             _cluster: None,
             feeder: None,
             brokers: None,
-        };
+        })
+    }
+
+    /// Opens nothing.
+    pub fn none(config: &Config) -> Result<Self, Error> {
+        Self::new(config, &[])
+    }
+
+    /// Opens the trucks' source again to fill `view`, from where its filling has got to up to the job's
+    /// offsets.
+    pub fn again(
+        config: &Config,
+        view: &View,
+        progress: &[NextOffset],
+        offsets: &[NextOffset],
+        stop: &Stop,
+    ) -> Result<Self, Error> {
+        let mut inputs = Self::new(config, std::slice::from_ref(view))?;
+        match &config.input {
+            None => {
+                let options = TopicOptions { until_end: true, ..topic_options(config, &config.kafka.topic) };
+                let connect = || Topic::connect(options.clone(), progress);
+                let topic = keep_trying(config.wait, stop, connect)?.up_to(offsets);
+                inputs.add_topic(&config.kafka.topic, Content::Trucks, topic);
+            }
+            Some(path) if path == "-" => return Err(Error::NoBackfill { view: view.name.to_string() }),
+            Some(path) if config.embedded => {
+                let end = |partition| {
+                    offsets.iter().find(|at| at.partition == partition && *at.topic == *config.kafka.topic)
+                };
+                let ends = (0..PARTITIONS).map(|partition| end(partition).map_or(0, |at| at.offset));
+                let ends = Arc::new(OnceLock::from(ends.collect::<Vec<_>>()));
+                inputs.open_embedded(config, path, progress, Some(ends))?;
+            }
+            Some(path) => {
+                let line = |offsets| committed_line(path, offsets).unwrap_or(0);
+                let lines = Lines::open_until(path, line(progress), line(offsets))?;
+                inputs.add(path, Content::Trucks, Kind::File(lines));
+            }
+        }
+        Ok(inputs)
+    }
+
+    /// Opens what `views` need, each part of it at its committed offset.
+    pub fn open(config: &Config, views: &[View], offsets: &[NextOffset], stop: &Stop) -> Result<Self, Error> {
+        let mut inputs = Self::new(config, views)?;
         let reads = config.reads()?;
         match &config.input {
             _ if !reads.trucks => {}
             None => inputs.open_topic(config, &config.kafka.topic, Content::Trucks, offsets, stop)?,
-            Some(path) if config.embedded => inputs.open_embedded(config, path, offsets)?,
+            Some(path) if config.embedded => inputs.open_embedded(config, path, offsets, None)?,
             Some(path) => {
                 let next = committed_line(path, offsets).or_else(|| line_by_name(path, offsets));
                 let lines = Lines::open(path, next.unwrap_or(0), !config.until_end)?;
@@ -130,22 +174,30 @@ impl Inputs {
         Ok(())
     }
 
-    /// Feeds `path` into a broker of the process's own, and reads it from there.
-    fn open_embedded(&mut self, config: &Config, path: &str, offsets: &[NextOffset]) -> Result<(), Error> {
+    /// Feeds `path` into a broker of the process's own, and reads it from there, to `until` if that is
+    /// given.
+    fn open_embedded(
+        &mut self,
+        config: &Config,
+        path: &str,
+        offsets: &[NextOffset],
+        until: Option<Ends>,
+    ) -> Result<(), Error> {
         let mut options = topic_options(config, &config.kafka.topic);
+        options.until_end |= until.is_some();
         let cluster = Embedded::start(&options.topic)?;
         options.brokers = cluster.brokers();
         self.brokers = Some(options.brokers.clone());
         let feeder = Feeder::new(&options.brokers, &options.topic, offsets, self.follow())?;
         let (ready, fed) = channel();
-        let ends = Arc::default();
+        let ends: Ends = Arc::default();
         let (path, known) = (path.to_owned(), Arc::clone(&ends));
         self.feeder = Some(spawn("feeder", move || feeder.feed(&path, ready, &known))?);
         // An error of the feeder closes the channel, too.
         if fed.recv().is_err() {
             self.join_feeder()?;
         }
-        let topic = Topic::embedded(options, offsets, PARTITIONS, ends)?;
+        let topic = Topic::embedded(options, offsets, PARTITIONS, until.unwrap_or(ends))?;
         self._cluster = Some(cluster);
         self.add_topic(&config.kafka.topic, Content::Trucks, topic);
         Ok(())

@@ -10,6 +10,7 @@
 //! | [`cli`], [`config`] | what the user says: flags, variables, a TOML file |
 //! | [`expression`] | the text of a user's own view to typed expressions |
 //! | [`run`] | launches a job; the one place that sees all parts |
+//! | [`backfill`] | what a view that is new to a running job is given |
 //! | [`inputs`] | the topics and files that a job reads, opened and dealt to the workers |
 //! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
 //! | [`clock`] | mints epochs, and holds sources back |
@@ -24,6 +25,7 @@
 
 #![warn(missing_docs)]
 
+pub mod backfill;
 pub mod check;
 pub mod cli;
 pub mod clock;

@@ -7,7 +7,7 @@
 //! feeder thread: embedded broker    <---- committed -------------'
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -21,8 +21,9 @@ use dataflows::rows::ColumnSpec;
 use dataflows::state::entries;
 use dataflows::views::{DEAD_LETTERS, Mode, Restored, View};
 
+use crate::backfill;
 use crate::clock::Clock;
-use crate::commit::{Committer, StateWeight};
+use crate::commit::{Committer, Parts, StateWeight};
 use crate::config::Config;
 use crate::error::Error;
 use crate::graph::{Outlet, Route, Shape};
@@ -69,91 +70,134 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let _lock = lock_folder(config)?;
     let routes = routes(config, &views);
     let (mut store, last) = open_store(config, &url, &views, &routes, stop)?;
-    let lengths: BTreeMap<String, u64> = last.files.iter().cloned().collect();
-    let columns: Vec<_> = views
-        .iter()
-        .zip(routes.iter())
-        .map(|(view, route)| (&*view.name, route.csv.then(|| file_columns(view, route))))
-        .collect();
-    let columns: Vec<_> = columns.iter().map(|(name, columns)| (*name, columns.as_deref())).collect();
-    let max_records = config.csv.max_records.and_then(NonZeroU64::new);
-    let files = CsvFiles::open(&config.out, &config.job, &columns, &lengths, max_records)?;
-    let (restored, weights) = load_state(store.as_mut(), &views)?;
-
-    let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
-    let mut inputs = Inputs::open(config, &views, &last.offsets, stop)?;
-    let (sender, messages) = channel();
-    let outlet = Outlet {
-        sender,
-        clock: clock.clone(),
-        metrics: metrics.clone(),
-        routes: routes.clone(),
-        form: store.form(),
-    };
-    let forward = match &config.dead_letters.topic {
-        Some(topic) => {
-            let brokers = inputs.embedded_broker().unwrap_or(&config.kafka.brokers);
-            Some(DeadLetterTopic::open(brokers, &config.kafka_properties(), topic)?)
+    let to_fill = backfill::plan(store.as_mut(), config, &views, &last)?;
+    let files = open_files(config, &views, &routes, &last)?;
+    let launch = Launch { config, views, routes, metrics, ready, stop };
+    let mut parts = Parts { store, files };
+    let mut last = last;
+    for view in to_fill {
+        let name = &*launch.views[view].name;
+        tracing::info!(view = name, "filling the view with what was before it");
+        let (filled, summary) = launch.pass(parts, &last, Some(view))?;
+        tracing::info!(view = name, records = summary.records, "filled");
+        parts = filled;
+        last.epoch = summary.epoch;
+        if stop.requested() {
+            return Ok(summary);
         }
-        None => None,
-    };
-    let committer = Committer::new(
-        store,
-        files,
-        routes,
-        clock.clone(),
-        metrics.clone(),
-        weights,
-        inputs.take_followers(),
-        &last.offsets,
-        inputs.starts(),
-        forward,
-    );
+        backfill::finish(parts.store.as_mut(), &launch.views[view])?;
+    }
+    launch.pass(parts, &last, None).map(|(_, summary)| summary)
+}
 
-    let shares = inputs.shares(config.workers)?;
-    let job = Arc::new(Job::new(
-        worker::Setup {
-            shape: Shape {
-                views,
-                settings: config.view_settings()?,
-                start: last.epoch,
-                fresh: BTreeSet::new(),
-            },
+/// A job that is set up, and has what lasts from one pass over its input to the next.
+struct Launch<'job> {
+    config: &'job Config,
+    views: Vec<View>,
+    routes: Arc<[Route]>,
+    metrics: Metrics,
+    ready: Arc<AtomicBool>,
+    stop: &'job Arc<Stop>,
+}
+
+impl Launch<'_> {
+    /// Reads, works and commits to the end: the job itself, or what fills the view `filled`.
+    fn pass(
+        &self,
+        mut parts: Parts,
+        last: &LastCommit,
+        filled: Option<usize>,
+    ) -> Result<(Parts, Summary), Error> {
+        let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
+        let settings = config.view_settings()?;
+        let (restored, weights) = load_state(parts.store.as_mut(), &self.views)?;
+        let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
+        let mut done = Vec::new();
+        let mut inputs = match filled.map(|view| &self.views[view]) {
+            None => Inputs::open(config, &self.views, &last.offsets, stop)?,
+            Some(view) => {
+                let progress = backfill::progress(&view.name, &last.offsets);
+                if settings.upserts() {
+                    if progress.contains(&backfill::kept()) {
+                        return Ok((parts, Summary { epoch: last.epoch, ..Summary::default() }));
+                    }
+                    done.push(backfill::kept());
+                    Inputs::none(config)?
+                } else {
+                    Inputs::again(config, view, &progress, &last.offsets, stop)?
+                }
+            }
+        };
+        let (sender, messages) = channel();
+        let outlet = Outlet {
+            sender,
             clock: clock.clone(),
             metrics: metrics.clone(),
-        },
-        outlet,
-        shares,
-        restored,
-    ));
-    if last.epoch > 0 {
-        tracing::info!(epoch = last.epoch, generation = last.generation, "going on after the last commit");
-    }
-    tracing::info!(source = inputs.describe(), workers = config.workers, "reading");
-    inputs.watch(&metrics)?;
-    let began = Instant::now();
-    ready.store(true, SeqCst);
+            routes: self.routes.clone(),
+            form: parts.store.form(),
+        };
+        let forward = match &config.dead_letters.topic {
+            Some(topic) => {
+                let brokers = inputs.embedded_broker().unwrap_or(&config.kafka.brokers);
+                Some(DeadLetterTopic::open(brokers, &config.kafka_properties(), topic)?)
+            }
+            None => None,
+        };
+        // Where a filling begins is not worth a commit: the view has no row yet.
+        let (committed, starts): (&[_], _) =
+            if filled.is_none() { (&last.offsets, inputs.starts()) } else { (&[], Vec::new()) };
+        let mut committer = Committer::new(
+            parts,
+            self.routes.clone(),
+            clock.clone(),
+            metrics.clone(),
+            weights,
+            inputs.take_followers(),
+            committed,
+            starts,
+            forward,
+        );
+        if let Some(view) = filled {
+            committer = committer.filling(&self.views[view].name, done);
+        }
 
-    let commit = spawn("commit", move || committer.run(&messages))?;
-    let beside = Beside::start(stop.clone(), clock.clone(), metrics.clone(), job.records())?;
-    let panicked =
-        worker::start(job.clone(), config.workers)?.join().into_iter().any(|result| result.is_err());
-    job.close();
-    let committed = commit.join();
-    ready.store(false, SeqCst);
-    beside.finish();
-    inputs.finish();
+        let shares = inputs.shares(config.workers)?;
+        let shape = Shape { views: self.views.clone(), settings, start: last.epoch, filled };
+        let setup = worker::Setup { shape, clock: clock.clone(), metrics: metrics.clone() };
+        let job = Arc::new(Job::new(setup, outlet, shares, restored));
+        if filled.is_none() {
+            if last.epoch > 0 {
+                let generation = last.generation;
+                tracing::info!(epoch = last.epoch, generation, "going on after the last commit");
+            }
+            tracing::info!(source = inputs.describe(), workers = config.workers, "reading");
+            inputs.watch(metrics)?;
+        }
+        let began = Instant::now();
+        self.ready.store(filled.is_none(), SeqCst);
 
-    committed.map_err(|_| Error::Bug("the commit thread"))??;
-    if panicked || job.has_panicked() {
-        return Err(Error::Bug("a worker"));
+        let commit = spawn("commit", move || committer.run(&messages))?;
+        let beside = Beside::start(stop.clone(), clock.clone(), metrics.clone(), job.records())?;
+        let panicked =
+            worker::start(job.clone(), config.workers)?.join().into_iter().any(|result| result.is_err());
+        job.close();
+        let committed = commit.join();
+        self.ready.store(false, SeqCst);
+        beside.finish();
+        inputs.finish();
+
+        let parts = committed.map_err(|_| Error::Bug("the commit thread"))??;
+        if panicked || job.has_panicked() {
+            return Err(Error::Bug("a worker"));
+        }
+        inputs.join_feeder()?;
+        if let Some(failure) = job.take_failure() {
+            return Err(failure.into());
+        }
+        let (records, dead_letters) = job.counts();
+        let summary = Summary { records, dead_letters, elapsed: began.elapsed(), epoch: clock.committed() };
+        Ok((parts, summary))
     }
-    inputs.join_feeder()?;
-    if let Some(failure) = job.take_failure() {
-        return Err(failure.into());
-    }
-    let (records, dead_letters) = job.counts();
-    Ok(Summary { records, dead_letters, elapsed: began.elapsed(), epoch: clock.committed() })
 }
 
 /// The thread beside the workers: passes a signal on, keeps gauges and the progress line.
@@ -223,6 +267,24 @@ pub(crate) fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
     views.iter().map(route).collect()
 }
 
+/// Opens the files, each cut to what was committed.
+fn open_files(
+    config: &Config,
+    views: &[View],
+    routes: &[Route],
+    last: &LastCommit,
+) -> Result<CsvFiles, Error> {
+    let lengths: BTreeMap<String, u64> = last.files.iter().cloned().collect();
+    let columns: Vec<_> = views
+        .iter()
+        .zip(routes.iter())
+        .map(|(view, route)| (&*view.name, route.csv.then(|| file_columns(view, route))))
+        .collect();
+    let columns: Vec<_> = columns.iter().map(|(name, columns)| (*name, columns.as_deref())).collect();
+    let max_records = config.csv.max_records.and_then(NonZeroU64::new);
+    Ok(CsvFiles::open(&config.out, &config.job, &columns, &lengths, max_records)?)
+}
+
 /// The columns of a view's file.
 fn file_columns(view: &View, route: &Route) -> Vec<ColumnSpec> {
     view.columns.iter().cloned().chain(route.change.then_some(CHANGE)).collect()
@@ -272,11 +334,16 @@ fn open_store(
 
 /// What the trucks' offsets are offsets of: a phone may be added later.
 pub(crate) fn source_name(config: &Config) -> String {
-    match &config.input {
+    let source = match &config.input {
         Some(input) if config.embedded => format!("embedded {}", full_path(input)),
         Some(input) if input == "-" => "standard input".into(),
         Some(input) => format!("file {}", full_path(input)),
         None => format!("topic {}", config.kafka.topic),
+    };
+    // What a message does to those before it is part of what they are.
+    match config.mode {
+        Mode::Append => source,
+        Mode::Upsert => format!("{source}, whose keys name readings"),
     }
 }
 

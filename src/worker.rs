@@ -255,6 +255,8 @@ impl<'job> Feed<'job> {
                 Item::Orientation(readings) => {
                     self.job.records.fetch_add(readings.len() as u64, SeqCst);
                 }
+                // They were told of when they were read first.
+                Item::DeadLetters(_) if setup.shape.filled.is_some() => continue,
                 Item::DeadLetters(letters) => {
                     self.job.dead_letters.fetch_add(letters.len() as u64, SeqCst);
                     for letter in letters {

@@ -21,7 +21,7 @@ use timely::dataflow::operators::vec::Map;
 use differential_dataflow::hashable::Hashable;
 
 use crate::Epoch;
-use crate::batch::{Batch, BatchBuilder, FieldSpec, Record, Value};
+use crate::batch::{Batch, BatchBuilder, FieldSpec, FieldType, Record, Value};
 use crate::epochs::{as_travelled, when_complete};
 use crate::item::Upsert;
 use crate::state::{entries, push_end, push_entry};
@@ -61,8 +61,12 @@ pub(crate) fn build<'scope>(
     start: Epoch,
     fields: Arc<[FieldSpec]>,
 ) -> (StreamVec<'scope, Epoch, Batch>, StreamVec<'scope, Epoch, Effect>) {
+    let declared = fields.clone();
     let restored = restored
-        .flat_map(|restored| if &*restored.view == NAME { restore(&restored.bytes) } else { Vec::new() })
+        .flat_map(move |restored| match &*restored.view == NAME {
+            true => restore(&restored.bytes, &declared),
+            false => Vec::new(),
+        })
         .map(|(key, record)| Event::Restored(key, record));
     let mut current: HashMap<Arc<[u8]>, Record> = HashMap::new();
     let mut builder = BatchBuilder::new(&fields);
@@ -85,7 +89,7 @@ pub(crate) fn build<'scope>(
                     continue;
                 }
                 match &record {
-                    Some(record) => push_entry(&mut bytes, &key, |out| write(record, out)),
+                    Some(record) => push_entry(&mut bytes, &key, |out| write(record, &fields, out)),
                     None => push_end(&mut bytes, &key),
                 }
                 // The old reading right before the one that replaces it, in one batch.
@@ -134,32 +138,37 @@ fn last_of_each_key(events: Vec<Event>) -> impl Iterator<Item = (Arc<[u8]>, Opti
     events.into_iter().map(|(key, _, record)| (key, record))
 }
 
-fn write(record: &Record, out: &mut Vec<u8>) {
+fn write(record: &Record, fields: &[FieldSpec], out: &mut Vec<u8>) {
     for number in [record.time].into_iter().chain(record.measures) {
         out.extend_from_slice(&number.to_le_bytes());
     }
     write_text(&record.truck, out);
-    for value in &record.extras {
+    // By their names: a job may declare other fields after a restart.
+    for (field, value) in fields.iter().zip(&record.extras) {
         match value {
-            Value::Null => out.push(0),
+            Value::Null => continue,
             Value::Number(number) => {
-                out.push(1);
+                out.push(NUMBER);
                 out.extend_from_slice(&number.to_le_bytes());
             }
             Value::Text(text) => {
-                out.push(2);
+                out.push(TEXT);
                 write_text(text, out);
             }
         }
+        write_text(&field.name, out);
     }
 }
+
+const NUMBER: u8 = 1;
+const TEXT: u8 = 2;
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&(text.len() as u32).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
 
-fn read(mut bytes: &[u8]) -> Option<Record> {
+fn read(mut bytes: &[u8], fields: &[FieldSpec]) -> Option<Record> {
     fn number(bytes: &mut &[u8]) -> Option<i64> {
         let (number, rest) = bytes.split_first_chunk::<8>()?;
         *bytes = rest;
@@ -174,26 +183,30 @@ fn read(mut bytes: &[u8]) -> Option<Record> {
     let time = number(&mut bytes)?;
     let measures = [number(&mut bytes)?, number(&mut bytes)?, number(&mut bytes)?];
     let truck = text(&mut bytes)?;
-    let mut extras = Vec::new();
+    let mut extras = vec![Value::Null; fields.len()];
     while let Some((&kind, rest)) = bytes.split_first() {
         bytes = rest;
-        extras.push(match kind {
-            0 => Value::Null,
-            1 => Value::Number(number(&mut bytes)?),
-            2 => Value::Text(text(&mut bytes)?),
+        let (value, field_type) = match kind {
+            NUMBER => (Value::Number(number(&mut bytes)?), FieldType::Number),
+            TEXT => (Value::Text(text(&mut bytes)?), FieldType::Text),
             _ => return None,
-        });
+        };
+        let name = text(&mut bytes)?;
+        let is_it = |field: &FieldSpec| field.name == name && field.field_type == field_type;
+        if let Some(place) = fields.iter().position(is_it) {
+            extras[place] = value;
+        }
     }
     Some(Record { truck, time, measures, extras })
 }
 
 /// The readings of a committed state change. Its checksum was verified when it was loaded, so what
 /// does not parse is a bug of ours.
-fn restore(bytes: &[u8]) -> Vec<(Arc<[u8]>, Record)> {
+fn restore(bytes: &[u8], fields: &[FieldSpec]) -> Vec<(Arc<[u8]>, Record)> {
     entries(bytes)
         .map(|entry| {
             let (key, value) = entry.expect("state that passed its checksum parses");
-            (key.into(), read(value).expect("state that passed its checksum parses"))
+            (key.into(), read(value, fields).expect("state that passed its checksum parses"))
         })
         .collect()
 }
@@ -207,14 +220,29 @@ mod tests {
         Record { truck: "truck".into(), time, measures: [1, -2, 3], extras }
     }
 
+    fn fields() -> Vec<FieldSpec> {
+        let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
+        vec![field("a", FieldType::Number), field("b", FieldType::Number), field("c", FieldType::Text)]
+    }
+
     #[test]
     fn a_reading_is_read_as_it_was_written() {
-        let mut bytes = Vec::new();
-        write(&record(-7), &mut bytes);
-        assert_eq!(read(&bytes), Some(record(-7)));
+        let (mut bytes, fields) = (Vec::new(), fields());
+        write(&record(-7), &fields, &mut bytes);
+        assert_eq!(read(&bytes, &fields), Some(record(-7)));
         for cut in 0..bytes.len() {
-            assert_ne!(read(&bytes[..cut]), Some(record(-7)), "{cut}");
+            assert_ne!(read(&bytes[..cut], &fields), Some(record(-7)), "{cut}");
         }
+    }
+
+    #[test]
+    fn a_reading_keeps_its_fields_when_others_are_declared() {
+        let (mut bytes, mut fields) = (Vec::new(), fields());
+        write(&record(0), &fields, &mut bytes);
+        fields.swap_remove(0);
+        fields.push(FieldSpec { name: "new".into(), field_type: FieldType::Number });
+        let extras = read(&bytes, &fields).expect("a reading").extras;
+        assert_eq!(extras, [Value::Text("näher".into()), Value::Number(-5), Value::Null]);
     }
 
     #[test]

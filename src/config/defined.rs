@@ -108,14 +108,6 @@ pub(super) fn select(
     Ok(())
 }
 
-/// Names of built-in views that are on the way, with their tables: free for nobody.
-const RESERVED: [(&str, &str); 4] = [
-    ("derived_metrics", "TRUCK_DERIVED_METRICS"),
-    ("filtered_join", "TRUCK_FILTERED_JOIN"),
-    ("window_averages", "TRUCK_WINDOW_AVERAGES"),
-    ("orientation", "INGESTED_TABLE_1"),
-];
-
 /// The fields that every reading has.
 pub const SEED_FIELDS: [&str; 5] = [
     "timestamp",
@@ -294,7 +286,8 @@ impl Config {
         let built_in = views::all(&Settings::default());
         let mut names: Vec<String> = views::NAMES.iter().map(|&name| name.into()).collect();
         let mut tables: Vec<String> = built_in.iter().map(|view| view.table.to_string()).collect();
-        tables.extend(RESERVED.iter().map(|&(_, table)| table.into()));
+        // An upsert job keeps its readings under this name.
+        let kept_readings = views::readings_view().name;
         let own_views = self.own_views().map(|own| ("views", &own.name, own.table()));
         let own_correlations = self.correlations.iter().map(|own| ("correlations", &own.name, own.table()));
         for (key, name, table) in own_correlations.chain(own_views) {
@@ -303,7 +296,7 @@ impl Config {
                 let rule = "give a name of small letters, digits and `_`, at most 48, a letter first";
                 return Err(wrong(place, rule));
             }
-            if names.contains(name) || RESERVED.iter().any(|(reserved, _)| reserved == name) {
+            if names.contains(name) || *name == kept_readings {
                 return Err(wrong(place, "another view has this name; give it one of its own"));
             }
             if !is_table_name(&table) || table.to_lowercase().starts_with("truckflow_") {

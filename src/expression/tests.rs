@@ -46,7 +46,7 @@ fn batch() -> Batch {
 fn lines(filter: Option<&str>, columns: &[&str]) -> String {
     let view = view(filter, columns).unwrap_or_else(|error| panic!("{filter:?} {columns:?}\n{error}"));
     let mut out = Vec::new();
-    render::csv(&view.query.rows(&batch()), &mut out);
+    render::csv(&view.query.rows(&batch()), false, &mut out);
     String::from_utf8(out).unwrap()
 }
 

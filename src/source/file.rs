@@ -100,6 +100,8 @@ pub struct Lines {
     /// Whether to go on when the file grows.
     follow: bool,
     ended: bool,
+    /// The number of the first message that is not to be read, if that is not told by the file's end.
+    until: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -123,6 +125,13 @@ impl Lines {
     /// later are read too; without, the end is where it is now.
     pub fn open(path: &str, next: i64, follow: bool) -> Result<Arc<Mutex<Self>>, SourceError> {
         Self::open_framed(path, next, follow, Some(Framing::Lines))
+    }
+
+    /// Opens a file's lines from `next` up to, not with, line `until`.
+    pub fn open_until(path: &str, next: i64, until: i64) -> Result<Arc<Mutex<Self>>, SourceError> {
+        let lines = Self::open(path, next, false)?;
+        lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).until = Some(until);
+        Ok(lines)
     }
 
     /// Opens a file of lines or of CSV records: its first character says which.
@@ -163,6 +172,7 @@ impl Lines {
             line: 0,
             follow,
             ended: false,
+            until: None,
         };
         if framing.is_none() {
             lines.look()?;
@@ -221,6 +231,9 @@ impl Lines {
     /// Puts the next whole messages into `block` and moves `line` past them.
     fn next_block(&mut self, block: &mut Vec<u8>) -> Result<Got, SourceError> {
         block.clear();
+        if self.until.is_some_and(|until| self.line >= until) {
+            return Ok(Got::End);
+        }
         std::mem::swap(block, &mut self.rest);
         // What was given back is whole messages already.
         let (mut end, mut messages) = self.whole(block, false);
@@ -375,7 +388,7 @@ impl LineReader {
         let epoch = clock.now();
         let first = lines.line;
         let got = lines.next_block(&mut self.block)?;
-        self.next = lines.line;
+        self.next = lines.until.map_or(lines.line, |until| lines.line.min(until));
         self.framing = lines.framing.unwrap_or(Framing::Lines);
         if matches!(got, Got::Bytes) {
             // Counted under the lock: the epoch must not end between taking lines and counting them.
@@ -415,7 +428,7 @@ impl Reader for LineReader {
         let is_csv = framing == Framing::Records;
         let mut messages = self.block.as_slice();
         let mut offset = first;
-        while !messages.is_empty() {
+        while !messages.is_empty() && offset < self.next {
             let length = framing.length(messages, true).unwrap_or(messages.len());
             let payload = framing.without_end(&messages[..length]);
             // A line of a CSV file that has nothing in it is no record.

@@ -138,6 +138,15 @@ impl Topic {
         Ok((topic, is_all))
     }
 
+    /// Ends each partition at its offset in `ends`, and one that is not there where it begins.
+    pub fn up_to(mut self, ends: &[NextOffset]) -> Self {
+        for (partition, span) in &mut self.partitions {
+            let end = ends.iter().find(|at| at.topic == self.name && at.partition == *partition);
+            span.end = end.map_or(span.next, |at| at.offset);
+        }
+        self
+    }
+
     /// How many partitions there are.
     pub fn partitions(&self) -> usize {
         self.partitions.len()

@@ -57,3 +57,44 @@ fn views_of_ones_own_hold_what_built_in_ones_do() {
         assert!(!rows("own_speed").is_empty(), "{case}");
     }
 }
+
+const DECLARED: &str = r#"
+views = ["parameter_map", { name = "oily", where = "oil * 2 >= 6.5 OR driver IS NULL", columns = ["truck_id", "oil", "driver", "oil / 2 AS half"] }]
+[record]
+oil = "number"
+driver = "text"
+[[correlations]]
+name = "oil_speed"
+x = "oil"
+y = "engine_speed"
+"#;
+
+#[test]
+fn declared_fields_are_read_shown_and_correlated() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, input, out] = ["job.toml", "input.jsonl", "out"].map(|name| folder.path().join(name));
+    std::fs::write(&path, DECLARED).unwrap();
+    let reading = |second: u32, speed: u32, more: &str| {
+        format!(
+            "{{\"timestamp\": \"2023-04-10 01:00:0{second}\", \"distance_covered\": 1, \
+             \"engine_speed\": {speed}, \"fuel_consumed\": 1, \"truck_id\": \"a\"{more}}}\n"
+        )
+    };
+    let lines = [
+        reading(0, 80, ", \"oil\": 3.25, \"driver\": \"Ann, B.\""),
+        reading(1, 90, ", \"driver\": \"Bo\""),
+        reading(2, 70, ", \"oil\": 3.24, \"driver\": \"Bo\""),
+        reading(3, 75, ""),
+    ];
+    std::fs::write(&input, lines.concat()).unwrap();
+    let [path, input, out_text] = [&path, &input, &out].map(|path| path.to_str().unwrap());
+    let args =
+        ["run", "--until-end", "--listen", "off", "--config", path, "--input", input, "--out", out_text];
+    let (status, said) = Job::start(args).wait(TIMEOUT);
+    assert!(status.success(), "{said}");
+    let text = |view: &str| std::fs::read_to_string(out.join(format!("{view}.csv"))).unwrap();
+    assert_eq!(text("oily"), "truck_id,oil,driver,half\na,3.25,\"Ann, B.\",1.625\na,,,\n");
+    // Only the two readings that have it count.
+    let correlations = csv_rows(&out.join("oil_speed.csv"));
+    assert_eq!(correlations[0][2..5], ["1.0", "a", "2"]);
+}

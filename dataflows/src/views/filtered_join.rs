@@ -12,7 +12,7 @@
 //!
 //! Where readings can be taken back they are all kept, so there is no gate, and rows end as readings do.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use differential_dataflow::consolidation::consolidate;
@@ -98,10 +98,13 @@ impl Default for Times {
     }
 }
 
+/// A reading that the join gets, or that is taken back from it.
+type Update = ((Meeting, Reading), Epoch, isize);
+
 #[derive(Clone)]
 enum Output {
-    /// A reading that the join gets, or that is taken back from it.
-    Reading(Meeting, Reading, Epoch, isize),
+    /// Shared, as several operators look for what is theirs.
+    Readings(Arc<Vec<Update>>),
     Effect(Effect),
     GivenUp(GivenUp<Vec<u32>>),
 }
@@ -134,24 +137,18 @@ fn build_append<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamV
         as_travelled,
         move |epoch, events| gate.pass(epoch, events),
     );
-    let readings = output.clone().flat_map(|output| match output {
-        Output::Reading(meeting, reading, epoch, diff) => Some(((meeting, reading), epoch, diff)),
-        _ => None,
-    });
     let effects = output.clone().flat_map(|output| match output {
         Output::Effect(effect) => Some(effect),
         _ => None,
     });
-    let given_up = output.flat_map(|output| match output {
+    let given_up = output.clone().flat_map(|output| match output {
         Output::GivenUp(given_up) => Some(given_up),
         _ => None,
     });
-
+    let all = updates(output.clone(), "JoinAll", |(_, speed)| Some(speed));
     let threshold = settings.above_speed;
-    let all = readings.clone().map(|((meeting, (_, speed)), epoch, diff)| ((meeting, speed), epoch, diff));
-    let above = readings.flat_map(move |((meeting, (distance, speed)), epoch, diff)| {
-        (speed > threshold).then_some(((meeting, distance), epoch, diff))
-    });
+    let above =
+        updates(output, "JoinAbove", move |(distance, speed)| (speed > threshold).then_some(distance));
     let joined = above.as_collection().join_map(all.as_collection(), |(truck, time), distance, speed| {
         (*time, *distance, *speed, truck.clone())
     });
@@ -161,6 +158,27 @@ fn build_append<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamV
         NAME,
         |_, places: &Vec<u32>| places.clone(),
     ))
+}
+
+/// The readings that the join gets and loses, each as what `value` makes of it.
+fn updates<'scope>(
+    output: StreamVec<'scope, Epoch, Output>,
+    name: &str,
+    value: impl Fn(Reading) -> Option<i64> + 'static,
+) -> StreamVec<'scope, Epoch, ((Meeting, i64), Epoch, isize)> {
+    output.unary(Pipeline, name, move |_, _| {
+        move |input, output| {
+            input.for_each_stamp(|cap, containers| {
+                let mut session = output.session(&cap);
+                for given in containers.flat_map(|container| container.drain(..)) {
+                    let Output::Readings(updates) = given else { continue };
+                    session.give_iterator(updates.iter().filter_map(|((meeting, reading), epoch, diff)| {
+                        Some(((meeting.clone(), value(*reading)?), *epoch, *diff))
+                    }));
+                }
+            });
+        }
+    })
 }
 
 /// The readings of each truck in a batch.
@@ -231,6 +249,15 @@ struct Gate {
     waiting: Waiting,
 }
 
+/// What an epoch did.
+#[derive(Default)]
+struct Done {
+    updates: Vec<Update>,
+    given_up: Vec<GivenUp<Vec<u32>>>,
+    state: Vec<u8>,
+    added: i64,
+}
+
 impl Gate {
     fn new(settings: &Settings, start: Epoch) -> Self {
         Self {
@@ -245,15 +272,14 @@ impl Gate {
 
     /// Takes what an epoch brought.
     fn pass(&mut self, epoch: Epoch, events: Vec<(u64, Event)>) -> Vec<Output> {
-        let mut output = Vec::new();
-        let mut readings = Vec::new();
-        let mut changed: BTreeSet<Meeting> = BTreeSet::new();
+        let mut done = Done::default();
+        let mut parts: BTreeMap<Truck, Vec<(i64, Reading, BatchId, u32)>> = BTreeMap::new();
         let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
         for (_, event) in events {
             match event {
-                Event::Readings((truck, time), readings) => {
-                    let meeting = (truck.clone(), time);
-                    output.extend(readings.iter().map(|&r| Output::Reading(meeting.clone(), r, epoch, 1)));
+                Event::Readings(meeting, readings) => {
+                    done.updates.extend(readings.iter().map(|&r| ((meeting.clone(), r), epoch, 1)));
+                    let (truck, time) = meeting;
                     self.trucks.entry(truck.clone()).or_default().1.insert(time, readings);
                     times_before.entry(truck).or_default();
                 }
@@ -262,87 +288,96 @@ impl Gate {
                     times_before.insert(truck, Some(times));
                 }
                 Event::Tide(tide) => self.watermark.rise(tide),
-                Event::Part { truck, readings: part, batch } => {
-                    let reading = |(place, time, reading)| (truck.clone(), time, reading, batch, place);
-                    readings.extend(part.into_iter().map(reading));
+                Event::Part { truck, readings, batch } => {
+                    let reading = |(place, time, reading)| (time, reading, batch, place);
+                    parts.entry(truck).or_default().extend(readings.into_iter().map(reading));
                 }
             }
         }
-        // Which readings are too many at one timestamp must not depend on the order of arrival.
-        readings.sort_unstable();
-        let mut added = 0;
-        for (truck, time, reading, batch, place) in readings {
-            let known = self.trucks.contains_key(&truck);
-            let (times, kept) = self.trucks.entry(truck.clone()).or_default();
-            times_before.entry(truck.clone()).or_insert(known.then_some(*times));
-            let met = kept.get(&time).map_or(0, Vec::len);
-            let refused = match () {
-                () if time < times.horizon => Some(Reason::Late),
-                () if met >= self.limit => Some(Reason::TooLarge),
-                () => None,
-            };
-            if let Some(reason) = refused {
-                output.push(Output::GivenUp(GivenUp { batch, reason, part: vec![place] }));
-                continue;
+        for (truck, mut readings) in parts {
+            // Which readings are too many at one timestamp must not depend on the order of arrival.
+            readings.sort_unstable();
+            let before = self.trucks.get(&truck).map(|(times, _)| *times);
+            times_before.entry(truck.clone()).or_insert(before);
+            for meeting in readings.chunk_by(|a, b| a.0 == b.0) {
+                self.meet(&truck, epoch, meeting, &mut done);
             }
-            times.latest = times.latest.max(time);
-            kept.entry(time).or_default().push(reading);
-            added += i64::from(met == 0);
-            changed.insert((truck.clone(), time));
-            output.push(Output::Reading((truck, time), reading, epoch, 1));
         }
         for truck in self.waiting.due(&self.watermark) {
             let times = self.trucks.get(&truck).map(|(times, _)| *times);
             times_before.entry(truck).or_insert(times);
         }
         if epoch > self.start {
-            let mut bytes = Vec::new();
-            for (truck, time) in changed {
-                let readings = self.trucks.get(&truck).and_then(|(_, kept)| kept.get(&time));
-                push_entry(&mut bytes, &meeting_key(&truck, time), |out| {
-                    readings.into_iter().flatten().for_each(|reading| write_reading(reading, out));
-                });
-            }
             for (truck, before) in &times_before {
-                self.forget(truck, *before, epoch, &mut output, &mut bytes, &mut added);
-            }
-            if !bytes.is_empty() {
-                output.push(Output::Effect(Effect::State { bytes, added }));
+                self.forget(truck, *before, epoch, &mut done);
             }
         }
         for truck in times_before.keys() {
             self.wait(truck);
         }
+        let mut output: Vec<Output> = done.given_up.into_iter().map(Output::GivenUp).collect();
+        if !done.updates.is_empty() {
+            output.push(Output::Readings(Arc::new(done.updates)));
+        }
+        if !done.state.is_empty() {
+            output.push(Output::Effect(Effect::State { bytes: done.state, added: done.added }));
+        }
         output
     }
 
-    /// Takes back the readings of a truck that the horizon has passed.
-    fn forget(
+    /// Takes a truck's readings of one timestamp.
+    fn meet(
         &mut self,
         truck: &Truck,
-        before: Option<Times>,
         epoch: Epoch,
-        output: &mut Vec<Output>,
-        bytes: &mut Vec<u8>,
-        added: &mut i64,
+        readings: &[(i64, Reading, BatchId, u32)],
+        done: &mut Done,
     ) {
+        let (times, kept) = self.trucks.entry(truck.clone()).or_default();
+        let time = readings[0].0;
+        let is_late = time < times.horizon;
+        let met = kept.get(&time).map_or(0, Vec::len);
+        let room = if is_late { 0 } else { self.limit.saturating_sub(met) };
+        let (taken, refused) = readings.split_at(room.min(readings.len()));
+        let reason = if is_late { Reason::Late } else { Reason::TooLarge };
+        done.given_up.extend(refused.iter().map(|(_, _, batch, place)| GivenUp {
+            batch: *batch,
+            reason,
+            part: vec![*place],
+        }));
+        if taken.is_empty() {
+            return;
+        }
+        times.latest = times.latest.max(time);
+        let kept = kept.entry(time).or_default();
+        kept.extend(taken.iter().map(|(_, reading, _, _)| *reading));
+        let meeting = (truck.clone(), time);
+        done.updates.extend(taken.iter().map(|(_, reading, _, _)| ((meeting.clone(), *reading), epoch, 1)));
+        done.added += i64::from(met == 0);
+        push_entry(&mut done.state, &meeting_key(truck, time), |out| {
+            kept.iter().for_each(|reading| write_reading(reading, out));
+        });
+    }
+
+    /// Takes back the readings of a truck that the horizon has passed.
+    fn forget(&mut self, truck: &Truck, before: Option<Times>, epoch: Epoch, done: &mut Done) {
         let Some((times, kept)) = self.trucks.get_mut(truck) else { return };
         let bound = self.watermark.of_truck(times.latest);
         times.horizon = times.horizon.max(bound.saturating_sub(self.retention).min(times.latest));
         while let Some(entry) = kept.first_entry().filter(|entry| *entry.key() < times.horizon) {
             let (time, readings) = entry.remove_entry();
-            let back = |reading| Output::Reading((truck.clone(), time), reading, epoch + 1, -1);
-            output.extend(readings.into_iter().map(back));
-            push_end(bytes, &meeting_key(truck, time));
-            *added -= 1;
+            let back = |reading| (((truck.clone(), time), reading), epoch + 1, -1);
+            done.updates.extend(readings.into_iter().map(back));
+            push_end(&mut done.state, &meeting_key(truck, time));
+            done.added -= 1;
         }
         if before != Some(*times) {
-            push_entry(bytes, &truck_key(truck), |out| {
+            push_entry(&mut done.state, &truck_key(truck), |out| {
                 for time in [times.latest, times.horizon] {
                     out.extend_from_slice(&time.to_le_bytes());
                 }
             });
-            *added += i64::from(before.is_none());
+            done.added += i64::from(before.is_none());
         }
     }
 
