@@ -98,6 +98,7 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
     let mut look = look::open(&url)?;
     look.last_commit(&config.job)?;
     let has_others = look.has_other_jobs(&config.job)?;
+    let unfilled = look.unfilled(&config.job)?;
     let mut job = Job {
         config,
         settings: config.view_settings()?,
@@ -112,6 +113,11 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
         settle(job.listen(view, route))?.unwrap_or_default();
     }
     for (view, route) in both() {
+        if unfilled.iter().any(|name| *name == view.name) {
+            let why = "it has not taken all that was before it yet; run the job until it has";
+            report.add(&view.name, Err::<&str, _>(why));
+            continue;
+        }
         report.add(&view.name, settle(job.verify(view, route))?);
     }
     // What was compared meanwhile would be no state of the job's.

@@ -18,6 +18,9 @@ pub trait Look {
     /// Whether other jobs commit here, too, so that rows of a table may be theirs.
     fn has_other_jobs(&mut self, job: &str) -> Result<bool, StoreError>;
 
+    /// The views of the job that have not taken all that was before them yet.
+    fn unfilled(&mut self, job: &str) -> Result<Vec<String>, StoreError>;
+
     /// What each of these columns of a table keeps, in their order; none if there is no such table.
     fn columns(&mut self, table: &str, columns: &[ColumnSpec]) -> Result<Option<Found>, StoreError>;
 

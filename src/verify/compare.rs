@@ -14,6 +14,10 @@ use crate::store::look::{Line, TableRow};
 /// Gives each row that should be, with the key that names it in its view: the same ones each time.
 pub type Rows<'a> = dyn Fn(&mut dyn FnMut(&[u8], &[Cell])) + 'a;
 
+/// Gives each line with what it adds up (1, or of a file that takes rows back, -1) and its place in the
+/// order, if there is one; the same ones each time.
+pub type Lines<'a> = dyn FnMut(&mut dyn FnMut(i64, i64, &Line)) -> Result<(), Trouble> + 'a;
+
 /// Gives each row of a table; the same ones each time.
 pub type Table<'a> = dyn FnMut(&mut dyn FnMut(TableRow<'_>)) -> Result<(), Trouble> + 'a;
 
@@ -95,7 +99,7 @@ pub fn unordered(
     rows: &Rows<'_>,
     refused: &Refused,
     surplus: Surplus,
-    each: &mut dyn FnMut(&mut dyn FnMut(i64, i64, &Line)) -> Result<(), Trouble>,
+    each: &mut Lines<'_>,
 ) -> Result<usize, Trouble> {
     let (mut want, mut line) = (Vec::new(), Line::default());
     let mut is_refused = refused.teller();
@@ -111,7 +115,8 @@ pub fn unordered(
     have.sort_unstable_by_key(|found| (found.print, found.id));
 
     // How many of each are missing, and which are too many: the later ones.
-    let (mut missing, mut too_many): (HashMap<Print, i64>, Vec<(Print, i64, bool)>) = Default::default();
+    let mut missing: HashMap<Print, i64> = HashMap::new();
+    let mut too_many: Vec<(Print, i64, bool)> = Vec::new();
     let mut first_of_ours = i64::MAX;
     let (mut wanted, mut there) =
         (want.chunk_by(|a, b| a == b).peekable(), have.chunk_by(|a, b| a.print == b.print).peekable());

@@ -30,6 +30,9 @@ fn truck(record: &Record) -> Cell {
     Cell::Text(record.truck.clone())
 }
 
+/// Gives the rows that one reading makes.
+type OfReading = Box<dyn Fn(&Reading, &mut dyn FnMut(&[u8], &[Cell]))>;
+
 /// The rows of a view that makes each of one reading; none if it is another view.
 pub fn of_readings<'a>(view: &str, input: &'a Input, settings: &Settings) -> Option<Box<Rows<'a>>> {
     let factor = oracle::decimal(&settings.speed_factor.to_string())?;
@@ -38,7 +41,7 @@ pub fn of_readings<'a>(view: &str, input: &'a Input, settings: &Settings) -> Opt
         [Cell::Real(oracle::product(speed, &factor)), Cell::real(oracle::quotient(distance, speed))]
     };
     let threshold = settings.above_speed;
-    let each = |row: Box<dyn Fn(&Reading, &mut dyn FnMut(&[u8], &[Cell]))>| -> Option<Box<Rows<'a>>> {
+    let each = |row: OfReading| -> Option<Box<Rows<'a>>> {
         Some(Box::new(move |give| input.readings.iter().for_each(|reading| row(reading, give))))
     };
     match view {

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Server, TABLE_LIMIT, TextRow, literal, lock_name};
+use super::{COMPLETE, Server, TABLE_LIMIT, TextRow, literal, lock_name};
 use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
 use crate::store::schema::{FoundColumn, quoted};
 use crate::store::{LastCommit, ROW_KEY, StoreError};
@@ -31,6 +31,17 @@ impl Look for Server {
     fn has_other_jobs(&mut self, job: &str) -> Result<bool, StoreError> {
         let sql = format!("SELECT 1 FROM truckflow_jobs WHERE job <> {} LIMIT 1", literal(job));
         Ok(!self.fetch(sql)?.is_empty())
+    }
+
+    fn unfilled(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
+        if !self.books()?.contains("truckflow_views") {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT view_name FROM truckflow_views WHERE job = {} AND state <> '{COMPLETE}'",
+            literal(job)
+        );
+        Ok(self.fetch(sql)?.iter().map(|row| row.text(0)).collect())
     }
 
     fn columns(&mut self, table: &str, columns: &[ColumnSpec]) -> Result<Option<Found>, StoreError> {

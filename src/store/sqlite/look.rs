@@ -67,6 +67,17 @@ impl Look for SqliteLook {
         Ok(self.with(|connection| connection.query_row(sql, [job], |row| row.get(0)))?.unwrap_or(false))
     }
 
+    fn unfilled(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
+        let read = |connection: &Connection| {
+            if look_up(connection, "truckflow_views")?.is_none() {
+                return Ok(Vec::new());
+            }
+            let sql = "SELECT view_name FROM truckflow_views WHERE job = ? AND NOT backfilled";
+            connection.prepare(sql)?.query_map([job], |row| row.get(0))?.collect()
+        };
+        Ok(self.with(read)?.unwrap_or_default())
+    }
+
     fn columns(&mut self, table: &str, columns: &[ColumnSpec]) -> Result<Option<Found>, StoreError> {
         let Some(found) = self.with(|connection| look_up(connection, table))?.flatten() else {
             return Ok(None);
