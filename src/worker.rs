@@ -189,6 +189,9 @@ struct Feed<'job> {
     offsets: Vec<NextOffset>,
     arrivals: Vec<Arrival>,
     latest: i64,
+    /// How far the inputs were behind when what is sent was read. A poll reads for the epoch that it
+    /// gives, which may be the next.
+    behind: i64,
 }
 
 impl<'job> Feed<'job> {
@@ -211,6 +214,7 @@ impl<'job> Feed<'job> {
             offsets: Vec::new(),
             arrivals: Vec::new(),
             latest: i64::MIN,
+            behind: i64::MIN,
         }
     }
 
@@ -227,10 +231,12 @@ impl<'job> Feed<'job> {
                 self.move_to(epoch);
                 self.inputs.positions(&mut self.offsets, &mut self.arrivals);
                 self.send();
+                self.behind = self.inputs.behind();
                 Fed::Some
             }
             Ok(Polled::Idle) => {
                 self.move_to(clock.now());
+                self.behind = self.inputs.behind();
                 Fed::Nothing
             }
             Ok(Polled::End) => Fed::End,
@@ -293,7 +299,7 @@ impl<'job> Feed<'job> {
     }
 
     fn report(&mut self) {
-        self.items.send(Item::Behind(self.inputs.behind()));
+        self.items.send(Item::Behind(self.behind));
         if !self.offsets.is_empty() {
             let (offsets, arrivals) = (std::mem::take(&mut self.offsets), std::mem::take(&mut self.arrivals));
             self.items.send(Item::Progress { offsets, arrivals });
@@ -301,6 +307,7 @@ impl<'job> Feed<'job> {
     }
 
     fn close(mut self) {
+        self.behind = self.inputs.behind();
         self.report();
         self.items.close();
     }
