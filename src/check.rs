@@ -23,7 +23,7 @@ use crate::store::{self, Table};
 
 /// Looks at each part of the job and tells what it found; fails if one is not in order.
 pub fn run(args: &CheckArgs) -> Result<(), Error> {
-    let mut report = Report { told: !args.json, ..Report::default() };
+    let mut report = Report::new(!args.json);
     let config = args.job.load();
     let result = match &config {
         Ok(config) => {
@@ -37,7 +37,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Error> {
         Err(_) => Ok(()),
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(|_| Error::Bug("the report as JSON"))?);
+        report.print()?;
     }
     config?;
     result?;
@@ -74,7 +74,7 @@ fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
 
 /// What was looked at.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+pub(crate) struct Report {
     checks: Vec<Look>,
     failed: usize,
     /// Whether each line is printed at once.
@@ -93,11 +93,27 @@ struct Look {
 }
 
 impl Report {
-    fn ok(&mut self, what: &str, detail: impl Display) {
+    /// An empty one; with `told`, each line is printed at once.
+    pub(crate) fn new(told: bool) -> Self {
+        Self { told, ..Self::default() }
+    }
+
+    /// How many are not in order.
+    pub(crate) fn failed(&self) -> usize {
+        self.failed
+    }
+
+    /// Prints it as JSON.
+    pub(crate) fn print(&self) -> Result<(), Error> {
+        println!("{}", serde_json::to_string_pretty(self).map_err(|_| Error::Bug("the report as JSON"))?);
+        Ok(())
+    }
+
+    pub(crate) fn ok(&mut self, what: &str, detail: impl Display) {
         self.add(what, Ok::<_, &str>(detail));
     }
 
-    fn add(&mut self, what: &str, result: Result<impl Display, impl Display>) {
+    pub(crate) fn add(&mut self, what: &str, result: Result<impl Display, impl Display>) {
         let (detail, problem) = match result {
             Ok(detail) => (Some(detail.to_string()), None),
             Err(problem) => (None, Some(problem.to_string())),

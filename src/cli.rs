@@ -40,6 +40,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Look at configuration, brokers, topics, ACLs, database, privileges, tables and disk: each ok, or what to do
     Check(CheckArgs),
+    /// Recompute every view from the input by another path, and compare it with tables and files
+    Verify(CheckArgs),
     /// Draw the job's dataflow as it is built, without any server
     Explain(ExplainArgs),
 }
@@ -55,7 +57,7 @@ pub struct RunArgs {
     pub summary: bool,
 }
 
-/// Flags of `check`.
+/// Flags of `check` and `verify`.
 #[derive(Args)]
 pub struct CheckArgs {
     /// Which job.

@@ -99,6 +99,20 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A job that runs, or ran meanwhile, moves on while it is looked at.
+    #[error("job `{0}` runs, and what it holds moves on; stop it, and verify it then")]
+    Moved(String),
+    /// A job that the database does not know.
+    #[error("job `{0}` has committed nothing in this database; give its --job, --out and --database")]
+    NothingCommitted(String),
+    /// An input that is gone once it was read.
+    #[error("standard input cannot be read again; verify a job that reads a topic or a file")]
+    Unrepeatable,
+    /// Views are not as the input says.
+    #[error(
+        "{0} of the views are not what their input says; the lines above name the first difference of each"
+    )]
+    Verify(usize),
     /// Something that was checked is not in order.
     #[error("{0} of the checks failed; mend what they name")]
     Check(usize),

@@ -345,14 +345,14 @@ pub fn open_phone_file(path: &str, next: i64, follow: bool) -> Result<Arc<Mutex<
 }
 
 /// The next line of a file, by its offset under its full path.
-fn committed_line(path: &str, offsets: &[NextOffset]) -> Option<i64> {
+pub(crate) fn committed_line(path: &str, offsets: &[NextOffset]) -> Option<i64> {
     let full = full_path(path);
     offsets.iter().find(|at| *at.topic == *full).map(|at| at.offset)
 }
 
 /// The next line of a file whose offset was kept by truckflow before it could read several: under the
 /// path as it was given then, which may have been relative to another folder.
-fn line_by_name(path: &str, offsets: &[NextOffset]) -> Option<i64> {
+pub(crate) fn line_by_name(path: &str, offsets: &[NextOffset]) -> Option<i64> {
     let name = Path::new(path).file_name();
     let is_it = |at: &&NextOffset| {
         let kept = Path::new(&*at.topic);

@@ -20,7 +20,7 @@
 //! | [`commit`] | makes an epoch durable, all at once |
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
 //! | [`metrics`], [`web`], [`progress`], [`summary`] | what is seen |
-//! | [`simulate`], [`replay`], [`check`], [`explain`], [`producer`] | the other commands |
+//! | [`simulate`], [`replay`], [`check`], [`verify`], [`explain`], [`producer`] | the other commands |
 //! | [`error`], [`stop`] | how a command ends |
 
 #![warn(missing_docs)]
@@ -52,5 +52,6 @@ pub mod stop;
 pub mod store;
 pub mod summary;
 mod thread;
+pub mod verify;
 pub mod web;
 pub mod worker;

@@ -7,7 +7,7 @@ use clap::Parser;
 use truckflow::cli::{Cli, Command, LogFormat};
 use truckflow::error::Error;
 use truckflow::stop::Stop;
-use truckflow::{check, explain, replay, run, simulate, store, summary};
+use truckflow::{check, explain, replay, run, simulate, store, summary, verify};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -56,6 +56,7 @@ fn execute(command: &Command) -> Result<(), Error> {
             Ok(())
         }
         Command::Check(args) => check::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Explain(args) => explain::run(args),
     }
 }

@@ -334,7 +334,7 @@ fn open_store(
 }
 
 /// What the trucks' offsets are offsets of: a phone may be added later.
-fn source_name(config: &Config) -> String {
+pub(crate) fn source_name(config: &Config) -> String {
     let source = match &config.input {
         Some(input) if config.embedded => format!("embedded {}", full_path(input)),
         Some(input) if input == "-" => "standard input".into(),

@@ -1,12 +1,17 @@
-//! The same results by another path, to test against: recomputed from scratch with big rationals,
-//! without timely, differential dataflow or the sums of [`crate::accumulation`].
+//! The same results by another path: recomputed from scratch with big rationals, without timely,
+//! differential dataflow, the sums of [`crate::accumulation`] or the roundings of [`crate::real`].
+//!
+//! Tests compare the views with it, and `truckflow verify` compares what a job has written.
+//! [`value`] is the same of the user's own expressions, a row at a time.
+
+pub mod value;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{Signed, Zero};
+use num_traits::{Signed, ToPrimitive, Zero};
 
 use crate::batch::{Measure, NANO, Record, Truck, Value};
 use crate::views::Axis;
@@ -24,15 +29,15 @@ impl Correlation {
     /// Pearson's r of pairs, from their deviations from the mean (another formula than the one that
     /// the sums serve); none for fewer than two pairs or a constant measure.
     pub fn of(pairs: impl IntoIterator<Item = (i64, i64)>) -> Option<Self> {
-        let pairs: Vec<(BigInt, BigInt)> =
-            pairs.into_iter().map(|(x, y)| (BigInt::from(x), BigInt::from(y))).collect();
-        let n = BigInt::from(pairs.len());
-        let (sum_x, sum_y) =
-            pairs.iter().fold((BigInt::zero(), BigInt::zero()), |(x, y), pair| (x + &pair.0, y + &pair.1));
-        // n times each deviation, so that all stay integers.
+        let pairs: Vec<(i64, i64)> = pairs.into_iter().collect();
+        let n = pairs.len() as i128;
+        let sums = pairs
+            .iter()
+            .fold((0i128, 0i128), |sums, pair| (sums.0 + i128::from(pair.0), sums.1 + i128::from(pair.1)));
+        // n times each deviation, so that all stay integers: far below 127 bits for less than 2^60 pairs.
         let (mut xx, mut xy, mut yy) = (BigInt::zero(), BigInt::zero(), BigInt::zero());
-        for (x, y) in &pairs {
-            let (u, v) = (&n * x - &sum_x, &n * y - &sum_y);
+        for &(x, y) in &pairs {
+            let (u, v) = (BigInt::from(n * i128::from(x) - sums.0), BigInt::from(n * i128::from(y) - sums.1));
             xx += &u * &u;
             xy += &u * &v;
             yy += &v * &v;
@@ -88,25 +93,61 @@ impl Correlation {
     }
 }
 
-/// The double nearest to a rational: of two that are as near, the even one. Found by halving intervals of
-/// doubles.
+/// The double nearest to a rational: of two that are as near, the even one. A guess moves on while the
+/// point between it and its neighbour is on the wrong side of the value.
 pub fn nearest(value: &BigRational) -> f64 {
     let magnitude = value.abs();
-    let exact = |bits: u64| BigRational::from_float(f64::from_bits(bits)).unwrap_or_else(BigRational::zero);
-    // Doubles that are not negative are ordered as their bits are.
-    let (mut low, mut high) = (0u64, f64::MAX.to_bits());
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if exact(middle) <= magnitude { low = middle } else { high = middle }
-    }
-    let (below, above) = (&magnitude - exact(low), exact(high) - &magnitude);
-    let nearer_above = match below.cmp(&above) {
+    let mut near = magnitude.to_f64().unwrap_or(0.0).clamp(0.0, f64::MAX);
+    // Whether the value is nearer to `above` than to the double below it.
+    let is_nearer_to = |above: f64| match between(&magnitude, above) {
         Ordering::Less => false,
         Ordering::Greater => true,
-        Ordering::Equal => low % 2 == 1,
+        Ordering::Equal => above.to_bits().is_multiple_of(2),
     };
-    let nearest = f64::from_bits(if nearer_above { high } else { low });
-    if value.is_negative() { -nearest } else { nearest }
+    while near > 0.0 && !is_nearer_to(near) {
+        near = near.next_down();
+    }
+    while near < f64::MAX && is_nearer_to(near.next_up()) {
+        near = near.next_up();
+    }
+    if value.is_negative() && near > 0.0 { -near } else { near }
+}
+
+/// How a value compares with the point between a positive double and the one below it.
+fn between(value: &BigRational, above: f64) -> Ordering {
+    // A double is an integer of 53 bits times a power of two, and the point is half of a sum of two.
+    let parts = |x: f64| {
+        let (exponent, fraction) = ((x.to_bits() >> 52) as i32, x.to_bits() & ((1 << 52) - 1));
+        match exponent {
+            0 => (fraction, -1074),
+            _ => (fraction | 1 << 52, exponent - 1075),
+        }
+    };
+    let ((high, power), (low, other)) = (parts(above), parts(above.next_down()));
+    let least = power.min(other);
+    let sum =
+        (BigInt::from(high) << (power - least) as usize) + (BigInt::from(low) << (other - least) as usize);
+    match least - 1 {
+        shift @ 0.. => value.numer().cmp(&((sum << shift as usize) * value.denom())),
+        shift => (value.numer() << shift.unsigned_abs() as usize).cmp(&(sum * value.denom())),
+    }
+}
+
+/// The double nearest to `numerator / denominator`; none if the denominator is 0.
+pub fn quotient(numerator: i64, denominator: i64) -> Option<f64> {
+    (denominator != 0).then(|| nearest(&BigRational::new(numerator.into(), denominator.into())))
+}
+
+/// A decimal, such as `-1.25`, as it is; none if the text is no such.
+pub fn decimal(text: &str) -> Option<BigRational> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits: BigInt = format!("{whole}{fraction}").parse().ok()?;
+    Some(BigRational::new(digits, BigInt::from(10).pow(fraction.len() as u32)))
+}
+
+/// Nano-units times a factor, as the nearest double.
+pub fn product(units: i64, factor: &BigRational) -> f64 {
+    nearest(&(factor * BigRational::new(units.into(), NANO.into())))
 }
 
 /// What a correlation view holds of one truck at the end.
@@ -136,7 +177,11 @@ pub fn value(record: &Record, axis: Axis) -> Option<i64> {
 }
 
 /// The correlation of `x` and `y`, per truck, of the records that have both.
-pub fn correlations(records: &[Record], x: Axis, y: Axis) -> BTreeMap<Truck, CorrelationRow> {
+pub fn correlations<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+    x: Axis,
+    y: Axis,
+) -> BTreeMap<Truck, CorrelationRow> {
     let mut points: BTreeMap<Truck, Vec<(i64, i64, i64)>> = BTreeMap::new();
     for record in records {
         if let (Some(first), Some(second)) = (value(record, x), value(record, y)) {
@@ -171,7 +216,10 @@ pub struct WindowRow {
 }
 
 /// The windows of `length` microseconds: of each truck, by their start.
-pub fn windows(records: &[Record], length: i64) -> BTreeMap<(Truck, i64), WindowRow> {
+pub fn windows<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+    length: i64,
+) -> BTreeMap<(Truck, i64), WindowRow> {
     let mut held: BTreeMap<(Truck, i64), Vec<&Record>> = BTreeMap::new();
     for record in records {
         let start = record.time - record.time.rem_euclid(length);
@@ -199,20 +247,46 @@ pub fn windows(records: &[Record], length: i64) -> BTreeMap<(Truck, i64), Window
 /// The records whose engine speed is above `threshold`, each with every record of its truck and time:
 /// time, the distance of the one, the speed of the other, truck; sorted.
 pub fn joined(records: &[Record], threshold: i64) -> Vec<(i64, i64, i64, Truck)> {
-    let mut at: BTreeMap<(&Truck, i64), Vec<&Record>> = BTreeMap::new();
-    for record in records {
-        at.entry((&record.truck, record.time)).or_default().push(record);
-    }
-    let speed = |record: &Record| record.measures[Measure::EngineSpeed as usize];
     let mut joined = Vec::new();
-    for above in records.iter().filter(|record| speed(record) > threshold) {
-        for other in &at[&(&above.truck, above.time)] {
+    let all: Vec<&Record> = records.iter().collect();
+    each_pair(
+        all,
+        |record| record,
+        threshold,
+        usize::MAX,
+        |above, other| {
             let distance = above.measures[Measure::DistanceCovered as usize];
             joined.push((above.time, distance, speed(other), above.truck.clone()));
-        }
-    }
+        },
+    );
     joined.sort_unstable();
     joined
+}
+
+/// Gives each of `all` whose record is above the threshold with each that shares its truck and time, one
+/// pair at a time. Of what shares truck and time only the first `limit` count.
+pub fn each_pair<T: Copy>(
+    mut all: Vec<T>,
+    record: impl Fn(&T) -> &Record,
+    threshold: i64,
+    limit: usize,
+    mut pair: impl FnMut(T, T),
+) {
+    let place = |one: &T| (record(one).truck.clone(), record(one).time);
+    all.sort_by(|a, b| {
+        let (a, b) = (record(a), record(b));
+        (&a.truck, a.time).cmp(&(&b.truck, b.time))
+    });
+    for meeting in all.chunk_by(|a, b| place(a) == place(b)) {
+        let meeting = &meeting[..meeting.len().min(limit)];
+        for above in meeting.iter().filter(|above| speed(record(above)) > threshold) {
+            meeting.iter().for_each(|other| pair(*above, *other));
+        }
+    }
+}
+
+fn speed(record: &Record) -> i64 {
+    record.measures[Measure::EngineSpeed as usize]
 }
 
 #[cfg(test)]
@@ -239,5 +313,26 @@ mod tests {
         {
             assert_eq!(nearest(&BigRational::new(n.into(), d.into())), ratio(n.into(), d.into()).unwrap());
         }
+    }
+
+    #[test]
+    fn a_double_and_its_neighbours_are_told_apart_wherever_they_are() {
+        for x in
+            [1.0, 1.5, f64::MIN_POSITIVE, 5e-324, 4.0, 0.1, 1e300, f64::MAX, 2f64.powi(-1022).next_down()]
+        {
+            let (below, exact) = (x.next_down(), |x| BigRational::from_float(x).unwrap());
+            assert_eq!(nearest(&exact(x)), x);
+            assert_eq!(nearest(&-exact(x)), -x);
+            let half = (exact(x) + exact(below)) / BigRational::from(BigInt::from(2));
+            let hair = (exact(x) - exact(below)) / BigRational::from(BigInt::from(1000));
+            assert_eq!(nearest(&(&half + &hair)), x);
+            assert_eq!(nearest(&(&half - &hair)), below);
+            let even = if x.to_bits().is_multiple_of(2) { x } else { below };
+            assert_eq!(nearest(&half), even);
+        }
+        assert_eq!(nearest(&BigRational::zero()).to_bits(), 0);
+        assert_eq!(product(79_200_000_000, &decimal("1.2").unwrap()), 95.04);
+        assert_eq!((quotient(1, 3), quotient(1, 0)), (Some(1.0 / 3.0), None));
+        assert_eq!(decimal("-0.5"), Some(BigRational::new((-1).into(), 2.into())));
     }
 }

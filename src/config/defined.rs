@@ -171,6 +171,13 @@ impl OwnCorrelation {
 
     /// The view that keeps it.
     pub fn view(&self, settings: &Settings) -> Result<View, ConfigError> {
+        let (x, y) = self.axes(settings)?;
+        let (name, table) = (self.name.clone().into(), self.table().into());
+        Ok(Correlation { name, table, x, y }.view(settings))
+    }
+
+    /// What it correlates.
+    pub fn axes(&self, settings: &Settings) -> Result<(Axis, Axis), ConfigError> {
         let (x, y) = (self.axis("x", &self.x, settings)?, self.axis("y", &self.y, settings)?);
         let place = format!("correlations.{}", self.name);
         if x == y {
@@ -182,8 +189,7 @@ impl OwnCorrelation {
                 format!("y is `timestamp`; swap them: x = \"timestamp\", y = \"{}\"", self.x),
             ));
         }
-        let (name, table) = (self.name.clone().into(), self.table().into());
-        Ok(Correlation { name, table, x, y }.view(settings))
+        Ok((x, y))
     }
 
     fn axis(&self, key: &str, field: &str, settings: &Settings) -> Result<Axis, ConfigError> {

@@ -148,7 +148,8 @@ pub struct Decoder {
     max_bytes: usize,
     mode: Mode,
     fields: Arc<[FieldSpec]>,
-    scanner: Scanner,
+    /// None: everything is left to the general parser.
+    scanner: Option<Scanner>,
     records: BatchBuilder,
     upserts: Vec<Upsert>,
     origin: Option<Origin>,
@@ -180,7 +181,7 @@ impl Decoder {
             max_bytes: MAX_BYTES,
             mode: Mode::Append,
             fields: Arc::new([]),
-            scanner: Scanner::default(),
+            scanner: Some(Scanner::default()),
             records: BatchBuilder::default(),
             upserts: Vec::new(),
             origin: None,
@@ -214,6 +215,12 @@ impl Decoder {
     /// Keeps where records came from and their bytes beside each batch, for views that may give them up.
     pub fn with_origins(mut self) -> Self {
         self.origin = Some(Origin::new(self.topic.clone()));
+        self
+    }
+
+    /// Reads every message by the general parser: the other path of the two.
+    pub fn without_scanner(mut self) -> Self {
+        self.scanner = None;
         self
     }
 
@@ -288,7 +295,7 @@ impl Decoder {
         if payload.len() > self.max_bytes {
             return Err(Rejection { reason: Reason::TooLarge, field: "" }.into());
         }
-        Ok(match self.scanner.scan(payload) {
+        Ok(match self.scanner.as_mut().and_then(|scanner| scanner.scan(payload)) {
             Some(reading) => (reading, Vec::new()),
             None if self.fields.is_empty() => (general::read(payload)?, Vec::new()),
             None => {

@@ -113,6 +113,31 @@ impl Topic {
         Ok(topic)
     }
 
+    /// The topic from the beginning of each partition up to what was `committed` of it, and whether that
+    /// is all there is.
+    pub fn again(options: TopicOptions, committed: &[NextOffset]) -> Result<(Self, bool), SourceError> {
+        let probe = consumer(&options)?;
+        let options = TopicOptions { until_end: true, ..options };
+        let name: Arc<str> = options.topic.as_str().into();
+        let mut topic = Self { name, options, probe, partitions: BTreeMap::new(), ends: None };
+        let mut is_all = true;
+        for partition in topic.list_partitions()? {
+            let (low, end) = topic.watermarks(partition)?;
+            let is_it = |at: &&NextOffset| at.topic == topic.name && at.partition == partition;
+            let committed = committed.iter().find(is_it).map_or(0, |at| at.offset);
+            let name = topic.name.to_string();
+            if committed > end {
+                return Err(SourceError::Recreated { topic: name, partition, end, committed });
+            }
+            if low > 0 && committed > 0 {
+                return Err(SourceError::Gone { topic: name, partition, low });
+            }
+            is_all &= committed == end;
+            topic.partitions.insert(partition, Span { next: 0, end: committed });
+        }
+        Ok((topic, is_all))
+    }
+
     /// Ends each partition at its offset in `ends`, and one that is not there where it begins.
     pub fn up_to(mut self, ends: &[NextOffset]) -> Self {
         for (partition, span) in &mut self.partitions {

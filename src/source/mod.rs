@@ -150,6 +150,18 @@ pub enum SourceError {
         /// The last missing offset.
         to: i64,
     },
+    /// Offsets that were read are gone from the broker.
+    #[error(
+        "{topic} partition {partition} begins at offset {low}: what was before it is gone from the broker and cannot be verified; verify a job whose topic still holds all that it read"
+    )]
+    Gone {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The first offset that is there.
+        low: i64,
+    },
     /// The committed offset is past the partition's end.
     #[error(
         "{topic} partition {partition} ends at offset {end}, but {committed} was committed; the topic was made anew: start a new --job with a new --out, or set on_data_loss = \"earliest\""
@@ -175,6 +187,14 @@ pub enum SourceError {
         partition: i32,
         /// What librdkafka said.
         reason: String,
+    },
+    /// A broker that does not give what it has.
+    #[error(
+        "the broker gave nothing for {seconds} s, though there is more to read; look whether it works, and start again"
+    )]
+    Silent {
+        /// How long.
+        seconds: u64,
     },
     /// The embedded broker cannot be fed.
     #[error("the embedded broker: {0}; run it again, or read the file without --embedded")]

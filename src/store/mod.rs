@@ -5,12 +5,14 @@
 //! | [`mysql`] | MySQL and MariaDB, through sqlx |
 //! | [`sqlite`] | a file, by default in the output folder |
 //! | [`privileges`] | what an account of MySQL or MariaDB may do, as its grants say |
+//! | [`look`] | reading all that without taking the job over |
 //! | [`schema`] | which tables and columns there must be, whatever the database |
 //!
 //! The order of calls is: [`Store::claim`], [`Store::views`], [`Store::prepare`], [`Store::state`];
 //! then for each commit [`Store::begin`], [`Store::insert`] for each chunk, [`Store::commit`]. After
 //! an error that may pass, [`Store::abandon`] and again from `begin`.
 
+pub mod look;
 pub mod mysql;
 pub mod privileges;
 pub mod schema;

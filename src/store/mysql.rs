@@ -15,6 +15,8 @@
 //! up. What it may still be doing is over before this store asks for anything again, as the lock
 //! comes back only when the old connection has ended.
 
+mod look;
+
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -23,11 +25,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataflows::Epoch;
-use dataflows::item::NextOffset;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use tokio::runtime::{Builder, Runtime};
 
+use super::look::Look;
 use super::privileges::{Answer, Privileges};
 use super::schema::{self, FoundColumn, quoted};
 use super::{
@@ -418,32 +420,10 @@ impl MysqlStore {
              ON DUPLICATE KEY UPDATE generation = generation + 1",
             literal(source)
         ))?;
-        let jobs = self
-            .server
-            .fetch(format!("SELECT generation, epoch, source FROM truckflow_jobs WHERE job = {job}"))?;
-        let last = jobs.first().ok_or_else(|| self.server.failed("truckflow_jobs does not keep the job"))?;
-        let offsets = self.server.fetch(format!(
-            "SELECT COALESCE(long_topic, topic), part, next_offset FROM truckflow_offsets WHERE job = {job}"
-        ))?;
-        let files =
-            self.server.fetch(format!("SELECT name, length FROM truckflow_files WHERE job = {job}"))?;
+        let last = self.server.read_last(&job)?;
         self.server.execute("COMMIT".into())?;
         self.open = false;
-        let number = |row: &TextRow, index| row.number(index).unwrap_or_default();
-        Ok(LastCommit {
-            generation: number(last, 0) as u64,
-            epoch: number(last, 1) as Epoch,
-            source: last.text(2),
-            offsets: offsets
-                .iter()
-                .map(|row| NextOffset {
-                    topic: Arc::from(row.text(0)),
-                    partition: number(row, 1) as i32,
-                    offset: number(row, 2),
-                })
-                .collect(),
-            files: files.iter().map(|row| (row.text(0), number(row, 1) as u64)).collect(),
-        })
+        last.ok_or_else(|| self.server.failed("truckflow_jobs does not keep the job"))
     }
 }
 
@@ -697,6 +677,11 @@ fn shortest(value: f64) -> f64 {
     }
 }
 
+/// The database at `url`, only to be looked at.
+pub(super) fn look(url: &str) -> Result<Box<dyn Look>, StoreError> {
+    Ok(Box::new(Server::new(url)?))
+}
+
 /// A server, and the connection to it while there is one.
 struct Server {
     link: Option<Link>,
@@ -864,10 +849,7 @@ impl Server {
     /// Takes the lock of `job`. A former connection of ours that the server still keeps, as it does
     /// not know that we are gone, is ended.
     fn lock(&mut self, job: &str) -> Result<bool, StoreError> {
-        let name = format!(
-            "CONCAT('truckflow_', LEFT(SHA2({}, 256), 48))",
-            literal(&format!("{}\n{job}", self.database))
-        );
+        let name = lock_name(&self.database, job);
         if let Some(last) = self.last_id.take() {
             let holder = self.fetch(format!("SELECT IS_USED_LOCK({name})"))?;
             if holder.first().and_then(|row| row.number(0)) == Some(last) {
@@ -1424,6 +1406,11 @@ fn topic_key(topic: &str) -> (String, String) {
     }
     let start: String = topic.chars().take(190).collect();
     (format!("CONCAT({}, '#', SHA2({whole}, 256))", literal(&start)), whole)
+}
+
+/// The lock of a job, as an expression.
+fn lock_name(database: &str, job: &str) -> String {
+    format!("CONCAT('truckflow_', LEFT(SHA2({}, 256), 48))", literal(&format!("{database}\n{job}")))
 }
 
 /// A string in SQL. The session's mode leaves the backslash its meaning.

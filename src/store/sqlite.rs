@@ -3,6 +3,8 @@
 //! A lock file beside the database, held as long as the store lives, keeps a second instance out.
 //! The database itself is in WAL mode, so that other programs may read it meanwhile.
 
+mod look;
+
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -17,6 +19,7 @@ use dataflows::rows::{Column, ColumnSpec, NULL, Type, column};
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, TransactionBehavior, params};
 
+use super::look::Look;
 use super::{
     Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, Store, StoreError,
     StoredView, Table,
@@ -345,33 +348,45 @@ impl Store for SqliteStore {
 fn count_up(connection: &mut Connection, job: &str, source: &str) -> rusqlite::Result<LastCommit> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(BOOKKEEPING)?;
-    let mut last = transaction.query_row(
+    transaction.execute(
         "INSERT INTO truckflow_jobs (job, source, generation, epoch) VALUES (?, ?, 1, 0)
-         ON CONFLICT (job) DO UPDATE SET generation = generation + 1
-         RETURNING source, generation, epoch",
+         ON CONFLICT (job) DO UPDATE SET generation = generation + 1",
         [job, source],
-        |row| {
-            Ok(LastCommit {
-                source: row.get(0)?,
-                generation: row.get::<_, i64>(1)? as u64,
-                epoch: row.get::<_, i64>(2)? as Epoch,
-                ..LastCommit::default()
-            })
-        },
     )?;
-    last.offsets = transaction
+    let last = read_last(&transaction, job)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    transaction.commit()?;
+    Ok(last)
+}
+
+/// What a job has committed; none if there is no such job.
+fn read_last(connection: &Connection, job: &str) -> rusqlite::Result<Option<LastCommit>> {
+    let sql = "SELECT source, generation, epoch FROM truckflow_jobs WHERE job = ?";
+    let last = connection.query_row(sql, [job], |row| {
+        Ok(LastCommit {
+            source: row.get(0)?,
+            generation: row.get::<_, i64>(1)? as u64,
+            epoch: row.get::<_, i64>(2)? as Epoch,
+            ..LastCommit::default()
+        })
+    });
+    let Some(mut last) = last.optional()? else { return Ok(None) };
+    last.offsets = connection
         .prepare("SELECT topic, part, next_offset FROM truckflow_offsets WHERE job = ? ORDER BY topic, part")?
         .query_map([job], |row| {
             let topic = Arc::from(row.get::<_, String>(0)?);
             Ok(NextOffset { topic, partition: row.get(1)?, offset: row.get(2)? })
         })?
         .collect::<rusqlite::Result<_>>()?;
-    last.files = transaction
+    last.files = connection
         .prepare("SELECT name, length FROM truckflow_files WHERE job = ? ORDER BY name")?
         .query_map([job], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?
         .collect::<rusqlite::Result<_>>()?;
-    transaction.commit()?;
-    Ok(last)
+    Ok(Some(last))
+}
+
+/// The database at `path`, only to be looked at.
+pub(super) fn look(path: &str) -> Result<Box<dyn Look>, StoreError> {
+    Ok(Box::new(look::SqliteLook::open(path)?))
 }
 
 /// Writes a commit's bookkeeping; false if the generation is no longer the claim's.

@@ -1,6 +1,6 @@
 //! The cases under `fixtures/`: on 1 and 2 workers, from file and real Kafka, into SQLite and
 //! MariaDB, with a restart between the parts of a case, tables and files hold what an independent
-//! computation (`fixtures/expected.py`) found.
+//! computation (`fixtures/expected.py`) found, and `verify` finds them right.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -179,10 +179,10 @@ impl<'a> Run<'a> {
         Self { case, workers, out: tempfile::tempdir().unwrap(), database, latest }
     }
 
-    /// Runs the job to the end that its input has now.
-    fn to_the_end(&self, input: &[&str]) {
+    /// The arguments that say which job it is.
+    fn args<'b>(&'b self, input: &[&'b str]) -> Vec<String> {
         let (out, config) = (self.out.path().to_str().unwrap(), self.case.folder.join("job.toml"));
-        let mut args = vec!["run", "--until-end", "--listen", "off", "--out", out, "--workers", self.workers];
+        let mut args = vec!["--until-end", "--listen", "off", "--out", out, "--workers", self.workers];
         if config.exists() {
             args.extend(["--config", config.to_str().unwrap()]);
         }
@@ -193,7 +193,19 @@ impl<'a> Run<'a> {
             args.extend(["--database", &database.url]);
         }
         args.extend(input);
-        let (status, said) = Job::start(args).wait(TIMEOUT);
+        args.into_iter().map(str::to_owned).collect()
+    }
+
+    /// `verify` finds every view as it should be.
+    fn assert_verified(&self, input: &[&str]) {
+        let mut job = Job::start(["verify".to_owned()].into_iter().chain(self.args(input)));
+        let (status, said) = job.wait(TIMEOUT);
+        assert!(status.success(), "{}: {}{said}", self.case.folder.display(), job.stdout());
+    }
+
+    /// Runs the job to the end that its input has now.
+    fn to_the_end(&self, input: &[&str]) {
+        let (status, said) = Job::start(["run".to_owned()].into_iter().chain(self.args(input))).wait(TIMEOUT);
         assert!(status.success(), "{} on {} workers: {said}", self.case.folder.display(), self.workers);
     }
 
@@ -353,6 +365,7 @@ fn run_from_a_file(run: &Run) {
         run.to_the_end(&input);
     }
     run.assert_golden(&places);
+    run.assert_verified(&input);
 }
 
 fn from_a_file_into_sqlite(name: &str) {
@@ -392,6 +405,7 @@ fn from_kafka_into_mariadb(name: &str) {
     }
     for run in &runs {
         run.assert_golden(&places);
+        run.assert_verified(&input);
     }
 }
 
@@ -420,8 +434,11 @@ fn corrected_correlations_in_latest_mode_hold_one_row_a_truck() {
 fn golden_case_from_the_embedded_broker() {
     let case = Case::new("demo");
     let run = Run::new(&case, "2", None);
-    run.to_the_end(&["--embedded", "--input", case.input().to_str().unwrap()]);
+    let input = ["--embedded", "--input", case.input().to_str().unwrap()].map(str::to_owned);
+    let input = input.each_ref().map(String::as_str);
+    run.to_the_end(&input);
     run.assert_golden(&[]);
+    run.assert_verified(&input);
 }
 
 #[test]

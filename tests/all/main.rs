@@ -12,6 +12,7 @@
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`tables`] | tables that were there before |
 //! | [`commands`] | what `check` finds and `explain` draws |
+//! | [`verify`] | what `verify` finds when a row or a file was changed by hand |
 //! | [`wrong_use`] | what a new user does wrong |
 //! | [`replay`] | what `replay` sends, and what it leaves out |
 //! | [`servers`] | the servers and the job that the other tests build on |
@@ -29,4 +30,5 @@ mod seen;
 mod servers;
 mod support;
 mod tables;
+mod verify;
 mod wrong_use;

@@ -16,7 +16,7 @@ use crate::support::process::repository;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-const SEED: &str = "
+pub const SEED: &str = "
     CREATE TABLE INGESTED_TABLE_1 (time FLOAT, seconds_elapsed FLOAT, qz FLOAT, qy FLOAT, qx FLOAT, qw FLOAT,
         roll FLOAT, pitch FLOAT, yaw FLOAT);
     INSERT INTO INGESTED_TABLE_1 VALUES (1681088547000000000, 0.5, 0.1, 0.2, 0.3, 0.9, -1.5, 0, 3.14);

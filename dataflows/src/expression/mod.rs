@@ -7,7 +7,8 @@
 //! | `pattern` | `LIKE` |
 //! | `values`, `evaluate` | columns of values, and an expression's values in a batch |
 //! | `query` | a condition and columns: the rows of a batch |
-//! | `tests` | the same by another path, a row at a time with big rationals |
+//! | `by_row` | the same by another path, a row at a time with big rationals |
+//! | `tests` | random expressions: all paths against each other |
 //!
 //! Numbers are decimals of a fixed scale in at most 128 bits. A constructor knows a bound of every
 //! operand, so it knows whether `+`, `-`, `*` and `%` can leave 128 bits; where they could, it takes
@@ -16,6 +17,7 @@
 //!
 //! NULL is as in SQL. So is what has no value: a division by zero, a double beyond the greatest.
 
+mod by_row;
 mod compare;
 mod evaluate;
 mod pattern;

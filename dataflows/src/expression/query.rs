@@ -9,8 +9,8 @@ use crate::views::changes;
 /// What a view of the user's own shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
-    filter: Option<Expression>,
-    columns: Vec<(ColumnSpec, Expression)>,
+    pub(super) filter: Option<Expression>,
+    pub(super) columns: Vec<(ColumnSpec, Expression)>,
 }
 
 impl Query {

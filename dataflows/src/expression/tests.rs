@@ -3,15 +3,16 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{Signed, ToPrimitive, Zero};
+use num_traits::Signed;
 use proptest::prelude::*;
 
 use super::evaluate::Readings;
 use super::values::{Texts, UNKNOWN, Values};
 use super::*;
 use crate::batch::{Batch, BatchBuilder, FieldSpec, NANO, Record, Value};
+use crate::oracle::nearest;
+use crate::oracle::value::{Datum, all_of, arithmetic, extreme, nano, order, rounded};
 use crate::rows::{Change, Column};
 
 /// An expression before it is built.
@@ -88,6 +89,7 @@ impl Sketch {
             Datum::Exact(exact) if is_real() => Datum::Real(nearest(&exact)),
             other => other,
         };
+        let values = |list: &[Sketch]| list.iter().map(|one| one.value(record)).collect();
         let known = |truth: Option<bool>| truth.map_or(Datum::Null, Datum::Truth);
         match self {
             Self::Null => Datum::Null,
@@ -184,131 +186,10 @@ impl Sketch {
                 let a = a.value(record);
                 if order(&a, &b.value(record)) == Some(Ordering::Equal) { Datum::Null } else { a }
             }
-            Self::Greatest(list) => result(extreme(list, record, Ordering::Greater)),
-            Self::Least(list) => result(extreme(list, record, Ordering::Less)),
+            Self::Greatest(list) => result(extreme(values(list), Ordering::Greater)),
+            Self::Least(list) => result(extreme(values(list), Ordering::Less)),
         }
     }
-}
-
-/// A value of one row.
-#[derive(Clone, Debug, PartialEq)]
-enum Datum {
-    Null,
-    Exact(BigRational),
-    Real(f64),
-    Text(Arc<str>),
-    Time(i64),
-    Truth(bool),
-}
-
-impl Datum {
-    fn is_null(&self) -> bool {
-        *self == Self::Null
-    }
-
-    fn truth(&self) -> Option<bool> {
-        match self {
-            Self::Truth(holds) => Some(*holds),
-            Self::Null => None,
-            other => panic!("{other:?} is no condition"),
-        }
-    }
-
-    fn rational(&self) -> BigRational {
-        match self {
-            Self::Exact(exact) => exact.clone(),
-            Self::Real(real) => BigRational::from_float(*real).unwrap(),
-            other => panic!("{other:?} is no number"),
-        }
-    }
-
-    fn real(&self) -> f64 {
-        match self {
-            Self::Exact(exact) => nearest(exact),
-            Self::Real(real) => *real,
-            other => panic!("{other:?} is no number"),
-        }
-    }
-}
-
-fn nano(units: i64) -> Datum {
-    Datum::Exact(BigRational::new(units.into(), NANO.into()))
-}
-
-/// The nearest double, of two equally near ones the even one.
-fn nearest(exact: &BigRational) -> f64 {
-    let distance = |x: f64| (BigRational::from_float(x).unwrap() - exact).abs();
-    let guess = exact.to_f64().unwrap();
-    let near = [guess.next_down(), guess, guess.next_up()].into_iter().filter(|x| x.is_finite());
-    let key = |x: &f64| (distance(*x), x.to_bits() % 2);
-    near.min_by(|x, y| key(x).partial_cmp(&key(y)).unwrap()).unwrap() + 0.0
-}
-
-fn rounded(exact: &BigRational, rounding: Rounding, places: u8) -> BigRational {
-    let by = BigRational::from(BigInt::from(power(places)));
-    let units = exact * &by;
-    let units = match rounding {
-        Rounding::Nearest => units.round(), // num's rounds half away from zero
-        Rounding::Floor => units.floor(),
-        Rounding::Ceiling => units.ceil(),
-    };
-    units / by
-}
-
-fn arithmetic(op: Arithmetic, a: Datum, b: Datum, fits: bool) -> Datum {
-    if a.is_null() || b.is_null() {
-        return Datum::Null;
-    }
-    if let (Datum::Exact(x), Datum::Exact(y), true) = (&a, &b, fits) {
-        return match op {
-            Arithmetic::Add => Datum::Exact(x + y),
-            Arithmetic::Subtract => Datum::Exact(x - y),
-            Arithmetic::Multiply => Datum::Exact(x * y),
-            _ if y.is_zero() => Datum::Null,
-            Arithmetic::Divide => Datum::Real(nearest(&(x / y))),
-            Arithmetic::Remainder => Datum::Exact(x - (x / y).trunc() * y),
-        };
-    }
-    let (x, y) = (a.real(), b.real());
-    let result = match op {
-        Arithmetic::Add => x + y,
-        Arithmetic::Subtract => x - y,
-        Arithmetic::Multiply => x * y,
-        Arithmetic::Divide => x / y,
-        Arithmetic::Remainder => x % y,
-    };
-    if result.is_finite() { Datum::Real(result) } else { Datum::Null }
-}
-
-fn order(a: &Datum, b: &Datum) -> Option<Ordering> {
-    match (a, b) {
-        (Datum::Null, _) | (_, Datum::Null) => None,
-        (Datum::Text(a), Datum::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
-        (Datum::Time(a), Datum::Time(b)) => Some(a.cmp(b)),
-        (Datum::Truth(a), Datum::Truth(b)) => Some(a.cmp(b)),
-        (a, b) => Some(a.rational().cmp(&b.rational())),
-    }
-}
-
-/// AND (`decides` false) or OR (`decides` true).
-fn all_of(truths: impl Iterator<Item = Option<bool>>, decides: bool) -> Datum {
-    let truths: Vec<_> = truths.collect();
-    if truths.contains(&Some(decides)) {
-        Datum::Truth(decides)
-    } else if truths.contains(&None) {
-        Datum::Null
-    } else {
-        Datum::Truth(!decides)
-    }
-}
-
-fn extreme(list: &[Sketch], record: &Record, wanted: Ordering) -> Datum {
-    let values: Vec<_> = list.iter().map(|one| one.value(record)).collect();
-    if values.iter().any(Datum::is_null) {
-        return Datum::Null;
-    }
-    let better = |a: Datum, b: Datum| if order(&b, &a) == Some(wanted) { b } else { a };
-    values.into_iter().reduce(better).unwrap()
 }
 
 /// Makes sketches out of random bytes, so that a failing one shrinks with them.
@@ -555,7 +436,12 @@ proptest! {
                 Datum::Real(real) => Datum::Real(real + 0.0),
                 other => other,
             };
-            prop_assert_eq!(datum(&expression, &values, row), expected, "row {} of {:?}", row, sketch);
+            prop_assert_eq!(datum(&expression, &values, row), expected.clone(), "row {} of {:?}", row, sketch);
+            let alone = match expression.value(record) {
+                Datum::Real(real) => Datum::Real(real + 0.0),
+                other => other,
+            };
+            prop_assert_eq!(alone, expected, "alone, row {} of {:?}", row, sketch);
         }
         // The same of some of the readings only.
         let places: Vec<u32> = (0..records.len() as u32).filter(|place| place % 2 == 1).collect();
@@ -592,6 +478,10 @@ proptest! {
         let kept: Vec<_> =
             records.iter().filter(|record| sketch.value(record).truth() == Some(true)).collect();
         prop_assert_eq!(rows.len(), kept.len());
+        for record in &records {
+            let alone = query.row(record).map(|values| values[2].clone());
+            prop_assert_eq!(alone, kept.contains(&record).then(|| shown.build().value(record)));
+        }
         for (row, record) in kept.into_iter().enumerate() {
             let Column::Timestamp(times) = &rows.columns[0] else { panic!() };
             prop_assert_eq!(times[row], record.time);

@@ -26,7 +26,7 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 
 use super::by_key::{KeyChange, changes_by_key};
-use super::lateness::{BatchId, GivenUp, Tide, Waiting, Watermark, bury, latest, number, tides, worker_of};
+use super::lateness::{BatchId, GivenUp, TOPIC, Tide, Waiting, Watermark, bury, number, tides, worker_of};
 use super::{Effect, Inputs, Settings, View};
 use crate::Epoch;
 use crate::batch::{Batch, Measure, NANO_SCALE, Truck};
@@ -98,6 +98,14 @@ impl Default for Times {
     }
 }
 
+impl Times {
+    /// The truck's horizon at a time of the topic. What it sends behind its latest event is never late.
+    fn risen(&self, watermark: &Watermark, retention: i64) -> i64 {
+        let bound = watermark.of_truck(self.latest).saturating_sub(retention);
+        self.horizon.max(bound.min(self.latest))
+    }
+}
+
 /// A reading that the join gets, or that is taken back from it.
 type Update = ((Meeting, Reading), Epoch, isize);
 
@@ -119,17 +127,12 @@ fn build_append<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamV
         .restored
         .clone()
         .flat_map(|restored| if &*restored.view == NAME { restore(&restored.bytes) } else { Vec::new() });
-    let committed = restored.clone().flat_map(|event| match event {
-        Event::Truck(_, times) => Some(times.latest),
-        _ => None,
-    });
-    let latest = inputs.records.clone().flat_map(|batch| latest(&batch)).concat(committed);
-    let tides = tides(inputs, latest).map(|(worker, tide)| (worker, Event::Tide(tide)));
+    let tides = tides(inputs, NAME).map(|(worker, tide)| (worker, Event::Tide(tide)));
     let restored = restored.map(|event| match &event {
         Event::Readings((truck, _), _) | Event::Truck(truck, _) => (worker_of(truck), event),
         Event::Part { .. } | Event::Tide(_) => unreachable!("neither is kept"),
     });
-    let mut gate = Gate::new(settings, inputs.start);
+    let mut gate = Gate::new(settings, inputs.start, inputs.records.scope().index() == 0);
     let output = when_complete(
         parts.concat(tides).concat(restored),
         Exchange::new(|(worker, _): &(u64, Event)| *worker),
@@ -244,6 +247,8 @@ struct Gate {
     retention: i64,
     limit: usize,
     start: Epoch,
+    /// Whether this worker keeps the time of the topic.
+    leads: bool,
     watermark: Watermark,
     trucks: HashMap<Truck, (Times, BTreeMap<i64, Vec<Reading>>)>,
     waiting: Waiting,
@@ -259,11 +264,12 @@ struct Done {
 }
 
 impl Gate {
-    fn new(settings: &Settings, start: Epoch) -> Self {
+    fn new(settings: &Settings, start: Epoch, leads: bool) -> Self {
         Self {
             retention: settings.join_retention,
             limit: settings.join_limit,
             start,
+            leads,
             watermark: Watermark::new(settings.window_idle),
             trucks: HashMap::new(),
             waiting: Waiting::default(),
@@ -275,6 +281,7 @@ impl Gate {
         let mut done = Done::default();
         let mut parts: BTreeMap<Truck, Vec<(i64, Reading, BatchId, u32)>> = BTreeMap::new();
         let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
+        let mut tides = Vec::new();
         for (_, event) in events {
             match event {
                 Event::Readings(meeting, readings) => {
@@ -287,7 +294,7 @@ impl Gate {
                     self.trucks.entry(truck.clone()).or_default().0 = times;
                     times_before.insert(truck, Some(times));
                 }
-                Event::Tide(tide) => self.watermark.rise(tide),
+                Event::Tide(tide) => tides.push(tide),
                 Event::Part { truck, readings, batch } => {
                     let reading = |(place, time, reading)| (time, reading, batch, place);
                     parts.entry(truck).or_default().extend(readings.into_iter().map(reading));
@@ -299,10 +306,14 @@ impl Gate {
             readings.sort_unstable();
             let before = self.trucks.get(&truck).map(|(times, _)| *times);
             times_before.entry(truck.clone()).or_insert(before);
+            if let Some((times, _)) = self.trucks.get_mut(&truck) {
+                times.horizon = times.risen(&self.watermark, self.retention);
+            }
             for meeting in readings.chunk_by(|a, b| a.0 == b.0) {
                 self.meet(&truck, epoch, meeting, &mut done);
             }
         }
+        tides.into_iter().for_each(|tide| self.watermark.rise(tide));
         for truck in self.waiting.due(&self.watermark) {
             let times = self.trucks.get(&truck).map(|(times, _)| *times);
             times_before.entry(truck).or_insert(times);
@@ -310,6 +321,9 @@ impl Gate {
         if epoch > self.start {
             for (truck, before) in &times_before {
                 self.forget(truck, *before, epoch, &mut done);
+            }
+            if self.leads {
+                done.added += self.watermark.keep(&mut done.state);
             }
         }
         for truck in times_before.keys() {
@@ -362,8 +376,7 @@ impl Gate {
     /// Takes back the readings of a truck that the horizon has passed.
     fn forget(&mut self, truck: &Truck, before: Option<Times>, epoch: Epoch, done: &mut Done) {
         let Some((times, kept)) = self.trucks.get_mut(truck) else { return };
-        let bound = self.watermark.of_truck(times.latest);
-        times.horizon = times.horizon.max(bound.saturating_sub(self.retention).min(times.latest));
+        times.horizon = times.risen(&self.watermark, self.retention);
         while let Some(entry) = kept.first_entry().filter(|entry| *entry.key() < times.horizon) {
             let (time, readings) = entry.remove_entry();
             let back = |reading| (((truck.clone(), time), reading), epoch + 1, -1);
@@ -411,10 +424,9 @@ fn write_reading((distance, speed): &Reading, out: &mut Vec<u8>) {
 /// what does not parse is a bug of ours.
 fn restore(bytes: &[u8]) -> Vec<Event> {
     entries(bytes)
-        .map(|entry| {
-            let event = entry.ok().and_then(|(key, value)| read(key, value));
-            event.expect("state that passed its checksum parses")
-        })
+        .map(|entry| entry.expect("state that passed its checksum parses"))
+        .filter(|(key, _)| *key != TOPIC)
+        .map(|(key, value)| read(key, value).expect("state that passed its checksum parses"))
         .collect()
 }
 

@@ -11,6 +11,9 @@
 //! truck that is idle the topic's. A record before the horizon *at the end of the epoch before* is late:
 //! within an epoch the order of arrival decides nothing. While a source catches up, partitions are
 //! read unevenly; the slowest that is behind its end then holds every horizon back.
+//!
+//! A truck that nothing comes of is not looked at, so its horizon is found anew when something does. The
+//! time of the topic is part of a view's state for that: after a restart the same records are late.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -28,6 +31,7 @@ use super::{Effect, Inputs};
 use crate::Epoch;
 use crate::batch::{Batch, Truck};
 use crate::dead_letter::{DeadLetter, Reason};
+use crate::state::{entries, push_entry};
 
 /// Names a batch: the worker that read it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -136,37 +140,56 @@ pub(super) enum Tide {
     Event(i64),
     /// How far a worker's partitions are behind: see [`Item::Behind`](crate::item::Item::Behind).
     Behind(u64, i64),
+    /// The latest event time, and how far the slowest partition was, at the last commit.
+    Committed(i64, i64),
 }
 
-/// Tells every worker of the latest event times, given those of each of its batches in `latest`, and of
-/// what is behind.
+/// Tells every worker of the latest event times, of what is behind, and of what was committed of the view
+/// `name`.
 pub(super) fn tides<'scope>(
     inputs: &Inputs<'scope>,
-    latest: StreamVec<'scope, Epoch, i64>,
+    name: &'static str,
 ) -> StreamVec<'scope, Epoch, (u64, Tide)> {
-    let scope = latest.scope();
+    let scope = inputs.records.scope();
     let (worker, peers) = (scope.index() as u64, scope.peers() as u64);
+    let latest = inputs.records.clone().flat_map(|batch| latest(&batch)).map(Tide::Event);
     let behind = inputs.behind.clone().map(move |time| Tide::Behind(worker, time));
-    latest.map(Tide::Event).concat(behind).flat_map(move |tide| (0..peers).map(move |peer| (peer, tide)))
+    let committed = inputs.restored.clone().flat_map(move |restored| {
+        let is_ours = &*restored.view == name;
+        let entries = entries(&restored.bytes).filter(|_| is_ours).flatten();
+        entries
+            .filter(|(key, _)| *key == TOPIC)
+            .filter_map(|(_, value)| Watermark::read(value))
+            .collect::<Vec<_>>()
+    });
+    let tides = latest.concat(behind).concat(committed);
+    tides.flat_map(move |tide| (0..peers).map(move |peer| (peer, tide)))
 }
 
+/// The key of a watermark among the entries of a view's state.
+pub(super) const TOPIC: &[u8] = b"T";
+
 /// The latest event time of a batch.
-pub(super) fn latest(batch: &Batch) -> Option<i64> {
+fn latest(batch: &Batch) -> Option<i64> {
     (0..batch.len()).filter(|&place| batch.sign(place) > 0).map(|place| batch.time[place]).max()
 }
 
 /// The time of the whole topic, and of trucks against it. All times in microseconds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Watermark {
     latest: i64,
     behind: HashMap<u64, i64>,
+    /// How far the slowest partition was at the last commit, until the workers say how far it is now.
+    committed: i64,
     idle: i64,
+    /// What was kept of it last.
+    kept: Option<(i64, i64)>,
 }
 
 impl Watermark {
     /// Nothing was read yet; a truck that is `idle` behind the topic follows the topic's time.
     pub fn new(idle: i64) -> Self {
-        Self { latest: i64::MIN, behind: HashMap::new(), idle }
+        Self { latest: i64::MIN, behind: HashMap::new(), committed: i64::MAX, idle, kept: None }
     }
 
     pub fn rise(&mut self, tide: Tide) {
@@ -175,11 +198,15 @@ impl Watermark {
             Tide::Behind(worker, time) => {
                 self.behind.insert(worker, time);
             }
+            Tide::Committed(latest, slowest) => {
+                (self.latest, self.committed) = (latest, slowest);
+                self.kept = Some((latest, slowest));
+            }
         }
     }
 
     fn slowest(&self) -> i64 {
-        self.behind.values().copied().min().unwrap_or(i64::MAX)
+        self.behind.values().copied().min().unwrap_or(self.committed)
     }
 
     /// The time that idle trucks follow.
@@ -190,6 +217,24 @@ impl Watermark {
     /// The time up to which a truck's readings are expected to be there.
     pub fn of_truck(&self, latest: i64) -> i64 {
         latest.min(self.slowest()).max(self.of_idle())
+    }
+
+    /// Adds itself to a view's changes of state, if it has changed; how many entries are new.
+    pub fn keep(&mut self, state: &mut Vec<u8>) -> i64 {
+        let now = (self.latest, self.slowest());
+        if self.kept == Some(now) {
+            return 0;
+        }
+        push_entry(state, TOPIC, |out| {
+            out.extend_from_slice(&now.0.to_le_bytes());
+            out.extend_from_slice(&now.1.to_le_bytes());
+        });
+        i64::from(self.kept.replace(now).is_none())
+    }
+
+    fn read(value: &[u8]) -> Option<Tide> {
+        let ([latest, slowest], []) = value.as_chunks::<8>() else { return None };
+        Some(Tide::Committed(i64::from_le_bytes(*latest), i64::from_le_bytes(*slowest)))
     }
 }
 
@@ -280,6 +325,22 @@ mod tests {
         watermark.rise(Tide::Behind(0, i64::MAX));
         watermark.rise(Tide::Behind(1, i64::MAX));
         assert_eq!(watermark.of_truck(95), 95);
+    }
+
+    #[test]
+    fn a_watermark_goes_on_from_where_it_was_committed() {
+        let mut watermark = Watermark::new(10);
+        watermark.rise(Tide::Event(100));
+        watermark.rise(Tide::Behind(3, 60));
+        let mut state = Vec::new();
+        assert_eq!((watermark.keep(&mut state), watermark.keep(&mut Vec::new())), (1, 0));
+        let value = entries(&state).next().unwrap().unwrap().1.to_vec();
+        let mut restored = Watermark::new(10);
+        restored.rise(Watermark::read(&value).unwrap());
+        assert_eq!((restored.of_truck(95), restored.of_truck(20)), (60, 50));
+        restored.rise(Tide::Behind(0, 70));
+        assert_eq!(restored.of_truck(95), 70);
+        assert_eq!(restored.keep(&mut state), 0);
     }
 
     #[test]

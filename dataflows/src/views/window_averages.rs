@@ -9,6 +9,7 @@
 //! A window is open until the truck's own time, or for an idle truck the topic's, has passed its end;
 //! it takes readings until the horizon has passed it, and is then forgotten: its row stays.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 
 use super::by_key::KeyChange;
-use super::lateness::{BatchId, GivenUp, Tide, Waiting, Watermark, bury, latest, number, tides, worker_of};
+use super::lateness::{BatchId, GivenUp, TOPIC, Tide, Waiting, Watermark, bury, number, tides, worker_of};
 use super::{Effect, Inputs, Settings, View};
 use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
@@ -144,17 +145,12 @@ fn build<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'sco
         .restored
         .clone()
         .flat_map(|restored| if &*restored.view == NAME { restore(&restored.bytes) } else { Vec::new() });
-    let committed = restored.clone().flat_map(|event| match event {
-        Event::Truck(_, times) => Some(times.latest),
-        _ => None,
-    });
-    let latest = inputs.records.clone().flat_map(|batch| latest(&batch)).concat(committed);
-    let tides = tides(inputs, latest).map(|(worker, tide)| (worker, Event::Tide(tide)));
+    let tides = tides(inputs, NAME).map(|(worker, tide)| (worker, Event::Tide(tide)));
     let restored = restored.map(|event| match &event {
         Event::Window((truck, _), _) | Event::Truck(truck, _) => (worker_of(truck), event),
         Event::Part { .. } | Event::Tide(_) => unreachable!("neither is kept"),
     });
-    let mut windows = Windows::new(settings, inputs.start);
+    let mut windows = Windows::new(settings, inputs.start, inputs.records.scope().index() == 0);
     let output = when_complete(
         parts.concat(tides).concat(restored),
         Exchange::new(|(worker, _): &(u64, Event)| *worker),
@@ -238,10 +234,11 @@ fn parts(batch: &Batch, length: i64) -> impl Iterator<Item = (Window, Sums, i64)
 /// The windows of the trucks that this worker keeps.
 struct Windows {
     length: i64,
-    retention: i64,
-    /// Whether readings can be taken back; they are kept then, so nothing is forgotten here.
+    forgetting: Forgetting,
     upserts: bool,
     start: Epoch,
+    /// Whether this worker keeps the time of the topic.
+    leads: bool,
     watermark: Watermark,
     trucks: HashMap<Truck, (Times, BTreeMap<i64, Sums>)>,
     waiting: Waiting,
@@ -256,13 +253,34 @@ struct Done {
     added: i64,
 }
 
+/// What is forgotten when.
+#[derive(Clone, Copy)]
+struct Forgetting {
+    length: i64,
+    /// None where readings can be taken back: they are kept then, and nothing is forgotten.
+    retention: Option<i64>,
+}
+
+impl Forgetting {
+    /// A truck's horizon at a time of the topic; it never falls. The last window stays: what the truck
+    /// sends behind its latest event is never late.
+    fn horizon(self, times: &Times, watermark: &Watermark) -> i64 {
+        let Some(retention) = self.retention else { return times.horizon };
+        let bound = watermark.of_truck(times.latest).saturating_sub(retention);
+        let last = start_of(times.latest, self.length);
+        times.horizon.max(start_of(bound, self.length).min(last))
+    }
+}
+
 impl Windows {
-    fn new(settings: &Settings, start: Epoch) -> Self {
+    fn new(settings: &Settings, start: Epoch, leads: bool) -> Self {
+        let retention = (!settings.upserts()).then_some(settings.window_retention);
         Self {
             length: settings.window,
-            retention: settings.window_retention,
+            forgetting: Forgetting { length: settings.window, retention },
             upserts: settings.upserts(),
             start,
+            leads,
             watermark: Watermark::new(settings.window_idle),
             trucks: HashMap::new(),
             waiting: Waiting::default(),
@@ -279,7 +297,7 @@ impl Windows {
         // What each window that the epoch changes held before.
         let mut before: BTreeMap<Window, Option<Sums>> = BTreeMap::new();
         let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
-        let mut parts = Vec::new();
+        let (mut parts, mut tides) = (Vec::new(), Vec::new());
         for (_, event) in events {
             match event {
                 Event::Window((truck, start), sums) => {
@@ -290,15 +308,18 @@ impl Windows {
                     self.trucks.entry(truck.clone()).or_default().0 = times;
                     times_before.insert(truck, Some(times));
                 }
-                Event::Tide(tide) => self.watermark.rise(tide),
+                Event::Tide(tide) => tides.push(tide),
                 Event::Part { window, sums, latest, batch } => parts.push((window, sums, latest, batch)),
             }
         }
         for (window, sums, latest, batch) in parts {
-            let known = self.trucks.contains_key(&window.0);
             let end = self.end_of(window.1);
+            let known = self.trucks.get(&window.0).map(|(times, _)| *times);
             let (times, windows) = self.trucks.entry(window.0.clone()).or_default();
-            times_before.entry(window.0.clone()).or_insert(known.then_some(*times));
+            if let Entry::Vacant(before) = times_before.entry(window.0.clone()) {
+                before.insert(known);
+                times.horizon = self.forgetting.horizon(times, &self.watermark);
+            }
             if end <= times.horizon {
                 output.push(Output::GivenUp(GivenUp { batch, reason: Reason::Late, part: window }));
                 continue;
@@ -311,6 +332,7 @@ impl Windows {
                 windows.remove(&start);
             }
         }
+        tides.into_iter().for_each(|tide| self.watermark.rise(tide));
         for truck in self.waiting.due(&self.watermark) {
             let times = self.trucks.get(&truck).map(|(times, _)| *times);
             times_before.entry(truck).or_insert(times);
@@ -328,6 +350,9 @@ impl Windows {
             self.note_corrections(&times_before, &mut done);
             for (truck, before) in &times_before {
                 self.look_at(truck, *before, &mut done);
+            }
+            if self.leads {
+                done.added += self.watermark.keep(&mut done.state);
             }
             output.extend(self.effects(done).into_iter().map(Output::Effect));
         }
@@ -361,7 +386,7 @@ impl Windows {
 
     /// Closes and forgets the windows of a truck whose time, or that of the topic, has moved on.
     fn look_at(&mut self, truck: &Truck, before: Option<Times>, done: &mut Done) {
-        let (length, retention, upserts) = (self.length, self.retention, self.upserts);
+        let length = self.length;
         let Some((times, windows)) = self.trucks.get_mut(truck) else { return };
         let bound = self.watermark.of_truck(times.latest);
         let passed = start_of(bound, length);
@@ -377,17 +402,13 @@ impl Windows {
                 done.file.push(KeyChange { key, old: None, new: Some(*sums) });
             }
         }
-        if !upserts {
-            // The last window stays: what the truck sends behind its latest event is never late.
-            let last = start_of(times.latest, length);
-            times.horizon = times.horizon.max(start_of(bound.saturating_sub(retention), length).min(last));
-            while let Some(entry) = windows.first_entry()
-                && entry.key().saturating_add(length) <= times.horizon
-            {
-                let (start, _) = entry.remove_entry();
-                push_end(&mut done.state, &window_key(&(truck.clone(), start)));
-                done.added -= 1;
-            }
+        times.horizon = self.forgetting.horizon(times, &self.watermark);
+        while let Some(entry) = windows.first_entry()
+            && entry.key().saturating_add(length) <= times.horizon
+        {
+            let (start, _) = entry.remove_entry();
+            push_end(&mut done.state, &window_key(&(truck.clone(), start)));
+            done.added -= 1;
         }
         if before != Some(*times) {
             push_entry(&mut done.state, &truck_key(truck), |out| {
@@ -407,8 +428,10 @@ impl Windows {
             windows.range(times.closed.saturating_sub(self.length)..).map(|(start, _)| end_of(start));
         let next_to_close = ends.find(|end| *end > times.closed);
         let last = start_of(times.latest, self.length);
-        let oldest = windows.first_key_value().filter(|(start, _)| !self.upserts && **start < last);
-        let next_to_forget = oldest.map(|(start, _)| end_of(start).saturating_add(self.retention));
+        let oldest = windows.first_key_value().filter(|(start, _)| **start < last);
+        let next_to_forget = oldest.and_then(|(start, _)| {
+            self.forgetting.retention.map(|retention| end_of(start).saturating_add(retention))
+        });
         let points = next_to_close.into_iter().chain(next_to_forget);
         self.waiting.set(truck, times.latest, points);
     }
@@ -479,10 +502,9 @@ fn write_sums(sums: &Sums, out: &mut Vec<u8>) {
 /// what does not parse is a bug of ours.
 fn restore(bytes: &[u8]) -> Vec<Event> {
     entries(bytes)
-        .map(|entry| {
-            let event = entry.ok().and_then(|(key, value)| read(key, value));
-            event.expect("state that passed its checksum parses")
-        })
+        .map(|entry| entry.expect("state that passed its checksum parses"))
+        .filter(|(key, _)| *key != TOPIC)
+        .map(|(key, value)| read(key, value).expect("state that passed its checksum parses"))
         .collect()
 }
 

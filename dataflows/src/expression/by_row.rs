@@ -1,0 +1,143 @@
+//! The same values by another path: of one reading at a time, decimals as big rationals, whatever units and
+//! scales a batch would be computed in. `truckflow verify` and the tests are there for it.
+
+use std::cmp::Ordering;
+
+use num_rational::BigRational;
+use num_traits::Signed;
+
+use super::{
+    Comparison, Constant, Expression, Field, Kind, NULL, Node, Query, Rounding, Test, power, values,
+};
+use crate::batch::{Record, Value};
+use crate::oracle::nearest;
+use crate::oracle::value::{Datum, all_of, arithmetic, extreme, nano, order, rounded};
+
+fn known(truth: Option<bool>) -> Datum {
+    truth.map_or(Datum::Null, Datum::Truth)
+}
+
+impl Expression {
+    /// Its value in one reading.
+    pub fn value(&self, record: &Record) -> Datum {
+        let all = |list: &[Self]| -> Vec<Datum> { list.iter().map(|one| one.value(record)).collect() };
+        match &self.node {
+            Node::Field(field) => of_field(*field, record),
+            Node::Constant(constant) => self.constant_value(constant),
+            Node::Scaled(_, of) => of.value(record),
+            Node::Rounded(_, of) => match of.value(record) {
+                Datum::Exact(exact) => Datum::Real(nearest(&exact)),
+                other => other,
+            },
+            Node::Negated(of) => match of.value(record) {
+                Datum::Exact(exact) => Datum::Exact(-exact),
+                Datum::Real(real) => Datum::Real(-real),
+                other => other,
+            },
+            Node::Absolute(of) => match of.value(record) {
+                Datum::Exact(exact) => Datum::Exact(exact.abs()),
+                Datum::Real(real) => Datum::Real(real.abs()),
+                other => other,
+            },
+            Node::Exact(op, (_, a), (_, b)) => arithmetic(*op, a.value(record), b.value(record), true),
+            Node::Real(op, a, b) => arithmetic(*op, a.value(record), b.value(record), false),
+            Node::Compare(op, _, a, b) => {
+                known(order(&a.value(record), &b.value(record)).map(|order| op.holds(order)))
+            }
+            Node::And(list) => all_of(list.iter().map(|one| one.value(record).truth()), false),
+            Node::Or(list) => all_of(list.iter().map(|one| one.value(record).truth()), true),
+            Node::Not(of) => known(of.value(record).truth().map(|holds| !holds)),
+            Node::Is(test, of) => Datum::Truth(match test {
+                Test::Null => of.value(record).is_null(),
+                Test::True => of.value(record).truth() == Some(true),
+                Test::False => of.value(record).truth() == Some(false),
+            }),
+            Node::Between(of, (_, low), (_, high)) => {
+                let of = of.value(record);
+                let from = order(&of, &low.value(record)).map(|order| order != Ordering::Less);
+                let to = order(&of, &high.value(record)).map(|order| order != Ordering::Greater);
+                all_of([from, to].into_iter(), false)
+            }
+            Node::In(of, list) => {
+                let of = of.value(record);
+                let equals = |item: &Self| order(&of, &item.value(record)).map(Ordering::is_eq);
+                all_of(list.iter().map(|(_, item)| equals(item)), true)
+            }
+            Node::Like(of, pattern) => match of.value(record) {
+                Datum::Text(text) => Datum::Truth(pattern.fits(&text)),
+                other => other,
+            },
+            Node::Case(branches, last) => {
+                let found = branches.iter().find(|(when, _)| when.value(record).truth() == Some(true));
+                found.map_or(&**last, |(_, then)| then).value(record)
+            }
+            Node::Switch(of, branches, last) => {
+                let of = of.value(record);
+                let is_it = |when: &Self| order(&of, &when.value(record)) == Some(Ordering::Equal);
+                let found = branches.iter().find(|(_, when, _)| is_it(when));
+                found.map_or(&**last, |(_, _, then)| then).value(record)
+            }
+            Node::Coalesce(list) => {
+                list.iter().map(|one| one.value(record)).find(|one| !one.is_null()).unwrap_or(Datum::Null)
+            }
+            Node::NullIf(a, _, b) => {
+                let a = a.value(record);
+                if order(&a, &b.value(record)) == Some(Ordering::Equal) { Datum::Null } else { a }
+            }
+            Node::Extreme(op, _, list) => {
+                let wanted = if *op == Comparison::Greater { Ordering::Greater } else { Ordering::Less };
+                extreme(all(list), wanted)
+            }
+            Node::Round(rounding, places, of) => match of.value(record) {
+                Datum::Exact(exact) => Datum::Exact(rounded(&exact, *rounding, *places)),
+                Datum::Real(real) => {
+                    let places = if *rounding == Rounding::Nearest { *places } else { 0 };
+                    let exact = BigRational::from_float(real).expect("what is not finite is NULL");
+                    Datum::Real(nearest(&rounded(&exact, *rounding, places)))
+                }
+                other => other,
+            },
+        }
+    }
+
+    fn constant_value(&self, constant: &Constant) -> Datum {
+        match constant {
+            Constant::Null => Datum::Null,
+            Constant::Number(units) => match self.kind {
+                Kind::Number(decimal) => {
+                    Datum::Exact(BigRational::new((*units).into(), power(decimal.scale).into()))
+                }
+                _ => Datum::Null, // not reached: only a decimal has units
+            },
+            Constant::Real(real) if real.is_nan() => Datum::Null,
+            Constant::Real(real) => Datum::Real(*real),
+            Constant::Text(text) => Datum::Text(text.clone()),
+            Constant::Timestamp(NULL) => Datum::Null,
+            Constant::Timestamp(time) => Datum::Time(*time),
+            Constant::Truth(values::UNKNOWN) => Datum::Null,
+            Constant::Truth(truth) => Datum::Truth(*truth == values::TRUE),
+        }
+    }
+}
+
+fn of_field(field: Field, record: &Record) -> Datum {
+    match field {
+        Field::Timestamp => Datum::Time(record.time),
+        Field::Truck => Datum::Text(record.truck.clone()),
+        Field::Measure(measure) => nano(record.measures[measure as usize]),
+        Field::Extra(place, _) => match record.extras.get(place) {
+            None | Some(Value::Null) => Datum::Null,
+            Some(Value::Number(units)) => nano(*units),
+            Some(Value::Text(text)) => Datum::Text(text.clone()),
+        },
+    }
+}
+
+impl Query {
+    /// The values of the columns of one reading, if its condition is true of it.
+    pub fn row(&self, record: &Record) -> Option<Vec<Datum>> {
+        let is_kept = |filter: &Expression| filter.value(record).truth() == Some(true);
+        let kept = self.filter.as_ref().is_none_or(is_kept);
+        kept.then(|| self.columns.iter().map(|(_, expression)| expression.value(record)).collect())
+    }
+}

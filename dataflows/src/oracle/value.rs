@@ -1,0 +1,136 @@
+//! Values of the user's own expressions, one at a time: decimals as big rationals, NULL as in SQL.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::Zero;
+
+use super::nearest;
+use crate::batch::NANO;
+use crate::expression::{Arithmetic, Rounding};
+
+/// A value of one row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Datum {
+    /// NULL, or unknown.
+    Null,
+    /// A decimal.
+    Exact(BigRational),
+    /// A double.
+    Real(f64),
+    /// A text.
+    Text(Arc<str>),
+    /// Microseconds since 1970, UTC.
+    Time(i64),
+    /// True or false.
+    Truth(bool),
+}
+
+impl Datum {
+    pub(crate) fn is_null(&self) -> bool {
+        *self == Self::Null
+    }
+
+    /// True, false or unknown.
+    pub fn truth(&self) -> Option<bool> {
+        match self {
+            Self::Truth(holds) => Some(*holds),
+            Self::Null => None,
+            other => panic!("{other:?} is no condition"),
+        }
+    }
+
+    pub(crate) fn rational(&self) -> BigRational {
+        match self {
+            Self::Exact(exact) => exact.clone(),
+            Self::Real(real) => BigRational::from_float(*real).expect("what is not finite is NULL"),
+            other => panic!("{other:?} is no number"),
+        }
+    }
+
+    /// A number as a double, rounded once.
+    pub fn real(&self) -> f64 {
+        match self {
+            Self::Exact(exact) => nearest(exact),
+            Self::Real(real) => *real,
+            other => panic!("{other:?} is no number"),
+        }
+    }
+}
+
+/// A number in nano-units.
+pub(crate) fn nano(units: i64) -> Datum {
+    Datum::Exact(BigRational::new(units.into(), NANO.into()))
+}
+
+/// A number rounded to some decimal places.
+pub(crate) fn rounded(exact: &BigRational, rounding: Rounding, places: u8) -> BigRational {
+    let by = BigRational::from(BigInt::from(10).pow(places.into()));
+    let units = exact * &by;
+    let units = match rounding {
+        Rounding::Nearest => units.round(), // num's rounds half away from zero
+        Rounding::Floor => units.floor(),
+        Rounding::Ceiling => units.ceil(),
+    };
+    units / by
+}
+
+/// An operation; of decimals exactly if it `fits`, else of doubles. NULL if it has no value.
+pub(crate) fn arithmetic(op: Arithmetic, a: Datum, b: Datum, fits: bool) -> Datum {
+    if a.is_null() || b.is_null() {
+        return Datum::Null;
+    }
+    if let (Datum::Exact(x), Datum::Exact(y), true) = (&a, &b, fits) {
+        return match op {
+            Arithmetic::Add => Datum::Exact(x + y),
+            Arithmetic::Subtract => Datum::Exact(x - y),
+            Arithmetic::Multiply => Datum::Exact(x * y),
+            _ if y.is_zero() => Datum::Null,
+            Arithmetic::Divide => Datum::Real(nearest(&(x / y))),
+            Arithmetic::Remainder => Datum::Exact(x - (x / y).trunc() * y),
+        };
+    }
+    let (x, y) = (a.real(), b.real());
+    let result = match op {
+        Arithmetic::Add => x + y,
+        Arithmetic::Subtract => x - y,
+        Arithmetic::Multiply => x * y,
+        Arithmetic::Divide => x / y,
+        Arithmetic::Remainder => x % y,
+    };
+    if result.is_finite() { Datum::Real(result) } else { Datum::Null }
+}
+
+/// Which of two values is greater; unknown with NULL.
+pub(crate) fn order(a: &Datum, b: &Datum) -> Option<Ordering> {
+    match (a, b) {
+        (Datum::Null, _) | (_, Datum::Null) => None,
+        (Datum::Text(a), Datum::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
+        (Datum::Time(a), Datum::Time(b)) => Some(a.cmp(b)),
+        (Datum::Truth(a), Datum::Truth(b)) => Some(a.cmp(b)),
+        (a, b) => Some(a.rational().cmp(&b.rational())),
+    }
+}
+
+/// AND (`decides` false) or OR (`decides` true).
+pub(crate) fn all_of(truths: impl Iterator<Item = Option<bool>>, decides: bool) -> Datum {
+    let truths: Vec<_> = truths.collect();
+    if truths.contains(&Some(decides)) {
+        Datum::Truth(decides)
+    } else if truths.contains(&None) {
+        Datum::Null
+    } else {
+        Datum::Truth(!decides)
+    }
+}
+
+/// The greatest (`Greater`) or least (`Less`); NULL if one is.
+pub(crate) fn extreme(values: Vec<Datum>, wanted: Ordering) -> Datum {
+    if values.iter().any(Datum::is_null) {
+        return Datum::Null;
+    }
+    let better = |a: Datum, b: Datum| if order(&b, &a) == Some(wanted) { b } else { a };
+    values.into_iter().reduce(better).unwrap_or(Datum::Null)
+}

@@ -1,0 +1,162 @@
+//! MySQL and MariaDB, only looked at: SELECTs, and rows as a stream.
+
+use dataflows::Epoch;
+use dataflows::item::NextOffset;
+use dataflows::rows::ColumnSpec;
+use futures_util::TryStreamExt;
+use sqlx::mysql::MySqlRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{COMPLETE, Server, TABLE_LIMIT, TextRow, literal, lock_name};
+use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
+use crate::store::schema::{FoundColumn, quoted};
+use crate::store::{LastCommit, ROW_KEY, StoreError};
+
+impl Look for Server {
+    fn is_running(&mut self, job: &str) -> Result<bool, StoreError> {
+        self.connect()?;
+        let name = lock_name(&self.database, job);
+        let holder = self.fetch(format!("SELECT IS_USED_LOCK({name})"))?;
+        Ok(holder.first().is_some_and(|row| !row.is_null(0)))
+    }
+
+    fn last_commit(&mut self, job: &str) -> Result<Option<LastCommit>, StoreError> {
+        self.connect()?;
+        if !self.books()?.contains("truckflow_jobs") {
+            return Ok(None);
+        }
+        self.read_last(&literal(job))
+    }
+
+    fn has_other_jobs(&mut self, job: &str) -> Result<bool, StoreError> {
+        let sql = format!("SELECT 1 FROM truckflow_jobs WHERE job <> {} LIMIT 1", literal(job));
+        Ok(!self.fetch(sql)?.is_empty())
+    }
+
+    fn unfilled(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
+        if !self.books()?.contains("truckflow_views") {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT view_name FROM truckflow_views WHERE job = {} AND state <> '{COMPLETE}'",
+            literal(job)
+        );
+        Ok(self.fetch(sql)?.iter().map(|row| row.text(0)).collect())
+    }
+
+    fn columns(&mut self, table: &str, columns: &[ColumnSpec]) -> Result<Option<Found>, StoreError> {
+        let Some(found) = self.found(table)? else { return Ok(None) };
+        let find = |name: &str| found.columns.iter().find(|there| there.name.eq_ignore_ascii_case(name));
+        let column = |asked: &ColumnSpec| match find(&asked.name) {
+            Some(there) => Ok((there.name.clone(), keeps(there))),
+            None => Err(asked.name.to_string()),
+        };
+        Ok(Some(Found {
+            columns: columns.iter().map(column).collect(),
+            has_id: find("id").is_some(),
+            has_key: find(ROW_KEY).is_some(),
+            table: found.name,
+        }))
+    }
+
+    fn rows(&mut self, found: &Found, each: &mut dyn FnMut(TableRow<'_>)) -> Result<(), StoreError> {
+        let columns: Vec<&(String, Keeps)> = found.columns.iter().flatten().collect();
+        let value = |(name, keeps): &&(String, Keeps)| match keeps {
+            // A single is printed with six digits.
+            Keeps::Single(_) => format!("{}+0e0", quoted(name)),
+            _ => quoted(name),
+        };
+        let list: Vec<String> = columns.iter().map(value).collect();
+        let sql = format!(
+            "SELECT {},{},{} FROM {}{}",
+            if found.has_id { "`id`" } else { "NULL" },
+            if found.has_key { quoted(ROW_KEY) } else { "NULL".into() },
+            list.join(","),
+            quoted(&found.table),
+            if found.has_id { " ORDER BY `id`" } else { "" }
+        );
+        let keeps: Vec<Keeps> = columns.iter().map(|(_, keeps)| *keeps).collect();
+        let read = self.ask(TABLE_LIMIT, async |connection| {
+            let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection);
+            let mut line = Line::default();
+            while let Some(row) = rows.try_next().await? {
+                give(&row, &keeps, &mut line, each)?;
+            }
+            Ok(())
+        });
+        read.map_err(|fault| self.explain(fault))
+    }
+}
+
+fn give(
+    row: &MySqlRow,
+    keeps: &[Keeps],
+    line: &mut Line,
+    each: &mut dyn FnMut(TableRow<'_>),
+) -> Result<(), sqlx::Error> {
+    let bytes = |at: usize| row.try_get_unchecked::<Option<&[u8]>, _>(at);
+    line.clear();
+    for (at, keeps) in keeps.iter().enumerate() {
+        match (bytes(at + 2)?, keeps) {
+            (Some(text), Keeps::Double | Keeps::Single(_) | Keeps::Fixed(_)) => {
+                let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+                match number.map(shortest) {
+                    Some(shortest) => line.push(Some(shortest.as_bytes())),
+                    None => line.push(Some(text)),
+                }
+            }
+            (value, _) => line.push(value),
+        }
+    }
+    let id = bytes(0)?.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    each(TableRow { id, key: bytes(1)?.and_then(|key| key.try_into().ok()), values: line });
+    Ok(())
+}
+
+/// What a column keeps.
+fn keeps(column: &FoundColumn) -> Keeps {
+    // What stands in brackets: `float(5,2)`.
+    let numbers: Vec<u32> = column
+        .full_type
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .map(|(inside, _)| inside.split(',').filter_map(|number| number.trim().parse().ok()).collect())
+        .unwrap_or_default();
+    let number = |at: usize| numbers.get(at).copied();
+    match &*column.data_type {
+        "float" => Keeps::Single(number(1)),
+        "double" => number(1).map_or(Keeps::Double, Keeps::Fixed),
+        "decimal" => Keeps::Decimal(number(1).unwrap_or(0)),
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Keeps::Integer,
+        "datetime" | "timestamp" => Keeps::Time(number(0).unwrap_or(0)),
+        "binary" => Keeps::Bytes(number(0).unwrap_or(1) as usize),
+        "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Keeps::Bytes(0),
+        other => Keeps::Text { trimmed: other == "char" },
+    }
+}
+
+impl Server {
+    /// What a job has committed; none if there is no such job. `job` is a literal.
+    pub(super) fn read_last(&mut self, job: &str) -> Result<Option<LastCommit>, StoreError> {
+        let jobs =
+            self.fetch(format!("SELECT generation, epoch, source FROM truckflow_jobs WHERE job = {job}"))?;
+        let Some(last) = jobs.first() else { return Ok(None) };
+        let offsets = self.fetch(format!(
+            "SELECT COALESCE(long_topic, topic), part, next_offset FROM truckflow_offsets WHERE job = {job}"
+        ))?;
+        let files = self.fetch(format!("SELECT name, length FROM truckflow_files WHERE job = {job}"))?;
+        let number = |row: &TextRow, index| row.number(index).unwrap_or_default();
+        let offset = |row: &TextRow| NextOffset {
+            topic: row.text(0).into(),
+            partition: number(row, 1) as i32,
+            offset: number(row, 2),
+        };
+        Ok(Some(LastCommit {
+            generation: number(last, 0) as u64,
+            epoch: number(last, 1) as Epoch,
+            source: last.text(2),
+            offsets: offsets.iter().map(offset).collect(),
+            files: files.iter().map(|row| (row.text(0), number(row, 1) as u64)).collect(),
+        }))
+    }
+}

@@ -1,0 +1,153 @@
+//! A file that is only looked at. Where the last instance ended in order there is no write-ahead log,
+//! and the file is read as one that nobody writes: SQLite then makes no files beside it.
+
+use std::fs::File;
+use std::path::Path;
+
+use dataflows::rows::{ColumnSpec, Type};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Affinity, ROW_KEY, failure, look_up, open_to_read, quoted, read_last};
+use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
+use crate::store::{LastCommit, StoreError};
+
+/// See [`Look`].
+pub struct SqliteLook {
+    path: String,
+    /// None where there is no file.
+    connection: Option<Connection>,
+}
+
+impl SqliteLook {
+    pub fn open(path: &str) -> Result<Self, StoreError> {
+        let connection = match Path::new(path).exists() {
+            false => None,
+            true if Path::new(&format!("{path}-wal")).exists() => Some(open_to_read(path)?),
+            true => Some(open_unchanging(path)?),
+        };
+        Ok(Self { path: path.to_owned(), connection })
+    }
+
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let done = self.connection.as_ref().map(work).transpose();
+        done.map_err(|error| failure(&self.path, &error))
+    }
+}
+
+fn open_unchanging(path: &str) -> Result<Connection, StoreError> {
+    // The characters that mean something in a URI.
+    let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let uri = format!("file:{escaped}?immutable=1");
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri, flags).map_err(|error| failure(path, &error))
+}
+
+impl Look for SqliteLook {
+    fn is_running(&mut self, _job: &str) -> Result<bool, StoreError> {
+        // Given back at once; a lock file that is not there is not made.
+        let Ok(file) = File::open(format!("{}.lock", self.path)) else { return Ok(false) };
+        Ok(matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+    }
+
+    fn last_commit(&mut self, job: &str) -> Result<Option<LastCommit>, StoreError> {
+        let read = |connection: &Connection| match look_up(connection, "truckflow_jobs")? {
+            Some(_) => read_last(connection, job),
+            None => Ok(None),
+        };
+        Ok(self.with(read)?.flatten())
+    }
+
+    fn has_other_jobs(&mut self, job: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM truckflow_jobs WHERE job <> ?)";
+        Ok(self.with(|connection| connection.query_row(sql, [job], |row| row.get(0)))?.unwrap_or(false))
+    }
+
+    fn unfilled(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
+        let read = |connection: &Connection| {
+            if look_up(connection, "truckflow_views")?.is_none() {
+                return Ok(Vec::new());
+            }
+            let sql = "SELECT view_name FROM truckflow_views WHERE job = ? AND NOT backfilled";
+            connection.prepare(sql)?.query_map([job], |row| row.get(0))?.collect()
+        };
+        Ok(self.with(read)?.unwrap_or_default())
+    }
+
+    fn columns(&mut self, table: &str, columns: &[ColumnSpec]) -> Result<Option<Found>, StoreError> {
+        let Some(found) = self.with(|connection| look_up(connection, table))?.flatten() else {
+            return Ok(None);
+        };
+        let find = |name: &str| found.columns.iter().find(|there| there.name.eq_ignore_ascii_case(name));
+        let column = |asked: &ColumnSpec| match find(&asked.name) {
+            Some(there) => {
+                let affinity = Affinity::of(&there.declared, found.strict);
+                Ok((there.name.clone(), keeps(asked.column_type, affinity)))
+            }
+            None => Err(asked.name.to_string()),
+        };
+        Ok(Some(Found {
+            columns: columns.iter().map(column).collect(),
+            has_id: find("id").is_some(),
+            has_key: find(ROW_KEY).is_some(),
+            table: table.to_owned(),
+        }))
+    }
+
+    fn rows(&mut self, found: &Found, each: &mut dyn FnMut(TableRow<'_>)) -> Result<(), StoreError> {
+        let columns: Vec<&(String, Keeps)> = found.columns.iter().flatten().collect();
+        let list: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
+        let sql = format!(
+            "SELECT {},{},{} FROM {}{}",
+            if found.has_id { "id" } else { "NULL" },
+            if found.has_key { ROW_KEY } else { "NULL" },
+            list.join(","),
+            quoted(&found.table),
+            if found.has_id { " ORDER BY id" } else { "" }
+        );
+        let read = |connection: &Connection| {
+            let mut statement = connection.prepare(&sql)?;
+            let mut rows = statement.query([])?;
+            let mut line = Line::default();
+            while let Some(row) = rows.next()? {
+                line.clear();
+                for (at, (_, keeps)) in columns.iter().enumerate() {
+                    push(row.get_ref(at + 2)?, *keeps, &mut line);
+                }
+                let key = row.get_ref(1)?;
+                let key = key.as_bytes().ok().and_then(|key| key.try_into().ok());
+                each(TableRow { id: row.get(0)?, key, values: &line });
+            }
+            Ok(())
+        };
+        self.with(read).map(drop)
+    }
+}
+
+/// What a column keeps: an integer column keeps a double that is none as it is.
+fn keeps(column_type: Type, affinity: Affinity) -> Keeps {
+    match column_type {
+        Type::Decimal | Type::Real => Keeps::Double,
+        Type::Integer if affinity == Affinity::Real => Keeps::Double,
+        Type::Integer => Keeps::Integer,
+        Type::Timestamp => Keeps::Time(6),
+        Type::Text => Keeps::Text { trimmed: false },
+        Type::Bytes => Keeps::Bytes(0),
+    }
+}
+
+fn push(value: ValueRef<'_>, keeps: Keeps, line: &mut Line) {
+    match value {
+        ValueRef::Null => line.push(None),
+        ValueRef::Integer(value) if keeps == Keeps::Double => {
+            line.push(Some(shortest(value as f64).as_bytes()))
+        }
+        ValueRef::Integer(value) => line.push(Some(value.to_string().as_bytes())),
+        ValueRef::Real(value) => line.push(Some(shortest(value).as_bytes())),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => line.push(Some(bytes)),
+    }
+}

@@ -1,0 +1,150 @@
+//! `truckflow verify`: every view recomputed from the input by another path, and compared with what tables
+//! and files hold. Nothing is written anywhere.
+//!
+//! ```text
+//! store: offsets, epoch ----> input again -> general parser -> readings, dead letters
+//! dead letters of the job: late, refused --------.               | oracle: big rationals, no timely
+//!                                                v               v
+//! tables, files (as far as they are committed) = rows that should be
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`input`] | what the job has read, read again |
+//! | [`expected`] | the rows that each view should have |
+//! | [`cell`] | what a file or a column makes of a value |
+//! | [`files`] | the committed records of CSV files |
+//! | [`compare`] | rows that should be, against rows that are |
+//! | [`views`] | which rules hold for each kind of view |
+//!
+//! Which records are late depends on where epochs ended, which nobody knows any more: what the job gave up
+//! is taken from its dead letters, after a look whether each is old enough.
+
+mod cell;
+mod compare;
+mod expected;
+mod files;
+mod input;
+mod views;
+
+use std::fs::File;
+
+use dataflows::views::DEAD_LETTERS;
+
+use self::views::{Job, Said};
+use crate::check::Report;
+use crate::cli::CheckArgs;
+use crate::config::Config;
+use crate::error::Error;
+use crate::run::{routes, source_name};
+use crate::store::look::{self, Look};
+use crate::store::{LastCommit, StoreError};
+
+/// Why a view was not found as it should be.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// Something is not as it should be, in words.
+    Differs(String),
+    /// It cannot be looked at.
+    Ends(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Ends(error)
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Ends(error.into())
+    }
+}
+
+/// Verifies a job, and tells of each view what it found; fails if one is not as it should be.
+pub fn run(args: &CheckArgs) -> Result<(), Error> {
+    let config = args.job.load()?;
+    let mut report = Report::new(!args.json);
+    let result = verify(&config, &mut report);
+    if args.json {
+        report.print()?;
+    }
+    result?;
+    match report.failed() {
+        0 => Ok(()),
+        failed => Err(Error::Verify(failed)),
+    }
+}
+
+fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
+    if config.input.as_deref() == Some("-") || config.orientation.input.as_deref() == Some("-") {
+        return Err(Error::Unrepeatable);
+    }
+    let url = config.database_url()?;
+    let last = committed(config, &url)?;
+    let asked = source_name(config);
+    if last.source != asked {
+        return Err(Error::OtherSource { job: config.job.clone(), stored: last.source, asked });
+    }
+    let input = input::read(config, &last.offsets)?;
+    let epoch = last.epoch;
+    report.ok(
+        "input",
+        format!("{} messages, {} dead letters, up to epoch {epoch}", input.messages, input.letters.len()),
+    );
+
+    let views = config.active_views()?;
+    let routes = routes(config, &views);
+    let mut look = look::open(&url)?;
+    look.last_commit(&config.job)?;
+    let has_others = look.has_other_jobs(&config.job)?;
+    let unfilled = look.unfilled(&config.job)?;
+    let mut job = Job {
+        config,
+        settings: config.view_settings()?,
+        last: &last,
+        input: &input,
+        look: look.as_mut(),
+        has_others,
+        said: Said::default(),
+    };
+    let both = || views.iter().zip(routes.iter()).filter(|(view, _)| !view.columns.is_empty());
+    if let Some((view, route)) = both().find(|(view, _)| view.name == DEAD_LETTERS) {
+        settle(job.listen(view, route))?.unwrap_or_default();
+    }
+    for (view, route) in both() {
+        if unfilled.iter().any(|name| *name == view.name) {
+            let why = "it has not taken all that was before it yet; run the job until it has";
+            report.add(&view.name, Err::<&str, _>(why));
+            continue;
+        }
+        report.add(&view.name, settle(job.verify(view, route))?);
+    }
+    // What was compared meanwhile would be no state of the job's.
+    let now = committed(config, &url)?;
+    match (now.epoch, now.generation) == (last.epoch, last.generation) {
+        true => Ok(()),
+        false => Err(Error::Moved(config.job.clone())),
+    }
+}
+
+/// An error ends it all; a difference is told.
+fn settle<T>(result: Result<T, Trouble>) -> Result<Result<T, String>, Error> {
+    match result {
+        Ok(found) => Ok(Ok(found)),
+        Err(Trouble::Differs(why)) => Ok(Err(why)),
+        Err(Trouble::Ends(error)) => Err(error),
+    }
+}
+
+/// What a job that does not run now has committed.
+fn committed(config: &Config, url: &str) -> Result<LastCommit, Error> {
+    let mut look: Box<dyn Look> = look::open(url)?;
+    let folder = File::open(config.out.join(".truckflow.lock"));
+    // Given back at once; a lock file that is not there is not made.
+    let is_held = |file: File| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock));
+    if folder.is_ok_and(is_held) || look.is_running(&config.job)? {
+        return Err(Error::Moved(config.job.clone()));
+    }
+    look.last_commit(&config.job)?.ok_or_else(|| Error::NothingCommitted(config.job.clone()))
+}

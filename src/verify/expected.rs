@@ -1,0 +1,266 @@
+//! The rows that each view should have, recomputed from the readings by [`dataflows::oracle`].
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use dataflows::batch::{Measure, NANO_SCALE, Record, Truck};
+use dataflows::dead_letter::DeadLetter;
+use dataflows::expression::Query;
+use dataflows::oracle::value::Datum;
+use dataflows::oracle::{self, CorrelationRow, WindowRow};
+use dataflows::rows::{ColumnSpec, Type};
+use dataflows::views::{Axis, Settings};
+
+use super::cell::Cell;
+use super::compare::Rows;
+use super::input::{Input, Reading};
+
+/// The records that a view has given up, by partition and offset.
+pub type GivenUp = HashSet<(i32, i64)>;
+
+fn measure(record: &Record, measure: Measure) -> Cell {
+    Cell::Decimal(record.measures[measure as usize].into(), NANO_SCALE.into())
+}
+
+fn reading(record: &Record) -> Vec<Cell> {
+    [Cell::Time(record.time)].into_iter().chain(Measure::ALL.map(|m| measure(record, m))).collect()
+}
+
+fn truck(record: &Record) -> Cell {
+    Cell::Text(record.truck.clone())
+}
+
+/// Gives the rows that one reading makes.
+type OfReading = Box<dyn Fn(&Reading, &mut dyn FnMut(&[u8], &[Cell]))>;
+
+/// The rows of a view that makes each of one reading; none if it is another view.
+pub fn of_readings<'a>(view: &str, input: &'a Input, settings: &Settings) -> Option<Box<Rows<'a>>> {
+    let factor = oracle::decimal(&settings.speed_factor.to_string())?;
+    let derived = move |record: &Record| {
+        let [distance, speed, _] = record.measures;
+        [Cell::Real(oracle::product(speed, &factor)), Cell::real(oracle::quotient(distance, speed))]
+    };
+    let threshold = settings.above_speed;
+    let each = |row: OfReading| -> Option<Box<Rows<'a>>> {
+        Some(Box::new(move |give| input.readings.iter().for_each(|reading| row(reading, give))))
+    };
+    match view {
+        "parameter_map" => each(Box::new(|read, give| {
+            let mut cells = reading(&read.record);
+            cells.push(truck(&read.record));
+            give(&read.key, &cells);
+        })),
+        "transformed" => each(Box::new(move |read, give| {
+            let mut cells = reading(&read.record);
+            cells.extend(derived(&read.record));
+            cells.push(truck(&read.record));
+            give(&read.key, &cells);
+        })),
+        "derived_metrics" => each(Box::new(move |read, give| {
+            let names = ["engine_speed_scaled", "distance_engine_ratio"];
+            for (name, value) in names.into_iter().zip(derived(&read.record)) {
+                let cells =
+                    [Cell::Time(read.record.time), Cell::Text(name.into()), value, truck(&read.record)];
+                give(&[&read.key, name.as_bytes()].concat(), &cells);
+            }
+        })),
+        "above_speed" => each(Box::new(move |read, give| {
+            let record = &read.record;
+            if record.measures[Measure::EngineSpeed as usize] > threshold {
+                let cells = [
+                    Cell::Time(record.time),
+                    measure(record, Measure::DistanceCovered),
+                    measure(record, Measure::EngineSpeed),
+                    truck(record),
+                ];
+                give(&read.key, &cells);
+            }
+        })),
+        _ => None,
+    }
+}
+
+/// The rows of `filtered_join`.
+pub fn joined<'a>(input: &'a Input, settings: &Settings, given_up: &'a GivenUp) -> Box<Rows<'a>> {
+    let (threshold, upserts) = (settings.above_speed, settings.upserts());
+    // Where readings can be taken back those that are too many are told by their keys.
+    let limit = if upserts { settings.join_limit } else { usize::MAX };
+    Box::new(move |give| {
+        let mut all: Vec<&Reading> =
+            input.readings.iter().filter(|reading| !given_up.contains(&reading.place)).collect();
+        if upserts {
+            let order = |read: &&Reading| (read.key.clone(), read.record.measures);
+            all.sort_by_key(order);
+        }
+        oracle::each_pair(
+            all,
+            |read| &read.record,
+            threshold,
+            limit,
+            |above, other| {
+                let cells = [
+                    Cell::Time(above.record.time),
+                    measure(&above.record, Measure::DistanceCovered),
+                    measure(&other.record, Measure::EngineSpeed),
+                    truck(&above.record),
+                ];
+                let key = [&(above.key.len() as u32).to_be_bytes()[..], &above.key, &other.key].concat();
+                give(&key, &cells);
+            },
+        );
+    })
+}
+
+/// The rows of a view of the user's own.
+pub fn own<'a>(input: &'a Input, query: Query) -> Box<Rows<'a>> {
+    let columns = query.columns();
+    Box::new(move |give| {
+        for reading in &input.readings {
+            if let Some(values) = query.row(&reading.record) {
+                let cells: Vec<Cell> =
+                    values.into_iter().zip(&columns).map(|(value, column)| shown(value, column)).collect();
+                give(&reading.key, &cells);
+            }
+        }
+    })
+}
+
+fn shown(value: Datum, column: &ColumnSpec) -> Cell {
+    match (value, column.column_type) {
+        (Datum::Null, _) => Cell::Null,
+        (Datum::Time(time), _) => Cell::Time(time),
+        (Datum::Text(text), _) => Cell::Text(text),
+        (Datum::Truth(holds), _) => Cell::Integer(holds.into()),
+        (Datum::Exact(exact), Type::Decimal) => {
+            let units = exact * num_rational::BigRational::from_integer(dataflows::batch::NANO.into());
+            let units = units.to_integer().to_string().parse();
+            units.map_or(Cell::Null, |units| Cell::Decimal(units, NANO_SCALE.into()))
+        }
+        (number, _) => Cell::Real(number.real() + 0.0),
+    }
+}
+
+/// The rows of `orientation`.
+pub fn phone(input: &Input) -> Box<Rows<'_>> {
+    Box::new(|give| {
+        for (time, values) in &input.phone {
+            let cells: Vec<Cell> = [Cell::Integer(*time)].into_iter().chain(values.map(Cell::Real)).collect();
+            give(b"", &cells);
+        }
+    })
+}
+
+/// The rows of dead letters.
+pub fn letters(letters: &[DeadLetter]) -> Box<Rows<'_>> {
+    Box::new(move |give| {
+        for letter in letters {
+            let time = letter.kafka_timestamp.map_or(Cell::Null, |ms| Cell::Time(ms.saturating_mul(1000)));
+            let cells = [
+                Cell::Text(letter.topic.clone()),
+                Cell::Integer(letter.partition.into()),
+                Cell::Integer(letter.offset),
+                time,
+                Cell::bytes(letter.key.as_deref()),
+                Cell::Text(letter.reason.name().into()),
+                Cell::Text(letter.field.as_str().into()),
+                Cell::bytes(letter.payload.as_deref()),
+            ];
+            give(b"", &cells);
+        }
+    })
+}
+
+/// Rows of which each is of one thing, such as a truck or a window.
+pub type OfThings = BTreeMap<Vec<u8>, Vec<Cell>>;
+
+/// The rows of a correlation by the trucks' names, which are their keys.
+pub fn correlations(input: &Input, (x, y): (Axis, Axis)) -> OfThings {
+    let row = |(truck, row): (Truck, CorrelationRow)| {
+        let first = match x {
+            Axis::Time => Cell::Decimal((row.latest.0 - row.earliest).into(), 6),
+            _ => Cell::Decimal(row.latest.2.into(), NANO_SCALE.into()),
+        };
+        let cells = vec![
+            Cell::Decimal(row.latest.1.into(), NANO_SCALE.into()),
+            first,
+            Cell::correlation(row.correlation),
+            Cell::Text(truck.clone()),
+            Cell::Integer(row.samples),
+            Cell::Time(row.latest.0),
+        ];
+        (truck.as_bytes().to_vec(), cells)
+    };
+    let records = input.readings.iter().map(|reading| &reading.record);
+    oracle::correlations(records, x, y).into_iter().map(row).collect()
+}
+
+/// The row of a history in which a truck has no readings any more.
+pub fn gone(truck: &Truck) -> Vec<Cell> {
+    let null = Cell::Null;
+    vec![null.clone(), null.clone(), null.clone(), Cell::Text(truck.clone()), Cell::Integer(0), null]
+}
+
+/// A window: its truck, its end, and its row.
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// The truck.
+    pub truck: Truck,
+    /// Where it ends.
+    pub end: i64,
+    /// Its row.
+    pub cells: Vec<Cell>,
+}
+
+/// The windows by their keys.
+pub fn windows(input: &Input, length: i64, given_up: &GivenUp) -> BTreeMap<Vec<u8>, Window> {
+    let row = |((truck, start), row): ((Truck, i64), WindowRow)| {
+        let end = start + length;
+        let [distance, speed] = row.correlations;
+        let mut cells =
+            vec![Cell::Text(truck.clone()), Cell::Time(start), Cell::Time(end), Cell::Integer(row.samples)];
+        cells.extend(row.averages.map(|average| Cell::Real(oracle::nearest(&average))));
+        cells.extend([distance, speed].map(Cell::correlation));
+        let key = [&b"w"[..], &start.to_be_bytes(), truck.as_bytes()].concat();
+        (key, Window { truck, end, cells })
+    };
+    let counts = input.readings.iter().filter(|reading| !given_up.contains(&reading.place));
+    oracle::windows(counts.map(|reading| &reading.record), length).into_iter().map(row).collect()
+}
+
+/// How far time has come: of each truck, and of the topic for those that are idle.
+pub struct Times<'a> {
+    latest: &'a HashMap<Truck, i64>,
+    idle: i64,
+}
+
+impl<'a> Times<'a> {
+    /// By the latest event of each truck; a truck that is `idle` behind the topic follows the topic.
+    pub fn new(latest: &'a HashMap<Truck, i64>, idle: i64) -> Self {
+        Self { latest, idle: latest.values().max().map_or(i64::MIN, |latest| latest.saturating_sub(idle)) }
+    }
+
+    /// The truck's latest event.
+    pub fn latest(&self, truck: &Truck) -> i64 {
+        self.latest.get(truck).copied().unwrap_or(i64::MIN)
+    }
+
+    /// The time up to which its readings are expected to be there.
+    pub fn of(&self, truck: &Truck) -> i64 {
+        self.latest(truck).max(self.idle)
+    }
+}
+
+/// The latest event time of each truck among the readings that are left.
+pub fn latest_left(input: &Input) -> HashMap<Truck, i64> {
+    let mut latest: HashMap<Truck, i64> = HashMap::new();
+    for reading in &input.readings {
+        let time = latest.entry(reading.record.truck.clone()).or_insert(i64::MIN);
+        *time = reading.record.time.max(*time);
+    }
+    latest
+}
+
+/// A name as it is shared.
+pub fn name(text: &[u8]) -> Arc<str> {
+    String::from_utf8_lossy(text).into()
+}

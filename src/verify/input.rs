@@ -1,0 +1,244 @@
+//! What the job has read, read again: each topic from its beginning and each file from its first line, up
+//! to what was committed. Decoded by the general parser alone, which knows nothing of the scanner's ways.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dataflows::batch::{Record, Truck};
+use dataflows::dead_letter::DeadLetter;
+use dataflows::item::{Item, NextOffset};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::decode::orientation::OrientationDecoder;
+use crate::decode::{Decode, Decoder, Message};
+use crate::error::Error;
+use crate::inputs::{committed_line, line_by_name, open_phone_file, topic_options};
+use crate::source::embedded::PARTITIONS;
+use crate::source::file::{LineReader, Lines};
+use crate::source::kafka::Topic;
+use crate::source::{Polled, Reader, SourceError};
+
+/// How long a broker may be silent before what it has to give.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A reading that counts.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// What it says.
+    pub record: Record,
+    /// Where it came from.
+    pub place: (i32, i64),
+    /// The message's key, in an upsert job.
+    pub key: Arc<[u8]>,
+    /// A fingerprint of the message's bytes.
+    pub bytes: u64,
+}
+
+/// What the job has read.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// The readings: in an upsert job those that are left.
+    pub readings: Vec<Reading>,
+    /// The phone's: times and values.
+    pub phone: Vec<(i64, [f64; 8])>,
+    /// What could not be used.
+    pub letters: Vec<DeadLetter>,
+    /// The latest event time of each truck, also of readings that were taken back.
+    pub latest: HashMap<Truck, i64>,
+    /// How many messages there were.
+    pub messages: u64,
+    /// Whether what was read is all there is, so that no partition held the time back.
+    pub is_all: bool,
+}
+
+/// The fingerprint of a message's bytes.
+pub fn fingerprint(payload: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    payload.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Reads everything up to `committed`.
+pub fn read(config: &Config, committed: &[NextOffset]) -> Result<Input, Error> {
+    let settings = config.view_settings()?;
+    let decoder = |topic: &str| {
+        Decoder::new(topic.into())
+            .with_max_bytes(config.limits.message_bytes)
+            .with_mode(config.mode)
+            .with_fields(settings.fields.clone())
+            .without_scanner()
+    };
+    let phone_decoder = |topic: &str| OrientationDecoder::new(topic.into(), config.limits.message_bytes);
+    let reads = config.reads()?;
+    let mut input = Input { is_all: true, ..Input::default() };
+    let mut keys: HashMap<Arc<[u8]>, Option<Reading>> = HashMap::new();
+    let clock = Clock::new(config.epoch_limits()?, 0);
+    let mut again = Again { clock, input: &mut input, keys: &mut keys };
+
+    let topic = |name: &str, trucks: bool, again: &mut Again<'_>| {
+        let of_the_phone = |error: SourceError| if trucks { error } else { error.of_the_phone() };
+        let (topic, is_all) = Topic::again(topic_options(config, name), committed).map_err(of_the_phone)?;
+        again.input.is_all &= is_all || !trucks || topic.partitions() == 1;
+        let reader = topic.reader(0, 1)?;
+        let limit = |_| i64::MAX; // the reader's own end
+        match trucks {
+            true => again.drain(reader, decoder(name), &limit, None),
+            false => again.drain(reader, phone_decoder(name), &limit, None),
+        }
+    };
+    match &config.input {
+        _ if !reads.trucks => {}
+        None => topic(&config.kafka.topic, true, &mut again).map(drop)?,
+        Some(path) if config.embedded => {
+            let next = |partition| {
+                let is_it = |at: &&NextOffset| *at.topic == *config.kafka.topic && at.partition == partition;
+                committed.iter().find(is_it).map_or(0, |at| at.offset)
+            };
+            let reader = LineReader::new(Lines::open(path, 0, false)?);
+            let lines = again.drain(reader, decoder(&config.kafka.topic), &next, Some(PARTITIONS))?;
+            again.input.is_all = lines == (0..PARTITIONS).map(next).sum::<i64>();
+        }
+        Some(path) => {
+            let next = committed_line(path, committed).or_else(|| line_by_name(path, committed)).unwrap_or(0);
+            let reader =
+                LineReader::new(Lines::open(path, 0, false)?).with_keys(config.key_separator.as_deref());
+            let found = again.drain(reader, decoder(path), &|_| next, None)?;
+            shrunk(path, found, next)?;
+        }
+    }
+    if let Some(name) = reads.phone_topic {
+        topic(name, false, &mut again)?;
+    }
+    if let Some(path) = reads.phone_file {
+        let next = committed_line(path, committed).unwrap_or(0);
+        let reader = LineReader::new(open_phone_file(path, 0, false)?);
+        let found = again.drain(reader, phone_decoder(path), &|_| next, None)?;
+        shrunk(path, found, next).map_err(SourceError::of_the_phone)?;
+    }
+    input.readings.extend(keys.into_values().flatten());
+    Ok(input)
+}
+
+fn shrunk(path: &str, found: i64, committed: i64) -> Result<(), SourceError> {
+    match found < committed {
+        true => Err(SourceError::Shrunk { path: path.to_owned(), found, committed }),
+        false => Ok(()),
+    }
+}
+
+struct Again<'a> {
+    clock: Clock,
+    input: &'a mut Input,
+    /// The last message of each key of an upsert job.
+    keys: &'a mut HashMap<Arc<[u8]>, Option<Reading>>,
+}
+
+impl Again<'_> {
+    /// Reads everything that a reader has; gives where that ends.
+    fn drain<R: Reader, D: Decode>(
+        &mut self,
+        mut reader: R,
+        decoder: D,
+        limit: &dyn Fn(i32) -> i64,
+        dealt: Option<i32>,
+    ) -> Result<i64, SourceError> {
+        let mut collect =
+            Collect { decoder, limit, dealt, input: self.input, keys: self.keys, items: Vec::new() };
+        let (mut offsets, mut arrivals, mut end) = (Vec::new(), Vec::new(), 0);
+        let mut heard = Instant::now();
+        loop {
+            match reader.poll(&self.clock, &mut collect)? {
+                Polled::End => return Ok(end),
+                Polled::Read(_) => {
+                    reader.positions(&mut offsets, &mut arrivals);
+                    end = offsets.drain(..).map(|at: NextOffset| at.offset).fold(end, i64::max);
+                    arrivals.clear();
+                    heard = Instant::now();
+                }
+                Polled::Idle if heard.elapsed() > PATIENCE => {
+                    return Err(SourceError::Silent { seconds: PATIENCE.as_secs() });
+                }
+                Polled::Idle => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+}
+
+/// Takes each message apart at once, so that it is known which reading came from where.
+struct Collect<'a, D> {
+    decoder: D,
+    /// Where what was committed of a partition ends.
+    limit: &'a dyn Fn(i32) -> i64,
+    /// How many partitions the lines of a file were dealt to.
+    dealt: Option<i32>,
+    input: &'a mut Input,
+    keys: &'a mut HashMap<Arc<[u8]>, Option<Reading>>,
+    items: Vec<Item>,
+}
+
+impl<D: Decode> Decode for Collect<'_, D> {
+    fn header(&mut self, header: &[u8]) -> Result<(), &'static str> {
+        self.decoder.header(header)
+    }
+
+    fn decode(&mut self, message: &Message<'_>) {
+        let mut message = *message;
+        if let Some(partitions) = self.dealt.map(i64::from) {
+            message.partition = (message.offset % partitions) as i32;
+            message.offset /= partitions;
+        }
+        if message.offset >= (self.limit)(message.partition) {
+            return;
+        }
+        self.input.messages += 1;
+        self.decoder.decode(&message);
+        self.decoder.take(&mut self.items);
+        let place = (message.partition, message.offset);
+        let bytes = || message.payload.map_or(0, fingerprint);
+        for item in self.items.drain(..) {
+            match item {
+                Item::Records(batch) => {
+                    let read =
+                        |at| Reading { record: batch.record(at), place, key: [].into(), bytes: bytes() };
+                    for reading in (0..batch.len()).map(read) {
+                        see(&mut self.input.latest, &reading.record);
+                        self.input.readings.push(reading);
+                    }
+                }
+                Item::Upserts(upserts) => {
+                    for upsert in upserts {
+                        let read =
+                            |record| Reading { record, place, key: upsert.key.clone(), bytes: bytes() };
+                        let reading = upsert.record.map(read);
+                        if let Some(reading) = &reading {
+                            see(&mut self.input.latest, &reading.record);
+                        }
+                        self.keys.insert(upsert.key, reading);
+                    }
+                }
+                Item::Orientation(readings) => {
+                    let values = |at: usize| readings.values.each_ref().map(|values| values[at]);
+                    self.input.phone.extend((0..readings.len()).map(|at| (readings.time[at], values(at))));
+                }
+                Item::DeadLetters(letters) => self.input.letters.extend(letters),
+                Item::Behind(_) | Item::Progress { .. } => {}
+            }
+        }
+    }
+
+    fn take(&mut self, _items: &mut Vec<Item>) {}
+
+    fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
+}
+
+fn see(latest: &mut HashMap<Truck, i64>, record: &Record) {
+    match latest.get_mut(&record.truck) {
+        Some(time) => *time = record.time.max(*time),
+        None => {
+            latest.insert(record.truck.clone(), record.time);
+        }
+    }
+}
