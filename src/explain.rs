@@ -142,7 +142,7 @@ impl Plan {
         let sinks = sinks.collect();
         let (sender, _messages) = channel();
         let clock = Arc::new(Clock::new(config.epoch_limits()?, 0));
-        let metrics = Metrics::new().map_err(|_| Error::Bug("the metrics"))?;
+        let metrics = Metrics::new(&[]).map_err(|_| Error::Bug("the metrics"))?;
         let form = Form { job: config.job.as_str().into(), text: None };
         let outlet = Outlet { sender, clock, metrics, routes, form };
         let shape = graph::Shape { views, settings, start: 0, filled: None };

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use dataflows::batch::Measure;
+use dataflows::batch::{FieldSpec, FieldType};
 use dataflows::dead_letter::Reason;
 use dataflows::item::Arrival;
 use prometheus::{
     Counter, CounterVec, Encoder, Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder, core::Collector,
 };
+
+use crate::decode::ROUNDED_FIELDS;
 
 /// The metrics of one job.
 #[derive(Clone, Debug)]
@@ -35,16 +37,12 @@ pub struct Metrics {
     pub commit_retries: Counter,
 }
 
-/// The fields whose values can be rounded: the measures by their index, then the timestamp.
-pub const ROUNDED_FIELDS: [&str; 4] =
-    [Measure::DistanceCovered.name(), Measure::EngineSpeed.name(), Measure::FuelConsumed.name(), "timestamp"];
-
 impl Metrics {
-    /// All metrics, at zero.
+    /// All metrics, at zero, for a job that declares `fields`.
     ///
     /// # Errors
     /// Never, unless two metrics here were given one name.
-    pub fn new() -> Result<Self, prometheus::Error> {
+    pub fn new(fields: &[FieldSpec]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         fn add<C: Collector + Clone + 'static>(
             registry: &Registry,
@@ -108,7 +106,8 @@ impl Metrics {
         for reason in Reason::ALL {
             metrics.dead_letters.with_label_values(&[reason.name()]);
         }
-        for field in ROUNDED_FIELDS {
+        let numbers = fields.iter().filter(|field| field.field_type == FieldType::Number);
+        for field in ROUNDED_FIELDS.into_iter().chain(numbers.map(|field| &*field.name)) {
             metrics.rounded.with_label_values(&[field]);
         }
         Ok(metrics)
@@ -131,11 +130,9 @@ impl Metrics {
         self.dead_letters.with_label_values(&[reason.name()]).inc_by(count);
     }
 
-    /// Values of each of [`ROUNDED_FIELDS`] were rounded.
-    pub fn rounded(&self, counts: [u64; 4]) {
-        for (field, count) in ROUNDED_FIELDS.iter().zip(counts).filter(|(_, count)| *count > 0) {
-            self.rounded.with_label_values(&[*field]).inc_by(count);
-        }
+    /// Values of a field were rounded.
+    pub fn rounded(&self, field: &str, count: u64) {
+        self.rounded.with_label_values(&[field]).inc_by(count);
     }
 
     /// A partition's end offset minus its committed offset.
@@ -182,8 +179,14 @@ mod tests {
 
     #[test]
     fn every_metric_is_shown_before_its_first_event() {
-        let text = String::from_utf8(Metrics::new().unwrap().render().unwrap()).unwrap();
+        let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
+        let fields = [field("oil_pressure", FieldType::Number), field("driver", FieldType::Text)];
+        let text = String::from_utf8(Metrics::new(&fields).unwrap().render().unwrap()).unwrap();
         assert!(text.contains("truckflow_dead_letters_total{reason=\"late\"} 0"), "{text}");
         assert!(text.contains("truckflow_end_to_end_seconds_count 0"), "{text}");
+        for field in ROUNDED_FIELDS.into_iter().chain(["oil_pressure"]) {
+            assert!(text.contains(&format!("rounded_values_total{{field=\"{field}\"}} 0")), "{text}");
+        }
+        assert!(!text.contains("driver"), "a text is not rounded: {text}");
     }
 }

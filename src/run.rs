@@ -58,7 +58,7 @@ pub struct Summary {
 pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let views = config.active_views()?;
     let url = config.database_url()?;
-    let metrics = Metrics::new().map_err(|_| Error::Bug("the metrics"))?;
+    let metrics = Metrics::new(&config.view_settings()?.fields).map_err(|_| Error::Bug("the metrics"))?;
     let ready = Arc::new(AtomicBool::new(false));
     if let Some(address) =
         web::serve(&config.listen, Seen { metrics: metrics.clone(), ready: ready.clone() })?

@@ -245,7 +245,11 @@ impl<'job> Feed<'job> {
     fn send(&mut self) {
         let setup = &self.job.setup;
         self.inputs.take(&mut self.decoded);
-        setup.metrics.rounded(self.inputs.take_rounded());
+        // They were told of when they were read first.
+        let told = setup.shape.filled.is_some();
+        if !told {
+            self.inputs.take_rounded(&mut |field, count| setup.metrics.rounded(field, count));
+        }
         for item in std::mem::take(&mut self.decoded) {
             match &item {
                 Item::Records(batch) => {
@@ -255,8 +259,7 @@ impl<'job> Feed<'job> {
                 Item::Orientation(readings) => {
                     self.job.records.fetch_add(readings.len() as u64, SeqCst);
                 }
-                // They were told of when they were read first.
-                Item::DeadLetters(_) if setup.shape.filled.is_some() => continue,
+                Item::DeadLetters(_) if told => continue,
                 Item::DeadLetters(letters) => {
                     self.job.dead_letters.fetch_add(letters.len() as u64, SeqCst);
                     for letter in letters {

@@ -8,7 +8,7 @@ use dataflows::dead_letter::Reason;
 use super::object::{self, Value};
 use super::{Reading, Rejection, number, timestamp};
 
-const TIMESTAMP: &str = "timestamp";
+pub(super) const TIMESTAMP: &str = "timestamp";
 pub(super) const TRUCK: &str = "truck_id";
 
 /// The reading that `payload` holds, or what is wrong with its first bad field.
@@ -31,18 +31,21 @@ pub(super) fn read(payload: &[u8]) -> Result<Reading<'_>, Rejection> {
     })
 }
 
-/// The values of the declared fields, or what is wrong with the first bad one, by its place. A field
-/// that is absent or null is NULL. The payload was found to be one object.
-pub(super) fn declared(payload: &[u8], fields: &[FieldSpec]) -> Result<Vec<batch::Value>, (Reason, usize)> {
+/// The values of the declared fields and whether each lost digits, or what is wrong with the first bad one,
+/// by its place. A field that is absent or null is NULL. The payload was found to be one object.
+pub(super) fn declared(
+    payload: &[u8],
+    fields: &[FieldSpec],
+) -> Result<Vec<(batch::Value, bool)>, (Reason, usize)> {
     let names: Vec<&str> = fields.iter().map(|field| &*field.name).collect();
     let values = object::values(payload, &names).unwrap_or_default();
     let read = |(place, (field, value)): (usize, (&FieldSpec, &Value<'_>))| match (field.field_type, value) {
-        (_, Value::Null) => Ok(batch::Value::Null),
+        (_, Value::Null) => Ok((batch::Value::Null, false)),
         (FieldType::Number, value) => match number(value) {
-            Ok((value, _)) => Ok(batch::Value::Number(value)),
+            Ok((value, rounded)) => Ok((batch::Value::Number(value), rounded)),
             Err(reason) => Err((reason, place)),
         },
-        (FieldType::Text, Value::Text(text)) => Ok(batch::Value::Text((**text).into())),
+        (FieldType::Text, Value::Text(text)) => Ok((batch::Value::Text((**text).into()), false)),
         (FieldType::Text, _) => Err((Reason::WrongType, place)),
     };
     fields.iter().zip(&values).enumerate().map(read).collect()

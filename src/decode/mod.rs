@@ -29,7 +29,7 @@ mod tests;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use dataflows::batch::{Batch, BatchBuilder, FieldSpec, Record, Value};
+use dataflows::batch::{Batch, BatchBuilder, FieldSpec, Measure, Record, Value};
 use dataflows::dead_letter::{DeadLetter, Reason};
 use dataflows::item::{Item, Upsert};
 use dataflows::origin::Origin;
@@ -41,6 +41,15 @@ use scan::Scanner;
 pub const MAX_BYTES: usize = 1 << 20;
 /// The longest name of a truck, in bytes.
 pub const MAX_TRUCK_BYTES: usize = 255;
+
+/// The fields beyond the declared ones whose values can be rounded: the measures by their index, then the
+/// timestamp.
+pub const ROUNDED_FIELDS: [&str; 4] = [
+    Measure::DistanceCovered.name(),
+    Measure::EngineSpeed.name(),
+    Measure::FuelConsumed.name(),
+    general::TIMESTAMP,
+];
 
 /// One message as a source has it, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -85,9 +94,9 @@ pub trait Decode {
     /// Adds what was decoded since the last call to `items`.
     fn take(&mut self, items: &mut Vec<Item>);
 
-    /// How many values of accepted records lost digits to rounding since the last call: the three
-    /// measures, indexed by [`Measure`](dataflows::batch::Measure), then the timestamp.
-    fn take_rounded(&mut self) -> [u64; 4];
+    /// Gives `count` each field of which values of accepted records lost digits to rounding since the last
+    /// call, and how many did.
+    fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64));
 
     /// The event time of the message that was decoded last, in microseconds, if it was a reading.
     fn last_time(&self) -> Option<i64> {
@@ -113,7 +122,7 @@ struct Reading<'a> {
     time: i64,
     /// In nano-units, indexed by [`Measure`](dataflows::batch::Measure).
     measures: [i64; 3],
-    /// Which values lost digits: the measures, then the timestamp.
+    /// Which values lost digits, of [`ROUNDED_FIELDS`].
     rounded: [bool; 4],
 }
 
@@ -144,7 +153,10 @@ pub struct Decoder {
     upserts: Vec<Upsert>,
     origin: Option<Origin>,
     dead_letters: Vec<DeadLetter>,
+    /// Values that lost digits, of each of [`ROUNDED_FIELDS`].
     rounded: [u64; 4],
+    /// The same of each of `fields`.
+    rounded_declared: Vec<u64>,
     last_time: Option<i64>,
 }
 
@@ -174,6 +186,7 @@ impl Decoder {
             origin: None,
             dead_letters: Vec::new(),
             rounded: [0; 4],
+            rounded_declared: Vec::new(),
             last_time: None,
         }
     }
@@ -187,6 +200,7 @@ impl Decoder {
     /// Reads these fields beyond the seed's.
     pub fn with_fields(mut self, fields: Arc<[FieldSpec]>) -> Self {
         self.records = BatchBuilder::new(&fields);
+        self.rounded_declared = vec![0; fields.len()];
         self.fields = fields;
         self
     }
@@ -227,12 +241,6 @@ impl Decoder {
         std::mem::take(&mut self.dead_letters)
     }
 
-    /// How many values of accepted records lost digits to rounding since the last call: the three
-    /// measures, indexed by [`Measure`](dataflows::batch::Measure), then the timestamp.
-    pub fn take_rounded(&mut self) -> [u64; 4] {
-        std::mem::take(&mut self.rounded)
-    }
-
     #[inline]
     fn try_decode(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
         if self.mode == Mode::Upsert {
@@ -241,10 +249,11 @@ impl Decoder {
         let Some(payload) = message.payload else {
             return Err(Rejection { reason: Reason::NullValue, field: "" }.into());
         };
-        let (reading, extras) = self.read(payload)?;
+        let (reading, extras) = self.read(payload, message.key)?;
         let truck = name_of_truck(&reading, message.key)?;
         self.records.push(truck, reading.time, reading.measures);
         self.records.push_extras(extras);
+        self.count_rounded(reading.rounded);
         if let Some(origin) = &mut self.origin {
             origin.push(message.partition, message.offset, message.timestamp, message.key, payload);
         }
@@ -259,9 +268,10 @@ impl Decoder {
         let record = match message.payload {
             None => None,
             Some(payload) => {
-                let (reading, extras) = self.read(payload)?;
                 // The key names the reading, not the truck.
+                let (reading, extras) = self.read(payload, None)?;
                 let truck = name_of_truck(&reading, None)?.into();
+                self.count_rounded(reading.rounded);
                 Some(Record { truck, time: reading.time, measures: reading.measures, extras })
             }
         };
@@ -271,27 +281,47 @@ impl Decoder {
         Ok(())
     }
 
-    /// What a payload says, with its declared fields.
+    /// What a payload says, with its declared fields. `key` names the truck if the payload does not.
     #[inline]
-    fn read<'a>(&mut self, payload: &'a [u8]) -> Result<(Reading<'a>, Vec<Value>), Refusal> {
+    fn read<'a>(
+        &mut self,
+        payload: &'a [u8],
+        key: Option<&[u8]>,
+    ) -> Result<(Reading<'a>, Vec<Value>), Refusal> {
         if payload.len() > self.max_bytes {
             return Err(Rejection { reason: Reason::TooLarge, field: "" }.into());
         }
-        let (reading, extras) = match self.scanner.scan(payload) {
+        Ok(match self.scanner.scan(payload) {
             Some(reading) => (reading, Vec::new()),
             None if self.fields.is_empty() => (general::read(payload)?, Vec::new()),
-            None => {
-                let reading = general::read(payload)?;
-                let extras = general::declared(payload, &self.fields).map_err(|(reason, place)| {
-                    Refusal::OfDeclared(reason, self.fields[place].name.clone())
-                })?;
-                (reading, extras)
-            }
-        };
-        for (count, rounded) in self.rounded.iter_mut().zip(reading.rounded) {
+            None => self.read_declared(payload, key)?,
+        })
+    }
+
+    /// The same where fields are declared. It counts which of them lost digits, as the way of the scanner,
+    /// which reads none, must not be burdened with it.
+    fn read_declared<'a>(
+        &mut self,
+        payload: &'a [u8],
+        key: Option<&[u8]>,
+    ) -> Result<(Reading<'a>, Vec<Value>), Refusal> {
+        let reading = general::read(payload)?;
+        let declared = general::declared(payload, &self.fields)
+            .map_err(|(reason, place)| Refusal::OfDeclared(reason, self.fields[place].name.clone()))?;
+        // The last that a record can be refused for.
+        name_of_truck(&reading, key)?;
+        for (count, (_, rounded)) in self.rounded_declared.iter_mut().zip(&declared) {
+            *count += u64::from(*rounded);
+        }
+        Ok((reading, declared.into_iter().map(|(value, _)| value).collect()))
+    }
+
+    /// Counts which values of an accepted record lost digits.
+    #[inline]
+    fn count_rounded(&mut self, rounded: [bool; 4]) {
+        for (count, rounded) in self.rounded.iter_mut().zip(rounded) {
             *count += u64::from(rounded);
         }
-        Ok((reading, extras))
     }
 
     #[cold]
@@ -325,8 +355,12 @@ impl Decode for Decoder {
         items.extend((!letters.is_empty()).then_some(Item::DeadLetters(letters)));
     }
 
-    fn take_rounded(&mut self) -> [u64; 4] {
-        self.take_rounded()
+    fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64)) {
+        let known = ROUNDED_FIELDS.into_iter().zip(&mut self.rounded);
+        let declared = self.fields.iter().map(|field| &*field.name).zip(&mut self.rounded_declared);
+        for (field, rounded) in known.chain(declared).filter(|(_, rounded)| **rounded > 0) {
+            count(field, std::mem::take(rounded));
+        }
     }
 
     fn last_time(&self) -> Option<i64> {

@@ -1,6 +1,6 @@
 //! The rules by which a message becomes a record or a dead letter, a test each.
 
-use dataflows::batch::Record;
+use dataflows::batch::{FieldType, Record};
 use proptest::prelude::*;
 
 use super::*;
@@ -19,8 +19,17 @@ fn message(payload: &[u8]) -> Message<'_> {
     }
 }
 
+/// Fields and how many of their values were rounded.
+type Rounded = Vec<(String, u64)>;
+
+fn take_rounded(decoder: &mut Decoder) -> Rounded {
+    let mut rounded = Vec::new();
+    decoder.take_rounded(&mut |field, count| rounded.push((field.to_owned(), count)));
+    rounded
+}
+
 /// The one record or the one rejection of a message, and the rounded values.
-fn decode(message: &Message<'_>) -> (Result<Record, (Reason, String)>, [u64; 4]) {
+fn decode(message: &Message<'_>) -> (Result<Record, (Reason, String)>, Rounded) {
     let mut decoder = Decoder::new("topic".into());
     decoder.decode(message);
     let records = decoder.records();
@@ -30,7 +39,7 @@ fn decode(message: &Message<'_>) -> (Result<Record, (Reason, String)>, [u64; 4])
         Some(dead) => Err((dead.reason, dead.field)),
         None => Ok(batch.record(0)),
     };
-    (outcome, decoder.take_rounded())
+    (outcome, take_rounded(&mut decoder))
 }
 
 #[track_caller]
@@ -42,7 +51,7 @@ fn accepted(payload: impl AsRef<[u8]>) -> Record {
 fn rejected(payload: impl AsRef<[u8]>) -> (Reason, String) {
     let payload = payload.as_ref();
     let (outcome, rounded) = decode(&message(payload));
-    assert_eq!(rounded, [0; 4], "only records count as rounded");
+    assert_eq!(rounded, [], "only records count as rounded");
     outcome.expect_err(&payload.escape_ascii().to_string())
 }
 
@@ -257,14 +266,44 @@ fn a_measure_is_read_by_its_digits_and_not_as_a_float() {
 
 #[test]
 fn a_rounded_value_is_counted_once_and_by_field() {
-    let rounded = |payload: String| decode(&message(payload.as_bytes())).1;
-    assert_eq!(rounded(with("")), [0; 4]);
-    assert_eq!(rounded(speed("0.30000000000000004")), [0, 1, 0, 0]);
-    assert_eq!(rounded(speed("0.1000000000000")), [0, 0, 0, 0]);
-    assert_eq!(rounded(speed("1e-400")), [0, 1, 0, 0]);
-    assert_eq!(rounded(with(", 'distance_covered': 0.0000000015")), [1, 0, 0, 0]);
-    assert_eq!(rounded(with("").replace(":27", ":27.0000001")), [0, 0, 0, 1]);
-    assert_eq!(rounded(with("").replace(":27", ":27.0000010")), [0, 0, 0, 0]);
+    #[track_caller]
+    fn rounded(payload: String, fields: &[&str]) {
+        let expected: Rounded = fields.iter().map(|field| ((*field).to_owned(), 1)).collect();
+        assert_eq!(decode(&message(payload.as_bytes())).1, expected);
+    }
+    rounded(with(""), &[]);
+    rounded(speed("0.30000000000000004"), &["engine_speed"]);
+    rounded(speed("0.1000000000000"), &[]);
+    rounded(speed("1e-400"), &["engine_speed"]);
+    rounded(with(", 'distance_covered': 0.0000000015"), &["distance_covered"]);
+    rounded(with("").replace(":27", ":27.0000001"), &["timestamp"]);
+    rounded(with("").replace(":27", ":27.0000010"), &[]);
+    rounded(speed("1e-400").replace(":27", ":27.0000001"), &["engine_speed", "timestamp"]);
+}
+
+#[test]
+fn a_rounded_value_of_a_declared_field_is_counted_too() {
+    let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
+    let fields = [("oil", FieldType::Number), ("driver", FieldType::Text), ("load", FieldType::Number)];
+    for mode in [Mode::Append, Mode::Upsert] {
+        let fields = fields.map(|(name, field_type)| field(name, field_type)).into();
+        let mut decoder = Decoder::new("topic".into()).with_fields(fields).with_mode(mode);
+        let mut rounded = |extra: &str| {
+            let payload = with(extra);
+            decoder.decode(&Message { key: Some(b"k"), ..message(payload.as_bytes()) });
+            take_rounded(&mut decoder)
+        };
+        let once = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 1)).collect::<Rounded>();
+        assert_eq!(rounded(""), []);
+        assert_eq!(rounded(", 'oil': 0.1, 'driver': '0.00000000001', 'load': None"), []);
+        assert_eq!(rounded(", 'load': 1e-10"), once(&["load"]));
+        let all = ", 'oil': 0.30000000000000004, 'load': 1e-10, 'fuel_consumed': 1e-10";
+        assert_eq!(rounded(all), once(&["fuel_consumed", "oil", "load"]));
+        assert_eq!(rounded(""), [], "what was taken is not told again");
+        assert_eq!(rounded(", 'oil': 1e-10, 'load': 'much'"), [], "only records count as rounded");
+        let truck = format!(", 'oil': 1e-10, 'engine_speed': 1e-10, 'truck_id': '{}'", "x".repeat(256));
+        assert_eq!(rounded(&truck), [], "only records count as rounded");
+    }
 }
 
 #[test]
@@ -418,9 +457,9 @@ fn a_decoder_goes_on_after_what_was_taken() {
         assert_eq!(decoder.records(), 2 * round);
         assert_eq!(decoder.take_batch().len(), 2 * round);
         assert_eq!(decoder.take_dead_letters().len(), round);
-        assert_eq!(decoder.take_rounded(), [0, round as u64, 0, 0]);
+        assert_eq!(take_rounded(&mut decoder), [("engine_speed".to_owned(), round as u64)]);
     }
-    assert_eq!((decoder.records(), decoder.take_rounded()), (0, [0; 4]));
+    assert_eq!((decoder.records(), take_rounded(&mut decoder)), (0, vec![]));
 }
 
 proptest! {

@@ -563,9 +563,7 @@ mod tests {
 
         fn take(&mut self, _items: &mut Vec<dataflows::item::Item>) {}
 
-        fn take_rounded(&mut self) -> [u64; 4] {
-            [0; 4]
-        }
+        fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
     }
 
     #[test]

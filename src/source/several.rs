@@ -21,7 +21,7 @@ pub trait Input {
     fn take(&mut self, items: &mut Vec<Item>);
 
     /// How many values were rounded, as [`Decode::take_rounded`] says.
-    fn take_rounded(&mut self) -> [u64; 4];
+    fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64));
 
     /// How far it is behind, as [`Reader::behind`] says.
     fn behind(&self) -> i64;
@@ -49,8 +49,8 @@ impl<R: Reader, D: Decode> Input for Decoded<R, D> {
         self.decoder.take(items);
     }
 
-    fn take_rounded(&mut self) -> [u64; 4] {
-        self.decoder.take_rounded()
+    fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64)) {
+        self.decoder.take_rounded(count);
     }
 
     fn behind(&self) -> i64 {
@@ -113,8 +113,10 @@ impl Input for Several {
         }
     }
 
-    fn take_rounded(&mut self) -> [u64; 4] {
-        self.last().map_or([0; 4], |input| input.take_rounded())
+    fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64)) {
+        if let Some(input) = self.last() {
+            input.take_rounded(count);
+        }
     }
 
     fn behind(&self) -> i64 {
@@ -144,9 +146,7 @@ mod tests {
 
         fn take(&mut self, _items: &mut Vec<Item>) {}
 
-        fn take_rounded(&mut self) -> [u64; 4] {
-            [0; 4]
-        }
+        fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
 
         fn behind(&self) -> i64 {
             i64::MAX

@@ -25,7 +25,7 @@ pub(crate) fn get(port: u16, path: &str) -> String {
 fn metrics_follow_a_job_on_kafka() {
     let topic = unique_topic();
     kafka().create_topic(&topic, 2);
-    let good = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1.00000000001, "engine_speed": 81, "fuel_consumed": 0}"#;
+    let good = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1.00000000001, "engine_speed": 81, "fuel_consumed": 0, "oil_pressure": 1e-10}"#;
     kafka().produce(&topic, (0..10).map(|n| (n % 2, None, if n == 9 { "bad" } else { good })));
     let port = free_port();
     let (out, listen) = (tempfile::tempdir().unwrap(), format!("127.0.0.1:{port}"));
@@ -33,6 +33,10 @@ fn metrics_follow_a_job_on_kafka() {
     let mut job = Job::start(args.into_iter().chain([
         "--commit-interval",
         "50ms",
+        "--set",
+        "record.oil_pressure=number",
+        "--set",
+        "record.load=number",
         "--out",
         out.path().to_str().unwrap(),
     ]));
@@ -45,6 +49,8 @@ fn metrics_follow_a_job_on_kafka() {
         format!("truckflow_records_consumed_total{{partition=\"0\",topic=\"{topic}\"}} 5"),
         "truckflow_dead_letters_total{reason=\"not_an_object\"} 1".into(),
         "truckflow_rounded_values_total{field=\"distance_covered\"} 9".into(),
+        "truckflow_rounded_values_total{field=\"oil_pressure\"} 9".into(),
+        "truckflow_rounded_values_total{field=\"load\"} 0".into(),
         "truckflow_rows_written_total{sink=\"csv\",view=\"parameter_map\"} 9".into(),
         "truckflow_rows_written_total{sink=\"table\",view=\"above_speed\"} 9".into(),
         "truckflow_end_to_end_seconds_count 10".into(),
