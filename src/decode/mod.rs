@@ -256,11 +256,11 @@ impl Decoder {
         let Some(payload) = message.payload else {
             return Err(Rejection { reason: Reason::NullValue, field: "" }.into());
         };
-        let (reading, declared) = self.read(payload)?;
+        let (reading, extras) = self.read(payload, message.key)?;
         let truck = name_of_truck(&reading, message.key)?;
         self.records.push(truck, reading.time, reading.measures);
-        self.count_rounded(reading.rounded, &declared);
-        self.records.push_extras(declared.into_iter().map(|(value, _)| value));
+        self.records.push_extras(extras);
+        self.count_rounded(reading.rounded);
         if let Some(origin) = &mut self.origin {
             origin.push(message.partition, message.offset, message.timestamp, message.key, payload);
         }
@@ -275,11 +275,10 @@ impl Decoder {
         let record = match message.payload {
             None => None,
             Some(payload) => {
-                let (reading, declared) = self.read(payload)?;
                 // The key names the reading, not the truck.
+                let (reading, extras) = self.read(payload, None)?;
                 let truck = name_of_truck(&reading, None)?.into();
-                self.count_rounded(reading.rounded, &declared);
-                let extras = declared.into_iter().map(|(value, _)| value).collect();
+                self.count_rounded(reading.rounded);
                 Some(Record { truck, time: reading.time, measures: reading.measures, extras })
             }
         };
@@ -289,33 +288,46 @@ impl Decoder {
         Ok(())
     }
 
-    /// What a payload says, with its declared fields and whether each lost digits.
+    /// What a payload says, with its declared fields. `key` names the truck if the payload does not.
     #[inline]
-    fn read<'a>(&mut self, payload: &'a [u8]) -> Result<(Reading<'a>, Vec<(Value, bool)>), Refusal> {
+    fn read<'a>(
+        &mut self,
+        payload: &'a [u8],
+        key: Option<&[u8]>,
+    ) -> Result<(Reading<'a>, Vec<Value>), Refusal> {
         if payload.len() > self.max_bytes {
             return Err(Rejection { reason: Reason::TooLarge, field: "" }.into());
         }
         Ok(match self.scanner.as_mut().and_then(|scanner| scanner.scan(payload)) {
             Some(reading) => (reading, Vec::new()),
             None if self.fields.is_empty() => (general::read(payload)?, Vec::new()),
-            None => {
-                let reading = general::read(payload)?;
-                let declared = general::declared(payload, &self.fields).map_err(|(reason, place)| {
-                    Refusal::OfDeclared(reason, self.fields[place].name.clone())
-                })?;
-                (reading, declared)
-            }
+            None => self.read_declared(payload, key)?,
         })
     }
 
-    /// Counts what an accepted record lost; the scanner reads no declared fields.
+    /// The same where fields are declared. It counts which of them lost digits, as the way of the scanner,
+    /// which reads none, must not be burdened with it.
+    fn read_declared<'a>(
+        &mut self,
+        payload: &'a [u8],
+        key: Option<&[u8]>,
+    ) -> Result<(Reading<'a>, Vec<Value>), Refusal> {
+        let reading = general::read(payload)?;
+        let declared = general::declared(payload, &self.fields)
+            .map_err(|(reason, place)| Refusal::OfDeclared(reason, self.fields[place].name.clone()))?;
+        // The last that a record can be refused for.
+        name_of_truck(&reading, key)?;
+        for (count, (_, rounded)) in self.rounded_declared.iter_mut().zip(&declared) {
+            *count += u64::from(*rounded);
+        }
+        Ok((reading, declared.into_iter().map(|(value, _)| value).collect()))
+    }
+
+    /// Counts which values of an accepted record lost digits.
     #[inline]
-    fn count_rounded(&mut self, rounded: [bool; 4], declared: &[(Value, bool)]) {
+    fn count_rounded(&mut self, rounded: [bool; 4]) {
         for (count, rounded) in self.rounded.iter_mut().zip(rounded) {
             *count += u64::from(rounded);
-        }
-        for (count, (_, rounded)) in self.rounded_declared.iter_mut().zip(declared) {
-            *count += u64::from(*rounded);
         }
     }
 
