@@ -19,7 +19,7 @@ use dataflows::views::{Mode, View};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::store::{LastCommit, Store, StoredView};
+use crate::store::{Commit, LastCommit, Store, StoredView};
 
 /// Keeps what is to be known of the views, and gives the places of those that have to be filled.
 pub fn plan(
@@ -54,6 +54,9 @@ pub fn plan(
                     definition: view.definition.clone(),
                     backfilled: last.epoch == 0 || is_filled,
                 };
+                if last.epoch > 0 && config.mode == Mode::Append && is_filled && view.of_readings {
+                    keep_start(store, view, last)?;
+                }
                 store.put_view(&stored)?;
                 stored
             }
@@ -65,15 +68,44 @@ pub fn plan(
     Ok(to_fill)
 }
 
+/// Commits where a view begins that is not filled: at the job's offsets.
+fn keep_start(store: &mut dyn Store, view: &View, last: &LastCommit) -> Result<(), Error> {
+    // Those of views are kept under a topic and more.
+    let is_own = |at: &&NextOffset| {
+        last.offsets.iter().all(|other| {
+            at.topic
+                .strip_prefix(&*other.topic)
+                .is_none_or(|more| !more.starts_with(SINCE) && !more.starts_with(FOR))
+        })
+    };
+    let start = |at: &NextOffset| NextOffset {
+        topic: format!("{}{SINCE}{}", at.topic, view.name).into(),
+        ..at.clone()
+    };
+    let offsets: Vec<NextOffset> = last.offsets.iter().filter(is_own).map(start).collect();
+    store.begin()?;
+    Ok(store.commit(&Commit { epoch: last.epoch, offsets: &offsets, files: &[], state: &[] })?)
+}
+
+/// Where a view began that was not filled, by the topics' own names; nothing for one that has all.
+pub fn starts(view: &str, offsets: &[NextOffset]) -> Vec<NextOffset> {
+    with_suffix(&format!("{SINCE}{view}"), offsets)
+}
+
 /// Says that a view has taken all that was before it.
 pub fn finish(store: &mut dyn Store, view: &View) -> Result<(), Error> {
     let (name, definition) = (view.name.to_string(), view.definition.clone());
     Ok(store.put_view(&StoredView { name, definition, backfilled: true })?)
 }
 
+/// Between a topic and a view, in what the offsets are kept under that say how far the view is filled.
+const FOR: &str = " for ";
+/// The same for the offsets where a view begins.
+const SINCE: &str = " since ";
+
 /// What the offsets are kept under that say how far a view is filled from `topic`.
 pub fn label(view: &str, topic: &str) -> Arc<str> {
-    format!("{topic} for {view}").into()
+    format!("{topic}{FOR}{view}").into()
 }
 
 /// The topic of the one offset that says that a view was given the kept readings.
@@ -81,9 +113,12 @@ const KEPT: &str = "readings";
 
 /// How far a view is filled: the committed offsets of its filling, under the topics' own names.
 pub fn progress(view: &str, offsets: &[NextOffset]) -> Vec<NextOffset> {
-    let suffix = format!(" for {view}");
+    with_suffix(&format!("{FOR}{view}"), offsets)
+}
+
+fn with_suffix(suffix: &str, offsets: &[NextOffset]) -> Vec<NextOffset> {
     let of_view = |at: &NextOffset| {
-        let topic = at.topic.strip_suffix(suffix.as_str())?;
+        let topic = at.topic.strip_suffix(suffix)?;
         Some(NextOffset { topic: topic.into(), ..at.clone() })
     };
     offsets.iter().filter_map(of_view).collect()
@@ -108,5 +143,7 @@ mod tests {
             at(&label("hot", &kept().topic), 1),
         ];
         assert_eq!(progress("hot", &offsets), [at("Truck-Data", 5), kept()]);
+        assert_eq!(starts("hot", &offsets), []);
+        assert_eq!(starts("hot", &[at("Truck-Data since hot", 4)]), [at("Truck-Data", 4)]);
     }
 }

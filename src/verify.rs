@@ -27,11 +27,14 @@ mod files;
 mod input;
 mod views;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 
 use dataflows::views::DEAD_LETTERS;
 
+use self::input::Input;
 use self::views::{Job, Said};
+use crate::backfill;
 use crate::check::Report;
 use crate::cli::CheckArgs;
 use crate::config::Config;
@@ -99,6 +102,13 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
     look.last_commit(&config.job)?;
     let has_others = look.has_other_jobs(&config.job)?;
     let unfilled = look.unfilled(&config.job)?;
+    // A view that began later was told of less.
+    let told: BTreeMap<String, Input> = views
+        .iter()
+        .map(|view| (view.name.to_string(), backfill::starts(&view.name, &last.offsets)))
+        .filter(|(_, starts)| !starts.is_empty())
+        .map(|(view, starts)| (view, input.since(&starts)))
+        .collect();
     let mut job = Job {
         config,
         settings: config.view_settings()?,
@@ -113,6 +123,7 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
         settle(job.listen(view, route))?.unwrap_or_default();
     }
     for (view, route) in both() {
+        job.input = told.get(&*view.name).unwrap_or(&input);
         if unfilled.iter().any(|name| *name == view.name) {
             let why = "it has not taken all that was before it yet; run the job until it has";
             report.add(&view.name, Err::<&str, _>(why));

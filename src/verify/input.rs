@@ -54,6 +54,20 @@ pub struct Input {
     pub is_all: bool,
 }
 
+impl Input {
+    /// What a view has been told of that began at these offsets of the trucks' source.
+    pub fn since(&self, starts: &[NextOffset]) -> Self {
+        let is_told = |reading: &&Reading| {
+            let (partition, offset) = reading.place;
+            starts.iter().all(|at| at.partition != partition || at.offset <= offset)
+        };
+        let mut latest = HashMap::new();
+        let readings: Vec<Reading> = self.readings.iter().filter(is_told).cloned().collect();
+        readings.iter().for_each(|reading| see(&mut latest, &reading.record));
+        Self { readings, latest, phone: Vec::new(), letters: Vec::new(), ..*self }
+    }
+}
+
 /// The fingerprint of a message's bytes.
 pub fn fingerprint(payload: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();

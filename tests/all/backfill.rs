@@ -63,6 +63,17 @@ impl Grown {
         assert!(status.success(), "{said}");
     }
 
+    /// What it holds is right, for a view that began later too.
+    fn verify(&self) {
+        let config = self.folder.path().join("job.toml").display().to_string();
+        let mut args = vec!["verify".into(), "--config".into(), config];
+        args.extend(["--out".into(), self.out().display().to_string()]);
+        args.extend(self.args.iter().cloned());
+        let mut verify = Job::start(args);
+        let (status, said) = verify.wait(TIMEOUT);
+        assert!(status.success(), "{said}{}", verify.stdout());
+    }
+
     /// Kills the job when its file of the view `hot` has grown past each of these lengths.
     fn kill_while_filling(&self, config: &str, lengths: &[u64]) {
         for (length, workers) in lengths.iter().zip(["1", "2"].into_iter().cycle()) {
@@ -145,6 +156,7 @@ fn a_view_is_filled_from_kafka_into_mariadb_whatever_kills_it() {
     let whole = Grown::new(&source);
     whole.run(&config, "2");
     assert_grown(&grown, &whole, &lines, half, Some(&database));
+    grown.verify();
 }
 
 #[test]
@@ -168,6 +180,7 @@ fn a_view_is_filled_from_a_file_and_through_the_embedded_broker() {
         let whole = Grown::new(&source);
         whole.run(&config, "2");
         assert_grown(&grown, &whole, &lines, half, None);
+        grown.verify();
     }
 }
 
@@ -207,6 +220,7 @@ fn a_view_of_an_upsert_job_is_given_the_readings_that_are_left() {
     assert_eq!(rows("hot"), expected);
     // Of an epoch only the net change shows.
     assert_eq!(rows("parameter_map").len(), 2 + 3);
+    grown.verify();
 }
 
 #[test]

@@ -51,7 +51,8 @@ fn message(n: i64) -> String {
 
 fn truck(n: i64) -> String {
     format!(
-        r#"{{"timestamp": "2023-04-10 01:{:02}:{:02}", "distance_covered": {n}, "engine_speed": {}, "fuel_consumed": 0}}"#,
+        r#"{{"timestamp": "2023-04-10 {:02}:{:02}:{:02}", "distance_covered": {n}, "engine_speed": {}, "fuel_consumed": 0}}"#,
+        n / 3600 % 24,
         n / 60 % 60,
         n % 60,
         80 + n % 7

@@ -9,6 +9,7 @@ use dataflows::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
 use dataflows::views::{self, Settings};
 use truckflow::store::{self, Commit, Refused, Store, Table};
 
+use crate::keyed::of_table;
 use crate::support::job::Job;
 use crate::support::mariadb::{Database, TextRow, databases, mariadb};
 use crate::support::output::csv_rows;
@@ -174,7 +175,7 @@ fn a_float_takes_what_it_can_hold_and_what_it_cannot_is_given_back() {
         let mut store = store::open(&database.url).unwrap();
         store.claim("job", "topic t").unwrap();
         let table = Table { name: "INGESTED_TABLE_1".into(), columns: columns.clone(), keyed: false };
-        let said = store.check(std::slice::from_ref(&table)).pop().unwrap().result.unwrap();
+        let said = of_table(store.check(std::slice::from_ref(&table))).unwrap();
         assert!(said.starts_with("it fits; values are rounded in time (float)"), "{said}");
         store.prepare(&[table]).unwrap();
         let mut rows: Rows = three_rows(&columns, Change::Insert, 1_681_088_547_123_456_789).columns.into();
