@@ -325,6 +325,18 @@ fn assert_correlation(rows: &BTreeMap<String, Vec<String>>, records: &[Record], 
     }
 }
 
+/// All correlations are those of the recomputation, in tables of either form.
+fn assert_correlations(gave: &BTreeMap<String, Gave>, records: &[Record], latest: bool) {
+    for (name, axes) in CORRELATIONS {
+        let rows = of(gave, name).table;
+        let rows = match latest {
+            true => table_after(&rows).into_values().map(|cells| (cells[3].clone(), cells)).collect(),
+            false => latest_of_history(&rows),
+        };
+        assert_correlation(&rows, records, axes);
+    }
+}
+
 /// The axes of each correlation among the views.
 const CORRELATIONS: [(&str, (Axis, Axis)); 3] = [
     ("distance_correlation", (Axis::Time, Axis::Measure(Measure::DistanceCovered))),
@@ -499,14 +511,7 @@ proptest! {
         let records: Vec<Record> = epochs.iter().flatten().flatten().cloned().collect();
         let job = append_job(&epochs, latest);
         let gave = whole(&job, workers);
-        for (name, axes) in CORRELATIONS {
-            let rows = of(&gave, name).table;
-            let rows = match latest {
-                true => table_after(&rows).into_values().map(|cells| (cells[3].clone(), cells)).collect(),
-                false => latest_of_history(&rows),
-            };
-            assert_correlation(&rows, &records, axes);
-        }
+        assert_correlations(&gave, &records, latest);
         for name in STATELESS {
             prop_assert_eq!(all_cells(&of(&gave, name).table), counted(&stateless_rows(&records, name)), "{}", name);
         }
@@ -526,14 +531,7 @@ proptest! {
         let records: Vec<Record> = left.into_values().flatten().collect();
         let job = upsert_job(&epochs, latest);
         let gave = whole(&job, workers);
-        for (name, axes) in CORRELATIONS {
-            let rows = of(&gave, name).table;
-            let rows = match latest {
-                true => table_after(&rows).into_values().map(|cells| (cells[3].clone(), cells)).collect(),
-                false => latest_of_history(&rows),
-            };
-            assert_correlation(&rows, &records, axes);
-        }
+        assert_correlations(&gave, &records, latest);
         let stateless = STATELESS.map(|name| (name, stateless_rows(&records, name)));
         for (name, expected) in stateless.into_iter().chain([("filtered_join", joined_rows(&records))]) {
             let gave = of(&gave, name);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Settings, View, changes, render_stateless};
+use super::{Settings, View, changes, of_readings, render_stateless};
 use crate::batch::{Batch, Measure, NANO_SCALE};
 use crate::rows::{Column, ColumnSpec, Rows, Type, column};
 
@@ -15,18 +15,9 @@ const COLUMNS: &[ColumnSpec] = &[
 
 pub(super) fn view(settings: &Settings) -> View {
     let threshold = settings.above_speed;
-    View {
-        name: "above_speed".into(),
-        table: "TRUCK_ABOVE_SPEED".into(),
-        columns: COLUMNS.into(),
-        keyed: settings.upserts(),
-        of_readings: true,
-        gives_up: false,
-        definition: String::new(),
-        build: Arc::new(move |inputs| {
-            render_stateless(inputs, "AboveSpeed", move |batch| rows(&batch, threshold))
-        }),
-    }
+    of_readings(settings, "above_speed", "TRUCK_ABOVE_SPEED", COLUMNS, move |inputs| {
+        render_stateless(inputs, "AboveSpeed", move |batch| rows(&batch, threshold))
+    })
 }
 
 fn rows(batch: &Batch, threshold: i64) -> Rows {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::transformed::{RATIO, SCALED, ratios, scaled};
-use super::{Settings, View, changes, places, render_stateless};
+use super::{Settings, View, changes, of_readings, places, render_stateless};
 use crate::batch::Batch;
 use crate::real::Factor;
 use crate::rows::{Changes, Column, ColumnSpec, Rows, Type, column};
@@ -20,19 +20,10 @@ const METRICS: [&str; 2] = [SCALED, RATIO];
 
 pub(super) fn view(settings: &Settings) -> View {
     let factor = settings.speed_factor;
-    View {
-        name: "derived_metrics".into(),
-        table: "TRUCK_DERIVED_METRICS".into(),
-        columns: COLUMNS.into(),
-        keyed: settings.upserts(),
-        of_readings: true,
-        gives_up: false,
-        definition: String::new(),
-        build: Arc::new(move |inputs| {
-            let names = Arc::new(METRICS.map(Arc::from).to_vec());
-            render_stateless(inputs, "DerivedMetrics", move |batch| rows(&batch, factor, &names))
-        }),
-    }
+    of_readings(settings, "derived_metrics", "TRUCK_DERIVED_METRICS", COLUMNS, move |inputs| {
+        let names = Arc::new(METRICS.map(Arc::from).to_vec());
+        render_stateless(inputs, "DerivedMetrics", move |batch| rows(&batch, factor, &names))
+    })
 }
 
 fn rows(batch: &Batch, factor: Factor, names: &Arc<Vec<Arc<str>>>) -> Rows {

@@ -26,14 +26,14 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 
 use super::by_key::{KeyChange, changes_by_key};
-use super::lateness::{BatchId, GivenUp, TOPIC, Tide, Waiting, Watermark, bury, number, tides, worker_of};
+use super::lateness::{BatchId, GivenUp, Told, Waiting, Watermark, bury, by_truck};
 use super::{Effect, Inputs, Settings, View};
 use crate::Epoch;
 use crate::batch::{Batch, Measure, NANO_SCALE, Truck};
 use crate::dead_letter::{DeadLetter, Reason};
-use crate::epochs::{as_travelled, when_complete};
+use crate::epochs::when_complete;
 use crate::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
-use crate::state::{entries, push_end, push_entry};
+use crate::state::{push_end, push_entry};
 
 const NAME: &str = "filtered_join";
 
@@ -70,17 +70,16 @@ type Reading = (i64, i64);
 /// What a row is made of: the timestamp, the distance of the one reading, the speed of the other.
 type Joined = (i64, i64, i64, Truck);
 
-/// What the gate is told.
+/// The readings of a truck in a batch, each with its place there and its timestamp.
+type Part = Vec<(u32, i64, Reading)>;
+
+/// What is kept of a truck.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Event {
-    /// The readings of a truck in a batch, each with its place there and its timestamp.
-    Part { truck: Truck, readings: Vec<(u32, i64, Reading)>, batch: BatchId },
-    /// The time of the topic.
-    Tide(Tide),
-    /// Readings as they were committed.
-    Readings(Meeting, Vec<Reading>),
-    /// A truck as it was committed.
-    Truck(Truck, Times),
+enum Kept {
+    /// The readings of a timestamp.
+    Readings(i64, Vec<Reading>),
+    /// Its time.
+    Times(Times),
 }
 
 /// What is known of a truck's time, in microseconds. Both only rise.
@@ -118,28 +117,8 @@ enum Output {
 }
 
 fn build_append<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'scope, Epoch, Effect> {
-    let batches = number(inputs.records.clone());
-    let parts = batches.clone().flat_map(|(batch, records)| {
-        let event = |(truck, readings)| (worker_of(&truck), Event::Part { truck, readings, batch });
-        parts(&records).into_iter().map(event).collect::<Vec<_>>()
-    });
-    let restored = inputs
-        .restored
-        .clone()
-        .flat_map(|restored| if &*restored.view == NAME { restore(&restored.bytes) } else { Vec::new() });
-    let tides = tides(inputs, NAME).map(|(worker, tide)| (worker, Event::Tide(tide)));
-    let restored = restored.map(|event| match &event {
-        Event::Readings((truck, _), _) | Event::Truck(truck, _) => (worker_of(truck), event),
-        Event::Part { .. } | Event::Tide(_) => unreachable!("neither is kept"),
-    });
     let mut gate = Gate::new(settings, inputs.start, inputs.records.scope().index() == 0);
-    let output = when_complete(
-        parts.concat(tides).concat(restored),
-        Exchange::new(|(worker, _): &(u64, Event)| *worker),
-        "JoinGate",
-        as_travelled,
-        move |epoch, events| gate.pass(epoch, events),
-    );
+    let (batches, output) = by_truck(inputs, NAME, parts, read, move |epoch, told| gate.pass(epoch, told));
     let effects = output.clone().flat_map(|output| match output {
         Output::Effect(effect) => Some(effect),
         _ => None,
@@ -185,7 +164,7 @@ fn updates<'scope>(
 }
 
 /// The readings of each truck in a batch.
-fn parts(batch: &Batch) -> Vec<(Truck, Vec<(u32, i64, Reading)>)> {
+fn parts(batch: &Batch) -> Vec<(Truck, Part)> {
     let (distance, speed) = (batch.measure(Measure::DistanceCovered), batch.measure(Measure::EngineSpeed));
     let mut parts: Vec<_> = batch.trucks.iter().map(|truck| (truck.clone(), Vec::new())).collect();
     for (place, &time) in batch.time.iter().enumerate() {
@@ -277,25 +256,25 @@ impl Gate {
     }
 
     /// Takes what an epoch brought.
-    fn pass(&mut self, epoch: Epoch, events: Vec<(u64, Event)>) -> Vec<Output> {
+    fn pass(&mut self, epoch: Epoch, told: Vec<Told<Part, Kept>>) -> Vec<Output> {
         let mut done = Done::default();
         let mut parts: BTreeMap<Truck, Vec<(i64, Reading, BatchId, u32)>> = BTreeMap::new();
         let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
         let mut tides = Vec::new();
-        for (_, event) in events {
-            match event {
-                Event::Readings(meeting, readings) => {
+        for told in told {
+            match told {
+                Told::Kept(truck, Kept::Readings(time, readings)) => {
+                    let meeting = (truck.clone(), time);
                     done.updates.extend(readings.iter().map(|&r| ((meeting.clone(), r), epoch, 1)));
-                    let (truck, time) = meeting;
                     self.trucks.entry(truck.clone()).or_default().1.insert(time, readings);
                     times_before.entry(truck).or_default();
                 }
-                Event::Truck(truck, times) => {
+                Told::Kept(truck, Kept::Times(times)) => {
                     self.trucks.entry(truck.clone()).or_default().0 = times;
                     times_before.insert(truck, Some(times));
                 }
-                Event::Tide(tide) => tides.push(tide),
-                Event::Part { truck, readings, batch } => {
+                Told::Tide(tide) => tides.push(tide),
+                Told::Part(batch, truck, readings) => {
                     let reading = |(place, time, reading)| (time, reading, batch, place);
                     parts.entry(truck).or_default().extend(readings.into_iter().map(reading));
                 }
@@ -420,32 +399,23 @@ fn write_reading((distance, speed): &Reading, out: &mut Vec<u8>) {
     out.extend_from_slice(&speed.to_le_bytes());
 }
 
-/// The readings and trucks of a committed state change. Its checksum was verified when it was loaded, so
-/// what does not parse is a bug of ours.
-fn restore(bytes: &[u8]) -> Vec<Event> {
-    entries(bytes)
-        .map(|entry| entry.expect("state that passed its checksum parses"))
-        .filter(|(key, _)| *key != TOPIC)
-        .map(|(key, value)| read(key, value).expect("state that passed its checksum parses"))
-        .collect()
-}
-
-fn read(key: &[u8], value: &[u8]) -> Option<Event> {
+/// What an entry of the state keeps.
+fn read(key: &[u8], value: &[u8]) -> Option<(Truck, Kept)> {
     let (&kind, key) = key.split_first()?;
     let (numbers, []) = value.as_chunks::<8>() else { return None };
     let mut numbers = numbers.iter().map(|number| i64::from_le_bytes(*number));
     if kind == MEETING {
         let (time, truck) = key.split_first_chunk::<8>()?;
-        let meeting = (std::str::from_utf8(truck).ok()?.into(), i64::from_be_bytes(*time));
         let mut readings = Vec::new();
         while let Some(distance) = numbers.next() {
             readings.push((distance, numbers.next()?));
         }
-        return Some(Event::Readings(meeting, readings));
+        let readings = Kept::Readings(i64::from_be_bytes(*time), readings);
+        return Some((std::str::from_utf8(truck).ok()?.into(), readings));
     }
     let times = Times { latest: numbers.next()?, horizon: numbers.next()? };
     let truck = std::str::from_utf8(key).ok()?.into();
-    (kind == TRUCK && numbers.next().is_none()).then_some(Event::Truck(truck, times))
+    (kind == TRUCK && numbers.next().is_none()).then_some((truck, Kept::Times(times)))
 }
 
 /// The key of a reading, its distance and its speed.
@@ -542,10 +512,10 @@ mod tests {
         for reading in [(1, -2), (i64::MAX, 0)] {
             write_reading(&reading, &mut value);
         }
-        let Some(Event::Readings(meeting, readings)) = read(&meeting_key(&truck, -5), &value) else {
+        let Some((of, Kept::Readings(time, readings))) = read(&meeting_key(&truck, -5), &value) else {
             panic!("readings")
         };
-        assert_eq!((meeting, readings), ((truck, -5), vec![(1, -2), (i64::MAX, 0)]));
+        assert_eq!((of, time, readings), (truck, -5, vec![(1, -2), (i64::MAX, 0)]));
         assert!(read(b"r1234567", &value).is_none() && read(b"t", &value).is_none());
     }
 }

@@ -31,6 +31,7 @@ use super::{Effect, Inputs};
 use crate::Epoch;
 use crate::batch::{Batch, Truck};
 use crate::dead_letter::{DeadLetter, Reason};
+use crate::epochs::{as_travelled, when_complete};
 use crate::state::{entries, push_entry};
 
 /// Names a batch: the worker that read it, and its number there.
@@ -41,14 +42,60 @@ pub(super) struct BatchId {
 }
 
 /// The worker that keeps a truck's state.
-pub(super) fn worker_of(truck: &Truck) -> u64 {
+fn worker_of(truck: &Truck) -> u64 {
     truck.hashed()
 }
 
+/// What a view that keeps state by truck is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Told<P, K> {
+    /// What a batch has of a truck.
+    Part(BatchId, Truck, P),
+    /// The time of the topic.
+    Tide(Tide),
+    /// What was committed of a truck.
+    Kept(Truck, K),
+}
+
+/// Brings what each batch has of a truck (`parts`) and what was committed of it (which `read` reads from
+/// an entry of the view's state) to the worker that keeps the truck, and the time of the topic to all.
+/// There `pass` is given what a complete epoch brought. Gives the batches by their names, too.
+pub(super) fn by_truck<'scope, P: ExchangeData, K: ExchangeData, O: Clone + 'static>(
+    inputs: &Inputs<'scope>,
+    name: &'static str,
+    parts: impl Fn(&Batch) -> Vec<(Truck, P)> + 'static,
+    read: impl Fn(&[u8], &[u8]) -> Option<(Truck, K)> + 'static,
+    mut pass: impl FnMut(Epoch, Vec<Told<P, K>>) -> Vec<O> + 'static,
+) -> (StreamVec<'scope, Epoch, (BatchId, Batch)>, StreamVec<'scope, Epoch, O>) {
+    let batches = number(inputs.records.clone());
+    let parts = batches.clone().flat_map(move |(batch, records)| {
+        let told = |(truck, part): (Truck, P)| (worker_of(&truck), Told::Part(batch, truck, part));
+        parts(&records).into_iter().map(told).collect::<Vec<_>>()
+    });
+    let kept = inputs.restored.clone().flat_map(move |restored| {
+        let is_ours = &*restored.view == name;
+        entries(&restored.bytes)
+            .filter(|_| is_ours)
+            // Its checksum was verified when it was loaded: what does not parse is a bug of ours.
+            .map(|entry| entry.expect("state that passed its checksum parses"))
+            .filter(|(key, _)| *key != TOPIC)
+            .map(|(key, value)| read(key, value).expect("state that passed its checksum parses"))
+            .map(|(truck, kept)| (worker_of(&truck), Told::Kept(truck, kept)))
+            .collect::<Vec<_>>()
+    });
+    let tides = tides(inputs, name).map(|(worker, tide)| (worker, Told::Tide(tide)));
+    let output = when_complete(
+        parts.concat(kept).concat(tides),
+        Exchange::new(|(worker, _): &(u64, Told<P, K>)| *worker),
+        name,
+        as_travelled,
+        move |epoch, told| pass(epoch, told.into_iter().map(|(_, told)| told).collect()),
+    );
+    (batches, output)
+}
+
 /// Gives each batch a name.
-pub(super) fn number<'scope>(
-    records: StreamVec<'scope, Epoch, Batch>,
-) -> StreamVec<'scope, Epoch, (BatchId, Batch)> {
+fn number<'scope>(records: StreamVec<'scope, Epoch, Batch>) -> StreamVec<'scope, Epoch, (BatchId, Batch)> {
     let worker = records.scope().index() as u64;
     let mut number = 0;
     records.map(move |batch| {
@@ -146,10 +193,7 @@ pub(super) enum Tide {
 
 /// Tells every worker of the latest event times, of what is behind, and of what was committed of the view
 /// `name`.
-pub(super) fn tides<'scope>(
-    inputs: &Inputs<'scope>,
-    name: &'static str,
-) -> StreamVec<'scope, Epoch, (u64, Tide)> {
+fn tides<'scope>(inputs: &Inputs<'scope>, name: &'static str) -> StreamVec<'scope, Epoch, (u64, Tide)> {
     let scope = inputs.records.scope();
     let (worker, peers) = (scope.index() as u64, scope.peers() as u64);
     let latest = inputs.records.clone().flat_map(|batch| latest(&batch)).map(Tide::Event);
@@ -167,7 +211,7 @@ pub(super) fn tides<'scope>(
 }
 
 /// The key of a watermark among the entries of a view's state.
-pub(super) const TOPIC: &[u8] = b"T";
+const TOPIC: &[u8] = b"T";
 
 /// The latest event time of a batch.
 fn latest(batch: &Batch) -> Option<i64> {

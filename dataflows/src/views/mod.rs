@@ -297,6 +297,26 @@ pub enum Effect {
     },
 }
 
+/// A view of readings, whose rows change and end in an upsert job, and which needs no state.
+fn of_readings(
+    settings: &Settings,
+    name: &'static str,
+    table: &'static str,
+    columns: &'static [ColumnSpec],
+    build: impl for<'scope> Fn(&Inputs<'scope>) -> StreamVec<'scope, Epoch, Effect> + Send + Sync + 'static,
+) -> View {
+    View {
+        name: name.into(),
+        table: table.into(),
+        columns: columns.into(),
+        keyed: settings.upserts(),
+        of_readings: true,
+        gives_up: false,
+        definition: String::new(),
+        build: Arc::new(build),
+    }
+}
+
 /// Builds a view that needs no state: each batch gives its rows by itself.
 fn render_stateless<'scope>(
     inputs: &Inputs<'scope>,

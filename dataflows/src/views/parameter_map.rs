@@ -1,8 +1,6 @@
 //! Every record, as it came. The columns are the batch's own: nothing is copied.
 
-use std::sync::Arc;
-
-use super::{Settings, View, changes, places, render_stateless};
+use super::{Settings, View, changes, of_readings, places, render_stateless};
 use crate::batch::{Batch, Measure, NANO_SCALE};
 use crate::rows::{Column, ColumnSpec, Rows, Type, column};
 
@@ -15,22 +13,13 @@ const COLUMNS: &[ColumnSpec] = &[
 ];
 
 pub(super) fn view(settings: &Settings) -> View {
-    View {
-        name: "parameter_map".into(),
-        table: "TRUCK_PARAMETER_MAP".into(),
-        columns: COLUMNS.into(),
-        keyed: settings.upserts(),
-        of_readings: true,
-        gives_up: false,
-        definition: String::new(),
-        build: Arc::new(|inputs| {
-            render_stateless(inputs, "ParameterMap", |batch| {
-                let mut columns = reading(&batch);
-                columns.push(truck(&batch));
-                Rows { columns, changes: changes(&batch, &places(&batch), b"") }
-            })
-        }),
-    }
+    of_readings(settings, "parameter_map", "TRUCK_PARAMETER_MAP", COLUMNS, |inputs| {
+        render_stateless(inputs, "ParameterMap", |batch| {
+            let mut columns = reading(&batch);
+            columns.push(truck(&batch));
+            Rows { columns, changes: changes(&batch, &places(&batch), b"") }
+        })
+    })
 }
 
 /// The timestamp and the measures.

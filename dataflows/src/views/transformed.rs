@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::parameter_map::{reading, truck};
-use super::{Settings, View, changes, places, render_stateless};
+use super::{Settings, View, changes, of_readings, places, render_stateless};
 use crate::batch::{Batch, Measure};
 use crate::real::{Factor, product, ratio};
 use crate::rows::{Column, ColumnSpec, Rows, Type, column};
@@ -26,18 +26,9 @@ pub(super) const RATIO: &str = "distance_engine_ratio";
 
 pub(super) fn view(settings: &Settings) -> View {
     let factor = settings.speed_factor;
-    View {
-        name: "transformed".into(),
-        table: "SPARK_TABLE_TRANSFORMED".into(),
-        columns: COLUMNS.into(),
-        keyed: settings.upserts(),
-        of_readings: true,
-        gives_up: false,
-        definition: String::new(),
-        build: Arc::new(move |inputs| {
-            render_stateless(inputs, "Transformed", move |batch| rows(&batch, factor))
-        }),
-    }
+    of_readings(settings, "transformed", "SPARK_TABLE_TRANSFORMED", COLUMNS, move |inputs| {
+        render_stateless(inputs, "Transformed", move |batch| rows(&batch, factor))
+    })
 }
 
 fn rows(batch: &Batch, factor: Factor) -> Rows {

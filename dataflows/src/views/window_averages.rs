@@ -16,21 +16,19 @@ use std::sync::Arc;
 use differential_dataflow::difference::{Abelian, Semigroup};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 
 use super::by_key::KeyChange;
-use super::lateness::{BatchId, GivenUp, TOPIC, Tide, Waiting, Watermark, bury, number, tides, worker_of};
+use super::lateness::{GivenUp, Told, Waiting, Watermark, bury, by_truck};
 use super::{Effect, Inputs, Settings, View};
 use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
 use crate::batch::{Batch, Measure, NANO, Truck};
 use crate::dead_letter::Reason;
-use crate::epochs::{as_travelled, when_complete};
 use crate::real::ratio;
 use crate::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
-use crate::state::{entries, push_end, push_entry};
+use crate::state::{push_end, push_entry};
 
 const NAME: &str = "window_averages";
 
@@ -96,17 +94,17 @@ impl Sums {
 /// A truck's window: its name and its start.
 type Window = (Truck, i64);
 
-/// What the windows are told.
+/// What a batch adds to a window of a truck, or takes from it: the window's start, the sums, and the
+/// latest event time in it.
+type Part = (i64, Sums, i64);
+
+/// What is kept of a truck.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Event {
-    /// What a batch adds to a window, or takes from it, and the latest event time in it.
-    Part { window: Window, sums: Sums, latest: i64, batch: BatchId },
-    /// The time of the topic.
-    Tide(Tide),
-    /// A window as it was committed.
-    Window(Window, Sums),
-    /// A truck as it was committed.
-    Truck(Truck, Times),
+enum Kept {
+    /// A window, by its start.
+    Window(i64, Sums),
+    /// Its time.
+    Times(Times),
 }
 
 /// What is known of a truck's time, in microseconds. All only rise.
@@ -134,29 +132,13 @@ enum Output {
 
 fn build<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'scope, Epoch, Effect> {
     let length = settings.window;
-    let batches = number(inputs.records.clone());
-    let parts = batches.clone().flat_map(move |(batch, records)| {
-        let event = |(window, sums, latest): (Window, Sums, i64)| {
-            (worker_of(&window.0), Event::Part { window, sums, latest, batch })
-        };
-        parts(&records, length).map(event).collect::<Vec<_>>()
-    });
-    let restored = inputs
-        .restored
-        .clone()
-        .flat_map(|restored| if &*restored.view == NAME { restore(&restored.bytes) } else { Vec::new() });
-    let tides = tides(inputs, NAME).map(|(worker, tide)| (worker, Event::Tide(tide)));
-    let restored = restored.map(|event| match &event {
-        Event::Window((truck, _), _) | Event::Truck(truck, _) => (worker_of(truck), event),
-        Event::Part { .. } | Event::Tide(_) => unreachable!("neither is kept"),
-    });
     let mut windows = Windows::new(settings, inputs.start, inputs.records.scope().index() == 0);
-    let output = when_complete(
-        parts.concat(tides).concat(restored),
-        Exchange::new(|(worker, _): &(u64, Event)| *worker),
+    let (batches, output) = by_truck(
+        inputs,
         NAME,
-        as_travelled,
-        move |epoch, events| windows.pass(epoch, events),
+        move |batch| parts(batch, length).collect(),
+        read,
+        move |epoch, told| windows.pass(epoch, told),
     );
     let effects = output.clone().flat_map(|output| match output {
         Output::Effect(effect) => Some(effect),
@@ -186,7 +168,7 @@ fn start_of(time: i64, length: i64) -> i64 {
 }
 
 /// Sums a batch per truck and window, what it adds and what it takes apart.
-fn parts(batch: &Batch, length: i64) -> impl Iterator<Item = (Window, Sums, i64)> {
+fn parts(batch: &Batch, length: i64) -> impl Iterator<Item = (Truck, Part)> {
     struct Open {
         distance: Narrow,
         speed: Narrow,
@@ -227,7 +209,7 @@ fn parts(batch: &Batch, length: i64) -> impl Iterator<Item = (Window, Sums, i64)
         }
         // A reading that is taken back does not move time on.
         let latest = if taken { i64::MIN } else { open.latest };
-        ((trucks[truck as usize].clone(), start), sums, latest)
+        (trucks[truck as usize].clone(), (start, sums, latest))
     })
 }
 
@@ -292,24 +274,26 @@ impl Windows {
     }
 
     /// Takes what an epoch brought.
-    fn pass(&mut self, epoch: Epoch, events: Vec<(u64, Event)>) -> Vec<Output> {
+    fn pass(&mut self, epoch: Epoch, told: Vec<Told<Part, Kept>>) -> Vec<Output> {
         let mut output = Vec::new();
         // What each window that the epoch changes held before.
         let mut before: BTreeMap<Window, Option<Sums>> = BTreeMap::new();
         let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
         let (mut parts, mut tides) = (Vec::new(), Vec::new());
-        for (_, event) in events {
-            match event {
-                Event::Window((truck, start), sums) => {
+        for told in told {
+            match told {
+                Told::Kept(truck, Kept::Window(start, sums)) => {
                     self.trucks.entry(truck.clone()).or_default().1.insert(start, sums);
                     times_before.entry(truck).or_default();
                 }
-                Event::Truck(truck, times) => {
+                Told::Kept(truck, Kept::Times(times)) => {
                     self.trucks.entry(truck.clone()).or_default().0 = times;
                     times_before.insert(truck, Some(times));
                 }
-                Event::Tide(tide) => tides.push(tide),
-                Event::Part { window, sums, latest, batch } => parts.push((window, sums, latest, batch)),
+                Told::Tide(tide) => tides.push(tide),
+                Told::Part(batch, truck, (start, sums, latest)) => {
+                    parts.push(((truck, start), sums, latest, batch));
+                }
             }
         }
         for (window, sums, latest, batch) in parts {
@@ -498,30 +482,21 @@ fn write_sums(sums: &Sums, out: &mut Vec<u8>) {
     out.extend_from_slice(&sums.fuel.to_le_bytes());
 }
 
-/// The windows and trucks of a committed state change. Its checksum was verified when it was loaded, so
-/// what does not parse is a bug of ours.
-fn restore(bytes: &[u8]) -> Vec<Event> {
-    entries(bytes)
-        .map(|entry| entry.expect("state that passed its checksum parses"))
-        .filter(|(key, _)| *key != TOPIC)
-        .map(|(key, value)| read(key, value).expect("state that passed its checksum parses"))
-        .collect()
-}
-
-fn read(key: &[u8], mut value: &[u8]) -> Option<Event> {
+/// What an entry of the state keeps.
+fn read(key: &[u8], mut value: &[u8]) -> Option<(Truck, Kept)> {
     let (&kind, key) = key.split_first()?;
     if kind == WINDOW {
         let (start, truck) = key.split_first_chunk::<8>()?;
-        let window = (std::str::from_utf8(truck).ok()?.into(), i64::from_be_bytes(*start));
         let (distance, speed) = (Accumulation::read(&mut value)?, Accumulation::read(&mut value)?);
         let fuel = i128::from_le_bytes(value.try_into().ok()?);
-        return Some(Event::Window(window, Sums { distance, speed, fuel }));
+        let window = Kept::Window(i64::from_be_bytes(*start), Sums { distance, speed, fuel });
+        return Some((std::str::from_utf8(truck).ok()?.into(), window));
     }
     let (times, rest) = value.as_chunks::<8>();
     let [latest, closed, horizon] = *times else { return None };
     let [latest, closed, horizon] = [latest, closed, horizon].map(i64::from_le_bytes);
     let truck = std::str::from_utf8(key).ok()?.into();
-    (kind == TRUCK && rest.is_empty()).then_some(Event::Truck(truck, Times { latest, closed, horizon }))
+    (kind == TRUCK && rest.is_empty()).then_some((truck, Kept::Times(Times { latest, closed, horizon })))
 }
 
 #[cfg(test)]
@@ -535,10 +510,10 @@ mod tests {
         let window: Window = ("näher".into(), -300);
         let mut value = Vec::new();
         write_sums(&sums, &mut value);
-        let Some(Event::Window(read_window, read_sums)) = read(&window_key(&window), &value) else {
+        let Some((truck, Kept::Window(start, read_sums))) = read(&window_key(&window), &value) else {
             panic!("a window")
         };
-        assert_eq!((read_window, read_sums), (window, sums));
+        assert_eq!(((truck, start), read_sums), (window, sums));
         assert!(read(b"w", &value).is_none() && read(b"t", &[0; 23]).is_none());
     }
 
