@@ -8,13 +8,15 @@ use std::sync::mpsc::channel;
 use dataflows::Epoch;
 use dataflows::batch::{Batch, FieldSpec, FieldType, Measure, NANO, Record, Truck, Value};
 use dataflows::dead_letter::Reason;
+use dataflows::expression::{Arithmetic, Comparison, Expression, Field, Query};
 use dataflows::item::{Item, Upsert};
 use dataflows::oracle;
 use dataflows::origin::Origin;
 use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::fold;
 use dataflows::views::{
-    Axis, Correlation, CorrelationTables, Effect, Inputs, Mode, Restored, Settings, View, all, readings_view,
+    Axis, Correlation, CorrelationTables, Effect, Inputs, Mode, Own, Restored, Settings, View, all,
+    readings_view,
 };
 use proptest::prelude::*;
 use timely::dataflow::operators::{Input, Inspect, Probe};
@@ -72,10 +74,34 @@ fn views(settings: &Settings) -> Vec<View> {
         }
         .view(settings),
     );
+    views.push(hot().view(settings));
     if settings.mode == Mode::Upsert {
         views.push(readings_view());
     }
     views
+}
+
+/// `oil_pressure * 2 > engine_speed`: timestamp, truck_id, distance_covered / engine_speed.
+fn hot() -> Own {
+    let field = |field| Expression::field(field);
+    let measure = |measure| field(Field::Measure(measure));
+    let (two, oil) = (Expression::number(2, 0).expect("it is small"), Field::Extra(0, FieldType::Number));
+    let doubled = Expression::arithmetic(Arithmetic::Multiply, field(oil), two).expect("numbers");
+    let speed = measure(Measure::EngineSpeed);
+    let filter = Expression::compare(Comparison::Greater, doubled, speed.clone()).expect("numbers");
+    let ratio = Expression::arithmetic(Arithmetic::Divide, measure(Measure::DistanceCovered), speed);
+    let columns = [
+        ("timestamp", field(Field::Timestamp)),
+        ("truck_id", field(Field::Truck)),
+        ("ratio", ratio.expect("numbers")),
+    ];
+    let columns = columns.map(|(name, expression)| (name.to_owned(), expression));
+    Own {
+        name: "hot".into(),
+        table: "HOT".into(),
+        definition: "hot".into(),
+        query: Query::new(Some(filter), columns).expect("a condition"),
+    }
 }
 
 /// Runs every view over some epochs of a job, on `workers` workers that take the batches in turn, after
@@ -379,6 +405,14 @@ fn stateless_rows(records: &[Record], view: &str) -> Vec<Vec<String>> {
                     rows.push(vec![time.clone(), name.into(), value, truck.clone()]);
                 }
             }
+            "hot" => {
+                let oil = record.extras.first().cloned().unwrap_or_default();
+                if let Value::Number(oil) = oil
+                    && i128::from(oil) * 2 > i128::from(speed)
+                {
+                    rows.push(vec![time, truck, ratio(distance, speed)]);
+                }
+            }
             "above_speed" if speed > 80 * NANO => {
                 rows.push(vec![time, number(distance), number(speed), truck]);
             }
@@ -388,7 +422,7 @@ fn stateless_rows(records: &[Record], view: &str) -> Vec<Vec<String>> {
     rows
 }
 
-const STATELESS: [&str; 4] = ["parameter_map", "transformed", "derived_metrics", "above_speed"];
+const STATELESS: [&str; 5] = ["parameter_map", "transformed", "derived_metrics", "above_speed", "hot"];
 
 fn joined_rows(records: &[Record]) -> Vec<Vec<String>> {
     let row = |(time, distance, speed, truck): (i64, i64, i64, Truck)| {
