@@ -300,21 +300,23 @@ fn append_job(epochs: &[Vec<Vec<Record>>], latest: bool) -> Job {
     Job { settings, epochs }
 }
 
+/// Messages of an upsert job: a key, and the reading that it names from then on.
+type Messages = Vec<(u8, Option<Record>)>;
+
 /// Messages of a few keys: readings that replace others, and ones that take them back.
-fn upserts() -> impl Strategy<Value = Vec<Vec<Vec<(u8, Option<Record>)>>>> {
+fn upserts() -> impl Strategy<Value = Vec<Vec<Messages>>> {
     let message = (0u8..8, prop::option::weighted(0.75, record()));
     let batch = prop::collection::vec(message, 1..10);
     prop::collection::vec(prop::collection::vec(batch, 0..4), 1..6)
 }
 
-fn upsert_job(epochs: &[Vec<Vec<(u8, Option<Record>)>>], latest: bool) -> Job {
+fn upsert_job(epochs: &[Vec<Messages>], latest: bool) -> Job {
     let mut offset = 0;
     let mut upsert = |(key, record): &(u8, Option<Record>)| {
         offset += 1;
         Upsert { key: Arc::from([*key]), partition: 0, offset, record: record.clone() }
     };
-    let mut item =
-        |messages: &Vec<(u8, Option<Record>)>| Item::Upserts(messages.iter().map(&mut upsert).collect());
+    let mut item = |messages: &Messages| Item::Upserts(messages.iter().map(&mut upsert).collect());
     let epochs = epochs.iter().map(|batches| batches.iter().map(&mut item).collect()).collect();
     let mut settings = settings(Mode::Upsert);
     if latest {

@@ -399,7 +399,7 @@ mod tests {
         watermark.rise(Tide::Event(39));
         assert!(waiting.due(&watermark).is_empty());
         watermark.rise(Tide::Event(40));
-        assert_eq!(waiting.due(&watermark), [a.clone()]);
+        assert_eq!(waiting.due(&watermark), std::slice::from_ref(&a));
         watermark.rise(Tide::Behind(0, 20));
         waiting.set(&a, 60, [50, 55].into_iter());
         assert!(waiting.due(&watermark).is_empty());

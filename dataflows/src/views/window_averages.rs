@@ -102,7 +102,7 @@ type Part = (i64, Sums, i64);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Kept {
     /// A window, by its start.
-    Window(i64, Sums),
+    Window(i64, Box<Sums>),
     /// Its time.
     Times(Times),
 }
@@ -283,7 +283,7 @@ impl Windows {
         for told in told {
             match told {
                 Told::Kept(truck, Kept::Window(start, sums)) => {
-                    self.trucks.entry(truck.clone()).or_default().1.insert(start, sums);
+                    self.trucks.entry(truck.clone()).or_default().1.insert(start, *sums);
                     times_before.entry(truck).or_default();
                 }
                 Told::Kept(truck, Kept::Times(times)) => {
@@ -489,7 +489,7 @@ fn read(key: &[u8], mut value: &[u8]) -> Option<(Truck, Kept)> {
         let (start, truck) = key.split_first_chunk::<8>()?;
         let (distance, speed) = (Accumulation::read(&mut value)?, Accumulation::read(&mut value)?);
         let fuel = i128::from_le_bytes(value.try_into().ok()?);
-        let window = Kept::Window(i64::from_be_bytes(*start), Sums { distance, speed, fuel });
+        let window = Kept::Window(i64::from_be_bytes(*start), Box::new(Sums { distance, speed, fuel }));
         return Some((std::str::from_utf8(truck).ok()?.into(), window));
     }
     let (times, rest) = value.as_chunks::<8>();
@@ -513,7 +513,7 @@ mod tests {
         let Some((truck, Kept::Window(start, read_sums))) = read(&window_key(&window), &value) else {
             panic!("a window")
         };
-        assert_eq!(((truck, start), read_sums), (window, sums));
+        assert_eq!(((truck, start), *read_sums), (window, sums));
         assert!(read(b"w", &value).is_none() && read(b"t", &[0; 23]).is_none());
     }
 
