@@ -21,6 +21,10 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::store::{Commit, LastCommit, Store, StoredView};
 
+/// The views of readings of the versions that kept no list of a job's views.
+const OLD: [&str; 5] =
+    ["parameter_map", "distance_correlation", "engine_speed_correlation", "transformed", "above_speed"];
+
 /// Keeps what is to be known of the views, and gives the places of those that have to be filled.
 pub fn plan(
     store: &mut dyn Store,
@@ -43,8 +47,7 @@ pub fn plan(
             }
             Some(stored) => stored.clone(),
             None => {
-                // What was before is nothing in a job without a commit. Step 1 of this program kept no
-                // list of views, and its views have state that goes on.
+                // What was before is nothing in a job without a commit.
                 let is_filled = match config.mode {
                     Mode::Append => !config.is_backfilled(&view.name),
                     Mode::Upsert => view.columns.is_empty() || !view.of_readings,
@@ -54,7 +57,10 @@ pub fn plan(
                     definition: view.definition.clone(),
                     backfilled: last.epoch == 0 || is_filled,
                 };
-                if last.epoch > 0 && config.mode == Mode::Append && is_filled && view.of_readings {
+                // A version that kept no list of views had these, and they go on.
+                let is_old = known.is_empty() && OLD.contains(&&*view.name);
+                let begins_here = last.epoch > 0 && config.mode == Mode::Append && is_filled && !is_old;
+                if begins_here && view.of_readings {
                     keep_start(store, view, last)?;
                 }
                 store.put_view(&stored)?;

@@ -568,6 +568,12 @@ proptest! {
         let job = upsert_job(&epochs, latest);
         let gave = whole(&job, workers);
         assert_correlations(&gave, &records, latest);
+        // To the last bit what a job gives that was only ever told of these.
+        let plain = whole(&append_job(&[vec![records.clone()]], true), 1);
+        for (name, _) in CORRELATIONS.into_iter().filter(|_| latest) {
+            let held = |gave| counted(table_after(&of(gave, name).table).values());
+            prop_assert_eq!(held(&gave), held(&plain), "{}", name);
+        }
         let stateless = STATELESS.map(|name| (name, stateless_rows(&records, name)));
         for (name, expected) in stateless.into_iter().chain([("filtered_join", joined_rows(&records))]) {
             let gave = of(&gave, name);
