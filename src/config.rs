@@ -367,6 +367,13 @@ impl Config {
         if !name_fits {
             return wrong("job", &self.job, "give 1 to 64 letters, digits, `-`, `_` or `.`");
         }
+        if self.embedded && (self.key_separator.is_some() || self.mode == views::Mode::Upsert) {
+            return wrong(
+                "embedded",
+                &true,
+                "the embedded broker is fed messages without keys: leave out --embedded, the file is read as well without",
+            );
+        }
         if self.embedded && self.input.is_none() {
             return wrong("embedded", &true, "the embedded broker is fed from a file: give --input FILE");
         }
@@ -737,6 +744,16 @@ mod tests {
         ] {
             let error = load("", &[], &[(key, value)]).unwrap_err().to_string();
             assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_do_not_go_through_the_embedded_broker() {
+        for (key, value) in [("mode", "\"upsert\""), ("key_separator", "\"\t\"")] {
+            let flags = [("embedded", "true"), ("input", "\"readings.tsv\""), (key, value)];
+            let error = load("", &[], &flags).unwrap_err().to_string();
+            assert!(error.contains("without keys"), "{error}");
+            load("", &[], &flags[1..]).unwrap();
         }
     }
 
