@@ -11,14 +11,15 @@
 //! The job's own offsets stay where they are meanwhile; when the new view has caught up with them, all
 //! go on together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dataflows::item::NextOffset;
-use dataflows::views::{Mode, View};
+use dataflows::views::{Mode, ORIENTATION, View};
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::source::file::full_path;
 use crate::store::{Commit, LastCommit, Store, StoredView};
 
 /// The views of readings of the versions that kept no list of a job's views.
@@ -61,7 +62,9 @@ pub fn plan(
                 let is_old = known.is_empty() && OLD.contains(&&*view.name);
                 let begins_here = last.epoch > 0 && config.mode == Mode::Append && is_filled && !is_old;
                 if begins_here && view.of_readings {
-                    keep_start(store, view, last)?;
+                    let start: Vec<_> =
+                        own(last).into_iter().map(|at| labelled(SINCE, &view.name, at)).collect();
+                    keep(store, last, &start)?;
                 }
                 store.put_view(&stored)?;
                 stored
@@ -71,26 +74,72 @@ pub fn plan(
             to_fill.push(place);
         }
     }
+    note_left(store, config, &known, views, last)?;
     Ok(to_fill)
 }
 
-/// Commits where a view begins that is not filled: at the job's offsets.
-fn keep_start(store: &mut dyn Store, view: &View, last: &LastCommit) -> Result<(), Error> {
-    // Those of views are kept under a topic and more.
-    let is_own = |at: &&NextOffset| {
-        last.offsets.iter().all(|other| {
-            at.topic
-                .strip_prefix(&*other.topic)
-                .is_none_or(|more| !more.starts_with(SINCE) && !more.starts_with(FOR))
-        })
+/// Says of views that come back what they have missed, and keeps where others are left.
+fn note_left(
+    store: &mut dyn Store,
+    config: &Config,
+    known: &BTreeMap<String, StoredView>,
+    views: &[View],
+    last: &LastCommit,
+) -> Result<(), Error> {
+    // The phone's view goes on where it was, as its topic does.
+    let trucks = match &config.input {
+        Some(path) if !config.embedded => full_path(path),
+        _ => config.kafka.topic.clone(),
     };
-    let start = |at: &NextOffset| NextOffset {
-        topic: format!("{}{SINCE}{}", at.topic, view.name).into(),
-        ..at.clone()
-    };
-    let offsets: Vec<NextOffset> = last.offsets.iter().filter(is_own).map(start).collect();
+    let own: Vec<_> = own(last).into_iter().filter(|at| *at.topic == *trucks).collect();
+    let mut labels = Vec::new();
+    for name in known.keys().filter(|name| *name != ORIENTATION) {
+        let left = with_suffix(&format!("{LEFT}{name}"), &last.offsets);
+        let is_left = left.iter().any(|at| at.offset >= 0);
+        let is_active = views.iter().any(|view| *view.name == **name);
+        if is_active && is_left {
+            let until = |at: &NextOffset| {
+                let of_partition =
+                    left.iter().find(|left| left.topic == at.topic && left.partition == at.partition);
+                of_partition.map_or(0, |left| left.offset)
+            };
+            let missed: i64 = own.iter().map(|at| at.offset - until(at)).sum();
+            if missed > 0 {
+                tracing::warn!(
+                    view = name,
+                    missed,
+                    "the view was left out of the job and has not seen what came meanwhile, which it lacks from now on; to have all, give it another name with `backfill`, or start a new job"
+                );
+            }
+            labels
+                .extend(left.into_iter().map(|at| labelled(LEFT, name, &NextOffset { offset: BACK, ..at })));
+        } else if !is_active && !is_left {
+            labels.extend(own.iter().map(|at| labelled(LEFT, name, at)));
+        }
+    }
+    keep(store, last, &labels)
+}
+
+/// The job's own offsets: those of views are kept under a topic and more.
+fn own(last: &LastCommit) -> Vec<&NextOffset> {
+    let topics: BTreeSet<&str> = last.offsets.iter().map(|at| &*at.topic).collect();
+    let is_label = |more: &str| [FOR, SINCE, LEFT].iter().any(|word| more.starts_with(word));
+    let is_own = |topic: &&str| topics.iter().all(|other| !topic.strip_prefix(other).is_some_and(is_label));
+    let own: BTreeSet<&str> = topics.iter().copied().filter(is_own).collect();
+    last.offsets.iter().filter(|at| own.contains(&*at.topic)).collect()
+}
+
+fn labelled(word: &str, view: &str, at: &NextOffset) -> NextOffset {
+    NextOffset { topic: format!("{}{word}{view}", at.topic).into(), ..at.clone() }
+}
+
+/// Commits labels beside the job's last commit.
+fn keep(store: &mut dyn Store, last: &LastCommit, labels: &[NextOffset]) -> Result<(), Error> {
+    if labels.is_empty() {
+        return Ok(());
+    }
     store.begin()?;
-    Ok(store.commit(&Commit { epoch: last.epoch, offsets: &offsets, files: &[], state: &[] })?)
+    Ok(store.commit(&Commit { epoch: last.epoch, offsets: labels, files: &[], state: &[] })?)
 }
 
 /// Where a view began that was not filled, by the topics' own names; nothing for one that has all.
@@ -108,6 +157,10 @@ pub fn finish(store: &mut dyn Store, view: &View) -> Result<(), Error> {
 const FOR: &str = " for ";
 /// The same for the offsets where a view begins.
 const SINCE: &str = " since ";
+/// The same for the offsets where a view was left out of the job.
+const LEFT: &str = " left ";
+/// The offset of a view that is back.
+const BACK: i64 = -1;
 
 /// What the offsets are kept under that say how far a view is filled from `topic`.
 pub fn label(view: &str, topic: &str) -> Arc<str> {

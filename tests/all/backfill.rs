@@ -240,6 +240,38 @@ fn a_view_that_became_another_is_refused_with_a_sentence() {
 }
 
 #[test]
+fn a_view_that_comes_back_says_what_it_has_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("readings.jsonl");
+    let lines = readings(300);
+    let write = |count: usize| std::fs::write(&path, lines[..count].join("\n") + "\n").unwrap();
+    let job = Grown::new(&["--input", path.to_str().unwrap()]);
+    let said = |views: &str| {
+        let mut job = job.start(&format!("views = [{views}]"), "1");
+        let (status, said) = job.wait(TIMEOUT);
+        assert!(status.success(), "{said}");
+        said
+    };
+    let both = "\"parameter_map\", \"transformed\"";
+    write(100);
+    said(both);
+    assert!(!said("\"parameter_map\"").contains("left out"));
+    // Nothing came meanwhile.
+    assert!(!said(both).contains("left out"));
+    write(200);
+    said("\"parameter_map\"");
+    said("\"parameter_map\"");
+    write(300);
+    let back = said(both);
+    assert!(
+        back.contains("transformed") && back.contains("left out") && back.contains("missed=100"),
+        "{back}"
+    );
+    assert_eq!(csv_rows(&job.csv("transformed")).len(), 200);
+    assert!(!said(both).contains("left out"), "it is told once");
+}
+
+#[test]
 fn standard_input_cannot_be_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let run = |config: &str| {
