@@ -24,6 +24,8 @@
 //! | [`error`], [`stop`] | how a command ends |
 
 #![warn(missing_docs)]
+// A file's first lines are a map of what is in it, private modules too.
+#![allow(rustdoc::private_intra_doc_links)]
 
 pub mod backfill;
 pub mod check;

@@ -91,7 +91,7 @@ pub struct Record {
 /// A declared field as a column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExtraColumn {
-    /// In nano-units; [`NULL`](crate::rows::NULL) is NULL.
+    /// In nano-units; [`NULL`] is NULL.
     Number(Arc<Vec<i64>>),
     /// Texts; `None` is NULL.
     Text(Arc<Vec<Option<Arc<str>>>>),

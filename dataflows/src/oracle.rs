@@ -2,7 +2,7 @@
 //! differential dataflow, the sums of [`crate::accumulation`] or the roundings of [`crate::real`].
 //!
 //! Tests compare the views with it, and `truckflow verify` compares what a job has written.
-//! [`value`] is the same of the user's own expressions, a row at a time.
+//! [`mod@value`] is the same of the user's own expressions, a row at a time.
 
 pub mod value;
 

@@ -1,7 +1,7 @@
 //! The views: one file each, and the one list of them.
 //!
 //! A view is a function from the [`Inputs`] to a stream of [`Effect`]s. A new view is a file here
-//! and a line in [`ALL`]; sinks, tables, files and metrics follow from its columns.
+//! and a line in [`NAMES`] and [`all`]; sinks, tables, files and metrics follow from its columns.
 
 mod above_speed;
 mod by_key;
@@ -48,7 +48,7 @@ pub struct View {
     pub table: Cow<'static, str>,
     /// The columns of table and CSV, without `id`.
     pub columns: Cow<'static, [ColumnSpec]>,
-    /// Whether its rows may change and end, and so carry [`Changes`](crate::rows::Changes).
+    /// Whether its rows may change and end, and so carry [`Changes`].
     pub keyed: bool,
     /// Whether it is made of readings: in an upsert job its files then say what each line does.
     pub of_readings: bool,
