@@ -118,7 +118,7 @@ pub struct JobArgs {
     /// The folder of the CSV files and truckflow.db [default: out]
     #[arg(long, value_name = "DIR")]
     pub out: Option<String>,
-    /// mysql://user:password@host:port/database or sqlite:PATH [default: sqlite:<out>/truckflow.db]
+    /// mysql://user:password@host:port/database or sqlite:PATH [default: sqlite:OUT/truckflow.db]
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
     /// The views to keep, separated by commas [default: all]
