@@ -69,12 +69,11 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     csv::prepare_folder(&config.out)?;
     let _lock = lock_folder(config)?;
     let routes = routes(config, &views);
-    let (mut store, last) = open_store(config, &url, &views, &routes, stop)?;
+    let (mut store, mut last) = open_store(config, &url, &views, &routes, stop)?;
     let to_fill = backfill::plan(store.as_mut(), config, &views, &last)?;
     let files = open_files(config, &views, &routes, &last)?;
     let launch = Launch { config, views, routes, metrics, ready, stop };
     let mut parts = Parts { store, files };
-    let mut last = last;
     for view in to_fill {
         let name = &*launch.views[view].name;
         tracing::info!(view = name, "filling the view with what was before it");
