@@ -109,6 +109,18 @@ struct Pending {
     anything: bool,
 }
 
+impl Pending {
+    /// The next offset of every partition that was read, under its topic's own name.
+    fn offsets(&self) -> Vec<NextOffset> {
+        let next = |(at, &offset): (&(Arc<str>, i32), &i64)| NextOffset {
+            topic: at.0.clone(),
+            partition: at.1,
+            offset,
+        };
+        self.offsets.iter().map(next).collect()
+    }
+}
+
 impl Committer {
     /// A committer that goes on after the clock's last commit, which held the next offsets
     /// `committed`, with a source that begins at `starts`.
@@ -343,19 +355,10 @@ impl Committer {
         self.retry(Self::try_insert)?;
         let refused = std::mem::take(&mut self.pending.refused);
         let lengths = if refused.is_empty() { lengths } else { self.refuse(refused, lengths)? };
-        let offsets: Vec<NextOffset> = self
-            .pending
-            .offsets
-            .iter()
-            .map(|((topic, partition), offset)| NextOffset {
-                topic: match &self.filled {
-                    Some(view) => backfill::label(view, topic),
-                    None => topic.clone(),
-                },
-                partition: *partition,
-                offset: *offset,
-            })
-            .collect();
+        let mut offsets = self.pending.offsets();
+        if let Some(view) = &self.filled {
+            offsets.iter_mut().for_each(|at| at.topic = backfill::label(view, &at.topic));
+        }
         self.forward()?;
         let state = self.retry(|this| this.state_changes())??;
         let mut asked = false;
@@ -445,15 +448,7 @@ impl Committer {
     /// Tells everyone who waits for it that `epoch` is durable.
     fn committed(&mut self, epoch: Epoch, state: &[StateChange]) {
         let pending = std::mem::take(&mut self.pending);
-        let offsets: Vec<NextOffset> = pending
-            .offsets
-            .iter()
-            .map(|((topic, partition), offset)| NextOffset {
-                topic: topic.clone(),
-                partition: *partition,
-                offset: *offset,
-            })
-            .collect();
+        let offsets = pending.offsets();
         for change in state {
             let Some(view) = self.routes.iter().position(|route| *route.name == *change.view) else {
                 continue;
