@@ -124,8 +124,7 @@ impl Inputs {
                 inputs.open_embedded(config, path, progress, Some(ends))?;
             }
             Some(path) => {
-                let line = |offsets| committed_line(path, offsets).unwrap_or(0);
-                let lines = Lines::open_until(path, line(progress), line(offsets))?;
+                let lines = Lines::open_until(path, next_line(path, progress), next_line(path, offsets))?;
                 inputs.add(path, Content::Trucks, Kind::File(lines));
             }
         }
@@ -141,8 +140,7 @@ impl Inputs {
             None => inputs.open_topic(config, &config.kafka.topic, Content::Trucks, offsets, stop)?,
             Some(path) if config.embedded => inputs.open_embedded(config, path, offsets, None)?,
             Some(path) => {
-                let next = committed_line(path, offsets).or_else(|| line_by_name(path, offsets));
-                let lines = Lines::open(path, next.unwrap_or(0), !config.until_end)?;
+                let lines = Lines::open(path, next_line(path, offsets), !config.until_end)?;
                 inputs.add(path, Content::Trucks, Kind::File(lines));
             }
         }
@@ -344,6 +342,11 @@ pub fn open_phone_file(path: &str, next: i64, follow: bool) -> Result<Arc<Mutex<
     Ok(lines)
 }
 
+/// The next line of the readings' file, whichever way its offset was kept; the first when none was.
+pub(crate) fn next_line(path: &str, offsets: &[NextOffset]) -> i64 {
+    committed_line(path, offsets).or_else(|| line_by_name(path, offsets)).unwrap_or(0)
+}
+
 /// The next line of a file, by its offset under its full path.
 pub(crate) fn committed_line(path: &str, offsets: &[NextOffset]) -> Option<i64> {
     let full = full_path(path);
@@ -352,7 +355,7 @@ pub(crate) fn committed_line(path: &str, offsets: &[NextOffset]) -> Option<i64> 
 
 /// The next line of a file whose offset was kept by truckflow before it could read several: under the
 /// path as it was given then, which may have been relative to another folder.
-pub(crate) fn line_by_name(path: &str, offsets: &[NextOffset]) -> Option<i64> {
+fn line_by_name(path: &str, offsets: &[NextOffset]) -> Option<i64> {
     let name = Path::new(path).file_name();
     let is_it = |at: &&NextOffset| {
         let kept = Path::new(&*at.topic);
@@ -391,5 +394,8 @@ mod tests {
         assert_eq!(committed_line("-", &[at("-", 4)]), Some(4));
         assert_eq!(line_by_name("../readings.jsonl", &[at("data/readings.jsonl", 5)]), Some(5));
         assert_eq!(line_by_name("../readings.jsonl", &offsets), None);
+        assert_eq!(next_line(roundabout.to_str().unwrap(), &offsets), 2);
+        assert_eq!(next_line("../readings.jsonl", &[at("data/readings.jsonl", 5)]), 5);
+        assert_eq!(next_line("../readings.jsonl", &offsets), 0);
     }
 }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Decoder, Message};
 use crate::error::Error;
-use crate::inputs::{committed_line, line_by_name, open_phone_file, topic_options};
+use crate::inputs::{committed_line, next_line, open_phone_file, topic_options};
 use crate::source::embedded::PARTITIONS;
 use crate::source::file::{LineReader, Lines};
 use crate::source::kafka::Topic;
@@ -116,7 +116,7 @@ pub fn read(config: &Config, committed: &[NextOffset]) -> Result<Input, Error> {
             again.input.is_all = lines == (0..PARTITIONS).map(next).sum::<i64>();
         }
         Some(path) => {
-            let next = committed_line(path, committed).or_else(|| line_by_name(path, committed)).unwrap_or(0);
+            let next = next_line(path, committed);
             let reader =
                 LineReader::new(Lines::open(path, 0, false)?).with_keys(config.key_separator.as_deref());
             let found = again.drain(reader, decoder(path), &|_| next, None)?;

@@ -240,6 +240,24 @@ fn a_view_that_became_another_is_refused_with_a_sentence() {
 }
 
 #[test]
+fn a_view_is_filled_up_to_an_offset_kept_under_the_files_name_as_it_was_given() {
+    let lines = readings(300);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("readings.jsonl");
+    std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let job = Grown::new(&["--input", path.to_str().unwrap()]);
+    job.run(&format!("{BASE}]"), "1");
+    let raw = rusqlite::Connection::open(job.out().join("truckflow.db")).unwrap();
+    let as_given = "UPDATE truckflow_offsets SET topic = 'data/readings.jsonl'";
+    assert_eq!(raw.execute(as_given, []).unwrap(), 1);
+    drop(raw);
+    job.run(&format!("{BASE}{MORE}"), "1");
+    assert_eq!(csv_rows(&job.csv("parameter_map")).len(), lines.len());
+    assert_eq!(csv_rows(&job.csv("hot")).len(), hot(&lines));
+    assert!(!job.csv("cold").exists() || csv_rows(&job.csv("cold")).is_empty());
+}
+
+#[test]
 fn a_view_that_comes_back_says_what_it_has_missed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("readings.jsonl");
