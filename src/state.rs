@@ -3,8 +3,10 @@
 use dataflows::state::{Damaged, fold};
 use thiserror::Error;
 
-/// The format that this version writes.
-const VERSION: u8 = 1;
+/// The format that this version writes. From 2 on, `filtered_join` keeps blocks of readings.
+const VERSION: u8 = 2;
+/// The oldest format that it reads.
+const OLDEST: u8 = 1;
 const HEADER: usize = 5;
 /// Bytes of a part; the store's values stay far below the server's packet limit.
 const PART_BYTES: usize = 512 << 10;
@@ -14,7 +16,7 @@ const PART_BYTES: usize = 512 << 10;
 pub enum StateError {
     /// Written by another version.
     #[error(
-        "the state of view `{view}` has format {found}, but this version reads {VERSION}; run the version that wrote it, or start a new --job"
+        "the state of view `{view}` has format {found}, but this version reads {OLDEST} to {VERSION}; run the version that wrote it, or start a new --job"
     )]
     Version {
         /// The view.
@@ -45,7 +47,7 @@ pub fn seal(bytes: &[u8]) -> Vec<u8> {
 pub fn unseal<'a>(view: &str, sealed: &'a [u8]) -> Result<&'a [u8], StateError> {
     let damaged = || StateError::Damaged { view: view.to_owned() };
     let (&version, rest) = sealed.split_first().ok_or_else(damaged)?;
-    if version != VERSION {
+    if !(OLDEST..=VERSION).contains(&version) {
         return Err(StateError::Version { view: view.to_owned(), found: version });
     }
     let (checksum, bytes) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
