@@ -433,8 +433,8 @@ impl Committer {
             let (parts, replaces) = if heavy {
                 let mut all = self.store.state(name)?;
                 all.extend_from_slice(parts);
-                match fold_sealed(name, &all) {
-                    Ok(folded) => (folded.iter().map(|part| seal(part)).collect(), true),
+                match fold_sealed(name, all) {
+                    Ok(folded) => (folded.into_iter().map(|part| seal(&part)).collect(), true),
                     Err(error) => return Ok(Err(error.into())),
                 }
             } else {

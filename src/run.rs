@@ -357,7 +357,7 @@ fn load_state(store: &mut dyn Store, views: &[View]) -> Result<(Vec<Restored>, V
             parts: parts.len(),
             ..StateWeight::default()
         };
-        for folded in fold_sealed(&view.name, &parts)? {
+        for folded in fold_sealed(&view.name, parts)? {
             weight.snapshot += folded.len();
             weight.entries += entries(&folded).count() as i64;
             restored.push(Restored { view: (*view.name).into(), bytes: folded });

@@ -58,9 +58,24 @@ pub fn unseal<'a>(view: &str, sealed: &'a [u8]) -> Result<&'a [u8], StateError> 
 }
 
 /// Folds sealed parts, oldest first, into the parts of a snapshot, not sealed.
-pub fn fold_sealed(view: &str, parts: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, StateError> {
-    let changes = parts.iter().map(|part| unseal(view, part)).collect::<Result<Vec<_>, _>>()?;
-    fold(changes, PART_BYTES).map_err(|Damaged| StateError::Damaged { view: view.to_owned() })
+pub fn fold_sealed(view: &str, parts: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, StateError> {
+    let folded = fold(parts, PART_BYTES, |part| unseal(view, part).map_err(Unusable::Sealed));
+    folded.map_err(|unusable| match unusable {
+        Unusable::Sealed(error) => error,
+        Unusable::Entries(Damaged) => StateError::Damaged { view: view.to_owned() },
+    })
+}
+
+/// Why a part cannot be folded.
+enum Unusable {
+    Sealed(StateError),
+    Entries(Damaged),
+}
+
+impl From<Damaged> for Unusable {
+    fn from(damaged: Damaged) -> Self {
+        Self::Entries(damaged)
+    }
 }
 
 #[cfg(test)]

@@ -5,16 +5,26 @@
 //! hold: [`fold`] serves every view. An empty value ends its key. An entry is `length key length
 //! value`, lengths as LEB128.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
 
 /// Appends an entry; `value` writes the value's bytes.
 pub fn push_entry(out: &mut Vec<u8>, key: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
     push_length(out, key.len());
     out.extend_from_slice(key);
-    let mut bytes = Vec::with_capacity(128);
-    value(&mut bytes);
-    push_length(out, bytes.len());
-    out.extend_from_slice(&bytes);
+    // Most values are shorter than a length of one byte can say: room for that is left, and made for more.
+    let length_at = out.len();
+    out.push(0);
+    value(out);
+    let length = out.len() - length_at - 1;
+    if length < 0x80 {
+        out[length_at] = length as u8;
+    } else {
+        let mut encoded = Vec::new();
+        push_length(&mut encoded, length);
+        out.splice(length_at..=length_at, encoded);
+    }
 }
 
 /// The entries of a state change, in order; an `Err` is the last item and means damaged bytes.
@@ -41,25 +51,33 @@ pub fn push_end(out: &mut Vec<u8>, key: &[u8]) {
     push_entry(out, key, |_| {});
 }
 
-/// Folds all changes of a view, oldest first, into snapshot parts of about `part_size` bytes.
-pub fn fold<'a>(
-    changes: impl IntoIterator<Item = &'a [u8]>,
+/// Folds all changes of a view, oldest first, into snapshot parts of about `part_size` bytes. `open` gives
+/// the entries of a change, which may stand behind a header. Each change is let go of when it is folded:
+/// the memory is about that of the changes, and of the keys.
+pub fn fold<E: From<Damaged>>(
+    changes: Vec<Vec<u8>>,
     part_size: usize,
-) -> Result<Vec<Vec<u8>>, Damaged> {
-    let mut latest = HashMap::new();
-    for change in changes {
-        for entry in entries(change) {
-            let (key, value) = entry?;
-            latest.insert(key, value);
-        }
-    }
+    open: impl Fn(&[u8]) -> Result<&[u8], E>,
+) -> Result<Vec<Vec<u8>>, E> {
+    let mut known: HashSet<Box<[u8]>, RandomState> = HashSet::default();
     let mut parts = vec![Vec::new()];
-    for (key, value) in latest.into_iter().filter(|(_, value)| !value.is_empty()) {
-        if parts.last().is_some_and(|part| part.len() >= part_size) {
-            parts.push(Vec::new());
-        }
-        if let Some(part) = parts.last_mut() {
-            push_entry(part, key, |out| out.extend_from_slice(value));
+    for change in changes.into_iter().rev() {
+        let entries: Vec<_> = entries(open(&change)?).collect::<Result<_, _>>()?;
+        // The latest entry of a key comes first.
+        for (key, value) in entries.into_iter().rev() {
+            if known.contains(key) {
+                continue;
+            }
+            known.insert(key.into());
+            if value.is_empty() {
+                continue;
+            }
+            if parts.last().is_some_and(|part| part.len() >= part_size) {
+                parts.push(Vec::with_capacity(part_size + part_size / 8));
+            }
+            if let Some(part) = parts.last_mut() {
+                push_entry(part, key, |out| out.extend_from_slice(value));
+            }
         }
     }
     Ok(parts)
@@ -119,7 +137,7 @@ mod tests {
                 encoded.push(bytes);
             }
             expected.retain(|_, value| !value.is_empty());
-            let parts = fold(encoded.iter().map(Vec::as_slice), part_size).unwrap();
+            let parts = fold(encoded, part_size, |change| Ok::<_, Damaged>(change)).unwrap();
             let got: BTreeMap<_, _> = parts.iter().flat_map(|part| entries(part))
                 .map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect();
             prop_assert_eq!(got, expected);
