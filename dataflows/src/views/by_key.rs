@@ -1,10 +1,23 @@
-//! From the updates of a collection of keys and values to what each key held before an epoch and
-//! holds after it.
+//! From the updates of a collection to what each key held before an epoch and holds after it.
+//!
+//! [`changes_by_key`] is for keys that have a value, [`totals_by_key`] for keys whose differences add up
+//! to one.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 use differential_dataflow::consolidation::consolidate;
+use differential_dataflow::difference::Semigroup;
+use differential_dataflow::hashable::Hashable;
+use differential_dataflow::trace::cursor::cursor_list;
+use differential_dataflow::trace::{Cursor, TraceReader};
 use differential_dataflow::{ExchangeData, VecCollection};
+use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::ParallelizationContract;
+use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::Operator;
+use timely::progress::Antichain;
 
 use super::Effect;
 use crate::Epoch;
@@ -58,6 +71,110 @@ pub(super) fn changes_by_key<'scope, K: ExchangeData, V: ExchangeData>(
             if changes.is_empty() { Vec::new() } else { logic(changes) }
         },
     )
+}
+
+/// A key that is arranged by its hash first: names are compared only where hashes are equal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Hashed<K> {
+    hash: u64,
+    pub key: K,
+}
+
+impl<K: Hash> Hashed<K> {
+    pub fn new(key: K) -> Self {
+        Self { hash: key.hashed(), key }
+    }
+}
+
+impl<K> Hash for Hashed<K> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// Changes that are given at once: what is made of them is on its way while the next ones are found.
+const CHANGES_AT_ONCE: usize = 1 << 16;
+
+/// Adds up the differences of each key, and gives what each complete epoch after `start` did to the totals
+/// to `logic`, some at a time. What `logic` returns goes out in that epoch.
+///
+/// It reads the arrangement as `count_total` does, but a key's old and new total come together: nothing
+/// has to be sorted to find them again.
+pub(super) fn totals_by_key<'scope, K, R>(
+    collection: VecCollection<'scope, Epoch, Hashed<K>, R>,
+    name: &str,
+    start: Epoch,
+    mut logic: impl FnMut(&[KeyChange<K, R>]) -> Vec<Effect> + 'static,
+) -> StreamVec<'scope, Epoch, Effect>
+where
+    K: ExchangeData + Hash,
+    R: ExchangeData + Semigroup,
+{
+    let arranged = collection.arrange_by_self_named(&format!("Arrange: {name}"));
+    let mut trace = arranged.trace;
+    arranged.stream.unary(Pipeline, name, move |_, _| {
+        let mut upper = Antichain::from_elem(0);
+        move |input, output| {
+            let lower = upper.clone();
+            let mut held: Option<Capability<Epoch>> = None;
+            let mut batches = Vec::new();
+            input.for_each_stamp(|cap, containers| {
+                let Some(&epoch) = cap.least() else { return };
+                if held.as_ref().is_none_or(|held| epoch < *held.time()) {
+                    held = Some(cap.delayed(&epoch, 0));
+                }
+                for span in containers.flat_map(|container| container.drain(..)) {
+                    upper.clone_from(span.upper());
+                    batches.extend(span.inner);
+                }
+            });
+            if let Some(held) = held {
+                let mut give = |epoch: Epoch, changes: &mut Vec<KeyChange<K, R>>| {
+                    if epoch > start && !changes.is_empty() {
+                        output.session(&held.delayed(&epoch)).give_iterator(logic(changes).into_iter());
+                    }
+                    changes.clear();
+                };
+                let mut open: BTreeMap<Epoch, Vec<KeyChange<K, R>>> = BTreeMap::new();
+                let before =
+                    trace.batches_through(lower.borrow()).expect("a trace is read up to a batch's end");
+                let (mut new, new_storage) = cursor_list(batches);
+                let (mut old, old_storage) = cursor_list(before);
+                while let Some(key) = new.get_key(&new_storage) {
+                    let mut total: Option<R> = None;
+                    old.seek_key(&old_storage, key);
+                    if old.get_key(&old_storage) == Some(key) {
+                        old.map_times(&old_storage, |_, diff| add(&mut total, diff));
+                    }
+                    new.map_times(&new_storage, |&epoch, diff| {
+                        let old = total.clone();
+                        add(&mut total, diff);
+                        let changes = open.entry(epoch).or_default();
+                        changes.push(KeyChange { key: key.key.clone(), old, new: total.clone() });
+                        if changes.len() == CHANGES_AT_ONCE {
+                            give(epoch, changes);
+                        }
+                    });
+                    new.step_key(&new_storage);
+                }
+                open.into_iter().for_each(|(epoch, mut changes)| give(epoch, &mut changes));
+            }
+            trace.advance_upper(&mut upper);
+            trace.set_logical_compaction(upper.borrow());
+            trace.set_physical_compaction(upper.borrow());
+        }
+    })
+}
+
+/// Adds a difference to a total, which is none where it is zero.
+fn add<R: Semigroup>(total: &mut Option<R>, diff: &R) {
+    match total {
+        Some(sum) => sum.plus_equals(diff),
+        None => *total = Some(diff.clone()),
+    }
+    if total.as_ref().is_some_and(R::is_zero) {
+        *total = None;
+    }
 }
 
 fn pair<K: Ord, V: Ord>(mut updates: Vec<((K, V), isize)>) -> Vec<KeyChange<K, V>> {

@@ -1,15 +1,15 @@
 //! The correlation of two axes per truck: what all correlation views are made of.
 //!
 //! ```text
-//! append  records -> pre-aggregate -> (truck; difference = sums and extent) -> count_total -> rows, state
+//! append  records -> sums of the epoch -> (truck; difference = sums and extent) -> totals -> rows, state
 //!         restored state -----------------^
 //! upsert  corrections -> pre-aggregate -> (truck; difference = sums) -> count_total --.
 //!                     `-> extremes: the earliest and latest readings of each truck -- join -> rows
 //! ```
 //!
 //! The accumulation is the difference of the collection, so that differential dataflow's own
-//! addition merges batches, workers and restarts. `count_total` gives, for each epoch that changed
-//! a truck, its old and its new total; the new one is the row and the state entry.
+//! addition merges batches, workers and restarts. The arrangement gives, for each epoch that changed a
+//! truck, its old and its new total; the new one is the row and the state entry.
 //!
 //! Sums can be undone, the latest reading cannot: where readings are taken back, those that are left
 //! say which is the latest now.
@@ -18,10 +18,11 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use differential_dataflow::AsCollection;
 use differential_dataflow::difference::{Abelian, IsZero, Semigroup};
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::operators::CountTotal;
-use differential_dataflow::{AsCollection, VecCollection};
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -29,12 +30,12 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 
-use super::by_key::{KeyChange, changes_by_key};
+use super::by_key::{Hashed, KeyChange, changes_by_key, totals_by_key};
 use super::{CorrelationTables, Effect, Inputs, Restored, Settings, View};
 use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
 use crate::batch::{Batch, ExtraColumn, FieldSpec, Measure, NANO_SCALE, Truck};
-use crate::epochs::{as_travelled, when_complete};
+use crate::epochs::{as_travelled, folded, when_complete};
 use crate::rows::{Change, Changes, Column, ColumnSpec, NULL, Rows, Type, column};
 use crate::state::{entries, push_entry};
 
@@ -168,20 +169,37 @@ impl Semigroup for Extent {
 /// What is known of one truck: a difference, and its totals.
 type Tally = (Accumulation, Extent);
 
+/// The tallies of an open epoch, so that the arrangement gets one a truck, not one a batch.
+#[derive(Default)]
+struct Open {
+    /// The trucks' places among the tallies.
+    places: HashMap<Hashed<Truck>, u32, RandomState>,
+    tallies: Vec<(Hashed<Truck>, Tally)>,
+}
+
+impl Open {
+    fn add(&mut self, truck: Truck, tally: Tally) {
+        let truck = Hashed::new(truck);
+        match self.places.get(&truck) {
+            Some(&place) => self.tallies[place as usize].1.plus_equals(&tally),
+            None => {
+                self.places.insert(truck.clone(), self.tallies.len() as u32);
+                self.tallies.push((truck, tally));
+            }
+        }
+    }
+}
+
 /// The view of a job whose readings are never taken back.
 fn build_append<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> StreamVec<'scope, Epoch, Effect> {
-    let fresh = inputs.records.clone().unary(Pipeline, "PreAggregate", move |_, _| {
-        move |input, output| {
-            input.for_each_stamp(|cap, containers| {
-                let Some(&epoch) = cap.least() else { return };
-                let mut session = output.session(&cap);
-                for batch in containers.flat_map(|container| container.drain(..)) {
-                    let tallies = aggregate(&batch, form.axes);
-                    session.give_iterator(tallies.map(|(truck, tally)| (truck, epoch, tally)));
-                }
-            });
-        }
-    });
+    let fresh = folded(
+        inputs.records.clone(),
+        "PreAggregate",
+        move |open: &mut Open, batch: Batch| {
+            aggregate(&batch, form.axes).for_each(|(truck, tally)| open.add(truck, tally));
+        },
+        |epoch, open| open.tallies.into_iter().map(move |(truck, tally)| (truck, epoch, tally)),
+    );
     let (wanted, axes) = (name.to_owned(), form.axes);
     let restored = inputs.restored.clone().unary(Pipeline, "Restore", move |_, _| {
         move |input, output| {
@@ -191,14 +209,18 @@ fn build_append<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> Stre
                 for restored in containers.flat_map(|container| container.drain(..)) {
                     if *restored.view == *wanted {
                         let tallies = restore(&restored, axes);
-                        session.give_iterator(tallies.map(|(truck, tally)| (truck, epoch, tally)));
+                        session
+                            .give_iterator(tallies.map(|(truck, tally)| (Hashed::new(truck), epoch, tally)));
                     }
                 }
             });
         }
     });
-    let totals = fresh.concat(restored).as_collection().count_total();
-    deliver(totals, name, inputs.start, form)
+    totals_by_key(fresh.concat(restored).as_collection(), name, inputs.start, move |changes| {
+        let added = changes.iter().filter(|change| change.old.is_none()).count() as i64;
+        let state = Effect::State { bytes: state(changes, form.axes), added };
+        vec![Effect::Rows(rows(changes, form)), state]
+    })
 }
 
 /// The view of a job whose readings can be taken back.
@@ -231,23 +253,8 @@ fn build_upsert<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> Stre
     let totals = sums.as_collection().count_total();
     let tallies = totals
         .join_map(extents.as_collection(), |truck: &Truck, sums, extent| (truck.clone(), (*sums, *extent)));
-    deliver(tallies, name, inputs.start, form)
-}
-
-/// Rows and state of the trucks that an epoch changed.
-fn deliver<'scope>(
-    tallies: VecCollection<'scope, Epoch, (Truck, Tally), isize>,
-    name: &str,
-    start: Epoch,
-    form: Form,
-) -> StreamVec<'scope, Epoch, Effect> {
-    changes_by_key(tallies, Pipeline, name, start, move |changes| {
-        let mut effects = vec![Effect::Rows(rows(&changes, form))];
-        if !form.upserts {
-            let added = changes.iter().filter(|change| change.old.is_none()).count() as i64;
-            effects.push(Effect::State { bytes: state(&changes, form.axes), added });
-        }
-        effects
+    changes_by_key(tallies, Pipeline, name, inputs.start, move |changes| {
+        vec![Effect::Rows(rows(&changes, form))]
     })
 }
 
