@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-import shutil
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,34 +41,44 @@ def readings(records, trucks=5, seed=9):
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = SCRATCH / f"part-{os.getpid()}"
-        command = [binary(), "simulate", "--trucks", str(trucks), "--records", str(records)]
-        measure([*command, "--seed", str(seed), "--format", "json", "--to", str(part)])
+        command = [binary(), "simulate", "--trucks", str(trucks), "--truck-prefix", "truck-"]
+        measure([*command, "--records", str(records), "--seed", str(seed), "--format", "json", "--to", str(part)])
         part.rename(path)
     return path
 
 
-def run(*flags, views=CORRELATIONS, workers=2, stdin=None):
-    """Runs a job into a new folder, which is removed behind it."""
-    SCRATCH.mkdir(parents=True, exist_ok=True)
-    out = Path(tempfile.mkdtemp(prefix="out-", dir=SCRATCH))
-    try:
-        command = [binary(), "run", *flags, "--until-end", "--workers", str(workers), "--out", str(out)]
-        command += ["--listen", "off", "--log-format", "json", "--views", ",".join(views)]
-        measured = measure(command, **({"stdin": stdin} if stdin else {}))
-        done = next(line for line in map(json.loads, measured.stderr.splitlines()) if is_done(line))["fields"]
+def run(*flags, views=CORRELATIONS, workers=2, stdin=subprocess.DEVNULL):
+    """Runs a job into a new folder."""
+    with out_folder() as out:
+        measured = measure(job(out, *flags, views=views, workers=workers), stdin=stdin)
+        records, seconds = done(measured)
         answer = read_answer(out) if set(CORRELATIONS) <= set(views) else []
-        return Run(done["records"], done["seconds"], answer, measured)
-    finally:
-        shutil.rmtree(out)
+        return Run(records, seconds, answer, measured)
 
 
-def is_done(line):
-    return line["fields"].get("message") == "done"
+def out_folder():
+    """A new folder, which is removed behind the block."""
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix="out-", dir=SCRATCH)
+
+
+def job(out, *flags, views=CORRELATIONS, workers=2):
+    """The command of a job that ends with its input."""
+    command = [binary(), "run", *flags, "--until-end", "--workers", str(workers), "--out", str(out)]
+    return [*command, "--listen", "off", "--log-format", "json", "--views", ",".join(views)]
+
+
+def done(measured):
+    """Records and seconds, as the log's last line says them."""
+    for line in map(json.loads, measured.stderr.splitlines()):
+        if line["fields"].get("message") == "done":
+            return line["fields"]["records"], line["fields"]["seconds"]
+    raise Failed("truckflow ended without saying what it did")
 
 
 def read_answer(out):
     """The last line of each truck, of both correlations."""
-    distance, speed = (last_lines(out / f"{view}.csv") for view in CORRELATIONS)
+    distance, speed = (last_lines(Path(out) / f"{view}.csv") for view in CORRELATIONS)
     return [[truck, *distance[truck], speed[truck][1]] for truck in sorted(distance)]
 
 
