@@ -30,25 +30,26 @@ class Measured:
     peak_memory: int
 
 
-def measure(command, timeout=600, stdin=subprocess.DEVNULL, cwd=None):
+def measure(command, timeout=600, stdin=subprocess.DEVNULL):
     """Runs `command` to its end; what it leaves running is killed."""
     name = Path(command[0]).name
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         began = time.perf_counter()
-        process = subprocess.Popen(
-            command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
         tree = Tree(process.pid, began + timeout)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        tree.end()
-        stdout.seek(0), stderr.seek(0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            tree.end()
+        stdout.seek(0)
+        stderr.seek(0)
         log = stderr.read()
         if tree.killed:
             raise Failed(f"{name} did not end within {timeout} s")
         if process.returncode != 0:
-            raise Failed(f"{name} ended with status {process.returncode}: {' / '.join(log.split(chr(10))[-4:])}")
+            raise Failed(f"{name} ended with status {process.returncode}: {' / '.join(log.splitlines()[-3:])}")
         # A process that its parent did not wait for is only in what was looked at.
         cpu = max(usage.ru_utime + usage.ru_stime, sum(tree.cpu.values()))
         memory = max(usage.ru_maxrss * 1024, sum(tree.memory.values()))

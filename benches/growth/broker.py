@@ -21,7 +21,7 @@ TIMEOUT = 60
 
 
 class Broker:
-    """One KRaft node, as the tests have it (tests/all/support/kafka.rs), but compiled to the end."""
+    """One KRaft node, as the tests have it (tests/all/support/kafka.rs), but with all of Java's compilers."""
 
     def __enter__(self):
         if not JARS.is_dir():
@@ -50,8 +50,12 @@ class Broker:
         self.log = open(self.folder / "log", "w+")
         output = {"stdout": self.log, "stderr": self.log, "cwd": self.folder}
         storage = [*java, "kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER]
-        subprocess.run([*storage, "--config", str(properties)], **output, check=True, timeout=TIMEOUT)
-        self.process = subprocess.Popen([*java, "kafka.Kafka", str(properties)], **output)
+        try:
+            subprocess.run([*storage, "--config", str(properties)], **output, check=True, timeout=TIMEOUT)
+            self.process = subprocess.Popen([*java, "kafka.Kafka", str(properties)], **output)
+        except (OSError, subprocess.SubprocessError) as error:
+            shutil.rmtree(self.folder)
+            raise Failed(f"Kafka does not start: {error}") from None
         self.admin = self.connect()
         return self
 
@@ -69,7 +73,10 @@ class Broker:
 
     def create_topic(self, name, partitions):
         topic = NewTopic(name=name, num_partitions=partitions, replication_factor=1)
-        self.admin.create_topics([topic], timeout_ms=TIMEOUT * 1000)
+        try:
+            self.admin.create_topics([topic], timeout_ms=TIMEOUT * 1000)
+        except KafkaError as error:
+            raise Failed(f"Kafka does not create the topic {name}: {error}") from None
 
     def __exit__(self, *_):
         self.process.kill()
