@@ -5,13 +5,14 @@
 
 import json
 import sys
+from math import ceil, floor, log10
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 COLOURS = ("#1f5fa8", "#c2571a")
 
@@ -34,7 +35,8 @@ def draw(found, path):
 def panel(axis, name, series):
     axis.set_title(name, loc="left", fontweight="bold")
     axis.set_ylabel("ns per record")
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    plain = FuncFormatter(lambda y, _: f"{y:,.0f}")
+    axis.yaxis.set_major_formatter(plain)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     axis.grid(axis="y", color="#dddddd", linewidth=0.6)
@@ -53,10 +55,13 @@ def panel(axis, name, series):
         style = {"fmt": "o", "linestyle": "-" if name != "processes" else "none", "markersize": 4, "capsize": 2}
         axis.errorbar(x, y, yerr=spread, color=colour, label=title, linewidth=1.3, **style)
     ticks(axis, points)
-    largest = max(point["max"] for point in points)
-    if largest > 20 * min(point["min"] for point in points):
+    least, largest = min(point["min"] for point in points), max(point["max"] for point in points)
+    if largest > 20 * least:
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+        # Whole decades, so that there are labels.
+        axis.set_ylim(10 ** floor(log10(least)), 10 ** ceil(log10(largest)))
+        axis.yaxis.set_major_formatter(plain)
+        axis.yaxis.set_minor_formatter(NullFormatter())
     else:
         axis.set_ylim(0, largest * 1.1)
     if len(series["lines"]) > 1:

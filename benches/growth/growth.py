@@ -135,7 +135,7 @@ def finished(run):
 
 
 def cluster(flags, processes, workers):
-    """A run of several processes; what process 0 says, which commits."""
+    """A run of several processes: the records of all, and the seconds of process 0, which commits."""
     with truckflow.out_folder() as out:
         if processes > 1:
             hosts = Path(out) / "hosts"
@@ -144,8 +144,8 @@ def cluster(flags, processes, workers):
         place = lambda n: ["--process", str(n)] if processes > 1 else []
         command = lambda n: truckflow.job(Path(out) / "out", *flags, *place(n), workers=workers)
         with ThreadPoolExecutor(processes) as pool:
-            first, *_ = pool.map(lambda n: measure(command(n)), range(processes))
-        return truckflow.done(first)
+            done = [truckflow.done(each) for each in pool.map(lambda n: measure(command(n)), range(processes))]
+        return sum(records for records, _ in done), done[0][1]
 
 
 SERIES = {
