@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench bench-peers bench-growth clean
 
 # A demonstration.
 run:
@@ -24,6 +24,18 @@ lint:
 
 bench:
 	cargo bench
+
+# Beside DuckDB, Bytewax, Pathway, PyFlink and PySpark, on the same input.
+bench-peers:
+	cargo build --locked --release
+	@benches/peers/install || true # `run` names those that are missing
+	@exec benches/peers/run
+
+# How the cost of a record grows; draws docs/growth.svg.
+bench-growth:
+	@tools/install-test-servers
+	cargo build --locked --release
+	@exec benches/growth/run
 
 clean:
 	cargo clean

@@ -1,0 +1,94 @@
+"""A Kafka broker on the loopback interface, from the jars that `tools/install-test-servers` fetches."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
+from kafka.errors import KafkaError
+
+from measure import Failed
+from truckflow import REPOSITORY, SCRATCH
+
+JARS = REPOSITORY / ".test" / "kafka-libs"
+# Any 16 bytes in base64 will do.
+CLUSTER = "MkU3OEVBNTcwNTJENDM2Qk"
+TIMEOUT = 60
+
+
+class Broker:
+    """One KRaft node, as the tests have it (tests/all/support/kafka.rs), but with all of Java's compilers."""
+
+    def __enter__(self):
+        if not JARS.is_dir():
+            raise Failed(f"there are no Kafka jars in {JARS}; run tools/install-test-servers")
+        SCRATCH.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="kafka-", dir=SCRATCH))
+        port, controller = free_ports(2)
+        self.address = f"127.0.0.1:{port}"
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": self.folder / "data",
+            "auto.create.topics.enable": "false",
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 1,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+        }
+        properties = self.folder / "server.properties"
+        properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        java = ["java", "-Xmx1g", "-cp", f"{JARS}/*"]
+        self.log = open(self.folder / "log", "w+")
+        output = {"stdout": self.log, "stderr": self.log, "cwd": self.folder}
+        storage = [*java, "kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER]
+        try:
+            subprocess.run([*storage, "--config", str(properties)], **output, check=True, timeout=TIMEOUT)
+            self.process = subprocess.Popen([*java, "kafka.Kafka", str(properties)], **output)
+        except (OSError, subprocess.SubprocessError) as error:
+            shutil.rmtree(self.folder)
+            raise Failed(f"Kafka does not start: {error}") from None
+        self.admin = self.connect()
+        return self
+
+    def connect(self):
+        due = time.monotonic() + TIMEOUT
+        while time.monotonic() < due and self.process.poll() is None:
+            try:
+                return KafkaAdminClient(bootstrap_servers=self.address)
+            except (KafkaError, OSError):
+                time.sleep(0.2)
+        self.log.seek(0)
+        last = " / ".join(self.log.read().splitlines()[-3:])
+        self.__exit__()
+        raise Failed(f"Kafka does not answer on {self.address}; its log ends: {last}")
+
+    def create_topic(self, name, partitions):
+        topic = NewTopic(name=name, num_partitions=partitions, replication_factor=1)
+        try:
+            self.admin.create_topics([topic], timeout_ms=TIMEOUT * 1000)
+        except KafkaError as error:
+            raise Failed(f"Kafka does not create the topic {name}: {error}") from None
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+        shutil.rmtree(self.folder)
+
+
+def free_ports(count):
+    """Ports of 127.0.0.1 that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports

@@ -1,0 +1,103 @@
+"""Runs a command and measures it, with all processes that it starts."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+# Rare enough not to be felt: a look reads all of /proc.
+LOOK_EVERY = 0.2
+
+
+class Failed(Exception):
+    """A command that did not do what it should, in words."""
+
+
+@dataclass
+class Measured:
+    """What a command wrote, and what it cost in seconds and bytes."""
+
+    stdout: str
+    stderr: str
+    wall: float
+    cpu: float
+    # The sum of what each process had at its peak.
+    peak_memory: int
+
+
+def measure(command, timeout=600, stdin=subprocess.DEVNULL):
+    """Runs `command` to its end; what it leaves running is killed."""
+    name = Path(command[0]).name
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
+        tree = Tree(process.pid, began + timeout)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            tree.end()
+        stdout.seek(0)
+        stderr.seek(0)
+        log = stderr.read()
+        if tree.killed:
+            raise Failed(f"{name} did not end within {timeout} s")
+        if process.returncode != 0:
+            raise Failed(f"{name} ended with status {process.returncode}: {' / '.join(log.splitlines()[-3:])}")
+        # A process that its parent did not wait for is only in what was looked at.
+        cpu = max(usage.ru_utime + usage.ru_stime, sum(tree.cpu.values()))
+        memory = max(usage.ru_maxrss * 1024, sum(tree.memory.values()))
+        return Measured(stdout.read(), log, wall, cpu, memory)
+
+
+class Tree:
+    """The processes of a session, looked at now and then, and killed at a deadline."""
+
+    def __init__(self, session, deadline):
+        self.session, self.deadline, self.killed = session, deadline, False
+        self.cpu, self.memory = {}, {}
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+
+    def watch(self):
+        while not self.ended.wait(LOOK_EVERY):
+            self.look()
+            if time.perf_counter() > self.deadline:
+                self.killed = True
+                self.kill()
+
+    def look(self):
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                # Behind the name in parentheses: state, parent, group, session, …
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self.session:
+                    self.cpu[process.name] = (int(fields[11]) + int(fields[12])) / TICKS
+                    self.memory[process.name] = peak_memory(process)
+            except OSError:
+                pass  # It has just ended.
+
+    def kill(self):
+        try:
+            os.killpg(self.session, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def end(self):
+        self.ended.set()
+        self.thread.join()
+        self.kill()
+
+
+def peak_memory(process):
+    for line in (process / "status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0  # It has ended, and nobody has waited for it yet.

@@ -1,0 +1,24 @@
+"""DuckDB: one query over the file, with its own `corr`."""
+
+import sys
+import time
+
+import duckdb
+
+from contract import WORKERS, report
+
+QUERY = """
+    SELECT truck_id, count(*), corr(distance_covered, epoch_us(timestamp)), corr(engine_speed, epoch_us(timestamp))
+    FROM read_json(?, format = 'newline_delimited', columns = {
+        timestamp: 'TIMESTAMP', distance_covered: 'DOUBLE', engine_speed: 'DOUBLE', truck_id: 'VARCHAR'
+    })
+    GROUP BY truck_id
+"""
+
+database = duckdb.connect()
+database.execute(f"SET threads = {WORKERS}")
+database.execute("SET preserve_insertion_order = false")
+
+began = time.perf_counter()
+rows = database.execute(QUERY, [sys.argv[1]]).fetchall()
+report(rows, time.perf_counter() - began)
