@@ -1,0 +1,235 @@
+//! The graph as a job builds it, on a worker of this thread: each view alone without sinks, and all views
+//! behind the decoder, rendered for files and tables.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use dataflows::Epoch;
+use dataflows::batch::Measure;
+use dataflows::expression::{Comparison, Expression, Field, Query};
+use dataflows::item::Item;
+use dataflows::rows::Rows;
+use dataflows::views::{NAMES, ORIENTATION, Own, Settings, View, all};
+use timely::WorkerConfig;
+use timely::communication::Allocator;
+use timely::communication::allocator::Thread;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::{InputHandle, ProbeHandle};
+use timely::worker::Worker;
+use truckflow::clock::{Clock, Limits};
+use truckflow::decode::{Decode, Decoder};
+use truckflow::graph::{self, Graph, Message, Outlet, Route};
+use truckflow::metrics::Metrics;
+use truckflow::store::{Form, Text};
+
+use super::decode::{decode, decoder};
+use super::messages::{self, Messages, Shape};
+use super::{BATCH, Stage, Work};
+
+/// Readings of five trucks, each 0.36 s behind its last: a batch spans five minutes.
+const SHAPE: Shape = Shape { trucks: 5, ..Shape::of(messages::Form::Numpy) };
+
+/// What becomes of rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sinks {
+    /// They are dropped as the view gave them.
+    None,
+    /// They are rendered for a file and a table.
+    FileAndTable,
+    /// They are kept.
+    Rows,
+}
+
+/// A job of one worker without source and commits.
+struct Job {
+    worker: Worker,
+    items: InputHandle<Epoch, CapacityContainerBuilder<Vec<Item>>>,
+    probe: ProbeHandle<Epoch>,
+    epoch: Epoch,
+    sent: Receiver<Message>,
+}
+
+impl Job {
+    fn new(views: Vec<View>, settings: Settings, sinks: Sinks) -> Self {
+        let (sender, sent) = channel();
+        let limits = Limits {
+            interval: Duration::from_secs(1),
+            epoch_records: u64::MAX,
+            epoch_bytes: u64::MAX,
+            epochs_in_flight: u64::MAX,
+            bytes_in_flight: u64::MAX,
+        };
+        let route = |(table, view): (usize, &View)| Route {
+            name: (&*view.name).into(),
+            csv: sinks == Sinks::FileAndTable,
+            change: false,
+            table: (sinks == Sinks::FileAndTable).then_some(table),
+            forwarded: sinks == Sinks::Rows,
+        };
+        let outlet = Outlet {
+            sender,
+            clock: Arc::new(Clock::new(limits, 0)),
+            metrics: Metrics::new(&[]).expect("metrics have names of their own"),
+            dead_letters: Arc::default(),
+            routes: views.iter().enumerate().map(route).collect(),
+            form: form(),
+        };
+        let thread = Allocator::Thread(Thread::default());
+        let mut worker = Worker::new(WorkerConfig::default(), thread, Some(Instant::now()));
+        let shape = graph::Shape { views, settings, start: 0, filled: None };
+        let Graph { mut items, restored, probe, .. } = graph::build(&mut worker, &shape, &outlet);
+        restored.close();
+        items.advance_to(1);
+        Self { worker, items, probe, epoch: 1, sent }
+    }
+
+    /// Feeds what a poll of the source gave.
+    fn feed(&mut self, items: impl Iterator<Item = Item>) {
+        items.for_each(|item| self.items.send(item));
+        self.items.flush();
+        self.worker.step();
+    }
+
+    /// Ends the epoch, and works until all of it was handed over.
+    fn end_epoch(&mut self) {
+        self.epoch += 1;
+        self.items.send(Item::Behind(i64::MAX));
+        self.items.advance_to(self.epoch);
+        while self.probe.less_than(&self.epoch) {
+            self.worker.step();
+        }
+    }
+}
+
+/// How a server gets rows.
+pub fn form() -> Form {
+    Form { job: "truckflow".into(), text: Some(Text::Values) }
+}
+
+/// The views that a job of trucks has unless it chooses.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().filter(|name| *name != ORIENTATION)
+}
+
+fn views(chosen: impl Fn(&str) -> bool) -> (Vec<View>, Settings) {
+    let settings = Settings::default();
+    let views = all(&settings).into_iter().chain([own(&settings)]);
+    (views.filter(|view| chosen(&view.name)).collect(), settings)
+}
+
+const OWN: &str = "own";
+
+/// `above_speed` as a user would define it.
+fn own(settings: &Settings) -> View {
+    let field = |measure| Expression::field(Field::Measure(measure));
+    let limit = Expression::number(80, 0).expect("it is small");
+    let filter =
+        Expression::compare(Comparison::Greater, field(Measure::EngineSpeed), limit).expect("numbers");
+    let columns = [
+        ("timestamp", Expression::field(Field::Timestamp)),
+        ("distance_covered", field(Measure::DistanceCovered)),
+        ("engine_speed", field(Measure::EngineSpeed)),
+        ("truck_id", Expression::field(Field::Truck)),
+    ];
+    let columns = columns.map(|(name, expression)| (name.to_owned(), expression));
+    let query = Query::new(Some(filter), columns).expect("a condition");
+    Own { name: OWN.into(), table: "OWN".into(), definition: OWN.into(), query }.view(settings)
+}
+
+/// One view alone: an epoch of batches a run.
+struct Alone {
+    job: Job,
+    decoder: Decoder,
+    batches: usize,
+    next: usize,
+    items: Vec<Item>,
+}
+
+impl Alone {
+    fn new(view: &str, sinks: Sinks, batches: usize) -> Self {
+        let (views, settings) = views(|name| name == view);
+        let decoder = if views[0].gives_up { decoder().with_origins() } else { decoder() };
+        Self { job: Job::new(views, settings, sinks), decoder, batches, next: 0, items: Vec::new() }
+    }
+}
+
+impl Work for Alone {
+    fn prepare(&mut self) {
+        self.job.sent.try_iter().for_each(drop);
+        let messages = Messages::new(&SHAPE, self.next, self.batches * BATCH);
+        self.next += messages.len();
+        decode(&mut self.decoder, &messages, None, |decoder| decoder.take(&mut self.items));
+    }
+
+    fn run(&mut self) {
+        for item in self.items.drain(..) {
+            self.job.feed([item].into_iter());
+        }
+        self.job.end_epoch();
+    }
+
+    fn elements(&self) -> u64 {
+        (self.batches * BATCH) as u64
+    }
+}
+
+/// From messages to what the commit thread is given, in all views: an epoch a run.
+struct Whole {
+    job: Job,
+    decoder: Decoder,
+    messages: Messages,
+    batches: usize,
+    next: usize,
+    items: Vec<Item>,
+}
+
+impl Work for Whole {
+    fn prepare(&mut self) {
+        self.job.sent.try_iter().for_each(drop);
+        self.messages = Messages::new(&SHAPE, self.next, self.batches * BATCH);
+        self.next += self.messages.len();
+    }
+
+    fn run(&mut self) {
+        decode(&mut self.decoder, &self.messages, None, |decoder| {
+            decoder.take(&mut self.items);
+            self.job.feed(self.items.drain(..));
+        });
+        self.job.end_epoch();
+    }
+
+    fn elements(&self) -> u64 {
+        (self.batches * BATCH) as u64
+    }
+}
+
+/// An epoch's rows of a view, in the pieces in which it gives them.
+pub fn rows(view: &str, batches: usize) -> Vec<Rows> {
+    let mut alone = Alone::new(view, Sinks::Rows, batches);
+    alone.prepare();
+    alone.run();
+    let forwarded = |message| match message {
+        Message::Rows { forward, .. } => forward,
+        _ => None,
+    };
+    alone.job.sent.try_iter().filter_map(forwarded).collect()
+}
+
+pub fn stages() -> Vec<Stage> {
+    let alone = names().chain([OWN]).map(|name| {
+        Stage::new(format!("view/{name}"), move |batches| Alone::new(name, Sinks::None, batches))
+    });
+    let whole = Stage::new("whole/all_views", |batches| {
+        let (views, settings) = views(|name| names().any(|other| other == name));
+        Whole {
+            job: Job::new(views, settings, Sinks::FileAndTable),
+            decoder: decoder().with_origins(),
+            messages: Messages::new(&SHAPE, 0, 0),
+            batches,
+            next: 0,
+            items: Vec::new(),
+        }
+    });
+    alone.chain([whole]).collect()
+}
