@@ -216,29 +216,28 @@ pub fn decimal(value: i64, scale: u8, out: &mut Vec<u8>) {
         out.push(b'-');
     }
     let magnitude = value.unsigned_abs();
-    let power = 10u64.pow(scale.into());
-    let mut fraction = magnitude % power;
-    out.extend_from_slice(itoa::Buffer::new().format(magnitude / power).as_bytes());
+    // Divided by what is known when this is compiled, where it can be.
+    let (whole, fraction) = match scale {
+        9 => (magnitude / 1_000_000_000, magnitude % 1_000_000_000),
+        6 => (magnitude / 1_000_000, magnitude % 1_000_000),
+        _ => (magnitude / 10u64.pow(scale.into()), magnitude % 10u64.pow(scale.into())),
+    };
+    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
     if fraction == 0 {
         return;
     }
-    out.push(b'.');
-    let mut places = usize::from(scale);
-    // The measures have 2 decimals of 9: seven zeros go in two steps.
-    if fraction.is_multiple_of(10_000) && places > 4 {
-        fraction /= 10_000;
-        places -= 4;
+    // Most measures have two decimals of their nine.
+    if scale == 9 && fraction.is_multiple_of(10_000_000) {
+        let hundredths = (fraction / 10_000_000) as u8;
+        let text = [b'.', b'0' + hundredths / 10, b'0' + hundredths % 10];
+        out.extend_from_slice(if text[2] == b'0' { &text[..2] } else { &text });
+        return;
     }
-    while fraction.is_multiple_of(10) {
-        fraction /= 10;
-        places -= 1;
-    }
-    let start = out.len();
-    out.resize(start + places, b'0');
-    for digit in out[start..].iter_mut().rev() {
-        *digit = b'0' + (fraction % 10) as u8;
-        fraction /= 10;
-    }
+    let places = usize::from(scale);
+    let mut text = [b'.'; 20];
+    digits(fraction, &mut text[1..=places]);
+    let superfluous = text[1..=places].iter().rev().take_while(|digit| **digit == b'0').count();
+    out.extend_from_slice(&text[..=places - superfluous]);
 }
 
 /// The shortest text that reads back as the same double.
