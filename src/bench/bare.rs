@@ -6,9 +6,9 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use dataflows::item::NextOffset;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 use serde::Serialize;
 
 use super::BenchError;
@@ -23,6 +23,17 @@ const BATCH_WAIT: Duration = Duration::from_millis(2);
 const POLL_WAIT: Duration = Duration::from_millis(50);
 /// A broker that gives nothing for so long is given up.
 const SILENCE: Duration = Duration::from_secs(60);
+/// A client whose complaints are for those who look for them: what ends a reading is told by it.
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "Kafka client");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
 /// What is read of a file at once.
 const BUFFER: usize = 1 << 18;
 
@@ -139,7 +150,7 @@ fn check(heard: Instant) -> Result<(), SourceError> {
 
 /// A consumer that is polled.
 struct Polled {
-    consumer: BaseConsumer<DefaultConsumerContext>,
+    consumer: BaseConsumer<Quiet>,
     topic: String,
     /// By partition, where each ends; `i64::MIN` where it is read to its end.
     ends: Vec<i64>,
@@ -148,7 +159,7 @@ struct Polled {
 
 impl Polled {
     fn new(span: &Span<'_>, topic: &Topic, index: usize) -> Result<Self, SourceError> {
-        let consumer = consumer_with(span.options, DefaultConsumerContext)?;
+        let consumer = consumer_with(span.options, Quiet)?;
         let name = span.options.topic.clone();
         let mut ends = Vec::new();
         let mut assignment = TopicPartitionList::new();

@@ -11,11 +11,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use rdkafka::consumer::{Consumer, DefaultConsumerContext};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use serde::Serialize;
 
+use super::bare::Quiet;
 use super::child::{Commit, Job};
 use super::report::rate;
 use super::scratch::{Place, Topic};
@@ -120,7 +121,7 @@ fn read_back(config: &Config, count: u64) -> Result<Vec<Sent>, Error> {
         partition: -1,
         reason: reason(error),
     };
-    let consumer = consumer_with(&topic_options(config, topic), DefaultConsumerContext)?;
+    let consumer = consumer_with(&topic_options(config, topic), Quiet)?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|error| failed(&error))?;
     let mut assignment = TopicPartitionList::new();
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
