@@ -189,10 +189,11 @@ fn simulated() -> SimulateArgs {
     }
 }
 
-/// Lets the kernel end this process with the one that started it.
+/// Lets the kernel kill this process when the one that started it ends: what it would still log would go
+/// nowhere, and what it holds is nobody's.
 pub fn die_with_parent() -> Result<(), Error> {
     #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|errno| Error::System { verb: "follow the parent process", source: errno.into() })?;
     Ok(())
 }

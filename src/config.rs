@@ -702,6 +702,8 @@ mod tests {
                 ("TRUCKFLOW_JOB", "b"),
                 ("TRUCKFLOW_KAFKA__TOPIC", "T"),
                 ("OTHER", "1"),
+                ("TRUCKFLOW_CONFIG", "no key"),
+                ("TRUCKFLOW_LOG", "info"),
                 ("TRUCKFLOW_WORKERS", "3"),
             ],
             &[("workers", "4"), ("kafka.properties.security.protocol", "ssl")],

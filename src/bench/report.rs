@@ -208,9 +208,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "  {:<38} {:>14.0}  {:.0}, to its first read",
-            format!("the job over {source}"),
-            throughput.start_to_first_commit_ms,
-            throughput.restart_to_reading_ms
+            "the job, over its input", throughput.start_to_first_commit_ms, throughput.restart_to_reading_ms
         )
     }
 }
