@@ -162,9 +162,8 @@ fn a_file_is_measured_and_shown_as_a_table() {
     let (status, said) = job.wait(LONG);
     let table = job.stdout();
     assert!(status.success(), "{said}");
-    let lines = std::fs::read_to_string(fixture()).unwrap().lines().count();
     for words in [
-        &*format!("input.jsonl, {lines} records"),
+        "input.jsonl, 6,000 records",
         "lines of the file, counted",
         "the job's share",
         "MiB",
