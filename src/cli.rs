@@ -38,6 +38,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Simulate trucks: to a topic, a file or standard output
     Simulate(SimulateArgs),
+    /// Measure throughput, latency, memory and start of a job of this configuration, beside the bare consumer
+    Bench(BenchArgs),
     /// Look at configuration, brokers, topics, ACLs, database, privileges, tables and disk: each ok, or what to do
     Check(CheckArgs),
     /// Recompute every view from the input by another path, and compare it with tables and files
@@ -55,6 +57,36 @@ pub struct RunArgs {
     /// Show the latest correlations and the files at the end
     #[arg(long)]
     pub summary: bool,
+    /// End when the process that started it ends: what `bench` starts is not left behind
+    #[arg(long, hide = true)]
+    pub die_with_parent: bool,
+}
+
+/// Flags of `bench`.
+///
+/// Nothing of the job itself is touched: what is measured runs under a name of its own, in a folder, a
+/// database and a topic that are made for it and removed again, all named `truckflow-bench-…`
+/// (databases `truckflow_bench_…`). A `kill -9` leaves them behind.
+#[derive(Args)]
+pub struct BenchArgs {
+    /// Which job: its topic or file is read, from its beginning to the end that is there at the start
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Measure throughput on the first N records [default: all that are there]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub records: Option<u64>,
+    /// How often throughput and start are measured; medians are compared
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    /// Readings a second that are sent to measure latency
+    #[arg(long, value_name = "R", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// How long they are sent, after one second that does not count; 0: no latency is measured
+    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub seconds: u32,
 }
 
 /// Flags of `check` and `verify`.

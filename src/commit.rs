@@ -10,6 +10,7 @@
 //! When the database fails, the transaction is tried again from the rows kept until the commit.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -474,11 +475,16 @@ impl Committer {
             }
         }
         // What a view is filled with was consumed before.
+        let mut messages = 0;
         for at in offsets.iter().filter(|_| self.filled.is_none()) {
             let last = self.last_offsets.insert((at.topic.clone(), at.partition), at.offset).unwrap_or(0);
-            self.metrics.consumed(&at.topic, at.partition, (at.offset - last).max(0) as u64);
+            let consumed = (at.offset - last).max(0) as u64;
+            self.metrics.consumed(&at.topic, at.partition, consumed);
+            messages += consumed;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // `truckflow bench` reads this line.
+        tracing::debug!(epoch, messages, offsets = %Offsets(&offsets), "committed");
         if self.filled.is_none() {
             self.metrics.arrived(&pending.arrivals, now.as_millis() as i64);
         }
@@ -487,6 +493,20 @@ impl Committer {
         if !offsets.is_empty() {
             self.followers.retain(|follower| follower.send(offsets.clone()).is_ok());
         }
+    }
+}
+
+/// Offsets in a log line: `partition:offset` of each, with blanks between them.
+struct Offsets<'a>(&'a [NextOffset]);
+
+impl fmt::Display for Offsets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut blank = "";
+        for at in self.0 {
+            write!(f, "{blank}{}:{}", at.partition, at.offset)?;
+            blank = " ";
+        }
+        Ok(())
     }
 }
 

@@ -304,6 +304,8 @@ impl Default for LimitSettings {
 
 /// The beginning of the variables that set keys.
 const PREFIX: &str = "TRUCKFLOW_";
+/// Variables of that beginning which are no keys: flags of the command itself, and its log's filter.
+const NO_KEYS: [&str; 3] = ["CONFIG", "LOG", "LOG_FORMAT"];
 
 impl Config {
     /// Reads the file, then the variables, then `flags` (`key = value` with dotted keys).
@@ -338,7 +340,8 @@ impl Config {
             .map_err(|reason| ConfigError::Parse { place, reason })
         };
         for (name, value) in variables {
-            if let Some(key) = name.strip_prefix(PREFIX).filter(|key| !key.starts_with("TEST_")) {
+            let is_key = |key: &&str| !key.starts_with("TEST_") && !NO_KEYS.contains(key);
+            if let Some(key) = name.strip_prefix(PREFIX).filter(is_key) {
                 let key = key.to_lowercase().replace("__", ".");
                 over(name, &key, parse_value(&value))?;
             }
@@ -699,6 +702,8 @@ mod tests {
                 ("TRUCKFLOW_JOB", "b"),
                 ("TRUCKFLOW_KAFKA__TOPIC", "T"),
                 ("OTHER", "1"),
+                ("TRUCKFLOW_CONFIG", "no key"),
+                ("TRUCKFLOW_LOG", "info"),
                 ("TRUCKFLOW_WORKERS", "3"),
             ],
             &[("workers", "4"), ("kafka.properties.security.protocol", "ssl")],

@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use crate::bench::BenchError;
 use crate::config::ConfigError;
 use crate::producer::ProduceError;
 use crate::replay::ReplayError;
@@ -36,6 +37,9 @@ pub enum Error {
     /// The replay cannot go on.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// Nothing can be measured.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// The topic of dead letters cannot be written.
     #[error(transparent)]
     Produce(#[from] ProduceError),
@@ -126,6 +130,7 @@ impl Error {
                 2
             }
             Self::Replay(error) if error.is_usage() => 2,
+            Self::Bench(error) if error.is_usage() => 2,
             _ => 1,
         }
     }

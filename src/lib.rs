@@ -20,7 +20,7 @@
 //! | [`commit`] | makes an epoch durable, all at once |
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
 //! | [`metrics`], [`web`], [`progress`], [`summary`] | what is seen |
-//! | [`simulate`], [`replay`], [`check`], [`verify`], [`explain`], [`producer`] | the other commands |
+//! | [`simulate`], [`replay`], [`bench`], [`check`], [`verify`], [`explain`], [`producer`] | the other commands |
 //! | [`error`], [`stop`] | how a command ends |
 
 #![warn(missing_docs)]
@@ -28,6 +28,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod backfill;
+pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod clock;

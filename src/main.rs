@@ -7,7 +7,7 @@ use clap::Parser;
 use truckflow::cli::{Cli, Command, LogFormat};
 use truckflow::error::Error;
 use truckflow::stop::Stop;
-use truckflow::{check, explain, replay, run, simulate, store, summary, verify};
+use truckflow::{bench, check, explain, replay, run, simulate, store, summary, verify};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -27,6 +27,9 @@ fn main() -> ExitCode {
 fn execute(command: &Command) -> Result<(), Error> {
     match command {
         Command::Run(args) => {
+            if args.die_with_parent {
+                bench::die_with_parent()?;
+            }
             let config = args.job.load()?;
             let stop = Stop::on_signals()
                 .map(Arc::new)
@@ -40,6 +43,7 @@ fn execute(command: &Command) -> Result<(), Error> {
                     dead_letters = done.dead_letters,
                     epoch = done.epoch,
                     seconds = done.elapsed.as_secs_f64(),
+                    peak_memory_bytes = bench::peak_memory(),
                     "done"
                 );
             }
@@ -55,6 +59,7 @@ fn execute(command: &Command) -> Result<(), Error> {
             eprintln!("{simulated}");
             Ok(())
         }
+        Command::Bench(args) => bench::run(args),
         Command::Check(args) => check::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Explain(args) => explain::run(args),

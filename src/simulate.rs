@@ -215,7 +215,12 @@ pub fn run(args: &SimulateArgs, resume: Vec<LastReading>) -> Result<Summary, Sim
     run_until(args, &resume, &Stop::on_signals().map_err(SimulateError::Signals)?)
 }
 
-fn run_until(args: &SimulateArgs, resume: &[LastReading], stop: &Stop) -> Result<Summary, SimulateError> {
+/// The same, until a stop is requested.
+pub(crate) fn run_until(
+    args: &SimulateArgs,
+    resume: &[LastReading],
+    stop: &Stop,
+) -> Result<Summary, SimulateError> {
     if let Some(last) = resume.iter().find(|last| !last.is_usable()) {
         let LastReading { truck, distance, fuel, .. } = last.clone();
         return Err(SimulateError::Resume { truck, distance, fuel });

@@ -266,6 +266,16 @@ impl Topic {
         self.partitions.iter().map(next).collect()
     }
 
+    /// Where each partition ends.
+    pub fn ends(&self) -> Vec<NextOffset> {
+        let end = |(&partition, span): (&i32, &Span)| NextOffset {
+            topic: self.name.clone(),
+            partition,
+            offset: span.end,
+        };
+        self.partitions.iter().map(end).collect()
+    }
+
     /// The thread's work that watches the topic from beside: measures lag against the offsets that
     /// arrive in `committed`, and reports them to the group, until `committed` closes. Says so when
     /// the topic gets partitions that the job does not read.
@@ -483,8 +493,8 @@ impl Position {
 }
 
 impl TopicReader {
-    /// Takes what is fetched, without waiting, into `messages`.
-    fn fetch(&mut self) {
+    /// Takes what is fetched into `messages`; waits at most for `wait` until they are full.
+    fn fetch(&mut self, wait: Duration) {
         self.messages.clear();
         self.messages.resize_with(BATCH_RECORDS, || None);
         // SAFETY: `Option<Fetched>` is a nullable pointer (`repr(transparent)` over `NonNull`), so
@@ -493,12 +503,42 @@ impl TopicReader {
         let count = unsafe {
             sys::rd_kafka_consume_batch_queue(
                 self.queue.0.as_ptr(),
-                0,
+                wait.as_millis() as i32,
                 self.messages.as_mut_ptr().cast(),
                 self.messages.len(),
             )
         };
         self.messages.truncate(count.max(0) as usize);
+    }
+
+    /// Only counts what comes, waiting at most for `wait`: what reading costs without anything else, as
+    /// `truckflow bench` measures it. None at the ends.
+    pub fn count(&mut self, wait: Duration) -> Result<Option<u64>, SourceError> {
+        if self.unfinished == 0 {
+            return Ok(None);
+        }
+        self.fetch(wait);
+        let mut messages = std::mem::take(&mut self.messages);
+        let mut count = 0;
+        // Messages come in runs of a partition, which is looked up once a run.
+        let (mut of, mut end) = (-1, i64::MAX);
+        for fetched in messages.drain(..).flatten() {
+            let raw = fetched.raw();
+            if raw.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                self.event(&fetched)?;
+                continue;
+            }
+            if raw.partition != of {
+                of = raw.partition;
+                end = self.partitions.get(&of).map_or(i64::MAX, |at| at.span.end);
+            }
+            count += u64::from(raw.offset < end);
+            if raw.offset + 1 >= end {
+                self.move_to(of, end);
+            }
+        }
+        self.messages = messages;
+        Ok(Some(count))
     }
 
     /// Moves a partition to `next`.
@@ -591,7 +631,7 @@ impl Reader for TopicReader {
             return Ok(Polled::End);
         }
         let epoch = clock.now();
-        self.fetch();
+        self.fetch(Duration::ZERO);
         if self.messages.is_empty() {
             return Ok(Polled::Idle);
         }

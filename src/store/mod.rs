@@ -364,6 +364,15 @@ pub fn open(url: &str) -> Result<Box<dyn Store>, StoreError> {
     }
 }
 
+/// A database that is made beside the one of `url`, and that is to be dropped again; its URL, and what
+/// the server is. SQLite needs none.
+pub fn create_scratch(url: &str, name: &str) -> Result<Option<mysql::scratch::Scratch>, StoreError> {
+    match split(url)? {
+        Place::Sqlite(_) => Ok(None),
+        Place::Mysql(url) => mysql::scratch::Scratch::create(url, name).map(Some),
+    }
+}
+
 /// The last reading of each truck in `TRUCK_PARAMETER_MAP`; none if there is no such table.
 pub fn last_readings(url: &str) -> Result<Vec<LastReading>, StoreError> {
     match split(url)? {

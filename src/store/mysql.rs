@@ -16,6 +16,7 @@
 //! comes back only when the old connection has ended.
 
 mod look;
+pub mod scratch;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;

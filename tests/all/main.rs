@@ -11,6 +11,7 @@
 //! | [`own_views`] | views that a job defines, against built-in ones |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`tables`] | tables that were there before |
+//! | [`bench`] | what `bench` measures, and that nothing of it is left behind |
 //! | [`commands`] | what `check` finds and `explain` draws |
 //! | [`verify`] | what `verify` finds when a row or a file was changed by hand |
 //! | [`wrong_use`] | what a new user does wrong |
@@ -19,6 +20,7 @@
 //! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
 
 mod backfill;
+mod bench;
 mod commands;
 mod exactly_once;
 mod golden;

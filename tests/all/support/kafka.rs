@@ -280,6 +280,15 @@ impl Kafka {
         (0..metadata.topics()[0].partitions().len() as i32).map(end).collect()
     }
 
+    /// The names of all topics and consumer groups.
+    pub fn topics_and_groups(&self) -> Vec<String> {
+        let consumer = self.consumer();
+        let metadata = consumer.fetch_metadata(None, TIMEOUT).expect("the broker answers");
+        let groups = consumer.fetch_group_list(None, TIMEOUT).expect("the broker answers");
+        let topics = metadata.topics().iter().map(|topic| topic.name());
+        topics.chain(groups.groups().iter().map(|group| group.name())).map(str::to_owned).collect()
+    }
+
     /// The sum of the offsets that a group has committed in a topic.
     pub fn committed(&self, group: &str, topic: &str) -> i64 {
         let consumer: BaseConsumer = self.config().set("group.id", group).create().expect("a consumer");

@@ -1,0 +1,254 @@
+//! What the job is compared with: reading the same messages, and counting them.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use dataflows::item::NextOffset;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+use serde::Serialize;
+
+use super::BenchError;
+use super::report::Run;
+use crate::error::Error;
+use crate::source::SourceError;
+use crate::source::kafka::{Topic, TopicOptions, TopicReader, consumer_with, reason};
+use crate::stop::Stop;
+
+/// One wait for messages.
+const BATCH_WAIT: Duration = Duration::from_millis(2);
+const POLL_WAIT: Duration = Duration::from_millis(50);
+/// A broker that gives nothing for so long is given up.
+const SILENCE: Duration = Duration::from_secs(60);
+/// A client whose complaints are for those who look for them: what ends a reading is told by it.
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "Kafka client");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// What is read of a file at once.
+const BUFFER: usize = 1 << 18;
+
+/// A way to read without doing anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Way {
+    /// `rd_kafka_consume_batch_queue` on each consumer's queue.
+    Batch,
+    /// rdkafka's safe `BaseConsumer::poll`, a message a call.
+    Poll,
+    /// The lines of a file.
+    Lines,
+}
+
+impl Way {
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::Batch => "bare consumer, batches of its queue",
+            Self::Poll => "bare consumer, poll",
+            Self::Lines => "lines of the file, counted",
+        }
+    }
+}
+
+/// The part of a topic that is read.
+pub(super) struct Span<'a> {
+    pub(super) options: &'a TopicOptions,
+    pub(super) ends: &'a [NextOffset],
+    pub(super) threads: usize,
+}
+
+impl Span<'_> {
+    fn connect(&self) -> Result<Topic, Error> {
+        Ok(Topic::connect(self.options.clone(), &[])?.up_to(self.ends))
+    }
+
+    /// Reads it once, with a consumer a thread and the partitions dealt as to the job's workers.
+    pub(super) fn read(&self, way: Way, stop: &Stop) -> Result<Run, Error> {
+        let topic = self.connect()?;
+        let offsets = self.offsets(&topic.starts());
+        let (messages, seconds) = match way {
+            Way::Poll => {
+                let polled = (0..self.threads).map(|index| Polled::new(self, &topic, index));
+                let polled = polled.collect::<Result<Vec<_>, _>>()?;
+                timed(polled, |mut polled| polled.count(stop))?
+            }
+            Way::Batch | Way::Lines => {
+                let readers = (0..self.threads).map(|index| topic.reader(index, self.threads));
+                let readers = readers.collect::<Result<Vec<_>, _>>()?;
+                timed(readers, |reader| count(reader, stop))?
+            }
+        };
+        if stop.requested() {
+            return Err(BenchError::Interrupted.into());
+        }
+        // An offset without a message (compacted, or a transaction's) counts for both sides.
+        Ok(Run { messages, ..Run::of(offsets, seconds) })
+    }
+
+    /// How many offsets it has from `starts` on.
+    pub(super) fn offsets(&self, starts: &[NextOffset]) -> u64 {
+        let start = |end: &NextOffset| starts.iter().find(|start| start.partition == end.partition);
+        let long = |end: &NextOffset| (end.offset - start(end).map_or(end.offset, |at| at.offset)).max(0);
+        self.ends.iter().map(long).sum::<i64>() as u64
+    }
+}
+
+/// Lets each of `readers` count on a thread of its own; what they counted, and how long it took.
+fn timed<R: Send>(
+    readers: Vec<R>,
+    count: impl Fn(R) -> Result<u64, SourceError> + Sync,
+) -> Result<(u64, f64), Error> {
+    let start = Barrier::new(readers.len() + 1);
+    let (start, count) = (&start, &count);
+    std::thread::scope(|scope| {
+        let work = |reader| {
+            scope.spawn(move || {
+                start.wait();
+                count(reader)
+            })
+        };
+        let threads: Vec<_> = readers.into_iter().map(work).collect();
+        start.wait();
+        let began = Instant::now();
+        let counts = threads.into_iter().map(|thread| thread.join().map_err(|_| Error::Bug("a consumer")));
+        let counts = counts.collect::<Result<Vec<_>, _>>()?;
+        let seconds = began.elapsed().as_secs_f64();
+        Ok((counts.into_iter().sum::<Result<u64, _>>()?, seconds))
+    })
+}
+
+fn count(mut reader: TopicReader, stop: &Stop) -> Result<u64, SourceError> {
+    let (mut total, mut heard) = (0, Instant::now());
+    while let Some(count) = reader.count(BATCH_WAIT)? {
+        if count > 0 {
+            heard = Instant::now();
+        }
+        check(heard)?;
+        if stop.requested() {
+            break;
+        }
+        total += count;
+    }
+    Ok(total)
+}
+
+fn check(heard: Instant) -> Result<(), SourceError> {
+    match heard.elapsed() > SILENCE {
+        true => Err(SourceError::Silent { seconds: SILENCE.as_secs() }),
+        false => Ok(()),
+    }
+}
+
+/// A consumer that is polled.
+struct Polled {
+    consumer: BaseConsumer<Quiet>,
+    topic: String,
+    /// By partition, where each ends; `i64::MIN` where it is read to its end.
+    ends: Vec<i64>,
+    unfinished: usize,
+}
+
+impl Polled {
+    fn new(span: &Span<'_>, topic: &Topic, index: usize) -> Result<Self, SourceError> {
+        let consumer = consumer_with(span.options, Quiet)?;
+        let name = span.options.topic.clone();
+        let mut ends = Vec::new();
+        let mut assignment = TopicPartitionList::new();
+        for start in topic.starts() {
+            let partition = start.partition as usize;
+            let end = span.ends.iter().find(|end| end.partition == start.partition);
+            let Some(end) = end.filter(|end| end.offset > start.offset) else { continue };
+            if partition % span.threads == index {
+                ends.resize(ends.len().max(partition + 1), i64::MIN);
+                ends[partition] = end.offset;
+                assignment
+                    .add_partition_offset(&name, start.partition, Offset::Offset(start.offset))
+                    .map_err(|error| failed(&name, &error))?;
+            }
+        }
+        if assignment.count() > 0 {
+            consumer.assign(&assignment).map_err(|error| failed(&name, &error))?;
+        }
+        Ok(Self { consumer, topic: name, ends, unfinished: assignment.count() })
+    }
+
+    fn count(&mut self, stop: &Stop) -> Result<u64, SourceError> {
+        let (mut count, mut heard) = (0, Instant::now());
+        while self.unfinished > 0 && !stop.requested() {
+            let (partition, next) = match self.consumer.poll(POLL_WAIT) {
+                Some(Ok(message)) => {
+                    let (partition, offset) = (message.partition() as usize, message.offset());
+                    count += u64::from(offset < self.ends[partition]);
+                    (partition, offset + 1)
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => (partition as usize, i64::MAX),
+                Some(Err(error)) => return Err(failed(&self.topic, &error)),
+                None => {
+                    check(heard)?;
+                    continue;
+                }
+            };
+            if next >= self.ends[partition] && self.ends[partition] > i64::MIN {
+                self.ends[partition] = i64::MIN;
+                self.unfinished -= 1;
+            }
+            // The clock is not looked at for each message.
+            if count % 1024 == 0 {
+                heard = Instant::now();
+            }
+        }
+        Ok(count)
+    }
+}
+
+fn failed(topic: &str, error: &KafkaError) -> SourceError {
+    SourceError::Kafka { topic: topic.to_owned(), partition: -1, reason: reason(error) }
+}
+
+/// Counts the lines of a file, at most `limit`.
+pub(super) fn lines(path: &str, limit: u64, stop: &Stop) -> Result<Run, Error> {
+    let cannot = |source| SourceError::File { path: path.to_owned(), source };
+    let began = Instant::now();
+    let mut file = File::open(path).map_err(cannot)?;
+    let mut buffer = vec![0; BUFFER];
+    let (mut lines, mut last) = (0, b'\n');
+    while lines < limit && !stop.requested() {
+        let bytes = file.read(&mut buffer).map_err(cannot)?;
+        if bytes == 0 {
+            // A last line may have no end.
+            lines += u64::from(last != b'\n');
+            break;
+        }
+        last = buffer[bytes - 1];
+        lines += memchr::memchr_iter(b'\n', &buffer[..bytes]).count() as u64;
+    }
+    if stop.requested() {
+        return Err(BenchError::Interrupted.into());
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    Ok(Run { messages: lines, ..Run::of(lines, seconds) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_with_a_last_one_that_has_no_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        for (text, expected) in [("", 0), ("a\n", 1), ("a\nb", 2), ("\n\n", 2)] {
+            std::fs::write(path, text).unwrap();
+            assert_eq!(lines(path, u64::MAX, &Stop::default()).unwrap().records, expected);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The numbers, as a table for people and as one JSON object for machines; and the machine that they
+//! are of.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::Bench;
+use super::latency::Latency;
+use super::start::Start;
+use super::throughput::Throughput;
+use crate::error::Error;
+
+const MIB: f64 = 1048576.0;
+
+/// One run over the input.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Run {
+    /// Offsets of a topic, lines of a file.
+    pub(super) records: u64,
+    /// The messages among them, where they were counted.
+    pub(super) messages: u64,
+    pub(super) seconds: f64,
+    pub(super) records_per_second: f64,
+}
+
+impl Run {
+    pub(super) fn of(records: u64, seconds: f64) -> Self {
+        Self { records, messages: records, seconds, records_per_second: records as f64 / seconds.max(1e-9) }
+    }
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub(super) struct Measured {
+    pub(super) throughput: Throughput,
+    /// None where there is no topic, or it was not asked for.
+    pub(super) latency: Option<Latency>,
+    pub(super) start: Vec<Start>,
+}
+
+/// Everything that is told.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    date: String,
+    command: String,
+    truckflow: &'static str,
+    librdkafka: String,
+    machine: Machine,
+    source: String,
+    workers: usize,
+    views: Vec<String>,
+    #[serde(flatten)]
+    measured: Measured,
+}
+
+/// The machine.
+#[derive(Debug, Serialize)]
+pub(super) struct Machine {
+    cores: usize,
+    memory_bytes: u64,
+    kernel: String,
+}
+
+impl Machine {
+    pub(super) fn look() -> Self {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        Self {
+            cores: std::thread::available_parallelism().map_or(1, Into::into),
+            memory_bytes: kib(&read("/proc/meminfo"), "MemTotal:"),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        }
+    }
+}
+
+/// The bytes in a line such as `VmHWM:   1234 kB`; 0 if there is none.
+pub(super) fn kib(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+}
+
+impl Report {
+    pub(super) fn new(bench: &Bench<'_>, machine: Machine, measured: Measured) -> Result<Self, Error> {
+        let views = bench.config.active_views()?.into_iter().map(|view| view.name.into()).collect();
+        Ok(Self {
+            date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            command: std::env::args().map(|arg| without_secrets(&arg)).collect::<Vec<_>>().join(" "),
+            truckflow: env!("CARGO_PKG_VERSION"),
+            librdkafka: rdkafka::util::get_rdkafka_version().1,
+            machine,
+            source: bench.source(),
+            workers: bench.config.workers,
+            views,
+            measured,
+        })
+    }
+
+    pub(super) fn print_json(&self) -> Result<(), Error> {
+        println!("{}", serde_json::to_string_pretty(self).map_err(|_| Error::Bug("the report as JSON"))?);
+        Ok(())
+    }
+}
+
+/// An argument of the command line without its secrets: a URL's password, and values whose key tells of
+/// one.
+fn without_secrets(arg: &str) -> String {
+    const TELLING: [&str; 6] = ["password", "secret", "sasl", "token", "pem", "ssl.key"];
+    if let Some((key, _)) = arg.split_once('=')
+        && TELLING.iter().any(|word| key.to_lowercase().contains(word))
+    {
+        return format!("{key}=…");
+    }
+    let Some((before, rest)) = arg.split_once("://") else { return arg.to_owned() };
+    match rest.rsplit_once('@').and_then(|(login, place)| Some((login.split_once(':')?.0, place))) {
+        Some((user, place)) => format!("{before}://{user}:…@{place}"),
+        None => arg.to_owned(),
+    }
+}
+
+/// The middle one, or the mean of the two in the middle.
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    match (values.len(), values.len() / 2) {
+        (0, _) => 0.0,
+        (count, half) if count % 2 == 1 => values[half],
+        (_, half) => (values[half - 1] + values[half]) / 2.0,
+    }
+}
+
+/// A whole number with commas.
+pub(super) fn rate(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { date, truckflow, librdkafka, machine, source, workers, views, measured, .. } = self;
+        let memory = machine.memory_bytes as f64 / MIB / 1024.0;
+        writeln!(f, "{date}: {} cores, {memory:.1} GiB, kernel {}", machine.cores, machine.kernel)?;
+        writeln!(f, "truckflow {truckflow}, librdkafka {librdkafka}")?;
+        let Measured { throughput, latency, start } = measured;
+        let records = throughput.job.first().map_or(0, |job| job.run.records);
+        writeln!(f, "{source}, {} records; {} views, {workers} workers", rate(records as f64), views.len())?;
+
+        writeln!(f, "\n{:<40} {:>14}  runs", "throughput, median", "records/s")?;
+        let mut line = |name: &str, median: f64, runs: &mut dyn Iterator<Item = f64>| {
+            let runs: Vec<String> = runs.map(rate).collect();
+            writeln!(f, "  {name:<38} {:>14}  {}", rate(median), runs.join(" "))
+        };
+        for bare in &throughput.bare {
+            let mut runs = bare.runs.iter().map(|run| run.records_per_second);
+            line(bare.way.describe(), bare.records_per_second, &mut runs)?;
+        }
+        let mut runs = throughput.job.iter().map(|job| job.run.records_per_second);
+        line("the job", throughput.job_records_per_second, &mut runs)?;
+        let compared = throughput.compared_with.describe();
+        writeln!(f, "  {:<38} {:>14.3}  of {compared}", "the job's share", throughput.ratio)?;
+        writeln!(
+            f,
+            "  {:<38} {:>14.1}  MiB",
+            "the job's peak memory",
+            throughput.peak_memory_bytes as f64 / MIB
+        )?;
+
+        match latency {
+            None => writeln!(f, "\nlatency was not measured: it takes a topic, and --seconds above 0")?,
+            Some(latency) => {
+                writeln!(
+                    f,
+                    "\nlatency, record to committed row: {} records/s for {} s, a commit every {}",
+                    rate(latency.records_per_second.into()),
+                    latency.seconds,
+                    latency.commit_interval
+                )?;
+                let percentiles = [
+                    ("p50", latency.p50_ms),
+                    ("p90", latency.p90_ms),
+                    ("p99", latency.p99_ms),
+                    ("p99.9", latency.p99_9_ms),
+                    ("max", latency.max_ms),
+                ];
+                for (name, ms) in percentiles {
+                    writeln!(f, "  {name:<38} {ms:>14.1}  ms")?;
+                }
+                let mib = latency.peak_memory_bytes as f64 / MIB;
+                writeln!(f, "  {:<38} {mib:>14.1}  MiB", "the job's peak memory")?;
+            }
+        }
+
+        writeln!(f, "\n{:<40} {:>14}  restart, ms", "start of a process to its first commit", "ms")?;
+        for start in start {
+            writeln!(
+                f,
+                "  {:<38} {:>14.0}  {:.0}",
+                start.database, start.first_commit_ms, start.restart_first_commit_ms
+            )?;
+        }
+        writeln!(
+            f,
+            "  {:<38} {:>14.0}  {:.0}, to its first read",
+            "the job, over its input", throughput.start_to_first_commit_ms, throughput.restart_to_reading_ms
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_shown() {
+        for (arg, shown) in [
+            ("mysql://u:p@ss@h:1/d", "mysql://u:…@h:1/d"),
+            ("--database=mysql://u:p@h/d", "--database=mysql://u:…@h/d"),
+            ("mysql://u@h/d", "mysql://u@h/d"),
+            ("kafka.properties.sasl.password=x", "kafka.properties.sasl.password=…"),
+            ("--topic", "--topic"),
+        ] {
+            assert_eq!(without_secrets(arg), shown);
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_and_shown() {
+        assert_eq!(kib("VmPeak:\t9 kB\nVmHWM:\t     123 kB\n", "VmHWM:"), 123 * 1024);
+        assert_eq!(kib("", "VmHWM:"), 0);
+        assert_eq!([0.4, 12.0, 1234.0, 1234567.0].map(rate), ["0", "12", "1,234", "1,234,567"]);
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
+    }
+}

@@ -1,0 +1,226 @@
+//! The places of a measurement: a folder, a database, a topic and a consumer group of its own, removed
+//! when it is over, whatever ended it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, KafkaResult};
+
+use super::BenchError;
+use crate::config::Config;
+use crate::error::Error;
+use crate::source::kafka::{ANSWER, TopicOptions, reason};
+use crate::store;
+use crate::store::mysql::scratch::Scratch as Database;
+
+/// What the names of folders, topics, jobs and groups begin with.
+const PREFIX: &str = "truckflow-bench-";
+/// The same of databases.
+const DATABASE_PREFIX: &str = "truckflow_bench_";
+/// How long a new topic may take until each partition has a leader.
+const LEADERS: Duration = Duration::from_secs(30);
+
+/// What tells this measurement from others.
+pub(super) fn name() -> String {
+    format!("{PREFIX}{:016x}", rand::rng().random::<u64>())
+}
+
+/// A folder, removed when dropped.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes one in `place`, or among the system's temporary files if that is no folder.
+    pub(super) fn make(place: &Path, name: &str) -> Result<Self, Error> {
+        let temporary = std::env::temp_dir();
+        let path = if place.is_dir() { place } else { &temporary }.join(name);
+        match std::fs::create_dir(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(source) => Err(BenchError::Folder { path, source }.into()),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!("cannot remove {}: {error}; remove it by hand", self.0.display());
+        }
+    }
+}
+
+/// Where one job of a measurement commits to: empty at its start.
+pub(super) struct Place {
+    /// The measured configuration, with the places of this job.
+    pub(super) config: Config,
+    /// The database server's version, unless it is SQLite.
+    pub(super) server: Option<String>,
+    database: Option<(String, Database)>,
+    _folders: Vec<Folder>,
+}
+
+impl Place {
+    /// Makes a folder and, if the job is to have one, a database for a job of this configuration.
+    pub(super) fn make(config: &Config) -> Result<Self, Error> {
+        let name = name();
+        let out = Folder::make(&config.out, &name)?;
+        let mut own = Config {
+            job: name.clone(),
+            out: out.path().to_owned(),
+            database: None,
+            database_password_file: None,
+            ..config.clone()
+        };
+        let mut folders = vec![out];
+        let mut database = None;
+        if let Some(url) = &config.database {
+            let url = match url.starts_with("sqlite:") {
+                true => url.clone(),
+                false => config.database_url()?,
+            };
+            let database_name = name.replace(PREFIX, DATABASE_PREFIX);
+            match store::create_scratch(&url, &database_name)? {
+                Some(made) => {
+                    own.database = Some(made.url().to_owned());
+                    database = Some((database_name, made));
+                }
+                None => {
+                    // On the same disk.
+                    let path = Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//"));
+                    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                    let folder = Folder::make(beside.unwrap_or(Path::new(".")), &format!("{name}-sqlite"))?;
+                    own.database = Some(format!("sqlite:{}", folder.path().join("truckflow.db").display()));
+                    folders.push(folder);
+                }
+            }
+        }
+        let server = database.as_ref().map(|(_, database)| database.version().to_owned());
+        Ok(Self { config: own, server, database, _folders: folders })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some((name, database)) = self.database.take()
+            && let Err(error) = database.drop()
+        {
+            tracing::warn!("cannot drop database {name}: {error}; drop it by hand");
+        }
+        if self.config.input.is_none() {
+            // It only holds what lag tools would have seen; a group that was never used is not there.
+            let _ = Admin::connect(&self.config).and_then(|admin| admin.delete_group(&self.config.job));
+        }
+    }
+}
+
+/// What may make and delete topics.
+struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    runtime: tokio::runtime::Runtime,
+    options: AdminOptions,
+}
+
+impl Admin {
+    fn connect(config: &Config) -> Result<Self, Error> {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &config.kafka.brokers);
+        client.extend(config.kafka_properties());
+        let client = client.create().map_err(|error: KafkaError| BenchError::Kafka {
+            what: "connect to",
+            name: config.kafka.brokers.clone(),
+            reason: reason(&error),
+        })?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| Error::System { verb: "start a runtime", source })?;
+        let options = AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(LEADERS));
+        Ok(Self { client, runtime, options })
+    }
+
+    fn create_topic(&self, name: &str, partitions: i32, replicas: i32) -> Result<(), Error> {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas))
+            // The timestamps are this machine's, as the commits' are.
+            .set("message.timestamp.type", "CreateTime");
+        let made = self.runtime.block_on(self.client.create_topics([&topic], &self.options));
+        answered("make topic", name, made)
+    }
+
+    fn delete_topic(&self, name: &str) -> Result<(), Error> {
+        let deleted = self.runtime.block_on(self.client.delete_topics(&[name], &self.options));
+        answered("delete topic", name, deleted)
+    }
+
+    fn delete_group(&self, name: &str) -> Result<(), Error> {
+        let deleted = self.runtime.block_on(self.client.delete_groups(&[name], &self.options));
+        answered("delete group", name, deleted)
+    }
+}
+
+/// What became of the one thing that was asked for.
+fn answered(what: &'static str, name: &str, answer: KafkaResult<Vec<TopicResult>>) -> Result<(), Error> {
+    let reason = match answer.map(|mut answer| answer.pop()) {
+        Ok(Some(Err((_, code)))) => code.to_string(),
+        Ok(_) => return Ok(()),
+        Err(error) => reason(&error),
+    };
+    Err(BenchError::Kafka { what, name: name.to_owned(), reason }.into())
+}
+
+/// A topic, deleted when dropped.
+pub(super) struct Topic {
+    admin: Admin,
+    name: String,
+}
+
+impl Topic {
+    /// Makes one with as many partitions, and replicas of each, as the topic of `like`.
+    pub(super) fn make(config: &Config, like: &TopicOptions) -> Result<Self, Error> {
+        let admin = Admin::connect(config)?;
+        let (partitions, replicas) = admin.shape(&like.topic)?;
+        let topic = Self { name: name(), admin };
+        topic.admin.create_topic(&topic.name, partitions, replicas)?;
+        let deadline = Instant::now() + LEADERS;
+        while topic.admin.shape(&topic.name).map_or(0, |(led, _)| led) < partitions {
+            if Instant::now() > deadline {
+                let (what, name) = ("use topic", topic.name.clone());
+                let reason = "its partitions have no leaders".to_owned();
+                return Err(BenchError::Kafka { what, name, reason }.into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(topic)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Admin {
+    /// How many partitions of a topic have a leader, and how many replicas each has.
+    fn shape(&self, topic: &str) -> Result<(i32, i32), Error> {
+        let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER).map_err(|error| {
+            BenchError::Kafka { what: "look at topic", name: topic.to_owned(), reason: reason(&error) }
+        })?;
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let led: Vec<_> = partitions.filter(|partition| partition.leader() >= 0).collect();
+        let replicas = led.first().map_or(1, |partition| partition.replicas().len());
+        Ok((led.len() as i32, replicas as i32))
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        if let Err(error) = self.admin.delete_topic(&self.name) {
+            tracing::warn!("{error}");
+        }
+    }
+}

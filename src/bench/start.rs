@@ -1,0 +1,95 @@
+//! From the start of a process to its first commit, and again from a restart: a few readings through the
+//! embedded broker, so that only the database differs.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+use dataflows::views::Mode;
+use serde::Serialize;
+
+use super::child::Job;
+use super::report::median;
+use super::scratch::{Folder, Place, name};
+use super::{Bench, BenchError, simulated};
+use crate::config::Config;
+use crate::error::Error;
+use crate::simulate::{self, Destination};
+
+/// Readings of a start, and of a restart.
+const RECORDS: u64 = 1000;
+
+/// What was measured: medians.
+#[derive(Debug, Serialize)]
+pub(super) struct Start {
+    /// What it commits to.
+    pub(super) database: String,
+    pub(super) first_commit_ms: f64,
+    pub(super) restart_first_commit_ms: f64,
+}
+
+/// Measures it, with SQLite and with the job's database.
+pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Start>, Error> {
+    let folder = Folder::make(&bench.config.out, &name())?;
+    let readings = folder.path().join("readings");
+    let args = simulate::SimulateArgs {
+        records: 2 * RECORDS,
+        to: Destination::File(readings.clone()),
+        ..simulated()
+    };
+    simulate::run_until(&args, &[], bench.stop)?;
+    let cannot = |source| BenchError::Folder { path: readings.clone(), source };
+    let text = std::fs::read_to_string(&readings).map_err(cannot)?;
+    let half = text.match_indices('\n').nth(RECORDS as usize - 1).map_or(text.len(), |(at, _)| at + 1);
+    let (first, second) = text.split_at(half);
+
+    let embedded = Config {
+        embedded: true,
+        until_end: true,
+        mode: Mode::Append,
+        key_separator: None,
+        database: None,
+        ..bench.config.clone()
+    };
+    let mut starts = vec![measure_one(bench, &embedded, folder.path(), [first, second])?];
+    if let Some(database) = &bench.config.database {
+        let config = Config { database: Some(database.clone()), ..embedded };
+        starts.push(measure_one(bench, &config, folder.path(), [first, second])?);
+    }
+    Ok(starts)
+}
+
+fn measure_one(
+    bench: &Bench<'_>,
+    config: &Config,
+    folder: &Path,
+    readings: [&str; 2],
+) -> Result<Start, Error> {
+    let input = folder.join("input");
+    let cannot = |source| BenchError::Folder { path: input.clone(), source };
+    let mut database = String::from("SQLite");
+    let (mut first, mut again) = (Vec::new(), Vec::new());
+    for _ in 0..bench.args.runs {
+        let _ = std::fs::remove_file(&input);
+        let config = Config { input: Some(input.display().to_string()), ..config.clone() };
+        let place = Place::make(&config)?;
+        for (readings, times) in readings.iter().zip([&mut first, &mut again]) {
+            let mut file = OpenOptions::new().create(true).append(true).open(&input).map_err(cannot)?;
+            file.write_all(readings.as_bytes()).map_err(cannot)?;
+            let mut job = Job::start(&place.config)?;
+            job.listen(bench.stop, |_| false)?;
+            let took = job.told().to_first_commit().ok_or(BenchError::NothingCommitted)?;
+            times.push(took.as_secs_f64() * 1e3);
+        }
+        if let Some(server) = &place.server {
+            database.clone_from(server);
+        }
+    }
+    let start = Start {
+        database,
+        first_commit_ms: median(first.into_iter()),
+        restart_first_commit_ms: median(again.into_iter()),
+    };
+    eprintln!("start: {:.0} ms to the first commit, {}", start.first_commit_ms, start.database);
+    Ok(start)
+}

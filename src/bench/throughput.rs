@@ -1,0 +1,175 @@
+//! Throughput and memory: the job from the beginning of its input to the end, and beside it whoever only
+//! counts the same messages, in turn.
+
+use serde::Serialize;
+
+use super::bare::{self, Span, Way};
+use super::child::{Job, Told};
+use super::report::{Run, median, rate};
+use super::scratch::Place;
+use super::{Bench, BenchError};
+use crate::error::Error;
+use crate::inputs::topic_options;
+use crate::source::kafka::{Topic, TopicOptions};
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub(super) struct Throughput {
+    /// Those who only count.
+    pub(super) bare: Vec<Bare>,
+    /// The way of the fastest of them.
+    pub(super) compared_with: Way,
+    pub(super) job: Vec<JobRun>,
+    pub(super) job_records_per_second: f64,
+    /// Medians: the job's records a second over those of the fastest who only counts.
+    pub(super) ratio: f64,
+    pub(super) peak_memory_bytes: u64,
+    /// From the start of the process to its first commit, which ends an epoch.
+    pub(super) start_to_first_commit_ms: f64,
+    /// From the start of a process that finds all committed until it reads.
+    pub(super) restart_to_reading_ms: f64,
+}
+
+/// One way to count.
+#[derive(Debug, Serialize)]
+pub(super) struct Bare {
+    pub(super) way: Way,
+    pub(super) runs: Vec<Run>,
+    pub(super) records_per_second: f64,
+}
+
+/// One run of the job.
+#[derive(Debug, Serialize)]
+pub(super) struct JobRun {
+    #[serde(flatten)]
+    pub(super) run: Run,
+    pub(super) dead_letters: u64,
+    pub(super) peak_memory_bytes: u64,
+    pub(super) start_to_first_commit_ms: f64,
+}
+
+/// What is read.
+enum Input {
+    Topic { options: TopicOptions, ends: Vec<dataflows::item::NextOffset>, records: u64 },
+    File { path: String, records: u64 },
+}
+
+impl Input {
+    fn find(bench: &Bench<'_>) -> Result<Self, Error> {
+        let limit = bench.args.records.unwrap_or(u64::MAX);
+        let config = &bench.config;
+        if let Some(path) = &config.input {
+            let records = bare::lines(path, limit, bench.stop)?.records.min(limit);
+            return Ok(Self::File { path: path.clone(), records });
+        }
+        let options = TopicOptions { until_end: true, ..topic_options(config, &config.kafka.topic) };
+        let topic = Topic::connect(options.clone(), &[])?;
+        let (starts, mut ends) = (topic.starts(), topic.ends());
+        // The first records: as many of each partition, as far as it has them.
+        let (mut left, mut partitions) = (limit, ends.len() as u64);
+        let mut order: Vec<usize> = (0..ends.len()).collect();
+        order.sort_by_key(|&at| ends[at].offset - starts[at].offset);
+        for at in order {
+            let there = (ends[at].offset - starts[at].offset) as u64;
+            let share = there.min(left / partitions);
+            ends[at].offset = starts[at].offset + share as i64;
+            left -= share;
+            partitions -= 1;
+        }
+        let records = Span { options: &options, ends: &ends, threads: config.workers }.offsets(&starts);
+        Ok(Self::Topic { options, ends, records })
+    }
+
+    fn records(&self) -> u64 {
+        match self {
+            Self::Topic { records, .. } | Self::File { records, .. } => *records,
+        }
+    }
+
+    fn ways(&self) -> &'static [Way] {
+        match self {
+            Self::Topic { .. } => &[Way::Batch, Way::Poll],
+            Self::File { .. } => &[Way::Lines],
+        }
+    }
+
+    fn count(&self, way: Way, bench: &Bench<'_>) -> Result<Run, Error> {
+        match self {
+            Self::Topic { options, ends, .. } => {
+                Span { options, ends, threads: bench.config.workers }.read(way, bench.stop)
+            }
+            Self::File { path, records } => bare::lines(path, *records, bench.stop),
+        }
+    }
+}
+
+/// Measures it.
+pub(super) fn measure(bench: &Bench<'_>) -> Result<Throughput, Error> {
+    let input = Input::find(bench)?;
+    let records = input.records();
+    if records == 0 {
+        return Err(BenchError::Empty(bench.source()).into());
+    }
+    let mut bare: Vec<Bare> =
+        input.ways().iter().map(|&way| Bare { way, runs: Vec::new(), records_per_second: 0.0 }).collect();
+    let (mut job, mut restart) = (Vec::new(), 0.0);
+    for round in 1..=bench.args.runs {
+        for side in &mut bare {
+            let run = input.count(side.way, bench)?;
+            eprintln!("run {round}: {} records/s, {}", rate(run.records_per_second), side.way.describe());
+            side.runs.push(run);
+        }
+        let place = Place::make(&bench.config)?;
+        let run = run_job(bench, &place, records)?;
+        eprintln!("run {round}: {} records/s, the job", rate(run.run.records_per_second));
+        job.push(run);
+        if round == bench.args.runs {
+            restart = restart_job(bench, &place)?;
+        }
+    }
+    for side in &mut bare {
+        side.records_per_second = median(side.runs.iter().map(|run| run.records_per_second));
+    }
+    let fastest = bare.iter().max_by(|a, b| a.records_per_second.total_cmp(&b.records_per_second));
+    let (way, fastest) = fastest.map_or((Way::Lines, 0.0), |side| (side.way, side.records_per_second));
+    let job_records_per_second = median(job.iter().map(|run| run.run.records_per_second));
+    Ok(Throughput {
+        compared_with: way,
+        job_records_per_second,
+        ratio: job_records_per_second / fastest,
+        peak_memory_bytes: median(job.iter().map(|run| run.peak_memory_bytes as f64)) as u64,
+        start_to_first_commit_ms: median(job.iter().map(|run| run.start_to_first_commit_ms)),
+        restart_to_reading_ms: restart,
+        bare,
+        job,
+    })
+}
+
+/// Runs the job until it has committed so many records.
+fn run_job(bench: &Bench<'_>, place: &Place, records: u64) -> Result<JobRun, Error> {
+    let config = crate::config::Config { until_end: true, ..place.config.clone() };
+    let mut job = Job::start(&config)?;
+    let enough = |told: &Told| told.messages() >= records;
+    job.listen(bench.stop, enough)?;
+    let told = job.finish()?;
+    // What it committed after that, while it ended, does not count.
+    let last = told.commits.iter().find(|commit| commit.messages >= records).or(told.commits.last());
+    let (Some(last), Some(reading)) = (last, told.reading) else {
+        return Err(BenchError::NothingCommitted.into());
+    };
+    let seconds = last.at.duration_since(reading).unwrap_or_default().as_secs_f64();
+    Ok(JobRun {
+        run: Run::of(last.messages, seconds),
+        dead_letters: told.dead_letters,
+        peak_memory_bytes: told.peak_memory,
+        start_to_first_commit_ms: told.to_first_commit().unwrap_or_default().as_secs_f64() * 1e3,
+    })
+}
+
+/// Starts the job again where it has committed all, until it reads.
+fn restart_job(bench: &Bench<'_>, place: &Place) -> Result<f64, Error> {
+    let mut job = Job::start(&crate::config::Config { until_end: true, ..place.config.clone() })?;
+    job.listen(bench.stop, |told| told.reading.is_some())?;
+    let told = job.finish()?;
+    Ok(told.to_reading().unwrap_or_default().as_secs_f64() * 1e3)
+}

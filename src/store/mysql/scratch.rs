@@ -1,0 +1,71 @@
+//! A database of MySQL or MariaDB that is made to be dropped again.
+
+use super::{STATEMENT_LIMIT, Server};
+use crate::store::StoreError;
+use crate::store::schema::quoted;
+
+/// A database beside that of a URL.
+pub struct Scratch {
+    server: Server,
+    name: String,
+    url: String,
+}
+
+impl Scratch {
+    /// Makes it.
+    pub(in crate::store) fn create(url: &str, name: &str) -> Result<Self, StoreError> {
+        let mut server = Server::new(url)?;
+        server.connect()?;
+        server.try_execute(format!("CREATE DATABASE {}", quoted(name)), STATEMENT_LIMIT).map_err(
+            |fault| {
+                let (account, prefix) = (server.account().to_owned(), like(name));
+                match server.explain(fault) {
+                    StoreError::Denied { place, reason, .. } => StoreError::Denied {
+                        place,
+                        reason,
+                        advice: format!("run GRANT ALL PRIVILEGES ON {}.* TO {account}", quoted(&prefix)),
+                    },
+                    other => other,
+                }
+            },
+        )?;
+        let mut scratch = Self { server, name: name.to_owned(), url: String::new() };
+        let wrong = |_| StoreError::Url("the database URL is wrong".into());
+        let mut parsed = url::Url::parse(url).map_err(wrong)?;
+        parsed.set_path(name);
+        scratch.url = parsed.into();
+        Ok(scratch)
+    }
+
+    /// What a job takes to commit there.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What the server is.
+    pub fn version(&self) -> &str {
+        self.server.version()
+    }
+
+    /// Drops it with everything in it.
+    pub fn drop(mut self) -> Result<(), StoreError> {
+        self.server.connect()?;
+        self.server.execute(format!("DROP DATABASE IF EXISTS {}", quoted(&self.name)))
+    }
+}
+
+/// All names that begin as `name` does before its last part, as a grant has them.
+fn like(name: &str) -> String {
+    let beginning = name.rsplit_once('_').map_or(name, |(beginning, _)| beginning);
+    format!("{beginning}_%").replace('_', r"\_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_names_all_scratch_databases() {
+        assert_eq!(like("truckflow_bench_1f2e"), r"truckflow\_bench\_%");
+    }
+}
