@@ -20,7 +20,9 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::num::NonZeroU64;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread::Builder;
 
 use dataflows::rows::ColumnSpec;
 use memchr::memchr2_iter;
@@ -380,14 +382,29 @@ impl CsvFiles {
         }
     }
 
-    /// Makes everything written durable, and gives what to commit of the files that grew.
+    /// Makes everything written durable, and gives what to commit of the files that grew. They are synced
+    /// at once: a file system puts what waits for it together.
     pub fn sync(&mut self) -> Result<Vec<(String, u64)>, CsvError> {
-        let mut names = Vec::new();
-        for file in self.files.iter_mut().flatten().filter(|file| file.dirty) {
-            file.sync()?;
-            names.extend(file.place.names(file.end));
-        }
-        Ok(names)
+        let mut dirty = self.files.iter_mut().flatten().filter(|file| file.dirty);
+        let Some(first) = dirty.next() else { return Ok(Vec::new()) };
+        let synced = std::thread::scope(|scope| {
+            let mut others = Vec::new();
+            for file in dirty {
+                let path = file.path.clone();
+                others
+                    .push(Builder::new().spawn_scoped(scope, || file.sync()).map_err(failed("sync", &path)));
+            }
+            let mut all = vec![first.sync()];
+            // A panic goes on here: what is not known to be durable is not committed.
+            all.extend(
+                others.into_iter().map(|other| other?.join().unwrap_or_else(|panic| resume_unwind(panic))),
+            );
+            all
+        });
+        synced.into_iter().try_fold(Vec::new(), |mut names, synced| {
+            names.extend(synced?);
+            Ok(names)
+        })
     }
 }
 
@@ -472,7 +489,8 @@ impl CsvFile {
         self.begin()
     }
 
-    fn sync(&mut self) -> Result<(), CsvError> {
+    /// Makes what was written durable, and gives what to commit of it.
+    fn sync(&mut self) -> Result<Vec<(String, u64)>, CsvError> {
         self.file.sync_data().map_err(failed("sync", &self.path))?;
         self.dirty = false;
         if self.named {
@@ -483,7 +501,7 @@ impl CsvFile {
             }
             self.named = false;
         }
-        Ok(())
+        Ok(self.place.names(self.end))
     }
 }
 
