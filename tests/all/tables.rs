@@ -295,7 +295,7 @@ fn varied_rows(columns: &[ColumnSpec]) -> Rows {
     let text = |mix: u64| (0..6).map(|at| PIECES[(mix >> (8 * at)) as usize % 13]).collect::<String>();
     let column = |(place, column): (u64, &ColumnSpec)| {
         let mixes = (0..MANY).map(move |row| mixed(row, place));
-        let integer = |mix: u64| if mix % 50 == 0 { i64::MIN } else { (mix as i64) >> (mix % 60) };
+        let integer = |mix: u64| if mix.is_multiple_of(50) { i64::MIN } else { (mix as i64) >> (mix % 60) };
         match column.column_type {
             Type::Timestamp => {
                 let time = |mix| 1_681_088_547_000_000 + (mix % 100_000_000_000) as i64;
@@ -313,12 +313,13 @@ fn varied_rows(columns: &[ColumnSpec]) -> Rows {
             }
             Type::Integer => Column::Integer(Arc::new(mixes.map(integer).collect())),
             Type::Text => {
-                let text = |mix: u64| (mix % 50 > 0).then(|| text(mix).into());
+                let text = |mix: u64| (!mix.is_multiple_of(50)).then(|| text(mix).into());
                 Column::Text(Arc::new(mixes.map(text).collect()))
             }
             Type::Bytes => {
-                let bytes =
-                    |mix: u64| (mix % 50 > 0).then(|| mix.to_le_bytes()[..(mix % 9) as usize].to_vec());
+                let bytes = |mix: u64| {
+                    (!mix.is_multiple_of(50)).then(|| mix.to_le_bytes()[..(mix % 9) as usize].to_vec())
+                };
                 Column::Bytes(Arc::new(mixes.map(bytes).collect()))
             }
         }
