@@ -5,10 +5,10 @@
 
 Starts a Kafka broker, MariaDB, and with --mysql-root MySQL: a folder that `debootstrap
 --include=mysql-server-core sid FOLDER` has made. All listen on ports of their own, keep their data in a
-new folder, have their stock settings (but for `local_infile`), and are stopped at the end. Each round, after
-one that does not count, runs
-truckflow into an empty database, then loads the rows that it wrote, out of a file in one statement,
-into an empty table of the same definition. Build truckflow before: cargo build --release.
+new folder, have their stock settings (but for `local_infile`), and are stopped at the end. Each round runs
+truckflow into an empty database, then loads the rows that it wrote, out of a file in one statement, into
+an empty table of the same definition; a run before them does not count. Build truckflow before:
+cargo build --release.
 """
 
 import argparse
