@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -30,12 +31,14 @@ use crate::render;
 use crate::sink::csv::CsvFiles;
 use crate::sink::topic::DeadLetterTopic;
 use crate::state::{fold_sealed, seal};
-use crate::store::{Chunk, Commit, StateChange, Store, StoreError};
+use crate::store::{Chunk, Commit, Refused, StateChange, Store, StoreError};
 
 /// State deltas are folded into a snapshot when they outweigh it, or there are this many parts.
 const FOLD_PARTS: usize = 256;
 /// Or, for a small snapshot, when they have this many bytes.
 const FOLD_BYTES: usize = 1 << 20;
+/// Messages that are taken before the rows of all of them go to the store.
+const MESSAGES: usize = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -196,31 +199,34 @@ impl Committer {
         // The headers of new files and the first offsets, before the first row.
         self.commit(self.open - 1)?;
         loop {
-            let Ok(message) = messages.recv() else {
+            let Ok(first) = messages.recv() else {
                 // The workers are gone without a word: one of them has failed.
                 return Ok(());
             };
-            match message {
-                Message::Frontier(frontier) => self.pass(frontier)?,
-                Message::Done => {
-                    for at in std::mem::take(&mut self.done) {
-                        self.pending.offsets.insert((at.topic, at.partition), at.offset);
-                        self.pending.anything = true;
+            // What waits goes to the store together: it may take it in fewer statements.
+            for message in iter::once(first).chain(messages.try_iter()).take(MESSAGES) {
+                match message {
+                    Message::Frontier(frontier) => self.pass(frontier)?,
+                    Message::Done => {
+                        for at in std::mem::take(&mut self.done) {
+                            self.pending.offsets.insert((at.topic, at.partition), at.offset);
+                            self.pending.anything = true;
+                        }
+                        let last = self.later.keys().next_back().copied().unwrap_or(self.open);
+                        return self.pass(last + 1);
                     }
-                    let last = self.later.keys().next_back().copied().unwrap_or(self.open);
-                    return self.pass(last + 1);
-                }
-                Message::Rows { epoch, .. }
-                | Message::State { epoch, .. }
-                | Message::Progress { epoch, .. } => {
-                    if epoch <= self.open {
-                        self.take(message)?;
-                        self.insert()?;
-                    } else {
-                        self.later.entry(epoch).or_default().push(message);
+                    Message::Rows { epoch, .. }
+                    | Message::State { epoch, .. }
+                    | Message::Progress { epoch, .. } => {
+                        if epoch <= self.open {
+                            self.take(message)?;
+                        } else {
+                            self.later.entry(epoch).or_default().push(message);
+                        }
                     }
                 }
             }
+            self.insert()?;
         }
     }
 
@@ -314,33 +320,38 @@ impl Committer {
             self.begun = true;
         }
         let pending = &mut self.pending;
-        for chunk in &pending.chunks[pending.inserted..] {
-            let refused_rows = self.store.insert(chunk)?;
-            let route = self.routes.iter().find(|route| route.table == Some(chunk.table));
-            let view = route.map_or("", |route| &*route.name);
-            if let Some(first) = refused_rows.first() {
-                let (rows, reason) = (refused_rows.len(), &first.reason);
-                tracing::warn!(view, rows, reason, "the database refused rows, which become dead letters");
-            }
-            for refused in refused_rows {
-                let mut line = Vec::new();
-                render::csv(&chunk.rows.row(refused.row), false, &mut line);
-                if line.last() == Some(&b'\n') {
-                    line.pop();
-                }
-                pending.refused.push(DeadLetter {
-                    topic: view.into(),
-                    partition: -1,
-                    offset: -1,
-                    kafka_timestamp: None,
-                    key: None,
-                    payload: Some(line),
-                    reason: Reason::RefusedByDatabase,
-                    field: refused.reason,
-                });
-            }
-            pending.inserted += 1;
+        let chunks = &pending.chunks[pending.inserted..];
+        let view_of = |refused: &Refused| {
+            let table = Some(chunks[refused.chunk].table);
+            self.routes.iter().find(|route| route.table == table).map_or("", |route| &*route.name)
+        };
+        let all = self.store.insert(chunks)?;
+        let mut told: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+        for refused in &all {
+            told.entry(view_of(refused)).or_insert((0, &refused.reason)).0 += 1;
         }
+        for (view, (rows, reason)) in told {
+            tracing::warn!(view, rows, reason, "the database refused rows, which become dead letters");
+        }
+        for refused in all {
+            let view = view_of(&refused);
+            let mut line = Vec::new();
+            render::csv(&chunks[refused.chunk].rows.row(refused.row), false, &mut line);
+            if line.last() == Some(&b'\n') {
+                line.pop();
+            }
+            pending.refused.push(DeadLetter {
+                topic: view.into(),
+                partition: -1,
+                offset: -1,
+                kafka_timestamp: None,
+                key: None,
+                payload: Some(line),
+                reason: Reason::RefusedByDatabase,
+                field: refused.reason,
+            });
+        }
+        pending.inserted = pending.chunks.len();
         Ok(())
     }
 

@@ -143,7 +143,7 @@ impl Plan {
         let (sender, _messages) = channel();
         let clock = Arc::new(Clock::new(config.epoch_limits()?, 0));
         let metrics = Metrics::new(&[]).map_err(|_| Error::Bug("the metrics"))?;
-        let form = Form { job: config.job.as_str().into(), text: None };
+        let form = Form { job: config.job.as_str().into(), text: None, lines: [].into() };
         let outlet = Outlet { sender, clock, metrics, dead_letters: Arc::default(), routes, form };
         let shape = graph::Shape { views, settings, start: 0, filled: None };
         let built = timely::execute_directly(move |worker| {

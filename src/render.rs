@@ -1,4 +1,4 @@
-//! Rows as bytes: lines of CSV, and values of an SQL statement.
+//! Rows as bytes: lines of CSV, values of an SQL statement, and lines that MySQL loads.
 //!
 //! Columns are typed, so a row is rendered without going through floats or strings: decimals from
 //! their integers, times from their microseconds.
@@ -99,22 +99,22 @@ pub struct SqlRows<'a> {
 }
 
 impl SqlRows<'_> {
-    /// The rows as `(…),(…)` in pieces of about `size` bytes, each with the rows that it holds.
-    pub fn pieces(self, size: usize) -> Vec<(Range<usize>, Vec<u8>)> {
+    /// Some rows as `(…),(…)` in pieces of about `size` bytes, each with the rows that it holds.
+    pub fn pieces(self, range: Range<usize>, size: usize) -> Vec<(Range<usize>, Vec<u8>)> {
         let rows = self.rows;
         let mut pieces = Vec::new();
         let mut clocks = clocks(rows);
-        let mut start = 0;
+        let mut start = range.start;
         // About what a piece takes, so that a short one holds little more than its bytes.
         let row_bytes = rows.columns.len() * 16 + if self.keys.is_empty() { 0 } else { 40 };
-        let room = size.min(rows.len() * row_bytes) + 256;
+        let room = size.min(range.len() * row_bytes) + 256;
         let mut out = Vec::with_capacity(room);
-        for row in 0..rows.len() {
+        for row in range.clone() {
             self.row(row, &mut clocks, &mut out);
-            if out.len() >= size || row + 1 == rows.len() {
+            if out.len() >= size || row + 1 == range.end {
                 pieces.push((start..row + 1, std::mem::take(&mut out)));
                 start = row + 1;
-                if start < rows.len() {
+                if start < range.end {
                     out.reserve(room);
                 }
             } else {
@@ -187,6 +187,57 @@ fn sql_values(rows: &Rows, row: usize, clocks: &mut [Clock], out: &mut Vec<u8>) 
     }
 }
 
+/// A line for each row, as `LOAD DATA` reads it without being told otherwise: tabs between values,
+/// `\N` for NULL, a backslash before what would be read as more than itself. Bytes are written in
+/// hexadecimal digits.
+pub fn lines(rows: &Rows) -> Vec<u8> {
+    let mut out = Vec::with_capacity(rows.len() * rows.columns.len() * 14);
+    let mut clocks = clocks(rows);
+    for row in 0..rows.len() {
+        for (index, (column, clock)) in rows.columns.iter().zip(&mut clocks).enumerate() {
+            if index > 0 {
+                out.push(b'\t');
+            }
+            match column {
+                Column::Timestamp(values) | Column::Decimal { values, .. } | Column::Integer(values)
+                    if values[row] == NULL =>
+                {
+                    out.extend_from_slice(b"\\N");
+                }
+                Column::Timestamp(values) => clock.write(values[row], &mut out),
+                Column::Decimal { scale, values } => decimal(values[row], *scale, &mut out),
+                Column::Real(values) if values[row].is_nan() => out.extend_from_slice(b"\\N"),
+                Column::Real(values) => real(values[row], &mut out),
+                Column::Integer(values) => integer(values[row], &mut out),
+                Column::Name { names, index } => line_text(&names[index[row] as usize], &mut out),
+                Column::Text(values) => match &values[row] {
+                    None => out.extend_from_slice(b"\\N"),
+                    Some(text) => line_text(text, &mut out),
+                },
+                Column::Bytes(values) => match values[row].as_deref() {
+                    None => out.extend_from_slice(b"\\N"),
+                    Some(bytes) => hexadecimal(bytes, &mut out),
+                },
+            }
+        }
+        out.push(b'\n');
+    }
+    out
+}
+
+/// A text in a line that is loaded.
+fn line_text(text: &str, out: &mut Vec<u8>) {
+    for &byte in text.as_bytes() {
+        match byte {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            0 => out.extend_from_slice(b"\\0"),
+            _ => out.push(byte),
+        }
+    }
+}
+
 /// A text literal. Whether a backslash escapes depends on the `sql_mode`: such a text is written as
 /// bytes of UTF-8.
 fn sql_text(text: &str, out: &mut Vec<u8>) {
@@ -202,12 +253,16 @@ fn sql_text(text: &str, out: &mut Vec<u8>) {
 
 /// A literal of bytes.
 pub fn sql_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.extend_from_slice(b"X'");
+    hexadecimal(bytes, out);
+    out.push(b'\'');
+}
+
+fn hexadecimal(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in bytes {
         out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
-    out.push(b'\'');
 }
 
 /// `value / 10^scale` with no superfluous digit: `0.01`, `80`, `-3.5`.
@@ -400,6 +455,21 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_read_back_as_they_were() {
+        let rows: Rows = vec![
+            Column::Timestamp(Arc::new(vec![0, NULL])),
+            Column::Decimal { scale: 2, values: Arc::new(vec![150, NULL]) },
+            Column::Real(Arc::new(vec![1e-9, f64::NAN])),
+            Column::Text(Arc::new(vec![Some("a\tb\nc\\d\0é'".into()), None])),
+            Column::Bytes(Arc::new(vec![Some(vec![0xff, 9, 0]), None])),
+        ]
+        .into();
+        let expected = "1970-01-01 00:00:00.000000\t1.5\t1e-9\ta\\tb\\nc\\\\d\\0é'\tFF0900\n\
+                        \\N\t\\N\t\\N\t\\N\t\\N\n";
+        assert_eq!(String::from_utf8(lines(&rows)).unwrap(), expected);
+    }
+
+    #[test]
     fn keys_stand_behind_the_columns() {
         let rows: Rows = vec![Column::Integer(Arc::new(vec![1, NULL]))].into();
         let mut out = Vec::new();
@@ -413,7 +483,7 @@ mod tests {
         let rows = one(Column::Integer(Arc::new((0..1000).collect())));
         let mut whole = Vec::new();
         sql(&rows).write(0..1000, &mut whole);
-        let pieces = sql(&rows).pieces(100);
+        let pieces = sql(&rows).pieces(0..rows.len(), 100);
         assert!(pieces.len() > 10);
         let joined: Vec<_> = pieces.iter().map(|(_, text)| text.as_slice()).collect();
         assert_eq!(joined.join(&b','), whole);

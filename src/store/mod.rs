@@ -2,14 +2,14 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`mysql`] | MySQL and MariaDB, through sqlx |
+//! | [`mysql`] | MySQL and MariaDB, through mysql_async |
 //! | [`sqlite`] | a file, by default in the output folder |
 //! | [`privileges`] | what an account of MySQL or MariaDB may do, as its grants say |
 //! | [`look`] | reading all that without taking the job over |
 //! | [`schema`] | which tables and columns there must be, whatever the database |
 //!
 //! The order of calls is: [`Store::claim`], [`Store::views`], [`Store::prepare`], [`Store::state`];
-//! then for each commit [`Store::begin`], [`Store::insert`] for each chunk, [`Store::commit`]. After
+//! then for each commit [`Store::begin`], [`Store::insert`] for all chunks, [`Store::commit`]. After
 //! an error that may pass, [`Store::abandon`] and again from `begin`.
 
 pub mod look;
@@ -21,13 +21,14 @@ pub mod sqlite;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use dataflows::Epoch;
 use dataflows::item::NextOffset;
 use dataflows::rows::{Change, Changes, ColumnSpec, Rows};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::render::SqlRows;
+use crate::render::{self, SqlRows};
 use crate::simulate::LastReading;
 
 /// A table that rows are inserted into. An `id` that the database counts up stands before the
@@ -76,6 +77,8 @@ pub struct Chunk {
     /// For a store that takes text: `(…),(…)`, in pieces that each fit a statement, with the rows
     /// that a piece holds. A delete needs none.
     pub text: Vec<(Range<usize>, Vec<u8>)>,
+    /// In the place of that, if the store wants the table's appended rows so: see [`render::lines`].
+    pub lines: Bytes,
 }
 
 /// About how many bytes of values a statement has.
@@ -85,7 +88,7 @@ impl Chunk {
     /// About how many bytes it holds.
     pub fn weight(&self) -> usize {
         let text: usize = self.text.iter().map(|(_, text)| text.len()).sum();
-        text + self.rows.len() * self.rows.columns.len() * 8 + size_of_val(&*self.keys)
+        text + self.lines.len() + self.rows.len() * self.rows.columns.len() * 8 + size_of_val(&*self.keys)
     }
 }
 
@@ -96,6 +99,8 @@ pub struct Form {
     pub job: Arc<str>,
     /// How rows are written as text, for a store that wants them so.
     pub text: Option<Text>,
+    /// For each prepared table, whether rows that are appended are wanted as lines.
+    pub lines: Arc<[bool]>,
 }
 
 /// How rows are written as text.
@@ -147,13 +152,18 @@ impl Form {
             (Operation::Update, Some(Text::Inserts)) => Operation::Insert,
             _ => operation,
         };
-        let text = match self.text {
-            Some(text) if operation != Operation::Delete => {
-                SqlRows { rows: &rows, keys: &keys, opening: text.opening(operation) }.pieces(STATEMENT_BYTES)
+        let (mut text, mut lines) = (Vec::new(), Bytes::new());
+        match self.text {
+            Some(_) if operation == Operation::Append && self.lines.get(table) == Some(&true) => {
+                lines = render::lines(&rows).into();
             }
-            _ => Vec::new(),
-        };
-        Chunk { table, operation, rows, keys, text }
+            Some(form) if operation != Operation::Delete => {
+                let values = SqlRows { rows: &rows, keys: &keys, opening: form.opening(operation) };
+                text = values.pieces(0..rows.len(), STATEMENT_BYTES);
+            }
+            _ => {}
+        }
+        Chunk { table, operation, rows, keys, text, lines }
     }
 
     /// The key in the database of what `key` names among the rows of its view.
@@ -216,6 +226,8 @@ pub struct StoredView {
 /// A row that the database refused for its content alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
+    /// The chunk's place among those that were to be put in.
+    pub chunk: usize,
     /// The row's place in the chunk.
     pub row: usize,
     /// What the database said, in one line.
@@ -335,10 +347,10 @@ pub trait Store: Send {
     /// fails with [`StoreError::Fenced`] if another instance took over.
     fn begin(&mut self) -> Result<(), StoreError>;
 
-    /// Puts a chunk's rows in. What the database refuses for its content alone is given back; all
+    /// Puts the rows of chunks in. What the database refuses for its content alone is given back; all
     /// other rows are in. If such a row has a key, the row of that key is gone: it would no longer
     /// be true.
-    fn insert(&mut self, chunk: &Chunk) -> Result<Vec<Refused>, StoreError>;
+    fn insert(&mut self, chunks: &[Chunk]) -> Result<Vec<Refused>, StoreError>;
 
     /// Adds the rest to the transaction, checks the generation in it, and commits.
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError>;
@@ -416,7 +428,7 @@ mod tests {
             let texts: Vec<_> = chunk.text.iter().map(|(_, text)| text.as_slice()).collect();
             String::from_utf8(texts.concat()).unwrap()
         };
-        let chunks = Form { job: "job".into(), text }.chunks(0, rows);
+        let chunks = Form { job: "job".into(), text, lines: [true].into() }.chunks(0, rows);
         chunks.iter().map(|chunk| (chunk.operation, text_of(chunk))).collect()
     }
 
@@ -440,8 +452,12 @@ mod tests {
     #[test]
     fn rows_without_changes_are_appended_without_a_key() {
         let rows: Rows = vec![Column::Integer(Arc::new(vec![1, 2]))].into();
-        let chunks = Form { job: "job".into(), text: Some(Text::ValuesRow) }.chunks(4, rows);
-        assert_eq!((chunks.len(), chunks[0].table, chunks[0].operation), (1, 4, Operation::Append));
+        let form = Form { job: "job".into(), text: Some(Text::ValuesRow), lines: [false, true].into() };
+        let chunks = form.chunks(0, rows.clone());
+        assert_eq!((chunks.len(), chunks[0].table, chunks[0].operation), (1, 0, Operation::Append));
         assert_eq!((&*chunks[0].text[0].1, chunks[0].keys.len()), (&b"(1),(2)"[..], 0));
+        assert!(chunks[0].lines.is_empty());
+        let chunks = form.chunks(1, rows);
+        assert_eq!((&*chunks[0].lines, chunks[0].text.len()), (&b"1\n2\n"[..], 0));
     }
 }

@@ -1,10 +1,10 @@
-//! MySQL and MariaDB, through sqlx: rows as text, state as bound bytes, all in one transaction.
+//! MySQL and MariaDB, through mysql_async: rows as text, state as bound bytes, all in one transaction.
 //!
 //! ```text
 //! claim     GET_LOCK -> bookkeeping tables -> generation + 1
 //! begin     (connect, GET_LOCK, same generation?) -> START TRANSACTION
-//! insert    INSERT … VALUES (…),(…), UPDATE from VALUES, or DELETE; a refused statement is halved
-//!           until its bad rows are alone
+//! insert    LOAD DATA LOCAL, INSERT … VALUES (…),(…), UPDATE from VALUES, or DELETE; a refused
+//!           statement is halved until its bad rows are alone
 //! commit    generation FOR UPDATE -> state, offsets, files, epoch -> COMMIT
 //! ```
 //!
@@ -15,20 +15,25 @@
 //! up. What it may still be doing is over before this store asks for anything again, as the lock
 //! comes back only when the old connection has ended.
 
+mod address;
+mod load;
 mod look;
 pub mod scratch;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
+use std::io;
 use std::ops::Range;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dataflows::Epoch;
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, DriverError, IoError, Row, Value};
 use tokio::runtime::{Builder, Runtime};
+
+use address::Address;
+use load::Load;
 
 use super::look::Look;
 use super::privileges::{Answer, Privileges};
@@ -146,6 +151,8 @@ struct Prepared {
     delete: Frame,
     /// Whether `id` is the database's.
     counted: bool,
+    /// How rows are loaded, if that keeps the same values as inserting them.
+    load: Option<Load>,
 }
 
 /// What came of a statement.
@@ -164,7 +171,7 @@ struct Frame {
 }
 
 impl Prepared {
-    fn new(table: &Table) -> Self {
+    fn new(table: &Table, loads: bool) -> Self {
         let name = quoted(&table.name);
         let names = names(table);
         let columns: Vec<String> = names.iter().map(|name| quoted(name)).collect();
@@ -204,6 +211,7 @@ impl Prepared {
             },
             delete: Frame { before: format!("DELETE FROM {name} WHERE {key} IN ("), behind: ")".into() },
             counted: !names.iter().any(|name| name.eq_ignore_ascii_case("id")),
+            load: (loads && !table.keyed).then(|| Load::new(table)),
         }
     }
 
@@ -234,6 +242,7 @@ impl MysqlStore {
             self.open = false;
             self.server.connect()?;
             self.retake(&claim).inspect_err(|_| self.disconnect())?;
+            self.tables.iter_mut().filter_map(|table| table.load.as_mut()).for_each(Load::connected);
         }
         Ok(claim)
     }
@@ -242,12 +251,13 @@ impl MysqlStore {
         self.check_generation(claim, Reading::Plain)?;
         if !self.server.lock(&claim.job)? {
             return Err(StoreError::Busy {
-                place: self.server.place.clone(),
+                place: self.server.address.place.clone(),
                 reason: format!("another connection has the lock of job `{}`", claim.job),
                 advice: "stop the other instance".into(),
             });
         }
-        self.check_generation(claim, Reading::Plain)
+        self.check_generation(claim, Reading::Plain)?;
+        self.server.see_whether_it_loads()
     }
 
     fn check_generation(&mut self, claim: &Claim, reading: Reading) -> Result<(), StoreError> {
@@ -258,7 +268,10 @@ impl MysqlStore {
         let sql = format!("SELECT generation FROM truckflow_jobs WHERE job = {}{lock}", literal(&claim.job));
         match self.server.fetch(sql)?.first().and_then(|row| row.number(0)) {
             Some(generation) if generation == claim.generation as i64 => Ok(()),
-            _ => Err(StoreError::Fenced { job: claim.job.to_string(), place: self.server.place.clone() }),
+            _ => Err(StoreError::Fenced {
+                job: claim.job.to_string(),
+                place: self.server.address.place.clone(),
+            }),
         }
     }
 
@@ -292,7 +305,6 @@ impl MysqlStore {
             let reason = format!("larger than the server's max_allowed_packet of {largest} bytes");
             return Ok(Put::Refused(reason));
         }
-        let sql = String::from_utf8(sql).map_err(|_| self.server.failed("rows were rendered as no text"))?;
         match self.server.try_execute(sql, STATEMENT_LIMIT) {
             Ok(found) if operation == Operation::Update && found < rows.len() as u64 => Ok(Put::Missing),
             Ok(_) => Ok(Put::Done),
@@ -324,15 +336,55 @@ impl MysqlStore {
             let mut sql = format!("SELECT {ROW_KEY} FROM {table} WHERE {ROW_KEY} IN (").into_bytes();
             list(keys, &mut sql);
             sql.push(b')');
-            let found = self.server.fetch(String::from_utf8_lossy(&sql).into_owned())?;
+            let found = self.server.fetch(sql)?;
             there.extend(found.into_iter().filter_map(|mut row| row.0[0].take()));
         }
         let missing: Vec<u32> =
             rows.filter(|&row| !there.contains(&chunk.keys[row][..])).map(|row| row as u32).collect();
         let keys = missing.iter().map(|&row| chunk.keys[row as usize]).collect();
         let missed = self.form().chunk(chunk.table, Operation::Insert, chunk.rows.gather(&missing), keys);
-        let refused = self.insert(&missed)?.into_iter();
+        let refused = self.put_chunk(&missed)?.into_iter();
         Ok(refused.map(|refused| Refused { row: missing[refused.row] as usize, ..refused }).collect())
+    }
+
+    /// Puts a chunk in that is not loaded.
+    fn put_chunk(&mut self, chunk: &Chunk) -> Result<Vec<Refused>, StoreError> {
+        let deleted = (0..if chunk.operation == Operation::Delete { chunk.keys.len() } else { 0 })
+            .step_by(LIST_KEYS)
+            .map(|first| (first..chunk.keys.len().min(first + LIST_KEYS), None));
+        let written = chunk.text.iter().map(|(rows, text)| (rows.clone(), Some(text.as_slice())));
+        self.put_pieces(chunk, deleted.chain(written))
+    }
+
+    /// Puts rows of a chunk in, each of `pieces` by a statement. What is refused is halved until it
+    /// is a row.
+    fn put_pieces<'text>(
+        &mut self,
+        chunk: &Chunk,
+        pieces: impl Iterator<Item = (Range<usize>, Option<&'text [u8]>)>,
+    ) -> Result<Vec<Refused>, StoreError> {
+        let mut refused = Vec::new();
+        for (rows, mut text) in pieces {
+            let mut ranges = vec![rows];
+            while let Some(rows) = ranges.pop() {
+                match self.put(chunk, chunk.operation, rows.clone(), text.take())? {
+                    Put::Done => {}
+                    Put::Missing => refused.extend(self.bring_back(chunk, rows)?),
+                    Put::Refused(_) if rows.len() > 1 => {
+                        let (first, second) = halves(&rows);
+                        ranges.extend([second, first]);
+                    }
+                    Put::Refused(reason) => {
+                        let row = rows.start;
+                        if matches!(chunk.operation, Operation::Insert | Operation::Update) {
+                            self.put(chunk, Operation::Delete, rows, None)?;
+                        }
+                        refused.push(Refused { chunk: 0, row, reason });
+                    }
+                }
+            }
+        }
+        Ok(refused)
     }
 
     fn put_state(&mut self, claim: &Claim, epoch: Epoch, change: &StateChange) -> Result<(), StoreError> {
@@ -400,9 +452,10 @@ impl MysqlStore {
     fn take(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
         self.server.connect()?;
         if !self.server.lock(job)? {
-            return Err(StoreError::Taken { job: job.into(), place: self.server.place.clone() });
+            return Err(StoreError::Taken { job: job.into(), place: self.server.address.place.clone() });
         }
         self.server.make_books()?;
+        self.server.see_whether_it_loads()?;
         self.count_generation(job, source)
     }
 
@@ -414,7 +467,7 @@ impl MysqlStore {
 
     fn count_generation(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
         let job = literal(job);
-        self.server.execute("START TRANSACTION".into())?;
+        self.server.execute("START TRANSACTION")?;
         self.open = true;
         self.server.execute(format!(
             "INSERT INTO truckflow_jobs (job, source, generation, epoch) VALUES ({job},{},1,0) \
@@ -422,7 +475,7 @@ impl MysqlStore {
             literal(source)
         ))?;
         let last = self.server.read_last(&job)?;
-        self.server.execute("COMMIT".into())?;
+        self.server.execute("COMMIT")?;
         self.open = false;
         last.ok_or_else(|| self.server.failed("truckflow_jobs does not keep the job"))
     }
@@ -444,20 +497,26 @@ impl Store for MysqlStore {
 
     fn prepare(&mut self, tables: &[Table]) -> Result<(), StoreError> {
         self.ready()?;
+        let mut prepared = Vec::new();
         for table in tables {
-            match self.server.plan(table)? {
-                Plan::Create => self.server.execute(schema::create(table))?,
-                Plan::Extend { columns, with_key, .. } => {
+            let loads = match self.server.plan(table)? {
+                Plan::Create => {
+                    self.server.execute(schema::create(table))?;
+                    true
+                }
+                Plan::Extend { columns, with_key, loads, .. } => {
                     if with_key || !columns.is_empty() {
                         let sql = schema::extend(&table.name, &columns, with_key);
                         let extended = self.server.try_execute(sql, TABLE_LIMIT);
                         extended.map_err(|fault| self.server.explain(fault))?;
                     }
+                    loads
                 }
-            }
+            };
             self.server.probe(&table.name, &written(table), needed(table))?;
+            prepared.push(Prepared::new(table, loads));
         }
-        self.tables = tables.iter().map(Prepared::new).collect();
+        self.tables = prepared;
         Ok(())
     }
 
@@ -513,7 +572,7 @@ impl Store for MysqlStore {
         if self.open {
             return Err(self.server.failed("a view is put into an epoch's transaction"));
         }
-        self.server.execute("START TRANSACTION".into())?;
+        self.server.execute("START TRANSACTION")?;
         self.open = true;
         let put = self.check_generation(&claim, Reading::ForUpdate).and_then(|()| {
             self.server.execute(format!(
@@ -524,7 +583,7 @@ impl Store for MysqlStore {
                 literal(&view.definition),
                 if view.backfilled { COMPLETE } else { BACKFILLING },
             ))?;
-            self.server.execute("COMMIT".into())
+            self.server.execute("COMMIT")
         });
         match put {
             Ok(()) => self.open = false,
@@ -537,46 +596,34 @@ impl Store for MysqlStore {
         // A transaction that is open would be committed by the start of another.
         self.abandon();
         self.ready()?;
-        if let Err(error) = self.server.execute("START TRANSACTION".into()) {
+        if let Err(error) = self.server.execute("START TRANSACTION") {
             // A server ends a connection that was idle for long; nothing is lost with it.
             if !matches!(error, StoreError::Away { .. }) {
                 return Err(error);
             }
             self.ready()?;
-            self.server.execute("START TRANSACTION".into())?;
+            self.server.execute("START TRANSACTION")?;
         }
         self.open = true;
         Ok(())
     }
 
-    fn insert(&mut self, chunk: &Chunk) -> Result<Vec<Refused>, StoreError> {
+    fn insert(&mut self, chunks: &[Chunk]) -> Result<Vec<Refused>, StoreError> {
         if !self.open {
             return Err(self.server.failed("no transaction is open"));
         }
-        let deleted = (0..if chunk.operation == Operation::Delete { chunk.keys.len() } else { 0 })
-            .step_by(LIST_KEYS)
-            .map(|first| (first..chunk.keys.len().min(first + LIST_KEYS), None));
-        let written = chunk.text.iter().map(|(rows, text)| (rows.clone(), Some(text.as_slice())));
         let mut refused = Vec::new();
-        for (rows, mut text) in deleted.chain(written) {
-            let mut ranges = vec![rows];
-            while let Some(rows) = ranges.pop() {
-                match self.put(chunk, chunk.operation, rows.clone(), text.take())? {
-                    Put::Done => {}
-                    Put::Missing => refused.extend(self.bring_back(chunk, rows)?),
-                    Put::Refused(_) if rows.len() > 1 => {
-                        let (first, second) = halves(&rows);
-                        ranges.extend([second, first]);
-                    }
-                    Put::Refused(reason) => {
-                        let row = rows.start;
-                        if matches!(chunk.operation, Operation::Insert | Operation::Update) {
-                            self.put(chunk, Operation::Delete, rows, None)?;
-                        }
-                        refused.push(Refused { row, reason });
-                    }
-                }
+        let mut to_load: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, chunk) in chunks.iter().enumerate() {
+            if !chunk.lines.is_empty() {
+                to_load.entry(chunk.table).or_default().push(place);
+                continue;
             }
+            let of_chunk = self.put_chunk(chunk)?.into_iter();
+            refused.extend(of_chunk.map(|refused| Refused { chunk: place, ..refused }));
+        }
+        for (table, places) in to_load {
+            refused.extend(self.put_lines(table, chunks, &places)?);
         }
         Ok(refused)
     }
@@ -586,7 +633,7 @@ impl Store for MysqlStore {
             return Err(self.server.failed("no transaction is open"));
         }
         self.put_commit(commit)?;
-        self.server.execute("COMMIT".into())?;
+        self.server.execute("COMMIT")?;
         self.open = false;
         Ok(())
     }
@@ -603,7 +650,7 @@ impl Store for MysqlStore {
     fn abandon(&mut self) {
         if std::mem::take(&mut self.open)
             && self.server.link.is_some()
-            && self.server.execute("ROLLBACK".into()).is_err()
+            && self.server.execute("ROLLBACK").is_err()
         {
             self.server.link = None;
         }
@@ -614,7 +661,8 @@ impl Store for MysqlStore {
             Some(claim) => (claim.job.clone(), claim.text),
             None => ("".into(), Text::Inserts),
         };
-        Form { job, text: Some(text) }
+        let loads = |table: &Prepared| self.server.loads() && table.load.is_some();
+        Form { job, text: Some(text), lines: self.tables.iter().map(loads).collect() }
     }
 
     fn check(&mut self, tables: &[Table]) -> Vec<Finding> {
@@ -624,7 +672,7 @@ impl Store for MysqlStore {
         };
         let reached = self.server.connect().map(|()| self.server.described());
         let is_reached = reached.is_ok();
-        let mut findings = vec![finding(format!("database {}", self.server.place), reached)];
+        let mut findings = vec![finding(format!("database {}", self.server.address.place), reached)];
         if is_reached {
             findings.push(finding("tables truckflow_*".into(), self.server.check_books()));
             for table in tables {
@@ -686,10 +734,7 @@ pub(super) fn look(url: &str) -> Result<Box<dyn Look>, StoreError> {
 /// A server, and the connection to it while there is one.
 struct Server {
     link: Option<Link>,
-    options: MySqlConnectOptions,
-    /// Host, port and database.
-    place: String,
-    database: String,
+    address: Address,
     /// The connection before this one.
     last_id: Option<i64>,
     runtime: Runtime,
@@ -697,12 +742,14 @@ struct Server {
 
 /// A connection.
 struct Link {
-    connection: MySqlConnection,
+    connection: Conn,
     id: i64,
     /// `'user'@'host'`, as grants name it.
     account: String,
     version: String,
     max_packet: usize,
+    /// Whether it takes `LOAD DATA LOCAL`.
+    loads: bool,
     /// Whether table names compare without case.
     folds_names: bool,
 }
@@ -724,6 +771,16 @@ enum Fault {
 
 /// A row as text.
 struct TextRow(Vec<Option<Vec<u8>>>);
+
+impl From<Row> for TextRow {
+    fn from(row: Row) -> Self {
+        let bytes = |value| match value {
+            Some(Value::Bytes(bytes)) => Some(bytes),
+            _ => None, // all that is not NULL comes as text
+        };
+        Self(row.unwrap_raw().into_iter().map(bytes).collect())
+    }
+}
 
 impl TextRow {
     fn text(&self, index: usize) -> String {
@@ -759,33 +816,18 @@ enum Plan {
         with_key: bool,
         /// Those that round values.
         rounding: Vec<String>,
+        /// Whether they keep the same of lines that are loaded.
+        loads: bool,
     },
 }
 
 impl Server {
     fn new(url: &str) -> Result<Self, StoreError> {
-        let url =
-            url.strip_prefix("mariadb://").map_or_else(|| url.to_owned(), |rest| format!("mysql://{rest}"));
-        let options = MySqlConnectOptions::from_str(&url)
-            .map_err(|error| {
-                StoreError::Url(format!("the database URL is wrong ({})", one_line(&error.to_string())))
-            })?
-            .pipes_as_concat(false)
-            .no_engine_substitution(false)
-            .timezone(None)
-            .disable_statement_logging();
-        let database = options
-            .get_database()
-            .ok_or_else(|| StoreError::Url("the database URL names no database".into()))?
-            .to_owned();
-        let place = match options.get_socket() {
-            Some(socket) => format!("{}/{database}", socket.display()),
-            None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
-        };
+        let address = Address::read(url).map_err(StoreError::Url)?;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
-            StoreError::Failed { place: place.clone(), reason: format!("no runtime ({error})") }
+            StoreError::Failed { place: address.place.clone(), reason: format!("no runtime ({error})") }
         })?;
-        Ok(Self { link: None, options, place, database, last_id: None, runtime })
+        Ok(Self { link: None, address, last_id: None, runtime })
     }
 
     /// Connects, unless there is a connection, and sets the session up.
@@ -793,8 +835,7 @@ impl Server {
         if self.link.is_some() {
             return Ok(());
         }
-        let options = &self.options;
-        let connecting = async move { tokio::time::timeout(CONNECT_LIMIT, options.connect()).await };
+        let connecting = async { tokio::time::timeout(CONNECT_LIMIT, self.address.connect()).await };
         let connection = match self.runtime.block_on(connecting) {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(self.explain(Fault::from(error))),
@@ -806,6 +847,7 @@ impl Server {
             account: String::new(),
             version: String::new(),
             max_packet: 0,
+            loads: false,
             folds_names: false,
         });
         self.set_up().inspect_err(|_| self.close())
@@ -814,8 +856,7 @@ impl Server {
     fn set_up(&mut self) -> Result<(), StoreError> {
         let rows = self.fetch(
             "SELECT CONNECTION_ID(), CURRENT_USER(), VERSION(), @@max_allowed_packet, \
-             @@lower_case_table_names"
-                .into(),
+             @@lower_case_table_names",
         )?;
         let row = rows.first().ok_or_else(|| self.failed("the server does not say what it is"))?;
         let version = row.text(2);
@@ -829,11 +870,12 @@ impl Server {
         if let Some(link) = &mut self.link {
             link.version = version;
         }
-        // A wait for another's lock ends before our patience does.
+        // A wait for another's lock ends before our patience does. Notes say no more of a row than that
+        // a value was rounded.
         self.execute(format!(
-            "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION{truncate}', \
+            "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION{truncate}', \
              autocommit = 1, lock_wait_timeout = 50, innodb_lock_wait_timeout = 50, \
-             sql_safe_updates = 0, sql_big_selects = 1"
+             sql_safe_updates = 0, sql_big_selects = 1, sql_notes = 0"
         ))
     }
 
@@ -841,7 +883,7 @@ impl Server {
     fn close(&mut self) {
         if let Some(link) = self.link.take() {
             self.last_id = Some(link.id);
-            let closing = async move { tokio::time::timeout(CLOSE_LIMIT, link.connection.close()).await };
+            let closing = async { tokio::time::timeout(CLOSE_LIMIT, link.connection.disconnect()).await };
             // It ends one way or the other.
             let _ = self.runtime.block_on(closing);
         }
@@ -850,7 +892,7 @@ impl Server {
     /// Takes the lock of `job`. A former connection of ours that the server still keeps, as it does
     /// not know that we are gone, is ended.
     fn lock(&mut self, job: &str) -> Result<bool, StoreError> {
-        let name = lock_name(&self.database, job);
+        let name = lock_name(&self.address.database, job);
         if let Some(last) = self.last_id.take() {
             let holder = self.fetch(format!("SELECT IS_USED_LOCK({name})"))?;
             if holder.first().and_then(|row| row.number(0)) == Some(last) {
@@ -891,8 +933,7 @@ impl Server {
     fn books(&mut self) -> Result<BTreeSet<String>, StoreError> {
         let rows = self.fetch(
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() \
-             AND TABLE_NAME LIKE 'truckflow\\_%'"
-                .into(),
+             AND TABLE_NAME LIKE 'truckflow\\_%'",
         )?;
         let is_book = |name: &String| BOOKS.iter().any(|book| book.name == name);
         Ok(rows.iter().map(|row| row.text(0)).filter(is_book).collect())
@@ -927,12 +968,12 @@ impl Server {
         match denied {
             None => Ok(()),
             Some(reason) => Err(StoreError::Denied {
-                place: self.place.clone(),
+                place: self.address.place.clone(),
                 reason,
                 advice: format!(
                     "run GRANT {} ON {}.{name} TO {}",
                     missing.join(", "),
-                    quoted(&self.database),
+                    quoted(&self.address.database),
                     self.account()
                 ),
             }),
@@ -942,7 +983,7 @@ impl Server {
     fn check_table(&mut self, table: &Table) -> Result<String, StoreError> {
         Ok(match self.plan(table)? {
             Plan::Create => "a run makes it".into(),
-            Plan::Extend { columns, with_key, rounding } => {
+            Plan::Extend { columns, with_key, rounding, .. } => {
                 let key = with_key.then_some(ROW_KEY);
                 let new: Vec<&str> = columns.iter().map(|column| &*column.name).chain(key).collect();
                 let there: Vec<&str> =
@@ -985,7 +1026,7 @@ impl Server {
         if needs.is_empty() {
             return Ok("nothing has to be made or extended".into());
         }
-        let lines = match self.try_fetch("SHOW GRANTS".into(), STATEMENT_LIMIT) {
+        let lines = match self.try_fetch("SHOW GRANTS", STATEMENT_LIMIT) {
             Ok(rows) => rows,
             Err(fault) if self.link.is_none() => return Err(self.explain(fault)),
             Err(_) => return Ok("they cannot be seen; a run says what it lacks".into()),
@@ -996,7 +1037,7 @@ impl Server {
         for (table, privileges_needed) in &needs {
             for &privilege in privileges_needed {
                 all.insert(privilege);
-                match privileges.on(privilege, &self.database, table) {
+                match privileges.on(privilege, &self.address.database, table) {
                     Answer::Granted => {}
                     Answer::Unknown => {
                         unknown.insert(privilege);
@@ -1012,7 +1053,7 @@ impl Server {
         }
         let list = |privileges: BTreeSet<&str>| privileges.into_iter().collect::<Vec<_>>().join(", ");
         if !missing.is_empty() || !extends.is_empty() {
-            let (database, account) = (quoted(&self.database), self.account());
+            let (database, account) = (quoted(&self.address.database), self.account());
             let mut lacks: Vec<String> = Vec::new();
             let mut grants: Vec<String> = Vec::new();
             if !missing.is_empty() {
@@ -1025,7 +1066,7 @@ impl Server {
                 lacks.push(format!("ALTER for table {table}, which lacks columns"));
             }
             return Err(StoreError::Denied {
-                place: self.place.clone(),
+                place: self.address.place.clone(),
                 reason: format!("{account} has no {}", lacks.join(", no ")),
                 advice: format!("run {}", grants.join("; ")),
             });
@@ -1070,8 +1111,15 @@ impl Server {
             })
         });
         let rounding = rounding.map(|column| format!("{} ({})", column.name, column.full_type)).collect();
+        let loads = found.columns.iter().all(|there| {
+            table
+                .columns
+                .iter()
+                .filter(|ours| ours.name.eq_ignore_ascii_case(&there.name))
+                .all(|ours| schema::loads(ours.column_type, &there.data_type))
+        });
         let with_key = schema::lacks_key(table, found.columns.iter().map(|column| &*column.name));
-        Ok(Plan::Extend { columns: missing, with_key, rounding })
+        Ok(Plan::Extend { columns: missing, with_key, rounding, loads })
     }
 
     /// The table `name`, if it exists.
@@ -1124,43 +1172,33 @@ impl Server {
         bytes: &[u8],
     ) -> Result<(), StoreError> {
         // Bound, as text would double it.
-        let query = sqlx::query(
-            "INSERT INTO truckflow_state (job, view_name, epoch, part, bytes) VALUES (?, ?, ?, ?, ?)",
-        )
-        .bind(&*claim.job)
-        .bind(view)
-        .bind(epoch as i64)
-        .bind(number as i64)
-        .bind(bytes);
-        self.ask(STATEMENT_LIMIT, async |connection| query.execute(connection).await.map(drop))
+        let sql = "INSERT INTO truckflow_state (job, view_name, epoch, part, bytes) VALUES (?, ?, ?, ?, ?)";
+        let values = (&*claim.job, view, epoch, number as u64, bytes);
+        self.ask(STATEMENT_LIMIT, async |connection| connection.exec_drop(sql, values).await)
             .map_err(|fault| self.explain(fault))
     }
 
-    fn execute(&mut self, sql: String) -> Result<(), StoreError> {
+    fn execute(&mut self, sql: impl AsRef<[u8]>) -> Result<(), StoreError> {
         self.try_execute(sql, STATEMENT_LIMIT).map(drop).map_err(|fault| self.explain(fault))
     }
 
-    fn fetch(&mut self, sql: String) -> Result<Vec<TextRow>, StoreError> {
+    fn fetch(&mut self, sql: impl AsRef<[u8]>) -> Result<Vec<TextRow>, StoreError> {
         self.try_fetch(sql, STATEMENT_LIMIT).map_err(|fault| self.explain(fault))
     }
 
     /// Gives the number of rows that the statement found, whether or not it changed them.
-    fn try_execute(&mut self, sql: String, limit: Duration) -> Result<u64, Fault> {
+    fn try_execute(&mut self, sql: impl AsRef<[u8]>, limit: Duration) -> Result<u64, Fault> {
         self.ask(limit, async |connection| {
-            let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
-            Ok(done.rows_affected())
+            let done = connection.query_iter(sql.as_ref()).await?;
+            let found = done.affected_rows();
+            done.drop_result().await.map(|()| found)
         })
     }
 
-    fn try_fetch(&mut self, sql: String, limit: Duration) -> Result<Vec<TextRow>, Fault> {
+    fn try_fetch(&mut self, sql: impl AsRef<[u8]>, limit: Duration) -> Result<Vec<TextRow>, Fault> {
         self.ask(limit, async |connection| {
-            let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
-            let text = |row: &MySqlRow| -> Result<TextRow, sqlx::Error> {
-                Ok(TextRow(
-                    (0..row.len()).map(|index| row.try_get_unchecked(index)).collect::<Result<_, _>>()?,
-                ))
-            };
-            rows.iter().map(text).collect()
+            let rows: Vec<Row> = connection.query(sql.as_ref()).await?;
+            Ok(rows.into_iter().map(TextRow::from).collect())
         })
     }
 
@@ -1168,7 +1206,7 @@ impl Server {
     fn ask<T>(
         &mut self,
         limit: Duration,
-        question: impl AsyncFnOnce(&mut MySqlConnection) -> Result<T, sqlx::Error>,
+        question: impl AsyncFnOnce(&mut Conn) -> mysql_async::Result<T>,
     ) -> Result<T, Fault> {
         let Some(link) = &mut self.link else { return Err(Fault::Lost("the connection is gone".into())) };
         let asking = async { tokio::time::timeout(limit, question(&mut link.connection)).await };
@@ -1188,6 +1226,10 @@ impl Server {
         self.link.as_ref().map_or(0, |link| link.max_packet)
     }
 
+    fn loads(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.loads)
+    }
+
     fn version(&self) -> &str {
         self.link.as_ref().map_or("", |link| &link.version)
     }
@@ -1201,32 +1243,37 @@ impl Server {
     }
 
     fn failed(&self, reason: &str) -> StoreError {
-        StoreError::Failed { place: self.place.clone(), reason: reason.into() }
+        StoreError::Failed { place: self.address.place.clone(), reason: reason.into() }
     }
 
     fn explain(&self, fault: Fault) -> StoreError {
-        explained(fault, &self.place, &self.database, self.account())
+        explained(fault, &self.address.place, &self.address.database, self.account())
     }
 }
 
-impl From<sqlx::Error> for Fault {
-    fn from(error: sqlx::Error) -> Self {
-        let server =
-            error.as_database_error().and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
-        match (server, &error) {
-            (Some(server), _) => {
-                Self::Server { number: server.number(), message: one_line(server.message()) }
-            }
+impl From<mysql_async::Error> for Fault {
+    fn from(error: mysql_async::Error) -> Self {
+        use mysql_async::Error::{Driver, Io, Server};
+        match error {
+            Server(error) => Self::Server { number: error.code, message: one_line(&error.message) },
             // It comes as a failed read, but does not pass by itself.
-            (None, sqlx::Error::Io(error)) if error.to_string().contains("certificate") => {
+            Io(IoError::Io(error)) if error.to_string().contains("certificate") => {
                 Self::Untrusted(one_line(&error.to_string()))
             }
-            (None, sqlx::Error::Io(error)) => Self::Lost(one_line(&error.to_string())),
-            (None, sqlx::Error::Tls(error)) => Self::Lost(one_line(&format!("TLS: {error}"))),
-            (None, sqlx::Error::Protocol(said)) => {
-                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {said}")))
+            // What the client makes of bytes that it does not understand.
+            Io(IoError::Io(error)) if error.kind() == io::ErrorKind::Other => {
+                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {error}")))
             }
-            (None, error) => Self::Other(one_line(&error.to_string())),
+            Io(IoError::Io(error)) => Self::Lost(one_line(&error.to_string())),
+            Io(IoError::Tls(error)) => Self::Lost(one_line(&format!("TLS: {error}"))),
+            Driver(DriverError::NoClientSslFlagFromServer) => {
+                Self::Lost("TLS: the server does not support it".into())
+            }
+            Driver(error @ (DriverError::UnexpectedPacket { .. } | DriverError::PacketOutOfOrder)) => {
+                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {error}")))
+            }
+            Driver(error @ DriverError::ConnectionClosed) => Self::Lost(one_line(&error.to_string())),
+            error => Self::Other(one_line(&error.to_string())),
         }
     }
 }
@@ -1234,9 +1281,9 @@ impl From<sqlx::Error> for Fault {
 impl Fault {
     fn ends_connection(&self) -> bool {
         match self {
-            Self::Lost(_) | Self::Untrusted(_) => true,
             Self::Server { number, .. } => ends_connection(*number),
-            Self::Other(_) => false,
+            // The client has hung up.
+            Self::Lost(_) | Self::Untrusted(_) | Self::Other(_) => true,
         }
     }
 }
@@ -1274,7 +1321,11 @@ fn explained(fault: Fault, place: &str, database: &str, account: &str) -> StoreE
     let (number, message) = match fault {
         Fault::Lost(reason) => return StoreError::Away { place, reason },
         Fault::Untrusted(reason) => {
-            let advice = "give the server's certificate authority as ssl-ca=FILE in --database".into();
+            let advice = match reason.contains("not valid for") {
+                true => "name the server in --database as its certificate does",
+                false => "give the server's certificate authority as ssl-ca=FILE in --database",
+            };
+            let advice = advice.into();
             return StoreError::Denied { place, reason, advice };
         }
         Fault::Other(reason) => return StoreError::Failed { place, reason },
@@ -1437,7 +1488,7 @@ mod tests {
     fn a_url_must_name_a_database() {
         assert!(matches!(MysqlStore::open("mysql://u:secret@h"), Err(StoreError::Url(_))));
         let store = MysqlStore::open("mariadb://u:secret@h:1/d?ssl-mode=REQUIRED").unwrap();
-        assert_eq!(store.server.place, "h:1/d");
+        assert_eq!(store.server.address.place, "h:1/d");
     }
 
     #[test]

@@ -135,6 +135,12 @@ pub fn rounds(ours: Type, data_type: &str) -> bool {
     }
 }
 
+/// Whether a MySQL column of type `data_type` keeps the same value of the text that a load reads as of
+/// an insert's literal. A literal of a double is rounded half to even, its text half up.
+pub fn loads(ours: Type, data_type: &str) -> bool {
+    ours != Type::Real || matches!(data_type, "float" | "double")
+}
+
 /// The type of a MySQL column that we make. Texts keep every character and compare exactly,
 /// whatever the database's own character set.
 pub fn column_type(ours: Type) -> &'static str {

@@ -277,9 +277,15 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    fn insert(&mut self, chunk: &Chunk) -> Result<Vec<Refused>, StoreError> {
+    fn insert(&mut self, chunks: &[Chunk]) -> Result<Vec<Refused>, StoreError> {
         let connection = self.connection.as_ref().expect("a transaction is begun first");
-        put(connection, &self.tables[chunk.table], chunk).map_err(|error| failure(&self.path, &error))
+        let mut refused = Vec::new();
+        for (place, chunk) in chunks.iter().enumerate() {
+            let of_chunk = put(connection, &self.tables[chunk.table], chunk)
+                .map_err(|error| failure(&self.path, &error))?;
+            refused.extend(of_chunk.into_iter().map(|refused| Refused { chunk: place, ..refused }));
+        }
+        Ok(refused)
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
@@ -311,7 +317,7 @@ impl Store for SqliteStore {
 
     fn form(&self) -> Form {
         let job = self.claim.as_ref().map_or_else(|| "".into(), |claim| claim.job.clone());
-        Form { job, text: None }
+        Form { job, text: None, lines: [].into() }
     }
 
     fn check(&mut self, tables: &[Table]) -> Vec<Finding> {
@@ -449,7 +455,7 @@ fn delete<'a>(
         match connection.prepare_cached(&table.delete)?.execute([key]) {
             Ok(_) => {}
             Err(error) if is_content(connection, &error) => {
-                refused.push(Refused { row, reason: one_line(&error) });
+                refused.push(Refused { chunk: 0, row, reason: one_line(&error) });
             }
             Err(error) => return Err(error),
         }
@@ -476,7 +482,7 @@ fn insert(connection: &Connection, insert: &Insert, chunk: &Chunk) -> rusqlite::
             match execute(&mut one, chunk, row, 1, &mut clock) {
                 Ok(()) => {}
                 Err(error) if is_content(connection, &error) => {
-                    refused.push(Refused { row, reason: one_line(&error) });
+                    refused.push(Refused { chunk: 0, row, reason: one_line(&error) });
                 }
                 Err(error) => return Err(error),
             }
@@ -889,14 +895,14 @@ mod tests {
         Table { name: "numbers".into(), columns: vec![column("n", Type::Integer)], keyed: false }
     }
 
-    fn numbers(values: impl IntoIterator<Item = i64>) -> Chunk {
+    fn numbers(values: impl IntoIterator<Item = i64>) -> [Chunk; 1] {
         let column = Column::Integer(Arc::new(values.into_iter().collect()));
         chunk(vec![column].into())
     }
 
     /// Rows that are appended.
-    fn chunk(rows: Rows) -> Chunk {
-        Form { job: "job".into(), text: None }.chunks(0, rows).remove(0)
+    fn chunk(rows: Rows) -> [Chunk; 1] {
+        [Form { job: "job".into(), text: None, lines: [].into() }.chunks(0, rows).remove(0)]
     }
 
     fn commit(epoch: Epoch) -> Commit<'static> {

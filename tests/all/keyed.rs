@@ -82,12 +82,10 @@ pub fn of_table(findings: Vec<Finding>) -> Result<String, String> {
 
 /// Commits rows as one epoch.
 fn commit(store: &mut dyn Store, epoch: u64, rows: Vec<Rows>) -> Vec<Refused> {
-    let mut refused = Vec::new();
     let form = store.form();
     store.begin().unwrap();
-    for chunk in rows.into_iter().flat_map(|rows| form.chunks(0, rows)) {
-        refused.extend(store.insert(&chunk).unwrap());
-    }
+    let chunks: Vec<_> = rows.into_iter().flat_map(|rows| form.chunks(0, rows)).collect();
+    let refused = store.insert(&chunks).unwrap();
     store.commit(&Commit { epoch, offsets: &[], files: &[], state: &[] }).unwrap();
     refused
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use dataflows::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
 use dataflows::views::{self, Settings};
-use truckflow::store::{self, Commit, Refused, Store, Table};
+use truckflow::store::{self, Commit, Form, Refused, Store, Table};
 
 use crate::keyed::of_table;
 use crate::support::job::Job;
-use crate::support::mariadb::{Database, TextRow, databases, mariadb};
+use crate::support::mariadb::{Database, Mariadb, TextRow, databases, mariadb};
 use crate::support::output::csv_rows;
 use crate::support::process::repository;
 
@@ -126,9 +126,14 @@ fn three_rows(columns: &[ColumnSpec], change: Change, value: i64) -> Rows {
 }
 
 fn commit(store: &mut dyn Store, table: usize, rows: Rows) -> Vec<Refused> {
-    let chunks = store.form().chunks(table, rows);
+    let form = store.form();
+    commit_as(store, &form, table, rows)
+}
+
+fn commit_as(store: &mut dyn Store, form: &Form, table: usize, rows: Rows) -> Vec<Refused> {
+    let chunks = form.chunks(table, rows);
     store.begin().unwrap();
-    let refused = chunks.iter().flat_map(|chunk| store.insert(chunk).unwrap()).collect();
+    let refused = store.insert(&chunks).unwrap();
     store.commit(&Commit { epoch: 1, offsets: &[], files: &[], state: &[] }).unwrap();
     refused
 }
@@ -272,4 +277,203 @@ fn the_simulator_goes_on_from_the_tables() {
         assert!(reading["distance_covered"].as_f64().unwrap() >= 15.9, "{line}");
         assert!(reading["timestamp"].as_str().unwrap() > "2023-04-10 01:14:22", "{line}");
     }
+}
+
+/// Enough for a load: fewer are inserted.
+const MANY: u64 = 5000;
+
+/// Rows of every kind of value that `columns` can have.
+fn varied_rows(columns: &[ColumnSpec]) -> Rows {
+    // Numbers that look random, the same in each run: splitmix64.
+    let mixed = |row: u64, place: u64| {
+        let mut z = (row * 31 + place).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    const PIECES: [&str; 13] = ["", "a", "\t", "\n", "\r\n", "\\", "\\N", "\0", "'", "\"", "é", "😀", "NULL"];
+    let text = |mix: u64| (0..6).map(|at| PIECES[(mix >> (8 * at)) as usize % 13]).collect::<String>();
+    let column = |(place, column): (u64, &ColumnSpec)| {
+        let mixes = (0..MANY).map(move |row| mixed(row, place));
+        let integer = |mix: u64| if mix.is_multiple_of(50) { i64::MIN } else { (mix as i64) >> (mix % 60) };
+        match column.column_type {
+            Type::Timestamp => {
+                let time = |mix| 1_681_088_547_000_000 + (mix % 100_000_000_000) as i64;
+                Column::Timestamp(Arc::new(mixes.map(time).collect()))
+            }
+            Type::Decimal => Column::Decimal { scale: 9, values: Arc::new(mixes.map(integer).collect()) },
+            Type::Real => {
+                let real = |mix: u64| match mix % 4 {
+                    0 => f64::NAN,
+                    1 => integer(mix) as f64 / 8.0,
+                    2 => integer(mix) as f64 * 1e-12,
+                    _ => integer(mix) as f64 / 3.0,
+                };
+                Column::Real(Arc::new(mixes.map(real).collect()))
+            }
+            Type::Integer => Column::Integer(Arc::new(mixes.map(integer).collect())),
+            Type::Text => {
+                let text = |mix: u64| (!mix.is_multiple_of(50)).then(|| text(mix).into());
+                Column::Text(Arc::new(mixes.map(text).collect()))
+            }
+            Type::Bytes => {
+                let bytes = |mix: u64| {
+                    (!mix.is_multiple_of(50)).then(|| mix.to_le_bytes()[..(mix % 9) as usize].to_vec())
+                };
+                Column::Bytes(Arc::new(mixes.map(bytes).collect()))
+            }
+        }
+    };
+    (0..).zip(columns).map(column).collect::<Vec<_>>().into()
+}
+
+#[test]
+fn loaded_rows_are_the_same_as_inserted_ones() {
+    let kinds = [Type::Timestamp, Type::Decimal, Type::Real, Type::Integer, Type::Text, Type::Bytes];
+    let columns: Vec<ColumnSpec> = ["t", "d", "r", "i", "x", "b"]
+        .into_iter()
+        .zip(kinds)
+        .map(|(name, kind)| column(name, kind))
+        .collect();
+    for database in databases() {
+        let tables = ["loaded", "inserted"];
+        let tables = tables.map(|name| Table { name: name.into(), columns: columns.clone(), keyed: false });
+        let mut store = store::open(&database.url).unwrap();
+        store.claim("job", "topic t").unwrap();
+        store.prepare(&tables).unwrap();
+        let form = store.form();
+        assert_eq!(form.lines[..], [true, true], "the server has local_infile=0");
+        let rows = varied_rows(&columns);
+        assert_eq!(commit(store.as_mut(), 0, rows.clone()), []);
+        let inserts = Form { lines: [].into(), ..form };
+        assert_eq!(commit_as(store.as_mut(), &inserts, 1, rows.clone()), []);
+        let same = "SELECT COUNT(*) FROM loaded a JOIN inserted b USING (id) WHERE a.t <=> b.t AND a.d <=> b.d \
+                    AND a.r <=> b.r AND a.i <=> b.i AND a.x <=> b.x AND a.b <=> b.b";
+        assert_eq!(one(&database, same), MANY.to_string());
+        // No number is lost.
+        assert_eq!(one(&database, "SELECT MAX(id) FROM loaded"), MANY.to_string());
+        let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+        let read = database.query("SELECT HEX(x), HEX(b) FROM loaded ORDER BY id");
+        let (Column::Text(texts), Column::Bytes(bytes)) = (&rows.columns[4], &rows.columns[5]) else {
+            panic!("{:?}", rows.columns.len())
+        };
+        for (read, (text, bytes)) in read.iter().zip(texts.iter().zip(bytes.iter())) {
+            let written =
+                [text.as_deref().map(str::as_bytes), bytes.as_deref()].map(|of| of.map(hexadecimal));
+            assert_eq!(read[..], written);
+        }
+    }
+}
+
+#[test]
+fn the_seed_tables_keep_the_same_of_loaded_rows_as_of_inserted_ones() {
+    for (loaded, inserted) in databases().into_iter().zip(databases()) {
+        let tables: Vec<Table> = NARROW
+            .iter()
+            .map(|(name, ..)| Table { name: (*name).into(), columns: seed_columns(name), keyed: false })
+            .collect();
+        let read = [&loaded, &inserted].map(|database| {
+            database.query(SEED);
+            let mut store = store::open(&database.url).unwrap();
+            store.claim("job", "topic t").unwrap();
+            store.prepare(&tables).unwrap();
+            let form = store.form();
+            assert_eq!(form.lines[..], [true; 5], "the server has local_infile=0");
+            let form = if database.name == loaded.name { form } else { Form { lines: [].into(), ..form } };
+            let of_table = |(place, table): (usize, &Table)| {
+                let rows = varied_rows(&table.columns);
+                assert_eq!(commit_as(store.as_mut(), &form, place, rows), [], "{}", table.name);
+                // A FLOAT is printed with six digits.
+                let value = |column: &ColumnSpec| match column.column_type {
+                    Type::Decimal | Type::Real | Type::Integer => format!("{} + 0e0", column.name),
+                    _ => column.name.to_string(),
+                };
+                let values: Vec<String> = table.columns.iter().map(value).collect();
+                let places: Vec<String> = (1..=values.len()).map(|place| place.to_string()).collect();
+                let (values, order) = (values.join(", "), places.join(", "));
+                database.query(&format!("SELECT {values} FROM {} ORDER BY {order}", table.name))
+            };
+            tables.iter().enumerate().map(of_table).collect::<Vec<_>>()
+        });
+        for (place, (name, ..)) in NARROW.iter().enumerate() {
+            assert!(read[0][place].len() as u64 > MANY, "{name}");
+            assert!(read[0][place] == read[1][place], "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_column_that_would_round_lines_otherwise_gets_inserts() {
+    for database in databases() {
+        database.query("CREATE TABLE whole (n INT)");
+        let columns = vec![column("n", Type::Real)];
+        let mut store = store::open(&database.url).unwrap();
+        store.claim("job", "topic t").unwrap();
+        store.prepare(&[Table { name: "whole".into(), columns, keyed: false }]).unwrap();
+        assert_eq!(store.form().lines[..], [false]);
+        assert_eq!(commit(store.as_mut(), 0, vec![Column::Real(Arc::new(vec![4.5; 5000]))].into()), []);
+        assert_eq!(one(&database, "SELECT COUNT(*) FROM whole WHERE n = 4"), "5000");
+    }
+}
+
+#[test]
+fn refused_rows_of_a_load_are_given_back_and_the_others_stay() {
+    for database in databases() {
+        database.query(
+            "CREATE TABLE narrow (id INT AUTO_INCREMENT PRIMARY KEY, n INT UNIQUE, x VARCHAR(3) NOT NULL)",
+        );
+        let columns = vec![column("n", Type::Decimal), column("x", Type::Text)];
+        let mut store = store::open(&database.url).unwrap();
+        store.claim("job", "topic t").unwrap();
+        store.prepare(&[Table { name: "narrow".into(), columns, keyed: false }]).unwrap();
+        assert_eq!(store.form().lines[..], [true], "the server has local_infile=0");
+        let rows = |from: i64, wrong: bool| -> Rows {
+            let mut numbers: Vec<i64> = (from..from + 5000).collect();
+            let mut texts = vec![Some(Arc::from("abc")); 5000];
+            if wrong {
+                // Out of range, twice there, too long, NULL.
+                (numbers[17], numbers[2500]) = (3_000_000_000, numbers[2499]);
+                (texts[4000], texts[4999]) = (Some("abcd".into()), None);
+            }
+            let numbers = Column::Decimal { scale: 0, values: Arc::new(numbers) };
+            vec![numbers, Column::Text(Arc::new(texts))].into()
+        };
+        let mut count = 0;
+        // More often than a connection tries to load such a table.
+        for round in 0..6i64 {
+            let refused = commit(store.as_mut(), 0, rows(round * 10_000, true));
+            let places: Vec<_> = refused.iter().map(|refused| (refused.chunk, refused.row)).collect();
+            assert_eq!(places, [(0, 17), (0, 2500), (0, 4000), (0, 4999)], "{refused:?}");
+            let numbers: Vec<_> = refused.iter().map(|refused| &refused.reason[..4]).collect();
+            assert_eq!(numbers, ["1264", "1062", "1406", "1048"], "{refused:?}");
+            assert_eq!(commit(store.as_mut(), 0, rows(round * 10_000 + 5000, false)), []);
+            count += 9996;
+            assert_eq!(one(&database, "SELECT COUNT(*) FROM narrow"), count.to_string());
+        }
+    }
+}
+
+#[test]
+fn a_server_that_lets_nobody_load_takes_inserts() {
+    let server = Mariadb::start();
+    let database = server.create_database();
+    let prepared = || {
+        let columns = vec![column("x", Type::Text)];
+        let mut store = store::open(&database.url).unwrap();
+        store.claim("job", "topic t").unwrap();
+        store.prepare(&[Table { name: "texts".into(), columns, keyed: false }]).unwrap();
+        store
+    };
+    let rows = || Rows::from(vec![Column::Text(Arc::new(vec![Some(Arc::from("a\tb")); 5000]))]);
+    let mut store = prepared();
+    let form = store.form();
+    assert_eq!(form.lines[..], [true]);
+    drop(store);
+    database.query("SET GLOBAL local_infile = 0");
+    store = prepared();
+    assert_eq!(store.form().lines[..], [false]);
+    assert_eq!(commit(store.as_mut(), 0, rows()), []);
+    // Also what was rendered for another server.
+    assert_eq!(commit_as(store.as_mut(), &form, 0, rows()), []);
+    assert_eq!(one(&database, "SELECT COUNT(*) FROM texts WHERE x = 'a\\tb'"), "10000");
 }

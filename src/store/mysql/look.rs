@@ -3,9 +3,7 @@
 use dataflows::Epoch;
 use dataflows::item::NextOffset;
 use dataflows::rows::ColumnSpec;
-use futures_util::TryStreamExt;
-use sqlx::mysql::MySqlRow;
-use sqlx::{AssertSqlSafe, Row};
+use mysql_async::prelude::Queryable;
 
 use super::{COMPLETE, Server, TABLE_LIMIT, TextRow, literal, lock_name};
 use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
@@ -15,7 +13,7 @@ use crate::store::{LastCommit, ROW_KEY, StoreError};
 impl Look for Server {
     fn is_running(&mut self, job: &str) -> Result<bool, StoreError> {
         self.connect()?;
-        let name = lock_name(&self.database, job);
+        let name = lock_name(&self.address.database, job);
         let holder = self.fetch(format!("SELECT IS_USED_LOCK({name})"))?;
         Ok(holder.first().is_some_and(|row| !row.is_null(0)))
     }
@@ -77,27 +75,19 @@ impl Look for Server {
         );
         let keeps: Vec<Keeps> = columns.iter().map(|(_, keeps)| *keeps).collect();
         let read = self.ask(TABLE_LIMIT, async |connection| {
-            let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection);
+            let rows = connection.query_iter(sql).await?;
             let mut line = Line::default();
-            while let Some(row) = rows.try_next().await? {
-                give(&row, &keeps, &mut line, each)?;
-            }
-            Ok(())
+            rows.for_each_and_drop(|row| give(&row.into(), &keeps, &mut line, each)).await
         });
         read.map_err(|fault| self.explain(fault))
     }
 }
 
-fn give(
-    row: &MySqlRow,
-    keeps: &[Keeps],
-    line: &mut Line,
-    each: &mut dyn FnMut(TableRow<'_>),
-) -> Result<(), sqlx::Error> {
-    let bytes = |at: usize| row.try_get_unchecked::<Option<&[u8]>, _>(at);
+fn give(row: &TextRow, keeps: &[Keeps], line: &mut Line, each: &mut dyn FnMut(TableRow<'_>)) {
+    let bytes = |at: usize| row.0.get(at).and_then(Option::as_deref);
     line.clear();
     for (at, keeps) in keeps.iter().enumerate() {
-        match (bytes(at + 2)?, keeps) {
+        match (bytes(at + 2), keeps) {
             (Some(text), Keeps::Double | Keeps::Single(_) | Keeps::Fixed(_)) => {
                 let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
                 match number.map(shortest) {
@@ -108,9 +98,8 @@ fn give(
             (value, _) => line.push(value),
         }
     }
-    let id = bytes(0)?.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    each(TableRow { id, key: bytes(1)?.and_then(|key| key.try_into().ok()), values: line });
-    Ok(())
+    let key = bytes(1).and_then(|key| key.try_into().ok());
+    each(TableRow { id: row.number(0), key, values: line });
 }
 
 /// What a column keeps.

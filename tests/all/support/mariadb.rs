@@ -1,5 +1,6 @@
 //! A real MariaDB server on the loopback interface, with the user `root` and no password; and beside
-//! it the MySQL server that `TRUCKFLOW_TEST_MYSQL` names, as `mysql://root@127.0.0.1:3306/`.
+//! it the MySQL server that `TRUCKFLOW_TEST_MYSQL` names, as `mysql://root@127.0.0.1:3306/`,
+//! which runs with `--local-infile=1`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,8 +9,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnection, MySqlRow};
-use sqlx::{AssertSqlSafe, Connection, Row};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
 
 use super::process::{Process, command, free_port, new_folder};
 use super::wait::comes_true;
@@ -156,26 +157,39 @@ impl Database {
     }
 }
 
-fn query(url: &str, sql: &str) -> Result<Vec<TextRow>, sqlx::Error> {
+fn query(url: &str, sql: &str) -> Result<Vec<TextRow>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let rows = async {
-        let mut connection = MySqlConnection::connect(url).await?;
+        let options = OptsBuilder::from_opts(Opts::from_url(url)?).prefer_socket(false);
+        let mut connection = Conn::new(options).await?;
         // Not prepared: only then does the server send every value as text.
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await?;
-        connection.close().await?;
-        rows.iter().map(text_row).collect()
+        let mut sets = connection.query_iter(sql).await?;
+        let mut rows = Vec::new();
+        while !sets.is_empty() {
+            rows.extend(sets.map(text_row).await?);
+        }
+        sets.drop_result().await?;
+        connection.disconnect().await?;
+        Ok(rows)
     };
     runtime.block_on(async {
-        tokio::time::timeout(TIMEOUT, rows).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let answer: Result<_, mysql_async::Error> = match tokio::time::timeout(TIMEOUT, rows).await {
+            Ok(answer) => answer,
+            Err(_) => return Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+        };
+        answer.map_err(|error| error.to_string())
     })
 }
 
-fn text_row(row: &MySqlRow) -> Result<TextRow, sqlx::Error> {
-    let text = |bytes: Vec<u8>| {
-        String::from_utf8(bytes)
-            .unwrap_or_else(|error| error.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
+fn text_row(row: Row) -> TextRow {
+    let text = |value| match value {
+        Some(Value::Bytes(bytes)) => Some(
+            String::from_utf8(bytes)
+                .unwrap_or_else(|error| error.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()),
+        ),
+        _ => None, // all that is not NULL comes as text
     };
-    (0..row.len()).map(|column| Ok(row.try_get_unchecked::<Option<Vec<u8>>, _>(column)?.map(text))).collect()
+    row.unwrap_raw().into_iter().map(text).collect()
 }
 
 fn run(folder: &Path, port: u16) -> Result<Process, String> {

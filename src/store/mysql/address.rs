@@ -1,0 +1,196 @@
+//! Where a server is and how to log in, as a URL says it:
+//! `mysql://user:password@host:port/database?ssl-mode=VERIFY_CA&ssl-ca=FILE`.
+
+use std::path::PathBuf;
+
+use mysql_async::{ClientIdentity, Conn, DriverError, Error, Opts, OptsBuilder, SslOpts};
+use url::{Host, Url};
+
+const PORT: u16 = 3306;
+/// No packet is larger, whatever the server takes.
+const LARGEST_PACKET: usize = 1 << 30;
+
+/// What a URL says.
+pub(super) struct Address {
+    /// Host, port and database, or socket and database.
+    pub place: String,
+    pub database: String,
+    plain: Opts,
+    /// The same over TLS, if it is wanted.
+    secured: Option<Opts>,
+    /// Whether a server without TLS is talked to without it.
+    may_be_plain: bool,
+}
+
+/// How far a connection is to be secured.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum SslMode {
+    Disabled,
+    /// If the server can do it.
+    #[default]
+    Preferred,
+    Required,
+    VerifyCa,
+    VerifyIdentity,
+}
+
+impl SslMode {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(match &*text.to_ascii_lowercase() {
+            "disabled" => Self::Disabled,
+            "preferred" => Self::Preferred,
+            "required" => Self::Required,
+            "verify_ca" => Self::VerifyCa,
+            "verify_identity" => Self::VerifyIdentity,
+            _ => return Err(format!("`{text}` is no ssl-mode")),
+        })
+    }
+
+    fn verifies(self) -> bool {
+        matches!(self, Self::VerifyCa | Self::VerifyIdentity)
+    }
+}
+
+impl Address {
+    /// Reads a URL, or says what is wrong with it, without the password.
+    pub fn read(url: &str) -> Result<Self, String> {
+        let wrong = |what: &str| format!("the database URL is wrong ({what})");
+        let url = Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
+        let part = |text: &str| {
+            let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+            decoded.map(String::from).map_err(|_| wrong("a part of it is no UTF-8"))
+        };
+        let (mut mode, mut socket) = (SslMode::default(), None);
+        let (mut authority, mut certificate, mut key) = (None, None, None);
+        for (name, value) in url.query_pairs() {
+            let value = value.into_owned();
+            match &*name {
+                "sslmode" | "ssl-mode" => mode = SslMode::read(&value).map_err(|error| wrong(&error))?,
+                "sslca" | "ssl-ca" => authority = Some(PathBuf::from(value)),
+                "sslcert" | "ssl-cert" => certificate = Some(PathBuf::from(value)),
+                "sslkey" | "ssl-key" => key = Some(PathBuf::from(value)),
+                "socket" => socket = Some(value),
+                _ => {}
+            }
+        }
+        let identity = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(ClientIdentity::new(certificate.into(), key.into())),
+            (None, None) => None,
+            _ => return Err(wrong("ssl-cert and ssl-key must be given together")),
+        };
+        let database = match part(url.path().trim_start_matches('/'))? {
+            database if database.is_empty() => return Err("the database URL names no database".into()),
+            database => database,
+        };
+        let user = Some(part(url.username())?).filter(|user| !user.is_empty());
+        let port = url.port().unwrap_or(PORT);
+        let (shown, host) = match url.host() {
+            Some(Host::Ipv6(address)) => (format!("[{address}]"), address.to_string()),
+            Some(host) => (host.to_string(), host.to_string()),
+            None => ("localhost".into(), "localhost".into()),
+        };
+        let options = OptsBuilder::default()
+            .ip_or_hostname(host)
+            .tcp_port(port)
+            .user(Some(user.unwrap_or_else(|| "root".into())))
+            .pass(url.password().map(part).transpose()?)
+            .db_name(Some(&database))
+            .tcp_nodelay(true)
+            .socket(socket.as_ref())
+            .prefer_socket(false)
+            // Those of the server are not asked for: the largest packet is the store's to see to.
+            .max_allowed_packet(Some(LARGEST_PACKET))
+            .wait_timeout(Some(0))
+            .client_found_rows(true);
+        // Who reaches a socket is on the same machine.
+        let secured = (mode != SslMode::Disabled && socket.is_none()).then(|| {
+            let roots = authority.filter(|_| mode.verifies()).map(Into::into);
+            let tls = SslOpts::default()
+                .with_client_identity(identity)
+                .with_root_certs(roots.into_iter().collect())
+                .with_danger_accept_invalid_certs(!mode.verifies())
+                .with_danger_skip_domain_validation(mode != SslMode::VerifyIdentity);
+            options.clone().ssl_opts(tls).into()
+        });
+        Ok(Self {
+            place: match socket {
+                Some(socket) => format!("{socket}/{database}"),
+                None => format!("{shown}:{port}/{database}"),
+            },
+            database,
+            plain: options.into(),
+            secured,
+            may_be_plain: mode == SslMode::Preferred,
+        })
+    }
+
+    /// A new connection.
+    pub async fn connect(&self) -> mysql_async::Result<Conn> {
+        let Some(secured) = self.secured.clone() else { return Conn::new(self.plain.clone()).await };
+        match Conn::new(secured).await {
+            Err(Error::Driver(DriverError::NoClientSslFlagFromServer)) if self.may_be_plain => {
+                Conn::new(self.plain.clone()).await
+            }
+            connected => connected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str) -> Address {
+        Address::read(url).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn a_url_says_where_and_who() {
+        let address = read("mysql://o%27neil:p%40ss%2Fword@db.example:3307/tru%63ks");
+        assert_eq!((&*address.place, &*address.database), ("db.example:3307/trucks", "trucks"));
+        let options = &address.plain;
+        assert_eq!((options.user(), options.pass()), (Some("o'neil"), Some("p@ss/word")));
+        assert_eq!((options.ip_or_hostname(), options.tcp_port()), ("db.example", 3307));
+        assert!(options.tcp_nodelay() && options.client_found_rows() && !options.prefer_socket());
+        let shortest = read("mysql://localhost/d");
+        assert_eq!((&*shortest.place, shortest.plain.user()), ("localhost:3306/d", Some("root")));
+        let address = read("mysql://[::1]/d");
+        assert_eq!((&*address.place, address.plain.ip_or_hostname()), ("[::1]:3306/d", "::1"));
+        let address = read("mysql://localhost/d?socket=%2Frun%2Fs.sock");
+        assert_eq!((&*address.place, address.plain.socket()), ("/run/s.sock/d", Some("/run/s.sock")));
+        assert!(address.secured.is_none());
+    }
+
+    #[test]
+    fn what_the_mode_asks_of_a_certificate() {
+        let tls = |mode: &str| {
+            let address = read(&format!("mysql://h/d?ssl-ca=ca.pem&ssl-mode={mode}"));
+            let asked = address.secured.map(|options| {
+                let tls = options.ssl_opts().unwrap();
+                (!tls.accept_invalid_certs(), !tls.skip_domain_validation(), tls.root_certs().len())
+            });
+            (asked, address.may_be_plain)
+        };
+        assert_eq!(tls("DISABLED"), (None, false));
+        assert_eq!(tls("preferred"), (Some((false, false, 0)), true));
+        assert_eq!(tls("REQUIRED"), (Some((false, false, 0)), false));
+        assert_eq!(tls("VERIFY_CA"), (Some((true, false, 1)), false));
+        assert_eq!(tls("VERIFY_IDENTITY"), (Some((true, true, 1)), false));
+        assert!(read("mysql://h/d").may_be_plain);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (url, said) in [
+            ("mysql://h:99999/d", "the database URL is wrong (invalid port number)"),
+            ("mysql://h/d?ssl-mode=x", "the database URL is wrong (`x` is no ssl-mode)"),
+            (
+                "mysql://h/d?ssl-cert=c",
+                "the database URL is wrong (ssl-cert and ssl-key must be given together)",
+            ),
+            ("mysql://h", "the database URL names no database"),
+        ] {
+            assert_eq!(Address::read(url).err().as_deref(), Some(said));
+        }
+    }
+}
