@@ -10,6 +10,7 @@
 //! When the database fails, the transaction is tried again from the rows kept until the commit.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -55,6 +56,7 @@ pub struct StateWeight {
 pub struct Committer {
     store: Box<dyn Store>,
     files: CsvFiles,
+    lock: File,
     routes: Arc<[Route]>,
     clock: Arc<Clock>,
     metrics: Metrics,
@@ -83,6 +85,8 @@ pub struct Parts {
     pub store: Box<dyn Store>,
     /// The files.
     pub files: CsvFiles,
+    /// Keeps other instances away from the files, as long as anyone may write to them.
+    pub lock: File,
 }
 
 /// How many rows of a view go where.
@@ -152,6 +156,7 @@ impl Committer {
         Self {
             store: parts.store,
             files: parts.files,
+            lock: parts.lock,
             routes,
             clock,
             metrics,
@@ -188,7 +193,7 @@ impl Committer {
         if result.is_err() {
             self.clock.stop();
         }
-        result.map(|()| Parts { store: self.store, files: self.files })
+        result.map(|()| Parts { store: self.store, files: self.files, lock: self.lock })
     }
 
     fn work(&mut self, messages: &Receiver<Message>) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use crate::cluster::ClusterError;
 use crate::config::ConfigError;
 use crate::producer::ProduceError;
 use crate::replay::ReplayError;
@@ -36,6 +37,9 @@ pub enum Error {
     /// The replay cannot go on.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// The processes of a cluster do not come together, or one is gone.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The topic of dead letters cannot be written.
     #[error(transparent)]
     Produce(#[from] ProduceError),
@@ -125,6 +129,7 @@ impl Error {
             Self::Config(_) | Self::OtherSource { .. } | Self::OtherView { .. } | Self::NoBackfill { .. } => {
                 2
             }
+            Self::Cluster(ClusterError::Refused { .. } | ClusterError::Unfilled(_)) => 2,
             Self::Replay(error) if error.is_usage() => 2,
             _ => 1,
         }
