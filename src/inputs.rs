@@ -235,6 +235,9 @@ impl Inputs {
 
     /// What is read, in words.
     pub fn describe(&self) -> String {
+        if self.sources.is_empty() {
+            return "nothing of its own".into();
+        }
         self.sources.iter().map(|source| &*source.name).collect::<Vec<_>>().join(", ")
     }
 

@@ -228,7 +228,7 @@ impl Launch<'_> {
         };
         let clock = Arc::new(Clock::following(config.epoch_limits()?, welcome.epoch));
         let control = Control::follow(first, &clock)?;
-        control.finish_with(|control| {
+        let summary = control.finish_with(|control| {
             let inputs = Inputs::open(config, &self.views, &welcome.offsets, stop)?;
             // Nothing is handed over here.
             let (sender, _) = channel();
@@ -239,18 +239,16 @@ impl Launch<'_> {
             let began = Instant::now();
             let beside = Beside::start(stop.clone(), clock.clone(), self.metrics.clone(), job.records())?;
             self.ready.store(true, SeqCst);
-            let panicked = self.work(&job, Some((control, door)))?;
+            self.work(&job, Some((control, door)))?;
             self.ready.store(false, SeqCst);
             beside.finish();
-            if panicked {
-                return Err(Error::Bug("a worker"));
-            }
             if let Some(failure) = job.take_failure() {
                 return Err(failure.into());
             }
             let (records, dead_letters) = job.counts();
-            Ok(Summary { records, dead_letters, elapsed: began.elapsed(), epoch: clock.committed() })
-        })
+            Ok(Summary { records, dead_letters, elapsed: began.elapsed(), ..Summary::default() })
+        })?;
+        Ok(Summary { epoch: clock.committed(), ..summary })
     }
 
     /// What carries rows out of the graph, in the form that the store wants.
@@ -294,7 +292,7 @@ impl Launch<'_> {
             None => start(None)?.join().into_iter().any(|result| result.is_err()),
             Some((control, door)) => {
                 let network = door.connect(|| control.check())?;
-                control.work(start(Some(network))?, || job.has_panicked())?
+                return control.work(start(Some(network))?, || job.has_panicked()).map(|()| false);
             }
         };
         Ok(panicked || job.has_panicked())

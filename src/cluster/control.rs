@@ -13,7 +13,7 @@
 //! and what was not committed is read again.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Something is said at least so often.
 const ALIVE: Duration = Duration::from_secs(1);
 /// Who is silent for so long is gone.
-const SILENT: Duration = Duration::from_secs(15);
+const SILENT: Duration = Duration::from_secs(30);
 /// How long a worker's failure waits for the news that another process is gone, which is why.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -45,8 +45,8 @@ enum Event {
     Ended(Result<(), ClusterError>),
     /// It is gone.
     Lost(ClusterError),
-    /// This process's own workers have ended; whether one panicked.
-    Worked(bool),
+    /// This process's own workers have ended.
+    Worked,
 }
 
 /// This process's end of the control connections.
@@ -108,30 +108,27 @@ impl Control {
         self.failure.take().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
-    /// Waits until this process's workers have ended, and says whether one panicked.
+    /// Waits until this process's workers have ended.
     ///
     /// # Errors
-    /// Another process is gone. The workers are left where they are: this process has to end.
-    pub fn work(
-        &mut self,
-        guards: WorkerGuards<()>,
-        has_panicked: impl Fn() -> bool,
-    ) -> Result<bool, Error> {
+    /// Another process is gone, or a worker panicked. Then others wait for what does not come: they are
+    /// left where they are, and this process has to end.
+    pub fn work(&mut self, guards: WorkerGuards<()>, has_panicked: impl Fn() -> bool) -> Result<(), Error> {
         let tell = self.tell.clone();
         spawn("workers", move || {
-            let panicked = guards.join().into_iter().any(|result| result.is_err());
-            let _ = tell.send(Event::Worked(panicked));
+            // A worker that panicked has said so itself.
+            guards.join();
+            let _ = tell.send(Event::Worked);
         })?;
         let mut panicked: Option<Instant> = None;
         loop {
             match self.events.recv_timeout(GRACE / 10) {
-                Ok(Event::Worked(false)) if !has_panicked() => return Ok(false),
-                Ok(Event::Worked(_)) | Err(RecvTimeoutError::Disconnected) => {}
+                Ok(Event::Worked) if !has_panicked() => return Ok(()),
                 Ok(event) => self.take(event)?,
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(_) => {}
             }
             if has_panicked() && panicked.get_or_insert_with(Instant::now).elapsed() >= GRACE {
-                return Ok(true);
+                return Err(Error::Bug("a worker"));
             }
         }
     }
@@ -204,7 +201,7 @@ impl Control {
                 self.awaited -= 1;
                 Err(lost.into())
             }
-            Event::Worked(_) => Ok(()),
+            Event::Worked => Ok(()),
         }
     }
 }
@@ -222,7 +219,9 @@ fn hear_other(other: &mut Peer, clock: &Clock) -> Result<(), ClusterError> {
             FromOther::Ended(None) => return Ok(()),
             FromOther::Ended(Some(failure)) => {
                 let Peer { process, address, .. } = other;
-                return Err(ClusterError::Failed(format!("process {process} at {address} failed: {failure}")));
+                return Err(ClusterError::Failed(format!(
+                    "process {process} at {address} failed: {failure}"
+                )));
             }
         }
     }
@@ -250,13 +249,14 @@ fn speak_first(others: &mut [Peer], clock: &Clock, last_word: &LastWord) {
         }
     };
     loop {
-        if let Some(failure) = last_word.get() {
-            return say(&FromFirst::End(failure.clone()));
-        }
+        let last = last_word.get();
         let beat = clock.beat();
         if said != Some(beat) || at.elapsed() >= ALIVE {
             say(&FromFirst::Beat(beat));
             (said, at) = (Some(beat), Instant::now());
+        }
+        if let Some(failure) = last {
+            return say(&FromFirst::End(failure.clone()));
         }
         sleep(LOOK);
     }
@@ -339,8 +339,8 @@ mod tests {
         assert_eq!(first.now(), 9);
         second.stop();
         until(|| first.is_stopping());
-        assert!(!follow.work(workers(), || false).unwrap());
-        assert!(!lead.work(workers(), || false).unwrap());
+        follow.work(workers(), || false).unwrap();
+        lead.work(workers(), || false).unwrap();
         let ends = std::thread::spawn(|| follow.finish_with(|_| Ok(())));
         lead.finish_with(|_| Ok(())).unwrap();
         ends.join().unwrap().unwrap();

@@ -96,6 +96,8 @@ impl Door {
     ) -> Result<Option<Vec<Peer>>, ClusterError> {
         let deadline = Deadline::after(patience);
         let mut others: Vec<Option<TcpStream>> = (1..self.members.count()).map(|_| None).collect();
+        let all: Vec<_> = (1..self.members.count()).map(|process| self.name(process)).collect();
+        tracing::info!("waiting for {}", all.join(", "));
         while others.iter().any(Option::is_none) {
             if stop.requested() {
                 return Ok(None);
@@ -199,9 +201,7 @@ impl Door {
     /// Lets in who knocks, if anyone does and fits.
     fn accept(&self) -> Option<Guest> {
         let (stream, from) = self.listener.accept().ok()?;
-        self.ask(stream)
-            .inspect_err(|error| tracing::warn!("refused {from}: {}", reason(error)))
-            .ok()
+        self.ask(stream).inspect_err(|error| tracing::warn!("refused {from}: {}", reason(error))).ok()
     }
 
     fn ask(&self, mut stream: TcpStream) -> io::Result<Guest> {
@@ -370,9 +370,8 @@ mod tests {
             let late = threads.spawn(|| follow(second));
             let peers = first.gather(&welcome(), LONG, &stop).unwrap().unwrap();
             assert_eq!(peers.iter().map(|peer| peer.process).collect::<Vec<_>>(), [1, 2]);
-            let connected = |network: Network| {
-                network.sockets.iter().map(Option::is_some).collect::<Vec<_>>()
-            };
+            let connected =
+                |network: Network| network.sockets.iter().map(Option::is_some).collect::<Vec<_>>();
             assert_eq!(connected(first.connect(|| Ok(())).unwrap()), [false, true, true]);
             assert_eq!(connected(late.join().unwrap()), [true, false, true]);
             assert_eq!(connected(early.join().unwrap()), [true, true, false]);

@@ -213,13 +213,8 @@ impl Network {
     pub fn build(self, workers: usize) -> std::io::Result<(Vec<AllocatorBuilder>, Box<dyn Any + Send>)> {
         silence_lost_connections();
         let local = ProcessBuilder::new_typed_vector(workers, Hooks::default().refill, None);
-        let (builders, guard) = initialize_networking_from_sockets(
-            local,
-            self.sockets,
-            self.process,
-            workers,
-            Hooks::default(),
-        )?;
+        let (builders, guard) =
+            initialize_networking_from_sockets(local, self.sockets, self.process, workers, Hooks::default())?;
         Ok((builders.into_iter().map(AllocatorBuilder::Tcp).collect(), Box::new(guard)))
     }
 }
@@ -253,7 +248,10 @@ mod tests {
         other.settings.join_limit = 5;
         let (one, other) = (terms(&one), terms(&other));
         let (key, a, b) = difference("", &one, &other).unwrap();
-        assert_eq!((&*key, a.to_string(), b.to_string()), ("settings.join_limit", "10000".into(), "5".into()));
+        assert_eq!(
+            (&*key, a.to_string(), b.to_string()),
+            ("settings.join_limit", "10000".into(), "5".into())
+        );
     }
 
     #[test]
