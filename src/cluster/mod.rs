@@ -28,7 +28,7 @@ mod wire;
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use serde_json::Value;
@@ -161,7 +161,7 @@ impl Members {
     }
 }
 
-fn unusable(key: &'static str, path: &PathBuf, source: &std::io::Error) -> ConfigError {
+fn unusable(key: &'static str, path: &Path, source: &std::io::Error) -> ConfigError {
     let reason = format!("cannot read it: {source}; give a file that is there");
     ConfigError::Value { key, value: path.display().to_string(), reason }
 }
@@ -223,8 +223,13 @@ impl Network {
 /// the control connection, and not in a backtrace of each thread.
 fn silence_lost_connections() {
     static ONCE: Once = Once::new();
-    const LOST: [&str; 3] =
-        ["timely communication error:", "MergeQueue poisoned", "Clean shutdown followed by data"];
+    const LOST: [&str; 5] = [
+        "timely communication error:",
+        "Clean shutdown followed by data",
+        "MergeQueue poisoned",
+        "Send thread panic",
+        "Recv thread panic",
+    ];
     ONCE.call_once(|| {
         let other = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
