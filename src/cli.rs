@@ -135,6 +135,15 @@ pub struct JobArgs {
     /// Worker threads [default: 1]
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
+    /// Processes that work on the job together, each with --workers threads [default: 1]
+    #[arg(long, value_name = "N")]
+    pub processes: Option<u32>,
+    /// Which of them this is; process 0 holds the sinks and commits [default: 0]
+    #[arg(long, value_name = "I")]
+    pub process: Option<u32>,
+    /// Where they listen to each other: the file's first line, `host:port`, is process 0's, and so on
+    #[arg(long, value_name = "FILE")]
+    pub hosts: Option<String>,
     /// Need no server: an in-process broker, fed from --input
     #[arg(long)]
     pub embedded: bool,
@@ -194,13 +203,18 @@ impl JobArgs {
         text("kafka.brokers", &self.brokers);
         text("kafka.topic", &self.topic);
         text("out", &self.out);
+        text("hosts", &self.hosts);
         text("database", &self.database);
         text("listen", &self.listen);
         text("commit_interval", &self.commit_interval);
         for (key, on) in [("embedded", self.embedded), ("until_end", self.until_end), ("wait", self.wait)] {
             keys.extend(on.then(|| (key.to_owned(), Boolean(true))));
         }
-        keys.extend(self.workers.map(|workers| ("workers".to_owned(), Integer(workers.into()))));
+        for (key, number) in
+            [("workers", self.workers), ("processes", self.processes), ("process", self.process)]
+        {
+            keys.extend(number.map(|number| (key.to_owned(), Integer(number.into()))));
+        }
         keys.extend(self.views.as_ref().map(|views| {
             ("views".to_owned(), Array(views.iter().map(|view| String(view.trim().to_owned())).collect()))
         }));

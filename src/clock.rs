@@ -4,12 +4,17 @@
 //! is due moves it on for all. An epoch ends on a tick, or when it holds enough records. It does
 //! not end while too many epochs are in flight; a source then reads until its epoch is full and
 //! pauses, so that memory stays where it is when the sinks fall behind.
+//!
+//! In a cluster the clock of process 0 mints. The others' clocks follow it: they are told each
+//! [`Beat`], and what their sources read is passed on as [`Tally`]s. One that lags is safe: an epoch
+//! is complete when every worker has left it.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
+use serde::{Deserialize, Serialize};
 
 /// What bounds an epoch, and what is in flight.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +31,37 @@ pub struct Limits {
     pub bytes_in_flight: u64,
 }
 
+/// What a clock says to those that follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// The current epoch.
+    pub epoch: Epoch,
+    /// The last committed epoch.
+    pub committed: Epoch,
+    /// Whether sources may read on in the epoch.
+    pub may_read: bool,
+    /// Whether the workers are to finish the open epoch and end.
+    pub stopping: bool,
+}
+
+/// What the sources of a clock that follows read since it last said so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Messages of any kind.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a clock has that follows another.
+#[derive(Debug)]
+struct Followed {
+    may_read: AtomicBool,
+    /// What was read and not yet told.
+    records: AtomicU64,
+    bytes: AtomicU64,
+}
+
 /// Mints epochs and holds sources back.
 #[derive(Debug)]
 pub struct Clock {
@@ -38,6 +74,8 @@ pub struct Clock {
     committed: AtomicU64,
     queued: AtomicU64,
     stopping: AtomicBool,
+    /// In a clock that follows another.
+    followed: Option<Followed>,
 }
 
 impl Clock {
@@ -52,13 +90,52 @@ impl Clock {
             committed: AtomicU64::new(committed),
             queued: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            followed: None,
         }
+    }
+
+    /// A clock that follows another, whose last commit was `committed`.
+    pub fn following(limits: Limits, committed: Epoch) -> Self {
+        let may_read = AtomicBool::new(true);
+        let followed = Followed { may_read, records: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+        Self { followed: Some(followed), ..Self::new(limits, committed) }
+    }
+
+    /// What those that follow it are to be told.
+    pub fn beat(&self) -> Beat {
+        let epoch = self.now();
+        let (committed, may_read) = (self.committed(), self.may_read());
+        Beat { epoch, committed, may_read, stopping: self.is_stopping() }
+    }
+
+    /// Takes over what the clock that it follows says.
+    pub fn follow(&self, beat: Beat) {
+        if self.epoch.fetch_max(beat.epoch, SeqCst) < beat.epoch {
+            self.records.store(0, SeqCst);
+            self.bytes.store(0, SeqCst);
+        }
+        self.committed.fetch_max(beat.committed, SeqCst);
+        if let Some(followed) = &self.followed {
+            followed.may_read.store(beat.may_read, SeqCst);
+        }
+        if beat.stopping {
+            self.stop();
+        }
+    }
+
+    /// Takes what the clock that it follows was not told yet.
+    pub fn take_tally(&self) -> Tally {
+        let taken = |followed: &Followed| Tally {
+            records: followed.records.swap(0, SeqCst),
+            bytes: followed.bytes.swap(0, SeqCst),
+        };
+        self.followed.as_ref().map(taken).unwrap_or_default()
     }
 
     /// The current epoch, after moving it on if that is due. It never falls.
     pub fn now(&self) -> Epoch {
         let records = self.records.load(SeqCst);
-        if records > 0 && self.may_move() {
+        if self.followed.is_none() && records > 0 && self.may_move() {
             let mut began = self.began.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             // With half of the bytes in flight an epoch goes on its way, so that the rest can fill
             // while it commits.
@@ -84,11 +161,16 @@ impl Clock {
 
     /// Whether a source may read on in this epoch.
     pub fn may_read(&self) -> bool {
-        !self.is_full() && self.queued.load(SeqCst) < self.limits.bytes_in_flight
+        let may_read = self.followed.as_ref().is_none_or(|followed| followed.may_read.load(SeqCst));
+        may_read && !self.is_full() && self.queued.load(SeqCst) < self.limits.bytes_in_flight
     }
 
     /// Says that a source read something: messages of any kind, and their bytes.
     pub fn read(&self, records: u64, bytes: u64) {
+        if let Some(followed) = &self.followed {
+            followed.bytes.fetch_add(bytes, SeqCst);
+            followed.records.fetch_add(records, SeqCst);
+        }
         if self.records.fetch_add(records, SeqCst) == 0 && records > 0 {
             // The first record after a pause has the whole interval before it.
             let mut began = self.began.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -173,6 +255,27 @@ mod tests {
         assert_eq!(clock.now(), 1);
         clock.queue(1);
         assert_eq!(clock.now(), 2, "nobody waits for the tick");
+    }
+
+    #[test]
+    fn a_clock_that_follows_mints_nothing_and_tells_what_was_read() {
+        let (first, second) = (Clock::new(LIMITS, 7), Clock::following(LIMITS, 7));
+        second.read(60, 600);
+        assert_eq!((second.now(), second.may_read()), (8, true));
+        let tally = second.take_tally();
+        assert_eq!((tally, second.take_tally()), (Tally { records: 60, bytes: 600 }, Tally::default()));
+        second.read(40, 0);
+        assert!(!second.may_read(), "it holds its sources back before it is told to");
+        first.read(tally.records, tally.bytes);
+        second.follow(first.beat());
+        assert_eq!((second.now(), second.may_read()), (9, true));
+        first.queue(500);
+        second.follow(first.beat());
+        assert!(!second.may_read());
+        first.commit(8, 500);
+        first.stop();
+        second.follow(first.beat());
+        assert_eq!((second.committed(), second.may_read(), second.is_stopping()), (8, true, true));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -59,6 +60,7 @@ pub struct StateWeight {
 pub struct Committer {
     store: Box<dyn Store>,
     files: CsvFiles,
+    lock: File,
     routes: Arc<[Route]>,
     clock: Arc<Clock>,
     metrics: Metrics,
@@ -87,6 +89,8 @@ pub struct Parts {
     pub store: Box<dyn Store>,
     /// The files.
     pub files: CsvFiles,
+    /// Keeps other instances away from the files, as long as anyone may write to them.
+    pub lock: File,
 }
 
 /// How many rows of a view go where.
@@ -156,6 +160,7 @@ impl Committer {
         Self {
             store: parts.store,
             files: parts.files,
+            lock: parts.lock,
             routes,
             clock,
             metrics,
@@ -192,7 +197,7 @@ impl Committer {
         if result.is_err() {
             self.clock.stop();
         }
-        result.map(|()| Parts { store: self.store, files: self.files })
+        result.map(|()| Parts { store: self.store, files: self.files, lock: self.lock })
     }
 
     fn work(&mut self, messages: &Receiver<Message>) -> Result<(), Error> {

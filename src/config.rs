@@ -69,8 +69,16 @@ pub enum ConfigError {
 pub struct Config {
     /// The job's name: what its state and offsets are kept under.
     pub job: String,
-    /// Worker threads.
+    /// Worker threads, of each process.
     pub workers: usize,
+    /// How many processes work on the job together.
+    pub processes: usize,
+    /// Which of them this is. Process 0 holds the sinks and commits.
+    pub process: usize,
+    /// A file that says where each process listens to the others: see [`crate::cluster`].
+    pub hosts: Option<PathBuf>,
+    /// A file that holds a secret which whoever joins the cluster has to know.
+    pub cluster_secret_file: Option<PathBuf>,
     /// Runs with an in-process broker that is fed from `input`.
     pub embedded: bool,
     /// A file to read instead of Kafka, or `-` for standard input.
@@ -242,6 +250,10 @@ impl Default for Config {
         Self {
             job: "truckflow".into(),
             workers: 1,
+            processes: 1,
+            process: 0,
+            hosts: None,
+            cluster_secret_file: None,
             embedded: false,
             input: None,
             until_end: false,
@@ -365,6 +377,7 @@ impl Config {
         if self.workers == 0 || self.workers > 256 {
             return wrong("workers", &self.workers, "give 1 to 256, at most one per core");
         }
+        self.validate_processes()?;
         let name_fits = (1..=64).contains(&self.job.len())
             && self.job.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         if !name_fits {
@@ -415,6 +428,32 @@ impl Config {
         }
         self.active_views()?;
         self.validate_reads()
+    }
+
+    fn validate_processes(&self) -> Result<(), ConfigError> {
+        let wrong = |key, value: usize, reason: String| {
+            Err(ConfigError::Value { key, value: value.to_string(), reason })
+        };
+        let processes = self.processes;
+        if !(1..=MOST_PROCESSES).contains(&processes) {
+            return wrong("processes", processes, format!("give 1 to {MOST_PROCESSES}"));
+        }
+        if self.process >= processes {
+            let reason = match processes {
+                1 => "there is one process, number 0: give --processes N as well".into(),
+                _ => format!("the {processes} processes are numbered 0 to {}", processes - 1),
+            };
+            return wrong("process", self.process, reason);
+        }
+        if processes > 1 && self.hosts.is_none() {
+            let reason = "give --hosts FILE, with a line `host:port` for each process";
+            return wrong("processes", processes, reason.into());
+        }
+        if processes > 1 && self.embedded {
+            let reason = "the embedded broker is one process's: leave out --embedded or --processes";
+            return wrong("processes", processes, reason.into());
+        }
+        Ok(())
     }
 
     /// An offset is kept under its topic or file, which therefore is read once only.
@@ -618,6 +657,9 @@ fn flatten<'a>(
         }
     }
 }
+
+/// The most processes of a cluster.
+const MOST_PROCESSES: usize = 64;
 
 /// The longest span of event time: ten years.
 const LONGEST_SPAN: Duration = Duration::from_secs(10 * 366 * 24 * 3600);

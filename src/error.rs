@@ -4,6 +4,7 @@
 use thiserror::Error;
 
 use crate::bench::BenchError;
+use crate::cluster::ClusterError;
 use crate::config::ConfigError;
 use crate::producer::ProduceError;
 use crate::replay::ReplayError;
@@ -40,6 +41,9 @@ pub enum Error {
     /// Nothing can be measured.
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// The processes of a cluster do not come together, or one is gone.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The topic of dead letters cannot be written.
     #[error(transparent)]
     Produce(#[from] ProduceError),
@@ -129,6 +133,7 @@ impl Error {
             Self::Config(_) | Self::OtherSource { .. } | Self::OtherView { .. } | Self::NoBackfill { .. } => {
                 2
             }
+            Self::Cluster(ClusterError::Refused { .. } | ClusterError::Unfilled(_)) => 2,
             Self::Replay(error) if error.is_usage() => 2,
             Self::Bench(error) if error.is_usage() => 2,
             _ => 1,

@@ -145,7 +145,7 @@ impl Plan {
         let metrics = Metrics::new(&[]).map_err(|_| Error::Bug("the metrics"))?;
         let form = Form { job: config.job.as_str().into(), text: None, lines: [].into() };
         let outlet = Outlet { sender, clock, metrics, dead_letters: Arc::default(), routes, form };
-        let shape = graph::Shape { views, settings, start: 0, filled: None };
+        let shape = graph::Shape { views, settings, start: 0, filled: None, gathered: None };
         let built = timely::execute_directly(move |worker| {
             logged(worker, |worker| graph::build(worker, &shape, &outlet).parts)
         });

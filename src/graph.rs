@@ -1,7 +1,14 @@
 //! The dataflow of a job: the views of [`dataflows`], and what carries their effects out of it.
 //!
 //! Rows are rendered here, on the workers, and handed to the commit thread; the graph itself
-//! never waits for a file or a database.
+//! never waits for a file or a database. In a cluster the commit thread is in process 0:
+//!
+//! ```text
+//! alone      view -> Deliver (renders) -> commit thread
+//! cluster    view -> Render -> over timely's channels, to a worker of process 0 -> Deliver -> commit thread
+//! ```
+//!
+//! The probe stands behind Deliver, so that what the frontier has passed was handed over in both.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,10 +20,11 @@ use dataflows::dead_letter::DeadLetter;
 use dataflows::item::{Arrival, Item, NextOffset};
 use dataflows::rows::Rows;
 use dataflows::views::{DEAD_LETTERS, Effect, Inputs, Restored, Settings, View, dead_letter_rows};
+use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::operators::{Input, Probe};
+use timely::dataflow::operators::{Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 use timely::worker::Worker;
 
@@ -27,7 +35,7 @@ use crate::state;
 use crate::store::{Chunk, Form};
 
 /// What a worker tells the commit thread.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// Rows of a view.
     Rows {
@@ -115,21 +123,34 @@ pub struct Outlet {
 impl Outlet {
     /// Hands a message over. A commit thread that is gone has failed, and stops the job itself.
     pub fn send(&self, message: Message) {
+        self.clock.queue(message.weight());
         let _ = self.sender.send(message);
     }
 
+    /// What the commit thread is told of an effect of a view.
+    fn message(&self, epoch: Epoch, view: usize, effect: Effect) -> Option<Message> {
+        match effect {
+            Effect::Rows(rows) => Some(self.rows(epoch, view, rows, To::Both)),
+            Effect::TableRows(rows) => Some(self.rows(epoch, view, rows, To::Table)),
+            Effect::FileRows(rows) => Some(self.rows(epoch, view, rows, To::File)),
+            Effect::DeadLetters(letters) => self.dead_letters(epoch, letters),
+            Effect::State { bytes, added } => {
+                Some(Message::State { epoch, view, sealed: state::seal(&bytes), added })
+            }
+        }
+    }
+
     /// Records that a view gave up go the way of all dead letters.
-    fn dead_letters(&self, epoch: Epoch, letters: Vec<DeadLetter>) {
+    fn dead_letters(&self, epoch: Epoch, letters: Vec<DeadLetter>) -> Option<Message> {
         for letter in &letters {
             self.metrics.dead_letter(letter.reason, 1);
         }
         self.dead_letters.fetch_add(letters.len() as u64, SeqCst);
-        if let Some(view) = self.routes.iter().position(|route| *route.name == *DEAD_LETTERS) {
-            self.rows(epoch, view, dead_letter_rows(letters), To::Both);
-        }
+        let view = self.routes.iter().position(|route| *route.name == *DEAD_LETTERS)?;
+        Some(self.rows(epoch, view, dead_letter_rows(letters), To::Both))
     }
 
-    fn rows(&self, epoch: Epoch, view: usize, rows: Rows, to: To) {
+    fn rows(&self, epoch: Epoch, view: usize, rows: Rows, to: To) -> Message {
         let route = &self.routes[view];
         let (mut csv, mut csv_rows) = (Vec::new(), 0);
         if route.csv && to != To::Table {
@@ -140,9 +161,7 @@ impl Outlet {
         let table = route.table.filter(|_| to != To::File);
         let chunks = table.map_or_else(Vec::new, |table| self.form.chunks(table, rows));
         let table_rows = chunks.iter().map(|chunk| chunk.rows.len() as u64).sum();
-        let message = Message::Rows { epoch, view, csv, csv_rows, chunks, table_rows, forward };
-        self.clock.queue(message.weight());
-        self.send(message);
+        Message::Rows { epoch, view, csv, csv_rows, chunks, table_rows, forward }
     }
 }
 
@@ -183,7 +202,7 @@ pub enum Part {
     View(usize),
 }
 
-/// The operator at the end of each view, which hands its effects over.
+/// The operator that hands effects over: at the end of each view, in a cluster at the end of all.
 pub const DELIVER: &str = "Deliver";
 
 /// What the graph is made of.
@@ -197,6 +216,8 @@ pub struct Shape {
     pub start: Epoch,
     /// The view, by its place, that is filled with what was before it; the others are not built then.
     pub filled: Option<usize>,
+    /// In a cluster, how many workers hand over to the commit thread: those of process 0.
+    pub gathered: Option<usize>,
 }
 
 /// Builds the same graph on every worker, beginning after the last commit.
@@ -217,7 +238,14 @@ pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
         end(Some(Part::Source));
         let restored = scope.input_from(&mut restored);
         end(Some(Part::Restored));
-        report(items.clone(), outlet.clone()).probe_with(&probe);
+        // A worker of process 0 hands over what is its own.
+        let to = shape.gathered.map(|workers| (scope.worker().index() % workers) as u64);
+        let mut gathered = to.map(|_| Vec::new());
+        let report = leave(items.clone(), "Report", outlet.clone(), to, |_, epoch, item| match item {
+            Item::Progress { offsets, arrivals } => Some(Message::Progress { epoch, offsets, arrivals }),
+            _ => None,
+        });
+        end_way(report, &probe, &mut gathered);
         end(Some(Part::Progress));
         let inputs = Inputs::new(items, restored, start, &shape.settings);
         end(None);
@@ -228,32 +256,42 @@ pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
             // A view that is filled with the kept readings is given them in the epoch of the commit.
             let all = shape.filled.is_some() && shape.settings.upserts();
             let inputs = inputs.beginning_after(if all { start.saturating_sub(1) } else { start });
-            deliver((view.build)(&inputs), index, outlet.clone()).probe_with(&probe);
+            let name = if to.is_some() { "Render" } else { DELIVER };
+            let way = leave((view.build)(&inputs), name, outlet.clone(), to, move |outlet, epoch, effect| {
+                outlet.message(epoch, index, effect)
+            });
+            end_way(way, &probe, &mut gathered);
             end(Some(Part::View(index)));
+        }
+        if let Some(gathered) = gathered {
+            deliver(scope.concatenate(gathered), outlet.clone()).probe_with(&probe);
         }
     });
     Graph { items, restored, probe, parts }
 }
 
-/// Hands a view's effects over, rendered.
-fn deliver<'scope>(
-    effects: StreamVec<'scope, Epoch, Effect>,
-    view: usize,
+/// A message, and the worker that hands it over.
+type Bound = (u64, Message);
+
+/// Hands over the messages that `message` makes of what leaves the graph, or sends them on to worker
+/// `to` for that.
+fn leave<'scope, D: Clone + 'static>(
+    stream: StreamVec<'scope, Epoch, D>,
+    name: &str,
     outlet: Outlet,
-) -> StreamVec<'scope, Epoch, ()> {
-    effects.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, DELIVER, move |_, _| {
-        move |input, _output| {
+    to: Option<u64>,
+    message: impl Fn(&Outlet, Epoch, D) -> Option<Message> + 'static,
+) -> StreamVec<'scope, Epoch, Bound> {
+    stream.unary(Pipeline, name, move |_, _| {
+        move |input, output| {
             input.for_each_stamp(|cap, containers| {
                 let Some(&epoch) = cap.least() else { return };
-                for effect in containers.flat_map(|container| container.drain(..)) {
-                    match effect {
-                        Effect::Rows(rows) => outlet.rows(epoch, view, rows, To::Both),
-                        Effect::TableRows(rows) => outlet.rows(epoch, view, rows, To::Table),
-                        Effect::FileRows(rows) => outlet.rows(epoch, view, rows, To::File),
-                        Effect::DeadLetters(letters) => outlet.dead_letters(epoch, letters),
-                        Effect::State { bytes, added } => {
-                            outlet.send(Message::State { epoch, view, sealed: state::seal(&bytes), added });
-                        }
+                let data = containers.flat_map(|container| container.drain(..));
+                let messages = data.filter_map(|data| message(&outlet, epoch, data));
+                match to {
+                    None => messages.for_each(|message| outlet.send(message)),
+                    Some(to) => {
+                        output.session(&cap).give_iterator(messages.map(|message| (to, message)));
                     }
                 }
             });
@@ -261,17 +299,29 @@ fn deliver<'scope>(
     })
 }
 
-/// Hands over how far the sources have read.
-fn report<'scope>(items: StreamVec<'scope, Epoch, Item>, outlet: Outlet) -> StreamVec<'scope, Epoch, ()> {
-    items.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "Report", move |_, _| {
+/// Looks at the end of a way out of the graph, where it is handed over, or adds it to those that go on.
+fn end_way<'scope>(
+    way: StreamVec<'scope, Epoch, Bound>,
+    probe: &ProbeHandle<Epoch>,
+    gathered: &mut Option<Vec<StreamVec<'scope, Epoch, Bound>>>,
+) {
+    match gathered {
+        None => drop(way.probe_with(probe)),
+        Some(gathered) => gathered.push(way),
+    }
+}
+
+/// Brings the messages of all processes to the commit thread.
+fn deliver<'scope>(
+    messages: StreamVec<'scope, Epoch, Bound>,
+    outlet: Outlet,
+) -> StreamVec<'scope, Epoch, ()> {
+    let to = Exchange::new(|(to, _): &Bound| *to);
+    messages.unary::<CapacityContainerBuilder<_>, _, _, _>(to, DELIVER, move |_, _| {
         move |input, _output| {
-            input.for_each_stamp(|cap, containers| {
-                let Some(&epoch) = cap.least() else { return };
-                for item in containers.flat_map(|container| container.drain(..)) {
-                    if let Item::Progress { offsets, arrivals } = item {
-                        outlet.send(Message::Progress { epoch, offsets, arrivals });
-                    }
-                }
+            input.for_each_stamp(|_, containers| {
+                let messages = containers.flat_map(|container| container.drain(..));
+                messages.for_each(|(_, message)| outlet.send(message));
             });
         }
     })

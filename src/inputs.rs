@@ -6,6 +6,7 @@
 //!   '- feeder thread: embedded broker              <- committed
 //! ```
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -138,6 +139,8 @@ impl Inputs {
         match &config.input {
             _ if !reads.trucks => {}
             None => inputs.open_topic(config, &config.kafka.topic, Content::Trucks, offsets, stop)?,
+            // Of a cluster, process 0 reads the files.
+            Some(_) if config.process > 0 => {}
             Some(path) if config.embedded => inputs.open_embedded(config, path, offsets, None)?,
             Some(path) => {
                 let lines = Lines::open(path, next_line(path, offsets), !config.until_end)?;
@@ -147,7 +150,7 @@ impl Inputs {
         if let Some(topic) = reads.phone_topic {
             inputs.open_topic(config, topic, Content::Phone, offsets, stop)?;
         }
-        if let Some(path) = reads.phone_file {
+        if let Some(path) = reads.phone_file.filter(|_| config.process == 0) {
             let next = committed_line(path, offsets).unwrap_or(0);
             let lines = open_phone_file(path, next, !config.until_end)?;
             inputs.add(path, Content::Phone, Kind::File(lines));
@@ -232,6 +235,9 @@ impl Inputs {
 
     /// What is read, in words.
     pub fn describe(&self) -> String {
+        if self.sources.is_empty() {
+            return "nothing of its own".into();
+        }
         self.sources.iter().map(|source| &*source.name).collect::<Vec<_>>().join(", ")
     }
 
@@ -244,8 +250,9 @@ impl Inputs {
         self.sources.iter().flat_map(starts).collect()
     }
 
-    /// What each worker reads. To be asked for before [`watch`](Self::watch).
-    pub fn shares(&self, workers: usize) -> Result<Vec<Several>, Error> {
+    /// What each worker of this process reads, `own` among the `workers` of all processes. To be asked
+    /// for before [`watch`](Self::watch).
+    pub fn shares(&self, own: Range<usize>, workers: usize) -> Result<Vec<Several>, Error> {
         let share = |worker| {
             let mut share = Several::default();
             for source in &self.sources {
@@ -263,7 +270,7 @@ impl Inputs {
             }
             Ok(share)
         };
-        (0..workers).map(share).collect()
+        own.map(share).collect()
     }
 
     fn trucks_decoder(&self, source: &Source) -> Decoder {

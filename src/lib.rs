@@ -14,6 +14,7 @@
 //! | [`inputs`] | the topics and files that a job reads, opened and dealt to the workers |
 //! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
 //! | [`clock`] | mints epochs, and holds sources back |
+//! | [`cluster`] | several processes that work on one job |
 //! | [`source`], [`decode`] | bytes to batches of records, or dead letters |
 //! | [`graph`] | the dataflow: the views of the crate `dataflows`, and what carries rows out |
 //! | [`render`] | columns to CSV lines and SQL values |
@@ -32,6 +33,7 @@ pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod commit;
 pub mod config;
 pub mod decode;

@@ -6,13 +6,16 @@
 //! watch threads: lag, group offsets <---- committed ----'        |
 //! feeder thread: embedded broker    <---- committed -------------'
 //! ```
+//!
+//! In a cluster that is process 0; the others have the workers alone ([`Launch::follow`]), and what leaves
+//! their graphs goes to its commit thread.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,10 +26,13 @@ use dataflows::views::{DEAD_LETTERS, Mode, Restored, View};
 
 use crate::backfill;
 use crate::clock::Clock;
+use crate::cluster::control::Control;
+use crate::cluster::door::{Door, PATIENCE, Welcome};
+use crate::cluster::{ClusterError, Members};
 use crate::commit::{Committer, Parts, StateWeight};
 use crate::config::Config;
 use crate::error::Error;
-use crate::graph::{Outlet, Route, Shape};
+use crate::graph::{Message, Outlet, Route, Shape};
 use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
@@ -36,7 +42,7 @@ use crate::sink::topic::DeadLetterTopic;
 use crate::source::file::full_path;
 use crate::state::fold_sealed;
 use crate::stop::Stop;
-use crate::store::{self, LastCommit, Store, StoreError, Table};
+use crate::store::{self, Form, LastCommit, Store, StoreError, Table};
 use crate::thread::spawn;
 use crate::web::{self, Seen};
 use crate::worker::{self, Job};
@@ -66,18 +72,26 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
         tracing::info!("metrics at http://{address}/metrics");
     }
 
-    csv::prepare_folder(&config.out)?;
-    let _lock = lock_folder(config)?;
+    // Before all that takes time: the others may be there already.
+    let door = Members::of(config)?.map(Door::open).transpose()?;
     let routes = routes(config, &views);
+    if let (Some(door), 1..) = (&door, config.process) {
+        return Launch { config, views, routes, metrics, ready, stop }.follow(door);
+    }
+    csv::prepare_folder(&config.out)?;
+    let lock = lock_folder(config)?;
     let (mut store, mut last) = open_store(config, &url, &views, &routes, stop)?;
     let to_fill = backfill::plan(store.as_mut(), config, &views, &last)?;
+    if let (Some(_), Some(&view)) = (&door, to_fill.first()) {
+        return Err(ClusterError::Unfilled(views[view].name.to_string()).into());
+    }
     let files = open_files(config, &views, &routes, &last)?;
     let launch = Launch { config, views, routes, metrics, ready, stop };
-    let mut parts = Parts { store, files };
+    let mut parts = Parts { store, files, lock };
     for view in to_fill {
         let name = &*launch.views[view].name;
         tracing::info!(view = name, "filling the view with what was before it");
-        let (filled, summary) = launch.pass(parts, &last, Some(view))?;
+        let (filled, summary) = launch.pass(parts, &last, Some(view), None)?;
         tracing::info!(view = name, records = summary.records, "filled");
         parts = filled;
         last.epoch = summary.epoch;
@@ -86,7 +100,7 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
         }
         backfill::finish(parts.store.as_mut(), &launch.views[view])?;
     }
-    launch.pass(parts, &last, None).map(|(_, summary)| summary)
+    launch.pass(parts, &last, None, door.as_ref()).map(|(_, summary)| summary)
 }
 
 /// A job that is set up, and has what lasts from one pass over its input to the next.
@@ -100,15 +114,16 @@ struct Launch<'job> {
 }
 
 impl Launch<'_> {
-    /// Reads, works and commits to the end: the job itself, or what fills the view `filled`.
+    /// Reads, works and commits to the end: the job itself, with those who knock at `door`, or what fills
+    /// the view `filled`.
     fn pass(
         &self,
         mut parts: Parts,
         last: &LastCommit,
         filled: Option<usize>,
+        door: Option<&Door>,
     ) -> Result<(Parts, Summary), Error> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
-        let settings = config.view_settings()?;
         let (restored, weights) = load_state(parts.store.as_mut(), &self.views)?;
         let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
         let mut done = Vec::new();
@@ -116,7 +131,7 @@ impl Launch<'_> {
             None => Inputs::open(config, &self.views, &last.offsets, stop)?,
             Some(view) => {
                 let progress = backfill::progress(&view.name, &last.offsets);
-                if settings.upserts() {
+                if config.mode == Mode::Upsert {
                     if progress.contains(&backfill::kept()) {
                         return Ok((parts, Summary { epoch: last.epoch, ..Summary::default() }));
                     }
@@ -128,20 +143,25 @@ impl Launch<'_> {
             }
         };
         let (sender, messages) = channel();
-        let outlet = Outlet {
-            sender,
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            dead_letters: Arc::default(),
-            routes: self.routes.clone(),
-            form: parts.store.form(),
-        };
+        let outlet = self.outlet(sender, &clock, parts.store.form());
         let forward = match &config.dead_letters.topic {
             Some(topic) => {
                 let brokers = inputs.embedded_broker().unwrap_or(&config.kafka.brokers);
                 Some(DeadLetterTopic::open(brokers, &config.kafka_properties(), topic)?)
             }
             None => None,
+        };
+        let team = match door {
+            None => None,
+            Some(door) => {
+                // What process 0 has found is where all others begin, too.
+                let offsets = inputs.starts().into_iter().chain(last.offsets.iter().cloned()).collect();
+                let welcome = Welcome { epoch: last.epoch, offsets, form: parts.store.form() };
+                match door.gather(&welcome, patience(config), stop)? {
+                    Some(others) => Some((Control::lead(others, &clock)?, door)),
+                    None => return Ok((parts, Summary { epoch: last.epoch, ..Summary::default() })),
+                }
+            }
         };
         // Where a filling begins is not worth a commit: the view has no row yet.
         let (committed, starts): (&[_], _) =
@@ -161,10 +181,8 @@ impl Launch<'_> {
             committer = committer.filling(&self.views[view].name, done);
         }
 
-        let shares = inputs.shares(config.workers)?;
-        let shape = Shape { views: self.views.clone(), settings, start: last.epoch, filled };
-        let setup = worker::Setup { shape, clock: clock.clone(), metrics: metrics.clone() };
-        let job = Arc::new(Job::new(setup, outlet, shares, restored));
+        let shape = self.shape(last.epoch, filled)?;
+        let job = self.job(shape, outlet, &inputs, restored)?;
         if filled.is_none() {
             if last.epoch > 0 {
                 let generation = last.generation;
@@ -176,28 +194,114 @@ impl Launch<'_> {
         let began = Instant::now();
         self.ready.store(filled.is_none(), SeqCst);
 
-        let commit = spawn("commit", move || committer.run(&messages))?;
-        let beside = Beside::start(stop.clone(), clock.clone(), metrics.clone(), job.records())?;
-        let panicked =
-            worker::start(job.clone(), config.workers)?.join().into_iter().any(|result| result.is_err());
-        job.close();
-        let committed = commit.join();
-        self.ready.store(false, SeqCst);
-        beside.finish();
-        inputs.finish();
+        let work = |team: Option<(&mut Control, &Door)>| {
+            let commit = spawn("commit", move || committer.run(&messages))?;
+            let beside = Beside::start(stop.clone(), clock.clone(), metrics.clone(), job.records())?;
+            let panicked = self.work(&job, team)?;
+            job.close();
+            let committed = commit.join();
+            self.ready.store(false, SeqCst);
+            beside.finish();
+            inputs.finish();
 
-        let parts = committed.map_err(|_| Error::Bug("the commit thread"))??;
-        if panicked || job.has_panicked() {
-            return Err(Error::Bug("a worker"));
-        }
-        inputs.join_feeder()?;
-        if let Some(failure) = job.take_failure() {
-            return Err(failure.into());
-        }
+            let parts = committed.map_err(|_| Error::Bug("the commit thread"))??;
+            if panicked {
+                return Err(Error::Bug("a worker"));
+            }
+            inputs.join_feeder()?;
+            job.take_failure().map_or(Ok(parts), |failure| Err(failure.into()))
+        };
+        let parts = match team {
+            None => work(None)?,
+            Some((control, door)) => control.finish_with(|control| work(Some((control, door))))?,
+        };
         let (records, dead_letters) = job.counts();
         let summary = Summary { records, dead_letters, elapsed: began.elapsed(), epoch: clock.committed() };
         Ok((parts, summary))
     }
+
+    /// Works for process 0 of a cluster: all but the commits, which it has.
+    fn follow(&self, door: &Door) -> Result<Summary, Error> {
+        let (config, stop) = (self.config, self.stop);
+        let Some((first, welcome)) = door.join(patience(config), stop)? else {
+            return Ok(Summary::default());
+        };
+        let clock = Arc::new(Clock::following(config.epoch_limits()?, welcome.epoch));
+        let control = Control::follow(first, &clock)?;
+        let summary = control.finish_with(|control| {
+            let inputs = Inputs::open(config, &self.views, &welcome.offsets, stop)?;
+            // Nothing is handed over here.
+            let (sender, _) = channel();
+            let outlet = self.outlet(sender, &clock, welcome.form);
+            let shape = self.shape(welcome.epoch, None)?;
+            let job = self.job(shape, outlet, &inputs, Vec::new())?;
+            tracing::info!(source = inputs.describe(), workers = config.workers, "reading for process 0");
+            let began = Instant::now();
+            let beside = Beside::start(stop.clone(), clock.clone(), self.metrics.clone(), job.records())?;
+            self.ready.store(true, SeqCst);
+            self.work(&job, Some((control, door)))?;
+            self.ready.store(false, SeqCst);
+            beside.finish();
+            if let Some(failure) = job.take_failure() {
+                return Err(failure.into());
+            }
+            let (records, dead_letters) = job.counts();
+            Ok(Summary { records, dead_letters, elapsed: began.elapsed(), ..Summary::default() })
+        })?;
+        Ok(Summary { epoch: clock.committed(), ..summary })
+    }
+
+    /// What carries rows out of the graph, in the form that the store wants.
+    fn outlet(&self, sender: Sender<Message>, clock: &Arc<Clock>, form: Form) -> Outlet {
+        Outlet {
+            sender,
+            clock: clock.clone(),
+            metrics: self.metrics.clone(),
+            dead_letters: Arc::default(),
+            routes: self.routes.clone(),
+            form,
+        }
+    }
+
+    fn shape(&self, start: Epoch, filled: Option<usize>) -> Result<Shape, Error> {
+        let gathered = (self.config.processes > 1).then_some(self.config.workers);
+        let settings = self.config.view_settings()?;
+        Ok(Shape { views: self.views.clone(), settings, start, filled, gathered })
+    }
+
+    /// What the workers of this process share.
+    fn job(
+        &self,
+        shape: Shape,
+        outlet: Outlet,
+        inputs: &Inputs,
+        restored: Vec<Restored>,
+    ) -> Result<Arc<Job>, Error> {
+        let Config { workers, process, processes, .. } = *self.config;
+        let first = process * workers;
+        let shares = inputs.shares(first..first + workers, processes * workers)?;
+        let (clock, metrics) = (outlet.clock.clone(), self.metrics.clone());
+        let setup = worker::Setup { shape, clock, metrics, first };
+        Ok(Arc::new(Job::new(setup, outlet, shares, restored)))
+    }
+
+    /// Starts the workers, waits until they have ended, and says whether one panicked.
+    fn work(&self, job: &Arc<Job>, team: Option<(&mut Control, &Door)>) -> Result<bool, Error> {
+        let start = |network| worker::start(job.clone(), self.config.workers, network);
+        let panicked = match team {
+            None => start(None)?.join().into_iter().any(|result| result.is_err()),
+            Some((control, door)) => {
+                let network = door.connect(|| control.check())?;
+                return control.work(start(Some(network))?, || job.has_panicked()).map(|()| false);
+            }
+        };
+        Ok(panicked || job.has_panicked())
+    }
+}
+
+/// How long processes wait for each other.
+fn patience(config: &Config) -> Option<Duration> {
+    (!config.wait).then_some(PATIENCE)
 }
 
 /// The thread beside the workers: passes a signal on, keeps gauges and the progress line.

@@ -12,9 +12,12 @@ use dataflows::Epoch;
 use dataflows::item::{Arrival, Item, NextOffset};
 use dataflows::views::Restored;
 use timely::communication::WorkerGuards;
+use timely::execute::execute_from;
 use timely::worker::Worker;
+use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::clock::Clock;
+use crate::cluster::Network;
 use crate::error::Error;
 use crate::graph::{self, Graph, Message, Outlet, Shape};
 use crate::metrics::Metrics;
@@ -32,6 +35,8 @@ pub struct Setup {
     pub clock: Arc<Clock>,
     /// The metrics.
     pub metrics: Metrics,
+    /// The number of this process's first worker among those of the whole cluster.
+    pub first: usize,
 }
 
 /// What all workers share, and what they leave behind.
@@ -52,7 +57,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Job {
-    /// A job with the inputs of each worker.
+    /// A job with the inputs of each worker of this process.
     pub fn new(setup: Setup, outlet: Outlet, inputs: Vec<Several>, restored: Vec<Restored>) -> Self {
         let dead_letters = outlet.dead_letters.clone();
         Self {
@@ -93,10 +98,16 @@ impl Job {
     }
 }
 
-/// Starts the workers.
-pub fn start(job: Arc<Job>, workers: usize) -> Result<WorkerGuards<()>, Error> {
-    let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
-    timely::execute(config, move |worker| {
+/// Starts the workers of this process, which talk to those of others over `network`.
+pub fn start(job: Arc<Job>, workers: usize, network: Option<Network>) -> Result<WorkerGuards<()>, Error> {
+    let failed = |source| Error::System { verb: "start the workers", source };
+    let (builders, others) = match network {
+        Some(network) => network.build(workers),
+        None if workers == 1 => CommunicationConfig::Thread.try_build().map_err(std::io::Error::other),
+        None => CommunicationConfig::Process(workers).try_build().map_err(std::io::Error::other),
+    }
+    .map_err(failed)?;
+    execute_from(builders, others, WorkerConfig::default(), move |worker| {
         // A worker that panics leaves the others waiting for it: they are told to give up.
         let worked = catch_unwind(AssertUnwindSafe(|| work(worker, &job)));
         if worked.is_err() {
@@ -109,14 +120,14 @@ pub fn start(job: Arc<Job>, workers: usize) -> Result<WorkerGuards<()>, Error> {
             }
         }
     })
-    .map_err(|reason| Error::System { verb: "start the workers", source: std::io::Error::other(reason) })
+    .map_err(|reason| failed(std::io::Error::other(reason)))
 }
 
 fn work(worker: &mut Worker, job: &Job) {
     let outlet = lock(&job.outlet).clone();
-    let inputs = lock(&job.inputs).get_mut(worker.index()).and_then(Option::take);
-    let (Some(outlet), Some(inputs)) = (outlet, inputs) else { return };
     let setup = &job.setup;
+    let inputs = lock(&job.inputs).get_mut(worker.index() - setup.first).and_then(Option::take);
+    let (Some(outlet), Some(inputs)) = (outlet, inputs) else { return };
     let Graph { items, mut restored, probe, .. } = graph::build(worker, &setup.shape, &outlet);
     restored.advance_to(setup.shape.start);
     if worker.index() == 0 {

@@ -25,6 +25,7 @@ use bytes::Bytes;
 use dataflows::Epoch;
 use dataflows::item::NextOffset;
 use dataflows::rows::{Change, Changes, ColumnSpec, Rows};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -51,7 +52,7 @@ pub const ROW_KEY: &str = "row_key";
 pub type RowKey = [u8; 16];
 
 /// What a chunk's rows do to those of its table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
     /// They stand beside them, without a key.
     Append,
@@ -64,7 +65,7 @@ pub enum Operation {
 }
 
 /// Rows for one table, in the form that the store wants them.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chunk {
     /// The table's place among the prepared ones.
     pub table: usize,
@@ -93,7 +94,7 @@ impl Chunk {
 }
 
 /// The form in which a store wants the rows of a job.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Form {
     /// The job: in one table, each has keys of its own.
     pub job: Arc<str>,
@@ -104,7 +105,7 @@ pub struct Form {
 }
 
 /// How rows are written as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Text {
     /// `(…),(…)`, where an update is an insert that finds its row.
     Inserts,

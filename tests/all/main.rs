@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`golden`] | the cases under `fixtures/`, against an independent computation |
 //! | [`backfill`] | views added to a running job, corrections, catching up |
+//! | [`cluster`] | several processes that work on one job |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`orientation`] | the phone's topic and file |
@@ -21,6 +22,7 @@
 
 mod backfill;
 mod bench;
+mod cluster;
 mod commands;
 mod exactly_once;
 mod golden;

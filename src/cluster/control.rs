@@ -1,0 +1,374 @@
+//! What is said between process 0 and the others while they work.
+//!
+//! ```text
+//! process 0                                                    each other process
+//! speaks   -- epoch, committed, pressure, stop ------------------> hears: its clock follows
+//! hears: the clock counts  <-- what was read, stop ----------------   speaks
+//!                          <-- its workers have ended, or failed --
+//!          -- the end: all is committed, or what failed ---------->
+//! ```
+//!
+//! Both sides say something at least every second; who is silent for long, or whose connection ends
+//! before its last word, is gone. Then the others end as they stand: threads are left where they are,
+//! and what was not committed is read again.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use timely::communication::WorkerGuards;
+
+use super::ClusterError;
+use super::door::Peer;
+use super::wire::{FromFirst, FromOther, receive, send};
+use crate::clock::{Clock, Tally};
+use crate::error::Error;
+use crate::thread::spawn;
+
+/// How often a thread looks whether there is something to say.
+const LOOK: Duration = Duration::from_millis(2);
+/// Something is said at least so often.
+const ALIVE: Duration = Duration::from_secs(1);
+/// Who is silent for so long is gone.
+const SILENT: Duration = Duration::from_secs(30);
+/// How long a worker's failure waits for the news that another process is gone, which is why.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The last word of a process: what failed, if anything did.
+type LastWord = OnceLock<Option<String>>;
+
+/// What is heard of another process last.
+enum Event {
+    /// Its last word: all is done, or it failed.
+    Ended(Result<(), ClusterError>),
+    /// It is gone.
+    Lost(ClusterError),
+    /// This process's own workers have ended.
+    Worked,
+}
+
+/// This process's end of the control connections.
+pub struct Control {
+    /// Those whose last word is still to come.
+    awaited: usize,
+    /// What failed elsewhere.
+    failure: Option<ClusterError>,
+    last_word: Arc<LastWord>,
+    speaks: Option<JoinHandle<()>>,
+    events: Receiver<Event>,
+    tell: Sender<Event>,
+    is_first: bool,
+}
+
+impl Control {
+    /// In process 0: begins to tell the others of the clock, and to count what they read.
+    pub fn lead(others: Vec<Peer>, clock: &Arc<Clock>) -> Result<Self, Error> {
+        Self::start(true, others, clock, hear_other, speak_first)
+    }
+
+    /// In the others: lets the clock follow that of process 0, and tells it what is read.
+    pub fn follow(first: Peer, clock: &Arc<Clock>) -> Result<Self, Error> {
+        Self::start(false, vec![first], clock, hear_first, speak_other)
+    }
+
+    fn start(
+        is_first: bool,
+        mut peers: Vec<Peer>,
+        clock: &Arc<Clock>,
+        hear: fn(&mut Peer, &Clock) -> Result<(), ClusterError>,
+        speak: fn(&mut [Peer], &Clock, &LastWord),
+    ) -> Result<Self, Error> {
+        let (tell, events) = channel();
+        for peer in &peers {
+            let mut heard = peer.to_hear(SILENT)?;
+            let (clock, tell) = (clock.clone(), tell.clone());
+            let listen = move || {
+                let event = match hear(&mut heard, &clock) {
+                    Err(lost @ ClusterError::Lost { .. }) => Event::Lost(lost),
+                    ended => Event::Ended(ended),
+                };
+                // A process that is about to end asks no more.
+                let _ = tell.send(event);
+            };
+            spawn("hear", listen)?;
+        }
+        let (awaited, last_word) = (peers.len(), Arc::<LastWord>::default());
+        let (clock, word) = (clock.clone(), last_word.clone());
+        let speaks = Some(spawn("speak", move || speak(&mut peers, &clock, &word))?);
+        Ok(Self { awaited, failure: None, last_word, speaks, events, tell, is_first })
+    }
+
+    /// Fails if another process is gone or has failed.
+    pub fn check(&mut self) -> Result<(), Error> {
+        while let Ok(event) = self.events.try_recv() {
+            self.take(event)?;
+        }
+        self.failure.take().map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    /// Waits until this process's workers have ended.
+    ///
+    /// # Errors
+    /// Another process is gone, or a worker panicked. Then others wait for what does not come: they are
+    /// left where they are, and this process has to end.
+    pub fn work(&mut self, guards: WorkerGuards<()>, has_panicked: impl Fn() -> bool) -> Result<(), Error> {
+        let tell = self.tell.clone();
+        spawn("workers", move || {
+            // A worker that panicked has said so itself.
+            guards.join();
+            let _ = tell.send(Event::Worked);
+        })?;
+        let mut panicked: Option<Instant> = None;
+        loop {
+            match self.events.recv_timeout(GRACE / 10) {
+                Ok(Event::Worked) if !has_panicked() => return Ok(()),
+                Ok(event) => self.take(event)?,
+                Err(_) => {}
+            }
+            if has_panicked() && panicked.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+                return Err(Error::Bug("a worker"));
+            }
+        }
+    }
+
+    /// Does `work`, and ends together with the others, or fails with them.
+    pub fn finish_with<T>(mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        let done = work(&mut self);
+        if self.is_first { self.finish_first(done) } else { self.finish_other(done) }
+    }
+
+    /// Process 0 hears all others before it says its last word, so that it passes on what failed.
+    fn finish_first<T>(mut self, done: Result<T, Error>) -> Result<T, Error> {
+        let done = done.and_then(|done| {
+            self.hear_last()?;
+            self.check()?;
+            Ok(done)
+        });
+        let failure = done.as_ref().err().map(|failure| match failure {
+            Error::Cluster(_) => failure.to_string(),
+            _ => format!("process 0 failed: {failure}"),
+        });
+        self.say_last(failure);
+        done
+    }
+
+    /// The others end when process 0 says that all is committed.
+    fn finish_other<T>(mut self, done: Result<T, Error>) -> Result<T, Error> {
+        // Process 0 knows or is gone; and where a worker failed, only the end of the process ends the
+        // workers of the others, which wait for it.
+        if matches!(done, Err(Error::Cluster(_) | Error::Bug(_))) {
+            return done;
+        }
+        self.say_last(done.as_ref().err().map(Error::to_string));
+        let heard = self.hear_last();
+        done.and_then(|done| heard.map(|()| done))
+    }
+
+    fn hear_last(&mut self) -> Result<(), Error> {
+        while self.awaited > 0 {
+            match self.events.recv() {
+                Ok(event) => self.take(event)?,
+                Err(_) => return Err(Error::Bug("the control connection")),
+            }
+        }
+        Ok(())
+    }
+
+    fn say_last(&mut self, failure: Option<String>) {
+        // Set once; who speaks ends with it.
+        let _ = self.last_word.set(failure);
+        if self.speaks.take().is_some_and(|speaks| speaks.join().is_err()) {
+            tracing::error!("the thread that speaks to other processes ended by a bug");
+        }
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Error> {
+        match event {
+            Event::Ended(ended) => {
+                self.awaited -= 1;
+                if let Err(failure) = ended {
+                    // The end of process 0 is that of all; another's workers end all workers.
+                    if !self.is_first {
+                        return Err(failure.into());
+                    }
+                    self.failure.get_or_insert(failure);
+                }
+                Ok(())
+            }
+            Event::Lost(lost) => {
+                self.awaited -= 1;
+                Err(lost.into())
+            }
+            Event::Worked => Ok(()),
+        }
+    }
+}
+
+/// In process 0: counts what another process reads, until its last word.
+fn hear_other(other: &mut Peer, clock: &Clock) -> Result<(), ClusterError> {
+    loop {
+        match receive(&mut other.stream).map_err(|error| other.lost(&error))? {
+            FromOther::Read(Tally { records, bytes }) => clock.read(records, bytes),
+            FromOther::Stop if clock.is_stopping() => {}
+            FromOther::Stop => {
+                tracing::info!("process {} was asked to end: stopping after the open epoch", other.process);
+                clock.stop();
+            }
+            FromOther::Ended(None) => return Ok(()),
+            FromOther::Ended(Some(failure)) => {
+                let Peer { process, address, .. } = other;
+                return Err(ClusterError::Failed(format!(
+                    "process {process} at {address} failed: {failure}"
+                )));
+            }
+        }
+    }
+}
+
+/// In the others: lets the clock follow that of process 0, until its last word.
+fn hear_first(first: &mut Peer, clock: &Clock) -> Result<(), ClusterError> {
+    loop {
+        match receive(&mut first.stream).map_err(|error| first.lost(&error))? {
+            FromFirst::Beat(beat) => clock.follow(beat),
+            FromFirst::Welcome(_) => {}
+            FromFirst::End(None) => return Ok(()),
+            FromFirst::End(Some(failure)) => return Err(ClusterError::Failed(failure)),
+        }
+    }
+}
+
+/// In process 0: tells the others of the clock whenever it changes. One that cannot be told is gone,
+/// which is noticed by who hears it.
+fn speak_first(others: &mut [Peer], clock: &Clock, last_word: &LastWord) {
+    let (mut said, mut at) = (None, Instant::now());
+    let mut say = |message: &FromFirst| {
+        for other in &mut *others {
+            let _ = send(&mut other.stream, message);
+        }
+    };
+    loop {
+        let last = last_word.get();
+        let beat = clock.beat();
+        if said != Some(beat) || at.elapsed() >= ALIVE {
+            say(&FromFirst::Beat(beat));
+            (said, at) = (Some(beat), Instant::now());
+        }
+        if let Some(failure) = last {
+            return say(&FromFirst::End(failure.clone()));
+        }
+        sleep(LOOK);
+    }
+}
+
+/// In the others: tells process 0 what was read, and that this process was asked to end.
+fn speak_other(first: &mut [Peer], clock: &Clock, last_word: &LastWord) {
+    let (mut stopping, mut at) = (false, Instant::now());
+    let mut say = VecDeque::new();
+    loop {
+        let last = last_word.get();
+        let tally = clock.take_tally();
+        if tally != Tally::default() || at.elapsed() >= ALIVE {
+            say.push_back(FromOther::Read(tally));
+            at = Instant::now();
+        }
+        if clock.is_stopping() && !std::mem::replace(&mut stopping, true) {
+            say.push_back(FromOther::Stop);
+        }
+        say.extend(last.map(|failure| FromOther::Ended(failure.clone())));
+        for message in say.drain(..) {
+            for first in &mut *first {
+                let _ = send(&mut first.stream, &message);
+            }
+        }
+        if last.is_some() {
+            return;
+        }
+        sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Limits;
+    use std::net::{TcpListener, TcpStream};
+
+    fn clocks() -> (Arc<Clock>, Arc<Clock>) {
+        let limits = Limits {
+            interval: Duration::ZERO,
+            epoch_records: 100,
+            epoch_bytes: 1000,
+            epochs_in_flight: 2,
+            bytes_in_flight: 500,
+        };
+        (Arc::new(Clock::new(limits, 7)), Arc::new(Clock::following(limits, 7)))
+    }
+
+    /// Both ends of a connection: what process 0 has, and what process 1 has.
+    fn peers() -> (Peer, Peer) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let near = TcpStream::connect(address).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        let peer = |process, stream| Peer { process, address: address.to_string(), stream };
+        (peer(1, near), peer(0, far))
+    }
+
+    fn workers() -> WorkerGuards<()> {
+        timely::execute(timely::Config::thread(), |_| ()).unwrap()
+    }
+
+    fn until(mut is_so: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(20));
+            sleep(LOOK);
+        }
+    }
+
+    #[test]
+    fn a_clock_follows_and_what_is_read_counts_until_both_end() {
+        let (one, other) = peers();
+        let (first, second) = clocks();
+        let mut lead = Control::lead(vec![one], &first).unwrap();
+        let mut follow = Control::follow(other, &second).unwrap();
+        second.read(1, 10);
+        until(|| second.now() == 9);
+        assert_eq!(first.now(), 9);
+        second.stop();
+        until(|| first.is_stopping());
+        follow.work(workers(), || false).unwrap();
+        lead.work(workers(), || false).unwrap();
+        let ends = std::thread::spawn(|| follow.finish_with(|_| Ok(())));
+        lead.finish_with(|_| Ok(())).unwrap();
+        ends.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_failure_reaches_all() {
+        let (one, other) = peers();
+        let (first, second) = clocks();
+        let lead = Control::lead(vec![one], &first).unwrap();
+        let follow = Control::follow(other, &second).unwrap();
+        let fails = |_: &mut Control| Err::<(), _>(Error::Unrepeatable);
+        let ends = std::thread::spawn(move || follow.finish_with(fails).unwrap_err().to_string());
+        let error = lead.finish_with(|_| Ok(())).unwrap_err().to_string();
+        assert!(error.starts_with("process 1 at 127.0.0.1") && error.contains("standard input"), "{error}");
+        assert!(error.ends_with(&ends.join().unwrap()), "{error}");
+    }
+
+    #[test]
+    fn who_is_gone_is_named() {
+        let (one, other) = peers();
+        let (first, _) = clocks();
+        let mut lead = Control::lead(vec![one], &first).unwrap();
+        drop(other);
+        let parked = timely::execute(timely::Config::thread(), |_| std::thread::park()).unwrap();
+        let worker = parked.guards()[0].thread().clone();
+        let error = lead.work(parked, || false).unwrap_err().to_string();
+        assert!(error.starts_with("process 1 at 127.0.0.1") && error.contains("is gone"), "{error}");
+        worker.unpark();
+    }
+}

@@ -1,0 +1,332 @@
+//! Several processes that work on one job: they hold what one process would, whoever is killed, stopped
+//! or added meanwhile.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::support::job::Job;
+use crate::support::kafka::{kafka, unique_topic};
+use crate::support::mariadb::{Database, mariadb};
+use crate::support::output::{csv_of, csv_rows, latest};
+use crate::support::process::free_port;
+use crate::support::sqlite;
+use crate::support::wait::eventually;
+
+const TIMEOUT: Duration = Duration::from_secs(120);
+const LINE: &str =
+    r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "engine_speed": 81, "fuel_consumed": 0}"#;
+
+/// A topic, and the processes that read it into one folder.
+struct Cluster {
+    folder: tempfile::TempDir,
+    topic: String,
+    hosts: Vec<String>,
+    more: Vec<String>,
+}
+
+impl Cluster {
+    fn new(more: &[&str]) -> Self {
+        let topic = unique_topic();
+        kafka().create_topic(&topic, 4);
+        let hosts = (0..2).map(|_| format!("127.0.0.1:{}", free_port())).collect();
+        let more = more.iter().map(|arg| (*arg).to_owned()).collect();
+        Self { folder: tempfile::tempdir().unwrap(), topic, hosts, more }
+    }
+
+    /// Sends simulated readings of five trucks, and some of what cannot be read.
+    fn feed(&self, records: usize) {
+        let path = self.folder.path().join("readings.jsonl");
+        let (to, records) = (path.to_str().unwrap(), records.to_string());
+        finish(Job::start([
+            "simulate",
+            "--trucks",
+            "5",
+            "--records",
+            &records,
+            "--seed",
+            "3",
+            "--format",
+            "numpy",
+            "--to",
+            to,
+        ]));
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        text += "{\"timestamp\", \"a\"\nno reading\n";
+        std::fs::write(&path, text).unwrap();
+        finish(Job::start(["replay", to, "--topic", &self.topic, "--brokers", kafka().brokers()]));
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Flags of `command` for the job in the folder `out`.
+    fn args(&self, command: &str, out: &str, database: Option<&Database>) -> Vec<String> {
+        let out = self.out(out).display().to_string();
+        let mut args: Vec<String> =
+            [command, "--brokers", kafka().brokers(), "--topic", &self.topic, "--out", &out]
+                .map(String::from)
+                .into();
+        if let Some(database) = database {
+            args.extend(["--database".into(), database.url.clone()]);
+        }
+        args.extend(self.more.iter().cloned());
+        args
+    }
+
+    fn start(&self, out: &str, database: Option<&Database>, more: &[&str]) -> Job {
+        let mut args = self.args("run", out, database);
+        // Small epochs, so that there are many.
+        let epochs = ["--listen", "off", "--set", "limits.epoch_records=3000", "--commit-interval", "50ms"];
+        args.extend(epochs.iter().chain(more).map(|arg| (*arg).to_owned()));
+        Job::start(args)
+    }
+
+    /// One of two processes; only the first is told of out folder and database.
+    fn process(&self, process: usize, out: &str, database: Option<&Database>, more: &[&str]) -> Job {
+        let hosts = self.folder.path().join("hosts");
+        std::fs::write(&hosts, self.hosts.join("\n")).unwrap();
+        let (number, hosts) = (process.to_string(), hosts.display().to_string());
+        let mut args = vec!["--processes", "2", "--process", &number, "--hosts", &hosts];
+        args.extend(more);
+        match process {
+            0 => self.start(out, database, &args),
+            _ => self.start("not made", None, &args),
+        }
+    }
+
+    fn two(&self, out: &str, database: Option<&Database>, more: &[&str]) -> [Job; 2] {
+        // The second first: the order is not to matter.
+        let second = self.process(1, out, database, more);
+        [self.process(0, out, database, more), second]
+    }
+
+    /// Recomputes everything from the topic.
+    fn verify(&self, out: &str, database: Option<&Database>) {
+        let mut verify = Job::start(self.args("verify", out, database));
+        let (status, said) = verify.wait(TIMEOUT);
+        assert!(status.success(), "{said}{}", verify.stdout());
+    }
+}
+
+fn finish(mut job: Job) {
+    let (status, said) = job.wait(TIMEOUT);
+    assert!(status.success(), "{said}");
+}
+
+/// Waits until a process has failed, and gives the one sentence that it said.
+#[track_caller]
+fn sentence(job: &mut Job, status: i32) -> String {
+    let (ended, said) = job.wait(Duration::from_secs(30));
+    assert_eq!(ended.code(), Some(status), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    let sentences: Vec<&str> = said.lines().filter(|line| !line.starts_with("20")).collect();
+    let [sentence] = sentences.as_slice() else { panic!("one sentence is said, not:\n{said}") };
+    assert!(sentence.starts_with("truckflow: "), "{said}");
+    (*sentence).to_owned()
+}
+
+/// Two runs hold the same: every row of views that do not depend on where epochs end, and the last row of
+/// each truck of those that do.
+fn assert_same(one: &Path, other: &Path) {
+    for view in ["parameter_map", "transformed", "derived_metrics", "above_speed", "filtered_join"] {
+        let same = csv_rows(&csv_of(one, view)) == csv_rows(&csv_of(other, view));
+        assert!(same, "{view} differs");
+    }
+    for view in ["distance_correlation", "engine_speed_correlation"] {
+        assert_eq!(latest(&csv_of(one, view)), latest(&csv_of(other, view)), "{view}");
+    }
+}
+
+#[test]
+fn two_processes_hold_what_one_does() {
+    let cluster = Cluster::new(&["--set", "settings.correlation_tables=latest"]);
+    cluster.feed(40_000);
+    finish(cluster.start("one", None, &["--until-end", "--workers", "2"]));
+    for workers in ["1", "2"] {
+        cluster.two(workers, None, &["--until-end", "--workers", workers]).into_iter().for_each(finish);
+        assert_same(&cluster.out("one"), &cluster.out(workers));
+        for (table, columns) in [
+            ("TRUCK_PARAMETER_MAP", "timestamp, distance_covered, engine_speed, fuel_consumed, truck_id"),
+            ("TRUCK_DISTANCE_CORRELATION", "distance_covered, time_elapsed, correlation, truck_id, samples"),
+            ("TRUCK_ENGINE_SPEED_CORRELATION", "engine_speed, time_elapsed, correlation, truck_id, samples"),
+            ("TRUCK_DEAD_LETTERS", "topic, partition, offset, payload, reason, field"),
+        ] {
+            let rows = |out: &str| {
+                let order = (1..=columns.split(',').count()).map(|n| n.to_string()).collect::<Vec<_>>();
+                let sql = format!("SELECT {columns} FROM {table} ORDER BY {}", order.join(", "));
+                sqlite::query(&cluster.out(out).join("truckflow.db"), &sql)
+            };
+            assert!(rows("one") == rows(workers), "{table} differs");
+        }
+        cluster.verify(workers, None);
+    }
+}
+
+#[test]
+fn a_killed_process_ends_the_other_and_leaves_no_trace() {
+    const RECORDS: usize = 100_000;
+    let cluster = Cluster::new(&[]);
+    cluster.feed(RECORDS);
+    finish(cluster.start("undisturbed", None, &["--until-end"]));
+    let database = mariadb().create_database();
+    let committed = || -> usize {
+        if database.query("SHOW TABLES LIKE 'truckflow_offsets'").is_empty() {
+            return 0;
+        }
+        let rows = database.query("SELECT COALESCE(SUM(next_offset), 0) FROM truckflow_offsets");
+        rows[0][0].as_deref().unwrap_or("0").parse().unwrap()
+    };
+    for killed in [1, 0, 1] {
+        let before = committed();
+        let mut two = cluster.two("disturbed", Some(&database), &["--until-end"]);
+        eventually(TIMEOUT, "more is committed", || committed() > before + 5000);
+        two[killed].kill9();
+        let said = sentence(&mut two[1 - killed], 1);
+        let gone = format!("process {killed} at {} is gone", cluster.hosts[killed]);
+        assert!(said.contains(&gone) && said.contains("from its last commit"), "{said}");
+    }
+    assert!(committed() < RECORDS, "it was killed while there was work left");
+    cluster.two("disturbed", Some(&database), &["--until-end"]).into_iter().for_each(finish);
+    assert_same(&cluster.out("undisturbed"), &cluster.out("disturbed"));
+    cluster.verify("disturbed", Some(&database));
+}
+
+#[test]
+fn a_job_goes_on_with_another_number_of_processes() {
+    let cluster = Cluster::new(&[]);
+    cluster.feed(5_000);
+    finish(cluster.start("steps", None, &["--until-end", "--workers", "2"]));
+    cluster.feed(5_000);
+    cluster.two("steps", None, &["--until-end"]).into_iter().for_each(finish);
+    cluster.feed(5_000);
+    finish(cluster.start("steps", None, &["--until-end"]));
+    finish(cluster.start("whole", None, &["--until-end"]));
+    assert_same(&cluster.out("whole"), &cluster.out("steps"));
+    cluster.verify("steps", None);
+}
+
+#[test]
+fn readings_are_corrected_across_processes() {
+    let cluster = Cluster::new(&["--set", "mode=upsert"]);
+    let send = |range: std::ops::Range<i32>, speed: i32| {
+        let message = |n: i32| {
+            let line = format!(
+                r#"{{"timestamp": "2023-04-10 01:{:02}:{:02}", "distance_covered": {n}, "engine_speed": {}, "fuel_consumed": 0, "truck_id": "{}"}}"#,
+                n / 60 % 60,
+                n % 60,
+                speed + n % 7,
+                n % 5
+            );
+            (n % 4, Some(n.to_string().into_bytes()), (n % 11 > 0 || speed < 80).then_some(line))
+        };
+        kafka().produce_with_nulls(&cluster.topic, range.map(message));
+    };
+    send(0..2000, 78);
+    cluster.two("out", None, &["--until-end"]).into_iter().for_each(finish);
+    // Replaced or taken back.
+    send(1000..2000, 90);
+    cluster.two("out", None, &["--until-end"]).into_iter().for_each(finish);
+    cluster.verify("out", None);
+}
+
+#[test]
+fn a_file_is_read_by_the_first_process() {
+    let cluster = Cluster::new(&[]);
+    let path = cluster.folder.path().join("readings.jsonl");
+    std::fs::write(&path, [LINE; 100].join("\n")).unwrap();
+    let input = ["--until-end", "--input", path.to_str().unwrap()];
+    cluster.two("out", None, &input).into_iter().for_each(finish);
+    assert_eq!(csv_rows(&cluster.out("out").join("parameter_map.csv")).len(), 100);
+}
+
+#[test]
+fn a_signal_to_one_process_ends_all_after_a_commit() {
+    let cluster = Cluster::new(&[]);
+    kafka().produce(&cluster.topic, (0..100).map(|n| (n % 4, None, LINE)));
+    let [first, mut second] = cluster.two("out", None, &[]);
+    let file = cluster.out("out").join("parameter_map.csv");
+    eventually(TIMEOUT, "all is written", || file.exists() && csv_rows(&file).len() == 100);
+    second.terminate();
+    finish(second);
+    finish(first);
+    // What came meanwhile is not lost.
+    kafka().produce(&cluster.topic, (0..100).map(|n| (n % 4, None, LINE)));
+    cluster.two("out", None, &["--until-end"]).into_iter().for_each(finish);
+    assert_eq!(csv_rows(&file).len(), 200);
+}
+
+#[test]
+fn a_process_that_is_terminated_while_it_waits_ends_well() {
+    let cluster = Cluster::new(&[]);
+    let mut second = cluster.process(1, "out", None, &[]);
+    second.wait_for_line("waiting for process 0", TIMEOUT);
+    second.terminate();
+    finish(second);
+    let mut first = cluster.process(0, "out", None, &[]);
+    first.wait_for_line("waiting for", TIMEOUT);
+    first.terminate();
+    finish(first);
+}
+
+#[test]
+fn a_process_that_does_not_fit_is_refused_and_the_others_wait_on() {
+    let cluster = Cluster::new(&[]);
+    kafka().produce(&cluster.topic, (0..100).map(|n| (n % 4, None, LINE)));
+    let first = cluster.process(0, "out", None, &["--until-end"]);
+    let other = ["--until-end", "--set", "settings.join_limit=5"];
+    let said = sentence(&mut cluster.process(1, "out", None, &other), 2);
+    assert!(said.contains("`settings.join_limit` is 10000 in process 0 and 5 in process 1"), "{said}");
+    let secret = cluster.folder.path().join("secret");
+    std::fs::write(&secret, "sesame\n").unwrap();
+    let secret = format!("cluster_secret_file={}", secret.display());
+    let said = sentence(&mut cluster.process(1, "out", None, &["--until-end", "--set", &secret]), 2);
+    assert!(said.contains("does not know the secret"), "{said}");
+    finish(cluster.process(1, "out", None, &["--until-end"]));
+    finish(first);
+}
+
+#[test]
+fn a_view_that_has_to_be_filled_is_left_to_one_process() {
+    let cluster = Cluster::new(&[]);
+    kafka().produce(&cluster.topic, (0..100).map(|n| (n % 4, None, LINE)));
+    let views = |more: &str| {
+        let path = cluster.folder.path().join("job.toml");
+        let text = format!("views = [\"parameter_map\"{more}]\n");
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    finish(cluster.start("out", None, &["--until-end", "--config", &views("")]));
+    let config = views(
+        ", { name = \"fast\", where = \"engine_speed > 80\", columns = [\"engine_speed\"], backfill = true }",
+    );
+    let args = ["--until-end", "--config", &config];
+    let said = sentence(&mut cluster.process(0, "out", None, &args), 2);
+    assert!(said.contains("`fast`") && said.contains("without --processes"), "{said}");
+    finish(cluster.start("out", None, &args));
+    cluster.two("out", None, &args).into_iter().for_each(finish);
+    assert_eq!(csv_rows(&cluster.out("out").join("fast.csv")).len(), 100);
+}
+
+#[test]
+fn wrong_use_is_one_sentence() {
+    let mut cluster = Cluster::new(&[]);
+    let hosts = cluster.folder.path().join("hosts").display().to_string();
+    std::fs::write(&hosts, &cluster.hosts[0]).unwrap();
+    for (args, words) in [
+        (&["--process", "1"][..], "--processes N"),
+        (&["--processes", "2", "--process", "2", "--hosts", &hosts], "numbered 0 to 1"),
+        (&["--processes", "2"], "--hosts FILE"),
+        (&["--processes", "2", "--hosts", &hosts], "1 of the 2 lines"),
+        (&["--processes", "2", "--hosts", "no-such-file"], "no-such-file"),
+        (&["--processes", "2", "--hosts", &hosts, "--embedded", "--input", "-"], "--embedded"),
+    ] {
+        let said = sentence(&mut cluster.start("out", None, args), 2);
+        assert!(said.contains(words), "`{words}` is not in: {said}");
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    cluster.hosts[0] = taken.local_addr().unwrap().to_string();
+    let said = sentence(&mut cluster.process(0, "out", None, &[]), 1);
+    assert!(said.contains(&cluster.hosts[0]) && said.contains("cannot listen"), "{said}");
+}
