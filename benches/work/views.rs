@@ -77,7 +77,7 @@ impl Job {
         };
         let thread = Allocator::Thread(Thread::default());
         let mut worker = Worker::new(WorkerConfig::default(), thread, Some(Instant::now()));
-        let shape = graph::Shape { views, settings, start: 0, filled: None };
+        let shape = graph::Shape { views, settings, start: 0, filled: None, gathered: None };
         let Graph { mut items, restored, probe, .. } = graph::build(&mut worker, &shape, &outlet);
         restored.close();
         items.advance_to(1);
@@ -104,7 +104,7 @@ impl Job {
 
 /// How a server gets rows.
 pub fn form() -> Form {
-    Form { job: "truckflow".into(), text: Some(Text::Values) }
+    Form { job: "truckflow".into(), text: Some(Text::Values), lines: [].into() }
 }
 
 /// The views that a job of trucks has unless it chooses.

@@ -349,7 +349,11 @@ mod tests {
     }
 
     fn welcome() -> Welcome {
-        Welcome { epoch: 7, offsets: Vec::new(), form: Form { job: "a".into(), text: None } }
+        Welcome {
+            epoch: 7,
+            offsets: Vec::new(),
+            form: Form { job: "a".into(), text: None, lines: [].into() },
+        }
     }
 
     #[test]
