@@ -308,7 +308,7 @@ impl Default for LimitSettings {
             epoch_records: 200_000,
             epoch_bytes: 32 << 20,
             epochs_in_flight: 3,
-            bytes_in_flight: 32 << 20,
+            bytes_in_flight: 64 << 20,
             message_bytes: 1 << 20,
         }
     }

@@ -42,7 +42,7 @@ def panel(axis, name, series):
     axis.grid(axis="y", color="#dddddd", linewidth=0.6)
     points = [point for line in series["lines"].values() for point in line]
     sizes = {point["records"] for point in points}
-    axis.set_xlabel(series["axis"] + "".join(f"; {size:,} records" for size in sizes if len(sizes) == 1))
+    axis.set_xlabel(series["axis"] + "".join(f";\n{size:,} records" for size in sizes if len(sizes) == 1))
     if not points:
         axis.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axis.transAxes)
         return
