@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dataflows::item::NextOffset;
 use rdkafka::config::ClientConfig;
@@ -27,6 +27,8 @@ const AHEAD_BYTES: usize = 2 << 20;
 /// Messages a partition that were fed and not committed, below the 100,000 that it keeps even if
 /// each were a message set of its own.
 const AHEAD_MESSAGES: i64 = 60_000;
+/// How long the broker may take for what was sent.
+const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 /// What a message costs beside its payload.
 const OVERHEAD: usize = 64;
 
@@ -174,8 +176,16 @@ impl Feeder {
         Ok(())
     }
 
+    /// Waits until the broker has all that was sent. The producer's own `flush` looks every 100 ms only.
     fn flush(&self) -> Result<(), SourceError> {
-        self.producer.flush(Duration::from_secs(30)).map_err(failed)
+        let due = Instant::now() + FLUSH_LIMIT;
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() > due {
+                return Err(failed(format!("it takes no message within {} s", FLUSH_LIMIT.as_secs())));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     fn send(&mut self, partition: usize, payload: &[u8]) -> Result<(), SourceError> {
