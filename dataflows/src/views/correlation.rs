@@ -194,7 +194,9 @@ impl Open {
 fn build_append<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> StreamVec<'scope, Epoch, Effect> {
     let fresh = folded(
         inputs.records.clone(),
+        Pipeline,
         "PreAggregate",
+        as_travelled,
         move |open: &mut Open, batch: Batch| {
             aggregate(&batch, form.axes).for_each(|(truck, tally)| open.add(truck, tally));
         },
