@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::support::job::Job;
+use crate::support::job::{Job, readings};
 use crate::support::kafka::{kafka, unique_topic};
 use crate::support::mariadb::{Database, mariadb};
 use crate::support::output::{csv_of, csv_rows, latest};
@@ -36,25 +36,11 @@ impl Cluster {
 
     /// Sends simulated readings of five trucks, and some of what cannot be read.
     fn feed(&self, records: usize) {
-        let path = self.folder.path().join("readings.jsonl");
-        let (to, records) = (path.to_str().unwrap(), records.to_string());
-        finish(Job::start([
-            "simulate",
-            "--trucks",
-            "5",
-            "--records",
-            &records,
-            "--seed",
-            "3",
-            "--format",
-            "numpy",
-            "--to",
-            to,
-        ]));
+        let path = readings(self.folder.path(), records);
         let mut text = std::fs::read_to_string(&path).unwrap();
         text += "{\"timestamp\", \"a\"\nno reading\n";
         std::fs::write(&path, text).unwrap();
-        finish(Job::start(["replay", to, "--topic", &self.topic, "--brokers", kafka().brokers()]));
+        finish(Job::start(["replay", &path, "--topic", &self.topic, "--brokers", kafka().brokers()]));
     }
 
     fn out(&self, name: &str) -> PathBuf {

@@ -4,35 +4,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::job::Job;
+use crate::support::job::{Job, readings};
 use crate::support::kafka::{kafka, unique_topic};
 use crate::support::mariadb::{Database, Mariadb, mariadb};
 use crate::support::output::{csv_files, csv_of, csv_rows, latest};
 use crate::support::wait::eventually;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
-
-/// A file of simulated readings of five trucks.
-fn readings(folder: &Path, records: usize) -> String {
-    let path = folder.join("readings.jsonl").to_str().unwrap().to_owned();
-    let records = records.to_string();
-    let args = [
-        "simulate",
-        "--trucks",
-        "5",
-        "--records",
-        &records,
-        "--seed",
-        "3",
-        "--format",
-        "numpy",
-        "--to",
-        &path,
-    ];
-    let (status, said) = Job::start(args).wait(TIMEOUT);
-    assert!(status.success(), "{said}");
-    path
-}
 
 /// Small epochs, so that there are many commits to be killed at.
 const EPOCHS: [&str; 4] = ["--set", "limits.epoch_records=4000", "--commit-interval", "50ms"];

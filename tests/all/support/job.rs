@@ -1,7 +1,7 @@
 //! The command `truckflow`, run as its users run it.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -85,4 +85,26 @@ impl Drop for Job {
         // What stays is removed by the next test process.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A file of simulated readings of five trucks.
+pub fn readings(folder: &Path, records: usize) -> String {
+    let path = folder.join("readings.jsonl").to_str().unwrap().to_owned();
+    let records = records.to_string();
+    let args = [
+        "simulate",
+        "--trucks",
+        "5",
+        "--records",
+        &records,
+        "--seed",
+        "3",
+        "--format",
+        "numpy",
+        "--to",
+        &path,
+    ];
+    let (status, said) = Job::start(args).wait(Duration::from_secs(120));
+    assert!(status.success(), "{said}");
+    path
 }
