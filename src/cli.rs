@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, ConfigError};
+use crate::fault::Passage;
 use crate::replay::ReplayArgs;
 use crate::simulate::SimulateArgs;
 
@@ -60,6 +61,9 @@ pub struct RunArgs {
     /// End when the process that started it ends: what `bench` starts is not left behind
     #[arg(long, hide = true)]
     pub die_with_parent: bool,
+    /// Die as by `kill -9` at a moment, `MOMENT#N` for the Nth time: tests look at what is left
+    #[arg(long, hide = true, value_name = "MOMENT")]
+    pub die_at: Option<Passage>,
 }
 
 /// Flags of `bench`.

@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -26,6 +25,8 @@ use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 use crate::backfill;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::fault::{self, Moment};
+use crate::folder::FolderLock;
 use crate::graph::{Message, Route};
 use crate::metrics::Metrics;
 use crate::render;
@@ -60,7 +61,7 @@ pub struct StateWeight {
 pub struct Committer {
     store: Box<dyn Store>,
     files: CsvFiles,
-    lock: File,
+    lock: FolderLock,
     routes: Arc<[Route]>,
     clock: Arc<Clock>,
     metrics: Metrics,
@@ -90,7 +91,7 @@ pub struct Parts {
     /// The files.
     pub files: CsvFiles,
     /// Keeps other instances away from the files, as long as anyone may write to them.
-    pub lock: File,
+    pub lock: FolderLock,
 }
 
 /// How many rows of a view go where.
@@ -330,7 +331,9 @@ impl Committer {
             let table = Some(chunks[refused.chunk].table);
             self.routes.iter().find(|route| route.table == table).map_or("", |route| &*route.name)
         };
+        fault::at(Moment::Statement);
         let all = self.store.insert(chunks)?;
+        fault::at(Moment::StatementDone);
         let mut told: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
         for refused in &all {
             told.entry(view_of(refused)).or_insert((0, &refused.reason)).0 += 1;
@@ -363,7 +366,9 @@ impl Committer {
     /// Makes everything up to `epoch` durable.
     fn commit(&mut self, epoch: Epoch) -> Result<(), Error> {
         let began = Instant::now();
+        fault::at(Moment::CsvSync);
         let lengths = self.files.sync()?;
+        fault::at(Moment::CsvSynced);
         if !self.pending.anything && lengths.is_empty() {
             self.clock.commit(epoch, 0);
             return Ok(());
@@ -378,6 +383,9 @@ impl Committer {
         }
         self.forward()?;
         let state = self.retry(|this| this.state_changes())??;
+        if state.iter().any(|change| change.replaces) {
+            fault::at(Moment::Folded);
+        }
         let mut asked = false;
         self.retry(|this| {
             // The answer to a COMMIT can be lost: what the database holds decides.
@@ -386,11 +394,14 @@ impl Committer {
             }
             this.try_insert()?;
             this.pending.refused.clear(); // they are in the files, and told of, already
+            fault::at(Moment::Commit);
             this.store.commit(&Commit { epoch, offsets: &offsets, files: &lengths, state: &state })
         })?;
+        fault::at(Moment::CommitAnswered);
         self.begun = false;
         self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         self.committed(epoch, &state);
+        fault::at(Moment::CommitTold);
         Ok(())
     }
 
@@ -450,6 +461,7 @@ impl Committer {
             let (parts, replaces) = if heavy {
                 let mut all = self.store.state(name)?;
                 all.extend_from_slice(parts);
+                fault::at(Moment::Fold);
                 match fold_sealed(name, all) {
                     Ok(folded) => (folded.into_iter().map(|part| seal(&part)).collect(), true),
                     Err(error) => return Ok(Err(error.into())),

@@ -84,8 +84,13 @@ pub enum Error {
         input: String,
     },
     /// Another instance writes to the folder.
-    #[error("another instance writes to {0}; stop it, or choose another --out")]
-    FolderTaken(String),
+    #[error("another instance{holder} writes to {out}; stop it, or choose another --out")]
+    FolderTaken {
+        /// The folder.
+        out: String,
+        /// ` (process N)`, if that is known.
+        holder: String,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}; choose another --listen, or `--listen off`")]
     Listen {

@@ -40,6 +40,8 @@ pub mod decode;
 pub mod error;
 pub mod explain;
 pub mod expression;
+pub mod fault;
+pub mod folder;
 pub mod graph;
 pub mod inputs;
 pub mod metrics;

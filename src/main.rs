@@ -7,7 +7,7 @@ use clap::Parser;
 use truckflow::cli::{Cli, Command, LogFormat};
 use truckflow::error::Error;
 use truckflow::stop::Stop;
-use truckflow::{bench, check, explain, replay, run, simulate, store, summary, verify};
+use truckflow::{bench, check, explain, fault, replay, run, simulate, store, summary, verify};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -30,6 +30,7 @@ fn execute(command: &Command) -> Result<(), Error> {
             if args.die_with_parent {
                 bench::die_with_parent()?;
             }
+            args.die_at.into_iter().for_each(fault::arm);
             let config = args.job.load()?;
             let stop = Stop::on_signals()
                 .map(Arc::new)

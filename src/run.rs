@@ -11,7 +11,6 @@
 //! their graphs goes to its commit thread.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -32,6 +31,8 @@ use crate::cluster::{ClusterError, Members};
 use crate::commit::{Committer, Parts, StateWeight};
 use crate::config::Config;
 use crate::error::Error;
+use crate::fault::{self, Moment};
+use crate::folder::FolderLock;
 use crate::graph::{Message, Outlet, Route, Shape};
 use crate::inputs::Inputs;
 use crate::metrics::Metrics;
@@ -79,13 +80,15 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
         return Launch { config, views, routes, metrics, ready, stop }.follow(door);
     }
     csv::prepare_folder(&config.out)?;
-    let lock = lock_folder(config)?;
+    let lock = FolderLock::take(&config.out)?;
+    fault::at(Moment::FolderLocked);
     let (mut store, mut last) = open_store(config, &url, &views, &routes, stop)?;
     let to_fill = backfill::plan(store.as_mut(), config, &views, &last)?;
     if let (Some(_), Some(&view)) = (&door, to_fill.first()) {
         return Err(ClusterError::Unfilled(views[view].name.to_string()).into());
     }
     let files = open_files(config, &views, &routes, &last)?;
+    fault::at(Moment::FilesCut);
     let launch = Launch { config, views, routes, metrics, ready, stop };
     let mut parts = Parts { store, files, lock };
     for view in to_fill {
@@ -125,6 +128,7 @@ impl Launch<'_> {
     ) -> Result<(Parts, Summary), Error> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
         let (restored, weights) = load_state(parts.store.as_mut(), &self.views)?;
+        fault::at(Moment::StateRead);
         let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
         let mut done = Vec::new();
         let mut inputs = match filled.map(|view| &self.views[view]) {
@@ -346,18 +350,6 @@ impl Beside {
     }
 }
 
-/// Refuses a second job in the same folder.
-fn lock_folder(config: &Config) -> Result<File, Error> {
-    let path = config.out.join(".truckflow.lock");
-    let system = |source| Error::System { verb: "lock the output folder", source };
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(system)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::FolderTaken(config.out.display().to_string())),
-        Err(std::fs::TryLockError::Error(source)) => Err(system(source)),
-    }
-}
-
 /// Where the rows of each view go.
 pub(crate) fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
     let mut tables = 0..;
@@ -416,6 +408,7 @@ fn open_store(
     let open = || -> Result<_, StoreError> {
         let mut store = store::open(url)?;
         let last = store.claim(&config.job, &asked)?;
+        fault::at(Moment::JobClaimed);
         Ok((store, last))
     };
     let mut pause = Duration::from_millis(250);
@@ -433,6 +426,7 @@ fn open_store(
         return Err(Error::OtherSource { job: config.job.clone(), stored: last.source, asked });
     }
     store.prepare(&tables)?;
+    fault::at(Moment::TablesMade);
     Ok((store, last))
 }
 

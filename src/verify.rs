@@ -28,7 +28,6 @@ mod input;
 mod views;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 
 use dataflows::views::DEAD_LETTERS;
 
@@ -39,6 +38,7 @@ use crate::check::Report;
 use crate::cli::CheckArgs;
 use crate::config::Config;
 use crate::error::Error;
+use crate::folder::FolderLock;
 use crate::run::{routes, source_name};
 use crate::store::look::{self, Look};
 use crate::store::{LastCommit, StoreError};
@@ -151,10 +151,7 @@ fn settle<T>(result: Result<T, Trouble>) -> Result<Result<T, String>, Error> {
 /// What a job that does not run now has committed.
 fn committed(config: &Config, url: &str) -> Result<LastCommit, Error> {
     let mut look: Box<dyn Look> = look::open(url)?;
-    let folder = File::open(config.out.join(".truckflow.lock"));
-    // Given back at once; a lock file that is not there is not made.
-    let is_held = |file: File| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock));
-    if folder.is_ok_and(is_held) || look.is_running(&config.job)? {
+    if FolderLock::is_held(&config.out) || look.is_running(&config.job)? {
         return Err(Error::Moved(config.job.clone()));
     }
     look.last_commit(&config.job)?.ok_or_else(|| Error::NothingCommitted(config.job.clone()))

@@ -28,6 +28,7 @@ use dataflows::rows::ColumnSpec;
 use memchr::memchr2_iter;
 use thiserror::Error;
 
+use crate::fault::{self, Moment};
 use crate::render;
 
 /// A CSV file that cannot be used.
@@ -462,7 +463,9 @@ impl CsvFile {
     }
 
     fn append(&mut self, lines: &[u8], records: u64) -> Result<(), CsvError> {
+        fault::at(Moment::CsvWrite);
         self.file.write_all(lines).map_err(failed("write to", &self.path))?;
+        fault::at(Moment::CsvWritten);
         self.end.length += lines.len() as u64;
         self.end.records += records;
         self.dirty = true;
@@ -481,12 +484,15 @@ impl CsvFile {
     fn rotate(&mut self) -> Result<(), CsvError> {
         // Now, so that one file is open a view, however many an epoch fills.
         self.file.sync_data().map_err(failed("sync", &self.path))?;
+        fault::at(Moment::Rotation);
         self.end = End { number: self.end.number + 1, length: 0, records: 0 };
         self.path = self.place.path(self.end.number);
         // The start has removed what was left of it.
         self.file = File::create_new(&self.path).map_err(failed("create", &self.path))?;
         self.named = true;
-        self.begin()
+        self.begin()?;
+        fault::at(Moment::Rotated);
+        Ok(())
     }
 
     /// Makes what was written durable, and gives what to commit of it.

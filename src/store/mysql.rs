@@ -42,6 +42,7 @@ use super::{
     Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, StateChange, Store,
     StoreError, StoredView, Table, Text,
 };
+use crate::fault::{self, Moment};
 use crate::render::{SqlRows, sql_bytes};
 use crate::simulate::LastReading;
 
@@ -633,7 +634,7 @@ impl Store for MysqlStore {
             return Err(self.server.failed("no transaction is open"));
         }
         self.put_commit(commit)?;
-        self.server.execute("COMMIT")?;
+        self.server.commit()?;
         self.open = false;
         Ok(())
     }
@@ -1193,6 +1194,14 @@ impl Server {
             let found = done.affected_rows();
             done.drop_result().await.map(|()| found)
         })
+    }
+
+    /// Commits the open transaction.
+    fn commit(&mut self) -> Result<(), StoreError> {
+        let asked = self.ask(STATEMENT_LIMIT, async |connection| {
+            fault::asked(Moment::CommitSent, connection.query_drop("COMMIT")).await
+        });
+        asked.map_err(|fault| self.explain(fault))
     }
 
     fn try_fetch(&mut self, sql: impl AsRef<[u8]>, limit: Duration) -> Result<Vec<TextRow>, Fault> {

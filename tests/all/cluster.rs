@@ -2,13 +2,13 @@
 //! or added meanwhile.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::job::{Job, readings};
 use crate::support::kafka::{kafka, unique_topic};
 use crate::support::mariadb::{Database, mariadb};
-use crate::support::output::{csv_of, csv_rows, latest};
+use crate::support::output::{assert_same, csv_rows};
 use crate::support::process::free_port;
 use crate::support::sqlite;
 use crate::support::wait::eventually;
@@ -120,18 +120,6 @@ fn sentence(job: &mut Job, status: i32) -> String {
     let [sentence] = sentences.as_slice() else { panic!("one sentence is said, not:\n{said}") };
     assert!(sentence.starts_with("truckflow: "), "{said}");
     (*sentence).to_owned()
-}
-
-/// Two runs hold the same: every row of views that do not depend on where epochs end, and the last row of
-/// each truck of those that do.
-fn assert_same(one: &Path, other: &Path) {
-    for view in ["parameter_map", "transformed", "derived_metrics", "above_speed", "filtered_join"] {
-        let same = csv_rows(&csv_of(one, view)) == csv_rows(&csv_of(other, view));
-        assert!(same, "{view} differs");
-    }
-    for view in ["distance_correlation", "engine_speed_correlation"] {
-        assert_eq!(latest(&csv_of(one, view)), latest(&csv_of(other, view)), "{view}");
-    }
 }
 
 #[test]

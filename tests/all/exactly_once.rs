@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::job::{Job, readings};
 use crate::support::kafka::{kafka, unique_topic};
 use crate::support::mariadb::{Database, Mariadb, mariadb};
-use crate::support::output::{csv_files, csv_of, csv_rows, latest};
+use crate::support::output::{assert_same, csv_files, csv_rows};
 use crate::support::wait::eventually;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -29,17 +29,6 @@ fn job(input: &[&str], workers: usize, out: &Path, database: Option<&Database>) 
 fn finish(mut job: Job) {
     let (status, said) = job.wait(TIMEOUT);
     assert!(status.success(), "{said}");
-}
-
-/// The undisturbed run and the disturbed one hold the same.
-fn assert_same(undisturbed: &Path, disturbed: &Path) {
-    for view in ["parameter_map", "transformed", "above_speed", "dead_letters"] {
-        let same = csv_rows(&csv_of(undisturbed, view)) == csv_rows(&csv_of(disturbed, view));
-        assert!(same, "{view} differs");
-    }
-    for view in ["distance_correlation", "engine_speed_correlation"] {
-        assert_eq!(latest(&csv_of(undisturbed, view)), latest(&csv_of(disturbed, view)), "{view}");
-    }
 }
 
 #[test]

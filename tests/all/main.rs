@@ -7,10 +7,12 @@
 //! | [`backfill`] | views added to a running job, corrections, catching up |
 //! | [`cluster`] | several processes that work on one job |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
+//! | [`fenced`] | two instances of one job |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`orientation`] | the phone's topic and file |
 //! | [`own_views`] | views that a job defines, against built-in ones |
 //! | [`seen`] | metrics, health, readiness, logs |
+//! | [`torture`] | a death at every named moment, and at any other |
 //! | [`tables`] | tables that were there before |
 //! | [`bench`] | what `bench` measures, and that nothing of it is left behind |
 //! | [`commands`] | what `check` finds and `explain` draws |
@@ -25,6 +27,7 @@ mod bench;
 mod cluster;
 mod commands;
 mod exactly_once;
+mod fenced;
 mod golden;
 mod keyed;
 mod orientation;
@@ -34,5 +37,6 @@ mod seen;
 mod servers;
 mod support;
 mod tables;
+mod torture;
 mod verify;
 mod wrong_use;

@@ -64,7 +64,24 @@ impl Job {
 
     /// Sends SIGTERM.
     pub fn terminate(&mut self) {
-        self.process.terminate();
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal, `STOP` or another.
+    pub fn signal(&mut self, signal: &str) {
+        self.process.signal(signal);
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends SIGTERM, and waits until it ends.
+    #[track_caller]
+    pub fn terminated(&mut self, timeout: Duration) -> ExitStatus {
+        self.terminate();
+        self.wait(timeout).0
     }
 
     /// Waits until it ends; gives its status, and what it wrote to standard error.

@@ -25,14 +25,17 @@ pub fn mariadb() -> &'static Mariadb {
 
 /// An empty database on each server that there is: the shared one, and MySQL if one is named.
 pub fn databases() -> Vec<Database> {
-    let mysql = std::env::var("TRUCKFLOW_TEST_MYSQL").ok().map(|server| {
-        // That server stays, and with it what another test process left.
-        let name = format!("test_{}_{}", std::process::id(), next());
-        create(&server, &name);
-        let url = format!("{server}{name}");
-        Database { url, name: name.clone(), _until: Some(Until { server, name }) }
-    });
-    [mariadb().create_database()].into_iter().chain(mysql).collect()
+    [mariadb().create_database()].into_iter().chain(mysql()).collect()
+}
+
+/// An empty database on the MySQL server, if one is named.
+fn mysql() -> Option<Database> {
+    let server = std::env::var("TRUCKFLOW_TEST_MYSQL").ok()?;
+    // That server stays, and with it what another test process left.
+    let name = format!("test_{}_{}", std::process::id(), next());
+    create(&server, &name);
+    let url = format!("{server}{name}");
+    Some(Database { url, name: name.clone(), _until: Some(Until { server, name }) })
 }
 
 fn next() -> u32 {

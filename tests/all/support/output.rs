@@ -49,3 +49,17 @@ pub fn latest(path: &Path) -> BTreeMap<String, Vec<String>> {
     let truck = header.iter().position(|name| name == "truck_id").expect("truck_id");
     rows.into_iter().map(|row| (row[truck].clone(), row)).collect()
 }
+
+/// Two runs hold the same: every row of views that do not depend on where epochs end, and the last row of
+/// each truck of those that do.
+pub fn assert_same(undisturbed: &Path, disturbed: &Path) {
+    for view in
+        ["parameter_map", "transformed", "derived_metrics", "above_speed", "filtered_join", "dead_letters"]
+    {
+        let same = csv_rows(&csv_of(undisturbed, view)) == csv_rows(&csv_of(disturbed, view));
+        assert!(same, "{view} differs");
+    }
+    for view in ["distance_correlation", "engine_speed_correlation"] {
+        assert_eq!(latest(&csv_of(undisturbed, view)), latest(&csv_of(disturbed, view)), "{view}");
+    }
+}

@@ -135,14 +135,19 @@ impl Process {
         self.child.wait().expect("a killed child can be waited for")
     }
 
-    /// Sends SIGTERM.
-    pub fn terminate(&mut self) {
+    /// Sends it a signal, `TERM` or another, if it still runs.
+    pub fn signal(&mut self, signal: &str) {
         // Asked first: the number of a child that was waited for may be another's.
         if self.ended().is_none() {
-            let kill = format!("kill -TERM {}", self.child.id());
+            let kill = format!("kill -{signal} {}", self.child.id());
             let status = Command::new("sh").args(["-c", &kill]).status();
             assert!(status.is_ok_and(|status| status.success()), "{kill} failed");
         }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 

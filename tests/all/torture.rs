@@ -1,0 +1,181 @@
+//! Kills at every named moment of a start and a commit, and at any other, while readings stream in: tables
+//! and files hold what an undisturbed run gives.
+//!
+//! `make test` has the short form, which comes to each moment once; `make torture` kills as often as
+//! `TRUCKFLOW_TORTURE` says. Both start from `TRUCKFLOW_TORTURE_SEED`, and say which seed they took.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use truckflow::fault::Moment;
+
+use crate::support::job::Job;
+use crate::support::kafka::{kafka, unique_topic};
+use crate::support::mariadb::{Database, databases};
+use crate::support::output::{assert_same, csv_rows};
+
+/// For what a moment takes to come, or a job to end.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Readings a second that stream in meanwhile.
+const RATE: u32 = 4000;
+/// A job that is killed at no named moment is at most so old.
+const OLDEST: Duration = Duration::from_millis(1500);
+/// How often it is killed so in the short form.
+const RANDOM: usize = 3;
+
+/// How a job dies.
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    /// When it comes to the moment for the nth time.
+    At(Moment, u32),
+    /// At this age.
+    Aged(Duration),
+}
+
+struct Torture<'a> {
+    topic: String,
+    out: &'a Path,
+    database: Option<&'a Database>,
+}
+
+impl Torture<'_> {
+    fn args(&self, command: &str, out: &Path, database: Option<&Database>) -> Vec<String> {
+        let out = out.display().to_string();
+        let args = [command, "--brokers", kafka().brokers(), "--topic", &self.topic, "--out", &out];
+        let mut args: Vec<String> = args.map(String::from).into();
+        if let Some(database) = database {
+            args.extend(["--database".into(), database.url.clone()]);
+        }
+        args
+    }
+
+    fn start(&self, out: &Path, database: Option<&Database>, workers: usize, more: &[&str]) -> Job {
+        let mut args = self.args("run", out, database);
+        let workers = workers.to_string();
+        // Small epochs, so that there are many, and small files.
+        let small = ["--commit-interval", "50ms", "--set", "limits.epoch_records=1000"];
+        args.extend(
+            ["--listen", "off", "--workers", &workers].iter().chain(&small).map(|arg| arg.to_string()),
+        );
+        args.extend(more.iter().map(|arg| arg.to_string()));
+        Job::start(args)
+    }
+
+    fn disturbed(&self, workers: usize, more: &[&str]) -> Job {
+        let rotated = ["--set", "csv.max_records=700"];
+        self.start(self.out, self.database, workers, &[&rotated, more].concat())
+    }
+
+    fn die(&self, workers: usize, death: Death) {
+        match death {
+            Death::At(moment, count) => {
+                let passage = format!("{}#{count}", moment.name());
+                let (status, said) = self.disturbed(workers, &["--die-at", &passage]).wait(TIMEOUT);
+                assert_eq!(status.signal(), Some(9), "{death:?} did not kill it ({status}): {said}");
+            }
+            Death::Aged(age) => {
+                let mut job = self.disturbed(workers, &[]);
+                let end = Instant::now() + age;
+                std::thread::sleep(end.saturating_duration_since(Instant::now()));
+                let status = job.kill9();
+                assert_eq!(status.signal(), Some(9), "it ended by itself: {}", job.stderr());
+            }
+        }
+    }
+}
+
+/// How often, in all.
+fn kills() -> Option<usize> {
+    let kills = std::env::var("TRUCKFLOW_TORTURE").ok()?;
+    Some(kills.parse().expect("TRUCKFLOW_TORTURE is a number of kills"))
+}
+
+/// Every moment that a store comes to, and ages, in random order.
+fn deaths(random: &mut StdRng, is_server: bool) -> Vec<Death> {
+    let moments = Moment::value_variants().iter().copied();
+    let moments: Vec<_> = moments.filter(|moment| is_server || *moment != Moment::CommitSent).collect();
+    let (once, aged) = match kills() {
+        None => (moments.len(), RANDOM),
+        Some(kills) => (kills / 2, kills - kills / 2),
+    };
+    let mut deaths: Vec<Death> = (0..once)
+        .map(|number| {
+            let moment = moments[number % moments.len()];
+            // Folds are rare, and of a start there is one.
+            let rare = moment.is_of_start() || matches!(moment, Moment::Fold | Moment::Folded);
+            Death::At(moment, if rare { 1 } else { random.random_range(1..12) })
+        })
+        .collect();
+    deaths.extend((0..aged).map(|_| Death::Aged(random.random_range(Duration::ZERO..OLDEST))));
+    for last in (1..deaths.len()).rev() {
+        deaths.swap(last, random.random_range(0..=last));
+    }
+    deaths
+}
+
+fn torture(database: Option<&Database>) {
+    let seed = std::env::var("TRUCKFLOW_TORTURE_SEED").map_or_else(
+        |_| u64::from(std::process::id()),
+        |seed| seed.parse().expect("TRUCKFLOW_TORTURE_SEED is a number"),
+    );
+    println!("TRUCKFLOW_TORTURE_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let (disturbed, undisturbed) = (folder.path().join("disturbed"), folder.path().join("undisturbed"));
+    let torture = Torture { topic: unique_topic(), out: &disturbed, database };
+    kafka().create_topic(&torture.topic, 4);
+    let broken = |count: i32| {
+        let letters = (0..count).map(|n| (n % 4, None, format!("{{\"timestamp\", \"{n}\"\n")));
+        kafka().produce(&torture.topic, letters);
+    };
+    let simulate = format!(
+        "simulate --to topic --trucks 20 --records 1000000000 --rate {RATE} --format python --seed {seed} --topic {} --brokers {}",
+        torture.topic,
+        kafka().brokers()
+    );
+    let mut trucks = Job::start(simulate.split(' '));
+    let deaths = deaths(&mut random, database.is_some());
+    for (number, death) in deaths.iter().enumerate() {
+        broken(10);
+        torture.die(1 + number % 2, *death);
+        if kills().is_some() {
+            println!("{} of {}: {death:?}", number + 1, deaths.len());
+        }
+    }
+    assert!(trucks.terminated(TIMEOUT).success(), "{}", trucks.stderr());
+    broken(10);
+
+    finish(torture.disturbed(2, &["--until-end"]));
+    finish(torture.start(&undisturbed, None, 2, &["--until-end"]));
+    let read = csv_rows(&undisturbed.join("parameter_map.csv")).len();
+    println!("{} kills, {read} readings", deaths.len());
+    assert!(read > RATE as usize, "readings streamed in");
+    assert_same(&undisturbed, &disturbed);
+    let mut args = torture.args("verify", &disturbed, database);
+    args.extend(["--set".into(), "csv.max_records=700".into()]);
+    let mut verify = Job::start(args);
+    let (status, said) = verify.wait(TIMEOUT * 5);
+    assert!(status.success(), "{said}{}", verify.stdout());
+}
+
+fn finish(mut job: Job) {
+    let (status, said) = job.wait(TIMEOUT);
+    assert!(status.success(), "{said}");
+}
+
+#[test]
+fn a_death_at_any_moment_leaves_no_trace_in_servers() {
+    for database in databases() {
+        println!("{}", database.url);
+        torture(Some(&database));
+    }
+}
+
+#[test]
+fn a_death_at_any_moment_leaves_no_trace_in_sqlite() {
+    torture(None);
+}
