@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test torture lint bench bench-peers bench-growth clean
+.PHONY: run test torture lint bench bench-peers bench-growth soak clean
 
 # A demonstration.
 run:
@@ -42,6 +42,12 @@ bench-growth:
 	@tools/install-test-servers
 	cargo build --locked --release
 	@exec benches/growth/run
+
+# An hour, and the backlog of another: docs/soak.md.
+soak:
+	@tools/install-test-servers
+	cargo build --locked --release
+	@exec benches/soak/run
 
 clean:
 	cargo clean

@@ -41,6 +41,7 @@ class Broker:
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": 1,
             "offsets.topic.num.partitions": 1,
+            "log.retention.check.interval.ms": 10000,
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
         }
@@ -71,8 +72,8 @@ class Broker:
         self.__exit__()
         raise Failed(f"Kafka does not answer on {self.address}; its log ends: {last}")
 
-    def create_topic(self, name, partitions):
-        topic = NewTopic(name=name, num_partitions=partitions, replication_factor=1)
+    def create_topic(self, name, partitions, settings=None):
+        topic = NewTopic(name=name, num_partitions=partitions, replication_factor=1, topic_configs=settings or {})
         try:
             self.admin.create_topics([topic], timeout_ms=TIMEOUT * 1000)
         except KafkaError as error:
