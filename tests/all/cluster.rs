@@ -180,12 +180,18 @@ fn a_killed_process_ends_the_other_and_leaves_no_trace() {
 #[test]
 fn a_job_goes_on_with_another_number_of_processes() {
     let cluster = Cluster::new(&[]);
-    cluster.feed(5_000);
-    finish(cluster.start("steps", None, &["--until-end", "--workers", "2"]));
-    cluster.feed(5_000);
-    cluster.two("steps", None, &["--until-end"]).into_iter().for_each(finish);
-    cluster.feed(5_000);
-    finish(cluster.start("steps", None, &["--until-end"]));
+    let step = |processes: usize, workers: &str| {
+        cluster.feed(5_000);
+        let args = ["--until-end", "--workers", workers];
+        match processes {
+            1 => finish(cluster.start("steps", None, &args)),
+            _ => cluster.two("steps", None, &args).into_iter().for_each(finish),
+        }
+    };
+    step(1, "1");
+    step(2, "1");
+    step(2, "2");
+    step(1, "1");
     finish(cluster.start("whole", None, &["--until-end"]));
     assert_same(&cluster.out("whole"), &cluster.out("steps"));
     cluster.verify("steps", None);

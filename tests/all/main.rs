@@ -9,6 +9,7 @@
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`fenced`] | two instances of one job |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
+//! | [`load`] | load in one partition, and in a thousand |
 //! | [`orientation`] | the phone's topic and file |
 //! | [`own_views`] | views that a job defines, against built-in ones |
 //! | [`seen`] | metrics, health, readiness, logs |
@@ -30,6 +31,7 @@ mod exactly_once;
 mod fenced;
 mod golden;
 mod keyed;
+mod load;
 mod orientation;
 mod own_views;
 mod replay;
