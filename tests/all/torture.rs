@@ -6,7 +6,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use rand::rngs::StdRng;
@@ -15,13 +15,14 @@ use truckflow::fault::Moment;
 
 use crate::support::job::Job;
 use crate::support::kafka::{kafka, unique_topic};
-use crate::support::mariadb::{Database, databases};
+use crate::support::mariadb::{Database, databases, mariadb};
 use crate::support::output::{assert_same, csv_rows};
+use crate::support::process::free_port;
 
 /// For what a moment takes to come, or a job to end.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// Readings a second that stream in meanwhile.
-const RATE: u32 = 4000;
+const RATE: u32 = 2000;
 /// A job that is killed at no named moment is at most so old.
 const OLDEST: Duration = Duration::from_millis(1500);
 /// How often it is killed so in the short form.
@@ -40,6 +41,8 @@ struct Torture<'a> {
     topic: String,
     out: &'a Path,
     database: Option<&'a Database>,
+    /// Of a cluster of two processes: where they listen.
+    hosts: Option<String>,
 }
 
 impl Torture<'_> {
@@ -65,24 +68,50 @@ impl Torture<'_> {
         Job::start(args)
     }
 
-    fn disturbed(&self, workers: usize, more: &[&str]) -> Job {
+    /// The job that is killed; of several processes the first is told `more`, and has the files.
+    fn disturbed(&self, workers: usize, more: &[&str]) -> Vec<Job> {
         let rotated = ["--set", "csv.max_records=700"];
-        self.start(self.out, self.database, workers, &[&rotated, more].concat())
+        let Some(hosts) = &self.hosts else {
+            return vec![self.start(self.out, self.database, workers, &[&rotated, more].concat())];
+        };
+        let (first, processes) = (more, ["--processes", "2", "--hosts", hosts]);
+        let until_end: &[&str] = if more.contains(&"--until-end") { &["--until-end"] } else { &[] };
+        let place = self.out.with_extension("of the second process");
+        vec![
+            self.start(self.out, self.database, workers, &[&rotated, &processes[..], first].concat()),
+            self.start(
+                &place,
+                None,
+                workers,
+                &[&rotated, &processes[..], &["--process", "1"], until_end].concat(),
+            ),
+        ]
     }
 
     fn die(&self, workers: usize, death: Death) {
-        match death {
+        let others = match death {
             Death::At(moment, count) => {
                 let passage = format!("{}#{count}", moment.name());
-                let (status, said) = self.disturbed(workers, &["--die-at", &passage]).wait(TIMEOUT);
+                let mut jobs = self.disturbed(workers, &["--die-at", &passage]);
+                let (status, said) = jobs[0].wait(TIMEOUT);
                 assert_eq!(status.signal(), Some(9), "{death:?} did not kill it ({status}): {said}");
+                jobs.remove(0);
+                jobs
             }
             Death::Aged(age) => {
-                let mut job = self.disturbed(workers, &[]);
-                let end = Instant::now() + age;
-                std::thread::sleep(end.saturating_duration_since(Instant::now()));
-                let status = job.kill9();
-                assert_eq!(status.signal(), Some(9), "it ended by itself: {}", job.stderr());
+                let mut jobs = self.disturbed(workers, &[]);
+                std::thread::sleep(age);
+                let mut killed = jobs.remove(age.subsec_micros() as usize % jobs.len());
+                let status = killed.kill9();
+                assert_eq!(status.signal(), Some(9), "it ended by itself: {}", killed.stderr());
+                jobs
+            }
+        };
+        for mut other in others {
+            // One that has not met the dead one yet waits for it a minute.
+            if other.stderr().contains("reading") {
+                let (status, said) = other.wait(TIMEOUT);
+                assert_eq!(status.code(), Some(1), "{said}");
             }
         }
     }
@@ -117,7 +146,7 @@ fn deaths(random: &mut StdRng, is_server: bool) -> Vec<Death> {
     deaths
 }
 
-fn torture(database: Option<&Database>) {
+fn torture(database: Option<&Database>, processes: usize) {
     let seed = std::env::var("TRUCKFLOW_TORTURE_SEED").map_or_else(
         |_| u64::from(std::process::id()),
         |seed| seed.parse().expect("TRUCKFLOW_TORTURE_SEED is a number"),
@@ -126,7 +155,12 @@ fn torture(database: Option<&Database>) {
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
     let (disturbed, undisturbed) = (folder.path().join("disturbed"), folder.path().join("undisturbed"));
-    let torture = Torture { topic: unique_topic(), out: &disturbed, database };
+    let hosts = (processes > 1).then(|| {
+        let path = folder.path().join("hosts");
+        std::fs::write(&path, format!("127.0.0.1:{}\n127.0.0.1:{}\n", free_port(), free_port())).unwrap();
+        path.display().to_string()
+    });
+    let torture = Torture { topic: unique_topic(), out: &disturbed, database, hosts };
     kafka().create_topic(&torture.topic, 4);
     let broken = |count: i32| {
         let letters = (0..count).map(|n| (n % 4, None, format!("{{\"timestamp\", \"{n}\"\n")));
@@ -149,7 +183,7 @@ fn torture(database: Option<&Database>) {
     assert!(trucks.terminated(TIMEOUT).success(), "{}", trucks.stderr());
     broken(10);
 
-    finish(torture.disturbed(2, &["--until-end"]));
+    torture.disturbed(2, &["--until-end"]).into_iter().for_each(finish);
     finish(torture.start(&undisturbed, None, 2, &["--until-end"]));
     let read = csv_rows(&undisturbed.join("parameter_map.csv")).len();
     println!("{} kills, {read} readings", deaths.len());
@@ -171,11 +205,16 @@ fn finish(mut job: Job) {
 fn a_death_at_any_moment_leaves_no_trace_in_servers() {
     for database in databases() {
         println!("{}", database.url);
-        torture(Some(&database));
+        torture(Some(&database), 1);
     }
 }
 
 #[test]
+fn a_death_at_any_moment_of_a_cluster_leaves_no_trace() {
+    torture(Some(&mariadb().create_database()), 2);
+}
+
+#[test]
 fn a_death_at_any_moment_leaves_no_trace_in_sqlite() {
-    torture(None);
+    torture(None, 1);
 }
