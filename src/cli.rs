@@ -3,15 +3,19 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::config::{self, Config, ConfigError};
 use crate::fault::Passage;
 use crate::replay::ReplayArgs;
 use crate::simulate::SimulateArgs;
 
+/// The version, and the commit that it is made from where that is known.
+const VERSION: &str = env!("TRUCKFLOW_VERSION");
+
 /// Exact correlations of truck telemetry: from Kafka to SQL and CSV, exactly once.
 #[derive(Parser)]
-#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(version = VERSION, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -34,19 +38,88 @@ pub enum LogFormat {
 #[derive(Subcommand)]
 pub enum Command {
     /// Launch the job: keep the views up to date while readings stream in
+    #[command(after_help = RUN)]
     Run(RunArgs),
     /// Send a fixture, or dead letters, into a topic
+    #[command(after_help = REPLAY)]
     Replay(ReplayArgs),
     /// Simulate trucks: to a topic, a file or standard output
+    #[command(after_help = SIMULATE)]
     Simulate(SimulateArgs),
     /// Measure throughput, latency, memory and start of a job of this configuration, beside the bare consumer
+    #[command(after_help = BENCH)]
     Bench(BenchArgs),
     /// Look at configuration, brokers, topics, ACLs, database, privileges, tables and disk: each ok, or what to do
+    #[command(after_help = CHECK)]
     Check(CheckArgs),
     /// Recompute every view from the input by another path, and compare it with tables and files
+    #[command(after_help = VERIFY)]
     Verify(CheckArgs),
     /// Draw the job's dataflow as it is built, without any server
+    #[command(after_help = EXPLAIN)]
     Explain(ExplainArgs),
+    /// Print what lets a shell complete commands and flags
+    #[command(after_help = COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Write the manual pages
+    #[command(after_help = MAN)]
+    Man(ManArgs),
+}
+
+const RUN: &str = "\
+Examples:
+  truckflow run --input readings.jsonl --until-end --summary
+  truckflow run --brokers kafka:9092 --topic Truck-Data --workers 2 --out /var/lib/truckflow \\
+      --database mysql://truckflow@db:3306/KAFKA_DB --set database_password_file=/run/secrets/db
+  truckflow run --config job.toml --set settings.above_speed=85
+
+Status 0: done. 1: failed while running. 2: wrong usage or configuration.";
+const REPLAY: &str = "\
+Examples:
+  truckflow replay fixtures/demo/input.jsonl --topic Truck-Data --rate 1000 --loop
+  truckflow replay out/dead_letters.csv";
+const SIMULATE: &str = "\
+Examples:
+  truckflow simulate --trucks 5 --records 1000000 --to readings.jsonl
+  truckflow simulate --trucks 100 --rate 10000 --to topic --brokers kafka:9092";
+const BENCH: &str = "\
+Examples:
+  truckflow bench --config job.toml
+  truckflow bench --config job.toml --records 1000000 --seconds 0 --json";
+const CHECK: &str = "\
+Examples:
+  truckflow check --config job.toml
+  truckflow check --brokers kafka:9092 --topic Truck-Data --json";
+const VERIFY: &str = "\
+Examples, with the job stopped:
+  truckflow verify --config job.toml
+  truckflow verify --input readings.jsonl --out out --json";
+const EXPLAIN: &str = "\
+Examples:
+  truckflow explain --config job.toml > job.mmd
+  truckflow explain --format dot | dot -Tsvg > job.svg";
+const COMPLETIONS: &str = "\
+Examples:
+  truckflow completions bash > /etc/bash_completion.d/truckflow
+  truckflow completions zsh > \"${fpath[1]}/_truckflow\"";
+const MAN: &str = "\
+Example:
+  truckflow man --to /usr/local/share/man/man1 && man truckflow-run";
+
+/// Flags of `completions`.
+#[derive(Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Flags of `man`.
+#[derive(Args)]
+pub struct ManArgs {
+    /// The folder that they go to
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
 }
 
 /// Flags of `run`.

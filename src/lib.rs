@@ -51,6 +51,7 @@ mod progress;
 pub mod render;
 pub mod replay;
 pub mod run;
+pub mod shell;
 pub mod simulate;
 pub mod sink;
 pub mod source;

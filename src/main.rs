@@ -7,7 +7,7 @@ use clap::Parser;
 use truckflow::cli::{Cli, Command, LogFormat};
 use truckflow::error::Error;
 use truckflow::stop::Stop;
-use truckflow::{bench, check, explain, fault, replay, run, simulate, store, summary, verify};
+use truckflow::{bench, check, explain, fault, replay, run, shell, simulate, store, summary, verify};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -64,6 +64,8 @@ fn execute(command: &Command) -> Result<(), Error> {
         Command::Check(args) => check::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
     }
 }
 

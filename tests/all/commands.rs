@@ -256,3 +256,40 @@ fn explain_names_every_view_in_every_language() {
     let one = explained(&["--views", "above_speed"]);
     assert!(one.contains("above_speed") && !one.contains("transformed"), "{one}");
 }
+
+#[test]
+fn every_command_has_help_with_an_example_and_a_manual_page() {
+    let (status, help, _) = run(&["help"]);
+    assert_eq!(status, Some(0));
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<&str> = commands
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(commands.contains(&"run") && commands.contains(&"completions"), "{help}");
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    assert_eq!(run(&["man", "--to", pages.to_str().unwrap()]).0, Some(0));
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        let (status, help, _) = run(&[command, "--help"]);
+        assert!(status == Some(0) && help.contains("Example"), "{command}: {help}");
+        assert!(help.contains(&format!("  truckflow {command} ")), "{command}: {help}");
+        let page = std::fs::read_to_string(pages.join(format!("truckflow-{command}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS") && !page.contains("die"), "{command}");
+    }
+}
+
+#[test]
+fn a_shell_takes_its_completions() {
+    let (status, script, _) = run(&["completions", "bash"]);
+    assert_eq!(status, Some(0));
+    let ask = "COMP_WORDS=(truckflow ru); COMP_CWORD=1; _truckflow truckflow ru truckflow; echo \"${COMPREPLY[@]}\"";
+    let output =
+        std::process::Command::new("bash").args(["-c", &format!("{script}\n{ask}")]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "run");
+    for shell in ["zsh", "fish"] {
+        let (status, script, _) = run(&["completions", shell]);
+        assert!(status == Some(0) && script.contains("commit-interval"), "{shell}");
+    }
+    assert_eq!(run(&["completions", "csh"]).0, Some(2));
+}

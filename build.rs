@@ -1,0 +1,22 @@
+//! Tells the binary which commit it is made from, for `--version`.
+
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    let git = |args: &[&str]| {
+        let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+    };
+    // Not a repository: a package of the sources, which has its version alone.
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_default();
+    let version = env!("CARGO_PKG_VERSION");
+    let long = if commit.is_empty() { version.to_owned() } else { format!("{version} ({commit})") };
+    println!("cargo::rustc-env=TRUCKFLOW_VERSION={long}");
+    // What changes with each commit: the branch's log.
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"]);
+    println!("cargo::rerun-if-changed=build.rs");
+    if let Some(log) = log.filter(|log| Path::new(log).exists()) {
+        println!("cargo::rerun-if-changed={log}");
+    }
+}
