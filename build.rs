@@ -8,11 +8,12 @@ fn main() {
         let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
         Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
     };
+    // Not of the prefix TRUCKFLOW_: cargo hands it on to what it runs, and there that is a key.
     // Not a repository: a package of the sources, which has its version alone.
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
     let long = if commit.is_empty() { version.to_owned() } else { format!("{version} ({commit})") };
-    println!("cargo::rustc-env=TRUCKFLOW_VERSION={long}");
+    println!("cargo::rustc-env=VERSION_WITH_COMMIT={long}");
     // What changes with each commit: the branch's log.
     let log = git(&["rev-parse", "--git-path", "logs/HEAD"]);
     println!("cargo::rerun-if-changed=build.rs");

@@ -11,7 +11,7 @@ use crate::replay::ReplayArgs;
 use crate::simulate::SimulateArgs;
 
 /// The version, and the commit that it is made from where that is known.
-const VERSION: &str = env!("TRUCKFLOW_VERSION");
+const VERSION: &str = env!("VERSION_WITH_COMMIT");
 
 /// Exact correlations of truck telemetry: from Kafka to SQL and CSV, exactly once.
 #[derive(Parser)]

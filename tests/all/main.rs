@@ -6,12 +6,14 @@
 //! | [`golden`] | the cases under `fixtures/`, against an independent computation |
 //! | [`backfill`] | views added to a running job, corrections, catching up |
 //! | [`cluster`] | several processes that work on one job |
+//! | [`docs`] | the commands and steps of the pages under `docs/` |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`fenced`] | two instances of one job |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`load`] | load in one partition, and in a thousand |
 //! | [`orientation`] | the phone's topic and file |
 //! | [`own_views`] | views that a job defines, against built-in ones |
+//! | [`package`] | what the Debian package has |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`torture`] | a death at every named moment, and at any other |
 //! | [`tables`] | tables that were there before |
@@ -27,6 +29,7 @@ mod backfill;
 mod bench;
 mod cluster;
 mod commands;
+mod docs;
 mod exactly_once;
 mod fenced;
 mod golden;
@@ -34,6 +37,7 @@ mod keyed;
 mod load;
 mod orientation;
 mod own_views;
+mod package;
 mod replay;
 mod seen;
 mod servers;

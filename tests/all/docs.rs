@@ -1,0 +1,121 @@
+//! The pages under `docs/`: their commands are run, and their steps followed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::kafka::{kafka, unique_topic};
+use crate::support::mariadb::mariadb;
+use crate::support::process::{command, repository};
+
+/// The fenced blocks of a page whose first line begins with this: what follows there, and the text.
+fn blocks(page: &str, language: &str) -> Vec<(String, String)> {
+    let text = fs::read_to_string(repository().join("docs").join(page)).unwrap();
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(rest) = line.strip_prefix("```").and_then(|rest| rest.strip_prefix(language)) {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            blocks.push((rest.to_owned(), block.join("\n") + "\n"));
+        }
+    }
+    assert!(!blocks.is_empty(), "{page} has no {language}");
+    blocks
+}
+
+/// Runs the commands of a page one after another, in a folder of their own, with the tests' servers in the
+/// place of those that the page names.
+#[track_caller]
+fn commands_work(page: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let bin = folder.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_truckflow"), bin.join("truckflow")).unwrap();
+    let script: String = blocks(page, "sh").into_iter().map(|(_, text)| text).collect();
+    let script = match script.contains("--topic") {
+        false => script,
+        true => {
+            let topic = unique_topic();
+            kafka().create_topic(&topic, 2);
+            let database = mariadb().create_database();
+            script
+                .replace("mysql://root@127.0.0.1:3306/KAFKA_DB", &database.url)
+                .replace("127.0.0.1:9092", kafka().brokers())
+                .replace("Truck-Data", &topic)
+        }
+    };
+    let mut shell = command("timeout");
+    shell.args(["300", "bash", "-euxo", "pipefail", "-c", &script]).current_dir(folder.path());
+    let path = std::env::var("PATH").unwrap_or_default();
+    shell.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", bin.display()));
+    // Two pages at once do not listen on one port.
+    shell.env("TRUCKFLOW_LISTEN", "off");
+    let output = shell.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{page}: {}\n{said}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn the_commands_of_start_work() {
+    commands_work("start.md");
+}
+
+#[test]
+fn the_commands_of_operate_work() {
+    commands_work("operate.md");
+}
+
+#[test]
+fn the_commands_of_exactness_work() {
+    commands_work("exactness.md");
+}
+
+#[test]
+fn the_commands_of_commits_work() {
+    commands_work("commits.md");
+}
+
+#[test]
+fn a_view_is_added_as_the_page_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path();
+    for place in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "dataflows", "benches", "tests"] {
+        let status = Command::new("cp").arg("-r").arg(repository().join(place)).arg(copy).status().unwrap();
+        assert!(status.success(), "{place}");
+    }
+    let added = blocks("add-a-view.md", "rust,file=");
+    for (path, text) in &added {
+        fs::write(copy.join(path), text).unwrap();
+    }
+    for (path, patch) in blocks("add-a-view.md", "rust,patch=") {
+        apply(&copy.join(path), &patch);
+    }
+    // The graph's crate alone, in a place of its own: what the tests were built from is not built anew.
+    let target = Path::new(env!("CARGO_BIN_EXE_truckflow")).ancestors().nth(2).unwrap().join("docs");
+    let mut check = Command::new(env!("CARGO"));
+    check.args(["check", "--locked", "--offline", "--package", "dataflows", "--target-dir"]);
+    check.arg(target).current_dir(copy);
+    let output = check.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Does to a file what a patch of lines with `-` and `+` says; what is taken away has to be there once.
+fn apply(path: &Path, patch: &str) {
+    let mut text = fs::read_to_string(path).unwrap();
+    let mut lines = patch.lines().peekable();
+    while lines.peek().is_some() {
+        let mut hunk = |sign: char| {
+            let mut part = String::new();
+            while let Some(line) = lines.next_if(|line| line.starts_with(sign)) {
+                part += &line[1..];
+                part += "\n";
+            }
+            part
+        };
+        let (old, new) = (hunk('-'), hunk('+'));
+        assert!(!old.is_empty() && !new.is_empty(), "{}: {patch}", path.display());
+        assert_eq!(text.matches(&old).count(), 1, "{}: {old}", path.display());
+        text = text.replace(&old, &new);
+    }
+    fs::write(path, text).unwrap();
+}

@@ -1,0 +1,60 @@
+//! The Debian package: what is in it. `tools/try-package` installs it where systemd runs.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::process::repository;
+
+/// What a command prints; it has to succeed.
+#[track_caller]
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_debian_package_has_what_a_service_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let tool = repository().join("tools/package-deb");
+    let package = printed(Command::new(tool).arg(env!("CARGO_BIN_EXE_truckflow")).arg(folder.path()));
+    let root = folder.path().join("root");
+    printed(Command::new("dpkg-deb").args(["-x", package.trim()]).arg(&root));
+    let version = printed(Command::new(root.join("usr/bin/truckflow")).arg("--version"));
+    assert!(version.starts_with(concat!("truckflow ", env!("CARGO_PKG_VERSION"))), "{version}");
+    for path in [
+        "etc/truckflow/truckflow.toml",
+        "usr/lib/systemd/system/truckflow.service",
+        "usr/share/bash-completion/completions/truckflow",
+        "usr/share/doc/truckflow/LICENSE-MIT",
+        "usr/share/man/man1/truckflow-run.1.gz",
+    ] {
+        assert!(root.join(path).is_file(), "{path} is missing");
+    }
+    let control = printed(Command::new("dpkg-deb").args(["-f", package.trim()]));
+    assert!(control.contains("\nDepends: libc6"), "{control}");
+
+    // The configuration that it brings is one.
+    let unit = std::fs::read_to_string(root.join("usr/lib/systemd/system/truckflow.service")).unwrap();
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/truckflow run ")).unwrap();
+    let config = root.join("etc/truckflow/truckflow.toml");
+    let args = start.replace("/etc/truckflow/truckflow.toml", config.to_str().unwrap());
+    let mut explain = Command::new(root.join("usr/bin/truckflow"));
+    assert!(printed(explain.arg("explain").args(args.split(' '))).contains("Truck-Data"));
+}
+
+#[test]
+fn the_shell_scripts_are_ones() {
+    for folder in ["tools", "benches/growth", "benches/peers", "benches/soak"] {
+        for entry in std::fs::read_dir(repository().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if is_script(&path) {
+                printed(Command::new("bash").arg("-n").arg(path));
+            }
+        }
+    }
+}
+
+fn is_script(path: &Path) -> bool {
+    path.is_file() && std::fs::read(path).is_ok_and(|text| text.starts_with(b"#!/usr/bin/env bash"))
+}
