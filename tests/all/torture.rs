@@ -175,10 +175,10 @@ fn torture(database: Option<&Database>, processes: usize) {
     let deaths = deaths(&mut random, database.is_some());
     for (number, death) in deaths.iter().enumerate() {
         broken(10);
-        torture.die(1 + number % 2, *death);
         if kills().is_some() {
             println!("{} of {}: {death:?}", number + 1, deaths.len());
         }
+        torture.die(1 + number % 2, *death);
     }
     assert!(trucks.terminated(TIMEOUT).success(), "{}", trucks.stderr());
     broken(10);

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::process::{Process, command, new_folder};
-use super::wait::{comes_true, eventually};
+use super::wait::comes_true;
 
 /// A started `truckflow`, killed when dropped.
 pub struct Job {
@@ -88,11 +88,14 @@ impl Job {
     #[track_caller]
     pub fn wait(&mut self, timeout: Duration) -> (ExitStatus, String) {
         let mut status = None;
-        eventually(timeout, "truckflow ends", || {
+        comes_true(timeout, || {
             status = self.process.ended();
             status.is_some()
         });
-        (status.expect("it has ended"), self.stderr())
+        let log = || self.process.log_end();
+        let status =
+            status.unwrap_or_else(|| panic!("truckflow does not end within {timeout:?}:\n{}", log()));
+        (status, self.stderr())
     }
 }
 
