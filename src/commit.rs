@@ -32,13 +32,17 @@ use crate::metrics::Metrics;
 use crate::render;
 use crate::sink::csv::CsvFiles;
 use crate::sink::topic::DeadLetterTopic;
-use crate::state::{fold_sealed, seal};
+use crate::state::{SealedFold, seal};
 use crate::store::{Chunk, Commit, Refused, StateChange, Store, StoreError};
 
 /// State deltas are folded into a snapshot when they outweigh it, or there are this many parts.
 const FOLD_PARTS: usize = 256;
 /// Or, for a small snapshot, when they have this many bytes.
 const FOLD_BYTES: usize = 1 << 20;
+/// Bytes of state that are folded in one commit; if a view has more, its alone. Others wait until their
+/// deltas outweigh the snapshot this many times.
+const FOLD_AT_ONCE: usize = 64 << 20;
+const PATIENCE: usize = 4;
 /// Messages that are taken before the rows of all of them go to the store.
 const MESSAGES: usize = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -452,17 +456,25 @@ impl Committer {
     /// The state parts to commit: deltas, or a snapshot where they have grown too heavy.
     fn state_changes(&mut self) -> Result<Result<Vec<StateChange>, Error>, StoreError> {
         let mut changes = Vec::new();
+        let mut folded = 0;
         for (&view, parts) in &self.pending.state {
             let name = &*self.routes[view].name;
             let weight = self.weights[view];
             let bytes: usize = parts.iter().map(Vec::len).sum();
             let heavy = weight.deltas + bytes > weight.snapshot.max(FOLD_BYTES)
                 || weight.parts + parts.len() > FOLD_PARTS;
-            let (parts, replaces) = if heavy {
-                let mut all = self.store.state(name)?;
-                all.extend_from_slice(parts);
+            let size = weight.snapshot + weight.deltas + bytes;
+            let may_wait = folded > 0
+                && folded + size > FOLD_AT_ONCE
+                && weight.deltas + bytes <= PATIENCE * weight.snapshot
+                && weight.parts + parts.len() <= PATIENCE * FOLD_PARTS;
+            let (parts, replaces) = if heavy && !may_wait {
+                folded += size;
                 fault::at(Moment::Fold);
-                match fold_sealed(name, all) {
+                let mut fold = SealedFold::new(name);
+                parts.iter().rev().for_each(|part| fold.older(part));
+                self.store.state(name, &mut |part| fold.older(&part))?;
+                match fold.finish() {
                     Ok(folded) => (folded.into_iter().map(|part| seal(&part)).collect(), true),
                     Err(error) => return Ok(Err(error.into())),
                 }

@@ -41,7 +41,7 @@ use crate::render::CHANGE;
 use crate::sink::csv::{self, CsvFiles};
 use crate::sink::topic::DeadLetterTopic;
 use crate::source::file::full_path;
-use crate::state::fold_sealed;
+use crate::state::SealedFold;
 use crate::stop::Stop;
 use crate::store::{self, Form, LastCommit, Store, StoreError, Table};
 use crate::thread::spawn;
@@ -449,13 +449,10 @@ pub(crate) fn source_name(config: &Config) -> String {
 fn load_state(store: &mut dyn Store, views: &[View]) -> Result<(Vec<Restored>, Vec<StateWeight>), Error> {
     let (mut restored, mut weights) = (Vec::new(), Vec::new());
     for view in views {
-        let parts = store.state(&view.name)?;
-        let mut weight = StateWeight {
-            deltas: parts.iter().map(Vec::len).sum(),
-            parts: parts.len(),
-            ..StateWeight::default()
-        };
-        for folded in fold_sealed(&view.name, parts)? {
+        let mut fold = SealedFold::new(&view.name);
+        store.state(&view.name, &mut |part| fold.older(&part))?;
+        let mut weight = StateWeight { deltas: fold.bytes, parts: fold.parts, ..StateWeight::default() };
+        for folded in fold.finish()? {
             weight.snapshot += folded.len();
             weight.entries += entries(&folded).count() as i64;
             restored.push(Restored { view: (*view.name).into(), bytes: folded });

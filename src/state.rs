@@ -1,6 +1,6 @@
 //! How state parts lie in the store: a format version and a checksum before the bytes.
 
-use dataflows::state::{Damaged, fold};
+use dataflows::state::{Damaged, Fold};
 use thiserror::Error;
 
 /// The format that this version writes. From 2 on, `filtered_join` keeps blocks of readings.
@@ -57,24 +57,38 @@ pub fn unseal<'a>(view: &str, sealed: &'a [u8]) -> Result<&'a [u8], StateError> 
     Ok(bytes)
 }
 
-/// Folds sealed parts, oldest first, into the parts of a snapshot, not sealed.
-pub fn fold_sealed(view: &str, parts: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, StateError> {
-    let folded = fold(parts, PART_BYTES, |part| unseal(view, part).map_err(Unusable::Sealed));
-    folded.map_err(|unusable| match unusable {
-        Unusable::Sealed(error) => error,
-        Unusable::Entries(Damaged) => StateError::Damaged { view: view.to_owned() },
-    })
+/// Folds the sealed parts of a view, newest first.
+pub struct SealedFold<'a> {
+    view: &'a str,
+    fold: Fold,
+    unusable: Option<StateError>,
+    /// How many parts were given.
+    pub parts: usize,
+    /// Their bytes.
+    pub bytes: usize,
 }
 
-/// Why a part cannot be folded.
-enum Unusable {
-    Sealed(StateError),
-    Entries(Damaged),
-}
+impl<'a> SealedFold<'a> {
+    /// Nothing of `view` yet.
+    pub fn new(view: &'a str) -> Self {
+        Self { view, fold: Fold::new(PART_BYTES), unusable: None, parts: 0, bytes: 0 }
+    }
 
-impl From<Damaged> for Unusable {
-    fn from(damaged: Damaged) -> Self {
-        Self::Entries(damaged)
+    /// Takes a part that is older than those before. What is wrong with it is told in the end.
+    pub fn older(&mut self, sealed: &[u8]) {
+        self.parts += 1;
+        self.bytes += sealed.len();
+        let folded = unseal(self.view, sealed).and_then(|part| {
+            self.fold.older(part).map_err(|Damaged| StateError::Damaged { view: self.view.to_owned() })
+        });
+        if let Err(error) = folded {
+            self.unusable.get_or_insert(error);
+        }
+    }
+
+    /// The parts of a snapshot, not sealed.
+    pub fn finish(self) -> Result<Vec<Vec<u8>>, StateError> {
+        self.unusable.map_or(Ok(self.fold.finish()), Err)
     }
 }
 

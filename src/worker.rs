@@ -131,8 +131,12 @@ fn work(worker: &mut Worker, job: &Job) {
     let Graph { items, mut restored, probe, .. } = graph::build(worker, &setup.shape, &outlet);
     restored.advance_to(setup.shape.start);
     if worker.index() == 0 {
-        for state in lock(&job.restored).drain(..) {
-            restored.send(state);
+        // A part at a time: what it becomes takes more room than its bytes.
+        let parts = std::mem::take(&mut *lock(&job.restored));
+        for part in parts {
+            restored.send(part);
+            restored.flush();
+            worker.step();
         }
     }
     restored.close();

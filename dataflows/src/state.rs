@@ -2,7 +2,7 @@
 //!
 //! A state change is a list of entries, a key and its new value, both opaque bytes. The later value
 //! of a key replaces the earlier one, so changes fold into a snapshot without knowing what they
-//! hold: [`fold`] serves every view. An empty value ends its key. An entry is `length key length
+//! hold: [`Fold`] serves every view. An empty value ends its key. An entry is `length key length
 //! value`, lengths as LEB128.
 
 use std::collections::HashSet;
@@ -51,36 +51,60 @@ pub fn push_end(out: &mut Vec<u8>, key: &[u8]) {
     push_entry(out, key, |_| {});
 }
 
-/// Folds all changes of a view, oldest first, into snapshot parts of about `part_size` bytes. `open` gives
-/// the entries of a change, which may stand behind a header. Each change is let go of when it is folded:
-/// the memory is about that of the changes, and of the keys.
-pub fn fold<E: From<Damaged>>(
-    changes: Vec<Vec<u8>>,
+/// Folds the changes of a view, newest first, into the parts of a snapshot. A change may be let go of once
+/// it was given: the memory is that of the snapshot, and of the keys.
+///
+/// ```
+/// use dataflows::state::{Fold, entries, push_entry};
+///
+/// let change = |value: u8| {
+///     let mut bytes = Vec::new();
+///     push_entry(&mut bytes, b"key", |out| out.push(value));
+///     bytes
+/// };
+/// let mut fold = Fold::new(1 << 20);
+/// fold.older(&change(2)).unwrap();
+/// fold.older(&change(1)).unwrap();
+/// assert_eq!(fold.finish(), [change(2)]);
+/// ```
+pub struct Fold {
+    known: HashSet<Box<[u8]>, RandomState>,
+    parts: Vec<Vec<u8>>,
     part_size: usize,
-    open: impl Fn(&[u8]) -> Result<&[u8], E>,
-) -> Result<Vec<Vec<u8>>, E> {
-    let mut known: HashSet<Box<[u8]>, RandomState> = HashSet::default();
-    let mut parts = vec![Vec::new()];
-    for change in changes.into_iter().rev() {
-        let entries: Vec<_> = entries(open(&change)?).collect::<Result<_, _>>()?;
+}
+
+impl Fold {
+    /// Folds into parts of about `part_size` bytes.
+    pub fn new(part_size: usize) -> Self {
+        Self { known: HashSet::default(), parts: vec![Vec::new()], part_size }
+    }
+
+    /// Takes a change that is older than those before.
+    pub fn older(&mut self, change: &[u8]) -> Result<(), Damaged> {
+        let entries: Vec<_> = entries(change).collect::<Result<_, _>>()?;
         // The latest entry of a key comes first.
         for (key, value) in entries.into_iter().rev() {
-            if known.contains(key) {
+            if self.known.contains(key) {
                 continue;
             }
-            known.insert(key.into());
+            self.known.insert(key.into());
             if value.is_empty() {
                 continue;
             }
-            if parts.last().is_some_and(|part| part.len() >= part_size) {
-                parts.push(Vec::with_capacity(part_size + part_size / 8));
+            if self.parts.last().is_some_and(|part| part.len() >= self.part_size) {
+                self.parts.push(Vec::with_capacity(self.part_size + self.part_size / 8));
             }
-            if let Some(part) = parts.last_mut() {
+            if let Some(part) = self.parts.last_mut() {
                 push_entry(part, key, |out| out.extend_from_slice(value));
             }
         }
+        Ok(())
     }
-    Ok(parts)
+
+    /// The parts.
+    pub fn finish(self) -> Vec<Vec<u8>> {
+        self.parts
+    }
 }
 
 fn push_length(out: &mut Vec<u8>, mut length: usize) {
@@ -137,7 +161,9 @@ mod tests {
                 encoded.push(bytes);
             }
             expected.retain(|_, value| !value.is_empty());
-            let parts = fold(encoded, part_size, |change| Ok::<_, Damaged>(change)).unwrap();
+            let mut fold = Fold::new(part_size);
+            encoded.iter().rev().for_each(|change| fold.older(change).unwrap());
+            let parts = fold.finish();
             let got: BTreeMap<_, _> = parts.iter().flat_map(|part| entries(part))
                 .map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect();
             prop_assert_eq!(got, expected);

@@ -13,7 +13,7 @@ use dataflows::item::{Item, Upsert};
 use dataflows::oracle;
 use dataflows::origin::Origin;
 use dataflows::rows::{Change, Column, Rows};
-use dataflows::state::{Damaged, fold};
+use dataflows::state::Fold;
 use dataflows::views::{
     Axis, Correlation, CorrelationTables, Effect, Inputs, Mode, Own, Restored, Settings, View, all,
     readings_view,
@@ -508,7 +508,9 @@ fn wide_epochs() -> impl Strategy<Value = Vec<Vec<Vec<Record>>>> {
 
 /// Changes of state, folded.
 fn folded(changes: Vec<Vec<u8>>, part_size: usize) -> Vec<Vec<u8>> {
-    fold(changes, part_size, |change| Ok::<_, Damaged>(change)).expect("what was written parses")
+    let mut fold = Fold::new(part_size);
+    changes.iter().rev().for_each(|change| fold.older(change).expect("what was written parses"));
+    fold.finish()
 }
 
 proptest! {

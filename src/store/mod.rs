@@ -334,8 +334,9 @@ pub trait Store: Send {
     /// used. Their rows are never touched.
     fn prepare(&mut self, tables: &[Table]) -> Result<(), StoreError>;
 
-    /// The committed and pending parts of a view's state, oldest first.
-    fn state(&mut self, view: &str) -> Result<Vec<Vec<u8>>, StoreError>;
+    /// Gives the committed and pending parts of a view's state, newest first, to `take`, few of them at a
+    /// time: together they may be large.
+    fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError>;
 
     /// The views that the job has had, by name.
     fn views(&mut self) -> Result<Vec<StoredView>, StoreError>;

@@ -521,16 +521,18 @@ impl Store for MysqlStore {
         Ok(())
     }
 
-    fn state(&mut self, view: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+    fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
         let claim = self.ready()?;
         let of_view = format!(
             "FROM truckflow_state WHERE job = {} AND view_name = {}",
             literal(&claim.job),
             literal(view)
         );
-        let pieces = self.server.fetch(format!("SELECT epoch, part {of_view} ORDER BY epoch, part"))?;
-        let mut parts: Vec<Vec<u8>> = Vec::new();
-        // A page at a time: all at once may take longer than a statement may, and thrice the memory.
+        let pieces =
+            self.server.fetch(format!("SELECT epoch, part {of_view} ORDER BY epoch DESC, part DESC"))?;
+        // The later pieces of a part whose first one is still to come, from the last one on.
+        let mut rest: Vec<Vec<u8>> = Vec::new();
+        // A page at a time: all at once may take longer than a statement may, and much memory.
         // Each piece is named by its whole key, as a range would read the ones before it, too.
         for page in pieces.chunks(STATE_PAGE) {
             let named: Vec<String> = page
@@ -538,20 +540,23 @@ impl Store for MysqlStore {
                 .map(|piece| format!("epoch = {} AND part = {}", piece.text(0), piece.text(1)))
                 .collect();
             let rows = self.server.fetch(format!(
-                "SELECT part, bytes {of_view} AND ({}) ORDER BY epoch, part",
+                "SELECT part, bytes {of_view} AND ({}) ORDER BY epoch DESC, part DESC",
                 named.join(" OR ")
             ))?;
             for mut row in rows {
                 let bytes = row.0[1].take().unwrap_or_default();
-                match parts.last_mut() {
-                    Some(part) if row.number(0).unwrap_or_default() % PIECES as i64 != 0 => {
-                        part.extend_from_slice(&bytes);
-                    }
-                    _ => parts.push(bytes),
+                if row.number(0).unwrap_or_default() % PIECES as i64 != 0 {
+                    rest.push(bytes);
+                } else if rest.is_empty() {
+                    take(bytes);
+                } else {
+                    rest.push(bytes);
+                    rest.reverse();
+                    take(std::mem::take(&mut rest).concat());
                 }
             }
         }
-        Ok(parts)
+        Ok(())
     }
 
     fn views(&mut self) -> Result<Vec<StoredView>, StoreError> {

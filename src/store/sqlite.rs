@@ -229,12 +229,16 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    fn state(&mut self, view: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+    fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
         self.with(|connection, claim| {
-            let sql =
-                "SELECT bytes FROM truckflow_state WHERE job = ? AND view_name = ? ORDER BY epoch, part";
+            let sql = "SELECT bytes FROM truckflow_state WHERE job = ? AND view_name = ?
+                       ORDER BY epoch DESC, part DESC";
             let mut statement = connection.prepare_cached(sql)?;
-            statement.query_map(params![claim.job, view], |row| row.get(0))?.collect()
+            let mut rows = statement.query(params![claim.job, view])?;
+            while let Some(row) = rows.next()? {
+                take(row.get(0)?);
+            }
+            Ok(())
         })
     }
 
@@ -909,6 +913,13 @@ mod tests {
         Commit { epoch, offsets: &[], files: &[], state: &[] }
     }
 
+    /// The parts of the state of view `v`.
+    fn parts(store: &mut SqliteStore) -> Vec<Vec<u8>> {
+        let mut parts = Vec::new();
+        store.state("v", &mut |part| parts.push(part)).unwrap();
+        parts
+    }
+
     fn change(parts: &[&[u8]], replaces: bool) -> StateChange {
         StateChange { view: "v".into(), parts: parts.iter().map(|part| part.to_vec()).collect(), replaces }
     }
@@ -1017,7 +1028,7 @@ mod tests {
         assert_eq!((last.generation, last.epoch, &*last.source), (2, 2, "topic t"));
         assert_eq!(last.offsets, offsets(200));
         assert_eq!(last.files, [("a.csv".to_owned(), 20)]);
-        assert_eq!(store.state("v").unwrap(), [[1], [2]]);
+        assert_eq!(parts(&mut store), [[2], [1]]);
         assert_eq!(store.committed_epoch().unwrap(), 2);
     }
 
@@ -1201,12 +1212,12 @@ mod tests {
         let mut commit = |epoch, state: &[StateChange]| {
             store.begin().unwrap();
             store.commit(&Commit { epoch, offsets: &[], files: &[], state }).unwrap();
-            store.state("v").unwrap().concat()
+            parts(&mut store).concat()
         };
-        assert_eq!(commit(9, &[change(&[b"a", b"b"], false), change(&[b"c"], false)]), b"abc");
-        assert_eq!(commit(10, &[change(&[b"d"], false)]), b"abcd");
-        assert_eq!(commit(11, &[change(&[b"e", b"f"], true)]), b"ef");
-        assert_eq!(commit(12, &[change(&[b"g"], false)]), b"efg");
+        assert_eq!(commit(9, &[change(&[b"a", b"b"], false), change(&[b"c"], false)]), b"cba");
+        assert_eq!(commit(10, &[change(&[b"d"], false)]), b"dcba");
+        assert_eq!(commit(11, &[change(&[b"e", b"f"], true)]), b"fe");
+        assert_eq!(commit(12, &[change(&[b"g"], false)]), b"gfe");
     }
 
     #[test]
