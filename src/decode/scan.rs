@@ -184,13 +184,29 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// How long the text is that comes next, up to a quote, an escape or a control character; none if it is
+    /// longer than a truck's name.
+    #[inline]
+    fn text_length(&self) -> Option<usize> {
+        let text = &self.rest[..self.rest.len().min(MAX_TRUCK_BYTES + 1)];
+        let mut length = 0;
+        while let Some((eight, _)) = text[length..].split_first_chunk::<8>() {
+            let before = bytes_before_end(*eight, self.quote);
+            length += before;
+            if before < 8 {
+                return Some(length);
+            }
+        }
+        let ends = |byte: &u8| *byte == self.quote || *byte == b'\\' || *byte < b' ';
+        Some(length + text[length..].iter().position(ends)?)
+    }
+
     /// A truck's name: a string without escapes, or the text of an integer.
     #[inline]
     fn name(&mut self) -> Option<&'a str> {
         let quoted = self.pass(self.quote).is_some();
         let length = if quoted {
-            let ends = |byte: &u8| *byte == self.quote || *byte == b'\\' || *byte < b' ';
-            self.rest.iter().take(MAX_TRUCK_BYTES + 1).position(ends)?
+            self.text_length()?
         } else {
             let (first, mut rest) = (*self.rest.first()?, Line { ..*self });
             match rest.digits() {
@@ -205,6 +221,22 @@ impl<'a> Line<'a> {
         }
         std::str::from_utf8(name).ok()
     }
+}
+
+/// The same byte eight times.
+const fn eight(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// How many of eight bytes come before the first that is `quote`, a backslash or a control character; 8 if
+/// none is. Found as in Anderson, "Bit Twiddling Hacks": a byte below another.
+#[inline]
+fn bytes_before_end(bytes: [u8; 8], quote: u8) -> usize {
+    let text = u64::from_le_bytes(bytes);
+    // The lowest byte that is marked is right; one above it may be marked for its borrow.
+    let below = |text: u64, limit: u8| text.wrapping_sub(eight(limit)) & !text & eight(0x80);
+    let ends = below(text ^ eight(quote), 1) | below(text ^ eight(b'\\'), 1) | below(text, b' ');
+    ends.trailing_zeros() as usize / 8
 }
 
 #[cfg(test)]
@@ -246,6 +278,18 @@ mod tests {
             );
             let expected = general::read(payload.as_bytes()).ok();
             assert_eq!(scanner.scan(payload.as_bytes()), expected, "{minute}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_ends_where_it_ends_byte_by_byte(
+            bytes in prop::array::uniform8(prop_oneof![any::<u8>(), changed_byte(), 0..=b'#']),
+        ) {
+            for quote in *b"'\"" {
+                let ends = |byte: &u8| *byte == quote || *byte == b'\\' || *byte < b' ';
+                prop_assert_eq!(bytes_before_end(bytes, quote), bytes.iter().position(ends).unwrap_or(8));
+            }
         }
     }
 
