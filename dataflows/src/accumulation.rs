@@ -160,6 +160,22 @@ impl Accumulation {
         })
     }
 
+    /// The sums as n, Σx, Σy, Σxx, Σxy and Σyy, if each fits 128 bits, as those of a real stream do.
+    pub(crate) fn to_narrow(self) -> Option<[i128; 6]> {
+        let narrow = |sum: I256| {
+            let (high, low) = sum.into_words();
+            (high == low >> 127).then_some(low)
+        };
+        let (xx, xy, yy) = (narrow(self.sum_xx)?, narrow(self.sum_xy)?, narrow(self.sum_yy)?);
+        Some([self.n.into(), self.sum_x, self.sum_y, xx, xy, yy])
+    }
+
+    /// What [`to_narrow`](Self::to_narrow) gave.
+    pub(crate) fn from_narrow([n, sum_x, sum_y, xx, xy, yy]: [i128; 6]) -> Self {
+        let [sum_xx, sum_xy, sum_yy] = [xx, xy, yy].map(I256::from);
+        Self { n: n as i64, sum_x, sum_y, sum_xx, sum_xy, sum_yy }
+    }
+
     fn numbers(&self) -> [I256; 6] {
         [I256::from(self.n), self.sum_x.into(), self.sum_y.into(), self.sum_xx, self.sum_xy, self.sum_yy]
     }

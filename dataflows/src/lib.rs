@@ -33,6 +33,7 @@ pub mod item;
 pub mod oracle;
 pub mod orientation;
 pub mod origin;
+mod packed;
 pub mod readings;
 pub mod real;
 pub mod rows;

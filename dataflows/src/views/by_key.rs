@@ -5,11 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::rc::Rc;
 
+use differential_dataflow::batcher::merge::MergeBatcher;
+use differential_dataflow::batcher::merge::chunker::ContainerChunker;
+use differential_dataflow::batcher::merge::vec::VecMerger;
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::Semigroup;
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::trace::cursor::cursor_list;
+use differential_dataflow::trace::implementations::OffsetList;
+use differential_dataflow::trace::implementations::ord_neu::{OrdKeyBatch, OrdKeyBuilder};
+use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use differential_dataflow::trace::{Cursor, TraceReader};
 use differential_dataflow::{ExchangeData, VecCollection};
 use serde::{Deserialize, Serialize};
@@ -22,6 +29,7 @@ use timely::progress::Antichain;
 use super::Effect;
 use crate::Epoch;
 use crate::epochs::when_complete;
+use crate::packed::{Pack, Packed};
 use crate::rows::Change;
 
 /// What an epoch did to a key that has at most one value at a time.
@@ -92,6 +100,16 @@ impl<K> Hash for Hashed<K> {
     }
 }
 
+/// How batches of totals lie in memory: as differential's own, but for the differences.
+type TotalsLayout<K, R> = (Vec<Hashed<K>>, Vec<()>, Vec<Epoch>, Packed<R>, OffsetList);
+type TotalsSpine<K, R> = Spine<Rc<OrdKeyBatch<TotalsLayout<K, R>>>>;
+type Updates<K, R> = Vec<((Hashed<K>, ()), Epoch, R)>;
+type TotalsBatcher<K, R> = MergeBatcher<
+    ContainerChunker<Updates<K, R>>,
+    VecMerger<(Hashed<K>, ()), Epoch, R>,
+    OrdKeyBuilder<TotalsLayout<K, R>, Updates<K, R>>,
+>;
+
 /// Changes that are given at once: what is made of them is on its way while the next ones are found.
 const CHANGES_AT_ONCE: usize = 1 << 16;
 
@@ -108,9 +126,12 @@ pub(super) fn totals_by_key<'scope, K, R>(
 ) -> StreamVec<'scope, Epoch, Effect>
 where
     K: ExchangeData + Hash,
-    R: ExchangeData + Semigroup,
+    R: ExchangeData + Semigroup + Pack,
 {
-    let arranged = collection.arrange_by_self_named(&format!("Arrange: {name}"));
+    let arranged = collection.map(|key| (key, ())).arrange_named::<TotalsBatcher<K, R>, TotalsSpine<K, R>>(
+        &format!("Arrange: {name}"),
+        MergeBatcher::new,
+    );
     let mut trace = arranged.trace;
     arranged.stream.unary(Pipeline, name, move |_, _| {
         let mut upper = Antichain::from_elem(0);
@@ -144,11 +165,11 @@ where
                     let mut total: Option<R> = None;
                     old.seek_key(&old_storage, key);
                     if old.get_key(&old_storage) == Some(key) {
-                        old.map_times(&old_storage, |_, diff| add(&mut total, diff));
+                        old.map_times(&old_storage, |_, diff| add(&mut total, R::unpack(diff)));
                     }
                     new.map_times(&new_storage, |&epoch, diff| {
                         let old = total.clone();
-                        add(&mut total, diff);
+                        add(&mut total, R::unpack(diff));
                         let changes = open.entry(epoch).or_default();
                         changes.push(KeyChange { key: key.key.clone(), old, new: total.clone() });
                         if changes.len() == CHANGES_AT_ONCE {
@@ -167,10 +188,10 @@ where
 }
 
 /// Adds a difference to a total, which is none where it is zero.
-fn add<R: Semigroup>(total: &mut Option<R>, diff: &R) {
+fn add<R: Semigroup>(total: &mut Option<R>, diff: R) {
     match total {
-        Some(sum) => sum.plus_equals(diff),
-        None => *total = Some(diff.clone()),
+        Some(sum) => sum.plus_equals(&diff),
+        None => *total = Some(diff),
     }
     if total.as_ref().is_some_and(R::is_zero) {
         *total = None;

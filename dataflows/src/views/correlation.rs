@@ -36,6 +36,7 @@ use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
 use crate::batch::{Batch, ExtraColumn, FieldSpec, Measure, NANO_SCALE, Truck};
 use crate::epochs::{as_travelled, folded, when_complete};
+use crate::packed::{Pack, pack_numbers, unpack_numbers};
 use crate::rows::{Change, Changes, Column, ColumnSpec, NULL, Rows, Type, column};
 use crate::state::{entries, push_entry};
 
@@ -168,6 +169,50 @@ impl Semigroup for Extent {
 
 /// What is known of one truck: a difference, and its totals.
 type Tally = (Accumulation, Extent);
+
+/// Written narrow, if it can be, or as state is.
+impl Pack for Tally {
+    fn pack(&self, out: &mut Vec<u8>) {
+        let (sums, Extent { earliest, latest: (time, second, first) }) = *self;
+        match sums.to_narrow() {
+            Some([n, x, y, xx, xy, yy]) => {
+                out.push(NARROW);
+                let since = time.wrapping_sub(earliest);
+                let [time, since, second, first] = [time, since, second, first].map(i128::from);
+                pack_numbers([n, x, y, xx, xy, yy, time, since, second, first], out);
+            }
+            None => {
+                out.push(WIDE);
+                for field in [earliest, time, second, first] {
+                    out.extend_from_slice(&field.to_le_bytes());
+                }
+                sums.write(out);
+            }
+        }
+    }
+
+    fn unpack(bytes: &[u8]) -> Self {
+        let (&form, mut bytes) = bytes.split_first().expect("a tally has bytes");
+        if form == NARROW {
+            let [n, x, y, xx, xy, yy, time, since, second, first] = unpack_numbers(bytes);
+            let [time, since, second, first] = [time, since, second, first].map(|field| field as i64);
+            let extent = Extent { earliest: time.wrapping_sub(since), latest: (time, second, first) };
+            return (Accumulation::from_narrow([n, x, y, xx, xy, yy]), extent);
+        }
+        let [earliest, time, second, first] = std::array::from_fn(|_| {
+            let (field, rest) = bytes.split_first_chunk().expect("a tally has four fields");
+            bytes = rest;
+            i64::from_le_bytes(*field)
+        });
+        let sums = Accumulation::read(&mut bytes).expect("what was written is read");
+        (sums, Extent { earliest, latest: (time, second, first) })
+    }
+}
+
+/// The first byte of a packed tally whose sums fit 128 bits.
+const NARROW: u8 = 0;
+/// The first byte of any other.
+const WIDE: u8 = 1;
 
 /// The tallies of an open epoch, so that the arrangement gets one a truck, not one a batch.
 #[derive(Default)]
@@ -434,4 +479,33 @@ fn restore(restored: &Restored, (x, _): (Axis, Axis)) -> impl Iterator<Item = (T
             })
             .expect("state that passed its checksum parses")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use differential_dataflow::difference::Multiply;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_packed_tally_is_unpacked(
+            points in prop::collection::vec(any::<(i64, i64, i64)>(), 1..9),
+            near in prop::collection::vec((-9i64..9, -9i64..9, 0i64..9), 1..9),
+            copies in prop_oneof![Just(1isize), Just(-1), 1isize << 40..isize::MAX],
+        ) {
+            for points in [points, near] {
+                let mut tally: Tally = (Accumulation::default(), Extent::of(points[0]));
+                for point in points {
+                    tally.plus_equals(&(Accumulation::of(point.0, point.1), Extent::of(point)));
+                }
+                tally.0 = tally.0.multiply(&copies);
+                let mut bytes = Vec::new();
+                tally.pack(&mut bytes);
+                prop_assert_eq!(bytes[0] == NARROW, tally.0.to_narrow().is_some());
+                prop_assert_eq!(Tally::unpack(&bytes), tally);
+            }
+        }
+    }
 }
