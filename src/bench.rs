@@ -164,7 +164,7 @@ fn alone(mut config: Config) -> Result<Config, Error> {
     config.wait = false;
     config.until_end = false;
     // The user's group keeps telling how far his own job is.
-    let mut properties = config.kafka_properties();
+    let mut properties = config.kafka.own_properties();
     properties.remove("group.id");
     config.kafka.properties =
         properties.into_iter().map(|(name, value)| (name, toml::Value::String(value))).collect();
@@ -185,7 +185,9 @@ fn simulated() -> SimulateArgs {
         format: Format::Json,
         start: 0,
         resume_from: None,
+        resume_password_file: None,
         properties: Vec::new(),
+        property_files: Vec::new(),
     }
 }
 
@@ -220,7 +222,7 @@ mod tests {
             security.protocol = "plaintext"
         "#;
         let config = alone(toml::from_str(toml).unwrap()).unwrap();
-        assert_eq!(config.kafka_properties().keys().collect::<Vec<_>>(), ["security.protocol"]);
+        assert_eq!(config.kafka_properties().unwrap().keys().collect::<Vec<_>>(), ["security.protocol"]);
         assert!(config.dead_letters.topic.is_none() && config.orientation.topic.is_none());
         let names: Vec<String> =
             config.active_views().unwrap().into_iter().map(|view| view.name.into()).collect();

@@ -270,7 +270,7 @@ impl JobArgs {
         use toml::Value::{Array, Boolean, Integer, String};
         let mut keys = Vec::new();
         for (key, value) in &self.set {
-            keys.push((key.clone(), config::parse_value(value)));
+            keys.push((key.clone(), config::value_of(key, value)));
         }
         let mut text = |key: &str, value: &Option<std::string::String>| {
             keys.extend(value.iter().map(|value| (key.to_owned(), String(value.clone()))));

@@ -14,11 +14,13 @@ use std::time::Duration;
 use dataflows::batch::{FieldType, NANO};
 use dataflows::real::Factor;
 use dataflows::views::{self, CorrelationTables, Mode, Settings, View};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::clock::Limits;
 use crate::expression;
+use crate::secret;
 use crate::source::file::{full_path, is_separator};
 use crate::source::kafka::OnDataLoss;
 
@@ -109,6 +111,8 @@ pub struct Config {
     pub record: BTreeMap<String, FieldType>,
     /// Where `/metrics`, `/healthz` and `/readyz` are, or `off`.
     pub listen: String,
+    /// A file that holds the token which whoever asks there has to send.
+    pub listen_token_file: Option<PathBuf>,
     /// How long an epoch lasts, such as `1s` or `250ms`.
     pub commit_interval: String,
     /// What to do when unread offsets are gone from the broker.
@@ -139,6 +143,24 @@ pub struct Kafka {
     pub topic: String,
     /// Any librdkafka property.
     pub properties: BTreeMap<String, toml::Value>,
+    /// Properties whose values are in files: secrets.
+    pub property_files: BTreeMap<String, toml::Value>,
+}
+
+impl Kafka {
+    /// The properties by their names, without those in files.
+    pub fn own_properties(&self) -> BTreeMap<String, String> {
+        let mut properties = BTreeMap::new();
+        flatten("", &self.properties, &mut properties);
+        properties
+    }
+
+    /// The files that hold properties, by the properties' names.
+    fn files(&self) -> BTreeMap<String, String> {
+        let mut files = BTreeMap::new();
+        flatten("", &self.property_files, &mut files);
+        files
+    }
 }
 
 /// `[csv]`
@@ -268,6 +290,7 @@ impl Default for Config {
             correlations: Vec::new(),
             record: BTreeMap::new(),
             listen: "127.0.0.1:9600".into(),
+            listen_token_file: None,
             commit_interval: "1s".into(),
             on_data_loss: OnDataLoss::Stop,
             kafka: Kafka::default(),
@@ -283,7 +306,12 @@ impl Default for Config {
 
 impl Default for Kafka {
     fn default() -> Self {
-        Self { brokers: "127.0.0.1:9092".into(), topic: "Truck-Data".into(), properties: BTreeMap::new() }
+        Self {
+            brokers: "127.0.0.1:9092".into(),
+            topic: "Truck-Data".into(),
+            properties: BTreeMap::new(),
+            property_files: BTreeMap::new(),
+        }
     }
 }
 
@@ -355,7 +383,8 @@ impl Config {
             let is_key = |key: &&str| !key.starts_with("TEST_") && !NO_KEYS.contains(key);
             if let Some(key) = name.strip_prefix(PREFIX).filter(is_key) {
                 let key = key.to_lowercase().replace("__", ".");
-                over(name, &key, parse_value(&value))?;
+                let value = value_of(&key, &value);
+                over(name, &key, value)?;
             }
         }
         for (key, value) in flags {
@@ -419,6 +448,10 @@ impl Config {
                 &format!("{separator:?}"),
                 "give a text that lines do not end with, such as \"\\t\", or leave it out: lines have no key then",
             );
+        }
+        let given = self.kafka.own_properties();
+        if let Some(name) = self.kafka.files().into_keys().find(|name| given.contains_key(name)) {
+            return wrong("kafka.property_files", &name, "it is in [kafka.properties] too: give it once");
         }
         self.interval()?;
         let names = self.names()?;
@@ -615,26 +648,28 @@ impl Config {
             return Ok(format!("sqlite:{}", self.out.join("truckflow.db").display()));
         };
         let Some(path) = &self.database_password_file else { return Ok(url.clone()) };
-        let password = std::fs::read_to_string(path).map_err(|source| ConfigError::Value {
-            key: "database_password_file",
-            value: path.display().to_string(),
-            reason: format!("cannot read it: {source}; give a file that holds the password"),
-        })?;
-        let wrong = || ConfigError::Value {
-            key: "database",
-            value: "(not shown)".into(),
-            reason: "not a URL; give mysql://user@host:port/database".into(),
-        };
-        let mut parsed = url::Url::parse(url).map_err(|_| wrong())?;
-        parsed.set_password(Some(password.trim_end_matches(['\n', '\r']))).map_err(|()| wrong())?;
-        Ok(parsed.into())
+        with_password(url, "database_password_file", path)
     }
 
-    /// The Kafka properties as librdkafka takes them.
-    pub fn kafka_properties(&self) -> BTreeMap<String, String> {
-        let mut properties = BTreeMap::new();
-        flatten("", &self.kafka.properties, &mut properties);
-        properties
+    /// What whoever asks at `listen` has to send, if anything.
+    pub fn listen_token(&self) -> Result<Option<String>, ConfigError> {
+        self.listen_token_file.as_deref().map(|path| read_secret("listen_token_file", path)).transpose()
+    }
+
+    /// The Kafka properties as librdkafka takes them, with those that are in files.
+    pub fn kafka_properties(&self) -> Result<BTreeMap<String, String>, ConfigError> {
+        // The broker inside the process asks nobody who he is, and knows no TLS.
+        let is_used = |name: &str| {
+            let of_security = ["security.", "sasl.", "ssl.", "enable.sasl.", "enable.ssl."];
+            !self.embedded || !of_security.iter().any(|prefix| name.starts_with(prefix))
+        };
+        let mut properties = self.kafka.own_properties();
+        properties.retain(|name, _| is_used(name));
+        for (name, path) in self.kafka.files().into_iter().filter(|(name, _)| is_used(name)) {
+            let value = read_secret("kafka.property_files", Path::new(&path))?;
+            properties.insert(name, value);
+        }
+        Ok(properties)
     }
 }
 
@@ -656,6 +691,30 @@ fn flatten<'a>(
             }
         }
     }
+}
+
+/// A database's URL with the password that the file at `path` holds, which `key` names.
+pub fn with_password(url: &str, key: &'static str, path: &Path) -> Result<String, ConfigError> {
+    let password = read_secret(key, path)?;
+    let wrong = || ConfigError::Value {
+        key: "database",
+        value: "(not shown)".into(),
+        reason: "a password file is for a URL such as mysql://user@host:port/database".into(),
+    };
+    let mut parsed = url::Url::parse(url).map_err(|_| wrong())?;
+    // By itself a URL leaves a `%` as it is.
+    let password = utf8_percent_encode(&password, NON_ALPHANUMERIC).to_string();
+    parsed.set_password(Some(&password)).map_err(|()| wrong())?;
+    Ok(parsed.into())
+}
+
+/// What the file at `path`, which `key` names, holds.
+pub(crate) fn read_secret(key: &'static str, path: &Path) -> Result<String, ConfigError> {
+    secret::read(path).map_err(|source| ConfigError::Value {
+        key,
+        value: path.display().to_string(),
+        reason: format!("cannot read it: {source}; give a file that holds the secret"),
+    })
 }
 
 /// The most processes of a cluster.
@@ -685,16 +744,30 @@ fn duration(key: &'static str, text: &str, range: RangeInclusive<Duration>) -> R
 }
 
 /// A variable's text as the value that it most likely is.
-pub fn parse_value(text: &str) -> toml::Value {
+fn parse_value(text: &str) -> toml::Value {
     let parsed = format!("v = {text}").parse::<toml::Table>().ok();
     parsed.and_then(|mut table| table.remove("v")).unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }
 
+/// A variable's or flag's text as the value of `key`. A property of librdkafka's is what is written: a
+/// password of digits is no number.
+pub fn value_of(key: &str, text: &str) -> toml::Value {
+    match parse_value(text) {
+        toml::Value::String(text) => toml::Value::String(text),
+        _ if key.starts_with("kafka.propert") => toml::Value::String(text.to_owned()),
+        value => value,
+    }
+}
+
 /// Sets a dotted key.
 fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), String> {
-    // What follows `kafka.properties.` is one key of librdkafka's, dots and all.
-    let (path, last) = match key.strip_prefix("kafka.properties.") {
-        Some(property) => (vec!["kafka", "properties"], property),
+    // What follows these is one key of librdkafka's, dots and all.
+    let property = ["kafka.properties.", "kafka.property_files."].into_iter().find_map(|table| {
+        let name = key.strip_prefix(table)?;
+        Some((table.split_terminator('.').collect(), name))
+    });
+    let (path, last): (Vec<&str>, &str) = match property {
+        Some(property) => property,
         None => {
             let mut path: Vec<&str> = key.split('.').collect();
             let last = path.pop().unwrap_or_default();
@@ -717,8 +790,17 @@ fn check(table: &toml::Table) -> Result<(), String> {
     table.clone().try_into::<Config>().map(drop).map_err(|error| one_line(error.message()))
 }
 
+/// What the parser says, in one line and without the text that it found, which may be a secret: who says
+/// where it is says enough.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    const FOUND: &str = "string \"";
+    if let Some(at) = text.find(FOUND)
+        && let Some(length) = text[at + FOUND.len()..].rfind('"')
+    {
+        text.replace_range(at..at + FOUND.len() + length + 1, "a text");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -730,7 +812,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        let flags = flags.iter().map(|(k, v)| ((*k).to_owned(), parse_value(v))).collect();
+        let flags = flags.iter().map(|(k, v)| ((*k).to_owned(), value_of(k, v))).collect();
         Config::load(Some(file.path()), variables, flags)
     }
 
@@ -753,9 +835,57 @@ mod tests {
         .unwrap();
         assert_eq!((config.workers, config.job.as_str(), config.kafka.brokers.as_str()), (4, "b", "x:1"));
         assert_eq!(config.kafka.topic, "T");
-        let properties = config.kafka_properties();
+        let properties = config.kafka_properties().unwrap();
         assert_eq!(properties["fetch.min.bytes"], "5");
         assert_eq!(properties["security.protocol"], "ssl");
+    }
+
+    #[test]
+    fn secrets_come_from_files_or_variables() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "1/2?#@%41\n").unwrap();
+        let path = file.display();
+        let text = format!(
+            "database = \"mysql://u@h/d\"\ndatabase_password_file = \"{path}\"\n[kafka.property_files]\nsasl.password = \"{path}\""
+        );
+        let config = load(&text, &[], &[]).unwrap();
+        assert_eq!(config.database_url().unwrap(), "mysql://u:1%2F2%3F%23%40%2541@h/d");
+        assert_eq!(config.kafka_properties().unwrap()["sasl.password"], "1/2?#@%41");
+        assert!(!format!("{config:?}").contains("1/2?") && config.kafka.own_properties().is_empty());
+
+        let flags = [("embedded", "true"), ("input", "a"), ("kafka.properties.security.protocol", "ssl")];
+        let embedded =
+            load(&text, &[], &[&flags[..], &[("kafka.properties.client.id", "b")]].concat()).unwrap();
+        assert_eq!(embedded.kafka_properties().unwrap().into_keys().collect::<Vec<_>>(), ["client.id"]);
+
+        let variable = "TRUCKFLOW_KAFKA__PROPERTIES__SASL__PASSWORD";
+        let config = load("", &[(variable, "1e5")], &[]).unwrap();
+        assert_eq!(config.kafka_properties().unwrap()["sasl.password"], "1e5");
+        let error = load(&text, &[(variable, "x")], &[]).unwrap_err().to_string();
+        assert!(error.contains("sasl.password") && error.contains("give it once"), "{error}");
+        std::fs::remove_file(&file).unwrap();
+        let config = load(&text, &[], &[]).unwrap();
+        for error in [config.kafka_properties().unwrap_err(), config.database_url().unwrap_err()] {
+            let error = error.to_string();
+            assert!(error.contains("cannot read it") && error.contains("give a file"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_the_wrong_place_is_not_shown() {
+        for text in [
+            "[kafka]\nproperties = \"s3\\\"cret\"",
+            "workers = \"s3cret\"",
+            "[kafka.properties]\nsasl.password = s3cret",
+            "database = s3cret",
+            "database = [\"mysql://u:s3cret@h/d\"]",
+        ] {
+            let error = load(text, &[], &[]).unwrap_err().to_string();
+            assert!(error.contains("line ") && !error.contains("cret"), "{error}");
+        }
+        let error = load("", &[("TRUCKFLOW_KAFKA__PROPERTIES", "s3cret")], &[]).unwrap_err().to_string();
+        assert!(error.contains("TRUCKFLOW_KAFKA__PROPERTIES") && !error.contains("s3cret"), "{error}");
     }
 
     #[test]

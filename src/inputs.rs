@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use dataflows::item::NextOffset;
 use dataflows::views::{Settings, View};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::decode::orientation::{self, OrientationDecoder};
 use crate::decode::{Decode, Decoder};
 use crate::error::Error;
@@ -107,7 +107,8 @@ impl Inputs {
         let mut inputs = Self::new(config, std::slice::from_ref(view))?;
         match &config.input {
             None => {
-                let options = TopicOptions { until_end: true, ..topic_options(config, &config.kafka.topic) };
+                let options = topic_options(config, &config.kafka.topic)?;
+                let options = TopicOptions { until_end: true, ..options };
                 let connect = || Topic::connect(options.clone(), progress);
                 let topic = keep_trying(config.wait, stop, connect)?.up_to(offsets);
                 inputs.add_topic(&config.kafka.topic, Content::Trucks, topic);
@@ -166,7 +167,7 @@ impl Inputs {
         offsets: &[NextOffset],
         stop: &Stop,
     ) -> Result<(), Error> {
-        let options = topic_options(config, topic);
+        let options = topic_options(config, topic)?;
         let connect = || {
             Topic::connect(options.clone(), offsets).map_err(|error| match content {
                 Content::Trucks => error,
@@ -187,7 +188,7 @@ impl Inputs {
         offsets: &[NextOffset],
         until: Option<Ends>,
     ) -> Result<(), Error> {
-        let mut options = topic_options(config, &config.kafka.topic);
+        let mut options = topic_options(config, &config.kafka.topic)?;
         options.until_end |= until.is_some();
         let cluster = Embedded::start(&options.topic)?;
         options.brokers = cluster.brokers();
@@ -372,15 +373,15 @@ fn line_by_name(path: &str, offsets: &[NextOffset]) -> Option<i64> {
 }
 
 /// How a topic is reached.
-pub(crate) fn topic_options(config: &Config, topic: &str) -> TopicOptions {
-    TopicOptions {
+pub(crate) fn topic_options(config: &Config, topic: &str) -> Result<TopicOptions, ConfigError> {
+    Ok(TopicOptions {
         brokers: config.kafka.brokers.clone(),
         topic: topic.to_owned(),
         group: config.job.clone(),
-        properties: config.kafka_properties(),
+        properties: config.kafka_properties()?,
         on_data_loss: config.on_data_loss,
         until_end: config.until_end,
-    }
+    })
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
 //! | [`metrics`], [`web`], [`progress`], [`summary`] | what is seen |
 //! | [`simulate`], [`replay`], [`bench`], [`check`], [`verify`], [`explain`], [`producer`] | the other commands |
+//! | [`secret`] | what is read from files and never shown |
 //! | [`error`], [`stop`] | how a command ends |
 
 #![warn(missing_docs)]
@@ -51,6 +52,7 @@ mod progress;
 pub mod render;
 pub mod replay;
 pub mod run;
+pub mod secret;
 pub mod shell;
 pub mod simulate;
 pub mod sink;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use truckflow::cli::{Cli, Command, LogFormat};
+use truckflow::config::with_password;
 use truckflow::error::Error;
 use truckflow::stop::Stop;
 use truckflow::{bench, check, explain, fault, replay, run, shell, simulate, store, summary, verify};
@@ -52,9 +53,12 @@ fn execute(command: &Command) -> Result<(), Error> {
         }
         Command::Replay(args) => replay::run(args).map(drop).map_err(Error::from),
         Command::Simulate(args) => {
-            let resume = match &args.resume_from {
-                Some(url) => store::last_readings(url)?,
-                None => Vec::new(),
+            let resume = match (&args.resume_from, &args.resume_password_file) {
+                (Some(url), Some(path)) => {
+                    store::last_readings(&with_password(url, "--resume-password-file", path)?)?
+                }
+                (Some(url), None) => store::last_readings(url)?,
+                (None, _) => Vec::new(),
             };
             let simulated = simulate::run(args, resume)?;
             eprintln!("{simulated}");

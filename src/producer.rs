@@ -4,6 +4,7 @@
 //! `partitioner=consistent`), made idempotent and batched.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+
+use crate::secret;
+use crate::source::kafka::is_of_security;
 
 /// What a producer is set to before the user's own properties, which override it.
 const PROPERTIES: [(&str, &str); 9] = [
@@ -143,7 +147,7 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka");
-        if let Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) = error.rdkafka_error_code() {
+        if is_of_security(&error, reason) {
             lock(&self.security).get_or_insert_with(|| reason.to_owned());
         }
     }
@@ -353,6 +357,29 @@ pub fn parse_property(text: &str) -> Result<(String, String), NotAProperty> {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
         _ => Err(NotAProperty),
     }
+}
+
+/// Reads `NAME=FILE`, the form of `--property-file`, and the file, which holds a secret.
+pub fn parse_property_file(text: &str) -> Result<(String, String), NotAPropertyFile> {
+    let (name, path) = parse_property(text)?;
+    let value = secret::read(Path::new(&path)).map_err(|source| NotAPropertyFile::Read { path, source })?;
+    Ok((name, value))
+}
+
+/// Why a text is no property in a file.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAPropertyFile {
+    /// It has another form.
+    #[error("give NAME=FILE, as in sasl.password=/run/secrets/kafka")]
+    Form(#[from] NotAProperty),
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}; give a file that holds the secret")]
+    Read {
+        /// The file.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
 }
 
 /// Why a text is no property.

@@ -26,7 +26,7 @@ use memchr::memmem::Finder;
 use self::key::KeyField;
 use self::lines::{Key, Lines};
 use crate::pace::{self, Pace, Rate};
-use crate::producer::{ProduceError, Producer, parse_property};
+use crate::producer::{ProduceError, Producer, parse_property, parse_property_file};
 use crate::sink::csv::numbered;
 use crate::source::file::is_separator;
 use crate::stop::Stop;
@@ -76,6 +76,10 @@ pub struct ReplayArgs {
     /// A property of librdkafka; may be repeated
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
     pub properties: Vec<(String, String)>,
+
+    /// A property whose value is in a file, such as sasl.password; may be repeated
+    #[arg(long = "property-file", value_name = "NAME=FILE", value_parser = parse_property_file)]
+    pub property_files: Vec<(String, String)>,
 }
 
 /// Why a replay failed.
@@ -248,7 +252,8 @@ fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
     }
     // Opened first: a wrong name is found without a broker.
     let mut input = open(args)?;
-    let mut producer = Producer::new(&args.brokers, &args.properties.iter().cloned().collect())?;
+    let mut producer =
+        Producer::new(&args.brokers, &args.properties.iter().chain(&args.property_files).cloned().collect())?;
     let mut progress = Progress::new(args);
     let mut left_out = LeftOut::default();
     let started = Instant::now();

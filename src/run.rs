@@ -67,9 +67,11 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let url = config.database_url()?;
     let metrics = Metrics::new(&config.view_settings()?.fields).map_err(|_| Error::Bug("the metrics"))?;
     let ready = Arc::new(AtomicBool::new(false));
-    if let Some(address) =
-        web::serve(&config.listen, Seen { metrics: metrics.clone(), ready: ready.clone() })?
-    {
+    if let Some(address) = web::serve(
+        &config.listen,
+        config.listen_token()?,
+        Seen { metrics: metrics.clone(), ready: ready.clone() },
+    )? {
         tracing::info!("metrics at http://{address}/metrics");
     }
 
@@ -151,7 +153,7 @@ impl Launch<'_> {
         let forward = match &config.dead_letters.topic {
             Some(topic) => {
                 let brokers = inputs.embedded_broker().unwrap_or(&config.kafka.brokers);
-                Some(DeadLetterTopic::open(brokers, &config.kafka_properties(), topic)?)
+                Some(DeadLetterTopic::open(brokers, &config.kafka_properties()?, topic)?)
             }
             None => None,
         };

@@ -26,7 +26,7 @@ use self::message::Message;
 use self::output::{Output, Written};
 use crate::decode::event_time;
 use crate::pace::{self, Pace, Rate};
-use crate::producer::{ProduceError, parse_property};
+use crate::producer::{ProduceError, parse_property, parse_property_file};
 use crate::stop::Stop;
 
 /// Records between two looks at the progress bar.
@@ -82,9 +82,17 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "URL")]
     pub resume_from: Option<String>,
 
+    /// A file that holds that database's password, instead of in the URL
+    #[arg(long, value_name = "FILE", requires = "resume_from")]
+    pub resume_password_file: Option<PathBuf>,
+
     /// A property of librdkafka; may be repeated
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
     pub properties: Vec<(String, String)>,
+
+    /// A property whose value is in a file, such as sasl.password; may be repeated
+    #[arg(long = "property-file", value_name = "NAME=FILE", value_parser = parse_property_file)]
+    pub property_files: Vec<(String, String)>,
 }
 
 /// Where the readings go.

@@ -56,7 +56,7 @@ pub(super) struct Latency {
 /// Measures it.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
     let args = bench.args;
-    let topic = Topic::make(&bench.config, &topic_options(&bench.config, &bench.config.kafka.topic))?;
+    let topic = Topic::make(&bench.config, &topic_options(&bench.config, &bench.config.kafka.topic)?)?;
     let mut place = Place::make(&bench.config)?;
     place.config.kafka.topic = topic.name().to_owned();
     place.config.until_end = false;
@@ -69,7 +69,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
         to: Destination::Topic,
         brokers: place.config.kafka.brokers.clone(),
         topic: topic.name().to_owned(),
-        properties: place.config.kafka_properties().into_iter().collect(),
+        properties: place.config.kafka_properties()?.into_iter().collect(),
         ..simulated()
     };
     eprintln!("latency: {} records/s for {} s and one before", rate(args.rate.into()), args.seconds);
@@ -121,7 +121,7 @@ fn read_back(config: &Config, count: u64) -> Result<Vec<Sent>, Error> {
         partition: -1,
         reason: reason(error),
     };
-    let consumer = consumer_with(&topic_options(config, topic), Quiet)?;
+    let consumer = consumer_with(&topic_options(config, topic)?, Quiet)?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|error| failed(&error))?;
     let mut assignment = TopicPartitionList::new();
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {

@@ -131,7 +131,7 @@ impl Admin {
     fn connect(config: &Config) -> Result<Self, Error> {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &config.kafka.brokers);
-        client.extend(config.kafka_properties());
+        client.extend(config.kafka_properties()?);
         let client = client.create().map_err(|error: KafkaError| BenchError::Kafka {
             what: "connect to",
             name: config.kafka.brokers.clone(),

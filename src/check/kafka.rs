@@ -16,6 +16,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::Report;
 use crate::config::{Config, Reads};
+use crate::error::Error;
 use crate::inputs::topic_options;
 use crate::source::SourceError;
 use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, reason};
@@ -108,8 +109,8 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn connect(config: &Config) -> Result<Self, SourceError> {
-        let options = topic_options(config, &config.kafka.topic);
+    fn connect(config: &Config) -> Result<Self, Error> {
+        let options = topic_options(config, &config.kafka.topic)?;
         let heard = Heard::default();
         let consumer = consumer_with(&options, heard.clone())?;
         let property = |name: &str| options.properties.get(name).map(String::as_str);

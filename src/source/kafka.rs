@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataflows::item::{Arrival, NextOffset};
@@ -62,12 +62,23 @@ pub struct TopicOptions {
     pub until_end: bool,
 }
 
-/// Sends librdkafka's log lines to ours.
-struct Logged;
+/// Sends librdkafka's errors to our log, and keeps the first that TLS or SASL made: why no broker answers.
+#[derive(Default)]
+struct Logged(Mutex<Option<String>>);
+
+impl Logged {
+    fn security(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 impl ClientContext for Logged {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "Kafka client");
+        if is_of_security(&error, reason) {
+            let reason = || reason.split_whitespace().collect::<Vec<_>>().join(" ");
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(reason);
+        }
     }
 }
 
@@ -153,7 +164,13 @@ impl Topic {
     }
 
     fn no_broker(&self, error: &KafkaError) -> SourceError {
-        SourceError::NoBroker { brokers: self.options.brokers.clone(), reason: reason(error) }
+        // The reason waits in the queue of events.
+        let _ = self.probe.poll(Duration::from_millis(10));
+        let brokers = self.options.brokers.clone();
+        match self.probe.context().security() {
+            Some(reason) => SourceError::Refused { brokers, reason },
+            None => SourceError::NoBroker { brokers, reason: reason(error) },
+        }
     }
 
     fn list_partitions(&self) -> Result<Vec<i32>, SourceError> {
@@ -355,7 +372,7 @@ impl Topic {
 
 /// A consumer without an assignment.
 fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, SourceError> {
-    consumer_with(options, Logged)
+    consumer_with(options, Logged::default())
 }
 
 /// A consumer without an assignment, as the job's own are, whose client's errors go to `context`.
@@ -384,11 +401,18 @@ pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
         config.set(key, value);
     }
     config.create_with_context(context).map_err(|error| match error {
-        KafkaError::ClientConfig(_, what, key, value) => {
-            SourceError::Setting(format!("{key} = {value}: {what}"))
-        }
+        // Its value may be a secret.
+        KafkaError::ClientConfig(_, what, key, _) => SourceError::Setting(format!("{key}: {what}")),
         other => SourceError::Setting(reason(&other)),
     })
+}
+
+/// Whether TLS or a login made an error. A certificate that is missed or refused is told by the broker when
+/// the connection seems to stand, and then only OpenSSL's words are left of it.
+pub(crate) fn is_of_security(error: &KafkaError, reason: &str) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL))
+        || reason.contains("SSL routines")
 }
 
 /// librdkafka's reason, without its prefixes.

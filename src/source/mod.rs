@@ -113,6 +113,16 @@ pub enum SourceError {
         /// What librdkafka said.
         reason: String,
     },
+    /// A broker answered, but the connection failed at TLS or SASL.
+    #[error(
+        "the Kafka broker at {brokers} refuses the connection, or is not the one that is trusted ({reason}); mend the security settings in [kafka.properties]"
+    )]
+    Refused {
+        /// The bootstrap servers.
+        brokers: String,
+        /// What librdkafka said.
+        reason: String,
+    },
     /// The topic is missing.
     #[error(
         "topic `{topic}` does not exist on {brokers}; create it, mend --topic, or keep trying with --wait"
@@ -204,7 +214,10 @@ pub enum SourceError {
 impl SourceError {
     /// Whether it may pass by itself, so that `--wait` tries again.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::NoBroker { .. } | Self::NoTopic { .. } | Self::NoPhoneTopic { .. })
+        matches!(
+            self,
+            Self::NoBroker { .. } | Self::Refused { .. } | Self::NoTopic { .. } | Self::NoPhoneTopic { .. }
+        )
     }
 
     /// The same about the phone's topic or file, whose names are given elsewhere.

@@ -92,16 +92,16 @@ pub fn read(config: &Config, committed: &[NextOffset]) -> Result<Input, Error> {
     let clock = Clock::new(config.epoch_limits()?, 0);
     let mut again = Again { clock, input: &mut input, keys: &mut keys };
 
-    let topic = |name: &str, trucks: bool, again: &mut Again<'_>| {
+    let topic = |name: &str, trucks: bool, again: &mut Again<'_>| -> Result<i64, Error> {
         let of_the_phone = |error: SourceError| if trucks { error } else { error.of_the_phone() };
-        let (topic, is_all) = Topic::again(topic_options(config, name), committed).map_err(of_the_phone)?;
+        let (topic, is_all) = Topic::again(topic_options(config, name)?, committed).map_err(of_the_phone)?;
         again.input.is_all &= is_all || !trucks || topic.partitions() == 1;
         let reader = topic.reader(0, 1)?;
         let limit = |_| i64::MAX; // the reader's own end
-        match trucks {
-            true => again.drain(reader, decoder(name), &limit, None),
-            false => again.drain(reader, phone_decoder(name), &limit, None),
-        }
+        Ok(match trucks {
+            true => again.drain(reader, decoder(name), &limit, None)?,
+            false => again.drain(reader, phone_decoder(name), &limit, None)?,
+        })
     };
     match &config.input {
         _ if !reads.trucks => {}

@@ -1,17 +1,39 @@
 //! What is seen from outside over HTTP: `/metrics`, `/healthz`, `/readyz`.
+//!
+//! Whoever reaches the address may connect. What one takes up is bounded: the size of its head, the time of
+//! its connection, the number of connections, of which the oldest gives way; nobody is asked for a body, and
+//! nothing can be changed. A job that has a token shows nothing to who does not know it.
 
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::task::AbortHandle;
 
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::secret;
+
+/// Connections that are served at once.
+const CONNECTIONS: usize = 64;
+/// From its beginning to its end, a connection takes no longer, and it is for one request.
+const CONNECTION: Duration = Duration::from_secs(10);
+/// The longest head of a request, in bytes, and its most headers.
+const HEAD: usize = 16 << 10;
+const HEADERS: usize = 64;
+/// Connections cannot be taken for a while, as when there are no files left.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the handlers show.
 #[derive(Clone)]
@@ -23,8 +45,9 @@ pub struct Seen {
 }
 
 /// Serves on `address` from a thread of its own for as long as the process lives, and gives the
-/// address that was bound. `off` serves nothing.
-pub fn serve(address: &str, seen: Seen) -> Result<Option<SocketAddr>, Error> {
+/// address that was bound. `off` serves nothing. With a token, who asks has to send it:
+/// `Authorization: Bearer <token>` (RFC 6750).
+pub fn serve(address: &str, token: Option<String>, seen: Seen) -> Result<Option<SocketAddr>, Error> {
     if address == "off" {
         return Ok(None);
     }
@@ -32,25 +55,88 @@ pub fn serve(address: &str, seen: Seen) -> Result<Option<SocketAddr>, Error> {
     let listener = TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
+    if token.is_none() && !bound.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            "http://{bound} is open to whoever reaches it; give listen_token_file, or listen on 127.0.0.1"
+        );
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let serve = move || {
         runtime.block_on(async move {
-            let routes = Router::new()
-                .route("/metrics", get(metrics))
-                .route("/healthz", get(async || "ok\n"))
-                .route("/readyz", get(ready))
-                .with_state(seen);
-            let served = match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => axum::serve(listener, routes).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = served {
-                tracing::error!(%error, "the metrics are no longer served; the job goes on");
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => take_connections(&listener, routes(token, seen)).await,
+                Err(error) => tracing::error!(%error, "the metrics are not served; the job goes on"),
             }
         });
     };
     std::thread::Builder::new().name("web".into()).spawn(serve).map_err(failed)?;
     Ok(Some(bound))
+}
+
+fn routes(token: Option<String>, seen: Seen) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .with_state(seen)
+        .layer(from_fn_with_state(token.map(Arc::from), guard))
+}
+
+async fn take_connections(listener: &tokio::net::TcpListener, routes: Router) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(CONNECTION);
+    http.max_buf_size(HEAD).max_headers(HEADERS).keep_alive(false);
+    let service = TowerToHyperService::new(routes);
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        let served = http.serve_connection(TokioIo::new(stream), service.clone());
+        // Who is slow or speaks no HTTP is told nothing.
+        let served = async { drop(tokio::time::timeout(CONNECTION, served).await) };
+        open.push_back(tokio::spawn(served).abort_handle());
+    }
+}
+
+/// What every request has to pass.
+async fn guard(State(token): State<Option<Arc<str>>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let mut response = if token.is_some_and(|token| !sends(headers, &token)) {
+        let said = "send `Authorization: Bearer` and the token of listen_token_file\n";
+        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], said).into_response()
+    } else if ![Method::GET, Method::HEAD].contains(request.method()) {
+        let said = "nothing can be changed here: GET or HEAD\n";
+        (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], said).into_response()
+    } else if has_body(headers) {
+        (StatusCode::PAYLOAD_TOO_LARGE, "no body is taken\n").into_response()
+    } else {
+        next.run(request).await
+    };
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn sends(headers: &HeaderMap, token: &str) -> bool {
+    let sent = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    match sent.split_at_checked(7) {
+        Some((scheme, sent)) if scheme.eq_ignore_ascii_case(b"Bearer ") => {
+            secret::is_same(sent.trim_ascii(), token.as_bytes())
+        }
+        _ => false,
+    }
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
 }
 
 async fn metrics(State(seen): State<Seen>) -> impl IntoResponse {

@@ -82,7 +82,7 @@ fn a_topic_is_measured_and_the_users_job_is_not_touched() {
     let (database, out) = (mariadb().create_database(), new_folder("bench"));
     let out_name = out.to_str().unwrap();
     let job = ["--brokers", kafka().brokers(), "--topic", &topic, "--out", out_name, "--workers", "2"];
-    let job = [&job[..], &["--database", &database.url, "--commit-interval", "50ms"]].concat();
+    let job = [&job[..], &["--database", &database.root, "--commit-interval", "50ms"]].concat();
     let (status, said) =
         Job::start([&["run", "--until-end", "--listen", "off"], job.as_slice()].concat()).wait(LONG);
     assert!(status.success(), "{said}");
@@ -187,7 +187,7 @@ fn an_interrupted_measurement_leaves_nothing_behind() {
         "--topic",
         &topic,
         "--database",
-        &database.url,
+        &database.root,
         "--out",
         out.to_str().unwrap(),
         "--rate",
@@ -221,7 +221,7 @@ fn wrong_use_is_one_sentence() {
          GRANT ALL ON {}.* TO '{user}'@'127.0.0.1'",
         database.name
     ));
-    let url = database.url.replace("root@", &format!("{user}:pw@"));
+    let url = database.url_of(&user, "pw");
     let fixture = fixture();
     let grant = format!(r"run GRANT ALL PRIVILEGES ON `truckflow\_bench\_%`.* TO '{user}'@'127.0.0.1'");
     let cases: [(&[&str], i32, &str); 5] = [

@@ -55,7 +55,7 @@ fn check_goes_through_everything_and_changes_nothing() {
             ("ok      topic of dead letters", &[&letters]),
             ("ok      folder", &[]),
             ("ok      disk", &["iB are free"]),
-            ("ok      database", &["root"]),
+            ("ok      database", &["job_"]),
             ("ok      table TRUCK_PARAMETER_MAP", &["a run makes it"]),
             ("ok      privileges", &["CREATE", "DELETE", "are there"]),
         ],
@@ -175,7 +175,7 @@ fn user_of(database: &Database) -> (String, String) {
     let name = format!("u_{}", database.name);
     let user = format!("'{name}'@'127.0.0.1'");
     database.query(&format!("CREATE USER {user} IDENTIFIED BY 'pw'"));
-    (database.url.replace("root@", &format!("{name}:pw@")), user)
+    (database.url_of(&name, "pw"), user)
 }
 
 #[test]

@@ -425,7 +425,7 @@ fn what_a_keyed_table_needs_is_granted() {
         database
             .query(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.{book} TO '{user}'@'127.0.0.1'"));
     }
-    let mut store = store::open(&database.url.replace("root@", &format!("{user}:pw@"))).unwrap();
+    let mut store = store::open(&database.url_of(&user, "pw")).unwrap();
     store.claim("job", "topic t").unwrap();
     let error = store.prepare(&[latest_table()]).unwrap_err().to_string();
     let start = error.find("GRANT").unwrap();

@@ -3,6 +3,7 @@
 //!
 //! | module | tests |
 //! |---|---|
+//! | [`access`] | who is let in and who is not: TLS, logins, secrets |
 //! | [`golden`] | the cases under `fixtures/`, against an independent computation |
 //! | [`backfill`] | views added to a running job, corrections, catching up |
 //! | [`cluster`] | several processes that work on one job |
@@ -25,6 +26,7 @@
 //! | [`servers`] | the servers and the job that the other tests build on |
 //! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
 
+mod access;
 mod backfill;
 mod bench;
 mod cluster;

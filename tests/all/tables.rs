@@ -218,7 +218,7 @@ fn a_missing_privilege_is_refused_with_the_grant() {
     let (database, out) = (mariadb().create_database(), tempfile::tempdir().unwrap());
     let (name, user) = (&database.name, format!("u_{}", database.name));
     database.query(&format!("CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT ON {name}.* TO '{user}'@'127.0.0.1'"));
-    let url = database.url.replace("root@", &format!("{user}:pw@"));
+    let url = database.url_of(&user, "pw");
     let (status, said) = run(&demo(), &url, out.path().to_str().unwrap());
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains(&format!("GRANT CREATE ON `{name}`")), "{said}");

@@ -66,7 +66,7 @@ fn no_database_server() {
 #[test]
 fn a_wrong_password_which_is_not_shown() {
     let database = mariadb().create_database();
-    let url = database.url.replace("root@", "root:wr0ng-secret@");
+    let url = database.url_of("root", "wr0ng-secret");
     let (status, said) =
         Job::start(["run", "--input", &fixture(), "--database", &url, "--listen", "off"]).wait(SOON);
     assert_eq!(status.code(), Some(1), "{said}");
@@ -75,7 +75,7 @@ fn a_wrong_password_which_is_not_shown() {
 
 #[test]
 fn a_missing_database() {
-    let url = mariadb().create_database().url;
+    let url = mariadb().create_database().root;
     let (server, _) = url.rsplit_once('/').unwrap();
     let url = format!("{server}/no_such_database");
     refused(&["run", "--input", &fixture(), "--database", &url], 1, &["no_such_database", "CREATE DATABASE"]);

@@ -1,5 +1,15 @@
 //! Where a server is and how to log in, as a URL says it:
-//! `mysql://user:password@host:port/database?ssl-mode=VERIFY_CA&ssl-ca=FILE`.
+//! `mysql://user:password@host:port/database?ssl-ca=FILE`.
+//!
+//! | `ssl-mode` | TLS | the server's certificate |
+//! |---|---|---|
+//! | `DISABLED` | no | |
+//! | `PREFERRED` | if the server has it | is not looked at |
+//! | `REQUIRED` | yes | is not looked at |
+//! | `VERIFY_CA` | yes | comes from an authority of `ssl-ca`, for whatever host |
+//! | `VERIFY_IDENTITY` | yes | comes from one of them, without `ssl-ca` from a public one, and is the host's |
+//!
+//! Without `ssl-mode` it is `VERIFY_IDENTITY` with `ssl-ca`, `REQUIRED` with `ssl-cert` and else `PREFERRED`.
 
 use std::path::PathBuf;
 
@@ -9,6 +19,10 @@ use url::{Host, Url};
 const PORT: u16 = 3306;
 /// No packet is larger, whatever the server takes.
 const LARGEST_PACKET: usize = 1 << 30;
+/// No host has this name. With `skip_domain_validation`, mysql_async lets a certificate of another host
+/// pass if the refusal says `NotValidForName`, which rustls no longer does by itself; but it says the name
+/// that was expected, and only after the chain was found right. Should either change, all are refused.
+const ANY_HOST: &str = "NotValidForName.invalid";
 
 /// What a URL says.
 pub(super) struct Address {
@@ -23,11 +37,10 @@ pub(super) struct Address {
 }
 
 /// How far a connection is to be secured.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum SslMode {
     Disabled,
     /// If the server can do it.
-    #[default]
     Preferred,
     Required,
     VerifyCa,
@@ -56,22 +69,48 @@ impl Address {
     pub fn read(url: &str) -> Result<Self, String> {
         let wrong = |what: &str| format!("the database URL is wrong ({what})");
         let url = Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
+        // Behind the host there would be a part of the password, which is shown nowhere.
+        if [Some(url.path()), url.query(), url.fragment()]
+            .into_iter()
+            .flatten()
+            .any(|text| text.contains('@'))
+        {
+            return Err(wrong("write `/`, `?`, `#` and `@` of a password as %2F, %3F, %23 and %40"));
+        }
         let part = |text: &str| {
             let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
             decoded.map(String::from).map_err(|_| wrong("a part of it is no UTF-8"))
         };
-        let (mut mode, mut socket) = (SslMode::default(), None);
+        let (mut mode, mut socket) = (None, None);
         let (mut authority, mut certificate, mut key) = (None, None, None);
         for (name, value) in url.query_pairs() {
             let value = value.into_owned();
             match &*name {
-                "sslmode" | "ssl-mode" => mode = SslMode::read(&value).map_err(|error| wrong(&error))?,
+                "sslmode" | "ssl-mode" => mode = Some(SslMode::read(&value).map_err(|error| wrong(&error))?),
                 "sslca" | "ssl-ca" => authority = Some(PathBuf::from(value)),
                 "sslcert" | "ssl-cert" => certificate = Some(PathBuf::from(value)),
                 "sslkey" | "ssl-key" => key = Some(PathBuf::from(value)),
                 "socket" => socket = Some(value),
-                _ => {}
+                _ => {
+                    let known = "ssl-mode, ssl-ca, ssl-cert, ssl-key and socket";
+                    return Err(wrong(&format!("there is no `{name}`, but {known}")));
+                }
             }
+        }
+        let mode = mode.unwrap_or(match (&authority, &certificate) {
+            (Some(_), _) => SslMode::VerifyIdentity,
+            (None, Some(_)) => SslMode::Required,
+            (None, None) => SslMode::Preferred,
+        });
+        // What is asked for is not quietly left out.
+        match authority {
+            Some(_) if !mode.verifies() => {
+                return Err(wrong(
+                    "ssl-ca is for the ssl-mode VERIFY_IDENTITY, which it has by itself, or VERIFY_CA",
+                ));
+            }
+            None if mode == SslMode::VerifyCa => return Err(wrong("the ssl-mode VERIFY_CA wants an ssl-ca")),
+            _ => {}
         }
         let identity = match (certificate, key) {
             (Some(certificate), Some(key)) => Some(ClientIdentity::new(certificate.into(), key.into())),
@@ -104,12 +143,15 @@ impl Address {
             .client_found_rows(true);
         // Who reaches a socket is on the same machine.
         let secured = (mode != SslMode::Disabled && socket.is_none()).then(|| {
-            let roots = authority.filter(|_| mode.verifies()).map(Into::into);
+            let any_host = (mode == SslMode::VerifyCa).then_some(ANY_HOST);
             let tls = SslOpts::default()
                 .with_client_identity(identity)
-                .with_root_certs(roots.into_iter().collect())
+                // Who has an authority of his own trusts no other.
+                .with_disable_built_in_roots(authority.is_some())
+                .with_root_certs(authority.into_iter().map(Into::into).collect())
                 .with_danger_accept_invalid_certs(!mode.verifies())
-                .with_danger_skip_domain_validation(mode != SslMode::VerifyIdentity);
+                .with_danger_skip_domain_validation(mode != SslMode::VerifyIdentity)
+                .with_danger_tls_hostname_override(any_host);
             options.clone().ssl_opts(tls).into()
         });
         Ok(Self {
@@ -163,20 +205,27 @@ mod tests {
 
     #[test]
     fn what_the_mode_asks_of_a_certificate() {
-        let tls = |mode: &str| {
-            let address = read(&format!("mysql://h/d?ssl-ca=ca.pem&ssl-mode={mode}"));
+        let tls = |options: &str| {
+            let address = read(&format!("mysql://h/d?{options}"));
             let asked = address.secured.map(|options| {
                 let tls = options.ssl_opts().unwrap();
-                (!tls.accept_invalid_certs(), !tls.skip_domain_validation(), tls.root_certs().len())
+                let public = !tls.disable_built_in_roots();
+                let verified = (!tls.accept_invalid_certs(), !tls.skip_domain_validation());
+                (verified, tls.root_certs().len(), public, tls.tls_hostname_override().is_some())
             });
             (asked, address.may_be_plain)
         };
-        assert_eq!(tls("DISABLED"), (None, false));
-        assert_eq!(tls("preferred"), (Some((false, false, 0)), true));
-        assert_eq!(tls("REQUIRED"), (Some((false, false, 0)), false));
-        assert_eq!(tls("VERIFY_CA"), (Some((true, false, 1)), false));
-        assert_eq!(tls("VERIFY_IDENTITY"), (Some((true, true, 1)), false));
-        assert!(read("mysql://h/d").may_be_plain);
+        let (nothing, all) = ((false, false), (true, true));
+        assert_eq!(tls(""), (Some((nothing, 0, true, false)), true));
+        assert_eq!(tls("ssl-mode=DISABLED"), (None, false));
+        assert_eq!(tls("ssl-mode=preferred"), (Some((nothing, 0, true, false)), true));
+        assert_eq!(tls("ssl-mode=REQUIRED"), (Some((nothing, 0, true, false)), false));
+        assert_eq!(tls("ssl-cert=c&ssl-key=k"), (Some((nothing, 0, true, false)), false));
+        assert_eq!(tls("ssl-mode=VERIFY_CA&ssl-ca=c"), (Some(((true, false), 1, false, true)), false));
+        assert_eq!(tls("ssl-mode=VERIFY_IDENTITY"), (Some((all, 0, true, false)), false));
+        for own in ["ssl-ca=c", "ssl-ca=c&ssl-mode=VERIFY_IDENTITY", "ssl-ca=c&ssl-cert=c&ssl-key=k"] {
+            assert_eq!(tls(own), (Some((all, 1, false, false)), false), "{own}");
+        }
     }
 
     #[test]
@@ -187,6 +236,22 @@ mod tests {
             (
                 "mysql://h/d?ssl-cert=c",
                 "the database URL is wrong (ssl-cert and ssl-key must be given together)",
+            ),
+            (
+                "mysql://h/d?ssl-ca=c&ssl-mode=REQUIRED",
+                "the database URL is wrong (ssl-ca is for the ssl-mode VERIFY_IDENTITY, which it has by itself, or VERIFY_CA)",
+            ),
+            (
+                "mysql://h/d?ssl-mode=VERIFY_CA",
+                "the database URL is wrong (the ssl-mode VERIFY_CA wants an ssl-ca)",
+            ),
+            (
+                "mysql://h/d?ssl_ca=c",
+                "the database URL is wrong (there is no `ssl_ca`, but ssl-mode, ssl-ca, ssl-cert, ssl-key and socket)",
+            ),
+            (
+                "mysql://u:12/secret@h/d",
+                "the database URL is wrong (write `/`, `?`, `#` and `@` of a password as %2F, %3F, %23 and %40)",
             ),
             ("mysql://h", "the database URL names no database"),
         ] {

@@ -18,6 +18,11 @@ impl Job {
     /// Starts it with these arguments, in an empty folder of its own, without the TRUCKFLOW_…
     /// variables of whoever runs the tests.
     pub fn start(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        Self::start_with(args, &[])
+    }
+
+    /// The same with variables of its own.
+    pub fn start_with(args: impl IntoIterator<Item = impl AsRef<OsStr>>, variables: &[(&str, &str)]) -> Self {
         let folder = new_folder("job");
         let mut truckflow = command(env!("CARGO_BIN_EXE_truckflow"));
         truckflow.args(args).current_dir(&folder);
@@ -26,6 +31,7 @@ impl Job {
                 truckflow.env_remove(name);
             }
         }
+        truckflow.envs(variables.iter().copied());
         let process = Process::start(truckflow, &folder, "job").unwrap_or_else(|error| panic!("{error}"));
         Self { process, folder }
     }
@@ -55,6 +61,11 @@ impl Job {
         });
         let how = if ended { "truckflow did not say" } else { "truckflow ended without saying" };
         found.unwrap_or_else(|| panic!("{how} `{pattern}`; it said:\n{}", self.process.log_end()))
+    }
+
+    /// What every user of the machine sees of it in the list of processes.
+    pub fn command_line(&self) -> String {
+        self.process.command_line()
     }
 
     /// Kills it with SIGKILL.

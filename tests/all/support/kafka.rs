@@ -21,14 +21,14 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::process::{Process, command, free_port, new_folder, repository};
 use super::wait::{comes_true, eventually};
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(180);
 /// Any 16 bytes in base64 will do.
 const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qk";
 
 /// The broker that tests share which leave it running.
 pub fn kafka() -> &'static Kafka {
     static KAFKA: OnceLock<Result<Kafka, String>> = OnceLock::new();
-    KAFKA.get_or_init(|| Kafka::try_start(None)).as_ref().unwrap_or_else(|error| panic!("{error}"))
+    KAFKA.get_or_init(|| Kafka::try_start(&[], &[], &[])).as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A topic name that no other test has.
@@ -46,6 +46,9 @@ pub struct Received {
     pub payload: Option<Vec<u8>>,
 }
 
+/// What lets users of SASL PLAIN in: `user_<name>="<password>"` and a semicolon follow.
+pub const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule required";
+
 /// What may be allowed, by its number in Kafka's protocol.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation {
@@ -60,11 +63,21 @@ pub enum Resource<'a> {
     Group(&'a str),
 }
 
+/// A listener beside the plain one, which the tests themselves use.
+pub struct Listener {
+    /// A name of small letters.
+    pub name: &'static str,
+    /// `SSL`, `SASL_SSL` or `SASL_PLAINTEXT`.
+    pub protocol: &'static str,
+    /// The broker's settings for it, each `name=value`.
+    pub settings: Vec<String>,
+}
+
 /// A broker of one's own.
 pub struct Kafka {
     brokers: String,
-    /// Where users log in, if access is controlled.
-    secured: Option<String>,
+    /// The other listeners: name and address.
+    listeners: Vec<(&'static str, String)>,
     folder: PathBuf,
     process: Process,
 }
@@ -72,16 +85,34 @@ pub struct Kafka {
 impl Kafka {
     /// Starts a broker on an empty folder, and waits until it answers.
     pub fn start() -> Self {
-        Self::try_start(None).unwrap_or_else(|error| panic!("{error}"))
+        Self::try_start(&[], &[], &[]).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Starts a broker that lets `user` log in with `password` by SASL PLAIN, and then do only what
     /// [`Kafka::allow`] says; who does not log in may do everything.
     pub fn start_secured(user: &str, password: &str) -> Self {
-        Self::try_start(Some((user, password))).unwrap_or_else(|error| panic!("{error}"))
+        let users = Listener {
+            name: "users",
+            protocol: "SASL_PLAINTEXT",
+            settings: vec![
+                "sasl.enabled.mechanisms=PLAIN".into(),
+                format!("plain.sasl.jaas.config={PLAIN} user_{user}=\"{password}\";"),
+            ],
+        };
+        let controlled = [
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:ANONYMOUS",
+        ];
+        Self::start_with(&[users], &controlled, &[])
     }
 
-    fn try_start(secured: Option<(&str, &str)>) -> Result<Self, String> {
+    /// Starts a broker with more listeners and settings, and with users of SCRAM, each
+    /// `SCRAM-SHA-256=[name=…,password=…]`.
+    pub fn start_with(listeners: &[Listener], more: &[&str], scram: &[&str]) -> Self {
+        Self::try_start(listeners, more, scram).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_start(listeners: &[Listener], more: &[&str], scram: &[&str]) -> Result<Self, String> {
         let folder = new_folder("kafka");
         let (port, controller) = (free_port(), free_port());
         let mut settings = vec![
@@ -104,36 +135,32 @@ impl Kafka {
             "share.coordinator.state.topic.num.partitions=1".into(),
             "group.initial.rebalance.delay.ms=0".into(),
         ];
-        let secured = secured.map(|(user, password)| {
-            let address = format!("127.0.0.1:{}", free_port());
-            settings[3] += &format!(",SASL_PLAINTEXT://{address}");
-            settings[4] += &format!(",SASL_PLAINTEXT://{address}");
-            settings.extend([
-                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,\
-                 SASL_PLAINTEXT:SASL_PLAINTEXT"
-                    .into(),
-                "sasl.enabled.mechanisms=PLAIN".into(),
-                format!(
-                    "listener.name.sasl_plaintext.plain.sasl.jaas.config=\
-                     org.apache.kafka.common.security.plain.PlainLoginModule required \
-                     user_{user}=\"{password}\";"
-                ),
-                "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer".into(),
-                "super.users=User:ANONYMOUS".into(),
-            ]);
-            address
-        });
+        let mut protocols = String::from("PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT");
+        let mut others = Vec::new();
+        for Listener { name, protocol, settings: its } in listeners {
+            let (address, upper) = (format!("127.0.0.1:{}", free_port()), name.to_uppercase());
+            settings[3] += &format!(",{upper}://{address}");
+            settings[4] += &format!(",{upper}://{address}");
+            protocols += &format!(",{upper}:{protocol}");
+            settings.extend(its.iter().map(|setting| format!("listener.name.{name}.{setting}")));
+            others.push((*name, address));
+        }
+        settings.push(format!("listener.security.protocol.map={protocols}"));
+        settings.extend(more.iter().map(|&setting| setting.into()));
         fs::write(folder.join("server.properties"), settings.join("\n"))
             .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
         let mut format = java("kafka.tools.StorageTool", &folder)?;
         format.args(["format", "--cluster-id", CLUSTER, "--config", "server.properties"]);
+        for user in scram {
+            format.args(["--add-scram", user]);
+        }
         let mut format = Process::start(format, &folder, "format").map_err(not_installed)?;
         let done = comes_true(TIMEOUT, || format.ended().is_some());
         if !done || !format.kill().success() {
             return Err(not_installed(format!("Kafka cannot format its folder:\n{}", format.log_end())));
         }
         let process = run(&folder)?;
-        let mut kafka = Self { brokers: format!("127.0.0.1:{port}"), secured, folder, process };
+        let mut kafka = Self { brokers: format!("127.0.0.1:{port}"), listeners: others, folder, process };
         kafka.wait_until_it_answers()?;
         Ok(kafka)
     }
@@ -143,9 +170,15 @@ impl Kafka {
         &self.brokers
     }
 
-    /// `host:port` where users log in.
+    /// `host:port` of another listener.
+    pub fn at(&self, listener: &str) -> &str {
+        let found = self.listeners.iter().find(|(name, _)| *name == listener);
+        &found.unwrap_or_else(|| panic!("there is no listener `{listener}`")).1
+    }
+
+    /// `host:port` where users log in, after [`Kafka::start_secured`].
     pub fn secured(&self) -> &str {
-        self.secured.as_deref().expect("started with `start_secured`")
+        self.at("users")
     }
 
     /// Lets a user do something, as `kafka-acls --add` would.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::process::{Process, command, free_port, new_folder};
 use super::wait::comes_true;
@@ -20,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The server that tests share which leave it running.
 pub fn mariadb() -> &'static Mariadb {
     static MARIADB: OnceLock<Result<Mariadb, String>> = OnceLock::new();
-    MARIADB.get_or_init(Mariadb::try_start).as_ref().unwrap_or_else(|error| panic!("{error}"))
+    MARIADB.get_or_init(|| Mariadb::try_start(Vec::new())).as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// An empty database on each server that there is: the shared one, and MySQL if one is named.
@@ -35,7 +36,7 @@ fn mysql() -> Option<Database> {
     let name = format!("test_{}_{}", std::process::id(), next());
     create(&server, &name);
     let url = format!("{server}{name}");
-    Some(Database { url, name: name.clone(), _until: Some(Until { server, name }) })
+    Some(Database::new(url, name.clone(), Some(Until { server, name })))
 }
 
 fn next() -> u32 {
@@ -55,16 +56,23 @@ pub type TextRow = Vec<Option<String>>;
 pub struct Mariadb {
     port: u16,
     folder: PathBuf,
+    /// What it is started with beside what all are.
+    more: Vec<String>,
     process: Process,
 }
 
 impl Mariadb {
     /// Starts a server on an empty folder, and waits until it answers.
     pub fn start() -> Self {
-        Self::try_start().unwrap_or_else(|error| panic!("{error}"))
+        Self::start_with(Vec::new())
     }
 
-    fn try_start() -> Result<Self, String> {
+    /// The same with more arguments.
+    pub fn start_with(more: Vec<String>) -> Self {
+        Self::try_start(more).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_start(more: Vec<String>) -> Result<Self, String> {
         let folder = new_folder("mariadb");
         let port = free_port();
         let mut install = command("mariadb-install-db");
@@ -76,8 +84,8 @@ impl Mariadb {
         if !done || !install.kill().success() {
             return Err(not_installed(format!("MariaDB cannot fill its folder:\n{}", install.log_end())));
         }
-        let process = run(&folder, port)?;
-        let mut mariadb = Self { port, folder, process };
+        let process = run(&folder, port, &more)?;
+        let mut mariadb = Self { port, folder, more, process };
         mariadb.wait_until_it_answers()?;
         Ok(mariadb)
     }
@@ -89,7 +97,7 @@ impl Mariadb {
 
     /// Starts it again, after [`Mariadb::kill`], with its port and its data.
     pub fn restart(&mut self) {
-        let started = run(&self.folder, self.port).and_then(|process| {
+        let started = run(&self.folder, self.port, &self.more).and_then(|process| {
             self.process = process;
             self.wait_until_it_answers()
         });
@@ -100,7 +108,7 @@ impl Mariadb {
     pub fn create_database(&self) -> Database {
         let name = format!("test_{}", next());
         create(&self.url(""), &name);
-        Database { url: self.url(&name), name, _until: None }
+        Database::new(self.url(&name), name, None)
     }
 
     fn url(&self, database: &str) -> String {
@@ -130,12 +138,17 @@ impl Drop for Mariadb {
     }
 }
 
+/// What a job has to be granted, as the README says.
+const GRANTS: &str = "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER";
+
 /// A database of a test.
 pub struct Database {
     /// Its name.
     pub name: String,
-    /// What `--database` takes.
+    /// What `--database` takes: of an account with just the grants that the README names.
     pub url: String,
+    /// The same as root, who may do everything.
+    pub root: String,
     /// What ends it on a server that stays.
     _until: Option<Until>,
 }
@@ -149,14 +162,37 @@ impl Drop for Until {
     fn drop(&mut self) {
         // A failed test is told of its own failure.
         let _ = query(&self.server, &format!("DROP DATABASE {}", self.name));
+        let _ = query(&self.server, &format!("DROP USER 'job_{}'@'127.0.0.1'", self.name));
     }
 }
 
 impl Database {
+    fn new(root: String, name: String, until: Option<Until>) -> Self {
+        let mut database = Self { name, url: String::new(), root, _until: until };
+        database.url = database.account("job", "pw", "NONE");
+        database
+    }
+
+    /// The URL of a new account of this database, with the grants of a job, that has to log in as `require`
+    /// says: with `SSL`, `X509`, or in any way.
+    pub fn account(&self, name: &str, password: &str, require: &str) -> String {
+        let user = format!("{name}_{}", self.name);
+        let quoted = password.replace('\\', "\\\\").replace('\'', "''");
+        self.query(&format!("CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY '{quoted}' REQUIRE {require}"));
+        self.query(&format!("{GRANTS} ON {}.* TO '{user}'@'127.0.0.1'", self.name));
+        self.url_of(&user, password)
+    }
+
+    /// The URL for another account.
+    pub fn url_of(&self, user: &str, password: &str) -> String {
+        let password = utf8_percent_encode(password, NON_ALPHANUMERIC);
+        self.root.replace("root@", &format!("{user}:{password}@"))
+    }
+
     /// Runs statements, on a connection of their own, and gives the rows.
     #[track_caller]
     pub fn query(&self, sql: &str) -> Vec<TextRow> {
-        query(&self.url, sql).unwrap_or_else(|error| panic!("database {}: {error}: {sql}", self.name))
+        query(&self.root, sql).unwrap_or_else(|error| panic!("database {}: {error}: {sql}", self.name))
     }
 }
 
@@ -195,7 +231,7 @@ fn text_row(row: Row) -> TextRow {
     row.unwrap_raw().into_iter().map(text).collect()
 }
 
-fn run(folder: &Path, port: u16) -> Result<Process, String> {
+fn run(folder: &Path, port: u16, more: &[String]) -> Result<Process, String> {
     let mut server = command("mariadbd");
     server.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]).args(user());
     server.args([format!("--port={port}"), format!("--datadir={}", folder.join("data").display())]);
@@ -206,6 +242,7 @@ fn run(folder: &Path, port: u16) -> Result<Process, String> {
     server.arg(format!("--tmpdir={}", folder.join("data").display()));
     server.args(["--skip-log-bin", "--innodb-flush-log-at-trx-commit=1", "--max-allowed-packet=16M"]);
     server.args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=48M"]);
+    server.args(more);
     Process::start(server, folder, "server").map_err(not_installed)
 }
 

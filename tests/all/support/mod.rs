@@ -5,11 +5,13 @@
 //! |---|---|
 //! | [`kafka`] | a Kafka broker |
 //! | [`mariadb`] | a MariaDB server |
+//! | [`certificates`] | certificate authorities |
 //! | [`job`] | the command `truckflow` |
 //! | [`process`] | a started program, its log, its folder and its ports |
 //! | [`sqlite`] | the rows of an SQLite file |
 //! | [`wait`] | the one way to wait |
 
+pub mod certificates;
 pub mod job;
 pub mod kafka;
 pub mod mariadb;

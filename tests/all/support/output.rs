@@ -43,6 +43,11 @@ pub fn csv_rows(path: &Path) -> Vec<Vec<String>> {
     rows
 }
 
+/// How many lines a file has, which may still be written to; 0 if there is none.
+pub fn lines(path: &Path) -> usize {
+    std::fs::read(path).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count()
+}
+
 /// The last row of each truck in a correlation's CSV file, or folder of them.
 pub fn latest(path: &Path) -> BTreeMap<String, Vec<String>> {
     let (header, rows) = read(path);

@@ -123,6 +123,11 @@ impl Process {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
+    /// Its arguments, as the list of processes has them, each with a zero behind it.
+    pub fn command_line(&self) -> String {
+        read(&PathBuf::from(format!("/proc/{}/cmdline", self.child.id())))
+    }
+
     /// How it ended, if it did.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be asked for its status")

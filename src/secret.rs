@@ -1,0 +1,102 @@
+//! Secrets: read from files, proven without being sent, compared in constant time. None is ever shown.
+
+use std::io;
+use std::path::Path;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+/// Reads a secret: all that a file holds but the end of its last line.
+///
+/// # Errors
+/// The file cannot be read, or holds nothing.
+pub fn read(path: &Path) -> io::Result<String> {
+    let text = std::fs::read_to_string(path)?;
+    match text.trim_end_matches(['\n', '\r']) {
+        "" => Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty")),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
+/// HMAC-SHA-256 (RFC 2104) of `parts`, each with its length before it, so that no two lists of parts are
+/// the same bytes.
+pub fn code(secret: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else {
+        unreachable!("a key of any length fits")
+    };
+    for part in parts {
+        mac.update(&(part.len() as u64).to_le_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// Whether two texts are the same. How long that takes tells at most how long they are.
+pub fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}
+
+/// An argument, key or message without its secrets: a URL's password, and values whose key tells of one.
+pub fn hidden(text: &str) -> String {
+    const TELLING: [&str; 6] = ["password", "secret", "sasl", "token", "pem", "ssl.key"];
+    if let Some((key, _)) = text.split_once('=')
+        && !key.contains("://")
+        && TELLING.iter().any(|word| key.to_lowercase().contains(word))
+    {
+        return format!("{key}=…");
+    }
+    let Some((before, rest)) = text.split_once("://") else { return text.to_owned() };
+    match rest.rsplit_once('@').and_then(|(login, place)| Some((login.split_once(':')?.0, place))) {
+        Some((user, place)) => format!("{before}://{user}:…@{place}"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_what_a_file_holds_without_the_end_of_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for (text, secret) in [("sesame", "sesame"), ("sesame\n", "sesame"), (" se same \r\n", " se same ")] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read(&path).unwrap(), secret);
+        }
+        std::fs::write(&path, "\n").unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("empty"));
+        assert!(read(&folder.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_code_is_of_the_secret_and_of_each_part() {
+        let known = code(b"secret", &[b"ab", b"c"]);
+        assert_eq!(known, code(b"secret", &[b"ab", b"c"]));
+        for other in [
+            code(b"other", &[b"ab", b"c"]),
+            code(b"secret", &[b"a", b"bc"]),
+            code(b"secret", &[b"abc"]),
+            code(b"secret", &[b"c", b"ab"]),
+        ] {
+            assert_ne!(known, other);
+        }
+        assert!(is_same(&known, &known));
+        assert!(!is_same(&known, &[0; 32]) && !is_same(b"a", b"ab") && !is_same(b"", b"a"));
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        for (text, shown) in [
+            ("mysql://u:p@ss@h:1/d", "mysql://u:…@h:1/d"),
+            ("--database=mysql://u:p@h/d", "--database=mysql://u:…@h/d"),
+            ("database=mysql://u:p@h/d?ssl-ca=/secret/ca", "database=mysql://u:…@h/d?ssl-ca=/secret/ca"),
+            ("mysql://u@h/d", "mysql://u@h/d"),
+            ("kafka.properties.sasl.password=x", "kafka.properties.sasl.password=…"),
+            ("--topic", "--topic"),
+        ] {
+            assert_eq!(hidden(text), shown);
+        }
+    }
+}
