@@ -3,10 +3,12 @@
 //! | module | looks at |
 //! |---|---|
 //! | [`kafka`] | brokers, topics, and what the job may do there |
+//! | [`cluster`] | the hosts file of a cluster, and this process's port |
 //! | [`disk`] | the output folder, and what is free there |
 //!
 //! The store looks at itself: [`crate::store::Store::check`]. Nothing is changed on any server.
 
+mod cluster;
 mod disk;
 mod kafka;
 
@@ -50,7 +52,8 @@ pub fn run(args: &CheckArgs) -> Result<(), Error> {
 fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
     let reads = config.reads()?;
     match &config.input {
-        _ if !reads.trucks => {}
+        // Of a cluster, process 0 reads the files.
+        _ if !reads.trucks || config.process > 0 => {}
         Some(path) if path == "-" => report.ok("input", "standard input"),
         Some(path) => report.add(
             "input",
@@ -60,7 +63,7 @@ fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
         ),
         None => {}
     }
-    match reads.phone_file {
+    match reads.phone_file.filter(|_| config.process == 0) {
         Some("-") => report.ok("orientation file", "standard input"),
         Some(path) => {
             report.add("orientation file", inputs::open_phone_file(path, 0, false).map(|_| path.to_owned()));
@@ -68,6 +71,14 @@ fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
         None => {}
     }
     kafka::check(config, reads, report);
+    cluster::check(config, report);
+    if let Err(error) = config.listen_token() {
+        report.add("listen_token_file", Err::<&str, _>(error));
+    }
+    // Folder and database are process 0's.
+    if config.process > 0 {
+        return Ok(());
+    }
     disk::check(&config.out, report);
     check_database(config, report)
 }

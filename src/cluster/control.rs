@@ -232,7 +232,7 @@ fn hear_first(first: &mut Peer, clock: &Clock) -> Result<(), ClusterError> {
     loop {
         match receive(&mut first.stream).map_err(|error| first.lost(&error))? {
             FromFirst::Beat(beat) => clock.follow(beat),
-            FromFirst::Welcome(_) => {}
+            FromFirst::Welcome(_) | FromFirst::Complete => {}
             FromFirst::End(None) => return Ok(()),
             FromFirst::End(Some(failure)) => return Err(ClusterError::Failed(failure)),
         }

@@ -4,27 +4,27 @@
 //! process knocks until it is answered.
 
 use std::io;
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use super::porter::{HANDSHAKE, Porter, set_up};
 pub use super::wire::Welcome;
-use super::wire::{Answer, Challenge, FromFirst, Hello, PROTOCOL, Purpose};
-use super::wire::{proof, reason, receive, send};
-use super::{ClusterError, Members, Network, difference};
+use super::wire::{Answer, Challenge, FromFirst, Greeting, Hello, LONGEST_OF_STRANGERS, PROTOCOL, Purpose};
+use super::wire::{Side, Until, proof, reason, receive, receive_up_to, send, shown};
+use super::{ClusterError, Members, Network};
 use crate::error::Error;
+use crate::secret;
 use crate::stop::Stop;
 
 /// How long processes wait for each other, unless they do for ever.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// How long who knocks may take for its answer, and an address for the connection.
-const HANDSHAKE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(20);
+/// How often one knocks.
+const KNOCK_EVERY: Duration = Duration::from_millis(200);
 
 /// A process of a cluster that listens for the others.
-#[derive(Debug)]
 pub struct Door {
     members: Members,
-    listener: TcpListener,
+    porter: Porter,
 }
 
 /// A process, over its control connection.
@@ -33,13 +33,6 @@ pub struct Peer {
     pub(super) process: usize,
     pub(super) address: String,
     pub(super) stream: TcpStream,
-}
-
-/// Who knocked, and on which connection.
-struct Guest {
-    process: usize,
-    is_control: bool,
-    stream: TcpStream,
 }
 
 /// A time after which no one waits any more; none: for ever.
@@ -58,12 +51,6 @@ impl Deadline {
         self.patience.is_some_and(|patience| self.began.elapsed() >= patience)
     }
 
-    /// What is left, for a socket's timeout, which must not be zero.
-    fn left(&self) -> Option<Duration> {
-        let left = |patience: Duration| patience.saturating_sub(self.began.elapsed());
-        self.patience.map(|patience| left(patience).max(Duration::from_millis(1)))
-    }
-
     fn seconds(&self) -> u64 {
         self.patience.unwrap_or_default().as_secs()
     }
@@ -71,19 +58,12 @@ impl Deadline {
 
 impl Door {
     /// Listens at this process's address.
-    pub fn open(members: Members) -> Result<Self, ClusterError> {
-        let address = &members.addresses[members.process];
-        let listen = || {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        };
-        let failed = |source| {
-            let (process, address) = (members.process, address.clone());
-            ClusterError::Listen { process, address, source }
-        };
-        let listener = listen().map_err(failed)?;
-        Ok(Self { members, listener })
+    pub fn open(members: Members) -> Result<Self, Error> {
+        let listener = members.listen()?;
+        let listening = |source| Error::System { verb: "listen to other processes", source };
+        listener.set_nonblocking(true).map_err(listening)?;
+        let porter = Porter::start(members.clone(), listener)?;
+        Ok(Self { members, porter })
     }
 
     /// In process 0: waits until all others are there, and tells them where the job goes on. None if the
@@ -110,12 +90,17 @@ impl Door {
                     seconds: deadline.seconds(),
                 });
             }
-            match self.accept() {
+            match self.porter.guest() {
                 // One that was started again takes the place of its former self.
-                Some(guest) if guest.is_control => others[guest.process - 1] = Some(guest.stream),
-                Some(_) => {}
-                None => std::thread::sleep(PAUSE),
+                Some(guest) if guest.purpose == Purpose::Control => {
+                    others[guest.process - 1] = Some(guest.stream);
+                }
+                _ => {}
             }
+        }
+        for mut late in self.porter.close(Purpose::Control) {
+            // It may be gone.
+            let _ = send(&mut late.stream, &FromFirst::Complete);
         }
         let peer = |(process, stream): (usize, TcpStream)| {
             let mut peer = Peer { process, address: self.members.addresses[process].clone(), stream };
@@ -136,7 +121,7 @@ impl Door {
         let deadline = Deadline::after(patience);
         let mut told = false;
         while !stop.requested() {
-            let error = match self.ask_for_welcome(deadline)? {
+            let error = match self.ask_for_welcome(deadline, stop)? {
                 Ok(joined) => return Ok(Some(joined)),
                 Err(error) => error,
             };
@@ -146,24 +131,38 @@ impl Door {
             if !std::mem::replace(&mut told, true) {
                 tracing::info!("waiting for {}: {}", self.name(0), reason(&error));
             }
-            std::thread::sleep(PAUSE * 10);
+            std::thread::sleep(KNOCK_EVERY);
         }
         Ok(None)
     }
 
-    fn ask_for_welcome(&self, deadline: Deadline) -> Result<io::Result<(Peer, Welcome)>, ClusterError> {
-        let knocked = self.knock(0, Purpose::Control { terms: self.members.terms.clone() }, deadline)?;
-        let welcomed = knocked.and_then(|mut stream| {
-            stream.set_read_timeout(deadline.left())?;
-            match receive(&mut stream)? {
-                FromFirst::Welcome(welcome) => {
-                    let address = self.members.addresses[0].clone();
-                    Ok((Peer { process: 0, address, stream }, welcome))
+    fn ask_for_welcome(
+        &self,
+        deadline: Deadline,
+        stop: &Stop,
+    ) -> Result<io::Result<(Peer, Welcome)>, ClusterError> {
+        let welcomed = self.knock(0, Purpose::Control, deadline)?.and_then(|mut stream| {
+            // Who is busy yet, or waits for others, answers later.
+            stream.set_read_timeout(Some(KNOCK_EVERY))?;
+            while let Err(error) = stream.peek(&mut [0]) {
+                let is_early = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+                if !is_early || deadline.is_over() || stop.requested() {
+                    return Err(error);
                 }
-                _ => Err(io::Error::other("it did not say where the job goes on")),
             }
+            stream.set_read_timeout(Some(HANDSHAKE))?;
+            let said = receive(&mut stream)?;
+            Ok((stream, said))
         });
-        Ok(welcomed)
+        match welcomed {
+            Ok((stream, FromFirst::Welcome(welcome))) => {
+                let address = self.members.addresses[0].clone();
+                Ok(Ok((Peer { process: 0, address, stream }, welcome)))
+            }
+            Ok((_, FromFirst::Complete)) => self.complete(0, deadline).map(Err),
+            Ok(_) => Ok(Err(io::Error::other("it did not say where the job goes on"))),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// Connects with every other process, for timely: with those before this one by knocking there, with
@@ -174,8 +173,16 @@ impl Door {
         let mut sockets: Vec<Option<TcpStream>> = (0..self.members.count()).map(|_| None).collect();
         for (other, socket) in sockets.iter_mut().enumerate().take(process) {
             // It is there, as it was welcomed too.
-            let stream = self.knock(other, Purpose::Data, deadline)?;
-            *socket = Some(stream.map_err(|error| self.no_answer(other, deadline, &error))?);
+            *socket = loop {
+                check()?;
+                match self.knock(other, Purpose::Data, deadline)? {
+                    Ok(stream) => break Some(stream),
+                    Err(error) if deadline.is_over() => {
+                        return Err(self.no_answer(other, deadline, &error).into());
+                    }
+                    Err(_) => std::thread::sleep(KNOCK_EVERY),
+                }
+            };
         }
         while let Some(missing) = (process + 1..self.members.count()).find(|other| sockets[*other].is_none())
         {
@@ -184,71 +191,19 @@ impl Door {
                 let (missing, seconds) = (self.name(missing), deadline.seconds());
                 return Err(ClusterError::Missing { missing, seconds }.into());
             }
-            match self.accept() {
-                Some(guest) if !guest.is_control => sockets[guest.process] = Some(guest.stream),
-                Some(_) => {}
-                None => std::thread::sleep(PAUSE),
+            match self.porter.guest() {
+                Some(guest) if guest.purpose == Purpose::Data => sockets[guest.process] = Some(guest.stream),
+                _ => {}
             }
         }
+        self.porter.close(Purpose::Control);
+        self.porter.close(Purpose::Data);
         // Timely's threads wait for messages as long as it takes.
         for socket in sockets.iter().flatten() {
             let wait = || socket.set_read_timeout(None).and_then(|()| socket.set_write_timeout(None));
             wait().map_err(|source| Error::System { verb: "set up a connection", source })?;
         }
         Ok(Network { process, sockets })
-    }
-
-    /// Lets in who knocks, if anyone does and fits.
-    fn accept(&self) -> Option<Guest> {
-        let (stream, from) = self.listener.accept().ok()?;
-        self.ask(stream).inspect_err(|error| tracing::warn!("refused {from}: {}", reason(error))).ok()
-    }
-
-    fn ask(&self, mut stream: TcpStream) -> io::Result<Guest> {
-        set_up(&stream)?;
-        let nonce = rand::random();
-        send(&mut stream, &Challenge { nonce })?;
-        let hello: Hello = receive(&mut stream)?;
-        let answer = match self.objection(&hello, &nonce) {
-            Some(objection) => Answer::Refused(objection),
-            None => Answer::Accepted,
-        };
-        send(&mut stream, &answer)?;
-        match answer {
-            Answer::Refused(objection) => {
-                Err(io::Error::other(format!("process {}: {objection}", hello.process)))
-            }
-            Answer::Accepted => {
-                let is_control = matches!(hello.purpose, Purpose::Control { .. });
-                Ok(Guest { process: hello.process, is_control, stream })
-            }
-        }
-    }
-
-    /// Why a process that knocks does not fit.
-    fn objection(&self, hello: &Hello, nonce: &[u8; 32]) -> Option<String> {
-        let Members { process, secret, terms, .. } = &self.members;
-        if hello.protocol != PROTOCOL {
-            let other = &hello.protocol;
-            return Some(format!("it is `{other}`, this is `{PROTOCOL}`; run one version everywhere"));
-        }
-        if hello.proof != proof(secret, nonce, hello.process) {
-            return Some(
-                "it does not know the secret; give all processes the same cluster_secret_file".into(),
-            );
-        }
-        if hello.process <= *process || hello.process >= self.members.count() {
-            let (other, count) = (hello.process, self.members.count());
-            return Some(format!(
-                "it is process {other}, where {count} are numbered from 0 and {process} is taken; give each its own --process, and all the same --processes"
-            ));
-        }
-        let Purpose::Control { terms: others } = &hello.purpose else { return None };
-        let (key, here, there) = difference("", terms, others)?;
-        Some(format!(
-            "`{key}` is {here} in process {process} and {there} in process {}; give all processes the same configuration",
-            hello.process
-        ))
     }
 
     /// Knocks at a process's door. The outer error is for good.
@@ -258,22 +213,67 @@ impl Door {
         purpose: Purpose,
         deadline: Deadline,
     ) -> Result<io::Result<TcpStream>, ClusterError> {
-        let hello = || -> io::Result<(TcpStream, Answer)> {
-            let mut stream = reach(&self.members.addresses[process])?;
-            set_up(&stream)?;
-            // Who is busy yet answers later.
-            stream.set_read_timeout(deadline.left())?;
-            let Challenge { nonce } = receive(&mut stream)?;
-            let proof = proof(&self.members.secret, &nonce, self.members.process);
-            let (protocol, own) = (PROTOCOL.into(), self.members.process);
-            send(&mut stream, &Hello { protocol, process: own, proof, purpose })?;
-            let answer = receive(&mut stream)?;
-            Ok((stream, answer))
+        let address = &self.members.addresses[process];
+        let stream = match reach(address).and_then(|stream| set_up(&stream).map(|()| stream)) {
+            Ok(stream) => stream,
+            Err(error) => return Ok(Err(error)),
         };
-        match hello() {
-            Ok((_, Answer::Refused(reason))) => Err(ClusterError::Refused { process, reason }),
-            Ok((stream, Answer::Accepted)) => Ok(Ok(stream)),
+        match self.introduce(process, purpose, &stream) {
+            Ok(Introduced::Accepted) => Ok(set_up(&stream).map(|()| stream)),
+            Ok(Introduced::Complete) => self.complete(process, deadline).map(Err),
+            Ok(Introduced::Refused(reason)) => Err(ClusterError::Refused { process, reason: shown(&reason) }),
+            Ok(Introduced::Impostor) => Err(ClusterError::Impostor { process, address: address.clone() }),
             Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Says who this is to who accepted a connection, and sees whether that is who it is to be.
+    fn introduce(&self, process: usize, purpose: Purpose, stream: &TcpStream) -> io::Result<Introduced> {
+        let Members { process: own, secret, terms, .. } = &self.members;
+        let mut until = Until { stream, end: Instant::now() + HANDSHAKE };
+        let challenge: Challenge = receive_up_to(LONGEST_OF_STRANGERS, &mut until)?;
+        if challenge.protocol != PROTOCOL {
+            let other = challenge.protocol;
+            let reason = format!("this one is `{PROTOCOL}`, it is `{other}`; run one version everywhere");
+            return Ok(Introduced::Refused(reason));
+        }
+        let mut hello = Hello {
+            protocol: PROTOCOL.into(),
+            from: *own,
+            to: process,
+            purpose,
+            nonce: rand::random(),
+            proof: [0; 32],
+        };
+        hello.proof = proof(secret, Side::Connects, &challenge.nonce, &hello);
+        send(&mut until, &hello)?;
+        match receive_up_to(LONGEST_OF_STRANGERS, &mut until)? {
+            Greeting::Refused(reason) => return Ok(Introduced::Refused(reason)),
+            Greeting::Known { proof: theirs } => {
+                let expected = proof(secret, Side::Accepts, &challenge.nonce, &hello);
+                if !secret::is_same(&theirs, &expected) {
+                    return Ok(Introduced::Impostor);
+                }
+            }
+        }
+        if purpose == Purpose::Control {
+            send(&mut until, terms)?;
+        }
+        Ok(match receive(&mut until)? {
+            Answer::Accepted => Introduced::Accepted,
+            Answer::Refused(reason) => Introduced::Refused(reason),
+            Answer::Complete => Introduced::Complete,
+        })
+    }
+
+    /// Who may wait for ever waits until the job that runs has ended.
+    fn complete(&self, process: usize, deadline: Deadline) -> Result<io::Error, ClusterError> {
+        match deadline.patience {
+            None => Ok(io::Error::other("it works with others already, and all are there")),
+            Some(_) => {
+                let address = self.members.addresses[process].clone();
+                Err(ClusterError::Complete { process, address })
+            }
         }
     }
 
@@ -285,6 +285,16 @@ impl Door {
         let address = self.members.addresses[process].clone();
         ClusterError::NoAnswer { process, address, seconds: deadline.seconds(), reason: reason(error) }
     }
+}
+
+/// What came of an introduction.
+enum Introduced {
+    Accepted,
+    /// It has all others already.
+    Complete,
+    Refused(String),
+    /// It is not who it is to be.
+    Impostor,
 }
 
 impl Peer {
@@ -316,19 +326,12 @@ fn reach(address: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// Small messages go at once, and no one is waited for without end.
-fn set_up(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(HANDSHAKE))?;
-    stream.set_read_timeout(Some(HANDSHAKE))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::Form;
     use serde_json::json;
+    use std::net::TcpListener;
     use std::thread::scope;
 
     const SHORT: Option<Duration> = Some(Duration::from_millis(100));
@@ -418,5 +421,111 @@ mod tests {
         assert!(said.contains("`job` is \"a\" in process 0 and \"b\" in process 1"), "{said}");
         let said = refused(Members { secret: b"other".into(), ..second.clone() });
         assert!(said.contains("cluster_secret_file"), "{said}");
+    }
+
+    #[test]
+    fn who_does_not_know_the_secret_is_not_taken_for_process_0() {
+        let members = members(2);
+        let listener = TcpListener::bind(&members[0].addresses[0]).unwrap();
+        let second = Door::open(members[1].clone()).unwrap();
+        let stop = Stop::default();
+        let error = scope(|threads| {
+            threads.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                send(&mut stream, &Challenge { protocol: PROTOCOL.into(), nonce: [1; 32] }).unwrap();
+                let hello: Hello = receive(&mut stream).unwrap();
+                // All it can do is to say what was said to it.
+                send(&mut stream, &Greeting::Known { proof: hello.proof }).unwrap();
+                // Nothing of the job is said to it.
+                assert!(receive::<serde_json::Value>(&mut stream).is_err());
+            });
+            second.join(LONG, &stop).unwrap_err()
+        });
+        assert!(matches!(error, ClusterError::Impostor { process: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn strangers_hold_nobody_up_and_none_comes_in() {
+        use std::io::{Read, Write};
+        let mut members = members(2);
+        let second = members.pop().unwrap();
+        let first = Door::open(members.pop().unwrap()).unwrap();
+        let address = first.members.addresses[0].clone();
+        let knock = || TcpStream::connect(&address).unwrap();
+        // More than are heard at once, and all silent.
+        let silent: Vec<_> = (0..200).map(|_| knock()).collect();
+        let mut loud = Vec::new();
+        for bytes in
+            [&[0xff; 4][..], b"GET / HTTP/1.1\r\n\r\n", &[0, 0, 1, 0], b"\x16\x03\x01\x02\0\x01\0\x01\xfc"]
+        {
+            let mut stream = knock();
+            stream.write_all(bytes).unwrap();
+            loud.push(stream);
+        }
+        let stop = Stop::default();
+        scope(|threads| {
+            let follow = threads.spawn(|| {
+                let door = Door::open(second.clone()).unwrap();
+                door.join(LONG, &stop).unwrap().unwrap();
+                door.connect(|| Ok(())).map(drop)
+            });
+            first.gather(&welcome(), LONG, &stop).unwrap().unwrap();
+            first.connect(|| Ok(())).unwrap();
+            follow.join().unwrap().unwrap();
+        });
+        // Those are sent away at once.
+        let mut stream = loud.remove(1);
+        stream.set_read_timeout(LONG).unwrap();
+        let ended = stream.read_to_end(&mut Vec::new()).err().map(|error| reason(&error));
+        assert!(ended.is_none_or(|ended| ended == "the connection ended"));
+        drop((silent, loud));
+    }
+
+    #[test]
+    fn a_cluster_that_works_is_complete() {
+        let mut members = members(2);
+        let second = members.pop().unwrap();
+        let first = Door::open(members.pop().unwrap()).unwrap();
+        let (stop, complete) = (Stop::default(), std::sync::Barrier::new(2));
+        scope(|threads| {
+            let follow = threads.spawn(|| {
+                let door = Door::open(second.clone()).unwrap();
+                let (peer, _) = door.join(LONG, &stop).unwrap().unwrap();
+                door.connect(|| Ok(())).unwrap();
+                // Its port is another's now.
+                drop(door);
+                complete.wait();
+                let again = Door::open(second.clone()).unwrap();
+                let error = again.join(LONG, &stop).unwrap_err();
+                assert!(matches!(error, ClusterError::Complete { process: 0, .. }), "{error}");
+                let error = again.connect(|| Ok(())).unwrap_err();
+                assert!(error.to_string().contains("works with others already"), "{error}");
+                drop(peer);
+            });
+            let _peers = first.gather(&welcome(), LONG, &stop).unwrap().unwrap();
+            first.connect(|| Ok(())).unwrap();
+            complete.wait();
+            follow.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn who_may_wait_for_ever_waits_until_a_cluster_has_ended() {
+        let mut members = members(2);
+        let second = members.pop().unwrap();
+        let first = Door::open(members[0].clone()).unwrap();
+        first.porter.close(Purpose::Control);
+        let (stop, over) = (Stop::default(), Stop::default());
+        scope(|threads| {
+            let follow = threads.spawn(|| {
+                let door = Door::open(second).unwrap();
+                door.join(None, &stop).unwrap().unwrap()
+            });
+            std::thread::sleep(KNOCK_EVERY * 2);
+            drop(first);
+            let next = Door::open(members.remove(0)).unwrap();
+            next.gather(&welcome(), LONG, &over).unwrap().unwrap();
+            follow.join().unwrap();
+        });
     }
 }

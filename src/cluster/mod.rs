@@ -1,7 +1,7 @@
 //! Several processes that work on one job.
 //!
 //! ```text
-//!              hello: terms, proof        welcome: last commit, offsets          reads, stop, ended
+//!              proofs of both, terms      welcome: last commit, offsets          reads, stop, ended
 //! process 1, 2… ---------------> process 0 ------------------------> process 1, 2… ------------> process 0
 //!                                    '--------------------- epochs, pressure, stop, end -----------> all
 //! each pair of processes: timely's own connection, over which records, rows and progress go
@@ -11,23 +11,26 @@
 //!   first is process 0's. All connections come to that one port, and say what they are for.
 //! - Process 0 has the store, the files and the commit thread, and its clock mints epochs; those of the
 //!   others follow it ([`crate::clock`]). Partitions are dealt over the workers of all.
-//! - Whoever joins proves that it knows the cluster's secret, where there is one, and has the same terms:
-//!   all of the configuration but what is a machine's own.
+//! - Whoever joins proves that it knows the cluster's secret, and so does whom it joins; both have the same
+//!   terms: all of the configuration but what is a machine's own. Only where no other machine comes may
+//!   there be no secret.
 //! - A process that is gone ends all others with one sentence. What was not committed is read again.
 //!
 //! | file | does |
 //! |---|---|
 //! | [`door`] | waits for the others and connects with them |
+//! | [`porter`] | hears whoever knocks at the door, and lets in who belongs there |
 //! | [`control`] | what is said between process 0 and the others while they work |
 //! | [`wire`] | the messages of both |
 
 pub mod control;
 pub mod door;
+mod porter;
 mod wire;
 
 use std::any::Any;
 use std::collections::BTreeSet;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -37,7 +40,7 @@ use timely::communication::Hooks;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
-use crate::config::{Config, ConfigError, Kafka};
+use crate::config::{Config, ConfigError, Kafka, read_secret};
 
 /// Why a cluster does not come together, or ends.
 #[derive(Debug, Error)]
@@ -84,6 +87,26 @@ pub enum ClusterError {
         /// What does not fit, and what would.
         reason: String,
     },
+    /// What answers is not the process.
+    #[error(
+        "what answers at {address} is not process {process} of this cluster, as it does not know the secret; look what listens there, and mend --hosts"
+    )]
+    Impostor {
+        /// Who was to be there.
+        process: usize,
+        /// Where.
+        address: String,
+    },
+    /// The cluster works already.
+    #[error(
+        "process {process} at {address} works with others already, and all are there; stop the job first, or give --wait to come when it has ended"
+    )]
+    Complete {
+        /// Who says so.
+        process: usize,
+        /// Where it listens.
+        address: String,
+    },
     /// A process that worked is gone.
     #[error(
         "process {process} at {address} is gone ({reason}); look at what it said, and start all again: the job goes on from its last commit"
@@ -106,8 +129,8 @@ pub enum ClusterError {
     Unfilled(String),
 }
 
-/// The processes of a cluster.
-#[derive(Clone, Debug)]
+/// The processes of a cluster. Not to be shown: it holds the secret.
+#[derive(Clone)]
 pub struct Members {
     /// Which of them this is.
     process: usize,
@@ -147,10 +170,13 @@ impl Members {
             return Err(wrong("two processes have the same line: give each its own".into()));
         }
         let secret = match &config.cluster_secret_file {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|source| unusable("cluster_secret_file", path, &source))?
-                .trim_end_matches(['\n', '\r'])
-                .into(),
+            Some(path) => read_secret("cluster_secret_file", path)?.into_bytes(),
+            None if is_open(&addresses[config.process]) => {
+                return Err(wrong(format!(
+                    "other machines reach {}: give all processes the same cluster_secret_file, such as `openssl rand -hex 32` makes one",
+                    addresses[config.process]
+                )));
+            }
             None => Vec::new(),
         };
         Ok(Some(Self { process: config.process, addresses, secret, terms: terms(config) }))
@@ -159,6 +185,27 @@ impl Members {
     fn count(&self) -> usize {
         self.addresses.len()
     }
+
+    /// Where each of them listens.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Whether who joins has to know a secret.
+    pub fn has_secret(&self) -> bool {
+        !self.secret.is_empty()
+    }
+
+    /// Listens where this process is to listen.
+    pub fn listen(&self) -> Result<TcpListener, ClusterError> {
+        let (process, address) = (self.process, self.addresses[self.process].clone());
+        TcpListener::bind(&address).map_err(|source| ClusterError::Listen { process, address, source })
+    }
+}
+
+/// Whether other machines reach an address of this one. What has no address cannot be listened on either.
+fn is_open(address: &str) -> bool {
+    address.to_socket_addrs().is_ok_and(|mut all| all.any(|address| !address.ip().is_loopback()))
 }
 
 fn unusable(key: &'static str, path: &Path, source: &std::io::Error) -> ConfigError {
@@ -177,6 +224,7 @@ fn terms(config: &Config) -> Value {
         database: None,
         database_password_file: None,
         listen: String::new(),
+        listen_token_file: None,
         kafka: Kafka { topic: config.kafka.topic.clone(), ..Kafka::default() },
         ..config.clone()
     };
@@ -257,6 +305,31 @@ mod tests {
             (&*key, a.to_string(), b.to_string()),
             ("settings.join_limit", "10000".into(), "5".into())
         );
+    }
+
+    #[test]
+    fn where_other_machines_come_there_is_a_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let (hosts, secret) = (folder.path().join("hosts"), folder.path().join("secret"));
+        let members = |first: &str, secret: Option<&Path>| {
+            std::fs::write(&hosts, format!("{first}\n192.0.2.1:1\n")).unwrap();
+            let cluster_secret_file = secret.map(Into::into);
+            let config =
+                Config { processes: 2, hosts: Some(hosts.clone()), cluster_secret_file, ..Config::default() };
+            Members::of(&config).map(|members| members.unwrap().has_secret())
+        };
+        for own in ["127.0.0.1:1", "localhost:1", "[::1]:1"] {
+            assert!(!members(own, None).unwrap(), "{own}");
+        }
+        for open in ["0.0.0.0:1", "192.0.2.2:1", "[::]:1"] {
+            let error = members(open, None).err().unwrap().to_string();
+            assert!(error.contains(open) && error.contains("cluster_secret_file"), "{error}");
+        }
+        std::fs::write(&secret, "").unwrap();
+        let error = members("0.0.0.0:1", Some(&secret)).err().unwrap().to_string();
+        assert!(error.contains("it is empty"), "{error}");
+        std::fs::write(&secret, "sesame\n").unwrap();
+        assert!(members("0.0.0.0:1", Some(&secret)).unwrap());
     }
 
     #[test]

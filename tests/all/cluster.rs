@@ -1,14 +1,15 @@
 //! Several processes that work on one job: they hold what one process would, whoever is killed, stopped
 //! or added meanwhile.
 
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::job::{Job, readings};
 use crate::support::kafka::{kafka, unique_topic};
 use crate::support::mariadb::{Database, mariadb};
-use crate::support::output::{assert_same, csv_rows};
+use crate::support::output::{assert_same, csv_rows, lines};
 use crate::support::process::free_port;
 use crate::support::sqlite;
 use crate::support::wait::eventually;
@@ -274,6 +275,105 @@ fn a_process_that_does_not_fit_is_refused_and_the_others_wait_on() {
     let said = sentence(&mut cluster.process(1, "out", None, &["--until-end", "--set", &secret]), 2);
     assert!(said.contains("does not know the secret"), "{said}");
     finish(cluster.process(1, "out", None, &["--until-end"]));
+    finish(first);
+}
+
+/// Does at a port what strangers do there, and gives the connections that stay open.
+fn make_noise(address: &str) -> Vec<TcpStream> {
+    let noise: [&[u8]; 7] = [
+        b"",
+        b"\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\x00\x00\x00\x00",
+        b"\x02\x00\x00\x00{}",
+        b"\x00\x10\x00\x00half of it",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        // How TLS begins.
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ];
+    let say = |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        // It may have hung up.
+        let _ = stream.write_all(bytes);
+        stream
+    };
+    let connections = noise.into_iter().chain([&b""[..]; 100]).map(say).collect();
+    // One that is gone at once.
+    drop(say(b"\x10\x00\x00\x00"));
+    connections
+}
+
+#[test]
+fn strangers_at_the_door_neither_enter_nor_disturb() {
+    let cluster = Cluster::new(&[]);
+    cluster.feed(5_000);
+    finish(cluster.start("one", None, &["--until-end"]));
+    let secret = cluster.out("secret");
+    std::fs::write(&secret, "sesame\n").unwrap();
+    let secret = format!("cluster_secret_file={}", secret.display());
+    let args = ["--set", &secret];
+    let mut first = cluster.process(0, "two", None, &args);
+    first.wait_for_line("waiting for", TIMEOUT);
+    let early = make_noise(&cluster.hosts[0]);
+    let mut second = cluster.process(1, "two", None, &args);
+    second.wait_for_line("reading for process 0", TIMEOUT);
+    first.wait_for_line("refused 127.0.0.1", TIMEOUT);
+    let late = cluster.hosts.iter().map(|host| make_noise(host)).collect::<Vec<_>>();
+    second.wait_for_line("refused 127.0.0.1", TIMEOUT);
+    let written = |out: &str| lines(&cluster.out(out).join("parameter_map.csv"));
+    eventually(TIMEOUT, "all is written", || written("two") == written("one"));
+    second.terminate();
+    for mut job in [first, second] {
+        let (status, said) = job.wait(TIMEOUT);
+        assert!(status.success() && !said.contains("panicked"), "{said}");
+    }
+    drop((early, late));
+    assert_same(&cluster.out("one"), &cluster.out("two"));
+    cluster.verify("two", None);
+}
+
+#[test]
+fn who_knocks_at_a_cluster_that_works_is_told_so_at_once() {
+    let cluster = Cluster::new(&[]);
+    let [mut first, mut second] = cluster.two("out", None, &[]);
+    second.wait_for_line("reading for process 0", TIMEOUT);
+    first.wait_for_line("reading", TIMEOUT);
+    // Its own port is taken on this machine, but not on another.
+    let (hosts, own) = (cluster.out("other-hosts"), format!("127.0.0.1:{}", free_port()));
+    std::fs::write(&hosts, [&*cluster.hosts[0], &own].join("\n")).unwrap();
+    let hosts = hosts.display().to_string();
+    let third = ["--processes", "2", "--process", "1", "--hosts", &hosts];
+    let said = sentence(&mut cluster.start("not made", None, &third), 1);
+    let works = format!("process 0 at {} works with others already", cluster.hosts[0]);
+    assert!(said.contains(&works) && said.contains("--wait"), "{said}");
+    // With --wait it comes when they have ended.
+    let mut patient = cluster.start("not made", None, &[&third[..], &["--wait"]].concat());
+    patient.wait_for_line("works with others already", TIMEOUT);
+    first.terminate();
+    finish(first);
+    finish(second);
+    let again = cluster.process(0, "out", None, &["--until-end"]);
+    let said = sentence(&mut patient, 2);
+    assert!(said.contains("`until_end` is true in process 0 and false in process 1"), "{said}");
+    finish(cluster.process(1, "out", None, &["--until-end"]));
+    finish(again);
+}
+
+#[test]
+fn who_waits_for_ever_and_is_terminated_ends_well() {
+    let mut cluster = Cluster::new(&[]);
+    cluster.hosts.push(format!("127.0.0.1:{}", free_port()));
+    cluster.write_hosts(&cluster.hosts);
+    let hosts = cluster.out("hosts").display().to_string();
+    let process = |number: &str| {
+        let args = ["--processes", "3", "--process", number, "--hosts", &hosts, "--wait"];
+        cluster.start(number, None, &args)
+    };
+    // The third does not come.
+    let (mut first, mut second) = (process("0"), process("1"));
+    first.wait_for_line("waiting for", TIMEOUT);
+    second.terminate();
+    finish(second);
+    first.terminate();
     finish(first);
 }
 

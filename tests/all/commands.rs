@@ -1,10 +1,12 @@
 //! What `check` finds on real servers, and what `explain` draws.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::support::job::Job;
 use crate::support::kafka::{Kafka, Operation, Resource, kafka, unique_topic};
 use crate::support::mariadb::{Database, mariadb};
+use crate::support::process::free_port;
 use crate::support::wait::comes_true;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -168,6 +170,37 @@ fn check_finds_what_the_access_control_lists_of_kafka_deny() {
         .map(|arg| if arg.ends_with("=secret") { "kafka.properties.sasl.password=wr0ng" } else { arg });
     let wrong: Vec<&str> = wrong.collect();
     check(&wrong, 1, &[("FAILED  topic: ", &[kafka.secured(), "uthentication"])]);
+}
+
+#[test]
+fn check_looks_at_the_hosts_and_the_port_of_a_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = folder.path().join("hosts");
+    let hosts_name = hosts.display().to_string();
+    let own = format!("127.0.0.1:{}", free_port());
+    let listens = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listens.local_addr().unwrap().to_string();
+    let check_as = |lines: &[&str], process: &str, status: i32, expected: &[(&str, &[&str])]| {
+        std::fs::write(&hosts, lines.join("\n")).unwrap();
+        let job = ["--input", "-", "--database", "sqlite:x.db", "--processes", "2"];
+        check(&[&job[..], &["--process", process, "--hosts", &hosts_name]].concat(), status, expected);
+    };
+    let good: [(&str, &[&str]); 4] = [
+        ("ok      hosts", &["2 processes, this is 0", &own]),
+        ("ok      cluster secret", &["none, as no other machine comes"]),
+        ("ok      cluster port", &[&own, "can be listened on"]),
+        ("ok      cluster host", &[&taken, "process 1's"]),
+    ];
+    check_as(&[&own, &taken], "0", 0, &good);
+    let refused: [(&str, &[&str]); 2] = [
+        ("FAILED  cluster port", &["process 1 cannot listen on", &taken]),
+        ("ok      cluster host", &[&own]),
+    ];
+    check_as(&[&own, &taken], "1", 1, &refused);
+    let unknown: [(&str, &[&str]); 1] = [("FAILED  cluster host", &["no-such-host.invalid", "mend --hosts"])];
+    check_as(&[&own, "no-such-host.invalid:7100"], "0", 1, &unknown);
+    check_as(&[&own], "0", 1, &[("FAILED  hosts", &["1 of the 2 lines"])]);
+    check_as(&["0.0.0.0:7100", &own], "0", 1, &[("FAILED  hosts", &["cluster_secret_file"])]);
 }
 
 /// The URL of a database for a new user, and the user as grants name it.
