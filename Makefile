@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test torture lint bench bench-peers bench-growth soak clean
+.PHONY: run test torture lint bench bench-peers bench-growth soak deny clean
 
 # A demonstration.
 run:
@@ -27,6 +27,11 @@ torture:
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --release --workspace --all-targets -- -D warnings
+
+# Known faults, licences and sources of the crates that it is built of (deny.toml).
+deny:
+	@cargo deny --version >/dev/null 2>&1 || { echo 'run `cargo install cargo-deny --locked` first'; exit 1; }
+	cargo deny --locked check
 
 bench:
 	cargo bench
