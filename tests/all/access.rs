@@ -193,7 +193,7 @@ fn kafka_is_refused_and_refuses() {
 
 /// A server over TLS whose certificate can be changed, and an account that has to use it.
 struct Database {
-    server: Mariadb,
+    _server: Mariadb,
     folder: std::path::PathBuf,
     papers: Papers,
     database: crate::support::mariadb::Database,
@@ -213,7 +213,7 @@ impl Database {
             format!("--ssl-key={}", file("server.key")),
         ]);
         let database = server.create_database();
-        Self { server, folder, papers, database }
+        Self { _server: server, folder, papers, database }
     }
 
     /// From now on it shows this certificate.
@@ -241,8 +241,13 @@ fn look(url: &str) -> (bool, String) {
 }
 
 #[test]
-fn each_ssl_mode_of_a_database_asks_of_its_certificate_what_it_says() {
+fn a_database_lets_in_who_has_what_it_asks_for_and_shows_what_it_has() {
     let server = Database::start();
+    a_client_certificate_lets_a_job_write_over_tls(&server);
+    each_ssl_mode_asks_of_a_certificate_what_it_says(&server);
+}
+
+fn each_ssl_mode_asks_of_a_certificate_what_it_says(server: &Database) {
     let Papers { own, other, .. } = &server.papers;
     let url = server.account("SSL");
     let (own_file, other_file) = (format!("ssl-ca={}", own.file), format!("ssl-ca={}", other.file));
@@ -296,9 +301,7 @@ fn a_database_without_tls_is_not_used_where_tls_is_asked_for() {
     }
 }
 
-#[test]
-fn a_client_certificate_lets_a_job_write_over_tls() {
-    let server = Database::start();
+fn a_client_certificate_lets_a_job_write_over_tls(server: &Database) {
     let Papers { own, client, stranger, .. } = &server.papers;
     let url = server.account("X509");
     let (is_in, line) = look(&format!("{url}?ssl-ca={}", own.file));
@@ -320,7 +323,6 @@ fn a_client_certificate_lets_a_job_write_over_tls() {
     assert!(status.success(), "{said}");
     let rows = server.database.query("SELECT COUNT(*) FROM TRUCK_PARAMETER_MAP");
     assert_eq!(rows, [[Some("10".to_owned())]]);
-    drop(server.server);
 }
 
 /// What an HTTP server answers to these bytes until it hangs up.

@@ -16,7 +16,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::process::{Process, command, free_port, new_folder};
 use super::wait::comes_true;
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The server that tests share which leave it running.
 pub fn mariadb() -> &'static Mariadb {
@@ -79,6 +79,8 @@ impl Mariadb {
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         install.arg("--skip-name-resolve").args(user());
         install.arg(format!("--datadir={}", folder.join("data").display()));
+        // As for the server below: what it puts there is removed by others that start meanwhile.
+        install.env("TMPDIR", &folder);
         let mut install = Process::start(install, &folder, "install").map_err(not_installed)?;
         let done = comes_true(TIMEOUT, || install.ended().is_some());
         if !done || !install.kill().success() {
