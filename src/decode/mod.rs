@@ -276,9 +276,11 @@ impl Decoder {
             None => None,
             Some(payload) => {
                 // The key names the reading, not the truck.
-                let (reading, extras) = self.read(payload, None)?;
+                let (reading, mut extras) = self.read(payload, None)?;
                 let truck = name_of_truck(&reading, None)?.into();
                 self.count_rounded(reading.rounded);
+                // As they come back from state: a reading that is sent again is not another.
+                extras.resize(self.fields.len(), Value::Null);
                 Some(Record { truck, time: reading.time, measures: reading.measures, extras })
             }
         };

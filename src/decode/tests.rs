@@ -307,6 +307,22 @@ fn a_rounded_value_of_a_declared_field_is_counted_too() {
 }
 
 #[test]
+fn a_keyed_reading_has_all_declared_fields_whichever_parser_reads_it() {
+    let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
+    let fields: Arc<[FieldSpec]> = [field("oil", FieldType::Number), field("driver", FieldType::Text)].into();
+    let payload = with("");
+    let decoder = || Decoder::new("topic".into()).with_fields(fields.clone()).with_mode(Mode::Upsert);
+    for mut decoder in [decoder(), decoder().without_scanner()] {
+        decoder.decode(&Message { key: Some(b"k"), ..message(payload.as_bytes()) });
+        let mut items = Vec::new();
+        decoder.take(&mut items);
+        let [Item::Upserts(upserts)] = items.as_slice() else { panic!("{items:?}") };
+        // What a restart reads back from state: a reading that is sent again is not another.
+        assert_eq!(upserts[0].record.as_ref().unwrap().extras, [Value::Null, Value::Null]);
+    }
+}
+
+#[test]
 fn a_timestamp_is_converted_to_utc_microseconds() {
     for (text, micros) in [
         ("2023-04-10T01:02:27.5", TIME + 500_000),
