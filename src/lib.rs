@@ -23,7 +23,7 @@
 //! | [`metrics`], [`web`], [`progress`], [`summary`] | what is seen |
 //! | [`simulate`], [`replay`], [`bench`], [`check`], [`verify`], [`explain`], [`producer`] | the other commands |
 //! | [`secret`] | what is read from files and never shown |
-//! | [`error`], [`stop`] | how a command ends |
+//! | [`error`], [`stop`], [`printable`] | how a command ends, and what is said |
 
 #![warn(missing_docs)]
 // A file's first lines are a map of what is in it, private modules too.
@@ -47,6 +47,7 @@ pub mod graph;
 pub mod inputs;
 pub mod metrics;
 mod pace;
+pub mod printable;
 pub mod producer;
 mod progress;
 pub mod render;

@@ -7,6 +7,7 @@ use clap::Parser;
 use truckflow::cli::{Cli, Command, LogFormat};
 use truckflow::config::with_password;
 use truckflow::error::Error;
+use truckflow::printable::{OneLine, printable};
 use truckflow::stop::Stop;
 use truckflow::{bench, check, explain, fault, replay, run, shell, simulate, store, summary, verify};
 
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             match cli.log_format {
-                LogFormat::Text => eprintln!("truckflow: {error}"),
+                LogFormat::Text => eprintln!("truckflow: {}", printable(&error.to_string())),
                 LogFormat::Json => tracing::error!("{error}"),
             }
             ExitCode::from(error.exit_status())
@@ -79,7 +80,7 @@ fn log_to_stderr(format: LogFormat) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr);
+        .with_writer(|| OneLine(std::io::stderr()));
     match format {
         LogFormat::Text => subscriber.with_target(false).init(),
         LogFormat::Json => subscriber.json().init(),

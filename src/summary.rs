@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::config::Config;
+use crate::printable::printable;
 use crate::run::Summary;
 use crate::sink::csv::{files_of, numbered};
 
@@ -37,6 +38,7 @@ pub fn describe(config: &Config, summary: &Summary) -> String {
         for truck in trucks.iter().take(TRUCKS_SHOWN) {
             let (d, s) = (distance.get(*truck).unwrap_or(&none), speed.get(*truck).unwrap_or(&none));
             let samples = if d.samples.is_empty() { &s.samples } else { &d.samples };
+            let truck = printable(truck);
             let _ = writeln!(text, "{truck:<20} {samples:>10}  {:>22}  {:>22}", d.correlation, s.correlation);
         }
         if trucks.len() > TRUCKS_SHOWN {

@@ -10,6 +10,7 @@
 //! | [`docs`] | the commands and steps of the pages under `docs/` |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`fenced`] | two instances of one job |
+//! | [`injection`] | names and texts that are written to be something else |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`load`] | load in one partition, and in a thousand |
 //! | [`orientation`] | the phone's topic and file |
@@ -35,6 +36,7 @@ mod docs;
 mod exactly_once;
 mod fenced;
 mod golden;
+mod injection;
 mod keyed;
 mod load;
 mod orientation;

@@ -1,0 +1,73 @@
+//! Texts of others in a log or on a terminal: what would end the line, or tell the terminal something, is
+//! shown instead.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+/// A text in one line, with escapes in the place of characters that are not shown as themselves.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_shown) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |char: char| match is_shown(char) {
+        true => char.to_string(),
+        false => char.escape_debug().to_string(),
+    };
+    Cow::Owned(text.chars().map(escaped).collect())
+}
+
+/// Whether a character stands for itself: it is no control character, and nothing that turns others around.
+fn is_shown(char: char) -> bool {
+    matches!(char, '"' | '\'' | '\\') || char.escape_debug().len() == 1
+}
+
+/// Keeps each write, which is a line of the log, one line.
+pub struct OneLine<W>(pub W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let (text, end) = match line.split_last() {
+            Some((b'\n', text)) => (text, &b"\n"[..]),
+            _ => (line, &b""[..]),
+        };
+        if memchr::memchr2(b'\n', b'\r', text).is_none() {
+            return self.0.write_all(line).map(|()| line.len());
+        }
+        let mut whole = Vec::with_capacity(line.len() + 16);
+        for &byte in text {
+            match byte {
+                b'\n' => whole.extend_from_slice(b"\\n"),
+                b'\r' => whole.extend_from_slice(b"\\r"),
+                _ => whole.push(byte),
+            }
+        }
+        whole.extend_from_slice(end);
+        self.0.write_all(&whole).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_shown_is_escaped() {
+        for text in ["näher \"a\" 'b' \\ 日本", ""] {
+            assert!(matches!(printable(text), Cow::Borrowed(shown) if shown == text));
+        }
+        assert_eq!(printable("a\nb\r\x1b[31m\u{202e}\0"), "a\\nb\\r\\u{1b}[31m\\u{202e}\\0");
+    }
+
+    #[test]
+    fn a_write_is_a_line() {
+        let mut log = OneLine(Vec::new());
+        for line in ["one\n", "two\nforged\r\n", "three\n"] {
+            log.write_all(line.as_bytes()).unwrap();
+        }
+        assert_eq!(String::from_utf8(log.0).unwrap(), "one\ntwo\\nforged\\r\nthree\n");
+    }
+}
