@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dataflows::Epoch;
 use dataflows::dead_letter::{DeadLetter, Reason};
 use dataflows::item::{Arrival, NextOffset};
-use dataflows::rows::Rows;
+use dataflows::rows::{Column, Rows};
 use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
 use crate::backfill;
@@ -111,7 +111,8 @@ struct Pending {
     chunks: Vec<Chunk>,
     /// How many of `chunks` are in the transaction.
     inserted: usize,
-    refused: Vec<DeadLetter>,
+    /// What was refused: its place in `chunks`, and the dead letter that comes of it.
+    refused: Vec<(usize, DeadLetter)>,
     state: BTreeMap<usize, Vec<Vec<u8>>>,
     added: BTreeMap<usize, i64>,
     offsets: BTreeMap<(Arc<str>, i32), i64>,
@@ -347,21 +348,8 @@ impl Committer {
         }
         for refused in all {
             let view = view_of(&refused);
-            let mut line = Vec::new();
-            render::csv(&chunks[refused.chunk].rows.row(refused.row), false, &mut line);
-            if line.last() == Some(&b'\n') {
-                line.pop();
-            }
-            pending.refused.push(DeadLetter {
-                topic: view.into(),
-                partition: -1,
-                offset: -1,
-                kafka_timestamp: None,
-                key: None,
-                payload: Some(line),
-                reason: Reason::RefusedByDatabase,
-                field: refused.reason,
-            });
+            let letter = refusal(view, chunks[refused.chunk].rows.row(refused.row), refused.reason);
+            pending.refused.push((pending.inserted + refused.chunk, letter));
         }
         pending.inserted = pending.chunks.len();
         Ok(())
@@ -422,15 +410,32 @@ impl Committer {
     /// transaction, and gives the files' lengths anew.
     fn refuse(
         &mut self,
-        refused: Vec<DeadLetter>,
+        refused: Vec<(usize, DeadLetter)>,
         mut lengths: Vec<(String, u64)>,
     ) -> Result<Vec<(String, u64)>, Error> {
-        self.metrics.dead_letter(Reason::RefusedByDatabase, refused.len() as u64);
+        let mut letters: Vec<DeadLetter> = refused.into_iter().map(|(_, letter)| letter).collect();
+        // A letter may be refused, too, for its bytes; the letter of that has none. A table that refuses
+        // even those is told of in the log alone.
+        for _ in 0..2 {
+            if letters.is_empty() {
+                break;
+            }
+            let next = self.pending.chunks.len();
+            self.bury(letters, &mut lengths)?;
+            // Those before were told of.
+            let again = std::mem::take(&mut self.pending.refused).into_iter();
+            letters = again.filter(|(place, _)| *place >= next).map(|(_, letter)| letter).collect();
+        }
+        Ok(lengths)
+    }
+
+    fn bury(&mut self, letters: Vec<DeadLetter>, lengths: &mut Vec<(String, u64)>) -> Result<(), Error> {
+        self.metrics.dead_letter(Reason::RefusedByDatabase, letters.len() as u64);
         let Some(view) = self.routes.iter().position(|route| *route.name == *DEAD_LETTERS) else {
-            return Ok(lengths);
+            return Ok(());
         };
         let route = &self.routes[view];
-        let rows = dead_letter_rows(refused);
+        let rows = dead_letter_rows(letters);
         if route.forwarded {
             self.pending.forward.push(rows.clone());
         }
@@ -450,7 +455,7 @@ impl Committer {
             self.pending.chunks.extend(self.store.form().chunks(table, rows));
             self.retry(Self::try_insert)?;
         }
-        Ok(lengths)
+        Ok(())
     }
 
     /// The state parts to commit: deltas, or a snapshot where they have grown too heavy.
@@ -533,6 +538,31 @@ impl Committer {
         if !offsets.is_empty() {
             self.followers.retain(|follower| follower.send(offsets.clone()).is_ok());
         }
+    }
+}
+
+/// The dead letter of a row of `view` that the database refused. That of a dead letter is without its bytes,
+/// which are in the file: what was refused for them would be refused again.
+fn refusal(view: &str, mut row: Rows, reason: String) -> DeadLetter {
+    if view == DEAD_LETTERS {
+        for column in &mut row.columns {
+            if let Column::Bytes(bytes) = column {
+                *bytes = Arc::new(vec![None]);
+            }
+        }
+    }
+    let mut line = Vec::new();
+    render::csv(&row, false, &mut line);
+    line.pop_if(|end| *end == b'\n');
+    DeadLetter {
+        topic: view.into(),
+        partition: -1,
+        offset: -1,
+        kafka_timestamp: None,
+        key: None,
+        payload: Some(line),
+        reason: Reason::RefusedByDatabase,
+        field: reason,
     }
 }
 

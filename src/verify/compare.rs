@@ -54,7 +54,7 @@ impl Refused {
     }
 
     /// Tells of one row after the other whether it was refused.
-    fn teller(&self) -> impl FnMut(&[Cell]) -> bool + '_ {
+    pub fn teller(&self) -> impl FnMut(&[Cell]) -> bool + '_ {
         let mut left: Vec<&Line> = self.lines.iter().collect();
         move |cells| {
             let found = (!left.is_empty())

@@ -349,7 +349,16 @@ impl Job<'_> {
             let (refused, surplus) = (self.refused(view), self.surplus(table));
             let has_file = files.is_some();
             let all = |give: &mut dyn FnMut(&[u8], &[Cell])| {
-                rows(give);
+                // What is said of a letter that the table refused has none of its bytes.
+                let mut is_refused = refused.teller();
+                let mut give = |key: &[u8], cells: &[Cell]| {
+                    let mut without_bytes = cells.to_vec();
+                    (without_bytes[letter::KEY], without_bytes[letter::PAYLOAD]) = (Cell::Null, Cell::Null);
+                    if !is_refused(&without_bytes) {
+                        give(key, cells);
+                    }
+                };
+                rows(&mut give);
                 others.iter().for_each(|cells| give(b"", cells));
             };
             let mut each = |each: Each<'_>| {

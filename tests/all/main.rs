@@ -8,6 +8,7 @@
 //! | [`backfill`] | views added to a running job, corrections, catching up |
 //! | [`cluster`] | several processes that work on one job |
 //! | [`docs`] | the commands and steps of the pages under `docs/` |
+//! | [`dead_letters`] | the bytes of what could not be used, and its replay |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`fenced`] | two instances of one job |
 //! | [`injection`] | names and texts that are written to be something else |
@@ -33,6 +34,7 @@ mod bench;
 mod cluster;
 mod commands;
 mod docs;
+mod dead_letters;
 mod exactly_once;
 mod fenced;
 mod golden;

@@ -228,8 +228,17 @@ impl Kafka {
 
     /// Creates a topic, and waits until each partition has a leader.
     pub fn create_topic(&self, name: &str, partitions: i32) {
-        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        self.create(name, partitions, NewTopic::new(name, partitions, TopicReplication::Fixed(1)));
+    }
+
+    /// Creates a topic that takes messages of up to 4 MB.
+    pub fn create_large_topic(&self, name: &str, partitions: i32) {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        self.create(name, partitions, topic.set("max.message.bytes", "4000000"));
+    }
+
+    fn create(&self, name: &str, partitions: i32, topic: NewTopic<'_>) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let results = runtime.block_on(admin.create_topics([&topic], &options)).expect("the broker answers");
