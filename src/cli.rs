@@ -64,6 +64,9 @@ pub enum Command {
     /// Write the manual pages
     #[command(after_help = MAN)]
     Man(ManArgs),
+    /// Move what a stopped job has committed, but its rows, to a file and back, or forget it
+    #[command(after_help = STATE)]
+    State(StateArgs),
 }
 
 const RUN: &str = "\
@@ -106,6 +109,12 @@ const MAN: &str = "\
 Example:
   truckflow man --to /usr/local/share/man/man1 && man truckflow-run";
 
+const STATE: &str = "\
+Examples, with the job stopped:
+  truckflow state export job.state --config job.toml
+  truckflow state reset --config job.toml --yes
+  truckflow state import job.state --config job.toml";
+
 /// Flags of `completions`.
 #[derive(Args)]
 pub struct CompletionsArgs {
@@ -120,6 +129,70 @@ pub struct ManArgs {
     /// The folder that they go to
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
+}
+
+/// Of `state`.
+#[derive(Args)]
+pub struct StateArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: StateCommand,
+}
+
+/// What is done with the state of a job that is stopped.
+#[derive(Subcommand)]
+pub enum StateCommand {
+    /// Write epoch, offsets, lengths of files, views and state to one file; changes nothing
+    Export(ExportArgs),
+    /// Put an export into a database that does not have the job, of whatever kind
+    Import(ImportArgs),
+    /// Forget the job; rows of tables and files stay
+    Reset(ResetArgs),
+}
+
+/// Flags of `state export`.
+#[derive(Args)]
+pub struct ExportArgs {
+    /// The file to write; one that is there is replaced when the new one is whole
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Which job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `state import`.
+#[derive(Args)]
+pub struct ImportArgs {
+    /// A file that `state export` wrote
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Which job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Go on although tables hold more or fewer rows than at the export: you know that they are right
+    #[arg(long)]
+    pub tables_as_they_are: bool,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `state reset`.
+#[derive(Args)]
+pub struct ResetArgs {
+    /// Which job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Do it; without this it is only said what would be forgotten
+    #[arg(long)]
+    pub yes: bool,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Flags of `run`.

@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::render;
 use crate::sink::csv::CsvFiles;
 use crate::sink::topic::DeadLetterTopic;
-use crate::state::{SealedFold, seal};
+use crate::state::{Owner, SealedFold, seal};
 use crate::store::{Chunk, Commit, Refused, StateChange, Store, StoreError};
 
 /// State deltas are folded into a snapshot when they outweigh it, or there are this many parts.
@@ -476,11 +476,13 @@ impl Committer {
             let (parts, replaces) = if heavy && !may_wait {
                 folded += size;
                 fault::at(Moment::Fold);
-                let mut fold = SealedFold::new(name);
+                let form = self.store.form();
+                let owner = Owner { job: &form.job, view: name };
+                let mut fold = SealedFold::new(owner);
                 parts.iter().rev().for_each(|part| fold.older(part));
                 self.store.state(name, &mut |part| fold.older(&part))?;
                 match fold.finish() {
-                    Ok(folded) => (folded.into_iter().map(|part| seal(&part)).collect(), true),
+                    Ok(folded) => (folded.into_iter().map(|part| seal(owner, &part)).collect(), true),
                     Err(error) => return Ok(Err(error.into())),
                 }
             } else {

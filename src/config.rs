@@ -564,7 +564,7 @@ impl Config {
             active.extend(is_on(&own.name).then_some(view));
         }
         if settings.upserts() {
-            active.push(views::readings_view());
+            active.push(views::readings_view(&settings));
         }
         // Nothing is dropped silently: dead letters are always kept.
         active.extend(dead_letters);

@@ -12,6 +12,7 @@ use crate::simulate::SimulateError;
 use crate::sink::csv::CsvError;
 use crate::source::SourceError;
 use crate::state::StateError;
+use crate::state_command::TransferError;
 use crate::store::StoreError;
 
 /// Why a command ended.
@@ -35,6 +36,9 @@ pub enum Error {
     /// The simulator cannot go on.
     #[error(transparent)]
     Simulate(#[from] SimulateError),
+    /// A job's state is not moved or forgotten.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     /// The replay cannot go on.
     #[error(transparent)]
     Replay(#[from] ReplayError),
@@ -113,7 +117,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A job that runs, or ran meanwhile, moves on while it is looked at.
-    #[error("job `{0}` runs, and what it holds moves on; stop it, and verify it then")]
+    #[error("job `{0}` runs, and what it holds moves on; stop it, and try again then")]
     Moved(String),
     /// A job that the database does not know.
     #[error("job `{0}` has committed nothing in this database; give its --job, --out and --database")]
@@ -138,6 +142,7 @@ impl Error {
             Self::Config(_) | Self::OtherSource { .. } | Self::OtherView { .. } | Self::NoBackfill { .. } => {
                 2
             }
+            Self::Transfer(error) if error.is_usage() => 2,
             Self::Cluster(ClusterError::Refused { .. } | ClusterError::Unfilled(_)) => 2,
             Self::Replay(error) if error.is_usage() => 2,
             Self::Bench(error) if error.is_usage() => 2,

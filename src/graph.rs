@@ -31,7 +31,7 @@ use timely::worker::Worker;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::render;
-use crate::state;
+use crate::state::{self, Owner};
 use crate::store::{Chunk, Form};
 
 /// What a worker tells the commit thread.
@@ -135,7 +135,8 @@ impl Outlet {
             Effect::FileRows(rows) => Some(self.rows(epoch, view, rows, To::File)),
             Effect::DeadLetters(letters) => self.dead_letters(epoch, letters),
             Effect::State { bytes, added } => {
-                Some(Message::State { epoch, view, sealed: state::seal(&bytes), added })
+                let owner = Owner { job: &self.form.job, view: &self.routes[view].name };
+                Some(Message::State { epoch, view, sealed: state::seal(owner, &bytes), added })
             }
         }
     }

@@ -21,7 +21,7 @@
 //! | [`commit`] | makes an epoch durable, all at once |
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
 //! | [`metrics`], [`web`], [`progress`], [`summary`] | what is seen |
-//! | [`simulate`], [`replay`], [`bench`], [`check`], [`verify`], [`explain`], [`producer`] | the other commands |
+//! | [`simulate`], [`replay`], [`bench`], [`check`], [`verify`], [`explain`], [`state_command`], [`producer`] | the other commands |
 //! | [`secret`] | what is read from files and never shown |
 //! | [`error`], [`stop`], [`printable`] | how a command ends, and what is said |
 
@@ -59,6 +59,7 @@ pub mod simulate;
 pub mod sink;
 pub mod source;
 pub mod state;
+pub mod state_command;
 pub mod stop;
 pub mod store;
 pub mod summary;

@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::rows::ColumnSpec;
-use dataflows::state::entries;
 use dataflows::views::{DEAD_LETTERS, Mode, Restored, View};
 
 use crate::backfill;
@@ -41,7 +40,7 @@ use crate::render::CHANGE;
 use crate::sink::csv::{self, CsvFiles};
 use crate::sink::topic::DeadLetterTopic;
 use crate::source::file::full_path;
-use crate::state::SealedFold;
+use crate::state::{Owner, SealedFold, look_through};
 use crate::stop::Stop;
 use crate::store::{self, Form, LastCommit, Store, StoreError, Table};
 use crate::thread::spawn;
@@ -129,7 +128,7 @@ impl Launch<'_> {
         door: Option<&Door>,
     ) -> Result<(Parts, Summary), Error> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
-        let (restored, weights) = load_state(parts.store.as_mut(), &self.views)?;
+        let (restored, weights) = load_state(parts.store.as_mut(), &config.job, &self.views)?;
         fault::at(Moment::StateRead);
         let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
         let mut done = Vec::new();
@@ -448,15 +447,19 @@ pub(crate) fn source_name(config: &Config) -> String {
 }
 
 /// The committed state of every view, folded, to be fed to the graph.
-fn load_state(store: &mut dyn Store, views: &[View]) -> Result<(Vec<Restored>, Vec<StateWeight>), Error> {
+fn load_state(
+    store: &mut dyn Store,
+    job: &str,
+    views: &[View],
+) -> Result<(Vec<Restored>, Vec<StateWeight>), Error> {
     let (mut restored, mut weights) = (Vec::new(), Vec::new());
     for view in views {
-        let mut fold = SealedFold::new(&view.name);
+        let mut fold = SealedFold::new(Owner { job, view: &view.name });
         store.state(&view.name, &mut |part| fold.older(&part))?;
         let mut weight = StateWeight { deltas: fold.bytes, parts: fold.parts, ..StateWeight::default() };
         for folded in fold.finish()? {
             weight.snapshot += folded.len();
-            weight.entries += entries(&folded).count() as i64;
+            weight.entries += look_through(view, &folded)?;
             restored.push(Restored { view: (*view.name).into(), bytes: folded });
         }
         // What lies above the folded size is what folding would save.

@@ -1,22 +1,39 @@
-//! How state parts lie in the store: a format version and a checksum before the bytes.
+//! How state parts lie in the store: a header before the bytes.
+//!
+//! ```text
+//! format 3       3 | checksum, of all that follows and the 3 | whose it is: of job and view | entries
+//! formats 1, 2   1 or 2 | checksum of the entries | entries
+//! ```
+//!
+//! Numbers are little-endian `u32`s, checksums CRC-32. What is read is written again as format 3 when its
+//! view's state is folded. Of what a view keeps, [`export`] makes a file.
 
-use dataflows::state::{Damaged, Fold};
+pub mod export;
+
+use dataflows::state::{Damaged, Fold, entries};
+use dataflows::views::View;
 use thiserror::Error;
 
-/// The format that this version writes. From 2 on, `filtered_join` keeps blocks of readings.
-const VERSION: u8 = 2;
+/// The format that this version writes. From 2 on, `filtered_join` keeps blocks of readings; from 3 on, a
+/// part says whose it is.
+const VERSION: u8 = 3;
 /// The oldest format that it reads.
 const OLDEST: u8 = 1;
-const HEADER: usize = 5;
+/// The first format that says whose a part is.
+const OWNED: u8 = 3;
 /// Bytes of a part; the store's values stay far below the server's packet limit.
 const PART_BYTES: usize = 512 << 10;
+
+/// What to do when a job's state cannot be used.
+const WAY_BACK: &str = "to go back to an export, run `truckflow state reset` and `truckflow state import FILE`; \
+                        or put a backup of the database in its place, or start a new --job with a new --out";
 
 /// Stored state that cannot be used.
 #[derive(Debug, Error)]
 pub enum StateError {
     /// Written by another version.
     #[error(
-        "the state of view `{view}` has format {found}, but this version reads {OLDEST} to {VERSION}; run the version that wrote it, or start a new --job"
+        "the state of view `{view}` has format {found}, but this version reads {OLDEST} to {VERSION}; run the version that wrote it, or, {WAY_BACK}"
     )]
     Version {
         /// The view.
@@ -24,42 +41,97 @@ pub enum StateError {
         /// The format found.
         found: u8,
     },
-    /// The checksum does not fit.
-    #[error(
-        "the state of view `{view}` in the database is damaged; restore the database from a backup, or start a new --job from the topic's beginning"
-    )]
+    /// The checksum does not fit, or what is behind it does not parse.
+    #[error("the state of view `{view}` in the database is damaged; {WAY_BACK}")]
     Damaged {
         /// The view.
         view: String,
     },
+    /// Written for another job, or for another view of it.
+    #[error(
+        "the state of view `{view}` in the database is that of another job or view than job `{job}`'s; {WAY_BACK}"
+    )]
+    Foreign {
+        /// The view.
+        view: String,
+        /// The job.
+        job: String,
+    },
 }
 
-/// Puts version and checksum before a state change.
-pub fn seal(bytes: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(bytes.len() + HEADER);
+/// Whose state it is: of which view of which job.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// The job.
+    pub job: &'a str,
+    /// The view.
+    pub view: &'a str,
+}
+
+impl Owner<'_> {
+    fn mark(self) -> [u8; 4] {
+        // No name of a job holds a zero.
+        crc32fast::hash(&[self.job.as_bytes(), &[0], self.view.as_bytes()].concat()).to_le_bytes()
+    }
+
+    fn damaged(self) -> StateError {
+        StateError::Damaged { view: self.view.to_owned() }
+    }
+}
+
+/// Puts a header before a state change.
+pub fn seal(owner: Owner<'_>, bytes: &[u8]) -> Vec<u8> {
+    let mark = owner.mark();
+    let mut sealed = Vec::with_capacity(bytes.len() + 9);
     sealed.push(VERSION);
-    sealed.extend_from_slice(&crc32fast::hash(bytes).to_le_bytes());
+    sealed.extend_from_slice(&checksum(&[&[VERSION], &mark, bytes]));
+    sealed.extend_from_slice(&mark);
     sealed.extend_from_slice(bytes);
     sealed
 }
 
-/// Verifies version and checksum, and gives the state change behind them.
-pub fn unseal<'a>(view: &str, sealed: &'a [u8]) -> Result<&'a [u8], StateError> {
-    let damaged = || StateError::Damaged { view: view.to_owned() };
+fn checksum(pieces: &[&[u8]]) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    pieces.iter().for_each(|piece| hasher.update(piece));
+    hasher.finalize().to_le_bytes()
+}
+
+/// Verifies the header, and gives the state change behind it.
+pub fn unseal<'a>(owner: Owner<'_>, sealed: &'a [u8]) -> Result<&'a [u8], StateError> {
+    let damaged = || owner.damaged();
     let (&version, rest) = sealed.split_first().ok_or_else(damaged)?;
     if !(OLDEST..=VERSION).contains(&version) {
-        return Err(StateError::Version { view: view.to_owned(), found: version });
+        return Err(StateError::Version { view: owner.view.to_owned(), found: version });
     }
-    let (checksum, bytes) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
-    if crc32fast::hash(bytes) != u32::from_le_bytes(*checksum) {
+    let (found, bytes) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+    if version < OWNED {
+        return if *found == checksum(&[bytes]) { Ok(bytes) } else { Err(damaged()) };
+    }
+    if *found != checksum(&[&[version], bytes]) {
         return Err(damaged());
+    }
+    let (mark, bytes) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
+    if *mark != owner.mark() {
+        return Err(StateError::Foreign { view: owner.view.to_owned(), job: owner.job.to_owned() });
     }
     Ok(bytes)
 }
 
+/// Looks through folded state: how many entries it has, if all are such as the view keeps.
+pub fn look_through(view: &View, folded: &[u8]) -> Result<i64, StateError> {
+    let mut count = 0;
+    for entry in entries(folded) {
+        match entry {
+            Ok((key, value)) if (view.keeps)(key, value) => count += 1,
+            Ok(_) | Err(Damaged) => return Err(StateError::Damaged { view: view.name.to_string() }),
+        }
+    }
+    Ok(count)
+}
+
 /// Folds the sealed parts of a view, newest first.
 pub struct SealedFold<'a> {
-    view: &'a str,
+    owner: Owner<'a>,
     fold: Fold,
     unusable: Option<StateError>,
     /// How many parts were given.
@@ -69,18 +141,18 @@ pub struct SealedFold<'a> {
 }
 
 impl<'a> SealedFold<'a> {
-    /// Nothing of `view` yet.
-    pub fn new(view: &'a str) -> Self {
-        Self { view, fold: Fold::new(PART_BYTES), unusable: None, parts: 0, bytes: 0 }
+    /// Nothing of a view yet.
+    pub fn new(owner: Owner<'a>) -> Self {
+        Self { owner, fold: Fold::new(PART_BYTES), unusable: None, parts: 0, bytes: 0 }
     }
 
     /// Takes a part that is older than those before. What is wrong with it is told in the end.
     pub fn older(&mut self, sealed: &[u8]) {
         self.parts += 1;
         self.bytes += sealed.len();
-        let folded = unseal(self.view, sealed).and_then(|part| {
-            self.fold.older(part).map_err(|Damaged| StateError::Damaged { view: self.view.to_owned() })
-        });
+        let owner = self.owner;
+        let folded =
+            unseal(owner, sealed).and_then(|part| self.fold.older(part).map_err(|Damaged| owner.damaged()));
         if let Err(error) = folded {
             self.unusable.get_or_insert(error);
         }
@@ -94,17 +166,63 @@ impl<'a> SealedFold<'a> {
 
 #[cfg(test)]
 mod tests {
+    use dataflows::views::{Settings, all};
+
     use super::*;
+
+    const OWNER: Owner<'_> = Owner { job: "job", view: "v" };
+
+    /// As the formats before 3 were written.
+    fn unowned(version: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[version][..], &checksum(&[bytes]), bytes].concat()
+    }
 
     #[test]
     fn a_flipped_bit_is_found() {
-        let mut sealed = seal(b"state");
-        assert_eq!(unseal("v", &sealed).unwrap(), b"state");
-        for bit in 0..sealed.len() * 8 {
-            sealed[bit / 8] ^= 1 << (bit % 8);
-            assert!(unseal("v", &sealed).is_err());
-            sealed[bit / 8] ^= 1 << (bit % 8);
+        for mut sealed in [seal(OWNER, b"state"), seal(OWNER, b""), unowned(2, b"state"), unowned(1, b"")] {
+            let bytes = unseal(OWNER, &sealed).unwrap().to_vec();
+            assert!(bytes.is_empty() || bytes == b"state");
+            for bit in 0..sealed.len() * 8 {
+                sealed[bit / 8] ^= 1 << (bit % 8);
+                assert!(unseal(OWNER, &sealed).is_err(), "bit {bit}");
+                sealed[bit / 8] ^= 1 << (bit % 8);
+            }
         }
-        assert!(unseal("v", &[]).is_err());
+    }
+
+    #[test]
+    fn a_truncated_value_is_found() {
+        let sealed = seal(OWNER, b"state");
+        for length in 0..sealed.len() {
+            assert!(unseal(OWNER, &sealed[..length]).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn another_owner_is_refused() {
+        for owner in [Owner { job: "job2", ..OWNER }, Owner { view: "w", ..OWNER }] {
+            let error = unseal(owner, &seal(OWNER, b"state")).unwrap_err();
+            assert!(matches!(error, StateError::Foreign { .. }), "{error}");
+        }
+        // Older formats do not say whose they are.
+        assert_eq!(unseal(Owner { job: "job2", view: "w" }, &unowned(2, b"state")).unwrap(), b"state");
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let mut sealed = seal(OWNER, b"state");
+        sealed[0] = VERSION + 1;
+        let error = unseal(OWNER, &sealed).unwrap_err();
+        assert!(matches!(error, StateError::Version { found, .. } if found == VERSION + 1), "{error}");
+    }
+
+    #[test]
+    fn entries_that_no_view_keeps_are_damage() {
+        let mut change = Vec::new();
+        dataflows::state::push_entry(&mut change, b"truck", |out| out.push(7));
+        for view in all(&Settings::default()) {
+            assert!(look_through(&view, &change).is_err(), "{}", view.name);
+            assert_eq!(look_through(&view, b"").unwrap(), 0);
+        }
     }
 }

@@ -149,7 +149,7 @@ fn settle<T>(result: Result<T, Trouble>) -> Result<Result<T, String>, Error> {
 }
 
 /// What a job that does not run now has committed.
-fn committed(config: &Config, url: &str) -> Result<LastCommit, Error> {
+pub(crate) fn committed(config: &Config, url: &str) -> Result<LastCommit, Error> {
     let mut look: Box<dyn Look> = look::open(url)?;
     if FolderLock::is_held(&config.out) || look.is_running(&config.job)? {
         return Err(Error::Moved(config.job.clone()));

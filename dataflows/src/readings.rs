@@ -168,7 +168,8 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn read(mut bytes: &[u8], fields: &[FieldSpec]) -> Option<Record> {
+/// The reading that a value of the state keeps.
+pub(crate) fn read(mut bytes: &[u8], fields: &[FieldSpec]) -> Option<Record> {
     fn number(bytes: &mut &[u8]) -> Option<i64> {
         let (number, rest) = bytes.split_first_chunk::<8>()?;
         *bytes = rest;
@@ -200,13 +201,13 @@ fn read(mut bytes: &[u8], fields: &[FieldSpec]) -> Option<Record> {
     Some(Record { truck, time, measures, extras })
 }
 
-/// The readings of a committed state change. Its checksum was verified when it was loaded, so what
-/// does not parse is a bug of ours.
+/// The readings of a committed state change. It was looked through when it was loaded, so what does not
+/// parse is a bug of ours.
 fn restore(bytes: &[u8], fields: &[FieldSpec]) -> Vec<(Arc<[u8]>, Record)> {
     entries(bytes)
         .map(|entry| {
-            let (key, value) = entry.expect("state that passed its checksum parses");
-            (key.into(), read(value, fields).expect("state that passed its checksum parses"))
+            let (key, value) = entry.expect("state that was looked through parses");
+            (key.into(), read(value, fields).expect("state that was looked through parses"))
         })
         .collect()
 }

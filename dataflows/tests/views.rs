@@ -76,7 +76,7 @@ fn views(settings: &Settings) -> Vec<View> {
     );
     views.push(hot().view(settings));
     if settings.mode == Mode::Upsert {
-        views.push(readings_view());
+        views.push(readings_view(settings));
     }
     views
 }

@@ -287,7 +287,7 @@ impl Config {
         let mut names: Vec<String> = views::NAMES.iter().map(|&name| name.into()).collect();
         let mut tables: Vec<String> = built_in.iter().map(|view| view.table.to_string()).collect();
         // An upsert job keeps its readings under this name.
-        let kept_readings = views::readings_view().name;
+        let kept_readings = views::readings_view(&Settings::default()).name;
         let own_views = self.own_views().map(|own| ("views", &own.name, own.table()));
         let own_correlations = self.correlations.iter().map(|own| ("correlations", &own.name, own.table()));
         for (key, name, table) in own_correlations.chain(own_views) {

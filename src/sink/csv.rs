@@ -278,6 +278,34 @@ impl Place {
 /// The most bytes of a header that an error shows.
 const MOST_SHOWN: u64 = 400;
 
+/// Where the lines of a view end by a commit, and the file that they end in.
+#[derive(Debug)]
+pub struct CommittedEnd {
+    /// The file.
+    pub path: PathBuf,
+    /// The committed bytes.
+    pub committed: u64,
+    /// Its length.
+    pub found: u64,
+    /// Whether it holds all that was committed.
+    pub is_there: bool,
+}
+
+/// What a commit says of the files in `out`, and what is there. Nothing is changed.
+pub fn committed_ends(out: &Path, files: &[(String, u64)]) -> Result<Vec<CommittedEnd>, CsvError> {
+    let numbers: BTreeMap<String, u64> = files.iter().cloned().collect();
+    let mut ends = BTreeMap::new();
+    for name in numbers.keys() {
+        let place = Place::of_name(out, name);
+        let Some(end) = place.committed(&numbers) else { continue };
+        let path = place.path(end.number);
+        let found = length(&path).map_err(failed("open", &path))?;
+        let is_there = end.length == 0 || reaches(&path, end.length).map_err(failed("open", &path))?;
+        ends.insert(path.clone(), CommittedEnd { path, committed: end.length, found, is_there });
+    }
+    Ok(ends.into_values().collect())
+}
+
 /// A file's length; 0 if there is none.
 fn length(path: &Path) -> io::Result<u64> {
     match std::fs::metadata(path) {

@@ -5,7 +5,8 @@ use std::fmt;
 
 use dataflows::rows::ColumnSpec;
 
-use super::{LastCommit, Place, RowKey, StoreError, mysql, split, sqlite};
+use super::{LastCommit, Place, RowKey, StoreError, StoredView, mysql, split, sqlite};
+use crate::state::export::TableSize;
 
 /// A database that is only looked at.
 pub trait Look {
@@ -20,6 +21,21 @@ pub trait Look {
 
     /// The views of the job that have not taken all that was before them yet.
     fn unfilled(&mut self, job: &str) -> Result<Vec<String>, StoreError>;
+
+    /// Host, port and database, or the file.
+    fn place(&self) -> String;
+
+    /// The views that the job has had, by name.
+    fn views(&mut self, job: &str) -> Result<Vec<StoredView>, StoreError>;
+
+    /// The views of which there is state, by name.
+    fn with_state(&mut self, job: &str) -> Result<Vec<String>, StoreError>;
+
+    /// Gives the parts of a view's state, newest first, to `take`, few of them at a time.
+    fn state(&mut self, job: &str, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError>;
+
+    /// How far a table has come: 0 rows if there is none.
+    fn size(&mut self, table: &str) -> Result<TableSize, StoreError>;
 
     /// What each of these columns of a table keeps, in their order; none if there is no such table.
     fn columns(&mut self, table: &str, columns: &[ColumnSpec]) -> Result<Option<Found>, StoreError>;

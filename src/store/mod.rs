@@ -213,8 +213,23 @@ pub struct LastCommit {
     pub files: Vec<(String, u64)>,
 }
 
+/// A job that comes from another store.
+#[derive(Clone, Copy, Debug)]
+pub struct Adopted<'a> {
+    /// Its name.
+    pub job: &'a str,
+    /// What its offsets are offsets of.
+    pub source: &'a str,
+    /// Its generation: no instance of before has one as high.
+    pub generation: u64,
+    /// Its views.
+    pub views: &'a [StoredView],
+    /// All else, as if it were committed at once.
+    pub commit: Commit<'a>,
+}
+
 /// What the store knows of a view of the job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredView {
     /// The view.
     pub name: String,
@@ -289,6 +304,16 @@ pub enum StoreError {
         /// The statement that mends it.
         advice: String,
     },
+    /// The job is there already.
+    #[error(
+        "job `{job}` is in {place} already; forget what it holds with `truckflow state reset`, or give an empty --database"
+    )]
+    There {
+        /// The job.
+        job: String,
+        /// Host, port and database, or the file.
+        place: String,
+    },
     /// Another instance has the job.
     #[error("another instance of job `{job}` runs on {place}; stop it, or give this one another --job")]
     Taken {
@@ -362,6 +387,13 @@ pub trait Store: Send {
 
     /// Rolls the open transaction back, if there is one; drops a connection that is in doubt.
     fn abandon(&mut self);
+
+    /// Takes the job's lock, makes the bookkeeping tables, and puts in what another store held of the job;
+    /// all or nothing. Refuses a job that is there already.
+    fn adopt(&mut self, job: &Adopted<'_>) -> Result<(), StoreError>;
+
+    /// Takes the job's lock, and removes all that is kept of it but rows; all or nothing.
+    fn forget(&mut self, job: &str) -> Result<(), StoreError>;
 
     /// The form in which chunks must come, once the job is claimed.
     fn form(&self) -> Form;

@@ -39,8 +39,8 @@ use super::look::Look;
 use super::privileges::{Answer, Privileges};
 use super::schema::{self, FoundColumn, quoted};
 use super::{
-    Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, StateChange, Store,
-    StoreError, StoredView, Table, Text,
+    Adopted, Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, StateChange,
+    Store, StoreError, StoredView, Table, Text,
 };
 use crate::fault::{self, Moment};
 use crate::render::{SqlRows, sql_bytes};
@@ -450,12 +450,39 @@ impl MysqlStore {
         self.server.execute(format!("UPDATE truckflow_jobs SET epoch = {} WHERE job = {job}", commit.epoch))
     }
 
-    fn take(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
+    /// Connects, takes the lock of a job, and makes the bookkeeping tables.
+    fn lock_books(&mut self, job: &str) -> Result<(), StoreError> {
         self.server.connect()?;
         if !self.server.lock(job)? {
             return Err(StoreError::Taken { job: job.into(), place: self.server.address.place.clone() });
         }
-        self.server.make_books()?;
+        self.server.make_books()
+    }
+
+    /// Everything of an adoption, and its `COMMIT`.
+    fn put_adopted(&mut self, adopted: &Adopted<'_>) -> Result<(), StoreError> {
+        let Adopted { job, source, generation, views, commit } = *adopted;
+        let (name, source) = (literal(job), literal(source));
+        let sql = format!(
+            "INSERT INTO truckflow_jobs (job, source, generation, epoch) VALUES ({name},{source},{generation},0)"
+        );
+        match self.server.try_execute(sql, STATEMENT_LIMIT) {
+            Ok(_) => {}
+            Err(Fault::Server { number: 1062, .. }) => {
+                let place = self.server.address.place.clone();
+                return Err(StoreError::There { job: job.to_owned(), place });
+            }
+            Err(fault) => return Err(self.server.explain(fault)),
+        }
+        for view in views {
+            self.server.put_view(job, view)?;
+        }
+        self.put_commit(&commit)?;
+        self.server.execute("COMMIT")
+    }
+
+    fn take(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
+        self.lock_books(job)?;
         self.server.see_whether_it_loads()?;
         self.count_generation(job, source)
     }
@@ -523,54 +550,12 @@ impl Store for MysqlStore {
 
     fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
         let claim = self.ready()?;
-        let of_view = format!(
-            "FROM truckflow_state WHERE job = {} AND view_name = {}",
-            literal(&claim.job),
-            literal(view)
-        );
-        let pieces =
-            self.server.fetch(format!("SELECT epoch, part {of_view} ORDER BY epoch DESC, part DESC"))?;
-        // The later pieces of a part whose first one is still to come, from the last one on.
-        let mut rest: Vec<Vec<u8>> = Vec::new();
-        // A page at a time: all at once may take longer than a statement may, and much memory.
-        // Each piece is named by its whole key, as a range would read the ones before it, too.
-        for page in pieces.chunks(STATE_PAGE) {
-            let named: Vec<String> = page
-                .iter()
-                .map(|piece| format!("epoch = {} AND part = {}", piece.text(0), piece.text(1)))
-                .collect();
-            let rows = self.server.fetch(format!(
-                "SELECT part, bytes {of_view} AND ({}) ORDER BY epoch DESC, part DESC",
-                named.join(" OR ")
-            ))?;
-            for mut row in rows {
-                let bytes = row.0[1].take().unwrap_or_default();
-                if row.number(0).unwrap_or_default() % PIECES as i64 != 0 {
-                    rest.push(bytes);
-                } else if rest.is_empty() {
-                    take(bytes);
-                } else {
-                    rest.push(bytes);
-                    rest.reverse();
-                    take(std::mem::take(&mut rest).concat());
-                }
-            }
-        }
-        Ok(())
+        self.server.read_state(&claim.job, view, take)
     }
 
     fn views(&mut self) -> Result<Vec<StoredView>, StoreError> {
         let claim = self.ready()?;
-        let rows = self.server.fetch(format!(
-            "SELECT view_name, definition, state FROM truckflow_views WHERE job = {} ORDER BY view_name",
-            literal(&claim.job)
-        ))?;
-        let view = |row: &TextRow| StoredView {
-            name: row.text(0),
-            definition: row.text(1),
-            backfilled: row.text(2) == COMPLETE,
-        };
-        Ok(rows.iter().map(view).collect())
+        self.server.read_views(&claim.job)
     }
 
     fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError> {
@@ -581,14 +566,7 @@ impl Store for MysqlStore {
         self.server.execute("START TRANSACTION")?;
         self.open = true;
         let put = self.check_generation(&claim, Reading::ForUpdate).and_then(|()| {
-            self.server.execute(format!(
-                "INSERT INTO truckflow_views (job, view_name, definition, state) VALUES ({},{},{},'{}') \
-                 ON DUPLICATE KEY UPDATE definition = VALUES(definition), state = VALUES(state)",
-                literal(&claim.job),
-                literal(&view.name),
-                literal(&view.definition),
-                if view.backfilled { COMPLETE } else { BACKFILLING },
-            ))?;
+            self.server.put_view(&claim.job, view)?;
             self.server.execute("COMMIT")
         });
         match put {
@@ -660,6 +638,35 @@ impl Store for MysqlStore {
         {
             self.server.link = None;
         }
+    }
+
+    fn adopt(&mut self, adopted: &Adopted<'_>) -> Result<(), StoreError> {
+        self.lock_books(adopted.job)?;
+        let (job, generation) = (adopted.job.into(), adopted.generation);
+        self.claim = Some(Claim { job, generation, text: Text::Inserts });
+        self.server.execute("START TRANSACTION")?;
+        self.open = true;
+        let put = self.put_adopted(adopted);
+        match put {
+            Ok(()) => self.open = false,
+            Err(_) => self.abandon(),
+        }
+        put
+    }
+
+    fn forget(&mut self, job: &str) -> Result<(), StoreError> {
+        self.lock_books(job)?;
+        self.server.execute("START TRANSACTION")?;
+        self.open = true;
+        let forgotten = BOOKS.iter().rev().try_for_each(|book| {
+            self.server.execute(format!("DELETE FROM {} WHERE job = {}", book.name, literal(job)))
+        });
+        let forgotten = forgotten.and_then(|()| self.server.execute("COMMIT"));
+        match forgotten {
+            Ok(()) => self.open = false,
+            Err(_) => self.abandon(),
+        }
+        forgotten
     }
 
     fn form(&self) -> Form {
@@ -1167,6 +1174,65 @@ impl Server {
             transactional: table.text(3) == "YES",
             columns: columns.iter().filter(|row| is_it(row)).map(column).collect(),
         }))
+    }
+
+    /// Gives the parts of a view's state, newest first, to `take`.
+    fn read_state(&mut self, job: &str, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
+        let of_view =
+            format!("FROM truckflow_state WHERE job = {} AND view_name = {}", literal(job), literal(view));
+        let pieces = self.fetch(format!("SELECT epoch, part {of_view} ORDER BY epoch DESC, part DESC"))?;
+        // The later pieces of a part whose first one is still to come, from the last one on.
+        let mut rest: Vec<Vec<u8>> = Vec::new();
+        // A page at a time: all at once may take longer than a statement may, and much memory.
+        // Each piece is named by its whole key, as a range would read the ones before it, too.
+        for page in pieces.chunks(STATE_PAGE) {
+            let named: Vec<String> = page
+                .iter()
+                .map(|piece| format!("epoch = {} AND part = {}", piece.text(0), piece.text(1)))
+                .collect();
+            let rows = self.fetch(format!(
+                "SELECT part, bytes {of_view} AND ({}) ORDER BY epoch DESC, part DESC",
+                named.join(" OR ")
+            ))?;
+            for mut row in rows {
+                let bytes = row.0[1].take().unwrap_or_default();
+                if row.number(0).unwrap_or_default() % PIECES as i64 != 0 {
+                    rest.push(bytes);
+                } else if rest.is_empty() {
+                    take(bytes);
+                } else {
+                    rest.push(bytes);
+                    rest.reverse();
+                    take(std::mem::take(&mut rest).concat());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The views that a job has had.
+    fn read_views(&mut self, job: &str) -> Result<Vec<StoredView>, StoreError> {
+        let rows = self.fetch(format!(
+            "SELECT view_name, definition, state FROM truckflow_views WHERE job = {} ORDER BY view_name",
+            literal(job)
+        ))?;
+        let view = |row: &TextRow| StoredView {
+            name: row.text(0),
+            definition: row.text(1),
+            backfilled: row.text(2) == COMPLETE,
+        };
+        Ok(rows.iter().map(view).collect())
+    }
+
+    fn put_view(&mut self, job: &str, view: &StoredView) -> Result<(), StoreError> {
+        self.execute(format!(
+            "INSERT INTO truckflow_views (job, view_name, definition, state) VALUES ({},{},{},'{}') \
+             ON DUPLICATE KEY UPDATE definition = VALUES(definition), state = VALUES(state)",
+            literal(job),
+            literal(&view.name),
+            literal(&view.definition),
+            if view.backfilled { COMPLETE } else { BACKFILLING },
+        ))
     }
 
     fn put_piece(

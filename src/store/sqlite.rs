@@ -21,8 +21,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, T
 
 use super::look::Look;
 use super::{
-    Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, Store, StoreError,
-    StoredView, Table,
+    Adopted, Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, Store,
+    StoreError, StoredView, Table,
 };
 use crate::decode::event_time;
 use crate::render::Clock;
@@ -61,6 +61,10 @@ const BOOKKEEPING: &str = "
     CREATE TABLE IF NOT EXISTS truckflow_views (
         job TEXT, view_name TEXT, definition TEXT NOT NULL, backfilled INTEGER NOT NULL,
         PRIMARY KEY (job, view_name));";
+
+/// The tables of [`BOOKKEEPING`].
+const BOOKS: [&str; 5] =
+    ["truckflow_state", "truckflow_views", "truckflow_files", "truckflow_offsets", "truckflow_jobs"];
 
 /// A job's store in an SQLite file.
 pub struct SqliteStore {
@@ -230,27 +234,11 @@ impl Store for SqliteStore {
     }
 
     fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
-        self.with(|connection, claim| {
-            let sql = "SELECT bytes FROM truckflow_state WHERE job = ? AND view_name = ?
-                       ORDER BY epoch DESC, part DESC";
-            let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query(params![claim.job, view])?;
-            while let Some(row) = rows.next()? {
-                take(row.get(0)?);
-            }
-            Ok(())
-        })
+        self.with(|connection, claim| read_state(connection, &claim.job, view, take))
     }
 
     fn views(&mut self) -> Result<Vec<StoredView>, StoreError> {
-        self.with(|connection, claim| {
-            let sql = "SELECT view_name, definition, backfilled FROM truckflow_views
-                       WHERE job = ? ORDER BY view_name";
-            let view = |row: &rusqlite::Row<'_>| {
-                Ok(StoredView { name: row.get(0)?, definition: row.get(1)?, backfilled: row.get(2)? })
-            };
-            connection.prepare(sql)?.query_map([&claim.job], view)?.collect()
-        })
+        self.with(|connection, claim| read_views(connection, &claim.job))
     }
 
     fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError> {
@@ -317,6 +305,32 @@ impl Store for SqliteStore {
     fn abandon(&mut self) {
         // Closing rolls back what is open.
         self.connection = None;
+    }
+
+    fn adopt(&mut self, adopted: &Adopted<'_>) -> Result<(), StoreError> {
+        self.take_lock(adopted.job)?;
+        let path = self.path.clone();
+        match adopt(self.connect(true)?, adopted) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::There { job: adopted.job.to_owned(), place: path }),
+            Err(error) => Err(failure(&path, &error)),
+        }
+    }
+
+    fn forget(&mut self, job: &str) -> Result<(), StoreError> {
+        self.take_lock(job)?;
+        let path = self.path.clone();
+        let connection = self.connect(false)?;
+        let mut forget = || -> rusqlite::Result<()> {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            // Those that an older version did not have are made, and empty.
+            transaction.execute_batch(BOOKKEEPING)?;
+            for book in BOOKS {
+                transaction.execute(&format!("DELETE FROM {book} WHERE job = ?"), [job])?;
+            }
+            transaction.commit()
+        };
+        forget().map_err(|error| failure(&path, &error))
     }
 
     fn form(&self) -> Form {
@@ -392,6 +406,51 @@ fn read_last(connection: &Connection, job: &str) -> rusqlite::Result<Option<Last
         .query_map([job], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Some(last))
+}
+
+/// Gives the parts of a view's state, newest first, to `take`.
+fn read_state(
+    connection: &Connection,
+    job: &str,
+    view: &str,
+    take: &mut dyn FnMut(Vec<u8>),
+) -> rusqlite::Result<()> {
+    let sql =
+        "SELECT bytes FROM truckflow_state WHERE job = ? AND view_name = ? ORDER BY epoch DESC, part DESC";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([job, view])?;
+    while let Some(row) = rows.next()? {
+        take(row.get(0)?);
+    }
+    Ok(())
+}
+
+/// The views that a job has had.
+fn read_views(connection: &Connection, job: &str) -> rusqlite::Result<Vec<StoredView>> {
+    let sql =
+        "SELECT view_name, definition, backfilled FROM truckflow_views WHERE job = ? ORDER BY view_name";
+    let view = |row: &rusqlite::Row<'_>| {
+        Ok(StoredView { name: row.get(0)?, definition: row.get(1)?, backfilled: row.get(2)? })
+    };
+    connection.prepare(sql)?.query_map([job], view)?.collect()
+}
+
+/// Puts in what another store held of a job; false if the job is there already.
+fn adopt(connection: &mut Connection, adopted: &Adopted<'_>) -> rusqlite::Result<bool> {
+    let Adopted { job, source, generation, views, commit } = *adopted;
+    let claim = Claim { job: job.into(), generation: generation as i64 };
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(BOOKKEEPING)?;
+    let sql = "INSERT INTO truckflow_jobs (job, source, generation, epoch) VALUES (?, ?, ?, 0)
+               ON CONFLICT (job) DO NOTHING";
+    if transaction.execute(sql, params![job, source, claim.generation])? == 0 {
+        return Ok(false);
+    }
+    let sql = "INSERT INTO truckflow_views (job, view_name, definition, backfilled) VALUES (?, ?, ?, ?)";
+    for view in views {
+        transaction.execute(sql, params![job, view.name, view.definition, view.backfilled])?;
+    }
+    Ok(write(&transaction, &claim, &commit)? && transaction.commit().map(|()| true)?)
 }
 
 /// The database at `path`, only to be looked at.

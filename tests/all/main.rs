@@ -19,6 +19,7 @@
 //! | [`package`] | what the Debian package has |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`torture`] | a death at every named moment, and at any other |
+//! | [`state`] | state that cannot be used, and its way to a file and back |
 //! | [`tables`] | tables that were there before |
 //! | [`bench`] | what `bench` measures, and that nothing of it is left behind |
 //! | [`commands`] | what `check` finds and `explain` draws |
@@ -33,8 +34,8 @@ mod backfill;
 mod bench;
 mod cluster;
 mod commands;
-mod docs;
 mod dead_letters;
+mod docs;
 mod exactly_once;
 mod fenced;
 mod golden;
@@ -47,6 +48,7 @@ mod package;
 mod replay;
 mod seen;
 mod servers;
+mod state;
 mod support;
 mod tables;
 mod torture;

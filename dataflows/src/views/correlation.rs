@@ -116,6 +116,7 @@ impl Correlation {
             of_readings: true,
             gives_up: false,
             definition,
+            keeps: Arc::new(move |key, value| read(key, value, form.axes).is_some()),
             build: Arc::new(move |inputs| match form.upserts {
                 false => build_append(inputs, &name, form),
                 true => build_upsert(inputs, &name, form),
@@ -459,26 +460,27 @@ fn state(changes: &[KeyChange<Truck, Tally>], (x, _): (Axis, Axis)) -> Vec<u8> {
     bytes
 }
 
-/// The tallies of a committed state change. Its checksum was verified when it was loaded, so what
-/// does not parse is a bug of ours.
-fn restore(restored: &Restored, (x, _): (Axis, Axis)) -> impl Iterator<Item = (Truck, Tally)> {
+/// The tallies of a committed state change. It was looked through when it was loaded, so what does not
+/// parse is a bug of ours.
+fn restore(restored: &Restored, axes: (Axis, Axis)) -> impl Iterator<Item = (Truck, Tally)> {
     entries(&restored.bytes).map(move |entry| {
-        entry
-            .ok()
-            .and_then(|(key, mut value)| {
-                let truck = std::str::from_utf8(key).ok()?;
-                let mut field = || {
-                    let (bytes, rest) = value.split_first_chunk::<8>()?;
-                    value = rest;
-                    Some(i64::from_le_bytes(*bytes))
-                };
-                let (earliest, time, second) = (field()?, field()?, field()?);
-                let first = if x == Axis::Time { 0 } else { field()? };
-                let extent = Extent { earliest, latest: (time, second, first) };
-                Some((truck.into(), (Accumulation::read(&mut value)?, extent)))
-            })
-            .expect("state that passed its checksum parses")
+        let tally = entry.ok().and_then(|(key, value)| read(key, value, axes));
+        tally.expect("state that was looked through parses")
     })
+}
+
+/// What an entry of the state keeps.
+fn read(key: &[u8], mut value: &[u8], (x, _): (Axis, Axis)) -> Option<(Truck, Tally)> {
+    let truck = std::str::from_utf8(key).ok()?;
+    let mut field = || {
+        let (bytes, rest) = value.split_first_chunk::<8>()?;
+        value = rest;
+        Some(i64::from_le_bytes(*bytes))
+    };
+    let (earliest, time, second) = (field()?, field()?, field()?);
+    let first = if x == Axis::Time { 0 } else { field()? };
+    let extent = Extent { earliest, latest: (time, second, first) };
+    Some((truck.into(), (Accumulation::read(&mut value)?, extent)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{View, render_each};
+use super::{View, keeps_nothing, render_each};
 use crate::dead_letter::DeadLetter;
 use crate::rows::{Column, ColumnSpec, NULL, Rows, Type, column};
 
@@ -29,6 +29,7 @@ pub(super) fn view() -> View {
         of_readings: false,
         gives_up: false,
         definition: String::new(),
+        keeps: keeps_nothing(),
         build: Arc::new(|inputs| {
             render_each(inputs.dead_letters.clone(), inputs.start, "DeadLetterRows", rows)
         }),

@@ -27,7 +27,7 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 
 use super::by_key::{KeyChange, changes_by_key};
-use super::lateness::{bury, by_truck};
+use super::lateness::{self, bury, by_truck};
 use super::{Effect, Inputs, Settings, View};
 use crate::Epoch;
 use crate::batch::{Batch, Measure, NANO_SCALE, Truck};
@@ -56,6 +56,7 @@ pub(super) fn view(settings: &Settings) -> View {
         of_readings: true,
         gives_up: !settings.upserts(),
         definition: format!("engine_speed > {} nano", settings.above_speed),
+        keeps: Arc::new(|key, value| lateness::keeps(key, value) || gate::read(key, value).is_some()),
         build: Arc::new(move |inputs| match settings.upserts() {
             false => build_append(inputs, &settings),
             true => build_upsert(inputs, &settings),

@@ -76,10 +76,10 @@ pub(super) fn by_truck<'scope, P: ExchangeData, K: ExchangeData, O: Clone + 'sta
         let is_ours = &*restored.view == name;
         entries(&restored.bytes)
             .filter(|_| is_ours)
-            // Its checksum was verified when it was loaded: what does not parse is a bug of ours.
-            .map(|entry| entry.expect("state that passed its checksum parses"))
+            // It was looked through when it was loaded: what does not parse is a bug of ours.
+            .map(|entry| entry.expect("state that was looked through parses"))
             .filter(|(key, _)| *key != TOPIC)
-            .map(|(key, value)| read(key, value).expect("state that passed its checksum parses"))
+            .map(|(key, value)| read(key, value).expect("state that was looked through parses"))
             .map(|(truck, kept)| (worker_of(&truck), Told::Kept(truck, kept)))
             .collect::<Vec<_>>()
     });
@@ -212,6 +212,11 @@ fn tides<'scope>(inputs: &Inputs<'scope>, name: &'static str) -> StreamVec<'scop
 
 /// The key of a watermark among the entries of a view's state.
 const TOPIC: &[u8] = b"T";
+
+/// Whether an entry of a view's state is a watermark.
+pub(super) fn keeps(key: &[u8], value: &[u8]) -> bool {
+    key == TOPIC && Watermark::read(value).is_some()
+}
 
 /// The latest event time of a batch.
 fn latest(batch: &Batch) -> Option<i64> {

@@ -56,8 +56,18 @@ pub struct View {
     pub gives_up: bool,
     /// What its state depends on beside its name: another text is another view.
     pub definition: String,
+    /// Whether an entry of state, a key and its value, is one that it keeps.
+    pub keeps: Keeps,
     /// Builds its part of the graph.
     pub build: Build,
+}
+
+/// Whether an entry of state, a key and its value, is one that a view keeps.
+pub type Keeps = Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
+
+/// Of a view without state.
+fn keeps_nothing() -> Keeps {
+    Arc::new(|_, _| false)
 }
 
 /// The names of the views that every job has unless it chooses, in the order in which they are shown.
@@ -120,7 +130,8 @@ pub enum CorrelationTables {
 }
 
 /// The readings of an upsert job: they have state, and neither table nor file.
-pub fn readings_view() -> View {
+pub fn readings_view(settings: &Settings) -> View {
+    let fields = settings.fields.clone();
     View {
         name: readings::NAME.into(),
         table: "".into(),
@@ -129,6 +140,7 @@ pub fn readings_view() -> View {
         of_readings: true,
         gives_up: false,
         definition: String::new(),
+        keeps: Arc::new(move |_, value| readings::read(value, &fields).is_some()),
         build: Arc::new(|inputs| inputs.readings.clone().expect("only an upsert job has this view")),
     }
 }
@@ -313,6 +325,7 @@ fn of_readings(
         of_readings: true,
         gives_up: false,
         definition: String::new(),
+        keeps: keeps_nothing(),
         build: Arc::new(build),
     }
 }

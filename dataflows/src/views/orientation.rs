@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{View, render_each};
+use super::{View, keeps_nothing, render_each};
 use crate::orientation::Orientation;
 use crate::rows::{Column, ColumnSpec, Rows, Type, column};
 
@@ -31,6 +31,7 @@ pub(super) fn view() -> View {
         of_readings: false,
         gives_up: false,
         definition: String::new(),
+        keeps: keeps_nothing(),
         build: Arc::new(|inputs| render_each(inputs.orientation(), inputs.start, "OrientationRows", rows)),
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Settings, View, render_stateless};
+use super::{Settings, View, keeps_nothing, render_stateless};
 use crate::expression::Query;
 
 /// A view that a job defines.
@@ -32,6 +32,7 @@ impl Own {
             of_readings: true,
             gives_up: false,
             definition: self.definition,
+            keeps: keeps_nothing(),
             build: Arc::new(move |inputs| {
                 let query = query.clone();
                 render_stateless(inputs, &operator, move |batch| query.rows(&batch))

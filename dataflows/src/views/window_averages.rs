@@ -20,7 +20,7 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 
 use super::by_key::KeyChange;
-use super::lateness::{GivenUp, Told, Waiting, Watermark, bury, by_truck};
+use super::lateness::{self, GivenUp, Told, Waiting, Watermark, bury, by_truck};
 use super::{Effect, Inputs, Settings, View};
 use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
@@ -54,6 +54,7 @@ pub(super) fn view(settings: &Settings) -> View {
         of_readings: true,
         gives_up: !settings.upserts(),
         definition: format!("windows of {} us", settings.window),
+        keeps: Arc::new(|key, value| lateness::keeps(key, value) || read(key, value).is_some()),
         build: Arc::new(move |inputs| build(inputs, &settings)),
     }
 }

@@ -6,9 +6,10 @@ use dataflows::rows::ColumnSpec;
 use mysql_async::prelude::Queryable;
 
 use super::{COMPLETE, Server, TABLE_LIMIT, TextRow, literal, lock_name};
+use crate::state::export::TableSize;
 use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
 use crate::store::schema::{FoundColumn, quoted};
-use crate::store::{LastCommit, ROW_KEY, StoreError};
+use crate::store::{LastCommit, ROW_KEY, StoreError, StoredView};
 
 impl Look for Server {
     fn is_running(&mut self, job: &str) -> Result<bool, StoreError> {
@@ -40,6 +41,39 @@ impl Look for Server {
             literal(job)
         );
         Ok(self.fetch(sql)?.iter().map(|row| row.text(0)).collect())
+    }
+
+    fn place(&self) -> String {
+        self.address.place.clone()
+    }
+
+    fn views(&mut self, job: &str) -> Result<Vec<StoredView>, StoreError> {
+        if !self.books()?.contains("truckflow_views") {
+            return Ok(Vec::new());
+        }
+        self.read_views(job)
+    }
+
+    fn with_state(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
+        let job = literal(job);
+        let sql =
+            format!("SELECT DISTINCT view_name FROM truckflow_state WHERE job = {job} ORDER BY view_name");
+        Ok(self.fetch(sql)?.iter().map(|row| row.text(0)).collect())
+    }
+
+    fn state(&mut self, job: &str, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
+        self.read_state(job, view, take)
+    }
+
+    fn size(&mut self, table: &str) -> Result<TableSize, StoreError> {
+        let none = TableSize { table: table.to_owned(), rows: 0, last_id: None };
+        let Some(found) = self.found(table)? else { return Ok(none) };
+        let has_id = found.columns.iter().any(|column| column.name.eq_ignore_ascii_case("id"));
+        let id = if has_id { "MAX(`id`)" } else { "NULL" };
+        let sql = format!("SELECT COUNT(*), {id} FROM {}", quoted(&found.name));
+        let rows = self.try_fetch(sql, TABLE_LIMIT).map_err(|fault| self.explain(fault))?;
+        let number = |index| rows.first().and_then(|row| row.number(index));
+        Ok(TableSize { rows: number(0).unwrap_or_default() as u64, last_id: number(1), ..none })
     }
 
     fn columns(&mut self, table: &str, columns: &[ColumnSpec]) -> Result<Option<Found>, StoreError> {

@@ -8,9 +8,10 @@ use dataflows::rows::{ColumnSpec, Type};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Affinity, ROW_KEY, failure, look_up, open_to_read, quoted, read_last};
+use super::{Affinity, ROW_KEY, failure, look_up, open_to_read, quoted, read_last, read_state, read_views};
+use crate::state::export::TableSize;
 use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
-use crate::store::{LastCommit, StoreError};
+use crate::store::{LastCommit, StoreError, StoredView};
 
 /// See [`Look`].
 pub struct SqliteLook {
@@ -76,6 +77,43 @@ impl Look for SqliteLook {
             connection.prepare(sql)?.query_map([job], |row| row.get(0))?.collect()
         };
         Ok(self.with(read)?.unwrap_or_default())
+    }
+
+    fn place(&self) -> String {
+        self.path.clone()
+    }
+
+    fn views(&mut self, job: &str) -> Result<Vec<StoredView>, StoreError> {
+        let read = |connection: &Connection| match look_up(connection, "truckflow_views")? {
+            Some(_) => read_views(connection, job),
+            None => Ok(Vec::new()),
+        };
+        Ok(self.with(read)?.unwrap_or_default())
+    }
+
+    fn with_state(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT view_name FROM truckflow_state WHERE job = ? ORDER BY view_name";
+        let read =
+            |connection: &Connection| connection.prepare(sql)?.query_map([job], |row| row.get(0))?.collect();
+        Ok(self.with(read)?.unwrap_or_default())
+    }
+
+    fn state(&mut self, job: &str, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
+        self.with(|connection| read_state(connection, job, view, take)).map(drop)
+    }
+
+    fn size(&mut self, table: &str) -> Result<TableSize, StoreError> {
+        let none = TableSize { table: table.to_owned(), rows: 0, last_id: None };
+        let read = |connection: &Connection| {
+            let Some(found) = look_up(connection, table)? else { return Ok(none.clone()) };
+            let has_id = found.columns.iter().any(|column| column.name.eq_ignore_ascii_case("id"));
+            let id = if has_id { "max(id)" } else { "NULL" };
+            let sql = format!("SELECT count(*), {id} FROM {}", quoted(table));
+            connection.query_row(&sql, [], |row| {
+                Ok(TableSize { rows: row.get::<_, i64>(0)? as u64, last_id: row.get(1)?, ..none.clone() })
+            })
+        };
+        Ok(self.with(read)?.unwrap_or_else(|| none.clone()))
     }
 
     fn columns(&mut self, table: &str, columns: &[ColumnSpec]) -> Result<Option<Found>, StoreError> {

@@ -1,0 +1,302 @@
+//! What a job has committed, but its rows, as one file: what `truckflow state export` writes and
+//! `truckflow state import` reads.
+//!
+//! ```text
+//! truckflow state export 1\n
+//! a JSON object: job, source, epoch, offsets, files, views, tables\n
+//! parts of state, each: place of its view in `views` u32 | length u64 | bytes
+//! u32::MAX | SHA-256 of all before these 32 bytes
+//! ```
+//!
+//! Numbers are little-endian. The parts are sealed as in a store, folded before.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use dataflows::Epoch;
+use dataflows::item::NextOffset;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::store::StoredView;
+
+/// What an export begins with, before the number of its format.
+const MAGIC: &str = "truckflow state export ";
+/// The format of this version.
+const VERSION: u32 = 1;
+/// In the place of a view: there are no more parts.
+const END: u32 = u32::MAX;
+const HASH_BYTES: usize = 32;
+
+/// An export that cannot be used.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// The operating system said no.
+    #[error("cannot {verb} {path}: {source}; name another FILE, or mend that")]
+    Io {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Something else.
+    #[error("{0} is no export of a job's state; name a FILE that `truckflow state export` wrote")]
+    Other(PathBuf),
+    /// Written by another version.
+    #[error(
+        "{path} has format {found}, but this version reads {VERSION}; import it with the version that wrote it"
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+    },
+    /// The checksum does not fit, or what it stands for does not parse.
+    #[error("{0} is damaged or not whole; take another copy of it, or another export")]
+    Damaged(PathBuf),
+    /// Another job's.
+    #[error(
+        "{path} is an export of job `{found}`, not of job `{job}`; give --job {found}, or that job's configuration"
+    )]
+    OtherJob {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// The job.
+        job: String,
+    },
+}
+
+/// What a job has committed, but its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// The job.
+    pub job: String,
+    /// What its offsets are offsets of.
+    pub source: String,
+    /// How often it was started.
+    pub generation: u64,
+    /// The last committed epoch.
+    pub epoch: Epoch,
+    /// Next offsets.
+    pub offsets: Vec<NextOffset>,
+    /// Numbers of the CSV files, by name: see [`crate::sink::csv`].
+    pub files: Vec<(String, u64)>,
+    /// The views that the job has had.
+    pub views: Vec<StoredView>,
+    /// The tables that it writes to, as they were.
+    pub tables: Vec<TableSize>,
+    /// The views that have state.
+    pub with_state: Vec<String>,
+    /// The sealed parts of each of those.
+    #[serde(skip)]
+    pub state: Vec<Vec<Vec<u8>>>,
+}
+
+/// How far a table had come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSize {
+    /// The table.
+    pub table: String,
+    /// Its rows; 0 if there was no such table.
+    pub rows: u64,
+    /// The highest `id`, if it has some.
+    pub last_id: Option<i64>,
+}
+
+impl Export {
+    /// Bytes of state.
+    pub fn state_bytes(&self) -> usize {
+        self.state.iter().flatten().map(Vec::len).sum()
+    }
+
+    /// Writes it whole: under another name, synced, and then renamed to `path`.
+    pub fn write(&self, path: &Path) -> Result<(), ExportError> {
+        let failed = |verb, path: &Path| {
+            let path = path.to_owned();
+            move |source| ExportError::Io { verb, path, source }
+        };
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".part");
+        let part = path.with_file_name(name);
+        let written = File::create(&part).and_then(|file| {
+            let mut out = BufWriter::new(file);
+            self.write_to(&mut out)?;
+            out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+        });
+        if let Err(source) = written {
+            // Half of an export is of no use.
+            let _ = fs::remove_file(&part);
+            return Err(failed("write", &part)(source));
+        }
+        fs::rename(&part, path).map_err(failed("write", path))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // Some file systems cannot sync a folder; the file itself is durable.
+        let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+
+    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut hash = Sha256::new();
+        let mut put = |bytes: &[u8]| {
+            hash.update(bytes);
+            out.write_all(bytes)
+        };
+        put(format!("{MAGIC}{VERSION}\n").as_bytes())?;
+        put(&serde_json::to_vec(self)?)?;
+        put(b"\n")?;
+        for (view, parts) in (0u32..).zip(&self.state) {
+            for part in parts {
+                put(&view.to_le_bytes())?;
+                put(&(part.len() as u64).to_le_bytes())?;
+                put(part)?;
+            }
+        }
+        put(&END.to_le_bytes())?;
+        out.write_all(&hash.finalize())
+    }
+
+    /// Reads the file at `path`, whole and with its checksum.
+    pub fn read(path: &Path) -> Result<Self, ExportError> {
+        let bytes = fs::read(path).map_err(|source| ExportError::Io {
+            verb: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(path, &bytes)
+    }
+
+    /// Reads the bytes of an export, which are called `path`.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ExportError> {
+        let other = || ExportError::Other(path.to_owned());
+        let damaged = || ExportError::Damaged(path.to_owned());
+        let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or_else(other)?;
+        let (number, _) = split_line(rest).ok_or_else(damaged)?;
+        let found =
+            std::str::from_utf8(number).ok().and_then(|number| number.parse().ok()).ok_or_else(damaged)?;
+        if found != VERSION {
+            return Err(ExportError::Version { path: path.to_owned(), found });
+        }
+        let (body, hash) = bytes.split_last_chunk::<HASH_BYTES>().ok_or_else(damaged)?;
+        if Sha256::digest(body)[..] != *hash {
+            return Err(damaged());
+        }
+        Self::parse_body(body).ok_or_else(damaged)
+    }
+
+    /// Puts the checksum behind what stands before it: whatever that is, for fuzzing.
+    #[doc(hidden)]
+    pub fn sealed(body: &[u8]) -> Vec<u8> {
+        [body, &Sha256::digest(body)].concat()
+    }
+
+    /// What stands before the checksum.
+    fn parse_body(body: &[u8]) -> Option<Self> {
+        let (_, rest) = split_line(body)?;
+        let (header, mut rest) = split_line(rest)?;
+        let mut export: Self = serde_json::from_slice(header).ok()?;
+        export.state = vec![Vec::new(); export.with_state.len()];
+        loop {
+            let (view, behind) = rest.split_first_chunk::<4>()?;
+            let view = u32::from_le_bytes(*view);
+            if view == END {
+                return behind.is_empty().then_some(export);
+            }
+            let (length, behind) = behind.split_first_chunk::<8>()?;
+            let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+            let (part, behind) = behind.split_at_checked(length)?;
+            export.state.get_mut(view as usize)?.push(part.to_vec());
+            rest = behind;
+        }
+    }
+}
+
+fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(b'\n', bytes)?;
+    Some((&bytes[..end], &bytes[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn export() -> Export {
+        Export {
+            job: "job".into(),
+            source: "topic Truck-Data".into(),
+            generation: 3,
+            epoch: 7,
+            offsets: vec![NextOffset { topic: "Truck-Data".into(), partition: 3, offset: i64::MAX }],
+            files: vec![("parameter_map".into(), 99)],
+            views: vec![StoredView {
+                name: "hot".into(),
+                definition: "SELECT `a\n`".into(),
+                backfilled: true,
+            }],
+            tables: vec![TableSize { table: "T".into(), rows: 5, last_id: Some(9) }],
+            with_state: vec!["distance_correlation".into(), "window_averages".into()],
+            state: vec![vec![b"one".to_vec(), vec![]], vec![vec![b'\n'; 3]]],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.state");
+        fs::write(&path, "an older one").unwrap();
+        export().write(&path).unwrap();
+        assert_eq!(Export::read(&path).unwrap(), export());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the temporary name is gone");
+        let nowhere = folder.path().join("none").join("x");
+        assert!(matches!(export().write(&nowhere), Err(ExportError::Io { verb: "write", .. })));
+    }
+
+    #[test]
+    fn a_flipped_bit_and_a_cut_are_found() {
+        let mut bytes = Vec::new();
+        export().write_to(&mut bytes).unwrap();
+        let parse = |bytes: &[u8]| Export::parse(Path::new("x"), bytes);
+        assert_eq!(parse(&bytes).unwrap(), export());
+        for length in 0..bytes.len() {
+            assert!(parse(&bytes[..length]).is_err(), "{length} bytes");
+        }
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(parse(&bytes).is_err(), "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_export_is_told_from_a_newer_one() {
+        let parse = |bytes: &[u8]| Export::parse(Path::new("x"), bytes).unwrap_err();
+        assert!(matches!(parse(b"PK\x03\x04"), ExportError::Other(_)));
+        assert!(matches!(parse(b"truckflow state export 2\n{}"), ExportError::Version { found: 2, .. }));
+    }
+
+    #[test]
+    fn lengths_and_places_that_lie_are_damage() {
+        let with_parts = |parts: &[u8]| {
+            let mut body = format!("{MAGIC}{VERSION}\n").into_bytes();
+            body.extend(serde_json::to_vec(&export()).unwrap());
+            body.push(b'\n');
+            body.extend_from_slice(parts);
+            let hash = Sha256::digest(&body);
+            body.extend_from_slice(&hash);
+            Export::parse(Path::new("x"), &body)
+        };
+        let part = |view: u32, length: u64| [&view.to_le_bytes()[..], &length.to_le_bytes()].concat();
+        assert!(with_parts(&END.to_le_bytes()).is_ok());
+        for parts in
+            [part(0, u64::MAX), part(0, 1 << 40), part(2, 0), vec![], [&END.to_le_bytes()[..], b"x"].concat()]
+        {
+            assert!(matches!(with_parts(&parts), Err(ExportError::Damaged(_))), "{parts:?}");
+        }
+    }
+}

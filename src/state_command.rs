@@ -1,0 +1,322 @@
+//! `truckflow state`: what a job has committed, but its rows, to a file and back; and forgetting it.
+//!
+//! ```text
+//! export   store: epoch, offsets, lengths of files, views, state -> checked, folded -> FILE
+//! import   FILE -> checked against the configuration, the folder and the tables -> an empty store
+//! reset    store: all of that, removed
+//! ```
+//!
+//! Rows of tables and CSV files are not touched, and not in FILE: they are moved by what moves databases and
+//! files. What FILE says of them is compared before an import, so that none is doubled or lost unsaid.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use dataflows::views::View;
+use serde_json::{Value, json};
+use thiserror::Error as ThisError;
+
+use crate::cli::{ExportArgs, ImportArgs, ResetArgs, StateCommand};
+use crate::config::Config;
+use crate::error::Error;
+use crate::folder::FolderLock;
+use crate::run::{routes, source_name};
+use crate::sink::csv;
+use crate::state::export::{Export, ExportError, TableSize};
+use crate::state::{Owner, SealedFold, look_through, seal};
+use crate::store::look::{self, Look};
+use crate::store::{self, Adopted, Commit, LastCommit, StateChange, StoreError};
+use crate::verify::committed;
+
+/// More starts than a job has had since an export: who was cut off then must not commit to what was imported.
+const GENERATIONS: u64 = 1000;
+
+/// Why a job's state is not moved or forgotten.
+#[derive(Debug, ThisError)]
+pub enum TransferError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// A CSV file lacks what the job has committed.
+    #[error(
+        "{path} holds {found} bytes, but the job's first {committed} belong to the export; copy the files of the job's --out there, of the export's time or later, and import again"
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// What was committed.
+        committed: u64,
+    },
+    /// Tables hold other rows than at the export.
+    #[error(
+        "{0}; make them what they were, from a dump of that time or by deleting what has a higher `id`, or say --tables-as-they-are if they are right: rows of after the export come again, rows of before it do not"
+    )]
+    Tables(String),
+    /// Nothing was said that a job may be forgotten.
+    #[error("{0}; say it again with --yes to do that")]
+    Unconfirmed(String),
+}
+
+impl TransferError {
+    /// Whether the command line, not what is there, is wrong: exit status 2 instead of 1.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Unconfirmed(_) | Self::Export(ExportError::OtherJob { .. }))
+    }
+}
+
+/// Does what a subcommand of `state` says.
+pub fn run(command: &StateCommand) -> Result<(), Error> {
+    match command {
+        StateCommand::Export(args) => export(args),
+        StateCommand::Import(args) => import(args),
+        StateCommand::Reset(args) => reset(args),
+    }
+}
+
+fn export(args: &ExportArgs) -> Result<(), Error> {
+    let config = args.job.load()?;
+    let url = config.database_url()?;
+    let last = committed(&config, &url)?;
+    let mut look = look::open(&url)?;
+    let export = gather(&config, look.as_mut(), last.clone())?;
+    // What was read meanwhile would be no state of the job's.
+    let now = committed(&config, &url)?;
+    if (now.epoch, now.generation) != (last.epoch, last.generation) {
+        return Err(Error::Moved(config.job));
+    }
+    export.write(&args.file).map_err(TransferError::from)?;
+    if args.json {
+        let mut said = said_of(&export);
+        said["file"] = args.file.display().to_string().into();
+        println!("{said}");
+        return Ok(());
+    }
+    println!("exported job `{}`, as of epoch {}, to {}", export.job, export.epoch, args.file.display());
+    print!("{}", described(&export));
+    println!(
+        "rows and files are not in it: to go back to this, keep the files of {} and a dump of the tables, too",
+        config.out.display()
+    );
+    Ok(())
+}
+
+/// What the store holds of a job, looked through and folded.
+fn gather(config: &Config, look: &mut dyn Look, last: LastCommit) -> Result<Export, Error> {
+    let job = &config.job;
+    look.last_commit(job)?;
+    let views = config.active_views()?;
+    let with_state = look.with_state(job)?;
+    let mut state = Vec::with_capacity(with_state.len());
+    for name in &with_state {
+        let owner = Owner { job, view: name };
+        let mut fold = SealedFold::new(owner);
+        look.state(job, name, &mut |part| fold.older(&part))?;
+        let folded = fold.finish()?;
+        state.push(folded.iter().map(|part| seal(owner, part)).collect());
+        looked_through(&views, name, &folded)?;
+    }
+    let tables = tables(config, &views).iter().map(|table| look.size(table)).collect::<Result<_, _>>()?;
+    let LastCommit { generation, epoch, source, offsets, files } = last;
+    let (job, views) = (job.clone(), look.views(job)?);
+    Ok(Export { job, source, generation, epoch, offsets, files, views, tables, with_state, state })
+}
+
+fn looked_through(views: &[View], name: &str, folded: &[Vec<u8>]) -> Result<(), Error> {
+    if let Some(view) = views.iter().find(|view| view.name == name) {
+        folded.iter().try_for_each(|part| look_through(view, part).map(drop))?;
+    }
+    Ok(())
+}
+
+/// The tables that a job writes to.
+fn tables(config: &Config, views: &[View]) -> Vec<String> {
+    let routes = routes(config, views);
+    let both = views.iter().zip(routes.iter());
+    both.filter(|(_, route)| route.table.is_some()).map(|(view, _)| view.table.to_string()).collect()
+}
+
+fn import(args: &ImportArgs) -> Result<(), Error> {
+    let config = args.job.load()?;
+    let url = config.database_url()?;
+    let export = Export::read(&args.file).map_err(TransferError::from)?;
+    if export.job != config.job {
+        let (path, found, job) = (args.file.clone(), export.job, config.job);
+        return Err(TransferError::from(ExportError::OtherJob { path, found, job }).into());
+    }
+    let asked = source_name(&config);
+    if export.source != asked {
+        return Err(Error::OtherSource { job: config.job, stored: export.source, asked });
+    }
+    let views = config.active_views()?;
+    for (name, parts) in export.with_state.iter().zip(&export.state) {
+        let mut fold = SealedFold::new(Owner { job: &config.job, view: name });
+        parts.iter().rev().for_each(|part| fold.older(part));
+        looked_through(&views, name, &fold.finish()?)?;
+    }
+    csv::prepare_folder(&config.out)?;
+    let _lock = FolderLock::take(&config.out)?;
+    let mut look = look::open(&url)?;
+    if look.last_commit(&config.job)?.is_some() {
+        let place = look.place();
+        return Err(StoreError::There { job: config.job, place }.into());
+    }
+    let notes = compare_files(&config, &export)?;
+    let differing = differing_tables(look.as_mut(), &export)?;
+    if !differing.is_empty() && !args.tables_as_they_are {
+        return Err(TransferError::Tables(differing).into());
+    }
+    let place = look.place();
+    drop(look);
+    let changes: Vec<StateChange> = export
+        .with_state
+        .iter()
+        .zip(&export.state)
+        .map(|(view, parts)| StateChange { view: view.clone(), parts: parts.clone(), replaces: false })
+        .collect();
+    let commit =
+        Commit { epoch: export.epoch, offsets: &export.offsets, files: &export.files, state: &changes };
+    store::open(&url)?.adopt(&Adopted {
+        job: &config.job,
+        source: &export.source,
+        generation: export.generation.saturating_add(GENERATIONS),
+        views: &export.views,
+        commit,
+    })?;
+    if args.json {
+        let mut said = said_of(&export);
+        said["database"] = place.into();
+        said["notes"] = notes.into();
+        println!("{said}");
+        return Ok(());
+    }
+    println!("imported job `{}`, as of epoch {}, into {place}", export.job, export.epoch);
+    print!("{}", described(&export));
+    for note in &notes {
+        println!("{note}");
+    }
+    println!("the next run goes on from there");
+    Ok(())
+}
+
+/// Refuses files that lack what was committed; says which have more.
+fn compare_files(config: &Config, export: &Export) -> Result<Vec<String>, Error> {
+    let mut notes = Vec::new();
+    for end in csv::committed_ends(&config.out, &export.files)? {
+        if !end.is_there {
+            let (path, found, committed) = (end.path, end.found, end.committed);
+            return Err(TransferError::File { path, found, committed }.into());
+        }
+        let more = end.found - end.committed;
+        if more > 0 {
+            let path = end.path.display();
+            notes.push(format!("{path} has {more} bytes from after the export, which the next run cuts off"));
+        }
+    }
+    Ok(notes)
+}
+
+/// The tables that are not as the export says, in words; empty if all are.
+fn differing_tables(look: &mut dyn Look, export: &Export) -> Result<String, Error> {
+    let mut said = String::new();
+    for then in &export.tables {
+        let now = look.size(&then.table)?;
+        if (now.rows, now.last_id) != (then.rows, then.last_id) {
+            let and = if said.is_empty() { "" } else { ", " };
+            let table = &then.table;
+            // Writing to a string does not fail.
+            let _ =
+                write!(said, "{and}table {table} has {}, but had {} at the export", size(&now), size(then));
+        }
+    }
+    Ok(said)
+}
+
+fn size(size: &TableSize) -> String {
+    match size.last_id {
+        Some(id) => format!("{} rows up to id {id}", size.rows),
+        None => format!("{} rows", size.rows),
+    }
+}
+
+fn reset(args: &ResetArgs) -> Result<(), Error> {
+    let config = args.job.load()?;
+    let url = config.database_url()?;
+    let last = committed(&config, &url)?;
+    let mut look = look::open(&url)?;
+    look.last_commit(&config.job)?;
+    let (views, with_state) = (look.views(&config.job)?, look.with_state(&config.job)?);
+    let (job, place, out) = (&config.job, look.place(), config.out.display());
+    drop(look);
+    let what = format!(
+        "epoch {}, {} offsets, the state of {} views, the definitions of {} and {} lengths of files",
+        last.epoch,
+        last.offsets.len(),
+        with_state.len(),
+        views.len(),
+        last.files.len()
+    );
+    if !args.yes {
+        let question = format!(
+            "this makes {place} forget job `{job}`: {what}; rows of tables and the files in {out} stay as they are"
+        );
+        return Err(TransferError::Unconfirmed(question).into());
+    }
+    store::open(&url)?.forget(job)?;
+    if args.json {
+        let mut said = said_of(&Export {
+            job: job.clone(),
+            source: last.source,
+            epoch: last.epoch,
+            offsets: last.offsets,
+            files: last.files,
+            views,
+            with_state,
+            ..Export::default()
+        });
+        said["database"] = place.into();
+        println!("{said}");
+        return Ok(());
+    }
+    println!("{place} has forgotten job `{job}`: {what}");
+    println!(
+        "rows of tables and the files in {out} stay: import an export to go on, or remove them before the job begins anew"
+    );
+    Ok(())
+}
+
+/// What is in an export, for machines.
+fn said_of(export: &Export) -> Value {
+    let state = export.with_state.iter().zip(&export.state);
+    let bytes = |parts: &Vec<Vec<u8>>| parts.iter().map(Vec::len).sum::<usize>();
+    let offset = |at: &dataflows::item::NextOffset| json!({ "topic": &*at.topic, "partition": at.partition, "offset": at.offset });
+    json!({
+        "job": export.job,
+        "source": export.source,
+        "epoch": export.epoch,
+        "offsets": export.offsets.iter().map(offset).collect::<Vec<_>>(),
+        "files": export.files.iter().map(|(name, number)| json!({ "name": name, "number": number })).collect::<Vec<_>>(),
+        "views": export.views,
+        "tables": export.tables,
+        "state": state.map(|(view, parts)| json!({ "view": view, "bytes": bytes(parts) })).collect::<Vec<_>>(),
+    })
+}
+
+/// What is in an export, for people.
+fn described(export: &Export) -> String {
+    let list = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
+    let offsets = export.offsets.iter().map(|at| format!("{} {}:{}", at.topic, at.partition, at.offset));
+    let state = export.with_state.iter().zip(&export.state);
+    let state =
+        state.map(|(view, parts)| format!("{view} ({} bytes)", parts.iter().map(Vec::len).sum::<usize>()));
+    let files = export.files.iter().map(|(name, number)| format!("{name} {number}"));
+    let tables = export.tables.iter().map(|table| format!("{} ({})", table.table, size(table)));
+    format!(
+        "  next offsets  {}\n  state         {}\n  files         {}\n  tables        {}\n",
+        list(offsets.collect()),
+        list(state.collect()),
+        list(files.collect()),
+        list(tables.collect())
+    )
+}
