@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test torture lint bench bench-peers bench-growth soak deny clean
+.PHONY: run test torture lint bench bench-peers bench-growth soak deny fuzz clean
 
 # A demonstration.
 run:
@@ -32,6 +32,11 @@ lint:
 deny:
 	@cargo deny --version >/dev/null 2>&1 || { echo 'run `cargo install cargo-deny --locked` first'; exit 1; }
 	cargo deny --locked check
+
+# What reads bytes of others, against made up ones: 100 MB for each target, or BYTES. `make test` goes through
+# the corpus.
+fuzz:
+	@exec tools/fuzz
 
 bench:
 	cargo bench

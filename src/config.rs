@@ -354,21 +354,29 @@ impl Config {
         variables: impl Iterator<Item = (String, String)>,
         flags: Vec<(String, toml::Value)>,
     ) -> Result<Self, ConfigError> {
-        let mut table = toml::Table::new();
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-            // Checked by itself first, so that what is wrong is told with its line.
-            if let Err(error) = toml::from_str::<Self>(&text) {
-                let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-                let place = format!("{} line {line}", path.display());
-                return Err(ConfigError::Parse { place, reason: one_line(error.message()) });
-            }
-            table = text.parse().map_err(|error: toml::de::Error| ConfigError::Parse {
-                place: path.display().to_string(),
-                reason: one_line(error.message()),
-            })?;
+        let Some(path) = file else { return Self::read("", "", variables, flags) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::read(&text, &path.display().to_string(), variables, flags)
+    }
+
+    /// Reads the text of a file, which is called `name`, then as [`load`](Self::load).
+    pub fn read(
+        text: &str,
+        name: &str,
+        variables: impl Iterator<Item = (String, String)>,
+        flags: Vec<(String, toml::Value)>,
+    ) -> Result<Self, ConfigError> {
+        // Checked by itself first, so that what is wrong is told with its line.
+        if let Err(error) = toml::from_str::<Self>(text) {
+            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let place = format!("{name} line {line}");
+            return Err(ConfigError::Parse { place, reason: one_line(error.message()) });
         }
+        let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Parse {
+            place: name.to_owned(),
+            reason: one_line(error.message()),
+        })?;
         let mut selected = Vec::new();
         let mut over = |place: String, key: &str, value| {
             match key {

@@ -11,6 +11,9 @@
 mod dead_letters;
 mod key;
 mod lines;
+mod read;
+
+pub use read::{Sent, dead_letters_of, lines_of};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -7,7 +7,7 @@
 //! They are in one file, or in the numbered files of a folder.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
@@ -83,8 +83,8 @@ impl Input for Folder {
 }
 
 /// One file.
-struct DeadLetters {
-    reader: Reader<File>,
+pub(super) struct DeadLetters {
+    reader: Reader<Box<dyn Read>>,
     path: PathBuf,
     columns: Columns,
     /// The names of the views that give up readings which the others keep.
@@ -106,6 +106,11 @@ impl DeadLetters {
     /// Opens a CSV file; `None` if its header has no `payload`, and so is not one of dead letters.
     fn open(path: &Path) -> Result<Option<DeadLetters>, ReplayError> {
         let file = File::open(path).map_err(|source| read_error(path, source))?;
+        Self::read_from(Box::new(file), path)
+    }
+
+    /// Reads a CSV file that is called `path`.
+    pub(super) fn read_from(file: Box<dyn Read>, path: &Path) -> Result<Option<DeadLetters>, ReplayError> {
         let mut reader = ReaderBuilder::new().buffer_capacity(BUFFER).from_reader(file);
         let header = reader.byte_headers().map_err(|error| mistake(path, &error))?;
         let column = |name: &str| header.iter().position(|column| column == name.as_bytes());

@@ -1,0 +1,337 @@
+//! What is fuzzed: a function for each target, which panics if something is wrong with its bytes.
+//!
+//! They use nothing but the product's public items and the standard library: `fuzz_targets/` gives them what
+//! libFuzzer makes up, `tests/fuzz_corpus.rs` every file of the corpus, in the plain tests.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use dataflows::batch::{Batch, BatchBuilder, FieldSpec, FieldType, NANO, Record, Value};
+use dataflows::dead_letter::{DeadLetter, Reason};
+use dataflows::item::Item;
+use dataflows::oracle::value::Datum;
+use dataflows::rows::{Column, NULL};
+use dataflows::state::entries;
+use dataflows::views::{self, Mode, Settings, View, dead_letter_rows};
+use truckflow::config::Config;
+use truckflow::config::defined::OwnView;
+use truckflow::decode::orientation::OrientationDecoder;
+use truckflow::decode::{Decode, Decoder, Message};
+use truckflow::state::export::Export;
+use truckflow::state::{Owner, fold_sealed, look_through, seal, unseal};
+use truckflow::{expression, render, replay};
+
+/// A target: its name, and what it does with bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 6] = [
+    ("decode", decode),
+    ("orientation", orientation),
+    ("config", config),
+    ("state", state),
+    ("expression", of_expression),
+    ("replay", of_replay),
+];
+
+fn fields() -> Arc<[FieldSpec]> {
+    let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
+    Arc::new([field("driver", FieldType::Text), field("oil", FieldType::Number)])
+}
+
+/// Splits bytes at the first of `mark`.
+fn split(bytes: &[u8], mark: u8) -> (Option<&[u8]>, &[u8]) {
+    match bytes.iter().position(|&byte| byte == mark) {
+        Some(at) => (Some(&bytes[..at]), &bytes[at + 1..]),
+        None => (None, bytes),
+    }
+}
+
+/// A message a line, behind its key and a tab if there is one: the scanner against the general parser, in both
+/// modes, with and without declared fields. Every message is a record or a dead letter with its bytes.
+pub fn decode(bytes: &[u8]) {
+    for (mode, fields) in [(Mode::Append, fields()), (Mode::Append, Arc::default()), (Mode::Upsert, fields())]
+    {
+        let decoder =
+            || Decoder::new("t".into()).with_max_bytes(4096).with_fields(fields.clone()).with_mode(mode);
+        let (mut both, mut general) = (decoder(), decoder().without_scanner());
+        for (offset, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+            let (key, payload) = split(line, b'\t');
+            let payload = Some(payload).filter(|payload| key.is_none() || !payload.is_empty());
+            let message = Message { partition: 0, offset: offset as i64, timestamp: Some(1), key, payload };
+            let outcomes = [&mut both, &mut general].map(|decoder| {
+                decoder.decode(&message);
+                let (mut items, mut rounded) = (Vec::new(), Vec::new());
+                decoder.take(&mut items);
+                decoder.take_rounded(&mut |field, count| rounded.push((field.to_owned(), count)));
+                (items, rounded, decoder.last_time())
+            });
+            let mut count = 0;
+            for item in &outcomes[0].0 {
+                match item {
+                    Item::Records(batch) => count += batch.len(),
+                    Item::Upserts(upserts) => count += upserts.len(),
+                    Item::DeadLetters(letters) => {
+                        count += letters.len();
+                        for letter in letters {
+                            assert_eq!(
+                                (letter.payload.as_deref(), letter.key.as_deref()),
+                                (message.payload, message.key)
+                            );
+                        }
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(count, 1);
+            let [one, other] = outcomes.map(|outcome| format!("{outcome:?}"));
+            assert_eq!(one, other, "{}", line.escape_ascii());
+        }
+    }
+}
+
+/// Orientation readings: an object a line, or CSV records behind a header.
+pub fn orientation(bytes: &[u8]) {
+    let mut decoder = OrientationDecoder::new("t".into(), 4096);
+    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n');
+    if bytes.first() != Some(&b'{')
+        && let Some(header) = lines.next()
+        && decoder.header(header).is_err()
+    {
+        return;
+    }
+    for (offset, line) in lines.enumerate() {
+        let (offset, payload) = (offset as i64, Some(line));
+        decoder.decode(&Message { partition: 0, offset, timestamp: None, key: None, payload });
+        let mut items = Vec::new();
+        decoder.take(&mut items);
+        let mut count = 0;
+        for item in items {
+            match item {
+                Item::Orientation(readings) => {
+                    count += readings.len();
+                    let finite = |values: &Arc<Vec<f64>>| values.iter().all(|value| value.is_finite());
+                    assert!(readings.values.iter().all(finite) && !readings.time.contains(&NULL));
+                }
+                Item::DeadLetters(letters) => {
+                    count += letters.len();
+                    assert!(letters.iter().all(|letter| letter.payload.as_deref() == Some(line)));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(count, 1);
+    }
+}
+
+/// A configuration file: what is accepted has views, limits and properties.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match Config::read(text, "fuzz.toml", std::iter::empty(), Vec::new()) {
+        Ok(config) => {
+            let views = config.active_views().unwrap_or_default();
+            let definitions = views.iter().map(|view| view.definition.len()).sum::<usize>();
+            assert!(definitions <= 16 * bytes.len() + 4096);
+            let _ =
+                (config.view_settings(), config.epoch_limits(), config.reads(), config.kafka_properties());
+        }
+        Err(error) => assert_sentence(&error.to_string()),
+    }
+}
+
+/// What a user is told is one line.
+#[track_caller]
+fn assert_sentence(error: &str) {
+    assert!(!error.is_empty() && !error.contains('\n'), "{error:?}");
+}
+
+/// The views whose state is looked through, one after the other.
+static VIEWS: LazyLock<Vec<View>> = LazyLock::new(|| {
+    let settings = Settings { fields: fields(), ..Settings::default() };
+    let mut all = views::all(&settings);
+    all.push(views::readings_view(&Settings { mode: Mode::Upsert, ..settings }));
+    all
+});
+
+/// State: the first byte says as what the others are read. Sealed parts, as a store gives them; entries behind
+/// a right checksum; an export.
+pub fn state(bytes: &[u8]) {
+    let Some((&kind, bytes)) = bytes.split_first() else { return };
+    let view = &VIEWS[usize::from(kind >> 2) % VIEWS.len()];
+    let owner = Owner { job: "job", view: &view.name };
+    match kind & 3 {
+        // Parts with lengths of two bytes before them, as they are.
+        0 => {
+            let mut parts = Vec::new();
+            let mut rest = bytes;
+            while let Some((length, behind)) = rest.split_first_chunk::<2>() {
+                let (part, behind) = behind.split_at(behind.len().min(u16::from_le_bytes(*length).into()));
+                parts.push(part.to_vec());
+                rest = behind;
+            }
+            if let Err(error) = fold_sealed(owner, parts) {
+                assert_sentence(&error.to_string());
+            }
+        }
+        // Changes between zeros' lengths, with right headers: what folds, folds to itself.
+        1 => {
+            let parts: Vec<_> = bytes.chunks(1 + bytes.len() / 3).map(|part| seal(owner, part)).collect();
+            assert!(parts.iter().all(|part| unseal(owner, part).is_ok()));
+            let Ok(folded) = fold_sealed(owner, parts) else { return };
+            let size: usize = folded.iter().map(Vec::len).sum();
+            assert!(size <= bytes.len(), "{size} of {}", bytes.len());
+            let _ = folded.iter().try_for_each(|part| look_through(view, part).map(drop));
+            let sealed = folded.iter().rev().map(|part| seal(owner, part)).collect();
+            let again = fold_sealed(owner, sealed).expect("what was folded folds");
+            let count = |parts: &[Vec<u8>]| parts.iter().flat_map(|part| entries(part)).count();
+            assert_eq!(count(&folded), count(&again));
+        }
+        // An entry of each view: the key up to a zero, the value behind it.
+        2 => {
+            let (key, value) = split(bytes, 0);
+            let mut change = Vec::new();
+            let key = key.unwrap_or_default();
+            dataflows::state::push_entry(&mut change, key, |out| out.extend_from_slice(value));
+            let _ = look_through(view, &change);
+        }
+        _ => match Export::parse(Path::new("fuzz.state"), bytes) {
+            Ok(export) => assert!(export.state_bytes() <= bytes.len()),
+            Err(error) => {
+                assert_sentence(&error.to_string());
+                // Behind a right checksum, too.
+                let whole = Export::sealed(bytes);
+                if let Ok(export) = Export::parse(Path::new("fuzz.state"), &whole) {
+                    assert!(export.state_bytes() <= bytes.len());
+                }
+            }
+        },
+    }
+}
+
+/// Readings that expressions are evaluated for.
+static READINGS: LazyLock<(Vec<Record>, Batch)> = LazyLock::new(|| {
+    let record = |truck: &str, time, measures, driver: &str, oil| Record {
+        truck: truck.into(),
+        time,
+        measures,
+        extras: vec![if driver.is_empty() { Value::Null } else { Value::Text(driver.into()) }, oil],
+    };
+    let most = 9_199_999_999_999_999_999;
+    let records = vec![
+        record(
+            "a",
+            1_681_088_400_000_000,
+            [100 * NANO, 82 * NANO + 1, 12 * NANO],
+            "Ann",
+            Value::Number(NANO / 4),
+        ),
+        record("truck_2", 0, [0, 0, -NANO / 10], "", Value::Null),
+        record("", -1, [most, -most, 1], "%_\\", Value::Number(most)),
+        record("näher", 253_402_300_799_999_999, [1, NANO, -1], "näh", Value::Number(-most)),
+    ];
+    let mut builder = BatchBuilder::new(&fields());
+    records.iter().for_each(|record| builder.push_record(record.clone()));
+    (records, builder.take())
+});
+
+/// The condition and columns of a view, a line each: what compiles has the same values by row and by column.
+pub fn of_expression(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut lines = text.split('\n');
+    let filter = lines.next().filter(|filter| !filter.is_empty()).map(str::to_owned);
+    let columns = lines.map(str::to_owned).collect();
+    let own = OwnView { name: "hot".into(), filter, columns, table: None, backfill: false };
+    let settings = Settings { fields: fields(), ..Settings::default() };
+    let query = match expression::compile(&own, &settings) {
+        Ok(own) => own.query,
+        Err(error) => return assert_sentence(&error.to_string().replace(['\n', '\r'], " ")),
+    };
+    let (records, batch) = &*READINGS;
+    let rows = query.rows(batch);
+    let expected: Vec<Vec<Datum>> = records.iter().filter_map(|record| query.row(record)).collect();
+    assert_eq!(rows.columns.iter().map(Column::len).max(), Some(expected.len()));
+    for (row, expected) in expected.iter().enumerate() {
+        for (column, expected) in rows.columns.iter().zip(expected) {
+            assert!(is_value(column, row, expected), "{column:?} {row} {expected:?}\n{text}");
+        }
+    }
+    let mut csv = Vec::new();
+    render::csv(&rows, false, &mut csv);
+}
+
+fn is_value(column: &Column, row: usize, expected: &Datum) -> bool {
+    let real = |value: f64| match expected {
+        Datum::Null => value.is_nan(),
+        // Zero has no sign there.
+        expected => (expected.real() + 0.0).to_bits() == (value + 0.0).to_bits(),
+    };
+    let text = |value: Option<&str>| match expected {
+        Datum::Null => value.is_none(),
+        Datum::Text(text) => Some(&**text) == value,
+        _ => false,
+    };
+    match column {
+        Column::Timestamp(values) => match expected {
+            Datum::Null => values[row] == NULL,
+            expected => *expected == Datum::Time(values[row]),
+        },
+        Column::Decimal { values, .. } if values[row] == NULL => *expected == Datum::Null,
+        Column::Decimal { scale, values } => {
+            *expected != Datum::Null && real(format!("{}e-{scale}", values[row]).parse().expect("a number"))
+        }
+        Column::Real(values) => real(values[row]),
+        Column::Integer(values) => match expected {
+            Datum::Null => values[row] == NULL,
+            Datum::Truth(holds) => values[row] == i64::from(*holds),
+            _ => false,
+        },
+        Column::Name { names, index } => text(Some(&names[index[row] as usize])),
+        Column::Text(values) => text(values[row].as_deref()),
+        Column::Bytes(_) => false,
+    }
+}
+
+/// The first byte says what: lines with keys, a file of dead letters, or what must come back as the same
+/// bytes from such a file.
+pub fn of_replay(bytes: &[u8]) {
+    let Some((&kind, bytes)) = bytes.split_first() else { return };
+    let input = Cursor::new(bytes.to_vec());
+    match kind % 4 {
+        0 => {
+            let sent = replay::lines_of(input, Some("truck_id"), None).expect("memory can be read");
+            assert!(sent.len() <= bytes.len() && sent.iter().all(|sent| sent.payload.is_some()));
+        }
+        1 => {
+            let sent = replay::lines_of(input, None, Some("\t")).expect("memory can be read");
+            assert!(sent.len() <= bytes.len());
+        }
+        2 => match replay::dead_letters_of(input) {
+            Ok(sent) => assert!(sent.is_none_or(|sent| sent.len() <= bytes.len())),
+            Err(error) => assert_sentence(&error.to_string().replace(['\n', '\r'], " ")),
+        },
+        _ => {
+            let (key, payload) = split(bytes, b'\t');
+            let letter = DeadLetter {
+                topic: "t".into(),
+                partition: 3,
+                offset: 5,
+                kafka_timestamp: None,
+                // An empty key is none.
+                key: key.filter(|key| !key.is_empty()).map(<[u8]>::to_vec),
+                payload: Some(payload.to_vec()),
+                reason: Reason::NotAnObject,
+                field: String::from_utf8_lossy(payload).into_owned(),
+            };
+            let rows = dead_letter_rows(vec![letter.clone()]);
+            let view = VIEWS.iter().find(|view| view.name == views::DEAD_LETTERS).expect("a built-in view");
+            let mut csv = Vec::new();
+            render::csv_header(&view.columns, &mut csv);
+            render::csv(&rows, false, &mut csv);
+            let sent = replay::dead_letters_of(Cursor::new(csv)).expect("a file of dead letters");
+            let sent = sent.expect("it has payloads");
+            assert_eq!(sent.len(), 1);
+            assert_eq!((&sent[0].key, &sent[0].payload), (&letter.key, &letter.payload));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What a replay would send, without a broker: for fuzzing, and for tests of what comes back.
+
+use std::io::Read;
+use std::path::Path;
+
+use memchr::memmem::Finder;
+
+use super::dead_letters::DeadLetters;
+use super::key::KeyField;
+use super::lines::{Key, Lines};
+use super::{Input, Message, Next, ReplayError};
+
+/// A message: its key and its value, where it has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The topic; empty where the input does not say.
+    pub topic: String,
+    /// The partition that it came from, if it did.
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value; none is a tombstone.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// The messages of lines, with the text of the field `key` or what stands before `separator` as their key.
+pub fn lines_of(
+    input: impl Read + 'static,
+    key: Option<&str>,
+    separator: Option<&str>,
+) -> Result<Vec<Sent>, ReplayError> {
+    let key = match (key, separator) {
+        (Some(field), _) => Key::Field(Box::new(KeyField::new(field))),
+        (None, Some(separator)) => Key::Before(Box::new(Finder::new(separator).into_owned())),
+        (None, None) => Key::None,
+    };
+    all(&mut Lines::new(Box::new(input), Path::new("-"), key))
+}
+
+/// The messages of a CSV file of dead letters; none if it is not one.
+pub fn dead_letters_of(input: impl Read + 'static) -> Result<Option<Vec<Sent>>, ReplayError> {
+    let letters = DeadLetters::read_from(Box::new(input), Path::new("-"))?;
+    letters.map(|mut letters| all(&mut letters)).transpose()
+}
+
+fn all(input: &mut dyn Input) -> Result<Vec<Sent>, ReplayError> {
+    let mut message = Message::default();
+    let mut sent = Vec::new();
+    loop {
+        match input.read(&mut message)? {
+            Next::End => return Ok(sent),
+            Next::LeftOut(_) => {}
+            Next::Message => sent.push(Sent {
+                topic: message.topic.clone(),
+                partition: message.partition,
+                key: message.has_key.then(|| message.key.clone()),
+                payload: message.has_payload.then(|| message.payload.clone()),
+            }),
+        }
+    }
+}
