@@ -19,8 +19,15 @@ use truckflow::config::defined::OwnView;
 use truckflow::decode::orientation::OrientationDecoder;
 use truckflow::decode::{Decode, Decoder, Message};
 use truckflow::state::export::Export;
-use truckflow::state::{Owner, fold_sealed, look_through, seal, unseal};
+use truckflow::state::{Owner, SealedFold, StateError, look_through, seal, unseal};
 use truckflow::{expression, render, replay};
+
+/// Folds sealed parts, oldest first.
+fn fold(owner: Owner<'_>, parts: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, StateError> {
+    let mut fold = SealedFold::new(owner);
+    parts.iter().rev().for_each(|part| fold.older(part));
+    fold.finish()
+}
 
 /// A target: its name, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -170,7 +177,7 @@ pub fn state(bytes: &[u8]) {
                 parts.push(part.to_vec());
                 rest = behind;
             }
-            if let Err(error) = fold_sealed(owner, parts) {
+            if let Err(error) = fold(owner, parts) {
                 assert_sentence(&error.to_string());
             }
         }
@@ -178,12 +185,12 @@ pub fn state(bytes: &[u8]) {
         1 => {
             let parts: Vec<_> = bytes.chunks(1 + bytes.len() / 3).map(|part| seal(owner, part)).collect();
             assert!(parts.iter().all(|part| unseal(owner, part).is_ok()));
-            let Ok(folded) = fold_sealed(owner, parts) else { return };
+            let Ok(folded) = fold(owner, parts) else { return };
             let size: usize = folded.iter().map(Vec::len).sum();
             assert!(size <= bytes.len(), "{size} of {}", bytes.len());
             let _ = folded.iter().try_for_each(|part| look_through(view, part).map(drop));
             let sealed = folded.iter().rev().map(|part| seal(owner, part)).collect();
-            let again = fold_sealed(owner, sealed).expect("what was folded folds");
+            let again = fold(owner, sealed).expect("what was folded folds");
             let count = |parts: &[Vec<u8>]| parts.iter().flat_map(|part| entries(part)).count();
             assert_eq!(count(&folded), count(&again));
         }
