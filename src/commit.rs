@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::iter;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dataflows::Epoch;
@@ -28,12 +28,13 @@ use crate::error::Error;
 use crate::fault::{self, Moment};
 use crate::folder::FolderLock;
 use crate::graph::{Message, Route};
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::render;
 use crate::sink::csv::CsvFiles;
 use crate::sink::topic::DeadLetterTopic;
 use crate::state::{Owner, SealedFold, seal};
-use crate::store::{Chunk, Commit, Refused, StateChange, Store, StoreError};
+use crate::store::{Chunk, Commit, Refused, StateChange, Store, StoreError, TopicId};
 
 /// State deltas are folded into a snapshot when they outweigh it, or there are this many parts.
 const FOLD_PARTS: usize = 256;
@@ -47,6 +48,10 @@ const PATIENCE: usize = 4;
 const MESSAGES: usize = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How often the store is asked whether it is there, while there is nothing to commit.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The store, among what the job needs.
+const STORE: &str = "database";
 
 /// What the parts of a view's state weigh in the store.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,6 +74,7 @@ pub struct Committer {
     routes: Arc<[Route]>,
     clock: Arc<Clock>,
     metrics: Metrics,
+    health: Arc<Health>,
     weights: Vec<StateWeight>,
     /// Told of each commit: the watcher of lag, the feeder of an embedded broker.
     followers: Vec<Sender<Vec<NextOffset>>>,
@@ -82,6 +88,8 @@ pub struct Committer {
     /// Whether the store's transaction holds all of `pending`.
     begun: bool,
     last_offsets: BTreeMap<(Arc<str>, i32), i64>,
+    /// The ids of topics, until they are committed.
+    topics: Vec<TopicId>,
     /// The view that is filled with what was before it, if that is all that is done.
     filled: Option<Arc<str>>,
     /// The offsets that say that all is done, committed with the last rows.
@@ -170,6 +178,7 @@ impl Committer {
             routes,
             clock,
             metrics,
+            health: Arc::default(),
             weights,
             followers,
             forward,
@@ -183,9 +192,17 @@ impl Committer {
                 .chain(starts)
                 .map(|at| ((at.topic, at.partition), at.offset))
                 .collect(),
+            topics: Vec::new(),
             filled: None,
             done: Vec::new(),
         }
+    }
+
+    /// Commits the ids of topics together with where they begin.
+    pub fn identifying(mut self, topics: Vec<TopicId>) -> Self {
+        self.pending.anything |= !topics.is_empty();
+        self.topics = topics;
+        self
     }
 
     /// Commits what fills one view with what was before it; `done` are offsets that say that all of it
@@ -193,6 +210,12 @@ impl Committer {
     pub fn filling(mut self, view: &str, done: Vec<NextOffset>) -> Self {
         self.filled = Some(view.into());
         self.done = done;
+        self
+    }
+
+    /// Says to `health` whether the store does its part.
+    pub fn telling(mut self, health: Arc<Health>) -> Self {
+        self.health = health;
         self
     }
 
@@ -210,9 +233,14 @@ impl Committer {
         // The headers of new files and the first offsets, before the first row.
         self.commit(self.open - 1)?;
         loop {
-            let Ok(first) = messages.recv() else {
+            let first = match messages.recv_timeout(LOOK_EVERY) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look()?;
+                    continue;
+                }
                 // The workers are gone without a word: one of them has failed.
-                return Ok(());
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
             // What waits goes to the store together: it may take it in fewer statements.
             for message in iter::once(first).chain(messages.try_iter()).take(MESSAGES) {
@@ -239,6 +267,28 @@ impl Committer {
             }
             self.insert()?;
         }
+    }
+
+    /// Sees whether the store is there, unless the next commit will: a job that has nothing to write
+    /// would not know. Nothing is lost if it is not, so nothing is tried again.
+    fn look(&mut self) -> Result<(), Error> {
+        if self.begun || self.clock.is_stopping() {
+            return Ok(());
+        }
+        match self.store.ping() {
+            Ok(()) => {
+                if self.health.found(STORE) {
+                    tracing::info!("the database is back");
+                }
+            }
+            Err(error @ StoreError::Fenced { .. }) => return Err(error.into()),
+            Err(error) => {
+                if self.health.lost(STORE, &error) {
+                    tracing::warn!(%error, "nothing is to be committed now");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Commits every epoch before `frontier`, as one.
@@ -302,10 +352,14 @@ impl Committer {
         let mut pause = FIRST_PAUSE;
         loop {
             match step(self) {
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    self.health.found(STORE);
+                    return Ok(done);
+                }
                 Err(error) if error.is_retryable() && !self.clock.is_stopping() => {
                     tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
                     self.metrics.commit_retries.inc();
+                    self.health.lost(STORE, &error);
                     self.forget_transaction();
                     wait(pause, || self.clock.is_stopping());
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -378,6 +432,7 @@ impl Committer {
         if state.iter().any(|change| change.replaces) {
             fault::at(Moment::Folded);
         }
+        let topics = std::mem::take(&mut self.topics);
         let mut asked = false;
         self.retry(|this| {
             // The answer to a COMMIT can be lost: what the database holds decides.
@@ -387,7 +442,8 @@ impl Committer {
             this.try_insert()?;
             this.pending.refused.clear(); // they are in the files, and told of, already
             fault::at(Moment::Commit);
-            this.store.commit(&Commit { epoch, offsets: &offsets, files: &lengths, state: &state })
+            let files = &lengths;
+            this.store.commit(&Commit { epoch, offsets: &offsets, topics: &topics, files, state: &state })
         })?;
         fault::at(Moment::CommitAnswered);
         self.begun = false;

@@ -19,6 +19,7 @@ use crate::config::{Config, ConfigError};
 use crate::decode::orientation::{self, OrientationDecoder};
 use crate::decode::{Decode, Decoder};
 use crate::error::Error;
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::source::SourceError;
 use crate::source::embedded::{Embedded, Ends, Feeder, PARTITIONS};
@@ -26,6 +27,7 @@ use crate::source::file::{LineReader, Lines, full_path};
 use crate::source::kafka::{Topic, TopicOptions, keep_trying};
 use crate::source::several::{Decoded, Several};
 use crate::stop::Stop;
+use crate::store::{LastCommit, TopicId};
 use crate::thread::spawn;
 
 /// Where a job's messages come from.
@@ -101,16 +103,22 @@ impl Inputs {
         config: &Config,
         view: &View,
         progress: &[NextOffset],
-        offsets: &[NextOffset],
+        last: &LastCommit,
         stop: &Stop,
     ) -> Result<Self, Error> {
+        let offsets = &*last.offsets;
         let mut inputs = Self::new(config, std::slice::from_ref(view))?;
         match &config.input {
             None => {
                 let options = topic_options(config, &config.kafka.topic)?;
                 let options = TopicOptions { until_end: true, ..options };
-                let connect = || Topic::connect(options.clone(), progress);
+                let connect = || Topic::connect(options.clone(), progress, &last.topics);
                 let topic = keep_trying(config.wait, stop, connect)?.up_to(offsets);
+                // The topic that the job has read is no more.
+                if topic.is_another() {
+                    let (view, input) = (view.name.to_string(), config.kafka.topic.clone());
+                    return Err(Error::NoBackfill { view, input });
+                }
                 inputs.add_topic(&config.kafka.topic, Content::Trucks, topic);
             }
             // A pipe is gone once it was read.
@@ -133,13 +141,20 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// Opens what `views` need, each part of it at its committed offset.
-    pub fn open(config: &Config, views: &[View], offsets: &[NextOffset], stop: &Stop) -> Result<Self, Error> {
+    /// Opens what `views` need, each part of it at its committed offset, which is one of the topic that has
+    /// its id in `known`.
+    pub fn open(
+        config: &Config,
+        views: &[View],
+        offsets: &[NextOffset],
+        known: &[TopicId],
+        stop: &Stop,
+    ) -> Result<Self, Error> {
         let mut inputs = Self::new(config, views)?;
         let reads = config.reads()?;
         match &config.input {
             _ if !reads.trucks => {}
-            None => inputs.open_topic(config, &config.kafka.topic, Content::Trucks, offsets, stop)?,
+            None => inputs.open_topic(config, &config.kafka.topic, Content::Trucks, offsets, known, stop)?,
             // Of a cluster, process 0 reads the files.
             Some(_) if config.process > 0 => {}
             Some(path) if config.embedded => inputs.open_embedded(config, path, offsets, None)?,
@@ -149,7 +164,7 @@ impl Inputs {
             }
         }
         if let Some(topic) = reads.phone_topic {
-            inputs.open_topic(config, topic, Content::Phone, offsets, stop)?;
+            inputs.open_topic(config, topic, Content::Phone, offsets, known, stop)?;
         }
         if let Some(path) = reads.phone_file.filter(|_| config.process == 0) {
             let next = committed_line(path, offsets).unwrap_or(0);
@@ -165,11 +180,12 @@ impl Inputs {
         topic: &str,
         content: Content,
         offsets: &[NextOffset],
+        known: &[TopicId],
         stop: &Stop,
     ) -> Result<(), Error> {
         let options = topic_options(config, topic)?;
         let connect = || {
-            Topic::connect(options.clone(), offsets).map_err(|error| match content {
+            Topic::connect(options.clone(), offsets, known).map_err(|error| match content {
                 Content::Trucks => error,
                 Content::Phone => error.of_the_phone(),
             })
@@ -251,6 +267,15 @@ impl Inputs {
         self.sources.iter().flat_map(starts).collect()
     }
 
+    /// The ids of the topics.
+    pub fn topics(&self) -> Vec<TopicId> {
+        let id = |source: &Source| match &source.kind {
+            Kind::Topic(Some(watched)) => watched.topic.id(),
+            Kind::Topic(None) | Kind::File(_) => None,
+        };
+        self.sources.iter().filter_map(id).collect()
+    }
+
     /// What each worker of this process reads, `own` among the `workers` of all processes. To be asked
     /// for before [`watch`](Self::watch).
     pub fn shares(&self, own: Range<usize>, workers: usize) -> Result<Vec<Several>, Error> {
@@ -282,14 +307,15 @@ impl Inputs {
         if self.origins { decoder.with_origins() } else { decoder }
     }
 
-    /// Starts the threads that measure lag.
-    pub fn watch(&mut self, metrics: &Metrics) -> Result<(), Error> {
+    /// Starts the threads that watch topics, and that measure `lag` where that is done here.
+    pub fn watch(&mut self, health: &Arc<Health>, lag: Option<&Metrics>) -> Result<(), Error> {
         for source in &mut self.sources {
             if let Kind::Topic(topic) = &mut source.kind
                 && let Some(watched) = topic.take()
             {
-                let (Watched { topic, committed }, metrics) = (*watched, metrics.clone());
-                self.watches.push(spawn("watch", move || topic.watch(committed, &metrics))?);
+                let (Watched { topic, committed }, health, lag) = (*watched, health.clone(), lag.cloned());
+                let watch = move || topic.watch(committed, &health, lag.as_ref());
+                self.watches.push(spawn("watch", watch)?);
             }
         }
         Ok(())
@@ -304,8 +330,10 @@ impl Inputs {
         }
     }
 
-    /// Waits for the threads that measure lag, which end when no more commits can be told.
+    /// Waits for the threads that watch topics, which end when no more commits can be told.
     pub fn finish(&mut self) {
+        // Nobody has taken them where nothing is committed.
+        self.followers.clear();
         for thread in self.watches.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("the watch thread ended by a bug; the job itself is not affected");

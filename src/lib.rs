@@ -20,7 +20,7 @@
 //! | [`render`] | columns to CSV lines and SQL values |
 //! | [`commit`] | makes an epoch durable, all at once |
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
-//! | [`metrics`], [`web`], [`progress`], [`summary`] | what is seen |
+//! | [`metrics`], [`health`], [`web`], [`progress`], [`summary`] | what is seen |
 //! | [`simulate`], [`replay`], [`bench`], [`check`], [`verify`], [`explain`], [`state_command`], [`producer`] | the other commands |
 //! | [`secret`] | what is read from files and never shown |
 //! | [`error`], [`stop`], [`printable`] | how a command ends, and what is said |
@@ -44,6 +44,7 @@ pub mod expression;
 pub mod fault;
 pub mod folder;
 pub mod graph;
+pub mod health;
 pub mod inputs;
 pub mod metrics;
 mod pace;

@@ -178,6 +178,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_clock_that_was_set_back_gives_no_negative_latency() {
+        let metrics = Metrics::new(&[]).unwrap();
+        let arrivals = [Arrival { timestamp: 5000, records: 2 }, Arrival { timestamp: i64::MAX, records: 1 }];
+        // The second is far in the future, and before 1970 nothing has arrived.
+        for now in [4000, i64::MIN, 6000] {
+            metrics.arrived(&arrivals, now);
+        }
+        assert_eq!((metrics.end_to_end.get_sample_count(), metrics.end_to_end.get_sample_sum()), (9, 2.0));
+    }
+
+    #[test]
     fn every_metric_is_shown_before_its_first_event() {
         let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
         let fields = [field("oil_pressure", FieldType::Number), field("driver", FieldType::Text)];

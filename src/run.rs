@@ -33,6 +33,7 @@ use crate::error::Error;
 use crate::fault::{self, Moment};
 use crate::folder::FolderLock;
 use crate::graph::{Message, Outlet, Route, Shape};
+use crate::health::Health;
 use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
@@ -65,11 +66,11 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let views = config.active_views()?;
     let url = config.database_url()?;
     let metrics = Metrics::new(&config.view_settings()?.fields).map_err(|_| Error::Bug("the metrics"))?;
-    let ready = Arc::new(AtomicBool::new(false));
+    let health = Arc::<Health>::default();
     if let Some(address) = web::serve(
         &config.listen,
         config.listen_token()?,
-        Seen { metrics: metrics.clone(), ready: ready.clone() },
+        Seen { metrics: metrics.clone(), health: health.clone() },
     )? {
         tracing::info!("metrics at http://{address}/metrics");
     }
@@ -78,7 +79,7 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let door = Members::of(config)?.map(Door::open).transpose()?;
     let routes = routes(config, &views);
     if let (Some(door), 1..) = (&door, config.process) {
-        return Launch { config, views, routes, metrics, ready, stop }.follow(door);
+        return Launch { config, views, routes, metrics, health, stop }.follow(door);
     }
     csv::prepare_folder(&config.out)?;
     let lock = FolderLock::take(&config.out)?;
@@ -90,7 +91,7 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     }
     let files = open_files(config, &views, &routes, &last)?;
     fault::at(Moment::FilesCut);
-    let launch = Launch { config, views, routes, metrics, ready, stop };
+    let launch = Launch { config, views, routes, metrics, health, stop };
     let mut parts = Parts { store, files, lock };
     for view in to_fill {
         let name = &*launch.views[view].name;
@@ -113,7 +114,7 @@ struct Launch<'job> {
     views: Vec<View>,
     routes: Arc<[Route]>,
     metrics: Metrics,
-    ready: Arc<AtomicBool>,
+    health: Arc<Health>,
     stop: &'job Arc<Stop>,
 }
 
@@ -133,7 +134,7 @@ impl Launch<'_> {
         let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
         let mut done = Vec::new();
         let mut inputs = match filled.map(|view| &self.views[view]) {
-            None => Inputs::open(config, &self.views, &last.offsets, stop)?,
+            None => Inputs::open(config, &self.views, &last.offsets, &last.topics, stop)?,
             Some(view) => {
                 let progress = backfill::progress(&view.name, &last.offsets);
                 if config.mode == Mode::Upsert {
@@ -143,7 +144,7 @@ impl Launch<'_> {
                     done.push(backfill::kept());
                     Inputs::none(config)?
                 } else {
-                    Inputs::again(config, view, &progress, &last.offsets, stop)?
+                    Inputs::again(config, view, &progress, last, stop)?
                 }
             }
         };
@@ -169,8 +170,11 @@ impl Launch<'_> {
             }
         };
         // Where a filling begins is not worth a commit: the view has no row yet.
-        let (committed, starts): (&[_], _) =
-            if filled.is_none() { (&last.offsets, inputs.starts()) } else { (&[], Vec::new()) };
+        let (committed, starts, mut topics): (&[_], _, _) = match filled {
+            None => (&last.offsets, inputs.starts(), inputs.topics()),
+            Some(_) => (&[], Vec::new(), Vec::new()),
+        };
+        topics.retain(|topic| !last.topics.contains(topic));
         let mut committer = Committer::new(
             parts,
             self.routes.clone(),
@@ -181,7 +185,9 @@ impl Launch<'_> {
             committed,
             starts,
             forward,
-        );
+        )
+        .identifying(topics)
+        .telling(self.health.clone());
         if let Some(view) = filled {
             committer = committer.filling(&self.views[view].name, done);
         }
@@ -194,10 +200,10 @@ impl Launch<'_> {
                 tracing::info!(epoch = last.epoch, generation, "going on after the last commit");
             }
             tracing::info!(source = inputs.describe(), workers = config.workers, "reading");
-            inputs.watch(metrics)?;
+            inputs.watch(&self.health, Some(metrics))?;
         }
         let began = Instant::now();
-        self.ready.store(filled.is_none(), SeqCst);
+        self.health.set_reading(filled.is_none());
 
         let work = |team: Option<(&mut Control, &Door)>| {
             let commit = spawn("commit", move || committer.run(&messages))?;
@@ -205,7 +211,7 @@ impl Launch<'_> {
             let panicked = self.work(&job, team)?;
             job.close();
             let committed = commit.join();
-            self.ready.store(false, SeqCst);
+            self.health.set_reading(false);
             beside.finish();
             inputs.finish();
 
@@ -234,19 +240,22 @@ impl Launch<'_> {
         let clock = Arc::new(Clock::following(config.epoch_limits()?, welcome.epoch));
         let control = Control::follow(first, &clock)?;
         let summary = control.finish_with(|control| {
-            let inputs = Inputs::open(config, &self.views, &welcome.offsets, stop)?;
+            // Process 0 has seen whether the topics are still the same.
+            let mut inputs = Inputs::open(config, &self.views, &welcome.offsets, &[], stop)?;
             // Nothing is handed over here.
             let (sender, _) = channel();
             let outlet = self.outlet(sender, &clock, welcome.form);
             let shape = self.shape(welcome.epoch, None)?;
             let job = self.job(shape, outlet, &inputs, Vec::new())?;
             tracing::info!(source = inputs.describe(), workers = config.workers, "reading for process 0");
+            inputs.watch(&self.health, None)?;
             let began = Instant::now();
             let beside = Beside::start(stop.clone(), clock.clone(), self.metrics.clone(), job.records())?;
-            self.ready.store(true, SeqCst);
+            self.health.set_reading(true);
             self.work(&job, Some((control, door)))?;
-            self.ready.store(false, SeqCst);
+            self.health.set_reading(false);
             beside.finish();
+            inputs.finish();
             if let Some(failure) = job.take_failure() {
                 return Err(failure.into());
             }

@@ -118,9 +118,9 @@ fn gather(config: &Config, look: &mut dyn Look, last: LastCommit) -> Result<Expo
         looked_through(&views, name, &folded)?;
     }
     let tables = tables(config, &views).iter().map(|table| look.size(table)).collect::<Result<_, _>>()?;
-    let LastCommit { generation, epoch, source, offsets, files } = last;
+    let LastCommit { generation, epoch, source, offsets, topics, files } = last;
     let (job, views) = (job.clone(), look.views(job)?);
-    Ok(Export { job, source, generation, epoch, offsets, files, views, tables, with_state, state })
+    Ok(Export { job, source, generation, epoch, offsets, topics, files, views, tables, with_state, state })
 }
 
 fn looked_through(views: &[View], name: &str, folded: &[Vec<u8>]) -> Result<(), Error> {
@@ -175,8 +175,13 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
         .zip(&export.state)
         .map(|(view, parts)| StateChange { view: view.clone(), parts: parts.clone(), replaces: false })
         .collect();
-    let commit =
-        Commit { epoch: export.epoch, offsets: &export.offsets, files: &export.files, state: &changes };
+    let commit = Commit {
+        epoch: export.epoch,
+        offsets: &export.offsets,
+        topics: &export.topics,
+        files: &export.files,
+        state: &changes,
+    };
     store::open(&url)?.adopt(&Adopted {
         job: &config.job,
         source: &export.source,

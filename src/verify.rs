@@ -89,7 +89,7 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
     if last.source != asked {
         return Err(Error::OtherSource { job: config.job.clone(), stored: last.source, asked });
     }
-    let input = input::read(config, &last.offsets)?;
+    let input = input::read(config, &last)?;
     let epoch = last.epoch;
     report.ok(
         "input",

@@ -68,7 +68,7 @@ pub(super) struct Span<'a> {
 
 impl Span<'_> {
     fn connect(&self) -> Result<Topic, Error> {
-        Ok(Topic::connect(self.options.clone(), &[])?.up_to(self.ends))
+        Ok(Topic::connect(self.options.clone(), &[], &[])?.up_to(self.ends))
     }
 
     /// Reads it once, with a consumer a thread and the partitions dealt as to the job's workers.

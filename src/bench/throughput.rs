@@ -63,7 +63,7 @@ impl Input {
             return Ok(Self::File { path: path.clone(), records });
         }
         let options = TopicOptions { until_end: true, ..topic_options(config, &config.kafka.topic)? };
-        let topic = Topic::connect(options.clone(), &[])?;
+        let topic = Topic::connect(options.clone(), &[], &[])?;
         let (starts, mut ends) = (topic.starts(), topic.ends());
         // The first records: as many of each partition, as far as it has them.
         let (mut left, mut partitions) = (limit, ends.len() as u64);

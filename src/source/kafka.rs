@@ -3,13 +3,18 @@
 //! ```text
 //! Topic::connect   metadata, watermarks, where each partition starts
 //!   |- TopicReader one consumer per worker, fetching in librdkafka's threads, read in batches
-//!   `- Watch       one thread: lag, and committed offsets reported to the group for lag tools
+//!   |    ^ Found   what is found out meanwhile: new partitions, or that it is another topic by now
+//!   `- Watch       one thread: lag, committed offsets reported to the group for lag tools, Found
 //! ```
 
+mod describe;
+
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataflows::item::{Arrival, NextOffset};
@@ -20,12 +25,16 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use describe::describe;
+
 use super::embedded::Ends;
 use super::{BATCH_RECORDS, Polled, Reader, SourceError};
 use crate::clock::Clock;
 use crate::decode::{Decode, Message};
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::stop::Stop;
+use crate::store::TopicId;
 
 /// How long a broker may take to answer at the start.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
@@ -92,6 +101,38 @@ pub struct Topic {
     /// For each partition, the first offset to read and the end there was at the start.
     partitions: BTreeMap<i32, Span>,
     ends: Option<Ends>,
+    /// None where the brokers give none.
+    id: Option<String>,
+    /// Whether offsets of another topic of this name were committed.
+    is_another: bool,
+    found: Arc<Found>,
+}
+
+/// What the watch finds out about a topic, for its readers.
+#[derive(Debug, Default)]
+struct Found {
+    /// How much was found: readers look when it is more than they have seen.
+    count: AtomicUsize,
+    /// Partitions that are new, and where they begin.
+    partitions: Mutex<Vec<(i32, i64)>>,
+    /// Why the topic can no longer be read.
+    failure: Mutex<Option<SourceError>>,
+}
+
+impl Found {
+    fn add(&self, partition: i32, low: i64) {
+        unpoisoned(&self.partitions).push((partition, low));
+        self.count.fetch_add(1, SeqCst);
+    }
+
+    fn fail(&self, error: SourceError) {
+        *unpoisoned(&self.failure) = Some(error);
+        self.count.fetch_add(1, SeqCst);
+    }
+}
+
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,18 +142,41 @@ struct Span {
 }
 
 impl Topic {
-    /// Reaches the topic, and finds where each partition starts: at the committed offset, else at
-    /// the earliest there is.
-    pub fn connect(options: TopicOptions, committed: &[NextOffset]) -> Result<Self, SourceError> {
+    /// A topic of which nothing is known yet.
+    fn unknown(options: TopicOptions) -> Result<Self, SourceError> {
         let probe = consumer(&options)?;
-        let mut topic = Self {
+        Ok(Self {
             name: options.topic.as_str().into(),
             options,
             probe,
             partitions: BTreeMap::new(),
             ends: None,
+            id: None,
+            is_another: false,
+            found: Arc::default(),
+        })
+    }
+
+    /// Reaches the topic, and finds where each partition starts: at the offset `committed`, else at
+    /// the earliest there is. `known` are the ids of topics that have offsets there.
+    pub fn connect(
+        options: TopicOptions,
+        committed: &[NextOffset],
+        known: &[TopicId],
+    ) -> Result<Self, SourceError> {
+        let mut topic = Self::unknown(options)?;
+        let partitions = topic.list_partitions()?;
+        let goes_on = topic.goes_on();
+        let committed = match topic.identify(known) {
+            Ok(()) => committed,
+            Err(SourceError::MadeAnew { topic: name, known, found, .. }) if goes_on => {
+                tracing::warn!(known, found, "topic `{name}` was made anew: going on with all that it holds");
+                topic.is_another = true;
+                &[]
+            }
+            Err(error) => return Err(error),
         };
-        for partition in topic.list_partitions()? {
+        for &partition in &partitions {
             let (low, end) = topic.watermarks(partition)?;
             let committed = committed
                 .iter()
@@ -121,18 +185,69 @@ impl Topic {
             let next = topic.first(partition, committed, low, end)?;
             topic.partitions.insert(partition, Span { next, end });
         }
+        // Topics never lose partitions.
+        let is_gone =
+            |at: &&NextOffset| at.topic == topic.name && at.offset > 0 && !partitions.contains(&at.partition);
+        if let Some(at) = committed.iter().find(is_gone) {
+            topic.first(at.partition, Some(at.offset), 0, 0)?;
+        }
         Ok(topic)
+    }
+
+    /// Asks for the topic's id, and refuses another than the `known` one. Brokers before 2.8 give none.
+    fn identify(&mut self, known: &[TopicId]) -> Result<(), SourceError> {
+        let described = match describe(&self.probe, &self.name, ANSWER) {
+            Err(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => return Ok(()),
+            described => described.map_err(|code| SourceError::NoBroker {
+                brokers: self.options.brokers.clone(),
+                reason: code.to_string(),
+            })?,
+        };
+        self.id = described.id;
+        let known = known.iter().find(|known| known.topic == self.name);
+        match (known, &self.id) {
+            (Some(known), Some(id)) if known.id != *id => Err(self.made_anew(known.id.clone(), id.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    fn made_anew(&self, known: String, found: String) -> SourceError {
+        let advice = match self.goes_on() {
+            true => "start again: the job goes on with all that the new topic holds",
+            false => {
+                "start a new --job with a new --out, or set on_data_loss = \"earliest\" to go on with all that the new topic holds"
+            }
+        };
+        SourceError::MadeAnew { topic: self.name.to_string(), known, found, advice }
+    }
+
+    /// Whether the job goes on when offsets are missing.
+    fn goes_on(&self) -> bool {
+        self.options.on_data_loss == OnDataLoss::Earliest
+    }
+
+    /// Whether offsets of another topic of this name were committed, and it begins anew.
+    pub fn is_another(&self) -> bool {
+        self.is_another
+    }
+
+    /// The topic's id, if it has one.
+    pub fn id(&self) -> Option<TopicId> {
+        self.id.clone().map(|id| TopicId { topic: self.name.clone(), id })
     }
 
     /// The topic from the beginning of each partition up to what was `committed` of it, and whether that
     /// is all there is.
-    pub fn again(options: TopicOptions, committed: &[NextOffset]) -> Result<(Self, bool), SourceError> {
-        let probe = consumer(&options)?;
-        let options = TopicOptions { until_end: true, ..options };
-        let name: Arc<str> = options.topic.as_str().into();
-        let mut topic = Self { name, options, probe, partitions: BTreeMap::new(), ends: None };
+    pub fn again(
+        options: TopicOptions,
+        committed: &[NextOffset],
+        known: &[TopicId],
+    ) -> Result<(Self, bool), SourceError> {
+        let mut topic = Self::unknown(TopicOptions { until_end: true, ..options })?;
         let mut is_all = true;
-        for partition in topic.list_partitions()? {
+        let partitions = topic.list_partitions()?;
+        topic.identify(known)?;
+        for partition in partitions {
             let (low, end) = topic.watermarks(partition)?;
             let is_it = |at: &&NextOffset| at.topic == topic.name && at.partition == partition;
             let committed = committed.iter().find(is_it).map_or(0, |at| at.offset);
@@ -201,11 +316,10 @@ impl Topic {
 
     fn first(&self, partition: i32, committed: Option<i64>, low: i64, end: i64) -> Result<i64, SourceError> {
         let topic = self.name.to_string();
-        let earliest = self.options.on_data_loss == OnDataLoss::Earliest;
         match committed {
             None => Ok(low),
             Some(committed) if (low..=end).contains(&committed) => Ok(committed),
-            Some(committed) if earliest => {
+            Some(committed) if self.goes_on() => {
                 tracing::warn!(
                     topic,
                     partition,
@@ -229,13 +343,14 @@ impl Topic {
         partitions: i32,
         ends: Ends,
     ) -> Result<Self, SourceError> {
-        let probe = consumer(&options)?;
+        let mut topic = Self::unknown(options)?;
         let next = |partition| {
-            let is_it = |at: &&NextOffset| *at.topic == *options.topic && at.partition == partition;
+            let is_it = |at: &&NextOffset| at.topic == topic.name && at.partition == partition;
             committed.iter().find(is_it).map_or(0, |at| at.offset)
         };
-        let partitions = (0..partitions).map(|p| (p, Span { next: next(p), end: i64::MAX })).collect();
-        Ok(Self { name: options.topic.as_str().into(), options, probe, partitions, ends: Some(ends) })
+        topic.partitions = (0..partitions).map(|p| (p, Span { next: next(p), end: i64::MAX })).collect();
+        topic.ends = Some(ends);
+        Ok(topic)
     }
 
     /// The reader of worker `index` of `workers`: every `workers`-th partition.
@@ -243,7 +358,7 @@ impl Topic {
         let own: BTreeMap<i32, Span> = self
             .partitions
             .iter()
-            .filter(|(partition, _)| **partition as usize % workers == index)
+            .filter(|(partition, _)| is_of(**partition, index, workers))
             .map(|(partition, span)| (*partition, *span))
             .collect();
         let consumer = consumer(&self.options)?;
@@ -263,7 +378,11 @@ impl Topic {
         Ok(TopicReader {
             topic: self.name.clone(),
             until_end: self.options.until_end,
+            goes_on: self.goes_on(),
             ends: self.ends.clone(),
+            share: (index, workers),
+            found: self.found.clone(),
+            seen: 0,
             unfinished,
             partitions: own.into_iter().map(|(partition, span)| (partition, Position::at(span))).collect(),
             arrivals: Vec::new(),
@@ -293,14 +412,16 @@ impl Topic {
         self.partitions.iter().map(end).collect()
     }
 
-    /// The thread's work that watches the topic from beside: measures lag against the offsets that
-    /// arrive in `committed`, and reports them to the group, until `committed` closes. Says so when
-    /// the topic gets partitions that the job does not read.
-    pub fn watch(self, committed: Receiver<Vec<NextOffset>>, metrics: &Metrics) {
+    /// The thread's work that watches the topic from beside, until `committed` closes. It tells the readers
+    /// of partitions that the topic gets, and when it was made anew; it says to `health` whether the brokers
+    /// answer. With `lag` it also measures that against the offsets that arrive in `committed`, and reports
+    /// them to the group.
+    pub fn watch(self, committed: Receiver<Vec<NextOffset>>, health: &Health, lag: Option<&Metrics>) {
         let mut offsets: BTreeMap<i32, i64> =
             self.partitions.iter().map(|(partition, span)| (*partition, span.next)).collect();
+        let what = format!("topic {}", self.name);
         let mut measured: Option<Instant> = None;
-        let (mut changed, mut answers, mut grown) = (true, true, false);
+        let mut changed = true;
         loop {
             let mut take = |new: Vec<NextOffset>| {
                 for at in new.into_iter().filter(|at| at.topic == self.name) {
@@ -312,9 +433,12 @@ impl Topic {
                 Ok(new) => take(new),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    // Waited for only where a broker answered just now.
-                    let mode = if answers { CommitMode::Sync } else { CommitMode::Async };
-                    return self.report(&offsets, mode);
+                    if lag.is_some() {
+                        // Waited for only where a broker answered just now.
+                        let answers = !health.found(&what);
+                        self.report(&offsets, if answers { CommitMode::Sync } else { CommitMode::Async });
+                    }
+                    return;
                 }
             }
             committed.try_iter().for_each(take);
@@ -322,35 +446,83 @@ impl Topic {
                 continue;
             }
             measured = Some(Instant::now());
-            answers = self.measure(&offsets, metrics);
-            if answers && changed {
-                self.report(&offsets, CommitMode::Async);
-                changed = false;
-            }
-            if answers && !grown {
-                grown = self.list_partitions().is_ok_and(|partitions| partitions.len() > offsets.len());
-                if grown {
-                    tracing::error!(
+            // In this order: another process may have been the first to read a new partition.
+            let looked = self
+                .look(&mut offsets)
+                .and_then(|()| lag.map_or(Ok(()), |metrics| self.measure(&offsets, metrics)));
+            match looked {
+                Ok(()) => {
+                    if health.found(&what) {
+                        tracing::info!(topic = &*self.name, "Kafka gives the topic again");
+                    }
+                    if lag.is_some() && std::mem::take(&mut changed) {
+                        self.report(&offsets, CommitMode::Async);
+                    }
+                }
+                Err(reason) => {
+                    let brokers = &self.options.brokers;
+                    health.lost(&what, format!("{brokers} does not give {what}: {reason}"));
+                    tracing::warn!(
                         topic = &*self.name,
-                        "the topic has new partitions, which this job reads from their beginning when it is restarted: restart it"
+                        reason,
+                        "Kafka does not give the topic; waiting for it"
                     );
                 }
             }
         }
     }
 
-    /// Measures the lag of every partition; whether the broker answered.
-    fn measure(&self, offsets: &BTreeMap<i32, i64>, metrics: &Metrics) -> bool {
+    /// Measures the lag of every partition; why it cannot be, if so.
+    fn measure(&self, offsets: &BTreeMap<i32, i64>, metrics: &Metrics) -> Result<(), String> {
         for (&partition, &offset) in offsets {
-            match self.probe.fetch_watermarks(&self.name, partition, ANSWER) {
-                Ok((_, end)) => metrics.lag(&self.name, partition, end - offset),
-                Err(error) => {
-                    tracing::warn!(partition, reason = reason(&error), "cannot measure the lag");
-                    return false;
+            let (_, end) = self
+                .probe
+                .fetch_watermarks(&self.name, partition, ANSWER)
+                .map_err(|error| format!("partition {partition}: {}", reason(&error)))?;
+            metrics.lag(&self.name, partition, end - offset);
+        }
+        Ok(())
+    }
+
+    /// Looks whether the topic has partitions that are not in `offsets`, and whether it is still the same.
+    fn look(&self, offsets: &mut BTreeMap<i32, i64>) -> Result<(), String> {
+        // An embedded broker is of this process alone.
+        if self.ends.is_some() {
+            return Ok(());
+        }
+        let partitions = match describe(&self.probe, &self.name, ANSWER) {
+            Ok(described) => {
+                if let (Some(known), Some(found)) = (&self.id, described.id)
+                    && *known != found
+                {
+                    self.found.fail(self.made_anew(known.clone(), found));
+                    return Ok(());
                 }
+                described.partitions
+            }
+            Err(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => {
+                self.list_partitions().map_err(|error| error.to_string())?
+            }
+            Err(code) => return Err(code.to_string()),
+        };
+        // One that ends where the topic did when it started has nothing to do with them.
+        if self.options.until_end {
+            return Ok(());
+        }
+        for partition in partitions {
+            if let Entry::Vacant(new) = offsets.entry(partition) {
+                let marks = self.probe.fetch_watermarks(&self.name, partition, ANSWER);
+                let (low, _) = marks.map_err(|error| format!("partition {partition}: {}", reason(&error)))?;
+                tracing::info!(
+                    topic = &*self.name,
+                    partition,
+                    "the topic has a new partition, which is read"
+                );
+                new.insert(low);
+                self.found.add(partition, low);
             }
         }
-        true
+        Ok(())
     }
 
     /// Commits offsets to the consumer group: a progress report, which nothing resumes from.
@@ -396,6 +568,8 @@ pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
         // A full queue stops fetching for a second otherwise.
         .set("fetch.queue.backoff.ms", "5")
         .set("fetch.wait.max.ms", "50")
+        // A broker that is back is found soon, however long it was away.
+        .set("reconnect.backoff.max.ms", "1000")
         .set("socket.nagle.disable", "true");
     for (key, value) in &options.properties {
         config.set(key, value);
@@ -485,10 +659,22 @@ impl Drop for Fetched {
     }
 }
 
+/// Whether a partition is of worker `index` of `workers`.
+fn is_of(partition: i32, index: usize, workers: usize) -> bool {
+    partition as usize % workers == index
+}
+
 /// One worker's partitions.
 pub struct TopicReader {
     topic: Arc<str>,
     until_end: bool,
+    /// Whether to go on when offsets are missing.
+    goes_on: bool,
+    /// Which worker of how many it is of.
+    share: (usize, usize),
+    found: Arc<Found>,
+    /// How much of what was found is known here.
+    seen: usize,
     /// Where an embedded topic ends, until it is known.
     ends: Option<Ends>,
     /// Partitions that are before the end there was at the start.
@@ -596,6 +782,69 @@ impl TopicReader {
         }
     }
 
+    /// Takes over what the watch has found.
+    fn learn_found(&mut self) -> Result<(), SourceError> {
+        let count = self.found.count.load(SeqCst);
+        if count == self.seen {
+            return Ok(());
+        }
+        self.seen = count;
+        if let Some(failure) = unpoisoned(&self.found.failure).take() {
+            return Err(failure);
+        }
+        let found = unpoisoned(&self.found.partitions).clone();
+        let (index, workers) = self.share;
+        for (partition, next) in found {
+            if is_of(partition, index, workers) && !self.partitions.contains_key(&partition) {
+                self.assign(partition, next)?;
+                // Where it begins is committed before it is read, as it is of the others at a start.
+                let span = Span { next, end: i64::MAX };
+                self.partitions.insert(partition, Position { moved: true, ..Position::at(span) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a partition from `next` on.
+    fn assign(&self, partition: i32, next: i64) -> Result<(), SourceError> {
+        let mut list = TopicPartitionList::new();
+        let assigned = list
+            .add_partition_offset(&self.topic, partition, Offset::Offset(next))
+            .and_then(|()| self.consumer.incremental_assign(&list));
+        assigned.map_err(|error| {
+            let topic = self.topic.to_string();
+            SourceError::Kafka { topic, partition, reason: reason(&error) }
+        })
+    }
+
+    /// Says why the broker does not give the next offset of a partition; or, of one whose messages are gone,
+    /// goes on from the earliest that is there.
+    fn out_of_range(&mut self, partition: i32) -> Result<(), SourceError> {
+        let topic = self.topic.to_string();
+        let kafka = |reason| SourceError::Kafka { topic: topic.clone(), partition, reason };
+        let Some(from) = self.partitions.get(&partition).map(|at| at.span.next) else { return Ok(()) };
+        let marks = self.consumer.fetch_watermarks(&self.topic, partition, ANSWER);
+        let (low, end) = marks.map_err(|error| kafka(reason(&error)))?;
+        if (low..=end).contains(&from) {
+            return Err(kafka(format!(
+                "the broker refuses offset {from}, though it has {low} to {end}; it may have lost what was there before"
+            )));
+        }
+        if from > end {
+            return Err(SourceError::Recreated { topic, partition, end, committed: from });
+        }
+        if !self.goes_on {
+            return Err(SourceError::DataLoss { topic, partition, from, to: low - 1 });
+        }
+        tracing::warn!(topic, partition, from, low, end, "offsets are missing: going on from the earliest");
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, partition);
+        self.consumer.incremental_unassign(&list).map_err(|error| kafka(reason(&error)))?;
+        self.assign(partition, low)?;
+        self.move_to(partition, low);
+        Ok(())
+    }
+
     fn event(&mut self, message: &Fetched) -> Result<(), SourceError> {
         let raw = message.raw();
         let (partition, offset) = (raw.partition, raw.offset);
@@ -615,12 +864,7 @@ impl TopicReader {
         let topic = self.topic.to_string();
         match code {
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                let from = self.partitions.get(&partition).map_or(0, |at| at.span.next);
-                let low = self
-                    .consumer
-                    .fetch_watermarks(&self.topic, partition, ANSWER)
-                    .map_or(from, |marks| marks.0);
-                Err(SourceError::DataLoss { topic, partition, from, to: low.max(from + 1) - 1 })
+                self.out_of_range(partition)
             }
             RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownTopic
@@ -655,10 +899,8 @@ impl Reader for TopicReader {
             return Ok(Polled::End);
         }
         let epoch = clock.now();
+        self.learn_found()?;
         self.fetch(Duration::ZERO);
-        if self.messages.is_empty() {
-            return Ok(Polled::Idle);
-        }
         let mut messages = std::mem::take(&mut self.messages);
         let (mut records, mut bytes) = (0, 0);
         for fetched in messages.drain(..).flatten() {

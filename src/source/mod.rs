@@ -186,6 +186,18 @@ pub enum SourceError {
         /// The committed offset.
         committed: i64,
     },
+    /// The topic has another id than the one whose offsets were committed.
+    #[error("topic `{topic}` was made anew: its id was {known} and is {found} now; {advice}")]
+    MadeAnew {
+        /// The topic.
+        topic: String,
+        /// The id that it had.
+        known: String,
+        /// The id that it has.
+        found: String,
+        /// The next step.
+        advice: &'static str,
+    },
     /// Kafka said something that does not pass by itself.
     #[error(
         "Kafka, {topic} partition {partition}: {reason}; mend it and start again: the job goes on from its last commit"

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::store::StoredView;
+use crate::store::{StoredView, TopicId};
 
 /// What an export begins with, before the number of its format.
 const MAGIC: &str = "truckflow state export ";
@@ -86,6 +86,8 @@ pub struct Export {
     pub epoch: Epoch,
     /// Next offsets.
     pub offsets: Vec<NextOffset>,
+    /// The ids of the topics that these are offsets of.
+    pub topics: Vec<TopicId>,
     /// Numbers of the CSV files, by name: see [`crate::sink::csv`].
     pub files: Vec<(String, u64)>,
     /// The views that the job has had.
@@ -233,6 +235,7 @@ mod tests {
             generation: 3,
             epoch: 7,
             offsets: vec![NextOffset { topic: "Truck-Data".into(), partition: 3, offset: i64::MAX }],
+            topics: vec![TopicId { topic: "Truck-Data".into(), id: "x".into() }],
             files: vec![("parameter_map".into(), 99)],
             views: vec![StoredView {
                 name: "hot".into(),

@@ -185,6 +185,15 @@ pub struct StateChange {
     pub replaces: bool,
 }
 
+/// The id that the brokers gave a topic: one that is made anew under the same name has another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicId {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Its id, as Kafka's own tools print it.
+    pub id: String,
+}
+
 /// What a commit makes durable together with the rows inserted since [`Store::begin`].
 #[derive(Clone, Copy, Debug)]
 pub struct Commit<'a> {
@@ -192,6 +201,8 @@ pub struct Commit<'a> {
     pub epoch: Epoch,
     /// The next offsets of the partitions that moved.
     pub offsets: &'a [NextOffset],
+    /// The ids of topics that are new, or others than before.
+    pub topics: &'a [TopicId],
     /// Numbers of the files that grew, by name: lengths and more, see [`crate::sink::csv`].
     pub files: &'a [(String, u64)],
     /// The changes of state.
@@ -209,6 +220,8 @@ pub struct LastCommit {
     pub source: String,
     /// Next offsets.
     pub offsets: Vec<NextOffset>,
+    /// The ids of the topics that they are of, as far as they are known.
+    pub topics: Vec<TopicId>,
     /// The last numbers of the files, by name.
     pub files: Vec<(String, u64)>,
 }
@@ -384,6 +397,9 @@ pub trait Store: Send {
 
     /// The last committed epoch, read anew: after a commit whose answer was lost.
     fn committed_epoch(&mut self) -> Result<Epoch, StoreError>;
+
+    /// Sees whether the store answers, soon; an epoch's transaction must not be open.
+    fn ping(&mut self) -> Result<(), StoreError>;
 
     /// Rolls the open transaction back, if there is one; drops a connection that is in doubt.
     fn abandon(&mut self);

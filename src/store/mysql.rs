@@ -40,7 +40,7 @@ use super::privileges::{Answer, Privileges};
 use super::schema::{self, FoundColumn, quoted};
 use super::{
     Adopted, Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, StateChange,
-    Store, StoreError, StoredView, Table, Text,
+    Store, StoreError, StoredView, Table, Text, TopicId,
 };
 use crate::fault::{self, Moment};
 use crate::render::{SqlRows, sql_bytes};
@@ -51,6 +51,7 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
 /// For what reads or copies a whole table.
 const TABLE_LIMIT: Duration = Duration::from_secs(1800);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+const PING_LIMIT: Duration = Duration::from_secs(5);
 /// What a statement may have beside its values.
 const PACKET_SPARE: usize = 1 << 10;
 /// State parts are cut into pieces of at most this, or of what the server takes.
@@ -74,7 +75,7 @@ struct Book {
     privileges: &'static [&'static str],
 }
 
-const BOOKS: [Book; 5] = [
+const BOOKS: [Book; 6] = [
     Book {
         name: "truckflow_jobs",
         columns: &["job", "source", "generation", "epoch"],
@@ -88,6 +89,13 @@ const BOOKS: [Book; 5] = [
         columns: &["job", "topic", "part", "next_offset", "long_topic"],
         definition: "job VARCHAR(64) NOT NULL, topic VARCHAR(255) NOT NULL, part INT NOT NULL, \
                      next_offset BIGINT NOT NULL, long_topic TEXT NULL, PRIMARY KEY (job, topic, part)",
+        privileges: &["INSERT", "UPDATE"],
+    },
+    Book {
+        name: "truckflow_topics",
+        columns: &["job", "topic", "topic_id"],
+        definition: "job VARCHAR(64) NOT NULL, topic VARCHAR(255) NOT NULL, topic_id VARCHAR(64) NOT NULL, \
+                     PRIMARY KEY (job, topic)",
         privileges: &["INSERT", "UPDATE"],
     },
     Book {
@@ -438,6 +446,14 @@ impl MysqlStore {
                 values.join(",")
             ))?;
         }
+        for TopicId { topic, id } in commit.topics {
+            self.server.execute(format!(
+                "INSERT INTO truckflow_topics (job, topic, topic_id) VALUES ({job},{},{}) \
+                 ON DUPLICATE KEY UPDATE topic_id = VALUES(topic_id)",
+                literal(topic),
+                literal(id)
+            ))?;
+        }
         for files in commit.files.chunks(500) {
             let values: Vec<String> =
                 files.iter().map(|(name, length)| format!("({job},{},{length})", literal(name))).collect();
@@ -629,6 +645,19 @@ impl Store for MysqlStore {
         epoch
             .map(|epoch| epoch as Epoch)
             .ok_or_else(|| self.server.failed("truckflow_jobs does not have the job"))
+    }
+
+    fn ping(&mut self) -> Result<(), StoreError> {
+        // A server that ended an old connection may take a new one.
+        for last in [false, true] {
+            self.ready()?;
+            match self.server.ask(PING_LIMIT, async |connection| connection.ping().await) {
+                Ok(()) => return Ok(()),
+                Err(fault) if last || self.server.link.is_some() => return Err(self.server.explain(fault)),
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     fn abandon(&mut self) {

@@ -22,7 +22,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, T
 use super::look::Look;
 use super::{
     Adopted, Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, Store,
-    StoreError, StoredView, Table,
+    StoreError, StoredView, Table, TopicId,
 };
 use crate::decode::event_time;
 use crate::render::Clock;
@@ -53,6 +53,8 @@ const BOOKKEEPING: &str = "
         job TEXT PRIMARY KEY, source TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS truckflow_offsets (
         job TEXT, topic TEXT, part INTEGER, next_offset INTEGER NOT NULL, PRIMARY KEY (job, topic, part));
+    CREATE TABLE IF NOT EXISTS truckflow_topics (
+        job TEXT, topic TEXT, topic_id TEXT NOT NULL, PRIMARY KEY (job, topic));
     CREATE TABLE IF NOT EXISTS truckflow_files (
         job TEXT, name TEXT, length INTEGER NOT NULL, PRIMARY KEY (job, name));
     CREATE TABLE IF NOT EXISTS truckflow_state (
@@ -63,8 +65,14 @@ const BOOKKEEPING: &str = "
         PRIMARY KEY (job, view_name));";
 
 /// The tables of [`BOOKKEEPING`].
-const BOOKS: [&str; 5] =
-    ["truckflow_state", "truckflow_views", "truckflow_files", "truckflow_offsets", "truckflow_jobs"];
+const BOOKS: [&str; 6] = [
+    "truckflow_state",
+    "truckflow_views",
+    "truckflow_files",
+    "truckflow_topics",
+    "truckflow_offsets",
+    "truckflow_jobs",
+];
 
 /// A job's store in an SQLite file.
 pub struct SqliteStore {
@@ -302,6 +310,11 @@ impl Store for SqliteStore {
         })
     }
 
+    fn ping(&mut self) -> Result<(), StoreError> {
+        // A file does not come and go.
+        Ok(())
+    }
+
     fn abandon(&mut self) {
         // Closing rolls back what is open.
         self.connection = None;
@@ -401,6 +414,13 @@ fn read_last(connection: &Connection, job: &str) -> rusqlite::Result<Option<Last
             Ok(NextOffset { topic, partition: row.get(1)?, offset: row.get(2)? })
         })?
         .collect::<rusqlite::Result<_>>()?;
+    // The file may be of a version that kept no ids, and is not to be changed by a look.
+    if look_up(connection, "truckflow_topics")?.is_some() {
+        last.topics = connection
+            .prepare("SELECT topic, topic_id FROM truckflow_topics WHERE job = ? ORDER BY topic")?
+            .query_map([job], |row| Ok(TopicId { topic: row.get::<_, String>(0)?.into(), id: row.get(1)? }))?
+            .collect::<rusqlite::Result<_>>()?;
+    }
     last.files = connection
         .prepare("SELECT name, length FROM truckflow_files WHERE job = ? ORDER BY name")?
         .query_map([job], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?
@@ -482,6 +502,11 @@ fn write(connection: &Connection, claim: &Claim, commit: &Commit<'_>) -> rusqlit
     )?;
     for at in commit.offsets {
         statement.execute(params![job, &*at.topic, at.partition, at.offset])?;
+    }
+    for TopicId { topic, id } in commit.topics {
+        let sql = "INSERT INTO truckflow_topics (job, topic, topic_id) VALUES (?, ?, ?)
+                   ON CONFLICT (job, topic) DO UPDATE SET topic_id = excluded.topic_id";
+        connection.prepare_cached(sql)?.execute(params![job, topic, id])?;
     }
     let mut statement = connection.prepare_cached(
         "INSERT INTO truckflow_files (job, name, length) VALUES (?, ?, ?)
@@ -969,7 +994,7 @@ mod tests {
     }
 
     fn commit(epoch: Epoch) -> Commit<'static> {
-        Commit { epoch, offsets: &[], files: &[], state: &[] }
+        Commit { epoch, offsets: &[], topics: &[], files: &[], state: &[] }
     }
 
     /// The parts of the state of view `v`.
@@ -1074,7 +1099,14 @@ mod tests {
             let files = [("a.csv".to_owned(), length)];
             let state = [change(&[&[epoch as u8]], false)];
             let offsets = offsets(epoch * 100);
-            let commit = Commit { epoch: epoch as u64, offsets: &offsets, files: &files, state: &state };
+            let topics = [TopicId { topic: "t".into(), id: epoch.to_string() }];
+            let commit = Commit {
+                epoch: epoch as u64,
+                offsets: &offsets,
+                topics: &topics,
+                files: &files,
+                state: &state,
+            };
             store.commit(&commit).unwrap();
         }
         store.begin().unwrap();
@@ -1086,6 +1118,7 @@ mod tests {
         let last = store.claim("job", "another topic").unwrap();
         assert_eq!((last.generation, last.epoch, &*last.source), (2, 2, "topic t"));
         assert_eq!(last.offsets, offsets(200));
+        assert_eq!(last.topics, [TopicId { topic: "t".into(), id: "2".into() }]);
         assert_eq!(last.files, [("a.csv".to_owned(), 20)]);
         assert_eq!(parts(&mut store), [[2], [1]]);
         assert_eq!(store.committed_epoch().unwrap(), 2);
@@ -1270,7 +1303,7 @@ mod tests {
         let (mut store, _) = place.claimed();
         let mut commit = |epoch, state: &[StateChange]| {
             store.begin().unwrap();
-            store.commit(&Commit { epoch, offsets: &[], files: &[], state }).unwrap();
+            store.commit(&Commit { epoch, offsets: &[], topics: &[], files: &[], state }).unwrap();
             parts(&mut store).concat()
         };
         assert_eq!(commit(9, &[change(&[b"a", b"b"], false), change(&[b"c"], false)]), b"cba");

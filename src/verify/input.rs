@@ -20,6 +20,7 @@ use crate::source::embedded::PARTITIONS;
 use crate::source::file::{LineReader, Lines};
 use crate::source::kafka::Topic;
 use crate::source::{Polled, Reader, SourceError};
+use crate::store::LastCommit;
 
 /// How long a broker may be silent before what it has to give.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -75,8 +76,9 @@ pub fn fingerprint(payload: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Reads everything up to `committed`.
-pub fn read(config: &Config, committed: &[NextOffset]) -> Result<Input, Error> {
+/// Reads everything up to what was committed last.
+pub fn read(config: &Config, last: &LastCommit) -> Result<Input, Error> {
+    let committed = &*last.offsets;
     let settings = config.view_settings()?;
     let decoder = |topic: &str| {
         Decoder::new(topic.into())
@@ -94,7 +96,8 @@ pub fn read(config: &Config, committed: &[NextOffset]) -> Result<Input, Error> {
 
     let topic = |name: &str, trucks: bool, again: &mut Again<'_>| -> Result<i64, Error> {
         let of_the_phone = |error: SourceError| if trucks { error } else { error.of_the_phone() };
-        let (topic, is_all) = Topic::again(topic_options(config, name)?, committed).map_err(of_the_phone)?;
+        let (topic, is_all) =
+            Topic::again(topic_options(config, name)?, committed, &last.topics).map_err(of_the_phone)?;
         again.input.is_all &= is_all || !trucks || topic.partitions() == 1;
         let reader = topic.reader(0, 1)?;
         let limit = |_| i64::MAX; // the reader's own end

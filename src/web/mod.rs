@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,6 +21,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::task::AbortHandle;
 
 use crate::error::Error;
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::secret;
 
@@ -40,8 +40,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Seen {
     /// The job's metrics.
     pub metrics: Metrics,
-    /// Whether the source and the sinks answered, and the job reads.
-    pub ready: Arc<AtomicBool>,
+    /// Whether the job does its work.
+    pub health: Arc<Health>,
 }
 
 /// Serves on `address` from a thread of its own for as long as the process lives, and gives the
@@ -149,10 +149,9 @@ async fn metrics(State(seen): State<Seen>) -> impl IntoResponse {
     }
 }
 
-async fn ready(State(seen): State<Seen>) -> (StatusCode, &'static str) {
-    if seen.ready.load(SeqCst) {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the input or the database does not answer\n")
+async fn ready(State(seen): State<Seen>) -> (StatusCode, String) {
+    match seen.health.ready() {
+        Ok(()) => (StatusCode::OK, "ready\n".into()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
     }
 }

@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, TestRunner};
 use rusqlite::types::Value;
 use tempfile::TempDir;
 use truckflow::store::{
-    self, Commit, Finding, Operation, Refused, StateChange, Store, StoreError, StoredView, Table,
+    self, Commit, Finding, Operation, Refused, StateChange, Store, StoreError, StoredView, Table, TopicId,
 };
 
 use crate::support::mariadb::{Database, Mariadb, TextRow, databases, mariadb};
@@ -86,7 +86,7 @@ fn commit(store: &mut dyn Store, epoch: u64, rows: Vec<Rows>) -> Vec<Refused> {
     store.begin().unwrap();
     let chunks: Vec<_> = rows.into_iter().flat_map(|rows| form.chunks(0, rows)).collect();
     let refused = store.insert(&chunks).unwrap();
-    store.commit(&Commit { epoch, offsets: &[], files: &[], state: &[] }).unwrap();
+    store.commit(&Commit { epoch, offsets: &[], topics: &[], files: &[], state: &[] }).unwrap();
     refused
 }
 
@@ -449,7 +449,9 @@ fn state_is_read_whole_in_pages() {
             let change = StateChange { view: "v".into(), parts: parts.clone(), replaces: false };
             let other = StateChange { view: "w".into(), parts: vec![part(3, 9)], replaces: false };
             store.begin().unwrap();
-            store.commit(&Commit { epoch, offsets: &[], files: &[], state: &[change, other] }).unwrap();
+            store
+                .commit(&Commit { epoch, offsets: &[], topics: &[], files: &[], state: &[change, other] })
+                .unwrap();
         }
         let mut expected = epochs.concat();
         expected.reverse();
@@ -462,6 +464,25 @@ fn state_is_read_whole_in_pages() {
         assert!(found == expected, "{}: {} parts of {}", place.url(), found.len(), expected.len());
         assert_eq!(state("w"), vec![part(3, 9); 3]);
         assert!(state("none").is_empty());
+    }
+}
+
+#[test]
+fn the_ids_of_topics_are_kept_by_job() {
+    let topics = |id: &str| [TopicId { topic: "a'topic".into(), id: id.into() }];
+    for place in Place::all() {
+        let mut store = place.store(&[]);
+        for (epoch, id) in [(1, "one"), (2, "other")] {
+            store.begin().unwrap();
+            let topics = &topics(id);
+            store.commit(&Commit { epoch, offsets: &[], topics, files: &[], state: &[] }).unwrap();
+        }
+        drop(store);
+        let mut store = store::open(&place.url()).unwrap();
+        assert_eq!(store.claim("job", "topic t").unwrap().topics, topics("other"));
+        let mut other = store::open(&place.url()).unwrap();
+        drop(store);
+        assert_eq!(other.claim("other", "topic t").unwrap().topics, []);
     }
 }
 

@@ -21,6 +21,7 @@
 //! | [`torture`] | a death at every named moment, and at any other |
 //! | [`state`] | state that cannot be used, and its way to a file and back |
 //! | [`tables`] | tables that were there before |
+//! | [`broker_faults`] | brokers that go away, topics that change, messages that are gone or too large |
 //! | [`bench`] | what `bench` measures, and that nothing of it is left behind |
 //! | [`commands`] | what `check` finds and `explain` draws |
 //! | [`verify`] | what `verify` finds when a row or a file was changed by hand |
@@ -32,6 +33,7 @@
 mod access;
 mod backfill;
 mod bench;
+mod broker_faults;
 mod cluster;
 mod commands;
 mod dead_letters;

@@ -9,7 +9,7 @@ use super::{COMPLETE, Server, TABLE_LIMIT, TextRow, literal, lock_name};
 use crate::state::export::TableSize;
 use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
 use crate::store::schema::{FoundColumn, quoted};
-use crate::store::{LastCommit, ROW_KEY, StoreError, StoredView};
+use crate::store::{LastCommit, ROW_KEY, StoreError, StoredView, TopicId};
 
 impl Look for Server {
     fn is_running(&mut self, job: &str) -> Result<bool, StoreError> {
@@ -167,6 +167,11 @@ impl Server {
         let offsets = self.fetch(format!(
             "SELECT COALESCE(long_topic, topic), part, next_offset FROM truckflow_offsets WHERE job = {job}"
         ))?;
+        // The database may be of a version that kept no ids, and is not to be changed by a look.
+        let topics = match self.books()?.contains("truckflow_topics") {
+            true => self.fetch(format!("SELECT topic, topic_id FROM truckflow_topics WHERE job = {job}"))?,
+            false => Vec::new(),
+        };
         let files = self.fetch(format!("SELECT name, length FROM truckflow_files WHERE job = {job}"))?;
         let number = |row: &TextRow, index| row.number(index).unwrap_or_default();
         let offset = |row: &TextRow| NextOffset {
@@ -179,6 +184,7 @@ impl Server {
             epoch: number(last, 1) as Epoch,
             source: last.text(2),
             offsets: offsets.iter().map(offset).collect(),
+            topics: topics.iter().map(|row| TopicId { topic: row.text(0).into(), id: row.text(1) }).collect(),
             files: files.iter().map(|row| (row.text(0), number(row, 1) as u64)).collect(),
         }))
     }

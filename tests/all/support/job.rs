@@ -95,6 +95,19 @@ impl Job {
         self.wait(timeout).0
     }
 
+    /// Stops it where it is, as if its machine had hung, or lets it go on.
+    pub fn freeze(&mut self, frozen: bool) {
+        self.process.signal(if frozen { "STOP" } else { "CONT" });
+    }
+
+    /// Its memory in MiB, as the system counts what is resident.
+    pub fn resident_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") / 1024
+    }
+
     /// Waits until it ends; gives its status, and what it wrote to standard error.
     #[track_caller]
     pub fn wait(&mut self, timeout: Duration) -> (ExitStatus, String) {

@@ -1,4 +1,4 @@
-//! A real Kafka broker: one KRaft node on the loopback interface.
+//! A real Kafka on the loopback interface: one KRaft node, or three.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -28,7 +28,10 @@ const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qk";
 /// The broker that tests share which leave it running.
 pub fn kafka() -> &'static Kafka {
     static KAFKA: OnceLock<Result<Kafka, String>> = OnceLock::new();
-    KAFKA.get_or_init(|| Kafka::try_start(&[], &[], &[])).as_ref().unwrap_or_else(|error| panic!("{error}"))
+    KAFKA
+        .get_or_init(|| Kafka::try_start(1, &[], &[], &[]))
+        .as_ref()
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A topic name that no other test has.
@@ -73,11 +76,15 @@ pub struct Listener {
     pub settings: Vec<String>,
 }
 
-/// A broker of one's own.
+/// Brokers of one's own.
 pub struct Kafka {
     brokers: String,
     /// The other listeners: name and address.
     listeners: Vec<(&'static str, String)>,
+    nodes: Vec<Node>,
+}
+
+struct Node {
     folder: PathBuf,
     process: Process,
 }
@@ -85,7 +92,12 @@ pub struct Kafka {
 impl Kafka {
     /// Starts a broker on an empty folder, and waits until it answers.
     pub fn start() -> Self {
-        Self::try_start(&[], &[], &[]).unwrap_or_else(|error| panic!("{error}"))
+        Self::try_start(1, &[], &[], &[]).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts three brokers; each keeps all topics, and writes are acknowledged by two.
+    pub fn start_three() -> Self {
+        Self::try_start(3, &[], &[], &[]).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Starts a broker that lets `user` log in with `password` by SASL PLAIN, and then do only what
@@ -109,58 +121,73 @@ impl Kafka {
     /// Starts a broker with more listeners and settings, and with users of SCRAM, each
     /// `SCRAM-SHA-256=[name=…,password=…]`.
     pub fn start_with(listeners: &[Listener], more: &[&str], scram: &[&str]) -> Self {
-        Self::try_start(listeners, more, scram).unwrap_or_else(|error| panic!("{error}"))
+        Self::try_start(1, listeners, more, scram).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn try_start(listeners: &[Listener], more: &[&str], scram: &[&str]) -> Result<Self, String> {
-        let folder = new_folder("kafka");
-        let (port, controller) = (free_port(), free_port());
-        let mut settings = vec![
-            "process.roles=broker,controller".into(),
-            "node.id=1".into(),
-            format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
-            format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
-            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}"),
-            "controller.listener.names=CONTROLLER".into(),
-            format!("log.dirs={}", folder.join("data").display()),
-            "auto.create.topics.enable=false".into(),
-            "default.replication.factor=1".into(),
-            "offsets.topic.replication.factor=1".into(),
-            "offsets.topic.num.partitions=1".into(),
-            "transaction.state.log.replication.factor=1".into(),
-            "transaction.state.log.min.isr=1".into(),
-            "transaction.state.log.num.partitions=1".into(),
-            "share.coordinator.state.topic.replication.factor=1".into(),
-            "share.coordinator.state.topic.min.isr=1".into(),
-            "share.coordinator.state.topic.num.partitions=1".into(),
-            "group.initial.rebalance.delay.ms=0".into(),
-        ];
-        let mut protocols = String::from("PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT");
-        let mut others = Vec::new();
-        for Listener { name, protocol, settings: its } in listeners {
-            let (address, upper) = (format!("127.0.0.1:{}", free_port()), name.to_uppercase());
-            settings[3] += &format!(",{upper}://{address}");
-            settings[4] += &format!(",{upper}://{address}");
-            protocols += &format!(",{upper}:{protocol}");
-            settings.extend(its.iter().map(|setting| format!("listener.name.{name}.{setting}")));
-            others.push((*name, address));
+    fn try_start(
+        count: usize,
+        listeners: &[Listener],
+        more: &[&str],
+        scram: &[&str],
+    ) -> Result<Self, String> {
+        let addresses: Vec<String> = (0..count).map(|_| format!("127.0.0.1:{}", free_port())).collect();
+        let controllers: Vec<String> = (0..count).map(|_| format!("127.0.0.1:{}", free_port())).collect();
+        let voters: Vec<String> =
+            (1..).zip(&controllers).map(|(id, address)| format!("{id}@{address}")).collect();
+        let others = listeners.iter().map(|listener| (listener.name, format!("127.0.0.1:{}", free_port())));
+        let others: Vec<_> = others.collect();
+        let mut nodes = Vec::new();
+        for (place, address) in addresses.iter().enumerate() {
+            let folder = new_folder("kafka");
+            let controller = &controllers[place];
+            let copies = count.to_string();
+            let acknowledge = count.div_ceil(2);
+            let mut settings = vec![
+                "process.roles=broker,controller".into(),
+                format!("node.id={}", place + 1),
+                format!("controller.quorum.voters={}", voters.join(",")),
+                format!("listeners=PLAINTEXT://{address},CONTROLLER://{controller}"),
+                format!("advertised.listeners=PLAINTEXT://{address}"),
+                "controller.listener.names=CONTROLLER".into(),
+                format!("log.dirs={}", folder.join("data").display()),
+                "auto.create.topics.enable=false".into(),
+                format!("default.replication.factor={copies}"),
+                format!("min.insync.replicas={acknowledge}"),
+                format!("offsets.topic.replication.factor={copies}"),
+                "offsets.topic.num.partitions=1".into(),
+                format!("transaction.state.log.replication.factor={copies}"),
+                format!("transaction.state.log.min.isr={acknowledge}"),
+                "transaction.state.log.num.partitions=1".into(),
+                "share.coordinator.state.topic.replication.factor=1".into(),
+                "share.coordinator.state.topic.min.isr=1".into(),
+                "share.coordinator.state.topic.num.partitions=1".into(),
+                "group.initial.rebalance.delay.ms=0".into(),
+                // Little memory, and no long wait for what a test waits for.
+                "log.cleaner.dedupe.buffer.size=4194304".into(),
+                "log.cleaner.backoff.ms=200".into(),
+                "log.initial.task.delay.ms=1000".into(),
+                "broker.heartbeat.interval.ms=500".into(),
+                "broker.session.timeout.ms=3000".into(),
+                "leader.imbalance.check.interval.seconds=1".into(),
+                "leader.imbalance.per.broker.percentage=0".into(),
+            ];
+            if place == 0 {
+                let mut protocols = String::from("PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT");
+                for (Listener { name, protocol, settings: its }, (_, address)) in
+                    listeners.iter().zip(&others)
+                {
+                    let upper = name.to_uppercase();
+                    settings[3] += &format!(",{upper}://{address}");
+                    settings[4] += &format!(",{upper}://{address}");
+                    protocols += &format!(",{upper}:{protocol}");
+                    settings.extend(its.iter().map(|setting| format!("listener.name.{name}.{setting}")));
+                }
+                settings.push(format!("listener.security.protocol.map={protocols}"));
+            }
+            settings.extend(more.iter().map(|&setting| setting.into()));
+            nodes.push(Node::start(folder, &settings, scram)?);
         }
-        settings.push(format!("listener.security.protocol.map={protocols}"));
-        settings.extend(more.iter().map(|&setting| setting.into()));
-        fs::write(folder.join("server.properties"), settings.join("\n"))
-            .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
-        let mut format = java("kafka.tools.StorageTool", &folder)?;
-        format.args(["format", "--cluster-id", CLUSTER, "--config", "server.properties"]);
-        for user in scram {
-            format.args(["--add-scram", user]);
-        }
-        let mut format = Process::start(format, &folder, "format").map_err(not_installed)?;
-        let done = comes_true(TIMEOUT, || format.ended().is_some());
-        if !done || !format.kill().success() {
-            return Err(not_installed(format!("Kafka cannot format its folder:\n{}", format.log_end())));
-        }
-        let process = run(&folder)?;
-        let mut kafka = Self { brokers: format!("127.0.0.1:{port}"), listeners: others, folder, process };
+        let mut kafka = Self { brokers: addresses.join(","), listeners: others, nodes };
         kafka.wait_until_it_answers()?;
         Ok(kafka)
     }
@@ -212,41 +239,101 @@ impl Kafka {
         assert_eq!(answer[..14], [0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0], "{answer:?}");
     }
 
-    /// Kills it with SIGKILL; its data stay.
+    /// Kills all brokers with SIGKILL; their data stay.
     pub fn kill(&mut self) {
-        self.process.kill();
+        for node in &mut self.nodes {
+            node.process.kill();
+        }
     }
 
-    /// Starts it again, after [`Kafka::kill`], with its port and its data.
+    /// Kills one broker with SIGKILL; its data stay. The first is 1.
+    pub fn kill_broker(&mut self, id: i32) {
+        self.nodes[id as usize - 1].process.kill();
+    }
+
+    /// Ends all brokers in order.
+    pub fn stop(&mut self) {
+        for node in &mut self.nodes {
+            node.process.signal("TERM");
+            eventually(TIMEOUT, "the broker ends", || node.process.ended().is_some());
+        }
+    }
+
+    /// Starts those that do not run again, with their ports and their data.
     pub fn restart(&mut self) {
-        let started = run(&self.folder).and_then(|process| {
-            self.process = process;
-            self.wait_until_it_answers()
+        let started = self.nodes.iter_mut().try_for_each(|node| match node.process.ended() {
+            Some(_) => run(&node.folder).map(|process| node.process = process),
+            None => Ok(()),
         });
-        started.unwrap_or_else(|error| panic!("{error}"));
+        started.and_then(|()| self.wait_until_it_answers()).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The broker that leads a partition, if one does.
+    pub fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
+        let metadata = self.consumer().fetch_metadata(Some(topic), TIMEOUT).ok()?;
+        let partitions = metadata.topics().first()?.partitions();
+        partitions.iter().find(|found| found.id() == partition).map(|found| found.leader())
+    }
+
+    fn admin(&self) -> (AdminClient<DefaultClientContext>, AdminOptions, tokio::runtime::Runtime) {
+        let admin = self.config().create().expect("an admin client");
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        (admin, options, runtime)
     }
 
     /// Creates a topic, and waits until each partition has a leader.
     pub fn create_topic(&self, name: &str, partitions: i32) {
-        self.create(name, partitions, NewTopic::new(name, partitions, TopicReplication::Fixed(1)));
+        self.create_topic_with(name, partitions, &[]);
     }
 
     /// Creates a topic that takes messages of up to 4 MB.
     pub fn create_large_topic(&self, name: &str, partitions: i32) {
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        self.create(name, partitions, topic.set("max.message.bytes", "4000000"));
+        self.create_topic_with(name, partitions, &[("max.message.bytes", "4000000")]);
     }
 
-    fn create(&self, name: &str, partitions: i32, topic: NewTopic<'_>) {
-        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
-        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    /// [`create_topic`](Self::create_topic) with settings.
+    pub fn create_topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let (admin, options, runtime) = self.admin();
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.nodes.len() as i32));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
         let results = runtime.block_on(admin.create_topics([&topic], &options)).expect("the broker answers");
         for result in results {
             result.unwrap_or_else(|(topic, code)| panic!("cannot create topic {topic}: {code}"));
         }
+        self.wait_for_leaders(name, partitions);
+    }
+
+    /// Gives a topic so many partitions, and waits until each has a leader.
+    pub fn grow_topic(&self, name: &str, partitions: i32) {
+        let (admin, options, runtime) = self.admin();
+        let more = NewPartitions::new(name, partitions as usize);
+        let results = runtime.block_on(admin.create_partitions([&more], &options));
+        for result in results.expect("the broker answers") {
+            result.unwrap_or_else(|(topic, code)| panic!("cannot grow topic {topic}: {code}"));
+        }
+        self.wait_for_leaders(name, partitions);
+    }
+
+    /// Deletes a topic, and waits until it is gone.
+    pub fn delete_topic(&self, name: &str) {
+        let (admin, options, runtime) = self.admin();
+        let results = runtime.block_on(admin.delete_topics(&[name], &options)).expect("the broker answers");
+        for result in results {
+            result.unwrap_or_else(|(topic, code)| panic!("cannot delete topic {topic}: {code}"));
+        }
         let consumer = self.consumer();
-        eventually(TIMEOUT, "each partition of the new topic has a leader", || {
+        eventually(TIMEOUT, "the topic is gone", || {
+            let metadata = consumer.fetch_metadata(Some(name), TIMEOUT);
+            metadata.is_ok_and(|metadata| metadata.topics().iter().all(|topic| topic.error().is_some()))
+        });
+    }
+
+    fn wait_for_leaders(&self, name: &str, partitions: i32) {
+        let consumer = self.consumer();
+        eventually(TIMEOUT, "each partition of the topic has a leader", || {
             consumer.fetch_metadata(Some(name), TIMEOUT).is_ok_and(|metadata| {
                 let leaders = metadata.topics().iter().flat_map(|topic| topic.partitions());
                 leaders.filter(|partition| partition.leader() >= 0).count() == partitions as usize
@@ -256,11 +343,9 @@ impl Kafka {
 
     /// Deletes a partition's messages before `offset`, as retention does.
     pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
-        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        let (admin, options, runtime) = self.admin();
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("a partition once");
-        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(admin.delete_records(&list, &options)).expect("the broker deletes");
     }
 
@@ -282,6 +367,27 @@ impl Kafka {
         topic: &str,
         messages: impl IntoIterator<Item = (i32, Option<Vec<u8>>, Option<P>)>,
     ) {
+        let producer = self.producer(&[]);
+        send(&producer, topic, messages);
+    }
+
+    /// A transaction with messages of partition and payload that are all acknowledged; it is open until
+    /// [`Transaction::end`], or as long as the broker lets it.
+    pub fn transaction<P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        messages: impl IntoIterator<Item = (i32, P)>,
+    ) -> Transaction {
+        // Each fences those before it under the same id.
+        let id = unique_topic();
+        let producer = self.producer(&[("transactional.id", &id)]);
+        producer.init_transactions(TIMEOUT).expect("the broker answers");
+        producer.begin_transaction().expect("no other is open");
+        send(&producer, topic, messages.into_iter().map(|(at, payload)| (at, None, Some(payload))));
+        Transaction(producer)
+    }
+
+    fn producer(&self, more: &[(&str, &str)]) -> BaseProducer<Failures> {
         let mut config = self.config();
         config
             .set("linger.ms", "5")
@@ -289,26 +395,10 @@ impl Kafka {
             .set("queue.buffering.max.messages", "1000000");
         // Idempotent: a batch that is sent anew neither doubles nor overtakes.
         config.set("enable.idempotence", "true").set("message.max.bytes", "16000000");
-        let producer: BaseProducer<Failures> =
-            config.create_with_context(Failures::default()).expect("a producer");
-        for (partition, key, payload) in messages {
-            let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
-            if let Some(payload) = &payload {
-                record = record.payload(payload.as_ref());
-            }
-            if let Some(key) = &key {
-                record = record.key(key);
-            }
-            while let Err((error, refused)) = producer.send(record) {
-                let full = error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
-                assert!(full, "cannot produce to {topic}: {error}");
-                producer.poll(Duration::from_millis(100));
-                record = refused;
-            }
+        for (key, value) in more {
+            config.set(*key, *value);
         }
-        producer.flush(TIMEOUT).unwrap_or_else(|error| panic!("cannot produce to {topic}: {error}"));
-        let failure = producer.context().0.lock().unwrap().take();
-        assert_eq!(failure, None, "cannot produce to {topic}");
+        config.create_with_context(Failures::default()).expect("a producer")
     }
 
     /// The end offset of each partition.
@@ -391,22 +481,81 @@ impl Kafka {
         let mut answered = false;
         comes_true(TIMEOUT, || {
             let metadata = consumer.fetch_metadata(None, Duration::from_secs(1));
-            answered = metadata.is_ok_and(|metadata| !metadata.brokers().is_empty());
-            answered || self.process.ended().is_some()
+            answered = metadata.is_ok_and(|metadata| metadata.brokers().len() == self.nodes.len());
+            answered || self.nodes.iter_mut().any(|node| node.process.ended().is_some())
         });
         if answered {
             return Ok(());
         }
-        let log = self.process.log_end();
+        let log: Vec<String> = self.nodes.iter().map(|node| node.process.log_end()).collect();
+        let log = log.join("\n\n");
         Err(not_installed(format!("Kafka does not answer on {}; its log ends:\n{log}", self.brokers())))
     }
 }
 
-impl Drop for Kafka {
+impl Node {
+    /// Starts a broker on an empty folder.
+    fn start(folder: PathBuf, settings: &[String], scram: &[&str]) -> Result<Self, String> {
+        fs::write(folder.join("server.properties"), settings.join("\n"))
+            .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
+        let mut format = java("kafka.tools.StorageTool", &folder)?;
+        format.args(["format", "--cluster-id", CLUSTER, "--config", "server.properties"]);
+        for user in scram {
+            format.args(["--add-scram", user]);
+        }
+        let mut format = Process::start(format, &folder, "format").map_err(not_installed)?;
+        let done = comes_true(TIMEOUT, || format.ended().is_some());
+        if !done || !format.kill().success() {
+            return Err(not_installed(format!("Kafka cannot format its folder:\n{}", format.log_end())));
+        }
+        let process = run(&folder)?;
+        Ok(Self { folder, process })
+    }
+}
+
+impl Drop for Node {
     fn drop(&mut self) {
         self.process.kill();
         // What stays is removed by the next test process.
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn send<P: AsRef<[u8]>>(
+    producer: &BaseProducer<Failures>,
+    topic: &str,
+    messages: impl IntoIterator<Item = (i32, Option<Vec<u8>>, Option<P>)>,
+) {
+    for (partition, key, payload) in messages {
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+        if let Some(payload) = &payload {
+            record = record.payload(payload.as_ref());
+        }
+        if let Some(key) = &key {
+            record = record.key(key);
+        }
+        while let Err((error, refused)) = producer.send(record) {
+            let full = error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+            assert!(full, "cannot produce to {topic}: {error}");
+            producer.poll(Duration::from_millis(100));
+            record = refused;
+        }
+    }
+    producer.flush(TIMEOUT).unwrap_or_else(|error| panic!("cannot produce to {topic}: {error}"));
+    let failure = producer.context().0.lock().unwrap().take();
+    assert_eq!(failure, None, "cannot produce to {topic}");
+}
+
+/// Messages that are read when it is committed.
+pub struct Transaction(BaseProducer<Failures>);
+
+impl Transaction {
+    /// Commits it, or has its messages never be read.
+    pub fn end(self, commit: bool) {
+        match commit {
+            true => self.0.commit_transaction(TIMEOUT).expect("it commits"),
+            false => self.0.abort_transaction(TIMEOUT).expect("it aborts"),
+        }
     }
 }
 

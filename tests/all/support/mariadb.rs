@@ -12,6 +12,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::runtime::{Builder, Runtime};
 
 use super::process::{Process, command, free_port, new_folder};
 use super::wait::comes_true;
@@ -95,6 +96,17 @@ impl Mariadb {
     /// Kills it with SIGKILL; its data stay.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Ends it in order.
+    pub fn stop(&mut self) {
+        self.process.signal("TERM");
+        assert!(comes_true(TIMEOUT, || self.process.ended().is_some()), "the server ends");
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Starts it again, after [`Mariadb::kill`], with its port and its data.
@@ -191,6 +203,11 @@ impl Database {
         self.root.replace("root@", &format!("{user}:{password}@"))
     }
 
+    /// A connection that lasts.
+    pub fn session(&self) -> Session {
+        Session::new(&self.url).unwrap_or_else(|error| panic!("database {}: {error}", self.name))
+    }
+
     /// Runs statements, on a connection of their own, and gives the rows.
     #[track_caller]
     pub fn query(&self, sql: &str) -> Vec<TextRow> {
@@ -198,28 +215,59 @@ impl Database {
     }
 }
 
-fn query(url: &str, sql: &str) -> Result<Vec<TextRow>, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let rows = async {
-        let options = OptsBuilder::from_opts(Opts::from_url(url)?).prefer_socket(false);
-        let mut connection = Conn::new(options).await?;
-        // Not prepared: only then does the server send every value as text.
-        let mut sets = connection.query_iter(sql).await?;
-        let mut rows = Vec::new();
-        while !sets.is_empty() {
-            rows.extend(sets.map(text_row).await?);
-        }
-        sets.drop_result().await?;
-        connection.disconnect().await?;
-        Ok(rows)
-    };
+/// A connection that lasts, and with it its transaction.
+pub struct Session {
+    runtime: Runtime,
+    connection: Conn,
+}
+
+impl Session {
+    fn new(url: &str) -> Result<Self, String> {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let options = Opts::from_url(url).map_err(|error| error.to_string())?;
+        let connecting = Conn::new(OptsBuilder::from_opts(options).prefer_socket(false));
+        let connection = answered(&runtime, connecting)?;
+        Ok(Self { runtime, connection })
+    }
+
+    /// Runs statements, and gives the rows.
+    #[track_caller]
+    pub fn query(&mut self, sql: &str) -> Vec<TextRow> {
+        self.try_query(sql).unwrap_or_else(|error| panic!("{error}: {sql}"))
+    }
+
+    fn try_query(&mut self, sql: &str) -> Result<Vec<TextRow>, String> {
+        let connection = &mut self.connection;
+        answered(&self.runtime, async {
+            // Not prepared: only then does the server send every value as text.
+            let mut sets = connection.query_iter(sql).await?;
+            let mut rows = Vec::new();
+            while !sets.is_empty() {
+                rows.extend(sets.map(text_row).await?);
+            }
+            sets.drop_result().await?;
+            Ok(rows)
+        })
+    }
+}
+
+fn answered<T>(
+    runtime: &Runtime,
+    asking: impl Future<Output = Result<T, mysql_async::Error>>,
+) -> Result<T, String> {
     runtime.block_on(async {
-        let answer: Result<_, mysql_async::Error> = match tokio::time::timeout(TIMEOUT, rows).await {
-            Ok(answer) => answer,
-            Err(_) => return Err(format!("no answer within {} s", TIMEOUT.as_secs())),
-        };
-        answer.map_err(|error| error.to_string())
+        match tokio::time::timeout(TIMEOUT, asking).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+        }
     })
+}
+
+fn query(url: &str, sql: &str) -> Result<Vec<TextRow>, String> {
+    let mut session = Session::new(url)?;
+    let rows = session.try_query(sql)?;
+    answered(&session.runtime, session.connection.disconnect())?;
+    Ok(rows)
 }
 
 fn text_row(row: Row) -> TextRow {

@@ -6,6 +6,7 @@
 //! | [`kafka`] | a Kafka broker |
 //! | [`mariadb`] | a MariaDB server |
 //! | [`certificates`] | certificate authorities |
+//! | [`proxy`] | a way to that server which can be slow, and be cut |
 //! | [`job`] | the command `truckflow` |
 //! | [`process`] | a started program, its log, its folder and its ports |
 //! | [`sqlite`] | the rows of an SQLite file |
@@ -17,5 +18,6 @@ pub mod kafka;
 pub mod mariadb;
 pub mod output;
 pub mod process;
+pub mod proxy;
 pub mod sqlite;
 pub mod wait;

@@ -57,6 +57,7 @@ pub fn latest(path: &Path) -> BTreeMap<String, Vec<String>> {
 
 /// Two runs hold the same: every row of views that do not depend on where epochs end, and the last row of
 /// each truck of those that do.
+#[track_caller]
 pub fn assert_same(undisturbed: &Path, disturbed: &Path) {
     for view in
         ["parameter_map", "transformed", "derived_metrics", "above_speed", "filtered_join", "dead_letters"]

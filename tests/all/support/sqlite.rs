@@ -13,6 +13,14 @@ pub fn query(path: &Path, sql: &str) -> Vec<TextRow> {
     rows(path, sql).unwrap_or_else(|error| panic!("{}: {error}: {sql}", path.display()))
 }
 
+/// Runs statements that give no rows.
+#[track_caller]
+pub fn execute(path: &Path, sql: &str) {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let done = connection.and_then(|connection| connection.execute_batch(sql));
+    done.unwrap_or_else(|error| panic!("{}: {error}: {sql}", path.display()));
+}
+
 fn rows(path: &Path, sql: &str) -> rusqlite::Result<Vec<TextRow>> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut statement = connection.prepare(sql)?;

@@ -1,0 +1,67 @@
+//! Whether a job does its work now: what `/readyz` says.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Says that the job is ready while it reads, and nothing that it needs is away.
+#[derive(Debug, Default)]
+pub struct Health {
+    reading: AtomicBool,
+    /// What does not answer, or cannot do its part now: by name, with the reason.
+    away: Mutex<BTreeMap<String, String>>,
+}
+
+impl Health {
+    /// Says whether the job reads: all was opened, and it did not end yet.
+    pub fn set_reading(&self, reading: bool) {
+        self.reading.store(reading, SeqCst);
+    }
+
+    /// Says that `what` cannot do its part, and why; whether that is news.
+    pub fn lost(&self, what: &str, reason: impl ToString) -> bool {
+        self.away().insert(what.to_owned(), reason.to_string()).is_none()
+    }
+
+    /// Says that `what` does its part again; whether that is news.
+    pub fn found(&self, what: &str) -> bool {
+        self.away().remove(what).is_some()
+    }
+
+    /// Nothing if the job is ready, else why it is not, in one line.
+    pub fn ready(&self) -> Result<(), String> {
+        let away = self.away();
+        if !away.is_empty() {
+            return Err(away.values().cloned().collect::<Vec<_>>().join("; "));
+        }
+        match self.reading.load(SeqCst) {
+            true => Ok(()),
+            false => Err("the job does not read yet, or no more".into()),
+        }
+    }
+
+    fn away(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_ready_when_it_reads_and_nothing_is_away() {
+        let health = Health::default();
+        assert!(health.ready().is_err());
+        health.set_reading(true);
+        assert_eq!(health.ready(), Ok(()));
+        assert!(health.lost("database", "a") && !health.lost("database", "b") && health.lost("broker", "c"));
+        assert_eq!(health.ready(), Err("c; b".into()));
+        assert!(health.found("broker") && !health.found("broker"));
+        assert_eq!(health.ready(), Err("b".into()));
+        health.found("database");
+        assert_eq!(health.ready(), Ok(()));
+        health.set_reading(false);
+        assert!(health.ready().is_err());
+    }
+}

@@ -1,0 +1,112 @@
+//! What the brokers say of a topic beside its metadata: its id, which a topic that is made anew under the
+//! same name does not share. The crate `rdkafka` does not ask for it.
+
+use std::ffi::{CStr, CString};
+use std::ptr::{NonNull, null_mut};
+use std::time::Duration;
+
+use rdkafka::bindings as sys;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+
+/// A topic, as the brokers describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Its id, as Kafka's own tools print it; none of brokers before 2.8, which give none.
+    pub id: Option<String>,
+    /// Its partitions.
+    pub partitions: Vec<i32>,
+}
+
+/// Describes a topic; waits at most for `limit`.
+pub fn describe<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    limit: Duration,
+) -> Result<Described, RDKafkaErrorCode> {
+    // A name with a zero in it is no topic's.
+    let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    let client = consumer.client().native_ptr();
+    let millis = limit.as_millis() as i32;
+    let mut names = [name.as_ptr()];
+    // SAFETY: `client` is valid while `consumer` is borrowed. `name` lives to the end, and the collection
+    // copies it. Options, queue and collection are made here, used by this call alone, and given back
+    // below; the request has its own reference to the queue, and copies the others.
+    let event = unsafe {
+        let options = sys::rd_kafka_AdminOptions_new(
+            client,
+            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+        );
+        // Its only error is a limit of more than an hour, without which the default holds.
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, millis, null_mut(), 0);
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        let queue = sys::rd_kafka_queue_new(client);
+        sys::rd_kafka_DescribeTopics(client, topics, options, queue);
+        // The request ends by itself within its limit.
+        let event = sys::rd_kafka_queue_poll(queue, millis.saturating_add(1000));
+        sys::rd_kafka_queue_destroy(queue);
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        event
+    };
+    let event = Event(NonNull::new(event).ok_or(RDKafkaErrorCode::OperationTimedOut)?);
+    event.described()
+}
+
+/// An answer, given back to librdkafka when dropped.
+struct Event(NonNull<sys::rd_kafka_event_t>);
+
+impl Event {
+    /// The one topic that was asked for.
+    fn described(&self) -> Result<Described, RDKafkaErrorCode> {
+        // SAFETY: the event is valid until `drop`, and with it all that is read out of it here, nothing
+        // of which is kept. Arrays have as many elements as the call that gives them says. The id's text
+        // belongs to the id.
+        unsafe {
+            check(sys::rd_kafka_event_error(self.0.as_ptr()))?;
+            let result = sys::rd_kafka_event_DescribeTopics_result(self.0.as_ptr());
+            if result.is_null() {
+                return Err(RDKafkaErrorCode::Fail);
+            }
+            let mut count = 0;
+            let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+            if count != 1 {
+                return Err(RDKafkaErrorCode::UnknownTopicOrPartition);
+            }
+            let topic = *topics;
+            check(sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(topic)))?;
+            let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+            let id = (!id.is_null() && !is_zero(id))
+                .then(|| CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned());
+            let partitions = sys::rd_kafka_TopicDescription_partitions(topic, &mut count);
+            let number = |place| sys::rd_kafka_TopicPartitionInfo_partition(*partitions.add(place));
+            Ok(Described { id, partitions: (0..count).map(number).collect() })
+        }
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: the event is ours and is not used after this.
+        unsafe { sys::rd_kafka_event_destroy(self.0.as_ptr()) }
+    }
+}
+
+fn check(code: RDKafkaRespErr) -> Result<(), RDKafkaErrorCode> {
+    match code {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(code.into()),
+    }
+}
+
+/// Whether an id stands for none.
+///
+/// # Safety
+/// `id` must be valid.
+unsafe fn is_zero(id: *const sys::rd_kafka_Uuid_t) -> bool {
+    // SAFETY: as the caller says.
+    let (most, least) = unsafe {
+        (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id))
+    };
+    (most, least) == (0, 0)
+}
