@@ -9,6 +9,7 @@
 //! | [`cluster`] | several processes that work on one job |
 //! | [`docs`] | the commands and steps of the pages under `docs/` |
 //! | [`dead_letters`] | the bytes of what could not be used, and its replay |
+//! | [`database_faults`] | databases that go away, lose answers, lock, or are slow |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`fenced`] | two instances of one job |
 //! | [`injection`] | names and texts that are written to be something else |
@@ -38,6 +39,7 @@ mod cluster;
 mod commands;
 mod dead_letters;
 mod docs;
+mod database_faults;
 mod exactly_once;
 mod fenced;
 mod golden;

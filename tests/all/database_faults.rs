@@ -1,0 +1,292 @@
+//! What a database does to a job that writes to it: nothing is lost, nothing is doubled, the memory stays
+//! where it is, and the job goes on by itself.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::seen::get;
+use crate::support::job::{Job, readings};
+use crate::support::mariadb::{Database, Mariadb, mariadb};
+use crate::support::output::assert_same;
+use crate::support::process::free_port;
+use crate::support::proxy::{Cut, Proxy};
+use crate::support::sqlite;
+use crate::support::wait::eventually;
+
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A file of readings, and the folder of the jobs that read it.
+struct Work {
+    folder: tempfile::TempDir,
+    file: String,
+    records: usize,
+    port: u16,
+}
+
+impl Work {
+    fn new(records: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = readings(folder.path(), records);
+        Self { folder, file, records, port: free_port() }
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn args(&self, command: &str, out: &str, database: Option<&str>) -> Vec<String> {
+        let out = self.out(out).display().to_string();
+        let mut args: Vec<String> = [command, "--input", &self.file, "--out", &out].map(String::from).into();
+        args.extend(database.into_iter().flat_map(|url| ["--database".into(), url.to_owned()]));
+        args
+    }
+
+    /// Small epochs, so that there are many commits to be disturbed.
+    fn start(&self, out: &str, database: Option<&str>, more: &[&str]) -> Job {
+        let listen = match out {
+            "disturbed" => format!("127.0.0.1:{}", self.port),
+            _ => "off".into(),
+        };
+        let mut args = self.args("run", out, database);
+        args.extend(["--listen", &listen].iter().chain(more).map(|arg| (*arg).to_owned()));
+        if !more.contains(&"--commit-interval") {
+            args.extend(
+                ["--set", "limits.epoch_records=4000", "--commit-interval", "50ms"].map(String::from),
+            );
+        }
+        Job::start(args)
+    }
+
+    fn answers(&self, path: &str) -> String {
+        get(self.port, path)
+    }
+
+    /// What was committed is what an undisturbed run gives.
+    #[track_caller]
+    fn assert_undisturbed(&self, database: Option<&Database>, more: &[&str]) {
+        finish(self.start("undisturbed", None, &[&["--until-end"], more].concat()));
+        assert_same(&self.out("undisturbed"), &self.out("disturbed"));
+        let mut args = self.args("verify", "disturbed", database.map(|database| &*database.url));
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
+        let mut verify = Job::start(args);
+        let (status, said) = verify.wait(TIMEOUT);
+        assert!(status.success(), "{said}{}", verify.stdout());
+    }
+
+    fn rows(&self, database: &Database) -> usize {
+        if database.query("SHOW TABLES LIKE 'TRUCK_PARAMETER_MAP'").is_empty() {
+            return 0;
+        }
+        number(database, "SELECT COUNT(*) FROM TRUCK_PARAMETER_MAP")
+    }
+
+    #[track_caller]
+    fn wait_for_all(&self, database: &Database) {
+        eventually(TIMEOUT, "all is committed", || self.rows(database) == self.records);
+    }
+
+    /// Adds readings to the file, which a job without an end reads on.
+    fn grow(&mut self) {
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        let more = text.lines().take(1000).map(|line| format!("{line}\n")).collect::<String>();
+        self.append(&more);
+    }
+
+    fn append(&mut self, lines: &str) {
+        let mut file = File::options().append(true).open(&self.file).unwrap();
+        file.write_all(lines.as_bytes()).unwrap();
+        self.records += lines.lines().count();
+    }
+}
+
+fn number(database: &Database, sql: &str) -> usize {
+    database.query(sql)[0][0].as_deref().unwrap_or("0").parse().unwrap()
+}
+
+#[track_caller]
+fn finish(mut job: Job) -> String {
+    let (status, said) = job.wait(TIMEOUT);
+    assert!(status.success(), "{said}");
+    said
+}
+
+#[track_caller]
+fn end(mut job: Job) {
+    job.terminate();
+    finish(job);
+}
+
+#[test]
+fn a_database_that_is_restarted_killed_or_long_away_is_waited_for() {
+    let mut work = Work::new(40_000);
+    let mut server = Mariadb::start();
+    let database = server.create_database();
+    let job = work.start("disturbed", Some(&database.url), &[]);
+    work.wait_for_all(&database);
+    eventually(TIMEOUT, "it is ready", || work.answers("/readyz").contains("200 OK"));
+    // There is nothing to write meanwhile, and it is seen all the same.
+    server.stop();
+    eventually(TIMEOUT, "it is not ready", || work.answers("/readyz").contains("does not answer"));
+    server.restart();
+    eventually(TIMEOUT, "it is ready again", || work.answers("/readyz").contains("200 OK"));
+    work.grow();
+    work.wait_for_all(&database);
+    // Here there is.
+    server.kill();
+    work.grow();
+    eventually(TIMEOUT, "it tries", || !work.answers("/metrics").contains("commit_retries_total 0\n"));
+    assert!(work.answers("/readyz").contains("503") && work.answers("/healthz").contains("200 OK"));
+    server.restart();
+    work.wait_for_all(&database);
+    eventually(TIMEOUT, "it is ready again", || work.answers("/readyz").contains("200 OK"));
+    end(job);
+    work.assert_undisturbed(Some(&database), &[]);
+}
+
+#[test]
+fn memory_stays_where_it_is_while_the_database_is_away() {
+    let work = Work::new(400_000);
+    let mut server = Mariadb::start();
+    let database = server.create_database();
+    // Little may be in flight, so that it is soon there.
+    let limits = ["--set", "limits.bytes_in_flight=4000000", "--set", "limits.epoch_bytes=1000000"];
+    let mut job = work.start("disturbed", Some(&database.url), &limits);
+    eventually(TIMEOUT, "something is committed", || work.rows(&database) > 0);
+    server.kill();
+    job.wait_for_line("trying again", TIMEOUT);
+    eventually(TIMEOUT, "the source is paused", || {
+        work.answers("/metrics").contains("truckflow_source_paused 1")
+    });
+    let before = job.resident_mib();
+    // As long as it takes to try several times.
+    eventually(TIMEOUT, "it goes on trying", || {
+        job.stderr().lines().filter(|line| line.contains("trying again")).count() >= 7
+    });
+    let after = job.resident_mib();
+    assert!(after <= before + 16, "{before} MiB, and then {after}");
+    server.restart();
+    eventually(TIMEOUT, "it goes on", || work.answers("/readyz").contains("200 OK"));
+    end(job);
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_and_one_that_never_arrives_are_told_apart() {
+    let work = Work::new(60_000);
+    let (server, database) = (mariadb(), mariadb().create_database());
+    let proxy = Proxy::start(server.port());
+    let job = work.start("disturbed", Some(&proxy.url(&database.url)), &["--until-end"]);
+    for (cuts, cut) in (0..).zip([Cut::After, Cut::Before, Cut::Before, Cut::After]) {
+        proxy.cut_next_commit(cut);
+        eventually(TIMEOUT, "a commit is cut", || proxy.cuts() > cuts);
+    }
+    let said = finish(job);
+    assert!(said.contains("trying again"), "{said}");
+    work.wait_for_all(&database);
+    work.assert_undisturbed(Some(&database), &[]);
+}
+
+#[test]
+fn a_deadlock_is_no_end() {
+    let mut work = Work::new(5000);
+    let database = mariadb().create_database();
+    let job = work.start("disturbed", Some(&database.url), &[]);
+    work.wait_for_all(&database);
+    // What has changed less is given up, and that is to be the job.
+    database.query("CREATE TABLE much (n INT) ENGINE = InnoDB");
+    let mut other = database.session();
+    other.query("BEGIN");
+    other.query("INSERT INTO much SELECT seq FROM seq_1_to_100000");
+    other.query("SELECT * FROM truckflow_jobs FOR UPDATE");
+    let before = deadlocks(&database);
+    work.grow();
+    let waits = format!(
+        "SELECT COUNT(*) FROM information_schema.INNODB_LOCK_WAITS w \
+         JOIN information_schema.INNODB_LOCKS l ON l.lock_id = w.requested_lock_id \
+         WHERE l.lock_table LIKE '%{}%truckflow_jobs%'",
+        database.name
+    );
+    // It has inserted its rows, and waits for what the other has.
+    eventually(TIMEOUT, "the job waits", || number(&database, &waits) > 0);
+    other.query("SELECT COUNT(*) FROM TRUCK_PARAMETER_MAP FOR UPDATE");
+    assert!(deadlocks(&database) > before, "that is a deadlock");
+    eventually(TIMEOUT, "the job is the one that is given up", || job.stderr().contains("1213"));
+    other.query("ROLLBACK");
+    work.wait_for_all(&database);
+    end(job);
+    work.assert_undisturbed(Some(&database), &[]);
+}
+
+fn deadlocks(database: &Database) -> usize {
+    database.query("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")[0][1].as_deref().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_lock_that_another_keeps_for_long_is_waited_for() {
+    let mut work = Work::new(5000);
+    let (server, database) = (mariadb(), mariadb().create_database());
+    let proxy = Proxy::start(server.port());
+    // The server's patience with the job, which is longer than a test's.
+    proxy.replace("innodb_lock_wait_timeout = 50", "innodb_lock_wait_timeout = 01");
+    let job = work.start("disturbed", Some(&proxy.url(&database.url)), &[]);
+    work.wait_for_all(&database);
+    let mut other = database.session();
+    other.query("BEGIN");
+    other.query("SELECT * FROM truckflow_jobs FOR UPDATE");
+    work.grow();
+    eventually(TIMEOUT, "the job is told that it takes too long", || job.stderr().contains("1205"));
+    assert!(work.answers("/readyz").contains("1205"), "{}", work.answers("/readyz"));
+    other.query("COMMIT");
+    work.wait_for_all(&database);
+    eventually(TIMEOUT, "it is ready again", || work.answers("/readyz").contains("200 OK"));
+    end(job);
+    work.assert_undisturbed(Some(&database), &[]);
+}
+
+#[test]
+fn a_slow_server_holds_the_source_back() {
+    let work = Work::new(100_000);
+    let (server, database) = (mariadb(), mariadb().create_database());
+    let proxy = Proxy::start(server.port());
+    let limits = ["--set", "limits.bytes_in_flight=4000000", "--set", "limits.epoch_bytes=1000000"];
+    let mut job =
+        work.start("disturbed", Some(&proxy.url(&database.url)), &[&["--until-end"], &limits[..]].concat());
+    job.wait_for_line("reading", TIMEOUT);
+    proxy.limit(400_000);
+    eventually(TIMEOUT, "the source is paused", || {
+        work.answers("/metrics").contains("truckflow_source_paused 1")
+    });
+    let before = work.rows(&database);
+    let memory = job.resident_mib();
+    eventually(TIMEOUT, "it goes on, slowly", || work.rows(&database) > before);
+    let after = job.resident_mib();
+    assert!(after <= memory + 32, "{memory} MiB, and then {after}");
+    proxy.limit(0);
+    let said = finish(job);
+    assert!(!said.contains("trying again"), "slow is not away: {said}");
+    work.wait_for_all(&database);
+    work.assert_undisturbed(Some(&database), &limits);
+}
+
+#[test]
+fn a_database_file_that_another_program_writes_to_is_waited_for() {
+    let mut work = Work::new(5000);
+    let mut job = work.start("disturbed", None, &[]);
+    let file = work.out("disturbed").join("truckflow.db");
+    let rows = || {
+        let count = sqlite::query(&file, "SELECT COUNT(*) FROM TRUCK_PARAMETER_MAP");
+        count[0][0].as_deref().unwrap().parse::<usize>().unwrap()
+    };
+    eventually(TIMEOUT, "it is ready", || work.answers("/readyz").contains("200 OK"));
+    eventually(TIMEOUT, "all is committed", || rows() == work.records);
+    let other = rusqlite::Connection::open(&file).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    work.grow();
+    job.wait_for_line("trying again", TIMEOUT);
+    assert!(work.answers("/readyz").contains("end the program that writes to it"));
+    other.execute_batch("COMMIT").unwrap();
+    eventually(TIMEOUT, "all is committed", || rows() == work.records);
+    end(job);
+    work.assert_undisturbed(None, &[]);
+}
