@@ -10,6 +10,7 @@
 //! | [`docs`] | the commands and steps of the pages under `docs/` |
 //! | [`dead_letters`] | the bytes of what could not be used, and its replay |
 //! | [`database_faults`] | databases that go away, lose answers, lock, or are slow |
+//! | [`disk_faults`] | disks that are full |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`fenced`] | two instances of one job |
 //! | [`injection`] | names and texts that are written to be something else |
@@ -40,6 +41,7 @@ mod commands;
 mod dead_letters;
 mod docs;
 mod database_faults;
+mod disk_faults;
 mod exactly_once;
 mod fenced;
 mod golden;
