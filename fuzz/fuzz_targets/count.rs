@@ -18,7 +18,8 @@ extern "C" fn say() {
 pub fn count(bytes: &[u8]) {
     static ONCE: Once = Once::new();
     // SAFETY: `say` is a function of the C calling convention that lives as long as the program.
-    ONCE.call_once(|| drop(unsafe { atexit(say) }));
+    let registered = || assert_eq!(unsafe { atexit(say) }, 0);
+    ONCE.call_once(registered);
     BYTES.fetch_add(bytes.len() as u64, Relaxed);
     RUNS.fetch_add(1, Relaxed);
 }
