@@ -23,6 +23,8 @@ use dataflows::rows::{Column, Rows};
 use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
 use crate::backfill;
+use crate::board::shown::{Part, Shown};
+use crate::board::{CommitPoint, Doing, Feed};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::fault::{self, Moment};
@@ -80,6 +82,8 @@ pub struct Committer {
     followers: Vec<Sender<Vec<NextOffset>>>,
     /// The topic that dead letters go to.
     forward: Option<DeadLetterTopic>,
+    /// The live page, if there is one.
+    page: Option<Feed>,
     /// The first epoch that is not committed.
     open: Epoch,
     /// What came for later epochs.
@@ -126,6 +130,7 @@ struct Pending {
     offsets: BTreeMap<(Arc<str>, i32), i64>,
     arrivals: Vec<Arrival>,
     forward: Vec<Rows>,
+    shown: Vec<Shown>,
     rows: BTreeMap<usize, RowCount>,
     weight: u64,
     anything: bool,
@@ -182,6 +187,7 @@ impl Committer {
             weights,
             followers,
             forward,
+            page: None,
             open,
             later: BTreeMap::new(),
             pending,
@@ -216,6 +222,12 @@ impl Committer {
     /// Says to `health` whether the store does its part.
     pub fn telling(mut self, health: Arc<Health>) -> Self {
         self.health = health;
+        self
+    }
+
+    /// Tells the live page of each commit.
+    pub fn shown_on(mut self, page: Feed) -> Self {
+        self.page = Some(page);
         self
     }
 
@@ -315,13 +327,14 @@ impl Committer {
         pending.weight += message.weight();
         pending.anything = true;
         match message {
-            Message::Rows { view, csv, csv_rows, chunks, table_rows, forward, .. } => {
+            Message::Rows { view, csv, csv_rows, chunks, table_rows, forward, shown, .. } => {
                 self.files.write(view, &csv, csv_rows)?;
                 let rows = pending.rows.entry(view).or_default();
                 rows.csv += csv_rows;
                 rows.table += table_rows;
                 pending.chunks.extend(chunks);
                 pending.forward.extend(forward);
+                pending.shown.extend(shown.filter(|_| self.page.is_some()));
             }
             Message::State { view, sealed, added, .. } => {
                 pending.state.entry(view).or_default().push(sealed);
@@ -354,12 +367,16 @@ impl Committer {
             match step(self) {
                 Ok(done) => {
                     self.health.found(STORE);
+                    if pause > FIRST_PAUSE {
+                        self.show(Doing::Reading);
+                    }
                     return Ok(done);
                 }
                 Err(error) if error.is_retryable() && !self.clock.is_stopping() => {
                     tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
                     self.metrics.commit_retries.inc();
                     self.health.lost(STORE, &error);
+                    self.show(Doing::Retrying(error.to_string()));
                     self.forget_transaction();
                     wait(pause, || self.clock.is_stopping());
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -369,6 +386,13 @@ impl Committer {
                     return Err(error.into());
                 }
             }
+        }
+    }
+
+    /// Shows on the live page what the job does.
+    fn show(&self, doing: Doing) {
+        if let Some(page) = &self.page {
+            page.board.does(doing);
         }
     }
 
@@ -412,11 +436,17 @@ impl Committer {
     /// Makes everything up to `epoch` durable.
     fn commit(&mut self, epoch: Epoch) -> Result<(), Error> {
         let began = Instant::now();
+        if let Some(page) = &self.page {
+            page.board.commits(true);
+        }
         fault::at(Moment::CsvSync);
         let lengths = self.files.sync()?;
         fault::at(Moment::CsvSynced);
         if !self.pending.anything && lengths.is_empty() {
             self.clock.commit(epoch, 0);
+            if let Some(page) = &self.page {
+                page.board.commits(false);
+            }
             return Ok(());
         }
         // Rows first, as a refused one adds a line to the dead letters' file.
@@ -447,8 +477,9 @@ impl Committer {
         })?;
         fault::at(Moment::CommitAnswered);
         self.begun = false;
-        self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
-        self.committed(epoch, &state);
+        let seconds = began.elapsed().as_secs_f64();
+        self.metrics.commit_seconds.observe(seconds);
+        self.committed(epoch, &state, seconds);
         fault::at(Moment::CommitTold);
         Ok(())
     }
@@ -494,6 +525,9 @@ impl Committer {
         let rows = dead_letter_rows(letters);
         if route.forwarded {
             self.pending.forward.push(rows.clone());
+        }
+        if self.page.is_some() {
+            self.pending.shown.extend(Part::DeadLetters.shown(&rows));
         }
         if route.csv {
             let mut lines = Vec::new();
@@ -550,7 +584,7 @@ impl Committer {
     }
 
     /// Tells everyone who waits for it that `epoch` is durable.
-    fn committed(&mut self, epoch: Epoch, state: &[StateChange]) {
+    fn committed(&mut self, epoch: Epoch, state: &[StateChange], seconds: f64) {
         let pending = std::mem::take(&mut self.pending);
         let offsets = pending.offsets();
         for change in state {
@@ -593,6 +627,11 @@ impl Committer {
         }
         self.metrics.committed_epoch.set(epoch as i64);
         self.clock.commit(epoch, pending.weight);
+        if let Some(page) = &self.page {
+            page.board.commits(false);
+            let commit = CommitPoint { epoch, at: now.as_millis() as u64, seconds, messages };
+            page.committed(commit, pending.shown);
+        }
         if !offsets.is_empty() {
             self.followers.retain(|follower| follower.send(offsets.clone()).is_ok());
         }

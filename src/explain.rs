@@ -130,6 +130,21 @@ struct Built {
 impl Plan {
     /// Builds the graph of a job, and lets go of it.
     pub fn of(config: &Config) -> Result<Self, Error> {
+        Self::with(config, None)
+    }
+
+    /// Builds the graph that the workers of `config` have, with the same numbers.
+    pub fn as_it_runs(config: &Config) -> Result<Self, Error> {
+        Self::with(config, (config.processes > 1).then_some(config.workers))
+    }
+
+    /// One more than the highest number of an operator or channel.
+    pub fn ids(&self) -> usize {
+        let operators = self.operators.iter().map(|operator| operator.id);
+        operators.chain(self.channels.iter().map(|channel| channel.id)).max().map_or(0, |id| id + 1)
+    }
+
+    fn with(config: &Config, gathered: Option<usize>) -> Result<Self, Error> {
         let (views, settings) = (config.active_views()?, config.view_settings()?);
         let routes = run::routes(config, &views);
         let sinks = views.iter().zip(routes.iter()).map(|(view, route)| ViewPlan {
@@ -145,7 +160,7 @@ impl Plan {
         let metrics = Metrics::new(&[]).map_err(|_| Error::Bug("the metrics"))?;
         let form = Form { job: config.job.as_str().into(), text: None, lines: [].into() };
         let outlet = Outlet { sender, clock, metrics, dead_letters: Arc::default(), routes, form };
-        let shape = graph::Shape { views, settings, start: 0, filled: None, gathered: None };
+        let shape = graph::Shape { views, settings, start: 0, filled: None, gathered };
         let built = timely::execute_directly(move |worker| {
             logged(worker, |worker| graph::build(worker, &shape, &outlet).parts)
         });

@@ -28,6 +28,7 @@ use timely::dataflow::operators::{Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 use timely::worker::Worker;
 
+use crate::board::shown::{Part as ShownPart, Shown};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::render;
@@ -53,6 +54,8 @@ pub enum Message {
         table_rows: u64,
         /// The rows themselves, if they go to the topic of dead letters.
         forward: Option<Rows>,
+        /// What the live page is told of them, if there is one.
+        shown: Option<Shown>,
     },
     /// A change of a view's state.
     State {
@@ -93,6 +96,8 @@ pub struct Route {
     pub table: Option<usize>,
     /// Whether they are dead letters that go to a topic too.
     pub forwarded: bool,
+    /// What the live page shows of them, if there is one.
+    pub shown: Option<ShownPart>,
 }
 
 /// Which sinks rows go to.
@@ -159,10 +164,11 @@ impl Outlet {
             csv_rows = rows.len() as u64;
         }
         let forward = route.forwarded.then(|| rows.clone());
+        let shown = route.shown.filter(|_| to != To::File).and_then(|part| part.shown(&rows));
         let table = route.table.filter(|_| to != To::File);
         let chunks = table.map_or_else(Vec::new, |table| self.form.chunks(table, rows));
         let table_rows = chunks.iter().map(|chunk| chunk.rows.len() as u64).sum();
-        Message::Rows { epoch, view, csv, csv_rows, chunks, table_rows, forward }
+        Message::Rows { epoch, view, csv, csv_rows, chunks, table_rows, forward, shown }
     }
 }
 

@@ -20,7 +20,7 @@
 //! | [`render`] | columns to CSV lines and SQL values |
 //! | [`commit`] | makes an epoch durable, all at once |
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
-//! | [`metrics`], [`health`], [`web`], [`progress`], [`summary`] | what is seen |
+//! | [`metrics`], [`health`], [`board`], [`web`], [`progress`], [`summary`] | what is seen |
 //! | [`simulate`], [`replay`], [`bench`], [`check`], [`verify`], [`explain`], [`state_command`], [`producer`] | the other commands |
 //! | [`secret`] | what is read from files and never shown |
 //! | [`error`], [`stop`], [`printable`] | how a command ends, and what is said |
@@ -31,6 +31,7 @@
 
 pub mod backfill;
 pub mod bench;
+pub mod board;
 pub mod check;
 pub mod cli;
 pub mod clock;

@@ -1,5 +1,6 @@
 //! Every metric, in one place. Names and units follow Prometheus' conventions.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dataflows::batch::{FieldSpec, FieldType};
@@ -7,8 +8,9 @@ use dataflows::dead_letter::Reason;
 use dataflows::item::Arrival;
 use prometheus::{
     Counter, CounterVec, Encoder, Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder, core::Collector,
+    Opts, Registry, TextEncoder, core::Collector, proto::Metric,
 };
+use serde::Serialize;
 
 use crate::decode::ROUNDED_FIELDS;
 
@@ -35,6 +37,62 @@ pub struct Metrics {
     pub committed_epoch: IntGauge,
     /// Commits that failed and are tried again.
     pub commit_retries: Counter,
+    /// 1 while the brokers do not answer who asks them for the lag.
+    pub brokers_away: IntGauge,
+}
+
+/// What the live page shows of a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Partition {
+    /// The topic, or the file.
+    pub topic: String,
+    /// The partition.
+    pub partition: i64,
+    /// Messages that were committed since the start.
+    pub consumed: u64,
+    /// End offset minus committed offset, where that is measured.
+    pub lag: Option<i64>,
+}
+
+/// What the live page shows of the metrics.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Reading {
+    /// The partitions.
+    pub partitions: Vec<Partition>,
+    /// Dead letters by reason.
+    pub dead_letters: BTreeMap<String, u64>,
+    /// Committed rows: view, sink, how many.
+    pub rows: Vec<(String, String, u64)>,
+    /// Entries of state by view.
+    pub state: BTreeMap<String, i64>,
+    /// Seconds in which each worker was not parked.
+    pub busy: BTreeMap<String, f64>,
+    /// Epochs that are open or wait for their commit.
+    pub epochs_in_flight: i64,
+    /// Whether a source waits for the sinks.
+    pub source_paused: bool,
+    /// Whether the brokers do not answer.
+    pub brokers_away: bool,
+    /// The latest event time read, in seconds since 1970.
+    pub event_time: Option<f64>,
+    /// The last committed epoch.
+    pub epoch: i64,
+    /// Commits that were tried again.
+    pub retries: u64,
+}
+
+/// The values of a metric, each with those of its labels by the labels' names.
+type Values = Vec<(Vec<String>, f64)>;
+
+fn values(metric: &impl Collector) -> Values {
+    let families = metric.collect();
+    let metrics = families.iter().flat_map(|family| family.get_metric());
+    let value = |metric: &Metric| match metric.get_counter().as_ref() {
+        Some(counter) => counter.value(),
+        None => metric.get_gauge().as_ref().map_or(0.0, |gauge| gauge.value()),
+    };
+    let labels = |metric: &Metric| metric.get_label().iter().map(|label| label.value().to_owned()).collect();
+    metrics.map(|metric| (labels(metric), value(metric))).collect()
 }
 
 impl Metrics {
@@ -100,6 +158,7 @@ impl Metrics {
                 "Commits that were tried again.",
             ))
             .and_then(|metric| add(&registry, metric))?,
+            brokers_away: gauge("brokers_away", "1 while the brokers do not answer.")?,
             registry,
         };
         // A counter that starts at its first event hides that event from `increase()`.
@@ -118,6 +177,40 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+
+    /// The numbers that the live page shows.
+    pub fn read(&self) -> Reading {
+        let lag: BTreeMap<Vec<String>, f64> = values(&self.lag).into_iter().collect();
+        let consumed: BTreeMap<Vec<String>, f64> = values(&self.consumed).into_iter().collect();
+        let all: BTreeSet<&Vec<String>> = lag.keys().chain(consumed.keys()).collect();
+        let partitions = all.into_iter().filter_map(|labels| {
+            let [partition, topic] = &labels[..] else { return None };
+            Some(Partition {
+                topic: topic.clone(),
+                partition: partition.parse().ok()?,
+                consumed: consumed.get(labels).map_or(0, |consumed| *consumed as u64),
+                lag: lag.get(labels).map(|lag| *lag as i64),
+            })
+        });
+        let named = |values: Values| values.into_iter().map(|(labels, value)| (labels.concat(), value));
+        let rows = values(&self.rows).into_iter().filter_map(|(labels, rows)| {
+            let [sink, view]: [String; 2] = labels.try_into().ok()?;
+            Some((view, sink, rows as u64))
+        });
+        Reading {
+            partitions: partitions.collect(),
+            dead_letters: named(values(&self.dead_letters)).map(|(reason, n)| (reason, n as u64)).collect(),
+            rows: rows.collect(),
+            state: named(values(&self.state)).map(|(view, n)| (view, n as i64)).collect(),
+            busy: named(values(&self.busy)).collect(),
+            epochs_in_flight: self.epochs_in_flight.get(),
+            source_paused: self.source_paused.get() > 0,
+            brokers_away: self.brokers_away.get() > 0,
+            event_time: Some(self.event_time.get()).filter(|time| *time > 0.0),
+            epoch: self.committed_epoch.get(),
+            retries: self.commit_retries.get() as u64,
+        }
     }
 
     /// Messages of a partition were committed.

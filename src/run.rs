@@ -23,6 +23,9 @@ use dataflows::rows::ColumnSpec;
 use dataflows::views::{DEAD_LETTERS, Mode, Restored, View};
 
 use crate::backfill;
+use crate::board::meter::Meter;
+use crate::board::shown::Part;
+use crate::board::{Board, Doing, Feed};
 use crate::clock::Clock;
 use crate::cluster::control::Control;
 use crate::cluster::door::{Door, PATIENCE, Welcome};
@@ -30,6 +33,7 @@ use crate::cluster::{ClusterError, Members};
 use crate::commit::{Committer, Parts, StateWeight};
 use crate::config::Config;
 use crate::error::Error;
+use crate::explain::Plan;
 use crate::fault::{self, Moment};
 use crate::folder::FolderLock;
 use crate::graph::{Message, Outlet, Route, Shape};
@@ -45,6 +49,7 @@ use crate::state::{Owner, SealedFold, look_through};
 use crate::stop::Stop;
 use crate::store::{self, Form, LastCommit, Store, StoreError, Table};
 use crate::thread::spawn;
+use crate::web::live::{About, Live};
 use crate::web::{self, Seen};
 use crate::worker::{self, Job};
 
@@ -64,23 +69,48 @@ pub struct Summary {
 /// Runs a job to its end: that of its input with `until_end`, a signal (`stop`), or an error.
 pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let views = config.active_views()?;
+    let shows = config.process == 0 && config.listen != "off";
+    let page = shows.then(|| Board::start(views.iter().map(|view| &*view.name))).transpose()?;
+    let result = run_shown(config, views, page.clone(), stop);
+    if let Some(page) = page {
+        page.board.end(&match &result {
+            Ok(_) => "It has ended, after a commit.".to_owned(),
+            Err(error) => format!("It has failed: {error}."),
+        });
+    }
+    result
+}
+
+/// Runs a job, and shows on `page` how it gets on.
+fn run_shown(
+    config: &Config,
+    views: Vec<View>,
+    page: Option<Feed>,
+    stop: &Arc<Stop>,
+) -> Result<Summary, Error> {
+    let starts = |text: &str| page.iter().for_each(|page| page.board.starts(text));
     let url = config.database_url()?;
     let metrics = Metrics::new(&config.view_settings()?.fields).map_err(|_| Error::Bug("the metrics"))?;
     let health = Arc::<Health>::default();
-    if let Some(address) = web::serve(
-        &config.listen,
-        config.listen_token()?,
-        Seen { metrics: metrics.clone(), health: health.clone() },
-    )? {
+    let seen = Seen {
+        metrics: metrics.clone(),
+        health: health.clone(),
+        page: page.as_ref().map(|page| Live::new(page.board.clone(), metrics.clone(), About::of(config))),
+    };
+    if let Some(address) = web::serve(&config.listen, config.listen_token()?, seen)? {
         tracing::info!("metrics at http://{address}/metrics");
+        if page.is_some() {
+            tracing::info!("the live page is at http://{address}/");
+        }
     }
 
     // Before all that takes time: the others may be there already.
     let door = Members::of(config)?.map(Door::open).transpose()?;
     let routes = routes(config, &views);
     if let (Some(door), 1..) = (&door, config.process) {
-        return Launch { config, views, routes, metrics, health, stop }.follow(door);
+        return Launch { config, views, routes, metrics, health, page, stop }.follow(door);
     }
+    starts("It waits for the database to answer.");
     csv::prepare_folder(&config.out)?;
     let lock = FolderLock::take(&config.out)?;
     fault::at(Moment::FolderLocked);
@@ -91,10 +121,11 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
     }
     let files = open_files(config, &views, &routes, &last)?;
     fault::at(Moment::FilesCut);
-    let launch = Launch { config, views, routes, metrics, health, stop };
+    let launch = Launch { config, views, routes, metrics, health, page: page.clone(), stop };
     let mut parts = Parts { store, files, lock };
     for view in to_fill {
         let name = &*launch.views[view].name;
+        starts(&format!("It fills the view {name} with what was before it; the others wait for that."));
         tracing::info!(view = name, "filling the view with what was before it");
         let (filled, summary) = launch.pass(parts, &last, Some(view), None)?;
         tracing::info!(view = name, records = summary.records, "filled");
@@ -105,6 +136,7 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
         }
         backfill::finish(parts.store.as_mut(), &launch.views[view])?;
     }
+    starts("It waits for the input to answer.");
     launch.pass(parts, &last, None, door.as_ref()).map(|(_, summary)| summary)
 }
 
@@ -115,6 +147,8 @@ struct Launch<'job> {
     routes: Arc<[Route]>,
     metrics: Metrics,
     health: Arc<Health>,
+    /// The live page, if there is one.
+    page: Option<Feed>,
     stop: &'job Arc<Stop>,
 }
 
@@ -131,6 +165,8 @@ impl Launch<'_> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
         let (restored, weights) = load_state(parts.store.as_mut(), &config.job, &self.views)?;
         fault::at(Moment::StateRead);
+        let page = self.page.as_ref().filter(|_| filled.is_none());
+        page.iter().for_each(|page| page.restored(&restored));
         let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
         let mut done = Vec::new();
         let mut inputs = match filled.map(|view| &self.views[view]) {
@@ -162,6 +198,7 @@ impl Launch<'_> {
             Some(door) => {
                 // What process 0 has found is where all others begin, too.
                 let offsets = inputs.starts().into_iter().chain(last.offsets.iter().cloned()).collect();
+                page.iter().for_each(|page| page.board.starts("It waits for the other processes."));
                 let welcome = Welcome { epoch: last.epoch, offsets, form: parts.store.form() };
                 match door.gather(&welcome, patience(config), stop)? {
                     Some(others) => Some((Control::lead(others, &clock)?, door)),
@@ -191,9 +228,13 @@ impl Launch<'_> {
         if let Some(view) = filled {
             committer = committer.filling(&self.views[view].name, done);
         }
+        if let Some(page) = page {
+            committer = committer.shown_on(page.clone());
+        }
 
         let shape = self.shape(last.epoch, filled)?;
-        let job = self.job(shape, outlet, &inputs, restored)?;
+        let meter = page.map(|page| Plan::as_it_runs(config).map(|plan| page.board.show_graph(plan)));
+        let job = self.job(shape, outlet, &inputs, restored, meter.transpose()?)?;
         if filled.is_none() {
             if last.epoch > 0 {
                 let generation = last.generation;
@@ -204,10 +245,12 @@ impl Launch<'_> {
         }
         let began = Instant::now();
         self.health.set_reading(filled.is_none());
+        page.iter().for_each(|page| page.board.does(Doing::Reading));
 
         let work = |team: Option<(&mut Control, &Door)>| {
             let commit = spawn("commit", move || committer.run(&messages))?;
-            let beside = Beside::start(stop.clone(), clock.clone(), metrics.clone(), job.records())?;
+            let board = page.map(|page| page.board.clone());
+            let beside = Beside::start(stop.clone(), clock.clone(), metrics.clone(), job.records(), board)?;
             let panicked = self.work(&job, team)?;
             job.close();
             let committed = commit.join();
@@ -246,11 +289,12 @@ impl Launch<'_> {
             let (sender, _) = channel();
             let outlet = self.outlet(sender, &clock, welcome.form);
             let shape = self.shape(welcome.epoch, None)?;
-            let job = self.job(shape, outlet, &inputs, Vec::new())?;
+            let job = self.job(shape, outlet, &inputs, Vec::new(), None)?;
             tracing::info!(source = inputs.describe(), workers = config.workers, "reading for process 0");
             inputs.watch(&self.health, None)?;
             let began = Instant::now();
-            let beside = Beside::start(stop.clone(), clock.clone(), self.metrics.clone(), job.records())?;
+            let beside =
+                Beside::start(stop.clone(), clock.clone(), self.metrics.clone(), job.records(), None)?;
             self.health.set_reading(true);
             self.work(&job, Some((control, door)))?;
             self.health.set_reading(false);
@@ -290,12 +334,13 @@ impl Launch<'_> {
         outlet: Outlet,
         inputs: &Inputs,
         restored: Vec<Restored>,
+        meter: Option<Arc<Meter>>,
     ) -> Result<Arc<Job>, Error> {
         let Config { workers, process, processes, .. } = *self.config;
         let first = process * workers;
         let shares = inputs.shares(first..first + workers, processes * workers)?;
         let (clock, metrics) = (outlet.clock.clone(), self.metrics.clone());
-        let setup = worker::Setup { shape, clock, metrics, first };
+        let setup = worker::Setup { shape, clock, metrics, first, meter };
         Ok(Arc::new(Job::new(setup, outlet, shares, restored)))
     }
 
@@ -332,6 +377,7 @@ impl Beside {
         clock: Arc<Clock>,
         metrics: Metrics,
         records: Arc<std::sync::atomic::AtomicU64>,
+        board: Option<Arc<Board>>,
     ) -> Result<Self, Error> {
         let ended = Arc::new(AtomicBool::new(false));
         let over = ended.clone();
@@ -340,6 +386,7 @@ impl Beside {
             while !over.load(SeqCst) {
                 if stop.requested() && !clock.is_stopping() {
                     tracing::info!("stopping after the open epoch");
+                    board.iter().for_each(|board| board.does(Doing::Stopping));
                     clock.stop();
                 }
                 metrics.epochs_in_flight.set(clock.in_flight() as i64);
@@ -369,6 +416,8 @@ pub(crate) fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
         change: config.mode == Mode::Upsert && view.of_readings,
         table: if config.tables.takes(&view.name) && !view.columns.is_empty() { tables.next() } else { None },
         forwarded: view.name == DEAD_LETTERS && config.dead_letters.topic.is_some(),
+        // Whether process 0 has a page the others do not know.
+        shown: Part::of(&view.name).filter(|_| config.processes > 1 || config.listen != "off"),
     };
     views.iter().map(route).collect()
 }

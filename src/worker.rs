@@ -16,6 +16,7 @@ use timely::execute::execute_from;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, WorkerConfig};
 
+use crate::board::meter::Meter;
 use crate::clock::Clock;
 use crate::cluster::Network;
 use crate::error::Error;
@@ -37,6 +38,8 @@ pub struct Setup {
     pub metrics: Metrics,
     /// The number of this process's first worker among those of the whole cluster.
     pub first: usize,
+    /// What listens to what the worker does, if anything.
+    pub meter: Option<Arc<Meter>>,
 }
 
 /// What all workers share, and what they leave behind.
@@ -128,6 +131,9 @@ fn work(worker: &mut Worker, job: &Job) {
     let setup = &job.setup;
     let inputs = lock(&job.inputs).get_mut(worker.index() - setup.first).and_then(Option::take);
     let (Some(outlet), Some(inputs)) = (outlet, inputs) else { return };
+    if let Some(meter) = &setup.meter {
+        meter.clone().listen(worker);
+    }
     let Graph { items, mut restored, probe, .. } = graph::build(worker, &setup.shape, &outlet);
     restored.advance_to(setup.shape.start);
     if worker.index() == 0 {
@@ -158,6 +164,9 @@ fn work(worker: &mut Worker, job: &Job) {
     loop {
         let began = Instant::now();
         let fed = feed.step();
+        if let Some(meter) = setup.meter.as_ref().filter(|_| fed == Fed::Some) {
+            meter.reads(began.elapsed());
+        }
         match fed {
             Fed::Some => {
                 worker.step();

@@ -66,6 +66,7 @@ impl Job {
             change: false,
             table: (sinks == Sinks::FileAndTable).then_some(table),
             forwarded: sinks == Sinks::Rows,
+            shown: None,
         };
         let outlet = Outlet {
             sender,

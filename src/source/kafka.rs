@@ -450,6 +450,7 @@ impl Topic {
             let looked = self
                 .look(&mut offsets)
                 .and_then(|()| lag.map_or(Ok(()), |metrics| self.measure(&offsets, metrics)));
+            lag.iter().for_each(|metrics| metrics.brokers_away.set(i64::from(looked.is_err())));
             match looked {
                 Ok(()) => {
                     if health.found(&what) {

@@ -1,20 +1,25 @@
-//! What is seen from outside over HTTP: `/metrics`, `/healthz`, `/readyz`.
+//! What is seen from outside over HTTP: `/metrics`, `/healthz`, `/readyz`, and the live page: [`page`] is what
+//! a browser loads, [`live`] what the page reads.
 //!
 //! Whoever reaches the address may connect. What one takes up is bounded: the size of its head, the time of
 //! its connection, the number of connections, of which the oldest gives way; nobody is asked for a body, and
 //! nothing can be changed. A job that has a token shows nothing to who does not know it.
 
+pub mod live;
+pub mod page;
+
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -42,6 +47,8 @@ pub struct Seen {
     pub metrics: Metrics,
     /// Whether the job does its work.
     pub health: Arc<Health>,
+    /// The live page; none in the processes of a cluster that do not commit.
+    pub page: Option<live::Live>,
 }
 
 /// Serves on `address` from a thread of its own for as long as the process lives, and gives the
@@ -74,19 +81,21 @@ pub fn serve(address: &str, token: Option<String>, seen: Seen) -> Result<Option<
 }
 
 fn routes(token: Option<String>, seen: Seen) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .with_state(seen)
-        .layer(from_fn_with_state(token.map(Arc::from), guard))
+        .route("/readyz", get(ready));
+    let routes = match &seen.page {
+        Some(page) => routes.merge(page::routes()).merge(live::routes(page.clone())),
+        None => routes.route("/", get(page::elsewhere)),
+    };
+    routes.with_state(seen).layer(from_fn_with_state(token.map(Arc::from), guard))
 }
 
 async fn take_connections(listener: &tokio::net::TcpListener, routes: Router) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(CONNECTION);
     http.max_buf_size(HEAD).max_headers(HEADERS).keep_alive(false);
-    let service = TowerToHyperService::new(routes);
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -99,10 +108,26 @@ async fn take_connections(listener: &tokio::net::TcpListener, routes: Router) {
         {
             oldest.abort();
         }
-        let served = http.serve_connection(TokioIo::new(stream), service.clone());
-        // Who is slow or speaks no HTTP is told nothing.
-        let served = async { drop(tokio::time::timeout(CONNECTION, served).await) };
+        let lasting = Lasting::default();
+        let service = TowerToHyperService::new(routes.clone().layer(Extension(lasting.clone())));
+        let mut served = Box::pin(http.serve_connection(TokioIo::new(stream), service));
+        let served = async move {
+            // Who is slow or speaks no HTTP is told nothing.
+            if tokio::time::timeout(CONNECTION, &mut served).await.is_err() && lasting.0.load(SeqCst) {
+                drop(served.await);
+            }
+        };
         open.push_back(tokio::spawn(served).abort_handle());
+    }
+}
+
+/// Whether a connection may last: that of a page, which is sent events for as long as it takes them.
+#[derive(Clone, Debug, Default)]
+pub struct Lasting(Arc<AtomicBool>);
+
+impl Lasting {
+    fn set(&self) {
+        self.0.store(true, SeqCst);
     }
 }
 

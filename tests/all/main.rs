@@ -19,6 +19,7 @@
 //! | [`orientation`] | the phone's topic and file |
 //! | [`own_views`] | views that a job defines, against built-in ones |
 //! | [`package`] | what the Debian package has |
+//! | [`page`] | the live page, in a browser |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`torture`] | a death at every named moment, and at any other |
 //! | [`state`] | state that cannot be used, and its way to a file and back |
@@ -51,6 +52,7 @@ mod load;
 mod orientation;
 mod own_views;
 mod package;
+mod page;
 mod replay;
 mod seen;
 mod servers;

@@ -443,6 +443,13 @@ fn rows(changes: &[KeyChange<Truck, Tally>], form: Form) -> Rows {
     Rows { columns, changes }
 }
 
+/// The rows that a committed state stands for, one a truck, with the columns of [`Correlation::view`].
+pub fn committed_rows(restored: &Restored, axes: (Axis, Axis)) -> Rows {
+    let form = Form { axes, latest: false, upserts: false };
+    let change = |(key, tally)| KeyChange { key, old: None, new: Some(tally) };
+    rows(&restore(restored, axes).map(change).collect::<Vec<_>>(), form)
+}
+
 fn state(changes: &[KeyChange<Truck, Tally>], (x, _): (Axis, Axis)) -> Vec<u8> {
     let mut bytes = Vec::new();
     for change in changes {

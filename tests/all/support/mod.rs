@@ -3,6 +3,7 @@
 //!
 //! | module | is |
 //! |---|---|
+//! | [`browser`] | a browser |
 //! | [`kafka`] | a Kafka broker |
 //! | [`mariadb`] | a MariaDB server |
 //! | [`certificates`] | certificate authorities |
@@ -12,6 +13,7 @@
 //! | [`sqlite`] | the rows of an SQLite file |
 //! | [`wait`] | the one way to wait |
 
+pub mod browser;
 pub mod certificates;
 pub mod job;
 pub mod kafka;

@@ -1,0 +1,122 @@
+//! What leaves the graph for the live page, beside the rows: made on the workers, and as small as it can be.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use dataflows::rows::{Change, Column, NULL, Rows};
+use dataflows::views::DEAD_LETTERS;
+use serde::{Deserialize, Serialize};
+
+use super::letters::{LETTERS, Letter};
+
+/// A view whose rows the page shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `parameter_map`: the latest reading of each truck.
+    Readings,
+    /// `distance_correlation`.
+    Distance,
+    /// `engine_speed_correlation`.
+    Speed,
+    /// `window_averages`.
+    Windows,
+    /// `dead_letters`.
+    DeadLetters,
+}
+
+/// A truck's latest reading among some: event time and the measures, as the rows have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Latest {
+    /// Event time, in microseconds since 1970; [`NULL`] if there is none.
+    pub time: i64,
+    /// Distance covered, in nano-units.
+    pub distance: i64,
+    /// Engine speed, in nano-units.
+    pub speed: i64,
+    /// Fuel consumed, in nano-units.
+    pub fuel: i64,
+}
+
+impl Latest {
+    /// No reading.
+    pub const NONE: Self = Self { time: NULL, distance: NULL, speed: NULL, fuel: NULL };
+}
+
+/// What the page is told of rows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Shown {
+    /// Readings of each truck named.
+    Readings {
+        /// The trucks.
+        names: Arc<Vec<Arc<str>>>,
+        /// The latest reading of each, in the same order.
+        latest: Vec<Latest>,
+        /// Readings that were taken back, or replaced, with their truck's place in `names`.
+        taken: Vec<(u32, Latest)>,
+    },
+    /// Rows of `distance_correlation`.
+    Distance(Rows),
+    /// Rows of `engine_speed_correlation`.
+    Speed(Rows),
+    /// Rows of `window_averages`.
+    Windows(Rows),
+    /// The last dead letters, and how many there were.
+    DeadLetters {
+        /// All of them.
+        count: u64,
+        /// The last ones.
+        last: VecDeque<Letter>,
+    },
+}
+
+impl Part {
+    /// The part that shows a view's rows, if one does.
+    pub fn of(view: &str) -> Option<Self> {
+        match view {
+            "parameter_map" => Some(Self::Readings),
+            "distance_correlation" => Some(Self::Distance),
+            "engine_speed_correlation" => Some(Self::Speed),
+            "window_averages" => Some(Self::Windows),
+            DEAD_LETTERS => Some(Self::DeadLetters),
+            _ => None,
+        }
+    }
+
+    /// What the page is told of `rows`.
+    pub fn shown(self, rows: &Rows) -> Option<Shown> {
+        match self {
+            Self::Readings => readings(rows),
+            Self::Distance => Some(Shown::Distance(rows.clone())),
+            Self::Speed => Some(Shown::Speed(rows.clone())),
+            Self::Windows => Some(Shown::Windows(rows.clone())),
+            Self::DeadLetters => {
+                let from = rows.len().saturating_sub(LETTERS);
+                let last = (from..rows.len()).filter_map(|row| Letter::of(rows, row)).collect();
+                Some(Shown::DeadLetters { count: rows.len() as u64, last })
+            }
+        }
+    }
+}
+
+fn readings(rows: &Rows) -> Option<Shown> {
+    let [
+        Column::Timestamp(time),
+        Column::Decimal { values: distance, .. },
+        Column::Decimal { values: speed, .. },
+        Column::Decimal { values: fuel, .. },
+        Column::Name { names, index },
+    ] = &rows.columns[..]
+    else {
+        return None;
+    };
+    let mut latest = vec![Latest::NONE; names.len()];
+    let mut taken = Vec::new();
+    for (row, &truck) in index.iter().enumerate() {
+        let reading = Latest { time: time[row], distance: distance[row], speed: speed[row], fuel: fuel[row] };
+        match rows.changes.as_ref().map(|changes| changes.kinds[row]) {
+            Some(Change::Delete | Change::Before) => taken.push((truck, reading)),
+            _ => latest[truck as usize] = reading.max(latest[truck as usize]),
+        }
+    }
+    Some(Shown::Readings { names: names.clone(), latest, taken })
+}

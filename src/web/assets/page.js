@@ -1,0 +1,512 @@
+// The live page: one stream of events keeps all of it.
+
+import { commits as commitsChart, correlation } from "./charts.js";
+import { graph } from "./graph.js";
+import { listen, read, token } from "./stream.js";
+import { NONE, byId, clock, compact, count, duration, hex, make, measure, name, percent, put, r, time, visible } from "./text.js";
+
+const PAGE = 50;
+const WINDOW = 10_000; // rates are of the last ten seconds
+const POINTS = 2000;
+
+const state = {
+  instance: null,
+  about: null,
+  status: null,
+  past: [], // statuses of the last seconds
+  asked: { search: "", sort: "name", offset: 0 },
+  rows: [],
+  matching: 0,
+  truck: null, // the name of the one that is shown
+  row: null,
+  points: [[], [], []],
+  commits: [],
+  letters: { count: -1, list: [], reason: "", reading: false },
+  heard: 0,
+  link: "opening",
+  stop: null,
+  draw: null,
+  plan: null,
+};
+
+// What is looked at stands in the address: a reload, or a restarted job, shows the same.
+const place = new URLSearchParams(location.hash.slice(1));
+state.asked.search = place.get("search") ?? "";
+state.asked.sort = place.get("sort") || "name";
+state.truck = place.get("truck");
+byId("search").value = state.asked.search;
+
+function remember() {
+  const kept = new URLSearchParams();
+  if (state.truck !== null) kept.set("truck", state.truck);
+  if (state.asked.search) kept.set("search", state.asked.search);
+  if (state.asked.sort !== "name") kept.set("sort", state.asked.sort);
+  history.replaceState(null, "", kept.size ? `#${kept}` : location.pathname);
+}
+
+const charts = {
+  distance: correlation(byId("chart-distance"), "--distance"),
+  speed: correlation(byId("chart-speed"), "--speed"),
+  commits: commitsChart(byId("chart-commits")),
+};
+
+// The stream.
+
+function open() {
+  state.stop?.();
+  const query = new URLSearchParams({ ...state.asked, limit: PAGE });
+  if (state.truck !== null) query.set("truck", state.truck);
+  state.stop = listen(`/api/events?${query}`, { news, lost, refused });
+}
+
+function news(event) {
+  if (state.instance !== null && state.instance !== event.instance) {
+    location.reload(); // another run of the job: nothing that is known holds
+    return;
+  }
+  state.instance = event.instance;
+  state.heard = Date.now();
+  if (event.about) about(event.about);
+  status(event.status);
+  link(event.status.doing === "ended" ? "ended" : "live");
+  if (event.commits.length) commits(event.commits);
+  if (event.trucks) trucks(event.trucks);
+  else if (event.changed) event.changed.forEach(change);
+  if (event.truck !== undefined) truck(event.truck);
+  letters();
+}
+
+function lost(said) {
+  if (state.link !== "ended") link("gone", said);
+}
+
+function refused() {
+  link("opening");
+  put(byId("doing"), "The job asks for its token.");
+  const ask = byId("ask");
+  if (!ask.open) ask.showModal();
+}
+
+byId("ask").addEventListener("close", () => {
+  token.set(byId("token").value.trim());
+  byId("token").value = "";
+  open();
+});
+
+function link(now, said) {
+  if (state.link === now && now !== "gone") return;
+  state.link = now;
+  document.body.dataset.link = now;
+  const gone = byId("gone");
+  const over = now === "gone" || now === "ended";
+  gone.hidden = !over;
+  if (!over) return;
+  const since = state.heard ? ` What stands here was last heard at ${new Date(state.heard).toLocaleTimeString("en-GB")}.` : "";
+  const expected = state.status?.doing === "stopping" || now === "ended";
+  put(byId("gone-title"), now === "ended" ? "The job has ended." : expected ? "The job has stopped." : "The job is gone.");
+  const text = said || (now === "ended" ? state.status.text : expected ? "It was asked to." : "Nobody answers here any more.");
+  put(byId("gone-text"), `${visible(text.trim())}${since} The page goes on by itself when the job is started again.`);
+  const pill = byId("state");
+  pill.dataset.state = "gone";
+  put(pill, now === "ended" ? "ended" : expected ? "stopped" : "gone");
+  put(byId("doing"), "");
+  put(byId("eta"), "");
+}
+
+// The job.
+
+function about(now) {
+  state.about = now;
+  const { job, source, workers, processes } = now;
+  const where = processes > 1 ? `${processes} processes of ${workers} workers` : workers > 1 ? `${workers} workers` : "1 worker";
+  put(byId("about"), `job ${job} · ${source} · ${where}`);
+  document.title = `${job} · truckflow`;
+  put(byId("window-length"), `of ${now.window}`);
+  byId("windows").parentElement.hidden = !now.views.includes("window_averages");
+}
+
+const STATES = { starting: "starting", reading: "reading", idle: "idle", behind: "behind", waiting: "waiting", stopping: "stopping", ended: "ended" };
+
+function status(now) {
+  const first = state.status === null;
+  state.status = now;
+  state.past.push(now);
+  while (state.past.length > 2 && now.now - state.past[1].now > WINDOW) state.past.shift();
+  const pill = byId("state");
+  pill.dataset.state = now.doing;
+  put(pill, STATES[now.doing] ?? now.doing);
+  put(byId("doing"), visible(now.text));
+  put(byId("n-messages"), count(now.messages));
+  put(byId("n-trucks"), count(now.trucks));
+  put(byId("n-event"), now.event_time ? `until ${time(now.event_time * 1e6)}` : "none yet");
+  const flow = rate((at) => at.messages);
+  put(byId("n-rate"), `${compact(flow)} a second`);
+  put(byId("n-lag"), now.lag == null ? NONE : count(now.lag));
+  const left = now.lag > 0 && flow > 0 ? now.lag / flow : null;
+  put(byId("eta"), left > 5 ? `About ${duration(left)} to the end at this pace.` : "");
+  put(byId("n-lag-note"), now.lag == null ? "not measured for this source" : now.lag === 0 ? "all is read and committed" : "messages, in all partitions");
+  put(byId("n-letters"), count(now.letters));
+  partitions(now);
+  const busiest = Object.entries(now.dead_letters).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
+  put(byId("n-letters-note"), busiest.length ? `most: ${busiest[0][0]}` : "since the job started");
+  reasons(busiest);
+  tick();
+  if (first || (state.draw === null && now.doing !== "starting")) plan();
+  dataflow();
+}
+
+/** What a number grew by in a second. */
+function rate(of) {
+  const [from, to] = [state.past[0], state.past.at(-1)];
+  return to.now > from.now ? Math.max(0, (of(to) - of(from)) / ((to.now - from.now) / 1000)) : 0;
+}
+
+function partitions(now) {
+  const most = Math.max(1, ...now.partitions.map((partition) => partition.lag ?? 0));
+  const several = new Set(now.partitions.map((partition) => partition.topic)).size > 1;
+  const body = byId("partitions").tBodies[0];
+  fill(body, now.partitions, (row, partition) => {
+    const cells = row.cells.length ? row.cells : ["", "r", "r", ""].map((kind) => row.appendChild(make("td", kind)));
+    put(cells[0], several ? `${partition.topic} ${partition.partition}` : String(partition.partition));
+    put(cells[1], count(partition.consumed));
+    put(cells[2], count(partition.lag));
+    const share = cells[3].firstChild ?? cells[3].appendChild(make("span", "share"));
+    const part = share.firstChild ?? share.appendChild(make("i"));
+    part.style.width = `${(100 * (partition.lag ?? 0)) / most}%`;
+  });
+  const more = now.partition_count - now.partitions.length;
+  const topic = now.partitions.length && !several ? `${now.partitions[0].topic}: ` : "";
+  put(byId("lag-note"), `${topic}${count(now.partition_count)} partitions, those furthest behind first${more > 0 ? `; ${count(more)} more are not shown` : ""}`);
+}
+
+/** Makes as many rows as there are items, and lets `write` write each. */
+function fill(body, items, write) {
+  while (body.rows.length > items.length) body.deleteRow(-1);
+  items.forEach((item, at) => write(body.rows[at] ?? body.insertRow(), item, at));
+}
+
+function commits(more) {
+  const last = state.commits.at(-1)?.epoch ?? -1; // a stream that is opened anew begins anew
+  state.commits.push(...more.filter((commit) => commit.epoch > last));
+  state.commits.splice(0, Math.max(0, state.commits.length - 300));
+  const all = state.commits;
+  charts.commits.setData([all.map((at) => at.at / 1000), all.map((at) => at.seconds), all.map((at) => at.messages)]);
+  const sorted = all.map((at) => at.seconds).sort((a, b) => a - b);
+  const at = (share) => duration(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]);
+  put(byId("commits-note"), `The last ${sorted.length}: half took less than ${at(0.5)}, 95 in 100 less than ${at(0.95)}. Bars: time; line: messages.`);
+}
+
+/** What changes by the clock alone. */
+function tick() {
+  const now = state.status;
+  const last = state.commits.at(-1);
+  if (!now || state.link !== "live") return;
+  const clocked = now.now + (Date.now() - state.heard);
+  put(byId("n-commit"), last ? `${duration(Math.max(1, Math.round((clocked - last.at) / 1000)))} ago` : NONE);
+  put(byId("n-commit-note"), last ? `epoch ${count(last.epoch)}, took ${duration(last.seconds)}` : "none since the job started");
+}
+setInterval(tick, 1000);
+
+// Trucks.
+
+function row(element, now) {
+  if (!element.cells.length) {
+    const cell = element.appendChild(make("td"));
+    cell.appendChild(make("button")).type = "button";
+    for (const kind of ["r", "r", "r wide", "r", "r", "r wide", "r wide"]) element.appendChild(make("td", kind));
+    [4, 5].forEach((at) => {
+      element.cells[at].append(make("span"), make("span", at === 4 ? "gauge d" : "gauge s"));
+      element.cells[at].lastChild.append(make("i"));
+    });
+  }
+  const cells = element.cells;
+  const button = cells[0].firstChild;
+  put(button, visible(name(now.name)));
+  button.title = visible(now.name);
+  element.dataset.name = now.name;
+  if (now.name === state.truck) element.setAttribute("aria-current", "true");
+  else element.removeAttribute("aria-current");
+  put(cells[1], measure(now.distance));
+  put(cells[2], measure(now.speed));
+  put(cells[3], measure(now.fuel));
+  gauge(cells[4], now.distance_r);
+  gauge(cells[5], now.speed_r);
+  put(cells[6], count(now.samples));
+  put(cells[7], clock(now.time, state.status.event_time * 1e6));
+  cells[7].title = time(now.time);
+}
+
+function gauge(cell, value) {
+  put(cell.firstChild, r(value));
+  cell.title = value == null ? "not defined: fewer than two readings, or a measure that does not change" : String(value);
+  const bar = cell.lastChild.firstChild;
+  bar.style.left = `${50 + Math.min(0, value ?? 0) * 50}%`;
+  bar.style.width = `${Math.abs(value ?? 0) * 50}%`;
+}
+
+const table = byId("truck-table");
+const body = table.tBodies[0];
+
+/** Who reads a row, or stands in it, does not want it to move. */
+const held = () => body.matches(":hover") || body.contains(document.activeElement);
+
+function trucks(list) {
+  const same = state.rows.length === list.rows.length && state.shown === JSON.stringify(state.asked);
+  state.matching = list.matching;
+  if (same && held()) {
+    list.rows.forEach(change);
+  } else {
+    const focused = body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.name : null;
+    state.rows = list.rows.map((truck) => truck.name);
+    state.shown = JSON.stringify(state.asked);
+    fill(body, list.rows, row);
+    if (focused !== null) element(focused)?.querySelector("button").focus();
+  }
+  const { offset, rows, matching, total } = list;
+  const none = byId("no-trucks");
+  none.hidden = rows.length > 0;
+  put(none, state.asked.search ? `No truck's name contains “${visible(state.asked.search)}”.` : "No truck yet: the first comes with the first commit.");
+  const all = list.full ? "more than " : "";
+  const of = matching === total ? `${all}${count(total)}` : `${count(matching)} found of ${all}${count(total)}`;
+  put(byId("truck-range"), rows.length ? `${count(offset + 1)}–${count(offset + rows.length)} of ${of}` : "");
+  byId("before").disabled = offset === 0;
+  byId("after").disabled = offset + rows.length >= matching;
+  if (state.truck === null && rows.length) choose(rows[0].name);
+}
+
+const element = (truck) => [...body.rows].find((row) => row.dataset.name === truck);
+
+function change(now) {
+  const found = element(now.name);
+  if (found) row(found, now);
+}
+
+function ask(more) {
+  state.asked = { ...state.asked, ...more };
+  sorted();
+  remember();
+  open();
+}
+
+function sorted() {
+  const [by, down] = state.asked.sort.startsWith("-") ? [state.asked.sort.slice(1), true] : [state.asked.sort, false];
+  for (const head of table.tHead.rows[0].cells) {
+    if (head.dataset.sort === by) head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    else head.removeAttribute("aria-sort");
+  }
+}
+
+table.tHead.addEventListener("click", (event) => {
+  const by = event.target.closest("th")?.dataset.sort;
+  if (!by) return;
+  const sort = state.asked.sort === by ? `-${by}` : state.asked.sort === `-${by}` ? by : by === "name" ? by : `-${by}`;
+  ask({ sort, offset: 0 });
+});
+body.addEventListener("click", (event) => {
+  const chosen = event.target.closest("tr");
+  if (chosen) choose(chosen.dataset.name, true);
+});
+body.addEventListener("keydown", (event) => {
+  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const at = event.target.closest("tr");
+  if (!by || !at) return;
+  event.preventDefault();
+  body.rows[at.rowIndex - 1 + by]?.querySelector("button").focus();
+});
+byId("before").addEventListener("click", () => ask({ offset: Math.max(0, state.asked.offset - PAGE) }));
+byId("after").addEventListener("click", () => ask({ offset: state.asked.offset + PAGE }));
+let typing;
+byId("search").addEventListener("input", (event) => {
+  clearTimeout(typing);
+  typing = setTimeout(() => ask({ search: event.target.value, offset: 0 }), 200);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "/" && !event.ctrlKey && !event.metaKey && !event.target.closest("input, select, dialog")) {
+    event.preventDefault();
+    byId("search").focus();
+  }
+});
+
+// One truck.
+
+function choose(truck, scroll) {
+  if (truck === state.truck) return;
+  state.truck = truck;
+  state.row = null;
+  state.points = [[], [], []];
+  for (const element of body.rows) {
+    if (element.dataset.name === truck) element.setAttribute("aria-current", "true");
+    else element.removeAttribute("aria-current");
+  }
+  remember();
+  open();
+  if (scroll && matchMedia("(max-width: 1080px)").matches) byId("truck").scrollIntoView({ block: "start" });
+}
+
+function truck(now) {
+  put(byId("truck-title"), visible(name(state.truck)));
+  if (now === null) {
+    put(byId("truck-note"), "Nothing of this truck has been committed yet.");
+    return;
+  }
+  const { row, windows, past } = now;
+  state.row = row;
+  const [times, distances, speeds] = past ?? state.points;
+  if (past) {
+    state.points = past;
+  } else {
+    while (times.length && times.at(-1) >= row.time) [times, distances, speeds].forEach((all) => all.pop());
+    times.push(row.time), distances.push(row.distance_r), speeds.push(row.speed_r);
+    // Every second one goes, but not the first and the last.
+    if (times.length > POINTS) state.points = state.points.map((all) => all.filter((_, at) => at % 2 === 0 || at === all.length - 1));
+  }
+  put(byId("truck-note"), row.time == null ? "All of its readings were taken back." : `${count(row.samples)} ${row.samples === 1 ? "reading" : "readings"}, the latest at ${time(row.time)} UTC`);
+  put(byId("t-distance"), measure(row.distance));
+  put(byId("t-speed"), measure(row.speed));
+  put(byId("t-fuel"), measure(row.fuel));
+  byId("t-fuel-note").hidden = row.fuel != null || row.time == null || !state.about.views.includes("parameter_map");
+  for (const [kind, at] of [["distance", 1], ["speed", 2]]) {
+    const value = row[`${kind}_r`];
+    const shown = byId(`t-${kind}-r`);
+    put(shown, r(value));
+    shown.title = value == null ? "not defined: fewer than two readings, or a measure that does not change" : String(value);
+    const points = state.points[at];
+    charts[kind].setData([state.points[0].map((micros) => micros / 1e6), points]);
+    const seen = points.filter((value) => value != null);
+    byId(`chart-${kind}`).setAttribute("aria-label", seen.length
+      ? `The correlation of ${kind === "distance" ? "distance" : "engine speed"} and time over ${seen.length} commits: between ${r(seen.reduce((a, b) => Math.min(a, b)))} and ${r(seen.reduce((a, b) => Math.max(a, b)))}, now ${r(value)}`
+      : "No correlation yet");
+  }
+  const list = windows.toReversed();
+  fill(byId("windows").tBodies[0], list, (element, window) => {
+    const texts = [time(window.start).slice(5, 16), count(window.samples), measure(window.distance), measure(window.speed), measure(window.fuel), r(window.distance_r, 4), r(window.speed_r, 4)];
+    texts.forEach((text, at) => put(element.cells[at] ?? element.appendChild(make("td", at ? "r" : "")), text));
+  });
+  byId("no-windows").hidden = list.length > 0;
+}
+
+// The dataflow.
+
+async function plan() {
+  const found = await read("/api/graph");
+  if (!found || state.draw) return;
+  state.plan = found;
+  state.draw = graph(byId("graph"), found);
+  dataflow();
+}
+
+function dataflow() {
+  if (!state.draw || state.past.length < 2) return;
+  const { plan } = state;
+  const [from, to] = [state.past[0], state.past.at(-1)];
+  const micros = (to.now - from.now) * 1000;
+  if (micros <= 0) return; // the same status, by a stream that was opened anew
+  const before = new Map(from.operators ?? []);
+  const busy = new Map((to.operators ?? []).map(([id, total]) => [id, Math.max(0, total - (before.get(id) ?? 0)) / micros]));
+  const views = {};
+  for (const { id, view } of plan.operators) if (view) views[view] = (views[view] ?? 0) + (busy.get(id) ?? 0);
+  const rows = {};
+  for (const view of plan.views) {
+    const of = (sink) => rate((at) => at.rows.find(([name, where]) => name === view.name && where === sink)?.[2] ?? 0);
+    rows[view.name] = Math.max(of("table"), of("csv"));
+  }
+  state.draw({
+    messages: rate((at) => at.messages),
+    letters: rate((at) => at.letters),
+    read: rate((at) => (at.read ?? 0) / 1e6),
+    views,
+    rows,
+  });
+  if (!byId("operators").open) return;
+  const total = new Map(to.operators ?? []);
+  const sent = new Map(to.channels ?? []);
+  const over = (id, end) => plan.channels.filter((channel) => channel[end] === id).reduce((sum, channel) => sum + (sent.get(channel.id) ?? 0), 0);
+  const list = plan.operators.filter(({ id }) => total.has(id)).sort((a, b) => (busy.get(b.id) ?? 0) - (busy.get(a.id) ?? 0) || total.get(b.id) - total.get(a.id)).slice(0, 40);
+  fill(byId("operators").querySelector("tbody"), list, (element, operator) => {
+    const texts = [operator.name, operator.view ?? "shared", percent(busy.get(operator.id) ?? 0), duration(total.get(operator.id) / 1e6), count(over(operator.id, "to")), count(over(operator.id, "from"))];
+    texts.forEach((text, at) => put(element.cells[at] ?? element.appendChild(make("td", at > 1 ? "r" : "")), text));
+  });
+}
+byId("operators").addEventListener("toggle", dataflow);
+
+// Dead letters.
+
+function reasons(found) {
+  const select = byId("reason");
+  for (const [reason, n] of found) {
+    let option = [...select.options].find((option) => option.value === reason);
+    if (!option) {
+      option = select.appendChild(make("option"));
+      option.value = reason;
+    }
+    put(option, `${reason} (${count(n)})`);
+  }
+}
+
+/** Reads the newest, if there are newer ones than those that are shown. */
+async function letters() {
+  const known = state.letters;
+  if (known.reading || known.count === state.status.letters) return;
+  known.reading = true;
+  const found = await read(`/api/dead-letters?${new URLSearchParams({ reason: known.reason })}`);
+  if (found) {
+    known.count = found.count;
+    const numbers = new Set(found.list.map((letter) => letter.number));
+    const last = found.list.at(-1)?.number ?? -1;
+    // What was read of older ones stays.
+    known.list = [...found.list, ...known.list.filter((letter) => !numbers.has(letter.number) && letter.number < last)].slice(0, 200);
+    lettersShown(found.list.length === 20);
+  }
+  setTimeout(() => (known.reading = false), 1000);
+}
+
+function lettersShown(more) {
+  const list = byId("letter-list");
+  const there = new Map([...list.children].map((item) => [item.dataset.number, item]));
+  list.replaceChildren(...state.letters.list.map((letter) => there.get(String(letter.number)) ?? item(letter)));
+  byId("no-letters").hidden = state.letters.list.length > 0;
+  byId("older").hidden = !more;
+}
+
+const bytes = (cut) => (cut.is_base64 ? hex(cut.text) : cut.text);
+
+function item(letter) {
+  const element = make("li");
+  element.dataset.number = letter.number;
+  const details = element.appendChild(make("details"));
+  const summary = details.appendChild(make("summary"));
+  const where = letter.partition < 0 ? `view ${letter.topic}` : `${letter.topic} ${letter.partition} @ ${count(letter.offset)}`;
+  const preview = letter.payload === null ? "no value" : letter.payload.is_base64 ? "bytes that are no text" : visible(letter.payload.text.slice(0, 160));
+  summary.append(make("span", "when", time(letter.committed * 1000)), make("span", "reason", letter.reason), make("span", "where", visible(where)), make("code", "", preview));
+  details.addEventListener("toggle", () => {
+    if (details.childElementCount > 1) return;
+    const told = [];
+    if (letter.field) told.push(`field ${visible(letter.field)}`);
+    told.push(where);
+    if (letter.kafka_timestamp !== null) told.push(`produced ${time(letter.kafka_timestamp)} UTC`);
+    if (letter.key) told.push(`key ${letter.key.is_base64 ? `base64 ${letter.key.text}` : visible(letter.key.text.slice(0, 200))}`);
+    details.append(make("p", "note", told.join(" · ")));
+    if (letter.payload) {
+      details.append(make("pre", "", bytes(letter.payload)));
+      const { kept, bytes: all } = letter.payload;
+      details.append(make("p", "note", kept < all ? `the first ${count(kept)} of ${count(all)} bytes` : `${count(all)} bytes`));
+    }
+  });
+  return element;
+}
+
+byId("reason").addEventListener("change", (event) => {
+  Object.assign(state.letters, { reason: event.target.value, count: -1, list: [], reading: false });
+  letters();
+});
+byId("older").addEventListener("click", async () => {
+  const known = state.letters;
+  const before = known.list.at(-1)?.number ?? 0;
+  const found = await read(`/api/dead-letters?${new URLSearchParams({ reason: known.reason, before })}`);
+  if (!found) return;
+  known.list.push(...found.list);
+  lettersShown(found.list.length === 20);
+});
+
+sorted();
+open();

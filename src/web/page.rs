@@ -1,0 +1,57 @@
+//! The live page's files, which are part of the program: nothing is fetched from anywhere else.
+//!
+//! They hold no data, so that a page can be loaded before it says who it is. Names and payloads come as
+//! JSON from [`super::live`], and the page puts them in as text; should it ever not, the policy sent with it
+//! lets no script run but the page's own.
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+/// What the page may load, and run: what comes from here.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Path, type and content of each file. uPlot is MIT; its licence is served beside it.
+const FILES: [(&str, &str, &str); 10] = [
+    ("/", HTML, include_str!("assets/index.html")),
+    ("/assets/page.css", STYLE, include_str!("assets/page.css")),
+    ("/assets/page.js", SCRIPT, include_str!("assets/page.js")),
+    ("/assets/stream.js", SCRIPT, include_str!("assets/stream.js")),
+    ("/assets/charts.js", SCRIPT, include_str!("assets/charts.js")),
+    ("/assets/graph.js", SCRIPT, include_str!("assets/graph.js")),
+    ("/assets/text.js", SCRIPT, include_str!("assets/text.js")),
+    ("/assets/uPlot.js", SCRIPT, include_str!("assets/uPlot.iife.min.js")),
+    ("/assets/uPlot.css", STYLE, include_str!("assets/uPlot.min.css")),
+    ("/assets/uPlot.LICENSE", TEXT, include_str!("assets/uPlot.LICENSE")),
+];
+
+/// The page's routes, which need no state.
+pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    FILES.into_iter().fold(Router::new(), |routes, (path, kind, content)| {
+        routes.route(path, get(async move || file(kind, content)))
+    })
+}
+
+fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        // Another version of the program has other files under the same names.
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, content)
+}
+
+/// What stands at `/` of a process that has no page.
+pub async fn elsewhere() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "the live page of a job with several processes is at process 0\n")
+}
