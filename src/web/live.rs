@@ -157,11 +157,7 @@ impl IntoResponse for Wrong {
 }
 
 fn json_answer(value: &Value) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (headers, value.to_string()).into_response()
 }
 
@@ -213,16 +209,15 @@ async fn events(
         return Ok((StatusCode::SERVICE_UNAVAILABLE, said).into_response());
     };
     let (sender, events) = channel(1);
-    lasting.set();
-    tokio::spawn(live.tell(told, page, sender));
+    let lasts = lasting.lasts();
+    tokio::spawn(async move {
+        live.tell(told, page, sender).await;
+        drop(lasts);
+    });
     let events = stream::unfold(events, async |mut events| {
         events.recv().await.map(|event| (Ok::<_, Infallible>(event), events))
     });
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(events)).into_response())
 }
 

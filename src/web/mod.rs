@@ -3,27 +3,32 @@
 //!
 //! Whoever reaches the address may connect. What one takes up is bounded: the size of its head, the time of
 //! its connection, the number of connections, of which the oldest gives way; nobody is asked for a body, and
-//! nothing can be changed. A job that has a token shows nothing to who does not know it.
+//! nothing can be changed. A job that has a token shows nothing to who does not know it: the page's
+//! own files, which hold nothing of the job, ask for it.
 
 pub mod live;
 pub mod page;
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Extension, Router};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::health::Health;
@@ -32,7 +37,8 @@ use crate::secret;
 
 /// Connections that are served at once.
 const CONNECTIONS: usize = 64;
-/// From its beginning to its end, a connection takes no longer, and it is for one request.
+/// From its beginning to its end, a connection takes no longer, unless it is [`Lasting`], and it is for one
+/// request.
 const CONNECTION: Duration = Duration::from_secs(10);
 /// The longest head of a request, in bytes, and its most headers.
 const HEAD: usize = 16 << 10;
@@ -85,17 +91,19 @@ fn routes(token: Option<String>, seen: Seen) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready));
-    let routes = match &seen.page {
-        Some(page) => routes.merge(page::routes()).merge(live::routes(page.clone())),
-        None => routes.route("/", get(page::elsewhere)),
+    let (routes, files) = match &seen.page {
+        Some(page) => (routes.merge(live::routes(page.clone())), page::routes()),
+        None => (routes.route("/", get(page::elsewhere)), Router::new()),
     };
-    routes.with_state(seen).layer(from_fn_with_state(token.map(Arc::from), guard))
+    let guarded = routes.with_state(seen).layer(from_fn_with_state(token.map(Arc::from), guard));
+    guarded.merge(files.layer(from_fn_with_state(None, guard)))
 }
 
 async fn take_connections(listener: &tokio::net::TcpListener, routes: Router) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(CONNECTION);
     http.max_buf_size(HEAD).max_headers(HEADERS).keep_alive(false);
+    let service = TowerToHyperService::new(routes);
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -109,25 +117,36 @@ async fn take_connections(listener: &tokio::net::TcpListener, routes: Router) {
             oldest.abort();
         }
         let lasting = Lasting::default();
-        let service = TowerToHyperService::new(routes.clone().layer(Extension(lasting.clone())));
-        let mut served = Box::pin(http.serve_connection(TokioIo::new(stream), service));
+        let (service, given) = (service.clone(), lasting.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(given.clone());
+            service.call(request)
+        });
+        let served = http.serve_connection(TokioIo::new(stream), service);
+        // Who is slow or speaks no HTTP is told nothing.
         let served = async move {
-            // Who is slow or speaks no HTTP is told nothing.
-            if tokio::time::timeout(CONNECTION, &mut served).await.is_err() && lasting.0.load(SeqCst) {
-                drop(served.await);
-            }
+            let mut served = pin!(served);
+            while timeout(CONNECTION, &mut served).await.is_err() && lasting.0.load(SeqCst) {}
         };
         open.push_back(tokio::spawn(served).abort_handle());
     }
 }
 
-/// Whether a connection may last: that of a page, which is sent events for as long as it takes them.
+/// Whether what a connection is asked for takes as long as it likes: the events of a page that takes them.
 #[derive(Clone, Debug, Default)]
 pub struct Lasting(Arc<AtomicBool>);
 
 impl Lasting {
-    fn set(&self) {
+    /// Lets the connection last until the guard is dropped.
+    pub fn lasts(&self) -> impl Drop + Send + use<> {
+        struct Lasts(Lasting);
+        impl Drop for Lasts {
+            fn drop(&mut self) {
+                self.0.0.store(false, SeqCst);
+            }
+        }
         self.0.store(true, SeqCst);
+        Lasts(self.clone())
     }
 }
 

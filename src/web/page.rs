@@ -43,7 +43,6 @@ fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
     let headers = [
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         // Another version of the program has other files under the same names.
         (header::CACHE_CONTROL, "no-cache"),
