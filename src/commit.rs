@@ -171,6 +171,7 @@ impl Committer {
             pending.offsets.insert((at.topic.clone(), at.partition), at.offset);
             pending.anything = true;
         }
+        metrics.committed_epoch.set(clock.committed() as i64);
         for (route, weight) in routes.iter().zip(&weights) {
             if weight.entries > 0 {
                 metrics.state_records(&route.name, weight.entries);

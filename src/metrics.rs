@@ -1,18 +1,27 @@
 //! Every metric, in one place. Names and units follow Prometheus' conventions.
+//!
+//! `docs/metrics.md` is made from here ([`Metrics::reference`]); a test below says how.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use dataflows::batch::{FieldSpec, FieldType};
 use dataflows::dead_letter::Reason;
 use dataflows::item::Arrival;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Counter, CounterVec, Encoder, Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec,
+    Counter, CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder, core::Collector, proto::Metric,
 };
 use serde::Serialize;
 
 use crate::decode::ROUNDED_FIELDS;
+
+/// A lag that was not measured anew for so long, because the broker does not answer, is unknown: it is
+/// not shown any more. (Of a thousand partitions each is measured every few seconds.)
+const LAG_KEPT: Duration = Duration::from_secs(60);
 
 /// The metrics of one job.
 #[derive(Clone, Debug)]
@@ -22,6 +31,8 @@ pub struct Metrics {
     dead_letters: IntCounterVec,
     rounded: IntCounterVec,
     lag: IntGaugeVec,
+    /// When each partition's lag was measured last.
+    measured: Arc<Mutex<BTreeMap<(String, i32), Instant>>>,
     /// Seconds of a commit: sync of the files and the SQL transaction.
     pub commit_seconds: Histogram,
     end_to_end: Histogram,
@@ -32,7 +43,8 @@ pub struct Metrics {
     pub source_paused: IntGauge,
     state: IntGaugeVec,
     busy: CounterVec,
-    event_time: Gauge,
+    /// Without a label: it has no value until an event time was read.
+    event_time: GaugeVec,
     /// The last committed epoch.
     pub committed_epoch: IntGauge,
     /// Commits that failed and are tried again.
@@ -101,66 +113,78 @@ impl Metrics {
     /// # Errors
     /// Never, unless two metrics here were given one name.
     pub fn new(fields: &[FieldSpec]) -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        fn add<C: Collector + Clone + 'static>(
-            registry: &Registry,
-            metric: C,
-        ) -> Result<C, prometheus::Error> {
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        }
-        let opts = |name: &str, help: &str| Opts::new(format!("truckflow_{name}"), help);
-        let counters = |name, help, labels: &[&str]| {
-            IntCounterVec::new(opts(name, help), labels).and_then(|metric| add(&registry, metric))
-        };
-        let gauges = |name, help, labels: &[&str]| {
-            IntGaugeVec::new(opts(name, help), labels).and_then(|metric| add(&registry, metric))
-        };
-        let gauge =
-            |name, help| IntGauge::with_opts(opts(name, help)).and_then(|metric| add(&registry, metric));
-        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
-            Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets))
-                .and_then(|metric| add(&registry, metric))
-        };
+        Self::described(fields).map(|(metrics, _)| metrics)
+    }
+
+    /// The metrics, and what is to be known of each.
+    fn described(fields: &[FieldSpec]) -> Result<(Self, Vec<Description>), prometheus::Error> {
+        let mut all = All::default();
         let metrics = Self {
-            consumed: counters("records_consumed_total", "Messages read.", &["topic", "partition"])?,
-            dead_letters: counters("dead_letters_total", "Inputs that could not be used.", &["reason"])?,
-            rounded: counters(
+            consumed: all.counters(
+                "records_consumed_total",
+                "Offsets of a partition, or lines of a file, that commits went past.",
+                &["topic", "partition"],
+            )?,
+            dead_letters: all.counters(
+                "dead_letters_total",
+                "Inputs, and rows that the database refused, that could not be used; counted when they are found.",
+                &["reason"],
+            )?,
+            rounded: all.counters(
                 "rounded_values_total",
-                "Values with more decimals than are kept.",
+                "Values with more than 9 decimals, which were rounded to 9.",
                 &["field"],
             )?,
-            lag: gauges("consumer_lag", "End offset minus committed offset.", &["topic", "partition"])?,
-            commit_seconds: histogram(
+            lag: all.gauges(
+                "consumer_lag",
+                "End offset of a partition minus its committed offset, measured every second; not shown \
+                 while it cannot be measured.",
+                &["topic", "partition"],
+            )?,
+            measured: Arc::default(),
+            commit_seconds: all.histogram(
                 "commit_seconds",
-                "Seconds of a commit: sync of the files and the SQL transaction.",
+                "Seconds of a commit: sync of the files and the SQL transaction, with all its tries.",
                 prometheus::exponential_buckets(0.001, 2.0, 15)?,
             )?,
-            end_to_end: histogram(
+            end_to_end: all.histogram(
                 "end_to_end_seconds",
-                "Seconds from a message's Kafka timestamp to its commit.",
+                "Seconds from a message's Kafka timestamp to its commit, each message once.",
                 prometheus::exponential_buckets(0.005, 2.0, 18)?,
             )?,
-            rows: counters("rows_written_total", "Rows committed.", &["sink", "view"])?,
-            epochs_in_flight: gauge("epochs_in_flight", "Epochs that are open or wait for their commit.")?,
-            source_paused: gauge("source_paused", "1 while a source waits for the sinks.")?,
-            state: gauges("state_records", "Entries of state that a view keeps.", &["view"])?,
-            busy: CounterVec::new(
-                opts("worker_busy_seconds_total", "Seconds in which a worker was not parked."),
+            rows: all.counters(
+                "rows_written_total",
+                "Rows committed to tables (sink=\"table\") and files (sink=\"csv\").",
+                &["sink", "view"],
+            )?,
+            epochs_in_flight: all
+                .gauge("epochs_in_flight", "Epochs that are open or wait for their commit.")?,
+            source_paused: all.gauge(
+                "source_paused",
+                "1 while nothing is read because files or database have not taken what was read before.",
+            )?,
+            state: all.gauges(
+                "state_records",
+                "Entries of state that a view keeps, as of the last commit.",
+                &["view"],
+            )?,
+            busy: all.add(CounterVec::new(
+                opts("worker_busy_seconds_total", "Seconds in which a worker read input and worked on it."),
                 &["worker"],
-            )
-            .and_then(|metric| add(&registry, metric))?,
-            event_time: Gauge::with_opts(opts("event_time_seconds", "The latest event time read."))
-                .and_then(|metric| add(&registry, metric))?,
-            committed_epoch: gauge("committed_epoch", "The last committed epoch.")?,
-            commit_retries: Counter::with_opts(opts(
+            ))?,
+            event_time: all.add(GaugeVec::new(
+                opts("event_time_seconds", "The latest event time that was read since the start, in seconds since 1970."),
+                &[],
+            ))?,
+            committed_epoch: all.gauge("committed_epoch", "The number of the last committed epoch.")?,
+            commit_retries: all.add(Counter::with_opts(opts(
                 "commit_retries_total",
-                "Commits that were tried again.",
-            ))
-            .and_then(|metric| add(&registry, metric))?,
-            brokers_away: gauge("brokers_away", "1 while the brokers do not answer.")?,
-            registry,
+                "Statements and commits that failed and were tried again.",
+            )))?,
+            brokers_away: all.gauge("brokers_away", "1 while the brokers do not answer.")?,
+            registry: all.registry.clone(),
         };
+        all.process()?;
         // A counter that starts at its first event hides that event from `increase()`.
         for reason in Reason::ALL {
             metrics.dead_letters.with_label_values(&[reason.name()]);
@@ -169,11 +193,27 @@ impl Metrics {
         for field in ROUNDED_FIELDS.into_iter().chain(numbers.map(|field| &*field.name)) {
             metrics.rounded.with_label_values(&[field]);
         }
-        Ok(metrics)
+        Ok((metrics, all.descriptions))
+    }
+
+    /// All metrics as a Markdown table.
+    ///
+    /// # Errors
+    /// Never, unless two metrics here were given one name.
+    pub fn reference() -> Result<String, prometheus::Error> {
+        let (_, mut all) = Self::described(&[])?;
+        all.sort();
+        let mut table = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
+        for Description { name, kind, labels, help } in all {
+            let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+            let _ = writeln!(table, "| `{name}` | {kind} | {} | {help} |", labels.join(", "));
+        }
+        Ok(table)
     }
 
     /// The exposition in Prometheus' text format.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        self.forget_lags(Instant::now());
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
@@ -228,9 +268,24 @@ impl Metrics {
         self.rounded.with_label_values(&[field]).inc_by(count);
     }
 
-    /// A partition's end offset minus its committed offset.
+    /// A partition's end offset minus its committed offset, as it is now.
     pub fn lag(&self, topic: &str, partition: i32, lag: i64) {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.insert((topic.to_owned(), partition), Instant::now());
         self.lag.with_label_values(&[topic, &partition.to_string()]).set(lag);
+    }
+
+    /// Shows no lag any more that was measured too long before `now`.
+    fn forget_lags(&self, now: Instant) {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.retain(|(topic, partition), at| {
+            let known = now.saturating_duration_since(*at) <= LAG_KEPT;
+            if !known {
+                // It is there: it was set when it was measured.
+                let _ = self.lag.remove_label_values(&[topic, &partition.to_string()]);
+            }
+            known
+        });
     }
 
     /// Rows of a view were committed to a sink.
@@ -245,7 +300,9 @@ impl Metrics {
 
     /// The latest event time that a worker read, in microseconds since 1970.
     pub fn event_time(&self, micros: i64) {
-        self.event_time.set(self.event_time.get().max(micros as f64 / 1e6));
+        let latest = self.event_time.with_label_values::<&str>(&[]);
+        let seconds = micros as f64 / 1e6;
+        latest.set(if latest.get() == 0.0 { seconds } else { latest.get().max(seconds) });
     }
 
     /// A worker worked for so long.
@@ -266,9 +323,132 @@ impl Metrics {
     }
 }
 
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("truckflow_{name}"), help)
+}
+
+/// What is to be known of a metric.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Description {
+    name: String,
+    kind: String,
+    labels: Vec<String>,
+    help: String,
+}
+
+/// All metrics that were made, registered and described.
+#[derive(Default)]
+struct All {
+    registry: Registry,
+    descriptions: Vec<Description>,
+}
+
+impl All {
+    fn add<C: Collector + Clone + 'static>(
+        &mut self,
+        metric: Result<C, prometheus::Error>,
+    ) -> Result<C, prometheus::Error> {
+        let metric = metric?;
+        self.register(metric.clone())?;
+        Ok(metric)
+    }
+
+    fn register(&mut self, collector: impl Collector + 'static) -> Result<(), prometheus::Error> {
+        let families = collector.collect();
+        for about in collector.desc() {
+            let family = families.iter().find(|family| family.name() == about.fq_name);
+            self.descriptions.push(Description {
+                name: about.fq_name.clone(),
+                kind: family.map_or_else(String::new, |family| {
+                    format!("{:?}", family.get_field_type()).to_lowercase()
+                }),
+                labels: about.variable_labels.clone(),
+                help: about.help.clone(),
+            });
+        }
+        self.registry.register(Box::new(collector))
+    }
+
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.add(IntCounterVec::new(opts(name, help), labels))
+    }
+
+    fn gauges(&mut self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.add(IntGaugeVec::new(opts(name, help), labels))
+    }
+
+    fn gauge(&mut self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.add(IntGauge::with_opts(opts(name, help)))
+    }
+
+    fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        buckets: Vec<f64>,
+    ) -> Result<Histogram, prometheus::Error> {
+        self.add(Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets)))
+    }
+
+    /// Memory, processor time, descriptors and start of the process, by the names that every client
+    /// library gives them.
+    fn process(&mut self) -> Result<(), prometheus::Error> {
+        self.register(ProcessCollector::for_self())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Says what to do with the page: `write` makes it what the code says.
+    const VARIABLE: &str = "TRUCKFLOW_METRICS";
+    const COMMAND: &str = "TRUCKFLOW_METRICS=write cargo test --locked --release --lib metrics";
+
+    #[test]
+    fn the_page_of_metrics_says_what_the_code_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let start = page.find("| metric |").expect("the page has the table");
+        // Everything before the table and behind it is written by hand.
+        let length = page[start..].find("\n\n").map_or(page.len() - start, |blank| blank + 1);
+        let table = Metrics::reference().unwrap();
+        if std::env::var(VARIABLE).is_ok_and(|value| value == "write") {
+            let page = [&page[..start], &table, &page[start + length..]].concat();
+            std::fs::write(path, page).unwrap();
+        } else {
+            assert_eq!(page[start..start + length], table, "write docs/metrics.md anew with `{COMMAND}`");
+        }
+    }
+
+    #[test]
+    fn a_lag_that_cannot_be_measured_is_not_shown_for_ever() {
+        let metrics = Metrics::new(&[]).unwrap();
+        let shown = || String::from_utf8(metrics.render().unwrap()).unwrap();
+        metrics.lag("t", 0, 7);
+        metrics.forget_lags(Instant::now());
+        assert!(shown().contains("truckflow_consumer_lag{partition=\"0\",topic=\"t\"} 7"));
+        metrics.forget_lags(Instant::now() + LAG_KEPT * 2);
+        assert!(!shown().contains("truckflow_consumer_lag"));
+        metrics.lag("t", 0, 8);
+        assert!(shown().contains("truckflow_consumer_lag{partition=\"0\",topic=\"t\"} 8"));
+    }
+
+    #[test]
+    fn no_event_time_is_shown_before_one_was_read() {
+        let metrics = Metrics::new(&[]).unwrap();
+        let shown = || String::from_utf8(metrics.render().unwrap()).unwrap();
+        assert!(!shown().contains("event_time"));
+        for micros in [-3_000_000, -2_500_000, -4_000_000] {
+            metrics.event_time(micros);
+        }
+        assert!(shown().contains("\ntruckflow_event_time_seconds -2.5\n"), "{}", shown());
+    }
 
     #[test]
     fn a_clock_that_was_set_back_gives_no_negative_latency() {
