@@ -7,6 +7,7 @@
 //! | [`golden`] | the cases under `fixtures/`, against an independent computation |
 //! | [`backfill`] | views added to a running job, corrections, catching up |
 //! | [`cluster`] | several processes that work on one job |
+//! | [`dashboards`] | queries, alerts and metrics, with a real Prometheus |
 //! | [`docs`] | the commands and steps of the pages under `docs/` |
 //! | [`dead_letters`] | the bytes of what could not be used, and its replay |
 //! | [`database_faults`] | databases that go away, lose answers, lock, or are slow |
@@ -39,6 +40,7 @@ mod bench;
 mod broker_faults;
 mod cluster;
 mod commands;
+mod dashboards;
 mod database_faults;
 mod dead_letters;
 mod disk_faults;

@@ -9,6 +9,7 @@
 //! | [`certificates`] | certificate authorities |
 //! | [`proxy`] | a way to that server which can be slow, and be cut |
 //! | [`job`] | the command `truckflow` |
+//! | [`prometheus`] | Prometheus and node-exporter |
 //! | [`process`] | a started program, its log, its folder and its ports |
 //! | [`sqlite`] | the rows of an SQLite file |
 //! | [`wait`] | the one way to wait |
@@ -20,6 +21,7 @@ pub mod kafka;
 pub mod mariadb;
 pub mod output;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod sqlite;
 pub mod wait;
