@@ -247,7 +247,7 @@ impl Metrics {
             epochs_in_flight: self.epochs_in_flight.get(),
             source_paused: self.source_paused.get() > 0,
             brokers_away: self.brokers_away.get() > 0,
-            event_time: Some(self.event_time.get()).filter(|time| *time > 0.0),
+            event_time: values(&self.event_time).pop().map(|(_, time)| time),
             epoch: self.committed_epoch.get(),
             retries: self.commit_retries.get() as u64,
         }

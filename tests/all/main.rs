@@ -22,6 +22,7 @@
 //! | [`package`] | what the Debian package has |
 //! | [`page`] | the live page, in a browser |
 //! | [`seen`] | metrics, health, readiness, logs |
+//! | [`stack`] | `docker-compose.yml` and what it mounts |
 //! | [`torture`] | a death at every named moment, and at any other |
 //! | [`state`] | state that cannot be used, and its way to a file and back |
 //! | [`tables`] | tables that were there before |
@@ -58,6 +59,7 @@ mod page;
 mod replay;
 mod seen;
 mod servers;
+mod stack;
 mod state;
 mod support;
 mod tables;

@@ -1,0 +1,27 @@
+# truckflow alone: one binary, a user without rights, nothing else beside Debian's C library.
+#
+#     docker build -t truckflow . && docker run --rm truckflow --help
+
+FROM rust:1.95.0-slim-trixie AS build
+# For librdkafka and OpenSSL, which are built from source; zlib is the base image's own.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends g++ make perl pkg-config zlib1g-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    cargo build --locked --release \
+    && install -D --strip target/release/truckflow /made/usr/local/bin/truckflow \
+    && mkdir -p /made/var/lib/truckflow
+
+FROM debian:13.8-slim
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /made/usr /usr
+COPY LICENSE-MIT LICENSE-APACHE THIRD-PARTY.txt /usr/share/doc/truckflow/
+# A volume that is mounted here gets its owner from here.
+COPY --from=build --chown=10001:10001 /made/var/lib/truckflow /var/lib/truckflow
+USER 10001:10001
+WORKDIR /var/lib/truckflow
+ENTRYPOINT ["truckflow"]
+CMD ["--help"]
