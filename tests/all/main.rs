@@ -17,6 +17,7 @@
 //! | [`injection`] | names and texts that are written to be something else |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`load`] | load in one partition, and in a thousand |
+//! | [`moves`] | the seed's topic, tables and queries |
 //! | [`orientation`] | the phone's topic and file |
 //! | [`own_views`] | views that a job defines, against built-in ones |
 //! | [`package`] | what the Debian package has |
@@ -52,6 +53,7 @@ mod golden;
 mod injection;
 mod keyed;
 mod load;
+mod moves;
 mod orientation;
 mod own_views;
 mod package;
