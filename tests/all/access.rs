@@ -431,9 +431,13 @@ fn the_page_is_shown_to_who_knows_the_token() {
         );
         assert!(!answer.contains("truckflow_"), "{answer}");
     }
-    for path in ["/", "/healthz", "/readyz", "/none"] {
+    for path in ["/healthz", "/readyz", "/api/status", "/api/events", "/api/trucks"] {
         assert!(get(port, path, "").starts_with("HTTP/1.1 401"), "{path}");
     }
+    // The page's own files hold nothing of the job, and ask for the token.
+    let page = get(port, "/", "");
+    assert!(page.starts_with("HTTP/1.1 200") && !page.contains("truckflow_"), "{page}");
+    assert!(!get(port, "/none", "").starts_with("HTTP/1.1 200"));
     job.terminate();
     let (status, said) = job.wait(TIMEOUT);
     assert!(status.success() && !said.contains("s3cret"), "{said}");
