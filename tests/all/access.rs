@@ -408,7 +408,11 @@ fn the_page_is_shown_to_who_knows_the_token() {
     let port = free_port();
     let (listen, token) = (format!("127.0.0.1:{port}"), format!("listen_token_file={}", token.display()));
     let out = folder.path().join("out").display().to_string();
-    let run = ["run", "--input", "/dev/null", "--out", &out, "--listen", &listen, "--set", &token];
+    // A file is followed, so the job stays; a device would end it.
+    let input = folder.path().join("none.jsonl");
+    std::fs::write(&input, "").unwrap();
+    let input = input.display().to_string();
+    let run = ["run", "--input", &input, "--out", &out, "--listen", &listen, "--set", &token];
     let mut job = Job::start(run);
     let with = |header: &str| get(port, "/metrics", header);
     eventually(TIMEOUT, "it answers", || {
