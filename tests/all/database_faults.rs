@@ -274,6 +274,51 @@ fn a_slow_server_holds_the_source_back() {
 }
 
 #[test]
+fn a_server_that_is_read_only_for_a_while_is_waited_for() {
+    let mut work = Work::new(5000);
+    let server = Mariadb::start();
+    let database = server.create_database();
+    let job = work.start("disturbed", Some(&database.url), &[]);
+    work.wait_for_all(&database);
+    database.query("SET GLOBAL read_only = 1");
+    work.grow();
+    eventually(TIMEOUT, "it says so", || work.answers("/readyz").contains("make the server writable"));
+    database.query("SET GLOBAL read_only = 0");
+    work.wait_for_all(&database);
+    eventually(TIMEOUT, "it is ready again", || work.answers("/readyz").contains("200 OK"));
+    end(job);
+    work.assert_undisturbed(Some(&database), &[]);
+}
+
+#[test]
+fn rows_and_state_go_in_packets_that_the_server_takes() {
+    let mut work = Work::new(60_000);
+    // All readings are state in an upsert job, more of it than one packet.
+    let text = std::fs::read_to_string(&work.file).unwrap();
+    let keyed: String = (0..).zip(text.lines()).map(|(n, line)| format!("{n}|{line}\n")).collect();
+    std::fs::write(&work.file, keyed).unwrap();
+    let server = Mariadb::start();
+    let database = server.create_database();
+    database.query("SET GLOBAL max_allowed_packet = 1048576");
+    let upsert = ["--set", "mode=upsert", "--set", "key_separator=|"];
+    let one = ["--until-end", "--set", "limits.epoch_records=1000000", "--commit-interval", "1h"];
+    finish(work.start("disturbed", Some(&database.url), &[&one[..], &upsert].concat()));
+    let whole = number(&database, "SELECT SUM(LENGTH(bytes)) FROM truckflow_state");
+    let largest = number(&database, "SELECT MAX(LENGTH(bytes)) FROM truckflow_state");
+    assert!(whole > 2 << 20 && largest < 1 << 20, "{whole} bytes in parts of at most {largest}");
+    // It is read as it was written.
+    let job = work.start("disturbed", Some(&database.url), &upsert);
+    work.append("3|{\"timestamp\": \"2023-04-10 01:02:27\", \"distance_covered\": 1, \"engine_speed\": 81, \"fuel_consumed\": 0}\n");
+    work.records -= 1;
+    let corrected = "SELECT COUNT(*) FROM TRUCK_PARAMETER_MAP WHERE ENGINE_SPEED = 81";
+    let before = number(&database, corrected);
+    eventually(TIMEOUT, "a reading is corrected", || number(&database, corrected) > before);
+    work.wait_for_all(&database);
+    end(job);
+    work.assert_undisturbed(Some(&database), &upsert);
+}
+
+#[test]
 fn a_database_file_that_another_program_writes_to_is_waited_for() {
     let mut work = Work::new(5000);
     let mut job = work.start("disturbed", None, &[]);
