@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use crate::origin::Origin;
@@ -184,7 +185,7 @@ impl FromIterator<Record> for Batch {
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     /// Every name met so far, with its place in `names`.
-    known: HashMap<Truck, u32>,
+    known: HashMap<Truck, u32, RandomState>,
     names: Vec<Name>,
     /// The name of the last record: most neighbours are of one truck.
     last: Option<u32>,

@@ -15,6 +15,7 @@
 //! say which is the latest now.
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -218,19 +219,20 @@ const WIDE: u8 = 1;
 /// The tallies of an open epoch, so that the arrangement gets one a truck, not one a batch.
 #[derive(Default)]
 struct Open {
-    /// The trucks' places among the tallies.
-    places: HashMap<Hashed<Truck>, u32, RandomState>,
-    tallies: Vec<(Hashed<Truck>, Tally)>,
+    /// The places among the tallies, by where a truck's name lies: names are neither read nor compared.
+    /// A name that lies in two places has two tallies, which the arrangement adds up.
+    places: HashMap<*const u8, u32, RandomState>,
+    /// They keep the names where they lie.
+    tallies: Vec<(Truck, Tally)>,
 }
 
 impl Open {
-    fn add(&mut self, truck: Truck, tally: Tally) {
-        let truck = Hashed::new(truck);
-        match self.places.get(&truck) {
-            Some(&place) => self.tallies[place as usize].1.plus_equals(&tally),
-            None => {
-                self.places.insert(truck.clone(), self.tallies.len() as u32);
-                self.tallies.push((truck, tally));
+    fn add(&mut self, truck: &Truck, tally: Tally) {
+        match self.places.entry(truck.as_ptr()) {
+            Entry::Occupied(place) => self.tallies[*place.get() as usize].1.plus_equals(&tally),
+            Entry::Vacant(place) => {
+                place.insert(self.tallies.len() as u32);
+                self.tallies.push((truck.clone(), tally));
             }
         }
     }
@@ -246,7 +248,7 @@ fn build_append<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> Stre
         move |open: &mut Open, batch: Batch| {
             aggregate(&batch, form.axes).for_each(|(truck, tally)| open.add(truck, tally));
         },
-        |epoch, open| open.tallies.into_iter().map(move |(truck, tally)| (truck, epoch, tally)),
+        |epoch, open| open.tallies.into_iter().map(move |(truck, tally)| (Hashed::new(truck), epoch, tally)),
     );
     let (wanted, axes) = (name.to_owned(), form.axes);
     let restored = inputs.restored.clone().unary(Pipeline, "Restore", move |_, _| {
@@ -321,7 +323,7 @@ fn pair((time, y, x): Point, axis: Axis) -> (i64, i64) {
 }
 
 /// Sums a batch per truck; a truck's tally appears once.
-fn aggregate(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (Truck, Tally)> {
+fn aggregate(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (&Truck, Tally)> {
     let mut open: Vec<Option<(Narrow, Extent)>> = vec![None; batch.trucks.len()];
     for (place, point) in points(batch, axes) {
         let (x, y) = pair(point, axes.0);
@@ -334,8 +336,7 @@ fn aggregate(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (Truck, 
         }
     }
     let tally = |(sums, extent): (Narrow, Extent)| (sums.finish(), extent);
-    let trucks = batch.trucks.clone();
-    (0..).zip(open).filter_map(move |(truck, open): (usize, _)| Some((trucks[truck].clone(), tally(open?))))
+    batch.trucks.iter().zip(open).filter_map(move |(truck, open)| Some((truck, tally(open?))))
 }
 
 /// The sums that a batch of corrections adds, and those that it takes away.
