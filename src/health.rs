@@ -30,14 +30,17 @@ impl Health {
 
     /// Nothing if the job is ready, else why it is not, in one line.
     pub fn ready(&self) -> Result<(), String> {
+        match self.missing() {
+            Some(reasons) => Err(reasons),
+            None if self.reading.load(SeqCst) => Ok(()),
+            None => Err("the job does not read yet, or no more".into()),
+        }
+    }
+
+    /// Why what is away does not do its part, if something is.
+    pub fn missing(&self) -> Option<String> {
         let away = self.away();
-        if !away.is_empty() {
-            return Err(away.values().cloned().collect::<Vec<_>>().join("; "));
-        }
-        match self.reading.load(SeqCst) {
-            true => Ok(()),
-            false => Err("the job does not read yet, or no more".into()),
-        }
+        (!away.is_empty()).then(|| away.values().cloned().collect::<Vec<_>>().join("; "))
     }
 
     fn away(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
@@ -58,10 +61,10 @@ mod tests {
         assert!(health.lost("database", "a") && !health.lost("database", "b") && health.lost("broker", "c"));
         assert_eq!(health.ready(), Err("c; b".into()));
         assert!(health.found("broker") && !health.found("broker"));
-        assert_eq!(health.ready(), Err("b".into()));
+        assert_eq!((health.ready(), health.missing()), (Err("b".into()), Some("b".into())));
         health.found("database");
         assert_eq!(health.ready(), Ok(()));
         health.set_reading(false);
-        assert!(health.ready().is_err());
+        assert!(health.ready().is_err() && health.missing().is_none());
     }
 }

@@ -95,7 +95,9 @@ fn run_shown(
     let seen = Seen {
         metrics: metrics.clone(),
         health: health.clone(),
-        page: page.as_ref().map(|page| Live::new(page.board.clone(), metrics.clone(), About::of(config))),
+        page: page
+            .as_ref()
+            .map(|page| Live::new(page.board.clone(), metrics.clone(), health.clone(), About::of(config))),
     };
     if let Some(address) = web::serve(&config.listen, config.listen_token()?, seen)? {
         tracing::info!("metrics at http://{address}/metrics");

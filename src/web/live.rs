@@ -32,6 +32,7 @@ use tokio::time::{sleep, timeout};
 use crate::board::trucks::{By, Question, Truck};
 use crate::board::{Board, Doing, Page, now};
 use crate::config::Config;
+use crate::health::Health;
 use crate::metrics::{Metrics, Reading};
 use crate::run::source_name;
 use crate::web::Lasting;
@@ -93,6 +94,7 @@ impl About {
 pub struct Live {
     board: Arc<Board>,
     metrics: Metrics,
+    health: Arc<Health>,
     about: Arc<About>,
     status: Arc<Mutex<Option<(Instant, Value)>>>,
 }
@@ -243,8 +245,8 @@ struct Told {
 
 impl Live {
     /// The page of a job.
-    pub fn new(board: Arc<Board>, metrics: Metrics, about: About) -> Self {
-        Self { board, metrics, about: Arc::new(about), status: Arc::default() }
+    pub fn new(board: Arc<Board>, metrics: Metrics, health: Arc<Health>, about: About) -> Self {
+        Self { board, metrics, health, about: Arc::new(about), status: Arc::default() }
     }
 
     /// Sends a page what it does not know, until it is gone or the job ends.
@@ -379,10 +381,10 @@ impl Live {
         }
         let took = self.board.committing().map_or(0, |since| now().saturating_sub(since));
         let quiet = committed.is_none_or(|at| now().saturating_sub(at) > LONG_COMMIT);
+        if let Some(reasons) = self.health.missing() {
+            return ("waiting", format!("It waits, and goes on by itself: {reasons}."));
+        }
         match lag {
-            _ if reading.brokers_away => {
-                ("waiting", "It waits for the brokers, which do not answer; it goes on when they do.".into())
-            }
             _ if took > LONG_COMMIT => {
                 let seconds = took / 1000;
                 (

@@ -3,7 +3,7 @@
 import { commits as commitsChart, correlation } from "./charts.js";
 import { graph } from "./graph.js";
 import { listen, read, token } from "./stream.js";
-import { NONE, byId, clock, compact, count, duration, hex, make, measure, name, percent, put, r, time, visible } from "./text.js";
+import { NONE, byId, clock, compact, count, counted, duration, hex, make, measure, name, percent, put, r, time, visible } from "./text.js";
 
 const PAGE = 50;
 const WINDOW = 10_000; // rates are of the last ten seconds
@@ -118,7 +118,8 @@ function link(now, said) {
 function about(now) {
   state.about = now;
   const { job, source, workers, processes } = now;
-  const where = processes > 1 ? `${processes} processes of ${workers} workers` : workers > 1 ? `${workers} workers` : "1 worker";
+  const of = counted(workers, "worker");
+  const where = processes > 1 ? `${processes} processes of ${of}` : of;
   put(byId("about"), `job ${job} · ${source} · ${where}`);
   document.title = `${job} · truckflow`;
   put(byId("window-length"), `of ${now.window}`);
@@ -176,7 +177,7 @@ function partitions(now) {
   });
   const more = now.partition_count - now.partitions.length;
   const topic = now.partitions.length && !several ? `${now.partitions[0].topic}: ` : "";
-  put(byId("lag-note"), `${topic}${count(now.partition_count)} partitions, those furthest behind first${more > 0 ? `; ${count(more)} more are not shown` : ""}`);
+  put(byId("lag-note"), `${topic}${counted(now.partition_count, "partition")}, those furthest behind first${more > 0 ? `; ${count(more)} more are not shown` : ""}`);
 }
 
 /** Makes as many rows as there are items, and lets `write` write each. */

@@ -7,6 +7,8 @@ const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignific
 export const NONE = "–";
 
 export const count = (value) => (value == null ? NONE : whole.format(value));
+/** How many there are of what has this name. */
+export const counted = (value, name) => `${count(value)} ${name}${value === 1 ? "" : "s"}`;
 export const measure = (value) => (value == null ? NONE : two.format(value));
 export const compact = (value) => (value == null ? NONE : value < 10 && value > 0 ? String(+value.toPrecision(2)) : short.format(value));
 export const percent = (share) => (share < 0.0995 ? (100 * share).toFixed(1) : (100 * share).toFixed(0)) + " %";
