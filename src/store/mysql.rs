@@ -47,7 +47,10 @@ use crate::render::{SqlRows, sql_bytes};
 use crate::simulate::LastReading;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// And what its bytes may take: [`time_of`].
 const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
+/// Bytes a second of the slowest link to a server that is no dead one.
+const SLOWEST_LINK: u64 = 50_000;
 /// For what reads or copies a whole table.
 const TABLE_LIMIT: Duration = Duration::from_secs(1800);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -1209,7 +1212,8 @@ impl Server {
     fn read_state(&mut self, job: &str, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
         let of_view =
             format!("FROM truckflow_state WHERE job = {} AND view_name = {}", literal(job), literal(view));
-        let pieces = self.fetch(format!("SELECT epoch, part {of_view} ORDER BY epoch DESC, part DESC"))?;
+        let listed = format!("SELECT epoch, part, LENGTH(bytes) {of_view} ORDER BY epoch DESC, part DESC");
+        let pieces = self.fetch(listed)?;
         // The later pieces of a part whose first one is still to come, from the last one on.
         let mut rest: Vec<Vec<u8>> = Vec::new();
         // A page at a time: all at once may take longer than a statement may, and much memory.
@@ -1219,10 +1223,13 @@ impl Server {
                 .iter()
                 .map(|piece| format!("epoch = {} AND part = {}", piece.text(0), piece.text(1)))
                 .collect();
-            let rows = self.fetch(format!(
+            let sql = format!(
                 "SELECT part, bytes {of_view} AND ({}) ORDER BY epoch DESC, part DESC",
                 named.join(" OR ")
-            ))?;
+            );
+            let bytes: i64 = page.iter().filter_map(|piece| piece.number(2)).sum();
+            let limit = STATEMENT_LIMIT + time_of(bytes as usize);
+            let rows = self.try_fetch(sql, limit).map_err(|fault| self.explain(fault))?;
             for mut row in rows {
                 let bytes = row.0[1].take().unwrap_or_default();
                 if row.number(0).unwrap_or_default() % PIECES as i64 != 0 {
@@ -1275,8 +1282,10 @@ impl Server {
         // Bound, as text would double it.
         let sql = "INSERT INTO truckflow_state (job, view_name, epoch, part, bytes) VALUES (?, ?, ?, ?, ?)";
         let values = (&*claim.job, view, epoch, number as u64, bytes);
-        self.ask(STATEMENT_LIMIT, async |connection| connection.exec_drop(sql, values).await)
-            .map_err(|fault| self.explain(fault))
+        self.ask(STATEMENT_LIMIT + time_of(bytes.len()), async |connection| {
+            connection.exec_drop(sql, values).await
+        })
+        .map_err(|fault| self.explain(fault))
     }
 
     fn execute(&mut self, sql: impl AsRef<[u8]>) -> Result<(), StoreError> {
@@ -1289,7 +1298,7 @@ impl Server {
 
     /// Gives the number of rows that the statement found, whether or not it changed them.
     fn try_execute(&mut self, sql: impl AsRef<[u8]>, limit: Duration) -> Result<u64, Fault> {
-        self.ask(limit, async |connection| {
+        self.ask(limit + time_of(sql.as_ref().len()), async |connection| {
             let done = connection.query_iter(sql.as_ref()).await?;
             let found = done.affected_rows();
             done.drop_result().await.map(|()| found)
@@ -1395,6 +1404,11 @@ impl Fault {
             Self::Lost(_) | Self::Untrusted(_) | Self::Other(_) => true,
         }
     }
+}
+
+/// How long bytes may be on their way.
+fn time_of(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64 / SLOWEST_LINK)
 }
 
 fn timed_out(limit: Duration) -> Fault {

@@ -18,7 +18,7 @@ use futures_util::{StreamExt, stream};
 use memchr::memchr_iter;
 use mysql_async::prelude::Queryable;
 
-use super::{Fault, MysqlStore, STATEMENT_LIMIT, Server, ends_ids, is_content, names};
+use super::{Fault, MysqlStore, STATEMENT_LIMIT, Server, ends_ids, is_content, names, time_of};
 use crate::render::SqlRows;
 use crate::store::schema::quoted;
 use crate::store::{Chunk, Operation, Refused, STATEMENT_BYTES, StoreError, Table};
@@ -186,7 +186,8 @@ impl Server {
 
     /// Gives the numbers of rows that were put in and of warnings.
     fn load(&mut self, statement: &str, lines: Vec<Bytes>) -> Result<(u64, u16), Fault> {
-        self.ask(STATEMENT_LIMIT, async |connection| {
+        let bytes = lines.iter().map(Bytes::len).sum();
+        self.ask(STATEMENT_LIMIT + time_of(bytes), async |connection| {
             connection.set_infile_handler(async move { Ok(stream::iter(packets(lines)).map(Ok).boxed()) });
             let loaded = connection.query_iter(statement).await?;
             let counts = (loaded.affected_rows(), loaded.warnings());
