@@ -3,10 +3,10 @@
 #     docker build -t truckflow . && docker run --rm truckflow --help
 
 FROM rust:1.95.0-slim-trixie AS build
-# For librdkafka and OpenSSL, which are built from source; zlib is the base image's own.
+# For librdkafka, OpenSSL and zlib, which are built from source.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends g++ make perl pkg-config zlib1g-dev \
+    && apt-get install -y --no-install-recommends g++ make perl pkg-config \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .

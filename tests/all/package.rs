@@ -1,4 +1,4 @@
-//! The Debian package: what is in it. `tools/try-package` installs it where systemd runs.
+//! The binary and its packages: what is in them. `tools/try-package` installs Debian's where systemd runs.
 
 use std::path::Path;
 use std::process::Command;
@@ -41,6 +41,18 @@ fn the_debian_package_has_what_a_service_needs() {
     let args = start.replace("/etc/truckflow/truckflow.toml", config.to_str().unwrap());
     let mut explain = Command::new(root.join("usr/bin/truckflow"));
     assert!(printed(explain.arg("explain").args(args.split(' '))).contains("Truck-Data"));
+}
+
+#[test]
+fn the_binary_needs_nothing_but_the_c_library() {
+    const ITS: [&str; 7] =
+        ["libc.so", "libm.so", "libgcc_s.so", "libpthread.so", "libdl.so", "librt.so", "linux-vdso.so"];
+    let libraries = printed(Command::new("ldd").arg(env!("CARGO_BIN_EXE_truckflow")));
+    assert!(libraries.contains("libc.so"), "{libraries}");
+    for library in libraries.lines().filter_map(|line| line.split_whitespace().next()) {
+        let is_its = ITS.iter().any(|its| library.starts_with(its)) || library.contains("/ld-linux");
+        assert!(is_its, "{library} has to be on a machine that the binary is copied to:\n{libraries}");
+    }
 }
 
 #[test]
