@@ -9,6 +9,7 @@ use crate::config::{self, Config, ConfigError};
 use crate::fault::Passage;
 use crate::replay::ReplayArgs;
 use crate::simulate::SimulateArgs;
+use crate::top::TopArgs;
 
 /// The version, and the commit that it is made from where that is known.
 const VERSION: &str = env!("VERSION_WITH_COMMIT");
@@ -58,6 +59,9 @@ pub enum Command {
     /// Draw the job's dataflow as it is built, without any server
     #[command(after_help = EXPLAIN)]
     Explain(ExplainArgs),
+    /// Show a running job on the terminal: what it waits for, rate, lag, commits, trucks and their correlations
+    #[command(after_help = TOP)]
+    Top(TopArgs),
     /// Print what lets a shell complete commands and flags
     #[command(after_help = COMPLETIONS)]
     Completions(CompletionsArgs),
@@ -101,6 +105,15 @@ const EXPLAIN: &str = "\
 Examples:
   truckflow explain --config job.toml > job.mmd
   truckflow explain --format dot | dot -Tsvg > job.svg";
+const TOP: &str = "\
+Examples:
+  truckflow top
+  truckflow top node0:9600 --token-file /run/secrets/token
+  truckflow top --once --sort -speed --search truck-7
+  truckflow top --json | jq --unbuffered .lag
+
+Keys: q ends; arrows, Page Up, Page Down choose a truck; / searches; n d s f c e r t sort, again: turned around.
+Colours are left out where NO_COLOR is set. Status 1: no job answers, or it is gone.";
 const COMPLETIONS: &str = "\
 Examples:
   truckflow completions bash > /etc/bash_completion.d/truckflow

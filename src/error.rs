@@ -14,6 +14,7 @@ use crate::source::SourceError;
 use crate::state::StateError;
 use crate::state_command::TransferError;
 use crate::store::StoreError;
+use crate::top::TopError;
 
 /// Why a command ended.
 #[derive(Debug, Error)]
@@ -48,6 +49,9 @@ pub enum Error {
     /// The processes of a cluster do not come together, or one is gone.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// A running job is not shown.
+    #[error(transparent)]
+    Top(#[from] TopError),
     /// The topic of dead letters cannot be written.
     #[error(transparent)]
     Produce(#[from] ProduceError),

@@ -20,7 +20,7 @@
 //! | [`render`] | columns to CSV lines and SQL values |
 //! | [`commit`] | makes an epoch durable, all at once |
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
-//! | [`metrics`], [`health`], [`board`], [`web`], [`progress`], [`summary`] | what is seen |
+//! | [`metrics`], [`health`], [`board`], [`web`], [`top`], [`progress`], [`summary`] | what is seen |
 //! | [`simulate`], [`replay`], [`bench`], [`check`], [`verify`], [`explain`], [`state_command`], [`producer`] | the other commands |
 //! | [`secret`] | what is read from files and never shown |
 //! | [`error`], [`stop`], [`printable`] | how a command ends, and what is said |
@@ -66,6 +66,7 @@ pub mod stop;
 pub mod store;
 pub mod summary;
 mod thread;
+pub mod top;
 pub mod verify;
 pub mod web;
 pub mod worker;

@@ -10,7 +10,7 @@ use truckflow::error::Error;
 use truckflow::printable::{OneLine, printable};
 use truckflow::stop::Stop;
 use truckflow::{
-    bench, check, explain, fault, replay, run, shell, simulate, state_command, store, summary, verify,
+    bench, check, explain, fault, replay, run, shell, simulate, state_command, store, summary, top, verify,
 };
 
 fn main() -> ExitCode {
@@ -71,6 +71,7 @@ fn execute(command: &Command) -> Result<(), Error> {
         Command::Check(args) => check::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Top(args) => top::run(args),
         Command::State(args) => state_command::run(&args.command),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),

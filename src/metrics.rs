@@ -15,7 +15,7 @@ use prometheus::{
     Counter, CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder, core::Collector, proto::Metric,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::decode::ROUNDED_FIELDS;
 
@@ -54,7 +54,7 @@ pub struct Metrics {
 }
 
 /// What the live page shows of a partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
     /// The topic, or the file.
     pub topic: String,

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dataflows::batch::Measure;
 use dataflows::views::{Axis, Restored, committed_rows};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::error::Error;
@@ -56,7 +56,7 @@ pub enum Doing {
 }
 
 /// A commit.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct CommitPoint {
     /// The epoch up to which it reached.
     pub epoch: u64,

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use dataflows::rows::{Change, Column, NULL, Rows};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::shown::Latest;
 
@@ -48,7 +48,7 @@ pub struct Truck {
 }
 
 /// A truck's row, as the page has it. What is not known, or not defined, is null.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The name.
     pub name: Arc<str>,

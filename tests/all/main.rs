@@ -24,6 +24,7 @@
 //! | [`page`] | the live page, in a browser |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`stack`] | `docker-compose.yml` and what it mounts |
+//! | [`top`] | a running job on a terminal, and in scripts |
 //! | [`torture`] | a death at every named moment, and at any other |
 //! | [`state`] | state that cannot be used, and its way to a file and back |
 //! | [`tables`] | tables that were there before |
@@ -65,6 +66,7 @@ mod stack;
 mod state;
 mod support;
 mod tables;
+mod top;
 mod torture;
 mod verify;
 mod wrong_use;

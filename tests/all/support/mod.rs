@@ -12,6 +12,7 @@
 //! | [`prometheus`] | Prometheus and node-exporter |
 //! | [`process`] | a started program, its log, its folder and its ports |
 //! | [`sqlite`] | the rows of an SQLite file |
+//! | [`terminal`] | a terminal, and what stands on it |
 //! | [`wait`] | the one way to wait |
 
 pub mod browser;
@@ -24,4 +25,5 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 pub mod sqlite;
+pub mod terminal;
 pub mod wait;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -148,6 +148,12 @@ impl Process {
             let status = Command::new("sh").args(["-c", &kill]).status();
             assert!(status.is_ok_and(|status| status.success()), "{kill} failed");
         }
+    }
+
+    /// Writes to its standard input, which has to be a pipe.
+    pub fn tell(&mut self, text: &str) {
+        let stdin = self.child.stdin.as_mut().expect("a pipe");
+        stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).expect("it reads");
     }
 
     /// Its number.

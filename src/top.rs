@@ -1,0 +1,173 @@
+//! `truckflow top`: a running job on a terminal, for whoever has no browser at hand.
+//!
+//! ```text
+//! the job's /api/events -> feed -> seen -> screen (a terminal)
+//!                                     '-> text (a pipe, --once), or the status as it is (--json)
+//! ```
+//!
+//! It reads what the live page reads, takes one of its places, and changes nothing.
+
+mod feed;
+mod screen;
+mod seen;
+mod text;
+
+use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use thiserror::Error as ThisError;
+
+use crate::config::read_secret;
+use crate::error::Error;
+use crate::stop::Stop;
+use feed::{Address, Feed};
+use seen::{Asked, News, Seen};
+
+/// Fields that trucks are sorted by.
+const FIELDS: [&str; 8] = ["name", "distance", "speed", "fuel", "distance_r", "speed_r", "samples", "time"];
+
+/// Flags of `top`.
+#[derive(Clone, clap::Args)]
+pub struct TopArgs {
+    /// Where the job listens: its --listen
+    #[arg(value_name = "ADDRESS", env = "TRUCKFLOW_LISTEN", default_value = "127.0.0.1:9600", value_parser = Address::parse)]
+    address: Address,
+    /// A file that holds the token of the job's `listen_token_file`
+    #[arg(long, value_name = "FILE", env = "TRUCKFLOW_LISTEN_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Print one view as plain text, and end; so it is where standard output is no terminal
+    #[arg(long)]
+    once: bool,
+    /// Print the job's status as JSON, an object a line, until the job ends; with --once one object
+    #[arg(long)]
+    json: bool,
+    /// Only trucks whose names contain this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    search: String,
+    /// What trucks are sorted by: name, distance, speed, fuel, distance_r, speed_r, samples or time; with `-`
+    /// before it from the last
+    #[arg(long, value_name = "FIELD", default_value = "name", allow_hyphen_values = true, value_parser = field)]
+    sort: String,
+}
+
+fn field(text: &str) -> Result<String, String> {
+    match FIELDS.contains(&text.strip_prefix('-').unwrap_or(text)) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("give one of {}", FIELDS.join(", "))),
+    }
+}
+
+/// Why a job is not shown.
+#[derive(Debug, ThisError)]
+pub enum TopError {
+    /// Nobody is there.
+    #[error("no job answers at {address}: {reason}; start one, or give the address of its --listen")]
+    NoAnswer {
+        /// Where it was asked.
+        address: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The job wants a token.
+    #[error(
+        "the job at {0} asks for its token; give the file that it has as listen_token_file in --token-file"
+    )]
+    NoToken(String),
+    /// The job has another token.
+    #[error(
+        "the job at {0} has another token; give the file that it has as listen_token_file in --token-file"
+    )]
+    OtherToken(String),
+    /// It has no page.
+    #[error("{0} shows no trucks: of a job with several processes, give the address of process 0")]
+    Elsewhere(String),
+    /// The job says why not.
+    #[error("the job at {address} refuses: {said}")]
+    Refused {
+        /// Where it was asked.
+        address: String,
+        /// What it said.
+        said: String,
+    },
+    /// What was heard is not what a job says.
+    #[error(
+        "what answers at {0} is not a truckflow that this version understands; give the address of a job's --listen"
+    )]
+    Strange(String),
+    /// The connection ended, though the job had not said that it ends.
+    #[error("the job at {address} is gone: {reason}")]
+    Gone {
+        /// Where it was asked.
+        address: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It cannot be shown.
+    #[error("cannot write to standard output: {0}")]
+    Write(io::Error),
+    /// The terminal cannot be used.
+    #[error("cannot use the terminal: {0}; --once prints one view as plain text")]
+    Terminal(io::Error),
+}
+
+/// Shows a job.
+///
+/// # Errors
+/// Nobody answers, or who answers is no job, or does not let one look.
+pub fn run(args: &TopArgs) -> Result<(), Error> {
+    let token = args.token_file.as_deref().map(|path| read_secret("--token-file", path)).transpose()?;
+    let feed = Feed::new(args.address.clone(), token);
+    let asked = Asked { search: args.search.clone(), sort: args.sort.clone(), offset: 0 };
+    if args.json {
+        json(&feed, &asked, args.once)?;
+    } else if args.once || !io::stdout().is_terminal() {
+        print(&text::plain(&first(&feed, &asked)?))?;
+    } else {
+        let stop =
+            Stop::on_signals().map_err(|source| Error::System { verb: "listen to signals", source })?;
+        // Whoever mistypes the address sees it at once, and no empty screen.
+        let seen = first(&feed, &asked)?;
+        screen::show(feed, seen, &stop)?;
+    }
+    Ok(())
+}
+
+/// What the job says first: all that it has.
+fn first(feed: &Feed, asked: &Asked) -> Result<Seen, Error> {
+    let mut seen = Seen::new(asked.clone());
+    block_on(feed.listen(asked, |news| {
+        seen.take(news);
+        ControlFlow::Break(())
+    }))??;
+    Ok(seen)
+}
+
+/// The statuses as they come. The job's own end is the end; any other is a failure.
+fn json(feed: &Feed, asked: &Asked, once: bool) -> Result<(), Error> {
+    let (mut ended, mut failed) = (false, None);
+    let heard = block_on(feed.listen(asked, |news: News| {
+        ended = news.status.doing == "ended";
+        failed = print(&format!("{}\n", news.status_line())).err();
+        if once || ended || failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }))?;
+    match failed {
+        Some(TopError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Some(error) => Err(error.into()),
+        None => heard.map_err(Error::from),
+    }
+}
+
+fn print(text: &str) -> Result<(), TopError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) => Err(TopError::Write(error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| Error::System { verb: "start a runtime", source })?;
+    Ok(runtime.block_on(work))
+}

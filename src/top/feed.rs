@@ -1,0 +1,166 @@
+//! The events of a job's live page, over plain HTTP: as `src/web/assets/stream.js` reads them.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use futures_util::StreamExt;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::TopError;
+use super::seen::{Asked, News};
+use crate::printable::printable;
+
+/// A job that says nothing for so long is gone: it says something every two seconds.
+const SILENCE: Duration = Duration::from_secs(8);
+/// Trucks that are asked for at once: the most that a job lists.
+pub const LISTED: usize = 200;
+/// No event is longer, in bytes; an address that sends more is no job.
+const EVENT: usize = 16 << 20;
+/// The most that is shown of why a job refuses.
+const REFUSAL: usize = 4 << 10;
+/// Where a job listens if an address has no port.
+const PORT: u16 = 9600;
+
+/// Where a job listens: `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address(String);
+
+impl Address {
+    /// Reads `host:port`, `host`, or what a browser has for it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("https://") {
+            return Err("a job speaks plain HTTP: give host:port of the job itself, not of a proxy".into());
+        }
+        let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        let url = url::Url::parse(&format!("http://{text}/"));
+        let host = url.ok().filter(|url| url.path() == "/" && url.username().is_empty());
+        // `port` is none for 80, which an URL need not say.
+        let has_port = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        match host.as_ref().and_then(|url| url.host_str()) {
+            Some(host) if !has_port => Ok(Self(format!("{host}:{PORT}"))),
+            Some(_) => Ok(Self(text.to_owned())),
+            None => Err("give host:port, as 127.0.0.1:9600".into()),
+        }
+    }
+}
+
+/// A job that is listened to.
+#[derive(Clone)]
+pub struct Feed {
+    address: Address,
+    token: Option<String>,
+}
+
+impl Feed {
+    /// The job at an address.
+    pub fn new(address: Address, token: Option<String>) -> Self {
+        Self { address, token }
+    }
+
+    /// Gives each event to `take`, until that has enough or the job has ended.
+    pub async fn listen(
+        &self,
+        asked: &Asked,
+        mut take: impl FnMut(News) -> ControlFlow<()>,
+    ) -> Result<(), TopError> {
+        let address = || self.address.0.clone();
+        let strange = || TopError::Strange(address());
+        let no_answer = |reason: String| TopError::NoAnswer { address: address(), reason };
+        let in_time = |_| no_answer(format!("it said nothing for {} s", SILENCE.as_secs()));
+
+        let stream = timeout(SILENCE, TcpStream::connect(&self.address.0)).await.map_err(in_time)?;
+        let stream = stream.map_err(|error| no_answer(error.to_string()))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| strange())?;
+        // Ends the connection when this ends.
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        let request = self.request(asked).map_err(|_| strange())?;
+        let answer = timeout(SILENCE, sender.send_request(request)).await.map_err(in_time)?;
+        let answer = answer.map_err(|error| match error.is_parse() {
+            true => strange(),
+            false => no_answer(error.to_string()),
+        })?;
+        let (status, is_events) = (answer.status(), is_events(answer.headers()));
+        let body = Body::new(answer.into_body());
+        match status {
+            StatusCode::OK if is_events => {}
+            StatusCode::UNAUTHORIZED if self.token.is_none() => return Err(TopError::NoToken(address())),
+            StatusCode::UNAUTHORIZED => return Err(TopError::OtherToken(address())),
+            StatusCode::NOT_FOUND => return Err(TopError::Elsewhere(address())),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                let said = timeout(SILENCE, to_bytes(body, REFUSAL)).await.map_err(in_time)?;
+                let said = said.unwrap_or_default();
+                let said = printable(String::from_utf8_lossy(&said).trim()).into_owned();
+                return Err(TopError::Refused { address: address(), said });
+            }
+            _ => return Err(strange()),
+        }
+
+        let gone = |reason: String| TopError::Gone { address: address(), reason };
+        let (mut chunks, mut heard) = (body.into_data_stream(), Vec::new());
+        loop {
+            let chunk = timeout(SILENCE, chunks.next()).await;
+            let chunk = chunk.map_err(|_| gone(format!("it said nothing for {} s", SILENCE.as_secs())))?;
+            let chunk = chunk.ok_or_else(|| gone("it closed the connection".into()))?;
+            heard.extend_from_slice(&chunk.map_err(|error| gone(error.to_string()))?);
+            while let Some(end) = memchr::memmem::find(&heard, b"\n\n") {
+                let news = heard[..end].strip_prefix(b"data: ").and_then(News::read);
+                let news = news.ok_or_else(strange)?;
+                let ended = news.status.doing == "ended";
+                heard.drain(..end + 2);
+                if take(news).is_break() || ended {
+                    return Ok(());
+                }
+            }
+            if heard.len() > EVENT {
+                return Err(strange());
+            }
+        }
+    }
+
+    fn request(&self, asked: &Asked) -> Result<Request<Body>, axum::http::Error> {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("search", &asked.search)
+            .append_pair("sort", &asked.sort)
+            .append_pair("offset", &asked.offset.to_string())
+            .append_pair("limit", &LISTED.to_string())
+            .finish();
+        let mut request = Request::get(format!("/api/events?{query}")).header(header::HOST, &self.address.0);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        request.body(Body::empty())
+    }
+}
+
+fn is_events(headers: &axum::http::HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"text/event-stream")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_what_listen_says_or_a_browser_has() {
+        for (text, address) in [
+            ("127.0.0.1:9600", "127.0.0.1:9600"),
+            ("truckflow", "truckflow:9600"),
+            ("http://truckflow:80/", "truckflow:80"),
+            ("[::1]:9600", "[::1]:9600"),
+            ("[::1]", "[::1]:9600"),
+            ("0.0.0.0:1", "0.0.0.0:1"),
+        ] {
+            assert_eq!(Address::parse(text).map(|address| address.0).as_deref(), Ok(address), "{text}");
+        }
+        for text in ["", "https://truckflow", "a b", "off/on", "host:99999", "user@host:1"] {
+            assert!(Address::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! The terminal: what is drawn, what keys do, and the thread that listens to the job meanwhile.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, SystemTime};
+
+use ratatui::Frame;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::feed::{Feed, LISTED};
+use super::seen::{Asked, News, Seen};
+use super::text::{self, COLUMNS};
+use super::{TopError, block_on};
+use crate::error::Error;
+use crate::stop::Stop;
+use crate::thread::spawn;
+
+/// How long a key or an event may wait until it is seen.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two tries to hear a job that is gone.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Between a key of a search and the question.
+const TYPING: Duration = Duration::from_millis(150);
+/// Partitions that are drawn.
+const PARTITIONS: usize = 6;
+/// Rows that Page Up and Page Down go.
+const PAGE: usize = 10;
+
+/// What the listening thread says.
+enum Heard {
+    News(Box<News>),
+    Lost(String),
+}
+
+/// Shows the job until `q`, or until `stop` is requested.
+pub fn show(feed: Feed, seen: Seen, stop: &Stop) -> Result<(), Error> {
+    let (asks, asked) = watch::channel(seen.asked.clone());
+    let (says, heard) = channel();
+    // It ends with the process.
+    spawn("feed", move || block_on(listen(feed, asked, says)))?;
+    let mut screen = Screen { seen, chosen: 0, typing: None, colours: colours() };
+    let mut terminal = ratatui::try_init().map_err(TopError::Terminal)?;
+    let shown = screen.run(&mut terminal, &asks, &heard, stop);
+    let restored = ratatui::try_restore();
+    shown.and(restored).map_err(|error| TopError::Terminal(error).into())
+}
+
+/// Colours, unless they are not wanted (no-color.org).
+fn colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Listens for as long as somebody looks: anew when other trucks are asked for, and when the job is gone.
+async fn listen(feed: Feed, mut asked: watch::Receiver<Asked>, says: Sender<Heard>) {
+    loop {
+        let now = asked.borrow_and_update().clone();
+        let take = |news| match says.send(Heard::News(Box::new(news))) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        tokio::select! {
+            ended = feed.listen(&now, take) => {
+                let why = match ended {
+                    Ok(()) => "it has ended".into(),
+                    Err(TopError::Gone { reason, .. } | TopError::NoAnswer { reason, .. }) => reason,
+                    Err(error) => error.to_string(),
+                };
+                if says.send(Heard::Lost(why)).is_err() {
+                    return;
+                }
+                sleep(PAUSE).await;
+            }
+            changed = asked.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                // Whoever types asks for something else right away.
+                sleep(TYPING).await;
+            }
+        }
+    }
+}
+
+/// What is on the terminal.
+struct Screen {
+    seen: Seen,
+    /// Which of the listed trucks is chosen.
+    chosen: usize,
+    /// What is typed after `/`, until Enter.
+    typing: Option<String>,
+    colours: bool,
+}
+
+impl Screen {
+    fn run(
+        &mut self,
+        terminal: &mut ratatui::DefaultTerminal,
+        asks: &watch::Sender<Asked>,
+        heard: &Receiver<Heard>,
+        stop: &Stop,
+    ) -> io::Result<()> {
+        while !stop.requested() {
+            for heard in heard.try_iter() {
+                self.hear(heard, SystemTime::now());
+            }
+            terminal.draw(|frame| self.draw(frame))?;
+            if !event::poll(LOOK)? {
+                continue;
+            }
+            if let Event::Key(key) = event::read()?
+                && key.kind != KeyEventKind::Release
+                && self.press(key).is_break()
+            {
+                return Ok(());
+            }
+            asks.send_if_modified(|asked| {
+                let changes = *asked != self.seen.asked;
+                asked.clone_from(&self.seen.asked);
+                changes
+            });
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, heard: Heard, at: SystemTime) {
+        match heard {
+            Heard::News(news) => {
+                self.seen.take(*news);
+                self.chosen = self.chosen.min(self.seen.list.rows.len().saturating_sub(1));
+            }
+            Heard::Lost(why) => self.seen.lose(why, at),
+        }
+    }
+
+    /// Does what a key says; breaks if it is the end.
+    fn press(&mut self, key: KeyEvent) -> ControlFlow<()> {
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            return if key.code == KeyCode::Char('c') {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            };
+        }
+        if let Some(mut typed) = self.typing.take() {
+            match key.code {
+                KeyCode::Enter => return ControlFlow::Continue(()),
+                KeyCode::Esc => typed.clear(),
+                KeyCode::Backspace => drop(typed.pop()),
+                KeyCode::Char(char) => typed.push(char),
+                _ => {}
+            }
+            self.ask(Asked { search: typed.clone(), offset: 0, ..self.seen.asked.clone() });
+            self.typing = (key.code != KeyCode::Esc).then_some(typed);
+            return ControlFlow::Continue(());
+        }
+        match key.code {
+            KeyCode::Char('q') => return ControlFlow::Break(()),
+            KeyCode::Char('/') => self.typing = Some(self.seen.asked.search.clone()),
+            KeyCode::Esc => self.ask(Asked { search: String::new(), offset: 0, ..self.seen.asked.clone() }),
+            KeyCode::Up | KeyCode::Char('k') => self.go(-1),
+            KeyCode::Down | KeyCode::Char('j') => self.go(1),
+            KeyCode::PageUp => self.go(-(PAGE as isize)),
+            KeyCode::PageDown => self.go(PAGE as isize),
+            KeyCode::Home => self.go(isize::MIN),
+            KeyCode::Char(char) => {
+                if let Some((_, field, _)) = COLUMNS.iter().find(|column| column.0 == char) {
+                    let turned = self.seen.asked.sort == *field;
+                    let sort = if turned { format!("-{field}") } else { (*field).to_owned() };
+                    self.ask(Asked { sort, offset: 0, ..self.seen.asked.clone() });
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn ask(&mut self, asked: Asked) {
+        if self.seen.asked != asked {
+            self.seen.asked = asked;
+            self.chosen = 0;
+        }
+    }
+
+    /// Chooses another truck; behind the last, and before the first that are listed, others are asked for.
+    fn go(&mut self, by: isize) {
+        let last = self.seen.list.matching.saturating_sub(1);
+        let at = (self.seen.asked.offset + self.chosen).saturating_add_signed(by).min(last);
+        let offset = at / LISTED * LISTED;
+        self.chosen = at - offset;
+        self.seen.asked.offset = offset;
+    }
+
+    fn styled(&self, colour: Color) -> Style {
+        if self.colours { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    fn draw(&self, frame: &mut Frame) {
+        let heading = Style::new().add_modifier(Modifier::BOLD);
+        let quiet = self.styled(Color::DarkGray);
+        let (word, said) = text::doing(&self.seen);
+        let colour = match &*word {
+            "reading" | "idle" => Color::Green,
+            "gone" | "ended" => Color::Red,
+            _ => Color::Yellow,
+        };
+        let state = Line::from(vec![
+            Span::styled(format!(" {word} "), self.styled(colour).add_modifier(Modifier::REVERSED)),
+            Span::raw(" "),
+            Span::raw(said),
+        ]);
+        let mut lines = vec![Line::from(text::title(&self.seen)).style(heading), state];
+        if let Some(status) = &self.seen.status {
+            lines.extend(text::numbers(&self.seen, status).into_iter().map(|(name, text)| {
+                Line::from(vec![Span::styled(format!("{name:<13} "), quiet), Span::raw(text)])
+            }));
+        }
+        // What is said may be longer than the terminal is wide.
+        let wide = usize::from(frame.area().width.max(1));
+        let tall: usize = lines.iter().map(|line| line.width().div_ceil(wide).max(1)).sum();
+        let top = Paragraph::new(lines).wrap(Wrap { trim: false });
+        let (partitions, more) = match &self.seen.status {
+            Some(status) => text::partitions(status, PARTITIONS),
+            None => Default::default(),
+        };
+        let lag = 1 + partitions.len() as u16 + u16::from(more.is_some());
+        let [head, lags, title, trucks, one, keys] = Layout::vertical([
+            Constraint::Length(tall as u16),
+            Constraint::Length(lag),
+            Constraint::Length(1),
+            Constraint::Min(3),
+            Constraint::Length(2),
+            Constraint::Length(1),
+        ])
+        .areas(frame.area());
+        frame.render_widget(top, head);
+        self.draw_lags(frame, lags, partitions, more, quiet);
+        frame
+            .render_widget(Line::from(format!("trucks: {}", text::trucks(&self.seen))).style(heading), title);
+        self.draw_trucks(frame, trucks, quiet);
+        self.draw_one(frame, one);
+        let help = match &self.typing {
+            Some(typed) => {
+                format!("/{}▏ Enter keeps, Esc ends the search", crate::printable::printable(typed))
+            }
+            None => {
+                let keys = COLUMNS.map(|(key, ..)| key.to_string()).join(" ");
+                format!("q end  / search  ↑↓ choose  sort by a column: {keys}")
+            }
+        };
+        frame.render_widget(Line::from(help).style(quiet), keys);
+    }
+
+    fn draw_lags(
+        &self,
+        frame: &mut Frame,
+        area: Rect,
+        partitions: Vec<[String; 3]>,
+        more: Option<String>,
+        quiet: Style,
+    ) {
+        let right = |text: String| Cell::from(Line::from(text).right_aligned());
+        let more = more.map(|more| Row::new([Cell::from(more).style(quiet)]));
+        let rows = partitions
+            .into_iter()
+            .map(|[name, committed, lag]| Row::new([Cell::from(name), right(committed), right(lag)]));
+        let widths = [Constraint::Max(48), Constraint::Length(16), Constraint::Length(16)];
+        let header = Row::new([Cell::from("partition"), right("committed".into()), right("lag".into())]);
+        frame.render_widget(Table::new(rows.chain(more), widths).header(header.style(quiet)), area);
+    }
+
+    fn draw_trucks(&self, frame: &mut Frame, area: Rect, quiet: Style) {
+        // On a narrow terminal the last ones are left out.
+        let columns = match area.width {
+            0..92 => 6,
+            92..108 => 7,
+            _ => COLUMNS.len(),
+        };
+        let rows = self.seen.list.rows.iter().map(|row| {
+            Row::new(text::cells(row).into_iter().take(columns).enumerate().map(|(at, text)| match at {
+                0 => Cell::from(text),
+                _ => Cell::from(Line::from(text).right_aligned()),
+            }))
+        });
+        let header = COLUMNS.iter().take(columns).enumerate().map(|(at, (_, field, title))| {
+            let order = &self.seen.asked.sort;
+            let mark = match order.strip_prefix('-') {
+                Some(order) if order == *field => "▼",
+                None if order == field => "▲",
+                _ => "",
+            };
+            let title = Line::from(format!("{title}{mark}"));
+            Cell::from(if at == 0 { title } else { title.right_aligned() })
+        });
+        let widths = [
+            Constraint::Fill(1),
+            Constraint::Length(12),
+            Constraint::Length(9),
+            Constraint::Length(10),
+            Constraint::Length(11),
+            Constraint::Length(10),
+            Constraint::Length(12),
+            Constraint::Length(20),
+        ];
+        let table = Table::new(rows, widths.into_iter().take(columns))
+            .header(Row::new(header).style(quiet))
+            .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+        let mut state = TableState::default().with_selected(Some(self.chosen));
+        frame.render_stateful_widget(table, area, &mut state);
+    }
+
+    /// The chosen truck, with all digits of its correlations.
+    fn draw_one(&self, frame: &mut Frame, area: Rect) {
+        let Some(row) = self.seen.list.rows.get(self.chosen) else { return };
+        let lines = vec![
+            Line::from(text::name(&row.name)).style(Modifier::BOLD),
+            Line::from(format!(
+                "r of distance and time {}, of engine speed and time {}, of {} readings",
+                text::r(row.distance_r, 15),
+                text::r(row.speed_r, 15),
+                text::count(row.samples)
+            )),
+        ];
+        frame.render_widget(Paragraph::new(lines), area);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use ratatui::buffer::Buffer;
+    use serde_json::json;
+
+    fn news(trucks: &[(&str, Option<f64>)]) -> News {
+        let rows: Vec<_> = trucks
+            .iter()
+            .map(|(name, r)| {
+                json!({
+                    "name": name, "time": 1_681_088_547_123_456_i64, "distance": 12.5, "speed": 80.25,
+                    "fuel": null, "distance_r": r, "speed_r": -0.25, "samples": 1234,
+                })
+            })
+            .collect();
+        let event = json!({
+            "instance": "1",
+            "about": {
+                "version": "0.1.0", "job": "fleet", "source": "Truck-Data", "workers": 2, "processes": 1,
+            },
+            "status": {
+                "now": 20_000, "doing": "behind", "text": "The source waits.", "trucks": 2, "letters": 3,
+                "messages": 5000, "lag": 70_000, "partition_count": 9, "epochs_in_flight": 1,
+                "event_time": 1_681_088_547.0, "epoch": 17, "retries": 0, "committing": null,
+                "partitions": [{ "topic": "Truck-Data", "partition": 0, "consumed": 5000, "lag": 70_000 }],
+                "dead_letters": { "not_an_object": 3, "late": 0 },
+            },
+            "commits": [
+                { "epoch": 16, "at": 9_000, "seconds": 0.5, "messages": 999 },
+                { "epoch": 17, "at": 18_000, "seconds": 0.012, "messages": 5000 },
+            ],
+            "trucks": { "total": 2, "full": false, "matching": rows.len(), "offset": 0, "rows": rows },
+        });
+        News::read(event.to_string().as_bytes()).unwrap()
+    }
+
+    fn screen(trucks: &[(&str, Option<f64>)]) -> Screen {
+        let asked = Asked { sort: "name".into(), ..Asked::default() };
+        let mut screen = Screen { seen: Seen::new(asked), chosen: 0, typing: None, colours: false };
+        screen.hear(Heard::News(Box::new(news(trucks))), SystemTime::UNIX_EPOCH);
+        screen
+    }
+
+    fn drawn(screen: &Screen) -> Buffer {
+        let mut terminal = Terminal::new(TestBackend::new(120, 30)).unwrap();
+        terminal.draw(|frame| screen.draw(frame)).unwrap();
+        terminal.backend().buffer().clone()
+    }
+
+    fn text(buffer: &Buffer) -> String {
+        let lines = buffer.content.chunks(buffer.area.width.into());
+        lines
+            .map(|line| {
+                line.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned() + "\n"
+            })
+            .collect()
+    }
+
+    fn press(screen: &mut Screen, keys: &str) {
+        for key in keys.chars() {
+            let code = if key == '\n' { KeyCode::Enter } else { KeyCode::Char(key) };
+            assert!(screen.press(code.into()).is_continue());
+        }
+    }
+
+    #[test]
+    fn a_job_is_drawn_with_its_numbers_and_trucks() {
+        let text = text(&drawn(&screen(&[("truck-1", Some(0.999_999_99)), ("", None)])));
+        for part in [
+            "truckflow 0.1.0 · job fleet · Truck-Data · 2 workers",
+            " behind  The source waits.",
+            "5,000, 500 a second over the last 10 s",
+            "70,000, about 2 min to the end at this rate",
+            "3 (not_an_object 3)",
+            "17 committed, 1 in flight",
+            "last 2.0 s ago, took 12 ms; half took less than 500 ms, 95 in 100 less than 500 ms",
+            "2023-04-10 01:02:27 UTC",
+            "Truck-Data 0",
+            "8 more, with no greater lag",
+            "trucks: 2, by truck",
+            "12.50     80.25          –   +0.999999  -0.250000        1,234  2023-04-10 01:02:27",
+            "(no name)",
+            "r of distance and time +0.999999990000000, of engine speed and time -0.250000000000000, of 1,234 readings",
+        ] {
+            assert!(text.contains(part), "`{part}` is not in:\n{text}");
+        }
+        let plain = text::plain(&screen(&[("truck-1", None)]).seen);
+        assert!(plain.contains("\ntruck-1        12.50  80.25"), "{plain}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_fewer_columns() {
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        terminal.draw(|frame| screen(&[("truck-1", Some(0.5))]).draw(frame)).unwrap();
+        let text = text(terminal.backend().buffer());
+        assert!(text.contains("  +0.500000  -0.250000\n"), "{text}");
+        assert!(text.contains("q end  / search"), "{text}");
+    }
+
+    #[test]
+    fn no_name_tells_the_terminal_anything() {
+        let screen = screen(&[("\x1b[31mred\r\n\u{202e}", None)]);
+        let buffer = drawn(&screen);
+        for shown in [text(&buffer).replace('\n', ""), text::plain(&screen.seen).replace('\n', "")] {
+            assert!(shown.contains("\\u{1b}[31mred\\r\\n\\u{202e}"), "{shown}");
+            assert!(!shown.chars().any(|char| char.is_control() || char == '\u{202e}'), "{shown}");
+        }
+    }
+
+    #[test]
+    fn there_are_colours_only_where_they_are_wanted() {
+        let coloured = |colours| {
+            let screen = Screen { colours, ..screen(&[("a", None)]) };
+            drawn(&screen).content.iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset)
+        };
+        assert_eq!([true, false].map(coloured), [true, false]);
+    }
+
+    #[test]
+    fn a_job_that_is_gone_is_said_to_be_so_and_what_it_said_stays() {
+        let mut screen = screen(&[("a", None)]);
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(1_681_088_547);
+        screen.hear(Heard::Lost("it closed the connection".into()), since);
+        screen.hear(Heard::Lost("connection refused".into()), since + Duration::from_secs(60));
+        let text_of = |screen: &Screen| text(&drawn(screen));
+        let said = text_of(&screen);
+        assert!(said.contains("the job is gone since 2023-04-10 01:02:27 UTC: connection refused"), "{said}");
+        assert!(said.contains("17 committed"), "{said}");
+        screen.hear(Heard::News(Box::new(news(&[("a", None)]))), since);
+        assert!(!text_of(&screen).contains("gone"));
+    }
+
+    #[test]
+    fn keys_sort_search_and_end() {
+        let mut screen = screen(&[("a", None), ("b", None)]);
+        press(&mut screen, "s");
+        assert_eq!(screen.seen.asked.sort, "speed");
+        press(&mut screen, "s");
+        assert_eq!(screen.seen.asked.sort, "-speed");
+        press(&mut screen, "jj");
+        assert_eq!(screen.chosen, 1, "the last");
+        press(&mut screen, "/qs");
+        assert!(text(&drawn(&screen)).contains("/qs▏"));
+        press(&mut screen, "\n");
+        assert_eq!((&*screen.seen.asked.search, screen.chosen, screen.typing.is_some()), ("qs", 0, false));
+        assert!(screen.press(KeyCode::Esc.into()).is_continue());
+        assert_eq!(screen.seen.asked.search, "");
+        assert!(screen.press(KeyCode::Char('q').into()).is_break());
+        assert!(screen.press(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)).is_break());
+    }
+
+    #[test]
+    fn behind_the_trucks_that_are_listed_others_are_asked_for() {
+        let mut screen = screen(&[("a", None)]);
+        screen.seen.list.matching = 450;
+        screen.chosen = LISTED - 1;
+        press(&mut screen, "j");
+        assert_eq!((screen.seen.asked.offset, screen.chosen), (LISTED, 0));
+        press(&mut screen, "k");
+        assert_eq!((screen.seen.asked.offset, screen.chosen), (0, LISTED - 1));
+    }
+}

@@ -1,0 +1,289 @@
+//! What is said of the job, in words: on a terminal, and as plain text where there is none.
+
+use std::time::SystemTime;
+
+use ratatui::text::Span;
+
+use super::seen::{Seen, Status};
+use crate::board::trucks::Row;
+use crate::printable::printable;
+use crate::render::Clock;
+
+/// What stands for a value that is not known or not defined.
+const NONE: &str = "–";
+/// Partitions, and trucks, in plain text.
+const PARTITIONS: usize = 10;
+const TRUCKS: usize = 50;
+
+/// The columns of the trucks: the key that sorts by it, the field, the title.
+pub const COLUMNS: [(char, &str, &str); 8] = [
+    ('n', "name", "truck"),
+    ('d', "distance", "distance km"),
+    ('s', "speed", "speed"),
+    ('f', "fuel", "fuel l"),
+    ('c', "distance_r", "r distance"),
+    ('e', "speed_r", "r engine"),
+    ('r', "samples", "readings"),
+    ('t', "time", "latest, UTC"),
+];
+
+/// A whole number with its thousands apart.
+pub fn count(number: impl ToString) -> String {
+    let digits = number.to_string();
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", &*digits), |digits| ("-", digits));
+    let mut text = sign.to_owned();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn measure(value: Option<f64>) -> String {
+    value.map_or_else(|| NONE.into(), |value| format!("{value:.2}"))
+}
+
+/// A correlation with its sign. What is not quite 1 does not look like it.
+pub fn r(value: Option<f64>, digits: usize) -> String {
+    let Some(value) = value else { return NONE.into() };
+    let most = if value.abs() < 1.0 { 1.0 - 0.1_f64.powi(digits as i32) } else { 1.0 };
+    format!("{:+.digits$}", value.clamp(-most, most))
+}
+
+/// Seconds, as short as one says them.
+pub fn seconds(seconds: f64) -> String {
+    match seconds {
+        ..1.0 => format!("{:.0} ms", seconds * 1000.0),
+        ..10.0 => format!("{seconds:.1} s"),
+        ..120.0 => format!("{seconds:.0} s"),
+        ..7200.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.0} h", seconds / 3600.0),
+    }
+}
+
+/// Microseconds since 1970 as a time of UTC, to the second.
+pub fn time(micros: Option<i64>) -> String {
+    let Some(micros) = micros else { return NONE.into() };
+    String::from_utf8_lossy(&Clock::default().text(micros)[..19]).into_owned()
+}
+
+/// A time of the machine, in UTC.
+pub fn wall(at: SystemTime) -> String {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    time(i64::try_from(since.as_micros()).ok()) + " UTC"
+}
+
+/// The name of a truck, without what would tell the terminal something; one without a name has one here.
+pub fn name(name: &str) -> String {
+    if name.is_empty() { "(no name)".into() } else { printable(name).into_owned() }
+}
+
+/// What a row of the trucks' table holds, a column each.
+pub fn cells(row: &Row) -> [String; 8] {
+    [
+        name(&row.name),
+        measure(row.distance),
+        measure(row.speed),
+        measure(row.fuel),
+        r(row.distance_r, 6),
+        r(row.speed_r, 6),
+        count(row.samples),
+        time(row.time),
+    ]
+}
+
+/// Which job this is.
+pub fn title(seen: &Seen) -> String {
+    let Some(about) = &seen.about else { return "truckflow".into() };
+    let workers = |count: usize| if count == 1 { "1 worker".into() } else { format!("{count} workers") };
+    let where_ = match about.processes {
+        1 => workers(about.workers),
+        processes => format!("{processes} processes of {}", workers(about.workers)),
+    };
+    let (job, source) = (printable(&about.job), printable(&about.source));
+    format!("truckflow {} · job {job} · {source} · {where_}", printable(&about.version))
+}
+
+/// What the job does or waits for: in a word, and in a sentence.
+pub fn doing(seen: &Seen) -> (String, String) {
+    let status = seen.status.as_ref();
+    match (&seen.gone, status) {
+        (Some(gone), _) => {
+            let text = format!(
+                "the job is gone since {}: {}; what is below was heard before",
+                wall(gone.since),
+                gone.why
+            );
+            ("gone".into(), printable(&text).into_owned())
+        }
+        (None, Some(status)) => (printable(&status.doing).into_owned(), printable(&status.text).into_owned()),
+        (None, None) => ("asked".into(), String::new()),
+    }
+}
+
+/// The numbers, each with its name.
+pub fn numbers(seen: &Seen, status: &Status) -> Vec<(&'static str, String)> {
+    let rate = seen.rate();
+    let digits = usize::from(rate < 10.0 && rate > 0.0);
+    let to_the_end = status.lag.filter(|lag| *lag > 0 && rate > 0.0).map(|lag| lag as f64 / rate);
+    let lag = status.lag.map_or_else(|| "not measured for this source".into(), count);
+    let lag = match to_the_end.filter(|left| *left > 5.0) {
+        Some(left) => format!("{lag}, about {} to the end at this rate", seconds(left)),
+        None => lag,
+    };
+    let letters = {
+        let reasons = status.dead_letters.iter().filter(|(_, count)| **count > 0);
+        let reasons: Vec<_> =
+            reasons.map(|(reason, number)| format!("{} {}", printable(reason), count(number))).collect();
+        match reasons.is_empty() {
+            true => count(status.letters),
+            false => format!("{} ({})", count(status.letters), reasons.join(", ")),
+        }
+    };
+    let event_time = status.event_time.map(|seconds| (seconds * 1e6) as i64);
+    vec![
+        (
+            "records",
+            format!("{}, {} a second over the last 10 s", count(status.messages), thousands(rate, digits)),
+        ),
+        ("lag", lag),
+        ("dead letters", letters),
+        (
+            "epochs",
+            format!("{} committed, {} in flight", count(status.epoch), count(status.epochs_in_flight)),
+        ),
+        ("commits", commits(seen, status)),
+        (
+            "event time",
+            event_time.map_or_else(|| NONE.into(), |micros| format!("{} UTC", time(Some(micros)))),
+        ),
+    ]
+}
+
+fn thousands(number: f64, digits: usize) -> String {
+    if digits > 0 { format!("{number:.digits$}") } else { count(number.round() as u64) }
+}
+
+fn commits(seen: &Seen, status: &Status) -> String {
+    let mut said = match (seen.commits.back(), seen.commit_times()) {
+        (Some(last), Some((half, most))) => format!(
+            "last {} ago, took {}; half took less than {}, 95 in 100 less than {}",
+            seconds(status.now.saturating_sub(last.at) as f64 / 1000.0),
+            seconds(last.seconds),
+            seconds(half),
+            seconds(most)
+        ),
+        _ => "none since the job started".into(),
+    };
+    if let Some(since) = status.committing {
+        said +=
+            &format!("; one on its way for {}", seconds(status.now.saturating_sub(since) as f64 / 1000.0));
+    }
+    if status.retries > 0 {
+        said += &format!("; {} tried again", count(status.retries));
+    }
+    said
+}
+
+/// Partitions that are furthest behind, at most `most`, and what is left out.
+pub fn partitions(status: &Status, most: usize) -> (Vec<[String; 3]>, Option<String>) {
+    let rows = status.partitions.iter().take(most).map(|partition| {
+        [
+            format!("{} {}", printable(&partition.topic), partition.partition),
+            count(partition.consumed),
+            partition.lag.map_or_else(|| NONE.into(), count),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    let more = status.partition_count.saturating_sub(rows.len());
+    (rows, (more > 0).then(|| format!("{} more, with no greater lag", count(more))))
+}
+
+/// Which trucks are listed.
+pub fn trucks(seen: &Seen) -> String {
+    let list = &seen.list;
+    let (first, last) = (list.offset + 1, list.offset + list.rows.len());
+    let range = match (list.rows.len(), list.matching) {
+        (0, _) => "none".into(),
+        (shown, matching) if shown == matching => count(matching),
+        (_, matching) => format!("{} to {} of {}", count(first), count(last), count(matching)),
+    };
+    let searched = match &*seen.asked.search {
+        "" => String::new(),
+        search => format!(" with `{}` of {}", printable(search), count(list.total)),
+    };
+    let (field, order) = match seen.asked.sort.strip_prefix('-') {
+        Some(field) => (field, ", from the last"),
+        None => (&*seen.asked.sort, ""),
+    };
+    let title = COLUMNS.iter().find(|column| column.1 == field).map_or(field, |column| column.2);
+    format!("{range}{searched}, by {title}{order}")
+}
+
+/// One view of the job, for a pipe.
+pub fn plain(seen: &Seen) -> String {
+    let mut lines = vec![title(seen)];
+    let (word, text) = doing(seen);
+    lines.push(format!("{word}: {text}"));
+    if let Some(status) = &seen.status {
+        lines.push(String::new());
+        lines.extend(numbers(seen, status).into_iter().map(|(name, text)| format!("{name:<13} {text}")));
+        let (rows, more) = partitions(status, PARTITIONS);
+        lines.push(String::new());
+        lines.extend(aligned(&[["partition", "committed", "lag"].map(String::from)], &rows));
+        lines.extend(more);
+    }
+    lines.push(String::new());
+    lines.push(format!("trucks: {}", trucks(seen)));
+    let rows: Vec<_> = seen.list.rows.iter().take(TRUCKS).map(cells).collect();
+    lines.extend(aligned(&[COLUMNS.map(|column| column.2.to_owned())], &rows));
+    let more = seen.list.rows.len().saturating_sub(rows.len());
+    if more > 0 {
+        lines.push(format!("the first {TRUCKS} are listed; --search TEXT finds others"));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The first column to the left, all others to the right.
+fn aligned<const N: usize>(title: &[[String; N]], rows: &[[String; N]]) -> Vec<String> {
+    let width = |text: &str| Span::raw(text).width();
+    let all = || title.iter().chain(rows);
+    let widths: [usize; N] =
+        std::array::from_fn(|at| all().map(|row| width(&row[at])).max().unwrap_or_default());
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).enumerate().map(|(at, (cell, wide))| {
+            let pad = " ".repeat(wide - width(cell));
+            if at == 0 { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    all().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_they_are_read() {
+        assert_eq!(
+            ["0", "999", "1,000", "-12,345,678"],
+            [0, 999, 1000, -12_345_678].map(count).each_ref().map(|text| &**text)
+        );
+        for (value, text) in
+            [(0.5, "+0.500000"), (0.999_999_9, "+0.999999"), (1.0, "+1.000000"), (-0.999_999_99, "-0.999999")]
+        {
+            assert_eq!(r(Some(value), 6), text);
+        }
+        assert_eq!(r(None, 6), "–");
+        assert_eq!(
+            [0.012, 3.25, 61.0, 600.0, 7200.0].map(seconds),
+            ["12 ms", "3.2 s", "61 s", "10 min", "2 h"].map(String::from)
+        );
+        assert_eq!(time(Some(1_681_088_547_123_456)), "2023-04-10 01:02:27");
+        assert_eq!(name("\x1b[2Ja\n"), "\\u{1b}[2Ja\\n");
+        assert_eq!(name(""), "(no name)");
+    }
+}
