@@ -16,6 +16,7 @@
 //! | [`fenced`] | two instances of one job |
 //! | [`injection`] | names and texts that are written to be something else |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
+//! | [`kubernetes`] | the manifests under `deploy/kubernetes` |
 //! | [`load`] | load in one partition, and in a thousand |
 //! | [`moves`] | the seed's topic, tables and queries |
 //! | [`orientation`] | the phone's topic and file |
@@ -53,6 +54,7 @@ mod fenced;
 mod golden;
 mod injection;
 mod keyed;
+mod kubernetes;
 mod load;
 mod moves;
 mod orientation;
