@@ -27,6 +27,7 @@ torture:
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --release --workspace --no-deps
 
 # Known faults, licences and sources of the crates that it is built of (deny.toml).
 deny:

@@ -21,7 +21,7 @@
 //! | [`commit`] | makes an epoch durable, all at once |
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
 //! | [`metrics`], [`health`], [`board`], [`web`], [`top`], [`progress`], [`summary`] | what is seen |
-//! | [`simulate`], [`replay`], [`bench`], [`check`], [`verify`], [`explain`], [`state_command`], [`producer`] | the other commands |
+//! | [`simulate`], [`replay`], [`mod@bench`], [`check`], [`verify`], [`explain`], [`state_command`], [`producer`] | the other commands |
 //! | [`secret`] | what is read from files and never shown |
 //! | [`error`], [`stop`], [`printable`] | how a command ends, and what is said |
 

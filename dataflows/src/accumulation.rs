@@ -125,6 +125,15 @@ impl Accumulation {
 
     /// Appends the sums in the form in which state is kept: each number as its length and its bytes,
     /// little-endian without superfluous ones.
+    ///
+    /// ```
+    /// use dataflows::accumulation::Accumulation;
+    ///
+    /// let (sums, mut bytes) = (Accumulation::of(-3, 1 << 40), Vec::new());
+    /// sums.write(&mut bytes);
+    /// assert_eq!(Accumulation::read(&mut &bytes[..]), Some(sums));
+    /// assert_eq!(Accumulation::read(&mut &bytes[1..]), None);
+    /// ```
     pub fn write(&self, out: &mut Vec<u8>) {
         for number in self.numbers() {
             let bytes = number.to_le_bytes();
@@ -243,6 +252,17 @@ impl Multiply<isize> for Accumulation {
 ///
 /// Offsets below 2⁴² sum up in `i64`, and their products in `i128`, for 2²⁰ pairs. A pair further
 /// off is added the wide way.
+///
+/// ```
+/// use dataflows::accumulation::{Accumulation, Narrow};
+/// use differential_dataflow::difference::Semigroup;
+///
+/// let mut batch = Narrow::start(1_681_088_547_000_000, 80);
+/// batch.push(1_681_088_548_000_000, 81);
+/// let mut sums = Accumulation::of(1_681_088_547_000_000, 80);
+/// sums.plus_equals(&Accumulation::of(1_681_088_548_000_000, 81));
+/// assert_eq!(batch.finish(), sums);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Narrow {
     first: (i64, i64),

@@ -120,6 +120,22 @@ pub struct Corrections {
 }
 
 /// Records as columns. All columns have the same length; `truck` indexes `trucks`.
+///
+/// ```
+/// use dataflows::batch::{Batch, Measure, NANO, Record};
+///
+/// let record = |truck: &str, time, speed: i64| Record {
+///     truck: truck.into(),
+///     time,
+///     measures: [0, speed * NANO, 0],
+///     extras: Vec::new(),
+/// };
+/// let batch: Batch = [record("a", 0, 80), record("b", 5, 81), record("a", 9, 82)].into_iter().collect();
+/// assert_eq!(batch.len(), 3);
+/// assert_eq!(**batch.truck, [0, 1, 0]);
+/// assert_eq!(batch.measure(Measure::EngineSpeed)[2], 82 * NANO);
+/// assert_eq!(batch.record(1), record("b", 5, 81));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The distinct truck names of this batch.
@@ -182,6 +198,21 @@ impl FromIterator<Record> for Batch {
 
 /// Collects records into a [`Batch`], giving each distinct truck name one allocation for as long
 /// as the builder lives.
+///
+/// ```
+/// use dataflows::batch::{BatchBuilder, FieldSpec, FieldType, NANO, Value};
+///
+/// let oil = FieldSpec { name: "oil_pressure".into(), field_type: FieldType::Number };
+/// let mut builder = BatchBuilder::new(&[oil]);
+/// builder.push("a", 0, [0, 80 * NANO, 0]);
+/// builder.push_extras([Value::Number(3 * NANO)]);
+/// builder.push("a", 1, [NANO, 81 * NANO, 0]);
+/// builder.push_extras([]); // NULL
+/// let batch = builder.take();
+/// assert_eq!(batch.record(0).extras, [Value::Number(3 * NANO)]);
+/// assert_eq!(batch.record(1).extras, [Value::Null]);
+/// assert!(builder.is_empty());
+/// ```
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     /// Every name met so far, with its place in `names`.

@@ -5,6 +5,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// Why an input could not be used: the fixed list that tables, files and metrics show.
+///
+/// ```
+/// use dataflows::dead_letter::Reason;
+///
+/// let named = |name| Reason::ALL.into_iter().find(|reason| reason.name() == name);
+/// assert_eq!(named("not_finite"), Some(Reason::NotFinite));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {
     /// The bytes are not one JSON object or Python dict.

@@ -18,6 +18,60 @@
 //! | [`state`] | how a view's state is written down, and read back at a start |
 //! | [`views`] | one file per view, and the one list of them |
 //! | [`oracle`] | the same results by another path (big rationals), to test against |
+//!
+//! A small dataflow as a whole: readings go in, in epochs; the correlation of distance and time comes out, a
+//! row for each truck and epoch that changed it.
+//!
+//! ```
+//! use dataflows::Epoch;
+//! use dataflows::batch::{BatchBuilder, NANO};
+//! use dataflows::item::Item;
+//! use dataflows::rows::Column;
+//! use dataflows::views::{Effect, Inputs, Restored, Settings, all};
+//! use timely::dataflow::operators::{Input, Inspect, Probe};
+//! use timely::dataflow::{InputHandleVec, ProbeHandle};
+//!
+//! let effects = timely::execute_directly(|worker| {
+//!     let settings = Settings::default();
+//!     let views = all(&settings);
+//!     let view = views.iter().find(|view| view.name == "distance_correlation").unwrap();
+//!
+//!     // What sources feed, and what a job that stopped before has committed: here nothing.
+//!     let mut items = InputHandleVec::<Epoch, Item>::new();
+//!     let mut restored = InputHandleVec::<Epoch, Restored>::new();
+//!     let (sender, effects) = std::sync::mpsc::channel();
+//!     let probe = ProbeHandle::new();
+//!     worker.dataflow(|scope| {
+//!         let restored = scope.input_from(&mut restored);
+//!         let inputs = Inputs::new(scope.input_from(&mut items), restored, 0, &settings);
+//!         (view.build)(&inputs)
+//!             .inspect(move |effect| sender.send(effect.clone()).unwrap())
+//!             .probe_with(&probe);
+//!     });
+//!     restored.close();
+//!
+//!     // Epoch 1: three readings of a truck, which drives 1 km in each of two seconds.
+//!     items.advance_to(1);
+//!     let mut batch = BatchBuilder::default();
+//!     for n in 0..3 {
+//!         batch.push("truck-1", n * 1_000_000, [n * NANO, 80 * NANO, 0]);
+//!     }
+//!     items.send(Item::Records(batch.take()));
+//!     items.close();
+//!     worker.step_while(|| !probe.done());
+//!     effects.try_iter().collect::<Vec<_>>()
+//! });
+//!
+//! let rows = effects.iter().find_map(|effect| match effect {
+//!     Effect::Rows(rows) => Some(rows),
+//!     _ => None,
+//! });
+//! // Its columns: distance_covered, time_elapsed, correlation, truck_id, samples, timestamp.
+//! let Column::Real(correlation) = &rows.unwrap().columns[2] else { unreachable!() };
+//! assert_eq!(**correlation, [1.0]);
+//! // Beside the rows comes what a restart would be given as `restored`.
+//! assert!(effects.iter().any(|effect| matches!(effect, Effect::State { added: 1, .. })));
+//! ```
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -43,3 +97,8 @@ pub mod views;
 /// The timestamp of the dataflow. Every record belongs to one epoch, and an epoch's effects become
 /// durable all at once.
 pub type Epoch = u64;
+
+/// The example of the README is one.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -17,6 +17,19 @@ use crate::batch::{Measure, NANO, Record, Truck, Value};
 use crate::views::Axis;
 
 /// The exact value of a correlation: its square, which is rational, and its sign.
+///
+/// ```
+/// use dataflows::accumulation::Accumulation;
+/// use dataflows::oracle::Correlation;
+/// use differential_dataflow::difference::Semigroup;
+///
+/// let pairs = [(1, 2), (2, 4), (3, 5)];
+/// let mut sums = Accumulation::default();
+/// pairs.iter().for_each(|&(x, y)| sums.plus_equals(&Accumulation::of(x, y)));
+/// let exact = Correlation::of(pairs).unwrap();
+/// assert_eq!(sums.r(), Some(exact.nearest()));
+/// assert!(exact.is_within_ulps(sums.r().unwrap(), 1, 2));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Correlation {
     /// r².

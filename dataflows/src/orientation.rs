@@ -29,6 +29,15 @@ impl Orientation {
 }
 
 /// Collects readings into an [`Orientation`].
+///
+/// ```
+/// use dataflows::orientation::OrientationBuilder;
+///
+/// let mut builder = OrientationBuilder::default();
+/// builder.push(1_681_088_547_000_000_000, [0.5, 0.0, 0.0, 0.0, 1.0, 0.1, 0.2, 0.3]);
+/// let readings = builder.take();
+/// assert_eq!((readings.len(), readings.values[7][0]), (1, 0.3));
+/// ```
 #[derive(Debug, Default)]
 pub struct OrientationBuilder {
     time: Vec<i64>,

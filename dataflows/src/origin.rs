@@ -11,6 +11,16 @@ use crate::dead_letter::{DeadLetter, Reason};
 use crate::rows::NULL;
 
 /// The origins of the records of a batch, in their order.
+///
+/// ```
+/// use dataflows::dead_letter::Reason;
+/// use dataflows::origin::Origin;
+///
+/// let mut origin = Origin::new("Truck-Data".into());
+/// origin.push(3, 41, None, Some(b"truck-1"), b"{...}");
+/// let letter = origin.dead_letter(0, Reason::Late, "window_averages");
+/// assert_eq!((letter.partition, letter.offset, letter.payload.as_deref()), (3, 41, Some(&b"{...}"[..])));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The topic, or the path of the input file.

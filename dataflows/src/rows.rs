@@ -137,6 +137,18 @@ pub struct Changes {
 
 /// Rows of one view in one epoch, as columns of equal length in the order of the view's
 /// [`ColumnSpec`]s.
+///
+/// ```
+/// use dataflows::rows::{Column, NULL, Rows};
+/// use std::sync::Arc;
+///
+/// let rows = Rows::from(vec![
+///     Column::Integer(Arc::new(vec![1, NULL, 3])),
+///     Column::Real(Arc::new(vec![0.5, f64::NAN, -0.5])), // NaN is NULL, too
+/// ]);
+/// assert_eq!(rows.len(), 3);
+/// assert_eq!(rows.gather(&[2, 0]).columns[0], Column::Integer(Arc::new(vec![3, 1])));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rows {
     /// The columns.

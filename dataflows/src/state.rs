@@ -28,6 +28,17 @@ pub fn push_entry(out: &mut Vec<u8>, key: &[u8], value: impl FnOnce(&mut Vec<u8>
 }
 
 /// The entries of a state change, in order; an `Err` is the last item and means damaged bytes.
+///
+/// ```
+/// use dataflows::state::{Damaged, entries, push_end, push_entry};
+///
+/// let mut bytes = Vec::new();
+/// push_entry(&mut bytes, b"truck-1", |out| out.extend_from_slice(b"sums"));
+/// push_end(&mut bytes, b"truck-2");
+/// let read: Result<Vec<_>, Damaged> = entries(&bytes).collect();
+/// assert_eq!(read.unwrap(), [(&b"truck-1"[..], &b"sums"[..]), (b"truck-2", b"")]);
+/// assert!(entries(&bytes[..5]).any(|entry| entry == Err(Damaged)));
+/// ```
 pub fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), Damaged>> {
     std::iter::from_fn(move || {
         if bytes.is_empty() {

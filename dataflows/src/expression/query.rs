@@ -7,6 +7,26 @@ use crate::rows::{ColumnSpec, Rows};
 use crate::views::changes;
 
 /// What a view of the user's own shows.
+///
+/// ```
+/// use dataflows::batch::{BatchBuilder, Measure, NANO};
+/// use dataflows::expression::{Arithmetic, Comparison, Expression, Field, Query};
+/// use dataflows::rows::Column;
+///
+/// // SELECT distance_covered / engine_speed AS ratio WHERE engine_speed > 80
+/// let field = |measure| Expression::field(Field::Measure(measure));
+/// let speed = field(Measure::EngineSpeed);
+/// let limit = Expression::number(80, 0).unwrap();
+/// let fast = Expression::compare(Comparison::Greater, speed.clone(), limit).unwrap();
+/// let ratio = Expression::arithmetic(Arithmetic::Divide, field(Measure::DistanceCovered), speed).unwrap();
+/// let query = Query::new(Some(fast), [("ratio".to_owned(), ratio)]).unwrap();
+///
+/// let mut batch = BatchBuilder::default();
+/// batch.push("a", 0, [20 * NANO, 80 * NANO, 0]);
+/// batch.push("a", 1, [41 * NANO, 82 * NANO, 0]);
+/// let Column::Real(ratios) = &query.rows(&batch.take()).columns[0] else { unreachable!() };
+/// assert_eq!(**ratios, [0.5]);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     pub(super) filter: Option<Expression>,

@@ -76,6 +76,20 @@ impl Axis {
 }
 
 /// A correlation that a job keeps per truck, of the records that have both values.
+///
+/// ```
+/// use dataflows::batch::Measure;
+/// use dataflows::views::{Axis, Correlation, Settings};
+///
+/// let of_fuel = Correlation {
+///     name: "fuel_correlation".into(),
+///     table: "TRUCK_FUEL_CORRELATION".into(),
+///     x: Axis::Time,
+///     y: Axis::Measure(Measure::FuelConsumed),
+/// };
+/// let columns = of_fuel.view(&Settings::default()).columns;
+/// assert_eq!([&*columns[0].name, &*columns[1].name], ["fuel_consumed", "time_elapsed"]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Correlation {
     /// The view's name.

@@ -39,7 +39,7 @@ use crate::rows::{Change, Changes, ColumnSpec, Rows};
 /// Builds a view's part of the graph.
 pub type Build = Arc<dyn for<'scope> Fn(&Inputs<'scope>) -> StreamVec<'scope, Epoch, Effect> + Send + Sync>;
 
-/// A result that the graph maintains.
+/// A result that the graph maintains. [The crate's example](crate) builds one.
 #[derive(Clone)]
 pub struct View {
     /// The name in configuration, metrics and of the CSV file.

@@ -7,6 +7,21 @@ use super::{Settings, View, keeps_nothing, render_stateless};
 use crate::expression::Query;
 
 /// A view that a job defines.
+///
+/// ```
+/// use dataflows::expression::{Expression, Field, Query};
+/// use dataflows::views::{Own, Settings};
+///
+/// let truck = ("truck_id".to_owned(), Expression::field(Field::Truck));
+/// let own = Own {
+///     name: "trucks".into(),
+///     table: "TRUCK_TRUCKS".into(),
+///     definition: "truck_id".into(),
+///     query: Query::new(None, [truck]).unwrap(),
+/// };
+/// let view = own.view(&Settings::default());
+/// assert_eq!(view.columns[0].name, "truck_id");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Own {
     /// The view's name.
