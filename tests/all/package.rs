@@ -56,6 +56,40 @@ fn the_binary_needs_nothing_but_the_c_library() {
 }
 
 #[test]
+fn the_packages_of_the_crates_hold_what_builds_them_and_no_more() {
+    let mut package = Command::new(env!("CARGO"));
+    package.args(["package", "--locked", "--offline", "--workspace", "--list", "--allow-dirty"]);
+    let output = package.current_dir(repository()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("warning"), "{said}");
+    let files = String::from_utf8(output.stdout).unwrap();
+    for (file, packages) in [("LICENSE-MIT", 2), ("LICENSE-APACHE", 2), ("README.md", 2), ("src/lib.rs", 2)] {
+        assert_eq!(files.lines().filter(|line| *line == file).count(), packages, "{file}");
+    }
+    const PLACES: [&str; 15] = [
+        ".cargo_vcs_info.json",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "Cargo.toml.orig",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "THIRD-PARTY.txt",
+        "benches/stages.rs",
+        "benches/work/",
+        "build.rs",
+        "src/",
+        "tests/",
+    ];
+    for file in files.lines() {
+        let fits = |place: &str| if place.ends_with('/') { file.starts_with(place) } else { file == place };
+        assert!(PLACES.iter().any(|place| fits(place)), "{file} is published with a crate");
+    }
+}
+
+#[test]
 fn the_shell_scripts_are_ones() {
     for folder in ["tools", "benches/growth", "benches/peers", "benches/soak"] {
         for entry in std::fs::read_dir(repository().join(folder)).unwrap() {
