@@ -127,6 +127,7 @@ fn every_query_of_the_dashboards_gives_data() {
             }
         });
         assert!(has_data, "{place} has no data: {text}\n{said}");
+        println!("{place}\t{text}\t{said}");
     }
     assert!(queries.len() > 50, "{} queries", queries.len());
 
