@@ -30,6 +30,49 @@ pub struct Arrival {
 }
 
 /// A message of an upsert job: what the reading that its key names is from then on.
+///
+/// Views undo what was before it. Here the reading `k` is corrected from 82 to 79, which is not above 80:
+///
+/// ```
+/// use dataflows::Epoch;
+/// use dataflows::batch::{NANO, Record};
+/// use dataflows::item::{Item, Upsert};
+/// use dataflows::rows::Change;
+/// use dataflows::views::{Effect, Inputs, Mode, Restored, Settings, all};
+/// use timely::dataflow::operators::{Input, Inspect, Probe};
+/// use timely::dataflow::{InputHandleVec, ProbeHandle};
+///
+/// let changes = timely::execute_directly(|worker| {
+///     let settings = Settings { mode: Mode::Upsert, ..Settings::default() };
+///     let views = all(&settings);
+///     let above_speed = views.iter().find(|view| view.name == "above_speed").unwrap();
+///     let mut items = InputHandleVec::<Epoch, Item>::new();
+///     let mut restored = InputHandleVec::<Epoch, Restored>::new();
+///     let (sender, changes) = std::sync::mpsc::channel();
+///     let probe = ProbeHandle::new();
+///     worker.dataflow(|scope| {
+///         let restored = scope.input_from(&mut restored);
+///         let inputs = Inputs::new(scope.input_from(&mut items), restored, 0, &settings);
+///         let send = move |effect: &Effect| {
+///             let Effect::Rows(rows) = effect else { return };
+///             sender.send(rows.changes.as_ref().unwrap().kinds.to_vec()).unwrap();
+///         };
+///         (above_speed.build)(&inputs).inspect(send).probe_with(&probe);
+///     });
+///     restored.close();
+///     for (offset, speed) in [(0, 82), (1, 79)] {
+///         items.advance_to(offset as Epoch + 1);
+///         let measures = [0, speed * NANO, 0];
+///         let record = Record { truck: "a".into(), time: 0, measures, extras: Vec::new() };
+///         let key = b"k"[..].into();
+///         items.send(Item::Upserts(vec![Upsert { key, partition: 0, offset, record: Some(record) }]));
+///     }
+///     items.close();
+///     worker.step_while(|| !probe.done());
+///     changes.try_iter().collect::<Vec<_>>()
+/// });
+/// assert_eq!(changes, [[Change::Insert], [Change::Delete]]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upsert {
     /// The message's key.

@@ -152,6 +152,13 @@ pub fn quotient(numerator: i64, denominator: i64) -> Option<f64> {
 }
 
 /// A decimal, such as `-1.25`, as it is; none if the text is no such.
+///
+/// ```
+/// use dataflows::oracle::{decimal, nearest};
+///
+/// assert_eq!(nearest(&decimal("-1.25").unwrap()), -1.25);
+/// assert_eq!(decimal("a quarter"), None);
+/// ```
 pub fn decimal(text: &str) -> Option<BigRational> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits: BigInt = format!("{whole}{fraction}").parse().ok()?;
@@ -190,6 +197,24 @@ pub fn value(record: &Record, axis: Axis) -> Option<i64> {
 }
 
 /// The correlation of `x` and `y`, per truck, of the records that have both.
+///
+/// ```
+/// use dataflows::batch::{Measure, NANO, Record};
+/// use dataflows::oracle::correlations;
+/// use dataflows::views::Axis;
+///
+/// let record = |time: i64| Record {
+///     truck: "a".into(),
+///     time,
+///     measures: [time * NANO, 0, 0],
+///     extras: Vec::new(),
+/// };
+/// let records = [record(1), record(2), record(3)];
+/// let rows = correlations(&records, Axis::Time, Axis::Measure(Measure::DistanceCovered));
+/// let row = &rows["a"];
+/// assert_eq!((row.samples, row.earliest, row.latest.0), (3, 1, 3));
+/// assert_eq!(row.correlation.as_ref().unwrap().nearest(), 1.0);
+/// ```
 pub fn correlations<'a>(
     records: impl IntoIterator<Item = &'a Record>,
     x: Axis,

@@ -125,6 +125,10 @@ pub fn product(value: i64, factor: Factor) -> f64 {
 }
 
 /// `units / 10^places` as a double, rounded once, for at most 38 places.
+///
+/// ```
+/// assert_eq!(dataflows::real::decimal(125, 2), 1.25);
+/// ```
 #[inline]
 pub fn decimal(units: i128, places: u8) -> f64 {
     let power = u32::from(places);

@@ -118,6 +118,13 @@ pub enum Change {
 
 impl Change {
     /// 1 for values that hold from now on, -1 for values that no longer do.
+    ///
+    /// ```
+    /// use dataflows::rows::Change;
+    ///
+    /// let replaced = [Change::Before, Change::Update].map(Change::sign);
+    /// assert_eq!(replaced, [-1, 1]);
+    /// ```
     pub fn sign(self) -> i8 {
         match self {
             Self::Insert | Self::Update => 1,

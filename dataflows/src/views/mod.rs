@@ -85,6 +85,15 @@ pub const NAMES: [&str; 10] = [
 ];
 
 /// The views of [`NAMES`], as `settings` have them, in that order.
+///
+/// ```
+/// use dataflows::views::{NAMES, Settings, all};
+///
+/// let views = all(&Settings::default());
+/// assert!(views.iter().map(|view| &*view.name).eq(NAMES));
+/// let windows = views.iter().find(|view| view.name == "window_averages").unwrap();
+/// assert_eq!((&*windows.table, windows.keyed), ("TRUCK_WINDOW_AVERAGES", true));
+/// ```
 pub fn all(settings: &Settings) -> Vec<View> {
     vec![
         parameter_map::view(settings),
