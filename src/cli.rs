@@ -62,6 +62,9 @@ pub enum Command {
     /// Show a running job on the terminal: what it waits for, rate, lag, commits, trucks and their correlations
     #[command(after_help = TOP)]
     Top(TopArgs),
+    /// Write a configuration file with every key, its meaning and its default
+    #[command(after_help = CONFIG)]
+    Config(ConfigArgs),
     /// Print what lets a shell complete commands and flags
     #[command(after_help = COMPLETIONS)]
     Completions(CompletionsArgs),
@@ -114,6 +117,10 @@ Examples:
 
 Keys: q ends; arrows, Page Up, Page Down choose a truck; / searches; n d s f c e r t sort, again: turned around.
 Colours are left out where NO_COLOR is set. Status 1: no job answers, or it is gone.";
+const CONFIG: &str = "\
+Examples:
+  truckflow config init job.toml
+  truckflow config init | less";
 const COMPLETIONS: &str = "\
 Examples:
   truckflow completions bash > /etc/bash_completion.d/truckflow
@@ -127,6 +134,32 @@ Examples, with the job stopped:
   truckflow state export job.state --config job.toml
   truckflow state reset --config job.toml --yes
   truckflow state import job.state --config job.toml";
+
+/// Of `config`.
+#[derive(Args)]
+pub struct ConfigArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What is done with a configuration.
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Write a file with every key, commented out: as it is, it says the defaults
+    Init(InitArgs),
+}
+
+/// Flags of `config init`.
+#[derive(Args)]
+pub struct InitArgs {
+    /// The file to write [default: standard output]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Replace a file that is there
+    #[arg(long, requires = "file")]
+    pub force: bool,
+}
 
 /// Flags of `completions`.
 #[derive(Args)]

@@ -5,6 +5,7 @@
 //! What a job defines for itself (fields, views, correlations) is in [`defined`].
 
 pub mod defined;
+pub mod reference;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -38,7 +39,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file does not say what a job needs.
-    #[error("configuration {place}: {reason}; see `truckflow run --help` for the keys")]
+    #[error("configuration {place}: {reason}; `truckflow config init` shows every key")]
     Parse {
         /// The file and line, or the variable.
         place: String,

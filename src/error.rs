@@ -6,6 +6,7 @@ use thiserror::Error;
 use crate::bench::BenchError;
 use crate::cluster::ClusterError;
 use crate::config::ConfigError;
+use crate::config_command::InitError;
 use crate::producer::ProduceError;
 use crate::replay::ReplayError;
 use crate::simulate::SimulateError;
@@ -22,6 +23,9 @@ pub enum Error {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// No configuration file is written.
+    #[error(transparent)]
+    Init(#[from] InitError),
     /// The input cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -146,6 +150,7 @@ impl Error {
             Self::Config(_) | Self::OtherSource { .. } | Self::OtherView { .. } | Self::NoBackfill { .. } => {
                 2
             }
+            Self::Init(InitError::Exists(_)) => 2,
             Self::Transfer(error) if error.is_usage() => 2,
             Self::Cluster(ClusterError::Refused { .. } | ClusterError::Unfilled(_)) => 2,
             Self::Replay(error) if error.is_usage() => 2,

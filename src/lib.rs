@@ -38,6 +38,7 @@ pub mod clock;
 pub mod cluster;
 pub mod commit;
 pub mod config;
+pub mod config_command;
 pub mod decode;
 pub mod error;
 pub mod explain;

@@ -10,7 +10,8 @@ use truckflow::error::Error;
 use truckflow::printable::{OneLine, printable};
 use truckflow::stop::Stop;
 use truckflow::{
-    bench, check, explain, fault, replay, run, shell, simulate, state_command, store, summary, top, verify,
+    bench, check, config_command, explain, fault, replay, run, shell, simulate, state_command, store,
+    summary, top, verify,
 };
 
 fn main() -> ExitCode {
@@ -73,6 +74,7 @@ fn execute(command: &Command) -> Result<(), Error> {
         Command::Explain(args) => explain::run(args),
         Command::Top(args) => top::run(args),
         Command::State(args) => state_command::run(&args.command),
+        Command::Config(args) => config_command::run(&args.command).map_err(Error::from),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),
     }

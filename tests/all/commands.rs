@@ -326,3 +326,30 @@ fn a_shell_takes_its_completions() {
     }
     assert_eq!(run(&["completions", "csh"]).0, Some(2));
 }
+
+#[test]
+fn config_init_writes_a_file_that_a_job_takes_and_replaces_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("job.toml");
+    let name = path.to_str().unwrap();
+    let (status, shown, said) = run(&["config", "init"]);
+    assert_eq!(status, Some(0), "{said}");
+    let (status, stdout, said) = run(&["config", "init", name]);
+    assert_eq!((status, &*stdout), (Some(0), ""), "{said}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), shown);
+    let (status, _, said) = run(&["explain", "--config", name]);
+    assert_eq!(status, Some(0), "{said}");
+
+    std::fs::write(&path, "mine").unwrap();
+    let (status, _, said) = run(&["config", "init", name]);
+    assert_eq!((status, said.trim().lines().count()), (Some(2), 1), "{said}");
+    assert!(said.contains(name) && said.contains("--force"), "{said}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    let (status, _, said) = run(&["config", "init", name, "--force"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), shown);
+
+    let nowhere = folder.path().join("no/job.toml");
+    let (status, _, said) = run(&["config", "init", nowhere.to_str().unwrap()]);
+    assert!(status == Some(1) && said.contains("cannot write"), "{said}");
+}
