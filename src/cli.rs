@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::config::origin::{self, Shown};
 use crate::config::{self, Config, ConfigError};
 use crate::fault::Passage;
 use crate::replay::ReplayArgs;
@@ -62,7 +63,7 @@ pub enum Command {
     /// Show a running job on the terminal: what it waits for, rate, lag, commits, trucks and their correlations
     #[command(after_help = TOP)]
     Top(TopArgs),
-    /// Write a configuration file with every key, its meaning and its default
+    /// Write a configuration file with every key, or show what is in force and where it comes from
     #[command(after_help = CONFIG)]
     Config(ConfigArgs),
     /// Print what lets a shell complete commands and flags
@@ -120,7 +121,14 @@ Colours are left out where NO_COLOR is set. Status 1: no job answers, or it is g
 const CONFIG: &str = "\
 Examples:
   truckflow config init job.toml
-  truckflow config init | less";
+  truckflow config init | less
+  truckflow config show --config job.toml";
+const CONFIG_SHOW: &str = "\
+The last of these that gives a key is in force: default, file, TRUCKFLOW_… variable, --set, the key's own flag.
+
+Examples:
+  truckflow config show --config job.toml
+  truckflow config show --config job.toml --set settings.above_speed=85 --json";
 const COMPLETIONS: &str = "\
 Examples:
   truckflow completions bash > /etc/bash_completion.d/truckflow
@@ -148,6 +156,9 @@ pub struct ConfigArgs {
 pub enum ConfigCommand {
     /// Write a file with every key, commented out: as it is, it says the defaults
     Init(InitArgs),
+    /// Show what is in force, and where each value comes from; secrets as ***
+    #[command(after_help = CONFIG_SHOW)]
+    Show(Box<CheckArgs>),
 }
 
 /// Flags of `config init`.
@@ -285,7 +296,7 @@ pub struct BenchArgs {
     pub seconds: u32,
 }
 
-/// Flags of `check` and `verify`.
+/// Flags of `check`, `verify` and `config show`.
 #[derive(Args)]
 pub struct CheckArgs {
     /// Which job.
@@ -386,6 +397,23 @@ fn key_value(text: &str) -> Result<(String, String), &'static str> {
 impl JobArgs {
     /// The configuration: file, variables, flags.
     pub fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref(), std::env::vars(), self.keys())
+    }
+
+    /// The configuration's values, and where each comes from.
+    pub fn origins(&self) -> Result<Vec<Shown>, ConfigError> {
+        let written = |at: usize, key: &str| match at < self.set.len() {
+            true => "--set".to_owned(),
+            false => format!("--{}", key.strip_prefix("kafka.").unwrap_or(key).replace('_', "-")),
+        };
+        let keys = self.keys().into_iter().enumerate();
+        let flags = keys.map(|(at, (key, value))| (key.clone(), value, written(at, &key))).collect();
+        let variables: Vec<_> = std::env::vars().collect();
+        origin::shown(self.config.as_deref(), &variables, flags)
+    }
+
+    /// What `--set`, and then the other flags, say of keys.
+    fn keys(&self) -> Vec<(String, toml::Value)> {
         use toml::Value::{Array, Boolean, Integer, String};
         let mut keys = Vec::new();
         for (key, value) in &self.set {
@@ -414,6 +442,6 @@ impl JobArgs {
         keys.extend(self.views.as_ref().map(|views| {
             ("views".to_owned(), Array(views.iter().map(|view| String(view.trim().to_owned())).collect()))
         }));
-        Config::load(self.config.as_deref(), std::env::vars(), keys)
+        keys
     }
 }

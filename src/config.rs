@@ -5,6 +5,7 @@
 //! What a job defines for itself (fields, views, correlations) is in [`defined`].
 
 pub mod defined;
+pub mod origin;
 pub mod reference;
 
 use std::collections::BTreeMap;
@@ -348,6 +349,17 @@ const PREFIX: &str = "TRUCKFLOW_";
 /// Variables of that beginning which are no keys: flags of the command itself, and its log's filter.
 const NO_KEYS: [&str; 3] = ["CONFIG", "LOG", "LOG_FORMAT"];
 
+/// The key that a variable sets, if it sets one.
+fn key_of(variable: &str) -> Option<String> {
+    let is_key = |key: &&str| !key.starts_with("TEST_") && !NO_KEYS.contains(key);
+    let key = variable.strip_prefix(PREFIX).filter(is_key)?;
+    Some(key.to_lowercase().replace("__", "."))
+}
+
+fn read_file(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
 impl Config {
     /// Reads the file, then the variables, then `flags` (`key = value` with dotted keys).
     pub fn load(
@@ -356,8 +368,7 @@ impl Config {
         flags: Vec<(String, toml::Value)>,
     ) -> Result<Self, ConfigError> {
         let Some(path) = file else { return Self::read("", "", variables, flags) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = read_file(path)?;
         Self::read(&text, &path.display().to_string(), variables, flags)
     }
 
@@ -389,9 +400,7 @@ impl Config {
             .map_err(|reason| ConfigError::Parse { place, reason })
         };
         for (name, value) in variables {
-            let is_key = |key: &&str| !key.starts_with("TEST_") && !NO_KEYS.contains(key);
-            if let Some(key) = name.strip_prefix(PREFIX).filter(is_key) {
-                let key = key.to_lowercase().replace("__", ".");
+            if let Some(key) = key_of(&name) {
                 let value = value_of(&key, &value);
                 over(name, &key, value)?;
             }

@@ -1,4 +1,4 @@
-//! `truckflow config`: writes a configuration file to begin with.
+//! `truckflow config`: writes a configuration file to begin with, and shows what is in force.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::cli::{ConfigCommand, InitArgs};
+use crate::cli::{CheckArgs, ConfigCommand, InitArgs};
 use crate::config::reference;
+use crate::error::Error;
+use crate::printable::printable;
 
 /// Why no file is written.
 #[derive(Debug, Error)]
@@ -26,10 +28,32 @@ pub enum InitError {
 }
 
 /// Does what `config` is asked for.
-pub fn run(command: &ConfigCommand) -> Result<(), InitError> {
+pub fn run(command: &ConfigCommand) -> Result<(), Error> {
     match command {
-        ConfigCommand::Init(args) => init(args),
+        ConfigCommand::Init(args) => init(args).map_err(Error::from),
+        ConfigCommand::Show(args) => show(args),
     }
+}
+
+fn show(args: &CheckArgs) -> Result<(), Error> {
+    let rows = args.job.origins()?;
+    let text = if args.json {
+        serde_json::to_string_pretty(&rows).map_err(|_| Error::Bug("the configuration as JSON"))? + "\n"
+    } else {
+        let cells: Vec<[String; 3]> = rows
+            .into_iter()
+            .map(|row| {
+                [row.key, if row.value.is_null() { "-".into() } else { row.value.to_string() }, row.from]
+            })
+            .map(|row| row.map(|cell| printable(&cell).into_owned()))
+            .collect();
+        let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let (keys, values) = (width(0), width(1));
+        cells.iter().map(|[key, value, from]| format!("{key:keys$}  {value:values$}  {from}\n")).collect()
+    };
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|source| Error::System { verb: "print the configuration", source })
 }
 
 fn init(args: &InitArgs) -> Result<(), InitError> {

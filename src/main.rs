@@ -74,7 +74,7 @@ fn execute(command: &Command) -> Result<(), Error> {
         Command::Explain(args) => explain::run(args),
         Command::Top(args) => top::run(args),
         Command::State(args) => state_command::run(&args.command),
-        Command::Config(args) => config_command::run(&args.command).map_err(Error::from),
+        Command::Config(args) => config_command::run(&args.command),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),
     }

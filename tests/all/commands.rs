@@ -353,3 +353,35 @@ fn config_init_writes_a_file_that_a_job_takes_and_replaces_none() {
     let (status, _, said) = run(&["config", "init", nowhere.to_str().unwrap()]);
     assert!(status == Some(1) && said.contains("cannot write"), "{said}");
 }
+
+#[test]
+fn config_show_says_where_values_come_from_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("job.toml");
+    let name = path.to_str().unwrap();
+    std::fs::write(&path, "workers = 2\n[kafka.properties]\nsasl.password = \"s3cret\"\n").unwrap();
+    let args = ["config", "show", "--config", name, "--topic", "T", "--set", "job=j"];
+    let variables = [("TRUCKFLOW_DATABASE", "mysql://u:s3cret@h/d"), ("TRUCKFLOW_JOB", "before")];
+    let show = |more: &[&str]| {
+        let mut job = Job::start_with([&args[..], more].concat(), &variables);
+        let (status, said) = job.wait(SOON);
+        assert_eq!(status.code(), Some(0), "{said}");
+        assert!(!(job.stdout() + &said).contains("s3cret"));
+        job.stdout()
+    };
+    let text = show(&[]);
+    let json: serde_json::Value = serde_json::from_str(&show(&["--json"])).unwrap();
+    for (key, value, from) in [
+        ("workers", "2", name),
+        ("kafka.topic", "\"T\"", "--topic"),
+        ("job", "\"j\"", "--set"),
+        ("commit_interval", "\"1s\"", "default"),
+        ("database", "\"mysql://u:***@h/d\"", "TRUCKFLOW_DATABASE"),
+        ("kafka.properties.sasl.password", "\"***\"", name),
+    ] {
+        let is_said = |line: &str| line.split_whitespace().eq([key, value, from]);
+        assert!(text.lines().any(is_said), "{key} {value} {from} in:\n{text}");
+        let row = json.as_array().unwrap().iter().find(|row| row["key"] == key).unwrap();
+        assert_eq!((row["value"].to_string().as_str(), row["from"].as_str()), (value, Some(from)));
+    }
+}

@@ -1,0 +1,233 @@
+//! What is in force, and where each value comes from. Secrets are not shown.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Config, ConfigError, key_of, value_of};
+
+/// A flag: the key that it sets, its value, and how it is written.
+pub type Flag = (String, toml::Value, String);
+
+/// A key, and what is in force for it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Shown {
+    /// The dotted key.
+    pub key: String,
+    /// The value, `***` for a secret; null where there is none.
+    pub value: Value,
+    /// `default`, the file, the variable or the flag.
+    pub from: String,
+}
+
+/// Reads file, variables and flags as a job does, and says what came of them.
+pub fn shown(
+    file: Option<&Path>,
+    variables: &[(String, String)],
+    flags: Vec<Flag>,
+) -> Result<Vec<Shown>, ConfigError> {
+    // Once: it may be a pipe.
+    let text = file.map_or_else(|| Ok(String::new()), super::read_file)?;
+    let name = file.map_or_else(String::new, |path| path.display().to_string());
+    let pairs = flags.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
+    let config = Config::read(&text, &name, variables.iter().cloned(), pairs)?;
+
+    let mut origins = Origins::default();
+    // It has been read above, and so is TOML.
+    origins.spread("", &toml::Value::Table(text.parse().unwrap_or_default()), &name);
+    for (variable, value) in variables {
+        if let Some(key) = key_of(variable) {
+            origins.set(&key, &value_of(&key, value), variable);
+        }
+    }
+    for (key, value, flag) in &flags {
+        origins.set(key, value, flag);
+    }
+    let mut rows = Vec::new();
+    for (key, value) in values(&config) {
+        let from = origins.0.get(&key).map_or("default", String::as_str).to_owned();
+        rows.push(Shown { value: without_secrets(&key, value), key, from });
+    }
+    Ok(rows)
+}
+
+/// Who set a key last.
+#[derive(Default)]
+struct Origins(BTreeMap<String, String>);
+
+impl Origins {
+    /// What was in a table is gone when the table is set.
+    fn set(&mut self, key: &str, value: &toml::Value, from: &str) {
+        let inside = format!("{key}.");
+        // What begins like a property of librdkafka's is another one.
+        let is_property = key.starts_with("kafka.properties.") || key.starts_with("kafka.property_files.");
+        self.0.retain(|name, _| is_property || !name.starts_with(&inside));
+        self.spread(key, value, from);
+    }
+
+    fn spread(&mut self, key: &str, value: &toml::Value, from: &str) {
+        match value {
+            toml::Value::Table(table) => {
+                for (name, value) in table {
+                    let name = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                    self.spread(&name, value, from);
+                }
+            }
+            _ => {
+                self.0.insert(key.to_owned(), from.to_owned());
+            }
+        }
+    }
+}
+
+/// Every key with its value, librdkafka's by their whole names.
+fn values(config: &Config) -> BTreeMap<String, Value> {
+    let mut values = BTreeMap::new();
+    let json = serde_json::to_value(config).expect("a configuration has texts as its keys");
+    walk("", json, &mut values);
+    if !config.selected.is_empty() {
+        values.insert("views".into(), config.selected.clone().into());
+    }
+    values
+}
+
+fn walk(key: &str, value: Value, to: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(table) => {
+            for (name, value) in table {
+                let name = if key.is_empty() { name } else { format!("{key}.{name}") };
+                walk(&name, value, to);
+            }
+        }
+        value => {
+            to.insert(key.to_owned(), value);
+        }
+    }
+}
+
+const HIDDEN: &str = "***";
+
+/// Words of librdkafka's properties, and of a URL's parameters, that hold secrets.
+fn tells_of_a_secret(name: &str) -> bool {
+    const TELLING: [&str; 7] = ["password", "secret", "sasl", "token", "pem", "ssl.key", "credential"];
+    const HARMLESS: [&str; 3] = ["sasl.mechanism", "sasl.mechanisms", "sasl.username"];
+    let name = name.to_lowercase();
+    let property = name.strip_prefix("kafka.properties.").unwrap_or(&name);
+    !HARMLESS.contains(&property) && TELLING.iter().any(|word| property.contains(word))
+}
+
+fn without_secrets(key: &str, value: Value) -> Value {
+    if key.starts_with("kafka.properties.") && tells_of_a_secret(key) {
+        return HIDDEN.into();
+    }
+    match value {
+        Value::String(text) if key == "database" && !text.contains("://") && text.contains('@') => {
+            HIDDEN.into()
+        }
+        Value::String(text) => url_without_secrets(&text).into(),
+        value => value,
+    }
+}
+
+fn url_without_secrets(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    // An `@` in a parameter: which part of it is a secret cannot be told.
+    if rest.rsplit_once('@').is_some_and(|(login, _)| !login.contains(':') && login.contains(['?', '@', '/']))
+    {
+        return HIDDEN.to_owned();
+    }
+    // A password that is not encoded may hold anything, `@`, `/` and `?` too.
+    let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
+    let login = login.map(|login| match login.split_once(':') {
+        Some((user, _)) => format!("{user}:{HIDDEN}@"),
+        None => format!("{login}@"),
+    });
+    let (place, query) = place.split_once('?').map_or((place, None), |(place, query)| (place, Some(query)));
+    let query = query.map(|query| {
+        let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
+            Some((name, _)) if tells_of_a_secret(name) => format!("{name}={HIDDEN}"),
+            _ => parameter.to_owned(),
+        });
+        format!("?{}", parameters.collect::<Vec<_>>().join("&"))
+    });
+    format!("{scheme}://{}{place}{}", login.unwrap_or_default(), query.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn each_value_says_who_set_it_last_and_no_secret_is_shown() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let text = "job = \"a\"\nworkers = 2\n[settings]\nwindow = \"1m\"\n[kafka.properties]\nsasl.password = \"s3cret\"\nsasl.username = \"me\"\nssl.key.password = \"s3cret\"\n[kafka.property_files]\nssl.key.pem = \"/no/such/file\"\n";
+        file.write_all(text.as_bytes()).unwrap();
+        let name = file.path().display().to_string();
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let variables = [
+            pair("TRUCKFLOW_WORKERS", "3"),
+            pair("TRUCKFLOW_JOB", "b"),
+            pair("TRUCKFLOW_LOG", "info"),
+            pair("TRUCKFLOW_DATABASE", "mysql://u:s3cret@p/w?s3cret@h/d?password=s3cret&ssl-mode=disabled"),
+            pair("TRUCKFLOW_KAFKA__PROPERTIES__SSL__KEYSTORE__PASSWORD", "s3cret"),
+        ];
+        let flag =
+            |key: &str, value: &str, flag: &str| (key.to_owned(), value_of(key, value), flag.to_owned());
+        let flags = vec![
+            flag("kafka.topic", "T", "--set"),
+            flag("kafka.properties.sasl.oauthbearer.config", "s3cret", "--set"),
+            flag("workers", "4", "--workers"),
+            flag("views", "above_speed", "--views"),
+        ];
+        let rows = shown(Some(file.path()), &variables, flags).unwrap();
+        let row = |key: &str| {
+            let row = rows.iter().find(|row| row.key == key).unwrap_or_else(|| panic!("{key} in {rows:?}"));
+            (row.value.to_string(), row.from.clone())
+        };
+        for (key, value, from) in [
+            ("workers", "4", "--workers"),
+            ("job", "\"b\"", "TRUCKFLOW_JOB"),
+            ("settings.window", "\"1m\"", &name),
+            ("settings.window_idle", "\"5m\"", "default"),
+            ("hosts", "null", "default"),
+            ("kafka.topic", "\"T\"", "--set"),
+            ("views", "[\"above_speed\"]", "--views"),
+            ("database", "\"mysql://u:***@h/d?password=***&ssl-mode=disabled\"", "TRUCKFLOW_DATABASE"),
+            ("kafka.properties.sasl.password", "\"***\"", &name),
+            ("kafka.properties.sasl.username", "\"me\"", &name),
+            ("kafka.property_files.ssl.key.pem", "\"/no/such/file\"", &name),
+        ] {
+            assert_eq!(row(key), (value.to_owned(), from.to_owned()), "{key}");
+        }
+        assert!(!format!("{rows:?}").contains("s3"), "{rows:?}");
+    }
+
+    #[test]
+    fn a_url_shows_no_password_wherever_its_signs_are() {
+        for (url, shown) in [
+            ("mysql://u@h:1/d", "mysql://u@h:1/d"),
+            ("mysql://u:s3cret@h/d", "mysql://u:***@h/d"),
+            ("mysql://u@h/d?password=s3@cret", "***"),
+            ("mysql://u@h:1/d?password=s3cret", "mysql://u@h:1/d?password=***"),
+            ("sqlite:a.db", "sqlite:a.db"),
+            ("u:s3cret@h", "***"),
+        ] {
+            let value = without_secrets("database", url.into());
+            assert_eq!(value, shown, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_set_as_a_whole_takes_its_keys_with_it() {
+        let variables = [("TRUCKFLOW_SETTINGS__WINDOW".to_owned(), "1m".to_owned())];
+        let flags =
+            vec![("settings".to_owned(), value_of("settings", "{join_limit = 5}"), "--set".to_owned())];
+        let rows = shown(None, &variables, flags).unwrap();
+        let from = |key: &str| rows.iter().find(|row| row.key == key).map(|row| row.from.as_str());
+        assert_eq!(from("settings.window"), Some("default"));
+        assert_eq!(from("settings.join_limit"), Some("--set"));
+    }
+}
