@@ -188,6 +188,7 @@ fn simulated() -> SimulateArgs {
         resume_password_file: None,
         properties: Vec::new(),
         property_files: Vec::new(),
+        json: false,
     }
 }
 

@@ -261,6 +261,9 @@ pub struct RunArgs {
     /// Show the latest correlations and the files at the end
     #[arg(long)]
     pub summary: bool,
+    /// Say at the end what was done as one JSON object, on standard output
+    #[arg(long, conflicts_with = "summary")]
+    pub json: bool,
     /// End when the process that started it ends: what `bench` starts is not left behind
     #[arg(long, hide = true)]
     pub die_with_parent: bool,

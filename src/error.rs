@@ -154,6 +154,7 @@ impl Error {
             Self::Transfer(error) if error.is_usage() => 2,
             Self::Cluster(ClusterError::Refused { .. } | ClusterError::Unfilled(_)) => 2,
             Self::Replay(error) if error.is_usage() => 2,
+            Self::Simulate(SimulateError::JsonAmongReadings) => 2,
             Self::Bench(error) if error.is_usage() => 2,
             _ => 1,
         }

@@ -21,6 +21,7 @@ use crate::decode::{Decode, Decoder};
 use crate::error::Error;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::progress::Share;
 use crate::source::SourceError;
 use crate::source::embedded::{Embedded, Ends, Feeder, PARTITIONS};
 use crate::source::file::{LineReader, Lines, full_path};
@@ -274,6 +275,23 @@ impl Inputs {
             Kind::Topic(None) | Kind::File(_) => None,
         };
         self.sources.iter().filter_map(id).collect()
+    }
+
+    /// How far a job is in its first source, which has the trucks' readings if it reads any; none if that has no
+    /// end. To be asked for before [`watch`](Self::watch).
+    pub fn share(&self) -> Option<Share> {
+        match &self.sources.first()?.kind {
+            Kind::Topic(watched) => {
+                let all = watched.as_ref()?.topic.to_read().filter(|&all| all > 0)?;
+                Some(Box::new(move |records| records as f64 / all as f64))
+            }
+            Kind::File(lines) => {
+                let lines = lines.clone();
+                let left = move || lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).left();
+                let all = left().filter(|&all| all > 0)?;
+                Some(Box::new(move |_| 1.0 - left().unwrap_or(0) as f64 / all as f64))
+            }
+        }
     }
 
     /// What each worker of this process reads, `own` among the `workers` of all processes. To be asked

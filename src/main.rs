@@ -43,6 +43,8 @@ fn execute(command: &Command) -> Result<(), Error> {
             let done = run::run(&config, &stop)?;
             if args.summary {
                 print!("{}", summary::describe(&config, &done));
+            } else if args.json {
+                println!("{}", done.to_json());
             } else {
                 tracing::info!(
                     records = done.records,
@@ -65,7 +67,10 @@ fn execute(command: &Command) -> Result<(), Error> {
                 (None, _) => Vec::new(),
             };
             let simulated = simulate::run(args, resume)?;
-            eprintln!("{simulated}");
+            match args.json {
+                true => println!("{}", simulated.to_json()),
+                false => eprintln!("{simulated}"),
+            }
             Ok(())
         }
         Command::Bench(args) => bench::run(args),

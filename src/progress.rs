@@ -1,34 +1,85 @@
-//! The progress line of a job, on a terminal only.
+//! Progress lines, on a terminal only.
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+/// How far a job is that ends by itself: from the messages that it has decoded to a share of all.
+pub type Share = Box<dyn Fn(u64) -> f64 + Send>;
 
 /// A line on standard error that says how far a job is.
-pub struct Progress(ProgressBar);
+pub struct Progress {
+    line: ProgressBar,
+    started: Instant,
+    share: Option<Share>,
+}
 
 impl Progress {
     /// Starts the line; hidden where standard error is not a terminal.
-    pub fn start() -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
-        if let Ok(style) =
-            ProgressStyle::with_template("{spinner} {elapsed} {human_pos} records, {per_sec}, {msg}")
-        {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self(bar)
+    pub fn start(share: Option<Share>) -> Self {
+        let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+        line.set_style(styled("{spinner} {elapsed} {human_pos} records, {rate}, {msg}"));
+        line.enable_steady_tick(Duration::from_millis(200));
+        Self { line, started: Instant::now(), share }
     }
 
     /// Shows the records decoded and the last commit.
     pub fn show(&self, records: u64, epoch: u64) {
-        self.0.set_position(records);
-        self.0.set_message(format!("epoch {epoch} committed"));
+        if self.line.is_hidden() {
+            return;
+        }
+        let share = self.share.as_ref().map(|share| share(records));
+        self.line.set_position(records);
+        self.line.set_message(format!("{}epoch {epoch} committed", done(share, self.started.elapsed())));
+    }
+}
+
+/// What of it is done after a time, and how long the rest takes at that rate.
+fn done(share: Option<f64>, elapsed: Duration) -> String {
+    match share {
+        Some(share) if share > 0.0 => {
+            let share = share.min(1.0);
+            let left = Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - share) / share);
+            let left = HumanDuration(left.unwrap_or(Duration::MAX));
+            format!("{:.0} %, {left} left, ", share * 100.0)
+        }
+        _ => String::new(),
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.line.finish_and_clear();
+    }
+}
+
+/// A bar that counts to `total` of what has this name, with rate and time left; hidden where standard error is
+/// not a terminal.
+pub fn counted(total: u64, name: &str) -> ProgressBar {
+    let template = format!("{{bar:30}} {{human_pos}} of {{human_len}} {name}, {{rate}}, {{eta}} left");
+    ProgressBar::new(total).with_style(styled(&template))
+}
+
+/// A template, with a rate in whole numbers.
+fn styled(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // The line is drawn all the same if this fails.
+        let _ = write!(out, "{:.0}/s", state.per_sec());
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_takes_as_long_for_each_message_as_what_is_done() {
+        let after = |share| done(share, Duration::from_secs(30));
+        assert_eq!(after(Some(0.25)), "25 %, 2 minutes left, ");
+        assert_eq!(after(Some(1.5)), "100 %, 0 seconds left, ");
+        assert_eq!(after(Some(0.0)), "");
+        assert_eq!(after(None), "");
     }
 }

@@ -83,6 +83,10 @@ pub struct ReplayArgs {
     /// A property whose value is in a file, such as sasl.password; may be repeated
     #[arg(long = "property-file", value_name = "NAME=FILE", value_parser = parse_property_file)]
     pub property_files: Vec<(String, String)>,
+
+    /// Say at the end what was sent as one JSON object, on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Why a replay failed.
@@ -172,6 +176,15 @@ pub struct Summary {
     pub left_out: u64,
     /// How long it took.
     pub elapsed: Duration,
+}
+
+impl Summary {
+    /// As one object: messages `sent`, `failed` and `left_out`, and `seconds`.
+    pub fn to_json(self) -> serde_json::Value {
+        let Self { sent, failed, left_out, elapsed } = self;
+        let seconds = elapsed.as_secs_f64();
+        serde_json::json!({ "sent": sent, "failed": failed, "left_out": left_out, "seconds": seconds })
+    }
 }
 
 impl fmt::Display for Summary {
@@ -270,7 +283,10 @@ fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
         eprintln!("{left_out}");
     }
     if result.is_ok() || producer.sent() > 0 {
-        eprintln!("{summary}");
+        match args.json {
+            true => println!("{}", summary.to_json()),
+            false => eprintln!("{summary}"),
+        }
     }
     result.map(|()| summary)
 }

@@ -23,6 +23,7 @@ use dataflows::rows::ColumnSpec;
 use dataflows::views::{DEAD_LETTERS, Mode, Restored, View};
 
 use crate::backfill;
+use crate::bench::peak_memory;
 use crate::board::meter::Meter;
 use crate::board::shown::Part;
 use crate::board::{Board, Doing, Feed};
@@ -40,7 +41,7 @@ use crate::graph::{Message, Outlet, Route, Shape};
 use crate::health::Health;
 use crate::inputs::Inputs;
 use crate::metrics::Metrics;
-use crate::progress::Progress;
+use crate::progress::{Progress, Share};
 use crate::render::CHANGE;
 use crate::sink::csv::{self, CsvFiles};
 use crate::sink::topic::DeadLetterTopic;
@@ -64,6 +65,21 @@ pub struct Summary {
     pub elapsed: Duration,
     /// The last commit.
     pub epoch: Epoch,
+}
+
+impl Summary {
+    /// As one object: `records`, `dead_letters`, `epoch`, `seconds`, and this process's `peak_memory_bytes`.
+    pub fn to_json(self) -> serde_json::Value {
+        let Self { records, dead_letters, elapsed, epoch } = self;
+        let (seconds, memory) = (elapsed.as_secs_f64(), peak_memory());
+        serde_json::json!({
+            "records": records,
+            "dead_letters": dead_letters,
+            "epoch": epoch,
+            "seconds": seconds,
+            "peak_memory_bytes": memory,
+        })
+    }
 }
 
 /// Runs a job to its end: that of its input with `until_end`, a signal (`stop`), or an error.
@@ -243,6 +259,9 @@ impl Launch<'_> {
                 tracing::info!(epoch = last.epoch, generation, "going on after the last commit");
             }
             tracing::info!(source = inputs.describe(), workers = config.workers, "reading");
+        }
+        let share = inputs.share();
+        if filled.is_none() {
             inputs.watch(&self.health, Some(metrics))?;
         }
         let began = Instant::now();
@@ -252,7 +271,8 @@ impl Launch<'_> {
         let work = |team: Option<(&mut Control, &Door)>| {
             let commit = spawn("commit", move || committer.run(&messages))?;
             let board = page.map(|page| page.board.clone());
-            let beside = Beside::start(stop.clone(), clock.clone(), metrics.clone(), job.records(), board)?;
+            let beside =
+                Beside::start(stop.clone(), clock.clone(), metrics.clone(), job.records(), board, share)?;
             let panicked = self.work(&job, team)?;
             job.close();
             let committed = commit.join();
@@ -296,7 +316,7 @@ impl Launch<'_> {
             inputs.watch(&self.health, None)?;
             let began = Instant::now();
             let beside =
-                Beside::start(stop.clone(), clock.clone(), self.metrics.clone(), job.records(), None)?;
+                Beside::start(stop.clone(), clock.clone(), self.metrics.clone(), job.records(), None, None)?;
             self.health.set_reading(true);
             self.work(&job, Some((control, door)))?;
             self.health.set_reading(false);
@@ -380,11 +400,12 @@ impl Beside {
         metrics: Metrics,
         records: Arc<std::sync::atomic::AtomicU64>,
         board: Option<Arc<Board>>,
+        share: Option<Share>,
     ) -> Result<Self, Error> {
         let ended = Arc::new(AtomicBool::new(false));
         let over = ended.clone();
         let thread = spawn("beside", move || {
-            let progress = Progress::start();
+            let progress = Progress::start(share);
             while !over.load(SeqCst) {
                 if stop.requested() && !clock.is_stopping() {
                     tracing::info!("stopping after the open epoch");

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 
 use self::fleet::Fleet;
 pub use self::message::Format;
@@ -27,6 +27,7 @@ use self::output::{Output, Written};
 use crate::decode::event_time;
 use crate::pace::{self, Pace, Rate};
 use crate::producer::{ProduceError, parse_property, parse_property_file};
+use crate::progress;
 use crate::stop::Stop;
 
 /// Records between two looks at the progress bar.
@@ -93,6 +94,10 @@ pub struct SimulateArgs {
     /// A property whose value is in a file, such as sasl.password; may be repeated
     #[arg(long = "property-file", value_name = "NAME=FILE", value_parser = parse_property_file)]
     pub property_files: Vec<(String, String)>,
+
+    /// Say at the end how many they were as one JSON object, on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where the readings go.
@@ -195,6 +200,9 @@ pub enum SimulateError {
         /// The row's fuel.
         fuel: f64,
     },
+    /// One output would have two things.
+    #[error("--json says its object where the readings go: give --to a file or `topic`, or leave out --json")]
+    JsonAmongReadings,
     /// The signals could not be listened to.
     #[error("signals cannot be listened to ({0}): look at the system's limits")]
     Signals(#[source] io::Error),
@@ -207,6 +215,13 @@ pub struct Summary {
     pub records: u64,
     /// How long it took.
     pub elapsed: Duration,
+}
+
+impl Summary {
+    /// As one object: `readings`, `seconds`.
+    pub fn to_json(self) -> serde_json::Value {
+        serde_json::json!({ "readings": self.records, "seconds": self.elapsed.as_secs_f64() })
+    }
 }
 
 impl fmt::Display for Summary {
@@ -229,6 +244,9 @@ pub(crate) fn run_until(
     resume: &[LastReading],
     stop: &Stop,
 ) -> Result<Summary, SimulateError> {
+    if args.json && args.to == Destination::Stdout {
+        return Err(SimulateError::JsonAmongReadings);
+    }
     if let Some(last) = resume.iter().find(|last| !last.is_usable()) {
         let LastReading { truck, distance, fuel, .. } = last.clone();
         return Err(SimulateError::Resume { truck, distance, fuel });
@@ -279,15 +297,7 @@ fn progress_bar(args: &SimulateArgs) -> ProgressBar {
     if args.to == Destination::Stdout || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = "{bar:30} {human_pos} of {human_len} readings, {rate}, {eta} left";
-    let style = ProgressStyle::with_template(template).expect("the template is well formed").with_key(
-        "rate",
-        |state: &ProgressState, out: &mut dyn fmt::Write| {
-            // The bar is drawn all the same if this fails.
-            let _ = write!(out, "{:.0}/s", state.per_sec());
-        },
-    );
-    ProgressBar::new(args.records).with_style(style)
+    progress::counted(args.records, "readings")
 }
 
 #[cfg(test)]

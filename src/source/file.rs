@@ -271,6 +271,14 @@ impl Lines {
         self.framing.map_or((0, 0), |framing| framing.whole(block, last))
     }
 
+    /// The bytes that are still to be read of a file that is not followed.
+    pub fn left(&self) -> Option<u64> {
+        match self.input {
+            Input::File { left, .. } if !self.follow => Some(left),
+            _ => None,
+        }
+    }
+
     /// Appends what the input has now to `block`.
     fn fill(&mut self, block: &mut Vec<u8>) -> Result<Got, SourceError> {
         if self.ended {

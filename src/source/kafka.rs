@@ -142,6 +142,12 @@ struct Span {
 }
 
 impl Topic {
+    /// How many messages there are to read, of a topic that is read to its end. Holes count, too.
+    pub fn to_read(&self) -> Option<u64> {
+        let left = |span: &Span| (span.end - span.next).max(0) as u64;
+        self.options.until_end.then(|| self.partitions.values().map(left).sum())
+    }
+
     /// A topic of which nothing is known yet.
     fn unknown(options: TopicOptions) -> Result<Self, SourceError> {
         let probe = consumer(&options)?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use dataflows::batch::{Record, Truck};
 use dataflows::dead_letter::DeadLetter;
 use dataflows::item::{Item, NextOffset};
+use indicatif::ProgressBar;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -16,6 +17,7 @@ use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Decoder, Message};
 use crate::error::Error;
 use crate::inputs::{committed_line, next_line, open_phone_file, topic_options};
+use crate::progress;
 use crate::source::embedded::PARTITIONS;
 use crate::source::file::{LineReader, Lines};
 use crate::source::kafka::Topic;
@@ -92,13 +94,15 @@ pub fn read(config: &Config, last: &LastCommit) -> Result<Input, Error> {
     let mut input = Input { is_all: true, ..Input::default() };
     let mut keys: HashMap<Arc<[u8]>, Option<Reading>> = HashMap::new();
     let clock = Clock::new(config.epoch_limits()?, 0);
-    let mut again = Again { clock, input: &mut input, keys: &mut keys };
+    let bar = progress::counted(0, "messages read again");
+    let mut again = Again { clock, input: &mut input, keys: &mut keys, bar: &bar };
 
     let topic = |name: &str, trucks: bool, again: &mut Again<'_>| -> Result<i64, Error> {
         let of_the_phone = |error: SourceError| if trucks { error } else { error.of_the_phone() };
         let (topic, is_all) =
             Topic::again(topic_options(config, name)?, committed, &last.topics).map_err(of_the_phone)?;
         again.input.is_all &= is_all || !trucks || topic.partitions() == 1;
+        again.bar.inc_length(topic.to_read().unwrap_or(0));
         let reader = topic.reader(0, 1)?;
         let limit = |_| i64::MAX; // the reader's own end
         Ok(match trucks {
@@ -114,12 +118,15 @@ pub fn read(config: &Config, last: &LastCommit) -> Result<Input, Error> {
                 let is_it = |at: &&NextOffset| *at.topic == *config.kafka.topic && at.partition == partition;
                 committed.iter().find(is_it).map_or(0, |at| at.offset)
             };
+            let all = (0..PARTITIONS).map(next).sum::<i64>();
+            again.bar.inc_length(all as u64);
             let reader = LineReader::new(Lines::open(path, 0, false)?);
             let lines = again.drain(reader, decoder(&config.kafka.topic), &next, Some(PARTITIONS))?;
-            again.input.is_all = lines == (0..PARTITIONS).map(next).sum::<i64>();
+            again.input.is_all = lines == all;
         }
         Some(path) => {
             let next = next_line(path, committed);
+            again.bar.inc_length(next as u64);
             let reader =
                 LineReader::new(Lines::open(path, 0, false)?).with_keys(config.key_separator.as_deref());
             let found = again.drain(reader, decoder(path), &|_| next, None)?;
@@ -131,10 +138,12 @@ pub fn read(config: &Config, last: &LastCommit) -> Result<Input, Error> {
     }
     if let Some(path) = reads.phone_file {
         let next = committed_line(path, committed).unwrap_or(0);
+        again.bar.inc_length(next as u64);
         let reader = LineReader::new(open_phone_file(path, 0, false)?);
         let found = again.drain(reader, phone_decoder(path), &|_| next, None)?;
         shrunk(path, found, next).map_err(SourceError::of_the_phone)?;
     }
+    bar.finish_and_clear();
     input.readings.extend(keys.into_values().flatten());
     Ok(input)
 }
@@ -151,6 +160,7 @@ struct Again<'a> {
     input: &'a mut Input,
     /// The last message of each key of an upsert job.
     keys: &'a mut HashMap<Arc<[u8]>, Option<Reading>>,
+    bar: &'a ProgressBar,
 }
 
 impl Again<'_> {
@@ -174,6 +184,7 @@ impl Again<'_> {
                     end = offsets.drain(..).map(|at: NextOffset| at.offset).fold(end, i64::max);
                     arrivals.clear();
                     heard = Instant::now();
+                    self.bar.set_position(collect.input.messages);
                 }
                 Polled::Idle if heard.elapsed() > PATIENCE => {
                     return Err(SourceError::Silent { seconds: PATIENCE.as_secs() });

@@ -385,3 +385,29 @@ fn config_show_says_where_values_come_from_and_no_secret() {
         assert_eq!((row["value"].to_string().as_str(), row["from"].as_str()), (value, Some(from)));
     }
 }
+
+#[test]
+fn what_was_done_is_json_where_a_machine_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (folder.path().join("r.jsonl"), folder.path().join("out"));
+    let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
+    let topic = unique_topic();
+    kafka().create_topic(&topic, 1);
+    let done = |args: &[&str]| -> serde_json::Value {
+        let (status, stdout, said) = run(args);
+        assert_eq!(status, Some(0), "{said}");
+        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
+    };
+    let made = done(&["simulate", "--records", "50", "--to", file, "--json"]);
+    assert_eq!(made["readings"], 50);
+    let job = done(&["run", "--input", file, "--until-end", "--out", out, "--listen", "off", "--json"]);
+    assert_eq!([&job["records"], &job["dead_letters"], &job["epoch"]], [50, 0, 1]);
+    let sent = done(&["replay", file, "--topic", &topic, "--brokers", kafka().brokers(), "--json"]);
+    assert_eq!([&sent["sent"], &sent["failed"], &sent["left_out"]], [50, 0, 0]);
+    for each in [made, job, sent] {
+        assert!(each["seconds"].is_f64(), "{each}");
+    }
+    let (status, stdout, said) = run(&["simulate", "--records", "50", "--json"]);
+    assert_eq!((status, &*stdout), (Some(2), ""), "{said}");
+    assert!(said.contains("--to"), "{said}");
+}
