@@ -20,8 +20,9 @@ use crate::cli::CheckArgs;
 use crate::config::Config;
 use crate::error::Error;
 use crate::inputs;
+use crate::run;
 use crate::source::SourceError;
-use crate::store::{self, Table};
+use crate::store::{self, Table, look};
 
 /// Looks at each part of the job and tells what it found; fails if one is not in order.
 pub fn run(args: &CheckArgs) -> Result<(), Error> {
@@ -29,7 +30,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Error> {
     let config = args.job.load();
     let result = match &config {
         Ok(config) => {
-            report.ok("configuration", format!("job `{}`, {} workers", config.job, config.workers));
+            report.ok("configuration", format!("job `{}`, workers: {}", config.job, config.workers));
             check(config, &mut report)
         }
         Err(error) if args.json => {
@@ -155,6 +156,13 @@ fn check_database(config: &Config, report: &mut Report) -> Result<(), Error> {
         Ok(mut store) => {
             for finding in store.check(&tables) {
                 report.add(&finding.what, finding.result);
+            }
+            drop(store);
+            let last = look::open(&config.database_url()?).and_then(|mut look| look.last_commit(&config.job));
+            // A database that cannot be looked into was told of above.
+            if let Ok(last) = last {
+                let committed = last.map(|last| last.files).unwrap_or_default();
+                report.add("files", run::check_files(config, &committed).map(|()| "the job's, or none yet"));
             }
         }
         Err(error) => report.add("database", Err::<&str, _>(error)),

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
@@ -43,7 +44,7 @@ use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::progress::{Progress, Share};
 use crate::render::CHANGE;
-use crate::sink::csv::{self, CsvFiles};
+use crate::sink::csv::{self, CsvError, CsvFiles};
 use crate::sink::topic::DeadLetterTopic;
 use crate::source::file::full_path;
 use crate::state::{Owner, SealedFold, look_through};
@@ -452,15 +453,41 @@ fn open_files(
     routes: &[Route],
     last: &LastCommit,
 ) -> Result<CsvFiles, Error> {
-    let lengths: BTreeMap<String, u64> = last.files.iter().cloned().collect();
+    with_files(config, views, routes, &last.files, CsvFiles::open)
+}
+
+/// Refuses files that a start would refuse, where `committed` is what the job has committed of them.
+pub(crate) fn check_files(config: &Config, committed: &[(String, u64)]) -> Result<(), Error> {
+    let views = config.active_views()?;
+    with_files(config, &views, &routes(config, &views), committed, CsvFiles::check)
+}
+
+/// What is done with the folder, the job, each view's columns in its file, what was committed of the
+/// files, and the most records of one.
+type WithFiles<T> = fn(
+    &Path,
+    &str,
+    &[(&str, Option<&[ColumnSpec]>)],
+    &BTreeMap<String, u64>,
+    Option<NonZeroU64>,
+) -> Result<T, CsvError>;
+
+fn with_files<T>(
+    config: &Config,
+    views: &[View],
+    routes: &[Route],
+    committed: &[(String, u64)],
+    done: WithFiles<T>,
+) -> Result<T, Error> {
+    let lengths: BTreeMap<String, u64> = committed.iter().cloned().collect();
     let columns: Vec<_> = views
         .iter()
-        .zip(routes.iter())
+        .zip(routes)
         .map(|(view, route)| (&*view.name, route.csv.then(|| file_columns(view, route))))
         .collect();
     let columns: Vec<_> = columns.iter().map(|(name, columns)| (*name, columns.as_deref())).collect();
     let max_records = config.csv.max_records.and_then(NonZeroU64::new);
-    Ok(CsvFiles::open(&config.out, &config.job, &columns, &lengths, max_records)?)
+    Ok(done(&config.out, &config.job, &columns, &lengths, max_records)?)
 }
 
 /// The columns of a view's file.

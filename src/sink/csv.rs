@@ -364,6 +364,29 @@ struct CsvFile {
     named: bool,
 }
 
+/// A view's place, its header, and where its lines end.
+type Found = (Place, Vec<u8>, Option<End>);
+
+/// Looks at what is there of each view's file, if it has one, and refuses what is not the job's.
+fn look(
+    out: &Path,
+    job: &str,
+    views: &[(&str, Option<&[ColumnSpec]>)],
+    committed: &BTreeMap<String, u64>,
+    max_records: Option<NonZeroU64>,
+) -> Result<Vec<Option<Found>>, CsvError> {
+    let look = |&(view, columns): &(&str, Option<&[ColumnSpec]>)| {
+        let Some(columns) = columns else { return Ok(None) };
+        let place = Place::new(out, view, max_records.is_some());
+        let end = place.committed(committed);
+        let mut header = Vec::new();
+        render::csv_header(columns, &mut header);
+        place.check(job, &header, end)?;
+        Ok(Some((place, header, end)))
+    };
+    views.iter().map(look).collect()
+}
+
 impl CsvFiles {
     /// Opens the file or folder of each view and cuts it back to what was `committed`. A view
     /// without columns here (`None`) has no file. With `max_records` there is a folder for each
@@ -375,23 +398,10 @@ impl CsvFiles {
         committed: &BTreeMap<String, u64>,
         max_records: Option<NonZeroU64>,
     ) -> Result<Self, CsvError> {
-        let mut found = Vec::new();
-        for &(view, columns) in views {
-            let Some(columns) = columns else {
-                found.push(None);
-                continue;
-            };
-            let place = Place::new(out, view, max_records.is_some());
-            let end = place.committed(committed);
-            let mut header = Vec::new();
-            render::csv_header(columns, &mut header);
-            place.check(job, &header, end)?;
-            found.push(Some((place, header, end)));
-        }
+        let found = look(out, job, views, committed, max_records)?;
         for name in committed.keys() {
             let place = Place::of_name(out, name);
-            let open =
-                |(other, ..): &(Place, _, _)| other.view == place.view && other.rotates == place.rotates;
+            let open = |(other, ..): &Found| other.view == place.view && other.rotates == place.rotates;
             if let Some(end) = place.committed(committed)
                 && !found.iter().flatten().any(open)
             {
@@ -401,6 +411,17 @@ impl CsvFiles {
         let open = |(place, header, end)| CsvFile::open(place, header, end, max_records);
         let files = found.into_iter().map(|found| found.map(open).transpose());
         Ok(Self { files: files.collect::<Result<_, _>>()? })
+    }
+
+    /// Refuses what [`open`](Self::open) would refuse; changes nothing.
+    pub fn check(
+        out: &Path,
+        job: &str,
+        views: &[(&str, Option<&[ColumnSpec]>)],
+        committed: &BTreeMap<String, u64>,
+        max_records: Option<NonZeroU64>,
+    ) -> Result<(), CsvError> {
+        look(out, job, views, committed, max_records).map(drop)
     }
 
     /// Appends lines, which are this many whole records, to a view's file, if it has one.

@@ -219,7 +219,9 @@ fn check_finds_missing_privileges_and_the_grants_that_it_names_are_enough() {
     database
         .query("CREATE TABLE TRUCK_PARAMETER_MAP (id INT AUTO_INCREMENT PRIMARY KEY, timestamp DATETIME)");
     database.query(&format!("GRANT SELECT, INSERT ON {name}.* TO {user}"));
-    let args = ["--input", "-", "--database", &url];
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out").display().to_string();
+    let args = ["--input", "-", "--database", &url, "--out", &out];
     let grant = format!("GRANT CREATE, DELETE, UPDATE ON `{name}`.* TO {user}");
     let alter = format!("GRANT ALTER ON `{name}`.`TRUCK_PARAMETER_MAP` TO {user}");
     let words =
@@ -230,9 +232,10 @@ fn check_finds_missing_privileges_and_the_grants_that_it_names_are_enough() {
     database.query(&alter);
     check(&args, 0, &[("ok      privileges", &["ALTER", "CREATE", "are there"])]);
     // A run agrees.
-    let run = ["run", "--input", "/dev/null", "--until-end", "--listen", "off", "--database", &url];
-    let (status, said) = Job::start(run).wait(SOON);
-    assert!(status.success(), "{said}");
+    let job =
+        ["run", "--input", "/dev/null", "--until-end", "--listen", "off", "--database", &url, "--out", &out];
+    let (status, _, said) = run(&job);
+    assert_eq!(status, Some(0), "{said}");
     check(&args, 0, &[("ok      privileges", &["nothing has to be made"])]);
 }
 
@@ -410,4 +413,20 @@ fn what_was_done_is_json_where_a_machine_asks() {
     let (status, stdout, said) = run(&["simulate", "--records", "50", "--json"]);
     assert_eq!((status, &*stdout), (Some(2), ""), "{said}");
     assert!(said.contains("--to"), "{said}");
+}
+
+#[test]
+fn check_names_the_files_of_another_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, out) = (folder.path().join("r.jsonl"), folder.path().join("out"));
+    let (input, out) = (input.to_str().unwrap(), out.to_str().unwrap());
+    let (status, _, said) = run(&["simulate", "--records", "50", "--to", input]);
+    assert_eq!(status, Some(0), "{said}");
+    let job = ["--input", input, "--out", out, "--listen", "off"];
+    check(&job, 0, &[("ok      files", &["none yet"])]);
+    let (status, _, said) = run(&[&["run", "--until-end"], &job[..]].concat());
+    assert_eq!(status, Some(0), "{said}");
+    check(&job, 0, &[("ok      files", &[])]);
+    let other = [&job[..], &["--job", "other"]].concat();
+    check(&other, 1, &[("FAILED  files", &["parameter_map.csv", "give the --out"])]);
 }
