@@ -37,12 +37,20 @@ pub fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
 
+/// Whether the value of a key, a property of librdkafka's or a URL's parameter is a secret, by its name.
+pub fn tells_of_a_secret(name: &str) -> bool {
+    const TELLING: [&str; 7] = ["password", "secret", "sasl", "token", "pem", "ssl.key", "credential"];
+    const HARMLESS: [&str; 4] = ["sasl.mechanism", "sasl.mechanisms", "sasl.username", "ssl.key.location"];
+    let name = name.to_lowercase();
+    let property = name.strip_prefix("kafka.properties.").unwrap_or(&name);
+    !HARMLESS.contains(&property) && TELLING.iter().any(|word| property.contains(word))
+}
+
 /// An argument, key or message without its secrets: a URL's password, and values whose key tells of one.
 pub fn hidden(text: &str) -> String {
-    const TELLING: [&str; 6] = ["password", "secret", "sasl", "token", "pem", "ssl.key"];
     if let Some((key, _)) = text.split_once('=')
         && !key.contains("://")
-        && TELLING.iter().any(|word| key.to_lowercase().contains(word))
+        && tells_of_a_secret(key)
     {
         return format!("{key}=…");
     }
@@ -94,6 +102,7 @@ mod tests {
             ("database=mysql://u:p@h/d?ssl-ca=/secret/ca", "database=mysql://u:…@h/d?ssl-ca=/secret/ca"),
             ("mysql://u@h/d", "mysql://u@h/d"),
             ("kafka.properties.sasl.password=x", "kafka.properties.sasl.password=…"),
+            ("kafka.properties.ssl.key.location=/key", "kafka.properties.ssl.key.location=/key"),
             ("--topic", "--topic"),
         ] {
             assert_eq!(hidden(text), shown);

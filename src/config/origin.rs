@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Config, ConfigError, key_of, value_of};
+use crate::secret::tells_of_a_secret;
 
 /// A flag: the key that it sets, its value, and how it is written.
 pub type Flag = (String, toml::Value, String);
@@ -108,15 +109,6 @@ fn walk(key: &str, value: Value, to: &mut BTreeMap<String, Value>) {
 }
 
 const HIDDEN: &str = "***";
-
-/// Words of librdkafka's properties, and of a URL's parameters, that hold secrets.
-fn tells_of_a_secret(name: &str) -> bool {
-    const TELLING: [&str; 7] = ["password", "secret", "sasl", "token", "pem", "ssl.key", "credential"];
-    const HARMLESS: [&str; 3] = ["sasl.mechanism", "sasl.mechanisms", "sasl.username"];
-    let name = name.to_lowercase();
-    let property = name.strip_prefix("kafka.properties.").unwrap_or(&name);
-    !HARMLESS.contains(&property) && TELLING.iter().any(|word| property.contains(word))
-}
 
 fn without_secrets(key: &str, value: Value) -> Value {
     if key.starts_with("kafka.properties.") && tells_of_a_secret(key) {

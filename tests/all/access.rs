@@ -522,7 +522,9 @@ fn no_secret_is_told_to_anybody() {
     });
     assert!(measured, "the command is in the report, without the password");
     let variable = ("TRUCKFLOW_KAFKA__PROPERTIES__SASL__PASSWORD", PASSWORD);
-    let check = ["check", "--config", &config, "--out", &out_name];
+    // The files in the other folder are of the job in MariaDB.
+    let elsewhere = folder.path().join("elsewhere").display().to_string();
+    let check = ["check", "--config", &config, "--out", &elsewhere];
     let mut job = Job::start_with(check, &[variable]);
     eventually(TIMEOUT, "the password is known", || {
         job = Job::start_with(check, &[variable]);
