@@ -261,7 +261,8 @@ impl Launch<'_> {
             }
             tracing::info!(source = inputs.describe(), workers = config.workers, "reading");
         }
-        let share = inputs.share();
+        // Of a cluster, each process sees its own part of the messages only.
+        let share = if config.processes == 1 { inputs.share() } else { None };
         if filled.is_none() {
             inputs.watch(&self.health, Some(metrics))?;
         }
