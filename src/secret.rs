@@ -54,11 +54,33 @@ pub fn hidden(text: &str) -> String {
     {
         return format!("{key}=…");
     }
-    let Some((before, rest)) = text.split_once("://") else { return text.to_owned() };
-    match rest.rsplit_once('@').and_then(|(login, place)| Some((login.split_once(':')?.0, place))) {
-        Some((user, place)) => format!("{before}://{user}:…@{place}"),
-        None => text.to_owned(),
+    url_without_secrets(text, "…")
+}
+
+/// A URL with `hidden` in the place of its password, and of parameters whose names tell of a secret; any other
+/// text as it is.
+pub fn url_without_secrets(text: &str, hidden: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    // An `@` in a parameter: which part of it is a secret cannot be told.
+    if rest.rsplit_once('@').is_some_and(|(login, _)| !login.contains(':') && login.contains(['?', '@', '/']))
+    {
+        return hidden.to_owned();
     }
+    // A password that is not encoded may hold anything, `@`, `/` and `?` too.
+    let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
+    let login = login.map(|login| match login.split_once(':') {
+        Some((user, _)) => format!("{user}:{hidden}@"),
+        None => format!("{login}@"),
+    });
+    let (place, query) = place.split_once('?').map_or((place, None), |(place, query)| (place, Some(query)));
+    let query = query.map(|query| {
+        let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
+            Some((name, _)) if tells_of_a_secret(name) => format!("{name}={hidden}"),
+            _ => parameter.to_owned(),
+        });
+        format!("?{}", parameters.collect::<Vec<_>>().join("&"))
+    });
+    format!("{scheme}://{}{place}{}", login.unwrap_or_default(), query.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -101,6 +123,7 @@ mod tests {
             ("--database=mysql://u:p@h/d", "--database=mysql://u:…@h/d"),
             ("database=mysql://u:p@h/d?ssl-ca=/secret/ca", "database=mysql://u:…@h/d?ssl-ca=/secret/ca"),
             ("mysql://u@h/d", "mysql://u@h/d"),
+            ("mysql://u@h/d?password=p", "mysql://u@h/d?password=…"),
             ("kafka.properties.sasl.password=x", "kafka.properties.sasl.password=…"),
             ("kafka.properties.ssl.key.location=/key", "kafka.properties.ssl.key.location=/key"),
             ("--topic", "--topic"),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Config, ConfigError, key_of, value_of};
-use crate::secret::tells_of_a_secret;
+use crate::secret::{tells_of_a_secret, url_without_secrets};
 
 /// A flag: the key that it sets, its value, and how it is written.
 pub type Flag = (String, toml::Value, String);
@@ -118,33 +118,9 @@ fn without_secrets(key: &str, value: Value) -> Value {
         Value::String(text) if key == "database" && !text.contains("://") && text.contains('@') => {
             HIDDEN.into()
         }
-        Value::String(text) => url_without_secrets(&text).into(),
+        Value::String(text) => url_without_secrets(&text, HIDDEN).into(),
         value => value,
     }
-}
-
-fn url_without_secrets(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    // An `@` in a parameter: which part of it is a secret cannot be told.
-    if rest.rsplit_once('@').is_some_and(|(login, _)| !login.contains(':') && login.contains(['?', '@', '/']))
-    {
-        return HIDDEN.to_owned();
-    }
-    // A password that is not encoded may hold anything, `@`, `/` and `?` too.
-    let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
-    let login = login.map(|login| match login.split_once(':') {
-        Some((user, _)) => format!("{user}:{HIDDEN}@"),
-        None => format!("{login}@"),
-    });
-    let (place, query) = place.split_once('?').map_or((place, None), |(place, query)| (place, Some(query)));
-    let query = query.map(|query| {
-        let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
-            Some((name, _)) if tells_of_a_secret(name) => format!("{name}={HIDDEN}"),
-            _ => parameter.to_owned(),
-        });
-        format!("?{}", parameters.collect::<Vec<_>>().join("&"))
-    });
-    format!("{scheme}://{}{place}{}", login.unwrap_or_default(), query.unwrap_or_default())
 }
 
 #[cfg(test)]
