@@ -1,5 +1,5 @@
 //! Texts of others in a log or on a terminal: what would end the line, or tell the terminal something, is
-//! shown instead.
+//! shown instead. And numbers, as people read them.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -48,6 +48,20 @@ impl<W: Write> Write for OneLine<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// A whole number with its thousands apart.
+pub fn count(number: impl ToString) -> String {
+    let digits = number.to_string();
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", &*digits), |digits| ("-", digits));
+    let mut text = sign.to_owned();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -40,12 +40,16 @@ fn done(share: Option<f64>, elapsed: Duration) -> String {
     match share {
         Some(share) if share > 0.0 => {
             let share = share.min(1.0);
-            let left = Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - share) / share);
-            let left = HumanDuration(left.unwrap_or(Duration::MAX));
-            format!("{:.0} %, {left} left, ", share * 100.0)
+            format!("{:.0} %, {} left, ", share * 100.0, left(share, elapsed))
         }
         _ => String::new(),
     }
+}
+
+/// How long the rest takes, if this share of all took so long.
+pub fn left(share: f64, elapsed: Duration) -> HumanDuration {
+    let left = Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - share) / share);
+    HumanDuration(left.unwrap_or(Duration::MAX))
 }
 
 impl Drop for Progress {

@@ -23,13 +23,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use dataflows::dead_letter::Reason;
-use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use memchr::memmem::Finder;
 
 use self::key::KeyField;
 use self::lines::{Key, Lines};
 use crate::pace::{self, Pace, Rate};
 use crate::producer::{ProduceError, Producer, parse_property, parse_property_file};
+use crate::progress;
 use crate::sink::csv::numbered;
 use crate::source::file::is_separator;
 use crate::stop::Stop;
@@ -443,9 +444,8 @@ impl Progress {
             return;
         }
         let left = self.total.filter(|_| bytes > 0).map_or(String::new(), |total| {
-            let seconds_left = seconds * total.saturating_sub(bytes) as f64 / bytes as f64;
-            let left = Duration::try_from_secs_f64(seconds_left).unwrap_or(Duration::MAX);
-            format!(" of {}, {} left", HumanBytes(total), HumanDuration(left))
+            let share = (bytes as f64 / total as f64).min(1.0);
+            format!(" of {}, {} left", HumanBytes(total), progress::left(share, self.started.elapsed()))
         });
         eprintln!("{messages} messages, {rate:.0}/s, {}{left}", HumanBytes(bytes));
     }

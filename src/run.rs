@@ -254,16 +254,14 @@ impl Launch<'_> {
         let shape = self.shape(last.epoch, filled)?;
         let meter = page.map(|page| Plan::as_it_runs(config).map(|plan| page.board.show_graph(plan)));
         let job = self.job(shape, outlet, &inputs, restored, meter.transpose()?)?;
+        // Of a cluster, each process sees its own part of the messages only.
+        let share = if config.processes == 1 { inputs.share() } else { None };
         if filled.is_none() {
             if last.epoch > 0 {
                 let generation = last.generation;
                 tracing::info!(epoch = last.epoch, generation, "going on after the last commit");
             }
             tracing::info!(source = inputs.describe(), workers = config.workers, "reading");
-        }
-        // Of a cluster, each process sees its own part of the messages only.
-        let share = if config.processes == 1 { inputs.share() } else { None };
-        if filled.is_none() {
             inputs.watch(&self.health, Some(metrics))?;
         }
         let began = Instant::now();

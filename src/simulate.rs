@@ -13,7 +13,7 @@ mod output;
 mod truck;
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -294,7 +294,7 @@ fn truck_names(trucks: u32, prefix: Option<&str>) -> Vec<String> {
 }
 
 fn progress_bar(args: &SimulateArgs) -> ProgressBar {
-    if args.to == Destination::Stdout || !io::stderr().is_terminal() {
+    if args.to == Destination::Stdout {
         return ProgressBar::hidden();
     }
     progress::counted(args.records, "readings")

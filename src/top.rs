@@ -18,14 +18,12 @@ use std::path::PathBuf;
 
 use thiserror::Error as ThisError;
 
+use crate::board::trucks::By;
 use crate::config::read_secret;
 use crate::error::Error;
 use crate::stop::Stop;
 use feed::{Address, Feed};
 use seen::{Asked, News, Seen};
-
-/// Fields that trucks are sorted by.
-const FIELDS: [&str; 8] = ["name", "distance", "speed", "fuel", "distance_r", "speed_r", "samples", "time"];
 
 /// Flags of `top`.
 #[derive(Clone, clap::Args)]
@@ -52,9 +50,9 @@ pub struct TopArgs {
 }
 
 fn field(text: &str) -> Result<String, String> {
-    match FIELDS.contains(&text.strip_prefix('-').unwrap_or(text)) {
-        true => Ok(text.to_owned()),
-        false => Err(format!("give one of {}", FIELDS.join(", "))),
+    match By::named(text.strip_prefix('-').unwrap_or(text)) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("give one of {}", text::COLUMNS.map(|(_, field, _)| field).join(", "))),
     }
 }
 

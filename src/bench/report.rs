@@ -11,6 +11,7 @@ use super::latency::Latency;
 use super::start::Start;
 use super::throughput::Throughput;
 use crate::error::Error;
+use crate::printable::count;
 use crate::secret::hidden;
 
 const MIB: f64 = 1048576.0;
@@ -116,15 +117,7 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 /// A whole number with commas.
 pub(super) fn rate(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    count(format!("{value:.0}"))
 }
 
 impl fmt::Display for Report {

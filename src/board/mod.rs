@@ -33,7 +33,7 @@ use shown::Shown;
 use trucks::{Alone, Correlated, Trucks};
 
 /// Commits that are kept.
-const COMMITS: usize = 300;
+pub const COMMITS: usize = 300;
 /// Commits that may wait for the board.
 const WAITING: usize = 2;
 /// How long a job that ends waits until the pages have heard of it.

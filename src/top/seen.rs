@@ -6,12 +6,10 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::board::CommitPoint;
 use crate::board::trucks::Row;
+use crate::board::{COMMITS, CommitPoint};
 use crate::metrics::Partition;
 
-/// Commits that are kept, as the job does.
-const COMMITS: usize = 300;
 /// Rates are of the last ten seconds, in milliseconds.
 const WINDOW: u64 = 10_000;
 

@@ -6,6 +6,7 @@ use ratatui::text::Span;
 
 use super::seen::{Seen, Status};
 use crate::board::trucks::Row;
+pub use crate::printable::count;
 use crate::printable::printable;
 use crate::render::Clock;
 
@@ -26,20 +27,6 @@ pub const COLUMNS: [(char, &str, &str); 8] = [
     ('r', "samples", "readings"),
     ('t', "time", "latest, UTC"),
 ];
-
-/// A whole number with its thousands apart.
-pub fn count(number: impl ToString) -> String {
-    let digits = number.to_string();
-    let (sign, digits) = digits.strip_prefix('-').map_or(("", &*digits), |digits| ("-", digits));
-    let mut text = sign.to_owned();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 fn measure(value: Option<f64>) -> String {
     value.map_or_else(|| NONE.into(), |value| format!("{value:.2}"))
