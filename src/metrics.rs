@@ -13,7 +13,7 @@ use dataflows::item::Arrival;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Counter, CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder, core::Collector, proto::Metric,
+    Opts, Registry, TextEncoder, core::Collector, proto::Metric, proto::MetricType,
 };
 use serde::{Deserialize, Serialize};
 
@@ -97,14 +97,17 @@ pub struct Reading {
 type Values = Vec<(Vec<String>, f64)>;
 
 fn values(metric: &impl Collector) -> Values {
-    let families = metric.collect();
-    let metrics = families.iter().flat_map(|family| family.get_metric());
-    let value = |metric: &Metric| match metric.get_counter().as_ref() {
-        Some(counter) => counter.value(),
-        None => metric.get_gauge().as_ref().map_or(0.0, |gauge| gauge.value()),
-    };
     let labels = |metric: &Metric| metric.get_label().iter().map(|label| label.value().to_owned()).collect();
-    metrics.map(|metric| (labels(metric), value(metric))).collect()
+    let mut values = Values::new();
+    for family in metric.collect() {
+        let is_counter = family.get_field_type() == MetricType::COUNTER;
+        let value = |metric: &Metric| match is_counter {
+            true => metric.get_counter().get_value(),
+            false => metric.get_gauge().get_value(),
+        };
+        values.extend(family.get_metric().iter().map(|metric| (labels(metric), value(metric))));
+    }
+    values
 }
 
 impl Metrics {
