@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::printable::printable;
+use crate::render::CHANGE;
 use crate::run::Summary;
 use crate::sink::csv::{files_of, numbered};
 
@@ -70,6 +71,8 @@ fn latest(config: &Config, view: &str) -> BTreeMap<String, Latest> {
     latest
 }
 
+/// Takes the rows of a file in its order, in which a row that is retracted stands before the row that
+/// replaces it.
 fn take_latest(path: &Path, latest: &mut BTreeMap<String, Latest>) {
     let Ok(mut reader) = csv::Reader::from_path(path) else { return };
     let Ok(header) = reader.headers().cloned() else { return };
@@ -79,10 +82,17 @@ fn take_latest(path: &Path, latest: &mut BTreeMap<String, Latest>) {
     else {
         return;
     };
+    let change = column(&CHANGE.name);
     for row in reader.records().flatten() {
         let field = |at: usize| row.get(at).unwrap_or_default().to_owned();
         let name = if field(truck).is_empty() { "(no name)".to_owned() } else { field(truck) };
-        latest.insert(name, Latest { samples: field(samples), correlation: field(r) });
+        let is_retracted = change.is_some_and(|change| field(change) == "-1");
+        // A history ends with a row of no samples.
+        if is_retracted || field(samples) == "0" {
+            latest.remove(&name);
+        } else {
+            latest.insert(name, Latest { samples: field(samples), correlation: field(r) });
+        }
     }
 }
 
@@ -106,4 +116,43 @@ fn files(config: &Config) -> Vec<(String, u64)> {
         .collect();
     files.sort();
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn latest_of(lines: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("distance_correlation.csv");
+        std::fs::write(&path, lines).unwrap();
+        let mut latest = BTreeMap::new();
+        take_latest(&path, &mut latest);
+        latest
+            .iter()
+            .map(|(truck, Latest { samples, correlation })| format!("{truck} {samples} {correlation}"))
+            .collect()
+    }
+
+    #[test]
+    fn a_retracted_row_is_not_shown_as_the_latest() {
+        let lines = "correlation,truck_id,samples,change\n\
+                     0.5,corrected,2,1\n\
+                     0.5,gone,3,1\n\
+                     0.5,corrected,2,-1\n\
+                     -0.25,corrected,3,1\n\
+                     0.5,gone,3,-1\n";
+        assert_eq!(latest_of(lines), ["corrected 3 -0.25"]);
+    }
+
+    #[test]
+    fn a_truck_whose_history_has_ended_is_not_shown() {
+        let lines = "correlation,truck_id,samples,change\n0.5,stays,2,1\n0.5,gone,2,1\n,gone,0,1\n";
+        assert_eq!(latest_of(lines), ["stays 2 0.5"]);
+    }
+
+    #[test]
+    fn without_changes_the_last_row_of_a_truck_is_its_latest() {
+        assert_eq!(latest_of("correlation,truck_id,samples\n0.5,,2\n0.75,,3\n"), ["(no name) 3 0.75"]);
+    }
 }
