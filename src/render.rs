@@ -310,6 +310,10 @@ fn clocks(rows: &Rows) -> Vec<Clock> {
 
 /// Writes times as `YYYY-MM-DD HH:MM:SS.ffffff`, UTC. Neighbouring rows share their second, so its
 /// text is kept.
+///
+/// A time outside the years 1 to 9999 is written as the nearest inside: neither four digits nor a
+/// DATETIME can hold it. No event time is outside, but the bounds of its window may be, and a
+/// timestamp of Kafka that was not in milliseconds.
 #[derive(Clone, Debug)]
 pub struct Clock {
     second: i64,
@@ -326,6 +330,9 @@ impl Default for Clock {
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400;
+/// 0001-01-01 00:00:00 and 9999-12-31 23:59:59.999999, in microseconds since 1970.
+const FIRST: i64 = -719_162 * DAY * SECOND;
+const LAST: i64 = 2_932_897 * DAY * SECOND - 1;
 
 impl Clock {
     /// Appends a time given in microseconds since 1970.
@@ -337,6 +344,7 @@ impl Clock {
     /// The text of a time given in microseconds since 1970.
     #[inline]
     pub fn text(&mut self, micros: i64) -> [u8; 26] {
+        let micros = micros.clamp(FIRST, LAST);
         let second = micros.div_euclid(SECOND);
         if second != self.second {
             self.set(second);
@@ -351,8 +359,7 @@ impl Clock {
         self.second = second;
         let (days, time) = (second.div_euclid(DAY), second.rem_euclid(DAY) as u64);
         let (year, month, day) = date(days);
-        // Years are 1 to 9999 here: the decoder sees to that.
-        digits(year.clamp(0, 9999) as u64, &mut self.text[0..4]);
+        digits(year as u64, &mut self.text[0..4]);
         digits(month, &mut self.text[5..7]);
         digits(day, &mut self.text[8..10]);
         digits(time / 3600, &mut self.text[11..13]);
@@ -419,6 +426,17 @@ mod tests {
              2024-02-29 23:59:59.999999\n0001-01-01 00:00:00.000000\n\n"
         );
         assert!(sql_of(column).ends_with("('0001-01-01 00:00:00.000000'),(NULL)"));
+    }
+
+    #[test]
+    fn a_time_that_leaves_the_calendar_is_written_as_its_nearest_end() {
+        let last = 253_402_300_799_999_999;
+        let times =
+            [last, last + 1, i64::MAX, -62_135_596_800_000_000, -62_135_596_800_000_001, i64::MIN + 1];
+        let column = Column::Timestamp(Arc::new(times.to_vec()));
+        let (first, last) = ("0001-01-01 00:00:00.000000\n", "9999-12-31 23:59:59.999999\n");
+        assert_eq!(csv_of(column.clone()), [last, last, last, first, first, first].concat());
+        assert_eq!(lines(&one(column.clone())), csv_of(column).into_bytes());
     }
 
     #[test]

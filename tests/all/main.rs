@@ -6,6 +6,7 @@
 //! | [`access`] | who is let in and who is not: TLS, logins, secrets |
 //! | [`golden`] | the cases under `fixtures/`, against an independent computation |
 //! | [`backfill`] | views added to a running job, corrections, catching up |
+//! | [`calendar`] | times at both ends of the calendar |
 //! | [`cluster`] | several processes that work on one job |
 //! | [`dashboards`] | queries, alerts and metrics, with a real Prometheus |
 //! | [`docs`] | the commands and steps of the pages under `docs/` |
@@ -42,6 +43,7 @@ mod access;
 mod backfill;
 mod bench;
 mod broker_faults;
+mod calendar;
 mod cluster;
 mod commands;
 mod dashboards;

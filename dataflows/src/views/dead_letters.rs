@@ -45,7 +45,7 @@ pub fn rows(letters: Vec<DeadLetter>) -> Rows {
         texts.0.push(Some(letter.topic));
         columns.0.push(i64::from(letter.partition));
         columns.1.push(letter.offset);
-        columns.2.push(letter.kafka_timestamp.and_then(|ms| ms.checked_mul(1000)).unwrap_or(NULL));
+        columns.2.push(letter.kafka_timestamp.map_or(NULL, |ms| ms.saturating_mul(1000)));
         columns.3.push(letter.key);
         texts.1.push(Some(letter.reason.name().into()));
         texts.2.push(Some(letter.field.into()));

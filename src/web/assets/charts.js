@@ -1,5 +1,7 @@
 // The charts, by uPlot, in the page's own colours.
 
+import { iso } from "./text.js";
+
 /* global uPlot */
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC");
@@ -7,7 +9,7 @@ const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC");
 const times = (_, ticks, __, ___, step) =>
   ticks.map((tick) => {
     if (tick < 1000) return ""; // there is nothing yet
-    const text = new Date(tick * 1000).toISOString();
+    const text = iso(tick * 1000);
     return step < 1 ? text.slice(14, 21) : step < 60 ? text.slice(11, 19) : step < 86400 ? text.slice(11, 16) : text.slice(5, 10);
   });
 const FONT = "11px system-ui, sans-serif";

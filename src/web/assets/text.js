@@ -20,12 +20,15 @@ export function r(value, digits = 6) {
   return (value < 0 ? "−" : "+") + (size < 1 ? Math.min(size, 1 - 10 ** -digits) : size).toFixed(digits);
 }
 
-/** Microseconds since 1970 as a time of UTC; of today without the date. */
-export function time(micros) {
-  if (micros == null) return NONE;
-  const date = new Date(micros / 1000);
-  return Number.isNaN(date.getTime()) ? NONE : date.toISOString().slice(0, 19).replace("T", " ");
-}
+/** The times that tables and files have: of one outside the years 1 to 9999 they have the nearest inside. */
+const FIRST = -62_135_596_800_000;
+const LAST = 253_402_300_799_999;
+
+/** Milliseconds since 1970 in the form of ISO 8601, UTC. */
+export const iso = (ms) => new Date(Math.min(Math.max(ms, FIRST), LAST)).toISOString();
+
+/** Microseconds since 1970 as a time of UTC, to the second. */
+export const time = (micros) => (Number.isFinite(micros) ? iso(micros / 1000).slice(0, 19).replace("T", " ") : NONE);
 
 /** The same, as short as a column wants it: the time alone if it is of the day of `beside`. */
 export function clock(micros, beside) {
