@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dataflows::Epoch;
 use dataflows::dead_letter::{DeadLetter, Reason};
-use dataflows::item::{Arrival, NextOffset};
+use dataflows::item::{Arrival, Intake, NextOffset};
 use dataflows::rows::{Column, Rows};
 use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
@@ -26,6 +26,7 @@ use crate::backfill;
 use crate::board::shown::{Part, Shown};
 use crate::board::{CommitPoint, Doing, Feed};
 use crate::clock::Clock;
+use crate::counts::{Counter, Counts, Turn};
 use crate::error::Error;
 use crate::fault::{self, Moment};
 use crate::folder::FolderLock;
@@ -98,6 +99,7 @@ pub struct Committer {
     filled: Option<Arc<str>>,
     /// The offsets that say that all is done, committed with the last rows.
     done: Vec<NextOffset>,
+    counter: Counter,
 }
 
 /// The parts of a job that commits are made of.
@@ -108,13 +110,6 @@ pub struct Parts {
     pub files: CsvFiles,
     /// Keeps other instances away from the files, as long as anyone may write to them.
     pub lock: FolderLock,
-}
-
-/// How many rows of a view go where.
-#[derive(Clone, Copy, Default)]
-struct RowCount {
-    csv: u64,
-    table: u64,
 }
 
 /// The effects that commit next.
@@ -131,7 +126,6 @@ struct Pending {
     arrivals: Vec<Arrival>,
     forward: Vec<Rows>,
     shown: Vec<Shown>,
-    rows: BTreeMap<usize, RowCount>,
     weight: u64,
     anything: bool,
 }
@@ -202,6 +196,7 @@ impl Committer {
             topics: Vec::new(),
             filled: None,
             done: Vec::new(),
+            counter: Counter::default(),
         }
     }
 
@@ -232,14 +227,15 @@ impl Committer {
         self
     }
 
-    /// Works until everything that the workers sent is committed. On an error the workers are
-    /// asked to stop: what is not committed will be read again.
-    pub fn run(mut self, messages: &Receiver<Message>) -> Result<Parts, Error> {
+    /// Works until everything that the workers sent is committed, and says what that was. On an error the
+    /// workers are asked to stop: what is not committed will be read again.
+    pub fn run(mut self, messages: &Receiver<Message>) -> Result<(Parts, Counts), Error> {
         let result = self.work(messages);
         if result.is_err() {
             self.clock.stop();
         }
-        result.map(|()| Parts { store: self.store, files: self.files, lock: self.lock })
+        let parts = Parts { store: self.store, files: self.files, lock: self.lock };
+        result.map(|()| (parts, self.counter.finish()))
     }
 
     fn work(&mut self, messages: &Receiver<Message>) -> Result<(), Error> {
@@ -269,7 +265,8 @@ impl Committer {
                     }
                     Message::Rows { epoch, .. }
                     | Message::State { epoch, .. }
-                    | Message::Progress { epoch, .. } => {
+                    | Message::Progress { epoch, .. }
+                    | Message::Intake { epoch, .. } => {
                         if epoch <= self.open {
                             self.take(message)?;
                         } else {
@@ -328,11 +325,10 @@ impl Committer {
         pending.weight += message.weight();
         pending.anything = true;
         match message {
-            Message::Rows { view, csv, csv_rows, chunks, table_rows, forward, shown, .. } => {
+            Message::Rows { view, csv, csv_rows, chunks, table_rows, forward, shown, letters, .. } => {
                 self.files.write(view, &csv, csv_rows)?;
-                let rows = pending.rows.entry(view).or_default();
-                rows.csv += csv_rows;
-                rows.table += table_rows;
+                self.counter.rows(view, csv_rows, table_rows);
+                letters.into_iter().for_each(|letters| self.counter.letters(letters));
                 pending.chunks.extend(chunks);
                 pending.forward.extend(forward);
                 pending.shown.extend(shown.filter(|_| self.page.is_some()));
@@ -348,9 +344,22 @@ impl Committer {
                 }
                 pending.arrivals.append(&mut arrivals);
             }
+            Message::Intake { intake, .. } => self.hear(&intake),
             Message::Frontier(_) | Message::Done => {}
         }
         Ok(())
+    }
+
+    /// Counts messages, and warns if the job accepts none.
+    fn hear(&mut self, intake: &Intake) {
+        match self.counter.hear(intake) {
+            Some(Turn::NothingAccepted(said)) => tracing::warn!("{said}"),
+            Some(Turn::Accepted) => tracing::info!("a reading was accepted"),
+            None => return,
+        }
+        if let Some(page) = &self.page {
+            page.board.warns(self.counter.warning());
+        }
     }
 
     /// Puts what can be put into the transaction already, so that the commit finds little to do.
@@ -518,7 +527,9 @@ impl Committer {
     }
 
     fn bury(&mut self, letters: Vec<DeadLetter>, lengths: &mut Vec<(String, u64)>) -> Result<(), Error> {
-        self.metrics.dead_letter(Reason::RefusedByDatabase, letters.len() as u64);
+        // The letter of a refused row names its view as the topic.
+        let view_of = |letter: &DeadLetter| self.routes.iter().position(|route| *route.name == *letter.topic);
+        letters.iter().filter_map(view_of).for_each(|view| self.counter.refuse(view));
         let Some(view) = self.routes.iter().position(|route| *route.name == *DEAD_LETTERS) else {
             return Ok(());
         };
@@ -539,9 +550,12 @@ impl Committer {
                 lengths.push((name, length));
             }
         }
-        let count = self.pending.rows.entry(view).or_default();
-        count.csv += rows.len() as u64;
-        count.table += rows.len() as u64;
+        let number = rows.len() as u64;
+        self.counter.rows(
+            view,
+            if route.csv { number } else { 0 },
+            if route.table.is_some() { number } else { 0 },
+        );
         if let Some(table) = route.table {
             self.pending.chunks.extend(self.store.form().chunks(table, rows));
             self.retry(Self::try_insert)?;
@@ -603,15 +617,18 @@ impl Committer {
             weight.entries += pending.added.get(&view).copied().unwrap_or(0);
             self.metrics.state_records(&change.view, weight.entries);
         }
-        for (&view, rows) in &pending.rows {
+        let counts = self.counter.commit();
+        for (&view, rows) in &counts.rows {
             let route = &self.routes[view];
             if route.csv {
                 self.metrics.rows("csv", &route.name, rows.csv);
             }
             if route.table.is_some() {
                 self.metrics.rows("table", &route.name, rows.table);
+                self.metrics.refused_rows(&route.name, rows.refused);
             }
         }
+        self.metrics.counted(&counts);
         // What a view is filled with was consumed before.
         let mut messages = 0;
         for at in offsets.iter().filter(|_| self.filled.is_none()) {
@@ -630,6 +647,7 @@ impl Committer {
         self.clock.commit(epoch, pending.weight);
         if let Some(page) = &self.page {
             page.board.commits(false);
+            page.board.warns(self.counter.warning());
             let commit = CommitPoint { epoch, at: now.as_millis() as u64, seconds, messages };
             page.committed(commit, pending.shown);
         }

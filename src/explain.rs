@@ -25,7 +25,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::graph::{self, DELIVER, Outlet, Part};
-use crate::metrics::Metrics;
 use crate::run;
 use crate::store::Form;
 
@@ -157,9 +156,8 @@ impl Plan {
         let sinks = sinks.collect();
         let (sender, _messages) = channel();
         let clock = Arc::new(Clock::new(config.epoch_limits()?, 0));
-        let metrics = Metrics::new(&[]).map_err(|_| Error::Bug("the metrics"))?;
         let form = Form { job: config.job.as_str().into(), text: None, lines: [].into() };
-        let outlet = Outlet { sender, clock, metrics, dead_letters: Arc::default(), routes, form };
+        let outlet = Outlet { sender, clock, routes, form };
         let shape = graph::Shape { views, settings, start: 0, filled: None, gathered };
         let built = timely::execute_directly(move |worker| {
             logged(worker, |worker| graph::build(worker, &shape, &outlet).parts)

@@ -12,14 +12,15 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::Sender;
 
 use dataflows::Epoch;
 use dataflows::dead_letter::DeadLetter;
-use dataflows::item::{Arrival, Item, NextOffset};
+use dataflows::item::{Arrival, Intake, Item, NextOffset};
 use dataflows::rows::Rows;
-use dataflows::views::{DEAD_LETTERS, Effect, Inputs, Restored, Settings, View, dead_letter_rows};
+use dataflows::views::{
+    DEAD_LETTERS, Effect, Inputs, Restored, Settings, View, dead_letter_reasons, dead_letter_rows,
+};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -30,7 +31,7 @@ use timely::worker::Worker;
 
 use crate::board::shown::{Part as ShownPart, Shown};
 use crate::clock::Clock;
-use crate::metrics::Metrics;
+use crate::counts::Letters;
 use crate::render;
 use crate::state::{self, Owner};
 use crate::store::{Chunk, Form};
@@ -56,6 +57,8 @@ pub enum Message {
         forward: Option<Rows>,
         /// What the live page is told of them, if there is one.
         shown: Option<Shown>,
+        /// What is to be counted of them, if they are dead letters.
+        letters: Option<Letters>,
     },
     /// A change of a view's state.
     State {
@@ -76,6 +79,13 @@ pub enum Message {
         offsets: Vec<NextOffset>,
         /// When the messages were produced.
         arrivals: Vec<Arrival>,
+    },
+    /// What a worker made of messages.
+    Intake {
+        /// The epoch that they belong to.
+        epoch: Epoch,
+        /// How many were accepted and rejected.
+        intake: Intake,
     },
     /// Everything before this epoch was sent.
     Frontier(Epoch),
@@ -115,10 +125,6 @@ pub struct Outlet {
     pub sender: Sender<Message>,
     /// What is told of bytes that wait.
     pub clock: Arc<Clock>,
-    /// What is told of records that views gave up.
-    pub metrics: Metrics,
-    /// Inputs that could not be used, by the decoders or by views.
-    pub dead_letters: Arc<AtomicU64>,
     /// One for each view, in the job's order.
     pub routes: Arc<[Route]>,
     /// The form in which the store wants rows.
@@ -135,9 +141,13 @@ impl Outlet {
     /// What the commit thread is told of an effect of a view.
     fn message(&self, epoch: Epoch, view: usize, effect: Effect) -> Option<Message> {
         match effect {
-            Effect::Rows(rows) => Some(self.rows(epoch, view, rows, To::Both)),
-            Effect::TableRows(rows) => Some(self.rows(epoch, view, rows, To::Table)),
-            Effect::FileRows(rows) => Some(self.rows(epoch, view, rows, To::File)),
+            Effect::Rows(rows) => {
+                let letters = self.is_of_letters(view).then(|| dead_letter_reasons(&rows));
+                let letters = letters.map(|reasons| Letters { reasons, ..Letters::default() });
+                Some(self.rows(epoch, view, rows, To::Both, letters))
+            }
+            Effect::TableRows(rows) => Some(self.rows(epoch, view, rows, To::Table, None)),
+            Effect::FileRows(rows) => Some(self.rows(epoch, view, rows, To::File, None)),
             Effect::DeadLetters(letters) => self.dead_letters(epoch, letters),
             Effect::State { bytes, added } => {
                 let owner = Owner { job: &self.form.job, view: &self.routes[view].name };
@@ -148,15 +158,16 @@ impl Outlet {
 
     /// Records that a view gave up go the way of all dead letters.
     fn dead_letters(&self, epoch: Epoch, letters: Vec<DeadLetter>) -> Option<Message> {
-        for letter in &letters {
-            self.metrics.dead_letter(letter.reason, 1);
-        }
-        self.dead_letters.fetch_add(letters.len() as u64, SeqCst);
-        let view = self.routes.iter().position(|route| *route.name == *DEAD_LETTERS)?;
-        Some(self.rows(epoch, view, dead_letter_rows(letters), To::Both))
+        let view = (0..self.routes.len()).find(|&view| self.is_of_letters(view))?;
+        let counted = Letters::of_view(&letters);
+        Some(self.rows(epoch, view, dead_letter_rows(letters), To::Both, Some(counted)))
     }
 
-    fn rows(&self, epoch: Epoch, view: usize, rows: Rows, to: To) -> Message {
+    fn is_of_letters(&self, view: usize) -> bool {
+        *self.routes[view].name == *DEAD_LETTERS
+    }
+
+    fn rows(&self, epoch: Epoch, view: usize, rows: Rows, to: To, letters: Option<Letters>) -> Message {
         let route = &self.routes[view];
         let (mut csv, mut csv_rows) = (Vec::new(), 0);
         if route.csv && to != To::Table {
@@ -168,7 +179,7 @@ impl Outlet {
         let table = route.table.filter(|_| to != To::File);
         let chunks = table.map_or_else(Vec::new, |table| self.form.chunks(table, rows));
         let table_rows = chunks.iter().map(|chunk| chunk.rows.len() as u64).sum();
-        Message::Rows { epoch, view, csv, csv_rows, chunks, table_rows, forward, shown }
+        Message::Rows { epoch, view, csv, csv_rows, chunks, table_rows, forward, shown, letters }
     }
 }
 
@@ -250,6 +261,7 @@ pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
         let mut gathered = to.map(|_| Vec::new());
         let report = leave(items.clone(), "Report", outlet.clone(), to, |_, epoch, item| match item {
             Item::Progress { offsets, arrivals } => Some(Message::Progress { epoch, offsets, arrivals }),
+            Item::Intake(intake) => Some(Message::Intake { epoch, intake }),
             _ => None,
         });
         end_way(report, &probe, &mut gathered);

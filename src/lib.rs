@@ -20,7 +20,7 @@
 //! | [`render`] | columns to CSV lines and SQL values |
 //! | [`commit`] | makes an epoch durable, all at once |
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
-//! | [`metrics`], [`health`], [`board`], [`web`], [`top`], [`progress`], [`summary`] | what is seen |
+//! | [`counts`], [`metrics`], [`health`], [`board`], [`web`], [`top`], [`progress`], [`summary`] | what is seen |
 //! | [`simulate`], [`replay`], [`mod@bench`], [`check`], [`verify`], [`explain`], [`state_command`], [`producer`] | the other commands |
 //! | [`secret`] | what is read from files and never shown |
 //! | [`error`], [`stop`], [`printable`] | how a command ends, and what is said |
@@ -39,6 +39,7 @@ pub mod cluster;
 pub mod commit;
 pub mod config;
 pub mod config_command;
+pub mod counts;
 pub mod decode;
 pub mod error;
 pub mod explain;

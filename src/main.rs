@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use truckflow::cli::{Cli, Command, LogFormat};
 use truckflow::config::with_password;
+use truckflow::counts::{Counts, nothing_accepted};
 use truckflow::error::Error;
 use truckflow::printable::{OneLine, printable};
 use truckflow::stop::Stop;
@@ -46,14 +47,22 @@ fn execute(command: &Command) -> Result<(), Error> {
             } else if args.json {
                 println!("{}", done.to_json());
             } else {
+                let Counts { intake, left_out, letters, .. } = &done.counts;
                 tracing::info!(
-                    records = done.records,
-                    dead_letters = done.dead_letters,
+                    records = intake.accepted,
+                    rejected = intake.rejected.total(),
+                    left_out = left_out.total(),
+                    refused_rows = done.counts.all_rows().refused,
+                    dead_letters = letters.total(),
                     epoch = done.epoch,
                     seconds = done.elapsed.as_secs_f64(),
                     peak_memory_bytes = bench::peak_memory(),
                     "done"
                 );
+            }
+            // The summary says it itself.
+            if let Some(said) = nothing_accepted(&done.counts.intake).filter(|_| !args.summary) {
+                tracing::warn!("{said}");
             }
             Ok(())
         }

@@ -12,11 +12,12 @@ use dataflows::dead_letter::Reason;
 use dataflows::item::Arrival;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Counter, CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder, core::Collector, proto::Metric, proto::MetricType,
+    Counter, CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, proto::Metric, proto::MetricType,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::counts::Counts;
 use crate::decode::ROUNDED_FIELDS;
 
 /// A lag that was not measured anew for so long, because the broker does not answer, is unknown: it is
@@ -28,6 +29,8 @@ const LAG_KEPT: Duration = Duration::from_secs(60);
 pub struct Metrics {
     registry: Registry,
     consumed: IntCounterVec,
+    records: IntCounter,
+    rejected: IntCounterVec,
     dead_letters: IntCounterVec,
     rounded: IntCounterVec,
     lag: IntGaugeVec,
@@ -37,6 +40,7 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     end_to_end: Histogram,
     rows: IntCounterVec,
+    refused_rows: IntCounterVec,
     /// Epochs that are open or wait for their commit.
     pub epochs_in_flight: IntGauge,
     /// 1 while a source waits for the sinks.
@@ -71,6 +75,8 @@ pub struct Partition {
 pub struct Reading {
     /// The partitions.
     pub partitions: Vec<Partition>,
+    /// Readings that were accepted.
+    pub records: u64,
     /// Dead letters by reason.
     pub dead_letters: BTreeMap<String, u64>,
     /// Committed rows: view, sink, how many.
@@ -124,13 +130,23 @@ impl Metrics {
         let mut all = All::default();
         let metrics = Self {
             consumed: all.counters(
-                "records_consumed_total",
+                "offsets_consumed_total",
                 "Offsets of a partition, or lines of a file, that commits went past.",
                 &["topic", "partition"],
             )?,
+            records: all.add(IntCounter::with_opts(opts(
+                "records_total",
+                "Readings that were accepted and committed; in an upsert job also messages that take one back.",
+            )))?,
+            rejected: all.counters(
+                "rejected_messages_total",
+                "Committed messages that are no reading: each is a dead letter.",
+                &["reason"],
+            )?,
             dead_letters: all.counters(
                 "dead_letters_total",
-                "Inputs, and rows that the database refused, that could not be used; counted when they are found.",
+                "Committed dead letters: rejected messages, readings that a view left out (one for each such view), \
+                 and rows that the database refused.",
                 &["reason"],
             )?,
             rounded: all.counters(
@@ -159,6 +175,11 @@ impl Metrics {
                 "rows_written_total",
                 "Rows committed to tables (sink=\"table\") and files (sink=\"csv\").",
                 &["sink", "view"],
+            )?,
+            refused_rows: all.counters(
+                "rows_refused_total",
+                "Rows that the database refused for their content: each is a dead letter, and not in its table.",
+                &["view"],
             )?,
             epochs_in_flight: all
                 .gauge("epochs_in_flight", "Epochs that are open or wait for their commit.")?,
@@ -191,6 +212,7 @@ impl Metrics {
         // A counter that starts at its first event hides that event from `increase()`.
         for reason in Reason::ALL {
             metrics.dead_letters.with_label_values(&[reason.name()]);
+            metrics.rejected.with_label_values(&[reason.name()]);
         }
         let numbers = fields.iter().filter(|field| field.field_type == FieldType::Number);
         for field in ROUNDED_FIELDS.into_iter().chain(numbers.map(|field| &*field.name)) {
@@ -243,6 +265,7 @@ impl Metrics {
         });
         Reading {
             partitions: partitions.collect(),
+            records: self.records.get(),
             dead_letters: named(values(&self.dead_letters)).map(|(reason, n)| (reason, n as u64)).collect(),
             rows: rows.collect(),
             state: named(values(&self.state)).map(|(view, n)| (view, n as i64)).collect(),
@@ -261,9 +284,16 @@ impl Metrics {
         self.consumed.with_label_values(&[topic, &partition.to_string()]).inc_by(messages);
     }
 
-    /// An input could not be used.
-    pub fn dead_letter(&self, reason: Reason, count: u64) {
-        self.dead_letters.with_label_values(&[reason.name()]).inc_by(count);
+    /// Messages and dead letters were committed.
+    pub fn counted(&self, counts: &Counts) {
+        self.records.inc_by(counts.intake.accepted);
+        for (metric, numbers) in
+            [(&self.rejected, &counts.intake.rejected), (&self.dead_letters, &counts.letters)]
+        {
+            for (reason, number) in numbers.iter() {
+                metric.with_label_values(&[reason.name()]).inc_by(number);
+            }
+        }
     }
 
     /// Values of a field were rounded.
@@ -294,6 +324,11 @@ impl Metrics {
     /// Rows of a view were committed to a sink.
     pub fn rows(&self, sink: &str, view: &str, rows: u64) {
         self.rows.with_label_values(&[sink, view]).inc_by(rows);
+    }
+
+    /// The database refused rows of a view.
+    pub fn refused_rows(&self, view: &str, rows: u64) {
+        self.refused_rows.with_label_values(&[view]).inc_by(rows);
     }
 
     /// How many state entries a view keeps.

@@ -20,6 +20,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
+use dataflows::dead_letter::ByReason;
 use dataflows::rows::ColumnSpec;
 use dataflows::views::{DEAD_LETTERS, Mode, Restored, View};
 
@@ -34,6 +35,7 @@ use crate::cluster::door::{Door, PATIENCE, Welcome};
 use crate::cluster::{ClusterError, Members};
 use crate::commit::{Committer, Parts, StateWeight};
 use crate::config::Config;
+use crate::counts::Counts;
 use crate::error::Error;
 use crate::explain::Plan;
 use crate::fault::{self, Moment};
@@ -55,13 +57,12 @@ use crate::web::live::{About, Live};
 use crate::web::{self, Seen};
 use crate::worker::{self, Job};
 
-/// What a run did.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a run did. In a cluster that of process 0 is about all processes; another's has only the messages that
+/// it read itself.
+#[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// Records that were decoded.
-    pub records: u64,
-    /// Inputs that could not be used.
-    pub dead_letters: u64,
+    /// What was counted.
+    pub counts: Counts,
     /// How long it took, from the first read to the last commit.
     pub elapsed: Duration,
     /// The last commit.
@@ -69,16 +70,29 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// As one object: `records`, `dead_letters`, `epoch`, `seconds`, and this process's `peak_memory_bytes`.
-    pub fn to_json(self) -> serde_json::Value {
-        let Self { records, dead_letters, elapsed, epoch } = self;
-        let (seconds, memory) = (elapsed.as_secs_f64(), peak_memory());
+    /// As one object: readings, rows and dead letters, `epoch`, `seconds`, and this process's
+    /// `peak_memory_bytes`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let Counts { intake, left_out, letters, .. } = &self.counts;
+        let rows = self.counts.all_rows();
+        let by_reason = |numbers: &ByReason| {
+            let numbers = numbers.iter().map(|(reason, number)| (reason.name().to_owned(), number.into()));
+            serde_json::Value::Object(numbers.collect())
+        };
         serde_json::json!({
-            "records": records,
-            "dead_letters": dead_letters,
-            "epoch": epoch,
-            "seconds": seconds,
-            "peak_memory_bytes": memory,
+            "records": intake.accepted,
+            "rejected": intake.rejected.total(),
+            "rejected_by_reason": by_reason(&intake.rejected),
+            "left_out": left_out.total(),
+            "left_out_by_reason": by_reason(left_out),
+            "csv_rows": rows.csv,
+            "table_rows": rows.table,
+            "refused_rows": rows.refused,
+            "dead_letters": letters.total(),
+            "dead_letters_by_reason": by_reason(letters),
+            "epoch": self.epoch,
+            "seconds": self.elapsed.as_secs_f64(),
+            "peak_memory_bytes": peak_memory(),
         })
     }
 }
@@ -147,7 +161,7 @@ fn run_shown(
         starts(&format!("It fills the view {name} with what was before it; the others wait for that."));
         tracing::info!(view = name, "filling the view with what was before it");
         let (filled, summary) = launch.pass(parts, &last, Some(view), None)?;
-        tracing::info!(view = name, records = summary.records, "filled");
+        tracing::info!(view = name, records = summary.counts.intake.accepted, "filled");
         parts = filled;
         last.epoch = summary.epoch;
         if stop.requested() {
@@ -280,19 +294,22 @@ impl Launch<'_> {
             beside.finish();
             inputs.finish();
 
-            let parts = committed.map_err(|_| Error::Bug("the commit thread"))??;
+            let (parts, mut counts) = committed.map_err(|_| Error::Bug("the commit thread"))??;
+            if filled.is_some() {
+                // The messages were counted when they were read first.
+                counts.intake = job.intake();
+            }
             if panicked {
                 return Err(Error::Bug("a worker"));
             }
             inputs.join_feeder()?;
-            job.take_failure().map_or(Ok(parts), |failure| Err(failure.into()))
+            job.take_failure().map_or(Ok((parts, counts)), |failure| Err(failure.into()))
         };
-        let parts = match team {
+        let (parts, counts) = match team {
             None => work(None)?,
             Some((control, door)) => control.finish_with(|control| work(Some((control, door))))?,
         };
-        let (records, dead_letters) = job.counts();
-        let summary = Summary { records, dead_letters, elapsed: began.elapsed(), epoch: clock.committed() };
+        let summary = Summary { counts, elapsed: began.elapsed(), epoch: clock.committed() };
         Ok((parts, summary))
     }
 
@@ -325,22 +342,15 @@ impl Launch<'_> {
             if let Some(failure) = job.take_failure() {
                 return Err(failure.into());
             }
-            let (records, dead_letters) = job.counts();
-            Ok(Summary { records, dead_letters, elapsed: began.elapsed(), ..Summary::default() })
+            let counts = Counts { intake: job.intake(), ..Counts::default() };
+            Ok(Summary { counts, elapsed: began.elapsed(), epoch: 0 })
         })?;
         Ok(Summary { epoch: clock.committed(), ..summary })
     }
 
     /// What carries rows out of the graph, in the form that the store wants.
     fn outlet(&self, sender: Sender<Message>, clock: &Arc<Clock>, form: Form) -> Outlet {
-        Outlet {
-            sender,
-            clock: clock.clone(),
-            metrics: self.metrics.clone(),
-            dead_letters: Arc::default(),
-            routes: self.routes.clone(),
-            form,
-        }
+        Outlet { sender, clock: clock.clone(), routes: self.routes.clone(), form }
     }
 
     fn shape(&self, start: Epoch, filled: Option<usize>) -> Result<Shape, Error> {

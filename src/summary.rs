@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
+use dataflows::dead_letter::ByReason;
+
 use crate::config::Config;
+use crate::counts::{Counts, nothing_accepted};
 use crate::printable::printable;
 use crate::render::CHANGE;
 use crate::run::Summary;
@@ -13,17 +16,9 @@ use crate::sink::csv::{files_of, numbered};
 /// Correlations shown; the rest is in the files.
 const TRUCKS_SHOWN: usize = 20;
 
-/// The end of a run in words: the latest correlations of each truck, the files, the metrics.
+/// The end of a run in words: what was counted, the latest correlations of each truck, the files, the metrics.
 pub fn describe(config: &Config, summary: &Summary) -> String {
-    let mut text = String::new();
-    let seconds = summary.elapsed.as_secs_f64();
-    let rate = summary.records as f64 / seconds.max(1e-9);
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "{} records and {} dead letters in {seconds:.2} s ({rate:.0} records/s); epoch {} is committed.",
-        summary.records, summary.dead_letters, summary.epoch
-    );
+    let mut text = counted(summary);
     let distance = latest(config, "distance_correlation");
     let speed = latest(config, "engine_speed_correlation");
     if !distance.is_empty() || !speed.is_empty() {
@@ -52,6 +47,36 @@ pub fn describe(config: &Config, summary: &Summary) -> String {
     }
     if config.listen != "off" {
         let _ = writeln!(text, "metrics, while a job runs: http://{}/metrics", config.listen);
+    }
+    if let Some(said) = nothing_accepted(&summary.counts.intake) {
+        let _ = writeln!(text, "\n{said}");
+    }
+    text
+}
+
+/// Readings, rows and dead letters, each by reason.
+fn counted(summary: &Summary) -> String {
+    let Counts { intake, left_out, letters, .. } = &summary.counts;
+    let rows = summary.counts.all_rows();
+    let seconds = summary.elapsed.as_secs_f64();
+    let rate = intake.accepted as f64 / seconds.max(1e-9);
+    let by_reason = |numbers: &ByReason| match numbers.total() {
+        0 => "0".to_owned(),
+        all => format!("{all} ({numbers})"),
+    };
+    let lines = [
+        ("accepted readings", intake.accepted.to_string()),
+        ("rejected messages", by_reason(&intake.rejected)),
+        ("readings that a view left out", by_reason(left_out)),
+        ("rows in tables, in files", format!("{}, {}", rows.table, rows.csv)),
+        ("rows that the database refused", rows.refused.to_string()),
+        ("dead letters", by_reason(letters)),
+    ];
+    let mut text =
+        format!("epoch {} is committed after {seconds:.2} s ({rate:.0} readings a second)\n", summary.epoch);
+    for (what, number) in lines {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {what:<32} {number}");
     }
     text
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
-use dataflows::item::{Arrival, Item, NextOffset};
+use dataflows::item::{Arrival, Intake, Item, NextOffset};
 use dataflows::views::Restored;
 use timely::communication::WorkerGuards;
 use timely::execute::execute_from;
@@ -51,7 +51,7 @@ pub struct Job {
     failure: Mutex<Option<SourceError>>,
     panicked: AtomicBool,
     records: Arc<AtomicU64>,
-    dead_letters: Arc<AtomicU64>,
+    intake: Mutex<Intake>,
 }
 
 /// A lock that a panicking thread held is still good: the job ends anyway.
@@ -62,7 +62,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Job {
     /// A job with the inputs of each worker of this process.
     pub fn new(setup: Setup, outlet: Outlet, inputs: Vec<Several>, restored: Vec<Restored>) -> Self {
-        let dead_letters = outlet.dead_letters.clone();
         Self {
             setup,
             outlet: Mutex::new(Some(outlet)),
@@ -71,7 +70,7 @@ impl Job {
             failure: Mutex::new(None),
             panicked: AtomicBool::new(false),
             records: Arc::default(),
-            dead_letters,
+            intake: Mutex::default(),
         }
     }
 
@@ -80,9 +79,9 @@ impl Job {
         self.records.clone()
     }
 
-    /// Records, and inputs that could not be used.
-    pub fn counts(&self) -> (u64, u64) {
-        (self.records.load(SeqCst), self.dead_letters.load(SeqCst))
+    /// What this process made of the messages that it read.
+    pub fn intake(&self) -> Intake {
+        lock(&self.intake).clone()
     }
 
     /// Closes the way to the commit thread, which ends when the workers' ways are closed too.
@@ -281,29 +280,30 @@ impl<'job> Feed<'job> {
         if !told {
             self.inputs.take_rounded(&mut |field, count| setup.metrics.rounded(field, count));
         }
+        let mut intake = Intake::default();
         for item in std::mem::take(&mut self.decoded) {
             match &item {
                 Item::Records(batch) => {
-                    self.job.records.fetch_add(batch.len() as u64, SeqCst);
+                    intake.accepted += batch.len() as u64;
                     self.saw(batch.time.iter().copied().max());
                 }
-                Item::Orientation(readings) => {
-                    self.job.records.fetch_add(readings.len() as u64, SeqCst);
-                }
+                Item::Orientation(readings) => intake.accepted += readings.len() as u64,
                 Item::DeadLetters(_) if told => continue,
                 Item::DeadLetters(letters) => {
-                    self.job.dead_letters.fetch_add(letters.len() as u64, SeqCst);
-                    for letter in letters {
-                        setup.metrics.dead_letter(letter.reason, 1);
-                    }
+                    letters.iter().for_each(|letter| intake.reject(letter.reason, &letter.field));
                 }
                 Item::Upserts(upserts) => {
-                    self.job.records.fetch_add(upserts.len() as u64, SeqCst);
+                    intake.accepted += upserts.len() as u64;
                     self.saw(upserts.iter().filter_map(|upsert| Some(upsert.record.as_ref()?.time)).max());
                 }
-                Item::Behind(_) | Item::Progress { .. } => {}
+                Item::Intake(_) | Item::Behind(_) | Item::Progress { .. } => {}
             }
             self.items.send(item);
+        }
+        self.job.records.fetch_add(intake.accepted, SeqCst);
+        lock(&self.job.intake).merge(&intake);
+        if !told && !intake.is_empty() {
+            self.items.send(Item::Intake(intake));
         }
         // A batch is on its way at once, not when a container of batches is full.
         self.items.flush();

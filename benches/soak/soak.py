@@ -107,7 +107,7 @@ class Job:
             state = 0  # the table is not made yet
         found = {"memory": int(status["VmRSS"]) * 1024, "peak": int(status["VmHWM"]) * 1024}
         found |= {"threads": int(status["Threads"]), "descriptors": len(list((process / "fd").iterdir()))}
-        return found | {"state": state, "lag": self.sum("consumer_lag"), "read": self.sum("records_consumed_total")}
+        return found | {"state": state, "lag": self.sum("consumer_lag"), "read": self.sum("offsets_consumed_total")}
 
     def sum(self, metric):
         with urllib.request.urlopen(self.metrics, timeout=TIMEOUT) as answer:

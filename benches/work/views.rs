@@ -20,7 +20,6 @@ use timely::worker::Worker;
 use truckflow::clock::{Clock, Limits};
 use truckflow::decode::{Decode, Decoder};
 use truckflow::graph::{self, Graph, Message, Outlet, Route};
-use truckflow::metrics::Metrics;
 use truckflow::store::{Form, Text};
 
 use super::decode::{decode, decoder};
@@ -71,8 +70,6 @@ impl Job {
         let outlet = Outlet {
             sender,
             clock: Arc::new(Clock::new(limits, 0)),
-            metrics: Metrics::new(&[]).expect("metrics have names of their own"),
-            dead_letters: Arc::default(),
             routes: views.iter().enumerate().map(route).collect(),
             form: form(),
         };

@@ -1,5 +1,7 @@
 //! Input that could not be used, kept with its bytes and the reason.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +11,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use dataflows::dead_letter::Reason;
 ///
-/// let named = |name| Reason::ALL.into_iter().find(|reason| reason.name() == name);
-/// assert_eq!(named("not_finite"), Some(Reason::NotFinite));
+/// assert!(Reason::ALL.into_iter().all(|reason| Reason::named(reason.name()) == Some(reason)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {
@@ -51,6 +52,11 @@ impl Reason {
         Self::RefusedByDatabase,
     ];
 
+    /// The reason that is spelled so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
     /// The reason as tables, files and metrics spell it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -65,6 +71,63 @@ impl Reason {
             Self::Late => "late",
             Self::RefusedByDatabase => "refused_by_database",
         }
+    }
+}
+
+/// Numbers by reason. A reason that never occurred is not in it.
+///
+/// ```
+/// use dataflows::dead_letter::{ByReason, Reason};
+///
+/// let mut numbers = ByReason::default();
+/// numbers.add(Reason::Late, 2);
+/// numbers.add(Reason::NotFinite, 1);
+/// assert_eq!((numbers.get(Reason::Late), numbers.total()), (2, 3));
+/// assert_eq!(numbers.to_string(), "late 2, not_finite 1");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByReason(BTreeMap<Reason, u64>);
+
+impl ByReason {
+    /// Adds to the number of one reason.
+    pub fn add(&mut self, reason: Reason, number: u64) {
+        if number > 0 {
+            *self.0.entry(reason).or_default() += number;
+        }
+    }
+
+    /// Adds the numbers of another.
+    pub fn merge(&mut self, other: &Self) {
+        other.iter().for_each(|(reason, number)| self.add(reason, number));
+    }
+
+    /// The number of one reason.
+    pub fn get(&self, reason: Reason) -> u64 {
+        self.0.get(&reason).copied().unwrap_or(0)
+    }
+
+    /// The sum over all reasons.
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// Every reason that occurred, with its number.
+    pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> {
+        self.0.iter().map(|(&reason, &number)| (reason, number))
+    }
+}
+
+/// The most common reason first.
+impl fmt::Display for ByReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut numbers: Vec<_> = self.iter().collect();
+        numbers.sort_by_key(|&(_, number)| std::cmp::Reverse(number));
+        let mut comma = "";
+        for (reason, number) in numbers {
+            write!(f, "{comma}{} {number}", reason.name())?;
+            comma = ", ";
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Batch, Record};
-use crate::dead_letter::DeadLetter;
+use crate::dead_letter::{ByReason, DeadLetter, Reason};
 use crate::orientation::Orientation;
 
 /// How far a source has read one partition. Sent as data at the end of each epoch, so that it
@@ -85,6 +85,49 @@ pub struct Upsert {
     pub record: Option<Record>,
 }
 
+/// What a source made of messages: how many readings it accepted, and why it rejected others.
+///
+/// ```
+/// use dataflows::dead_letter::Reason;
+/// use dataflows::item::Intake;
+///
+/// let mut intake = Intake { accepted: 1, ..Intake::default() };
+/// intake.reject(Reason::MissingField, "timestamp");
+/// intake.reject(Reason::NotAnObject, "");
+/// assert_eq!((intake.rejected.total(), intake.first), (2, Some((Reason::MissingField, "timestamp".into()))));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intake {
+    /// Readings, and in an upsert job messages that take one back.
+    pub accepted: u64,
+    /// Messages that are no reading.
+    pub rejected: ByReason,
+    /// Reason and field of the first rejection.
+    pub first: Option<(Reason, String)>,
+}
+
+impl Intake {
+    /// Whether it counts nothing.
+    pub fn is_empty(&self) -> bool {
+        self.accepted == 0 && self.first.is_none()
+    }
+
+    /// Counts a message that was rejected.
+    pub fn reject(&mut self, reason: Reason, field: &str) {
+        self.rejected.add(reason, 1);
+        self.first.get_or_insert_with(|| (reason, field.to_owned()));
+    }
+
+    /// Adds what was counted after this.
+    pub fn merge(&mut self, later: &Self) {
+        self.accepted += later.accepted;
+        self.rejected.merge(&later.rejected);
+        if self.first.is_none() {
+            self.first.clone_from(&later.first);
+        }
+    }
+}
+
 /// One thing that a source feeds the graph.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Item {
@@ -100,6 +143,8 @@ pub enum Item {
     Orientation(Orientation),
     /// Input that could not be used.
     DeadLetters(Vec<DeadLetter>),
+    /// How many of the messages that were fed with it were accepted and rejected.
+    Intake(Intake),
     /// How far the source has read, at the end of an epoch.
     Progress {
         /// One entry for each partition that this worker read in the epoch.

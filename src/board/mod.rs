@@ -129,6 +129,8 @@ pub struct Board {
     pub instance: u64,
     state: RwLock<State>,
     doing: Mutex<Doing>,
+    /// What is wrong with the input, if something is.
+    warning: Mutex<Option<String>>,
     changes: watch::Sender<u64>,
     graph: OnceLock<(Arc<Plan>, Arc<Meter>)>,
     /// Since when a commit is on its way, in milliseconds since 1970; 0 if none is.
@@ -161,6 +163,7 @@ impl Board {
             instance: (now() << 20) | (u64::from(std::process::id()) & 0xf_ffff),
             state: RwLock::new(State { alone, ..State::default() }),
             doing: Mutex::new(Doing::Starting("It starts.".into())),
+            warning: Mutex::default(),
             changes: watch::Sender::new(0),
             graph: OnceLock::new(),
             committing: AtomicU64::new(0),
@@ -220,6 +223,21 @@ impl Board {
     /// Says that the job starts, and what it does for that.
     pub fn starts(&self, text: impl Into<String>) {
         self.does(Doing::Starting(text.into()));
+    }
+
+    /// What is wrong with the input, if something is.
+    pub fn warning(&self) -> Option<String> {
+        self.warning.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// Says what is wrong with the input, or that nothing is.
+    pub fn warns(&self, warning: Option<String>) {
+        let mut now = self.warning.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if *now != warning {
+            *now = warning;
+            drop(now);
+            self.changed();
+        }
     }
 
     /// Says how the job has ended, and waits, not for long, until the pages that are open have heard it.

@@ -216,6 +216,10 @@ impl Screen {
             Span::raw(said),
         ]);
         let mut lines = vec![Line::from(text::title(&self.seen)).style(heading), state];
+        lines.extend(text::warning(&self.seen).map(|said| {
+            let style = self.styled(Color::Yellow).add_modifier(Modifier::REVERSED);
+            Line::from(vec![Span::styled(" warning ", style), Span::raw(" "), Span::raw(said)])
+        }));
         if let Some(status) = &self.seen.status {
             lines.extend(text::numbers(&self.seen, status).into_iter().map(|(name, text)| {
                 Line::from(vec![Span::styled(format!("{name:<13} "), quiet), Span::raw(text)])
@@ -356,7 +360,7 @@ mod tests {
             },
             "status": {
                 "now": 20_000, "doing": "behind", "text": "The source waits.", "trucks": 2, "letters": 3,
-                "messages": 5000, "lag": 70_000, "partition_count": 9, "epochs_in_flight": 1,
+                "messages": 5000, "records": 4997, "warning": null, "lag": 70_000, "partition_count": 9, "epochs_in_flight": 1,
                 "event_time": 1_681_088_547.0, "epoch": 17, "retries": 0, "committing": null,
                 "partitions": [{ "topic": "Truck-Data", "partition": 0, "consumed": 5000, "lag": 70_000 }],
                 "dead_letters": { "not_an_object": 3, "late": 0 },

@@ -41,8 +41,12 @@ pub struct Status {
     pub now: u64,
     pub doing: String,
     pub text: String,
+    /// What is wrong with the input, if something is.
+    pub warning: Option<String>,
     pub letters: u64,
     pub messages: u64,
+    /// Readings that were accepted.
+    pub records: u64,
     pub lag: Option<i64>,
     pub partitions: Vec<Partition>,
     pub partition_count: usize,

@@ -110,6 +110,12 @@ pub fn doing(seen: &Seen) -> (String, String) {
     }
 }
 
+/// What is wrong with the job's input, if something is; a job that is gone says nothing.
+pub fn warning(seen: &Seen) -> Option<String> {
+    let said = seen.status.as_ref().filter(|_| seen.gone.is_none())?.warning.as_deref()?;
+    Some(printable(said).into_owned())
+}
+
 /// The numbers, each with its name.
 pub fn numbers(seen: &Seen, status: &Status) -> Vec<(&'static str, String)> {
     let rate = seen.rate();
@@ -132,9 +138,10 @@ pub fn numbers(seen: &Seen, status: &Status) -> Vec<(&'static str, String)> {
     let event_time = status.event_time.map(|seconds| (seconds * 1e6) as i64);
     vec![
         (
-            "records",
+            "messages",
             format!("{}, {} a second over the last 10 s", count(status.messages), thousands(rate, digits)),
         ),
+        ("readings", format!("{} accepted", count(status.records))),
         ("lag", lag),
         ("dead letters", letters),
         (
@@ -214,6 +221,7 @@ pub fn plain(seen: &Seen) -> String {
     let mut lines = vec![title(seen)];
     let (word, text) = doing(seen);
     lines.push(format!("{word}: {text}"));
+    lines.extend(warning(seen).map(|said| format!("warning: {said}")));
     if let Some(status) = &seen.status {
         lines.push(String::new());
         lines.extend(numbers(seen, status).into_iter().map(|(name, text)| format!("{name:<13} {text}")));

@@ -252,7 +252,7 @@ impl<D: Decode> Decode for Collect<'_, D> {
                     self.input.phone.extend((0..readings.len()).map(|at| (readings.time[at], values(at))));
                 }
                 Item::DeadLetters(letters) => self.input.letters.extend(letters),
-                Item::Behind(_) | Item::Progress { .. } => {}
+                Item::Intake(_) | Item::Behind(_) | Item::Progress { .. } => {}
             }
         }
     }

@@ -345,6 +345,7 @@ impl Live {
             "now": now(),
             "doing": doing,
             "text": text,
+            "warning": self.board.warning(),
             "trucks": trucks,
             "letters": letters,
             "messages": messages,

@@ -124,6 +124,33 @@ fn sentence(job: &mut Job, status: i32) -> String {
 }
 
 #[test]
+fn process_0_counts_what_all_processes_read() {
+    let cluster = Cluster::new(&[]);
+    cluster.feed(1000);
+    let [mut first, mut second] = cluster.two("out", None, &["--until-end", "--json"]);
+    let counts = [&mut first, &mut second].map(|job| {
+        let (status, said) = job.wait(TIMEOUT);
+        assert!(status.success(), "{said}");
+        serde_json::from_str::<serde_json::Value>(&job.stdout()).expect("JSON")
+    });
+    let number = |process: usize, what: &str| counts[process][what].as_u64().expect("a number");
+    assert_eq!([number(0, "records"), number(0, "rejected"), number(0, "dead_letters")], [1000, 2, 2]);
+    assert_eq!(counts[0]["rejected_by_reason"], serde_json::json!({ "not_an_object": 2 }));
+    // Another process says what it has read itself.
+    let other = number(1, "records");
+    assert!(0 < other && other < 1000 && number(1, "dead_letters") == 0, "{counts:?}");
+
+    // All that comes is rejected, by whichever process reads it.
+    cluster.send(&"no reading\n".repeat(150));
+    let [mut first, mut second] = cluster.two("out", None, &["--until-end"]);
+    let (status, said) = first.wait(TIMEOUT);
+    assert!(status.success(), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.contains("all 150 messages were rejected, the first for not_an_object;"), "{said}");
+    assert!(second.wait(TIMEOUT).0.success());
+}
+
+#[test]
 fn two_processes_hold_what_one_does() {
     let cluster = Cluster::new(&["--set", "settings.correlation_tables=latest"]);
     cluster.feed(40_000);

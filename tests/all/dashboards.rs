@@ -249,7 +249,7 @@ fn lag_is_right_through_restarts_and_in_idle_and_empty_partitions() {
     let (mut job, port) = start("50ms");
     lags(port, [0, 0, 0]);
     assert!(epoch(port) > before);
-    let consumed = shown(&get(port, "/metrics"), "truckflow_records_consumed_total");
+    let consumed = shown(&get(port, "/metrics"), "truckflow_offsets_consumed_total");
     assert_eq!(consumed, BTreeMap::new(), "nothing is counted twice");
     assert!(job.terminated(TIMEOUT).success());
 }

@@ -8,6 +8,7 @@
 //! | [`backfill`] | views added to a running job, corrections, catching up |
 //! | [`calendar`] | times at both ends of the calendar |
 //! | [`cluster`] | several processes that work on one job |
+//! | [`counted`] | readings, rows and dead letters in numbers, and a job that accepts nothing |
 //! | [`dashboards`] | queries, alerts and metrics, with a real Prometheus |
 //! | [`docs`] | the commands and steps of the pages under `docs/` |
 //! | [`dead_letters`] | the bytes of what could not be used, and its replay |
@@ -46,6 +47,7 @@ mod broker_faults;
 mod calendar;
 mod cluster;
 mod commands;
+mod counted;
 mod dashboards;
 mod database_faults;
 mod dead_letters;

@@ -323,7 +323,7 @@ fn each_topic_s_lag_is_measured() {
         for line in [
             format!("truckflow_consumer_lag{{partition=\"{partition}\",topic=\"{topic}\"}} 0"),
             format!(
-                "truckflow_records_consumed_total{{partition=\"{partition}\",topic=\"{topic}\"}} {records}"
+                "truckflow_offsets_consumed_total{{partition=\"{partition}\",topic=\"{topic}\"}} {records}"
             ),
         ] {
             eventually(TIMEOUT, &line, || metrics().contains(&line));

@@ -46,7 +46,7 @@ fn metrics_follow_a_job_on_kafka() {
     eventually(TIMEOUT, "the lag is 0", || get(port, "/metrics").contains(&lag));
     let metrics = get(port, "/metrics");
     for line in [
-        format!("truckflow_records_consumed_total{{partition=\"0\",topic=\"{topic}\"}} 5"),
+        format!("truckflow_offsets_consumed_total{{partition=\"0\",topic=\"{topic}\"}} 5"),
         "truckflow_dead_letters_total{reason=\"not_an_object\"} 1".into(),
         "truckflow_rounded_values_total{field=\"distance_covered\"} 9".into(),
         "truckflow_rounded_values_total{field=\"oil_pressure\"} 9".into(),

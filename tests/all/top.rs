@@ -56,7 +56,8 @@ fn a_script_is_shown_the_job() {
     for part in [
         "job truckflow · ",
         "readings.jsonl · 1 worker\n",
-        "records       2,002, ",
+        "messages      2,002, ",
+        "readings      2,001 accepted\n",
         "dead letters  1 (not_an_object 1)\n",
         "trucks: 6, by truck\n",
         "\n\\u{1b}[2J\\nowned ",
@@ -140,7 +141,7 @@ fn who_shows_no_job_says_why_in_a_sentence() {
     says(&[&listen, "--token-file", &other], 1, "has another token");
     let (status, printed, said) = top(&[&listen, "--token-file", &token]);
     assert_eq!(status, Some(0), "{said}");
-    assert!(printed.contains("\nrecords       0, ") && printed.contains("\ntrucks: none"), "{printed}");
+    assert!(printed.contains("\nmessages      0, ") && printed.contains("\ntrucks: none"), "{printed}");
 
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = stranger.local_addr().unwrap().to_string();
@@ -163,7 +164,7 @@ fn a_terminal_shows_the_job_while_it_works_is_gone_and_comes_back() {
     let mut job = follow(&input, &out, &listen);
     eventually(TIMEOUT, "all is committed", || is_committed(port));
     let mut terminal = Terminal::start(&format!("exec '{}' top {listen}", env!("CARGO_BIN_EXE_truckflow")));
-    terminal.wait_for("records       2,002", TIMEOUT);
+    terminal.wait_for("messages      2,002", TIMEOUT);
     terminal.wait_for("trucks: 6, by truck", TIMEOUT);
     terminal.wait_for("\\u{1b}[2J\\nowned", TIMEOUT);
 

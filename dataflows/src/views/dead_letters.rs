@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{View, keeps_nothing, render_each};
-use crate::dead_letter::DeadLetter;
+use crate::dead_letter::{ByReason, DeadLetter, Reason};
 use crate::rows::{Column, ColumnSpec, NULL, Rows, Type, column};
 
 /// The view's name.
@@ -62,4 +62,14 @@ pub fn rows(letters: Vec<DeadLetter>) -> Rows {
         Column::Bytes(Arc::new(payloads)),
     ]
     .into()
+}
+
+/// How many of these rows of the view have which reason.
+pub fn reasons(rows: &Rows) -> ByReason {
+    let mut numbers = ByReason::default();
+    if let Some(Column::Text(reasons)) = rows.columns.get(5) {
+        let reasons = reasons.iter().flatten().filter_map(|reason| Reason::named(reason));
+        reasons.for_each(|reason| numbers.add(reason, 1));
+    }
+    numbers
 }

@@ -111,7 +111,7 @@ pub fn all(settings: &Settings) -> Vec<View> {
 
 pub use correlation::{Axis, Correlation, committed_rows};
 /// The view of dead letters, which sinks add to when a row is refused.
-pub use dead_letters::{NAME as DEAD_LETTERS, rows as dead_letter_rows};
+pub use dead_letters::{NAME as DEAD_LETTERS, reasons as dead_letter_reasons, rows as dead_letter_rows};
 /// The one view that is not made of trucks' readings.
 pub use orientation::NAME as ORIENTATION;
 pub use own::Own;

@@ -3,7 +3,7 @@
 import { commits as commitsChart, correlation } from "./charts.js";
 import { graph } from "./graph.js";
 import { listen, read, token } from "./stream.js";
-import { NONE, byId, clock, compact, count, counted, duration, hex, make, measure, name, percent, put, r, time, visible } from "./text.js";
+import { NONE, byId, clock, compact, count, counted, duration, hex, make, measure, name, percent, put, r, sentence, time, visible } from "./text.js";
 
 const PAGE = 50;
 const WINDOW = 10_000; // rates are of the last ten seconds
@@ -137,11 +137,14 @@ function status(now) {
   pill.dataset.state = now.doing;
   put(pill, STATES[now.doing] ?? now.doing);
   put(byId("doing"), visible(now.text));
-  put(byId("n-messages"), count(now.messages));
+  byId("warning").hidden = !now.warning;
+  put(byId("warning"), now.warning ? visible(sentence(now.warning)) : "");
+  put(byId("n-records"), count(now.records));
   put(byId("n-trucks"), count(now.trucks));
   put(byId("n-event"), now.event_time ? `until ${time(now.event_time * 1e6)}` : "none yet");
   const flow = rate((at) => at.messages);
-  put(byId("n-rate"), `${compact(flow)} a second`);
+  const unused = now.messages - now.records;
+  put(byId("n-rate"), `${compact(flow)} messages a second${unused > 0 ? `, ${count(unused)} of them no reading` : ""}`);
   put(byId("n-lag"), now.lag == null ? NONE : count(now.lag));
   const left = now.lag > 0 && flow > 0 ? now.lag / flow : null;
   put(byId("eta"), left > 5 ? `About ${duration(left)} to the end at this pace.` : "");

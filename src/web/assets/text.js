@@ -44,6 +44,9 @@ export function duration(seconds) {
   return `${Math.round(seconds / 3600)} h`;
 }
 
+/** A text as a sentence: with a capital letter and a full stop. */
+export const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
 /** The name of a truck; one without a name has one here. */
 export const name = (truck) => (truck === "" ? "(no name)" : truck);
 

@@ -1,0 +1,271 @@
+//! What a run counted: readings, rows and dead letters, which are three different things.
+//!
+//! A message is accepted as a reading, or rejected. A view may leave an accepted reading out (it is late), and
+//! writes a dead letter then; two views that leave out the same reading write two. The database may refuse
+//! a row of an accepted reading, which is a dead letter too.
+//!
+//! Everything is counted by the commit thread, when it is committed: in a cluster by that of process 0, for
+//! all processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dataflows::dead_letter::{ByReason, DeadLetter, Reason};
+use dataflows::item::Intake;
+use serde::{Deserialize, Serialize};
+
+/// So many rejections without one acceptance are worth a warning while the job runs.
+const MANY: u64 = 100;
+
+/// A reading as its dead letters name it: topic, partition and offset; or, where a view does not know these,
+/// its own name and the message's key.
+pub type Origin = (Arc<str>, i32, i64, Option<Vec<u8>>);
+
+/// Which dead letters are among the rows of a message to the commit thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letters {
+    /// All of them.
+    pub reasons: ByReason,
+    /// The accepted readings that a view left out.
+    pub left_out: Vec<(Reason, Origin)>,
+}
+
+impl Letters {
+    /// The dead letters that a view made of readings, in an [`Effect::DeadLetters`](dataflows::views::Effect::DeadLetters).
+    pub fn of_view(letters: &[DeadLetter]) -> Self {
+        let mut found = Self::default();
+        for letter in letters {
+            found.reasons.add(letter.reason, 1);
+            let key = letter.key.clone().filter(|_| letter.offset < 0);
+            let origin = (letter.topic.clone(), letter.partition, letter.offset, key);
+            found.left_out.push((letter.reason, origin));
+        }
+        found
+    }
+}
+
+/// Rows of one view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowCount {
+    /// Records of its CSV files.
+    pub csv: u64,
+    /// Rows of its table that were inserted, changed or ended.
+    pub table: u64,
+    /// Rows that the database refused for their content.
+    pub refused: u64,
+}
+
+/// What was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages: accepted as readings, and rejected.
+    pub intake: Intake,
+    /// Accepted readings that at least one view left out, each once for each reason.
+    pub left_out: ByReason,
+    /// Rows by the place of their view in the job's list.
+    pub rows: BTreeMap<usize, RowCount>,
+    /// Dead letters.
+    pub letters: ByReason,
+}
+
+impl Counts {
+    /// The sums over all views.
+    pub fn all_rows(&self) -> RowCount {
+        self.rows.values().fold(RowCount::default(), |sum, rows| RowCount {
+            csv: sum.csv + rows.csv,
+            table: sum.table + rows.table,
+            refused: sum.refused + rows.refused,
+        })
+    }
+
+    /// Adds what was counted after this.
+    pub fn merge(&mut self, later: &Self) {
+        self.intake.merge(&later.intake);
+        self.left_out.merge(&later.left_out);
+        self.letters.merge(&later.letters);
+        for (&view, more) in &later.rows {
+            let rows = self.rows.entry(view).or_default();
+            rows.csv += more.csv;
+            rows.table += more.table;
+            rows.refused += more.refused;
+        }
+    }
+}
+
+/// A sentence about messages of which none was accepted; nothing if one was, or if there was none.
+pub fn nothing_accepted(intake: &Intake) -> Option<String> {
+    let (reason, field) = intake.first.as_ref().filter(|_| intake.accepted == 0)?;
+    let messages = match intake.rejected.total() {
+        1 => "the only message was rejected, for".to_owned(),
+        all => format!("all {all} messages were rejected, the first for"),
+    };
+    Some(format!(
+        "no reading was accepted: {messages} {}; compare it with the fields that the job reads, or run \
+         `truckflow check`",
+        rejection(*reason, field)
+    ))
+}
+
+/// A reason and the field at fault, where there is one.
+pub fn rejection(reason: Reason, field: &str) -> String {
+    match field {
+        "" => reason.name().to_owned(),
+        field => format!("{} `{}`", reason.name(), crate::printable::printable(field)),
+    }
+}
+
+/// Counts what commits next, and says when a job accepts nothing.
+#[derive(Debug, Default)]
+pub struct Counter {
+    /// What was committed.
+    committed: Counts,
+    /// What commits next.
+    pending: Counts,
+    /// The readings of `pending` that a view left out.
+    left_out: BTreeSet<(Reason, Origin)>,
+    /// All messages that were heard of, committed or not.
+    heard: Intake,
+    warned: bool,
+}
+
+/// What changed for a job that accepts nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It has rejected many messages, and accepted none.
+    NothingAccepted(String),
+    /// It was so, and now it has accepted one.
+    Accepted,
+}
+
+impl Counter {
+    /// Counts messages, and says if that changes whether nothing is accepted.
+    pub fn hear(&mut self, intake: &Intake) -> Option<Turn> {
+        self.pending.intake.merge(intake);
+        self.heard.merge(intake);
+        if self.warned && self.heard.accepted > 0 {
+            self.warned = false;
+            return Some(Turn::Accepted);
+        }
+        if self.warned || self.heard.rejected.total() < MANY {
+            return None;
+        }
+        let said = nothing_accepted(&self.heard)?;
+        self.warned = true;
+        Some(Turn::NothingAccepted(said))
+    }
+
+    /// What a job that accepts nothing has to say now.
+    pub fn warning(&self) -> Option<String> {
+        nothing_accepted(&self.heard).filter(|_| self.warned)
+    }
+
+    /// Counts rows of a view that go to its files and its table.
+    pub fn rows(&mut self, view: usize, csv: u64, table: u64) {
+        let rows = self.pending.rows.entry(view).or_default();
+        rows.csv += csv;
+        rows.table += table;
+    }
+
+    /// Counts dead letters that come out of the graph.
+    pub fn letters(&mut self, letters: Letters) {
+        self.pending.letters.merge(&letters.reasons);
+        self.left_out.extend(letters.left_out);
+    }
+
+    /// Counts a row of a view that the database refused, which is not in its table, and its dead letter.
+    pub fn refuse(&mut self, view: usize) {
+        let rows = self.pending.rows.entry(view).or_default();
+        rows.table = rows.table.saturating_sub(1);
+        rows.refused += 1;
+        self.pending.letters.add(Reason::RefusedByDatabase, 1);
+    }
+
+    /// What is committed now.
+    pub fn commit(&mut self) -> Counts {
+        let mut now = std::mem::take(&mut self.pending);
+        for (reason, _) in std::mem::take(&mut self.left_out) {
+            now.left_out.add(reason, 1);
+        }
+        self.committed.merge(&now);
+        now
+    }
+
+    /// All that was committed.
+    pub fn finish(self) -> Counts {
+        self.committed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejections(number: usize) -> Intake {
+        let mut intake = Intake::default();
+        (0..number).for_each(|_| intake.reject(Reason::MissingField, "engine_speed"));
+        intake
+    }
+
+    #[test]
+    fn a_hundred_rejections_without_an_acceptance_are_told_once() {
+        let mut counter = Counter::default();
+        assert_eq!(counter.hear(&rejections(99)), None);
+        assert_eq!(counter.warning(), None);
+        let Some(Turn::NothingAccepted(said)) = counter.hear(&rejections(1)) else { panic!("no warning") };
+        assert!(
+            said.starts_with(
+                "no reading was accepted: all 100 messages were rejected, the first for missing_field `engine_speed`;"
+            ),
+            "{said}"
+        );
+        assert_eq!(counter.hear(&rejections(1)), None);
+        assert!(counter.warning().unwrap().contains("all 101 messages"));
+        let accepted = Intake { accepted: 1, ..Intake::default() };
+        assert_eq!(counter.hear(&accepted), Some(Turn::Accepted));
+        assert_eq!((counter.warning(), counter.hear(&rejections(500))), (None, None));
+    }
+
+    #[test]
+    fn a_job_that_accepts_one_reading_among_the_first_hundred_is_not_warned() {
+        let mut counter = Counter::default();
+        counter.hear(&Intake { accepted: 1, ..rejections(50) });
+        assert_eq!(counter.hear(&rejections(500)), None);
+        assert_eq!(nothing_accepted(&Intake::default()), None);
+        assert!(nothing_accepted(&rejections(1)).unwrap().contains("the only message was rejected"));
+    }
+
+    #[test]
+    fn a_reading_that_is_late_for_two_views_is_one_late_reading_with_two_letters() {
+        let late = |offset, field: &str| DeadLetter {
+            topic: "t".into(),
+            partition: 1,
+            offset,
+            kafka_timestamp: None,
+            key: None,
+            payload: None,
+            reason: Reason::Late,
+            field: field.into(),
+        };
+        let mut counter = Counter::default();
+        counter.letters(Letters::of_view(&[late(7, "window_averages"), late(8, "window_averages")]));
+        counter.letters(Letters::of_view(&[late(7, "filtered_join")]));
+        let now = counter.commit();
+        assert_eq!((now.left_out.get(Reason::Late), now.letters.get(Reason::Late)), (2, 3));
+        counter.letters(Letters::of_view(&[late(9, "filtered_join")]));
+        assert_eq!(counter.commit().left_out.total(), 1);
+        let all = counter.finish();
+        assert_eq!((all.left_out.total(), all.letters.total()), (3, 4));
+    }
+
+    #[test]
+    fn rows_that_the_database_refused_are_not_in_its_table() {
+        let mut counter = Counter::default();
+        counter.rows(0, 5, 5);
+        counter.refuse(0);
+        counter.rows(1, 1, 1);
+        let now = counter.commit();
+        assert_eq!(now.all_rows(), RowCount { csv: 6, table: 5, refused: 1 });
+        assert_eq!(now.letters.to_string(), "refused_by_database 1");
+        assert_eq!(counter.finish(), now);
+    }
+}
