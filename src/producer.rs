@@ -17,7 +17,7 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
 use crate::secret;
-use crate::source::kafka::is_of_security;
+use crate::source::kafka::{is_of_security, log};
 
 /// What a producer is set to before the user's own properties, which override it.
 const PROPERTIES: [(&str, &str); 9] = [
@@ -142,7 +142,7 @@ struct Deliveries {
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(?level, facility, message, "librdkafka");
+        log::line(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

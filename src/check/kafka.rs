@@ -9,6 +9,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
@@ -19,7 +20,7 @@ use crate::config::{Config, Reads};
 use crate::error::Error;
 use crate::inputs::topic_options;
 use crate::source::SourceError;
-use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, reason};
+use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, is_end, log, reason};
 
 /// How long a host may take to accept a connection, and a partition to be read.
 const REACH: Duration = Duration::from_secs(3);
@@ -86,9 +87,13 @@ impl Heard {
 }
 
 impl ClientContext for Heard {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log::line(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, said: &str) {
         // That no broker is left says less than what came before it.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) && !is_end(&error) {
             let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| said.split_whitespace().collect::<Vec<_>>().join(" "));
         }

@@ -8,6 +8,7 @@
 //! ```
 
 mod describe;
+pub(crate) mod log;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::item::{Arrival, NextOffset};
 use rdkafka::bindings as sys;
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
@@ -82,7 +83,14 @@ impl Logged {
 }
 
 impl ClientContext for Logged {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log::line(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
+        if is_end(&error) {
+            return;
+        }
         tracing::warn!(%error, reason, "Kafka client");
         if is_of_security(&error, reason) {
             let reason = || reason.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -145,7 +153,8 @@ impl Topic {
     /// How many messages there are to read, of a topic that is read to its end. Holes count, too.
     pub fn to_read(&self) -> Option<u64> {
         let left = |span: &Span| (span.end - span.next).max(0) as u64;
-        self.options.until_end.then(|| self.partitions.values().map(left).sum())
+        // Where an embedded topic ends is known when it has been fed.
+        (self.options.until_end && self.ends.is_none()).then(|| self.partitions.values().map(left).sum())
     }
 
     /// A topic of which nothing is known yet.
@@ -448,6 +457,8 @@ impl Topic {
                 }
             }
             committed.try_iter().for_each(take);
+            // It has no messages; but its log lines and errors would pile up.
+            while self.probe.poll(Duration::ZERO).is_some() {}
             if measured.is_some_and(|at| at.elapsed() < LAG_EVERY) {
                 continue;
             }
@@ -581,11 +592,18 @@ pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
     for (key, value) in &options.properties {
         config.set(key, value);
     }
-    config.create_with_context(context).map_err(|error| match error {
+    let consumer = config.create_with_context(context).map_err(|error| match error {
         // Its value may be a secret.
         KafkaError::ClientConfig(_, what, key, _) => SourceError::Setting(format!("{key}: {what}")),
         other => SourceError::Setting(reason(&other)),
-    })
+    })?;
+    log::listen(&consumer);
+    Ok(consumer)
+}
+
+/// Whether an event only says that a partition was read to its end.
+pub(crate) fn is_end(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF)
 }
 
 /// Whether TLS or a login made an error. A certificate that is missed or refused is told by the broker when
