@@ -649,7 +649,9 @@ impl Committer {
             page.board.commits(false);
             page.board.warns(self.counter.warning());
             let commit = CommitPoint { epoch, at: now.as_millis() as u64, seconds, messages };
-            page.committed(commit, pending.shown);
+            if page.committed(commit, pending.shown) {
+                self.metrics.page_commits_merged.inc();
+            }
         }
         if !offsets.is_empty() {
             self.followers.retain(|follower| follower.send(offsets.clone()).is_ok());

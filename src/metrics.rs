@@ -55,6 +55,8 @@ pub struct Metrics {
     pub commit_retries: Counter,
     /// 1 while the brokers do not answer who asks them for the lag.
     pub brokers_away: IntGauge,
+    /// Commits that the live page shows as one with the next.
+    pub page_commits_merged: Counter,
 }
 
 /// What the live page shows of a partition.
@@ -206,6 +208,10 @@ impl Metrics {
                 "Statements and commits that failed and were tried again.",
             )))?,
             brokers_away: all.gauge("brokers_away", "1 while the brokers do not answer.")?,
+            page_commits_merged: all.add(Counter::with_opts(opts(
+                "page_commits_merged_total",
+                "Commits that the live page shows as one with the next, because it was read when they came.",
+            )))?,
             registry: all.registry.clone(),
         };
         all.process()?;

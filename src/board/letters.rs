@@ -110,12 +110,12 @@ pub struct Letters {
 }
 
 impl Letters {
-    /// Adds `count` dead letters, the last of which are `last`.
-    pub fn add(&mut self, count: u64, last: VecDeque<Letter>, committed: u64) {
+    /// Adds `count` dead letters, the last of which are `last`, each with the time of its commit.
+    pub fn add(&mut self, count: u64, last: VecDeque<(u64, Letter)>) {
         self.count += count;
         let first = self.count - last.len() as u64;
-        let numbered = (first..).zip(last).map(|(number, letter)| Numbered { number, committed, letter });
-        self.last.extend(numbered);
+        let numbered = |(number, (committed, letter))| Numbered { number, committed, letter };
+        self.last.extend((first..).zip(last).map(numbered));
         self.last.drain(..self.last.len().saturating_sub(LETTERS));
     }
 
@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn the_last_letters_are_kept_and_all_are_counted() {
         let mut letters = Letters::default();
-        letters.add(1000, (0..150).map(|offset| letter(offset, b"x")).collect(), 7);
-        letters.add(100, (150..250).map(|offset| letter(offset, b"x")).collect(), 8);
+        letters.add(1000, (0..150).map(|offset| (7, letter(offset, b"x"))).collect());
+        letters.add(100, (150..250).map(|offset| (8, letter(offset, b"x"))).collect());
         assert_eq!((letters.count(), letters.last.len()), (1100, LETTERS));
         let newest = letters.list(None, None, 2);
         assert_eq!((newest[0].number, newest[0].letter.offset, newest[0].committed), (1099, 249, 8));

@@ -1,13 +1,15 @@
 //! What the live page shows: what is committed, and nothing else, in bounded memory.
 //!
 //! ```text
-//! workers: Part::shown(rows) -> commit thread, after the COMMIT -> board thread -> Board <- src/web/live.rs
-//! workers: timely's log -> Meter ------------------------------------------------^
+//! workers: Part::shown(rows) -> commit thread, after the COMMIT -> Inbox -> board thread -> Board <- src/web/live.rs
+//! workers: timely's log -> Meter ---------------------------------------------------------^
 //! ```
 //!
-//! The commit thread hands over and goes on; it would wait only if several commits were not taken in yet,
-//! which is bounded work. Who looks at the board holds its lock for the time of a look.
+//! A search of many trucks holds the board's lock, and the board thread waits for it. The commit thread does
+//! not: it puts a commit into the inbox and goes on. If the commit before is still there, it merges that into
+//! the ones before ([`changes`]), so that the inbox is bounded by the trucks and one commit.
 
+pub mod changes;
 pub mod letters;
 pub mod meter;
 pub mod shown;
@@ -15,7 +17,7 @@ pub mod trucks;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -27,15 +29,14 @@ use tokio::sync::watch;
 use crate::error::Error;
 use crate::explain::Plan;
 use crate::thread::spawn;
+use changes::{Changes, Update};
 use letters::Letters;
 use meter::Meter;
 use shown::Shown;
-use trucks::{Alone, Correlated, Trucks};
+use trucks::{Alone, Places, Trucks};
 
 /// Commits that are kept.
 pub const COMMITS: usize = 300;
-/// Commits that may wait for the board.
-const WAITING: usize = 2;
 /// How long a job that ends waits until the pages have heard of it.
 const GOODBYE: Duration = Duration::from_millis(300);
 
@@ -68,15 +69,6 @@ pub struct CommitPoint {
     pub messages: u64,
 }
 
-/// What the board is told.
-#[derive(Debug)]
-pub enum Update {
-    /// What was committed before the job started.
-    Restored(Vec<Shown>),
-    /// A commit.
-    Committed(CommitPoint, Vec<Shown>),
-}
-
 /// What is on the board.
 #[derive(Debug, Default)]
 pub struct State {
@@ -92,32 +84,33 @@ pub struct State {
 }
 
 impl State {
-    fn take(&mut self, update: Update) {
+    fn take(&mut self, changes: Changes) {
         self.version += 1;
-        let (commit, shown) = match update {
-            Update::Restored(shown) => (None, shown),
-            Update::Committed(commit, shown) => (Some(commit), shown),
-        };
-        let version = self.version;
-        let mut readings = Vec::new();
-        for shown in shown {
-            match shown {
-                Shown::Distance(rows) => self.trucks.correlation(Correlated::Distance, &rows, version),
-                Shown::Speed(rows) => self.trucks.correlation(Correlated::Speed, &rows, version),
-                Shown::Windows(rows) => self.trucks.windows(&rows, version),
-                Shown::Readings { names, latest, taken } => readings.push((names, latest, taken)),
-                Shown::DeadLetters { count, last } => {
-                    self.letters.add(count, last, commit.map_or(0, |commit| commit.at));
-                }
+        self.trucks.take(changes.trucks, self.alone, self.version);
+        self.letters.add(changes.letters, changes.last_letters);
+        self.commits.extend(changes.commits);
+        self.commits.drain(..self.commits.len().saturating_sub(COMMITS));
+    }
+}
+
+/// What the board has not taken yet.
+#[derive(Debug, Default)]
+struct Inbox {
+    /// The last commit. The board has mostly taken it before the next one comes.
+    last: Option<Update>,
+    /// Those before it.
+    merged: Changes,
+}
+
+impl Inbox {
+    /// Puts a commit in, and returns whether the one before was still there.
+    fn put(&mut self, update: Update, known: Option<&Places>) -> bool {
+        match self.last.replace(update) {
+            Some(earlier) => {
+                self.merged.add(earlier, known);
+                true
             }
-        }
-        for (names, latest, taken) in readings {
-            self.trucks.readings(&names, &latest, &taken, self.alone, version);
-        }
-        self.trucks.end();
-        if let Some(commit) = commit {
-            self.commits.push_back(commit);
-            self.commits.drain(..self.commits.len().saturating_sub(COMMITS));
+            None => false,
         }
     }
 }
@@ -128,6 +121,10 @@ pub struct Board {
     /// What names this run of the job: another one has nothing to do with what a page knows.
     pub instance: u64,
     state: RwLock<State>,
+    /// Locked for as long as a commit is put in or taken out: whoever reads the board never locks it.
+    inbox: Mutex<Inbox>,
+    /// The trucks that are kept, when there will be no others.
+    known: OnceLock<Arc<Places>>,
     doing: Mutex<Doing>,
     /// What is wrong with the input, if something is.
     warning: Mutex<Option<String>>,
@@ -143,7 +140,8 @@ pub struct Board {
 pub struct Feed {
     /// The board.
     pub board: Arc<Board>,
-    sender: SyncSender<Update>,
+    /// Wakes the board thread.
+    wake: SyncSender<()>,
 }
 
 /// Milliseconds since 1970.
@@ -162,6 +160,8 @@ impl Board {
         let board = Arc::new(Self {
             instance: (now() << 20) | (u64::from(std::process::id()) & 0xf_ffff),
             state: RwLock::new(State { alone, ..State::default() }),
+            inbox: Mutex::default(),
+            known: OnceLock::new(),
             doing: Mutex::new(Doing::Starting("It starts.".into())),
             warning: Mutex::default(),
             changes: watch::Sender::new(0),
@@ -169,17 +169,35 @@ impl Board {
             committing: AtomicU64::new(0),
             pages: AtomicUsize::new(0),
         });
-        let (sender, updates) = sync_channel(WAITING);
+        let (wake, wakes) = sync_channel(1);
         let kept = board.clone();
-        spawn("board", move || kept.keep(&updates))?;
-        Ok(Feed { board, sender })
+        spawn("board", move || kept.keep(&wakes))?;
+        Ok(Feed { board, wake })
     }
 
-    fn keep(&self, updates: &Receiver<Update>) {
-        for update in updates {
-            self.state.write().unwrap_or_else(|poisoned| poisoned.into_inner()).take(update);
+    fn keep(&self, wakes: &Receiver<()>) {
+        for () in wakes {
+            let Inbox { last, merged: mut changes } = std::mem::take(&mut *self.inbox());
+            if let Some(last) = last {
+                changes.add(last, self.known());
+            }
+            let mut state = self.state.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+            state.take(changes);
+            if let Some(all) = state.trucks.all().filter(|_| self.known().is_none()) {
+                // Nobody else sets it.
+                let _ = self.known.set(all);
+            }
+            drop(state);
             self.changed();
         }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn known(&self) -> Option<&Places> {
+        self.known.get().map(|known| &**known)
     }
 
     fn changed(&self) {
@@ -287,10 +305,18 @@ impl Drop for Page {
 }
 
 impl Feed {
-    /// Tells of a commit.
-    pub fn committed(&self, commit: CommitPoint, shown: Vec<Shown>) {
-        // A board thread that is gone has panicked: the page stands still, the job does not.
-        let _ = self.sender.send(Update::Committed(commit, shown));
+    /// Hands a commit over, without waiting for anything that a page does. Returns whether the commit before
+    /// was not taken yet, so that the page shows both as one.
+    pub fn committed(&self, commit: CommitPoint, shown: Vec<Shown>) -> bool {
+        self.put(Update { commit: Some(commit), shown })
+    }
+
+    fn put(&self, update: Update) -> bool {
+        let is_merged = self.board.inbox().put(update, self.board.known());
+        match self.wake.try_send(()) {
+            // A board thread that is gone has panicked: the page stands still, the job does not.
+            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => is_merged,
+        }
     }
 
     /// Tells what was committed before the start, as far as the views' states say.
@@ -306,13 +332,64 @@ impl Feed {
             }
             _ => None,
         });
-        let _ = self.sender.send(Update::Restored(shown.collect()));
+        self.put(Update { commit: None, shown: shown.collect() });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dataflows::rows::{Column, Rows};
+    use std::sync::mpsc::channel;
+
+    fn point(epoch: u64) -> CommitPoint {
+        CommitPoint { epoch, at: epoch, seconds: 0.0, messages: 1 }
+    }
+
+    /// A row of a correlation.
+    fn row(truck: &str, samples: i64) -> Rows {
+        let columns = vec![
+            Column::Decimal { scale: 9, values: Arc::new(vec![samples]) },
+            Column::Decimal { scale: 6, values: Arc::new(vec![0]) },
+            Column::Real(Arc::new(vec![0.5])),
+            Column::Name { names: Arc::new(vec![truck.into()]), index: Arc::new(vec![0]) },
+            Column::Integer(Arc::new(vec![samples])),
+            Column::Timestamp(Arc::new(vec![samples])),
+        ];
+        columns.into()
+    }
+
+    #[test]
+    fn commits_pass_while_a_search_is_open_and_the_page_shows_them_all_after_it() {
+        const EPOCHS: u64 = 1000;
+        let feed = Board::start([]).unwrap();
+        let mut changes = feed.board.changes();
+        let search = feed.board.state();
+        let (done, passed) = channel();
+        let commits = feed.clone();
+        std::thread::spawn(move || {
+            let merged = (1..=EPOCHS).filter(|&epoch| {
+                let shown = vec![Shown::Distance(row("a", epoch as i64))];
+                commits.committed(point(epoch), shown)
+            });
+            done.send(merged.count()).unwrap();
+        });
+        let merged = passed.recv_timeout(Duration::from_secs(60)).expect("the commits wait for the search");
+        assert!(merged as u64 >= EPOCHS - 2, "all that the board thread has not taken: {merged}");
+        assert!(search.trucks.get("a").is_none());
+        drop(search);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        loop {
+            let state = feed.board.state();
+            if state.commits.back().is_some_and(|commit| commit.epoch == EPOCHS) {
+                assert_eq!(state.commits.len(), COMMITS, "none is left out");
+                assert_eq!(state.trucks.get("a").unwrap().row().samples, EPOCHS as i64);
+                break;
+            }
+            drop(state);
+            runtime.block_on(changes.changed()).unwrap();
+        }
+    }
 
     #[test]
     fn a_job_that_stops_says_nothing_else_but_its_end() {
@@ -339,8 +416,9 @@ mod tests {
     fn the_last_commits_are_kept() {
         let mut state = State::default();
         for epoch in 0..1000 {
-            let point = CommitPoint { epoch, at: epoch, seconds: 0.0, messages: 1 };
-            state.take(Update::Committed(point, Vec::new()));
+            let mut changes = Changes::default();
+            changes.add(Update { commit: Some(point(epoch)), shown: Vec::new() }, None);
+            state.take(changes);
         }
         assert_eq!((state.commits.len(), state.commits[0].epoch, state.version), (COMMITS, 700, 1000));
     }

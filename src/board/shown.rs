@@ -42,6 +42,12 @@ impl Latest {
     pub const NONE: Self = Self { time: NULL, distance: NULL, speed: NULL, fuel: NULL };
 }
 
+impl Default for Latest {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 /// What the page is told of rows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Shown {

@@ -7,19 +7,28 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use dataflows::rows::{Change, Column, NULL, Rows};
+use dataflows::rows::{Column, NULL, Rows};
 use serde::{Deserialize, Serialize};
 
+use super::changes::TruckChange;
 use super::shown::Latest;
 
 /// Trucks that are kept; of a job with more, those that come later are only counted by the tables.
-const TRUCKS: usize = 250_000;
+pub(super) const TRUCKS: usize = 250_000;
 /// Points of all trucks' pasts.
 const POINTS: usize = 2_000_000;
 /// Windows of all trucks.
 const WINDOWS: usize = 400_000;
 /// Nano-units in a unit.
 const NANO: f64 = 1e9;
+
+/// The places of trucks in their list, by name.
+pub type Places = HashMap<Arc<str>, u32>;
+
+/// How many windows are kept of each of so many trucks.
+pub(super) fn windows_of_each(trucks: usize) -> usize {
+    (WINDOWS / trucks.max(1)).clamp(2, 24)
+}
 
 /// Which of the two correlations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +90,41 @@ pub struct Window {
     speed_r: Option<f64>,
 }
 
+impl Window {
+    /// The window in a row of `window_averages`.
+    pub(super) fn of(rows: &Rows, row: usize) -> Option<Self> {
+        let [
+            _,
+            Column::Timestamp(start),
+            Column::Timestamp(end),
+            Column::Integer(samples),
+            Column::Real(distance),
+            Column::Real(speed),
+            Column::Real(fuel),
+            Column::Real(distance_r),
+            Column::Real(speed_r),
+        ] = &rows.columns[..]
+        else {
+            return None;
+        };
+        Some(Self {
+            start: start[row],
+            end: end[row],
+            samples: samples[row],
+            distance: defined(distance[row]),
+            speed: defined(speed[row]),
+            fuel: defined(fuel[row]),
+            distance_r: defined(distance_r[row]),
+            speed_r: defined(speed_r[row]),
+        })
+    }
+
+    /// Where it starts, in microseconds since 1970.
+    pub(super) fn start(&self) -> i64 {
+        self.start
+    }
+}
+
 /// The correlations after a reading: its event time in microseconds, then distance and speed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Point(i64, f32, f32);
@@ -139,6 +183,44 @@ impl Truck {
             past: Past::default(),
             windows: VecDeque::new(),
         }
+    }
+
+    /// Takes what changed of it. What a correlation says holds before what a reading says.
+    fn take(&mut self, change: TruckChange, alone: Alone, windows: usize) {
+        if let Some((time, samples)) = change.time_and_samples {
+            (self.latest.time, self.samples) = (time, samples);
+        }
+        if let Some((distance, r)) = change.distance {
+            (self.latest.distance, self.distance_r) = (distance, r);
+        }
+        if let Some((speed, r)) = change.speed {
+            (self.latest.speed, self.speed_r) = (speed, r);
+        }
+        (self.fuel_time, self.latest.fuel) = change.fuel.apply((self.fuel_time, self.latest.fuel));
+        let reading = change.reading;
+        if reading.time != NULL && reading.time >= self.latest.time {
+            if alone.distance {
+                self.latest.distance = reading.distance;
+            }
+            if alone.speed {
+                self.latest.speed = reading.speed;
+            }
+            if alone.distance && alone.speed {
+                self.latest.time = reading.time;
+            }
+        }
+        self.windows.retain(|window| window.start >= change.windows_from);
+        for (start, window) in change.windows {
+            let place = self.windows.partition_point(|other| other.start < start);
+            let is_there = self.windows.get(place).is_some_and(|other| other.start == start);
+            match (is_there, window) {
+                (true, None) => drop(self.windows.remove(place)),
+                (true, Some(window)) => self.windows[place] = window,
+                (false, None) => {}
+                (false, Some(window)) => self.windows.insert(place, window),
+            }
+        }
+        self.windows.drain(..self.windows.len().saturating_sub(windows));
     }
 
     /// The row.
@@ -246,10 +328,8 @@ pub struct Question {
 /// All trucks.
 #[derive(Debug, Default)]
 pub struct Trucks {
-    places: HashMap<Arc<str>, u32>,
+    places: Arc<Places>,
     list: Vec<Truck>,
-    /// Places of those that changed since the last [`end`](Self::end).
-    touched: Vec<u32>,
 }
 
 impl Trucks {
@@ -263,6 +343,11 @@ impl Trucks {
         self.list.len() >= TRUCKS
     }
 
+    /// Those that are kept, if there will be no others.
+    pub fn all(&self) -> Option<Arc<Places>> {
+        self.is_full().then(|| self.places.clone())
+    }
+
     /// The truck of a name.
     pub fn get(&self, name: &str) -> Option<&Truck> {
         self.places.get(name).map(|&place| &self.list[place as usize])
@@ -273,149 +358,37 @@ impl Trucks {
         &self.list[place as usize]
     }
 
-    fn touch(&mut self, name: &Arc<str>, version: u64) -> Option<&mut Truck> {
+    fn truck(&mut self, name: &Arc<str>) -> Option<&mut Truck> {
         let place = match self.places.get(name) {
             Some(&place) => place,
             None if self.is_full() => return None,
             None => {
                 let place = self.list.len() as u32;
-                self.places.insert(name.clone(), place);
+                // It is shared only when there are as many as are kept.
+                Arc::make_mut(&mut self.places).insert(name.clone(), place);
                 self.list.push(Truck::new(name.clone()));
                 place
             }
         };
-        let truck = &mut self.list[place as usize];
-        if truck.changed != version {
+        Some(&mut self.list[place as usize])
+    }
+
+    /// Takes what changed of trucks; `alone` says which correlations do not exist in the job, so that the
+    /// readings are all that there is.
+    pub fn take(&mut self, changes: HashMap<Arc<str>, TruckChange>, alone: Alone, version: u64) {
+        let mut taken = Vec::with_capacity(changes.len());
+        for (name, change) in changes {
+            taken.extend(self.truck(&name).is_some().then_some((name, change)));
+        }
+        let (points, windows) =
+            ((POINTS / self.list.len().max(1)).clamp(8, 512), windows_of_each(self.list.len()));
+        for (name, change) in taken {
+            let Some(truck) = self.truck(&name) else { continue };
             truck.changed = version;
-            self.touched.push(place);
-        }
-        Some(truck)
-    }
-
-    /// Takes rows of a correlation: they say which reading is the latest, also after corrections.
-    pub fn correlation(&mut self, which: Correlated, rows: &Rows, version: u64) {
-        let [
-            Column::Decimal { values: measures, .. },
-            _,
-            Column::Real(r),
-            Column::Name { names, index },
-            Column::Integer(samples),
-            Column::Timestamp(time),
-        ] = &rows.columns[..]
-        else {
-            return;
-        };
-        for (row, &name) in index.iter().enumerate() {
-            let gone = match rows.changes.as_ref().map(|changes| changes.kinds[row]) {
-                Some(Change::Before) => continue,
-                Some(Change::Delete) => true,
-                _ => samples[row] == 0,
-            };
-            let Some(truck) = self.touch(&names[name as usize], version) else { continue };
-            truck.samples = if gone { 0 } else { samples[row] };
-            truck.latest.time = if gone { NULL } else { time[row] };
-            let (measure, r) = if gone { (NULL, f64::NAN) } else { (measures[row], r[row]) };
-            match which {
-                Correlated::Distance => (truck.latest.distance, truck.distance_r) = (measure, r),
-                Correlated::Speed => (truck.latest.speed, truck.speed_r) = (measure, r),
-            }
-        }
-    }
-
-    /// Takes the latest readings of an epoch. What a correlation says of a truck holds before it; `alone`
-    /// says which do not exist in the job, so that the readings are all that there is.
-    pub fn readings(
-        &mut self,
-        names: &[Arc<str>],
-        latest: &[Latest],
-        taken: &[(u32, Latest)],
-        alone: Alone,
-        version: u64,
-    ) {
-        for &(name, reading) in taken {
-            let Some(truck) = self.touch(&names[name as usize], version) else { continue };
-            if truck.fuel_time == reading.time && truck.latest.fuel == reading.fuel {
-                (truck.fuel_time, truck.latest.fuel) = (NULL, NULL);
-            }
-        }
-        for (name, reading) in names.iter().zip(latest) {
-            if reading.time == NULL {
-                continue;
-            }
-            let Some(truck) = self.touch(name, version) else { continue };
-            if (reading.time, reading.fuel) >= (truck.fuel_time, truck.latest.fuel) || !taken.is_empty() {
-                (truck.fuel_time, truck.latest.fuel) = (reading.time, reading.fuel);
-            }
-            if reading.time < truck.latest.time {
-                continue;
-            }
-            if alone.distance {
-                truck.latest.distance = reading.distance;
-            }
-            if alone.speed {
-                truck.latest.speed = reading.speed;
-            }
-            if alone.distance && alone.speed {
-                truck.latest.time = reading.time;
-            }
-        }
-    }
-
-    /// Takes live rows of windows.
-    pub fn windows(&mut self, rows: &Rows, version: u64) {
-        let [
-            Column::Name { names, index },
-            Column::Timestamp(start),
-            Column::Timestamp(end),
-            Column::Integer(samples),
-            Column::Real(distance),
-            Column::Real(speed),
-            Column::Real(fuel),
-            Column::Real(distance_r),
-            Column::Real(speed_r),
-        ] = &rows.columns[..]
-        else {
-            return;
-        };
-        let room = (WINDOWS / self.list.len().max(1)).clamp(2, 24);
-        for (row, &name) in index.iter().enumerate() {
-            let change = rows.changes.as_ref().map(|changes| changes.kinds[row]);
-            if change == Some(Change::Before) {
-                continue;
-            }
-            let window = Window {
-                start: start[row],
-                end: end[row],
-                samples: samples[row],
-                distance: defined(distance[row]),
-                speed: defined(speed[row]),
-                fuel: defined(fuel[row]),
-                distance_r: defined(distance_r[row]),
-                speed_r: defined(speed_r[row]),
-            };
-            let Some(truck) = self.touch(&names[name as usize], version) else { continue };
-            let place = truck.windows.partition_point(|other| other.start < window.start);
-            let is_there = truck.windows.get(place).is_some_and(|other| other.start == window.start);
-            match (is_there, change == Some(Change::Delete)) {
-                (true, true) => drop(truck.windows.remove(place)),
-                (true, false) => truck.windows[place] = window,
-                (false, true) => {}
-                (false, false) => truck.windows.insert(place, window),
-            }
-            while truck.windows.len() > room {
-                truck.windows.pop_front();
-            }
-        }
-    }
-
-    /// Ends an epoch: what changed becomes a point of its truck's past.
-    pub fn end(&mut self) {
-        let room = (POINTS / self.list.len().max(1)).clamp(8, 512);
-        for place in self.touched.drain(..) {
-            let truck = &mut self.list[place as usize];
+            truck.take(change, alone, windows);
             if truck.latest.time != NULL {
                 let point = Point(truck.latest.time, truck.distance_r as f32, truck.speed_r as f32);
-                truck.past.push(point, room);
+                truck.past.push(point, points);
             }
         }
     }
@@ -505,7 +478,15 @@ fn number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dataflows::rows::Changes;
+    use crate::board::changes::Changes;
+    use dataflows::rows::{self, Change};
+
+    /// Takes what `add` adds, as of one commit.
+    fn take(trucks: &mut Trucks, alone: Alone, add: impl FnOnce(&mut Changes)) {
+        let mut changes = Changes::default();
+        add(&mut changes);
+        trucks.take(changes.trucks, alone, 1);
+    }
 
     /// Rows of a correlation: truck, measure, r, samples, time.
     fn rows(of: &[(&str, i64, f64, i64, i64)], changes: Option<&[Change]>) -> Rows {
@@ -520,7 +501,8 @@ mod tests {
             Column::Integer(Arc::new(of.iter().map(|row| row.3).collect())),
             Column::Timestamp(Arc::new(of.iter().map(|row| row.4).collect())),
         ];
-        let changes = changes.map(|kinds| Changes { kinds: Arc::new(kinds.to_vec()), keys: Arc::default() });
+        let changes =
+            changes.map(|kinds| rows::Changes { kinds: Arc::new(kinds.to_vec()), keys: Arc::default() });
         Rows { columns, changes }
     }
 
@@ -540,16 +522,21 @@ mod tests {
     fn fuel_is_shown_only_with_the_reading_that_it_belongs_to() {
         let mut trucks = Trucks::default();
         let truck: [Arc<str>; 1] = ["a".into()];
-        trucks.correlation(Correlated::Distance, &rows(&[("a", 5_000_000_000, 0.5, 2, 10)], None), 1);
-        trucks.end();
+        take(&mut trucks, Alone::default(), |changes| {
+            changes.correlation(Correlated::Distance, &rows(&[("a", 5_000_000_000, 0.5, 2, 10)], None), None);
+        });
         let row = trucks.get("a").unwrap().row();
         assert_eq!((row.distance, row.fuel, row.speed, row.distance_r), (Some(5.0), None, None, Some(0.5)));
-        trucks.readings(&truck, &[reading(10, 3_000_000_000)], &[], Alone::default(), 2);
+        take(&mut trucks, Alone::default(), |changes| {
+            changes.readings(&truck, &[reading(10, 3_000_000_000)], &[], None);
+        });
         assert_eq!(trucks.get("a").unwrap().row().fuel, Some(3.0));
         assert_eq!(trucks.get("a").unwrap().row().distance, Some(5.0), "the correlation says it");
         // The reading is taken back, and the one before it is the latest again.
-        trucks.readings(&truck, &[Latest::NONE], &[(0, reading(10, 3_000_000_000))], Alone::default(), 3);
-        trucks.correlation(Correlated::Distance, &rows(&[("a", 4, f64::NAN, 1, 9)], None), 3);
+        take(&mut trucks, Alone::default(), |changes| {
+            changes.readings(&truck, &[Latest::NONE], &[(0, reading(10, 3_000_000_000))], None);
+            changes.correlation(Correlated::Distance, &rows(&[("a", 4, f64::NAN, 1, 9)], None), None);
+        });
         let row = trucks.get("a").unwrap().row();
         assert_eq!((row.fuel, row.distance_r, row.time), (None, None, Some(9)));
     }
@@ -558,16 +545,20 @@ mod tests {
     fn without_correlations_the_readings_tell_all() {
         let mut trucks = Trucks::default();
         let alone = Alone { distance: true, speed: true };
-        trucks.readings(&["a".into()], &[reading(10, 3)], &[], alone, 1);
-        trucks.readings(&["a".into()], &[reading(9, 2)], &[], alone, 2);
+        for latest in [reading(10, 3), reading(9, 2)] {
+            take(&mut trucks, alone, |changes| changes.readings(&["a".into()], &[latest], &[], None));
+        }
         assert_eq!(trucks.get("a").unwrap().latest, reading(10, 3));
     }
 
     #[test]
     fn a_truck_without_readings_is_not_known() {
         let mut trucks = Trucks::default();
-        trucks.correlation(Correlated::Speed, &rows(&[("a", 5, 0.5, 2, 10)], Some(&[Change::Insert])), 1);
-        trucks.correlation(Correlated::Speed, &rows(&[("a", 5, 0.5, 2, 10)], Some(&[Change::Delete])), 2);
+        for change in [Change::Insert, Change::Delete] {
+            take(&mut trucks, Alone::default(), |changes| {
+                changes.correlation(Correlated::Speed, &rows(&[("a", 5, 0.5, 2, 10)], Some(&[change])), None);
+            });
+        }
         let row = trucks.get("a").unwrap().row();
         assert_eq!((row.speed, row.speed_r, row.time, row.samples), (None, None, None, 0));
     }
@@ -577,7 +568,9 @@ mod tests {
         let mut trucks = Trucks::default();
         let all =
             [("Bär", 3, 0.1, 1, 5), ("a", 2, f64::NAN, 1, 6), ("c", 1, -0.5, 1, 7), ("d", 9, 0.9, 1, 1)];
-        trucks.correlation(Correlated::Distance, &rows(&all, None), 1);
+        take(&mut trucks, Alone::default(), |changes| {
+            changes.correlation(Correlated::Distance, &rows(&all, None), None);
+        });
         assert_eq!(names(&trucks, &question(By::Name, false)), ["Bär", "a", "c", "d"]);
         assert_eq!(names(&trucks, &question(By::DistanceR, false)), ["c", "Bär", "d", "a"]);
         assert_eq!(names(&trucks, &question(By::DistanceR, true)), ["d", "Bär", "c", "a"]);

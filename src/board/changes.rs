@@ -1,0 +1,341 @@
+//! What commits changed of what the page shows, merged: of each truck only what came of it.
+//!
+//! The board takes every commit in this form. If it falls behind, the commits that wait for it are merged
+//! into one, so that they take no more memory than the trucks that changed.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use dataflows::rows::{Change, Column, NULL, Rows};
+
+use super::letters::{LETTERS, Letter};
+use super::shown::{Latest, Shown};
+use super::trucks::{Correlated, Places, TRUCKS, Window, windows_of_each};
+use super::{COMMITS, CommitPoint};
+
+/// Readings of a truck that were taken back and are compared with its latest one.
+const TAKEN: usize = 16;
+
+/// What a commit brings to the board; what was committed before the start comes without one.
+#[derive(Debug)]
+pub struct Update {
+    /// The commit.
+    pub commit: Option<CommitPoint>,
+    /// What it changed.
+    pub shown: Vec<Shown>,
+}
+
+/// What one commit or several changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The trucks, by their names.
+    pub trucks: HashMap<Arc<str>, TruckChange>,
+    /// How many dead letters there were.
+    pub letters: u64,
+    /// The last of them, with the times of their commits in milliseconds since 1970.
+    pub last_letters: VecDeque<(u64, Letter)>,
+    /// The last commits, oldest first.
+    pub commits: VecDeque<CommitPoint>,
+}
+
+/// What changed of a truck.
+#[derive(Debug, Default)]
+pub struct TruckChange {
+    /// What a correlation says: the event time of the latest reading, [`NULL`] if none is left, and how many
+    /// readings there are.
+    pub time_and_samples: Option<(i64, i64)>,
+    /// The latest distance and its correlation.
+    pub distance: Option<(i64, f64)>,
+    /// The latest engine speed and its correlation.
+    pub speed: Option<(i64, f64)>,
+    /// The latest reading that came.
+    pub reading: Latest,
+    /// The fuel of the latest reading.
+    pub fuel: FuelChange,
+    /// The windows that changed, by their starts; none where a window is gone.
+    pub windows: BTreeMap<i64, Option<Window>>,
+    /// Windows that start earlier are no longer shown.
+    pub windows_from: i64,
+}
+
+/// What readings say of the latest fuel. A reading is its event time and its fuel here.
+#[derive(Debug)]
+pub struct FuelChange {
+    /// Whether what was known before is of no reading any more.
+    forgets: bool,
+    /// Readings that were taken back, if it is not forgotten anyway.
+    taken: Vec<(i64, i64)>,
+    /// The latest that came.
+    latest: (i64, i64),
+}
+
+impl Default for FuelChange {
+    fn default() -> Self {
+        Self { forgets: false, taken: Vec::new(), latest: Self::NONE }
+    }
+}
+
+impl FuelChange {
+    const NONE: (i64, i64) = (NULL, NULL);
+
+    fn take_back(&mut self, reading: (i64, i64)) {
+        if self.latest == reading {
+            self.forget();
+        } else if !self.forgets {
+            match self.taken.len() < TAKEN {
+                true => self.taken.push(reading),
+                // It may be the one that is shown: nothing is shown until the next reading.
+                false => self.forget(),
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        *self = Self { forgets: true, ..Self::default() };
+    }
+
+    /// What is known of the fuel after the change, where `known` was.
+    pub fn apply(&self, known: (i64, i64)) -> (i64, i64) {
+        let left = if self.forgets || self.taken.contains(&known) { Self::NONE } else { known };
+        left.max(self.latest)
+    }
+}
+
+impl Changes {
+    /// Adds what came after. Of trucks that are not among `known`, if all of those that are kept are known,
+    /// nothing is kept.
+    pub fn add(&mut self, update: Update, known: Option<&Places>) {
+        let Update { commit, shown } = update;
+        for shown in shown {
+            match shown {
+                Shown::Distance(rows) => self.correlation(Correlated::Distance, &rows, known),
+                Shown::Speed(rows) => self.correlation(Correlated::Speed, &rows, known),
+                Shown::Windows(rows) => self.windows(&rows, known),
+                Shown::Readings { names, latest, taken } => self.readings(&names, &latest, &taken, known),
+                Shown::DeadLetters { count, last } => {
+                    self.letters += count;
+                    let committed = commit.map_or(0, |commit| commit.at);
+                    self.last_letters.extend(last.into_iter().map(|letter| (committed, letter)));
+                    self.last_letters.drain(..self.last_letters.len().saturating_sub(LETTERS));
+                }
+            }
+        }
+        self.commits.extend(commit);
+        self.commits.drain(..self.commits.len().saturating_sub(COMMITS));
+    }
+
+    /// The change of a truck; none if it is not one of those that are kept.
+    fn of(&mut self, name: &Arc<str>, known: Option<&Places>) -> Option<&mut TruckChange> {
+        let is_kept = match known {
+            Some(known) => known.contains_key(name),
+            None => self.trucks.len() < TRUCKS || self.trucks.contains_key(name),
+        };
+        is_kept.then(|| self.trucks.entry(name.clone()).or_default())
+    }
+
+    /// Rows of a correlation: they say which reading is the latest, also after corrections.
+    pub(super) fn correlation(&mut self, which: Correlated, rows: &Rows, known: Option<&Places>) {
+        let [
+            Column::Decimal { values: measures, .. },
+            _,
+            Column::Real(r),
+            Column::Name { names, index },
+            Column::Integer(samples),
+            Column::Timestamp(time),
+        ] = &rows.columns[..]
+        else {
+            return;
+        };
+        for (row, &name) in index.iter().enumerate() {
+            let gone = match rows.changes.as_ref().map(|changes| changes.kinds[row]) {
+                Some(Change::Before) => continue,
+                Some(Change::Delete) => true,
+                _ => samples[row] == 0,
+            };
+            let Some(truck) = self.of(&names[name as usize], known) else { continue };
+            truck.time_and_samples = Some(if gone { (NULL, 0) } else { (time[row], samples[row]) });
+            let measure = Some(if gone { (NULL, f64::NAN) } else { (measures[row], r[row]) });
+            match which {
+                Correlated::Distance => truck.distance = measure,
+                Correlated::Speed => truck.speed = measure,
+            }
+        }
+    }
+
+    /// The latest readings of some, and readings that were taken back.
+    pub(super) fn readings(
+        &mut self,
+        names: &[Arc<str>],
+        latest: &[Latest],
+        taken: &[(u32, Latest)],
+        known: Option<&Places>,
+    ) {
+        for &(name, reading) in taken {
+            let Some(truck) = self.of(&names[name as usize], known) else { continue };
+            truck.fuel.take_back((reading.time, reading.fuel));
+        }
+        for (name, &reading) in names.iter().zip(latest).filter(|(_, reading)| reading.time != NULL) {
+            let Some(truck) = self.of(name, known) else { continue };
+            if !taken.is_empty() {
+                // What was the latest may be what is corrected here.
+                truck.fuel.forget();
+            }
+            truck.fuel.latest = truck.fuel.latest.max((reading.time, reading.fuel));
+            if reading.time >= truck.reading.time {
+                truck.reading = reading;
+            }
+        }
+    }
+
+    /// Live rows of windows.
+    pub(super) fn windows(&mut self, rows: &Rows, known: Option<&Places>) {
+        let [Column::Name { names, index }, ..] = &rows.columns[..] else { return };
+        for (row, &name) in index.iter().enumerate() {
+            let change = rows.changes.as_ref().map(|changes| changes.kinds[row]);
+            if change == Some(Change::Before) {
+                continue;
+            }
+            let Some(window) = Window::of(rows, row) else { return };
+            let most = windows_of_each(self.trucks.len());
+            let Some(truck) = self.of(&names[name as usize], known) else { continue };
+            truck.windows.insert(window.start(), (change != Some(Change::Delete)).then_some(window));
+            while truck.windows.len() > most {
+                truck.windows.pop_first();
+                truck.windows_from = truck.windows.first_key_value().map_or(NULL, |(start, _)| *start);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::State;
+    use crate::board::trucks::Row;
+    use dataflows::rows;
+    use proptest::prelude::*;
+
+    const TRUCKS: [&str; 3] = ["a", "b", "c"];
+
+    fn name(truck: usize) -> Column {
+        Column::Name { names: Arc::new(vec![TRUCKS[truck].into()]), index: Arc::new(vec![0]) }
+    }
+
+    fn rows(columns: Vec<Column>, kind: Change) -> Rows {
+        let changes = rows::Changes { kinds: Arc::new(vec![kind]), keys: Arc::new(vec![b"k"[..].into()]) };
+        Rows { columns, changes: Some(changes) }
+    }
+
+    fn correlation(truck: usize, value: i64, kind: Change) -> Rows {
+        let columns = vec![
+            Column::Decimal { scale: 9, values: Arc::new(vec![value]) },
+            Column::Decimal { scale: 6, values: Arc::new(vec![0]) },
+            Column::Real(Arc::new(vec![0.5])),
+            name(truck),
+            Column::Integer(Arc::new(vec![value])),
+            Column::Timestamp(Arc::new(vec![value])),
+        ];
+        rows(columns, kind)
+    }
+
+    fn window(truck: usize, start: i64, kind: Change) -> Rows {
+        let real = || Column::Real(Arc::new(vec![0.5]));
+        let times = [start, start + 1].map(|time| Column::Timestamp(Arc::new(vec![time])));
+        let samples = Column::Integer(Arc::new(vec![start]));
+        let columns = [name(truck)].into_iter().chain(times).chain([samples]);
+        rows(columns.chain((0..5).map(|_| real())).collect(), kind)
+    }
+
+    fn readings(truck: usize, time: i64, taken: Option<i64>) -> Shown {
+        let reading = |time| Latest { time, distance: time, speed: time, fuel: time };
+        Shown::Readings {
+            names: Arc::new(vec![TRUCKS[truck].into()]),
+            latest: vec![reading(time)],
+            taken: taken.map(|time| (0, reading(time))).into_iter().collect(),
+        }
+    }
+
+    fn shown() -> impl Strategy<Value = Shown> {
+        let kind = prop_oneof![
+            4 => Just(Change::Insert),
+            4 => Just(Change::Update),
+            1 => Just(Change::Before),
+            1 => Just(Change::Delete),
+        ];
+        let taken = prop::option::weighted(0.2, 1..9i64);
+        (0..5, 0..TRUCKS.len(), 1..9i64, kind, taken).prop_map(|(what, truck, value, kind, taken)| match what
+        {
+            0 => Shown::Distance(correlation(truck, value, kind)),
+            1 => Shown::Speed(correlation(truck, value, kind)),
+            2 => Shown::Windows(window(truck, value, kind)),
+            3 => readings(truck, value, taken),
+            _ => Shown::DeadLetters { count: value as u64, last: VecDeque::new() },
+        })
+    }
+
+    /// The board after commits, of which some are merged.
+    fn board(commits: &[Vec<Shown>], merged: impl Fn(usize) -> bool) -> State {
+        let (mut state, mut changes) = (State::default(), Changes::default());
+        for (place, shown) in commits.iter().enumerate() {
+            let at = place as u64;
+            let commit = Some(CommitPoint { epoch: at, at, seconds: 0.0, messages: 0 });
+            changes.add(Update { commit, shown: shown.clone() }, None);
+            if !merged(place) {
+                state.take(std::mem::take(&mut changes));
+            }
+        }
+        state.take(changes);
+        state
+    }
+
+    proptest! {
+        #[test]
+        fn merged_commits_show_what_they_show_one_after_the_other(
+            commits in prop::collection::vec(prop::collection::vec(shown(), 0..6), 1..12),
+            merged in prop::collection::vec(any::<bool>(), 12),
+        ) {
+            let (one, other) = (board(&commits, |_| false), board(&commits, |place| merged[place]));
+            prop_assert_eq!(one.letters.count(), other.letters.count());
+            prop_assert_eq!(one.commits.len(), other.commits.len());
+            for name in TRUCKS {
+                let (one, other) = (one.trucks.get(name), other.trucks.get(name));
+                prop_assert_eq!(one.is_some(), other.is_some());
+                let (Some(one), Some(other)) = (one, other) else { continue };
+                prop_assert_eq!(one.windows(), other.windows());
+                let (one, other) = (one.row(), other.row());
+                // A fuel may be unknown after a reading was taken back; it is never another one.
+                prop_assert!(one.fuel == other.fuel || one.fuel.is_none() || other.fuel.is_none());
+                let fuel = None;
+                prop_assert_eq!(Row { fuel, ..one }, Row { fuel, ..other });
+            }
+        }
+    }
+
+    #[test]
+    fn changes_of_a_truck_take_bounded_room() {
+        let mut changes = Changes::default();
+        for time in 0..1000 {
+            let shown = vec![
+                Shown::Windows(window(0, time, Change::Insert)),
+                Shown::Distance(correlation(0, time, Change::Update)),
+                readings(0, time, None),
+                Shown::Readings { names: Arc::default(), latest: Vec::new(), taken: Vec::new() },
+            ];
+            changes.add(Update { commit: None, shown }, None);
+            let truck = changes.trucks.get_mut("a").unwrap();
+            truck.fuel.take_back((time - 500, 0));
+            assert!(truck.windows.len() <= windows_of_each(1) && truck.fuel.taken.len() <= TAKEN);
+        }
+        let truck = &changes.trucks["a"];
+        assert_eq!(truck.windows_from, *truck.windows.first_key_value().unwrap().0);
+    }
+
+    #[test]
+    fn of_trucks_that_are_not_kept_nothing_is_kept() {
+        let known: Places = [("a".into(), 0)].into();
+        let mut changes = Changes::default();
+        let shown = (0..TRUCKS.len()).map(|truck| Shown::Speed(correlation(truck, 1, Change::Insert)));
+        changes.add(Update { commit: None, shown: shown.collect() }, Some(&known));
+        assert_eq!(changes.trucks.into_keys().collect::<Vec<_>>(), ["a".into()]);
+    }
+}
