@@ -360,10 +360,10 @@ pub struct JobArgs {
     /// Read lines of a file instead of Kafka; `-`: standard input
     #[arg(long, value_name = "FILE")]
     pub input: Option<String>,
-    /// Kafka brokers [default: 127.0.0.1:9092]
+    /// Kafka brokers; or TRUCKFLOW_BROKERS [default: 127.0.0.1:9092]
     #[arg(long, value_name = "HOST:PORT,…")]
     pub brokers: Option<String>,
-    /// Kafka topic [default: Truck-Data]
+    /// Kafka topic; or TRUCKFLOW_TOPIC [default: Truck-Data]
     #[arg(long, value_name = "TOPIC")]
     pub topic: Option<String>,
     /// The folder of the CSV files and truckflow.db [default: out]

@@ -293,8 +293,9 @@ impl Committer {
             }
             Err(error @ StoreError::Fenced { .. }) => return Err(error.into()),
             Err(error) => {
-                if self.health.lost(STORE, &error) {
-                    tracing::warn!(%error, "nothing is to be committed now");
+                let said = error.while_waiting();
+                if self.health.lost(STORE, &said) {
+                    tracing::warn!(error = said, "nothing is to be committed now");
                 }
             }
         }
@@ -383,10 +384,11 @@ impl Committer {
                     return Ok(done);
                 }
                 Err(error) if error.is_retryable() && !self.clock.is_stopping() => {
-                    tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
+                    let error = error.while_waiting();
+                    tracing::warn!(error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
                     self.metrics.commit_retries.inc();
                     self.health.lost(STORE, &error);
-                    self.show(Doing::Retrying(error.to_string()));
+                    self.show(Doing::Retrying(error));
                     self.forget_transaction();
                     wait(pause, || self.clock.is_stopping());
                     pause = (pause * 2).min(LONGEST_PAUSE);

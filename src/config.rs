@@ -1,7 +1,7 @@
 //! What a job is told: a TOML file, `TRUCKFLOW_…` variables over it, flags over both.
 //!
 //! Every key is in [`Config`]; a key that is not is refused. `TRUCKFLOW_KAFKA__BROKERS` is the key
-//! `kafka.brokers`, and `--set kafka.brokers=…` sets any key that has no flag of its own.
+//! `kafka.brokers`, which has the short variable `TRUCKFLOW_BROKERS` as well, and `--set kafka.brokers=…` sets any key that has no flag of its own.
 //! What a job defines for itself (fields, views, correlations) is in [`defined`].
 
 pub mod defined;
@@ -309,8 +309,8 @@ impl Default for Config {
 impl Default for Kafka {
     fn default() -> Self {
         Self {
-            brokers: "127.0.0.1:9092".into(),
-            topic: "Truck-Data".into(),
+            brokers: BROKERS.into(),
+            topic: TOPIC.into(),
             properties: BTreeMap::new(),
             property_files: BTreeMap::new(),
         }
@@ -344,16 +344,40 @@ impl Default for LimitSettings {
     }
 }
 
+/// Where Kafka is unless something else is said.
+pub(crate) const BROKERS: &str = "127.0.0.1:9092";
+/// The topic unless something else is said.
+pub(crate) const TOPIC: &str = "Truck-Data";
 /// The beginning of the variables that set keys.
 const PREFIX: &str = "TRUCKFLOW_";
 /// Variables of that beginning which are no keys: flags of the command itself, and its log's filter.
 const NO_KEYS: [&str; 3] = ["CONFIG", "LOG", "LOG_FORMAT"];
 
+/// Keys whose flags are named otherwise: the variables of these names set them as well, for every command, and
+/// go over those that are named as the key.
+const FLAGS: [(&str, &str); 2] = [("BROKERS", "kafka.brokers"), ("TOPIC", "kafka.topic")];
+
 /// The key that a variable sets, if it sets one.
 fn key_of(variable: &str) -> Option<String> {
     let is_key = |key: &&str| !key.starts_with("TEST_") && !NO_KEYS.contains(key);
-    let key = variable.strip_prefix(PREFIX).filter(is_key)?;
-    Some(key.to_lowercase().replace("__", "."))
+    let name = variable.strip_prefix(PREFIX).filter(is_key)?;
+    let of_flag = FLAGS.iter().find(|(flag, _)| *flag == name);
+    Some(of_flag.map_or_else(|| name.to_lowercase().replace("__", "."), |(_, key)| (*key).to_owned()))
+}
+
+/// The variables that set keys, each with its key; the last one of a key wins.
+fn keys_of(variables: impl Iterator<Item = (String, String)>) -> Vec<(String, String, String)> {
+    let is_flag = |name: &str| FLAGS.iter().any(|(flag, _)| name.strip_prefix(PREFIX) == Some(flag));
+    let keyed = |(name, value): (String, String)| Some((key_of(&name)?, name, value));
+    let mut keys: Vec<_> = variables.filter_map(keyed).collect();
+    keys.sort_by_key(|(_, name, _)| is_flag(name));
+    keys
+}
+
+/// What a variable that is named as a key says, for commands without a configuration.
+pub(crate) fn variable_of(key: &str, default: &str) -> String {
+    let name = format!("{PREFIX}{}", key.replace('.', "__").to_uppercase());
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
 fn read_file(path: &Path) -> Result<String, ConfigError> {
@@ -399,11 +423,9 @@ impl Config {
             .and_then(|()| check(&table))
             .map_err(|reason| ConfigError::Parse { place, reason })
         };
-        for (name, value) in variables {
-            if let Some(key) = key_of(&name) {
-                let value = value_of(&key, &value);
-                over(name, &key, value)?;
-            }
+        for (key, name, value) in keys_of(variables) {
+            let value = value_of(&key, &value);
+            over(name, &key, value)?;
         }
         for (key, value) in flags {
             over(format!("--set {key}"), &key, value)?;
@@ -853,6 +875,13 @@ mod tests {
         .unwrap();
         assert_eq!((config.workers, config.job.as_str(), config.kafka.brokers.as_str()), (4, "b", "x:1"));
         assert_eq!(config.kafka.topic, "T");
+        // A flag's own variable goes over that of its key, whichever comes first.
+        let mut both = [("TRUCKFLOW_BROKERS", "y:1"), ("TRUCKFLOW_KAFKA__BROKERS", "z:1")];
+        for _ in 0..2 {
+            assert_eq!(load(text, &both, &[]).unwrap().kafka.brokers, "y:1");
+            both.reverse();
+        }
+        assert_eq!(load("", &[("TRUCKFLOW_TOPIC", "U")], &[]).unwrap().kafka.topic, "U");
         let properties = config.kafka_properties().unwrap();
         assert_eq!(properties["fetch.min.bytes"], "5");
         assert_eq!(properties["security.protocol"], "ssl");

@@ -138,12 +138,25 @@ pub enum Error {
         "{0} of the views are not what their input says; the lines above name the first difference of each"
     )]
     Verify(usize),
+    /// Something that a job needs at its start is not there, and it was not asked to wait.
+    #[error("{0}, or keep trying with --wait")]
+    NotThere(Box<Error>),
     /// Something that was checked is not in order.
     #[error("{0} of the checks failed; mend what they name")]
     Check(usize),
 }
 
 impl Error {
+    /// What ends a job at its start: the advice to wait is for one that does not.
+    pub fn at_start(self, waits: bool) -> Self {
+        let can_wait = match &self {
+            Self::Source(error) => error.is_missing(),
+            Self::Store(error) => error.is_retryable(),
+            _ => false,
+        };
+        if can_wait && !waits { Self::NotThere(Box::new(self)) } else { self }
+    }
+
     /// 1: failed while running. 2: wrong usage or configuration.
     pub fn exit_status(&self) -> u8 {
         match self {

@@ -114,7 +114,7 @@ impl Inputs {
                 let options = topic_options(config, &config.kafka.topic)?;
                 let options = TopicOptions { until_end: true, ..options };
                 let connect = || Topic::connect(options.clone(), progress, &last.topics);
-                let topic = keep_trying(config.wait, stop, connect)?.up_to(offsets);
+                let topic = connect_at_start(config, stop, connect)?.up_to(offsets);
                 // The topic that the job has read is no more.
                 if topic.is_another() {
                     let (view, input) = (view.name.to_string(), config.kafka.topic.clone());
@@ -191,7 +191,7 @@ impl Inputs {
                 Content::Phone => error.of_the_phone(),
             })
         };
-        let connected = keep_trying(config.wait, stop, connect)?;
+        let connected = connect_at_start(config, stop, connect)?;
         self.add_topic(topic, content, connected);
         Ok(())
     }
@@ -383,6 +383,15 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// Connects to a topic at the start of a job, which waits for it if it was asked to.
+fn connect_at_start(
+    config: &Config,
+    stop: &Stop,
+    connect: impl FnMut() -> Result<Topic, SourceError>,
+) -> Result<Topic, Error> {
+    keep_trying(config.wait, stop, connect).map_err(|error| Error::from(error).at_start(config.wait))
 }
 
 /// Opens the phone's file at message `next`, and looks whether it can be used as far as it is there.

@@ -28,6 +28,7 @@ use memchr::memmem::Finder;
 
 use self::key::KeyField;
 use self::lines::{Key, Lines};
+use crate::config::{BROKERS, variable_of};
 use crate::pace::{self, Pace, Rate};
 use crate::producer::{ProduceError, Producer, parse_property, parse_property_file};
 use crate::progress;
@@ -56,7 +57,7 @@ pub struct ReplayArgs {
     pub topic: Option<String>,
 
     /// Kafka brokers
-    #[arg(long, value_name = "HOST:PORT,…", env = "TRUCKFLOW_BROKERS", default_value = "127.0.0.1:9092")]
+    #[arg(long, value_name = "HOST:PORT,…", env = "TRUCKFLOW_BROKERS", default_value_t = variable_of("kafka.brokers", BROKERS))]
     pub brokers: String,
 
     /// Messages a second, or `max`

@@ -533,11 +533,11 @@ fn open_store(
     let (mut store, last) = loop {
         match open() {
             Err(error) if config.wait && error.is_retryable() && !stop.requested() => {
-                tracing::warn!("{error}; trying again");
+                tracing::warn!("{}; trying again", error.while_waiting());
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
-            result => break result?,
+            result => break result.map_err(|error| Error::from(error).at_start(config.wait))?,
         }
     };
     if last.source != asked {

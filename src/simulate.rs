@@ -24,6 +24,7 @@ use self::fleet::Fleet;
 pub use self::message::Format;
 use self::message::Message;
 use self::output::{Output, Written};
+use crate::config::{BROKERS, TOPIC, variable_of};
 use crate::decode::event_time;
 use crate::pace::{self, Pace, Rate};
 use crate::producer::{ProduceError, parse_property, parse_property_file};
@@ -64,11 +65,11 @@ pub struct SimulateArgs {
     pub to: Destination,
 
     /// Kafka brokers
-    #[arg(long, value_name = "HOST:PORT,…", env = "TRUCKFLOW_BROKERS", default_value = "127.0.0.1:9092")]
+    #[arg(long, value_name = "HOST:PORT,…", env = "TRUCKFLOW_BROKERS", default_value_t = variable_of("kafka.brokers", BROKERS))]
     pub brokers: String,
 
     /// Kafka topic
-    #[arg(long, value_name = "TOPIC", default_value = "Truck-Data")]
+    #[arg(long, value_name = "TOPIC", env = "TRUCKFLOW_TOPIC", default_value_t = variable_of("kafka.topic", TOPIC))]
     pub topic: String,
 
     /// How a reading is written: JSON, or as Python prints a dict, without or with numpy 2

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Config, ConfigError, key_of, value_of};
+use super::{Config, ConfigError, keys_of, value_of};
 use crate::secret::{tells_of_a_secret, url_without_secrets};
 
 /// A flag: the key that it sets, its value, and how it is written.
@@ -38,10 +38,8 @@ pub fn shown(
     let mut origins = Origins::default();
     // It has been read above, and so is TOML.
     origins.spread("", &toml::Value::Table(text.parse().unwrap_or_default()), &name);
-    for (variable, value) in variables {
-        if let Some(key) = key_of(variable) {
-            origins.set(&key, &value_of(&key, value), variable);
-        }
+    for (key, variable, value) in keys_of(variables.iter().cloned()) {
+        origins.set(&key, &value_of(&key, &value), &variable);
     }
     for (key, value, flag) in &flags {
         origins.set(key, value, flag);
@@ -139,6 +137,7 @@ mod tests {
             pair("TRUCKFLOW_WORKERS", "3"),
             pair("TRUCKFLOW_JOB", "b"),
             pair("TRUCKFLOW_LOG", "info"),
+            pair("TRUCKFLOW_BROKERS", "k:1"),
             pair("TRUCKFLOW_DATABASE", "mysql://u:s3cret@p/w?s3cret@h/d?password=s3cret&ssl-mode=disabled"),
             pair("TRUCKFLOW_KAFKA__PROPERTIES__SSL__KEYSTORE__PASSWORD", "s3cret"),
         ];
@@ -162,6 +161,7 @@ mod tests {
             ("settings.window_idle", "\"5m\"", "default"),
             ("hosts", "null", "default"),
             ("kafka.topic", "\"T\"", "--set"),
+            ("kafka.brokers", "\"k:1\"", "TRUCKFLOW_BROKERS"),
             ("views", "[\"above_speed\"]", "--views"),
             ("database", "\"mysql://u:***@h/d?password=***&ssl-mode=disabled\"", "TRUCKFLOW_DATABASE"),
             ("kafka.properties.sasl.password", "\"***\"", &name),

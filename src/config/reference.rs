@@ -177,7 +177,7 @@ pub fn file() -> String {
     let defaults = defaults();
     let mut text = "\
 # A job of truckflow. Variables TRUCKFLOW_… go over this file, and flags over both: `kafka.brokers` is the
-# variable TRUCKFLOW_KAFKA__BROKERS and `--set kafka.brokers=…`.
+# variable TRUCKFLOW_KAFKA__BROKERS (or TRUCKFLOW_BROKERS, as its flag is --brokers) and `--set kafka.brokers=…`.
 # Lines `#key = value` are defaults: take away the `#`, and give another value.
 "
     .to_owned();
@@ -223,7 +223,8 @@ Made from the code (`src/config/reference.rs`). `truckflow config init job.toml`
 
 A key's value is the last of: its default, the file of `--config`, the variable `TRUCKFLOW_` and the key in capitals with `__` for a dot
 (`TRUCKFLOW_KAFKA__BROKERS`), `--set KEY=VALUE`, its flag. An unknown key is refused. Keys with `[]` are of the entries of a list:
-`[[views]]` and `[[correlations]]`.
+`[[views]]` and `[[correlations]]`. `TRUCKFLOW_BROKERS` and `TRUCKFLOW_TOPIC` are the variables of `--brokers` and `--topic`; `simulate`
+takes both, and `replay` the first.
 
 | key | meaning | takes | default | flag |
 |---|---|---|---|---|

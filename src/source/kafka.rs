@@ -985,7 +985,7 @@ pub fn keep_trying<T>(
     loop {
         match connect() {
             Err(error) if wait && error.may_pass() && !stop.requested() => {
-                tracing::warn!("{error}; trying again");
+                tracing::warn!("{}; trying again", error.while_waiting());
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_secs(5));
             }

@@ -104,9 +104,7 @@ pub enum SourceError {
         limit: usize,
     },
     /// No broker answers.
-    #[error(
-        "no Kafka broker answers at {brokers} ({reason}); start it or mend --brokers, or keep trying with --wait"
-    )]
+    #[error("no Kafka broker answers at {brokers} ({reason}); start it or correct --brokers")]
     NoBroker {
         /// The bootstrap servers.
         brokers: String,
@@ -124,9 +122,7 @@ pub enum SourceError {
         reason: String,
     },
     /// The topic is missing.
-    #[error(
-        "topic `{topic}` does not exist on {brokers}; create it, mend --topic, or keep trying with --wait"
-    )]
+    #[error("topic `{topic}` does not exist on {brokers}; create it or correct --topic")]
     NoTopic {
         /// The topic.
         topic: String,
@@ -134,9 +130,7 @@ pub enum SourceError {
         brokers: String,
     },
     /// The phone's topic is missing.
-    #[error(
-        "topic `{topic}` does not exist on {brokers}; create it, mend orientation.topic, or keep trying with --wait"
-    )]
+    #[error("topic `{topic}` does not exist on {brokers}; create it or correct orientation.topic")]
     NoPhoneTopic {
         /// The topic.
         topic: String,
@@ -230,6 +224,24 @@ impl SourceError {
             self,
             Self::NoBroker { .. } | Self::Refused { .. } | Self::NoTopic { .. } | Self::NoPhoneTopic { .. }
         )
+    }
+
+    /// Whether all that is needed is to wait: a server that starts, or a topic that is created.
+    pub fn is_missing(&self) -> bool {
+        self.may_pass() && !matches!(self, Self::Refused { .. })
+    }
+
+    /// The same for a job that tries again by itself: without the advice to start what it waits for.
+    pub fn while_waiting(&self) -> String {
+        match self {
+            Self::NoBroker { brokers, reason } => {
+                format!("no Kafka broker answers at {brokers} ({reason})")
+            }
+            Self::NoTopic { topic, brokers } | Self::NoPhoneTopic { topic, brokers } => {
+                format!("topic `{topic}` does not exist on {brokers}; create it")
+            }
+            other => other.to_string(),
+        }
     }
 
     /// The same about the phone's topic or file, whose names are given elsewhere.

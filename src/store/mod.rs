@@ -280,7 +280,7 @@ pub enum StoreError {
     #[error("{0}; give mysql://user:password@host:port/database or sqlite:PATH as --database")]
     Url(String),
     /// The server does not answer, or the answer was lost. It may pass by itself.
-    #[error("{place} does not answer: {reason}; start it or mend --database, or keep trying with --wait")]
+    #[error("{place} does not answer: {reason}; start it or correct --database")]
     Away {
         /// Host, port and database, or the file.
         place: String,
@@ -359,6 +359,14 @@ impl StoreError {
     /// Whether it may pass by itself.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Away { .. } | Self::Busy { .. })
+    }
+
+    /// The same for a job that tries again by itself: without the advice to start what it waits for.
+    pub fn while_waiting(&self) -> String {
+        match self {
+            Self::Away { place, reason } => format!("{place} does not answer: {reason}"),
+            other => other.to_string(),
+        }
     }
 }
 

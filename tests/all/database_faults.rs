@@ -147,6 +147,37 @@ fn a_database_that_is_restarted_killed_or_long_away_is_waited_for() {
 }
 
 #[test]
+fn a_job_that_tries_again_does_not_advise_to_keep_trying() {
+    let work = Work::new(20_000);
+    let (server, database) = (mariadb(), mariadb().create_database());
+    let proxy = Proxy::start(server.port());
+    let job = work.start("disturbed", Some(&proxy.url(&database.url)), &["--until-end"]);
+    proxy.cut_next_commit(Cut::Before);
+    eventually(TIMEOUT, "a commit is cut", || proxy.cuts() > 0);
+    let said = finish(job);
+    let tries = said.lines().find(|line| line.contains("trying again")).expect("it tries again");
+    assert!(
+        tries.contains("does not answer") && !tries.contains("--wait") && !tries.contains("--database"),
+        "{tries}"
+    );
+
+    // One that waits at its start does so already; one that looks, and does not run, cannot.
+    let dead = format!("mysql://root@127.0.0.1:{}/d", free_port());
+    let mut waits = work.start("waits", Some(&dead), &["--wait"]);
+    let tries = waits.wait_for_line("trying again", TIMEOUT);
+    assert!(tries.contains("does not answer") && !tries.contains("--wait"), "{tries}");
+    waits.kill9();
+    for command in ["check", "verify"] {
+        let mut job = Job::start(work.args(command, "undisturbed", Some(&dead)));
+        let said = job.wait(TIMEOUT).1 + &job.stdout();
+        assert!(said.contains("start it or correct --database") && !said.contains("--wait"), "{said}");
+    }
+    let (status, said) = work.start("waits", Some(&dead), &[]).wait(TIMEOUT);
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("start it or correct --database, or keep trying with --wait"), "{said}");
+}
+
+#[test]
 fn memory_stays_where_it_is_while_the_database_is_away() {
     let work = Work::new(400_000);
     let mut server = Mariadb::start();

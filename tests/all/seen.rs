@@ -85,6 +85,31 @@ fn logs_can_be_json() {
 }
 
 #[test]
+fn lines_of_librdkafka_have_the_log_format_and_the_end_of_a_partition_is_no_warning() {
+    let reading = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "engine_speed": 81, "fuel_consumed": 0}"#;
+    let topic = unique_topic();
+    kafka().create_topic(&topic, 2);
+    kafka().produce(&topic, (0..10).map(|n| (n % 2, None, reading)));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let done = |command: &[&str], log: &str| -> Vec<serde_json::Value> {
+        let args = ["--brokers", kafka().brokers(), "--topic", &topic, "--out", out, "--log-format", "json"];
+        let debug = ["--set", "kafka.properties.debug=fetch"];
+        let mut job = Job::start_with(command.iter().chain(&args).chain(&debug), &[("TRUCKFLOW_LOG", log)]);
+        let (status, said) = job.wait(TIMEOUT);
+        assert!(status.success(), "{said}");
+        said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+    };
+    let lines = done(&["run", "--until-end", "--listen", "off"], "info,librdkafka=debug");
+    let fetches = |line: &&serde_json::Value| {
+        line["target"] == "librdkafka" && line["level"] == "DEBUG" && line["fields"]["facility"] == "FETCH"
+    };
+    assert!(lines.iter().any(|line| fetches(&line)), "{lines:?}");
+    // What is not asked for is not said; nor is the end of a partition, of which each reader hears.
+    assert_eq!(done(&["verify"], "info"), [serde_json::Value::Null; 0]);
+}
+
+#[test]
 fn no_record_is_lost_in_the_embedded_broker_beyond_what_it_keeps() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

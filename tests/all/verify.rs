@@ -427,6 +427,16 @@ fn a_topic_is_verified_as_far_as_it_is_committed_and_still_there() {
 }
 
 #[test]
+fn an_embedded_job_with_late_readings_in_a_table_is_found_right() {
+    let done = Done::new("late", &["embedded=true"]);
+    let letters = Connection::open(done.database()).unwrap();
+    let late = "SELECT COUNT(*) FROM TRUCK_DEAD_LETTERS WHERE reason = 'late'";
+    assert!(letters.query_row(late, [], |row| row.get::<_, i64>(0)).unwrap() > 0);
+    drop(letters);
+    assert_eq!(done.verify(), BTreeMap::new());
+}
+
+#[test]
 fn nothing_is_written_and_a_job_that_runs_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (input, out) = (folder.path().join("input.jsonl"), folder.path().join("out"));

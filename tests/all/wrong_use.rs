@@ -30,7 +30,37 @@ fn fixture() -> String {
 #[test]
 fn no_broker() {
     let brokers = format!("127.0.0.1:{}", free_port());
-    refused(&["run", "--brokers", &brokers], 1, &[&brokers, "start it or mend --brokers", "--wait"]);
+    refused(
+        &["run", "--brokers", &brokers],
+        1,
+        &[&brokers, "start it or correct --brokers, or keep trying with --wait"],
+    );
+}
+
+#[test]
+fn truckflow_brokers_is_taken_by_every_command() {
+    let port = free_port();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out").display().to_string();
+    let commands: [&[&str]; 7] = [
+        &["run", "--listen", "off", "--out", &out],
+        &["check", "--out", &out],
+        &["bench", "--out", &out],
+        &["simulate", "--records", "1", "--to", "topic"],
+        &["replay", &fixture(), "--topic", "t"],
+        &["config", "show"],
+        &["explain"],
+    ];
+    for variable in ["TRUCKFLOW_BROKERS", "TRUCKFLOW_KAFKA__BROKERS"] {
+        let brokers = format!("127.0.0.1:{port}");
+        let jobs = commands.map(|command| (command, Job::start_with(command, &[(variable, &brokers)])));
+        for (command, mut job) in jobs {
+            let said = job.wait(SOON * 2).1 + &job.stdout();
+            // The graph does not show where its topic is.
+            let is_known = command[0] == "explain" || said.contains(&brokers);
+            assert!(is_known && !said.contains("unknown field"), "{variable}: {command:?}: {said}");
+        }
+    }
 }
 
 #[test]
@@ -38,7 +68,7 @@ fn a_missing_topic() {
     refused(
         &["run", "--brokers", kafka().brokers(), "--topic", "no-such-topic"],
         1,
-        &["`no-such-topic` does not exist", "create it, mend --topic"],
+        &["`no-such-topic` does not exist", "create it or correct --topic, or keep trying with --wait"],
     );
 }
 
@@ -59,7 +89,11 @@ fn no_database_server() {
     refused(
         &["run", "--input", &fixture(), "--database", &url],
         1,
-        &[&format!("127.0.0.1:{port}"), "does not answer", "mend --database"],
+        &[
+            &format!("127.0.0.1:{port}"),
+            "does not answer",
+            "start it or correct --database, or keep trying with --wait",
+        ],
     );
 }
 
