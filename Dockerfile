@@ -11,7 +11,7 @@ RUN apt-get update \
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --locked --release \
+    cargo build --locked --release --features vendored \
     && install -D --strip target/release/truckflow /made/usr/local/bin/truckflow \
     && mkdir -p /made/var/lib/truckflow
 

@@ -1,8 +1,10 @@
-# What one does here, one word each.
+# The tasks of this repository.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test torture lint bench bench-peers bench-growth soak deny fuzz clean
+# What cargo needs to build here: empty, or `--features vendored`.
+FEATURES = $(shell tools/cargo-features)
+.PHONY: run test test-fast torture lint bench bench-peers bench-growth soak deny fuzz clean
 
 # A demonstration.
 run:
@@ -12,22 +14,26 @@ run:
 test:
 	@tools/install-test-servers
 	@mkdir -p .test; log=$$(mktemp .test/log.XXXXXX); status=0; \
-	cargo test --locked --release --workspace --no-fail-fast | tee "$$log" || status=$$?; \
+	cargo test --locked --release $(FEATURES) --workspace --no-fail-fast | tee "$$log" || status=$$?; \
 	failed=$$(sed -n 's/^test \(.*\) \.\.\. FAILED$$/    \1/p' "$$log" | sort -u); \
 	rm -rf "$$log" .test/run; \
 	if [ -n "$$failed" ]; then printf '\nfailed tests:\n%s\n' "$$failed"; fi; \
 	exit "$$status"
 
+# The tests that need no server: in less than 2 minutes once they are built.
+test-fast:
+	cargo test --locked --release $(FEATURES) --workspace --no-fail-fast --lib --bins --test views --test fuzz_corpus
+
 # Many more deaths than `make test` has, on MariaDB, MySQL and SQLite: about half an hour.
 torture:
 	@tools/install-test-servers
 	TRUCKFLOW_TORTURE=$${TRUCKFLOW_TORTURE:-200} tools/with-mysql \
-	    cargo test --locked --release --test all -- --nocapture torture::
+	    cargo test --locked --release $(FEATURES) --test all -- --nocapture torture::
 
 lint:
 	cargo fmt --all --check
-	cargo clippy --locked --release --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --release --workspace --no-deps
+	cargo clippy --locked --release $(FEATURES) --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --release $(FEATURES) --workspace --no-deps
 
 # Known faults, licences and sources of the crates that it is built of (deny.toml).
 deny:
@@ -40,24 +46,24 @@ fuzz:
 	@exec tools/fuzz
 
 bench:
-	cargo bench
+	cargo bench --locked $(FEATURES)
 
 # Beside DuckDB, Bytewax, Pathway, PyFlink and PySpark, on the same input.
 bench-peers:
-	cargo build --locked --release
+	cargo build --locked --release $(FEATURES)
 	@benches/peers/install || true # `run` names those that are missing
 	@exec benches/peers/run
 
 # How the cost of a record grows; draws docs/growth.svg.
 bench-growth:
 	@tools/install-test-servers
-	cargo build --locked --release
+	cargo build --locked --release $(FEATURES)
 	@exec benches/growth/run
 
 # An hour, and the backlog of another: docs/soak.md.
 soak:
 	@tools/install-test-servers
-	cargo build --locked --release
+	cargo build --locked --release $(FEATURES)
 	@exec benches/soak/run
 
 clean:
