@@ -5,12 +5,14 @@
 //! | [`kafka`] | brokers, topics, and what the job may do there |
 //! | [`cluster`] | the hosts file of a cluster, and this process's port |
 //! | [`disk`] | the output folder, and what is free there |
+//! | [`sample`] | some messages of each input, and whether the job would accept them |
 //!
 //! The store looks at itself: [`crate::store::Store::check`]. Nothing is changed on any server.
 
 mod cluster;
 mod disk;
 mod kafka;
+mod sample;
 
 use std::fmt::Display;
 
@@ -18,10 +20,14 @@ use serde::Serialize;
 
 use crate::cli::CheckArgs;
 use crate::config::Config;
+use crate::decode::Decode;
+use crate::decode::orientation::OrientationDecoder;
 use crate::error::Error;
 use crate::inputs;
 use crate::run;
 use crate::source::SourceError;
+use crate::source::file::{LineReader, Lines};
+use crate::source::sample::{Bounds, of_reader};
 use crate::store::{self, Table, look};
 
 /// Looks at each part of the job and tells what it found; fails if one is not in order.
@@ -56,18 +62,30 @@ fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
         // Of a cluster, process 0 reads the files.
         _ if !reads.trucks || config.process > 0 => {}
         Some(path) if path == "-" => report.ok("input", "standard input"),
-        Some(path) => report.add(
-            "input",
-            std::fs::File::open(path)
-                .map(|_| path.clone())
-                .map_err(|source| SourceError::File { path: path.clone(), source }),
-        ),
+        Some(path) => {
+            report.add(
+                "input",
+                std::fs::File::open(path)
+                    .map(|_| path.clone())
+                    .map_err(|source| SourceError::File { path: path.clone(), source }),
+            );
+            let settings = config.view_settings()?;
+            let decoder = inputs::trucks_decoder(path, config.limits.message_bytes, &settings);
+            sample_file("sample", path, decoder, report, || {
+                let reader = LineReader::new(Lines::open(path, 0, false)?);
+                Ok(reader.with_keys(config.key_separator.as_deref()))
+            });
+        }
         None => {}
     }
     match reads.phone_file.filter(|_| config.process == 0) {
         Some("-") => report.ok("orientation file", "standard input"),
         Some(path) => {
             report.add("orientation file", inputs::open_phone_file(path, 0, false).map(|_| path.to_owned()));
+            let decoder = OrientationDecoder::new(path.into(), config.limits.message_bytes);
+            sample_file("orientation sample", path, decoder, report, || {
+                Ok(LineReader::new(inputs::open_phone_file(path, 0, false)?))
+            });
         }
         None => {}
     }
@@ -82,6 +100,23 @@ fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
     }
     disk::check(&config.out, report);
     check_database(config, report)
+}
+
+/// Reports what the job would make of a file. What can be read once only is left to the job.
+fn sample_file(
+    what: &str,
+    path: &str,
+    decoder: impl Decode,
+    report: &mut Report,
+    open: impl FnOnce() -> Result<LineReader, SourceError>,
+) {
+    if !std::fs::metadata(path).is_ok_and(|found| found.is_file()) {
+        return;
+    }
+    match open().and_then(|reader| of_reader(reader, Bounds::default())) {
+        Ok(sample) => sample::report(what, path, &sample, decoder, report),
+        Err(error) => report.add(what, Err::<&str, _>(error)),
+    }
 }
 
 /// What was looked at.
@@ -100,6 +135,9 @@ struct Look {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// What is no obstacle, and most likely not as it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -137,7 +175,16 @@ impl Report {
                 (None, problem) => println!("FAILED  {what}: {}", problem.as_deref().unwrap_or_default()),
             }
         }
-        self.checks.push(Look { what: what.into(), ok: problem.is_none(), detail, problem });
+        self.checks.push(Look { what: what.into(), ok: problem.is_none(), detail, warning: None, problem });
+    }
+
+    /// Adds what does not keep a job from running, and should be looked at all the same.
+    pub(crate) fn warn(&mut self, what: &str, warning: String) {
+        if self.told {
+            println!("WARNING {what}: {warning}");
+        }
+        let (detail, problem) = (None, None);
+        self.checks.push(Look { what: what.into(), ok: true, detail, warning: Some(warning), problem });
     }
 }
 
@@ -179,10 +226,11 @@ mod tests {
         let mut report = Report::default();
         report.ok("one", "there");
         report.add("two", Err::<&str, _>("not there; make it"));
+        report.warn("three", "look at it".into());
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(
             json,
-            r#"{"checks":[{"what":"one","ok":true,"detail":"there"},{"what":"two","ok":false,"problem":"not there; make it"}],"failed":1}"#
+            r#"{"checks":[{"what":"one","ok":true,"detail":"there"},{"what":"two","ok":false,"problem":"not there; make it"},{"what":"three","ok":true,"warning":"look at it"}],"failed":1}"#
         );
     }
 }

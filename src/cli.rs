@@ -51,7 +51,8 @@ pub enum Command {
     /// Measure throughput, latency, memory and start of a job of this configuration, beside the bare consumer
     #[command(after_help = BENCH)]
     Bench(BenchArgs),
-    /// Look at configuration, brokers, topics, ACLs, database, privileges, tables and disk: each ok, or what to do
+    /// Check configuration, brokers, topics, ACLs, a sample of the input, database, privileges, tables and disk: each ok,
+    /// or what to do
     #[command(after_help = CHECK)]
     Check(CheckArgs),
     /// Recompute every view from the input by another path, and compare it with tables and files

@@ -318,10 +318,7 @@ impl Inputs {
     }
 
     fn trucks_decoder(&self, source: &Source) -> Decoder {
-        let decoder = Decoder::new(source.name.clone())
-            .with_max_bytes(self.message_bytes)
-            .with_mode(self.settings.mode)
-            .with_fields(self.settings.fields.clone());
+        let decoder = trucks_decoder(&source.name, self.message_bytes, &self.settings);
         if self.origins { decoder.with_origins() } else { decoder }
     }
 
@@ -383,6 +380,14 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// The decoder of the trucks' readings in an input of this name.
+pub(crate) fn trucks_decoder(name: &str, message_bytes: usize, settings: &Settings) -> Decoder {
+    Decoder::new(name.into())
+        .with_max_bytes(message_bytes)
+        .with_mode(settings.mode)
+        .with_fields(settings.fields.clone())
 }
 
 /// Connects to a topic at the start of a job, which waits for it if it was asked to.

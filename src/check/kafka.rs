@@ -15,20 +15,22 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::Report;
+use super::{Report, sample};
 use crate::config::{Config, Reads};
+use crate::decode::orientation::OrientationDecoder;
 use crate::error::Error;
-use crate::inputs::topic_options;
+use crate::inputs::{topic_options, trucks_decoder};
 use crate::source::SourceError;
 use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, is_end, log, reason};
+use crate::source::sample::{Bounds, Sample, There, of_topic};
 
 /// How long a host may take to accept a connection, and a partition to be read.
 const REACH: Duration = Duration::from_secs(3);
 
 pub(super) fn check(config: &Config, reads: Reads<'_>, report: &mut Report) {
     let forward = config.dead_letters.topic.as_deref().filter(|_| !config.embedded);
-    let trucks = (reads.trucks && config.input.is_none()).then_some(("topic", &*config.kafka.topic));
-    let phone = reads.phone_topic.map(|topic| ("orientation topic", topic));
+    let trucks = (reads.trucks && config.input.is_none()).then_some(Input::Trucks(&config.kafka.topic));
+    let phone = reads.phone_topic.map(Input::Phone);
     let read: Vec<_> = trucks.into_iter().chain(phone).collect();
     if read.is_empty() && forward.is_none() {
         return;
@@ -44,8 +46,10 @@ pub(super) fn check(config: &Config, reads: Reads<'_>, report: &mut Report) {
     }
     match Cluster::connect(config) {
         Ok(cluster) => {
-            for (what, topic) in read {
-                cluster.check_input(what, topic, report);
+            for input in read {
+                if let Some(sample) = cluster.check_input(input, report) {
+                    input.report(&sample, config, report);
+                }
             }
             if let Some(topic) = forward {
                 let found = cluster.partitions(topic, "Write");
@@ -53,6 +57,32 @@ pub(super) fn check(config: &Config, reads: Reads<'_>, report: &mut Report) {
             }
         }
         Err(error) => report.add("Kafka", Err::<&str, _>(error)),
+    }
+}
+
+/// A topic that the job reads.
+#[derive(Clone, Copy)]
+enum Input<'a> {
+    Trucks(&'a str),
+    Phone(&'a str),
+}
+
+impl Input<'_> {
+    /// Reports what the job would make of a sample.
+    fn report(self, sample: &Sample, config: &Config, report: &mut Report) {
+        let most = config.limits.message_bytes;
+        match self {
+            Self::Trucks(topic) => match config.view_settings() {
+                Ok(settings) => {
+                    sample::report("sample", topic, sample, trucks_decoder(topic, most, &settings), report);
+                }
+                Err(error) => report.add("sample", Err::<&str, _>(error)),
+            },
+            Self::Phone(topic) => {
+                let decoder = OrientationDecoder::new(topic.into(), most);
+                sample::report("orientation sample", topic, sample, decoder, report);
+            }
+        }
     }
 }
 
@@ -123,22 +153,40 @@ impl Cluster {
         Ok(Self { consumer, heard, options, principal, group_denied: Cell::new(false) })
     }
 
-    fn check_input(&self, what: &str, topic: &str, report: &mut Report) {
+    /// Checks a topic that the job reads; gives a sample of it, if it may be read.
+    fn check_input(&self, input: Input<'_>, report: &mut Report) -> Option<Sample> {
         let group = &self.options.group;
+        let (what, topic) = match input {
+            Input::Trucks(topic) => ("topic", topic),
+            Input::Phone(topic) => ("orientation topic", topic),
+        };
         let partitions = match self.partitions(topic, "Read") {
             Ok(partitions) => partitions,
-            Err(problem) => return report.add(what, Err::<&str, _>(problem)),
+            Err(problem) => {
+                report.add(what, Err::<&str, _>(problem));
+                return None;
+            }
         };
         report.ok(what, described(topic, &partitions));
-        report.add("offsets", self.watermarks(topic, &partitions));
-        report.add(
-            "read access",
-            self.read(topic, partitions[0]).map(|()| format!("`{topic}` may be read as {}", self.principal)),
-        );
+        let there = self.watermarks(topic, &partitions);
+        let all = there.as_ref().map(|there| there.iter().map(|at| at.end - at.low).sum::<i64>());
+        let holds = |all| format!("`{topic}` holds {all} from its earliest offsets to its ends");
+        report.add("offsets", all.map(holds));
+        let read = self.read(topic, partitions[0]);
+        let can_read = read.is_ok();
+        report.add("read access", read.map(|()| format!("`{topic}` may be read as {}", self.principal)));
         report.add(
             "group access",
             self.ask_group(topic, &partitions).map(|()| format!("offsets are reported to group `{group}`")),
         );
+        let there = there.ok().filter(|_| can_read)?;
+        match of_topic(&self.consumer, topic, &there, Bounds::default()) {
+            Ok(sample) => Some(sample),
+            Err(error) => {
+                report.add("sample", Err::<&str, _>(self.failed(&format!("a sample of `{topic}`"), &error)));
+                None
+            }
+        }
     }
 
     /// The partitions of a topic, if each can be used. `operation` is what the job needs beside its
@@ -188,16 +236,15 @@ impl Cluster {
         Ok(ids)
     }
 
-    /// How much is there to be read.
-    fn watermarks(&self, topic: &str, partitions: &[i32]) -> Result<String, String> {
-        let mut total = 0;
-        for &partition in partitions {
+    /// What is there to be read.
+    fn watermarks(&self, topic: &str, partitions: &[i32]) -> Result<Vec<There>, String> {
+        let there = |&partition: &i32| {
             let (low, end) = self.consumer.fetch_watermarks(topic, partition, ANSWER).map_err(|error| {
                 self.failed(&format!("the offsets of `{topic}` partition {partition}"), &error)
             })?;
-            total += end - low;
-        }
-        Ok(format!("`{topic}` holds {total} from its earliest offsets to its ends"))
+            Ok(There { partition, low, end })
+        };
+        partitions.iter().map(there).collect()
     }
 
     /// Reads a partition at its end: nothing has to be sent for that, but it has to be allowed.

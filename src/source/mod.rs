@@ -7,6 +7,7 @@
 pub mod embedded;
 pub mod file;
 pub mod kafka;
+pub mod sample;
 pub mod several;
 
 use dataflows::Epoch;

@@ -14,9 +14,9 @@ use indicatif::ProgressBar;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::decode::orientation::OrientationDecoder;
-use crate::decode::{Decode, Decoder, Message};
+use crate::decode::{Decode, Message};
 use crate::error::Error;
-use crate::inputs::{committed_line, next_line, open_phone_file, topic_options};
+use crate::inputs::{committed_line, next_line, open_phone_file, topic_options, trucks_decoder};
 use crate::progress;
 use crate::source::embedded::PARTITIONS;
 use crate::source::file::{LineReader, Lines};
@@ -82,13 +82,8 @@ pub fn fingerprint(payload: &[u8]) -> u64 {
 pub fn read(config: &Config, last: &LastCommit) -> Result<Input, Error> {
     let committed = &*last.offsets;
     let settings = config.view_settings()?;
-    let decoder = |topic: &str| {
-        Decoder::new(topic.into())
-            .with_max_bytes(config.limits.message_bytes)
-            .with_mode(config.mode)
-            .with_fields(settings.fields.clone())
-            .without_scanner()
-    };
+    let decoder =
+        |topic: &str| trucks_decoder(topic, config.limits.message_bytes, &settings).without_scanner();
     let phone_decoder = |topic: &str| OrientationDecoder::new(topic.into(), config.limits.message_bytes);
     let reads = config.reads()?;
     let mut input = Input { is_all: true, ..Input::default() };

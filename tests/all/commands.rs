@@ -54,6 +54,7 @@ fn check_goes_through_everything_and_changes_nothing() {
             ("ok      offsets", &["holds 5"]),
             ("ok      read access", &["User:ANONYMOUS"]),
             ("ok      group access", &["`truckflow`"]),
+            ("WARNING sample", &["0 of 5 readings are accepted; most common rejection: not_an_object (5);"]),
             ("ok      topic of dead letters", &[&letters]),
             ("ok      folder", &[]),
             ("ok      disk", &["iB are free"]),
@@ -63,6 +64,38 @@ fn check_goes_through_everything_and_changes_nothing() {
         ],
     );
     assert!(database.query("SHOW TABLES").is_empty());
+}
+
+#[test]
+fn check_decodes_a_sample_of_all_partitions_and_says_what_would_be_rejected() {
+    let good = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "engine_speed": 81, "fuel_consumed": 0}"#;
+    let bad = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "fuel_consumed": 0}"#;
+    let topic = unique_topic();
+    kafka().create_topic(&topic, 4);
+    // What most messages are is in one partition; what it begins and ends with is another thing.
+    let many = (0..3000).map(|n| (0, None, if (10..2990).contains(&n) { good } else { "no reading" }));
+    let few = (0..30).map(|_| (1, None, bad)).chain([(3, None, good)]);
+    kafka().produce(&topic, many.chain(few));
+    let args = ["--brokers", kafka().brokers(), "--topic", &topic, "--database", "sqlite:x.db"];
+    // Of partition 0 a third of a thousand, half of it from each end.
+    let line = format!(
+        "`{topic}`: 314 of 364 readings are accepted; most common rejection: missing_field `engine_speed` (30)"
+    );
+    check(&args, 0, &[("ok      sample", &[&line])]);
+
+    let file = std::env::temp_dir().join(&topic);
+    std::fs::write(&file, format!("{good}\n{bad}\n{good}\n")).unwrap();
+    let input = ["--input", file.to_str().unwrap(), "--database", "sqlite:x.db"];
+    let line = "2 of 3 readings are accepted; most common rejection: missing_field `engine_speed` (1)";
+    check(&input, 0, &[("ok      sample", &[line])]);
+    std::fs::write(&file, format!("{bad}\n")).unwrap();
+    let (status, stdout, _) = run(&[&["check", "--json"], &input[..]].concat());
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let look = json["checks"].as_array().unwrap().iter().find(|look| look["what"] == "sample").unwrap();
+    let warning = look["warning"].as_str().unwrap();
+    assert!(warning.contains("0 of 1 reading is accepted") && look["ok"] == true, "{look}");
+    assert_eq!((status, &json["failed"]), (Some(0), &0.into()), "a run does not fail for it either");
+    std::fs::remove_file(&file).unwrap();
 }
 
 #[test]

@@ -1,0 +1,111 @@
+//! What the job would make of some of the messages that are there: how many readings it would accept, and why
+//! not the others.
+
+use std::collections::BTreeMap;
+
+use dataflows::dead_letter::Reason;
+use dataflows::item::Item;
+
+use super::Report;
+use crate::counts::rejection;
+use crate::decode::Decode;
+use crate::source::sample::Sample;
+
+/// Decodes a sample as the job would, and reports it. A job that accepts nothing runs all the same, so that
+/// this is a warning.
+pub(super) fn report(what: &str, name: &str, sample: &Sample, decoder: impl Decode, report: &mut Report) {
+    let found = decode(sample, decoder);
+    let said = format!("`{name}`: {}", found.describe());
+    match found.accepted {
+        0 if found.all() > 0 => report.warn(
+            what,
+            format!("{said}; compare the messages with the fields that the job reads, or correct the input"),
+        ),
+        _ => report.ok(what, said),
+    }
+}
+
+/// What became of a sample.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Found {
+    accepted: u64,
+    /// By reason and field.
+    rejected: BTreeMap<(Reason, String), u64>,
+}
+
+impl Found {
+    fn all(&self) -> u64 {
+        self.accepted + self.rejected.values().sum::<u64>()
+    }
+
+    fn describe(&self) -> String {
+        let all = self.all();
+        if all == 0 {
+            return "there is no message yet".into();
+        }
+        let are = if all == 1 { "reading is" } else { "readings are" };
+        let most = self.rejected.iter().max_by_key(|(_, number)| **number);
+        let most = most.map_or_else(String::new, |((reason, field), number)| {
+            format!("; most common rejection: {} ({number})", rejection(*reason, field))
+        });
+        format!("{} of {all} {are} accepted{most}", self.accepted)
+    }
+}
+
+fn decode(sample: &Sample, mut decoder: impl Decode) -> Found {
+    let (mut found, mut items) = (Found::default(), Vec::new());
+    if let Some(header) = &sample.header
+        && decoder.header(header).is_err()
+    {
+        // The file itself is refused for it.
+        return found;
+    }
+    for sampled in &sample.messages {
+        decoder.decode(&sampled.message());
+    }
+    decoder.take(&mut items);
+    for item in items {
+        match item {
+            Item::Records(batch) => found.accepted += batch.len() as u64,
+            Item::Upserts(upserts) => found.accepted += upserts.len() as u64,
+            Item::Orientation(readings) => found.accepted += readings.len() as u64,
+            Item::DeadLetters(letters) => {
+                for letter in letters {
+                    *found.rejected.entry((letter.reason, letter.field)).or_default() += 1;
+                }
+            }
+            Item::Intake(_) | Item::Behind(_) | Item::Progress { .. } => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Decoder;
+    use crate::source::sample::Sampled;
+
+    fn found(payloads: &[&str]) -> Found {
+        let sampled =
+            |payload: &&str| Sampled { payload: Some(payload.as_bytes().into()), ..Sampled::default() };
+        let sample = Sample { header: None, messages: payloads.iter().map(sampled).collect() };
+        decode(&sample, Decoder::new("t".into()))
+    }
+
+    #[test]
+    fn a_sample_says_how_many_are_accepted_and_the_most_common_rejection() {
+        let good = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "engine_speed": 81, "fuel_consumed": 0}"#;
+        let without = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "fuel_consumed": 0}"#;
+        assert_eq!(
+            found(&[good, without, "no reading", without, good]).describe(),
+            "2 of 5 readings are accepted; most common rejection: missing_field `engine_speed` (2)"
+        );
+        assert_eq!(found(&[good]).describe(), "1 of 1 reading is accepted");
+        assert_eq!(
+            found(&["no reading"]).describe(),
+            "0 of 1 reading is accepted; most common rejection: not_an_object (1)"
+        );
+        assert_eq!(found(&[]).describe(), "there is no message yet");
+    }
+}

@@ -1,0 +1,301 @@
+//! A bounded sample of an input: some of its messages as they are. Nothing is decoded, and nothing is committed.
+//!
+//! ```text
+//! topic   of each partition the first messages and the last, as many of each partition
+//! file    its first messages
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use dataflows::item::Item;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+
+use super::{Polled, Reader, SourceError};
+use crate::clock::{Clock, Limits};
+use crate::decode::{Decode, Message};
+
+/// What bounds a sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of their keys and payloads, about: each partition's share ends with the message that exceeds it.
+    pub bytes: usize,
+    /// How long it may take.
+    pub time: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { messages: 1000, bytes: 8 << 20, time: Duration::from_secs(5) }
+    }
+}
+
+/// A message of a sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sampled {
+    /// The partition; 0 for a file.
+    pub partition: i32,
+    /// The offset, or the number of the line counted from 0.
+    pub offset: i64,
+    /// Kafka's timestamp in milliseconds since 1970, where the message has one.
+    pub timestamp: Option<i64>,
+    /// The key, where the message has one.
+    pub key: Option<Vec<u8>>,
+    /// The value; none of a tombstone.
+    pub payload: Option<Vec<u8>>,
+}
+
+impl Sampled {
+    /// The same as a decoder takes it.
+    pub fn message(&self) -> Message<'_> {
+        let Self { partition, offset, timestamp, ref key, ref payload } = *self;
+        Message { partition, offset, timestamp, key: key.as_deref(), payload: payload.as_deref() }
+    }
+
+    fn bytes(&self) -> usize {
+        [&self.key, &self.payload].into_iter().flatten().map(Vec::len).sum()
+    }
+}
+
+/// Some messages of an input.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// The record that names a CSV file's columns.
+    pub header: Option<Vec<u8>>,
+    /// The messages.
+    pub messages: Vec<Sampled>,
+}
+
+/// The offsets of a partition: the first that is there, and the one behind the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct There {
+    /// The partition.
+    pub partition: i32,
+    /// The first offset.
+    pub low: i64,
+    /// The next offset that will be written.
+    pub end: i64,
+}
+
+/// What is taken of a partition: offsets from the first up to the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    from: i64,
+    to: i64,
+}
+
+/// Deals `messages` to the partitions that have some: of each the first and the last. If there are more
+/// partitions than messages, some partitions are left out.
+fn deal(there: &[There], messages: usize) -> [BTreeMap<i32, Span>; 2] {
+    let with_messages: Vec<&There> = there.iter().filter(|at| at.low < at.end).collect();
+    let step = with_messages.len().div_ceil(messages.max(1)).max(1);
+    let taken: Vec<&There> = with_messages.into_iter().step_by(step).collect();
+    let share = (messages / taken.len().max(1)).max(1) as i64;
+    let mut rounds = [BTreeMap::new(), BTreeMap::new()];
+    for at in taken {
+        let last = share.min(at.end - at.low) - share / 2;
+        let mut add = |round: usize, from, to| {
+            if from < to {
+                rounds[round].insert(at.partition, Span { from, to });
+            }
+        };
+        if at.end - at.low <= share {
+            add(0, at.low, at.end);
+        } else {
+            add(0, at.low, at.low + share / 2);
+            add(1, at.end - last, at.end);
+        }
+    }
+    rounds
+}
+
+/// Takes a sample of a topic with a consumer whose assignment is given up.
+///
+/// # Errors
+/// The topic cannot be assigned. What does not come within the time is left out.
+pub fn of_topic<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    there: &[There],
+    bounds: Bounds,
+) -> Result<Sample, KafkaError> {
+    let mut sample = Sample::default();
+    let rounds = deal(there, bounds.messages);
+    let spans: usize = rounds.iter().map(BTreeMap::len).sum();
+    let bytes = bounds.bytes / spans.max(1);
+    let began = Instant::now();
+    for (spans, deadline) in rounds.into_iter().zip([bounds.time / 2, bounds.time]) {
+        let deadline = began + deadline;
+        let mut list = TopicPartitionList::new();
+        for (&partition, span) in &spans {
+            list.add_partition_offset(topic, partition, Offset::Offset(span.from))?;
+        }
+        if spans.is_empty() {
+            continue;
+        }
+        consumer.assign(&list)?;
+        take(consumer, topic, spans, bytes, deadline, &mut sample.messages)?;
+    }
+    consumer.unassign()?;
+    Ok(sample)
+}
+
+/// Takes spans of partitions, of each at most about so many bytes.
+fn take<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    mut spans: BTreeMap<i32, Span>,
+    bytes: usize,
+    deadline: Instant,
+    messages: &mut Vec<Sampled>,
+) -> Result<(), KafkaError> {
+    let mut taken: BTreeMap<i32, usize> = BTreeMap::new();
+    while !spans.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        let done = match consumer.poll(left) {
+            Some(Ok(message)) => {
+                let (partition, offset) = (message.partition(), message.offset());
+                let Some(span) = spans.get(&partition) else { continue };
+                if offset >= span.to {
+                    Some(partition)
+                } else {
+                    let sampled = Sampled {
+                        partition,
+                        offset,
+                        timestamp: message.timestamp().to_millis(),
+                        key: message.key().map(<[u8]>::to_vec),
+                        payload: message.payload().map(<[u8]>::to_vec),
+                    };
+                    let taken = taken.entry(partition).or_default();
+                    *taken += sampled.bytes();
+                    messages.push(sampled);
+                    (offset + 1 >= span.to || *taken >= bytes).then_some(partition)
+                }
+            }
+            // Control records and compacted offsets lie before the end without being messages.
+            Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
+            // The client tries again by itself.
+            Some(Err(_)) | None => None,
+        };
+        if let Some(partition) = done.filter(|partition| spans.remove(partition).is_some()) {
+            // What it was sent of the partition already would take the place of others'.
+            let mut list = TopicPartitionList::new();
+            list.add_partition(topic, partition);
+            consumer.incremental_unassign(&list)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a sample of what a reader of a file gives: its first messages.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn of_reader(mut reader: impl Reader, bounds: Bounds) -> Result<Sample, SourceError> {
+    let unbounded = Limits {
+        interval: Duration::MAX,
+        epoch_records: u64::MAX,
+        epoch_bytes: u64::MAX,
+        epochs_in_flight: u64::MAX,
+        bytes_in_flight: u64::MAX,
+    };
+    let (clock, deadline) = (Clock::new(unbounded, 0), Instant::now() + bounds.time);
+    let mut collect = Collect { sample: Sample::default(), bounds };
+    while !collect.is_full() && Instant::now() < deadline {
+        match reader.poll(&clock, &mut collect)? {
+            Polled::Read(_) => {}
+            // Nobody waits for what comes later.
+            Polled::Idle | Polled::End => break,
+        }
+    }
+    Ok(collect.sample)
+}
+
+/// Keeps messages as they are, until there are enough.
+struct Collect {
+    sample: Sample,
+    bounds: Bounds,
+}
+
+impl Collect {
+    fn is_full(&self) -> bool {
+        self.bounds.messages == 0 || self.bounds.bytes == 0
+    }
+}
+
+impl Decode for Collect {
+    fn header(&mut self, header: &[u8]) -> Result<(), &'static str> {
+        self.sample.header = Some(header.to_vec());
+        Ok(())
+    }
+
+    fn decode(&mut self, message: &Message<'_>) {
+        if self.is_full() {
+            return;
+        }
+        let &Message { partition, offset, timestamp, key, payload } = message;
+        let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        let sampled = Sampled { partition, offset, timestamp, key: owned(key), payload: owned(payload) };
+        self.bounds.messages -= 1;
+        self.bounds.bytes = self.bounds.bytes.saturating_sub(sampled.bytes());
+        self.sample.messages.push(sampled);
+    }
+
+    fn take(&mut self, _items: &mut Vec<Item>) {}
+
+    fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::file::{LineReader, Lines};
+
+    fn there(partition: i32, low: i64, end: i64) -> There {
+        There { partition, low, end }
+    }
+
+    #[test]
+    fn messages_are_dealt_to_the_partitions_that_have_some_from_both_ends() {
+        let span = |from, to| Span { from, to };
+        let partitions = [there(0, 5, 1005), there(1, 0, 0), there(2, 10, 13), there(3, 0, 2000)];
+        let [first, last] = deal(&partitions, 30);
+        let expected = [(0, span(5, 10)), (2, span(10, 13)), (3, span(0, 5))];
+        assert_eq!(first, expected.into());
+        assert_eq!(last, [(0, span(1000, 1005)), (3, span(1995, 2000))].into());
+        // One a partition: the last.
+        let [first, last] = deal(&partitions, 3);
+        assert!(first.is_empty(), "{first:?}");
+        assert_eq!(last, [(0, span(1004, 1005)), (2, span(12, 13)), (3, span(1999, 2000))].into());
+        // Fewer messages than partitions.
+        let many: Vec<There> = (0..1000).map(|partition| there(partition, 0, 9)).collect();
+        let [first, last] = deal(&many, 100);
+        assert_eq!((first.len(), last.len()), (0, 100));
+        assert!(last.keys().eq((0..1000).step_by(10).collect::<Vec<_>>().iter()));
+        assert!(deal(&[], 10).iter().all(BTreeMap::is_empty));
+    }
+
+    #[test]
+    fn a_sample_of_a_file_is_bounded_in_messages_and_bytes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let lines: String = (0..50).map(|number| format!("line {number:02}\n")).collect();
+        std::fs::write(file.path(), lines).unwrap();
+        let sample = |messages, bytes| {
+            let reader = LineReader::new(Lines::open(file.path().to_str().unwrap(), 0, false).unwrap());
+            let bounds = Bounds { messages, bytes, ..Bounds::default() };
+            of_reader(reader, bounds).unwrap().messages
+        };
+        let all = sample(1000, 1000);
+        assert_eq!((all.len(), all[49].offset, all[49].payload.as_deref()), (50, 49, Some(&b"line 49"[..])));
+        assert_eq!(sample(7, 1000).len(), 7);
+        // The line that exceeds them is the last.
+        assert_eq!(sample(1000, 15).len(), 3);
+    }
+}
