@@ -139,7 +139,7 @@ fn keep(store: &mut dyn Store, last: &LastCommit, labels: &[NextOffset]) -> Resu
         return Ok(());
     }
     store.begin()?;
-    Ok(store.commit(&Commit { epoch: last.epoch, offsets: labels, topics: &[], files: &[], state: &[] })?)
+    Ok(store.commit(&Commit { epoch: last.epoch, offsets: labels, ..Commit::default() })?)
 }
 
 /// Where a view began that was not filled, by the topics' own names; nothing for one that has all.

@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use crate::cli::CheckArgs;
 use crate::config::Config;
-use crate::decode::Decode;
 use crate::decode::orientation::OrientationDecoder;
+use crate::decode::{Decode, Future};
 use crate::error::Error;
 use crate::inputs;
 use crate::run;
@@ -70,7 +70,8 @@ fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
                     .map_err(|source| SourceError::File { path: path.clone(), source }),
             );
             let settings = config.view_settings()?;
-            let decoder = inputs::trucks_decoder(path, config.limits.message_bytes, &settings);
+            let decoder = inputs::trucks_decoder(path, config.limits.message_bytes, &settings)
+                .with_future(Future::new(config.max_ahead()?, path.as_str().into()));
             sample_file("sample", path, decoder, report, || {
                 let reader = LineReader::new(Lines::open(path, 0, false)?);
                 Ok(reader.with_keys(config.key_separator.as_deref()))
@@ -82,7 +83,8 @@ fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
         Some("-") => report.ok("orientation file", "standard input"),
         Some(path) => {
             report.add("orientation file", inputs::open_phone_file(path, 0, false).map(|_| path.to_owned()));
-            let decoder = OrientationDecoder::new(path.into(), config.limits.message_bytes);
+            let decoder = OrientationDecoder::new(path.into(), config.limits.message_bytes)
+                .with_future(Future::new(config.max_ahead()?, path.into()));
             sample_file("orientation sample", path, decoder, report, || {
                 Ok(LineReader::new(inputs::open_phone_file(path, 0, false)?))
             });
@@ -90,6 +92,7 @@ fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
         None => {}
     }
     kafka::check(config, reads, report);
+    check_ahead(config, report)?;
     cluster::check(config, report);
     if let Err(error) = config.listen_token() {
         report.add("listen_token_file", Err::<&str, _>(error));
@@ -186,6 +189,32 @@ impl Report {
         let (detail, problem) = (None, None);
         self.checks.push(Look { what: what.into(), ok: true, detail, warning: Some(warning), problem });
     }
+}
+
+/// A reading that is ahead, but not too far, makes the readings of its truck late for a view whose retention
+/// is shorter than that.
+fn check_ahead(config: &Config, report: &mut Report) -> Result<(), Error> {
+    let Some(max_ahead) = config.max_ahead()? else { return Ok(()) };
+    let (settings, texts) = (config.view_settings()?, &config.settings);
+    let views = config.active_views()?;
+    let is_on = |name: &str| views.iter().any(|view| view.name == name && view.gives_up);
+    let allowed = &config.limits.max_ahead;
+    for (view, key, retention, text) in [
+        ("window_averages", "settings.window_retention", settings.window_retention, &texts.window_retention),
+        ("filtered_join", "settings.join_retention", settings.join_retention, &texts.join_retention),
+    ] {
+        if is_on(view) && retention < max_ahead {
+            report.warn(
+                key,
+                format!(
+                    "{text} is shorter than limits.max_ahead = {allowed}: a reading that is dated ahead by more \
+                     than {text} makes what its truck sends until then late for `{view}`; lower limits.max_ahead \
+                     or raise {key}"
+                ),
+            );
+        }
+    }
+    Ok(())
 }
 
 fn check_database(config: &Config, report: &mut Report) -> Result<(), Error> {

@@ -1,17 +1,20 @@
 //! The one place that mints epochs, and that says when a source must wait.
 //!
 //! Workers read the clock between two reads of their source; whichever first finds that the epoch
-//! is due moves it on for all. An epoch ends on a tick, or when it holds enough records. It does
+//! is due moves it on for all. An epoch ends when it is old enough, or when it holds enough records. It does
 //! not end while too many epochs are in flight; a source then reads until its epoch is full and
 //! pauses, so that memory stays where it is when the sinks fall behind.
+//!
+//! With an epoch it mints the wall clock by which readings are judged; of an epoch that stays open that goes
+//! on, so that it is never older than [`RENEWED`].
 //!
 //! In a cluster the clock of process 0 mints. The others' clocks follow it: they are told each
 //! [`Beat`], and what their sources read is passed on as [`Tally`]s. One that lags is safe: an epoch
 //! is complete when every worker has left it.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dataflows::Epoch;
 use serde::{Deserialize, Serialize};
@@ -31,11 +34,32 @@ pub struct Limits {
     pub bytes_in_flight: u64,
 }
 
+/// How long an epoch that stays open keeps its wall clock. Nothing may come for days, or commits may be waited
+/// for, and what is read then is not in the future.
+const RENEWED: Duration = Duration::from_secs(1);
+
+/// An epoch, and what the time was when it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tick {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its wall clock, in microseconds since 1970: that of process 0.
+    pub wall: i64,
+}
+
+/// The time, in microseconds since 1970.
+pub fn wall_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
 /// What a clock says to those that follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
     /// The current epoch.
     pub epoch: Epoch,
+    /// Its wall clock.
+    pub wall: i64,
     /// The last committed epoch.
     pub committed: Epoch,
     /// Whether sources may read on in the epoch.
@@ -62,6 +86,22 @@ struct Followed {
     bytes: AtomicU64,
 }
 
+/// When the current epoch began.
+#[derive(Debug)]
+struct Began {
+    at: Instant,
+    /// Its wall clock, and when that was read.
+    wall: i64,
+    renewed: Instant,
+}
+
+impl Began {
+    fn now() -> Self {
+        let now = Instant::now();
+        Self { at: now, wall: wall_clock(), renewed: now }
+    }
+}
+
 /// Mints epochs and holds sources back.
 #[derive(Debug)]
 pub struct Clock {
@@ -70,7 +110,7 @@ pub struct Clock {
     /// What sources read in the current epoch.
     records: AtomicU64,
     bytes: AtomicU64,
-    began: Mutex<Instant>,
+    began: Mutex<Began>,
     committed: AtomicU64,
     queued: AtomicU64,
     stopping: AtomicBool,
@@ -86,7 +126,7 @@ impl Clock {
             epoch: AtomicU64::new(committed + 1),
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            began: Mutex::new(Instant::now()),
+            began: Mutex::new(Began::now()),
             committed: AtomicU64::new(committed),
             queued: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
@@ -103,17 +143,20 @@ impl Clock {
 
     /// What those that follow it are to be told.
     pub fn beat(&self) -> Beat {
-        let epoch = self.now();
+        let Tick { epoch, wall } = self.tick();
         let (committed, may_read) = (self.committed(), self.may_read());
-        Beat { epoch, committed, may_read, stopping: self.is_stopping() }
+        Beat { epoch, wall, committed, may_read, stopping: self.is_stopping() }
     }
 
     /// Takes over what the clock that it follows says.
     pub fn follow(&self, beat: Beat) {
+        let mut began = self.began();
         if self.epoch.fetch_max(beat.epoch, SeqCst) < beat.epoch {
             self.records.store(0, SeqCst);
             self.bytes.store(0, SeqCst);
         }
+        began.wall = beat.wall;
+        drop(began);
         self.committed.fetch_max(beat.committed, SeqCst);
         if let Some(followed) = &self.followed {
             followed.may_read.store(beat.may_read, SeqCst);
@@ -134,20 +177,35 @@ impl Clock {
 
     /// The current epoch, after moving it on if that is due. It never falls.
     pub fn now(&self) -> Epoch {
-        let records = self.records.load(SeqCst);
-        if self.followed.is_none() && records > 0 && self.may_move() {
-            let mut began = self.began.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            // With half of the bytes in flight an epoch goes on its way, so that the rest can fill
-            // while it commits.
-            let heavy = self.queued.load(SeqCst) >= self.limits.bytes_in_flight / 2;
-            if self.may_move() && (heavy || self.is_full() || began.elapsed() >= self.limits.interval) {
+        self.tick().epoch
+    }
+
+    /// The same with the epoch's wall clock.
+    pub fn tick(&self) -> Tick {
+        let mut began = self.began();
+        if self.followed.is_none() {
+            if self.is_due(&began) {
                 self.records.store(0, SeqCst);
                 self.bytes.store(0, SeqCst);
-                *began = Instant::now();
+                *began = Began::now();
                 self.epoch.fetch_add(1, SeqCst);
+            } else if began.renewed.elapsed() >= RENEWED {
+                *began = Began { at: began.at, ..Began::now() };
             }
         }
-        self.epoch.load(SeqCst)
+        Tick { epoch: self.epoch.load(SeqCst), wall: began.wall }
+    }
+
+    fn is_due(&self, began: &Began) -> bool {
+        // With half of the bytes in flight an epoch goes on its way, so that the rest can fill while it
+        // commits.
+        let is_heavy = || self.queued.load(SeqCst) >= self.limits.bytes_in_flight / 2;
+        let is_old = || began.at.elapsed() >= self.limits.interval;
+        self.records.load(SeqCst) > 0 && self.may_move() && (is_heavy() || self.is_full() || is_old())
+    }
+
+    fn began(&self) -> MutexGuard<'_, Began> {
+        self.began.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn may_move(&self) -> bool {
@@ -173,8 +231,7 @@ impl Clock {
         }
         if self.records.fetch_add(records, SeqCst) == 0 && records > 0 {
             // The first record after a pause has the whole interval before it.
-            let mut began = self.began.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            *began = Instant::now();
+            self.began().at = Instant::now();
         }
         self.bytes.fetch_add(bytes, SeqCst);
     }
@@ -276,6 +333,27 @@ mod tests {
         first.stop();
         second.follow(first.beat());
         assert_eq!((second.committed(), second.may_read(), second.is_stopping()), (8, true, true));
+    }
+
+    #[test]
+    fn an_epoch_has_the_wall_clock_of_process_0() {
+        let before = wall_clock();
+        let (first, second) = (Clock::new(LIMITS, 7), Clock::following(LIMITS, 7));
+        second.began().wall = 5;
+        let tick = first.tick();
+        assert!(tick.wall >= before && tick.wall <= wall_clock());
+        assert_eq!(first.tick(), tick, "it stays while the epoch does");
+        second.follow(first.beat());
+        assert_eq!(second.tick(), tick);
+        // An epoch that stays open for long, as where nothing comes, is given another.
+        first.began().renewed -= RENEWED;
+        assert!(first.tick().wall >= tick.wall && first.tick().epoch == 8);
+        first.began().wall = 6;
+        first.read(1, 1);
+        let next = first.tick();
+        assert!(next.epoch == 9 && next.wall >= tick.wall);
+        second.follow(first.beat());
+        assert_eq!(second.tick(), next);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dataflows::Epoch;
 use dataflows::dead_letter::{DeadLetter, Reason};
-use dataflows::item::{Arrival, Intake, NextOffset};
+use dataflows::item::{Arrival, Intake, MessageId, NextOffset};
 use dataflows::rows::{Column, Rows};
 use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
@@ -100,6 +100,8 @@ pub struct Committer {
     /// The offsets that say that all is done, committed with the last rows.
     done: Vec<NextOffset>,
     counter: Counter,
+    /// Changes of views' state that were made before the first epoch, and are committed with it.
+    changed: BTreeMap<usize, Vec<Vec<u8>>>,
 }
 
 /// The parts of a job that commits are made of.
@@ -124,6 +126,7 @@ struct Pending {
     added: BTreeMap<usize, i64>,
     offsets: BTreeMap<(Arc<str>, i32), i64>,
     arrivals: Vec<Arrival>,
+    in_the_future: Vec<MessageId>,
     forward: Vec<Rows>,
     shown: Vec<Shown>,
     weight: u64,
@@ -197,7 +200,14 @@ impl Committer {
             filled: None,
             done: Vec::new(),
             counter: Counter::default(),
+            changed: BTreeMap::new(),
         }
+    }
+
+    /// Commits changes of state, by their views' places, together with the first epoch.
+    pub fn with_state(mut self, changed: BTreeMap<usize, Vec<Vec<u8>>>) -> Self {
+        self.changed = changed;
+        self
     }
 
     /// Commits the ids of topics together with where they begin.
@@ -241,6 +251,7 @@ impl Committer {
     fn work(&mut self, messages: &Receiver<Message>) -> Result<(), Error> {
         // The headers of new files and the first offsets, before the first row.
         self.commit(self.open - 1)?;
+        self.pending.state = std::mem::take(&mut self.changed);
         loop {
             let first = match messages.recv_timeout(LOOK_EVERY) {
                 Ok(first) => first,
@@ -266,6 +277,7 @@ impl Committer {
                     Message::Rows { epoch, .. }
                     | Message::State { epoch, .. }
                     | Message::Progress { epoch, .. }
+                    | Message::InTheFuture { epoch, .. }
                     | Message::Intake { epoch, .. } => {
                         if epoch <= self.open {
                             self.take(message)?;
@@ -346,6 +358,7 @@ impl Committer {
                 pending.arrivals.append(&mut arrivals);
             }
             Message::Intake { intake, .. } => self.hear(&intake),
+            Message::InTheFuture { messages, .. } => pending.in_the_future.extend(messages),
             Message::Frontier(_) | Message::Done => {}
         }
         Ok(())
@@ -484,8 +497,14 @@ impl Committer {
             this.try_insert()?;
             this.pending.refused.clear(); // they are in the files, and told of, already
             fault::at(Moment::Commit);
-            let files = &lengths;
-            this.store.commit(&Commit { epoch, offsets: &offsets, topics: &topics, files, state: &state })
+            this.store.commit(&Commit {
+                epoch,
+                offsets: &offsets,
+                topics: &topics,
+                in_the_future: &this.pending.in_the_future,
+                files: &lengths,
+                state: &state,
+            })
         })?;
         fault::at(Moment::CommitAnswered);
         self.begun = false;

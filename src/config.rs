@@ -254,7 +254,7 @@ pub struct ViewSettings {
 }
 
 /// `[limits]`
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
     /// An epoch ends at about this many records.
@@ -267,6 +267,8 @@ pub struct LimitSettings {
     pub bytes_in_flight: u64,
     /// Bytes of a message; longer ones are dead letters.
     pub message_bytes: usize,
+    /// How far a reading's event time may be ahead of the clocks, or `off`.
+    pub max_ahead: String,
 }
 
 impl Default for Config {
@@ -340,6 +342,7 @@ impl Default for LimitSettings {
             epochs_in_flight: 3,
             bytes_in_flight: 64 << 20,
             message_bytes: 1 << 20,
+            max_ahead: "1d".into(),
         }
     }
 }
@@ -462,7 +465,7 @@ impl Config {
         if self.embedded && self.input.is_none() {
             return wrong("embedded", &true, "the embedded broker is fed from a file: give --input FILE");
         }
-        let limits = self.limits;
+        let limits = &self.limits;
         if limits.epoch_records == 0
             || limits.epoch_bytes == 0
             || limits.bytes_in_flight == 0
@@ -494,6 +497,7 @@ impl Config {
             return wrong("kafka.property_files", &name, "it is in [kafka.properties] too: give it once");
         }
         self.interval()?;
+        self.max_ahead()?;
         let names = self.names()?;
         names.check_known("views", self.builtin().chain(self.selected.iter().map(String::as_str)))?;
         for (key, sink) in [("csv.views", &self.csv.views), ("tables.views", &self.tables.views)] {
@@ -622,6 +626,17 @@ impl Config {
     fn interval(&self) -> Result<Duration, ConfigError> {
         const RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
         duration("commit_interval", &self.commit_interval, RANGE)
+    }
+
+    /// How far a reading's event time may be ahead of the clocks, in microseconds; none: as far as it is.
+    pub fn max_ahead(&self) -> Result<Option<i64>, ConfigError> {
+        match &*self.limits.max_ahead {
+            "off" => Ok(None),
+            text => {
+                let span = duration("limits.max_ahead", text, Duration::ZERO..=LONGEST_SPAN)?;
+                Ok(Some(span.as_micros() as i64))
+            }
+        }
     }
 
     /// What bounds an epoch.

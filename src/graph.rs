@@ -16,7 +16,7 @@ use std::sync::mpsc::Sender;
 
 use dataflows::Epoch;
 use dataflows::dead_letter::DeadLetter;
-use dataflows::item::{Arrival, Intake, Item, NextOffset};
+use dataflows::item::{Arrival, Intake, Item, MessageId, NextOffset};
 use dataflows::rows::Rows;
 use dataflows::views::{
     DEAD_LETTERS, Effect, Inputs, Restored, Settings, View, dead_letter_reasons, dead_letter_rows,
@@ -86,6 +86,13 @@ pub enum Message {
         epoch: Epoch,
         /// How many were accepted and rejected.
         intake: Intake,
+    },
+    /// Messages whose event time was found to be too far ahead.
+    InTheFuture {
+        /// The epoch they belong to.
+        epoch: Epoch,
+        /// The messages.
+        messages: Vec<MessageId>,
     },
     /// Everything before this epoch was sent.
     Frontier(Epoch),
@@ -262,6 +269,7 @@ pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
         let report = leave(items.clone(), "Report", outlet.clone(), to, |_, epoch, item| match item {
             Item::Progress { offsets, arrivals } => Some(Message::Progress { epoch, offsets, arrivals }),
             Item::Intake(intake) => Some(Message::Intake { epoch, intake }),
+            Item::InTheFuture(messages) => Some(Message::InTheFuture { epoch, messages }),
             _ => None,
         });
         end_way(report, &probe, &mut gathered);

@@ -12,12 +12,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
-use dataflows::item::NextOffset;
+use dataflows::item::{MessageId, NextOffset};
 use dataflows::views::{Settings, View};
 
 use crate::config::{Config, ConfigError};
 use crate::decode::orientation::{self, OrientationDecoder};
-use crate::decode::{Decode, Decoder};
+use crate::decode::{Decode, Decoder, Future};
 use crate::error::Error;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -38,6 +38,9 @@ pub struct Inputs {
     message_bytes: usize,
     settings: Settings,
     key_separator: Option<String>,
+    max_ahead: Option<i64>,
+    /// The messages that were found to be in the future, where that is not decided any more.
+    decided: Option<Vec<MessageId>>,
     /// Whether a view may give records up.
     origins: bool,
     /// One for each topic.
@@ -85,6 +88,8 @@ impl Inputs {
             message_bytes: config.limits.message_bytes,
             settings: config.view_settings()?,
             key_separator: config.key_separator.clone(),
+            max_ahead: config.max_ahead()?,
+            decided: None,
             origins: views.iter().any(|view| view.gives_up),
             watches: Vec::new(),
             _cluster: None,
@@ -99,16 +104,18 @@ impl Inputs {
     }
 
     /// Opens the trucks' source again to fill `view`, from where its filling has got to up to the job's
-    /// offsets.
+    /// offsets; `decided` are the messages in it that are in the future.
     pub fn again(
         config: &Config,
         view: &View,
         progress: &[NextOffset],
         last: &LastCommit,
+        decided: Vec<MessageId>,
         stop: &Stop,
     ) -> Result<Self, Error> {
         let offsets = &*last.offsets;
         let mut inputs = Self::new(config, std::slice::from_ref(view))?;
+        inputs.decided = Some(decided);
         match &config.input {
             None => {
                 let options = topic_options(config, &config.kafka.topic)?;
@@ -307,7 +314,8 @@ impl Inputs {
                         source.deal(decoder, separator, worker, workers, &mut share)
                     }
                     Content::Phone => {
-                        let decoder = OrientationDecoder::new(source.name.clone(), self.message_bytes);
+                        let decoder = OrientationDecoder::new(source.name.clone(), self.message_bytes)
+                            .with_future(self.future(source));
                         source.deal(decoder, None, worker, workers, &mut share)
                     }
                 }?;
@@ -318,8 +326,21 @@ impl Inputs {
     }
 
     fn trucks_decoder(&self, source: &Source) -> Decoder {
-        let decoder = trucks_decoder(&source.name, self.message_bytes, &self.settings);
+        let decoder =
+            trucks_decoder(&source.name, self.message_bytes, &self.settings).with_future(self.future(source));
         if self.origins { decoder.with_origins() } else { decoder }
+    }
+
+    /// Which readings of a source are in the future.
+    fn future(&self, source: &Source) -> Future {
+        let topic = match source.kind {
+            Kind::File(_) => full_path(&source.name).into(),
+            Kind::Topic(_) => source.name.clone(),
+        };
+        match &self.decided {
+            Some(decided) => Future::decided(decided, &topic),
+            None => Future::new(self.max_ahead, topic),
+        }
     }
 
     /// Starts the threads that watch topics, and that measure `lag` where that is done here.

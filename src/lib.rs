@@ -11,6 +11,7 @@
 //! | [`expression`] | the text of a user's own view to typed expressions |
 //! | [`run`] | launches a job; the one place that sees all parts |
 //! | [`backfill`] | what a view that is new to a running job is given |
+//! | `restore` | the views' state at a start, set back where it is too far ahead |
 //! | [`inputs`] | the topics and files that a job reads, opened and dealt to the workers |
 //! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
 //! | [`clock`] | mints epochs, and holds sources back |
@@ -56,6 +57,7 @@ pub mod producer;
 mod progress;
 pub mod render;
 pub mod replay;
+mod restore;
 pub mod run;
 pub mod secret;
 pub mod shell;

@@ -33,7 +33,7 @@ use crate::clock::Clock;
 use crate::cluster::control::Control;
 use crate::cluster::door::{Door, PATIENCE, Welcome};
 use crate::cluster::{ClusterError, Members};
-use crate::commit::{Committer, Parts, StateWeight};
+use crate::commit::{Committer, Parts};
 use crate::config::Config;
 use crate::counts::Counts;
 use crate::error::Error;
@@ -46,10 +46,10 @@ use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::progress::{Progress, Share};
 use crate::render::CHANGE;
+use crate::restore::Restore;
 use crate::sink::csv::{self, CsvError, CsvFiles};
 use crate::sink::topic::DeadLetterTopic;
 use crate::source::file::full_path;
-use crate::state::{Owner, SealedFold, look_through};
 use crate::stop::Stop;
 use crate::store::{self, Form, LastCommit, Store, StoreError, Table};
 use crate::thread::spawn;
@@ -196,7 +196,8 @@ impl Launch<'_> {
         door: Option<&Door>,
     ) -> Result<(Parts, Summary), Error> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
-        let (restored, weights) = load_state(parts.store.as_mut(), &config.job, &self.views)?;
+        let Restore { restored, weights, changed } =
+            Restore::read(parts.store.as_mut(), config, &self.views)?;
         fault::at(Moment::StateRead);
         let page = self.page.as_ref().filter(|_| filled.is_none());
         page.iter().for_each(|page| page.restored(&restored));
@@ -213,7 +214,8 @@ impl Launch<'_> {
                     done.push(backfill::kept());
                     Inputs::none(config)?
                 } else {
-                    Inputs::again(config, view, &progress, last, stop)?
+                    let decided = parts.store.in_the_future()?;
+                    Inputs::again(config, view, &progress, last, decided, stop)?
                 }
             }
         };
@@ -257,6 +259,7 @@ impl Launch<'_> {
             forward,
         )
         .identifying(topics)
+        .with_state(changed)
         .telling(self.health.clone());
         if let Some(view) = filled {
             committer = committer.filling(&self.views[view].name, done);
@@ -561,27 +564,4 @@ pub(crate) fn source_name(config: &Config) -> String {
         Mode::Append => source,
         Mode::Upsert => format!("{source}, whose keys name readings"),
     }
-}
-
-/// The committed state of every view, folded, to be fed to the graph.
-fn load_state(
-    store: &mut dyn Store,
-    job: &str,
-    views: &[View],
-) -> Result<(Vec<Restored>, Vec<StateWeight>), Error> {
-    let (mut restored, mut weights) = (Vec::new(), Vec::new());
-    for view in views {
-        let mut fold = SealedFold::new(Owner { job, view: &view.name });
-        store.state(&view.name, &mut |part| fold.older(&part))?;
-        let mut weight = StateWeight { deltas: fold.bytes, parts: fold.parts, ..StateWeight::default() };
-        for folded in fold.finish()? {
-            weight.snapshot += folded.len();
-            weight.entries += look_through(view, &folded)?;
-            restored.push(Restored { view: (*view.name).into(), bytes: folded });
-        }
-        // What lies above the folded size is what folding would save.
-        weight.deltas = weight.deltas.saturating_sub(weight.snapshot);
-        weights.push(weight);
-    }
-    Ok((restored, weights))
 }

@@ -1,12 +1,11 @@
 //! How state parts lie in the store: a header before the bytes.
 //!
 //! ```text
-//! format 3       3 | checksum, of all that follows and the 3 | whose it is: of job and view | entries
-//! formats 1, 2   1 or 2 | checksum of the entries | entries
+//! format | checksum, of all that follows and the format | whose it is: of job and view | entries
 //! ```
 //!
-//! Numbers are little-endian `u32`s, checksums CRC-32. What is read is written again as format 3 when its
-//! view's state is folded. Of what a view keeps, [`export`] makes a file.
+//! The format is a byte, numbers are little-endian `u32`s, checksums CRC-32. Of what a view keeps, [`export`]
+//! makes a file.
 
 pub mod export;
 
@@ -14,13 +13,8 @@ use dataflows::state::{Damaged, Fold, entries};
 use dataflows::views::View;
 use thiserror::Error;
 
-/// The format that this version writes. From 2 on, `filtered_join` keeps blocks of readings; from 3 on, a
-/// part says whose it is.
-const VERSION: u8 = 3;
-/// The oldest format that it reads.
-const OLDEST: u8 = 1;
-/// The first format that says whose a part is.
-const OWNED: u8 = 3;
+/// The format that this version reads and writes.
+const VERSION: u8 = 4;
 /// Bytes of a part; the store's values stay far below the server's packet limit.
 const PART_BYTES: usize = 512 << 10;
 
@@ -33,7 +27,7 @@ const WAY_BACK: &str = "to go back to an export, run `truckflow state reset` and
 pub enum StateError {
     /// Written by another version.
     #[error(
-        "the state of view `{view}` has format {found}, but this version reads {OLDEST} to {VERSION}; run the version that wrote it, or, {WAY_BACK}"
+        "the state of view `{view}` has format {found}, but this version reads {VERSION}; run the version that wrote it, or, {WAY_BACK}"
     )]
     Version {
         /// The view.
@@ -100,13 +94,10 @@ fn checksum(pieces: &[&[u8]]) -> [u8; 4] {
 pub fn unseal<'a>(owner: Owner<'_>, sealed: &'a [u8]) -> Result<&'a [u8], StateError> {
     let damaged = || owner.damaged();
     let (&version, rest) = sealed.split_first().ok_or_else(damaged)?;
-    if !(OLDEST..=VERSION).contains(&version) {
+    if version != VERSION {
         return Err(StateError::Version { view: owner.view.to_owned(), found: version });
     }
     let (found, bytes) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
-    if version < OWNED {
-        return if *found == checksum(&[bytes]) { Ok(bytes) } else { Err(damaged()) };
-    }
     if *found != checksum(&[&[version], bytes]) {
         return Err(damaged());
     }
@@ -172,14 +163,9 @@ mod tests {
 
     const OWNER: Owner<'_> = Owner { job: "job", view: "v" };
 
-    /// As the formats before 3 were written.
-    fn unowned(version: u8, bytes: &[u8]) -> Vec<u8> {
-        [&[version][..], &checksum(&[bytes]), bytes].concat()
-    }
-
     #[test]
     fn a_flipped_bit_is_found() {
-        for mut sealed in [seal(OWNER, b"state"), seal(OWNER, b""), unowned(2, b"state"), unowned(1, b"")] {
+        for mut sealed in [seal(OWNER, b"state"), seal(OWNER, b"")] {
             let bytes = unseal(OWNER, &sealed).unwrap().to_vec();
             assert!(bytes.is_empty() || bytes == b"state");
             for bit in 0..sealed.len() * 8 {
@@ -204,16 +190,16 @@ mod tests {
             let error = unseal(owner, &seal(OWNER, b"state")).unwrap_err();
             assert!(matches!(error, StateError::Foreign { .. }), "{error}");
         }
-        // Older formats do not say whose they are.
-        assert_eq!(unseal(Owner { job: "job2", view: "w" }, &unowned(2, b"state")).unwrap(), b"state");
     }
 
     #[test]
-    fn a_newer_format_is_refused() {
-        let mut sealed = seal(OWNER, b"state");
-        sealed[0] = VERSION + 1;
-        let error = unseal(OWNER, &sealed).unwrap_err();
-        assert!(matches!(error, StateError::Version { found, .. } if found == VERSION + 1), "{error}");
+    fn another_format_is_refused() {
+        for format in [VERSION - 1, VERSION + 1] {
+            let mut sealed = seal(OWNER, b"state");
+            sealed[0] = format;
+            let error = unseal(OWNER, &sealed).unwrap_err();
+            assert!(matches!(error, StateError::Version { found, .. } if found == format), "{error}");
+        }
     }
 
     #[test]

@@ -119,8 +119,22 @@ fn gather(config: &Config, look: &mut dyn Look, last: LastCommit) -> Result<Expo
     }
     let tables = tables(config, &views).iter().map(|table| look.size(table)).collect::<Result<_, _>>()?;
     let LastCommit { generation, epoch, source, offsets, topics, files } = last;
+    let in_the_future = look.in_the_future(job)?;
     let (job, views) = (job.clone(), look.views(job)?);
-    Ok(Export { job, source, generation, epoch, offsets, topics, files, views, tables, with_state, state })
+    Ok(Export {
+        job,
+        source,
+        generation,
+        epoch,
+        offsets,
+        topics,
+        in_the_future,
+        files,
+        views,
+        tables,
+        with_state,
+        state,
+    })
 }
 
 fn looked_through(views: &[View], name: &str, folded: &[Vec<u8>]) -> Result<(), Error> {
@@ -179,6 +193,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
         epoch: export.epoch,
         offsets: &export.offsets,
         topics: &export.topics,
+        in_the_future: &export.in_the_future,
         files: &export.files,
         state: &changes,
     };

@@ -18,7 +18,8 @@
 //! | [`views`] | which rules hold for each kind of view |
 //!
 //! Which records are late depends on where epochs ended, which nobody knows any more: what the job gave up
-//! is taken from its dead letters, after a look whether each is old enough.
+//! is taken from its dead letters, after a look whether each is old enough. Which are in the future was
+//! decided by clocks, and is taken from where that is kept.
 
 mod cell;
 mod compare;
@@ -89,7 +90,9 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
     if last.source != asked {
         return Err(Error::OtherSource { job: config.job.clone(), stored: last.source, asked });
     }
-    let input = input::read(config, &last)?;
+    let mut look = look::open(&url)?;
+    look.last_commit(&config.job)?;
+    let input = input::read(config, &last, &look.in_the_future(&config.job)?)?;
     let epoch = last.epoch;
     report.ok(
         "input",
@@ -98,8 +101,6 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
 
     let views = config.active_views()?;
     let routes = routes(config, &views);
-    let mut look = look::open(&url)?;
-    look.last_commit(&config.job)?;
     let has_others = look.has_other_jobs(&config.job)?;
     let unfilled = look.unfilled(&config.job)?;
     // A view that began later was told of less.

@@ -296,7 +296,11 @@ impl<'job> Feed<'job> {
                     intake.accepted += upserts.len() as u64;
                     self.saw(upserts.iter().filter_map(|upsert| Some(upsert.record.as_ref()?.time)).max());
                 }
-                Item::Intake(_) | Item::Behind(_) | Item::Progress { .. } => {}
+                Item::Intake(_)
+                | Item::Behind(_)
+                | Item::Arrived(_)
+                | Item::InTheFuture(_)
+                | Item::Progress { .. } => {}
             }
             self.items.send(item);
         }

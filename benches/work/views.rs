@@ -93,6 +93,7 @@ impl Job {
     fn end_epoch(&mut self) {
         self.epoch += 1;
         self.items.send(Item::Behind(i64::MAX));
+        self.items.send(Item::Arrived(i64::MAX));
         self.items.advance_to(self.epoch);
         while self.probe.less_than(&self.epoch) {
             self.worker.step();

@@ -23,6 +23,8 @@ pub enum Reason {
     WrongType,
     /// The timestamp is not `YYYY-MM-DD HH:MM:SS[.f]` or no such instant exists.
     BadTimestamp,
+    /// The event time is further ahead of Kafka's timestamp and of the wall clock than allowed.
+    InTheFuture,
     /// A number is NaN or infinite.
     NotFinite,
     /// A number does not fit: measures are below 9.2e9 in absolute value.
@@ -39,11 +41,12 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 11] = [
         Self::NotAnObject,
         Self::MissingField,
         Self::WrongType,
         Self::BadTimestamp,
+        Self::InTheFuture,
         Self::NotFinite,
         Self::OutOfRange,
         Self::TooLarge,
@@ -64,6 +67,7 @@ impl Reason {
             Self::MissingField => "missing_field",
             Self::WrongType => "wrong_type",
             Self::BadTimestamp => "bad_timestamp",
+            Self::InTheFuture => "in_the_future",
             Self::NotFinite => "not_finite",
             Self::OutOfRange => "out_of_range",
             Self::TooLarge => "too_large",

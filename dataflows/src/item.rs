@@ -20,6 +20,17 @@ pub struct NextOffset {
     pub offset: i64,
 }
 
+/// Names one message of a source for good.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MessageId {
+    /// The topic, or the full path of the input file.
+    pub topic: Arc<str>,
+    /// The partition; 0 for a file.
+    pub partition: i32,
+    /// The offset, or the number of the line counted from 0.
+    pub offset: i64,
+}
+
 /// Records that share a Kafka timestamp: what the end-to-end latency is counted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Arrival {
@@ -139,12 +150,18 @@ pub enum Item {
     /// in microseconds: `i64::MAX` when none is behind, `i64::MIN` when one was not read yet. It holds
     /// until the worker's next one.
     Behind(i64),
+    /// The latest Kafka timestamp of the trucks' messages so far, in microseconds; where messages have none,
+    /// the wall clock of their epoch. The time of the topic does not go beyond the latest of these.
+    Arrived(i64),
     /// Decoded orientation readings.
     Orientation(Orientation),
     /// Input that could not be used.
     DeadLetters(Vec<DeadLetter>),
     /// How many of the messages that were fed with it were accepted and rejected.
     Intake(Intake),
+    /// Messages among the dead letters whose event time was found to be too far ahead. Later passes over
+    /// the input do not decide that again, so it is committed.
+    InTheFuture(Vec<MessageId>),
     /// How far the source has read, at the end of an epoch.
     Progress {
         /// One entry for each partition that this worker read in the epoch.

@@ -15,7 +15,7 @@ use dataflows::origin::Origin;
 use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::Fold;
 use dataflows::views::{
-    Axis, Correlation, CorrelationTables, Effect, Inputs, Mode, Own, Restored, Settings, View, all,
+    Axis, Correlation, CorrelationTables, Effect, Inputs, Mode, Own, Recovery, Restored, Settings, View, all,
     readings_view,
 };
 use proptest::prelude::*;
@@ -61,6 +61,8 @@ fn cells(epoch: Epoch, rows: &Rows) -> Vec<Row> {
 struct Job {
     settings: Settings,
     epochs: Vec<Vec<Item>>,
+    /// When its messages arrived: the time of the topic does not go beyond it.
+    arrived: i64,
 }
 
 fn views(settings: &Settings) -> Vec<View> {
@@ -115,6 +117,7 @@ fn run(
 ) -> BTreeMap<String, Gave> {
     let (sender, receiver) = channel();
     let (restored, epochs, settings) = (restored.clone(), epochs.to_vec(), job.settings.clone());
+    let arrived = job.arrived;
     let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = timely::execute(config, move |worker| {
         let (index, peers) = (worker.index(), worker.peers());
@@ -151,6 +154,9 @@ fn run(
         }
         state.close();
         items.advance_to(start + 1);
+        if index == 0 {
+            items.send(Item::Arrived(arrived));
+        }
         for (epoch, batches) in (start + 1..).zip(&epochs) {
             for (_, item) in batches.iter().enumerate().filter(|(turn, _)| turn % peers == index) {
                 items.send(item.clone());
@@ -297,7 +303,7 @@ fn append_job(epochs: &[Vec<Vec<Record>>], latest: bool) -> Job {
     if latest {
         settings.correlation_tables = CorrelationTables::Latest;
     }
-    Job { settings, epochs }
+    Job { settings, epochs, arrived: i64::MAX }
 }
 
 /// Messages of an upsert job: a key, and the reading that it names from then on.
@@ -322,7 +328,7 @@ fn upsert_job(epochs: &[Vec<Messages>], latest: bool) -> Job {
     if latest {
         settings.correlation_tables = CorrelationTables::Latest;
     }
-    Job { settings, epochs }
+    Job { settings, epochs, arrived: i64::MAX }
 }
 
 /// Both NaN (NULL), or at most the neighbour of the nearest double.
@@ -716,6 +722,97 @@ fn the_window_of_an_idle_truck_closes_by_the_time_of_the_topic() {
     assert_eq!(of_idle[0], (3, "idle".into(), 0, "1".into()));
     assert_eq!(of_idle[1..], [(5, "idle".into(), 0, "2".into()), (5, "idle".into(), 5, "1".into())]);
     assert!(windows.letters.is_empty());
+}
+
+#[test]
+fn a_reading_dated_ahead_closes_no_window_of_another_truck_before_its_time_has_come() {
+    let mut job = job_of(&[
+        &[at("idle", DAY), at("a", DAY + 4 * MINUTE)],
+        &[at("ahead", DAY + 20 * 60 * MINUTE)],
+        &[at("a", DAY + 9 * MINUTE)],
+        &[at("a", DAY + 9 * MINUTE)],
+    ]);
+    job.arrived = DAY + 10 * MINUTE - 1;
+    job.epochs[3].push(Item::Arrived(DAY + 10 * MINUTE));
+    for workers in [1, 3] {
+        let gave = whole(&job, workers);
+        let windows = closed(&of(&gave, "window_averages"));
+        assert_eq!(windows, [(3, "a".into(), 0, "1".into()), (4, "idle".into(), 0, "1".into())]);
+        assert!(gave.values().all(|gave| gave.letters.is_empty()));
+    }
+}
+
+#[test]
+fn a_truck_and_a_topic_that_were_poisoned_count_again_after_a_start() {
+    let (ten_years, day) = (3653 * 24 * 60 * MINUTE, 24 * 60 * MINUTE);
+    let poisoned = job_of(&[
+        &[at("a", DAY), at("b", DAY)],
+        &[at("a", DAY + ten_years)],
+        &[at("a", DAY + MINUTE), at("b", DAY + 2 * MINUTE)],
+    ]);
+    let before = whole(&poisoned, 2);
+    let late = |gave: &BTreeMap<String, Gave>, view| of(gave, view).letters.len();
+    assert_eq!((late(&before, "window_averages"), late(&before, "filtered_join")), (1, 1));
+    let mut restored: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    let recovery = Recovery::at(DAY + 7 * MINUTE, day, 5 * MINUTE);
+    for view in views(&poisoned.settings) {
+        let gave = of(&before, &view.name);
+        let mut parts = folded(gave.state, 1);
+        if view.keeps_times {
+            let (_, set_back) = recovery.apply(&mut parts);
+            let trucks: Vec<_> = set_back.iter().map(|set_back| set_back.truck.as_deref()).collect();
+            let b = (view.name == "window_averages").then_some(Some("b"));
+            assert_eq!(trucks, [None, Some("a")].into_iter().chain(b).collect::<Vec<_>>(), "{}", view.name);
+        }
+        restored.insert(view.name.to_string(), parts);
+    }
+    // The clock is at 7 minutes: what is before the end of that window stays closed, and late of `a`.
+    let mut after = append_job(
+        &[
+            vec![vec![at("a", DAY + 9 * MINUTE), at("a", DAY + 11 * MINUTE), at("b", DAY + 11 * MINUTE)]],
+            vec![vec![at("a", DAY + 14 * MINUTE), at("b", DAY + 14 * MINUTE)]],
+            vec![vec![at("a", DAY + 16 * MINUTE), at("b", DAY + 16 * MINUTE)]],
+        ],
+        false,
+    );
+    after.arrived = DAY + 16 * MINUTE;
+    for workers in [1, 2] {
+        let gave = run(&after, workers, 3, &restored, &after.epochs);
+        let windows = of(&gave, "window_averages");
+        assert_eq!(closed(&windows), [(6, "a".into(), 10, "2".into()), (6, "b".into(), 10, "2".into())]);
+        for view in ["window_averages", "filtered_join"] {
+            let letters: Vec<_> = of(&gave, view).letters.into_iter().map(|(offset, ..)| offset).collect();
+            assert_eq!(letters, [0], "{view}");
+        }
+        assert_eq!(of(&gave, "filtered_join").table.len(), 6);
+    }
+}
+
+#[test]
+fn a_poisoned_upsert_job_counts_again_though_it_keeps_the_reading() {
+    let (ten_years, day) = (3653 * 24 * 60 * MINUTE, 24 * 60 * MINUTE);
+    let epochs = |all: &[&[(u8, Record)]]| {
+        let message = |(key, record): &(u8, Record)| (*key, Some(record.clone()));
+        let epoch = |messages: &&[(u8, Record)]| vec![messages.iter().map(message).collect()];
+        upsert_job(&all.iter().map(epoch).collect::<Vec<_>>(), false)
+    };
+    let mut job = epochs(&[
+        &[(1, at("a", DAY)), (2, at("b", DAY))],
+        &[(3, at("a", DAY + ten_years))],
+        &[(4, at("a", DAY + 11 * MINUTE)), (5, at("b", DAY + 11 * MINUTE))],
+        &[(6, at("a", DAY + 16 * MINUTE)), (7, at("b", DAY + 16 * MINUTE))],
+    ]);
+    let before = run(&job, 2, 0, &BTreeMap::new(), &job.epochs[..2]);
+    let mut restored: BTreeMap<String, Vec<Vec<u8>>> =
+        before.iter().map(|(view, gave)| (view.clone(), folded(gave.state.clone(), 1 << 20))).collect();
+    let recovery = Recovery::at(DAY + 7 * MINUTE, day, 5 * MINUTE);
+    recovery.apply(restored.get_mut("window_averages").unwrap());
+    job.arrived = DAY + 16 * MINUTE;
+    for workers in [1, 3] {
+        let gave = run(&job, workers, 2, &restored, &job.epochs[2..]);
+        let windows = closed(&of(&gave, "window_averages"));
+        assert_eq!(windows, [(4, "a".into(), 10, "1".into()), (4, "b".into(), 10, "1".into())]);
+    }
 }
 
 #[test]

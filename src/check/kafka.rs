@@ -17,6 +17,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::{Report, sample};
 use crate::config::{Config, Reads};
+use crate::decode::Future;
 use crate::decode::orientation::OrientationDecoder;
 use crate::error::Error;
 use crate::inputs::{topic_options, trucks_decoder};
@@ -71,15 +72,18 @@ impl Input<'_> {
     /// Reports what the job would make of a sample.
     fn report(self, sample: &Sample, config: &Config, report: &mut Report) {
         let most = config.limits.message_bytes;
+        // A limit that cannot be read was refused with the configuration.
+        let future = |topic: &str| Future::new(config.max_ahead().unwrap_or_default(), topic.into());
         match self {
             Self::Trucks(topic) => match config.view_settings() {
                 Ok(settings) => {
-                    sample::report("sample", topic, sample, trucks_decoder(topic, most, &settings), report);
+                    let decoder = trucks_decoder(topic, most, &settings).with_future(future(topic));
+                    sample::report("sample", topic, sample, decoder, report);
                 }
                 Err(error) => report.add("sample", Err::<&str, _>(error)),
             },
             Self::Phone(topic) => {
-                let decoder = OrientationDecoder::new(topic.into(), most);
+                let decoder = OrientationDecoder::new(topic.into(), most).with_future(future(topic));
                 sample::report("orientation sample", topic, sample, decoder, report);
             }
         }

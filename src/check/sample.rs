@@ -7,6 +7,7 @@ use dataflows::dead_letter::Reason;
 use dataflows::item::Item;
 
 use super::Report;
+use crate::clock::wall_clock;
 use crate::counts::rejection;
 use crate::decode::Decode;
 use crate::source::sample::Sample;
@@ -60,6 +61,7 @@ fn decode(sample: &Sample, mut decoder: impl Decode) -> Found {
         // The file itself is refused for it.
         return found;
     }
+    decoder.set_wall_clock(wall_clock());
     for sampled in &sample.messages {
         decoder.decode(&sampled.message());
     }
@@ -74,7 +76,11 @@ fn decode(sample: &Sample, mut decoder: impl Decode) -> Found {
                     *found.rejected.entry((letter.reason, letter.field)).or_default() += 1;
                 }
             }
-            Item::Intake(_) | Item::Behind(_) | Item::Progress { .. } => {}
+            Item::Intake(_)
+            | Item::Behind(_)
+            | Item::Arrived(_)
+            | Item::InTheFuture(_)
+            | Item::Progress { .. } => {}
         }
     }
     found

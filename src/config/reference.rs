@@ -118,6 +118,8 @@ pub const KEYS: &[Key] = &[
         "The most rendered bytes that wait for their commit."),
     key("limits.message_bytes", "bytes, at least 1", "",
         "The longest message; longer ones are dead letters."),
+    key("limits.max_ahead", "a time from 0s to ten years, or `off`", "",
+        "How far the event time of a reading may be ahead of both Kafka's timestamp and the wall clock; those further ahead are dead letters `in_the_future`."),
     key("views[].name", "small letters, digits and `_`, at most 48, a letter first", r#""hot""#,
         "The view's name in configuration, metrics and of the CSV file."),
     key("views[].where", "a condition in SQL; without it all are in it", r#""engine_speed > 82""#,

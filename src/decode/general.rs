@@ -31,6 +31,12 @@ pub(super) fn read(payload: &[u8]) -> Result<Reading<'_>, Rejection> {
     })
 }
 
+/// The event time that `payload` holds, if it can be read.
+pub(super) fn time(payload: &[u8]) -> Option<i64> {
+    let [time] = object::fields(payload, [TIMESTAMP])?;
+    event_time(&time).ok().map(|(time, _)| time)
+}
+
 /// The values of the declared fields and whether each lost digits, or what is wrong with the first bad one,
 /// by its place. A field that is absent or null is NULL. The payload was found to be one object.
 pub(super) fn declared(

@@ -14,6 +14,7 @@
 //! `scan` is there for speed alone: what it accepts, `general` reads to the same result, and it
 //! leaves everything else, rejections among it, to `general`.
 
+mod future;
 mod general;
 mod number;
 mod object;
@@ -35,6 +36,9 @@ use dataflows::item::{Item, Upsert};
 use dataflows::origin::Origin;
 use dataflows::views::Mode;
 
+pub use future::Future;
+
+use future::Judge;
 use scan::Scanner;
 
 /// Payloads longer than this many bytes are refused, unless [`Decoder::with_max_bytes`] says otherwise.
@@ -87,6 +91,9 @@ pub trait Decode {
     /// Learns the names of the columns: the messages are the CSV records behind this one. An error is
     /// a column that is missing.
     fn header(&mut self, header: &[u8]) -> Result<(), &'static str>;
+
+    /// Takes the wall clock of the epoch that the messages which follow belong to, in microseconds since 1970.
+    fn set_wall_clock(&mut self, wall: i64);
 
     /// Takes a message: into what [`take`](Self::take) gives, as a record or as a dead letter.
     fn decode(&mut self, message: &Message<'_>);
@@ -154,6 +161,7 @@ pub struct Decoder {
     upserts: Vec<Upsert>,
     origin: Option<Origin>,
     dead_letters: Vec<DeadLetter>,
+    judge: Judge,
     /// Values that lost digits, of each of [`ROUNDED_FIELDS`].
     rounded: [u64; 4],
     /// The same of each of `fields`.
@@ -186,6 +194,7 @@ impl Decoder {
             upserts: Vec::new(),
             origin: None,
             dead_letters: Vec::new(),
+            judge: Judge::new(Future::Never),
             rounded: [0; 4],
             rounded_declared: Vec::new(),
             last_time: None,
@@ -212,6 +221,12 @@ impl Decoder {
         self
     }
 
+    /// Refuses readings that are in the future.
+    pub fn with_future(mut self, future: Future) -> Self {
+        self.judge = Judge::new(future);
+        self
+    }
+
     /// Keeps where records came from and their bytes beside each batch, for views that may give them up.
     pub fn with_origins(mut self) -> Self {
         self.origin = Some(Origin::new(self.topic.clone()));
@@ -227,6 +242,7 @@ impl Decoder {
     /// Adds the message's record to the batch, or the message to the dead letters.
     #[inline]
     pub fn decode(&mut self, message: &Message<'_>) {
+        self.judge.arrive(message);
         if let Err(refusal) = self.try_decode(message) {
             self.last_time = None;
             self.bury(message, refusal);
@@ -256,7 +272,7 @@ impl Decoder {
         let Some(payload) = message.payload else {
             return Err(Rejection { reason: Reason::NullValue, field: "" }.into());
         };
-        let (reading, extras) = self.read(payload, message.key)?;
+        let (reading, extras) = self.read(payload, message.key, message)?;
         let truck = name_of_truck(&reading, message.key)?;
         self.records.push(truck, reading.time, reading.measures);
         self.records.push_extras(extras);
@@ -276,7 +292,7 @@ impl Decoder {
             None => None,
             Some(payload) => {
                 // The key names the reading, not the truck.
-                let (reading, mut extras) = self.read(payload, None)?;
+                let (reading, mut extras) = self.read(payload, None, message)?;
                 let truck = name_of_truck(&reading, None)?.into();
                 self.count_rounded(reading.rounded);
                 // As they come back from state: a reading that is sent again is not another.
@@ -296,33 +312,35 @@ impl Decoder {
         &mut self,
         payload: &'a [u8],
         key: Option<&[u8]>,
+        message: &Message<'_>,
     ) -> Result<(Reading<'a>, Vec<Value>), Refusal> {
         if payload.len() > self.max_bytes {
             return Err(Rejection { reason: Reason::TooLarge, field: "" }.into());
         }
-        Ok(match self.scanner.as_mut().and_then(|scanner| scanner.scan(payload)) {
-            Some(reading) => (reading, Vec::new()),
-            None if self.fields.is_empty() => (general::read(payload)?, Vec::new()),
-            None => self.read_declared(payload, key)?,
-        })
+        let scanned = self.scanner.as_mut().and_then(|scanner| scanner.scan(payload));
+        let has_declared = scanned.is_none() && !self.fields.is_empty();
+        let reading = scanned.map_or_else(|| general::read(payload), Ok)?;
+        self.judge.check(reading.time, message, general::TIMESTAMP)?;
+        let extras = if has_declared { self.read_declared(payload, &reading, key)? } else { Vec::new() };
+        Ok((reading, extras))
     }
 
-    /// The same where fields are declared. It counts which of them lost digits, as the way of the scanner,
+    /// The declared fields of a reading. It counts which of them lost digits, as the way of the scanner,
     /// which reads none, must not be burdened with it.
-    fn read_declared<'a>(
+    fn read_declared(
         &mut self,
-        payload: &'a [u8],
+        payload: &[u8],
+        reading: &Reading<'_>,
         key: Option<&[u8]>,
-    ) -> Result<(Reading<'a>, Vec<Value>), Refusal> {
-        let reading = general::read(payload)?;
+    ) -> Result<Vec<Value>, Refusal> {
         let declared = general::declared(payload, &self.fields)
             .map_err(|(reason, place)| Refusal::OfDeclared(reason, self.fields[place].name.clone()))?;
         // The last that a record can be refused for.
-        name_of_truck(&reading, key)?;
+        name_of_truck(reading, key)?;
         for (count, (_, rounded)) in self.rounded_declared.iter_mut().zip(&declared) {
             *count += u64::from(*rounded);
         }
-        Ok((reading, declared.into_iter().map(|(value, _)| value).collect()))
+        Ok(declared.into_iter().map(|(value, _)| value).collect())
     }
 
     /// Counts which values of an accepted record lost digits.
@@ -335,11 +353,26 @@ impl Decoder {
 
     #[cold]
     fn bury(&mut self, message: &Message<'_>, refusal: Refusal) {
+        let refusal = self.time_first(message, refusal);
         let letter = match &refusal {
             Refusal::Of(rejection) => message.dead_letter(&self.topic, rejection.reason, rejection.field),
             Refusal::OfDeclared(reason, field) => message.dead_letter(&self.topic, *reason, field),
         };
         self.dead_letters.push(letter);
+    }
+
+    /// Of several faults of a reading that of its event time is named: it may be in the future, too.
+    fn time_first(&mut self, message: &Message<'_>, refusal: Refusal) -> Refusal {
+        let is_read = matches!(
+            refusal,
+            Refusal::Of(Rejection { reason: Reason::InTheFuture | Reason::NotAnObject, .. })
+        );
+        let payload = message.payload.filter(|payload| payload.len() <= self.max_bytes);
+        let time = payload.filter(|_| !is_read && self.judge.is_needed()).and_then(general::time);
+        match time.map(|time| self.judge.check(time, message, general::TIMESTAMP)) {
+            Some(Err(rejection)) => rejection.into(),
+            Some(Ok(())) | None => refusal,
+        }
     }
 }
 
@@ -347,6 +380,10 @@ impl Decode for Decoder {
     /// The trucks' readings have none.
     fn header(&mut self, _header: &[u8]) -> Result<(), &'static str> {
         Ok(())
+    }
+
+    fn set_wall_clock(&mut self, wall: i64) {
+        self.judge.set_wall_clock(wall);
     }
 
     #[inline]
@@ -362,6 +399,7 @@ impl Decode for Decoder {
         }
         items.extend((!batch.is_empty()).then_some(Item::Records(batch)));
         items.extend((!letters.is_empty()).then_some(Item::DeadLetters(letters)));
+        self.judge.take(items);
     }
 
     fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64)) {

@@ -16,6 +16,7 @@ use dataflows::item::Item;
 use dataflows::orientation::{FIELDS, Orientation, OrientationBuilder};
 use dataflows::rows::NULL;
 
+use super::future::{Future, Judge};
 use super::number::{self, NoInteger};
 use super::object::{self, Value};
 use super::{Decode, Message, Rejection, record};
@@ -87,6 +88,7 @@ pub struct OrientationDecoder {
     columns: Option<Columns>,
     readings: OrientationBuilder,
     dead_letters: Vec<DeadLetter>,
+    judge: Judge,
 }
 
 impl OrientationDecoder {
@@ -99,7 +101,14 @@ impl OrientationDecoder {
             columns: None,
             readings: OrientationBuilder::default(),
             dead_letters: Vec::new(),
+            judge: Judge::new(Future::Never),
         }
+    }
+
+    /// Refuses readings that are in the future.
+    pub fn with_future(mut self, future: Future) -> Self {
+        self.judge = Judge::new(future);
+        self
     }
 
     fn try_decode(&mut self, message: &Message<'_>) -> Result<(), Rejection> {
@@ -118,6 +127,7 @@ impl OrientationDecoder {
         let fail = |at: usize, reason| Rejection { reason, field: NAMES[at] };
 
         let time = nanoseconds(read(0)?).map_err(|reason| fail(0, reason))?;
+        self.judge.check(time.div_euclid(1000), message, NAMES[0])?;
         let mut reals = [0.0; 8];
         for (at, real) in (1..).zip(&mut reals) {
             *real = rounded(read(at)?).ok_or(fail(at, Reason::OutOfRange))?;
@@ -183,6 +193,10 @@ impl Decode for OrientationDecoder {
         Ok(())
     }
 
+    fn set_wall_clock(&mut self, wall: i64) {
+        self.judge.set_wall_clock(wall);
+    }
+
     fn decode(&mut self, message: &Message<'_>) {
         if let Err(rejection) = self.try_decode(message) {
             self.dead_letters.push(message.dead_letter(&self.topic, rejection.reason, rejection.field));
@@ -194,6 +208,7 @@ impl Decode for OrientationDecoder {
         let letters = std::mem::take(&mut self.dead_letters);
         items.extend((!readings.is_empty()).then_some(Item::Orientation(readings)));
         items.extend((!letters.is_empty()).then_some(Item::DeadLetters(letters)));
+        self.judge.take(items);
     }
 
     /// Every double is rounded, and none of it is worth a count.
@@ -248,6 +263,35 @@ mod tests {
                      'qx': '0.3', 'qw': '0.4', 'roll': '-1.5', 'pitch': '1e-3', 'yaw': '3', 'more': None}";
         for payload in [JSON, &python, &numpy, texts, &format!("\u{feff}{JSON}")] {
             assert_eq!(decode(payload), Ok(READING), "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_reading_in_the_future_is_a_dead_letter() {
+        let time = READING.0 / 1000;
+        for (max_ahead, expected) in [(0, because(Reason::InTheFuture, "time")), (1, Ok(READING))] {
+            let future = Future::After { max_ahead, topic: "t".into() };
+            let mut decoder = OrientationDecoder::new("t".into(), 1000).with_future(future);
+            decoder.set_wall_clock(time - 1);
+            let payload =
+                JSON.replace("\"qz\": 0.1", if max_ahead == 0 { "\"qz\": null" } else { "\"qz\": 0.1" });
+            decoder.decode(&Message {
+                partition: 2,
+                offset: 5,
+                timestamp: None,
+                key: None,
+                payload: Some(payload.as_bytes()),
+            });
+            let mut items = Vec::new();
+            decoder.take(&mut items);
+            match &items[0] {
+                Item::Orientation(_) => assert!(expected.is_ok() && items.len() == 1),
+                Item::DeadLetters(letters) => {
+                    assert_eq!(expected, because(letters[0].reason, &letters[0].field));
+                    assert!(matches!(&items[1], Item::InTheFuture(found) if found[0].offset == 5));
+                }
+                other => panic!("{other:?}"),
+            }
         }
     }
 

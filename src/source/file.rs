@@ -12,12 +12,11 @@ use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use dataflows::Epoch;
 use dataflows::item::{Arrival, NextOffset};
 use memchr::memmem::Finder;
 
 use super::{Polled, Reader, SourceError};
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
 use crate::decode::{Decode, Message, record};
 
 /// Bytes taken at once: two of them and a decoded batch fit a core's cache.
@@ -391,9 +390,9 @@ impl LineReader {
     }
 
     /// Takes a block; gives its epoch and the number of its first message.
-    fn take(&mut self, clock: &Clock) -> Result<(Got, Epoch, i64), SourceError> {
+    fn take(&mut self, clock: &Clock) -> Result<(Got, Tick, i64), SourceError> {
         let mut lines = self.lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let epoch = clock.now();
+        let tick = clock.tick();
         let first = lines.line;
         let got = lines.next_block(&mut self.block)?;
         self.next = lines.until.map_or(lines.line, |until| lines.line.min(until));
@@ -405,7 +404,7 @@ impl LineReader {
         if !self.knows_header {
             self.header = lines.header.clone();
         }
-        Ok((got, epoch, first))
+        Ok((got, tick, first))
     }
 }
 
@@ -425,12 +424,13 @@ pub fn message<'a>(line: &'a [u8], separator: Option<&Finder<'_>>) -> (Option<&'
 
 impl Reader for LineReader {
     fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError> {
-        let (got, epoch, first) = self.take(clock)?;
+        let (got, Tick { epoch, wall }, first) = self.take(clock)?;
         match got {
             Got::Nothing => return Ok(Polled::Idle),
             Got::End => return Ok(Polled::End),
             Got::Bytes => {}
         }
+        decoder.set_wall_clock(wall);
         if let Some(header) = self.header.take() {
             decoder
                 .header(&header)
@@ -563,6 +563,8 @@ mod tests {
             self.header = header.to_vec();
             Ok(())
         }
+
+        fn set_wall_clock(&mut self, _wall: i64) {}
 
         fn decode(&mut self, message: &Message<'_>) {
             let text = String::from_utf8(message.payload.unwrap().to_vec()).unwrap();

@@ -30,7 +30,7 @@ use describe::describe;
 
 use super::embedded::Ends;
 use super::{BATCH_RECORDS, Polled, Reader, SourceError};
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
 use crate::decode::{Decode, Message};
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -923,7 +923,8 @@ impl Reader for TopicReader {
         if self.unfinished == 0 {
             return Ok(Polled::End);
         }
-        let epoch = clock.now();
+        let Tick { epoch, wall } = clock.tick();
+        decoder.set_wall_clock(wall);
         self.learn_found()?;
         self.fetch(Duration::ZERO);
         let mut messages = std::mem::take(&mut self.messages);

@@ -231,6 +231,8 @@ impl Collect {
 }
 
 impl Decode for Collect {
+    fn set_wall_clock(&mut self, _wall: i64) {}
+
     fn header(&mut self, header: &[u8]) -> Result<(), &'static str> {
         self.sample.header = Some(header.to_vec());
         Ok(())

@@ -15,7 +15,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use dataflows::Epoch;
-use dataflows::item::NextOffset;
+use dataflows::item::{MessageId, NextOffset};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -88,6 +88,8 @@ pub struct Export {
     pub offsets: Vec<NextOffset>,
     /// The ids of the topics that these are offsets of.
     pub topics: Vec<TopicId>,
+    /// Messages whose event time was found to be too far ahead.
+    pub in_the_future: Vec<MessageId>,
     /// Numbers of the CSV files, by name: see [`crate::sink::csv`].
     pub files: Vec<(String, u64)>,
     /// The views that the job has had.
@@ -236,6 +238,7 @@ mod tests {
             epoch: 7,
             offsets: vec![NextOffset { topic: "Truck-Data".into(), partition: 3, offset: i64::MAX }],
             topics: vec![TopicId { topic: "Truck-Data".into(), id: "x".into() }],
+            in_the_future: vec![MessageId { topic: "Truck-Data".into(), partition: 3, offset: 7 }],
             files: vec![("parameter_map".into(), 99)],
             views: vec![StoredView {
                 name: "hot".into(),

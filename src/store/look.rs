@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use dataflows::item::MessageId;
 use dataflows::rows::ColumnSpec;
 
 use super::{LastCommit, Place, RowKey, StoreError, StoredView, mysql, split, sqlite};
@@ -27,6 +28,9 @@ pub trait Look {
 
     /// The views that the job has had, by name.
     fn views(&mut self, job: &str) -> Result<Vec<StoredView>, StoreError>;
+
+    /// The messages whose event time was found to be too far ahead, in any order.
+    fn in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError>;
 
     /// The views of which there is state, by name.
     fn with_state(&mut self, job: &str) -> Result<Vec<String>, StoreError>;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dataflows::Epoch;
-use dataflows::item::NextOffset;
+use dataflows::item::{MessageId, NextOffset};
 use dataflows::rows::{Change, Changes, ColumnSpec, Rows};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -195,7 +195,7 @@ pub struct TopicId {
 }
 
 /// What a commit makes durable together with the rows inserted since [`Store::begin`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Commit<'a> {
     /// The epoch.
     pub epoch: Epoch,
@@ -203,6 +203,8 @@ pub struct Commit<'a> {
     pub offsets: &'a [NextOffset],
     /// The ids of topics that are new, or others than before.
     pub topics: &'a [TopicId],
+    /// Messages whose event time was found to be too far ahead: see [`Store::in_the_future`].
+    pub in_the_future: &'a [MessageId],
     /// Numbers of the files that grew, by name: lengths and more, see [`crate::sink::csv`].
     pub files: &'a [(String, u64)],
     /// The changes of state.
@@ -383,6 +385,9 @@ pub trait Store: Send {
     /// Gives the committed and pending parts of a view's state, newest first, to `take`, few of them at a
     /// time: together they may be large.
     fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError>;
+
+    /// The messages whose event time was found to be too far ahead, in any order.
+    fn in_the_future(&mut self) -> Result<Vec<MessageId>, StoreError>;
 
     /// The views that the job has had, by name.
     fn views(&mut self) -> Result<Vec<StoredView>, StoreError>;

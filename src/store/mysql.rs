@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataflows::Epoch;
+use dataflows::item::MessageId;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, IoError, Row, Value};
 use tokio::runtime::{Builder, Runtime};
@@ -78,7 +79,7 @@ struct Book {
     privileges: &'static [&'static str],
 }
 
-const BOOKS: [Book; 6] = [
+const BOOKS: [Book; 7] = [
     Book {
         name: "truckflow_jobs",
         columns: &["job", "source", "generation", "epoch"],
@@ -100,6 +101,14 @@ const BOOKS: [Book; 6] = [
         definition: "job VARCHAR(64) NOT NULL, topic VARCHAR(255) NOT NULL, topic_id VARCHAR(64) NOT NULL, \
                      PRIMARY KEY (job, topic)",
         privileges: &["INSERT", "UPDATE"],
+    },
+    Book {
+        name: "truckflow_in_the_future",
+        columns: &["job", "topic", "part", "message_offset", "long_topic"],
+        definition: "job VARCHAR(64) NOT NULL, topic VARCHAR(255) NOT NULL, part INT NOT NULL, \
+                     message_offset BIGINT NOT NULL, long_topic TEXT NULL, \
+                     PRIMARY KEY (job, topic, part, message_offset)",
+        privileges: &["INSERT", "DELETE"],
     },
     Book {
         name: "truckflow_files",
@@ -456,6 +465,24 @@ impl MysqlStore {
                 literal(topic),
                 literal(id)
             ))?;
+            // What was decided of another topic of this name.
+            self.server.execute(format!(
+                "DELETE FROM truckflow_in_the_future WHERE job = {job} AND topic = {}",
+                topic_key(topic).0
+            ))?;
+        }
+        for messages in commit.in_the_future.chunks(500) {
+            let values: Vec<String> = messages
+                .iter()
+                .map(|message| {
+                    let (topic, long) = topic_key(&message.topic);
+                    format!("({job},{topic},{},{},{long})", message.partition, message.offset)
+                })
+                .collect();
+            self.server.execute(format!(
+                "INSERT IGNORE INTO truckflow_in_the_future (job, topic, part, message_offset, long_topic) VALUES {}",
+                values.join(",")
+            ))?;
         }
         for files in commit.files.chunks(500) {
             let values: Vec<String> =
@@ -570,6 +597,11 @@ impl Store for MysqlStore {
     fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
         let claim = self.ready()?;
         self.server.read_state(&claim.job, view, take)
+    }
+
+    fn in_the_future(&mut self) -> Result<Vec<MessageId>, StoreError> {
+        let claim = self.ready()?;
+        self.server.read_in_the_future(&claim.job)
     }
 
     fn views(&mut self) -> Result<Vec<StoredView>, StoreError> {

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
-use dataflows::item::NextOffset;
+use dataflows::item::{MessageId, NextOffset};
 use dataflows::rows::{Column, ColumnSpec, NULL, Type, column};
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, TransactionBehavior, params};
@@ -55,6 +55,8 @@ const BOOKKEEPING: &str = "
         job TEXT, topic TEXT, part INTEGER, next_offset INTEGER NOT NULL, PRIMARY KEY (job, topic, part));
     CREATE TABLE IF NOT EXISTS truckflow_topics (
         job TEXT, topic TEXT, topic_id TEXT NOT NULL, PRIMARY KEY (job, topic));
+    CREATE TABLE IF NOT EXISTS truckflow_in_the_future (
+        job TEXT, topic TEXT, part INTEGER, message_offset INTEGER, PRIMARY KEY (job, topic, part, message_offset));
     CREATE TABLE IF NOT EXISTS truckflow_files (
         job TEXT, name TEXT, length INTEGER NOT NULL, PRIMARY KEY (job, name));
     CREATE TABLE IF NOT EXISTS truckflow_state (
@@ -65,10 +67,11 @@ const BOOKKEEPING: &str = "
         PRIMARY KEY (job, view_name));";
 
 /// The tables of [`BOOKKEEPING`].
-const BOOKS: [&str; 6] = [
+const BOOKS: [&str; 7] = [
     "truckflow_state",
     "truckflow_views",
     "truckflow_files",
+    "truckflow_in_the_future",
     "truckflow_topics",
     "truckflow_offsets",
     "truckflow_jobs",
@@ -243,6 +246,10 @@ impl Store for SqliteStore {
 
     fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
         self.with(|connection, claim| read_state(connection, &claim.job, view, take))
+    }
+
+    fn in_the_future(&mut self) -> Result<Vec<MessageId>, StoreError> {
+        self.with(|connection, claim| read_in_the_future(connection, &claim.job))
     }
 
     fn views(&mut self) -> Result<Vec<StoredView>, StoreError> {
@@ -445,6 +452,16 @@ fn read_state(
     Ok(())
 }
 
+/// The messages of a job whose event time was found to be too far ahead.
+fn read_in_the_future(connection: &Connection, job: &str) -> rusqlite::Result<Vec<MessageId>> {
+    let sql = "SELECT topic, part, message_offset FROM truckflow_in_the_future WHERE job = ?";
+    let message = |row: &rusqlite::Row<'_>| {
+        let topic = Arc::from(row.get::<_, String>(0)?);
+        Ok(MessageId { topic, partition: row.get(1)?, offset: row.get(2)? })
+    };
+    connection.prepare(sql)?.query_map([job], message)?.collect()
+}
+
 /// The views that a job has had.
 fn read_views(connection: &Connection, job: &str) -> rusqlite::Result<Vec<StoredView>> {
     let sql =
@@ -507,6 +524,15 @@ fn write(connection: &Connection, claim: &Claim, commit: &Commit<'_>) -> rusqlit
         let sql = "INSERT INTO truckflow_topics (job, topic, topic_id) VALUES (?, ?, ?)
                    ON CONFLICT (job, topic) DO UPDATE SET topic_id = excluded.topic_id";
         connection.prepare_cached(sql)?.execute(params![job, topic, id])?;
+        // What was decided of another topic of this name.
+        let sql = "DELETE FROM truckflow_in_the_future WHERE job = ? AND topic = ?";
+        connection.prepare_cached(sql)?.execute(params![job, topic])?;
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT OR IGNORE INTO truckflow_in_the_future (job, topic, part, message_offset) VALUES (?, ?, ?, ?)",
+    )?;
+    for MessageId { topic, partition, offset } in commit.in_the_future {
+        statement.execute(params![job, topic, partition, offset])?;
     }
     let mut statement = connection.prepare_cached(
         "INSERT INTO truckflow_files (job, name, length) VALUES (?, ?, ?)
@@ -994,7 +1020,7 @@ mod tests {
     }
 
     fn commit(epoch: Epoch) -> Commit<'static> {
-        Commit { epoch, offsets: &[], topics: &[], files: &[], state: &[] }
+        Commit { epoch, ..Commit::default() }
     }
 
     /// The parts of the state of view `v`.
@@ -1106,6 +1132,7 @@ mod tests {
                 topics: &topics,
                 files: &files,
                 state: &state,
+                ..Commit::default()
             };
             store.commit(&commit).unwrap();
         }
@@ -1303,7 +1330,7 @@ mod tests {
         let (mut store, _) = place.claimed();
         let mut commit = |epoch, state: &[StateChange]| {
             store.begin().unwrap();
-            store.commit(&Commit { epoch, offsets: &[], topics: &[], files: &[], state }).unwrap();
+            store.commit(&Commit { epoch, state, ..Commit::default() }).unwrap();
             parts(&mut store).concat()
         };
         assert_eq!(commit(9, &[change(&[b"a", b"b"], false), change(&[b"c"], false)]), b"cba");

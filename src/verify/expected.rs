@@ -236,7 +236,13 @@ pub struct Times<'a> {
 impl<'a> Times<'a> {
     /// By the latest event of each truck; a truck that is `idle` behind the topic follows the topic.
     pub fn new(latest: &'a HashMap<Truck, i64>, idle: i64) -> Self {
-        Self { latest, idle: latest.values().max().map_or(i64::MIN, |latest| latest.saturating_sub(idle)) }
+        Self::arrived(latest, idle, i64::MAX)
+    }
+
+    /// The same where the latest message arrived at `arrived`, which the topic's time does not go beyond.
+    pub fn arrived(latest: &'a HashMap<Truck, i64>, idle: i64, arrived: i64) -> Self {
+        let topic = latest.values().max().copied().unwrap_or(i64::MIN).min(arrived);
+        Self { latest, idle: topic.saturating_sub(idle) }
     }
 
     /// The truck's latest event.

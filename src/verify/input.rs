@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 use dataflows::batch::{Record, Truck};
 use dataflows::dead_letter::DeadLetter;
-use dataflows::item::{Item, NextOffset};
+use dataflows::item::{Item, MessageId, NextOffset};
 use indicatif::ProgressBar;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::decode::orientation::OrientationDecoder;
-use crate::decode::{Decode, Message};
+use crate::decode::{Decode, Future, Message};
 use crate::error::Error;
 use crate::inputs::{committed_line, next_line, open_phone_file, topic_options, trucks_decoder};
 use crate::progress;
 use crate::source::embedded::PARTITIONS;
-use crate::source::file::{LineReader, Lines};
+use crate::source::file::{LineReader, Lines, full_path};
 use crate::source::kafka::Topic;
 use crate::source::{Polled, Reader, SourceError};
 use crate::store::LastCommit;
@@ -78,13 +78,14 @@ pub fn fingerprint(payload: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Reads everything up to what was committed last.
-pub fn read(config: &Config, last: &LastCommit) -> Result<Input, Error> {
+/// Reads everything up to what was committed last; `decided` are the messages in it that are in the future.
+pub fn read(config: &Config, last: &LastCommit, decided: &[MessageId]) -> Result<Input, Error> {
     let committed = &*last.offsets;
     let settings = config.view_settings()?;
     let decoder =
         |topic: &str| trucks_decoder(topic, config.limits.message_bytes, &settings).without_scanner();
     let phone_decoder = |topic: &str| OrientationDecoder::new(topic.into(), config.limits.message_bytes);
+    let future = |topic: &str| Future::decided(decided, topic);
     let reads = config.reads()?;
     let mut input = Input { is_all: true, ..Input::default() };
     let mut keys: HashMap<Arc<[u8]>, Option<Reading>> = HashMap::new();
@@ -101,8 +102,8 @@ pub fn read(config: &Config, last: &LastCommit) -> Result<Input, Error> {
         let reader = topic.reader(0, 1)?;
         let limit = |_| i64::MAX; // the reader's own end
         Ok(match trucks {
-            true => again.drain(reader, decoder(name), &limit, None)?,
-            false => again.drain(reader, phone_decoder(name), &limit, None)?,
+            true => again.drain(reader, decoder(name).with_future(future(name)), &limit, None)?,
+            false => again.drain(reader, phone_decoder(name).with_future(future(name)), &limit, None)?,
         })
     };
     match &config.input {
@@ -116,7 +117,8 @@ pub fn read(config: &Config, last: &LastCommit) -> Result<Input, Error> {
             let all = (0..PARTITIONS).map(next).sum::<i64>();
             again.bar.inc_length(all as u64);
             let reader = LineReader::new(Lines::open(path, 0, false)?);
-            let lines = again.drain(reader, decoder(&config.kafka.topic), &next, Some(PARTITIONS))?;
+            let decoder = decoder(&config.kafka.topic).with_future(future(&config.kafka.topic));
+            let lines = again.drain(reader, decoder, &next, Some(PARTITIONS))?;
             again.input.is_all = lines == all;
         }
         Some(path) => {
@@ -124,7 +126,8 @@ pub fn read(config: &Config, last: &LastCommit) -> Result<Input, Error> {
             again.bar.inc_length(next as u64);
             let reader =
                 LineReader::new(Lines::open(path, 0, false)?).with_keys(config.key_separator.as_deref());
-            let found = again.drain(reader, decoder(path), &|_| next, None)?;
+            let decoder = decoder(path).with_future(future(&full_path(path)));
+            let found = again.drain(reader, decoder, &|_| next, None)?;
             shrunk(path, found, next)?;
         }
     }
@@ -135,7 +138,8 @@ pub fn read(config: &Config, last: &LastCommit) -> Result<Input, Error> {
         let next = committed_line(path, committed).unwrap_or(0);
         again.bar.inc_length(next as u64);
         let reader = LineReader::new(open_phone_file(path, 0, false)?);
-        let found = again.drain(reader, phone_decoder(path), &|_| next, None)?;
+        let decoder = phone_decoder(path).with_future(future(&full_path(path)));
+        let found = again.drain(reader, decoder, &|_| next, None)?;
         shrunk(path, found, next).map_err(SourceError::of_the_phone)?;
     }
     bar.finish_and_clear();
@@ -207,6 +211,8 @@ impl<D: Decode> Decode for Collect<'_, D> {
         self.decoder.header(header)
     }
 
+    fn set_wall_clock(&mut self, _wall: i64) {}
+
     fn decode(&mut self, message: &Message<'_>) {
         let mut message = *message;
         if let Some(partitions) = self.dealt.map(i64::from) {
@@ -247,7 +253,11 @@ impl<D: Decode> Decode for Collect<'_, D> {
                     self.input.phone.extend((0..readings.len()).map(|at| (readings.time[at], values(at))));
                 }
                 Item::DeadLetters(letters) => self.input.letters.extend(letters),
-                Item::Intake(_) | Item::Behind(_) | Item::Progress { .. } => {}
+                Item::Intake(_)
+                | Item::Behind(_)
+                | Item::Arrived(_)
+                | Item::InTheFuture(_)
+                | Item::Progress { .. } => {}
             }
         }
     }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use dataflows::batch::{Measure, Truck};
 use dataflows::dead_letter::DeadLetter;
 use dataflows::rows::Type;
-use dataflows::views::{Axis, CorrelationTables, DEAD_LETTERS, ORIENTATION, Settings, View};
+use dataflows::state::entries;
+use dataflows::views::{Axis, CorrelationTables, DEAD_LETTERS, ORIENTATION, Settings, TopicTimes, View};
 
 use super::Trouble;
 use super::cell::{Cell, Form};
@@ -18,6 +19,7 @@ use crate::error::Error;
 use crate::expression;
 use crate::graph::Route;
 use crate::source::file::full_path;
+use crate::state::{Owner, SealedFold};
 use crate::store::LastCommit;
 use crate::store::look::{Found, Line, Look, TableRow};
 
@@ -267,17 +269,37 @@ impl Job<'_> {
             self.table_against(view, &table, &given)?;
         }
         if let Some(files) = self.files(view, route) {
-            self.windows_file(&files, &windows)?;
+            let topic = self.topic_times(view)?;
+            self.windows_file(&files, &windows, topic)?;
         }
         Ok(said(Some(windows.len()), "windows", route))
     }
 
+    /// What the job has committed of the topic's times in a view's state: clocks have a part in it. None
+    /// where a view has read nothing.
+    fn topic_times(&mut self, view: &View) -> Result<Option<TopicTimes>, Trouble> {
+        let owner = Owner { job: &self.config.job, view: &view.name };
+        let mut fold = SealedFold::new(owner);
+        self.look.state(owner.job, owner.view, &mut |part| fold.older(&part))?;
+        let parts = fold.finish().map_err(Error::from)?;
+        let mut entries = parts.iter().flat_map(|part| entries(part)).flatten();
+        Ok(entries.find_map(|(key, value)| TopicTimes::of_entry(key, value)))
+    }
+
     /// The lines of closed windows: the last of each holds, or what the lines of each add up to.
-    fn windows_file(&self, files: &Files, windows: &BTreeMap<Vec<u8>, Window>) -> Result<(), Trouble> {
+    fn windows_file(
+        &self,
+        files: &Files,
+        windows: &BTreeMap<Vec<u8>, Window>,
+        topic: Option<TopicTimes>,
+    ) -> Result<(), Trouble> {
         let idle = self.settings.window_idle;
         let left = expected::latest_left(self.input);
         // What readings that were taken back have closed stays closed, if an epoch ended meanwhile.
-        let (surely, maybe) = (Times::new(&left, idle), Times::new(&self.input.latest, idle));
+        let arrived = topic.map_or(i64::MIN, |topic| topic.arrived);
+        let (surely, maybe) = (Times::arrived(&left, idle, arrived), Times::new(&self.input.latest, idle));
+        // Where times were set back, some windows that readings have passed are open again.
+        let is_all = self.input.is_all && topic.is_none_or(|topic| topic.set_back == i64::MIN);
         let mut found: HashMap<Line, (i64, Line)> = HashMap::new();
         let upserts = self.settings.upserts();
         let identity = |line: &Line| [0, 1].map(|at| line.field(at).to_vec()).into_iter().collect::<Line>();
@@ -308,7 +330,7 @@ impl Job<'_> {
                 Some(line) if window.end > maybe.of(&window.truck) => {
                     return Err(Trouble::Differs(format!("file has {line}, whose window is not closed yet")));
                 }
-                None if self.input.is_all && window.end <= surely.of(&window.truck) => {
+                None if is_all && window.end <= surely.of(&window.truck) => {
                     return Err(Trouble::Differs(format!("file lacks {should}")));
                 }
                 Some(_) | None => {}

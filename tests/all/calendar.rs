@@ -15,6 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 const FIRST: &str = "0001-01-01 00:00:00.000000";
 const LAST: &str = "9999-12-31 23:59:59.999999";
+/// The last reading is thousands of years ahead.
+const AHEAD: &str = "limits.max_ahead=off";
 /// No window of this length begins or ends where the calendar does.
 const WINDOW: &str = "settings.window=7m";
 const WINDOWS: &str = "SELECT truck_id, window_start, window_end, samples FROM TRUCK_WINDOW_AVERAGES";
@@ -50,8 +52,18 @@ fn the_ends_of_the_calendar_are_the_same_in_tables_files_and_verify() {
     let urls = [None].into_iter().chain(servers.iter().map(Some));
     for (out, database) in urls.enumerate().map(|(n, database)| (folder.path().join(n.to_string()), database))
     {
-        let mut args =
-            vec!["--input", &input, "--out", out.to_str().unwrap(), "--listen", "off", "--set", WINDOW];
+        let mut args = vec![
+            "--input",
+            &input,
+            "--out",
+            out.to_str().unwrap(),
+            "--listen",
+            "off",
+            "--set",
+            WINDOW,
+            "--set",
+            AHEAD,
+        ];
         if let Some(database) = database {
             args.extend(["--database", &*database.url]);
         }
@@ -85,7 +97,9 @@ fn the_page_shows_the_ends_of_the_calendar_as_tables_have_them() {
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
     let (input, listen) = (input(folder.path()), format!("127.0.0.1:{port}"));
     let out = folder.path().join("out").to_str().unwrap().to_owned();
-    let _job = Job::start(["run", "--input", &input, "--out", &out, "--listen", &listen, "--set", WINDOW]);
+    let _job = Job::start([
+        "run", "--input", &input, "--out", &out, "--listen", &listen, "--set", WINDOW, "--set", AHEAD,
+    ]);
     let browser = Browser::start(1280, 1000);
     browser.open(&format!("http://127.0.0.1:{port}/"));
     browser.wait("#truck-range", "both trucks are listed", |text| text == "1–2 of 2");

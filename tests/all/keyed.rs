@@ -86,7 +86,7 @@ fn commit(store: &mut dyn Store, epoch: u64, rows: Vec<Rows>) -> Vec<Refused> {
     store.begin().unwrap();
     let chunks: Vec<_> = rows.into_iter().flat_map(|rows| form.chunks(0, rows)).collect();
     let refused = store.insert(&chunks).unwrap();
-    store.commit(&Commit { epoch, offsets: &[], topics: &[], files: &[], state: &[] }).unwrap();
+    store.commit(&Commit { epoch, ..Commit::default() }).unwrap();
     refused
 }
 
@@ -449,9 +449,7 @@ fn state_is_read_whole_in_pages() {
             let change = StateChange { view: "v".into(), parts: parts.clone(), replaces: false };
             let other = StateChange { view: "w".into(), parts: vec![part(3, 9)], replaces: false };
             store.begin().unwrap();
-            store
-                .commit(&Commit { epoch, offsets: &[], topics: &[], files: &[], state: &[change, other] })
-                .unwrap();
+            store.commit(&Commit { epoch, state: &[change, other], ..Commit::default() }).unwrap();
         }
         let mut expected = epochs.concat();
         expected.reverse();
@@ -475,7 +473,7 @@ fn the_ids_of_topics_are_kept_by_job() {
         for (epoch, id) in [(1, "one"), (2, "other")] {
             store.begin().unwrap();
             let topics = &topics(id);
-            store.commit(&Commit { epoch, offsets: &[], topics, files: &[], state: &[] }).unwrap();
+            store.commit(&Commit { epoch, topics, ..Commit::default() }).unwrap();
         }
         drop(store);
         let mut store = store::open(&place.url()).unwrap();

@@ -16,6 +16,7 @@
 //! | [`disk_faults`] | disks that are full |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`fenced`] | two instances of one job |
+//! | [`in_the_future`] | readings that are dated too far ahead, and jobs that one of them blinded |
 //! | [`injection`] | names and texts that are written to be something else |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`kubernetes`] | the manifests under `deploy/kubernetes` |
@@ -56,6 +57,7 @@ mod docs;
 mod exactly_once;
 mod fenced;
 mod golden;
+mod in_the_future;
 mod injection;
 mod keyed;
 mod kubernetes;

@@ -10,7 +10,6 @@ use rusqlite::Connection;
 
 use crate::support::job::{Job, readings};
 use crate::support::mariadb::{Database, TextRow, mariadb};
-use crate::support::process::repository;
 use crate::support::sqlite;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -234,56 +233,6 @@ fn state_that_cannot_be_used_is_refused_with_a_way_to_go_on() {
         place.refused(&run, &["--set", "settings.window=10m"], 2, &words);
         place.run();
     }
-}
-
-#[test]
-fn state_of_format_1_is_migrated() {
-    // Made by the version before 41ab6e4, which wrote format 1, of the first 400 lines.
-    let stored = repository().join("tests/all/state_format_1");
-    let lines = fs::read_to_string(repository().join("fixtures/demo/input.jsonl")).unwrap();
-    let lines: Vec<&str> = lines.lines().take(1200).collect();
-    let flags = ["--views", "distance_correlation,engine_speed_correlation,filtered_join,window_averages"];
-    let flags = [&flags[..], &["--set", "csv.views=[]"], &ONE_EPOCH].concat();
-    let (old, new) = (Place::new(None, &flags), Place::new(None, &flags));
-    new.feed(&lines[..400]);
-    new.run();
-
-    old.feed(&lines[..400]);
-    fs::create_dir_all(old.out()).unwrap();
-    fs::copy(stored.join("truckflow.db"), old.out().join("truckflow.db")).unwrap();
-    // It knows the input by where it was when that was read.
-    let path = old.input().canonicalize().unwrap();
-    old.execute(&format!(
-        "UPDATE truckflow_jobs SET source = 'file {0}'; UPDATE truckflow_offsets SET topic = '{0}'",
-        path.display()
-    ));
-    let format = "SELECT DISTINCT SUBSTR(HEX(bytes), 1, 2) FROM truckflow_state";
-    assert_eq!(old.query(format), [[Some("01".to_owned())]]);
-    for place in [&old, &new] {
-        place.feed(&lines[400..]);
-        place.run();
-    }
-    for table in &TABLES[1..] {
-        let latest = |place: &Place| {
-            let mut rows = place.rows_of(table);
-            rows.iter_mut().for_each(|row| drop(row.remove(0)));
-            rows.sort();
-            rows
-        };
-        assert!(!latest(&new).is_empty());
-        assert_eq!(latest(&old), latest(&new), "{table}");
-    }
-    // An export is of the newest format.
-    let file = old.path("job.state");
-    let (status, said, _) = old.call(&["state", "export", file.to_str().unwrap()], &[]);
-    assert_eq!(status, 0, "{said}");
-    let formats = "SELECT COUNT(*) FROM truckflow_state";
-    let before = old.query(formats);
-    assert_eq!(old.call(&["state", "reset", "--yes"], &[]).0, 0);
-    assert_eq!(old.query(formats)[0][0].as_deref(), Some("0"));
-    assert_eq!(old.call(&["state", "import", file.to_str().unwrap()], &[]).0, 0);
-    assert_eq!(old.query(format), [[Some("03".to_owned())]]);
-    assert!(before[0][0] != Some("0".to_owned()));
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn commit_as(store: &mut dyn Store, form: &Form, table: usize, rows: Rows) -> Ve
     let chunks = form.chunks(table, rows);
     store.begin().unwrap();
     let refused = store.insert(&chunks).unwrap();
-    store.commit(&Commit { epoch: 1, offsets: &[], topics: &[], files: &[], state: &[] }).unwrap();
+    store.commit(&Commit { epoch: 1, ..Commit::default() }).unwrap();
     refused
 }
 

@@ -129,6 +129,7 @@ impl Correlation {
             columns: columns.into(),
             keyed: form.latest,
             of_readings: true,
+            keeps_times: false,
             gives_up: false,
             definition,
             keeps: Arc::new(move |key, value| read(key, value, form.axes).is_some()),

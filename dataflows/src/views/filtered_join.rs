@@ -27,8 +27,8 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 
 use super::by_key::{KeyChange, changes_by_key};
-use super::lateness::{self, bury, by_truck};
-use super::{Effect, Inputs, Settings, View};
+use super::lateness::{bury, by_truck};
+use super::{Effect, Inputs, Settings, TopicTimes, View};
 use crate::Epoch;
 use crate::batch::{Batch, Measure, NANO_SCALE, Truck};
 use crate::dead_letter::{DeadLetter, Reason};
@@ -54,9 +54,12 @@ pub(super) fn view(settings: &Settings) -> View {
         columns: COLUMNS.into(),
         keyed: settings.upserts(),
         of_readings: true,
+        keeps_times: !settings.upserts(),
         gives_up: !settings.upserts(),
         definition: format!("engine_speed > {} nano", settings.above_speed),
-        keeps: Arc::new(|key, value| lateness::keeps(key, value) || gate::read(key, value).is_some()),
+        keeps: Arc::new(|key, value| {
+            TopicTimes::of_entry(key, value).is_some() || gate::read(key, value).is_some()
+        }),
         build: Arc::new(move |inputs| match settings.upserts() {
             false => build_append(inputs, &settings),
             true => build_upsert(inputs, &settings),

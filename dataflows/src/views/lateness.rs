@@ -27,12 +27,13 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 
+use super::watermark::{TOPIC, Watermark, WatermarkUpdate, updates};
 use super::{Effect, Inputs};
 use crate::Epoch;
 use crate::batch::{Batch, Truck};
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::epochs::{as_travelled, when_complete};
-use crate::state::{entries, push_entry};
+use crate::state::entries;
 
 /// Names a batch: the worker that read it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,8 +52,8 @@ fn worker_of(truck: &Truck) -> u64 {
 pub(super) enum Told<P, K> {
     /// What a batch has of a truck.
     Part(BatchId, Truck, P),
-    /// The time of the topic.
-    Tide(Tide),
+    /// What moves the time of the topic on.
+    Watermark(WatermarkUpdate),
     /// What was committed of a truck.
     Kept(Truck, K),
 }
@@ -83,9 +84,9 @@ pub(super) fn by_truck<'scope, P: ExchangeData, K: ExchangeData, O: Clone + 'sta
             .map(|(truck, kept)| (worker_of(&truck), Told::Kept(truck, kept)))
             .collect::<Vec<_>>()
     });
-    let tides = tides(inputs, name).map(|(worker, tide)| (worker, Told::Tide(tide)));
+    let updates = updates(inputs, name).map(|(worker, update)| (worker, Told::Watermark(update)));
     let output = when_complete(
-        parts.concat(kept).concat(tides),
+        parts.concat(kept).concat(updates),
         Exchange::new(|(worker, _): &(u64, Told<P, K>)| *worker),
         name,
         as_travelled,
@@ -180,111 +181,17 @@ fn letters<P>(
     found.into_iter().filter_map(letter).collect()
 }
 
-/// What the time of the whole topic is made of. Every worker is told everything.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) enum Tide {
-    /// An event time.
-    Event(i64),
-    /// How far a worker's partitions are behind: see [`Item::Behind`](crate::item::Item::Behind).
-    Behind(u64, i64),
-    /// The latest event time, and how far the slowest partition was, at the last commit.
-    Committed(i64, i64),
+/// What the keys of trucks' times begin with in a view's state. Their values are times.
+const TIMES: u8 = b't';
+
+/// The key of a truck's times.
+pub(super) fn truck_key(truck: &str) -> Vec<u8> {
+    [&[TIMES], truck.as_bytes()].concat()
 }
 
-/// Tells every worker of the latest event times, of what is behind, and of what was committed of the view
-/// `name`.
-fn tides<'scope>(inputs: &Inputs<'scope>, name: &'static str) -> StreamVec<'scope, Epoch, (u64, Tide)> {
-    let scope = inputs.records.scope();
-    let (worker, peers) = (scope.index() as u64, scope.peers() as u64);
-    let latest = inputs.records.clone().flat_map(|batch| latest(&batch)).map(Tide::Event);
-    let behind = inputs.behind.clone().map(move |time| Tide::Behind(worker, time));
-    let committed = inputs.restored.clone().flat_map(move |restored| {
-        let is_ours = &*restored.view == name;
-        let entries = entries(&restored.bytes).filter(|_| is_ours).flatten();
-        entries
-            .filter(|(key, _)| *key == TOPIC)
-            .filter_map(|(_, value)| Watermark::read(value))
-            .collect::<Vec<_>>()
-    });
-    let tides = latest.concat(behind).concat(committed);
-    tides.flat_map(move |tide| (0..peers).map(move |peer| (peer, tide)))
-}
-
-/// The key of a watermark among the entries of a view's state.
-const TOPIC: &[u8] = b"T";
-
-/// Whether an entry of a view's state is a watermark.
-pub(super) fn keeps(key: &[u8], value: &[u8]) -> bool {
-    key == TOPIC && Watermark::read(value).is_some()
-}
-
-/// The latest event time of a batch.
-fn latest(batch: &Batch) -> Option<i64> {
-    (0..batch.len()).filter(|&place| batch.sign(place) > 0).map(|place| batch.time[place]).max()
-}
-
-/// The time of the whole topic, and of trucks against it. All times in microseconds.
-#[derive(Clone, Debug)]
-pub(super) struct Watermark {
-    latest: i64,
-    behind: HashMap<u64, i64>,
-    /// How far the slowest partition was at the last commit, until the workers say how far it is now.
-    committed: i64,
-    idle: i64,
-    /// What was kept of it last.
-    kept: Option<(i64, i64)>,
-}
-
-impl Watermark {
-    /// Nothing was read yet; a truck that is `idle` behind the topic follows the topic's time.
-    pub fn new(idle: i64) -> Self {
-        Self { latest: i64::MIN, behind: HashMap::new(), committed: i64::MAX, idle, kept: None }
-    }
-
-    pub fn rise(&mut self, tide: Tide) {
-        match tide {
-            Tide::Event(time) => self.latest = self.latest.max(time),
-            Tide::Behind(worker, time) => {
-                self.behind.insert(worker, time);
-            }
-            Tide::Committed(latest, slowest) => {
-                (self.latest, self.committed) = (latest, slowest);
-                self.kept = Some((latest, slowest));
-            }
-        }
-    }
-
-    fn slowest(&self) -> i64 {
-        self.behind.values().copied().min().unwrap_or(self.committed)
-    }
-
-    /// The time that idle trucks follow.
-    pub fn of_idle(&self) -> i64 {
-        self.latest.min(self.slowest()).saturating_sub(self.idle)
-    }
-
-    /// The time up to which a truck's readings are expected to be there.
-    pub fn of_truck(&self, latest: i64) -> i64 {
-        latest.min(self.slowest()).max(self.of_idle())
-    }
-
-    /// Adds itself to a view's changes of state, if it has changed; how many entries are new.
-    pub fn keep(&mut self, state: &mut Vec<u8>) -> i64 {
-        let now = (self.latest, self.slowest());
-        if self.kept == Some(now) {
-            return 0;
-        }
-        push_entry(state, TOPIC, |out| {
-            out.extend_from_slice(&now.0.to_le_bytes());
-            out.extend_from_slice(&now.1.to_le_bytes());
-        });
-        i64::from(self.kept.replace(now).is_none())
-    }
-
-    fn read(value: &[u8]) -> Option<Tide> {
-        let ([latest, slowest], []) = value.as_chunks::<8>() else { return None };
-        Some(Tide::Committed(i64::from_le_bytes(*latest), i64::from_le_bytes(*slowest)))
-    }
+/// The truck whose times have this key, if it is the key of times.
+pub(super) fn truck_of_times(key: &[u8]) -> Option<Truck> {
+    Some(std::str::from_utf8(key.strip_prefix(&[TIMES])?).ok()?.into())
 }
 
 /// The trucks that have to be looked at when time reaches a point, without looking at all others.
@@ -354,61 +261,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_idle_truck_follows_the_topic_and_others_themselves() {
-        let mut watermark = Watermark::new(10);
-        assert_eq!(watermark.of_idle(), i64::MIN);
-        watermark.rise(Tide::Event(100));
-        watermark.rise(Tide::Event(50));
-        assert_eq!((watermark.of_truck(95), watermark.of_truck(20)), (95, 90));
-    }
-
-    #[test]
-    fn the_slowest_partition_that_is_behind_holds_all_back() {
-        let mut watermark = Watermark::new(10);
-        watermark.rise(Tide::Event(100));
-        watermark.rise(Tide::Behind(0, 60));
-        watermark.rise(Tide::Behind(1, i64::MAX));
-        assert_eq!((watermark.of_truck(95), watermark.of_truck(20)), (60, 50));
-        watermark.rise(Tide::Behind(1, i64::MIN));
-        assert_eq!(watermark.of_truck(95), i64::MIN);
-        watermark.rise(Tide::Behind(0, i64::MAX));
-        watermark.rise(Tide::Behind(1, i64::MAX));
-        assert_eq!(watermark.of_truck(95), 95);
-    }
-
-    #[test]
-    fn a_watermark_goes_on_from_where_it_was_committed() {
-        let mut watermark = Watermark::new(10);
-        watermark.rise(Tide::Event(100));
-        watermark.rise(Tide::Behind(3, 60));
-        let mut state = Vec::new();
-        assert_eq!((watermark.keep(&mut state), watermark.keep(&mut Vec::new())), (1, 0));
-        let value = entries(&state).next().unwrap().unwrap().1.to_vec();
-        let mut restored = Watermark::new(10);
-        restored.rise(Watermark::read(&value).unwrap());
-        assert_eq!((restored.of_truck(95), restored.of_truck(20)), (60, 50));
-        restored.rise(Tide::Behind(0, 70));
-        assert_eq!(restored.of_truck(95), 70);
-        assert_eq!(restored.keep(&mut state), 0);
-    }
-
-    #[test]
     fn a_truck_waits_for_one_thing_of_a_kind() {
         let (a, b): (Truck, Truck) = ("a".into(), "b".into());
         let mut watermark = Watermark::new(10);
+        watermark.update(WatermarkUpdate::Arrived(i64::MAX));
         let mut waiting = Waiting::default();
         waiting.set(&a, 0, [50].into_iter());
         waiting.set(&b, 0, [10].into_iter());
         waiting.set(&a, 0, [70, 30].into_iter());
         waiting.set(&b, 0, [].into_iter());
-        watermark.rise(Tide::Event(39));
+        watermark.update(WatermarkUpdate::Event(39));
         assert!(waiting.due(&watermark).is_empty());
-        watermark.rise(Tide::Event(40));
+        watermark.update(WatermarkUpdate::Event(40));
         assert_eq!(waiting.due(&watermark), std::slice::from_ref(&a));
-        watermark.rise(Tide::Behind(0, 20));
+        watermark.update(WatermarkUpdate::Behind(0, 20));
         waiting.set(&a, 60, [50, 55].into_iter());
         assert!(waiting.due(&watermark).is_empty());
-        watermark.rise(Tide::Behind(0, 50));
+        watermark.update(WatermarkUpdate::Behind(0, 50));
         assert_eq!(waiting.due(&watermark), [a]);
     }
 }

@@ -15,7 +15,9 @@ mod lateness;
 mod orientation;
 mod own;
 mod parameter_map;
+mod recovery;
 mod transformed;
+mod watermark;
 mod window_averages;
 
 use std::borrow::Cow;
@@ -52,6 +54,8 @@ pub struct View {
     pub keyed: bool,
     /// Whether it is made of readings: in an upsert job its files then say what each line does.
     pub of_readings: bool,
+    /// Whether its state has times of trucks and of the topic: see [`Recovery`].
+    pub keeps_times: bool,
     /// Whether it may give records up, so that batches need their [`Origin`](crate::origin::Origin).
     pub gives_up: bool,
     /// What its state depends on beside its name: another text is another view.
@@ -115,6 +119,9 @@ pub use dead_letters::{NAME as DEAD_LETTERS, reasons as dead_letter_reasons, row
 /// The one view that is not made of trucks' readings.
 pub use orientation::NAME as ORIENTATION;
 pub use own::Own;
+/// What is done at a start about stored times that are too far ahead.
+pub use recovery::{Recovery, SetBack};
+pub use watermark::TopicTimes;
 
 /// What a message does to the readings before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +154,7 @@ pub fn readings_view(settings: &Settings) -> View {
         columns: Cow::Borrowed(&[]),
         keyed: false,
         of_readings: true,
+        keeps_times: false,
         gives_up: false,
         definition: String::new(),
         keeps: Arc::new(move |_, value| readings::read(value, &fields).is_some()),
@@ -225,6 +233,8 @@ pub struct Inputs<'scope> {
     pub restored: StreamVec<'scope, Epoch, Restored>,
     /// How far the workers' partitions are behind: see [`Item::Behind`].
     pub behind: StreamVec<'scope, Epoch, i64>,
+    /// When the latest messages arrived: see [`Item::Arrived`].
+    pub arrived: StreamVec<'scope, Epoch, i64>,
     /// In an upsert job, the changes of state that keep the readings.
     pub readings: Option<StreamVec<'scope, Epoch, Effect>>,
     /// The last committed epoch. Effects are due after it only.
@@ -260,11 +270,15 @@ impl<'scope> Inputs<'scope> {
             Item::Behind(time) => Some(time),
             _ => None,
         });
+        let arrived = pick(&items, "Arrived", |item| match item {
+            Item::Arrived(time) => Some(time),
+            _ => None,
+        });
         let dead_letters = pick(&items, "DeadLetters", |item| match item {
             Item::DeadLetters(letters) => Some(letters),
             _ => None,
         });
-        Self { records, dead_letters, restored, behind, readings, start, items }
+        Self { records, dead_letters, restored, behind, arrived, readings, start, items }
     }
 
     /// The same, for a view whose effects are due after another epoch.
@@ -332,6 +346,7 @@ fn of_readings(
         columns: columns.into(),
         keyed: settings.upserts(),
         of_readings: true,
+        keeps_times: false,
         gives_up: false,
         definition: String::new(),
         keeps: keeps_nothing(),

@@ -29,6 +29,7 @@ pub(super) fn view() -> View {
         columns: COLUMNS.into(),
         keyed: false,
         of_readings: false,
+        keeps_times: false,
         gives_up: false,
         definition: String::new(),
         keeps: keeps_nothing(),

@@ -45,6 +45,7 @@ impl Own {
             columns: query.columns().into(),
             keyed: settings.upserts(),
             of_readings: true,
+            keeps_times: false,
             gives_up: false,
             definition: self.definition,
             keeps: keeps_nothing(),

@@ -20,8 +20,9 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 
 use super::by_key::KeyChange;
-use super::lateness::{self, GivenUp, Told, Waiting, Watermark, bury, by_truck};
-use super::{Effect, Inputs, Settings, View};
+use super::lateness::{GivenUp, Told, Waiting, bury, by_truck, truck_key, truck_of_times};
+use super::watermark::{Watermark, WatermarkUpdate};
+use super::{Effect, Inputs, Settings, TopicTimes, View};
 use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
 use crate::batch::{Batch, Measure, NANO, Truck};
@@ -52,9 +53,12 @@ pub(super) fn view(settings: &Settings) -> View {
         columns: COLUMNS.into(),
         keyed: true,
         of_readings: true,
+        keeps_times: true,
         gives_up: !settings.upserts(),
         definition: format!("windows of {} us", settings.window),
-        keeps: Arc::new(|key, value| lateness::keeps(key, value) || read(key, value).is_some()),
+        keeps: Arc::new(|key, value| {
+            TopicTimes::of_entry(key, value).is_some() || read(key, value).is_some()
+        }),
         build: Arc::new(move |inputs| build(inputs, &settings)),
     }
 }
@@ -280,7 +284,10 @@ impl Windows {
         // What each window that the epoch changes held before.
         let mut before: BTreeMap<Window, Option<Sums>> = BTreeMap::new();
         let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
-        let (mut parts, mut tides) = (Vec::new(), Vec::new());
+        let (mut parts, mut updates) = (Vec::new(), Vec::new());
+        // At a start an upsert job is fed its readings again: their times are in the state already, where
+        // they may have been set back.
+        let is_again = epoch <= self.start;
         for told in told {
             match told {
                 Told::Kept(truck, Kept::Window(start, sums)) => {
@@ -291,7 +298,8 @@ impl Windows {
                     self.trucks.entry(truck.clone()).or_default().0 = times;
                     times_before.insert(truck, Some(times));
                 }
-                Told::Tide(tide) => tides.push(tide),
+                Told::Watermark(WatermarkUpdate::Event(_)) if is_again => {}
+                Told::Watermark(update) => updates.push(update),
                 Told::Part(batch, truck, (start, sums, latest)) => {
                     parts.push(((truck, start), sums, latest, batch));
                 }
@@ -309,7 +317,9 @@ impl Windows {
                 output.push(Output::GivenUp(GivenUp { batch, reason: Reason::Late, part: window }));
                 continue;
             }
-            times.latest = times.latest.max(latest);
+            if !is_again {
+                times.latest = times.latest.max(latest);
+            }
             let start = window.1;
             before.entry(window).or_insert_with(|| windows.get(&start).copied());
             windows.entry(start).or_default().add(&sums);
@@ -317,7 +327,7 @@ impl Windows {
                 windows.remove(&start);
             }
         }
-        tides.into_iter().for_each(|tide| self.watermark.rise(tide));
+        updates.into_iter().for_each(|update| self.watermark.update(update));
         for truck in self.waiting.due(&self.watermark) {
             let times = self.trucks.get(&truck).map(|(times, _)| *times);
             times_before.entry(truck).or_insert(times);
@@ -467,14 +477,9 @@ fn rows(changes: &[KeyChange<Window, Sums>], all: bool, length: i64) -> Rows {
 }
 
 const WINDOW: u8 = b'w';
-const TRUCK: u8 = b't';
 
 fn window_key((truck, start): &Window) -> Vec<u8> {
     [&[WINDOW][..], &start.to_be_bytes(), truck.as_bytes()].concat()
-}
-
-fn truck_key(truck: &Truck) -> Vec<u8> {
-    [&[TRUCK], truck.as_bytes()].concat()
 }
 
 fn write_sums(sums: &Sums, out: &mut Vec<u8>) {
@@ -485,19 +490,17 @@ fn write_sums(sums: &Sums, out: &mut Vec<u8>) {
 
 /// What an entry of the state keeps.
 fn read(key: &[u8], mut value: &[u8]) -> Option<(Truck, Kept)> {
-    let (&kind, key) = key.split_first()?;
-    if kind == WINDOW {
-        let (start, truck) = key.split_first_chunk::<8>()?;
-        let (distance, speed) = (Accumulation::read(&mut value)?, Accumulation::read(&mut value)?);
-        let fuel = i128::from_le_bytes(value.try_into().ok()?);
-        let window = Kept::Window(i64::from_be_bytes(*start), Box::new(Sums { distance, speed, fuel }));
-        return Some((std::str::from_utf8(truck).ok()?.into(), window));
+    if let Some(truck) = truck_of_times(key) {
+        let (times, []) = value.as_chunks::<8>() else { return None };
+        let [latest, closed, horizon] = *times else { return None };
+        let [latest, closed, horizon] = [latest, closed, horizon].map(i64::from_le_bytes);
+        return Some((truck, Kept::Times(Times { latest, closed, horizon })));
     }
-    let (times, rest) = value.as_chunks::<8>();
-    let [latest, closed, horizon] = *times else { return None };
-    let [latest, closed, horizon] = [latest, closed, horizon].map(i64::from_le_bytes);
-    let truck = std::str::from_utf8(key).ok()?.into();
-    (kind == TRUCK && rest.is_empty()).then_some((truck, Kept::Times(Times { latest, closed, horizon })))
+    let (start, truck) = key.strip_prefix(&[WINDOW])?.split_first_chunk::<8>()?;
+    let (distance, speed) = (Accumulation::read(&mut value)?, Accumulation::read(&mut value)?);
+    let fuel = i128::from_le_bytes(value.try_into().ok()?);
+    let window = Kept::Window(i64::from_be_bytes(*start), Box::new(Sums { distance, speed, fuel }));
+    Some((std::str::from_utf8(truck).ok()?.into(), window))
 }
 
 #[cfg(test)]

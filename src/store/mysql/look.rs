@@ -1,7 +1,7 @@
 //! MySQL and MariaDB, only looked at: SELECTs, and rows as a stream.
 
 use dataflows::Epoch;
-use dataflows::item::NextOffset;
+use dataflows::item::{MessageId, NextOffset};
 use dataflows::rows::ColumnSpec;
 use mysql_async::prelude::Queryable;
 
@@ -52,6 +52,10 @@ impl Look for Server {
             return Ok(Vec::new());
         }
         self.read_views(job)
+    }
+
+    fn in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError> {
+        self.read_in_the_future(job)
     }
 
     fn with_state(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
@@ -159,6 +163,22 @@ fn keeps(column: &FoundColumn) -> Keeps {
 }
 
 impl Server {
+    /// The messages of a job whose event time was found to be too far ahead.
+    pub(super) fn read_in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError> {
+        let sql = format!(
+            "SELECT COALESCE(long_topic, topic), part, message_offset FROM truckflow_in_the_future \
+             WHERE job = {}",
+            literal(job)
+        );
+        let number = |row: &TextRow, index| row.number(index).unwrap_or_default();
+        let message = |row: &TextRow| MessageId {
+            topic: row.text(0).into(),
+            partition: number(row, 1) as i32,
+            offset: number(row, 2),
+        };
+        Ok(self.fetch(sql)?.iter().map(message).collect())
+    }
+
     /// What a job has committed; none if there is no such job. `job` is a literal.
     pub(super) fn read_last(&mut self, job: &str) -> Result<Option<LastCommit>, StoreError> {
         let jobs =

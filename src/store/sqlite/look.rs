@@ -4,11 +4,15 @@
 use std::fs::File;
 use std::path::Path;
 
+use dataflows::item::MessageId;
 use dataflows::rows::{ColumnSpec, Type};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Affinity, ROW_KEY, failure, look_up, open_to_read, quoted, read_last, read_state, read_views};
+use super::{
+    Affinity, ROW_KEY, failure, look_up, open_to_read, quoted, read_in_the_future, read_last, read_state,
+    read_views,
+};
 use crate::state::export::TableSize;
 use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
 use crate::store::{LastCommit, StoreError, StoredView};
@@ -89,6 +93,10 @@ impl Look for SqliteLook {
             None => Ok(Vec::new()),
         };
         Ok(self.with(read)?.unwrap_or_default())
+    }
+
+    fn in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError> {
+        Ok(self.with(|connection| read_in_the_future(connection, job))?.unwrap_or_default())
     }
 
     fn with_state(&mut self, job: &str) -> Result<Vec<String>, StoreError> {

@@ -15,7 +15,8 @@ use crate::Epoch;
 use crate::batch::{Batch, Measure, Truck};
 use crate::dead_letter::Reason;
 use crate::state::{push_end, push_entry};
-use crate::views::lateness::{BatchId, GivenUp, Told, Waiting, Watermark};
+use crate::views::lateness::{BatchId, GivenUp, Told, Waiting, truck_key, truck_of_times};
+use crate::views::watermark::Watermark;
 use crate::views::{Effect, Settings};
 
 /// The readings of a truck in a batch, each with its place there.
@@ -41,8 +42,6 @@ pub(super) fn parts(batch: &Batch) -> Vec<(Truck, Part)> {
 pub(super) enum Kept {
     /// What an epoch brought of a stretch.
     Block(Epoch, Block),
-    /// The readings of a timestamp, as state of format 1 has them.
-    Readings(Vec<Reading>),
     /// Its time.
     Times(Times),
 }
@@ -82,16 +81,8 @@ pub(super) enum Output {
     GivenUp(GivenUp<Vec<u32>>),
 }
 
-/// How a kept block is named in the state.
-enum Named {
-    /// By the epoch that brought it.
-    Epoch(Epoch),
-    /// Each timestamp by itself, in format 1.
-    Times,
-}
-
-/// The blocks of a truck by their stretches.
-type Blocks = BTreeMap<i64, Vec<(Named, Arc<Block>)>>;
+/// The blocks of a truck by their stretches, each with the epoch that brought it.
+type Blocks = BTreeMap<i64, Vec<(Epoch, Arc<Block>)>>;
 
 /// The readings that may still meet others, of the trucks that this worker keeps.
 pub(super) struct Gate {
@@ -134,33 +125,21 @@ impl Gate {
     pub fn pass(&mut self, epoch: Epoch, told: Vec<Told<Part, Kept>>) -> Vec<Output> {
         let mut done = Done::default();
         let mut parts: BTreeMap<Truck, Vec<(BatchId, Part)>> = BTreeMap::new();
-        let mut old: BTreeMap<Meeting, Vec<Reading>> = BTreeMap::new();
         let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
-        let mut tides = Vec::new();
+        let mut updates = Vec::new();
         for told in told {
             match told {
                 Told::Kept(truck, Kept::Block(brought, block)) => {
                     times_before.entry(truck.clone()).or_default();
                     let stretch = block.times().next().map_or(0, stretch_of);
-                    self.keep((truck, stretch), epoch, Named::Epoch(brought), block, &mut done);
-                }
-                Told::Kept(truck, Kept::Readings(readings)) => {
-                    times_before.entry(truck.clone()).or_default();
-                    let stretch = readings.first().map_or(0, |reading| stretch_of(reading.0));
-                    old.entry((truck, stretch)).or_default().extend(readings);
+                    self.keep((truck, stretch), epoch, brought, block, &mut done);
                 }
                 Told::Kept(truck, Kept::Times(times)) => {
                     self.trucks.entry(truck.clone()).or_default().0 = times;
                     times_before.insert(truck, Some(times));
                 }
-                Told::Tide(tide) => tides.push(tide),
+                Told::Watermark(update) => updates.push(update),
                 Told::Part(batch, truck, readings) => parts.entry(truck).or_default().push((batch, readings)),
-            }
-        }
-        for (meeting, mut readings) in old {
-            readings.sort_unstable();
-            if let Some(block) = Block::of(readings) {
-                self.keep(meeting, epoch, Named::Times, block, &mut done);
             }
         }
         let mut fresh = Vec::new();
@@ -169,10 +148,10 @@ impl Gate {
             times_before.entry(truck.clone()).or_insert(before);
             for (stretch, block) in self.arrive(&truck, parts, &mut done) {
                 fresh.push((truck.clone(), stretch));
-                self.keep((truck.clone(), stretch), epoch, Named::Epoch(epoch), block, &mut done);
+                self.keep((truck.clone(), stretch), epoch, epoch, block, &mut done);
             }
         }
-        tides.into_iter().for_each(|tide| self.watermark.rise(tide));
+        updates.into_iter().for_each(|update| self.watermark.update(update));
         for truck in self.waiting.due(&self.watermark) {
             let times = self.trucks.get(&truck).map(|(times, _)| *times);
             times_before.entry(truck).or_insert(times);
@@ -199,11 +178,11 @@ impl Gate {
         output
     }
 
-    /// Gives the join a block, and keeps it.
-    fn keep(&mut self, meeting: Meeting, epoch: Epoch, named: Named, block: Block, done: &mut Done) {
+    /// Gives the join a block that epoch `brought` brought, and keeps it.
+    fn keep(&mut self, meeting: Meeting, epoch: Epoch, brought: Epoch, block: Block, done: &mut Done) {
         let block = Arc::new(block);
         let (_, kept) = self.trucks.entry(meeting.0.clone()).or_default();
-        kept.entry(meeting.1).or_default().push((named, block.clone()));
+        kept.entry(meeting.1).or_default().push((brought, block.clone()));
         done.updates.push(((meeting, block), epoch, 1));
     }
 
@@ -268,20 +247,11 @@ impl Gate {
         times.horizon = times.risen(&self.watermark, self.retention);
         while let Some(entry) = kept.first_entry().filter(|entry| end_of(*entry.key()) <= times.horizon) {
             let (stretch, blocks) = entry.remove_entry();
-            for (named, block) in blocks {
-                match named {
-                    // It was not written yet.
-                    Named::Epoch(brought) if brought == epoch => {}
-                    Named::Epoch(brought) => {
-                        push_end(&mut done.state, &block_key(truck, stretch, brought));
-                        done.added -= 1;
-                    }
-                    Named::Times => {
-                        for time in block.times() {
-                            push_end(&mut done.state, &readings_key(truck, time));
-                            done.added -= 1;
-                        }
-                    }
+            for (brought, block) in blocks {
+                // One of this epoch was not written yet.
+                if brought != epoch {
+                    push_end(&mut done.state, &block_key(truck, stretch, brought));
+                    done.added -= 1;
                 }
                 done.updates.push((((truck.clone(), stretch), block), epoch + 1, -1));
             }
@@ -318,55 +288,30 @@ impl Gate {
 }
 
 const BLOCK: u8 = b'b';
-const READINGS: u8 = b'r';
-const TRUCK: u8 = b't';
 
 fn block_key(truck: &Truck, stretch: i64, epoch: Epoch) -> Vec<u8> {
     [&[BLOCK][..], &stretch.to_be_bytes(), &epoch.to_be_bytes(), truck.as_bytes()].concat()
 }
 
-fn readings_key(truck: &Truck, time: i64) -> Vec<u8> {
-    [&[READINGS][..], &time.to_be_bytes(), truck.as_bytes()].concat()
-}
-
-fn truck_key(truck: &Truck) -> Vec<u8> {
-    [&[TRUCK], truck.as_bytes()].concat()
-}
-
 /// What an entry of the state keeps.
 pub(super) fn read(key: &[u8], value: &[u8]) -> Option<(Truck, Kept)> {
-    let (&kind, key) = key.split_first()?;
     let (numbers, []) = value.as_chunks::<8>() else { return None };
     let mut numbers = numbers.iter().map(|number| i64::from_le_bytes(*number));
-    let (kept, truck) = match kind {
-        BLOCK => {
-            let (_, key) = key.split_first_chunk::<8>()?;
-            let (epoch, truck) = key.split_first_chunk::<8>()?;
-            (Kept::Block(Epoch::from_be_bytes(*epoch), Block::read(numbers)?), truck)
-        }
-        READINGS => {
-            let (time, truck) = key.split_first_chunk::<8>()?;
-            let time = i64::from_be_bytes(*time);
-            let mut readings = Vec::new();
-            while let Some(distance) = numbers.next() {
-                readings.push((time, distance, numbers.next()?));
-            }
-            (Kept::Readings(readings), truck)
-        }
-        TRUCK => {
-            let times = Times { latest: numbers.next()?, horizon: numbers.next()? };
-            (numbers.next().is_none().then_some(Kept::Times(times))?, key)
-        }
-        _ => return None,
-    };
-    Some((std::str::from_utf8(truck).ok()?.into(), kept))
+    if let Some(truck) = truck_of_times(key) {
+        let times = Times { latest: numbers.next()?, horizon: numbers.next()? };
+        return numbers.next().is_none().then_some((truck, Kept::Times(times)));
+    }
+    let (_, key) = key.strip_prefix(&[BLOCK])?.split_first_chunk::<8>()?;
+    let (epoch, truck) = key.split_first_chunk::<8>()?;
+    let block = Kept::Block(Epoch::from_be_bytes(*epoch), Block::read(numbers)?);
+    Some((std::str::from_utf8(truck).ok()?.into(), block))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::state::entries;
-    use crate::views::lateness::Tide;
+    use crate::views::watermark::WatermarkUpdate;
 
     #[test]
     fn blocks_are_read_as_they_were_written() {
@@ -380,39 +325,28 @@ mod tests {
     }
 
     #[test]
-    fn readings_of_format_1_are_read_too() {
-        let truck: Truck = "t".into();
-        let value = [1i64, -2, i64::MAX, 0].map(i64::to_le_bytes).concat();
-        let kept = Kept::Readings(vec![(-5, 1, -2), (-5, i64::MAX, 0)]);
-        assert_eq!(read(&readings_key(&truck, -5), &value), Some((truck.clone(), kept)));
-        assert!(read(b"r1234567", &value).is_none());
-    }
-
-    #[test]
-    fn a_state_of_format_1_goes_on_as_blocks_and_ends_by_its_own_keys() {
+    fn a_block_of_the_state_goes_on_and_ends_by_its_own_key() {
         let mut gate = Gate::new(&Settings { join_retention: 1, ..Settings::default() }, 5, false);
         let truck: Truck = "t".into();
         let times = Times { latest: end_of(0) + 9, horizon: 0 };
-        let kept = [Kept::Readings(vec![(20, 3, 4)]), Kept::Times(times), Kept::Readings(vec![(10, 1, 2)])];
+        let block = Block::of(vec![(10, 1, 2), (20, 3, 4)]).unwrap();
+        let kept = [Kept::Block(3, block.clone()), Kept::Times(times)];
         let told = |kept| Told::Kept(truck.clone(), kept);
         let updates = |output: &Output| match output {
             Output::Blocks(updates) => (**updates).clone(),
             _ => Vec::new(),
         };
-        let block = Block::of(vec![(10, 1, 2), (20, 3, 4)]).map(Arc::new).unwrap();
+        let block = Arc::new(block);
         let update = |epoch, diff| (((truck.clone(), 0), block.clone()), epoch, diff);
         let given: Vec<_> = gate.pass(5, kept.map(told).into()).iter().flat_map(updates).collect();
         assert_eq!(given, [update(5, 1)]);
 
         // Nothing is behind any more: the time of the truck counts.
-        let output = gate.pass(6, vec![Told::Tide(Tide::Behind(0, i64::MAX))]);
+        let output = gate.pass(6, vec![Told::Watermark(WatermarkUpdate::Behind(0, i64::MAX))]);
         assert_eq!(output.iter().flat_map(updates).collect::<Vec<_>>(), [update(7, -1)]);
         let Some(Output::Effect(Effect::State { bytes, added })) = output.last() else { panic!("no state") };
         let ended: Vec<_> = entries(bytes).flatten().filter(|(_, value)| value.is_empty()).collect();
-        assert_eq!(
-            ended.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
-            [10, 20].map(|time| readings_key(&truck, time))
-        );
-        assert_eq!(*added, -2);
+        assert_eq!(ended, [(&*block_key(&truck, 0, 3), &b""[..])]);
+        assert_eq!(*added, -1);
     }
 }

@@ -1,0 +1,155 @@
+//! How views recover from one reading that was dated years ahead.
+//!
+//! Such a reading moves the time of its truck, and the topic's time with it, past all that comes after it:
+//! later readings of the truck are late, and windows of other trucks count as closed. A source gives such
+//! readings up; this is for state from before it did, or of a job that allows them. At a start every stored
+//! time beyond a limit is set back. Windows before the time that it is set back to stay closed.
+
+use super::lateness::truck_of_times;
+use super::watermark::{TOPIC, TopicTimes};
+use crate::batch::Truck;
+use crate::state::{entries, push_entry};
+
+/// Which stored times are too far ahead, and what becomes of them.
+///
+/// ```
+/// use dataflows::views::Recovery;
+///
+/// let hour = 3_600_000_000;
+/// let recovery = Recovery::at(10 * hour + 1, 24 * hour, hour);
+/// assert_eq!((recovery.limit, recovery.to), (34 * hour + 1, 11 * hour));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The wall clock, in microseconds since 1970.
+    pub now: i64,
+    /// Times beyond this are too far ahead.
+    pub limit: i64,
+    /// What they become: the end of the window that contains the wall clock.
+    pub to: i64,
+}
+
+/// A stored time that was set back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SetBack {
+    /// The truck; none if it is the topic's.
+    pub truck: Option<Truck>,
+    /// The latest of its times, in microseconds since 1970.
+    pub from: i64,
+}
+
+impl Recovery {
+    /// That of a start at `now`, where readings may be `max_ahead` ahead and windows are `window` long, all
+    /// in microseconds.
+    pub fn at(now: i64, max_ahead: i64, window: i64) -> Self {
+        let to = now.div_euclid(window).saturating_mul(window).saturating_add(window);
+        // A time that is set back must not be too far ahead again.
+        Self { now, limit: now.saturating_add(max_ahead).max(to), to }
+    }
+
+    /// Sets times back in the parts of a view's state. Gives the changes of state that this makes, and what
+    /// was set back.
+    pub fn apply(&self, parts: &mut [Vec<u8>]) -> (Vec<u8>, Vec<SetBack>) {
+        let mut found: Vec<SetBack> = parts.iter().flat_map(|part| self.found_in(part)).collect();
+        let mut changes = Vec::new();
+        if found.is_empty() {
+            return (changes, found);
+        }
+        for part in parts {
+            let mut rewritten = Vec::with_capacity(part.len());
+            for (key, value) in entries(part).flatten() {
+                let new = self.entry(key, value);
+                push_entry(&mut rewritten, key, |out| out.extend_from_slice(new.as_deref().unwrap_or(value)));
+                if let Some(new) = new {
+                    push_entry(&mut changes, key, |out| out.extend_from_slice(&new));
+                }
+            }
+            *part = rewritten;
+        }
+        found.sort();
+        (changes, found)
+    }
+
+    fn found_in(&self, part: &[u8]) -> Vec<SetBack> {
+        let latest = |value: &[u8]| times(value).filter(|time| self.is_ahead(*time)).max();
+        let found = entries(part).flatten().filter_map(|(key, value)| {
+            let truck = if key == TOPIC { None } else { Some(truck_of_times(key)?) };
+            Some(SetBack { truck, from: latest(value)? })
+        });
+        found.collect()
+    }
+
+    /// The new value of an entry, if it has one: the topic's says when this was.
+    fn entry(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        if let Some(times) = TopicTimes::of_entry(key, value) {
+            let [latest, arrived, slowest] =
+                [times.latest, times.arrived, times.slowest].map(|time| self.set_back(time));
+            let mut entry = Vec::new();
+            TopicTimes { latest, arrived, slowest, set_back: self.now }.push(&mut entry);
+            let (_, value) = entries(&entry).flatten().next()?;
+            return Some(value.to_vec());
+        }
+        truck_of_times(key)?;
+        times(value)
+            .any(|time| self.is_ahead(time))
+            .then(|| times(value).flat_map(|time| self.set_back(time).to_le_bytes()).collect())
+    }
+
+    /// `i64::MAX` stands for no time.
+    fn is_ahead(&self, time: i64) -> bool {
+        time > self.limit && time < i64::MAX
+    }
+
+    fn set_back(&self, time: i64) -> i64 {
+        if self.is_ahead(time) { self.to } else { time }
+    }
+}
+
+/// The numbers of an entry that holds times.
+fn times(value: &[u8]) -> impl Iterator<Item = i64> {
+    value.as_chunks::<8>().0.iter().map(|time| i64::from_le_bytes(*time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lateness::truck_key;
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    fn entry(key: &[u8], times: &[i64]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        push_entry(&mut bytes, key, |out| times.iter().for_each(|time| out.extend(time.to_le_bytes())));
+        bytes
+    }
+
+    #[test]
+    fn only_times_beyond_the_limit_are_set_back_and_the_topic_says_when() {
+        let recovery = Recovery::at(10 * HOUR + 5, HOUR, HOUR);
+        let to = 11 * HOUR;
+        let (a, b, window) = (truck_key("a"), truck_key("b"), b"w\0\0\0\0\0\0\0\x7fa".to_vec());
+        let far = 99 * HOUR;
+        let own = entry(&a, &[far, far - HOUR, i64::MIN]);
+        let other = entry(&b, &[11 * HOUR + 5, far - 1, 0]);
+        let sums = entry(&window, &[far, far]);
+        let topic = entry(TOPIC, &[far, 10 * HOUR, i64::MAX, i64::MIN]);
+        let mut parts = vec![[&own[..], &sums].concat(), [&other[..], &topic].concat()];
+        let (changes, set_back) = recovery.apply(&mut parts);
+        let own = entry(&a, &[to, to, i64::MIN]);
+        let other = entry(&b, &[11 * HOUR + 5, to, 0]);
+        let topic = entry(TOPIC, &[to, 10 * HOUR, i64::MAX, 10 * HOUR + 5]);
+        assert_eq!(parts, [[&own[..], &sums].concat(), [&other[..], &topic].concat()]);
+        assert_eq!(changes, [own, other, topic].concat());
+        let said = |truck: Option<&str>, from| SetBack { truck: truck.map(Into::into), from };
+        assert_eq!(set_back, [said(None, far), said(Some("a"), far), said(Some("b"), far - 1)]);
+        assert_eq!(recovery.apply(&mut parts), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn a_time_that_is_set_back_is_not_ahead_again() {
+        let recovery = Recovery::at(0, 0, HOUR);
+        let mut parts = vec![entry(&truck_key("a"), &[2 * HOUR, 0])];
+        assert_eq!(recovery.apply(&mut parts).1.len(), 1);
+        assert!(recovery.apply(&mut parts).1.is_empty());
+    }
+}

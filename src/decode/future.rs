@@ -1,0 +1,208 @@
+//! Readings whose event time is too far ahead of the clocks.
+//!
+//! One of them would make later readings of its truck late for as long as it is ahead. Whether a reading is
+//! one depends on when it is read, so that is decided once: the messages that were found go to the commit,
+//! and whoever reads the input again takes the decision from there.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use dataflows::dead_letter::Reason;
+use dataflows::item::{Item, MessageId};
+
+use super::{Message, Rejection};
+
+/// Which readings are in the future.
+#[derive(Clone, Debug, Default)]
+pub enum Future {
+    /// None.
+    #[default]
+    Never,
+    /// Those of the given span after both their message's Kafka timestamp and the epoch's wall clock.
+    After {
+        /// The span, in microseconds.
+        max_ahead: i64,
+        /// The topic, or the full path of the file, that the decision is committed under.
+        topic: Arc<str>,
+    },
+    /// Those of which it was decided before: partitions and offsets.
+    Decided(Arc<HashSet<(i32, i64)>>),
+}
+
+impl Future {
+    /// Those that are further ahead than `max_ahead`, in microseconds; none without it.
+    pub fn new(max_ahead: Option<i64>, topic: Arc<str>) -> Self {
+        max_ahead.map_or(Self::Never, |max_ahead| Self::After { max_ahead, topic })
+    }
+
+    /// What was decided of the messages of a topic, or of the file with this full path.
+    pub fn decided(messages: &[MessageId], topic: &str) -> Self {
+        let of_topic = messages.iter().filter(|message| *message.topic == *topic);
+        Self::Decided(Arc::new(of_topic.map(|message| (message.partition, message.offset)).collect()))
+    }
+}
+
+/// Decides it for the messages of one decoder, and notes when messages arrived.
+#[derive(Debug)]
+pub(super) struct Judge {
+    future: Future,
+    /// Event times up to this are not in the future, whatever their message.
+    limit: i64,
+    /// The epoch's wall clock, in milliseconds as Kafka's timestamps are.
+    wall: i64,
+    /// The latest Kafka timestamp, or wall clock of a message without one.
+    arrived: i64,
+    /// What of that was given on.
+    given: i64,
+    found: Vec<MessageId>,
+}
+
+impl Judge {
+    pub(super) fn new(future: Future) -> Self {
+        let limit = match &future {
+            Future::Decided(messages) if !messages.is_empty() => i64::MIN,
+            _ => i64::MAX,
+        };
+        Self { future, limit, wall: i64::MIN, arrived: i64::MIN, given: i64::MIN, found: Vec::new() }
+    }
+
+    /// Takes the epoch's wall clock, in microseconds, for the messages that follow.
+    pub(super) fn set_wall_clock(&mut self, wall: i64) {
+        self.wall = wall.div_euclid(1000);
+        if let Future::After { max_ahead, .. } = self.future {
+            self.limit = wall.saturating_add(max_ahead);
+        }
+    }
+
+    /// Notes that a message has arrived.
+    #[inline]
+    pub(super) fn arrive(&mut self, message: &Message<'_>) {
+        self.arrived = self.arrived.max(message.timestamp.unwrap_or(self.wall));
+    }
+
+    /// Refuses a reading of this event time, in microseconds, if it is in the future. To be asked once for
+    /// each message.
+    #[inline]
+    pub(super) fn check(
+        &mut self,
+        time: i64,
+        message: &Message<'_>,
+        field: &'static str,
+    ) -> Result<(), Rejection> {
+        if time > self.limit && self.is_in_the_future(time, message) {
+            return Err(Rejection { reason: Reason::InTheFuture, field });
+        }
+        Ok(())
+    }
+
+    /// Whether some reading may be in the future.
+    pub(super) fn is_needed(&self) -> bool {
+        !matches!(self.future, Future::Never)
+    }
+
+    #[cold]
+    fn is_in_the_future(&mut self, time: i64, message: &Message<'_>) -> bool {
+        let (partition, offset) = (message.partition, message.offset);
+        match &self.future {
+            Future::Never => false,
+            Future::Decided(messages) => messages.contains(&(partition, offset)),
+            Future::After { max_ahead, topic } => {
+                let limit = |ms: i64| ms.saturating_mul(1000).saturating_add(*max_ahead);
+                let is_ahead = message.timestamp.is_none_or(|ms| time > limit(ms));
+                if is_ahead {
+                    self.found.push(MessageId { topic: topic.clone(), partition, offset });
+                }
+                is_ahead
+            }
+        }
+    }
+
+    /// Adds what was found since the last call to `items`, and when the latest message arrived.
+    pub(super) fn take(&mut self, items: &mut Vec<Item>) {
+        if !self.found.is_empty() {
+            items.push(Item::InTheFuture(std::mem::take(&mut self.found)));
+        }
+        if self.arrived > self.given {
+            self.given = self.arrived;
+            items.push(Item::Arrived(self.arrived.saturating_mul(1000)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    fn message(offset: i64, timestamp: Option<i64>) -> Message<'static> {
+        Message { partition: 3, offset, timestamp, key: None, payload: Some(b"") }
+    }
+
+    #[test]
+    fn a_reading_is_in_the_future_after_both_clocks_only() {
+        let future = Future::After { max_ahead: HOUR, topic: "/full/path".into() };
+        let mut judge = Judge::new(future);
+        judge.set_wall_clock(10 * HOUR);
+        let ms = |time: i64| Some(time / 1000);
+        for (time, timestamp, is_ahead) in [
+            (11 * HOUR, None, false),
+            (11 * HOUR + 1, None, true),
+            (11 * HOUR + 1, ms(10 * HOUR), true),
+            // A message from a broker whose clock is ahead of ours.
+            (11 * HOUR + 1, ms(11 * HOUR), false),
+            // Old data that is sent again.
+            (9 * HOUR, ms(2 * HOUR), false),
+            (i64::MAX, Some(0), true),
+            (i64::MIN, None, false),
+        ] {
+            let refused = judge.check(time, &message(time, timestamp), "timestamp").is_err();
+            assert_eq!(refused, is_ahead, "{time} {timestamp:?}");
+        }
+        let mut items = Vec::new();
+        judge.take(&mut items);
+        let [Item::InTheFuture(found)] = items.as_slice() else { panic!("{items:?}") };
+        assert!(found.iter().all(|id| &*id.topic == "/full/path" && id.partition == 3));
+        assert_eq!(
+            found.iter().map(|id| id.offset).collect::<Vec<_>>(),
+            [11 * HOUR + 1, 11 * HOUR + 1, i64::MAX]
+        );
+        // The wall clock goes on with the epochs.
+        judge.set_wall_clock(10 * HOUR + 1);
+        assert!(judge.check(11 * HOUR + 1, &message(0, None), "timestamp").is_ok());
+    }
+
+    #[test]
+    fn what_was_decided_is_not_decided_again() {
+        let mut judge = Judge::new(Future::Decided(Arc::new([(3, 7)].into())));
+        judge.set_wall_clock(0);
+        let refused =
+            |judge: &mut Judge, offset| judge.check(-5, &message(offset, Some(9)), "timestamp").is_err();
+        assert!(refused(&mut judge, 7) && !refused(&mut judge, 8));
+        assert!(judge.check(i64::MAX, &message(8, None), "timestamp").is_ok());
+        let mut items = Vec::new();
+        judge.take(&mut items);
+        assert!(items.is_empty());
+    }
+
+    #[test]
+    fn a_message_arrives_at_its_timestamp_or_by_the_wall_clock() {
+        let mut judge = Judge::new(Future::Never);
+        let taken = |judge: &mut Judge| {
+            let mut items = Vec::new();
+            judge.take(&mut items);
+            items
+                .into_iter()
+                .map(|item| if let Item::Arrived(at) = item { at } else { 0 })
+                .collect::<Vec<_>>()
+        };
+        judge.set_wall_clock(5_999);
+        judge.arrive(&message(0, Some(3)));
+        assert_eq!(taken(&mut judge), [3_000]);
+        judge.arrive(&message(1, Some(2)));
+        assert!(taken(&mut judge).is_empty());
+        judge.arrive(&message(2, None));
+        assert_eq!(taken(&mut judge), [5_000]);
+        assert!(judge.check(i64::MAX, &message(3, None), "timestamp").is_ok());
+    }
+}

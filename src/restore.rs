@@ -1,0 +1,84 @@
+//! What the views held at the last commit: read at a start, checked, and fed to the graph. Times that are too
+//! far ahead are set back before, so that a job recovers from a reading that was dated years ahead.
+
+use std::collections::BTreeMap;
+
+use dataflows::views::{Recovery, Restored, SetBack, View};
+
+use crate::clock::wall_clock;
+use crate::commit::StateWeight;
+use crate::config::Config;
+use crate::error::Error;
+use crate::printable::printable;
+use crate::render;
+use crate::state::{Owner, SealedFold, look_through, seal};
+use crate::store::Store;
+
+/// Trucks that are named in one line of the log.
+const NAMED: usize = 100;
+
+/// The state of all views at a start.
+pub struct Restore {
+    /// Their entries, folded.
+    pub restored: Vec<Restored>,
+    /// What they weigh in the store, one for each view.
+    pub weights: Vec<StateWeight>,
+    /// Changes that the start makes, sealed, by their views' places: they are still to be committed.
+    pub changed: BTreeMap<usize, Vec<Vec<u8>>>,
+}
+
+impl Restore {
+    /// Reads the committed state of every view.
+    pub fn read(store: &mut dyn Store, config: &Config, views: &[View]) -> Result<Self, Error> {
+        let window = config.view_settings()?.window;
+        let recovery = config.max_ahead()?.map(|max_ahead| Recovery::at(wall_clock(), max_ahead, window));
+        let (mut restored, mut weights, mut changed) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for (place, view) in views.iter().enumerate() {
+            let owner = Owner { job: &config.job, view: &view.name };
+            let mut fold = SealedFold::new(owner);
+            store.state(&view.name, &mut |part| fold.older(&part))?;
+            let mut weight = StateWeight { deltas: fold.bytes, parts: fold.parts, ..StateWeight::default() };
+            let mut parts = fold.finish()?;
+            for part in &parts {
+                weight.snapshot += part.len();
+                weight.entries += look_through(view, part)?;
+            }
+            // What lies above the folded size is what folding would save.
+            weight.deltas = weight.deltas.saturating_sub(weight.snapshot);
+            weights.push(weight);
+            if let Some(recovery) = recovery.filter(|_| view.keeps_times) {
+                let (changes, set_back) = recovery.apply(&mut parts);
+                if !set_back.is_empty() {
+                    report(view, recovery, &set_back);
+                    changed.insert(place, vec![seal(owner, &changes)]);
+                }
+            }
+            restored.extend(parts.into_iter().map(|bytes| Restored { view: (*view.name).into(), bytes }));
+        }
+        Ok(Self { restored, weights, changed })
+    }
+}
+
+/// Logs the trucks whose times were set back, and from when.
+fn report(view: &View, recovery: Recovery, set_back: &[SetBack]) {
+    let text = |time| String::from_utf8_lossy(&render::Clock::default().text(time)).into_owned();
+    let (view, to) = (&*view.name, text(recovery.to));
+    let of_truck = |set_back: &SetBack| {
+        let truck = printable(set_back.truck.as_deref()?);
+        Some(format!("`{truck}` from {}", text(set_back.from)))
+    };
+    for topic in set_back.iter().filter(|set_back| set_back.truck.is_none()) {
+        let from = text(topic.from);
+        tracing::warn!(view, from, to, "the topic's time was too far ahead and is set back");
+    }
+    let trucks: Vec<String> = set_back.iter().filter_map(of_truck).collect();
+    for trucks in trucks.chunks(NAMED) {
+        let trucks = trucks.join(", ");
+        tracing::warn!(
+            view,
+            trucks,
+            to,
+            "times of trucks were too far ahead and are set back; readings from then on count again"
+        );
+    }
+}
