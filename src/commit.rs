@@ -33,6 +33,7 @@ use crate::folder::FolderLock;
 use crate::graph::{Message, Route};
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::printable::printable;
 use crate::render;
 use crate::sink::csv::CsvFiles;
 use crate::sink::topic::DeadLetterTopic;
@@ -53,6 +54,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How often the store is asked whether it is there, while there is nothing to commit.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Characters of a key that an error shows.
+const SHOWN_KEY: usize = 100;
 /// The store, among what the job needs.
 const STORE: &str = "database";
 
@@ -102,6 +105,8 @@ pub struct Committer {
     counter: Counter,
     /// Changes of views' state that were made before the first epoch, and are committed with it.
     changed: BTreeMap<usize, Vec<Vec<u8>>>,
+    /// The topic of the readings.
+    topic: Arc<str>,
 }
 
 /// The parts of a job that commits are made of.
@@ -201,12 +206,19 @@ impl Committer {
             done: Vec::new(),
             counter: Counter::default(),
             changed: BTreeMap::new(),
+            topic: "".into(),
         }
     }
 
     /// Commits changes of state, by their views' places, together with the first epoch.
     pub fn with_state(mut self, changed: BTreeMap<usize, Vec<Vec<u8>>>) -> Self {
         self.changed = changed;
+        self
+    }
+
+    /// Names the topic of the readings, for errors.
+    pub fn with_topic(mut self, topic: &str) -> Self {
+        self.topic = topic.into();
         self
     }
 
@@ -266,6 +278,9 @@ impl Committer {
             for message in iter::once(first).chain(messages.try_iter()).take(MESSAGES) {
                 match message {
                     Message::Frontier(frontier) => self.pass(frontier)?,
+                    Message::KeyMoved { key, partitions } => {
+                        return Err(self.key_moved(&key, partitions));
+                    }
                     Message::Done => {
                         for at in std::mem::take(&mut self.done) {
                             self.pending.offsets.insert((at.topic, at.partition), at.offset);
@@ -359,7 +374,7 @@ impl Committer {
             }
             Message::Intake { intake, .. } => self.hear(&intake),
             Message::InTheFuture { messages, .. } => pending.in_the_future.extend(messages),
-            Message::Frontier(_) | Message::Done => {}
+            Message::KeyMoved { .. } | Message::Frontier(_) | Message::Done => {}
         }
         Ok(())
     }
@@ -374,6 +389,12 @@ impl Committer {
         if let Some(page) = &self.page {
             page.board.warns(self.counter.warning());
         }
+    }
+
+    fn key_moved(&self, key: &[u8], partitions: (i32, i32)) -> Error {
+        let topic = self.topic.to_string();
+        let key = printable(&String::from_utf8_lossy(key)).chars().take(SHOWN_KEY).collect();
+        Error::KeyMoved { topic, key, partitions }
     }
 
     /// Puts what can be put into the transaction already, so that the commit finds little to do.

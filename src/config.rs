@@ -685,6 +685,7 @@ impl Config {
         }
         Ok(Settings {
             mode: self.mode,
+            one_after_another: self.input.is_some(),
             fields: defined::fields(&self.record)?,
             above_speed,
             speed_factor: parse("settings.speed_factor", &settings.speed_factor)?,

@@ -95,6 +95,21 @@ pub enum Error {
         /// The input.
         input: String,
     },
+    /// A key of an upsert job comes from another partition than before.
+    #[error(
+        "key `{key}` of topic `{topic}` was read from partition {} and now comes from partition {}, so the order of its \
+         messages is not known (were partitions added, or do producers choose them differently?); copy the messages \
+         into a topic where each key has one partition, and start a new --job with a new --out on it",
+        .partitions.0, .partitions.1
+    )]
+    KeyMoved {
+        /// The topic.
+        topic: String,
+        /// The key.
+        key: String,
+        /// The partition that it came from first, and the other.
+        partitions: (i32, i32),
+    },
     /// Another instance writes to the folder.
     #[error("another instance{holder} writes to {out}; stop it, or choose another --out")]
     FolderTaken {

@@ -94,6 +94,13 @@ pub enum Message {
         /// The messages.
         messages: Vec<MessageId>,
     },
+    /// A key of an upsert job whose messages come from two partitions: the job cannot go on.
+    KeyMoved {
+        /// The key.
+        key: Vec<u8>,
+        /// The partitions.
+        partitions: (i32, i32),
+    },
     /// Everything before this epoch was sent.
     Frontier(Epoch),
     /// Everything was sent.
@@ -156,6 +163,7 @@ impl Outlet {
             Effect::TableRows(rows) => Some(self.rows(epoch, view, rows, To::Table, None)),
             Effect::FileRows(rows) => Some(self.rows(epoch, view, rows, To::File, None)),
             Effect::DeadLetters(letters) => self.dead_letters(epoch, letters),
+            Effect::KeyMoved { key, partitions } => Some(Message::KeyMoved { key: key.to_vec(), partitions }),
             Effect::State { bytes, added } => {
                 let owner = Owner { job: &self.form.job, view: &self.routes[view].name };
                 Some(Message::State { epoch, view, sealed: state::seal(owner, &bytes), added })

@@ -260,6 +260,7 @@ impl Launch<'_> {
         )
         .identifying(topics)
         .with_state(changed)
+        .with_topic(&config.kafka.topic)
         .telling(self.health.clone());
         if let Some(view) = filled {
             committer = committer.filling(&self.views[view].name, done);

@@ -90,7 +90,7 @@ pub struct Upsert {
     pub key: Arc<[u8]>,
     /// The partition; 0 for a file.
     pub partition: i32,
-    /// The offset: of one partition's messages the later holds.
+    /// The offset: of one partition's messages the later wins. All messages of a key come from one partition.
     pub offset: i64,
     /// The reading; none takes it back.
     pub record: Option<Record>,

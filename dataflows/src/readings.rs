@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The views see corrections as records that are taken away and records that are added, so that none
-//! of them needs to know what a key is. At a start all readings are fed again, in the epoch of the last
+//! of them needs to know what a key is. The order of a key's messages is that of their partition, so a key that
+//! comes from two partitions has none, and is not taken: the state keeps each key's partition. At a start all readings are fed again, in the epoch of the last
 //! commit: the views' own state is rebuilt from them, and nothing else has to be kept.
 
 use std::collections::HashMap;
@@ -36,14 +37,14 @@ const BATCH: usize = 8192;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Event {
     Upsert(Upsert),
-    Restored(Arc<[u8]>, Record),
+    Restored(Arc<[u8]>, i32, Record),
 }
 
 impl Event {
     fn key(&self) -> &Arc<[u8]> {
         match self {
             Self::Upsert(upsert) => &upsert.key,
-            Self::Restored(key, _) => key,
+            Self::Restored(key, ..) => key,
         }
     }
 }
@@ -60,6 +61,7 @@ pub(crate) fn build<'scope>(
     restored: StreamVec<'scope, Epoch, Restored>,
     start: Epoch,
     fields: Arc<[FieldSpec]>,
+    one_after_another: bool,
 ) -> (StreamVec<'scope, Epoch, Batch>, StreamVec<'scope, Epoch, Effect>) {
     let declared = fields.clone();
     let restored = restored
@@ -67,8 +69,8 @@ pub(crate) fn build<'scope>(
             true => restore(&restored.bytes, &declared),
             false => Vec::new(),
         })
-        .map(|(key, record)| Event::Restored(key, record));
-    let mut current: HashMap<Arc<[u8]>, Record> = HashMap::new();
+        .map(|(key, partition, record)| Event::Restored(key, partition, record));
+    let mut current: HashMap<Arc<[u8]>, Kept> = HashMap::new();
     let mut builder = BatchBuilder::new(&fields);
     let by_key = Exchange::new(|event: &Event| event.key().hashed());
     let output = when_complete(
@@ -80,17 +82,30 @@ pub(crate) fn build<'scope>(
             let mut output = Vec::new();
             let mut bytes = Vec::new();
             let before = current.len() as i64;
-            for (key, record) in last_of_each_key(events) {
+            for Last { key, partitions, record } in last_of_each_key(events) {
+                let known = current.get(&key).map(|kept| kept.partition);
+                let (first, partition) = (known.unwrap_or(partitions.0), partitions.1);
+                if !one_after_another && (first, first) != partitions {
+                    let other = if partition == first { partitions.0 } else { partition };
+                    output.push(Output::State(Effect::KeyMoved { key, partitions: (first, other) }));
+                    continue;
+                }
                 let old = match &record {
-                    Some(record) => current.insert(key.clone(), record.clone()),
+                    Some(record) => current.insert(key.clone(), Kept { partition, record: record.clone() }),
                     None => current.remove(&key),
                 };
-                if old == record {
+                let old = old.map(|kept| kept.record);
+                if old == record && known.is_none_or(|known| known == partition) {
                     continue;
                 }
                 match &record {
-                    Some(record) => push_entry(&mut bytes, &key, |out| write(record, &fields, out)),
+                    Some(record) => {
+                        push_entry(&mut bytes, &key, |out| write(partition, record, &fields, out));
+                    }
                     None => push_end(&mut bytes, &key),
+                }
+                if old == record {
+                    continue;
                 }
                 // The old reading right before the one that replaces it, in one batch.
                 for (record, sign) in [(old, -1), (record, 1)] {
@@ -123,22 +138,45 @@ pub(crate) fn build<'scope>(
     (batches, states)
 }
 
-/// The reading that each key names after the events of an epoch; none where it was taken back.
-fn last_of_each_key(events: Vec<Event>) -> impl Iterator<Item = (Arc<[u8]>, Option<Record>)> {
+/// What is kept of a key.
+struct Kept {
+    /// Where its messages come from.
+    partition: i32,
+    record: Record,
+}
+
+/// What the events of an epoch leave of a key.
+#[derive(Debug, PartialEq)]
+struct Last {
+    key: Arc<[u8]>,
+    /// The first and the last of the partitions that its messages came from.
+    partitions: (i32, i32),
+    /// The reading that it names; none where it was taken back.
+    record: Option<Record>,
+}
+
+fn last_of_each_key(events: Vec<Event>) -> impl Iterator<Item = Last> {
     let mut events: Vec<_> = events
         .into_iter()
         .map(|event| match event {
             // A restored reading is older than every message.
-            Event::Restored(key, record) => (key, (i32::MIN, i64::MIN), Some(record)),
+            Event::Restored(key, partition, record) => (key, (partition, i64::MIN), Some(record)),
             Event::Upsert(upsert) => (upsert.key, (upsert.partition, upsert.offset), upsert.record),
         })
         .collect();
-    events.sort_unstable_by(|a, b| (&a.0, b.1).cmp(&(&b.0, a.1)));
-    events.dedup_by(|later, first| later.0 == first.0);
-    events.into_iter().map(|(key, _, record)| (key, record))
+    events.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+    let mut last: Vec<Last> = Vec::new();
+    for (key, (partition, _), record) in events {
+        match last.last_mut().filter(|last| last.key == key) {
+            Some(last) => (last.partitions.1, last.record) = (partition, record),
+            None => last.push(Last { key, partitions: (partition, partition), record }),
+        }
+    }
+    last.into_iter()
 }
 
-fn write(record: &Record, fields: &[FieldSpec], out: &mut Vec<u8>) {
+fn write(partition: i32, record: &Record, fields: &[FieldSpec], out: &mut Vec<u8>) {
+    out.extend_from_slice(&partition.to_le_bytes());
     for number in [record.time].into_iter().chain(record.measures) {
         out.extend_from_slice(&number.to_le_bytes());
     }
@@ -168,8 +206,8 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// The reading that a value of the state keeps.
-pub(crate) fn read(mut bytes: &[u8], fields: &[FieldSpec]) -> Option<Record> {
+/// The partition and the reading that a value of the state keeps.
+pub(crate) fn read(bytes: &[u8], fields: &[FieldSpec]) -> Option<(i32, Record)> {
     fn number(bytes: &mut &[u8]) -> Option<i64> {
         let (number, rest) = bytes.split_first_chunk::<8>()?;
         *bytes = rest;
@@ -181,6 +219,7 @@ pub(crate) fn read(mut bytes: &[u8], fields: &[FieldSpec]) -> Option<Record> {
         *bytes = rest;
         Some(std::str::from_utf8(text).ok()?.into())
     }
+    let (partition, mut bytes) = bytes.split_first_chunk::<4>()?;
     let time = number(&mut bytes)?;
     let measures = [number(&mut bytes)?, number(&mut bytes)?, number(&mut bytes)?];
     let truck = text(&mut bytes)?;
@@ -198,16 +237,17 @@ pub(crate) fn read(mut bytes: &[u8], fields: &[FieldSpec]) -> Option<Record> {
             extras[place] = value;
         }
     }
-    Some(Record { truck, time, measures, extras })
+    Some((i32::from_le_bytes(*partition), Record { truck, time, measures, extras }))
 }
 
 /// The readings of a committed state change. It was looked through when it was loaded, so what does not
 /// parse is a bug of ours.
-fn restore(bytes: &[u8], fields: &[FieldSpec]) -> Vec<(Arc<[u8]>, Record)> {
+fn restore(bytes: &[u8], fields: &[FieldSpec]) -> Vec<(Arc<[u8]>, i32, Record)> {
     entries(bytes)
         .map(|entry| {
             let (key, value) = entry.expect("state that was looked through parses");
-            (key.into(), read(value, fields).expect("state that was looked through parses"))
+            let (partition, record) = read(value, fields).expect("state that was looked through parses");
+            (key.into(), partition, record)
         })
         .collect()
 }
@@ -229,20 +269,20 @@ mod tests {
     #[test]
     fn a_reading_is_read_as_it_was_written() {
         let (mut bytes, fields) = (Vec::new(), fields());
-        write(&record(-7), &fields, &mut bytes);
-        assert_eq!(read(&bytes, &fields), Some(record(-7)));
+        write(5, &record(-7), &fields, &mut bytes);
+        assert_eq!(read(&bytes, &fields), Some((5, record(-7))));
         for cut in 0..bytes.len() {
-            assert_ne!(read(&bytes[..cut], &fields), Some(record(-7)), "{cut}");
+            assert_ne!(read(&bytes[..cut], &fields), Some((5, record(-7))), "{cut}");
         }
     }
 
     #[test]
     fn a_reading_keeps_its_fields_when_others_are_declared() {
         let (mut bytes, mut fields) = (Vec::new(), fields());
-        write(&record(0), &fields, &mut bytes);
+        write(0, &record(0), &fields, &mut bytes);
         fields.swap_remove(0);
         fields.push(FieldSpec { name: "new".into(), field_type: FieldType::Number });
-        let extras = read(&bytes, &fields).expect("a reading").extras;
+        let (_, Record { extras, .. }) = read(&bytes, &fields).expect("a reading");
         assert_eq!(extras, [Value::Text("näher".into()), Value::Number(-5), Value::Null]);
     }
 
@@ -253,11 +293,12 @@ mod tests {
         };
         let events = vec![
             upsert(2, None),
-            Event::Restored(Arc::from(&b"k"[..]), record(0)),
+            Event::Restored(Arc::from(&b"k"[..]), 0, record(0)),
             upsert(3, Some(record(3))),
             upsert(1, Some(record(1))),
         ];
         let last: Vec<_> = last_of_each_key(events).collect();
-        assert_eq!(last, [(Arc::from(&b"k"[..]), Some(record(3)))]);
+        let key = Arc::from(&b"k"[..]);
+        assert_eq!(last, [Last { key, partitions: (0, 0), record: Some(record(3)) }]);
     }
 }

@@ -33,6 +33,7 @@ struct Gave {
     state: Vec<Vec<u8>>,
     entries: i64,
     letters: BTreeSet<(i64, String, &'static str)>,
+    moved: BTreeSet<(Epoch, Vec<u8>, (i32, i32))>,
 }
 
 fn cells(epoch: Epoch, rows: &Rows) -> Vec<Row> {
@@ -183,6 +184,9 @@ fn run(
             Effect::State { bytes, added } => {
                 gave.state.push(bytes);
                 gave.entries += added;
+            }
+            Effect::KeyMoved { key, partitions } => {
+                gave.moved.insert((epoch, key.to_vec(), partitions));
             }
             Effect::DeadLetters(letters) => {
                 gave.letters.extend(letters.into_iter().map(|l| (l.offset, l.field.clone(), l.reason.name())))
@@ -812,6 +816,48 @@ fn a_poisoned_upsert_job_counts_again_though_it_keeps_the_reading() {
         let gave = run(&job, workers, 2, &restored, &job.epochs[2..]);
         let windows = closed(&of(&gave, "window_averages"));
         assert_eq!(windows, [(4, "a".into(), 10, "1".into()), (4, "b".into(), 10, "1".into())]);
+    }
+}
+
+#[test]
+fn a_key_from_another_partition_is_refused_wherever_epochs_end() {
+    let message = |(key, partition, offset): (u8, i32, i64)| Upsert {
+        key: Arc::from([key]),
+        partition,
+        offset,
+        record: Some(at("a", DAY + offset * MINUTE)),
+    };
+    let job = |epochs: &[&[(u8, i32, i64)]], one_after_another| {
+        let items = |messages: &&[(u8, i32, i64)]| {
+            messages.iter().map(|id| Item::Upserts(vec![message(*id)])).collect::<Vec<_>>()
+        };
+        let settings = Settings { one_after_another, ..settings(Mode::Upsert) };
+        Job { settings, epochs: epochs.iter().map(items).collect(), arrived: i64::MAX }
+    };
+    let moved = |gave: BTreeMap<String, Gave>| of(&gave, "readings").moved.into_iter().collect::<Vec<_>>();
+    for workers in [1, 3] {
+        // In one epoch, in either order, or in several; the key 2 stays where it is.
+        let other = (2, 1, 5);
+        let at_once = moved(whole(&job(&[&[(1, 0, 7), (1, 1, 2), other]], false), workers));
+        assert_eq!(at_once, [(1, vec![1], (0, 1))]);
+        let at_once = moved(whole(&job(&[&[(1, 1, 2), (1, 0, 7), other]], false), workers));
+        assert_eq!(at_once, [(1, vec![1], (0, 1))]);
+        let later = moved(whole(&job(&[&[(1, 1, 2), other], &[other], &[(1, 0, 7)]], false), workers));
+        assert_eq!(later, [(3, vec![1], (1, 0))]);
+        // After a restart, too.
+        let job_later = job(&[&[(1, 1, 2), other], &[(1, 0, 7), (2, 1, 6)]], false);
+        let before = run(&job_later, workers, 0, &BTreeMap::new(), &job_later.epochs[..1]);
+        let restored = before.iter().map(|(view, gave)| (view.clone(), folded(gave.state.clone(), 1 << 20)));
+        let after = run(&job_later, workers, 1, &restored.collect(), &job_later.epochs[1..]);
+        assert_eq!(moved(after), [(2, vec![1], (1, 0))]);
+        // The parts of a file follow each other.
+        let gave = whole(&job(&[&[(1, 0, 7)], &[(1, 1, 2)]], true), workers);
+        let rows = table_after(&of(&gave, "parameter_map").table);
+        assert_eq!(
+            rows.into_values().map(|cells| cells[0].clone()).collect::<Vec<_>>(),
+            [(DAY + 2 * MINUTE).to_string()]
+        );
+        assert!(moved(gave).is_empty());
     }
 }
 

@@ -372,6 +372,40 @@ fn a_topic_that_is_made_anew_while_it_is_read_ends_the_job() {
     assert_eq!(road.rows("out"), 100, "nothing of the new topic is written");
 }
 
+#[test]
+fn a_key_that_comes_from_another_partition_ends_an_upsert_job() {
+    let mut road = Road::new(kafka(), 2);
+    let send = |road: &mut Road, key: &str, partition| {
+        let lines = road.lines(1, &[partition]);
+        let key = key.as_bytes().to_vec();
+        kafka().produce(
+            &road.topic,
+            lines.into_iter().map(|(partition, line)| (partition, Some(key.clone()), line)),
+        );
+    };
+    let upsert = ["--set", "mode=upsert"];
+    send(&mut road, "k1", 0);
+    send(&mut road, "k2", 1);
+    road.read("out", &upsert);
+    let offsets = road.offsets("out");
+    // As where partitions were added, or where two producers choose them differently.
+    send(&mut road, "k1", 1);
+    for _ in 0..2 {
+        let said = road.refused("out", &upsert);
+        for words in [
+            "key `k1`",
+            &format!("topic `{}`", road.topic),
+            "from partition 0 and now",
+            "from partition 1",
+            "--job",
+        ] {
+            assert!(said.contains(words), "`{words}` is not in: {said}");
+        }
+        assert_eq!(road.offsets("out"), offsets, "nothing of it is committed");
+    }
+    assert_eq!(road.rows("out"), 2);
+}
+
 /// A job that has read ten readings, and that finds some of what came since gone.
 fn behind_retention(more: &[&str]) -> (Road, Job) {
     let mut road = Road::new(kafka(), 1);

@@ -167,6 +167,8 @@ pub fn readings_view(settings: &Settings) -> View {
 pub struct Settings {
     /// What a message does to the readings before it.
     pub mode: Mode,
+    /// Whether partitions follow each other, as the parts of a file do, and are not read side by side.
+    pub one_after_another: bool,
     /// The fields that readings have beyond the seed's.
     pub fields: Arc<[FieldSpec]>,
     /// `above_speed` keeps engine speeds strictly above this, in nano-units.
@@ -193,6 +195,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             mode: Mode::Append,
+            one_after_another: false,
             fields: Arc::new([]),
             above_speed: 80 * NANO,
             speed_factor: Factor::new(12, 1).unwrap_or_default(),
@@ -257,7 +260,8 @@ impl<'scope> Inputs<'scope> {
             });
             let upserts = upserts.flat_map(|upserts| upserts);
             let fields = settings.fields.clone();
-            let (records, readings) = readings::build(upserts, restored.clone(), start, fields);
+            let (records, readings) =
+                readings::build(upserts, restored.clone(), start, fields, settings.one_after_another);
             (records, Some(readings))
         } else {
             let records = pick(&items, "Records", |item| match item {
@@ -323,6 +327,13 @@ pub enum Effect {
     FileRows(Rows),
     /// Records that the view cannot use any more.
     DeadLetters(Vec<DeadLetter>),
+    /// A key of an upsert job whose messages come from two partitions, so that nobody knows their order.
+    KeyMoved {
+        /// The key.
+        key: Arc<[u8]>,
+        /// The partition that it came from first, and the other.
+        partitions: (i32, i32),
+    },
     /// A change of the view's state.
     State {
         /// The changed entries: see [`crate::state`].
