@@ -79,6 +79,8 @@ pub struct Reading {
     pub partitions: Vec<Partition>,
     /// Readings that were accepted.
     pub records: u64,
+    /// Messages that are no reading.
+    pub rejected: u64,
     /// Dead letters by reason.
     pub dead_letters: BTreeMap<String, u64>,
     /// Committed rows: view, sink, how many.
@@ -272,6 +274,7 @@ impl Metrics {
         Reading {
             partitions: partitions.collect(),
             records: self.records.get(),
+            rejected: values(&self.rejected).into_iter().map(|(_, number)| number as u64).sum(),
             dead_letters: named(values(&self.dead_letters)).map(|(reason, n)| (reason, n as u64)).collect(),
             rows: rows.collect(),
             state: named(values(&self.state)).map(|(view, n)| (view, n as i64)).collect(),

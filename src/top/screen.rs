@@ -360,7 +360,7 @@ mod tests {
             },
             "status": {
                 "now": 20_000, "doing": "behind", "text": "The source waits.", "trucks": 2, "letters": 3,
-                "messages": 5000, "records": 4997, "warning": null, "lag": 70_000, "partition_count": 9, "epochs_in_flight": 1,
+                "messages": 5000, "records": 4997, "rejected": 3, "warning": null, "lag": 70_000, "partition_count": 9, "epochs_in_flight": 1,
                 "event_time": 1_681_088_547.0, "epoch": 17, "retries": 0, "committing": null,
                 "partitions": [{ "topic": "Truck-Data", "partition": 0, "consumed": 5000, "lag": 70_000 }],
                 "dead_letters": { "not_an_object": 3, "late": 0 },

@@ -47,6 +47,8 @@ pub struct Status {
     pub messages: u64,
     /// Readings that were accepted.
     pub records: u64,
+    /// Messages that are no reading.
+    pub rejected: u64,
     pub lag: Option<i64>,
     pub partitions: Vec<Partition>,
     pub partition_count: usize,

@@ -141,7 +141,7 @@ pub fn numbers(seen: &Seen, status: &Status) -> Vec<(&'static str, String)> {
             "messages",
             format!("{}, {} a second over the last 10 s", count(status.messages), thousands(rate, digits)),
         ),
-        ("readings", format!("{} accepted", count(status.records))),
+        ("readings", format!("{} accepted, {} rejected", count(status.records), count(status.rejected))),
         ("lag", lag),
         ("dead letters", letters),
         (

@@ -172,6 +172,7 @@ fn the_page_and_top_say_that_nothing_is_accepted_until_something_is() {
     banner.push('.');
     browser.wait("body > #warning:not([hidden])", "the banner is there", |text| text == banner);
     browser.wait("#n-records", "no reading was accepted", |text| text == "0");
+    browser.wait("#n-rate", "the rejections are counted", |text| text.ends_with(" a second, 120 rejected"));
     let once = || {
         let mut top = Job::start(["top", &listen, "--once"]);
         assert!(top.wait(TIMEOUT).0.success());
@@ -186,7 +187,7 @@ fn the_page_and_top_say_that_nothing_is_accepted_until_something_is() {
     browser.wait("#n-records", "a reading is accepted", |text| text == "1");
     browser.wait("body > #warning[hidden]", "the banner is gone", str::is_empty);
     assert!(!once().contains("warning:"), "{}", once());
-    terminal.wait_for("readings      1 accepted", TIMEOUT);
+    terminal.wait_for("readings      1 accepted, 120 rejected", TIMEOUT);
     assert!(!terminal.shown().contains(" warning "), "{}", terminal.shown());
     job.wait_for_line("a reading was accepted", TIMEOUT);
 }

@@ -57,7 +57,7 @@ fn a_script_is_shown_the_job() {
         "job truckflow · ",
         "readings.jsonl · 1 worker\n",
         "messages      2,002, ",
-        "readings      2,001 accepted\n",
+        "readings      2,001 accepted, 1 rejected\n",
         "dead letters  1 (not_an_object 1)\n",
         "trucks: 6, by truck\n",
         "\n\\u{1b}[2J\\nowned ",

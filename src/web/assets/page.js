@@ -143,8 +143,7 @@ function status(now) {
   put(byId("n-trucks"), count(now.trucks));
   put(byId("n-event"), now.event_time ? `until ${time(now.event_time * 1e6)}` : "none yet");
   const flow = rate((at) => at.messages);
-  const unused = now.messages - now.records;
-  put(byId("n-rate"), `${compact(flow)} messages a second${unused > 0 ? `, ${count(unused)} of them no reading` : ""}`);
+  put(byId("n-rate"), `${compact(flow)} a second${now.rejected > 0 ? `, ${count(now.rejected)} rejected` : ""}`);
   put(byId("n-lag"), now.lag == null ? NONE : count(now.lag));
   const left = now.lag > 0 && flow > 0 ? now.lag / flow : null;
   put(byId("eta"), left > 5 ? `About ${duration(left)} to the end at this pace.` : "");
