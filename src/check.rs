@@ -15,6 +15,7 @@ mod kafka;
 mod sample;
 
 use std::fmt::Display;
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
@@ -26,7 +27,7 @@ use crate::error::Error;
 use crate::inputs;
 use crate::run;
 use crate::source::SourceError;
-use crate::source::file::{LineReader, Lines};
+use crate::source::file::{LineReader, Lines, Options};
 use crate::source::sample::{Bounds, of_reader};
 use crate::store::{self, Table, look};
 
@@ -63,30 +64,25 @@ fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
         _ if !reads.trucks || config.process > 0 => {}
         Some(path) if path == "-" => report.ok("input", "standard input"),
         Some(path) => {
-            report.add(
-                "input",
-                std::fs::File::open(path)
-                    .map(|_| path.clone())
-                    .map_err(|source| SourceError::File { path: path.clone(), source }),
-            );
+            let options = Options { follow: false, ..inputs::trucks_file(config) };
+            report.add("input", Lines::check(path, options).map(|()| path.clone()));
             let settings = config.view_settings()?;
             let decoder = inputs::trucks_decoder(path, config.limits.message_bytes, &settings)
                 .with_future(Future::new(config.max_ahead()?, path.as_str().into()));
-            sample_file("sample", path, decoder, report, || {
-                let reader = LineReader::new(Lines::open(path, 0, false)?);
-                Ok(reader.with_keys(config.key_separator.as_deref()))
-            });
+            sample_file("sample", path, decoder, report, || Lines::open(path, &[], options));
         }
         None => {}
     }
     match reads.phone_file.filter(|_| config.process == 0) {
         Some("-") => report.ok("orientation file", "standard input"),
         Some(path) => {
-            report.add("orientation file", inputs::open_phone_file(path, 0, false).map(|_| path.to_owned()));
+            let options = Options { follow: false, ..inputs::phone_file(config) };
+            let opened = inputs::open_phone_file(path, &[], options);
+            report.add("orientation file", opened.map(|_| path.to_owned()));
             let decoder = OrientationDecoder::new(path.into(), config.limits.message_bytes)
                 .with_future(Future::new(config.max_ahead()?, path.into()));
             sample_file("orientation sample", path, decoder, report, || {
-                Ok(LineReader::new(inputs::open_phone_file(path, 0, false)?))
+                inputs::open_phone_file(path, &[], options)
             });
         }
         None => {}
@@ -111,12 +107,12 @@ fn sample_file(
     path: &str,
     decoder: impl Decode,
     report: &mut Report,
-    open: impl FnOnce() -> Result<LineReader, SourceError>,
+    open: impl FnOnce() -> Result<Arc<Mutex<Lines>>, SourceError>,
 ) {
     if !std::fs::metadata(path).is_ok_and(|found| found.is_file()) {
         return;
     }
-    match open().and_then(|reader| of_reader(reader, Bounds::default())) {
+    match open().and_then(|lines| of_reader(LineReader::new(lines), Bounds::default())) {
         Ok(sample) => sample::report(what, path, &sample, decoder, report),
         Err(error) => report.add(what, Err::<&str, _>(error)),
     }

@@ -18,11 +18,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dataflows::Epoch;
 use dataflows::dead_letter::{DeadLetter, Reason};
-use dataflows::item::{Arrival, Intake, MessageId, NextOffset};
+use dataflows::item::{Arrival, Intake, Mark, MessageId, NextOffset};
 use dataflows::rows::{Column, Rows};
 use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
-use crate::backfill;
 use crate::board::shown::{Part, Shown};
 use crate::board::{CommitPoint, Doing, Feed};
 use crate::clock::Clock;
@@ -38,6 +37,7 @@ use crate::render;
 use crate::sink::csv::CsvFiles;
 use crate::sink::topic::DeadLetterTopic;
 use crate::state::{Owner, SealedFold, seal};
+use crate::store::offset::{Role, for_view};
 use crate::store::{Chunk, Commit, Refused, StateChange, Store, StoreError, TopicId};
 
 /// State deltas are folded into a snapshot when they outweigh it, or there are this many parts.
@@ -119,6 +119,9 @@ pub struct Parts {
     pub lock: FolderLock,
 }
 
+/// How far a partition was read: the next offset and, of a file, the bytes before it.
+type Position = (i64, Option<Mark>);
+
 /// The effects that commit next.
 #[derive(Default)]
 struct Pending {
@@ -129,7 +132,7 @@ struct Pending {
     refused: Vec<(usize, DeadLetter)>,
     state: BTreeMap<usize, Vec<Vec<u8>>>,
     added: BTreeMap<usize, i64>,
-    offsets: BTreeMap<(Arc<str>, i32), i64>,
+    offsets: BTreeMap<(Arc<str>, i32), Position>,
     arrivals: Vec<Arrival>,
     in_the_future: Vec<MessageId>,
     forward: Vec<Rows>,
@@ -139,12 +142,13 @@ struct Pending {
 }
 
 impl Pending {
-    /// The next offset of every partition that was read, under its topic's own name.
+    /// The next offset of every partition that was read.
     fn offsets(&self) -> Vec<NextOffset> {
-        let next = |(at, &offset): (&(Arc<str>, i32), &i64)| NextOffset {
+        let next = |(at, &(offset, mark)): (&(Arc<str>, i32), &Position)| NextOffset {
             topic: at.0.clone(),
             partition: at.1,
             offset,
+            mark,
         };
         self.offsets.iter().map(next).collect()
     }
@@ -169,8 +173,13 @@ impl Committer {
         // Where a partition begins is committed before it is read: what the broker drops from then
         // on is missed at the next start, also in a partition that had no message yet.
         let mut pending = Pending::default();
-        for at in starts.iter().filter(|at| !committed.contains(at)) {
-            pending.offsets.insert((at.topic.clone(), at.partition), at.offset);
+        let is_known = |at: &&NextOffset| {
+            committed.iter().any(|known| {
+                (&known.topic, known.partition, known.offset) == (&at.topic, at.partition, at.offset)
+            })
+        };
+        for at in starts.iter().filter(|at| !is_known(at)) {
+            pending.offsets.insert((at.topic.clone(), at.partition), (at.offset, at.mark));
             pending.anything = true;
         }
         metrics.committed_epoch.set(clock.committed() as i64);
@@ -283,7 +292,7 @@ impl Committer {
                     }
                     Message::Done => {
                         for at in std::mem::take(&mut self.done) {
-                            self.pending.offsets.insert((at.topic, at.partition), at.offset);
+                            self.pending.offsets.insert((at.topic, at.partition), (at.offset, at.mark));
                             self.pending.anything = true;
                         }
                         let last = self.later.keys().next_back().copied().unwrap_or(self.open);
@@ -367,8 +376,9 @@ impl Committer {
             }
             Message::Progress { offsets, mut arrivals, .. } => {
                 for at in offsets {
-                    let offset = pending.offsets.entry((at.topic, at.partition)).or_insert(at.offset);
-                    *offset = at.offset.max(*offset);
+                    let read = (at.offset, at.mark);
+                    let position = pending.offsets.entry((at.topic, at.partition)).or_insert(read);
+                    *position = read.max(*position);
                 }
                 pending.arrivals.append(&mut arrivals);
             }
@@ -499,9 +509,9 @@ impl Committer {
         self.retry(Self::try_insert)?;
         let refused = std::mem::take(&mut self.pending.refused);
         let lengths = if refused.is_empty() { lengths } else { self.refuse(refused, lengths)? };
-        let mut offsets = self.pending.offsets();
+        let (mut offsets, mut view_offsets) = (self.pending.offsets(), Vec::new());
         if let Some(view) = &self.filled {
-            offsets.iter_mut().for_each(|at| at.topic = backfill::label(view, &at.topic));
+            view_offsets = for_view(view, Role::Filled, std::mem::take(&mut offsets));
         }
         self.forward()?;
         let state = self.retry(|this| this.state_changes())??;
@@ -521,6 +531,7 @@ impl Committer {
             this.store.commit(&Commit {
                 epoch,
                 offsets: &offsets,
+                view_offsets: &view_offsets,
                 topics: &topics,
                 in_the_future: &this.pending.in_the_future,
                 files: &lengths,

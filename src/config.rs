@@ -23,7 +23,7 @@ use thiserror::Error;
 use crate::clock::Limits;
 use crate::expression;
 use crate::secret;
-use crate::source::file::{full_path, is_separator};
+use crate::source::file::{is_same, is_separator};
 use crate::source::kafka::OnDataLoss;
 
 use self::defined::{OwnCorrelation, ViewEntry};
@@ -556,7 +556,7 @@ impl Config {
             }
         }
         if let (Some(path), Some(trucks)) = (reads.phone_file, self.input.as_deref().filter(|_| reads.trucks))
-            && full_path(path) == full_path(trucks)
+            && is_same(path, trucks)
         {
             return wrong(
                 "orientation.input",

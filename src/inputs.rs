@@ -7,9 +7,8 @@
 //! ```
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use dataflows::item::{MessageId, NextOffset};
@@ -23,8 +22,8 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::progress::Share;
 use crate::source::SourceError;
-use crate::source::embedded::{Embedded, Ends, Feeder, PARTITIONS};
-use crate::source::file::{LineReader, Lines, full_path};
+use crate::source::embedded::{Embedded, Feed, Feeder, PARTITIONS};
+use crate::source::file::{LineReader, Lines, Options, Unfinished, full_path, lock};
 use crate::source::kafka::{Topic, TopicOptions, keep_trying};
 use crate::source::several::{Decoded, Several};
 use crate::stop::Stop;
@@ -37,7 +36,6 @@ pub struct Inputs {
     followers: Vec<Sender<Vec<NextOffset>>>,
     message_bytes: usize,
     settings: Settings,
-    key_separator: Option<String>,
     max_ahead: Option<i64>,
     /// The messages that were found to be in the future, where that is not decided any more.
     decided: Option<Vec<MessageId>>,
@@ -47,7 +45,9 @@ pub struct Inputs {
     watches: Vec<JoinHandle<()>>,
     /// Lives as long as the readers.
     _cluster: Option<Embedded>,
-    feeder: Option<JoinHandle<Result<(), SourceError>>>,
+    feeder: Option<JoinHandle<()>>,
+    /// What the feeder says.
+    feed: Option<Arc<Feed>>,
     brokers: Option<String>,
 }
 
@@ -87,13 +87,13 @@ impl Inputs {
             followers: Vec::new(),
             message_bytes: config.limits.message_bytes,
             settings: config.view_settings()?,
-            key_separator: config.key_separator.clone(),
             max_ahead: config.max_ahead()?,
             decided: None,
             origins: views.iter().any(|view| view.gives_up),
             watches: Vec::new(),
             _cluster: None,
             feeder: None,
+            feed: None,
             brokers: None,
         })
     }
@@ -138,11 +138,11 @@ impl Inputs {
                     offsets.iter().find(|at| at.partition == partition && *at.topic == *config.kafka.topic)
                 };
                 let ends = (0..PARTITIONS).map(|partition| end(partition).map_or(0, |at| at.offset));
-                let ends = Arc::new(OnceLock::from(ends.collect::<Vec<_>>()));
-                inputs.open_embedded(config, path, progress, Some(ends))?;
+                let feed = Feed::new(Some(ends.collect()));
+                inputs.open_embedded(config, path, progress, offsets, feed)?;
             }
             Some(path) => {
-                let lines = Lines::open_until(path, next_line(path, progress), next_line(path, offsets))?;
+                let lines = Lines::again(path, progress, offsets, trucks_file(config))?;
                 inputs.add(path, Content::Trucks, Kind::File(lines));
             }
         }
@@ -165,9 +165,11 @@ impl Inputs {
             None => inputs.open_topic(config, &config.kafka.topic, Content::Trucks, offsets, known, stop)?,
             // Of a cluster, process 0 reads the files.
             Some(_) if config.process > 0 => {}
-            Some(path) if config.embedded => inputs.open_embedded(config, path, offsets, None)?,
+            Some(path) if config.embedded => {
+                inputs.open_embedded(config, path, offsets, &[], Feed::new(None))?
+            }
             Some(path) => {
-                let lines = Lines::open(path, next_line(path, offsets), !config.until_end)?;
+                let lines = Lines::open(path, offsets, trucks_file(config))?;
                 inputs.add(path, Content::Trucks, Kind::File(lines));
             }
         }
@@ -175,8 +177,7 @@ impl Inputs {
             inputs.open_topic(config, topic, Content::Phone, offsets, known, stop)?;
         }
         if let Some(path) = reads.phone_file.filter(|_| config.process == 0) {
-            let next = committed_line(path, offsets).unwrap_or(0);
-            let lines = open_phone_file(path, next, !config.until_end)?;
+            let lines = open_phone_file(path, offsets, phone_file(config))?;
             inputs.add(path, Content::Phone, Kind::File(lines));
         }
         Ok(inputs)
@@ -203,30 +204,32 @@ impl Inputs {
         Ok(())
     }
 
-    /// Feeds `path` into a broker of the process's own, and reads it from there, to `until` if that is
-    /// given.
+    /// Feeds `path` into a broker of the process's own, and reads it from there behind `offsets`. `known` are
+    /// offsets that were read, too.
     fn open_embedded(
         &mut self,
         config: &Config,
         path: &str,
         offsets: &[NextOffset],
-        until: Option<Ends>,
+        known: &[NextOffset],
+        feed: Arc<Feed>,
     ) -> Result<(), Error> {
         let mut options = topic_options(config, &config.kafka.topic)?;
-        options.until_end |= until.is_some();
+        options.until_end |= feed.ends().is_some();
         let cluster = Embedded::start(&options.topic)?;
         options.brokers = cluster.brokers();
         self.brokers = Some(options.brokers.clone());
-        let feeder = Feeder::new(&options.brokers, &options.topic, offsets, self.follow())?;
+        let committed = self.follow();
+        let feeder = Feeder::new(&options.brokers, &options.topic, feed.clone(), offsets, known, committed)?;
         let (ready, fed) = channel();
-        let ends: Ends = Arc::default();
-        let (path, known) = (path.to_owned(), Arc::clone(&ends));
-        self.feeder = Some(spawn("feeder", move || feeder.feed(&path, ready, &known))?);
+        let path = path.to_owned();
+        self.feeder = Some(spawn("feeder", move || feeder.run(&path, ready))?);
+        self.feed = Some(feed.clone());
         // An error of the feeder closes the channel, too.
         if fed.recv().is_err() {
             self.join_feeder()?;
         }
-        let topic = Topic::embedded(options, offsets, PARTITIONS, until.unwrap_or(ends))?;
+        let topic = Topic::embedded(options, offsets, PARTITIONS, feed)?;
         self._cluster = Some(cluster);
         self.add_topic(&config.kafka.topic, Content::Trucks, topic);
         Ok(())
@@ -294,7 +297,7 @@ impl Inputs {
             }
             Kind::File(lines) => {
                 let lines = lines.clone();
-                let left = move || lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).left();
+                let left = move || lock(&lines).left();
                 let all = left().filter(|&all| all > 0)?;
                 Some(Box::new(move |_| 1.0 - left().unwrap_or(0) as f64 / all as f64))
             }
@@ -308,15 +311,11 @@ impl Inputs {
             let mut share = Several::default();
             for source in &self.sources {
                 match source.content {
-                    Content::Trucks => {
-                        let (decoder, separator) =
-                            (self.trucks_decoder(source), self.key_separator.as_deref());
-                        source.deal(decoder, separator, worker, workers, &mut share)
-                    }
+                    Content::Trucks => source.deal(self.trucks_decoder(source), worker, workers, &mut share),
                     Content::Phone => {
                         let decoder = OrientationDecoder::new(source.name.clone(), self.message_bytes)
                             .with_future(self.future(source));
-                        source.deal(decoder, None, worker, workers, &mut share)
+                        source.deal(decoder, worker, workers, &mut share)
                     }
                 }?;
             }
@@ -329,6 +328,16 @@ impl Inputs {
         let decoder =
             trucks_decoder(&source.name, self.message_bytes, &self.settings).with_future(self.future(source));
         if self.origins { decoder.with_origins() } else { decoder }
+    }
+
+    /// Lines of files that were left at the end, as they have no end yet.
+    pub fn unfinished(&self) -> Vec<Unfinished> {
+        let unfinished = |source: &Source| match &source.kind {
+            Kind::File(lines) => lock(lines).unfinished(),
+            Kind::Topic(_) => None,
+        };
+        let fed = self.feed.as_ref().and_then(|feed| feed.unfinished());
+        self.sources.iter().filter_map(unfinished).chain(fed).collect()
     }
 
     /// Which readings of a source are in the future.
@@ -357,11 +366,12 @@ impl Inputs {
         Ok(())
     }
 
-    /// Waits for the thread that feeds the embedded broker, and says how it ended.
+    /// Waits for the thread that feeds the embedded broker, and gives its error if no reader has taken it.
     pub fn join_feeder(&mut self) -> Result<(), Error> {
-        match self.feeder.take().map(JoinHandle::join) {
-            Some(Ok(result)) => Ok(result?),
-            Some(Err(_)) => Err(Error::Bug("the feeder")),
+        // A panic is an error of the feed, too.
+        self.feeder.take().map(JoinHandle::join);
+        match self.feed.as_ref().and_then(|feed| feed.take_failure()) {
+            Some(failure) => Err(failure.into()),
             None => Ok(()),
         }
     }
@@ -379,20 +389,17 @@ impl Inputs {
 }
 
 impl Source {
-    /// Adds a worker's share of the source, read by `decoder`. In a file, what stands before `separator`
-    /// is a message's key.
+    /// Adds a worker's share of the source, read by `decoder`.
     fn deal(
         &self,
         decoder: impl Decode + Send + 'static,
-        separator: Option<&str>,
         worker: usize,
         workers: usize,
         share: &mut Several,
     ) -> Result<(), Error> {
         match &self.kind {
             Kind::File(lines) => {
-                let reader = LineReader::new(lines.clone()).with_keys(separator);
-                share.push(Decoded { reader, decoder });
+                share.push(Decoded { reader: LineReader::new(lines.clone()), decoder });
             }
             Kind::Topic(Some(watched)) => {
                 share.push(Decoded { reader: watched.topic.reader(worker, workers)?, decoder });
@@ -420,37 +427,39 @@ fn connect_at_start(
     keep_trying(config.wait, stop, connect).map_err(|error| Error::from(error).at_start(config.wait))
 }
 
-/// Opens the phone's file at message `next`, and looks whether it can be used as far as it is there.
-pub fn open_phone_file(path: &str, next: i64, follow: bool) -> Result<Arc<Mutex<Lines>>, SourceError> {
-    let lines = Lines::open_any(path, next, follow).map_err(SourceError::of_the_phone)?;
-    let header = lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).header().cloned();
+/// How the file of the trucks' readings is read.
+pub(crate) fn trucks_file(config: &Config) -> Options<'_> {
+    Options {
+        follow: !config.until_end,
+        separator: config.key_separator.as_deref(),
+        on_data_loss: config.on_data_loss,
+        ..Options::default()
+    }
+}
+
+/// How the phone's file is read: its first character says what it holds.
+pub(crate) fn phone_file(config: &Config) -> Options<'static> {
+    Options {
+        follow: !config.until_end,
+        framing: None,
+        on_data_loss: config.on_data_loss,
+        ..Options::default()
+    }
+}
+
+/// Opens the phone's file behind what was read of it, and checks that it can be used as far as it is there.
+pub(crate) fn open_phone_file(
+    path: &str,
+    offsets: &[NextOffset],
+    options: Options<'_>,
+) -> Result<Arc<Mutex<Lines>>, SourceError> {
+    let lines = Lines::open(path, offsets, options).map_err(SourceError::of_the_phone)?;
+    let header = lock(&lines).header().cloned();
     if let Some(header) = header {
         orientation::check_header(&header)
             .map_err(|column| SourceError::NoColumn { path: path.to_owned(), column })?;
     }
     Ok(lines)
-}
-
-/// The next line of the readings' file, whichever way its offset was kept; the first when none was.
-pub(crate) fn next_line(path: &str, offsets: &[NextOffset]) -> i64 {
-    committed_line(path, offsets).or_else(|| line_by_name(path, offsets)).unwrap_or(0)
-}
-
-/// The next line of a file, by its offset under its full path.
-pub(crate) fn committed_line(path: &str, offsets: &[NextOffset]) -> Option<i64> {
-    let full = full_path(path);
-    offsets.iter().find(|at| *at.topic == *full).map(|at| at.offset)
-}
-
-/// The next line of a file whose offset was kept by truckflow before it could read several: under the
-/// path as it was given then, which may have been relative to another folder.
-fn line_by_name(path: &str, offsets: &[NextOffset]) -> Option<i64> {
-    let name = Path::new(path).file_name();
-    let is_it = |at: &&NextOffset| {
-        let kept = Path::new(&*at.topic);
-        kept.is_relative() && kept.file_name() == name
-    };
-    offsets.iter().filter(is_it).map(|at| at.offset).max()
 }
 
 /// How a topic is reached.
@@ -463,28 +472,4 @@ pub(crate) fn topic_options(config: &Config, topic: &str) -> Result<TopicOptions
         on_data_loss: config.on_data_loss,
         until_end: config.until_end,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_goes_on_behind_its_own_offset_however_it_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("readings.jsonl");
-        std::fs::write(&path, "").unwrap();
-        let full = full_path(path.to_str().unwrap());
-        let roundabout = folder.path().join(".").join("readings.jsonl");
-        let at = |topic: &str, offset| NextOffset { topic: topic.into(), partition: 0, offset };
-        let offsets = [at("Mobile-Device-Data", 1), at(&full, 2), at("/other/readings.jsonl", 3)];
-        assert_eq!(committed_line(roundabout.to_str().unwrap(), &offsets), Some(2));
-        assert_eq!(committed_line("/other/Orientation.csv", &offsets), None);
-        assert_eq!(committed_line("-", &[at("-", 4)]), Some(4));
-        assert_eq!(line_by_name("../readings.jsonl", &[at("data/readings.jsonl", 5)]), Some(5));
-        assert_eq!(line_by_name("../readings.jsonl", &offsets), None);
-        assert_eq!(next_line(roundabout.to_str().unwrap(), &offsets), 2);
-        assert_eq!(next_line("../readings.jsonl", &[at("data/readings.jsonl", 5)]), 5);
-        assert_eq!(next_line("../readings.jsonl", &offsets), 0);
-    }
 }

@@ -17,8 +17,7 @@ pub use read::{Sent, dead_letters_of, lines_of};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -33,7 +32,7 @@ use crate::pace::{self, Pace, Rate};
 use crate::producer::{ProduceError, Producer, parse_property, parse_property_file};
 use crate::progress;
 use crate::sink::csv::numbered;
-use crate::source::file::is_separator;
+use crate::source::file::{TextLines, Unfinished, is_separator};
 use crate::stop::Stop;
 
 /// Longer than a message may be on its way.
@@ -105,6 +104,14 @@ pub enum ReplayError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The input is no text of lines.
+    #[error("{path} cannot be read: {reason}; give lines of UTF-8 as FILE")]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The dead letters are not a CSV file of the expected shape.
     #[error("{path} is no file of dead letters at line {line} ({reason}): mend the line or take it out")]
     DeadLetter {
@@ -163,7 +170,14 @@ pub enum ReplayError {
 impl ReplayError {
     /// Whether the command line, not the run, is wrong: exit status 2 instead of 1.
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Produce(_) | Self::Read { .. } | Self::DeadLetter { .. } | Self::Signals(_))
+        !matches!(
+            self,
+            Self::Produce(_)
+                | Self::Read { .. }
+                | Self::Text { .. }
+                | Self::DeadLetter { .. }
+                | Self::Signals(_)
+        )
     }
 }
 
@@ -250,6 +264,11 @@ trait Input {
 
     /// How many bytes of the input were read.
     fn position(&self) -> u64;
+
+    /// The number of the last line, from 1, and its bytes, if it was left as it has no end.
+    fn unfinished(&self) -> Option<(i64, u64)> {
+        None
+    }
 }
 
 /// Sends everything in the file, or until SIGINT or SIGTERM; what was queued is flushed. The last line on
@@ -284,6 +303,10 @@ fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
     if total > 0 {
         eprintln!("{left_out}");
     }
+    if let Some((line, bytes)) = input.unfinished() {
+        let path = args.file.display().to_string();
+        eprintln!("{}", Unfinished { path, line, bytes });
+    }
     if result.is_ok() || producer.sent() > 0 {
         match args.json {
             true => println!("{}", summary.to_json()),
@@ -303,10 +326,7 @@ fn open(args: &ReplayArgs) -> Result<Box<dyn Input>, ReplayError> {
             None => Ok(letters),
         };
     }
-    let reader: Box<dyn Read> = match path == Path::new("-") {
-        true => Box::new(io::stdin()),
-        false => Box::new(File::open(path).map_err(read_error)?),
-    };
+    let lines = TextLines::open(path, args.key_separator.as_deref()).map_err(read_error)?;
     if args.topic.is_none() {
         return Err(ReplayError::NoTopic { path: path.clone() });
     }
@@ -315,7 +335,7 @@ fn open(args: &ReplayArgs) -> Result<Box<dyn Input>, ReplayError> {
         (None, Some(separator)) => Key::Before(Box::new(Finder::new(separator).into_owned())),
         (None, None) => Key::None,
     };
-    Ok(Box::new(Lines::new(reader, path, key)))
+    Ok(Box::new(Lines::new(lines, path, key)))
 }
 
 fn send_all(
@@ -496,14 +516,10 @@ mod tests {
         let brokers = cluster.bootstrap_servers();
         let (_folder, path) = file("in.jsonl", "{\"a\": 1}\nnot json \r\n\n{'a': 'ü'}");
         let summary = replay(&path, &["--topic", "t", "--brokers", &brokers]).unwrap();
-        assert_eq!((summary.sent, summary.failed), (4, 0));
-        let expected: Vec<Seen> = vec![
-            (0, None, some("{\"a\": 1}")),
-            (0, None, some("")),
-            (1, None, some("not json ")),
-            (1, None, some("{'a': 'ü'}")),
-        ];
-        assert_eq!(read(&brokers, "t", 2, 4), expected);
+        assert_eq!((summary.sent, summary.failed), (3, 0));
+        let expected: Vec<Seen> =
+            vec![(0, None, some("{\"a\": 1}")), (0, None, some("{'a': 'ü'}")), (1, None, some("not json "))];
+        assert_eq!(read(&brokers, "t", 2, 3), expected);
     }
 
     #[test]
@@ -524,7 +540,7 @@ mod tests {
     fn what_stands_before_the_separator_becomes_the_key_and_nothing_behind_it_a_tombstone() {
         let cluster = cluster("t", 1);
         let brokers = cluster.bootstrap_servers();
-        let (_folder, path) = file("in.txt", "k\t{\"a\": \"\t\"}\r\n{}\nk\t\nk\t\r\n\t1\nl\t");
+        let (_folder, path) = file("in.txt", "k\t{\"a\": \"\t\"}\r\n{}\nk\t\nk\t\r\n\t1\nl\t\nm\t{\"a\":");
         replay(&path, &["--topic", "t", "--brokers", &brokers, "--key-separator", "\t"]).unwrap();
         let expected: Vec<Seen> = vec![
             (0, some("k"), some("{\"a\": \"\t\"}")),

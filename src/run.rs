@@ -49,7 +49,7 @@ use crate::render::CHANGE;
 use crate::restore::Restore;
 use crate::sink::csv::{self, CsvError, CsvFiles};
 use crate::sink::topic::DeadLetterTopic;
-use crate::source::file::full_path;
+use crate::source::file::{Unfinished, full_path};
 use crate::stop::Stop;
 use crate::store::{self, Form, LastCommit, Store, StoreError, Table};
 use crate::thread::spawn;
@@ -67,11 +67,13 @@ pub struct Summary {
     pub elapsed: Duration,
     /// The last commit.
     pub epoch: Epoch,
+    /// Lines at the ends of files that were left, as they have no end yet.
+    pub unfinished: Vec<Unfinished>,
 }
 
 impl Summary {
-    /// As one object: readings, rows and dead letters, `epoch`, `seconds`, and this process's
-    /// `peak_memory_bytes`.
+    /// As one object: readings, rows and dead letters, `epoch`, `seconds`, this process's
+    /// `peak_memory_bytes`, and `unfinished_lines`: of each its `input`, `line` and `bytes`.
     pub fn to_json(&self) -> serde_json::Value {
         let Counts { intake, left_out, letters, .. } = &self.counts;
         let rows = self.counts.all_rows();
@@ -79,6 +81,7 @@ impl Summary {
             let numbers = numbers.iter().map(|(reason, number)| (reason.name().to_owned(), number.into()));
             serde_json::Value::Object(numbers.collect())
         };
+        let unfinished = |left: &Unfinished| serde_json::json!({ "input": left.path, "line": left.line, "bytes": left.bytes });
         serde_json::json!({
             "records": intake.accepted,
             "rejected": intake.rejected.total(),
@@ -93,6 +96,7 @@ impl Summary {
             "epoch": self.epoch,
             "seconds": self.elapsed.as_secs_f64(),
             "peak_memory_bytes": peak_memory(),
+            "unfinished_lines": self.unfinished.iter().map(unfinished).collect::<Vec<_>>(),
         })
     }
 }
@@ -206,7 +210,7 @@ impl Launch<'_> {
         let mut inputs = match filled.map(|view| &self.views[view]) {
             None => Inputs::open(config, &self.views, &last.offsets, &last.topics, stop)?,
             Some(view) => {
-                let progress = backfill::progress(&view.name, &last.offsets);
+                let progress = backfill::progress(&view.name, last);
                 if config.mode == Mode::Upsert {
                     if progress.contains(&backfill::kept()) {
                         return Ok((parts, Summary { epoch: last.epoch, ..Summary::default() }));
@@ -313,7 +317,9 @@ impl Launch<'_> {
             None => work(None)?,
             Some((control, door)) => control.finish_with(|control| work(Some((control, door))))?,
         };
-        let summary = Summary { counts, elapsed: began.elapsed(), epoch: clock.committed() };
+        let unfinished = inputs.unfinished();
+        unfinished.iter().for_each(|line| tracing::warn!("{line}"));
+        let summary = Summary { counts, elapsed: began.elapsed(), epoch: clock.committed(), unfinished };
         Ok((parts, summary))
     }
 
@@ -347,7 +353,7 @@ impl Launch<'_> {
                 return Err(failure.into());
             }
             let counts = Counts { intake: job.intake(), ..Counts::default() };
-            Ok(Summary { counts, elapsed: began.elapsed(), epoch: 0 })
+            Ok(Summary { counts, elapsed: began.elapsed(), ..Summary::default() })
         })?;
         Ok(Summary { epoch: clock.committed(), ..summary })
     }

@@ -118,7 +118,7 @@ fn gather(config: &Config, look: &mut dyn Look, last: LastCommit) -> Result<Expo
         looked_through(&views, name, &folded)?;
     }
     let tables = tables(config, &views).iter().map(|table| look.size(table)).collect::<Result<_, _>>()?;
-    let LastCommit { generation, epoch, source, offsets, topics, files } = last;
+    let LastCommit { generation, epoch, source, offsets, view_offsets, topics, files } = last;
     let in_the_future = look.in_the_future(job)?;
     let (job, views) = (job.clone(), look.views(job)?);
     Ok(Export {
@@ -127,6 +127,7 @@ fn gather(config: &Config, look: &mut dyn Look, last: LastCommit) -> Result<Expo
         generation,
         epoch,
         offsets,
+        view_offsets,
         topics,
         in_the_future,
         files,
@@ -192,6 +193,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
     let commit = Commit {
         epoch: export.epoch,
         offsets: &export.offsets,
+        view_offsets: &export.view_offsets,
         topics: &export.topics,
         in_the_future: &export.in_the_future,
         files: &export.files,
@@ -290,6 +292,7 @@ fn reset(args: &ResetArgs) -> Result<(), Error> {
             source: last.source,
             epoch: last.epoch,
             offsets: last.offsets,
+            view_offsets: last.view_offsets,
             files: last.files,
             views,
             with_state,

@@ -19,6 +19,9 @@ const TRUCKS_SHOWN: usize = 20;
 /// The end of a run in words: what was counted, the latest correlations of each truck, the files, the metrics.
 pub fn describe(config: &Config, summary: &Summary) -> String {
     let mut text = counted(summary);
+    for line in &summary.unfinished {
+        let _ = writeln!(text, "{}", printable(&line.to_string()));
+    }
     let distance = latest(config, "distance_correlation");
     let speed = latest(config, "engine_speed_correlation");
     if !distance.is_empty() || !speed.is_empty() {

@@ -94,10 +94,12 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
     look.last_commit(&config.job)?;
     let input = input::read(config, &last, &look.in_the_future(&config.job)?)?;
     let epoch = last.epoch;
-    report.ok(
-        "input",
-        format!("{} messages, {} dead letters, up to epoch {epoch}", input.messages, input.letters.len()),
-    );
+    let files = match &*input.files {
+        [] => String::new(),
+        files => format!(", read from {}", files.join(", ")),
+    };
+    let (messages, letters) = (input.messages, input.letters.len());
+    report.ok("input", format!("{messages} messages, {letters} dead letters, up to epoch {epoch}{files}"));
 
     let views = config.active_views()?;
     let routes = routes(config, &views);
@@ -106,7 +108,7 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
     // A view that began later was told of less.
     let told: BTreeMap<String, Input> = views
         .iter()
-        .map(|view| (view.name.to_string(), backfill::starts(&view.name, &last.offsets)))
+        .map(|view| (view.name.to_string(), backfill::starts(&view.name, &last)))
         .filter(|(_, starts)| !starts.is_empty())
         .map(|(view, starts)| (view, input.since(&starts)))
         .collect();

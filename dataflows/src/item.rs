@@ -14,10 +14,21 @@ use crate::orientation::Orientation;
 pub struct NextOffset {
     /// The topic, or the path of the input file.
     pub topic: Arc<str>,
-    /// The partition; 0 for a file.
+    /// The partition; of a path, the number of the file that had this name, from 0.
     pub partition: i32,
     /// The offset that a restart reads first.
     pub offset: i64,
+    /// The bytes of the file before that offset; none for a topic.
+    pub mark: Option<Mark>,
+}
+
+/// The bytes at the beginning of a file: how many, and their hash. They identify the file, whatever its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mark {
+    /// How many bytes.
+    pub bytes: u64,
+    /// Their XXH3 hash of 128 bits.
+    pub hash: u128,
 }
 
 /// Names one message of a source for good.
@@ -88,7 +99,7 @@ pub struct Arrival {
 pub struct Upsert {
     /// The message's key.
     pub key: Arc<[u8]>,
-    /// The partition; 0 for a file.
+    /// The partition; of a path, the number of the file that had this name, from 0.
     pub partition: i32,
     /// The offset: of one partition's messages the later wins. All messages of a key come from one partition.
     pub offset: i64,

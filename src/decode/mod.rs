@@ -432,6 +432,11 @@ fn name_of_truck<'a>(reading: &'a Reading<'_>, key: Option<&'a [u8]>) -> Result<
     Ok(name)
 }
 
+/// Whether bytes are exactly one object, as JSON or Python writes it.
+pub(crate) fn is_object(bytes: &[u8]) -> bool {
+    object::fields(bytes, []).is_some()
+}
+
 /// Reads `YYYY-MM-DD HH:MM:SS[.f…][zone]` into microseconds since 1970, UTC, as the field `timestamp`
 /// is read.
 pub fn event_time(text: &str) -> Option<i64> {

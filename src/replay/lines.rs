@@ -1,15 +1,12 @@
 //! Any file or standard input, each line a message as it is.
 
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem::Finder;
 
 use super::key::KeyField;
 use super::{Input, Message, Next, ReplayError};
-use crate::source::file;
-
-const BUFFER: usize = 256 * 1024;
+use crate::source::file::{self, TextError, TextLines};
 
 /// What a line's key is.
 pub(super) enum Key {
@@ -21,38 +18,39 @@ pub(super) enum Key {
 }
 
 pub(super) struct Lines {
-    reader: BufReader<Box<dyn Read>>,
+    lines: TextLines,
     path: PathBuf,
     key: Key,
-    position: u64,
 }
 
 impl Lines {
-    pub(super) fn new(reader: Box<dyn Read>, path: &Path, key: Key) -> Lines {
-        Lines { reader: BufReader::with_capacity(BUFFER, reader), path: path.to_owned(), key, position: 0 }
+    pub(super) fn new(lines: TextLines, path: &Path, key: Key) -> Lines {
+        Lines { lines, path: path.to_owned(), key }
     }
 }
 
 impl Input for Lines {
     fn read(&mut self, message: &mut Message) -> Result<Next, ReplayError> {
         let Message { key, payload, .. } = message;
-        payload.clear();
-        let read = self.reader.read_until(b'\n', payload);
-        let read = read.map_err(|source| ReplayError::Read { path: self.path.clone(), source })?;
-        self.position += read as u64;
-        if payload.pop_if(|last| *last == b'\n').is_some() {
-            payload.pop_if(|last| *last == b'\r');
-        }
+        let path = || self.path.clone();
+        let read = self.lines.next(payload).map_err(|error| match error {
+            TextError::Io(source) => ReplayError::Read { path: path(), source },
+            error => ReplayError::Text { path: path(), reason: error.to_string() },
+        })?;
         (message.has_key, message.has_payload) = match &self.key {
             Key::None => (false, true),
             Key::Field(field) => (field.find(payload, key), true),
             Key::Before(separator) => split(payload, key, separator),
         };
-        Ok(if read > 0 { Next::Message } else { Next::End })
+        Ok(if read { Next::Message } else { Next::End })
     }
 
     fn position(&self) -> u64 {
-        self.position
+        self.lines.mark().bytes
+    }
+
+    fn unfinished(&self) -> Option<(i64, u64)> {
+        self.lines.left()
     }
 }
 

@@ -9,6 +9,7 @@ use super::dead_letters::DeadLetters;
 use super::key::KeyField;
 use super::lines::{Key, Lines};
 use super::{Input, Message, Next, ReplayError};
+use crate::source::file::TextLines;
 
 /// A message: its key and its value, where it has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Sent {
 
 /// The messages of lines, with the text of the field `key` or what stands before `separator` as their key.
 pub fn lines_of(
-    input: impl Read + 'static,
+    input: impl Read + Send + 'static,
     key: Option<&str>,
     separator: Option<&str>,
 ) -> Result<Vec<Sent>, ReplayError> {
@@ -34,7 +35,10 @@ pub fn lines_of(
         (None, Some(separator)) => Key::Before(Box::new(Finder::new(separator).into_owned())),
         (None, None) => Key::None,
     };
-    all(&mut Lines::new(Box::new(input), Path::new("-"), key))
+    let path = Path::new("-");
+    let lines = TextLines::new(Box::new(input), false, separator);
+    let lines = lines.map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
+    all(&mut Lines::new(lines, path, key))
 }
 
 /// The messages of a CSV file of dead letters; none if it is not one.

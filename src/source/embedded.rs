@@ -6,19 +6,22 @@
 //! its beginning, in the same order to the same partitions, and what was committed before is not
 //! held back for.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader};
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use dataflows::item::NextOffset;
+use dataflows::item::{Mark, NextOffset};
+use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
 use super::SourceError;
+use super::file::{LINE_LIMIT, TextError, TextLines, Unfinished};
 
 /// Partitions of the embedded topic.
 pub const PARTITIONS: i32 = 4;
@@ -27,13 +30,122 @@ const AHEAD_BYTES: usize = 2 << 20;
 /// Messages a partition that were fed and not committed, below the 100,000 that it keeps even if
 /// each were a message set of its own.
 const AHEAD_MESSAGES: i64 = 60_000;
+/// Longer lines do not go through the broker: it loses what comes behind a message that is larger than all that
+/// it keeps, and a producer takes no more than a million bytes.
+const LARGE: usize = 512 << 10;
 /// How long the broker may take for what was sent.
 const FLUSH_LIMIT: Duration = Duration::from_secs(30);
-/// What a message costs beside its payload.
+/// What a message costs in addition to its payload.
 const OVERHEAD: usize = 64;
 
-/// Where the partitions end, known when the feeder is through.
-pub type Ends = Arc<OnceLock<Vec<i64>>>;
+/// What the feeder of a topic says to its readers.
+#[derive(Debug, Default)]
+pub struct Feed {
+    /// Where the partitions end, known when all is fed.
+    ends: OnceLock<Vec<i64>>,
+    /// For each partition, the marks of the messages that are not committed: of the file's bytes up to the end of
+    /// each; and the offset of the first.
+    marks: Mutex<Vec<(i64, VecDeque<Mark>)>>,
+    /// The lines that are too large for the broker, by partition and offset: messages without bytes stand for
+    /// them.
+    large: Mutex<HashMap<(i32, i64), Vec<u8>>>,
+    /// Why it cannot go on.
+    failure: Mutex<Option<SourceError>>,
+    has_failed: AtomicBool,
+    /// The last line, if it was left as it has no end.
+    unfinished: OnceLock<Unfinished>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Feed {
+    /// One whose readers end each partition at its offset in `ends`, or whose ends are known when all is fed.
+    pub fn new(ends: Option<Vec<i64>>) -> Arc<Self> {
+        let marks = (0..PARTITIONS).map(|_| Default::default()).collect();
+        let ends = ends.map_or_else(OnceLock::new, OnceLock::from);
+        Arc::new(Self { ends, marks: Mutex::new(marks), ..Self::default() })
+    }
+
+    /// Where the partitions end, once that is known.
+    pub fn ends(&self) -> Option<&[i64]> {
+        self.ends.get().map(Vec::as_slice)
+    }
+
+    /// The file's bytes up to the end of the message before `next`, where that is not committed yet.
+    pub fn mark(&self, partition: i32, next: i64) -> Option<Mark> {
+        let marks = lock(&self.marks);
+        let (first, marks) = marks.get(partition as usize)?;
+        marks.get(usize::try_from(next - 1 - first).ok()?).copied()
+    }
+
+    /// Takes the line for which a message without bytes stands.
+    pub fn take_large(&self, partition: i32, offset: i64) -> Option<Vec<u8>> {
+        lock(&self.large).remove(&(partition, offset))
+    }
+
+    fn fail(&self, error: SourceError) {
+        lock(&self.failure).get_or_insert(error);
+        self.has_failed.store(true, SeqCst);
+    }
+
+    /// Why the feeder cannot go on, if it has not been taken yet.
+    pub fn take_failure(&self) -> Option<SourceError> {
+        // Most often there is none, and readers ask often.
+        if self.has_failed.load(SeqCst) { lock(&self.failure).take() } else { None }
+    }
+
+    /// The last line of the file, if it was left as it has no end.
+    pub fn unfinished(&self) -> Option<Unfinished> {
+        self.unfinished.get().cloned()
+    }
+
+    fn add_mark(&self, partition: usize, offset: i64, mark: Mark) {
+        let (first, marks) = &mut lock(&self.marks)[partition];
+        if marks.is_empty() {
+            *first = offset;
+        }
+        marks.push_back(mark);
+    }
+
+    /// Forgets the marks of the messages before `offset`.
+    fn commit(&self, partition: usize, offset: i64) {
+        let (first, marks) = &mut lock(&self.marks)[partition];
+        while *first < offset && marks.pop_front().is_some() {
+            *first += 1;
+        }
+    }
+}
+
+/// A thread that panics says so to the readers, who would wait for it.
+struct Guard(Arc<Feed>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(failed("its feeder panicked, which is a bug in truckflow"));
+        }
+    }
+}
+
+/// Hands over why a message was not taken.
+struct Deliveries(Arc<Feed>);
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let Err((error, _)) = result else { return };
+        // What is still queued when the feeder ends is not sent any more.
+        let is_purged = |code| matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
+        if !error.rdkafka_error_code().is_some_and(is_purged) {
+            self.0.fail(failed(error));
+        }
+    }
+}
 
 fn failed(error: impl std::fmt::Display) -> SourceError {
     SourceError::Embedded(error.to_string())
@@ -60,7 +172,8 @@ impl Embedded {
 
 /// Feeds a file into an embedded topic, a line a message, paced to commits.
 pub struct Feeder {
-    producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext>,
+    producer: ThreadedProducer<Deliveries>,
+    feed: Arc<Feed>,
     topic: Arc<str>,
     committed: Receiver<Vec<NextOffset>>,
     partitions: Vec<Fed>,
@@ -74,6 +187,8 @@ struct Fed {
     bytes: usize,
     /// The messages not committed yet: their sizes, oldest first.
     sizes: VecDeque<usize>,
+    /// Offsets, and the bytes of the file that were read before them.
+    known: Vec<(i64, Mark)>,
 }
 
 impl Fed {
@@ -94,18 +209,26 @@ impl Fed {
         }
     }
 
+    /// Whether the file is another than the one that was read, whose bytes up to here have this `mark`.
+    fn is_other(&self, mark: Mark) -> bool {
+        self.known.iter().any(|(offset, known)| *offset == self.next && *known != mark)
+    }
+
+    /// Whether it can keep one more message.
     fn has_room(&self) -> bool {
         self.bytes < AHEAD_BYTES && (self.sizes.len() as i64) < AHEAD_MESSAGES
     }
 }
 
 impl Feeder {
-    /// A feeder of `topic` at `brokers`; `resume` is the last commit, and later ones arrive in
-    /// `committed`.
+    /// A feeder of `topic` at `brokers`, which says to `feed` how it gets on; `resume` is the last commit, and
+    /// later ones arrive in `committed`. `known` are offsets whose marks tell which file was read.
     pub fn new(
         brokers: &str,
         topic: &str,
+        feed: Arc<Feed>,
         resume: &[NextOffset],
+        known: &[NextOffset],
         committed: Receiver<Vec<NextOffset>>,
     ) -> Result<Self, SourceError> {
         let producer = ClientConfig::new()
@@ -114,11 +237,16 @@ impl Feeder {
             .set("enable.idempotence", "true")
             .set("linger.ms", "2")
             .set("queue.buffering.max.messages", "100000")
-            .create()
+            .create_with_context(Deliveries(feed.clone()))
             .map_err(failed)?;
         let partitions = (0..PARTITIONS).map(|_| Fed::default()).collect();
-        let mut feeder = Self { producer, topic: topic.into(), committed, partitions };
+        let mut feeder = Self { producer, feed, topic: topic.into(), committed, partitions };
         feeder.commit(resume);
+        for at in resume.iter().chain(known).filter(|at| at.topic == feeder.topic) {
+            if let (Some(fed), Some(mark)) = (feeder.partitions.get_mut(at.partition as usize), at.mark) {
+                fed.known.push((at.offset, mark));
+            }
+        }
         Ok(feeder)
     }
 
@@ -126,20 +254,31 @@ impl Feeder {
         for at in offsets.iter().filter(|at| at.topic == self.topic) {
             if let Some(fed) = self.partitions.get_mut(at.partition as usize) {
                 fed.commit(at.offset);
+                self.feed.commit(at.partition as usize, at.offset);
             }
         }
     }
 
     /// Feeds the file once. Line k goes to partition k modulo [`PARTITIONS`], so that a restart
-    /// finds each line at the same offset. Says in `ready` when everything committed before was
-    /// fed, and in `ends` where the partitions end. Ends early when the job has ended.
-    pub fn feed(mut self, path: &str, ready: Sender<()>, ends: &Ends) -> Result<(), SourceError> {
-        let cannot = |source| SourceError::File { path: path.to_owned(), source };
-        let mut lines: Box<dyn BufRead> = if path == "-" {
-            Box::new(BufReader::new(std::io::stdin()))
-        } else {
-            Box::new(BufReader::with_capacity(1 << 18, std::fs::File::open(path).map_err(cannot)?))
+    /// finds each line at the same offset; blank ones do not count. Says in `ready` when everything committed
+    /// before was fed. Ends early when the job has ended. An error is the readers' to take.
+    pub fn run(mut self, path: &str, ready: Sender<()>) {
+        let _guard = Guard(self.feed.clone());
+        if let Err(error) = self.feed(path, ready) {
+            self.feed.fail(error);
+        }
+    }
+
+    fn feed(&mut self, path: &str, ready: Sender<()>) -> Result<(), SourceError> {
+        let cannot = |error| match error {
+            TextError::Io(source) => SourceError::File { path: path.to_owned(), source },
+            TextError::Encoding(encoding) => SourceError::Encoding { path: path.to_owned(), encoding },
+            TextError::LongLine { line } => {
+                SourceError::LongLine { path: path.to_owned(), line, limit: LINE_LIMIT }
+            }
         };
+        let other = || SourceError::OtherFeed { path: path.to_owned() };
+        let mut lines = TextLines::open(Path::new(path), None).map_err(TextError::from).map_err(cannot)?;
         let mut ready = Some(ready);
         let mut line = Vec::new();
         for partition in (0..PARTITIONS as usize).cycle() {
@@ -148,12 +287,8 @@ impl Feeder {
                 // Nobody waits for it if the job has ended already.
                 let _ = ready.take().map(|ready| ready.send(()));
             }
-            line.clear();
-            if lines.read_until(b'\n', &mut line).map_err(cannot)? == 0 {
+            if !lines.next(&mut line).map_err(cannot)? {
                 break;
-            }
-            if line.last() == Some(&b'\n') {
-                line.pop();
             }
             while let Ok(offsets) = self.committed.try_recv() {
                 self.commit(&offsets);
@@ -164,15 +299,25 @@ impl Feeder {
                     Err(_) => return Ok(()),
                 }
             }
-            self.send(partition, &line)?;
+            let size = line.len() + OVERHEAD;
+            if line.len() > LARGE {
+                let place = (partition as i32, self.partitions[partition].next);
+                lock(&self.feed.large).insert(place, std::mem::take(&mut line));
+            }
+            self.send(partition, &line, size, lines.mark())?;
+            if self.partitions[partition].is_other(lines.mark()) {
+                return Err(other());
+            }
         }
-        if ready.is_some() {
-            let total = |f: fn(&Fed) -> i64| self.partitions.iter().map(f).sum();
-            let (found, committed) = (total(|fed| fed.next), total(|fed| fed.committed));
-            return Err(SourceError::Shrunk { path: path.to_owned(), found, committed });
+        if self.partitions.iter().any(|fed| fed.known.iter().any(|(offset, _)| fed.next < *offset)) {
+            return Err(other());
         }
         self.flush()?;
-        let _ = ends.set(self.partitions.iter().map(|fed| fed.next).collect());
+        if let Some((line, bytes)) = lines.left() {
+            let _ = self.feed.unfinished.set(Unfinished { path: path.to_owned(), line, bytes });
+        }
+        // They are known before, where what was read is fed again.
+        let _ = self.feed.ends.set(self.partitions.iter().map(|fed| fed.next).collect());
         Ok(())
     }
 
@@ -188,7 +333,8 @@ impl Feeder {
         Ok(())
     }
 
-    fn send(&mut self, partition: usize, payload: &[u8]) -> Result<(), SourceError> {
+    /// Sends a message, and counts it as `size` bytes.
+    fn send(&mut self, partition: usize, payload: &[u8], size: usize, mark: Mark) -> Result<(), SourceError> {
         let topic = self.topic.clone();
         let mut record = BaseRecord::<(), [u8]>::to(&topic).partition(partition as i32).payload(payload);
         loop {
@@ -201,7 +347,11 @@ impl Feeder {
                 Err((error, _)) => return Err(failed(error)),
             }
         }
-        self.partitions[partition].feed(payload.len() + OVERHEAD);
+        let fed = &mut self.partitions[partition];
+        if fed.next >= fed.committed {
+            self.feed.add_mark(partition, fed.next, mark);
+        }
+        fed.feed(size);
         Ok(())
     }
 }
@@ -220,7 +370,7 @@ mod tests {
         fed.commit(10);
         assert!(fed.has_room());
         assert_eq!((fed.bytes, fed.sizes.len()), (59_990, 59_990));
-        // After a restart the feeder begins anew, and what was committed is not held back for.
+        // After a restart the feeder starts over, and what was committed is not waited for.
         let mut fed = Fed::default();
         fed.commit(1_000_000);
         for _ in 0..1_000_001 {
@@ -228,5 +378,21 @@ mod tests {
             fed.feed(AHEAD_BYTES);
         }
         assert!(!fed.has_room());
+    }
+
+    #[test]
+    fn marks_are_known_until_they_are_committed() {
+        let feed = Feed::new(None);
+        let mark = |bytes| Mark { bytes, hash: 0 };
+        for offset in 5..9 {
+            feed.add_mark(1, offset, mark(offset as u64));
+        }
+        assert_eq!((feed.mark(1, 6), feed.mark(1, 9)), (Some(mark(5)), Some(mark(8))));
+        assert_eq!((feed.mark(1, 5), feed.mark(1, 10), feed.mark(0, 6)), (None, None, None));
+        feed.commit(1, 7);
+        assert_eq!((feed.mark(1, 7), feed.mark(1, 8)), (None, Some(mark(7))));
+        feed.commit(1, 20);
+        feed.add_mark(1, 9, mark(9));
+        assert_eq!(feed.mark(1, 10), Some(mark(9)));
     }
 }

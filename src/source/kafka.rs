@@ -28,7 +28,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use describe::describe;
 
-use super::embedded::Ends;
+use super::embedded::Feed;
 use super::{BATCH_RECORDS, Polled, Reader, SourceError};
 use crate::clock::{Clock, Tick};
 use crate::decode::{Decode, Message};
@@ -108,7 +108,8 @@ pub struct Topic {
     probe: BaseConsumer<Logged>,
     /// For each partition, the first offset to read and the end there was at the start.
     partitions: BTreeMap<i32, Span>,
-    ends: Option<Ends>,
+    /// Of an embedded broker.
+    feed: Option<Arc<Feed>>,
     /// None where the brokers give none.
     id: Option<String>,
     /// Whether offsets of another topic of this name were committed.
@@ -154,7 +155,7 @@ impl Topic {
     pub fn to_read(&self) -> Option<u64> {
         let left = |span: &Span| (span.end - span.next).max(0) as u64;
         // Where an embedded topic ends is known when it has been fed.
-        (self.options.until_end && self.ends.is_none()).then(|| self.partitions.values().map(left).sum())
+        (self.options.until_end && self.feed.is_none()).then(|| self.partitions.values().map(left).sum())
     }
 
     /// A topic of which nothing is known yet.
@@ -165,7 +166,7 @@ impl Topic {
             options,
             probe,
             partitions: BTreeMap::new(),
-            ends: None,
+            feed: None,
             id: None,
             is_another: false,
             found: Arc::default(),
@@ -356,7 +357,7 @@ impl Topic {
         options: TopicOptions,
         committed: &[NextOffset],
         partitions: i32,
-        ends: Ends,
+        feed: Arc<Feed>,
     ) -> Result<Self, SourceError> {
         let mut topic = Self::unknown(options)?;
         let next = |partition| {
@@ -364,7 +365,7 @@ impl Topic {
             committed.iter().find(is_it).map_or(0, |at| at.offset)
         };
         topic.partitions = (0..partitions).map(|p| (p, Span { next: next(p), end: i64::MAX })).collect();
-        topic.ends = Some(ends);
+        topic.feed = Some(feed);
         Ok(topic)
     }
 
@@ -394,7 +395,8 @@ impl Topic {
             topic: self.name.clone(),
             until_end: self.options.until_end,
             goes_on: self.goes_on(),
-            ends: self.ends.clone(),
+            feed: self.feed.clone(),
+            knows_ends: false,
             share: (index, workers),
             found: self.found.clone(),
             seen: 0,
@@ -413,6 +415,7 @@ impl Topic {
             topic: self.name.clone(),
             partition,
             offset: span.next,
+            mark: None,
         };
         self.partitions.iter().map(next).collect()
     }
@@ -423,6 +426,7 @@ impl Topic {
             topic: self.name.clone(),
             partition,
             offset: span.end,
+            mark: None,
         };
         self.partitions.iter().map(end).collect()
     }
@@ -505,7 +509,7 @@ impl Topic {
     /// Looks whether the topic has partitions that are not in `offsets`, and whether it is still the same.
     fn look(&self, offsets: &mut BTreeMap<i32, i64>) -> Result<(), String> {
         // An embedded broker is of this process alone.
-        if self.ends.is_some() {
+        if self.feed.is_some() {
             return Ok(());
         }
         let partitions = match describe(&self.probe, &self.name, ANSWER) {
@@ -700,8 +704,9 @@ pub struct TopicReader {
     found: Arc<Found>,
     /// How much of what was found is known here.
     seen: usize,
-    /// Where an embedded topic ends, until it is known.
-    ends: Option<Ends>,
+    /// Of an embedded broker; where its topic ends is known when all is fed.
+    feed: Option<Arc<Feed>>,
+    knows_ends: bool,
     /// Partitions that are before the end there was at the start.
     unfinished: usize,
     partitions: BTreeMap<i32, Position>,
@@ -795,16 +800,21 @@ impl TopicReader {
         self.until_end && self.partitions.get(&partition).is_some_and(|at| offset >= at.span.end)
     }
 
-    /// Takes over the ends of an embedded topic once they are known.
-    fn learn_ends(&mut self) {
-        let Some(ends) = self.ends.as_ref().and_then(|ends| ends.get()).cloned() else { return };
-        self.ends = None;
+    /// Takes over the ends of an embedded topic once they are known, or why it is fed no more.
+    fn learn_ends(&mut self) -> Result<(), SourceError> {
+        let Some(feed) = &self.feed else { return Ok(()) };
+        if let Some(failure) = feed.take_failure() {
+            return Err(failure);
+        }
+        let Some(ends) = feed.ends().filter(|_| !self.knows_ends) else { return Ok(()) };
+        self.knows_ends = true;
         for (&partition, position) in &mut self.partitions {
             position.span.end = ends.get(partition as usize).copied().unwrap_or(0);
         }
         if self.until_end {
             self.unfinished = self.partitions.values().filter(|at| at.span.next < at.span.end).count();
         }
+        Ok(())
     }
 
     /// Takes over what the watch has found.
@@ -919,7 +929,7 @@ impl TopicReader {
 
 impl Reader for TopicReader {
     fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError> {
-        self.learn_ends();
+        self.learn_ends()?;
         if self.unfinished == 0 {
             return Ok(Polled::End);
         }
@@ -941,7 +951,12 @@ impl Reader for TopicReader {
                 self.move_to(partition, end);
                 continue;
             }
-            let (payload, timestamp) = (fetched.payload(), fetched.timestamp());
+            let (mut payload, timestamp) = (fetched.payload(), fetched.timestamp());
+            let large = match (&self.feed, payload) {
+                (Some(feed), Some([])) => feed.take_large(partition, offset),
+                _ => None,
+            };
+            payload = large.as_deref().or(payload);
             decoder.decode(&Message { partition, offset, timestamp, key: fetched.key(), payload });
             records += 1;
             bytes += payload.map_or(0, <[u8]>::len) as u64;
@@ -965,7 +980,12 @@ impl Reader for TopicReader {
     fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>) {
         for (&partition, position) in self.partitions.iter_mut().filter(|(_, at)| at.moved) {
             position.moved = false;
-            offsets.push(NextOffset { topic: self.topic.clone(), partition, offset: position.span.next });
+            offsets.push(NextOffset {
+                topic: self.topic.clone(),
+                partition,
+                offset: position.span.next,
+                mark: self.feed.as_ref().and_then(|feed| feed.mark(partition, position.span.next)),
+            });
         }
         arrivals.append(&mut self.arrivals);
     }

@@ -80,17 +80,67 @@ pub enum SourceError {
         /// The column.
         column: &'static str,
     },
-    /// A file is shorter than what was committed.
+    /// The file at a path is not the one that was read, which is nowhere in the folder.
     #[error(
-        "{path} has {found} lines, but {committed} were committed; it is not the file that this job read: give that one, or a new --job and --out"
+        "{path} is not the file that was read: neither it nor another file in {folder} begins with the {bytes} bytes ({lines} lines) that were read; put that file back into {folder}, start a new --job with a new --out, or set on_data_loss = \"earliest\" to go on with the first line of {path}"
     )]
-    Shrunk {
+    Replaced {
         /// The path.
         path: String,
-        /// Lines found.
-        found: i64,
-        /// Lines committed.
-        committed: i64,
+        /// Its folder.
+        folder: String,
+        /// Lines that were read.
+        lines: i64,
+        /// Bytes that were read.
+        bytes: u64,
+    },
+    /// A stream does not begin with what was read of it.
+    #[error(
+        "{path} does not begin with the {bytes} bytes that were read of it before; give the same input again, or start a new --job with a new --out"
+    )]
+    OtherStream {
+        /// The path.
+        path: String,
+        /// Bytes that were read.
+        bytes: u64,
+    },
+    /// A file that was read cannot be found to be read again.
+    #[error(
+        "no file in {folder} begins with the {bytes} bytes that were read of {path}; put that file back into {folder}, under any name, and try again"
+    )]
+    FileGone {
+        /// The path by which it was known.
+        path: String,
+        /// The folder.
+        folder: String,
+        /// Bytes that were read.
+        bytes: u64,
+    },
+    /// A text in another encoding.
+    #[error("{path} is {encoding} text; convert it to UTF-8, as with `iconv -f {encoding} -t UTF-8`")]
+    Encoding {
+        /// The path.
+        path: String,
+        /// The encoding.
+        encoding: &'static str,
+    },
+    /// A file whose name promises a format that it does not have.
+    #[error("{path} is not {format} data, though its name says so; rename it, or give a complete file")]
+    NotCompressed {
+        /// The path.
+        path: String,
+        /// The format.
+        format: &'static str,
+    },
+    /// A file that was empty, and was then filled with compressed data.
+    #[error(
+        "{path} was empty and holds {format} data now, which is read when it is complete; start again then"
+    )]
+    CompressedLater {
+        /// The path.
+        path: String,
+        /// The format.
+        format: &'static str,
     },
     /// A line that has no end.
     #[error(
@@ -212,6 +262,14 @@ pub enum SourceError {
     Silent {
         /// How long.
         seconds: u64,
+    },
+    /// The file that feeds the embedded broker is not the one that was read.
+    #[error(
+        "{path} does not begin with the lines that were read of it, with which the embedded broker is fed again at each start; give that file, start a new --job with a new --out, or read the file without --embedded"
+    )]
+    OtherFeed {
+        /// The path.
+        path: String,
     },
     /// The embedded broker cannot be fed.
     #[error("the embedded broker: {0}; run it again, or read the file without --embedded")]

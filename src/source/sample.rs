@@ -258,7 +258,7 @@ impl Decode for Collect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::file::{LineReader, Lines};
+    use crate::source::file::{LineReader, Lines, Options};
 
     fn there(partition: i32, low: i64, end: i64) -> There {
         There { partition, low, end }
@@ -290,7 +290,8 @@ mod tests {
         let lines: String = (0..50).map(|number| format!("line {number:02}\n")).collect();
         std::fs::write(file.path(), lines).unwrap();
         let sample = |messages, bytes| {
-            let reader = LineReader::new(Lines::open(file.path().to_str().unwrap(), 0, false).unwrap());
+            let reader =
+                LineReader::new(Lines::open(file.path().to_str().unwrap(), &[], Options::default()).unwrap());
             let bounds = Bounds { messages, bytes, ..Bounds::default() };
             of_reader(reader, bounds).unwrap().messages
         };

@@ -141,7 +141,7 @@ mod tests {
         }
 
         fn positions(&mut self, offsets: &mut Vec<NextOffset>, _arrivals: &mut Vec<Arrival>) {
-            offsets.push(NextOffset { topic: self.0.into(), partition: 0, offset: 1 });
+            offsets.push(NextOffset { topic: self.0.into(), partition: 0, offset: 1, mark: None });
         }
 
         fn take(&mut self, _items: &mut Vec<Item>) {}

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::store::offset::ViewOffset;
 use crate::store::{StoredView, TopicId};
 
 /// What an export begins with, before the number of its format.
@@ -86,6 +87,8 @@ pub struct Export {
     pub epoch: Epoch,
     /// Next offsets.
     pub offsets: Vec<NextOffset>,
+    /// Offsets of views.
+    pub view_offsets: Vec<ViewOffset>,
     /// The ids of the topics that these are offsets of.
     pub topics: Vec<TopicId>,
     /// Messages whose event time was found to be too far ahead.
@@ -228,15 +231,25 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use dataflows::item::Mark;
+
     use super::*;
+    use crate::store::offset::Role;
 
     fn export() -> Export {
+        let at = NextOffset {
+            topic: "Truck-Data".into(),
+            partition: 3,
+            offset: i64::MAX,
+            mark: Some(Mark { bytes: 1, hash: u128::MAX }),
+        };
         Export {
             job: "job".into(),
             source: "topic Truck-Data".into(),
             generation: 3,
             epoch: 7,
-            offsets: vec![NextOffset { topic: "Truck-Data".into(), partition: 3, offset: i64::MAX }],
+            offsets: vec![at.clone()],
+            view_offsets: vec![ViewOffset { view: "hot".into(), role: Role::Since, at }],
             topics: vec![TopicId { topic: "Truck-Data".into(), id: "x".into() }],
             in_the_future: vec![MessageId { topic: "Truck-Data".into(), partition: 3, offset: 7 }],
             files: vec![("parameter_map".into(), 99)],

@@ -6,6 +6,7 @@
 //! | [`sqlite`] | a file, by default in the output folder |
 //! | [`privileges`] | what an account of MySQL or MariaDB may do, as its grants say |
 //! | [`look`] | reading all that without taking the job over |
+//! | [`offset`] | how far the job and its views have read |
 //! | [`schema`] | which tables and columns there must be, whatever the database |
 //!
 //! The order of calls is: [`Store::claim`], [`Store::views`], [`Store::prepare`], [`Store::state`];
@@ -14,6 +15,7 @@
 
 pub mod look;
 pub mod mysql;
+pub mod offset;
 pub mod privileges;
 pub mod schema;
 pub mod sqlite;
@@ -29,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use self::offset::ViewOffset;
 use crate::render::{self, SqlRows};
 use crate::simulate::LastReading;
 
@@ -201,6 +204,8 @@ pub struct Commit<'a> {
     pub epoch: Epoch,
     /// The next offsets of the partitions that moved.
     pub offsets: &'a [NextOffset],
+    /// Offsets of views.
+    pub view_offsets: &'a [ViewOffset],
     /// The ids of topics that are new, or others than before.
     pub topics: &'a [TopicId],
     /// Messages whose event time was found to be too far ahead: see [`Store::in_the_future`].
@@ -222,6 +227,8 @@ pub struct LastCommit {
     pub source: String,
     /// Next offsets.
     pub offsets: Vec<NextOffset>,
+    /// Offsets of views.
+    pub view_offsets: Vec<ViewOffset>,
     /// The ids of the topics that they are of, as far as they are known.
     pub topics: Vec<TopicId>,
     /// The last numbers of the files, by name.

@@ -41,7 +41,7 @@ use super::privileges::{Answer, Privileges};
 use super::schema::{self, FoundColumn, quoted};
 use super::{
     Adopted, Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, StateChange,
-    Store, StoreError, StoredView, Table, Text, TopicId,
+    Store, StoreError, StoredView, Table, Text, TopicId, offset,
 };
 use crate::fault::{self, Moment};
 use crate::render::{SqlRows, sql_bytes};
@@ -90,9 +90,21 @@ const BOOKS: [Book; 7] = [
     Book {
         name: "truckflow_offsets",
         // `long_topic` has what does not fit the key.
-        columns: &["job", "topic", "part", "next_offset", "long_topic"],
+        columns: &[
+            "job",
+            "topic",
+            "part",
+            "view_name",
+            "role",
+            "next_offset",
+            "byte_position",
+            "hash",
+            "long_topic",
+        ],
         definition: "job VARCHAR(64) NOT NULL, topic VARCHAR(255) NOT NULL, part INT NOT NULL, \
-                     next_offset BIGINT NOT NULL, long_topic TEXT NULL, PRIMARY KEY (job, topic, part)",
+                     view_name VARCHAR(64) NOT NULL, role VARCHAR(16) NOT NULL, next_offset BIGINT NOT NULL, \
+                     byte_position BIGINT NULL, hash CHAR(32) NULL, long_topic TEXT NULL, \
+                     PRIMARY KEY (job, topic, part, view_name, role)",
         privileges: &["INSERT", "UPDATE"],
     },
     Book {
@@ -444,17 +456,24 @@ impl MysqlStore {
         }
         let job = literal(&claim.job);
         // Many files or partitions still fit one packet of the smallest server.
-        for offsets in commit.offsets.chunks(500) {
-            let values: Vec<String> = offsets
-                .iter()
-                .map(|at| {
-                    let (topic, long) = topic_key(&at.topic);
-                    format!("({job},{topic},{},{},{long})", at.partition, at.offset)
-                })
-                .collect();
+        let offsets: Vec<String> = commit
+            .offset_rows()
+            .map(|offset::Row { view, role, at }| {
+                let (topic, long) = topic_key(&at.topic);
+                let (bytes, hash) = match at.mark {
+                    Some(mark) => (mark.bytes.to_string(), literal(&offset::hash_text(mark))),
+                    None => ("NULL".into(), "NULL".into()),
+                };
+                let (partition, next, view) = (at.partition, at.offset, literal(view));
+                format!("({job},{topic},{partition},{view},'{role}',{next},{bytes},{hash},{long})")
+            })
+            .collect();
+        for values in offsets.chunks(500) {
             self.server.execute(format!(
-                "INSERT INTO truckflow_offsets (job, topic, part, next_offset, long_topic) VALUES {} \
-                 ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset)",
+                "INSERT INTO truckflow_offsets \
+                 (job, topic, part, view_name, role, next_offset, byte_position, hash, long_topic) VALUES {} \
+                 ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset), \
+                 byte_position = VALUES(byte_position), hash = VALUES(hash)",
                 values.join(",")
             ))?;
         }

@@ -22,7 +22,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, T
 use super::look::Look;
 use super::{
     Adopted, Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, Store,
-    StoreError, StoredView, Table, TopicId,
+    StoreError, StoredView, Table, TopicId, offset,
 };
 use crate::decode::event_time;
 use crate::render::Clock;
@@ -52,7 +52,8 @@ const BOOKKEEPING: &str = "
     CREATE TABLE IF NOT EXISTS truckflow_jobs (
         job TEXT PRIMARY KEY, source TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS truckflow_offsets (
-        job TEXT, topic TEXT, part INTEGER, next_offset INTEGER NOT NULL, PRIMARY KEY (job, topic, part));
+        job TEXT, topic TEXT, part INTEGER, view_name TEXT, role TEXT, next_offset INTEGER NOT NULL,
+        byte_position INTEGER, hash TEXT, PRIMARY KEY (job, topic, part, view_name, role));
     CREATE TABLE IF NOT EXISTS truckflow_topics (
         job TEXT, topic TEXT, topic_id TEXT NOT NULL, PRIMARY KEY (job, topic));
     CREATE TABLE IF NOT EXISTS truckflow_in_the_future (
@@ -414,13 +415,19 @@ fn read_last(connection: &Connection, job: &str) -> rusqlite::Result<Option<Last
         })
     });
     let Some(mut last) = last.optional()? else { return Ok(None) };
-    last.offsets = connection
-        .prepare("SELECT topic, part, next_offset FROM truckflow_offsets WHERE job = ? ORDER BY topic, part")?
-        .query_map([job], |row| {
-            let topic = Arc::from(row.get::<_, String>(0)?);
-            Ok(NextOffset { topic, partition: row.get(1)?, offset: row.get(2)? })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
+    let sql = "SELECT topic, part, next_offset, byte_position, hash, view_name, role FROM truckflow_offsets
+               WHERE job = ? ORDER BY topic, part, view_name, role";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([job])?;
+    while let Some(row) = rows.next()? {
+        let at = NextOffset {
+            topic: row.get::<_, String>(0)?.into(),
+            partition: row.get(1)?,
+            offset: row.get(2)?,
+            mark: offset::mark(row.get(3)?, row.get::<_, Option<String>>(4)?.as_deref()),
+        };
+        last.add_offset(row.get(5)?, &row.get::<_, String>(6)?, at);
+    }
     // The file may be of a version that kept no ids, and is not to be changed by a look.
     if look_up(connection, "truckflow_topics")?.is_some() {
         last.topics = connection
@@ -514,11 +521,15 @@ fn write(connection: &Connection, claim: &Claim, commit: &Commit<'_>) -> rusqlit
         }
     }
     let mut statement = connection.prepare_cached(
-        "INSERT INTO truckflow_offsets (job, topic, part, next_offset) VALUES (?, ?, ?, ?)
-         ON CONFLICT (job, topic, part) DO UPDATE SET next_offset = excluded.next_offset",
+        "INSERT INTO truckflow_offsets
+             (job, topic, part, view_name, role, next_offset, byte_position, hash)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (job, topic, part, view_name, role) DO UPDATE SET
+             next_offset = excluded.next_offset, byte_position = excluded.byte_position, hash = excluded.hash",
     )?;
-    for at in commit.offsets {
-        statement.execute(params![job, &*at.topic, at.partition, at.offset])?;
+    for offset::Row { view, role, at } in commit.offset_rows() {
+        let (bytes, hash) = (at.mark.map(|mark| mark.bytes as i64), at.mark.map(offset::hash_text));
+        statement.execute(params![job, &*at.topic, at.partition, view, role, at.offset, bytes, hash])?;
     }
     for TopicId { topic, id } in commit.topics {
         let sql = "INSERT INTO truckflow_topics (job, topic, topic_id) VALUES (?, ?, ?)
@@ -962,12 +973,14 @@ fn failure(place: &str, error: &rusqlite::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use dataflows::item::Mark;
     use dataflows::rows::Rows;
     use rusqlite::types::Value;
     use tempfile::TempDir;
 
     use super::*;
     use crate::store::StateChange;
+    use crate::store::offset::{Role, ViewOffset};
 
     struct Place(TempDir);
 
@@ -1117,18 +1130,22 @@ mod tests {
     #[test]
     fn a_kill_leaves_the_last_commit() {
         let place = Place::new();
-        let offsets = |offset| [NextOffset { topic: "t".into(), partition: 3, offset }];
+        let at = |offset| {
+            let mark = Some(Mark { bytes: offset as u64, hash: u128::MAX - offset as u128 });
+            NextOffset { topic: "t".into(), partition: 3, offset, mark }
+        };
+        let of_view = |offset| ViewOffset { view: "v".into(), role: Role::Filled, at: at(offset) };
         let mut store = place.prepared(numbers_table());
         for (epoch, length) in [(1, 10), (2, 20)] {
             store.begin().unwrap();
             store.insert(&numbers([epoch])).unwrap();
             let files = [("a.csv".to_owned(), length)];
             let state = [change(&[&[epoch as u8]], false)];
-            let offsets = offsets(epoch * 100);
             let topics = [TopicId { topic: "t".into(), id: epoch.to_string() }];
             let commit = Commit {
                 epoch: epoch as u64,
-                offsets: &offsets,
+                offsets: &[at(epoch * 100)],
+                view_offsets: &[of_view(epoch)],
                 topics: &topics,
                 files: &files,
                 state: &state,
@@ -1144,7 +1161,7 @@ mod tests {
         let mut store = SqliteStore::open(&place.path()).unwrap();
         let last = store.claim("job", "another topic").unwrap();
         assert_eq!((last.generation, last.epoch, &*last.source), (2, 2, "topic t"));
-        assert_eq!(last.offsets, offsets(200));
+        assert_eq!((last.offsets, last.view_offsets), (vec![at(200)], vec![of_view(2)]));
         assert_eq!(last.topics, [TopicId { topic: "t".into(), id: "2".into() }]);
         assert_eq!(last.files, [("a.csv".to_owned(), 20)]);
         assert_eq!(parts(&mut store), [[2], [1]]);

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dataflows::batch::{Record, Truck};
@@ -16,10 +16,10 @@ use crate::config::Config;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future, Message};
 use crate::error::Error;
-use crate::inputs::{committed_line, next_line, open_phone_file, topic_options, trucks_decoder};
+use crate::inputs::{phone_file, topic_options, trucks_decoder, trucks_file};
 use crate::progress;
 use crate::source::embedded::PARTITIONS;
-use crate::source::file::{LineReader, Lines, full_path};
+use crate::source::file::{LineReader, Lines, full_path, lock};
 use crate::source::kafka::Topic;
 use crate::source::{Polled, Reader, SourceError};
 use crate::store::LastCommit;
@@ -55,6 +55,8 @@ pub struct Input {
     pub messages: u64,
     /// Whether what was read is all there is, so that no partition held the time back.
     pub is_all: bool,
+    /// The files that were read, where their names are not the input's.
+    pub files: Vec<String>,
 }
 
 impl Input {
@@ -67,7 +69,7 @@ impl Input {
         let mut latest = HashMap::new();
         let readings: Vec<Reading> = self.readings.iter().filter(is_told).cloned().collect();
         readings.iter().for_each(|reading| see(&mut latest, &reading.record));
-        Self { readings, latest, phone: Vec::new(), letters: Vec::new(), ..*self }
+        Self { readings, latest, phone: Vec::new(), letters: Vec::new(), files: Vec::new(), ..*self }
     }
 }
 
@@ -116,42 +118,30 @@ pub fn read(config: &Config, last: &LastCommit, decided: &[MessageId]) -> Result
             };
             let all = (0..PARTITIONS).map(next).sum::<i64>();
             again.bar.inc_length(all as u64);
-            let reader = LineReader::new(Lines::open(path, 0, false)?);
-            let decoder = decoder(&config.kafka.topic).with_future(future(&config.kafka.topic));
-            let lines = again.drain(reader, decoder, &next, Some(PARTITIONS))?;
-            again.input.is_all = lines == all;
+            let of_topic = committed.iter().filter(|at| *at.topic == *config.kafka.topic);
+            let mark = of_topic.filter_map(|at| at.mark).max().unwrap_or_default();
+            let lines = Lines::open_marked(path, mark, trucks_file(config))?;
+            let topic = decoder(&config.kafka.topic).with_future(future(&config.kafka.topic));
+            let fed = again.drain(LineReader::new(lines), topic, &next, Some(PARTITIONS))?;
+            again.input.is_all = fed == all;
         }
         Some(path) => {
-            let next = next_line(path, committed);
-            again.bar.inc_length(next as u64);
-            let reader =
-                LineReader::new(Lines::open(path, 0, false)?).with_keys(config.key_separator.as_deref());
+            let lines = Lines::again(path, &[], committed, trucks_file(config))?;
             let decoder = decoder(path).with_future(future(&full_path(path)));
-            let found = again.drain(reader, decoder, &|_| next, None)?;
-            shrunk(path, found, next)?;
+            again.file(path, lines, committed, decoder)?;
         }
     }
     if let Some(name) = reads.phone_topic {
         topic(name, false, &mut again)?;
     }
     if let Some(path) = reads.phone_file {
-        let next = committed_line(path, committed).unwrap_or(0);
-        again.bar.inc_length(next as u64);
-        let reader = LineReader::new(open_phone_file(path, 0, false)?);
+        let lines = Lines::again(path, &[], committed, phone_file(config));
         let decoder = phone_decoder(path).with_future(future(&full_path(path)));
-        let found = again.drain(reader, decoder, &|_| next, None)?;
-        shrunk(path, found, next).map_err(SourceError::of_the_phone)?;
+        again.file(path, lines.map_err(SourceError::of_the_phone)?, committed, decoder)?;
     }
     bar.finish_and_clear();
     input.readings.extend(keys.into_values().flatten());
     Ok(input)
-}
-
-fn shrunk(path: &str, found: i64, committed: i64) -> Result<(), SourceError> {
-    match found < committed {
-        true => Err(SourceError::Shrunk { path: path.to_owned(), found, committed }),
-        false => Ok(()),
-    }
 }
 
 struct Again<'a> {
@@ -163,7 +153,26 @@ struct Again<'a> {
 }
 
 impl Again<'_> {
-    /// Reads everything that a reader has; gives where that ends.
+    /// Reads the files that were read under the name `path`.
+    fn file<D: Decode>(
+        &mut self,
+        path: &str,
+        lines: Arc<Mutex<Lines>>,
+        committed: &[NextOffset],
+        decoder: D,
+    ) -> Result<(), SourceError> {
+        let full = full_path(path);
+        let read = committed.iter().filter(|at| *at.topic == *full);
+        self.bar.inc_length(read.map(|at| at.offset as u64).sum());
+        self.drain(LineReader::new(lines.clone()), decoder, &|_| i64::MAX, None)?;
+        let files = lock(&lines).files().iter().map(|file| file.display().to_string()).collect::<Vec<_>>();
+        if files.iter().any(|file| file != path) {
+            self.input.files.extend(files);
+        }
+        Ok(())
+    }
+
+    /// Reads everything that a reader has; gives how many messages that is.
     fn drain<R: Reader, D: Decode>(
         &mut self,
         mut reader: R,
@@ -171,16 +180,16 @@ impl Again<'_> {
         limit: &dyn Fn(i32) -> i64,
         dealt: Option<i32>,
     ) -> Result<i64, SourceError> {
-        let mut collect =
-            Collect { decoder, limit, dealt, input: self.input, keys: self.keys, items: Vec::new() };
-        let (mut offsets, mut arrivals, mut end) = (Vec::new(), Vec::new(), 0);
+        let (input, keys) = (&mut *self.input, &mut *self.keys);
+        let mut collect = Collect { decoder, limit, dealt, seen: 0, input, keys, items: Vec::new() };
+        let (mut offsets, mut arrivals) = (Vec::new(), Vec::new());
         let mut heard = Instant::now();
         loop {
             match reader.poll(&self.clock, &mut collect)? {
-                Polled::End => return Ok(end),
+                Polled::End => return Ok(collect.seen),
                 Polled::Read(_) => {
                     reader.positions(&mut offsets, &mut arrivals);
-                    end = offsets.drain(..).map(|at: NextOffset| at.offset).fold(end, i64::max);
+                    offsets.clear();
                     arrivals.clear();
                     heard = Instant::now();
                     self.bar.set_position(collect.input.messages);
@@ -201,6 +210,8 @@ struct Collect<'a, D> {
     limit: &'a dyn Fn(i32) -> i64,
     /// How many partitions the lines of a file were dealt to.
     dealt: Option<i32>,
+    /// How many messages there were.
+    seen: i64,
     input: &'a mut Input,
     keys: &'a mut HashMap<Arc<[u8]>, Option<Reading>>,
     items: Vec<Item>,
@@ -216,9 +227,10 @@ impl<D: Decode> Decode for Collect<'_, D> {
     fn decode(&mut self, message: &Message<'_>) {
         let mut message = *message;
         if let Some(partitions) = self.dealt.map(i64::from) {
-            message.partition = (message.offset % partitions) as i32;
-            message.offset /= partitions;
+            message.partition = (self.seen % partitions) as i32;
+            message.offset = self.seen / partitions;
         }
+        self.seen += 1;
         if message.offset >= (self.limit)(message.partition) {
             return;
         }

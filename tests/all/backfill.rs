@@ -240,21 +240,31 @@ fn a_view_that_became_another_is_refused_with_a_sentence() {
 }
 
 #[test]
-fn a_view_is_filled_up_to_an_offset_kept_under_the_files_name_as_it_was_given() {
+fn an_input_whose_path_names_a_view_is_not_taken_for_that_views_progress() {
     let lines = readings(300);
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("readings.jsonl");
-    std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-    let job = Grown::new(&["--input", path.to_str().unwrap()]);
-    job.run(&format!("{BASE}]"), "1");
-    let raw = rusqlite::Connection::open(job.out().join("truckflow.db")).unwrap();
-    let as_given = "UPDATE truckflow_offsets SET topic = 'data/readings.jsonl'";
-    assert_eq!(raw.execute(as_given, []).unwrap(), 1);
-    drop(raw);
-    job.run(&format!("{BASE}{MORE}"), "1");
-    assert_eq!(csv_rows(&job.csv("parameter_map")).len(), lines.len());
-    assert_eq!(csv_rows(&job.csv("hot")).len(), hot(&lines));
-    assert!(!job.csv("cold").exists() || csv_rows(&job.csv("cold")).is_empty());
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let trucks = path("readings.jsonl");
+    std::fs::write(&trucks, lines.join("\n") + "\n").unwrap();
+    let reading = "{'time': '1681088547123456789', 'seconds_elapsed': '0.1', 'qz': 0.5, 'qy': 0.5, 'qx': 0.5, \
+                   'qw': 0.5, 'roll': 1, 'pitch': 2, 'yaw': 3}\n";
+    for word in ["for", "since", "left"] {
+        let phone = path(&format!("readings.jsonl {word} hot"));
+        std::fs::write(&phone, reading.repeat(100)).unwrap();
+        let phone = format!("orientation.input={phone}");
+        let job = Grown::new(&["--input", &trucks, "--set", &phone]);
+        let base = BASE.replace("[\"parameter", "[\"orientation\", \"parameter");
+        job.run(&format!("{base}]"), "1");
+        job.run(&format!("{base}{MORE}"), "1");
+        assert_eq!(csv_rows(&job.csv("orientation")).len(), 100);
+        assert_eq!(csv_rows(&job.csv("parameter_map")).len(), lines.len());
+        assert_eq!(csv_rows(&job.csv("hot")).len(), hot(&lines), "{word}");
+        job.verify();
+        // Left out and back, it has missed nothing.
+        job.run(&format!("{base}]"), "1");
+        let (status, said) = job.start(&format!("{base}{MORE}"), "1").wait(TIMEOUT);
+        assert!(status.success() && !said.contains("left out"), "{said}");
+    }
 }
 
 #[test]

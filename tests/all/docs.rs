@@ -56,6 +56,11 @@ fn commands_work(page: &str) {
 }
 
 #[test]
+fn the_commands_of_files_work() {
+    commands_work("files.md");
+}
+
+#[test]
 fn the_commands_of_start_work() {
     commands_work("start.md");
 }

@@ -17,6 +17,7 @@
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
 //! | [`fenced`] | two instances of one job |
 //! | [`in_the_future`] | readings that are dated too far ahead, and jobs that one of them blinded |
+//! | [`files`] | files that are replaced, unfinished or compressed, and long lines |
 //! | [`injection`] | names and texts that are written to be something else |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`kubernetes`] | the manifests under `deploy/kubernetes` |
@@ -56,6 +57,7 @@ mod disk_faults;
 mod docs;
 mod exactly_once;
 mod fenced;
+mod files;
 mod golden;
 mod in_the_future;
 mod injection;

@@ -247,7 +247,7 @@ fn a_file_is_read_alone_without_a_broker() {
 fn a_file_may_hold_messages_instead() {
     let folder = tempfile::tempdir().unwrap();
     let messages: Vec<String> = (0..50).map(message).chain(["time,qz".to_owned()]).collect();
-    let input = write(folder.path(), "orientation.jsonl", messages.join("\n"));
+    let input = write(folder.path(), "orientation.jsonl", messages.join("\n") + "\n");
     let input = format!("orientation.input={input}");
     run(&["--views", "orientation", "--set", &input], &folder.path().join("out"), None);
     assert_eq!(in_file(&folder.path().join("out")), rows(0..50));
@@ -421,7 +421,8 @@ fn a_reading_that_a_float_cannot_hold_becomes_a_dead_letter() {
     database.query(SEED);
     let big = "1681088547123456789,0.5,1e300,0,0,1,0,0,0";
     let lines = [HEADER.to_owned(), reading(0).join(","), big.to_owned(), reading(1).join(",")];
-    let input = format!("orientation.input={}", write(folder.path(), "Orientation.csv", lines.join("\n")));
+    let input =
+        format!("orientation.input={}", write(folder.path(), "Orientation.csv", lines.join("\n") + "\n"));
     run(&["--views", "orientation", "--set", &input], &out, Some(&database));
     assert_eq!(count(&database, "INGESTED_TABLE_1"), 1 + 2, "the seed's row and two more");
     let letters = database.query("SELECT topic, reason FROM TRUCK_DEAD_LETTERS");

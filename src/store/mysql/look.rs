@@ -9,7 +9,7 @@ use super::{COMPLETE, Server, TABLE_LIMIT, TextRow, literal, lock_name};
 use crate::state::export::TableSize;
 use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
 use crate::store::schema::{FoundColumn, quoted};
-use crate::store::{LastCommit, ROW_KEY, StoreError, StoredView, TopicId};
+use crate::store::{LastCommit, ROW_KEY, StoreError, StoredView, TopicId, offset};
 
 impl Look for Server {
     fn is_running(&mut self, job: &str) -> Result<bool, StoreError> {
@@ -185,7 +185,8 @@ impl Server {
             self.fetch(format!("SELECT generation, epoch, source FROM truckflow_jobs WHERE job = {job}"))?;
         let Some(last) = jobs.first() else { return Ok(None) };
         let offsets = self.fetch(format!(
-            "SELECT COALESCE(long_topic, topic), part, next_offset FROM truckflow_offsets WHERE job = {job}"
+            "SELECT COALESCE(long_topic, topic), part, next_offset, byte_position, hash, view_name, role \
+             FROM truckflow_offsets WHERE job = {job} ORDER BY topic, part, view_name, role"
         ))?;
         // The database may be of a version that kept no ids, and is not to be changed by a look.
         let topics = match self.books()?.contains("truckflow_topics") {
@@ -198,14 +199,19 @@ impl Server {
             topic: row.text(0).into(),
             partition: number(row, 1) as i32,
             offset: number(row, 2),
+            mark: offset::mark(row.number(3), Some(&row.text(4))),
         };
-        Ok(Some(LastCommit {
+        let mut last = LastCommit {
             generation: number(last, 0) as u64,
             epoch: number(last, 1) as Epoch,
             source: last.text(2),
-            offsets: offsets.iter().map(offset).collect(),
             topics: topics.iter().map(|row| TopicId { topic: row.text(0).into(), id: row.text(1) }).collect(),
             files: files.iter().map(|row| (row.text(0), number(row, 1) as u64)).collect(),
-        }))
+            ..LastCommit::default()
+        };
+        for row in &offsets {
+            last.add_offset(row.text(5), &row.text(6), offset(row));
+        }
+        Ok(Some(last))
     }
 }

@@ -1,0 +1,234 @@
+//! Compressed inputs: known by their first bytes, and read as the text that they hold.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use zstd_safe::{DCtx, InBuffer, OutBuffer, get_error_name};
+
+/// The first bytes that tell a format from a text.
+const MAGIC_BYTES: usize = 4;
+
+/// A format of compressed data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// RFC 1952, of one member or several.
+    Gzip,
+    /// RFC 8878, of one frame or several.
+    Zstd,
+}
+
+impl Format {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// The format of data that begin with `bytes`; none if they are not compressed.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            // A frame, or one that is to be skipped.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// Whether data that begin with these few bytes may still turn out to be compressed.
+    fn is_possible(bytes: &[u8]) -> bool {
+        match bytes {
+            [] => true,
+            [first, rest @ ..] => {
+                let begins = |magic: &[u8]| magic.starts_with(rest);
+                (*first == 0x1f && begins(&[0x8b]))
+                    || (*first == 0x28 && begins(&[0xb5, 0x2f, 0xfd]))
+                    || ((0x50..=0x5f).contains(first) && begins(&[0x2a, 0x4d, 0x18]))
+            }
+        }
+    }
+
+    /// The format that the name of a file promises.
+    pub(crate) fn of_name(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "gz" => Some(Self::Gzip),
+            "zst" | "zstd" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// The text of compressed data. Data that end too early are an error.
+    fn decoder(self, input: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
+        match self {
+            Self::Gzip => Box::new(Named { format: self, decoder: MultiGzDecoder::new(input) }),
+            Self::Zstd => Box::new(Named { format: self, decoder: ZstdReader::new(input) }),
+        }
+    }
+}
+
+/// A decoder whose errors name the format.
+struct Named<R> {
+    format: Format,
+    decoder: R,
+}
+
+impl<R: Read> Read for Named<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let name = self.format.name();
+        self.decoder.read(bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                let reason = format!("its {name} data end too early: it was cut, or is still being written");
+                io::Error::new(error.kind(), reason)
+            }
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                io::Error::new(error.kind(), format!("its {name} data are damaged ({error})"))
+            }
+            _ => error,
+        })
+    }
+}
+
+/// The text of an input that may be compressed, and its format if it is. Waits for its first bytes.
+pub(crate) fn text(mut input: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, Option<Format>)> {
+    let mut first = Vec::with_capacity(MAGIC_BYTES);
+    while first.len() < MAGIC_BYTES && Format::is_possible(&first) {
+        let mut byte = [0; MAGIC_BYTES];
+        match input.read(&mut byte[first.len()..]) {
+            Ok(0) => break,
+            Ok(read) => first.extend_from_slice(&byte[first.len()..][..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let format = Format::of(&first);
+    let whole: Box<dyn Read + Send> = Box::new(io::Cursor::new(first).chain(input));
+    Ok(match format {
+        Some(format) => (format.decoder(whole), Some(format)),
+        None => (whole, None),
+    })
+}
+
+/// The text of zstd frames, one behind the other.
+struct ZstdReader<R> {
+    input: BufReader<R>,
+    context: DCtx<'static>,
+    /// Whether a frame was begun and is not complete.
+    inside: bool,
+}
+
+impl<R: Read> ZstdReader<R> {
+    fn new(input: R) -> Self {
+        let input = BufReader::with_capacity(DCtx::in_size(), input);
+        Self { input, context: DCtx::create(), inside: true }
+    }
+}
+
+impl<R: Read> Read for ZstdReader<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let data = self.input.fill_buf()?;
+            let ended = data.is_empty();
+            if ended && !self.inside {
+                return Ok(0);
+            }
+            let (mut input, mut output) = (InBuffer::around(data), OutBuffer::around(bytes));
+            let left = self
+                .context
+                .decompress_stream(&mut output, &mut input)
+                .map_err(|code| io::Error::new(io::ErrorKind::InvalidData, get_error_name(code)))?;
+            let (used, made) = (input.pos(), output.pos());
+            self.input.consume(used);
+            // Zero: a frame is complete, and all of its text was given.
+            self.inside = left > 0;
+            if made > 0 || bytes.is_empty() {
+                return Ok(made);
+            }
+            if ended && self.inside {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    pub(crate) fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    pub(crate) fn zstd(text: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; zstd_safe::compress_bound(text.len())];
+        let length = zstd_safe::compress(&mut bytes[..], text, 3).unwrap();
+        bytes.truncate(length);
+        bytes
+    }
+
+    /// Gives a byte at a time.
+    struct Slow(io::Cursor<Vec<u8>>);
+
+    impl Read for Slow {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let most = bytes.len().min(1);
+            self.0.read(&mut bytes[..most])
+        }
+    }
+
+    fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut found = Vec::new();
+        // The first bytes come one by one, so that the format is told from as few as that.
+        let (first, rest) = bytes.split_at(bytes.len().min(8));
+        let input = Slow(io::Cursor::new(first.to_vec())).chain(io::Cursor::new(rest.to_vec()));
+        text(Box::new(input))?.0.read_to_end(&mut found).map(|_| found)
+    }
+
+    #[test]
+    fn gzip_of_several_members_and_zstd_of_several_frames_are_read_whole() {
+        let texts: Vec<Vec<u8>> = (0..3u8)
+            .map(|k| (0..20_000u32).flat_map(|n| (n * 7 + u32::from(k)).to_string().into_bytes()).collect())
+            .collect();
+        let all = texts.concat();
+        for compress in [gzip, zstd] {
+            let members: Vec<u8> = texts.iter().flat_map(|text| compress(text)).collect();
+            assert!(read(&members).unwrap() == all);
+            assert_eq!(read(&compress(b"")).unwrap(), b"");
+        }
+        let skipped = [&[0x52, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9][..], &zstd(b"text")].concat();
+        assert_eq!(read(&skipped).unwrap(), b"text");
+    }
+
+    #[test]
+    fn data_that_end_too_early_are_an_error() {
+        let text: Vec<u8> = (0..100u32).flat_map(|n| n.to_string().into_bytes()).collect();
+        for compress in [gzip, zstd] {
+            let whole = compress(&text);
+            // Fewer bytes than those that name the format are text.
+            for end in MAGIC_BYTES..whole.len() {
+                assert!(read(&whole[..end]).is_err(), "{end} of {} bytes", whole.len());
+                let second = [&whole[..], &whole[..end]].concat();
+                assert!(read(&second).is_err(), "{end} bytes of a second one");
+            }
+        }
+        let mut damaged = gzip(&text);
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 0x55;
+        assert!(read(&damaged).is_err());
+    }
+
+    #[test]
+    fn text_is_read_as_it_is() {
+        for bytes in [&b""[..], b"{", b"P", b"P*M\n", b"(\n", b"\x1f", b"{\"a\": 1}\n"] {
+            assert_eq!(read(bytes).unwrap(), bytes);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One of the files that have had the name of an input, and how far it was read.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use dataflows::item::Mark;
+
+use super::framing::Framing;
+use super::identity::{Likeness, Trace};
+use super::input::{Growing, Stream};
+
+/// One of the files that have had the name, in their order.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Its number among them.
+    pub(super) partition: i32,
+    /// The number of the first message of the last block, and of the next message.
+    pub(super) first: i64,
+    pub(super) line: i64,
+    pub(super) trace: Trace,
+    pub(super) input: Input,
+    /// None until the first character was seen.
+    pub(super) framing: Option<Framing>,
+    /// The first record, where messages are records.
+    pub(super) header: Option<Arc<[u8]>>,
+    /// The beginning of a message whose end was not read yet.
+    pub(super) rest: Vec<u8>,
+    /// How many bytes of `rest` were found to be no complete message.
+    pub(super) checked: usize,
+    /// Whether what stands before the first line was passed.
+    pub(super) is_begun: bool,
+    /// Whether the last message was complete without a line end, which may still come.
+    pub(super) is_open: bool,
+    /// Whether nothing can be added to it any more, so that its last line needs no end.
+    pub(super) is_final: bool,
+    /// Whether another file has the name, which is read next.
+    pub(super) is_replaced: bool,
+    /// Where it was found at the start, under another name.
+    pub(super) found: Option<PathBuf>,
+    /// What the file at the path was when it was compared last, by length and time, and what came of it.
+    pub(super) compared: Option<((u64, SystemTime), Likeness)>,
+}
+
+#[derive(Debug)]
+pub(super) enum Input {
+    Growing(Growing),
+    Stream(Stream),
+    Ended,
+}
+
+/// A part of an input that was read before: from one place to another.
+#[derive(Debug)]
+pub(super) struct Again {
+    pub(super) partition: i32,
+    pub(super) line: i64,
+    pub(super) from: Mark,
+    pub(super) to: Mark,
+}
+
+impl Part {
+    pub(super) fn new(partition: i32, input: Input) -> Self {
+        Self {
+            partition,
+            first: 0,
+            line: 0,
+            trace: Trace::new(),
+            is_final: matches!(input, Input::Stream(_)),
+            input,
+            framing: None,
+            header: None,
+            rest: Vec::new(),
+            checked: 0,
+            is_begun: false,
+            is_open: false,
+            is_replaced: false,
+            found: None,
+            compared: None,
+        }
+    }
+
+    /// Goes on behind what was read before.
+    pub(super) fn at(mut self, line: i64, trace: Trace) -> Self {
+        self.line = line;
+        self.is_begun = trace.bytes() > 0;
+        self.is_open = trace.is_within_a_line();
+        self.trace = trace;
+        self
+    }
+
+    /// Gives out the first `messages` messages of a block, which end at `end`.
+    pub(super) fn give(&mut self, block: &mut Vec<u8>, end: usize, messages: i64) {
+        self.rest.extend_from_slice(&block[end..]);
+        block.truncate(end);
+        self.trace.add(block);
+        self.first = self.line;
+        self.line += messages;
+        self.is_open = self.trace.is_within_a_line();
+        self.checked = 0;
+    }
+
+    /// Passes bytes at the beginning of a block that are of no message.
+    pub(super) fn pass(&mut self, block: &mut Vec<u8>, bytes: usize) {
+        self.trace.add(&block[..bytes]);
+        block.drain(..bytes);
+    }
+
+    /// Ends it behind what was read of it: another file has the name.
+    pub(super) fn finish(&mut self) {
+        (self.input, self.is_final, self.is_replaced) = (Input::Ended, true, true);
+    }
+}

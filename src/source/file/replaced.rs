@@ -1,0 +1,152 @@
+//! What is done when the file that is read is no longer the one that has its name.
+//!
+//! ```text
+//! the file at the path     in the folder            what is read next
+//! begins with the bytes    -                        it goes on
+//! does not                 the bytes, or a copy     that one to its end, then the new file as the next partition
+//! is shorter, but alike    nothing                  nothing, until it is longer or another
+//! does not                 nothing                  `on_data_loss` says it
+//! ```
+//!
+//! One that was renamed while it is followed is still open, and is read to its end.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::compression;
+use super::identity::{self, Likeness};
+use super::input::Change;
+use super::lines::Lines;
+use super::part::Input;
+use crate::source::SourceError;
+
+impl Lines {
+    pub(super) fn warn_of_loss(&self, lines: i64) {
+        tracing::warn!(
+            input = &*self.path,
+            lines,
+            "the file that was read is gone: going on with the first line of the one that has its name"
+        );
+    }
+
+    pub(super) fn replaced(&self, lines: i64, bytes: u64) -> SourceError {
+        SourceError::Replaced { path: self.path.to_string(), folder: self.folder(), lines, bytes }
+    }
+
+    /// Sees what became of a file that is no longer the one that was read: `block` is what was read of its last
+    /// line. False if that is to be seen later.
+    pub(super) fn change(&mut self, change: Change, block: &mut Vec<u8>) -> Result<bool, SourceError> {
+        let path = PathBuf::from(&*self.path);
+        let likeness = if self.part.found.is_some() { Likeness::None } else { self.compare(&path)? };
+        if likeness == Likeness::Whole {
+            // The same bytes are the same file.
+            self.read_on(&path, block)?;
+            return Ok(true);
+        }
+        if change == Change::Renamed && likeness == Likeness::None {
+            // What was read of it is all.
+            self.finish_renamed(&path);
+            return Ok(true);
+        }
+        let copy = identity::find_copy(&path, &self.part.trace).map_err(|source| self.cannot(source))?;
+        match (copy, likeness) {
+            (Some(copy), _) if copy.is_whole && change == Change::Rewritten => {
+                let file = copy.path.display();
+                tracing::info!(input = &*self.path, %file, "the file was written anew; its copy is finished first");
+                self.read_on(&copy.path, block)?;
+                self.part.is_final |= !self.follow;
+                (self.part.is_replaced, self.part.found) = (true, Some(copy.path));
+            }
+            (Some(copy), _) => {
+                self.part.finish();
+                self.part.found = Some(copy.path);
+            }
+            // It may be written again from its beginning, and nothing of it is new so far.
+            (None, Likeness::Part(_)) if self.follow => return Ok(false),
+            (None, Likeness::Part(_)) => self.part.input = Input::Ended,
+            _ if self.goes_on() => {
+                self.warn_of_loss(self.part.line);
+                self.part.finish();
+            }
+            _ => return Err(self.replaced(self.part.line, self.part.trace.bytes())),
+        }
+        Ok(true)
+    }
+
+    /// Finishes a file that has another name now, or none.
+    fn finish_renamed(&mut self, path: &Path) {
+        if let Input::Growing(growing) = &self.part.input {
+            let name = growing.id().ok().and_then(|id| identity::name_of(path, id));
+            self.part.found = self.part.found.take().or(name);
+        }
+        self.part.finish();
+    }
+
+    /// Goes on in another file that has the bytes that were given out; `block` is read again.
+    fn read_on(&mut self, path: &Path, block: &mut Vec<u8>) -> Result<(), SourceError> {
+        let file = File::open(path).map_err(|source| self.cannot(source))?;
+        let (_, format) = compression::text(Box::new(file)).map_err(|source| self.cannot(source))?;
+        let input = self.input(path, format, self.part.trace.bytes(), None)?;
+        let part = &mut self.part;
+        part.is_final |= matches!(input, Input::Stream(_));
+        part.input = input;
+        part.checked = 0;
+        block.clear();
+        Ok(())
+    }
+
+    /// How the file at the path is like what was read. One that is as it was at the last look is not compared
+    /// again: it was shorter.
+    fn compare(&mut self, path: &Path) -> Result<Likeness, SourceError> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            // It is being replaced.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Likeness::Part(0)),
+            Err(source) => return Err(self.cannot(source)),
+        };
+        let now = file.metadata().and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
+        let now = now.map_err(|source| self.cannot(source))?;
+        if let Some((last, likeness)) = self.part.compared
+            && last == now
+        {
+            return Ok(likeness);
+        }
+        let (mut text, _) = compression::text(Box::new(file)).map_err(|source| self.cannot(source))?;
+        let likeness = self.part.trace.compare(&mut *text).map_err(|source| self.cannot(source))?;
+        if matches!(likeness, Likeness::Part(_)) && self.follow && self.part.compared.is_none() {
+            tracing::warn!(
+                input = &*self.path,
+                "the file is shorter than what was read of it, and begins with the same bytes: waiting for more"
+            );
+        }
+        self.part.compared = Some((now, likeness));
+        Ok(likeness)
+    }
+
+    /// Goes on with the file that is next; false if there is none.
+    pub(super) fn next_part(&mut self) -> Result<bool, SourceError> {
+        if let Some(again) = self.later.pop_front() {
+            self.part = self.open_again(&again)?;
+            self.learn();
+            return Ok(true);
+        }
+        if !self.part.is_replaced {
+            return Ok(false);
+        }
+        let path = Path::new(&*self.path);
+        let partition = self.part.partition + 1;
+        let between = match &self.part.found {
+            Some(finished) => identity::after(path, finished, &self.part.trace, &self.finished),
+            None => Vec::new(),
+        };
+        self.finished.push(self.part.trace.mark());
+        self.part = match &*between {
+            [] => self.open_new(partition)?,
+            [next, later @ ..] => self.open_between(next, partition, later.is_empty())?,
+        };
+        let file = between.first().map_or(path, |next| next).display();
+        tracing::info!(input = &*self.path, partition, %file, "reading the next file from its first line");
+        Ok(true)
+    }
+}
