@@ -1,5 +1,8 @@
 //! Tells the binary which commit it is made from, for `--version`.
 
+// Cargo reads what it prints.
+#![allow(clippy::print_stdout)]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -34,6 +34,7 @@ use crate::config::defined::ViewEntry;
 use crate::config::{Config, Orientation};
 use crate::error::Error;
 use crate::pace::Rate;
+use crate::print;
 use crate::simulate::{Destination, Format, SimulateArgs};
 use crate::source::file::full_path;
 use crate::stop::Stop;
@@ -138,10 +139,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let report = Report::new(&bench, Machine::look(), measured)?;
     match args.json {
         true => report.print_json(),
-        false => {
-            print!("{report}");
-            Ok(())
-        }
+        false => Ok(print::out(report)?),
     }
 }
 

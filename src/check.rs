@@ -25,6 +25,7 @@ use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future};
 use crate::error::Error;
 use crate::inputs;
+use crate::print::{self, PrintError};
 use crate::run;
 use crate::source::SourceError;
 use crate::source::file::{LineReader, Lines, Options};
@@ -46,9 +47,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Error> {
         }
         Err(_) => Ok(()),
     };
-    if args.json {
-        report.print()?;
-    }
+    report.print()?;
     config?;
     result?;
     match report.failed {
@@ -126,6 +125,9 @@ pub(crate) struct Report {
     /// Whether each line is printed at once.
     #[serde(skip)]
     told: bool,
+    /// What became of printing them.
+    #[serde(skip)]
+    printed: Option<PrintError>,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,10 +154,13 @@ impl Report {
         self.failed
     }
 
-    /// Prints it as JSON.
-    pub(crate) fn print(&self) -> Result<(), Error> {
-        println!("{}", serde_json::to_string_pretty(self).map_err(|_| Error::Bug("the report as JSON"))?);
-        Ok(())
+    /// Prints it as JSON, unless its lines were printed.
+    pub(crate) fn print(&mut self) -> Result<(), Error> {
+        if self.told {
+            return self.printed.take().map_or(Ok(()), |error| Err(error.into()));
+        }
+        let json = serde_json::to_string_pretty(self).map_err(|_| Error::Bug("the report as JSON"))?;
+        Ok(print::line(json)?)
     }
 
     pub(crate) fn ok(&mut self, what: &str, detail: impl Display) {
@@ -168,20 +173,26 @@ impl Report {
             Err(problem) => (None, Some(problem.to_string())),
         };
         self.failed += usize::from(problem.is_some());
-        if self.told {
-            match (&detail, &problem) {
-                (Some(detail), _) => println!("ok      {what}: {detail}"),
-                (None, problem) => println!("FAILED  {what}: {}", problem.as_deref().unwrap_or_default()),
+        match (&detail, &problem) {
+            (Some(detail), _) => self.tell(format_args!("ok      {what}: {detail}")),
+            (None, problem) => {
+                self.tell(format_args!("FAILED  {what}: {}", problem.as_deref().unwrap_or_default()));
             }
         }
         self.checks.push(Look { what: what.into(), ok: problem.is_none(), detail, warning: None, problem });
     }
 
+    /// Prints a line, if lines are printed at once.
+    fn tell(&mut self, line: impl Display) {
+        if self.told {
+            let printed = print::line(line);
+            self.printed = self.printed.take().or(printed.err());
+        }
+    }
+
     /// Adds what does not keep a job from running, and should be looked at all the same.
     pub(crate) fn warn(&mut self, what: &str, warning: String) {
-        if self.told {
-            println!("WARNING {what}: {warning}");
-        }
+        self.tell(format_args!("WARNING {what}: {warning}"));
         let (detail, problem) = (None, None);
         self.checks.push(Look { what: what.into(), ok: true, detail, warning: Some(warning), problem });
     }

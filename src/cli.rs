@@ -401,7 +401,7 @@ fn key_value(text: &str) -> Result<(String, String), &'static str> {
 impl JobArgs {
     /// The configuration: file, variables, flags.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(self.config.as_deref(), std::env::vars(), self.keys())
+        Config::load(self.config.as_deref(), config::variables()?.into_iter(), self.keys())
     }
 
     /// The configuration's values, and where each comes from.
@@ -412,8 +412,7 @@ impl JobArgs {
         };
         let keys = self.keys().into_iter().enumerate();
         let flags = keys.map(|(at, (key, value))| (key.clone(), value, written(at, &key))).collect();
-        let variables: Vec<_> = std::env::vars().collect();
-        origin::shown(self.config.as_deref(), &variables, flags)
+        origin::shown(self.config.as_deref(), &config::variables()?, flags)
     }
 
     /// What `--set`, and then the other flags, say of keys.

@@ -9,6 +9,7 @@ pub mod origin;
 pub mod reference;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -381,6 +382,24 @@ fn keys_of(variables: impl Iterator<Item = (String, String)>) -> Vec<(String, St
 pub(crate) fn variable_of(key: &str, default: &str) -> String {
     let name = format!("{PREFIX}{}", key.replace('.', "__").to_uppercase());
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+/// The variables of the environment that set keys. What others hold, such as bytes that are not UTF-8, does not
+/// matter.
+pub fn variables() -> Result<Vec<(String, String)>, ConfigError> {
+    keys_among(std::env::vars_os())
+}
+
+fn keys_among(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<(String, String)>, ConfigError> {
+    all.map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+        .filter(|(name, _)| key_of(name).is_some())
+        .map(|(name, value)| match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(_) => {
+                Err(ConfigError::Parse { place: name, reason: "its value is not valid UTF-8".to_owned() })
+            }
+        })
+        .collect()
 }
 
 fn read_file(path: &Path) -> Result<String, ConfigError> {
@@ -949,6 +968,23 @@ mod tests {
         }
         let error = load("", &[("TRUCKFLOW_KAFKA__PROPERTIES", "s3cret")], &[]).unwrap_err().to_string();
         assert!(error.contains("TRUCKFLOW_KAFKA__PROPERTIES") && !error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn only_variables_that_set_keys_have_to_be_utf_8() {
+        use std::os::unix::ffi::OsStringExt;
+        let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+        let read = |name: &[u8], value: &[u8]| keys_among([(bytes(name), bytes(value))].into_iter());
+        for harmless in [&b"LS_COLORS"[..], b"\xff", b"TRUCKFLOW_LOG", b"TRUCKFLOW"] {
+            assert_eq!(read(harmless, b"\xff").unwrap(), []);
+        }
+        assert_eq!(read(b"TRUCKFLOW_JOB", b"a").unwrap(), [("TRUCKFLOW_JOB".into(), "a".into())]);
+        let error = read(b"TRUCKFLOW_JOB", b"a\xff").unwrap_err().to_string();
+        assert!(error.contains("TRUCKFLOW_JOB: its value is not valid UTF-8"), "{error}");
+        // It is a key that nobody knows.
+        let unknown = read(b"TRUCKFLOW_\xff", b"1").unwrap().remove(0);
+        let error = Config::read("", "", [unknown].into_iter(), Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("unknown field"), "{error}");
     }
 
     #[test]

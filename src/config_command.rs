@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::cli::{CheckArgs, ConfigCommand, InitArgs};
 use crate::config::reference;
 use crate::error::Error;
+use crate::print;
 use crate::printable::printable;
 
 /// Why no file is written.
@@ -30,7 +31,7 @@ pub enum InitError {
 /// Does what `config` is asked for.
 pub fn run(command: &ConfigCommand) -> Result<(), Error> {
     match command {
-        ConfigCommand::Init(args) => init(args).map_err(Error::from),
+        ConfigCommand::Init(args) => init(args),
         ConfigCommand::Show(args) => show(args),
     }
 }
@@ -51,17 +52,13 @@ fn show(args: &CheckArgs) -> Result<(), Error> {
         let (keys, values) = (width(0), width(1));
         cells.iter().map(|[key, value, from]| format!("{key:keys$}  {value:values$}  {from}\n")).collect()
     };
-    io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|source| Error::System { verb: "print the configuration", source })
+    Ok(print::out(text)?)
 }
 
-fn init(args: &InitArgs) -> Result<(), InitError> {
+fn init(args: &InitArgs) -> Result<(), Error> {
     let text = reference::file();
     let Some(path) = &args.file else {
-        return io::stdout()
-            .write_all(text.as_bytes())
-            .map_err(|source| InitError::Write { path: "standard output".into(), source });
+        return Ok(print::out(text)?);
     };
     let mut options = OpenOptions::new();
     options.write(true);
@@ -70,10 +67,9 @@ fn init(args: &InitArgs) -> Result<(), InitError> {
     } else {
         options.create_new(true);
     }
-    options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(|source| {
-        match source.kind() {
-            io::ErrorKind::AlreadyExists => InitError::Exists(path.clone()),
-            _ => InitError::Write { path: path.clone(), source },
-        }
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => InitError::Exists(path.clone()).into(),
+        _ => InitError::Write { path: path.clone(), source }.into(),
     })
 }

@@ -7,6 +7,7 @@ use crate::bench::BenchError;
 use crate::cluster::ClusterError;
 use crate::config::ConfigError;
 use crate::config_command::InitError;
+use crate::print::PrintError;
 use crate::producer::ProduceError;
 use crate::replay::ReplayError;
 use crate::simulate::SimulateError;
@@ -56,6 +57,9 @@ pub enum Error {
     /// A running job is not shown.
     #[error(transparent)]
     Top(#[from] TopError),
+    /// Standard output cannot be written.
+    #[error(transparent)]
+    Print(#[from] PrintError),
     /// The topic of dead letters cannot be written.
     #[error(transparent)]
     Produce(#[from] ProduceError),

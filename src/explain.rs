@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::graph::{self, DELIVER, Outlet, Part};
+use crate::print;
 use crate::run;
 use crate::store::Form;
 
@@ -34,10 +35,10 @@ pub fn run(args: &ExplainArgs) -> Result<(), Error> {
     match (args.json, args.format) {
         (true, _) => {
             let json = serde_json::to_string_pretty(&plan).map_err(|_| Error::Bug("the graph as JSON"))?;
-            println!("{json}");
+            print::line(json)?;
         }
-        (false, Drawing::Mermaid) => print!("{}", plan.mermaid()),
-        (false, Drawing::Dot) => print!("{}", plan.dot()),
+        (false, Drawing::Mermaid) => print::out(plan.mermaid())?,
+        (false, Drawing::Dot) => print::out(plan.dot())?,
     }
     Ok(())
 }

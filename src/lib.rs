@@ -24,7 +24,7 @@
 //! | [`counts`], [`metrics`], [`health`], [`board`], [`web`], [`top`], [`progress`], [`summary`] | what is seen |
 //! | [`simulate`], [`replay`], [`mod@bench`], [`check`], [`verify`], [`explain`], [`state_command`], [`producer`] | the other commands |
 //! | [`secret`] | what is read from files and never shown |
-//! | [`error`], [`stop`], [`printable`] | how a command ends, and what is said |
+//! | [`error`], [`stop`], [`print`], [`printable`] | how a command ends, and what it prints |
 
 #![warn(missing_docs)]
 // A file's first lines are a map of what is in it, private modules too.
@@ -52,6 +52,7 @@ pub mod health;
 pub mod inputs;
 pub mod metrics;
 mod pace;
+pub mod print;
 pub mod printable;
 pub mod producer;
 mod progress;

@@ -11,7 +11,7 @@ use truckflow::error::Error;
 use truckflow::printable::{OneLine, printable};
 use truckflow::stop::Stop;
 use truckflow::{
-    bench, check, config_command, explain, fault, replay, run, shell, simulate, state_command, store,
+    bench, check, config_command, explain, fault, print, replay, run, shell, simulate, state_command, store,
     summary, top, verify,
 };
 
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             match cli.log_format {
-                LogFormat::Text => eprintln!("truckflow: {}", printable(&error.to_string())),
+                LogFormat::Text => print::note(format_args!("truckflow: {}", printable(&error.to_string()))),
                 LogFormat::Json => tracing::error!("{error}"),
             }
             ExitCode::from(error.exit_status())
@@ -43,9 +43,9 @@ fn execute(command: &Command) -> Result<(), Error> {
                 .map_err(|source| Error::System { verb: "listen to signals", source })?;
             let done = run::run(&config, &stop)?;
             if args.summary {
-                print!("{}", summary::describe(&config, &done));
+                print::out(summary::describe(&config, &done))?;
             } else if args.json {
-                println!("{}", done.to_json());
+                print::line(done.to_json())?;
             } else {
                 let Counts { intake, left_out, letters, .. } = &done.counts;
                 tracing::info!(
@@ -77,8 +77,8 @@ fn execute(command: &Command) -> Result<(), Error> {
             };
             let simulated = simulate::run(args, resume)?;
             match args.json {
-                true => println!("{}", simulated.to_json()),
-                false => eprintln!("{simulated}"),
+                true => print::line(simulated.to_json())?,
+                false => print::note(simulated),
             }
             Ok(())
         }
@@ -99,8 +99,8 @@ fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_env("TRUCKFLOW_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(|| OneLine(std::io::stderr()));
+        .with_ansi(print::notes_are_on_terminal())
+        .with_writer(|| OneLine(print::Log));
     match format {
         LogFormat::Text => subscriber.with_target(false).init(),
         LogFormat::Json => subscriber.json().init(),

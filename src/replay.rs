@@ -17,7 +17,7 @@ pub use read::{Sent, dead_letters_of, lines_of};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,7 @@ use self::key::KeyField;
 use self::lines::{Key, Lines};
 use crate::config::{BROKERS, variable_of};
 use crate::pace::{self, Pace, Rate};
+use crate::print::{self, PrintError};
 use crate::producer::{ProduceError, Producer, parse_property, parse_property_file};
 use crate::progress;
 use crate::sink::csv::numbered;
@@ -96,6 +97,9 @@ pub enum ReplayError {
     /// Kafka did not take the messages.
     #[error(transparent)]
     Produce(#[from] ProduceError),
+    /// What was sent cannot be printed.
+    #[error(transparent)]
+    Print(#[from] PrintError),
     /// The input could not be opened or read.
     #[error("{path} cannot be read ({source}): mend FILE")]
     Read {
@@ -173,6 +177,7 @@ impl ReplayError {
         !matches!(
             self,
             Self::Produce(_)
+                | Self::Print(_)
                 | Self::Read { .. }
                 | Self::Text { .. }
                 | Self::DeadLetter { .. }
@@ -301,16 +306,16 @@ fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
     let (sent, total) = (producer.delivered(), left_out.total());
     let summary = Summary { sent, failed, left_out: total, elapsed: started.elapsed() };
     if total > 0 {
-        eprintln!("{left_out}");
+        print::note(&left_out);
     }
     if let Some((line, bytes)) = input.unfinished() {
         let path = args.file.display().to_string();
-        eprintln!("{}", Unfinished { path, line, bytes });
+        print::note(Unfinished { path, line, bytes });
     }
     if result.is_ok() || producer.sent() > 0 {
         match args.json {
-            true => println!("{}", summary.to_json()),
-            false => eprintln!("{summary}"),
+            true => print::line(summary.to_json())?,
+            false => print::note(&summary),
         }
     }
     result.map(|()| summary)
@@ -441,7 +446,7 @@ impl Progress {
             Some(_) => "{bar:30} {bytes} of {total_bytes}, {msg}, {eta} left",
             None => "{spinner} {bytes}, {msg}",
         };
-        let bar = match (io::stderr().is_terminal(), total) {
+        let bar = match (print::notes_are_on_terminal(), total) {
             (false, _) => ProgressBar::hidden(),
             (true, Some(total)) => ProgressBar::new(total),
             (true, None) => ProgressBar::new_spinner(),
@@ -468,7 +473,7 @@ impl Progress {
             let share = (bytes as f64 / total as f64).min(1.0);
             format!(" of {}, {} left", HumanBytes(total), progress::left(share, self.started.elapsed()))
         });
-        eprintln!("{messages} messages, {rate:.0}/s, {}{left}", HumanBytes(bytes));
+        print::note(format_args!("{messages} messages, {rate:.0}/s, {}{left}", HumanBytes(bytes)));
     }
 
     fn finish(&self) {

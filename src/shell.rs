@@ -1,17 +1,16 @@
 //! What makes the command at home on a system: completions for shells, and manual pages.
 
-use std::io::{self, Write};
-
 use clap::CommandFactory;
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::error::Error;
+use crate::print;
 
 /// Prints the script that lets a shell complete commands and flags.
 pub fn completions(args: &CompletionsArgs) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "truckflow", &mut script);
-    io::stdout().write_all(&script).map_err(|source| Error::System { verb: "print the completions", source })
+    Ok(print::out(String::from_utf8_lossy(&script))?)
 }
 
 /// Writes `truckflow.1`, and a page for each command, into a folder.

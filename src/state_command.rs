@@ -20,6 +20,7 @@ use crate::cli::{ExportArgs, ImportArgs, ResetArgs, StateCommand};
 use crate::config::Config;
 use crate::error::Error;
 use crate::folder::FolderLock;
+use crate::print;
 use crate::run::{routes, source_name};
 use crate::sink::csv;
 use crate::state::export::{Export, ExportError, TableSize};
@@ -90,16 +91,18 @@ fn export(args: &ExportArgs) -> Result<(), Error> {
     if args.json {
         let mut said = said_of(&export);
         said["file"] = args.file.display().to_string().into();
-        println!("{said}");
+        print::line(said)?;
         return Ok(());
     }
-    println!("exported job `{}`, as of epoch {}, to {}", export.job, export.epoch, args.file.display());
-    print!("{}", described(&export));
-    println!(
-        "rows and files are not in it: to go back to this, keep the files of {} and a dump of the tables, too",
+    Ok(print::out(format_args!(
+        "exported job `{}`, as of epoch {}, to {}\n{}\
+         rows and files are not in it: to go back to this, keep the files of {} and a dump of the tables, too\n",
+        export.job,
+        export.epoch,
+        args.file.display(),
+        described(&export),
         config.out.display()
-    );
-    Ok(())
+    ))?)
 }
 
 /// What the store holds of a job, looked through and folded.
@@ -210,16 +213,16 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
         let mut said = said_of(&export);
         said["database"] = place.into();
         said["notes"] = notes.into();
-        println!("{said}");
+        print::line(said)?;
         return Ok(());
     }
-    println!("imported job `{}`, as of epoch {}, into {place}", export.job, export.epoch);
-    print!("{}", described(&export));
-    for note in &notes {
-        println!("{note}");
-    }
-    println!("the next run goes on from there");
-    Ok(())
+    let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
+    Ok(print::out(format_args!(
+        "imported job `{}`, as of epoch {}, into {place}\n{}{notes}the next run goes on from there\n",
+        export.job,
+        export.epoch,
+        described(&export)
+    ))?)
 }
 
 /// Refuses files that lack what was committed; says which have more.
@@ -299,14 +302,13 @@ fn reset(args: &ResetArgs) -> Result<(), Error> {
             ..Export::default()
         });
         said["database"] = place.into();
-        println!("{said}");
+        print::line(said)?;
         return Ok(());
     }
-    println!("{place} has forgotten job `{job}`: {what}");
-    println!(
-        "rows of tables and the files in {out} stay: import an export to go on, or remove them before the job begins anew"
-    );
-    Ok(())
+    Ok(print::out(format_args!(
+        "{place} has forgotten job `{job}`: {what}\n\
+         rows of tables and the files in {out} stay: import an export to go on, or remove them before the job starts over\n"
+    ))?)
 }
 
 /// What is in an export, for machines.

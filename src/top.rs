@@ -12,7 +12,7 @@ mod screen;
 mod seen;
 mod text;
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -21,6 +21,7 @@ use thiserror::Error as ThisError;
 use crate::board::trucks::By;
 use crate::config::read_secret;
 use crate::error::Error;
+use crate::print;
 use crate::stop::Stop;
 use feed::{Address, Feed};
 use seen::{Asked, News, Seen};
@@ -101,9 +102,6 @@ pub enum TopError {
         /// What went wrong.
         reason: String,
     },
-    /// It cannot be shown.
-    #[error("cannot write to standard output: {0}")]
-    Write(io::Error),
     /// The terminal cannot be used.
     #[error("cannot use the terminal: {0}; --once prints one view as plain text")]
     Terminal(io::Error),
@@ -119,8 +117,8 @@ pub fn run(args: &TopArgs) -> Result<(), Error> {
     let asked = Asked { search: args.search.clone(), sort: args.sort.clone(), offset: 0 };
     if args.json {
         json(&feed, &asked, args.once)?;
-    } else if args.once || !io::stdout().is_terminal() {
-        print(&text::plain(&first(&feed, &asked)?))?;
+    } else if args.once || !print::output_is_terminal() {
+        print::out(text::plain(&first(&feed, &asked)?))?;
     } else {
         let stop =
             Stop::on_signals().map_err(|source| Error::System { verb: "listen to signals", source })?;
@@ -143,25 +141,15 @@ fn first(feed: &Feed, asked: &Asked) -> Result<Seen, Error> {
 
 /// The statuses as they come. The job's own end is the end; any other is a failure.
 fn json(feed: &Feed, asked: &Asked, once: bool) -> Result<(), Error> {
-    let (mut ended, mut failed) = (false, None);
+    let (mut ended, mut printed) = (false, Ok(true));
     let heard = block_on(feed.listen(asked, |news: News| {
         ended = news.status.doing == "ended";
-        failed = print(&format!("{}\n", news.status_line())).err();
-        if once || ended || failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        printed = print::stream(format_args!("{}\n", news.status_line()));
+        let goes_on = !once && !ended && matches!(printed, Ok(true));
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }))?;
-    match failed {
-        Some(TopError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Some(error) => Err(error.into()),
-        None => heard.map_err(Error::from),
-    }
-}
-
-fn print(text: &str) -> Result<(), TopError> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) => Err(TopError::Write(error)),
-        Ok(()) => Ok(()),
-    }
+    printed?;
+    heard.map_err(Error::from)
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Error> {

@@ -70,9 +70,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Error> {
     let config = args.job.load()?;
     let mut report = Report::new(!args.json);
     let result = verify(&config, &mut report);
-    if args.json {
-        report.print()?;
-    }
+    report.print()?;
     result?;
     match report.failed() {
         0 => Ok(()),

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::inputs::topic_options;
 use crate::pace::Rate;
+use crate::print;
 use crate::simulate::{self, Destination};
 use crate::source::SourceError;
 use crate::source::kafka::{consumer_with, reason};
@@ -72,7 +73,8 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
         properties: place.config.kafka_properties()?.into_iter().collect(),
         ..simulated()
     };
-    eprintln!("latency: {} records/s for {} s and one before", rate(args.rate.into()), args.seconds);
+    let (rate, seconds) = (rate(args.rate.into()), args.seconds);
+    print::note(format_args!("latency: {rate} records/s for {seconds} s and one before"));
     let halt = Stop::default();
     let sent = std::thread::scope(|scope| {
         let sender = scope.spawn(|| simulate::run_until(&send, &[], &halt));

@@ -11,6 +11,7 @@ use super::latency::Latency;
 use super::start::Start;
 use super::throughput::Throughput;
 use crate::error::Error;
+use crate::print;
 use crate::printable::count;
 use crate::secret::hidden;
 
@@ -87,7 +88,10 @@ impl Report {
         let views = bench.config.active_views()?.into_iter().map(|view| view.name.into()).collect();
         Ok(Self {
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            command: std::env::args().map(|arg| hidden(&arg)).collect::<Vec<_>>().join(" "),
+            command: std::env::args_os()
+                .map(|arg| hidden(&arg.to_string_lossy()))
+                .collect::<Vec<_>>()
+                .join(" "),
             truckflow: env!("CARGO_PKG_VERSION"),
             librdkafka: rdkafka::util::get_rdkafka_version().1,
             machine,
@@ -99,8 +103,8 @@ impl Report {
     }
 
     pub(super) fn print_json(&self) -> Result<(), Error> {
-        println!("{}", serde_json::to_string_pretty(self).map_err(|_| Error::Bug("the report as JSON"))?);
-        Ok(())
+        let json = serde_json::to_string_pretty(self).map_err(|_| Error::Bug("the report as JSON"))?;
+        Ok(print::line(json)?)
     }
 }
 

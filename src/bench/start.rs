@@ -14,6 +14,7 @@ use super::scratch::{Folder, Place, name};
 use super::{Bench, BenchError, simulated};
 use crate::config::Config;
 use crate::error::Error;
+use crate::print;
 use crate::simulate::{self, Destination};
 
 /// Readings of a start, and of a restart.
@@ -90,6 +91,9 @@ fn measure_one(
         first_commit_ms: median(first.into_iter()),
         restart_first_commit_ms: median(again.into_iter()),
     };
-    eprintln!("start: {:.0} ms to the first commit, {}", start.first_commit_ms, start.database);
+    print::note(format_args!(
+        "start: {:.0} ms to the first commit, {}",
+        start.first_commit_ms, start.database
+    ));
     Ok(start)
 }

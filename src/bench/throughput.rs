@@ -10,6 +10,7 @@ use super::scratch::Place;
 use super::{Bench, BenchError};
 use crate::error::Error;
 use crate::inputs::topic_options;
+use crate::print;
 use crate::source::kafka::{Topic, TopicOptions};
 
 /// What was measured.
@@ -116,12 +117,13 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Throughput, Error> {
     for round in 1..=bench.args.runs {
         for side in &mut bare {
             let run = input.count(side.way, bench)?;
-            eprintln!("run {round}: {} records/s, {}", rate(run.records_per_second), side.way.describe());
+            let way = side.way.describe();
+            print::note(format_args!("run {round}: {} records/s, {way}", rate(run.records_per_second)));
             side.runs.push(run);
         }
         let place = Place::make(&bench.config)?;
         let run = run_job(bench, &place, records)?;
-        eprintln!("run {round}: {} records/s, the job", rate(run.run.records_per_second));
+        print::note(format_args!("run {round}: {} records/s, the job", rate(run.run.records_per_second)));
         job.push(run);
         if round == bench.args.runs {
             restart = restart_job(bench, &place)?;

@@ -1,10 +1,11 @@
 //! Where simulated readings go: a Kafka topic, a file, or standard output.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use super::{Destination, SimulateArgs, SimulateError};
+use crate::print;
 use crate::producer::Producer;
 
 const BUFFER: usize = 256 * 1024;
@@ -37,7 +38,7 @@ impl<'a> Output<'a> {
                 producer.partitions(&args.topic)?;
                 Output::Topic { producer, topic: &args.topic }
             }
-            Destination::Stdout => lines(Box::new(io::stdout()), "standard output".to_owned()),
+            Destination::Stdout => lines(Box::new(print::output()), "standard output".to_owned()),
             Destination::File(path) => match File::create(path) {
                 Ok(file) => lines(Box::new(file), path.display().to_string()),
                 Err(source) => return Err(SimulateError::Open { path: path.clone(), source }),

@@ -1,11 +1,16 @@
 //! What `check` finds on real servers, and what `explain` draws.
 
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStringExt;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::job::Job;
+use crate::support::job::{Job, TRUCKFLOW, readings};
 use crate::support::kafka::{Kafka, Operation, Resource, kafka, unique_topic};
 use crate::support::mariadb::{Database, mariadb};
+use crate::support::output::lines;
 use crate::support::process::free_port;
 use crate::support::wait::comes_true;
 
@@ -462,4 +467,118 @@ fn check_names_the_files_of_another_job() {
     check(&job, 0, &[("ok      files", &[])]);
     let other = [&job[..], &["--job", "other"]].concat();
     check(&other, 1, &[("FAILED  files", &["parameter_map.csv", "give the --out"])]);
+}
+
+/// Runs a command in a folder with this standard output: its status, its standard error.
+fn run_onto(output: impl Into<Stdio>, folder: &std::path::Path, args: &[&str]) -> (Option<i32>, String) {
+    let ended = Command::new(TRUCKFLOW)
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(output)
+        .output()
+        .expect("truckflow can be started");
+    (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+}
+
+/// A pipe that nobody reads.
+fn closed_pipe() -> std::io::PipeWriter {
+    std::io::pipe().expect("a pipe").1
+}
+
+/// All that prints on standard output, over a job in the folder `out` that has read `readings.jsonl`.
+const PRINTS: [&[&str]; 20] = [
+    &["run", "--input", "readings.jsonl", "--until-end", "--listen", "off", "--summary"],
+    &["run", "--input", "readings.jsonl", "--until-end", "--listen", "off", "--json"],
+    &["check", "--input", "readings.jsonl"],
+    &["check", "--input", "readings.jsonl", "--json"],
+    &["verify", "--input", "readings.jsonl"],
+    &["verify", "--input", "readings.jsonl", "--json"],
+    &["explain"],
+    &["explain", "--format", "dot"],
+    &["explain", "--json"],
+    &["config", "show"],
+    &["config", "show", "--json"],
+    &["config", "init"],
+    &["completions", "bash"],
+    &["simulate", "--records", "100000"],
+    &["simulate", "--records", "10", "--to", "file", "--json"],
+    &["state", "export", "one.state"],
+    &["state", "export", "two.state", "--json"],
+    &["state", "reset", "--yes", "--json"],
+    &["state", "import", "one.state", "--input", "readings.jsonl"],
+    &["--help"],
+];
+
+#[test]
+fn a_reader_that_closes_the_pipe_changes_no_commands_status() {
+    let folder = tempfile::tempdir().unwrap();
+    readings(folder.path(), 100);
+    for args in PRINTS {
+        let (status, said) = run_onto(closed_pipe(), folder.path(), args);
+        assert_eq!(status, Some(0), "{args:?}: {said}");
+        assert!(!said.contains("truckflow: ") && !said.contains("panicked"), "{args:?}: {said}");
+    }
+    // What was found still counts.
+    std::fs::write(folder.path().join("out/parameter_map.csv"), "").unwrap();
+    let (status, said) = run_onto(closed_pipe(), folder.path(), &["verify", "--input", "readings.jsonl"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.starts_with("truckflow: ") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_disk_that_is_full_under_standard_output_ends_a_command_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    readings(folder.path(), 100);
+    // Help is clap's, which prints what it can.
+    for args in PRINTS.into_iter().filter(|args| args[0] != "--help") {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let (status, said) = run_onto(full, folder.path(), args);
+        assert_eq!(status, Some(1), "{args:?}: {said}");
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.starts_with("truckflow: ") && last.contains("standard output"), "{args:?}: {said}");
+        assert!(!said.contains("panicked"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_job_whose_log_nobody_reads_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    readings(folder.path(), 100);
+    let status = Command::new(TRUCKFLOW)
+        .args(PRINTS[0])
+        .current_dir(folder.path())
+        .stdout(closed_pipe())
+        .stderr(closed_pipe())
+        .status();
+    assert_eq!(status.unwrap().code(), Some(0));
+    assert_eq!(lines(&folder.path().join("out/parameter_map.csv")), 101);
+    // And one that fails has its status.
+    let wrong = Command::new(TRUCKFLOW).args(["run", "--workers", "0"]).stderr(closed_pipe()).status();
+    assert_eq!(wrong.unwrap().code(), Some(2));
+}
+
+#[test]
+fn variables_that_are_not_utf_8_matter_only_where_they_are_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    readings(folder.path(), 100);
+    let bytes = OsString::from_vec(b"a\xff".to_vec());
+    let with = |variable: &OsStr, args: &[&str]| {
+        let mut command = Command::new(TRUCKFLOW);
+        let ended = command.args(args).current_dir(folder.path()).env(variable, &bytes).output().unwrap();
+        (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+    };
+    // A job is forgotten, and brought back, but once.
+    for args in PRINTS.into_iter().filter(|args| !["reset", "import"].contains(args.get(1).unwrap_or(&""))) {
+        for variable in [OsStr::new("LS_COLORS"), &bytes] {
+            let (status, said) = with(variable, args);
+            assert_eq!(status, Some(0), "{args:?}: {said}");
+        }
+    }
+    let (status, said) = with("TRUCKFLOW_JOB".as_ref(), &["explain"]);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(
+        said.contains("TRUCKFLOW_JOB: its value is not valid UTF-8") && said.lines().count() == 1,
+        "{said}"
+    );
 }

@@ -8,6 +8,9 @@ use std::time::Duration;
 use super::process::{Process, command, new_folder};
 use super::wait::comes_true;
 
+/// Where it is.
+pub const TRUCKFLOW: &str = env!("CARGO_BIN_EXE_truckflow");
+
 /// A started `truckflow`, killed when dropped.
 pub struct Job {
     process: Process,
@@ -24,7 +27,7 @@ impl Job {
     /// The same with variables of its own.
     pub fn start_with(args: impl IntoIterator<Item = impl AsRef<OsStr>>, variables: &[(&str, &str)]) -> Self {
         let folder = new_folder("job");
-        let mut truckflow = command(env!("CARGO_BIN_EXE_truckflow"));
+        let mut truckflow = command(TRUCKFLOW);
         truckflow.args(args).current_dir(&folder);
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"TRUCKFLOW_") {
