@@ -1,7 +1,10 @@
-//! Tells the binary which commit it is made from, for `--version`.
+//! Tells the binary which commit it is made from, for `--version`, and which sources, for the processes of a cluster.
 
 // Cargo reads what it prints.
 #![allow(clippy::print_stdout)]
+
+#[path = "build/sources.rs"]
+mod sources;
 
 use std::path::Path;
 use std::process::Command;
@@ -17,6 +20,13 @@ fn main() {
     let version = env!("CARGO_PKG_VERSION");
     let long = if commit.is_empty() { version.to_owned() } else { format!("{version} ({commit})") };
     println!("cargo::rustc-env=VERSION_WITH_COMMIT={long}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let digest = sources::digest(root).expect("the sources can be read");
+    println!("cargo::rustc-env=DIGEST_OF_SOURCES={digest:016x}");
+    for path in sources::paths(root) {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+    println!("cargo::rerun-if-changed=build");
     // What changes with each commit: the branch's log.
     let log = git(&["rev-parse", "--git-path", "logs/HEAD"]);
     println!("cargo::rerun-if-changed=build.rs");

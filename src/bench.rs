@@ -37,7 +37,7 @@ use crate::pace::Rate;
 use crate::print;
 use crate::simulate::{Destination, Format, SimulateArgs};
 use crate::source::file::full_path;
-use crate::stop::Stop;
+use crate::stop::{Hangup, Stop};
 
 /// Trucks that are simulated.
 const TRUCKS: u32 = 10;
@@ -126,7 +126,8 @@ impl Bench<'_> {
 /// Measures, and prints what was found.
 pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let config = args.job.load()?;
-    let stop = Stop::on_signals().map_err(|source| Error::System { verb: "listen to signals", source })?;
+    let stop = Stop::on_signals(Hangup::Stops)
+        .map_err(|source| Error::System { verb: "listen to signals", source })?;
     let bench = Bench { args, config: alone(config)?, stop: &stop };
     let measured = Measured {
         throughput: throughput::measure(&bench)?,
@@ -162,10 +163,7 @@ fn alone(mut config: Config) -> Result<Config, Error> {
     config.wait = false;
     config.until_end = false;
     // The user's group keeps telling how far his own job is.
-    let mut properties = config.kafka.own_properties();
-    properties.remove("group.id");
-    config.kafka.properties =
-        properties.into_iter().map(|(name, value)| (name, toml::Value::String(value))).collect();
+    config.kafka.properties.remove("group.id");
     Ok(config)
 }
 
@@ -209,6 +207,7 @@ pub fn peak_memory() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::ExposeSecret;
 
     #[test]
     fn a_measured_job_reaches_nothing_but_its_input() {
@@ -221,13 +220,13 @@ mod tests {
             security.protocol = "plaintext"
         "#;
         let config = alone(toml::from_str(toml).unwrap()).unwrap();
-        assert_eq!(config.kafka_properties().unwrap().keys().collect::<Vec<_>>(), ["security.protocol"]);
+        assert_eq!(config.kafka_properties().unwrap().names().collect::<Vec<_>>(), ["security.protocol"]);
         assert!(config.dead_letters.topic.is_none() && config.orientation.topic.is_none());
         let names: Vec<String> =
             config.active_views().unwrap().into_iter().map(|view| view.name.into()).collect();
         assert_eq!(names, ["above_speed", "hot", "dead_letters"]);
         // What the child is given says the same.
-        let told: Config = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+        let told: Config = toml::from_str(config.exposed().unwrap().expose_secret()).unwrap();
         assert_eq!(format!("{told:?}"), format!("{config:?}"));
     }
 

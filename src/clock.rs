@@ -257,6 +257,11 @@ impl Clock {
         self.epoch.load(SeqCst).saturating_sub(self.committed.load(SeqCst))
     }
 
+    /// Whether everything that sources have read is committed.
+    pub fn is_quiet(&self) -> bool {
+        self.records.load(SeqCst) == 0 && self.in_flight() <= 1
+    }
+
     /// Asks the workers to finish the open epoch and end.
     pub fn stop(&self) {
         self.stopping.store(true, SeqCst);
@@ -284,8 +289,13 @@ mod tests {
     fn an_epoch_without_records_does_not_end() {
         let clock = Clock::new(LIMITS, 7);
         assert_eq!((clock.now(), clock.now()), (8, 8));
+        assert!(clock.is_quiet());
         clock.read(1, 10);
+        assert!(!clock.is_quiet());
         assert_eq!(clock.now(), 9);
+        assert!(!clock.is_quiet(), "the epoch that was read is not committed");
+        clock.commit(8, 0);
+        assert!(clock.is_quiet());
     }
 
     #[test]

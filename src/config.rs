@@ -23,7 +23,8 @@ use thiserror::Error;
 
 use crate::clock::Limits;
 use crate::expression;
-use crate::secret;
+use crate::properties::{Properties, flat};
+use crate::secret::{self, DatabaseUrl, ExposeSecret, SecretString};
 use crate::source::file::{is_same, is_separator};
 use crate::source::kafka::OnDataLoss;
 
@@ -95,7 +96,7 @@ pub struct Config {
     /// The folder of the CSV files and `truckflow.db`.
     pub out: PathBuf,
     /// `mysql://user:password@host:port/database`, or `sqlite:PATH`; by default `<out>/truckflow.db`.
-    pub database: Option<String>,
+    pub database: Option<DatabaseUrl>,
     /// A file that holds the database's password, instead of in the URL.
     pub database_password_file: Option<PathBuf>,
     /// What a message does to the readings before it.
@@ -145,24 +146,15 @@ pub struct Kafka {
     /// The topic.
     pub topic: String,
     /// Any librdkafka property.
-    pub properties: BTreeMap<String, toml::Value>,
+    pub properties: Properties,
     /// Properties whose values are in files: secrets.
     pub property_files: BTreeMap<String, toml::Value>,
 }
 
 impl Kafka {
-    /// The properties by their names, without those in files.
-    pub fn own_properties(&self) -> BTreeMap<String, String> {
-        let mut properties = BTreeMap::new();
-        flatten("", &self.properties, &mut properties);
-        properties
-    }
-
     /// The files that hold properties, by the properties' names.
     fn files(&self) -> BTreeMap<String, String> {
-        let mut files = BTreeMap::new();
-        flatten("", &self.property_files, &mut files);
-        files
+        flat(&self.property_files)
     }
 }
 
@@ -314,7 +306,7 @@ impl Default for Kafka {
         Self {
             brokers: BROKERS.into(),
             topic: TOPIC.into(),
-            properties: BTreeMap::new(),
+            properties: Properties::default(),
             property_files: BTreeMap::new(),
         }
     }
@@ -511,8 +503,8 @@ impl Config {
                 "give a text that lines do not end with, such as \"\\t\", or leave it out: lines have no key then",
             );
         }
-        let given = self.kafka.own_properties();
-        if let Some(name) = self.kafka.files().into_keys().find(|name| given.contains_key(name)) {
+        let given = &self.kafka.properties;
+        if let Some(name) = self.kafka.files().into_keys().find(|name| given.contains(name)) {
             return wrong("kafka.property_files", &name, "it is in [kafka.properties] too: give it once");
         }
         self.interval()?;
@@ -718,73 +710,72 @@ impl Config {
     }
 
     /// The database's URL.
-    pub fn database_url(&self) -> Result<String, ConfigError> {
+    pub fn database_url(&self) -> Result<DatabaseUrl, ConfigError> {
         let Some(url) = &self.database else {
-            return Ok(format!("sqlite:{}", self.out.join("truckflow.db").display()));
+            return Ok(DatabaseUrl::of_file(&self.out.join("truckflow.db")));
         };
         let Some(path) = &self.database_password_file else { return Ok(url.clone()) };
         with_password(url, "database_password_file", path)
     }
 
     /// What whoever asks at `listen` has to send, if anything.
-    pub fn listen_token(&self) -> Result<Option<String>, ConfigError> {
+    pub fn listen_token(&self) -> Result<Option<SecretString>, ConfigError> {
         self.listen_token_file.as_deref().map(|path| read_secret("listen_token_file", path)).transpose()
     }
 
+    /// Whether the job reads from Kafka or writes to it, be it the embedded broker.
+    pub fn reaches_kafka(&self) -> Result<bool, ConfigError> {
+        let reads = self.reads()?;
+        let reads_trucks = reads.trucks && (self.input.is_none() || self.embedded);
+        Ok(reads_trucks || reads.phone_topic.is_some() || self.dead_letters.topic.is_some())
+    }
+
     /// The Kafka properties as librdkafka takes them, with those that are in files.
-    pub fn kafka_properties(&self) -> Result<BTreeMap<String, String>, ConfigError> {
+    pub fn kafka_properties(&self) -> Result<Properties, ConfigError> {
         // The broker inside the process asks nobody who he is, and knows no TLS.
         let is_used = |name: &str| {
             let of_security = ["security.", "sasl.", "ssl.", "enable.sasl.", "enable.ssl."];
             !self.embedded || !of_security.iter().any(|prefix| name.starts_with(prefix))
         };
-        let mut properties = self.kafka.own_properties();
-        properties.retain(|name, _| is_used(name));
+        let mut properties = self.kafka.properties.clone();
+        properties.retain(is_used);
         for (name, path) in self.kafka.files().into_iter().filter(|(name, _)| is_used(name)) {
             let value = read_secret("kafka.property_files", Path::new(&path))?;
-            properties.insert(name, value);
+            properties.insert_secret(name, value);
         }
         Ok(properties)
     }
-}
 
-/// TOML reads an unquoted `a.b = 1` as a table `a`; librdkafka's names have dots.
-fn flatten<'a>(
-    prefix: &str,
-    table: impl IntoIterator<Item = (&'a String, &'a toml::Value)>,
-    out: &mut BTreeMap<String, String>,
-) {
-    for (key, value) in table {
-        let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        match value {
-            toml::Value::Table(inner) => flatten(&key, inner, out),
-            toml::Value::String(text) => {
-                out.insert(key, text.clone());
-            }
-            other => {
-                out.insert(key, other.to_string());
-            }
+    /// The configuration as TOML, with the secrets that are in it.
+    pub(crate) fn exposed(&self) -> Result<SecretString, toml::ser::Error> {
+        let mut table = toml::Table::try_from(self)?;
+        if let Some(url) = &self.database {
+            table.insert("database".into(), url.expose_secret().into());
         }
+        if let Some(toml::Value::Table(kafka)) = table.get_mut("kafka") {
+            kafka.insert("properties".into(), toml::Value::try_from(self.kafka.properties.exposed())?);
+        }
+        toml::to_string(&table).map(SecretString::from)
     }
 }
 
 /// A database's URL with the password that the file at `path` holds, which `key` names.
-pub fn with_password(url: &str, key: &'static str, path: &Path) -> Result<String, ConfigError> {
+pub fn with_password(url: &DatabaseUrl, key: &'static str, path: &Path) -> Result<DatabaseUrl, ConfigError> {
     let password = read_secret(key, path)?;
     let wrong = || ConfigError::Value {
         key: "database",
         value: "(not shown)".into(),
         reason: "a password file is for a URL such as mysql://user@host:port/database".into(),
     };
-    let mut parsed = url::Url::parse(url).map_err(|_| wrong())?;
+    let mut parsed = url::Url::parse(url.expose_secret()).map_err(|_| wrong())?;
     // By itself a URL leaves a `%` as it is.
-    let password = utf8_percent_encode(&password, NON_ALPHANUMERIC).to_string();
+    let password = utf8_percent_encode(password.expose_secret(), NON_ALPHANUMERIC).to_string();
     parsed.set_password(Some(&password)).map_err(|()| wrong())?;
-    Ok(parsed.into())
+    Ok(String::from(parsed).into())
 }
 
 /// What the file at `path`, which `key` names, holds.
-pub(crate) fn read_secret(key: &'static str, path: &Path) -> Result<String, ConfigError> {
+pub(crate) fn read_secret(key: &'static str, path: &Path) -> Result<SecretString, ConfigError> {
     secret::read(path).map_err(|source| ConfigError::Value {
         key,
         value: path.display().to_string(),
@@ -918,8 +909,8 @@ mod tests {
         }
         assert_eq!(load("", &[("TRUCKFLOW_TOPIC", "U")], &[]).unwrap().kafka.topic, "U");
         let properties = config.kafka_properties().unwrap();
-        assert_eq!(properties["fetch.min.bytes"], "5");
-        assert_eq!(properties["security.protocol"], "ssl");
+        assert_eq!(properties.get("fetch.min.bytes"), Some("5"));
+        assert_eq!(properties.get("security.protocol"), Some("ssl"));
     }
 
     #[test]
@@ -932,18 +923,19 @@ mod tests {
             "database = \"mysql://u@h/d\"\ndatabase_password_file = \"{path}\"\n[kafka.property_files]\nsasl.password = \"{path}\""
         );
         let config = load(&text, &[], &[]).unwrap();
-        assert_eq!(config.database_url().unwrap(), "mysql://u:1%2F2%3F%23%40%2541@h/d");
-        assert_eq!(config.kafka_properties().unwrap()["sasl.password"], "1/2?#@%41");
-        assert!(!format!("{config:?}").contains("1/2?") && config.kafka.own_properties().is_empty());
+        let url = config.database_url().unwrap();
+        assert_eq!(url.expose_secret(), "mysql://u:1%2F2%3F%23%40%2541@h/d");
+        assert_eq!(config.kafka_properties().unwrap().exposed()["sasl.password"], "1/2?#@%41");
+        assert!(!format!("{config:?}").contains("1/2?") && config.kafka.properties.names().next().is_none());
 
         let flags = [("embedded", "true"), ("input", "a"), ("kafka.properties.security.protocol", "ssl")];
         let embedded =
             load(&text, &[], &[&flags[..], &[("kafka.properties.client.id", "b")]].concat()).unwrap();
-        assert_eq!(embedded.kafka_properties().unwrap().into_keys().collect::<Vec<_>>(), ["client.id"]);
+        assert_eq!(embedded.kafka_properties().unwrap().names().collect::<Vec<_>>(), ["client.id"]);
 
         let variable = "TRUCKFLOW_KAFKA__PROPERTIES__SASL__PASSWORD";
         let config = load("", &[(variable, "1e5")], &[]).unwrap();
-        assert_eq!(config.kafka_properties().unwrap()["sasl.password"], "1e5");
+        assert_eq!(config.kafka_properties().unwrap().exposed()["sasl.password"], "1e5");
         let error = load(&text, &[(variable, "x")], &[]).unwrap_err().to_string();
         assert!(error.contains("sasl.password") && error.contains("give it once"), "{error}");
         std::fs::remove_file(&file).unwrap();
@@ -952,6 +944,29 @@ mod tests {
             let error = error.to_string();
             assert!(error.contains("cannot read it") && error.contains("give a file"), "{error}");
         }
+    }
+
+    #[test]
+    fn no_secret_of_a_configuration_can_be_printed_or_serialized() {
+        let text = "database = \"mysql://u:s3cret@h/d?password=s3cret\"\n[kafka.properties]\nsasl.password = \"s3cret\"\n\
+                    ssl.key.pem = \"s3cret\"\nsasl.username = \"me\"";
+        let config = load(text, &[("TRUCKFLOW_KAFKA__PROPERTIES__SSL__KEYSTORE__PASSWORD", "s3cret")], &[]);
+        let config = config.unwrap();
+        let json = serde_json::to_string(&config).unwrap();
+        for shown in [format!("{config:?}"), format!("{config:#?}"), json, toml::to_string(&config).unwrap()]
+        {
+            assert!(
+                !shown.contains("s3cret") && shown.contains("***") && shown.contains("\"me\""),
+                "{shown}"
+            );
+        }
+        let kafka = config.kafka_properties().unwrap();
+        assert!(!format!("{kafka:?}{:?}", config.database_url().unwrap()).contains("s3cret"));
+        // What a process of its own is given has them.
+        let told: Config = toml::from_str(config.exposed().unwrap().expose_secret()).unwrap();
+        assert_eq!(told.kafka.properties.exposed(), config.kafka.properties.exposed());
+        let url = |config: &Config| config.database.as_ref().unwrap().expose_secret().to_owned();
+        assert_eq!(url(&told), url(&config));
     }
 
     #[test]
@@ -1040,7 +1055,7 @@ mod tests {
         let path = format!("{:?}", file.path());
         let url = "\"mysql://u@h:3306/d\"";
         let config = load("", &[], &[("database", url), ("database_password_file", &path)]).unwrap();
-        assert_eq!(config.database_url().unwrap(), "mysql://u:p%40ss%2Fword@h:3306/d");
+        assert_eq!(config.database_url().unwrap().expose_secret(), "mysql://u:p%40ss%2Fword@h:3306/d");
     }
 
     #[test]

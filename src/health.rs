@@ -28,6 +28,11 @@ impl Health {
         self.away().remove(what).is_some()
     }
 
+    /// Whether `what` cannot do its part.
+    pub fn is_away(&self, what: &str) -> bool {
+        self.away().contains_key(what)
+    }
+
     /// Nothing if the job is ready, else why it is not, in one line.
     pub fn ready(&self) -> Result<(), String> {
         match self.missing() {
@@ -59,6 +64,7 @@ mod tests {
         health.set_reading(true);
         assert_eq!(health.ready(), Ok(()));
         assert!(health.lost("database", "a") && !health.lost("database", "b") && health.lost("broker", "c"));
+        assert!(health.is_away("broker") && !health.is_away("brokers"));
         assert_eq!(health.ready(), Err("c; b".into()));
         assert!(health.found("broker") && !health.found("broker"));
         assert_eq!((health.ready(), health.missing()), (Err("b".into()), Some("b".into())));

@@ -21,12 +21,14 @@ use crate::error::Error;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::progress::Share;
+use crate::properties::Properties;
+use crate::reload::Reloaded;
 use crate::source::SourceError;
 use crate::source::embedded::{Embedded, Feed, Feeder, PARTITIONS};
 use crate::source::file::{LineReader, Lines, Options, Unfinished, full_path, lock};
 use crate::source::kafka::{Topic, TopicOptions, keep_trying};
 use crate::source::several::{Decoded, Several};
-use crate::stop::Stop;
+use crate::stop::{self, Stop};
 use crate::store::{LastCommit, TopicId};
 use crate::thread::spawn;
 
@@ -41,14 +43,16 @@ pub struct Inputs {
     decided: Option<Vec<MessageId>>,
     /// Whether a view may give records up.
     origins: bool,
-    /// One for each topic.
-    watches: Vec<JoinHandle<()>>,
+    /// One for each topic, with what it is called in the health of the job.
+    watches: Vec<(String, JoinHandle<()>)>,
     /// Lives as long as the readers.
     _cluster: Option<Embedded>,
     feeder: Option<JoinHandle<()>>,
     /// What the feeder says.
     feed: Option<Arc<Feed>>,
     brokers: Option<String>,
+    /// What topics are reached with.
+    properties: Arc<Reloaded<Properties>>,
 }
 
 /// One topic or file.
@@ -81,7 +85,7 @@ struct Watched {
 }
 
 impl Inputs {
-    fn new(config: &Config, views: &[View]) -> Result<Self, Error> {
+    fn new(config: &Config, views: &[View], properties: &Arc<Reloaded<Properties>>) -> Result<Self, Error> {
         Ok(Self {
             sources: Vec::new(),
             followers: Vec::new(),
@@ -95,12 +99,13 @@ impl Inputs {
             feeder: None,
             feed: None,
             brokers: None,
+            properties: properties.clone(),
         })
     }
 
     /// Opens nothing.
     pub fn none(config: &Config) -> Result<Self, Error> {
-        Self::new(config, &[])
+        Self::new(config, &[], &Reloaded::fixed(Properties::default()))
     }
 
     /// Opens the trucks' source again to fill `view`, from where its filling has got to up to the job's
@@ -111,14 +116,15 @@ impl Inputs {
         progress: &[NextOffset],
         last: &LastCommit,
         decided: Vec<MessageId>,
+        properties: &Arc<Reloaded<Properties>>,
         stop: &Stop,
     ) -> Result<Self, Error> {
         let offsets = &*last.offsets;
-        let mut inputs = Self::new(config, std::slice::from_ref(view))?;
+        let mut inputs = Self::new(config, std::slice::from_ref(view), properties)?;
         inputs.decided = Some(decided);
         match &config.input {
             None => {
-                let options = topic_options(config, &config.kafka.topic)?;
+                let options = topic_options(config, &config.kafka.topic, properties.clone());
                 let options = TopicOptions { until_end: true, ..options };
                 let connect = || Topic::connect(options.clone(), progress, &last.topics);
                 let topic = connect_at_start(config, stop, connect)?.up_to(offsets);
@@ -156,9 +162,10 @@ impl Inputs {
         views: &[View],
         offsets: &[NextOffset],
         known: &[TopicId],
+        properties: &Arc<Reloaded<Properties>>,
         stop: &Stop,
     ) -> Result<Self, Error> {
-        let mut inputs = Self::new(config, views)?;
+        let mut inputs = Self::new(config, views, properties)?;
         let reads = config.reads()?;
         match &config.input {
             _ if !reads.trucks => {}
@@ -192,7 +199,7 @@ impl Inputs {
         known: &[TopicId],
         stop: &Stop,
     ) -> Result<(), Error> {
-        let options = topic_options(config, topic)?;
+        let options = topic_options(config, topic, self.properties.clone());
         let connect = || {
             Topic::connect(options.clone(), offsets, known).map_err(|error| match content {
                 Content::Trucks => error,
@@ -214,10 +221,10 @@ impl Inputs {
         known: &[NextOffset],
         feed: Arc<Feed>,
     ) -> Result<(), Error> {
-        let mut options = topic_options(config, &config.kafka.topic)?;
+        let mut options = topic_options(config, &config.kafka.topic, self.properties.clone());
         options.until_end |= feed.ends().is_some();
         let cluster = Embedded::start(&options.topic)?;
-        options.brokers = cluster.brokers();
+        options.brokers = cluster.brokers().to_owned();
         self.brokers = Some(options.brokers.clone());
         let committed = self.follow();
         let feeder = Feeder::new(&options.brokers, &options.topic, feed.clone(), offsets, known, committed)?;
@@ -227,7 +234,7 @@ impl Inputs {
         self.feed = Some(feed.clone());
         // An error of the feeder closes the channel, too.
         if fed.recv().is_err() {
-            self.join_feeder()?;
+            self.join_feeder(&Stop::default())?;
         }
         let topic = Topic::embedded(options, offsets, PARTITIONS, feed)?;
         self._cluster = Some(cluster);
@@ -359,15 +366,21 @@ impl Inputs {
                 && let Some(watched) = topic.take()
             {
                 let (Watched { topic, committed }, health, lag) = (*watched, health.clone(), lag.cloned());
+                let named = topic.in_health();
                 let watch = move || topic.watch(committed, &health, lag.as_ref());
-                self.watches.push(spawn("watch", watch)?);
+                self.watches.push((named, spawn("watch", watch)?));
             }
         }
         Ok(())
     }
 
-    /// Waits for the thread that feeds the embedded broker, and gives its error if no reader has taken it.
-    pub fn join_feeder(&mut self) -> Result<(), Error> {
+    /// Waits for the thread that feeds the embedded broker, and gives its error if no reader has taken it. Of a job
+    /// that was asked to end it may read a pipe that nobody writes to; then it ends with the process.
+    pub fn join_feeder(&mut self, stop: &Stop) -> Result<(), Error> {
+        if stop.requested() && self.feeder.as_ref().is_some_and(|feeder| !feeder.is_finished()) {
+            stop::leave_work();
+            return Ok(());
+        }
         // A panic is an error of the feed, too.
         self.feeder.take().map(JoinHandle::join);
         match self.feed.as_ref().and_then(|feed| feed.take_failure()) {
@@ -376,12 +389,15 @@ impl Inputs {
         }
     }
 
-    /// Waits for the threads that watch topics, which end when no more commits can be told.
-    pub fn finish(&mut self) {
+    /// Waits for the threads that watch topics, which end when no more commits can be told. One whose topic is away
+    /// waits for its brokers, has nothing to tell them, and ends with the process.
+    pub fn finish(&mut self, health: &Health) {
         // Nobody has taken them where nothing is committed.
         self.followers.clear();
-        for thread in self.watches.drain(..) {
-            if thread.join().is_err() {
+        for (topic, thread) in self.watches.drain(..) {
+            if health.is_away(&topic) && !thread.is_finished() {
+                stop::leave_work();
+            } else if thread.join().is_err() {
                 tracing::error!("the watch thread ended by a bug; the job itself is not affected");
             }
         }
@@ -462,14 +478,23 @@ pub(crate) fn open_phone_file(
     Ok(lines)
 }
 
-/// How a topic is reached.
-pub(crate) fn topic_options(config: &Config, topic: &str) -> Result<TopicOptions, ConfigError> {
-    Ok(TopicOptions {
+/// How a topic is reached, with these properties of librdkafka.
+pub(crate) fn topic_options(
+    config: &Config,
+    topic: &str,
+    properties: Arc<Reloaded<Properties>>,
+) -> TopicOptions {
+    TopicOptions {
         brokers: config.kafka.brokers.clone(),
         topic: topic.to_owned(),
         group: config.job.clone(),
-        properties: config.kafka_properties()?,
+        properties,
         on_data_loss: config.on_data_loss,
         until_end: config.until_end,
-    })
+    }
+}
+
+/// How a topic is reached by a command that ends by itself: with the properties as they are now.
+pub(crate) fn topic_options_now(config: &Config, topic: &str) -> Result<TopicOptions, ConfigError> {
+    Ok(topic_options(config, topic, Reloaded::fixed(config.kafka_properties()?)))
 }

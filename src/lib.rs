@@ -23,7 +23,7 @@
 //! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
 //! | [`counts`], [`metrics`], [`health`], [`board`], [`web`], [`top`], [`progress`], [`summary`] | what is seen |
 //! | [`simulate`], [`replay`], [`mod@bench`], [`check`], [`verify`], [`explain`], [`state_command`], [`producer`] | the other commands |
-//! | [`secret`] | what is read from files and never shown |
+//! | [`secret`], [`properties`], [`reload`] | what is read from files, and again at a SIGHUP, and is never shown |
 //! | [`error`], [`stop`], [`print`], [`printable`] | how a command ends, and what it prints |
 
 #![warn(missing_docs)]
@@ -56,6 +56,8 @@ pub mod print;
 pub mod printable;
 pub mod producer;
 mod progress;
+pub mod properties;
+pub mod reload;
 pub mod render;
 pub mod replay;
 mod restore;

@@ -9,7 +9,7 @@ use truckflow::config::with_password;
 use truckflow::counts::{Counts, nothing_accepted};
 use truckflow::error::Error;
 use truckflow::printable::{OneLine, printable};
-use truckflow::stop::Stop;
+use truckflow::stop::{self, Hangup, Stop};
 use truckflow::{
     bench, check, config_command, explain, fault, print, replay, run, shell, simulate, state_command, store,
     summary, top, verify,
@@ -18,16 +18,16 @@ use truckflow::{
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(cli.log_format);
-    match execute(&cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+    stop::exit(match execute(&cli.command) {
+        Ok(()) => 0,
         Err(error) => {
             match cli.log_format {
                 LogFormat::Text => print::note(format_args!("truckflow: {}", printable(&error.to_string()))),
                 LogFormat::Json => tracing::error!("{error}"),
             }
-            ExitCode::from(error.exit_status())
+            error.exit_status()
         }
-    }
+    })
 }
 
 fn execute(command: &Command) -> Result<(), Error> {
@@ -37,10 +37,10 @@ fn execute(command: &Command) -> Result<(), Error> {
                 bench::die_with_parent()?;
             }
             args.die_at.into_iter().for_each(fault::arm);
-            let config = args.job.load()?;
-            let stop = Stop::on_signals()
+            let stop = Stop::on_signals(Hangup::Reloads)
                 .map(Arc::new)
                 .map_err(|source| Error::System { verb: "listen to signals", source })?;
+            let config = Arc::new(args.job.load()?);
             let done = run::run(&config, &stop)?;
             if args.summary {
                 print::out(summary::describe(&config, &done))?;

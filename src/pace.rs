@@ -3,10 +3,6 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crate::stop::Stop;
-
-/// A sleep is cut into slices of at most this, so that a stop is noticed soon.
-const SLICE: Duration = Duration::from_millis(50);
 /// Records go out up to this much early: at high rates a few at a time, with one sleep between.
 const EARLY: Duration = Duration::from_millis(1);
 
@@ -61,15 +57,6 @@ impl Pace {
     }
 }
 
-/// Sleeps for `wait`, or until a stop is requested.
-pub fn sleep(mut wait: Duration, stop: &Stop) {
-    while !wait.is_zero() && !stop.requested() {
-        let slice = wait.min(SLICE);
-        std::thread::sleep(slice);
-        wait -= slice;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,12 +79,5 @@ mod tests {
         assert!(wait > Duration::from_secs(1_000) && wait <= Duration::from_secs(10_000));
         assert_eq!(Pace::start(Rate::Max).wait(u64::MAX), None);
         assert!(Pace::start(Rate::PerSecond(1e-300)).wait(u64::MAX).is_some());
-    }
-
-    #[test]
-    fn a_stop_ends_a_sleep() {
-        let stop = Stop::default();
-        stop.request();
-        sleep(Duration::MAX, &stop);
     }
 }

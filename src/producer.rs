@@ -3,7 +3,6 @@
 //! Its settings are those of the system that truckflow replaces (`acks=all`, lz4,
 //! `partitioner=consistent`), made idempotent and batched.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +15,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
-use crate::secret;
+use crate::properties::Properties;
+use crate::secret::{self, SecretString};
 use crate::source::kafka::{is_of_security, log};
 
 /// What a producer is set to before the user's own properties, which override it.
@@ -181,11 +181,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Call [`flush`](Producer::flush) before it is dropped: what is still queued then is lost.
 ///
 /// ```no_run
-/// use std::collections::BTreeMap;
 /// use std::time::Duration;
 /// use truckflow::producer::Producer;
+/// use truckflow::properties::Properties;
 ///
-/// let mut producer = Producer::new("127.0.0.1:9092", &BTreeMap::new())?;
+/// let mut producer = Producer::new("127.0.0.1:9092", &Properties::default())?;
 /// producer.partitions("Truck-Data")?;
 /// producer.send("Truck-Data", None, Some(b"truck-1"), Some(b"{}"))?;
 /// producer.flush(Duration::from_secs(60))?;
@@ -200,15 +200,13 @@ pub struct Producer {
 impl Producer {
     /// Connects to `brokers` (`HOST:PORT,…`) and waits up to 5 s for an answer. `properties` are
     /// librdkafka's and override this module's own.
-    pub fn new(brokers: &str, properties: &BTreeMap<String, String>) -> Result<Producer, ProduceError> {
+    pub fn new(brokers: &str, properties: &Properties) -> Result<Producer, ProduceError> {
         let mut config = ClientConfig::new();
         for (name, value) in PROPERTIES {
             config.set(name, value);
         }
         config.set("bootstrap.servers", brokers);
-        for (name, value) in properties {
-            config.set(name, value);
-        }
+        properties.set_on(&mut config);
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(Deliveries::default()).map_err(|error| match error {
                 KafkaError::ClientConfig(_, reason, name, _) => ProduceError::Property { name, reason },
@@ -352,18 +350,23 @@ impl Producer {
 }
 
 /// Reads `NAME=VALUE`, the form of `--property`.
-pub fn parse_property(text: &str) -> Result<(String, String), NotAProperty> {
+pub fn parse_property(text: &str) -> Result<(String, SecretString), NotAProperty> {
+    let (name, value) = name_and_value(text)?;
+    Ok((name.to_owned(), value.into()))
+}
+
+fn name_and_value(text: &str) -> Result<(&str, &str), NotAProperty> {
     match text.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim(), value)),
         _ => Err(NotAProperty),
     }
 }
 
 /// Reads `NAME=FILE`, the form of `--property-file`, and the file, which holds a secret.
-pub fn parse_property_file(text: &str) -> Result<(String, String), NotAPropertyFile> {
-    let (name, path) = parse_property(text)?;
-    let value = secret::read(Path::new(&path)).map_err(|source| NotAPropertyFile::Read { path, source })?;
-    Ok((name, value))
+pub fn parse_property_file(text: &str) -> Result<(String, SecretString), NotAPropertyFile> {
+    let (name, path) = name_and_value(text)?;
+    let cannot = |source| NotAPropertyFile::Read { path: path.to_owned(), source };
+    Ok((name.to_owned(), secret::read(Path::new(path)).map_err(cannot)?))
 }
 
 /// Why a text is no property in a file.
@@ -389,6 +392,8 @@ pub struct NotAProperty;
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
     use rdkafka::Message;
     use rdkafka::consumer::{BaseConsumer, Consumer};
     use rdkafka::mocking::MockCluster;
@@ -396,6 +401,10 @@ pub(crate) mod tests {
     use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
     use super::*;
+
+    fn properties(name: &str, value: &str) -> Properties {
+        [(name.to_owned(), value.into())].into_iter().collect()
+    }
 
     /// A message as a consumer sees it: partition, key, payload.
     pub(crate) type Seen = (i32, Option<Vec<u8>>, Option<Vec<u8>>);
@@ -433,7 +442,7 @@ pub(crate) mod tests {
     fn sends_keys_payloads_tombstones_and_partitions() {
         let cluster = cluster("t", 3);
         let brokers = cluster.bootstrap_servers();
-        let mut producer = Producer::new(&brokers, &BTreeMap::new()).unwrap();
+        let mut producer = Producer::new(&brokers, &Properties::default()).unwrap();
         assert_eq!(producer.partitions("t").unwrap(), 3);
         producer.send("t", Some(0), Some(b"a"), Some(b"one")).unwrap();
         producer.send("t", Some(1), Some(b""), Some(b"")).unwrap();
@@ -451,7 +460,7 @@ pub(crate) mod tests {
     fn equal_keys_share_a_partition_and_so_do_messages_without_a_key() {
         let cluster = cluster("t", 8);
         let brokers = cluster.bootstrap_servers();
-        let mut producer = Producer::new(&brokers, &BTreeMap::new()).unwrap();
+        let mut producer = Producer::new(&brokers, &Properties::default()).unwrap();
         for n in 0..100u8 {
             let key = [b'0' + n % 10];
             producer.send("t", None, (n % 2 == 0).then_some(&key[..]), Some(&[n])).unwrap();
@@ -467,7 +476,7 @@ pub(crate) mod tests {
     #[test]
     fn waits_while_the_local_queue_is_full() {
         let cluster = cluster("t", 1);
-        let properties = BTreeMap::from([("queue.buffering.max.messages".to_owned(), "10".to_owned())]);
+        let properties = properties("queue.buffering.max.messages", "10");
         let mut producer = Producer::new(&cluster.bootstrap_servers(), &properties).unwrap();
         for n in 0..200u8 {
             producer.send("t", None, None, Some(&[n])).unwrap();
@@ -479,7 +488,7 @@ pub(crate) mod tests {
     #[test]
     fn an_absent_topic_is_named_and_not_created() {
         let cluster = cluster("t", 1);
-        let producer = Producer::new(&cluster.bootstrap_servers(), &BTreeMap::new()).unwrap();
+        let producer = Producer::new(&cluster.bootstrap_servers(), &Properties::default()).unwrap();
         for _ in 0..2 {
             let error = producer.partitions("other").unwrap_err().to_string();
             assert_eq!(
@@ -494,13 +503,13 @@ pub(crate) mod tests {
 
     #[test]
     fn an_absent_broker_is_named() {
-        let error = Producer::new("127.0.0.1:9", &BTreeMap::new()).err().unwrap();
+        let error = Producer::new("127.0.0.1:9", &Properties::default()).err().unwrap();
         assert_eq!(error.to_string(), "no Kafka broker answers at 127.0.0.1:9: start it or mend --brokers");
     }
 
     #[test]
     fn an_unknown_property_is_named_without_its_value() {
-        let properties = BTreeMap::from([("sasl.pasword".to_owned(), "secret".to_owned())]);
+        let properties = properties("sasl.pasword", "secret");
         let error = Producer::new("127.0.0.1:9", &properties).err().unwrap();
         assert!(matches!(&error, ProduceError::Property { name, .. } if name == "sasl.pasword"), "{error}");
         assert!(!error.to_string().contains("secret"), "{error}");
@@ -509,7 +518,7 @@ pub(crate) mod tests {
     #[test]
     fn failed_deliveries_are_counted_and_stop_the_sender() {
         let cluster = cluster("t", 1);
-        let properties = BTreeMap::from([("message.timeout.ms".to_owned(), "200".to_owned())]);
+        let properties = properties("message.timeout.ms", "200");
         let mut producer = Producer::new(&cluster.bootstrap_servers(), &properties).unwrap();
         cluster.broker_down(1).unwrap();
         producer.send("t", None, None, Some(b"lost")).unwrap();
@@ -524,14 +533,14 @@ pub(crate) mod tests {
     #[test]
     fn a_message_that_is_too_large_says_what_to_raise() {
         let cluster = cluster("t", 1);
-        let mut producer = Producer::new(&cluster.bootstrap_servers(), &BTreeMap::new()).unwrap();
+        let mut producer = Producer::new(&cluster.bootstrap_servers(), &Properties::default()).unwrap();
         let error = producer.send("t", None, None, Some(&vec![0; 2_000_000])).unwrap_err().to_string();
         assert!(error.contains("2000000 bytes") && error.contains("message.max.bytes"), "{error}");
     }
 
     #[test]
     fn properties_are_names_and_values() {
-        assert_eq!(parse_property("a.b=c=d").unwrap(), ("a.b".to_owned(), "c=d".to_owned()));
+        assert_eq!(name_and_value("a.b=c=d").unwrap(), ("a.b", "c=d"));
         assert!(parse_property("a.b").is_err());
         assert!(parse_property("=c").is_err());
     }

@@ -28,13 +28,14 @@ use memchr::memmem::Finder;
 use self::key::KeyField;
 use self::lines::{Key, Lines};
 use crate::config::{BROKERS, variable_of};
-use crate::pace::{self, Pace, Rate};
+use crate::pace::{Pace, Rate};
 use crate::print::{self, PrintError};
 use crate::producer::{ProduceError, Producer, parse_property, parse_property_file};
 use crate::progress;
+use crate::secret::SecretString;
 use crate::sink::csv::numbered;
 use crate::source::file::{TextLines, Unfinished, is_separator};
-use crate::stop::Stop;
+use crate::stop::{Hangup, Stop};
 
 /// Longer than a message may be on its way.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(90);
@@ -80,11 +81,11 @@ pub struct ReplayArgs {
 
     /// A property of librdkafka; may be repeated
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
-    pub properties: Vec<(String, String)>,
+    pub properties: Vec<(String, SecretString)>,
 
     /// A property whose value is in a file, such as sasl.password; may be repeated
     #[arg(long = "property-file", value_name = "NAME=FILE", value_parser = parse_property_file)]
-    pub property_files: Vec<(String, String)>,
+    pub property_files: Vec<(String, SecretString)>,
 
     /// Say at the end what was sent as one JSON object, on standard output
     #[arg(long)]
@@ -279,7 +280,7 @@ trait Input {
 /// Sends everything in the file, or until SIGINT or SIGTERM; what was queued is flushed. The last line on
 /// standard error is the [`Summary`], also when deliveries failed; before it stands what was left out.
 pub fn run(args: &ReplayArgs) -> Result<Summary, ReplayError> {
-    run_until(args, &Stop::on_signals().map_err(ReplayError::Signals)?)
+    run_until(args, &Stop::on_signals(Hangup::Stops).map_err(ReplayError::Signals)?)
 }
 
 fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
@@ -363,7 +364,7 @@ fn send_all(
         if let Some(wait) = pace.wait(sent) {
             producer.poll()?;
             progress.at(sent, bytes_before + input.position());
-            pace::sleep(wait, stop);
+            stop.wait(wait);
             continue;
         }
         let next = input.read(&mut message)?;

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::dead_letter::ByReason;
+use dataflows::item::NextOffset;
 use dataflows::rows::ColumnSpec;
 use dataflows::views::{DEAD_LETTERS, Mode, Restored, View};
 
@@ -45,13 +46,15 @@ use crate::health::Health;
 use crate::inputs::Inputs;
 use crate::metrics::Metrics;
 use crate::progress::{Progress, Share};
+use crate::properties::Properties;
+use crate::reload::Reloaded;
 use crate::render::CHANGE;
 use crate::restore::Restore;
 use crate::sink::csv::{self, CsvError, CsvFiles};
 use crate::sink::topic::DeadLetterTopic;
 use crate::source::file::{Unfinished, full_path};
 use crate::stop::Stop;
-use crate::store::{self, Form, LastCommit, Store, StoreError, Table};
+use crate::store::{self, Form, LastCommit, Login, Store, StoreError, Table, TopicId};
 use crate::thread::spawn;
 use crate::web::live::{About, Live};
 use crate::web::{self, Seen};
@@ -101,8 +104,9 @@ impl Summary {
     }
 }
 
-/// Runs a job to its end: that of its input with `until_end`, a signal (`stop`), or an error.
-pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
+/// Runs a job to its end: that of its input with `until_end`, a signal (`stop`), or an error. Until it reads, a
+/// signal ends it at once, whatever it waits for: there is nothing to commit yet.
+pub fn run(config: &Arc<Config>, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let views = config.active_views()?;
     let shows = config.process == 0 && config.listen != "off";
     let page = shows.then(|| Board::start(views.iter().map(|view| &*view.name))).transpose()?;
@@ -118,13 +122,24 @@ pub fn run(config: &Config, stop: &Arc<Stop>) -> Result<Summary, Error> {
 
 /// Runs a job, and shows on `page` how it gets on.
 fn run_shown(
-    config: &Config,
+    config: &Arc<Config>,
     views: Vec<View>,
     page: Option<Feed>,
     stop: &Arc<Stop>,
 ) -> Result<Summary, Error> {
     let starts = |text: &str| page.iter().for_each(|page| page.board.starts(text));
-    let url = config.database_url()?;
+    let reloads = stop.reloads();
+    let token = reloads.watch("listen_token_file", {
+        let config = config.clone();
+        move || config.listen_token()
+    })?;
+    let kafka = match config.reaches_kafka()? {
+        true => reloads.watch("kafka.property_files", {
+            let config = config.clone();
+            move || config.kafka_properties()
+        })?,
+        false => Reloaded::fixed(Properties::default()),
+    };
     let metrics = Metrics::new(&config.view_settings()?.fields).map_err(|_| Error::Bug("the metrics"))?;
     let health = Arc::<Health>::default();
     let seen = Seen {
@@ -134,7 +149,7 @@ fn run_shown(
             .as_ref()
             .map(|page| Live::new(page.board.clone(), metrics.clone(), health.clone(), About::of(config))),
     };
-    if let Some(address) = web::serve(&config.listen, config.listen_token()?, seen)? {
+    if let Some(address) = web::serve(&config.listen, token, seen)? {
         tracing::info!("metrics at http://{address}/metrics");
         if page.is_some() {
             tracing::info!("the live page is at http://{address}/");
@@ -142,29 +157,38 @@ fn run_shown(
     }
 
     // Before all that takes time: the others may be there already.
-    let door = Members::of(config)?.map(Door::open).transpose()?;
+    let door = Members::of(config, reloads)?.map(Door::open).transpose()?;
     let routes = routes(config, &views);
     if let (Some(door), 1..) = (&door, config.process) {
-        return Launch { config, views, routes, metrics, health, page, stop }.follow(door);
+        return Launch { config, views, routes, metrics, health, page, kafka, stop }.follow(door);
     }
+    let login = reloads.watch("password and certificates of the database", {
+        let config = config.clone();
+        move || Ok::<_, Error>(Login::read(&config.database_url()?)?)
+    })?;
     starts("It waits for the database to answer.");
     csv::prepare_folder(&config.out)?;
     let lock = FolderLock::take(&config.out)?;
     fault::at(Moment::FolderLocked);
-    let (mut store, mut last) = open_store(config, &url, &views, &routes, stop)?;
-    let to_fill = backfill::plan(store.as_mut(), config, &views, &last)?;
+    let opened = stop.unless_requested({
+        let (config, views, routes, stop) = (config.clone(), views.clone(), routes.clone(), stop.clone());
+        move || open_store(&config, login, &views, &routes, &stop)
+    })?;
+    let Some((store, mut last, to_fill)) = opened.transpose()? else { return Ok(Summary::default()) };
     if let (Some(_), Some(&view)) = (&door, to_fill.first()) {
         return Err(ClusterError::Unfilled(views[view].name.to_string()).into());
     }
     let files = open_files(config, &views, &routes, &last)?;
     fault::at(Moment::FilesCut);
-    let launch = Launch { config, views, routes, metrics, health, page: page.clone(), stop };
+    let launch = Launch { config, views, routes, metrics, health, page: page.clone(), kafka, stop };
     let mut parts = Parts { store, files, lock };
     for view in to_fill {
         let name = &*launch.views[view].name;
         starts(&format!("It fills the view {name} with what was before it; the others wait for that."));
         tracing::info!(view = name, "filling the view with what was before it");
-        let (filled, summary) = launch.pass(parts, &last, Some(view), None)?;
+        let Some((filled, summary)) = launch.pass(parts, &last, Some(view), None)? else {
+            return Ok(Summary { epoch: last.epoch, ..Summary::default() });
+        };
         tracing::info!(view = name, records = summary.counts.intake.accepted, "filled");
         parts = filled;
         last.epoch = summary.epoch;
@@ -174,61 +198,77 @@ fn run_shown(
         backfill::finish(parts.store.as_mut(), &launch.views[view])?;
     }
     starts("It waits for the input to answer.");
-    launch.pass(parts, &last, None, door.as_ref()).map(|(_, summary)| summary)
+    let passed = launch.pass(parts, &last, None, door.as_ref())?;
+    Ok(passed.map_or(Summary { epoch: last.epoch, ..Summary::default() }, |(_, summary)| summary))
 }
 
 /// A job that is set up, and has what lasts from one pass over its input to the next.
 struct Launch<'job> {
-    config: &'job Config,
+    config: &'job Arc<Config>,
     views: Vec<View>,
     routes: Arc<[Route]>,
     metrics: Metrics,
     health: Arc<Health>,
     /// The live page, if there is one.
     page: Option<Feed>,
+    /// What topics are reached with.
+    kafka: Arc<Reloaded<Properties>>,
     stop: &'job Arc<Stop>,
 }
 
 impl Launch<'_> {
     /// Reads, works and commits to the end: the job itself, with those who knock at `door`, or what fills
-    /// the view `filled`.
+    /// the view `filled`. None if it was asked to end before it read anything.
     fn pass(
         &self,
-        mut parts: Parts,
+        parts: Parts,
         last: &LastCommit,
         filled: Option<usize>,
         door: Option<&Door>,
-    ) -> Result<(Parts, Summary), Error> {
+    ) -> Result<Option<(Parts, Summary)>, Error> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
-        let Restore { restored, weights, changed } =
-            Restore::read(parts.store.as_mut(), config, &self.views)?;
+        let loaded = stop.unless_requested({
+            let (config, views, mut parts) = (config.clone(), self.views.clone(), parts);
+            move || Restore::read(parts.store.as_mut(), &config, &views).map(|restore| (parts, restore))
+        })?;
+        let Some((mut parts, restore)) = loaded.transpose()? else { return Ok(None) };
+        let Restore { restored, weights, changed } = restore;
         fault::at(Moment::StateRead);
         let page = self.page.as_ref().filter(|_| filled.is_none());
         page.iter().for_each(|page| page.restored(&restored));
         let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
         let mut done = Vec::new();
-        let mut inputs = match filled.map(|view| &self.views[view]) {
-            None => Inputs::open(config, &self.views, &last.offsets, &last.topics, stop)?,
+        let opened = match filled.map(|view| &self.views[view]) {
+            None => self.open_inputs(&last.offsets, &last.topics)?,
             Some(view) => {
                 let progress = backfill::progress(&view.name, last);
                 if config.mode == Mode::Upsert {
                     if progress.contains(&backfill::kept()) {
-                        return Ok((parts, Summary { epoch: last.epoch, ..Summary::default() }));
+                        return Ok(Some((parts, Summary { epoch: last.epoch, ..Summary::default() })));
                     }
                     done.push(backfill::kept());
-                    Inputs::none(config)?
+                    Some(Inputs::none(config)?)
                 } else {
                     let decided = parts.store.in_the_future()?;
-                    Inputs::again(config, view, &progress, last, decided, stop)?
+                    let (config, view, last) = (config.clone(), view.clone(), last.clone());
+                    let (kafka, waits) = (self.kafka.clone(), stop.clone());
+                    stop.unless_requested(move || {
+                        Inputs::again(&config, &view, &progress, &last, decided, &kafka, &waits)
+                    })?
+                    .transpose()?
                 }
             }
         };
+        let Some(mut inputs) = opened else { return Ok(None) };
         let (sender, messages) = channel();
         let outlet = self.outlet(sender, &clock, parts.store.form());
-        let forward = match &config.dead_letters.topic {
+        let forward = match config.dead_letters.topic.clone() {
             Some(topic) => {
-                let brokers = inputs.embedded_broker().unwrap_or(&config.kafka.brokers);
-                Some(DeadLetterTopic::open(brokers, &config.kafka_properties()?, topic)?)
+                let brokers = inputs.embedded_broker().unwrap_or(&config.kafka.brokers).to_owned();
+                let kafka = self.kafka.clone();
+                let opened = stop.unless_requested(move || DeadLetterTopic::open(&brokers, kafka, &topic))?;
+                let Some(topic) = opened.transpose()? else { return Ok(None) };
+                Some(topic)
             }
             None => None,
         };
@@ -240,8 +280,8 @@ impl Launch<'_> {
                 page.iter().for_each(|page| page.board.starts("It waits for the other processes."));
                 let welcome = Welcome { epoch: last.epoch, offsets, form: parts.store.form() };
                 match door.gather(&welcome, patience(config), stop)? {
-                    Some(others) => Some((Control::lead(others, &clock)?, door)),
-                    None => return Ok((parts, Summary { epoch: last.epoch, ..Summary::default() })),
+                    Some(others) => Some((Control::lead(others, &clock, stop)?, door)),
+                    None => return Ok(None),
                 }
             }
         };
@@ -300,7 +340,7 @@ impl Launch<'_> {
             let committed = commit.join();
             self.health.set_reading(false);
             beside.finish();
-            inputs.finish();
+            inputs.finish(&self.health);
 
             let (parts, mut counts) = committed.map_err(|_| Error::Bug("the commit thread"))??;
             if filled.is_some() {
@@ -310,7 +350,7 @@ impl Launch<'_> {
             if panicked {
                 return Err(Error::Bug("a worker"));
             }
-            inputs.join_feeder()?;
+            inputs.join_feeder(stop)?;
             job.take_failure().map_or(Ok((parts, counts)), |failure| Err(failure.into()))
         };
         let (parts, counts) = match team {
@@ -320,7 +360,16 @@ impl Launch<'_> {
         let unfinished = inputs.unfinished();
         unfinished.iter().for_each(|line| tracing::warn!("{line}"));
         let summary = Summary { counts, elapsed: began.elapsed(), epoch: clock.committed(), unfinished };
-        Ok((parts, summary))
+        Ok(Some((parts, summary)))
+    }
+
+    /// Opens the job's topics and files at these offsets. None if it was asked to end meanwhile.
+    fn open_inputs(&self, offsets: &[NextOffset], topics: &[TopicId]) -> Result<Option<Inputs>, Error> {
+        let (config, views, kafka) = (self.config.clone(), self.views.clone(), self.kafka.clone());
+        let (offsets, topics, stop) = (offsets.to_vec(), topics.to_vec(), self.stop.clone());
+        self.stop
+            .unless_requested(move || Inputs::open(&config, &views, &offsets, &topics, &kafka, &stop))?
+            .transpose()
     }
 
     /// Works for process 0 of a cluster: all but the commits, which it has.
@@ -330,10 +379,14 @@ impl Launch<'_> {
             return Ok(Summary::default());
         };
         let clock = Arc::new(Clock::following(config.epoch_limits()?, welcome.epoch));
-        let control = Control::follow(first, &clock)?;
+        let control = Control::follow(first, &clock, stop)?;
         let summary = control.finish_with(|control| {
-            // Process 0 has seen whether the topics are still the same.
-            let mut inputs = Inputs::open(config, &self.views, &welcome.offsets, &[], stop)?;
+            // Process 0 has seen whether the topics are still the same. One that is asked to end still works with
+            // the others until all do.
+            let mut inputs = match self.open_inputs(&welcome.offsets, &[])? {
+                Some(inputs) => inputs,
+                None => Inputs::none(config)?,
+            };
             // Nothing is handed over here.
             let (sender, _) = channel();
             let outlet = self.outlet(sender, &clock, welcome.form);
@@ -348,7 +401,7 @@ impl Launch<'_> {
             self.work(&job, Some((control, door)))?;
             self.health.set_reading(false);
             beside.finish();
-            inputs.finish();
+            inputs.finish(&self.health);
             if let Some(failure) = job.take_failure() {
                 return Err(failure.into());
             }
@@ -378,7 +431,7 @@ impl Launch<'_> {
         restored: Vec<Restored>,
         meter: Option<Arc<Meter>>,
     ) -> Result<Arc<Job>, Error> {
-        let Config { workers, process, processes, .. } = *self.config;
+        let Config { workers, process, processes, .. } = **self.config;
         let first = process * workers;
         let shares = inputs.shares(first..first + workers, processes * workers)?;
         let (clock, metrics) = (outlet.clock.clone(), self.metrics.clone());
@@ -514,14 +567,14 @@ fn file_columns(view: &View, route: &Route) -> Vec<ColumnSpec> {
     view.columns.iter().cloned().chain(route.change.then_some(CHANGE)).collect()
 }
 
-/// Opens the store, takes the job's lock, and makes the tables fit.
+/// Opens the store, takes the job's lock, makes the tables fit, and finds which views are to be filled.
 fn open_store(
     config: &Config,
-    url: &str,
+    login: Arc<Reloaded<Login>>,
     views: &[View],
     routes: &[Route],
     stop: &Stop,
-) -> Result<(Box<dyn Store>, LastCommit), Error> {
+) -> Result<(Box<dyn Store>, LastCommit, Vec<usize>), Error> {
     let tables: Vec<Table> = views
         .iter()
         .zip(routes)
@@ -534,7 +587,7 @@ fn open_store(
         .collect();
     let asked = source_name(config);
     let open = || -> Result<_, StoreError> {
-        let mut store = store::open(url)?;
+        let mut store = store::open_reloaded(login.clone())?;
         let last = store.claim(&config.job, &asked)?;
         fault::at(Moment::JobClaimed);
         Ok((store, last))
@@ -544,7 +597,7 @@ fn open_store(
         match open() {
             Err(error) if config.wait && error.is_retryable() && !stop.requested() => {
                 tracing::warn!("{}; trying again", error.while_waiting());
-                std::thread::sleep(pause);
+                stop.wait(pause);
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
             result => break result.map_err(|error| Error::from(error).at_start(config.wait))?,
@@ -555,7 +608,8 @@ fn open_store(
     }
     store.prepare(&tables)?;
     fault::at(Moment::TablesMade);
-    Ok((store, last))
+    let to_fill = backfill::plan(store.as_mut(), config, views, &last)?;
+    Ok((store, last, to_fill))
 }
 
 /// What the trucks' offsets are offsets of: a phone may be added later.

@@ -1,21 +1,30 @@
-//! Secrets: read from files, proven without being sent, compared in constant time. None is ever shown.
+//! Secrets: read from files, proven without being sent, compared in constant time. None is ever shown: a
+//! [`SecretString`] cannot be printed or serialized, and where it is exposed, it is used.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::path::Path;
+use std::str::FromStr;
 
 use hmac::{Hmac, KeyInit, Mac};
+pub use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+
+/// What is shown in the place of a secret.
+pub const HIDDEN: &str = "***";
 
 /// Reads a secret: all that a file holds but the end of its last line.
 ///
 /// # Errors
 /// The file cannot be read, or holds nothing.
-pub fn read(path: &Path) -> io::Result<String> {
+pub fn read(path: &Path) -> io::Result<SecretString> {
     let text = std::fs::read_to_string(path)?;
     match text.trim_end_matches(['\n', '\r']) {
         "" => Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty")),
-        secret => Ok(secret.to_owned()),
+        secret => Ok(secret.into()),
     }
 }
 
@@ -38,19 +47,19 @@ pub fn is_same(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Whether the value of a key, a property of librdkafka's or a URL's parameter is a secret, by its name.
-pub fn tells_of_a_secret(name: &str) -> bool {
-    const TELLING: [&str; 7] = ["password", "secret", "sasl", "token", "pem", "ssl.key", "credential"];
+pub fn is_secret_key(name: &str) -> bool {
+    const SECRET: [&str; 7] = ["password", "secret", "sasl", "token", "pem", "ssl.key", "credential"];
     const HARMLESS: [&str; 4] = ["sasl.mechanism", "sasl.mechanisms", "sasl.username", "ssl.key.location"];
     let name = name.to_lowercase();
     let property = name.strip_prefix("kafka.properties.").unwrap_or(&name);
-    !HARMLESS.contains(&property) && TELLING.iter().any(|word| property.contains(word))
+    !HARMLESS.contains(&property) && SECRET.iter().any(|word| property.contains(word))
 }
 
 /// An argument, key or message without its secrets: a URL's password, and values whose key tells of one.
 pub fn hidden(text: &str) -> String {
     if let Some((key, _)) = text.split_once('=')
         && !key.contains("://")
-        && tells_of_a_secret(key)
+        && is_secret_key(key)
     {
         return format!("{key}=…");
     }
@@ -75,12 +84,79 @@ pub fn url_without_secrets(text: &str, hidden: &str) -> String {
     let (place, query) = place.split_once('?').map_or((place, None), |(place, query)| (place, Some(query)));
     let query = query.map(|query| {
         let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
-            Some((name, _)) if tells_of_a_secret(name) => format!("{name}={hidden}"),
+            Some((name, _)) if is_secret_key(name) => format!("{name}={hidden}"),
             _ => parameter.to_owned(),
         });
         format!("?{}", parameters.collect::<Vec<_>>().join("&"))
     });
     format!("{scheme}://{}{place}{}", login.unwrap_or_default(), query.unwrap_or_default())
+}
+
+/// A database's URL, which may hold a password. It shows as [`url_without_secrets`] has it.
+#[derive(Clone)]
+pub struct DatabaseUrl(SecretString);
+
+impl DatabaseUrl {
+    /// The URL of the SQLite file at `path`.
+    pub fn of_file(path: &Path) -> Self {
+        Self(format!("{SQLITE}{}", path.display()).into())
+    }
+
+    /// The path of an SQLite file, if it is one's URL. Such a URL holds no secret.
+    pub fn file(&self) -> Option<&str> {
+        let path = self.expose_secret().strip_prefix(SQLITE)?;
+        Some(path.strip_prefix("//").unwrap_or(path))
+    }
+}
+
+const SQLITE: &str = "sqlite:";
+
+impl ExposeSecret<str> for DatabaseUrl {
+    fn expose_secret(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl From<String> for DatabaseUrl {
+    fn from(url: String) -> Self {
+        Self(url.into())
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = Infallible;
+
+    fn from_str(url: &str) -> Result<Self, Infallible> {
+        Ok(Self(url.into()))
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.expose_secret();
+        match url.contains('@') && !url.contains("://") {
+            true => f.write_str(HIDDEN),
+            false => f.write_str(&url_without_secrets(url, HIDDEN)),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+impl Serialize for DatabaseUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DatabaseUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +169,7 @@ mod tests {
         let path = folder.path().join("secret");
         for (text, secret) in [("sesame", "sesame"), ("sesame\n", "sesame"), (" se same \r\n", " se same ")] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(read(&path).unwrap(), secret);
+            assert_eq!(read(&path).unwrap().expose_secret(), secret);
         }
         std::fs::write(&path, "\n").unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("empty"));
@@ -114,6 +190,26 @@ mod tests {
         }
         assert!(is_same(&known, &known));
         assert!(!is_same(&known, &[0; 32]) && !is_same(b"a", b"ab") && !is_same(b"", b"a"));
+    }
+
+    #[test]
+    fn a_url_shows_no_password_wherever_its_signs_are() {
+        for (url, shown) in [
+            ("mysql://u@h:1/d", "mysql://u@h:1/d"),
+            ("mysql://u:s3cret@h/d", "mysql://u:***@h/d"),
+            ("mysql://u@h/d?password=s3@cret", "***"),
+            ("mysql://u@h:1/d?password=s3cret", "mysql://u@h:1/d?password=***"),
+            ("sqlite:a.db", "sqlite:a.db"),
+            ("u:s3cret@h", "***"),
+        ] {
+            let url: DatabaseUrl = url.parse().unwrap();
+            assert_eq!((&*url.to_string(), format!("{url:?}")), (shown, format!("{shown:?}")));
+            assert_eq!(serde_json::to_string(&url).unwrap(), format!("{shown:?}"));
+        }
+        let file = |url: &str| url.parse::<DatabaseUrl>().unwrap().file().map(str::to_owned);
+        assert_eq!(file("sqlite:a/b"), Some("a/b".into()));
+        assert_eq!(file("sqlite:///a/b"), Some("/a/b".into()));
+        assert_eq!(file("mysql://h/d"), None);
     }
 
     #[test]

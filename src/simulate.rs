@@ -26,10 +26,11 @@ use self::message::Message;
 use self::output::{Output, Written};
 use crate::config::{BROKERS, TOPIC, variable_of};
 use crate::decode::event_time;
-use crate::pace::{self, Pace, Rate};
+use crate::pace::{Pace, Rate};
 use crate::producer::{ProduceError, parse_property, parse_property_file};
 use crate::progress;
-use crate::stop::Stop;
+use crate::secret::{DatabaseUrl, SecretString};
+use crate::stop::{Hangup, Stop};
 
 /// Records between two looks at the progress bar.
 const RECORDS_PER_TICK: u64 = 8_192;
@@ -82,7 +83,7 @@ pub struct SimulateArgs {
 
     /// Go on from each truck's last row in this database
     #[arg(long, value_name = "URL")]
-    pub resume_from: Option<String>,
+    pub resume_from: Option<DatabaseUrl>,
 
     /// A file that holds that database's password, instead of in the URL
     #[arg(long, value_name = "FILE", requires = "resume_from")]
@@ -90,11 +91,11 @@ pub struct SimulateArgs {
 
     /// A property of librdkafka; may be repeated
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
-    pub properties: Vec<(String, String)>,
+    pub properties: Vec<(String, SecretString)>,
 
     /// A property whose value is in a file, such as sasl.password; may be repeated
     #[arg(long = "property-file", value_name = "NAME=FILE", value_parser = parse_property_file)]
-    pub property_files: Vec<(String, String)>,
+    pub property_files: Vec<(String, SecretString)>,
 
     /// Say at the end how many they were as one JSON object, on standard output
     #[arg(long)]
@@ -236,7 +237,7 @@ impl fmt::Display for Summary {
 /// Generates readings until `--records`, empty tanks, SIGINT or SIGTERM, or until the reader of
 /// standard output is gone; whatever was generated is flushed. Trucks in `resume` go on from there.
 pub fn run(args: &SimulateArgs, resume: Vec<LastReading>) -> Result<Summary, SimulateError> {
-    run_until(args, &resume, &Stop::on_signals().map_err(SimulateError::Signals)?)
+    run_until(args, &resume, &Stop::on_signals(Hangup::Stops).map_err(SimulateError::Signals)?)
 }
 
 /// The same, until a stop is requested.
@@ -268,7 +269,7 @@ pub(crate) fn run_until(
                 break;
             }
             bar.set_position(records);
-            pace::sleep(wait, stop);
+            stop.wait(wait);
             continue;
         }
         let Some(reading) = fleet.next() else { break };

@@ -1,49 +1,246 @@
-//! Ending a command cleanly on SIGINT or SIGTERM, and at once on a second one.
+//! Signals: ending a command in order, and reading secrets again.
+//!
+//! | signal | does |
+//! |---|---|
+//! | SIGINT, SIGTERM | asks the command to end; a second one ends the process at once |
+//! | SIGHUP, ignored at the start (`nohup`) | nothing |
+//! | SIGHUP, with a controlling terminal at the start | asks the command to end: the terminal was closed |
+//! | SIGHUP otherwise | [`Hangup`]: a job reads its secrets again |
+//!
+//! Whatever waits, waits on the [`Stop`], so that it ends at once when the command is asked to.
 
+use std::fs;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
 
-/// Whether the command was asked to end. While it lives, the first SIGINT or SIGTERM only asks; a
-/// second one ends the process with the status of a process that the signal killed.
+use crate::error::Error;
+use crate::reload::Reloads;
+use crate::thread::spawn;
+
+/// What SIGHUP does where it was not ignored and there is no terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hangup {
+    /// It asks the command to end.
+    Stops,
+    /// It reads secrets and certificates again.
+    Reloads,
+}
+
+/// Whether the command was asked to end. Signals are listened to while it lives.
 #[derive(Default)]
 pub struct Stop {
-    requested: Arc<AtomicBool>,
-    registrations: Vec<SigId>,
+    shared: Arc<Shared>,
+    reloads: Reloads,
+    listening: Option<Listening>,
+}
+
+#[derive(Default)]
+struct Shared {
+    requested: AtomicBool,
+    /// Held by who looks at what it waits for, and by who says that this may have changed.
+    lock: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn request(&self) {
+        self.requested.store(true, SeqCst);
+        self.notify();
+    }
+
+    fn notify(&self) {
+        let _held = unpoisoned(&self.lock);
+        self.changed.notify_all();
+    }
+
+    /// Waits until the command was asked to end, or until `is_done`, at most for `at_most`.
+    fn wait(&self, at_most: Duration, is_done: impl Fn() -> bool) {
+        let waits = |(): &mut ()| !self.requested.load(SeqCst) && !is_done();
+        drop(self.changed.wait_timeout_while(unpoisoned(&self.lock), at_most, waits));
+    }
+}
+
+struct Listening {
+    second: Vec<SigId>,
+    signals: Handle,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Stop {
-    /// Listens to SIGINT and SIGTERM from now on.
-    pub fn on_signals() -> io::Result<Stop> {
+    /// Listens to signals from now on.
+    pub fn on_signals(hangup: Hangup) -> io::Result<Stop> {
         let mut stop = Stop::default();
+        let asked = Arc::new(AtomicBool::new(false));
+        let mut second = Vec::new();
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal must find the flag still down when it is asked to exit.
-            let requested = || Arc::clone(&stop.requested);
-            let exit = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, requested())?;
-            let ask = signal_hook::flag::register(signal, requested())?;
-            stop.registrations.extend([exit, ask]);
+            let exit = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())?;
+            let ask = signal_hook::flag::register(signal, asked.clone())?;
+            second.extend([exit, ask]);
         }
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        if !is_hangup_ignored() {
+            signals.add_signal(SIGHUP)?;
+        }
+        let hangup = if has_terminal() { Hangup::Stops } else { hangup };
+        let (handle, shared, reloads) = (signals.handle(), stop.shared.clone(), stop.reloads.clone());
+        let listen = move || {
+            for signal in signals.forever() {
+                match (signal, hangup) {
+                    (SIGHUP, Hangup::Reloads) => reloads.reload(),
+                    _ => shared.request(),
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("signals".into()).spawn(listen)?;
+        stop.listening = Some(Listening { second, signals: handle, thread: Some(thread) });
         Ok(stop)
     }
 
     /// Asks the command to end, as a signal would.
     pub fn request(&self) {
-        self.requested.store(true, Ordering::Relaxed);
+        self.shared.request();
     }
 
     /// Whether the command was asked to end.
     pub fn requested(&self) -> bool {
-        self.requested.load(Ordering::Relaxed)
+        self.shared.requested.load(SeqCst)
+    }
+
+    /// Waits for `at_most`, or until the command is asked to end: whether it was.
+    pub fn wait(&self, at_most: Duration) -> bool {
+        self.shared.wait(at_most, || false);
+        self.requested()
+    }
+
+    /// Does what may have to wait for others, on a thread of its own. None if the command was asked to end before
+    /// it was done; then the thread is left where it is, and [`exit`] ends the process with it.
+    ///
+    /// # Errors
+    /// The thread cannot be started, or panicked.
+    pub fn unless_requested<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        let done = Arc::new(Mutex::new(None));
+        let (result, shared) = (done.clone(), self.shared.clone());
+        spawn("start", move || {
+            let worked = catch_unwind(AssertUnwindSafe(work));
+            *unpoisoned(&result) = Some(worked);
+            shared.notify();
+        })?;
+        self.shared.wait(Duration::MAX, || unpoisoned(&done).is_some());
+        let worked = unpoisoned(&done).take();
+        if self.requested() {
+            LEFT_WORK.fetch_or(worked.is_none(), SeqCst);
+            return Ok(None);
+        }
+        worked.transpose().map_err(|_| Error::Bug("the start"))
+    }
+
+    /// What SIGHUP reads again.
+    pub fn reloads(&self) -> &Reloads {
+        &self.reloads
     }
 }
 
 impl Drop for Stop {
     fn drop(&mut self) {
-        for id in self.registrations.drain(..) {
+        let Some(Listening { second, signals, thread }) = self.listening.take() else { return };
+        for id in second {
             signal_hook::low_level::unregister(id);
         }
+        signals.close();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!(
+                "the thread that listens to signals panicked; the command itself is not affected"
+            );
+        }
+    }
+}
+
+/// Whether a thread was left at its work.
+static LEFT_WORK: AtomicBool = AtomicBool::new(false);
+
+/// Says that a thread is left at its work, so that the process ends with it.
+pub fn leave_work() {
+    LEFT_WORK.store(true, SeqCst);
+}
+
+/// The status that `main` returns. Where a thread was left at its work the process ends here, without the
+/// handlers of libraries for its end: they free what that thread still uses.
+pub fn exit(status: u8) -> ExitCode {
+    if LEFT_WORK.load(SeqCst) {
+        signal_hook::low_level::exit(status.into());
+    }
+    ExitCode::from(status)
+}
+
+/// Whether whoever started the process has it ignore SIGHUP, as `nohup` does. Linux says so; elsewhere nothing
+/// is known to be ignored.
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(is_in_mask)
+}
+
+fn is_in_mask(mask: u64) -> bool {
+    mask & (1 << (SIGHUP - 1)) != 0
+}
+
+/// Whether the process has a controlling terminal: only then this can be opened.
+fn has_terminal() -> bool {
+    fs::File::open("/dev/tty").is_ok()
+}
+
+/// Nothing panics while these locks are held, so a poisoned one is as good as another.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_wait_ends_when_the_command_is_asked_to_end() {
+        let stop = Arc::new(Stop::default());
+        assert!(!stop.wait(Duration::ZERO));
+        let waits = stop.clone();
+        let waiting = std::thread::spawn(move || waits.wait(Duration::MAX));
+        stop.request();
+        assert!(waiting.join().unwrap() && stop.wait(Duration::MAX));
+    }
+
+    #[test]
+    fn work_that_waits_for_others_is_left_when_the_command_is_asked_to_end() {
+        let stop = Arc::new(Stop::default());
+        assert_eq!(stop.unless_requested(|| 5).unwrap(), Some(5));
+        assert!(matches!(stop.unless_requested(|| panic!("as a test")), Err(Error::Bug("the start"))));
+        let (ends, never) = channel::<()>();
+        let asks = stop.clone();
+        let left = stop.unless_requested(move || {
+            asks.request();
+            never.recv()
+        });
+        assert_eq!(left.unwrap(), None);
+        // Once it was asked, what is done is not taken up either.
+        assert_eq!(stop.unless_requested(|| 5).unwrap(), None);
+        drop(ends);
+    }
+
+    #[test]
+    fn an_ignored_hangup_is_the_lowest_bit_of_the_mask() {
+        assert!(is_in_mask(0x1001) && !is_in_mask(0x1000));
     }
 }

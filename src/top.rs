@@ -22,7 +22,7 @@ use crate::board::trucks::By;
 use crate::config::read_secret;
 use crate::error::Error;
 use crate::print;
-use crate::stop::Stop;
+use crate::stop::{Hangup, Stop};
 use feed::{Address, Feed};
 use seen::{Asked, News, Seen};
 
@@ -120,8 +120,8 @@ pub fn run(args: &TopArgs) -> Result<(), Error> {
     } else if args.once || !print::output_is_terminal() {
         print::out(text::plain(&first(&feed, &asked)?))?;
     } else {
-        let stop =
-            Stop::on_signals().map_err(|source| Error::System { verb: "listen to signals", source })?;
+        let stop = Stop::on_signals(Hangup::Stops)
+            .map_err(|source| Error::System { verb: "listen to signals", source })?;
         // Whoever mistypes the address sees it at once, and no empty screen.
         let seen = first(&feed, &asked)?;
         screen::show(feed, seen, &stop)?;

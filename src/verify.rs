@@ -41,6 +41,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::folder::FolderLock;
 use crate::run::{routes, source_name};
+use crate::secret::DatabaseUrl;
 use crate::store::look::{self, Look};
 use crate::store::{LastCommit, StoreError};
 
@@ -150,7 +151,7 @@ fn settle<T>(result: Result<T, Trouble>) -> Result<Result<T, String>, Error> {
 }
 
 /// What a job that does not run now has committed.
-pub(crate) fn committed(config: &Config, url: &str) -> Result<LastCommit, Error> {
+pub(crate) fn committed(config: &Config, url: &DatabaseUrl) -> Result<LastCommit, Error> {
     let mut look: Box<dyn Look> = look::open(url)?;
     if FolderLock::is_held(&config.out) || look.is_running(&config.job)? {
         return Err(Error::Moved(config.job.clone()));

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::BenchError;
 use crate::config::Config;
 use crate::error::Error;
+use crate::secret::ExposeSecret;
 use crate::stop::Stop;
 use crate::thread::spawn;
 
@@ -127,7 +128,7 @@ impl Job {
     /// Starts a job.
     pub(super) fn start(config: &Config) -> Result<Self, Error> {
         let system = |source| Error::System { verb: "start the job", source };
-        let toml = toml::to_string(config).map_err(|_| Error::Bug("the configuration as TOML"))?;
+        let toml = config.exposed().map_err(|_| Error::Bug("the configuration as TOML"))?;
         let mut command = Command::new(std::env::current_exe().map_err(system)?);
         command.args(["run", "--die-with-parent", "--config", "/dev/stdin", "--log-format", "json"]);
         if !config.selected.is_empty() {
@@ -145,7 +146,7 @@ impl Job {
         let mut process = command.spawn().map_err(system)?;
         if let Some(mut stdin) = process.stdin.take() {
             // A job that ends before it has read all says why.
-            let _ = stdin.write_all(toml.as_bytes());
+            let _ = stdin.write_all(toml.expose_secret().as_bytes());
         }
         let (sender, lines) = channel();
         if let Some(log) = process.stderr.take() {

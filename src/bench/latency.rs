@@ -23,7 +23,7 @@ use super::scratch::{Place, Topic};
 use super::{Bench, BenchError, simulated};
 use crate::config::Config;
 use crate::error::Error;
-use crate::inputs::topic_options;
+use crate::inputs::topic_options_now;
 use crate::pace::Rate;
 use crate::print;
 use crate::simulate::{self, Destination};
@@ -57,7 +57,7 @@ pub(super) struct Latency {
 /// Measures it.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
     let args = bench.args;
-    let topic = Topic::make(&bench.config, &topic_options(&bench.config, &bench.config.kafka.topic)?)?;
+    let topic = Topic::make(&bench.config, &topic_options_now(&bench.config, &bench.config.kafka.topic)?)?;
     let mut place = Place::make(&bench.config)?;
     place.config.kafka.topic = topic.name().to_owned();
     place.config.until_end = false;
@@ -70,7 +70,10 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
         to: Destination::Topic,
         brokers: place.config.kafka.brokers.clone(),
         topic: topic.name().to_owned(),
-        properties: place.config.kafka_properties()?.into_iter().collect(),
+        properties: {
+            let properties = place.config.kafka_properties()?;
+            properties.exposed().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
+        },
         ..simulated()
     };
     let (rate, seconds) = (rate(args.rate.into()), args.seconds);
@@ -123,7 +126,7 @@ fn read_back(config: &Config, count: u64) -> Result<Vec<Sent>, Error> {
         partition: -1,
         reason: reason(error),
     };
-    let consumer = consumer_with(&topic_options(config, topic)?, Quiet)?;
+    let consumer = consumer_with(&topic_options_now(config, topic)?, Quiet)?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|error| failed(&error))?;
     let mut assignment = TopicPartitionList::new();
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {

@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use super::BenchError;
 use crate::config::Config;
 use crate::error::Error;
+use crate::secret::DatabaseUrl;
 use crate::source::kafka::{ANSWER, TopicOptions, reason};
 use crate::store;
 use crate::store::mysql::scratch::Scratch as Database;
@@ -81,22 +82,22 @@ impl Place {
         let mut folders = vec![out];
         let mut database = None;
         if let Some(url) = &config.database {
-            let url = match url.starts_with("sqlite:") {
-                true => url.clone(),
-                false => config.database_url()?,
+            let url = match url.file() {
+                Some(_) => url.clone(),
+                None => config.database_url()?,
             };
             let database_name = name.replace(PREFIX, DATABASE_PREFIX);
             match store::create_scratch(&url, &database_name)? {
                 Some(made) => {
-                    own.database = Some(made.url().to_owned());
+                    own.database = Some(made.url().clone());
                     database = Some((database_name, made));
                 }
                 None => {
                     // On the same disk.
-                    let path = Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//"));
+                    let path = Path::new(url.file().unwrap_or_default());
                     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
                     let folder = Folder::make(beside.unwrap_or(Path::new(".")), &format!("{name}-sqlite"))?;
-                    own.database = Some(format!("sqlite:{}", folder.path().join("truckflow.db").display()));
+                    own.database = Some(DatabaseUrl::of_file(&folder.path().join("truckflow.db")));
                     folders.push(folder);
                 }
             }
@@ -131,7 +132,7 @@ impl Admin {
     fn connect(config: &Config) -> Result<Self, Error> {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &config.kafka.brokers);
-        client.extend(config.kafka_properties()?);
+        config.kafka_properties()?.set_on(&mut client);
         let client = client.create().map_err(|error: KafkaError| BenchError::Kafka {
             what: "connect to",
             name: config.kafka.brokers.clone(),

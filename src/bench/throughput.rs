@@ -9,7 +9,7 @@ use super::report::{Run, median, rate};
 use super::scratch::Place;
 use super::{Bench, BenchError};
 use crate::error::Error;
-use crate::inputs::topic_options;
+use crate::inputs::topic_options_now;
 use crate::print;
 use crate::source::kafka::{Topic, TopicOptions};
 
@@ -63,7 +63,7 @@ impl Input {
             let records = bare::lines(path, limit, bench.stop)?.records.min(limit);
             return Ok(Self::File { path: path.clone(), records });
         }
-        let options = TopicOptions { until_end: true, ..topic_options(config, &config.kafka.topic)? };
+        let options = TopicOptions { until_end: true, ..topic_options_now(config, &config.kafka.topic)? };
         let topic = Topic::connect(options.clone(), &[], &[])?;
         let (starts, mut ends) = (topic.starts(), topic.ends());
         // The first records: as many of each partition, as far as it has them.

@@ -7,9 +7,10 @@ use std::net::ToSocketAddrs;
 use super::Report;
 use crate::cluster::Members;
 use crate::config::Config;
+use crate::reload::Reloads;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
-    let members = match Members::of(config) {
+    let members = match Members::of(config, &Reloads::default()) {
         Ok(None) => return,
         Ok(Some(members)) => members,
         Err(error) => return report.add("hosts", Err::<&str, _>(error)),

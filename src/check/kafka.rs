@@ -20,7 +20,7 @@ use crate::config::{Config, Reads};
 use crate::decode::Future;
 use crate::decode::orientation::OrientationDecoder;
 use crate::error::Error;
-use crate::inputs::{topic_options, trucks_decoder};
+use crate::inputs::{topic_options_now, trucks_decoder};
 use crate::source::SourceError;
 use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, is_end, log, reason};
 use crate::source::sample::{Bounds, Sample, There, of_topic};
@@ -149,11 +149,11 @@ struct Cluster {
 
 impl Cluster {
     fn connect(config: &Config) -> Result<Self, Error> {
-        let options = topic_options(config, &config.kafka.topic)?;
+        let options = topic_options_now(config, &config.kafka.topic)?;
         let heard = Heard::default();
         let consumer = consumer_with(&options, heard.clone())?;
-        let property = |name: &str| options.properties.get(name).map(String::as_str);
-        let principal = principal(property("security.protocol"), property("sasl.username"));
+        let properties = options.properties.get();
+        let principal = principal(properties.get("security.protocol"), properties.get("sasl.username"));
         Ok(Self { consumer, heard, options, principal, group_denied: Cell::new(false) })
     }
 

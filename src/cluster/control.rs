@@ -12,10 +12,11 @@
 //! before its last word, is gone. Then the others end as they stand: threads are left where they are,
 //! and what was not committed is read again.
 
-use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
-use std::thread::{JoinHandle, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use timely::communication::WorkerGuards;
@@ -25,6 +26,7 @@ use super::door::Peer;
 use super::wire::{FromFirst, FromOther, receive, send};
 use crate::clock::{Clock, Tally};
 use crate::error::Error;
+use crate::stop::Stop;
 use crate::thread::spawn;
 
 /// How often a thread looks whether there is something to say.
@@ -33,7 +35,8 @@ const LOOK: Duration = Duration::from_millis(2);
 const ALIVE: Duration = Duration::from_secs(1);
 /// Who is silent for so long is gone.
 const SILENT: Duration = Duration::from_secs(30);
-/// How long a worker's failure waits for the news that another process is gone, which is why.
+/// How long a worker's failure waits for the news that another process is gone, which is why; and how long the last
+/// word may take to a process that takes nothing.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// The last word of a process: what failed, if anything did.
@@ -45,6 +48,8 @@ enum Event {
     Ended(Result<(), ClusterError>),
     /// It is gone.
     Lost(ClusterError),
+    /// It takes no messages, and so is not told any more.
+    Deaf(ClusterError),
     /// This process's own workers have ended.
     Worked,
 }
@@ -56,7 +61,8 @@ pub struct Control {
     /// What failed elsewhere.
     failure: Option<ClusterError>,
     last_word: Arc<LastWord>,
-    speaks: Option<JoinHandle<()>>,
+    /// Ends when all threads that speak have said the last word, or cannot.
+    speaking: Receiver<()>,
     events: Receiver<Event>,
     tell: Sender<Event>,
     is_first: bool,
@@ -64,40 +70,53 @@ pub struct Control {
 
 impl Control {
     /// In process 0: begins to tell the others of the clock, and to count what they read.
-    pub fn lead(others: Vec<Peer>, clock: &Arc<Clock>) -> Result<Self, Error> {
-        Self::start(true, others, clock, hear_other, speak_first)
+    pub fn lead(others: Vec<Peer>, clock: &Arc<Clock>, stop: &Arc<Stop>) -> Result<Self, Error> {
+        Self::start(true, others, clock, stop, hear_other, speak_first)
     }
 
     /// In the others: lets the clock follow that of process 0, and tells it what is read.
-    pub fn follow(first: Peer, clock: &Arc<Clock>) -> Result<Self, Error> {
-        Self::start(false, vec![first], clock, hear_first, speak_other)
+    pub fn follow(first: Peer, clock: &Arc<Clock>, stop: &Arc<Stop>) -> Result<Self, Error> {
+        Self::start(false, vec![first], clock, stop, hear_first, speak_other)
     }
 
     fn start(
         is_first: bool,
-        mut peers: Vec<Peer>,
+        peers: Vec<Peer>,
         clock: &Arc<Clock>,
-        hear: fn(&mut Peer, &Clock) -> Result<(), ClusterError>,
-        speak: fn(&mut [Peer], &Clock, &LastWord),
+        stop: &Arc<Stop>,
+        hear: fn(&mut Peer, &Clock, &Stop) -> Result<(), ClusterError>,
+        speak: fn(&mut TcpStream, &Clock, &LastWord) -> io::Result<()>,
     ) -> Result<Self, Error> {
         let (tell, events) = channel();
-        for peer in &peers {
+        let (speaks, speaking) = channel();
+        let (awaited, last_word) = (peers.len(), Arc::<LastWord>::default());
+        for mut peer in peers {
             let mut heard = peer.to_hear(SILENT)?;
-            let (clock, tell) = (clock.clone(), tell.clone());
+            let (heard_clock, stop, heard_of) = (clock.clone(), stop.clone(), tell.clone());
             let listen = move || {
-                let event = match hear(&mut heard, &clock) {
+                let event = match hear(&mut heard, &heard_clock, &stop) {
                     Err(lost @ ClusterError::Lost { .. }) => Event::Lost(lost),
                     ended => Event::Ended(ended),
                 };
                 // A process that is about to end asks no more.
-                let _ = tell.send(event);
+                let _ = heard_of.send(event);
             };
             spawn("hear", listen)?;
+            // A thread for each: one that takes nothing does not hold up the others.
+            let (clock, word, tell, speaks) =
+                (clock.clone(), last_word.clone(), tell.clone(), speaks.clone());
+            spawn("speak", move || {
+                // Until its last word is said.
+                let _speaks: Sender<()> = speaks;
+                let spoken = peer.to_speak(SILENT).and_then(|()| speak(&mut peer.stream, &clock, &word));
+                if let Err(error) = spoken {
+                    let _ = tell.send(Event::Deaf(peer.lost(&error)));
+                    // A part of a message may be sent: what would follow it means something else.
+                    let _ = peer.stream.shutdown(Shutdown::Both);
+                }
+            })?;
         }
-        let (awaited, last_word) = (peers.len(), Arc::<LastWord>::default());
-        let (clock, word) = (clock.clone(), last_word.clone());
-        let speaks = Some(spawn("speak", move || speak(&mut peers, &clock, &word))?);
-        Ok(Self { awaited, failure: None, last_word, speaks, events, tell, is_first })
+        Ok(Self { awaited, failure: None, last_word, speaking, events, tell, is_first })
     }
 
     /// Fails if another process is gone or has failed.
@@ -179,9 +198,8 @@ impl Control {
     fn say_last(&mut self, failure: Option<String>) {
         // Set once; who speaks ends with it.
         let _ = self.last_word.set(failure);
-        if self.speaks.take().is_some_and(|speaks| speaks.join().is_err()) {
-            tracing::error!("the thread that speaks to other processes ended by a bug");
-        }
+        // One that takes nothing is left: it will hear that the connection ended.
+        let _ = self.speaking.recv_timeout(GRACE);
     }
 
     fn take(&mut self, event: Event) -> Result<(), Error> {
@@ -201,13 +219,14 @@ impl Control {
                 self.awaited -= 1;
                 Err(lost.into())
             }
+            Event::Deaf(lost) => Err(lost.into()),
             Event::Worked => Ok(()),
         }
     }
 }
 
 /// In process 0: counts what another process reads, until its last word.
-fn hear_other(other: &mut Peer, clock: &Clock) -> Result<(), ClusterError> {
+fn hear_other(other: &mut Peer, clock: &Clock, stop: &Stop) -> Result<(), ClusterError> {
     loop {
         match receive(&mut other.stream).map_err(|error| other.lost(&error))? {
             FromOther::Read(Tally { records, bytes }) => clock.read(records, bytes),
@@ -215,6 +234,8 @@ fn hear_other(other: &mut Peer, clock: &Clock) -> Result<(), ClusterError> {
             FromOther::Stop => {
                 tracing::info!("process {} was asked to end: stopping after the open epoch", other.process);
                 clock.stop();
+                // What still waits for a start does so no more.
+                stop.request();
             }
             FromOther::Ended(None) => return Ok(()),
             FromOther::Ended(Some(failure)) => {
@@ -228,10 +249,15 @@ fn hear_other(other: &mut Peer, clock: &Clock) -> Result<(), ClusterError> {
 }
 
 /// In the others: lets the clock follow that of process 0, until its last word.
-fn hear_first(first: &mut Peer, clock: &Clock) -> Result<(), ClusterError> {
+fn hear_first(first: &mut Peer, clock: &Clock, stop: &Stop) -> Result<(), ClusterError> {
     loop {
         match receive(&mut first.stream).map_err(|error| first.lost(&error))? {
-            FromFirst::Beat(beat) => clock.follow(beat),
+            FromFirst::Beat(beat) => {
+                clock.follow(beat);
+                if beat.stopping {
+                    stop.request();
+                }
+            }
             FromFirst::Welcome(_) | FromFirst::Complete => {}
             FromFirst::End(None) => return Ok(()),
             FromFirst::End(Some(failure)) => return Err(ClusterError::Failed(failure)),
@@ -239,51 +265,44 @@ fn hear_first(first: &mut Peer, clock: &Clock) -> Result<(), ClusterError> {
     }
 }
 
-/// In process 0: tells the others of the clock whenever it changes. One that cannot be told is gone,
-/// which is noticed by who hears it.
-fn speak_first(others: &mut [Peer], clock: &Clock, last_word: &LastWord) {
+/// In process 0: tells one of the others of the clock whenever it changes.
+///
+/// # Errors
+/// It does not take a message. Nothing may be sent to it any more.
+fn speak_first(other: &mut impl Write, clock: &Clock, last_word: &LastWord) -> io::Result<()> {
     let (mut said, mut at) = (None, Instant::now());
-    let mut say = |message: &FromFirst| {
-        for other in &mut *others {
-            let _ = send(&mut other.stream, message);
-        }
-    };
     loop {
         let last = last_word.get();
         let beat = clock.beat();
         if said != Some(beat) || at.elapsed() >= ALIVE {
-            say(&FromFirst::Beat(beat));
+            send(other, &FromFirst::Beat(beat))?;
             (said, at) = (Some(beat), Instant::now());
         }
         if let Some(failure) = last {
-            return say(&FromFirst::End(failure.clone()));
+            return send(other, &FromFirst::End(failure.clone()));
         }
         sleep(LOOK);
     }
 }
 
 /// In the others: tells process 0 what was read, and that this process was asked to end.
-fn speak_other(first: &mut [Peer], clock: &Clock, last_word: &LastWord) {
+///
+/// # Errors
+/// It does not take a message. Nothing may be sent to it any more.
+fn speak_other(first: &mut impl Write, clock: &Clock, last_word: &LastWord) -> io::Result<()> {
     let (mut stopping, mut at) = (false, Instant::now());
-    let mut say = VecDeque::new();
     loop {
         let last = last_word.get();
         let tally = clock.take_tally();
         if tally != Tally::default() || at.elapsed() >= ALIVE {
-            say.push_back(FromOther::Read(tally));
+            send(first, &FromOther::Read(tally))?;
             at = Instant::now();
         }
         if clock.is_stopping() && !std::mem::replace(&mut stopping, true) {
-            say.push_back(FromOther::Stop);
+            send(first, &FromOther::Stop)?;
         }
-        say.extend(last.map(|failure| FromOther::Ended(failure.clone())));
-        for message in say.drain(..) {
-            for first in &mut *first {
-                let _ = send(&mut first.stream, &message);
-            }
-        }
-        if last.is_some() {
-            return;
+        if let Some(failure) = last {
+            return send(first, &FromOther::Ended(failure.clone()));
         }
         sleep(LOOK);
     }
@@ -293,7 +312,7 @@ fn speak_other(first: &mut [Peer], clock: &Clock, last_word: &LastWord) {
 mod tests {
     use super::*;
     use crate::clock::Limits;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpListener;
 
     fn clocks() -> (Arc<Clock>, Arc<Clock>) {
         let limits = Limits {
@@ -316,6 +335,21 @@ mod tests {
         (peer(1, near), peer(0, far))
     }
 
+    fn lead(others: Vec<Peer>, clock: &Arc<Clock>) -> Control {
+        Control::lead(others, clock, &Arc::default()).unwrap()
+    }
+
+    fn follow(first: Peer, clock: &Arc<Clock>) -> Control {
+        Control::follow(first, clock, &Arc::default()).unwrap()
+    }
+
+    /// Sends bytes until the connection takes no more.
+    fn fill(stream: &mut TcpStream) {
+        stream.set_nonblocking(true).unwrap();
+        while stream.write(&[0; 1 << 16]).is_ok() {}
+        stream.set_nonblocking(false).unwrap();
+    }
+
     fn workers() -> WorkerGuards<()> {
         timely::execute(timely::Config::thread(), |_| ()).unwrap()
     }
@@ -332,8 +366,8 @@ mod tests {
     fn a_clock_follows_and_what_is_read_counts_until_both_end() {
         let (one, other) = peers();
         let (first, second) = clocks();
-        let mut lead = Control::lead(vec![one], &first).unwrap();
-        let mut follow = Control::follow(other, &second).unwrap();
+        let mut lead = lead(vec![one], &first);
+        let mut follow = follow(other, &second);
         second.read(1, 10);
         until(|| second.now() == 9);
         assert_eq!(first.now(), 9);
@@ -350,8 +384,8 @@ mod tests {
     fn a_failure_reaches_all() {
         let (one, other) = peers();
         let (first, second) = clocks();
-        let lead = Control::lead(vec![one], &first).unwrap();
-        let follow = Control::follow(other, &second).unwrap();
+        let lead = lead(vec![one], &first);
+        let follow = follow(other, &second);
         let fails = |_: &mut Control| Err::<(), _>(Error::Unrepeatable);
         let ends = std::thread::spawn(move || follow.finish_with(fails).unwrap_err().to_string());
         let error = lead.finish_with(|_| Ok(())).unwrap_err().to_string();
@@ -360,10 +394,74 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_stalls_in_the_middle_of_a_message_holds_up_nobody_else() {
+        // It reads nothing, and its connection is full: each message to it stops on its way.
+        let (mut stalled, takes_nothing) = peers();
+        fill(&mut stalled.stream);
+        let (one, other) = peers();
+        let (first, second) = clocks();
+        let lead = lead(vec![stalled, Peer { process: 2, ..one }], &first);
+        let follow = follow(other, &second);
+        first.read(1, 10);
+        until(|| second.now() == 9);
+        // The last word reaches who listens, too.
+        let fails = |_: &mut Control| Err::<(), _>(Error::Unrepeatable);
+        let ends = std::thread::spawn(move || follow.finish_with(|_| Ok(())).unwrap_err().to_string());
+        let error = lead.finish_with(fails).unwrap_err().to_string();
+        assert!(ends.join().unwrap().ends_with(&error), "{error}");
+        drop(takes_nothing);
+    }
+
+    /// Takes so many bytes, and then nothing for too long.
+    struct Stalls {
+        room: usize,
+        taken: Vec<u8>,
+        stalled: bool,
+    }
+
+    impl Write for Stalls {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            assert!(!self.stalled, "it is spoken to after a part of a message");
+            let takes = bytes.len().min(self.room);
+            self.room -= takes;
+            self.taken.extend_from_slice(&bytes[..takes]);
+            self.stalled = takes == 0;
+            if self.stalled { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(takes) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn after_a_part_of_a_message_nothing_more_is_said() {
+        let (first, second) = clocks();
+        let over: LastWord = OnceLock::from(None);
+        let mut stalls = Stalls { room: 10, taken: Vec::new(), stalled: false };
+        assert!(speak_first(&mut stalls, &first, &over).is_err());
+        assert_eq!(stalls.taken.len(), 10);
+        let mut stalls = Stalls { room: 10, taken: Vec::new(), stalled: false };
+        second.read(1, 10);
+        assert!(speak_other(&mut stalls, &second, &over).is_err());
+        assert_eq!(stalls.taken.len(), 10);
+    }
+
+    #[test]
+    fn who_takes_no_message_is_gone() {
+        let (one, _takes_nothing) = peers();
+        let (first, _) = clocks();
+        // Nothing more can be sent.
+        one.stream.shutdown(Shutdown::Write).unwrap();
+        let mut lead = lead(vec![one], &first);
+        until(|| lead.check().is_err_and(|error| error.to_string().contains("is gone")));
+    }
+
+    #[test]
     fn who_is_gone_is_named() {
         let (one, other) = peers();
         let (first, _) = clocks();
-        let mut lead = Control::lead(vec![one], &first).unwrap();
+        let mut lead = lead(vec![one], &first);
         drop(other);
         let parked = timely::execute(timely::Config::thread(), |_| std::thread::park()).unwrap();
         let worker = parked.guards()[0].thread().clone();

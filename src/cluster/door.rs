@@ -5,15 +5,17 @@
 
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::porter::{HANDSHAKE, Porter, set_up};
 pub use super::wire::Welcome;
-use super::wire::{Answer, Challenge, FromFirst, Greeting, Hello, LONGEST_OF_STRANGERS, PROTOCOL, Purpose};
+use super::wire::{Answer, Challenge, FromFirst, Greeting, Hello, LONGEST_OF_STRANGERS, Purpose};
 use super::wire::{Side, Until, proof, reason, receive, receive_up_to, send, shown};
 use super::{ClusterError, Members, Network};
 use crate::error::Error;
-use crate::secret;
+use crate::secret::{self, ExposeSecret};
 use crate::stop::Stop;
 
 /// How long processes wait for each other, unless they do for ever.
@@ -76,7 +78,7 @@ impl Door {
     ) -> Result<Option<Vec<Peer>>, ClusterError> {
         let deadline = Deadline::after(patience);
         let mut others: Vec<Option<TcpStream>> = (1..self.members.count()).map(|_| None).collect();
-        let all: Vec<_> = (1..self.members.count()).map(|process| self.name(process)).collect();
+        let all: Vec<_> = (1..self.members.count()).map(|process| self.members.name(process)).collect();
         tracing::info!("waiting for {}", all.join(", "));
         while others.iter().any(Option::is_none) {
             if stop.requested() {
@@ -84,7 +86,7 @@ impl Door {
             }
             if deadline.is_over() {
                 let missing = (1..).zip(&others).filter(|(_, other)| other.is_none());
-                let missing: Vec<_> = missing.map(|(process, _)| self.name(process)).collect();
+                let missing: Vec<_> = missing.map(|(process, _)| self.members.name(process)).collect();
                 return Err(ClusterError::Missing {
                     missing: missing.join(", "),
                     seconds: deadline.seconds(),
@@ -102,66 +104,44 @@ impl Door {
             // It may be gone.
             let _ = send(&mut late.stream, &FromFirst::Complete);
         }
+        let welcome = &FromFirst::Welcome(welcome.clone());
         let peer = |(process, stream): (usize, TcpStream)| {
             let mut peer = Peer { process, address: self.members.addresses[process].clone(), stream };
-            let welcome = FromFirst::Welcome(welcome.clone());
-            send(&mut peer.stream, &welcome).map_err(|error| peer.lost(&error))?;
+            send(&mut peer.stream, welcome).map_err(|error| peer.lost(&error))?;
             Ok(peer)
         };
-        (1..).zip(others.into_iter().flatten()).map(peer).collect::<Result<_, _>>().map(Some)
+        // All at once: one that does not take it does not hold up the others.
+        let peers: Result<Vec<_>, _> = thread::scope(|threads| {
+            let others = (1..).zip(others.into_iter().flatten());
+            let welcomed: Vec<_> = others.map(|other| threads.spawn(move || peer(other))).collect();
+            welcomed
+                .into_iter()
+                .map(|peer| peer.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        });
+        peers.map(Some)
     }
 
     /// In the others: knocks at process 0's door until it says where the job goes on. None if the process
     /// was asked to stop meanwhile.
-    pub fn join(
-        &self,
-        patience: Option<Duration>,
-        stop: &Stop,
-    ) -> Result<Option<(Peer, Welcome)>, ClusterError> {
+    pub fn join(&self, patience: Option<Duration>, stop: &Stop) -> Result<Option<(Peer, Welcome)>, Error> {
         let deadline = Deadline::after(patience);
         let mut told = false;
-        while !stop.requested() {
-            let error = match self.ask_for_welcome(deadline, stop)? {
+        loop {
+            let members = self.members.clone();
+            let asked = stop.unless_requested(move || members.ask_for_welcome(deadline))?;
+            let Some(answer) = asked.transpose()? else { return Ok(None) };
+            let error = match answer {
                 Ok(joined) => return Ok(Some(joined)),
                 Err(error) => error,
             };
             if deadline.is_over() {
-                return Err(self.no_answer(0, deadline, &error));
+                return Err(self.members.no_answer(0, deadline, &error).into());
             }
             if !std::mem::replace(&mut told, true) {
-                tracing::info!("waiting for {}: {}", self.name(0), reason(&error));
+                tracing::info!("waiting for {}: {}", self.members.name(0), reason(&error));
             }
-            std::thread::sleep(KNOCK_EVERY);
-        }
-        Ok(None)
-    }
-
-    fn ask_for_welcome(
-        &self,
-        deadline: Deadline,
-        stop: &Stop,
-    ) -> Result<io::Result<(Peer, Welcome)>, ClusterError> {
-        let welcomed = self.knock(0, Purpose::Control, deadline)?.and_then(|mut stream| {
-            // Who is busy yet, or waits for others, answers later.
-            stream.set_read_timeout(Some(KNOCK_EVERY))?;
-            while let Err(error) = stream.peek(&mut [0]) {
-                let is_early = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
-                if !is_early || deadline.is_over() || stop.requested() {
-                    return Err(error);
-                }
-            }
-            stream.set_read_timeout(Some(HANDSHAKE))?;
-            let said = receive(&mut stream)?;
-            Ok((stream, said))
-        });
-        match welcomed {
-            Ok((stream, FromFirst::Welcome(welcome))) => {
-                let address = self.members.addresses[0].clone();
-                Ok(Ok((Peer { process: 0, address, stream }, welcome)))
-            }
-            Ok((_, FromFirst::Complete)) => self.complete(0, deadline).map(Err),
-            Ok(_) => Ok(Err(io::Error::other("it did not say where the job goes on"))),
-            Err(error) => Ok(Err(error)),
+            stop.wait(KNOCK_EVERY);
         }
     }
 
@@ -175,12 +155,12 @@ impl Door {
             // It is there, as it was welcomed too.
             *socket = loop {
                 check()?;
-                match self.knock(other, Purpose::Data, deadline)? {
+                match self.members.knock(other, Purpose::Data, deadline)? {
                     Ok(stream) => break Some(stream),
                     Err(error) if deadline.is_over() => {
-                        return Err(self.no_answer(other, deadline, &error).into());
+                        return Err(self.members.no_answer(other, deadline, &error).into());
                     }
-                    Err(_) => std::thread::sleep(KNOCK_EVERY),
+                    Err(_) => thread::sleep(KNOCK_EVERY),
                 }
             };
         }
@@ -188,7 +168,7 @@ impl Door {
         {
             check()?;
             if deadline.is_over() {
-                let (missing, seconds) = (self.name(missing), deadline.seconds());
+                let (missing, seconds) = (self.members.name(missing), deadline.seconds());
                 return Err(ClusterError::Missing { missing, seconds }.into());
             }
             match self.porter.guest() {
@@ -205,6 +185,34 @@ impl Door {
         }
         Ok(Network { process, sockets })
     }
+}
+
+impl Members {
+    /// Knocks at process 0's door, and waits until it says where the job goes on. The outer error is for good.
+    fn ask_for_welcome(&self, deadline: Deadline) -> Result<io::Result<(Peer, Welcome)>, ClusterError> {
+        let welcomed = self.knock(0, Purpose::Control, deadline)?.and_then(|mut stream| {
+            // Who is busy yet, or waits for others, answers later.
+            stream.set_read_timeout(Some(KNOCK_EVERY))?;
+            while let Err(error) = stream.peek(&mut [0]) {
+                let is_early = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+                if !is_early || deadline.is_over() {
+                    return Err(error);
+                }
+            }
+            stream.set_read_timeout(Some(HANDSHAKE))?;
+            let said = receive(&mut stream)?;
+            Ok((stream, said))
+        });
+        match welcomed {
+            Ok((stream, FromFirst::Welcome(welcome))) => {
+                let address = self.addresses[0].clone();
+                Ok(Ok((Peer { process: 0, address, stream }, welcome)))
+            }
+            Ok((_, FromFirst::Complete)) => self.complete(0, deadline).map(Err),
+            Ok(_) => Ok(Err(io::Error::other("it did not say where the job goes on"))),
+            Err(error) => Ok(Err(error)),
+        }
+    }
 
     /// Knocks at a process's door. The outer error is for good.
     fn knock(
@@ -213,7 +221,7 @@ impl Door {
         purpose: Purpose,
         deadline: Deadline,
     ) -> Result<io::Result<TcpStream>, ClusterError> {
-        let address = &self.members.addresses[process];
+        let address = &self.addresses[process];
         let stream = match reach(address).and_then(|stream| set_up(&stream).map(|()| stream)) {
             Ok(stream) => stream,
             Err(error) => return Ok(Err(error)),
@@ -229,16 +237,18 @@ impl Door {
 
     /// Says who this is to who accepted a connection, and sees whether that is who it is to be.
     fn introduce(&self, process: usize, purpose: Purpose, stream: &TcpStream) -> io::Result<Introduced> {
-        let Members { process: own, secret, terms, .. } = &self.members;
+        let Self { process: own, secret, terms, protocol, .. } = self;
+        let secret = secret.get();
+        let secret = secret.expose_secret().as_bytes();
         let mut until = Until { stream, end: Instant::now() + HANDSHAKE };
         let challenge: Challenge = receive_up_to(LONGEST_OF_STRANGERS, &mut until)?;
-        if challenge.protocol != PROTOCOL {
+        if challenge.protocol != *protocol {
             let other = challenge.protocol;
-            let reason = format!("this one is `{PROTOCOL}`, it is `{other}`; run one version everywhere");
+            let reason = format!("this one is `{protocol}`, it is `{other}`; run one build everywhere");
             return Ok(Introduced::Refused(reason));
         }
         let mut hello = Hello {
-            protocol: PROTOCOL.into(),
+            protocol: (*protocol).into(),
             from: *own,
             to: process,
             purpose,
@@ -271,18 +281,18 @@ impl Door {
         match deadline.patience {
             None => Ok(io::Error::other("it works with others already, and all are there")),
             Some(_) => {
-                let address = self.members.addresses[process].clone();
+                let address = self.addresses[process].clone();
                 Err(ClusterError::Complete { process, address })
             }
         }
     }
 
     fn name(&self, process: usize) -> String {
-        format!("process {process} at {}", self.members.addresses[process])
+        format!("process {process} at {}", self.addresses[process])
     }
 
     fn no_answer(&self, process: usize, deadline: Deadline, error: &io::Error) -> ClusterError {
-        let address = self.members.addresses[process].clone();
+        let address = self.addresses[process].clone();
         ClusterError::NoAnswer { process, address, seconds: deadline.seconds(), reason: reason(error) }
     }
 }
@@ -308,6 +318,11 @@ impl Peer {
         hear().map_err(|source| Error::System { verb: "share a connection", source })
     }
 
+    /// Takes `silence` for the end when this connection is spoken to, too.
+    pub(super) fn to_speak(&self, silence: Duration) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(silence))
+    }
+
     pub(super) fn lost(&self, error: &io::Error) -> ClusterError {
         let (process, address) = (self.process, self.address.clone());
         ClusterError::Lost { process, address, reason: reason(error) }
@@ -329,6 +344,8 @@ fn reach(address: &str) -> io::Result<TcpStream> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::wire::PROTOCOL;
+    use crate::reload::{Reloaded, Reloads};
     use crate::store::Form;
     use serde_json::json;
     use std::net::TcpListener;
@@ -345,7 +362,8 @@ mod tests {
         let member = |process| Members {
             process,
             addresses: addresses.clone(),
-            secret: b"secret".into(),
+            secret: Reloaded::fixed("secret".into()),
+            protocol: PROTOCOL,
             terms: json!({ "job": "a" }),
         };
         (0..count).map(member).collect()
@@ -412,15 +430,69 @@ mod tests {
                 let error = door.join(LONG, &stop).unwrap_err();
                 over.request();
                 assert!(gather.join().unwrap().unwrap().is_none(), "it waits on");
-                assert!(matches!(error, ClusterError::Refused { process: 0, .. }));
+                assert!(matches!(error, Error::Cluster(ClusterError::Refused { process: 0, .. })));
                 error.to_string()
             })
         };
         let second = &members[1];
         let said = refused(Members { terms: json!({ "job": "b" }), ..second.clone() });
         assert!(said.contains("`job` is \"a\" in process 0 and \"b\" in process 1"), "{said}");
-        let said = refused(Members { secret: b"other".into(), ..second.clone() });
+        let said = refused(Members { secret: Reloaded::fixed("other".into()), ..second.clone() });
         assert!(said.contains("cluster_secret_file"), "{said}");
+    }
+
+    #[test]
+    fn a_secret_that_was_read_again_counts_for_who_joins_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "old").unwrap();
+        let reloads = Reloads::default();
+        let mut members = members(2);
+        members[0].secret = reloads
+            .watch("cluster_secret_file", move || crate::secret::read(&path))
+            .unwrap_or_else(|error| panic!("{error}"));
+        let first = Door::open(members.remove(0)).unwrap();
+        let (stop, over) = (Stop::default(), Stop::default());
+        let second = Door::open(members.remove(0)).unwrap();
+        scope(|threads| {
+            let gather = threads.spawn(|| first.gather(&welcome(), LONG, &over));
+            let error = second.join(LONG, &stop).unwrap_err().to_string();
+            assert!(error.contains("does not know the secret"), "{error}");
+            std::fs::write(folder.path().join("secret"), "secret\n").unwrap();
+            reloads.reload();
+            second.join(LONG, &stop).unwrap().unwrap();
+            gather.join().unwrap().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn another_build_of_the_same_version_is_refused() {
+        let members = members(2);
+        const OTHER: &str = concat!("truckflow ", env!("CARGO_PKG_VERSION"), ", sources 0123456789abcdef");
+        let first = Door::open(members[0].clone()).unwrap();
+        let second = Door::open(Members { protocol: OTHER, ..members[1].clone() }).unwrap();
+        let said = second.join(LONG, &Stop::default()).unwrap_err().to_string();
+        for part in ["process 0 refuses this one: ", PROTOCOL, OTHER, "run one build everywhere"] {
+            assert!(said.contains(part), "`{part}` is not in: {said}");
+        }
+        drop(first);
+        // Who accepts looks, too: another build may not.
+        let first = Door::open(members[0].clone()).unwrap();
+        let mut stream = TcpStream::connect(&members[0].addresses[0]).unwrap();
+        let challenge: Challenge = receive(&mut stream).unwrap();
+        let mut hello = Hello {
+            protocol: OTHER.into(),
+            from: 1,
+            to: 0,
+            purpose: Purpose::Control,
+            nonce: [1; 32],
+            proof: [0; 32],
+        };
+        hello.proof = proof(b"secret", Side::Connects, &challenge.nonce, &hello);
+        send(&mut stream, &hello).unwrap();
+        let answer: Greeting = receive(&mut stream).unwrap();
+        assert!(matches!(&answer, Greeting::Refused(reason) if reason.contains(OTHER)), "{answer:?}");
+        drop(first);
     }
 
     #[test]
@@ -441,7 +513,7 @@ mod tests {
             });
             second.join(LONG, &stop).unwrap_err()
         });
-        assert!(matches!(error, ClusterError::Impostor { process: 0, .. }), "{error}");
+        assert!(matches!(error, Error::Cluster(ClusterError::Impostor { process: 0, .. })), "{error}");
     }
 
     #[test]
@@ -497,7 +569,10 @@ mod tests {
                 complete.wait();
                 let again = Door::open(second.clone()).unwrap();
                 let error = again.join(LONG, &stop).unwrap_err();
-                assert!(matches!(error, ClusterError::Complete { process: 0, .. }), "{error}");
+                assert!(
+                    matches!(error, Error::Cluster(ClusterError::Complete { process: 0, .. })),
+                    "{error}"
+                );
                 let error = again.connect(|| Ok(())).unwrap_err();
                 assert!(error.to_string().contains("works with others already"), "{error}");
                 drop(peer);

@@ -32,7 +32,7 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use serde_json::Value;
 use thiserror::Error;
@@ -40,7 +40,10 @@ use timely::communication::Hooks;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
+use self::wire::PROTOCOL;
 use crate::config::{Config, ConfigError, Kafka, read_secret};
+use crate::reload::{Reloaded, Reloads};
+use crate::secret::{ExposeSecret, SecretString};
 
 /// Why a cluster does not come together, or ends.
 #[derive(Debug, Error)]
@@ -136,15 +139,17 @@ pub struct Members {
     process: usize,
     /// Where each of them listens.
     addresses: Vec<String>,
-    /// What whoever joins has to know.
-    secret: Vec<u8>,
+    /// What whoever joins has to know; empty where nobody has to.
+    secret: Arc<Reloaded<SecretString>>,
+    /// What builds have to share to work together.
+    protocol: &'static str,
     /// What all have to have in common.
     terms: Value,
 }
 
 impl Members {
     /// The cluster that a configuration names; none if the process works alone.
-    pub fn of(config: &Config) -> Result<Option<Self>, ConfigError> {
+    pub fn of(config: &Config, reloads: &Reloads) -> Result<Option<Self>, ConfigError> {
         let (Some(hosts), true) = (&config.hosts, config.processes > 1) else { return Ok(None) };
         let text = std::fs::read_to_string(hosts).map_err(|source| unusable("hosts", hosts, &source))?;
         let wrong =
@@ -170,16 +175,20 @@ impl Members {
             return Err(wrong("two processes have the same line: give each its own".into()));
         }
         let secret = match &config.cluster_secret_file {
-            Some(path) => read_secret("cluster_secret_file", path)?.into_bytes(),
+            Some(path) => {
+                let path = path.clone();
+                reloads.watch("cluster_secret_file", move || read_secret("cluster_secret_file", &path))?
+            }
             None if is_open(&addresses[config.process]) => {
                 return Err(wrong(format!(
                     "other machines reach {}: give all processes the same cluster_secret_file, such as `openssl rand -hex 32` makes one",
                     addresses[config.process]
                 )));
             }
-            None => Vec::new(),
+            None => Reloaded::fixed(SecretString::default()),
         };
-        Ok(Some(Self { process: config.process, addresses, secret, terms: terms(config) }))
+        let (process, terms) = (config.process, terms(config));
+        Ok(Some(Self { process, addresses, secret, protocol: PROTOCOL, terms }))
     }
 
     fn count(&self) -> usize {
@@ -193,7 +202,7 @@ impl Members {
 
     /// Whether who joins has to know a secret.
     pub fn has_secret(&self) -> bool {
-        !self.secret.is_empty()
+        !self.secret.get().expose_secret().is_empty()
     }
 
     /// Listens where this process is to listen.
@@ -316,7 +325,7 @@ mod tests {
             let cluster_secret_file = secret.map(Into::into);
             let config =
                 Config { processes: 2, hosts: Some(hosts.clone()), cluster_secret_file, ..Config::default() };
-            Members::of(&config).map(|members| members.unwrap().has_secret())
+            Members::of(&config, &Reloads::default()).map(|members| members.unwrap().has_secret())
         };
         for own in ["127.0.0.1:1", "localhost:1", "[::1]:1"] {
             assert!(!members(own, None).unwrap(), "{own}");
@@ -339,7 +348,7 @@ mod tests {
         let members = |text: &str| {
             std::fs::write(&hosts, text).unwrap();
             let config = Config { processes: 2, hosts: Some(hosts.clone()), ..Config::default() };
-            Members::of(&config).map(|members| members.unwrap().addresses)
+            Members::of(&config, &Reloads::default()).map(|members| members.unwrap().addresses)
         };
         assert_eq!(members("a:1\n b:2 \n\nc:3\n").unwrap(), ["a:1", "b:2"]);
         for (text, reason) in

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::wire::{Answer, Challenge, Greeting, Hello, LONGEST_OF_STRANGERS, PROTOCOL, Purpose, Side, Until};
+use super::wire::{Answer, Challenge, Greeting, Hello, LONGEST_OF_STRANGERS, Purpose, Side, Until};
 use super::wire::{proof, reason, receive, receive_up_to, send, shown};
 use super::{Members, difference};
 use crate::error::Error;
-use crate::secret;
+use crate::secret::{self, ExposeSecret};
 use crate::thread::spawn;
 
 /// How long someone may take to say who it is.
@@ -158,14 +158,15 @@ impl Lobby {
         set_up(&stream)?;
         let mut until = Until { stream: &stream, end: Instant::now() + HANDSHAKE };
         let nonce = rand::random();
-        send(&mut until, &Challenge { protocol: PROTOCOL.into(), nonce })?;
+        send(&mut until, &Challenge { protocol: self.members.protocol.into(), nonce })?;
         let hello: Hello = receive_up_to(LONGEST_OF_STRANGERS, &mut until)?;
         let refused = |objection: &str| io::Error::other(format!("process {}: {objection}", hello.from));
         if let Some(objection) = self.objection(&hello, &nonce) {
             send(&mut until, &Greeting::Refused(objection.clone()))?;
             return Err(refused(&objection));
         }
-        let proof = proof(&self.members.secret, Side::Accepts, &nonce, &hello);
+        let secret = self.members.secret.get();
+        let proof = proof(secret.expose_secret().as_bytes(), Side::Accepts, &nonce, &hello);
         send(&mut until, &Greeting::Known { proof })?;
         if hello.purpose == Purpose::Control {
             let terms: Value = receive(&mut until)?;
@@ -192,12 +193,14 @@ impl Lobby {
 
     /// Why someone that knocks is not let in.
     fn objection(&self, hello: &Hello, nonce: &[u8; 32]) -> Option<String> {
-        let Members { process, secret, .. } = &self.members;
-        if hello.protocol != PROTOCOL {
+        let Members { process, secret, protocol, .. } = &self.members;
+        if hello.protocol != *protocol {
             let other = shown(&hello.protocol);
-            return Some(format!("it is `{other}`, this is `{PROTOCOL}`; run one version everywhere"));
+            return Some(format!("it is `{other}`, this is `{protocol}`; run one build everywhere"));
         }
-        if !secret::is_same(&hello.proof, &proof(secret, Side::Connects, nonce, hello)) {
+        let secret = secret.get();
+        let expected = proof(secret.expose_secret().as_bytes(), Side::Connects, nonce, hello);
+        if !secret::is_same(&hello.proof, &expected) {
             return Some(
                 "it does not know the secret; give all processes the same cluster_secret_file".into(),
             );

@@ -26,8 +26,10 @@ use crate::clock::{Beat, Tally};
 use crate::secret;
 use crate::store::Form;
 
-/// What versions have to share to talk to each other; what timely sends has the form of the version.
-pub(super) const PROTOCOL: &str = concat!("truckflow ", env!("CARGO_PKG_VERSION"), " cluster 2");
+/// What builds have to share to talk to each other: what timely sends has the layout of the types, and goes to
+/// the operators, of the very sources that a process was built from. `build/sources.rs` makes the number.
+pub(super) const PROTOCOL: &str =
+    concat!("truckflow ", env!("CARGO_PKG_VERSION"), ", sources ", env!("DIGEST_OF_SOURCES"));
 
 /// A message is not longer than this,
 pub(super) const LONGEST: usize = 64 << 20;
@@ -214,10 +216,40 @@ pub(super) fn shown(said: &str) -> String {
 }
 
 #[cfg(test)]
+#[path = "../../build/sources.rs"]
+mod sources;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::net::TcpListener;
     use std::time::Duration;
+
+    #[test]
+    fn each_change_of_the_sources_makes_another_build() {
+        let (_, built) = PROTOCOL.rsplit_once(' ').unwrap();
+        assert!(built.len() == 16 && u64::from_str_radix(built, 16).is_ok(), "{PROTOCOL}");
+        let folder = tempfile::tempdir().unwrap();
+        let digest = || sources::digest(folder.path()).unwrap();
+        fs::create_dir_all(folder.path().join("dataflows/src/views")).unwrap();
+        fs::create_dir(folder.path().join("src")).unwrap();
+        let mut seen = vec![digest()];
+        for (file, text) in [
+            ("src/clock.rs", "struct Beat { epoch: u64 }"),
+            ("src/clock.rs", "struct Beat { epoch: u32 }"),
+            ("dataflows/src/views/a.rs", "fn a() {}"),
+            ("dataflows/src/views/b.rs", ""),
+            ("Cargo.lock", "version = 4"),
+        ] {
+            fs::write(folder.path().join(file), text).unwrap();
+            assert!(!seen.contains(&digest()), "{file}: {text}");
+            seen.push(digest());
+        }
+        // What is no source does not count.
+        fs::write(folder.path().join("README.md"), "truckflow").unwrap();
+        assert_eq!(seen.last(), Some(&digest()));
+    }
 
     #[test]
     fn a_message_comes_out_as_it_went_in() {

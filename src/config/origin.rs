@@ -1,4 +1,4 @@
-//! What is in force, and where each value comes from. Secrets are not shown.
+//! Effective settings and where they come from. Secrets are not shown: a [`Config`] has none to show.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Config, ConfigError, keys_of, value_of};
-use crate::secret::{tells_of_a_secret, url_without_secrets};
 
 /// A flag: the key that it sets, its value, and how it is written.
 pub type Flag = (String, toml::Value, String);
@@ -47,7 +46,7 @@ pub fn shown(
     let mut rows = Vec::new();
     for (key, value) in values(&config) {
         let from = origins.0.get(&key).map_or("default", String::as_str).to_owned();
-        rows.push(Shown { value: without_secrets(&key, value), key, from });
+        rows.push(Shown { key, value, from });
     }
     Ok(rows)
 }
@@ -106,21 +105,6 @@ fn walk(key: &str, value: Value, to: &mut BTreeMap<String, Value>) {
     }
 }
 
-const HIDDEN: &str = "***";
-
-fn without_secrets(key: &str, value: Value) -> Value {
-    if key.starts_with("kafka.properties.") && tells_of_a_secret(key) {
-        return HIDDEN.into();
-    }
-    match value {
-        Value::String(text) if key == "database" && !text.contains("://") && text.contains('@') => {
-            HIDDEN.into()
-        }
-        Value::String(text) => url_without_secrets(&text, HIDDEN).into(),
-        value => value,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,21 +155,6 @@ mod tests {
             assert_eq!(row(key), (value.to_owned(), from.to_owned()), "{key}");
         }
         assert!(!format!("{rows:?}").contains("s3"), "{rows:?}");
-    }
-
-    #[test]
-    fn a_url_shows_no_password_wherever_its_signs_are() {
-        for (url, shown) in [
-            ("mysql://u@h:1/d", "mysql://u@h:1/d"),
-            ("mysql://u:s3cret@h/d", "mysql://u:***@h/d"),
-            ("mysql://u@h/d?password=s3@cret", "***"),
-            ("mysql://u@h:1/d?password=s3cret", "mysql://u@h:1/d?password=***"),
-            ("sqlite:a.db", "sqlite:a.db"),
-            ("u:s3cret@h", "***"),
-        ] {
-            let value = without_secrets("database", url.into());
-            assert_eq!(value, shown, "{url}");
-        }
     }
 
     #[test]

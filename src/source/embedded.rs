@@ -9,8 +9,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataflows::item::{Mark, NextOffset};
@@ -151,22 +152,49 @@ fn failed(error: impl std::fmt::Display) -> SourceError {
     SourceError::Embedded(error.to_string())
 }
 
-/// The in-process cluster.
+/// The in-process cluster. It stays on a thread of its own, as it cannot be handed to another.
 pub struct Embedded {
-    cluster: MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
+    brokers: String,
+    /// The cluster ends with this.
+    lives: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Embedded {
     /// Starts a cluster of one broker that has `topic`.
     pub fn start(topic: &str) -> Result<Self, SourceError> {
-        let cluster = MockCluster::new(1).map_err(failed)?;
-        cluster.create_topic(topic, PARTITIONS, 1).map_err(failed)?;
-        Ok(Self { cluster })
+        let (lives, ends) = channel::<()>();
+        let (tell, started) = channel();
+        let topic = topic.to_owned();
+        let broker = move || {
+            let start = || {
+                let cluster = MockCluster::new(1)?;
+                cluster.create_topic(&topic, PARTITIONS, 1)?;
+                Ok(cluster)
+            };
+            let cluster: Result<_, KafkaError> = start();
+            let brokers = cluster.as_ref().map(MockCluster::bootstrap_servers).map_err(Clone::clone);
+            // Nobody waits for it where the start was given up; it ends all the same.
+            let _ = tell.send(brokers);
+            let _ = ends.recv();
+        };
+        let thread = std::thread::Builder::new().name("broker".into()).spawn(broker).map_err(failed)?;
+        let brokers = started.recv().map_err(|_| failed("its thread panicked"))?.map_err(failed)?;
+        Ok(Self { brokers, lives: Some(lives), thread: Some(thread) })
     }
 
     /// Where it listens.
-    pub fn brokers(&self) -> String {
-        self.cluster.bootstrap_servers()
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        drop(self.lives.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of the embedded broker panicked; the job has ended before");
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dataflows::Epoch;
 use dataflows::item::{Arrival, NextOffset};
 use rdkafka::bindings as sys;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -34,6 +35,8 @@ use crate::clock::{Clock, Tick};
 use crate::decode::{Decode, Message};
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::properties::Properties;
+use crate::reload::Reloaded;
 use crate::stop::Stop;
 use crate::store::TopicId;
 
@@ -56,7 +59,7 @@ pub enum OnDataLoss {
 }
 
 /// How to reach a topic.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TopicOptions {
     /// Bootstrap servers.
     pub brokers: String,
@@ -65,7 +68,7 @@ pub struct TopicOptions {
     /// The group that committed offsets are reported to.
     pub group: String,
     /// librdkafka properties, which go over ours.
-    pub properties: BTreeMap<String, String>,
+    pub properties: Arc<Reloaded<Properties>>,
     /// What to do about missing offsets.
     pub on_data_loss: OnDataLoss,
     /// Whether to stop at the end that is there at the start.
@@ -106,6 +109,8 @@ pub struct Topic {
     options: TopicOptions,
     name: Arc<str>,
     probe: BaseConsumer<Logged>,
+    /// The version of the properties that `probe` has.
+    version: u64,
     /// For each partition, the first offset to read and the end there was at the start.
     partitions: BTreeMap<i32, Span>,
     /// Of an embedded broker.
@@ -160,11 +165,13 @@ impl Topic {
 
     /// A topic of which nothing is known yet.
     fn unknown(options: TopicOptions) -> Result<Self, SourceError> {
+        let version = options.properties.version();
         let probe = consumer(&options)?;
         Ok(Self {
             name: options.topic.as_str().into(),
             options,
             probe,
+            version,
             partitions: BTreeMap::new(),
             feed: None,
             id: None,
@@ -377,18 +384,9 @@ impl Topic {
             .filter(|(partition, _)| is_of(**partition, index, workers))
             .map(|(partition, span)| (*partition, *span))
             .collect();
-        let consumer = consumer(&self.options)?;
-        let mut assignment = TopicPartitionList::new();
-        for (&partition, span) in &own {
-            assignment
-                .add_partition_offset(&self.name, partition, Offset::Offset(span.next))
-                .map_err(|error| self.failed(partition, reason(&error)))?;
-        }
-        if !own.is_empty() {
-            consumer.assign(&assignment).map_err(|error| self.failed(-1, reason(&error)))?;
-        }
-        let queue =
-            Queue::of(&consumer).ok_or_else(|| self.failed(-1, "the consumer has no queue".into()))?;
+        let version = self.options.properties.version();
+        let (queue, consumer) =
+            reading(&self.options, own.iter().map(|(&partition, span)| (partition, span.next)))?;
         let unfinished =
             if self.options.until_end { own.values().filter(|span| span.next < span.end).count() } else { 1 };
         Ok(TopicReader {
@@ -400,6 +398,9 @@ impl Topic {
             share: (index, workers),
             found: self.found.clone(),
             seen: 0,
+            options: self.options.clone(),
+            version,
+            renews_after: None,
             unfinished,
             partitions: own.into_iter().map(|(partition, span)| (partition, Position::at(span))).collect(),
             arrivals: Vec::new(),
@@ -431,14 +432,19 @@ impl Topic {
         self.partitions.iter().map(end).collect()
     }
 
+    /// What the topic is called in the health of the job.
+    pub fn in_health(&self) -> String {
+        format!("topic {}", self.name)
+    }
+
     /// The thread's work that watches the topic from beside, until `committed` closes. It tells the readers
     /// of partitions that the topic gets, and when it was made anew; it says to `health` whether the brokers
     /// answer. With `lag` it also measures that against the offsets that arrive in `committed`, and reports
     /// them to the group.
-    pub fn watch(self, committed: Receiver<Vec<NextOffset>>, health: &Health, lag: Option<&Metrics>) {
+    pub fn watch(mut self, committed: Receiver<Vec<NextOffset>>, health: &Health, lag: Option<&Metrics>) {
         let mut offsets: BTreeMap<i32, i64> =
             self.partitions.iter().map(|(partition, span)| (*partition, span.next)).collect();
-        let what = format!("topic {}", self.name);
+        let what = self.in_health();
         let mut measured: Option<Instant> = None;
         let mut changed = true;
         loop {
@@ -467,6 +473,7 @@ impl Topic {
                 continue;
             }
             measured = Some(Instant::now());
+            self.renew();
             // In this order: another process may have been the first to read a new partition.
             let looked = self
                 .look(&mut offsets)
@@ -490,6 +497,21 @@ impl Topic {
                         "Kafka does not give the topic; waiting for it"
                     );
                 }
+            }
+        }
+    }
+
+    /// Takes another client if the properties were read again.
+    fn renew(&mut self) {
+        let version = self.options.properties.version();
+        if version == self.version {
+            return;
+        }
+        self.version = version;
+        match consumer(&self.options) {
+            Ok(consumer) => self.probe = consumer,
+            Err(error) => {
+                tracing::warn!("{error}; the old client that watches topic `{}` stays in use", self.name);
             }
         }
     }
@@ -564,6 +586,26 @@ impl Topic {
     }
 }
 
+/// A consumer of partitions, each from an offset on, with the queue that they feed.
+fn reading(
+    options: &TopicOptions,
+    partitions: impl Iterator<Item = (i32, i64)>,
+) -> Result<(Queue, BaseConsumer<Logged>), SourceError> {
+    let failed = |partition, reason| SourceError::Kafka { topic: options.topic.clone(), partition, reason };
+    let consumer = consumer(options)?;
+    let mut assignment = TopicPartitionList::new();
+    for (partition, next) in partitions {
+        assignment
+            .add_partition_offset(&options.topic, partition, Offset::Offset(next))
+            .map_err(|error| failed(partition, reason(&error)))?;
+    }
+    if assignment.count() > 0 {
+        consumer.assign(&assignment).map_err(|error| failed(-1, reason(&error)))?;
+    }
+    let queue = Queue::of(&consumer).ok_or_else(|| failed(-1, "the consumer has no queue".into()))?;
+    Ok((queue, consumer))
+}
+
 /// A consumer without an assignment.
 fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, SourceError> {
     consumer_with(options, Logged::default())
@@ -593,9 +635,7 @@ pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
         // A broker that is back is found soon, however long it was away.
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.nagle.disable", "true");
-    for (key, value) in &options.properties {
-        config.set(key, value);
-    }
+    options.properties.get().set_on(&mut config);
     let consumer = config.create_with_context(context).map_err(|error| match error {
         // Its value may be a secret.
         KafkaError::ClientConfig(_, what, key, _) => SourceError::Setting(format!("{key}: {what}")),
@@ -704,6 +744,11 @@ pub struct TopicReader {
     found: Arc<Found>,
     /// How much of what was found is known here.
     seen: usize,
+    options: TopicOptions,
+    /// The version of the properties that the consumer has.
+    version: u64,
+    /// The epoch that has to be committed before another consumer is made.
+    renews_after: Option<Epoch>,
     /// Of an embedded broker; where its topic ends is known when all is fed.
     feed: Option<Arc<Feed>>,
     knows_ends: bool,
@@ -815,6 +860,32 @@ impl TopicReader {
             self.unfinished = self.partitions.values().filter(|at| at.span.next < at.span.end).count();
         }
         Ok(())
+    }
+
+    /// Takes another consumer if the properties were read again, once what was read until then is committed. It
+    /// goes on at the next offsets: what the old one has fetched is fetched again.
+    fn renew(&mut self, clock: &Clock) {
+        let version = self.options.properties.version();
+        if version == self.version {
+            return;
+        }
+        let last = *self.renews_after.get_or_insert_with(|| clock.now());
+        if clock.committed() < last && !clock.is_quiet() {
+            return;
+        }
+        (self.version, self.renews_after) = (version, None);
+        let is_unread = |at: &Position| !self.until_end || at.span.next < at.span.end;
+        let unread = self.partitions.iter().filter(|(_, at)| is_unread(at));
+        match reading(&self.options, unread.map(|(&partition, at)| (partition, at.span.next))) {
+            Ok((queue, consumer)) => {
+                // In this order: the queue is the old consumer's. Whose end may take a while.
+                drop(std::mem::replace(&mut self.queue, queue));
+                let old = std::mem::replace(&mut self.consumer, consumer);
+                std::thread::spawn(move || drop(old));
+                tracing::info!(topic = &*self.topic, "reading goes on with another client");
+            }
+            Err(error) => tracing::warn!("{error}; the old client of topic `{}` stays in use", self.topic),
+        }
     }
 
     /// Takes over what the watch has found.
@@ -936,6 +1007,7 @@ impl Reader for TopicReader {
         let Tick { epoch, wall } = clock.tick();
         decoder.set_wall_clock(wall);
         self.learn_found()?;
+        self.renew(clock);
         self.fetch(Duration::ZERO);
         let mut messages = std::mem::take(&mut self.messages);
         let (mut records, mut bytes) = (0, 0);
@@ -1007,7 +1079,7 @@ pub fn keep_trying<T>(
         match connect() {
             Err(error) if wait && error.may_pass() && !stop.requested() => {
                 tracing::warn!("{}; trying again", error.while_waiting());
-                std::thread::sleep(pause);
+                stop.wait(pause);
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
             result => return result,

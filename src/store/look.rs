@@ -6,7 +6,8 @@ use std::fmt;
 use dataflows::item::MessageId;
 use dataflows::rows::ColumnSpec;
 
-use super::{LastCommit, Place, RowKey, StoreError, StoredView, mysql, split, sqlite};
+use super::{LastCommit, Login, Place, RowKey, StoreError, StoredView, mysql, sqlite};
+use crate::secret::DatabaseUrl;
 use crate::state::export::TableSize;
 
 /// A database that is only looked at.
@@ -196,10 +197,10 @@ pub fn shortest(value: f64) -> String {
 }
 
 /// Opens the store at `url` to look at it.
-pub fn open(url: &str) -> Result<Box<dyn Look>, StoreError> {
-    match split(url)? {
-        Place::Sqlite(path) => sqlite::look(path),
-        Place::Mysql(url) => mysql::look(url),
+pub fn open(url: &DatabaseUrl) -> Result<Box<dyn Look>, StoreError> {
+    match Login::read(url)?.0 {
+        Place::Sqlite(path) => sqlite::look(&path),
+        Place::Mysql(address) => mysql::look(address),
     }
 }
 

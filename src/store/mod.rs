@@ -32,7 +32,9 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use self::offset::ViewOffset;
+use crate::reload::Reloaded;
 use crate::render::{self, SqlRows};
+use crate::secret::{DatabaseUrl, ExposeSecret};
 use crate::simulate::LastReading;
 
 /// A table that rows are inserted into. An `id` that the database counts up stands before the
@@ -288,6 +290,16 @@ pub enum StoreError {
     /// The URL names no store.
     #[error("{0}; give mysql://user:password@host:port/database or sqlite:PATH as --database")]
     Url(String),
+    /// A certificate or key that the URL names cannot be used.
+    #[error("{path}, the {name} of --database, cannot be used: {reason}; give a PEM file that can be read")]
+    Certificate {
+        /// `ssl-ca`, `ssl-cert` or `ssl-key`.
+        name: &'static str,
+        /// The file.
+        path: String,
+        /// What the operating system said, or what the file lacks.
+        reason: String,
+    },
     /// The server does not answer, or the answer was lost. It may pass by itself.
     #[error("{place} does not answer: {reason}; start it or correct --database")]
     Away {
@@ -439,42 +451,55 @@ pub trait Store: Send {
 }
 
 /// Opens the store at `url`; see [`StoreError::Url`] for the forms.
-pub fn open(url: &str) -> Result<Box<dyn Store>, StoreError> {
-    match split(url)? {
+pub fn open(url: &DatabaseUrl) -> Result<Box<dyn Store>, StoreError> {
+    open_reloaded(Reloaded::fixed(Login::read(url)?))
+}
+
+/// Opens a store; each new connection takes the login as it was last read.
+pub fn open_reloaded(login: Arc<Reloaded<Login>>) -> Result<Box<dyn Store>, StoreError> {
+    match &login.get().0 {
         Place::Sqlite(path) => Ok(Box::new(sqlite::SqliteStore::open(path)?)),
-        Place::Mysql(url) => Ok(Box::new(mysql::MysqlStore::open(url)?)),
+        Place::Mysql(address) => Ok(Box::new(mysql::MysqlStore::open(address.clone(), login.clone())?)),
     }
 }
 
 /// A database that is made beside the one of `url`, and that is to be dropped again; its URL, and what
 /// the server is. SQLite needs none.
-pub fn create_scratch(url: &str, name: &str) -> Result<Option<mysql::scratch::Scratch>, StoreError> {
-    match split(url)? {
-        Place::Sqlite(_) => Ok(None),
-        Place::Mysql(url) => mysql::scratch::Scratch::create(url, name).map(Some),
+pub fn create_scratch(url: &DatabaseUrl, name: &str) -> Result<Option<mysql::scratch::Scratch>, StoreError> {
+    match url.file() {
+        Some(_) => Ok(None),
+        None => mysql::scratch::Scratch::create(url, name).map(Some),
     }
 }
 
 /// The last reading of each truck in `TRUCK_PARAMETER_MAP`; none if there is no such table.
-pub fn last_readings(url: &str) -> Result<Vec<LastReading>, StoreError> {
-    match split(url)? {
-        Place::Sqlite(path) => sqlite::last_readings(path),
-        Place::Mysql(url) => mysql::last_readings(url),
+pub fn last_readings(url: &DatabaseUrl) -> Result<Vec<LastReading>, StoreError> {
+    match Login::read(url)?.0 {
+        Place::Sqlite(path) => sqlite::last_readings(&path),
+        Place::Mysql(address) => mysql::last_readings(address),
     }
 }
 
-enum Place<'a> {
-    Sqlite(&'a str),
-    Mysql(&'a str),
+/// How a database is reached: what its URL says, with the certificates that it names.
+pub struct Login(Place);
+
+enum Place {
+    Sqlite(String),
+    Mysql(mysql::Address),
 }
 
-fn split(url: &str) -> Result<Place<'_>, StoreError> {
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
-    match path {
-        Some("") => Err(StoreError::Url("the SQLite path is empty".into())),
-        Some(path) => Ok(Place::Sqlite(path)),
-        None if url.starts_with("mysql://") || url.starts_with("mariadb://") => Ok(Place::Mysql(url)),
-        None => Err(StoreError::Url("this is no database that truckflow knows".into())),
+impl Login {
+    /// Reads a URL and the files of its certificates.
+    pub fn read(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let text = url.expose_secret();
+        match url.file() {
+            Some("") => Err(StoreError::Url("the SQLite path is empty".into())),
+            Some(path) => Ok(Self(Place::Sqlite(path.to_owned()))),
+            None if text.starts_with("mysql://") || text.starts_with("mariadb://") => {
+                Ok(Self(Place::Mysql(mysql::Address::read(text, |path| std::fs::read(path))?)))
+            }
+            None => Err(StoreError::Url("this is no database that truckflow knows".into())),
+        }
     }
 }
 

@@ -33,17 +33,18 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, IoError, Row, Value};
 use tokio::runtime::{Builder, Runtime};
 
-use address::Address;
+pub(super) use address::Address;
 use load::Load;
 
 use super::look::Look;
 use super::privileges::{Answer, Privileges};
 use super::schema::{self, FoundColumn, quoted};
 use super::{
-    Adopted, Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, StateChange,
-    Store, StoreError, StoredView, Table, Text, TopicId, offset,
+    Adopted, Chunk, Commit, Finding, Form, LastCommit, Login, Operation, Place, ROW_KEY, Refused, RowKey,
+    StateChange, Store, StoreError, StoredView, Table, Text, TopicId, offset,
 };
 use crate::fault::{self, Moment};
+use crate::reload::Reloaded;
 use crate::render::{SqlRows, sql_bytes};
 use crate::simulate::LastReading;
 
@@ -259,9 +260,10 @@ impl Prepared {
 }
 
 impl MysqlStore {
-    /// The store at `url`; nothing is asked of the server yet.
-    pub fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { server: Server::new(url)?, claim: None, open: false, tables: Vec::new() })
+    /// The store at `address`; nothing is asked of the server yet. Connections take the address of `login`.
+    pub(super) fn open(address: Address, login: Arc<Reloaded<Login>>) -> Result<Self, StoreError> {
+        let server = Server { login: Some(login), ..Server::new(address)? };
+        Ok(Self { server, claim: None, open: false, tables: Vec::new() })
     }
 
     fn claimed(&self) -> Result<Claim, StoreError> {
@@ -788,9 +790,9 @@ impl Drop for MysqlStore {
 
 /// The last reading of each truck in `TRUCK_PARAMETER_MAP`: the one with the highest `id`. A table
 /// without `truck_id` is that of one truck without a name.
-pub fn last_readings(url: &str) -> Result<Vec<LastReading>, StoreError> {
+pub(super) fn last_readings(address: Address) -> Result<Vec<LastReading>, StoreError> {
     const TABLE: &str = "TRUCK_PARAMETER_MAP";
-    let mut server = Server::new(url)?;
+    let mut server = Server::new(address)?;
     server.connect()?;
     let Some(found) = server.found(TABLE)? else { return Ok(Vec::new()) };
     let named = found.columns.iter().any(|column| column.name.eq_ignore_ascii_case("truck_id"));
@@ -822,15 +824,17 @@ fn shortest(value: f64) -> f64 {
     }
 }
 
-/// The database at `url`, only to be looked at.
-pub(super) fn look(url: &str) -> Result<Box<dyn Look>, StoreError> {
-    Ok(Box::new(Server::new(url)?))
+/// The database at an address, only to be looked at.
+pub(super) fn look(address: Address) -> Result<Box<dyn Look>, StoreError> {
+    Ok(Box::new(Server::new(address)?))
 }
 
 /// A server, and the connection to it while there is one.
 struct Server {
     link: Option<Link>,
     address: Address,
+    /// Where the address of the next connection comes from, if it may change.
+    login: Option<Arc<Reloaded<Login>>>,
     /// The connection before this one.
     last_id: Option<i64>,
     runtime: Runtime,
@@ -918,18 +922,22 @@ enum Plan {
 }
 
 impl Server {
-    fn new(url: &str) -> Result<Self, StoreError> {
-        let address = Address::read(url).map_err(StoreError::Url)?;
+    fn new(address: Address) -> Result<Self, StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
             StoreError::Failed { place: address.place.clone(), reason: format!("no runtime ({error})") }
         })?;
-        Ok(Self { link: None, address, last_id: None, runtime })
+        Ok(Self { link: None, address, login: None, last_id: None, runtime })
     }
 
     /// Connects, unless there is a connection, and sets the session up.
     fn connect(&mut self) -> Result<(), StoreError> {
         if self.link.is_some() {
             return Ok(());
+        }
+        if let Some(login) = &self.login
+            && let Place::Mysql(address) = &login.get().0
+        {
+            self.address = address.clone();
         }
         let connecting = async { tokio::time::timeout(CONNECT_LIMIT, self.address.connect()).await };
         let connection = match self.runtime.block_on(connecting) {
@@ -1653,6 +1661,10 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn read(url: &str) -> Result<Address, StoreError> {
+        Address::read(url, |path| std::fs::read(path))
+    }
+
     fn said(number: u16, message: &str) -> StoreError {
         let fault = Fault::Server { number, message: message.into() };
         explained(fault, "h:1/d", "d", "'u'@'%'")
@@ -1660,15 +1672,14 @@ mod tests {
 
     #[test]
     fn a_url_must_name_a_database() {
-        assert!(matches!(MysqlStore::open("mysql://u:secret@h"), Err(StoreError::Url(_))));
-        let store = MysqlStore::open("mariadb://u:secret@h:1/d?ssl-mode=REQUIRED").unwrap();
-        assert_eq!(store.server.address.place, "h:1/d");
+        assert!(matches!(read("mysql://u:secret@h"), Err(StoreError::Url(_))));
+        assert_eq!(read("mariadb://u:secret@h:1/d?ssl-mode=REQUIRED").unwrap().place, "h:1/d");
     }
 
     #[test]
     fn no_message_shows_the_password() {
         for url in ["mysql://u:secret@h:99999/d", "mysql://u:secret@h/d?ssl-mode=x", "mysql://u:secret@/"] {
-            let error = MysqlStore::open(url).err().map(|error| error.to_string());
+            let error = read(url).err().map(|error| error.to_string());
             assert!(error.is_none_or(|error| !error.contains("secret")), "{url}");
         }
     }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode, header};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use futures_util::StreamExt;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::TopError;
 use super::seen::{Asked, News};
 use crate::printable::printable;
+use crate::secret::{ExposeSecret, SecretString};
 
 /// A job that says nothing for so long is gone: it says something every two seconds.
 const SILENCE: Duration = Duration::from_secs(8);
@@ -54,12 +55,12 @@ impl Address {
 #[derive(Clone)]
 pub struct Feed {
     address: Address,
-    token: Option<String>,
+    token: Option<SecretString>,
 }
 
 impl Feed {
     /// The job at an address.
-    pub fn new(address: Address, token: Option<String>) -> Self {
+    pub fn new(address: Address, token: Option<SecretString>) -> Self {
         Self { address, token }
     }
 
@@ -133,7 +134,9 @@ impl Feed {
             .finish();
         let mut request = Request::get(format!("/api/events?{query}")).header(header::HOST, &self.address.0);
         if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))?;
+            bearer.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, bearer);
         }
         request.body(Body::empty())
     }

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future, Message};
 use crate::error::Error;
-use crate::inputs::{phone_file, topic_options, trucks_decoder, trucks_file};
+use crate::inputs::{phone_file, topic_options_now, trucks_decoder, trucks_file};
 use crate::progress;
 use crate::source::embedded::PARTITIONS;
 use crate::source::file::{LineReader, Lines, full_path, lock};
@@ -98,7 +98,7 @@ pub fn read(config: &Config, last: &LastCommit, decided: &[MessageId]) -> Result
     let topic = |name: &str, trucks: bool, again: &mut Again<'_>| -> Result<i64, Error> {
         let of_the_phone = |error: SourceError| if trucks { error } else { error.of_the_phone() };
         let (topic, is_all) =
-            Topic::again(topic_options(config, name)?, committed, &last.topics).map_err(of_the_phone)?;
+            Topic::again(topic_options_now(config, name)?, committed, &last.topics).map_err(of_the_phone)?;
         again.input.is_all &= is_all || !trucks || topic.partitions() == 1;
         again.bar.inc_length(topic.to_read().unwrap_or(0));
         let reader = topic.reader(0, 1)?;

@@ -3,8 +3,8 @@
 //!
 //! Whoever reaches the address may connect. What one takes up is bounded: the size of its head, the time of
 //! its connection, the number of connections, of which the oldest gives way; nobody is asked for a body, and
-//! nothing can be changed. A job that has a token shows nothing to who does not know it: the page's
-//! own files, which hold nothing of the job, ask for it.
+//! nothing can be changed. Where a job has a token, everything needs it but `/healthz` and `/readyz`, which then
+//! say no more than their status, and the page's own files, which hold nothing of the job.
 
 pub mod live;
 pub mod page;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::body::Incoming;
@@ -33,7 +33,8 @@ use tokio::time::timeout;
 use crate::error::Error;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::secret;
+use crate::reload::Reloaded;
+use crate::secret::{self, ExposeSecret, SecretString};
 
 /// Connections that are served at once.
 const CONNECTIONS: usize = 64;
@@ -45,6 +46,9 @@ const HEAD: usize = 16 << 10;
 const HEADERS: usize = 64;
 /// Connections cannot be taken for a while, as when there are no files left.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What whoever asks has to send, if anything.
+pub type Token = Arc<Reloaded<Option<SecretString>>>;
 
 /// What the handlers show.
 #[derive(Clone)]
@@ -60,7 +64,7 @@ pub struct Seen {
 /// Serves on `address` from a thread of its own for as long as the process lives, and gives the
 /// address that was bound. `off` serves nothing. With a token, who asks has to send it:
 /// `Authorization: Bearer <token>` (RFC 6750).
-pub fn serve(address: &str, token: Option<String>, seen: Seen) -> Result<Option<SocketAddr>, Error> {
+pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAddr>, Error> {
     if address == "off" {
         return Ok(None);
     }
@@ -68,7 +72,7 @@ pub fn serve(address: &str, token: Option<String>, seen: Seen) -> Result<Option<
     let listener = TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    if token.is_none() && !bound.ip().to_canonical().is_loopback() {
+    if token.get().is_none() && !bound.ip().to_canonical().is_loopback() {
         tracing::warn!(
             "http://{bound} is open to whoever reaches it; give listen_token_file, or listen on 127.0.0.1"
         );
@@ -86,17 +90,17 @@ pub fn serve(address: &str, token: Option<String>, seen: Seen) -> Result<Option<
     Ok(Some(bound))
 }
 
-fn routes(token: Option<String>, seen: Seen) -> Router {
-    let routes = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready));
-    let (routes, files) = match &seen.page {
-        Some(page) => (routes.merge(live::routes(page.clone())), page::routes()),
-        None => (routes.route("/", get(page::elsewhere)), Router::new()),
+fn routes(token: Token, seen: Seen) -> Router {
+    // An orchestrator asks these, and has no token.
+    let open = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready));
+    let guarded = Router::new().route("/metrics", get(metrics));
+    let (guarded, open) = match &seen.page {
+        Some(page) => (guarded.merge(live::routes(page.clone())), open.merge(page::routes())),
+        None => (guarded.route("/", get(page::elsewhere)), open),
     };
-    let guarded = routes.with_state(seen).layer(from_fn_with_state(token.map(Arc::from), guard));
-    guarded.merge(files.layer(from_fn_with_state(None, guard)))
+    let guarded = guarded.layer(from_fn_with_state(token.clone(), guard));
+    let open = open.layer(from_fn(checked));
+    guarded.merge(open).with_state(Served { seen, token })
 }
 
 async fn take_connections(listener: &tokio::net::TcpListener, routes: Router) {
@@ -150,22 +154,43 @@ impl Lasting {
     }
 }
 
-/// What every request has to pass.
-async fn guard(State(token): State<Option<Arc<str>>>, request: Request, next: Next) -> Response {
+/// What the handlers share.
+#[derive(Clone)]
+struct Served {
+    seen: Seen,
+    token: Token,
+}
+
+/// Lets a request pass that has the token.
+async fn guard(State(token): State<Token>, request: Request, next: Next) -> Response {
+    if is_known(request.headers(), &token) {
+        return checked(request, next).await;
+    }
+    let said = "send `Authorization: Bearer` and the token of listen_token_file\n";
+    marked((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], said).into_response())
+}
+
+/// Lets a request pass that changes nothing and has no body.
+async fn checked(request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let mut response = if token.is_some_and(|token| !sends(headers, &token)) {
-        let said = "send `Authorization: Bearer` and the token of listen_token_file\n";
-        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], said).into_response()
-    } else if ![Method::GET, Method::HEAD].contains(request.method()) {
+    marked(if ![Method::GET, Method::HEAD].contains(request.method()) {
         let said = "nothing can be changed here: GET or HEAD\n";
         (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], said).into_response()
     } else if has_body(headers) {
         (StatusCode::PAYLOAD_TOO_LARGE, "no body is taken\n").into_response()
     } else {
         next.run(request).await
-    };
+    })
+}
+
+fn marked(mut response: Response) -> Response {
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Whether a request has the token, or needs none.
+fn is_known(headers: &HeaderMap, token: &Token) -> bool {
+    token.get().as_ref().as_ref().is_none_or(|token| sends(headers, token.expose_secret()))
 }
 
 fn sends(headers: &HeaderMap, token: &str) -> bool {
@@ -183,8 +208,8 @@ fn has_body(headers: &HeaderMap) -> bool {
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
 }
 
-async fn metrics(State(seen): State<Seen>) -> impl IntoResponse {
-    match seen.metrics.render() {
+async fn metrics(State(served): State<Served>) -> impl IntoResponse {
+    match served.seen.metrics.render() {
         Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text),
         Err(error) => {
             let text = error.to_string().into_bytes();
@@ -193,9 +218,13 @@ async fn metrics(State(seen): State<Seen>) -> impl IntoResponse {
     }
 }
 
-async fn ready(State(seen): State<Seen>) -> (StatusCode, String) {
-    match seen.health.ready() {
+async fn ready(State(served): State<Served>, headers: HeaderMap) -> (StatusCode, String) {
+    match served.seen.health.ready() {
         Ok(()) => (StatusCode::OK, "ready\n".into()),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
+        // The reason names servers.
+        Err(reason) if is_known(&headers, &served.token) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
+        }
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready; the reason needs the token\n".into()),
     }
 }

@@ -64,7 +64,7 @@ fn kafka() -> &'static (Kafka, Papers) {
             "sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN".into(),
             format!("scram-sha-256.sasl.jaas.config={scram}"),
             format!("scram-sha-512.sasl.jaas.config={scram}"),
-            format!("plain.sasl.jaas.config={PLAIN} user_truck=\"{PASSWORD}\";"),
+            format!("plain.sasl.jaas.config={PLAIN} user_truck=\"{PASSWORD}\" user_rotated=\"s3cret-2\";"),
         ];
         let listener = |name, protocol, settings| Listener { name, protocol, settings };
         let listeners = [
@@ -117,8 +117,8 @@ impl Reading {
         assert!(line.contains("the Kafka broker at 127.0.0.1:") && line.contains(words), "{line}");
         self.job.terminate();
         let (status, said) = self.job.wait(TIMEOUT);
-        assert_eq!(status.code(), Some(1), "{said}");
-        assert!(said.lines().last().is_some_and(|last| last.starts_with("truckflow: ")), "{said}");
+        // One that is told in the middle of reading ends by itself.
+        assert!(status.success() || said.contains("truckflow: "), "{said}");
         assert!(!said.contains(PASSWORD) && !said.contains("panicked"), "{said}");
         // A job that is told in the middle has made its files.
         let written = self.folder.path().join("out/parameter_map.csv");
@@ -325,6 +325,114 @@ fn a_client_certificate_lets_a_job_write_over_tls(server: &Database) {
     assert_eq!(rows, [[Some("10".to_owned())]]);
 }
 
+#[test]
+fn a_database_is_reached_with_what_a_hangup_has_read_again() {
+    let server = Database::start();
+    let Papers { own, other, .. } = &server.papers;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (authority, password, input, out) = (path("ca.pem"), path("password"), path("in.jsonl"), path("out"));
+    std::fs::copy(&own.file, &authority).unwrap();
+    std::fs::write(&password, PASSWORD).unwrap();
+    std::fs::write(&input, format!("{LINE}\n")).unwrap();
+    let url = server.account("SSL");
+    let (login, place) = url.rsplit_once('@').unwrap();
+    let (user, _) = login.rsplit_once(':').unwrap();
+    let name = user.rsplit_once('/').unwrap().1;
+    let database = format!("{user}@{place}?ssl-ca={authority}");
+    let key = format!("database_password_file={password}");
+    let run = ["run", "--input", &input, "--out", &out, "--database", &database, "--set", &key];
+    let mut job =
+        Job::start_under(&[], run.into_iter().chain(["--listen", "off", "--commit-interval", "50ms"]));
+    let rows = |count: usize| {
+        let table = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME = 'TRUCK_PARAMETER_MAP'";
+        server.database.query(table)[0][0].as_deref() == Some("1")
+            && server.database.query("SELECT COUNT(*) FROM TRUCK_PARAMETER_MAP")[0][0]
+                == Some(count.to_string())
+    };
+    // Connects again, with the next row.
+    let reconnect = |count: usize| {
+        let sql = format!("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{name}'");
+        for connection in server.database.query(&sql) {
+            server.database.query(&format!("KILL CONNECTION {}", connection[0].as_deref().unwrap()));
+        }
+        std::fs::write(&input, [LINE].repeat(count).join("\n") + "\n").unwrap();
+        eventually(TIMEOUT, "it goes on", || rows(count));
+    };
+    eventually(TIMEOUT, "the first row is there", || rows(1));
+
+    // Another certificate of the server, of another authority, and another password.
+    server.show(&other.sign("of-another", &["127.0.0.1"], Validity::Now));
+    server.database.query(&format!("ALTER USER '{name}'@'127.0.0.1' IDENTIFIED BY 's3cret-new' REQUIRE SSL"));
+    std::fs::copy(&other.file, &authority).unwrap();
+    std::fs::write(&password, "s3cret-new\n").unwrap();
+    job.signal("HUP");
+    job.wait_for_line("secrets and certificates were read again", TIMEOUT);
+    reconnect(2);
+
+    // What is no certificate is not taken.
+    std::fs::write(&authority, "no certificate").unwrap();
+    job.signal("HUP");
+    let line = job.wait_for_line("cannot read the password and certificates of the database again", TIMEOUT);
+    assert!(line.contains("ca.pem") && line.contains("the old value stays in use"), "{line}");
+    reconnect(3);
+    let status = job.terminated(TIMEOUT);
+    assert!(status.success() && !job.stderr().contains("s3cret"), "{}", job.stderr());
+}
+
+#[test]
+fn kafka_is_read_with_what_a_hangup_has_read_again_and_no_reading_is_lost_or_doubled() {
+    let (topic, folder) = (topic(), tempfile::tempdir().unwrap());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (user, password, config, out) = (path("user"), path("password"), path("job.toml"), path("out"));
+    let log_in = |name: &str, secret: &str| {
+        std::fs::write(&user, name).unwrap();
+        std::fs::write(&password, secret).unwrap();
+    };
+    log_in("truck", PASSWORD);
+    let text = format!(
+        "[kafka]\nbrokers = {:?}\ntopic = {topic:?}\n[kafka.properties]\nsecurity.protocol = \"sasl_ssl\"\n\
+         ssl.ca.location = {:?}\nsasl.mechanism = \"PLAIN\"\n\
+         [kafka.property_files]\nsasl.username = {user:?}\nsasl.password = {password:?}\n",
+        kafka().0.at("users"),
+        kafka().1.own.file,
+    );
+    std::fs::write(&config, text).unwrap();
+    let run = ["run", "--wait", "--config", &config, "--out", &out, "--listen", "off"];
+    // One view, as commits are not what is looked at.
+    let fast = ["--commit-interval", "50ms", "--workers", "2", "--views", "parameter_map"];
+    let mut job = Job::start_under(&[], run.into_iter().chain(fast));
+    let written = folder.path().join("out/parameter_map.csv");
+    let is_read = |readings: usize| move |written: &Path| lines(written) == readings + 1;
+    eventually(TIMEOUT, "all is read", || is_read(10)(&written));
+    let mut readings = 10;
+    for (round, (name, secret)) in [("rotated", "s3cret-2"), ("truck", PASSWORD)].into_iter().enumerate() {
+        log_in(name, secret);
+        // While it is busy.
+        kafka().0.produce(&topic, (0..500).map(|_| (0, None, LINE)));
+        job.signal("HUP");
+        kafka().0.produce(&topic, (0..500).map(|_| (0, None, LINE)));
+        readings += 1000;
+        eventually(TIMEOUT, "all is read", || is_read(readings)(&written));
+        eventually(TIMEOUT, "each worker has another client", || {
+            job.stderr().matches("reading goes on with another client").count() == 2 * (round + 1)
+        });
+    }
+    // What cannot be read is not taken.
+    std::fs::remove_file(&password).unwrap();
+    job.signal("HUP");
+    job.wait_for_line("cannot read the kafka.property_files again", TIMEOUT);
+    kafka().0.produce(&topic, (0..10).map(|_| (0, None, LINE)));
+    readings += 10;
+    eventually(TIMEOUT, "all is read", || is_read(readings)(&written));
+    assert_eq!(csv_rows(&written).len(), readings);
+    // The brokers are shown what is in the files, be it wrong.
+    log_in("truck", "s3cret-wrong");
+    job.signal("HUP");
+    job.wait_for_line("uthentication failed", TIMEOUT);
+    assert!(!job.stderr().contains("s3cret"), "{}", job.stderr());
+}
+
 /// What an HTTP server answers to these bytes until it hangs up.
 fn ask(port: u16, request: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return String::new() };
@@ -435,8 +543,11 @@ fn the_page_is_shown_to_who_knows_the_token() {
         );
         assert!(!answer.contains("truckflow_"), "{answer}");
     }
-    for path in ["/healthz", "/readyz", "/api/status", "/api/events", "/api/trucks"] {
+    for path in ["/metrics", "/api/status", "/api/events", "/api/trucks"] {
         assert!(get(port, path, "").starts_with("HTTP/1.1 401"), "{path}");
+    }
+    for path in ["/healthz", "/readyz"] {
+        eventually(TIMEOUT, path, || get(port, path, "").starts_with("HTTP/1.1 200"));
     }
     // The page's own files hold nothing of the job, and ask for the token.
     let page = get(port, "/", "");
@@ -445,6 +556,56 @@ fn the_page_is_shown_to_who_knows_the_token() {
     job.terminate();
     let (status, said) = job.wait(TIMEOUT);
     assert!(status.success() && !said.contains("s3cret"), "{said}");
+}
+
+#[test]
+fn probes_need_no_token_and_are_told_no_reason_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "s3cret-token\n").unwrap();
+    let (port, dead) = (free_port(), free_port());
+    let (listen, token) = (format!("127.0.0.1:{port}"), format!("listen_token_file={}", token.display()));
+    let database = format!("mysql://nobody@127.0.0.1:{dead}/none");
+    let out = folder.path().join("out").display().to_string();
+    let run = ["run", "--wait", "--input", "-", "--out", &out, "--database", &database, "--listen", &listen];
+    let mut job = Job::start(run.into_iter().chain(["--set", &token]));
+    eventually(TIMEOUT, "it lives", || get(port, "/healthz", "").starts_with("HTTP/1.1 200"));
+    let unready = get(port, "/readyz", "");
+    assert!(unready.starts_with("HTTP/1.1 503") && !unready.contains("does not read yet"), "{unready}");
+    let unready = get(port, "/readyz", "Authorization: Bearer s3cret-token\r\n");
+    assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("does not read yet"), "{unready}");
+    assert!(ask(port, "POST /healthz HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405"));
+    job.terminate();
+    assert!(job.wait(TIMEOUT).0.success());
+}
+
+#[test]
+fn a_token_that_was_changed_counts_after_a_hangup() {
+    let folder = tempfile::tempdir().unwrap();
+    let (token, input) = (folder.path().join("token"), folder.path().join("none.jsonl"));
+    std::fs::write(&token, "s3cret-one").unwrap();
+    std::fs::write(&input, "").unwrap();
+    let port = free_port();
+    let (listen, key) = (format!("127.0.0.1:{port}"), format!("listen_token_file={}", token.display()));
+    let [input, out] = [&input, &folder.path().join("out")].map(|path| path.display().to_string());
+    let run = ["run", "--input", &input, "--out", &out, "--listen", &listen, "--set", &key];
+    let mut job = Job::start_under(&[], run);
+    let is_let_in = |token: &str| {
+        get(port, "/metrics", &format!("Authorization: Bearer {token}\r\n")).starts_with("HTTP/1.1 200")
+    };
+    eventually(TIMEOUT, "it answers", || is_let_in("s3cret-one"));
+    std::fs::write(&token, "s3cret-two").unwrap();
+    assert!(is_let_in("s3cret-one"), "nobody said that it is to be read again");
+    job.signal("HUP");
+    eventually(TIMEOUT, "the new one counts", || is_let_in("s3cret-two"));
+    assert!(!is_let_in("s3cret-one"));
+    std::fs::remove_file(&token).unwrap();
+    job.signal("HUP");
+    let line = job.wait_for_line("cannot read the listen_token_file again", TIMEOUT);
+    assert!(line.contains("the old value stays in use"), "{line}");
+    assert!(is_let_in("s3cret-two"));
+    let status = job.terminated(TIMEOUT);
+    assert!(status.success() && !job.stderr().contains("s3cret"), "{}", job.stderr());
 }
 
 #[test]
@@ -500,11 +661,16 @@ fn no_secret_is_told_to_anybody() {
     tell("run", &(said + &job.stdout()));
     assert_eq!(csv_rows(&out.join("parameter_map.csv")).len(), 10);
 
-    for command in [&["check", "--json"][..], &["explain", "--json"], &["verify", "--json"]] {
+    for command in [
+        &["check", "--json"][..],
+        &["explain", "--json"],
+        &["verify", "--json"],
+        &["config", "show", "--json"],
+    ] {
         let args = [command, &["--config", &config, "--out", &out_name]].concat();
         let mut job = Job::start_with(args, &all);
         let (_, said) = job.wait(TIMEOUT);
-        assert!(job.stdout().starts_with('{'), "{said}");
+        assert!(job.stdout().starts_with(['{', '[']), "{said}");
         tell(command[0], &(said + &job.stdout()));
     }
     // Elsewhere the password is a variable or, as it should not be, an argument.
@@ -532,6 +698,12 @@ fn no_secret_is_told_to_anybody() {
     });
     let said = job.stderr();
     tell("check", &(said + &job.stdout() + &job.command_line()));
+    for json in [&[][..], &["--json"]] {
+        let show = [&["config", "show", "--config", &config, "--database", &url], json].concat();
+        let mut job = Job::start_with(show, &[variable, all[0]]);
+        assert!(job.wait(TIMEOUT).0.success() && job.stdout().contains("***"), "{}", job.stdout());
+        tell("config show", &(job.stderr() + &job.stdout()));
+    }
 
     // What is refused is named without its value.
     for property in ["ssl.key.pem", "ssl.ca.pem", "sasl.oauthbearer.config"] {

@@ -38,7 +38,7 @@ impl Place {
 
     /// The job's store, with its tables prepared.
     fn store(&self, tables: &[Table]) -> Box<dyn Store> {
-        let mut store = store::open(&self.url()).unwrap();
+        let mut store = store::open(&self.url().into()).unwrap();
         store.claim("job", "topic t").unwrap();
         store.prepare(tables).unwrap_or_else(|error| panic!("{}: {error}", self.url()));
         store
@@ -313,7 +313,7 @@ fn a_refused_update_ends_the_row_that_it_would_have_replaced() {
         );
         let create = if let Place::Sqlite(_) = place { create.replace("AUTO_INCREMENT", "") } else { create };
         // A claim makes the file.
-        store::open(&place.url()).unwrap().claim("job", "topic t").unwrap();
+        store::open(&place.url().into()).unwrap().claim("job", "topic t").unwrap();
         place.query(&create);
         let mut store = place.store(&[latest_table()]);
         let all = |n: i64| (0..100).map(move |key| (key, if key % 30 == 7 { n } else { key }));
@@ -348,7 +348,7 @@ fn a_refused_update_ends_the_row_that_it_would_have_replaced() {
 #[test]
 fn a_row_of_another_is_never_overwritten() {
     for place in Place::all() {
-        store::open(&place.url()).unwrap().claim("job", "topic t").unwrap();
+        store::open(&place.url().into()).unwrap().claim("job", "topic t").unwrap();
         place.query("CREATE TABLE latest (truck VARCHAR(99) UNIQUE, n BIGINT)");
         place.query("INSERT INTO latest VALUES ('truck-3', -1)");
         let mut store = place.store(&[latest_table()]);
@@ -365,7 +365,7 @@ fn a_row_of_another_is_never_overwritten() {
         }
         // Another job's rows of the same keys are others, too.
         drop(store);
-        let mut other = store::open(&place.url()).unwrap();
+        let mut other = store::open(&place.url().into()).unwrap();
         other.claim("other", "topic t").unwrap();
         other.prepare(&[latest_table()]).unwrap();
         assert_eq!(commit(other.as_mut(), 1, vec![latest(Change::Delete, rows(0))]), []);
@@ -395,7 +395,7 @@ fn a_key_that_cannot_be_one_is_refused_with_the_statement_that_mends_it() {
         for definition in ["row_key VARBINARY(20)", "row_key BINARY(16), KEY (row_key)"] {
             database.query("DROP TABLE IF EXISTS latest");
             database.query(&format!("CREATE TABLE latest (id INT AUTO_INCREMENT PRIMARY KEY, {definition})"));
-            let mut store = store::open(&database.url).unwrap();
+            let mut store = store::open(&database.url.clone().into()).unwrap();
             store.claim("job", "topic t").unwrap();
             let said = of_table(store.check(&[latest_table()])).unwrap_err();
             let Err(StoreError::Table { advice, .. }) = store.prepare(&[latest_table()]) else {
@@ -413,7 +413,7 @@ fn a_key_that_cannot_be_one_is_refused_with_the_statement_that_mends_it() {
 fn what_a_keyed_table_needs_is_granted() {
     let database = mariadb().create_database();
     let (name, user) = (&database.name, format!("k_{}", database.name));
-    let mut first = store::open(&database.url).unwrap();
+    let mut first = store::open(&database.url.clone().into()).unwrap();
     first.claim("first", "topic t").unwrap();
     first.prepare(&[latest_table()]).unwrap();
     database.query(&format!(
@@ -425,7 +425,7 @@ fn what_a_keyed_table_needs_is_granted() {
         database
             .query(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.{book} TO '{user}'@'127.0.0.1'"));
     }
-    let mut store = store::open(&database.url_of(&user, "pw")).unwrap();
+    let mut store = store::open(&database.url_of(&user, "pw").into()).unwrap();
     store.claim("job", "topic t").unwrap();
     let error = store.prepare(&[latest_table()]).unwrap_err().to_string();
     let start = error.find("GRANT").unwrap();
@@ -476,9 +476,9 @@ fn the_ids_of_topics_are_kept_by_job() {
             store.commit(&Commit { epoch, topics, ..Commit::default() }).unwrap();
         }
         drop(store);
-        let mut store = store::open(&place.url()).unwrap();
+        let mut store = store::open(&place.url().into()).unwrap();
         assert_eq!(store.claim("job", "topic t").unwrap().topics, topics("other"));
-        let mut other = store::open(&place.url()).unwrap();
+        let mut other = store::open(&place.url().into()).unwrap();
         drop(store);
         assert_eq!(other.claim("other", "topic t").unwrap().topics, []);
     }
@@ -508,7 +508,7 @@ fn views_are_kept_by_job_and_only_by_who_has_it() {
         assert!(matches!(store.put_view(&view("hot", "late", true)), Err(StoreError::Fenced { .. })));
         drop(store);
         assert_eq!(place.store(&[]).views().unwrap()[1], view("hot", "other", true));
-        let mut other = store::open(&place.url()).unwrap();
+        let mut other = store::open(&place.url().into()).unwrap();
         other.claim("other", "topic t").unwrap();
         assert_eq!(other.views().unwrap(), []);
     }

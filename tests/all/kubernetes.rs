@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::seen::get;
 use crate::support::job::{Job, readings};
 use crate::support::kafka::{kafka, unique_topic};
 use crate::support::mariadb::mariadb;
@@ -121,6 +122,8 @@ struct Pod {
     args: Vec<String>,
     variables: Vec<(String, String)>,
     replaced: Vec<(String, String)>,
+    /// Where it listens on this machine.
+    port: u16,
 }
 
 impl Pod {
@@ -137,9 +140,8 @@ impl Pod {
         }
         let port = free_port();
         replaced.push(("0.0.0.0:9600".into(), format!("127.0.0.1:{port}")));
-        replaced.push(("/dev/tcp/127.0.0.1/9600".into(), format!("/dev/tcp/127.0.0.1/{port}")));
         replaced.extend(text(&config["data"]["hosts"]).lines().map(str::to_owned).zip(hosts.iter().cloned()));
-        let mut pod = Self { args: Vec::new(), variables: Vec::new(), replaced };
+        let mut pod = Self { args: Vec::new(), variables: Vec::new(), replaced, port };
         for (name, text_of) in config["data"].as_object().unwrap() {
             fs::write(folder.join("config").join(name), pod.here(text(text_of))).unwrap();
         }
@@ -172,10 +174,11 @@ impl Pod {
 
     /// Whether a probe succeeds.
     fn passes(&self, probe: &str) -> bool {
-        let set = object("StatefulSet");
-        let command = &set["spec"]["template"]["spec"]["containers"][0][probe]["exec"]["command"];
-        let command: Vec<String> = list(command).iter().map(|word| self.here(text(word))).collect();
-        output(Command::new(&command[0]).args(&command[1..])).status.success()
+        let container = object("StatefulSet")["spec"]["template"]["spec"]["containers"][0].clone();
+        let asks = &container[probe]["httpGet"];
+        let port = list(&container["ports"]).iter().find(|port| port["name"] == asks["port"]).unwrap();
+        assert_eq!(port["containerPort"], 9600, "where the job listens");
+        get(self.port, text(&asks["path"])).starts_with("HTTP/1.1 200 ")
     }
 }
 

@@ -28,6 +28,7 @@
 //! | [`package`] | what the Debian package has |
 //! | [`page`] | the live page, in a browser |
 //! | [`seen`] | metrics, health, readiness, logs |
+//! | [`signals`] | signals: the end of a start that waits, terminals that are closed, `nohup` |
 //! | [`stack`] | `docker-compose.yml` and what it mounts |
 //! | [`top`] | a running job on a terminal, and in scripts |
 //! | [`torture`] | a death at every named moment, and at any other |
@@ -72,6 +73,7 @@ mod page;
 mod replay;
 mod seen;
 mod servers;
+mod signals;
 mod stack;
 mod state;
 mod support;

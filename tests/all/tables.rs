@@ -147,7 +147,7 @@ fn rows_that_change_live_beside_those_that_were_in_the_seed_tables() {
             .iter()
             .map(|(name, ..)| Table { name: (*name).into(), columns: seed_columns(name), keyed: true })
             .collect();
-        let mut store = store::open(&database.url).unwrap();
+        let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
         store.prepare(&tables).unwrap();
         for (place, (table, (name, _, of_old))) in tables.iter().zip(NARROW).enumerate() {
@@ -177,7 +177,7 @@ fn a_float_takes_what_it_can_hold_and_what_it_cannot_is_given_back() {
     for database in databases() {
         database.query(SEED);
         let columns = seed_columns("INGESTED_TABLE_1");
-        let mut store = store::open(&database.url).unwrap();
+        let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
         let table = Table { name: "INGESTED_TABLE_1".into(), columns: columns.clone(), keyed: false };
         let said = of_table(store.check(std::slice::from_ref(&table))).unwrap();
@@ -338,7 +338,7 @@ fn loaded_rows_are_the_same_as_inserted_ones() {
     for database in databases() {
         let tables = ["loaded", "inserted"];
         let tables = tables.map(|name| Table { name: name.into(), columns: columns.clone(), keyed: false });
-        let mut store = store::open(&database.url).unwrap();
+        let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
         store.prepare(&tables).unwrap();
         let form = store.form();
@@ -374,7 +374,7 @@ fn the_seed_tables_keep_the_same_of_loaded_rows_as_of_inserted_ones() {
             .collect();
         let read = [&loaded, &inserted].map(|database| {
             database.query(SEED);
-            let mut store = store::open(&database.url).unwrap();
+            let mut store = store::open(&database.url.clone().into()).unwrap();
             store.claim("job", "topic t").unwrap();
             store.prepare(&tables).unwrap();
             let form = store.form();
@@ -407,7 +407,7 @@ fn a_column_that_would_round_lines_otherwise_gets_inserts() {
     for database in databases() {
         database.query("CREATE TABLE whole (n INT)");
         let columns = vec![column("n", Type::Real)];
-        let mut store = store::open(&database.url).unwrap();
+        let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
         store.prepare(&[Table { name: "whole".into(), columns, keyed: false }]).unwrap();
         assert_eq!(store.form().lines[..], [false]);
@@ -423,7 +423,7 @@ fn refused_rows_of_a_load_are_given_back_and_the_others_stay() {
             "CREATE TABLE narrow (id INT AUTO_INCREMENT PRIMARY KEY, n INT UNIQUE, x VARCHAR(3) NOT NULL)",
         );
         let columns = vec![column("n", Type::Decimal), column("x", Type::Text)];
-        let mut store = store::open(&database.url).unwrap();
+        let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
         store.prepare(&[Table { name: "narrow".into(), columns, keyed: false }]).unwrap();
         assert_eq!(store.form().lines[..], [true], "the server has local_infile=0");
@@ -459,7 +459,7 @@ fn a_server_that_lets_nobody_load_takes_inserts() {
     let database = server.create_database();
     let prepared = || {
         let columns = vec![column("x", Type::Text)];
-        let mut store = store::open(&database.url).unwrap();
+        let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
         store.prepare(&[Table { name: "texts".into(), columns, keyed: false }]).unwrap();
         store

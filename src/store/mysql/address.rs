@@ -11,10 +11,13 @@
 //!
 //! Without `ssl-mode` it is `VERIFY_IDENTITY` with `ssl-ca`, `REQUIRED` with `ssl-cert` and else `PREFERRED`.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use mysql_async::{ClientIdentity, Conn, DriverError, Error, Opts, OptsBuilder, SslOpts};
 use url::{Host, Url};
+
+use crate::store::StoreError;
 
 const PORT: u16 = 3306;
 /// No packet is larger, whatever the server takes.
@@ -25,10 +28,11 @@ const LARGEST_PACKET: usize = 1 << 30;
 const ANY_HOST: &str = "NotValidForName.invalid";
 
 /// What a URL says.
-pub(super) struct Address {
+#[derive(Clone)]
+pub(in crate::store) struct Address {
     /// Host, port and database, or socket and database.
-    pub place: String,
-    pub database: String,
+    pub(super) place: String,
+    pub(super) database: String,
     plain: Opts,
     /// The same over TLS, if it is wanted.
     secured: Option<Opts>,
@@ -65,9 +69,24 @@ impl SslMode {
 }
 
 impl Address {
-    /// Reads a URL, or says what is wrong with it, without the password.
-    pub fn read(url: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("the database URL is wrong ({what})");
+    /// Reads a URL, and with `file` its certificates; or says what is wrong with it, without the password.
+    pub(in crate::store) fn read(
+        url: &str,
+        file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, StoreError> {
+        let wrong = |what: &str| StoreError::Url(format!("the database URL is wrong ({what})"));
+        let pem = |name: &'static str, path: PathBuf| {
+            let bytes = file(&path).map_err(|error| error.to_string());
+            // What is no text is DER.
+            let is_other =
+                |bytes: &Vec<u8>| str::from_utf8(bytes).is_ok_and(|text| !text.contains("-----BEGIN "));
+            let bytes = bytes.and_then(|bytes| match is_other(&bytes) {
+                true => Err("it holds no PEM block".to_owned()),
+                false => Ok(bytes),
+            });
+            let path = path.display().to_string();
+            bytes.map_err(|reason| StoreError::Certificate { name, path, reason })
+        };
         let url = Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
         // Behind the host there would be a part of the password, which is shown nowhere.
         if [Some(url.path()), url.query(), url.fragment()]
@@ -113,12 +132,17 @@ impl Address {
             _ => {}
         }
         let identity = match (certificate, key) {
-            (Some(certificate), Some(key)) => Some(ClientIdentity::new(certificate.into(), key.into())),
+            (Some(certificate), Some(key)) => {
+                let (certificate, key) = (pem("ssl-cert", certificate)?, pem("ssl-key", key)?);
+                Some(ClientIdentity::new(certificate.into(), key.into()))
+            }
             (None, None) => None,
             _ => return Err(wrong("ssl-cert and ssl-key must be given together")),
         };
         let database = match part(url.path().trim_start_matches('/'))? {
-            database if database.is_empty() => return Err("the database URL names no database".into()),
+            database if database.is_empty() => {
+                return Err(StoreError::Url("the database URL names no database".into()));
+            }
             database => database,
         };
         let user = Some(part(url.username())?).filter(|user| !user.is_empty());
@@ -142,6 +166,7 @@ impl Address {
             .wait_timeout(Some(0))
             .client_found_rows(true);
         // Who reaches a socket is on the same machine.
+        let authority = authority.map(|path| pem("ssl-ca", path)).transpose()?;
         let secured = (mode != SslMode::Disabled && socket.is_none()).then(|| {
             let any_host = (mode == SslMode::VerifyCa).then_some(ANY_HOST);
             let tls = SslOpts::default()
@@ -183,7 +208,7 @@ mod tests {
     use super::*;
 
     fn read(url: &str) -> Address {
-        Address::read(url).unwrap_or_else(|error| panic!("{error}"))
+        Address::read(url, |_| Ok(b"-----BEGIN ".into())).unwrap_or_else(|error| panic!("{error}"))
     }
 
     #[test]
@@ -255,7 +280,29 @@ mod tests {
             ),
             ("mysql://h", "the database URL names no database"),
         ] {
-            assert_eq!(Address::read(url).err().as_deref(), Some(said));
+            let error = Address::read(url, |_| Ok(b"-----BEGIN ".into())).err();
+            assert!(matches!(&error, Some(StoreError::Url(what)) if what == said), "{url}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_cannot_be_used_is_named() {
+        let read = |bytes: &'static [u8]| {
+            let error = Address::read("mysql://u:s3cret@h/d?ssl-ca=/no/ca", |path| match bytes {
+                b"" => Err(io::ErrorKind::NotFound.into()),
+                _ if path == Path::new("/no/ca") => Ok(bytes.into()),
+                _ => unreachable!("it is no file of the URL"),
+            });
+            error.err().map(|error| error.to_string())
+        };
+        assert_eq!(read(b"-----BEGIN CERTIFICATE-----"), None);
+        assert_eq!(read(b"\xff\xfe"), None);
+        for (bytes, reason) in [(&b""[..], "not found"), (b"no certificate", "it holds no PEM block")] {
+            let said = read(bytes).unwrap();
+            assert!(
+                said.starts_with("/no/ca, the ssl-ca of --database, ") && said.contains(reason),
+                "{said}"
+            );
         }
     }
 }

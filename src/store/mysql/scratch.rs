@@ -1,20 +1,24 @@
 //! A database of MySQL or MariaDB that is made to be dropped again.
 
 use super::{STATEMENT_LIMIT, Server};
-use crate::store::StoreError;
+use crate::secret::{DatabaseUrl, ExposeSecret};
 use crate::store::schema::quoted;
+use crate::store::{Login, Place, StoreError};
 
 /// A database beside that of a URL.
 pub struct Scratch {
     server: Server,
     name: String,
-    url: String,
+    url: DatabaseUrl,
 }
 
 impl Scratch {
     /// Makes it.
-    pub(in crate::store) fn create(url: &str, name: &str) -> Result<Self, StoreError> {
-        let mut server = Server::new(url)?;
+    pub(in crate::store) fn create(url: &DatabaseUrl, name: &str) -> Result<Self, StoreError> {
+        let Place::Mysql(address) = Login::read(url)?.0 else {
+            return Err(StoreError::Url("this database is a file".into()));
+        };
+        let mut server = Server::new(address)?;
         server.connect()?;
         server.try_execute(format!("CREATE DATABASE {}", quoted(name)), STATEMENT_LIMIT).map_err(
             |fault| {
@@ -29,16 +33,14 @@ impl Scratch {
                 }
             },
         )?;
-        let mut scratch = Self { server, name: name.to_owned(), url: String::new() };
         let wrong = |_| StoreError::Url("the database URL is wrong".into());
-        let mut parsed = url::Url::parse(url).map_err(wrong)?;
+        let mut parsed = url::Url::parse(url.expose_secret()).map_err(wrong)?;
         parsed.set_path(name);
-        scratch.url = parsed.into();
-        Ok(scratch)
+        Ok(Self { server, name: name.to_owned(), url: String::from(parsed).into() })
     }
 
     /// What a job takes to commit there.
-    pub fn url(&self) -> &str {
+    pub fn url(&self) -> &DatabaseUrl {
         &self.url
     }
 

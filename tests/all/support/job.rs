@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::process::{Process, command, new_folder};
@@ -26,15 +26,36 @@ impl Job {
 
     /// The same with variables of its own.
     pub fn start_with(args: impl IntoIterator<Item = impl AsRef<OsStr>>, variables: &[(&str, &str)]) -> Self {
-        let folder = new_folder("job");
         let mut truckflow = command(TRUCKFLOW);
-        truckflow.args(args).current_dir(&folder);
+        truckflow.args(args).envs(variables.iter().copied());
+        Self::launch(truckflow)
+    }
+
+    /// The same without a terminal, and under these commands.
+    pub fn start_under(commands: &[&str], args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let mut truckflow = command("setsid");
+        truckflow.args(commands).arg(TRUCKFLOW).args(args);
+        Self::launch(truckflow)
+    }
+
+    /// The same with a pipe as standard input, to which nobody writes.
+    pub fn start_on_pipe(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let mut truckflow = command(TRUCKFLOW);
+        truckflow.args(args).stdin(Stdio::piped());
+        Self::launch(truckflow)
+    }
+
+    fn launch(mut truckflow: Command) -> Self {
+        let folder = new_folder("job");
+        truckflow.current_dir(&folder);
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"TRUCKFLOW_") {
-                truckflow.env_remove(name);
+                // But what was set for it.
+                if truckflow.get_envs().all(|(set, _)| set != name) {
+                    truckflow.env_remove(name);
+                }
             }
         }
-        truckflow.envs(variables.iter().copied());
         let process = Process::start(truckflow, &folder, "job").unwrap_or_else(|error| panic!("{error}"));
         Self { process, folder }
     }
