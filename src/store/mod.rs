@@ -270,6 +270,8 @@ pub struct Refused {
     pub chunk: usize,
     /// The row's place in the chunk.
     pub row: usize,
+    /// The table.
+    pub table: String,
     /// What the database said, in one line.
     pub reason: String,
 }
@@ -335,7 +337,7 @@ pub enum StoreError {
         table: String,
         /// What does not fit.
         reason: String,
-        /// The statement that mends it.
+        /// The next step, a statement where there is one.
         advice: String,
     },
     /// The job is there already.

@@ -16,13 +16,13 @@
 //! comes back only when the old connection has ended.
 
 mod address;
+mod errors;
 mod load;
 mod look;
 pub mod scratch;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,15 +30,16 @@ use std::time::Duration;
 use dataflows::Epoch;
 use dataflows::item::MessageId;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, IoError, Row, Value};
+use mysql_async::{Conn, Row, Value};
 use tokio::runtime::{Builder, Runtime};
 
 pub(super) use address::Address;
+use errors::{Fault, Meaning, Product, Scene, account, ends_ids};
 use load::Load;
 
 use super::look::Look;
 use super::privileges::{Answer, Privileges};
-use super::schema::{self, FoundColumn, quoted};
+use super::schema::{self, FoundColumn, Kind, quoted};
 use super::{
     Adopted, Chunk, Commit, Finding, Form, LastCommit, Login, Operation, Place, ROW_KEY, Refused, RowKey,
     StateChange, Store, StoreError, StoredView, Table, Text, TopicId, offset,
@@ -68,8 +69,6 @@ const STATE_PAGE: usize = 8;
 const LIST_KEYS: usize = 900;
 /// A part's number is its place times this, plus the place of the piece.
 const PIECES: usize = 1 << 10;
-/// Reasons become texts in a column of 255 characters.
-const LONGEST_REASON: usize = 250;
 
 /// A bookkeeping table.
 struct Book {
@@ -179,6 +178,8 @@ enum Reading {
 /// A prepared table: what stands around the rows of a statement.
 struct Prepared {
     table: String,
+    /// The columns that rows have values for.
+    columns: Vec<String>,
     append: Frame,
     insert: Frame,
     update: Frame,
@@ -221,6 +222,7 @@ impl Prepared {
         let with_key: Vec<String> = columns.iter().cloned().chain([key.clone()]).collect();
         Self {
             table: table.name.clone(),
+            columns: names.iter().map(|&name| name.to_owned()).collect(),
             append: Frame { before: insert(&columns), behind: String::new() },
             insert: Frame {
                 before: insert(&with_key),
@@ -256,6 +258,12 @@ impl Prepared {
             Operation::Update => &self.update,
             Operation::Delete => &self.delete,
         }
+    }
+
+    /// What a fault of a statement on this table means.
+    fn explain(&self, server: &Server, fault: Fault) -> StoreError {
+        let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
+        server.scene().explain_on(&self.table, &columns, fault)
     }
 }
 
@@ -343,7 +351,7 @@ impl MysqlStore {
         match self.server.try_execute(sql, STATEMENT_LIMIT) {
             Ok(found) if operation == Operation::Update && found < rows.len() as u64 => Ok(Put::Missing),
             Ok(_) => Ok(Put::Done),
-            Err(Fault::Server { number, message }) if prepared.counted && ends_ids(number, &message) => {
+            Err(Fault::Server { number, message, .. }) if prepared.counted && ends_ids(number, &message) => {
                 let table = quoted(&prepared.table);
                 Err(StoreError::Table {
                     table: prepared.table.clone(),
@@ -351,27 +359,35 @@ impl MysqlStore {
                     advice: format!("run ALTER TABLE {table} MODIFY `id` BIGINT NOT NULL AUTO_INCREMENT"),
                 })
             }
-            Err(Fault::Server { number: 1406, message }) if message.contains(ROW_KEY) => {
+            Err(Fault::Server { number: 1406, message, .. }) if message.contains(ROW_KEY) => {
                 Ok(Put::Refused("another row has its values in a unique key".into()))
             }
-            Err(Fault::Server { number, message }) if is_content(number) => {
-                Ok(Put::Refused(format!("{number}: {message}").chars().take(LONGEST_REASON).collect()))
-            }
-            Err(fault) => Err(self.server.explain(fault)),
+            Err(fault) if self.server.concerns_a_row(&fault) => match fault {
+                Fault::Server { number, message, .. } => Ok(Put::Refused(format!("{number}: {message}"))),
+                fault => Err(self.server.explain(fault)),
+            },
+            Err(fault) => Err(prepared.explain(&self.server, fault)),
         }
+    }
+
+    fn table_name(&self, chunk: &Chunk) -> String {
+        self.tables.get(chunk.table).map(|prepared| prepared.table.clone()).unwrap_or_default()
     }
 
     /// Inserts those of some updated rows that are not there. Only those: rows that an INSERT only
     /// finds take numbers for their `id`s all the same, and so does every row of one that fails; an
     /// INT would soon be at its end.
     fn bring_back(&mut self, chunk: &Chunk, rows: Range<usize>) -> Result<Vec<Refused>, StoreError> {
-        let table = self.tables.get(chunk.table).map(|prepared| quoted(&prepared.table)).unwrap_or_default();
+        let prepared =
+            self.tables.get(chunk.table).ok_or_else(|| self.server.failed("a table is not prepared"))?;
+        let table = quoted(&prepared.table);
         let mut there = HashSet::new();
         for keys in chunk.keys[rows.clone()].chunks(LIST_KEYS) {
             let mut sql = format!("SELECT {ROW_KEY} FROM {table} WHERE {ROW_KEY} IN (").into_bytes();
             list(keys, &mut sql);
             sql.push(b')');
-            let found = self.server.fetch(sql)?;
+            let found = self.server.try_fetch(sql, STATEMENT_LIMIT);
+            let found = found.map_err(|fault| prepared.explain(&self.server, fault))?;
             there.extend(found.into_iter().filter_map(|mut row| row.0[0].take()));
         }
         let missing: Vec<u32> =
@@ -414,7 +430,8 @@ impl MysqlStore {
                         if matches!(chunk.operation, Operation::Insert | Operation::Update) {
                             self.put(chunk, Operation::Delete, rows, None)?;
                         }
-                        refused.push(Refused { chunk: 0, row, reason });
+                        let table = self.table_name(chunk);
+                        refused.push(Refused { chunk: 0, row, table, reason });
                     }
                 }
             }
@@ -596,14 +613,17 @@ impl Store for MysqlStore {
         for table in tables {
             let loads = match self.server.plan(table)? {
                 Plan::Create => {
-                    self.server.execute(schema::create(table))?;
+                    let sql = schema::create(table, self.server.collation());
+                    self.server.define(table, sql)?;
                     true
                 }
-                Plan::Extend { columns, with_key, loads, .. } => {
+                Plan::Extend { columns, with_key, loads, is_versioned, .. } => {
                     if with_key || !columns.is_empty() {
-                        let sql = schema::extend(&table.name, &columns, with_key);
-                        let extended = self.server.try_execute(sql, TABLE_LIMIT);
-                        extended.map_err(|fault| self.server.explain(fault))?;
+                        let sql = schema::extend(&table.name, &columns, with_key, self.server.collation());
+                        // The history of a table has the new columns, too, as NULL.
+                        let keeping = "SET STATEMENT system_versioning_alter_history = KEEP FOR ";
+                        let sql = format!("{}{sql}", if is_versioned { keeping } else { "" });
+                        self.server.define(table, sql)?;
                     }
                     loads
                 }
@@ -741,6 +761,15 @@ impl Store for MysqlStore {
 
     fn forget(&mut self, job: &str) -> Result<(), StoreError> {
         self.lock_books(job)?;
+        let there = self.server.books()?;
+        let kept = self.server.not_deletable(&there)?;
+        if !kept.is_empty() {
+            return Err(StoreError::Denied {
+                place: self.server.address.place.clone(),
+                reason: format!("{} has no DELETE on {}", self.server.account(), kept.join(", ")),
+                advice: self.server.grant_of_deletes(&kept),
+            });
+        }
         self.server.execute("START TRANSACTION")?;
         self.open = true;
         let forgotten = BOOKS.iter().rev().try_for_each(|book| {
@@ -835,6 +864,8 @@ struct Server {
     address: Address,
     /// Where the address of the next connection comes from, if it may change.
     login: Option<Arc<Reloaded<Login>>>,
+    /// What the last server was that answered.
+    product: Product,
     /// The connection before this one.
     last_id: Option<i64>,
     runtime: Runtime,
@@ -852,21 +883,8 @@ struct Link {
     loads: bool,
     /// Whether table names compare without case.
     folds_names: bool,
-}
-
-/// Why a statement was not done.
-#[derive(Debug)]
-enum Fault {
-    /// The connection is of no more use.
-    Lost(String),
-    /// The server's certificate is not trusted.
-    Untrusted(String),
-    /// The server says no.
-    Server {
-        number: u16,
-        message: String,
-    },
-    Other(String),
+    /// That of the texts in what is created.
+    collation: &'static str,
 }
 
 /// A row as text.
@@ -900,7 +918,8 @@ impl TextRow {
 /// A table that exists.
 struct FoundTable {
     name: String,
-    is_view: bool,
+    /// Its TABLE_TYPE.
+    kind: String,
     engine: String,
     transactional: bool,
     columns: Vec<FoundColumn>,
@@ -916,8 +935,12 @@ enum Plan {
         with_key: bool,
         /// Those that round values.
         rounding: Vec<String>,
+        /// Those of a key that do not tell a text from the same with spaces behind it.
+        padded: Vec<String>,
         /// Whether they keep the same of lines that are loaded.
         loads: bool,
+        /// Whether the server keeps the history of its rows.
+        is_versioned: bool,
     },
 }
 
@@ -926,7 +949,7 @@ impl Server {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
             StoreError::Failed { place: address.place.clone(), reason: format!("no runtime ({error})") }
         })?;
-        Ok(Self { link: None, address, login: None, last_id: None, runtime })
+        Ok(Self { link: None, address, login: None, product: Product::Any, last_id: None, runtime })
     }
 
     /// Connects, unless there is a connection, and sets the session up.
@@ -953,6 +976,7 @@ impl Server {
             max_packet: 0,
             loads: false,
             folds_names: false,
+            collation: schema::PADDING,
         });
         self.set_up().inspect_err(|_| self.close())
     }
@@ -960,7 +984,9 @@ impl Server {
     fn set_up(&mut self) -> Result<(), StoreError> {
         let rows = self.fetch(
             "SELECT CONNECTION_ID(), CURRENT_USER(), VERSION(), @@max_allowed_packet, \
-             @@lower_case_table_names",
+             @@lower_case_table_names, (SELECT GROUP_CONCAT(COLLATION_NAME) \
+             FROM information_schema.COLLATIONS \
+             WHERE COLLATION_NAME IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin'))",
         )?;
         let row = rows.first().ok_or_else(|| self.failed("the server does not say what it is"))?;
         let version = row.text(2);
@@ -969,8 +995,10 @@ impl Server {
             link.account = account(&row.text(1));
             link.max_packet = row.number(3).unwrap_or_default() as usize;
             link.folds_names = row.number(4) != Some(0);
+            link.collation = schema::collation(row.text(5).split(','));
         }
         let truncate = if truncates_by_mode(&version) { ",TIME_TRUNCATE_FRACTIONAL" } else { "" };
+        self.product = Product::of(&version);
         if let Some(link) = &mut self.link {
             link.version = version;
         }
@@ -1016,8 +1044,10 @@ impl Server {
             if !there.contains(book.name) {
                 self.execute(format!(
                     "CREATE TABLE IF NOT EXISTS {} ({}) ENGINE=InnoDB \
-                     DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-                    book.name, book.definition
+                     DEFAULT CHARACTER SET utf8mb4 COLLATE {}",
+                    book.name,
+                    book.definition,
+                    self.collation()
                 ))?;
             }
             self.probe(book.name, book.columns, book.privileges)?;
@@ -1031,7 +1061,33 @@ impl Server {
             self.probe(book.name, book.columns, book.privileges)?;
         }
         let all = there.len() == BOOKS.len();
-        Ok(if all { "they fit" } else { "a run makes those that are missing" }.into())
+        let fit = if all { "they fit" } else { "a run makes those that are missing" };
+        let kept = self.not_deletable(&there)?;
+        Ok(match kept.is_empty() {
+            true => fit.into(),
+            false => format!("{fit}; `truckflow state reset` needs more: {}", self.grant_of_deletes(&kept)),
+        })
+    }
+
+    /// Those of these bookkeeping tables whose rows the account may not delete: a job does not need it,
+    /// but to forget one does.
+    fn not_deletable(&mut self, there: &BTreeSet<String>) -> Result<Vec<&'static str>, StoreError> {
+        let mut kept = Vec::new();
+        for book in BOOKS.iter().filter(|book| there.contains(book.name)) {
+            let sql = format!("DELETE FROM {} WHERE FALSE", book.name);
+            match self.try_execute(sql, STATEMENT_LIMIT) {
+                Ok(_) => {}
+                Err(Fault::Server { number: 1142 | 1143, .. }) => kept.push(book.name),
+                Err(fault) => return Err(self.explain(fault)),
+            }
+        }
+        Ok(kept)
+    }
+
+    fn grant_of_deletes(&self, tables: &[&str]) -> String {
+        let (database, account) = (quoted(&self.address.database), self.account());
+        let grant = |table: &&str| format!("GRANT DELETE ON {database}.{} TO {account}", quoted(table));
+        format!("run {}", tables.iter().map(grant).collect::<Vec<_>>().join("; "))
     }
 
     fn books(&mut self) -> Result<BTreeSet<String>, StoreError> {
@@ -1059,14 +1115,14 @@ impl Server {
             };
             match self.try_execute(sql, STATEMENT_LIMIT) {
                 Ok(_) => {}
-                Err(Fault::Server { number: number @ (1142 | 1143), message }) => {
+                Err(Fault::Server { number: number @ (1142 | 1143), message, .. }) => {
                     // The others need SELECT too, which is told once.
                     if message.starts_with(privilege) {
                         missing.push(*privilege);
                     }
                     denied = denied.or(Some(format!("{number}: {message}")));
                 }
-                Err(fault) => return Err(self.explain(fault)),
+                Err(fault) => return Err(self.scene().explain_on(table, &[], fault)),
             }
         }
         match denied {
@@ -1087,7 +1143,7 @@ impl Server {
     fn check_table(&mut self, table: &Table) -> Result<String, StoreError> {
         Ok(match self.plan(table)? {
             Plan::Create => "a run makes it".into(),
-            Plan::Extend { columns, with_key, rounding, .. } => {
+            Plan::Extend { columns, with_key, rounding, padded, .. } => {
                 let key = with_key.then_some(ROW_KEY);
                 let new: Vec<&str> = columns.iter().map(|column| &*column.name).chain(key).collect();
                 let there: Vec<&str> =
@@ -1101,6 +1157,13 @@ impl Server {
                 }
                 if !rounding.is_empty() {
                     let _ = write!(said, "; values are rounded in {}", rounding.join(", "));
+                }
+                if !padded.is_empty() {
+                    let _ = write!(
+                        said,
+                        "; texts that differ only in trailing spaces are the same key in {}",
+                        padded.join(", ")
+                    );
                 }
                 said
             }
@@ -1188,20 +1251,24 @@ impl Server {
         let unusable = |reason: String, advice: String| {
             Err(StoreError::Table { table: table.name.clone(), reason, advice })
         };
-        if found.is_view {
-            let other = quoted(&format!("{}_view", table.name));
-            return unusable(
-                "it is a view, and rows need a table".into(),
-                format!("run RENAME TABLE {name} TO {other}"),
-            );
-        }
+        let is_versioned = match schema::kind(&found.kind) {
+            Kind::Table => false,
+            Kind::Versioned => true,
+            Kind::Other(what) => {
+                let other = quoted(&format!("{}_old", table.name));
+                return unusable(
+                    format!("it is {what}, and rows need a table"),
+                    format!("run RENAME TABLE {name} TO {other}"),
+                );
+            }
+        };
         if !found.transactional {
             return unusable(
                 format!("its engine {} has no transactions", found.engine),
                 format!("run ALTER TABLE {name} ENGINE=InnoDB"),
             );
         }
-        let flaws = schema::flaws(table, &found.columns);
+        let flaws = schema::flaws(table, &found.columns, self.collation());
         if !flaws.is_empty() {
             let reasons: Vec<&str> = flaws.iter().map(|flaw| &*flaw.reason).collect();
             let clauses: Vec<&str> = flaws.iter().map(|flaw| &*flaw.clause).collect();
@@ -1223,7 +1290,8 @@ impl Server {
                 .all(|ours| schema::loads(ours.column_type, &there.data_type))
         });
         let with_key = schema::lacks_key(table, found.columns.iter().map(|column| &*column.name));
-        Ok(Plan::Extend { columns: missing, with_key, rounding, loads })
+        let padded = schema::padded_keys(table, &found.columns);
+        Ok(Plan::Extend { columns: missing, with_key, rounding, padded, loads, is_versioned })
     }
 
     /// The table `name`, if it exists.
@@ -1237,14 +1305,34 @@ impl Server {
         let tables = self.fetch(format!(
             "SELECT t.TABLE_NAME, t.TABLE_TYPE, t.ENGINE, e.TRANSACTIONS FROM information_schema.TABLES t \
              LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE \
-             WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = {literal}"
+             WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = {literal} \
+             AND t.TABLE_TYPE NOT LIKE 'TEMPORARY%'"
         ))?;
         let Some(table) = tables.iter().find(|row| is_it(row)) else { return Ok(None) };
         let columns = self.fetch(format!(
             "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, \
-             COLUMN_KEY FROM information_schema.COLUMNS \
+             COLUMN_KEY, COLLATION_NAME, GENERATION_EXPRESSION FROM information_schema.COLUMNS \
              WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {literal} ORDER BY ORDINAL_POSITION"
         ))?;
+        // The end of a row's time, where the server keeps its history, is part of each of its keys.
+        let is_end = |name: &str| {
+            columns.iter().any(|row| is_it(row) && row.text(1) == name && row.text(9) == "ROW END")
+        };
+        let parts = self.fetch(format!(
+            "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART \
+             FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {literal}"
+        ))?;
+        let mut keys: BTreeMap<String, Vec<&TextRow>> = BTreeMap::new();
+        for part in parts.iter().filter(|part| is_it(part) && !is_end(&part.text(3))) {
+            keys.entry(part.text(1)).or_default().push(part);
+        }
+        let in_key = |name: &str| parts.iter().any(|part| is_it(part) && part.text(3) == name);
+        let is_unique = |name: &str| {
+            keys.values().any(|parts| match parts.as_slice() {
+                [part] => part.text(2) == "0" && part.text(3) == name && part.is_null(4),
+                _ => false,
+            })
+        };
         let column = |row: &TextRow| {
             let extra = row.text(6).to_ascii_lowercase();
             FoundColumn {
@@ -1255,12 +1343,14 @@ impl Server {
                 // An expression as the default is `DEFAULT_GENERATED`.
                 generated: extra.contains("virtual generated") || extra.contains("stored generated"),
                 primary: row.text(7) == "PRI",
-                unique: row.text(7) == "UNI",
+                unique: is_unique(&row.text(1)),
+                in_key: in_key(&row.text(1)),
+                collation: row.text(8),
             }
         };
         Ok(Some(FoundTable {
             name: table.text(0),
-            is_view: table.text(1) != "BASE TABLE",
+            kind: table.text(1),
             engine: table.text(2),
             transactional: table.text(3) == "YES",
             columns: columns.iter().filter(|row| is_it(row)).map(column).collect(),
@@ -1372,6 +1462,21 @@ impl Server {
         asked.map_err(|fault| self.explain(fault))
     }
 
+    /// Makes or changes a table of the job.
+    fn define(&mut self, table: &Table, sql: String) -> Result<(), StoreError> {
+        let defined = self.try_execute(sql, TABLE_LIMIT).map(drop);
+        defined.map_err(|fault| match self.explain(fault) {
+            StoreError::Failed { reason, .. } => StoreError::Table {
+                table: table.name.clone(),
+                reason,
+                advice:
+                    "create or change it by hand to what the server takes, or leave it out with tables.views"
+                        .into(),
+            },
+            other => other,
+        })
+    }
+
     fn try_fetch(&mut self, sql: impl AsRef<[u8]>, limit: Duration) -> Result<Vec<TextRow>, Fault> {
         self.ask(limit, async |connection| {
             let rows: Vec<Row> = connection.query(sql.as_ref()).await?;
@@ -1386,14 +1491,15 @@ impl Server {
         question: impl AsyncFnOnce(&mut Conn) -> mysql_async::Result<T>,
     ) -> Result<T, Fault> {
         let Some(link) = &mut self.link else { return Err(Fault::Lost("the connection is gone".into())) };
+        let id = link.id;
         let asking = async { tokio::time::timeout(limit, question(&mut link.connection)).await };
         let fault = match self.runtime.block_on(asking) {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => Fault::from(error),
             Err(_) => timed_out(limit),
         };
-        if fault.ends_connection() {
-            self.last_id = Some(link.id);
+        if fault.meaning(self.product) == Meaning::Connection {
+            self.last_id = Some(id);
             self.link = None;
         }
         Err(fault)
@@ -1415,6 +1521,10 @@ impl Server {
         self.link.as_ref().map_or("", |link| &link.account)
     }
 
+    fn collation(&self) -> &'static str {
+        self.link.as_ref().map_or(schema::PADDING, |link| link.collation)
+    }
+
     fn described(&self) -> String {
         format!("{}, as {}", self.version(), self.account())
     }
@@ -1424,44 +1534,21 @@ impl Server {
     }
 
     fn explain(&self, fault: Fault) -> StoreError {
-        explained(fault, &self.address.place, &self.address.database, self.account())
+        self.scene().explain(fault)
     }
-}
 
-impl From<mysql_async::Error> for Fault {
-    fn from(error: mysql_async::Error) -> Self {
-        use mysql_async::Error::{Driver, Io, Server};
-        match error {
-            Server(error) => Self::Server { number: error.code, message: one_line(&error.message) },
-            // It comes as a failed read, but does not pass by itself.
-            Io(IoError::Io(error)) if error.to_string().contains("certificate") => {
-                Self::Untrusted(one_line(&error.to_string()))
-            }
-            // What the client makes of bytes that it does not understand.
-            Io(IoError::Io(error)) if error.kind() == io::ErrorKind::Other => {
-                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {error}")))
-            }
-            Io(IoError::Io(error)) => Self::Lost(one_line(&error.to_string())),
-            Io(IoError::Tls(error)) => Self::Lost(one_line(&format!("TLS: {error}"))),
-            Driver(DriverError::NoClientSslFlagFromServer) => {
-                Self::Lost("TLS: the server does not support it".into())
-            }
-            Driver(error @ (DriverError::UnexpectedPacket { .. } | DriverError::PacketOutOfOrder)) => {
-                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {error}")))
-            }
-            Driver(error @ DriverError::ConnectionClosed) => Self::Lost(one_line(&error.to_string())),
-            error => Self::Other(one_line(&error.to_string())),
+    fn scene(&self) -> Scene<'_> {
+        Scene {
+            place: &self.address.place,
+            database: &self.address.database,
+            account: self.account(),
+            product: self.product,
         }
     }
-}
 
-impl Fault {
-    fn ends_connection(&self) -> bool {
-        match self {
-            Self::Server { number, .. } => ends_connection(*number),
-            // The client has hung up.
-            Self::Lost(_) | Self::Untrusted(_) | Self::Other(_) => true,
-        }
+    /// Whether a fault concerns a row's values.
+    fn concerns_a_row(&self, fault: &Fault) -> bool {
+        fault.meaning(self.product) == Meaning::Row
     }
 }
 
@@ -1472,111 +1559,6 @@ fn time_of(bytes: usize) -> Duration {
 
 fn timed_out(limit: Duration) -> Fault {
     Fault::Lost(format!("no answer within {} s", limit.as_secs()))
-}
-
-/// Errors after which the server has hung up, or is about to.
-fn ends_connection(number: u16) -> bool {
-    // Gone, lost, shutdown, aborted, packets, killed, idle for too long.
-    matches!(number, 2006 | 2013 | 1053 | 1079 | 1152 | 1153 | 1158..=1161 | 1184 | 1927 | 4031)
-}
-
-/// Errors that are about a row's values.
-fn is_content(number: u16) -> bool {
-    match number {
-        // Out of range, cut, wrong: of a column, a function, an expression.
-        1264 | 1265 | 1292 | 1300 | 1366 | 1406 | 1411 | 1416 | 1441 | 1690 | 3140 => true,
-        // Constraints: NULL, unique, foreign key, check, and a trigger's SIGNAL.
-        1048 | 1062 | 1451 | 1452 | 3819 | 4025 | 1644 => true,
-        _ => false,
-    }
-}
-
-/// Whether an error is about the database's own `id` and not about a row.
-fn ends_ids(number: u16, message: &str) -> bool {
-    let of_id = || message.contains("column 'id'") || message.contains("PRIMARY'");
-    number == 1467 || (matches!(number, 167 | 1062 | 1264) && of_id())
-}
-
-/// What a fault means, and what can be done about it.
-fn explained(fault: Fault, place: &str, database: &str, account: &str) -> StoreError {
-    let place = place.to_owned();
-    let (number, message) = match fault {
-        Fault::Lost(reason) => return StoreError::Away { place, reason },
-        Fault::Untrusted(reason) => {
-            let advice = match reason.contains("not valid for") {
-                true => "name the server in --database as its certificate does",
-                false => "give the server's certificate authority as ssl-ca=FILE in --database",
-            };
-            let advice = advice.into();
-            return StoreError::Denied { place, reason, advice };
-        }
-        Fault::Other(reason) => return StoreError::Failed { place, reason },
-        Fault::Server { number, message } => (number, message),
-    };
-    let reason = format!("{number}: {message}");
-    if ends_connection(number) {
-        return StoreError::Away { place, reason };
-    }
-    let busy = match number {
-        1040 | 1203 | 1226 => Some("close other connections, or raise its limit of them"),
-        1205 | 1213 => Some("wait until the other transaction is over"),
-        3 | 1021 | 1026 | 1114 => Some("free space on its disk"),
-        1836 | 1792 => Some("make the server writable"),
-        1290 if message.contains("read-only") || message.contains("read_only") => {
-            Some("make the server writable")
-        }
-        1317 | 1969 | 3024 => Some("raise its limit on the time of a statement"),
-        _ => None,
-    };
-    if let Some(advice) = busy {
-        return StoreError::Busy { place, reason, advice: advice.into() };
-    }
-    let quoted_database = quoted(database);
-    let denied = match number {
-        1045 | 1698 => Some("mend user and password in --database".to_owned()),
-        1044 => Some(format!(
-            "run GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON {quoted_database}.* TO {}",
-            denied_account(&message).unwrap_or_else(|| account.to_owned())
-        )),
-        1049 => Some(format!("run CREATE DATABASE {quoted_database}")),
-        1142 | 1143 => Some(grant(&message, &quoted_database, account)),
-        1129 => Some("run FLUSH HOSTS".into()),
-        1130 => Some("let the user connect from this host".into()),
-        1227 => Some(format!("give {account} that privilege")),
-        1251 | 1820 => Some("mend the user's way to log in".into()),
-        3159 => Some("add ssl-mode=REQUIRED to --database".into()),
-        _ => None,
-    };
-    match denied {
-        Some(advice) => StoreError::Denied { place, reason, advice },
-        None => StoreError::Failed { place, reason },
-    }
-}
-
-/// The statement that gives what `CREATE command denied to user … for table …` lacks.
-fn grant(message: &str, database: &str, account: &str) -> String {
-    let privilege = message.split(" command denied").next().unwrap_or("ALL");
-    let table = message
-        .rsplit_once("table ")
-        .map(|(_, table)| table.rsplit('.').next().unwrap_or(table).trim_matches(['\'', '`']));
-    match table {
-        Some(table) if !privilege.contains("CREATE") => {
-            format!("run GRANT {privilege} ON {database}.{} TO {account}", quoted(table))
-        }
-        _ => format!("run GRANT {privilege} ON {database}.* TO {account}"),
-    }
-}
-
-/// The account in `Access denied for user 'u'@'h' to database 'd'`.
-fn denied_account(message: &str) -> Option<String> {
-    let (_, rest) = message.split_once("for user ")?;
-    rest.rsplit_once(" to database").map(|(account, _)| account.to_owned())
-}
-
-/// `u@h`, as `CURRENT_USER()` gives it, as grants want it.
-fn account(current: &str) -> String {
-    let (user, host) = current.rsplit_once('@').unwrap_or((current, "%"));
-    format!("{}@{}", literal(user), literal(host))
 }
 
 /// Whether the server rounds fractions of seconds unless its mode says otherwise: MySQL from 8.0
@@ -1652,22 +1634,12 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// What a server says, in one line.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(url: &str) -> Result<Address, StoreError> {
         Address::read(url, |path| std::fs::read(path))
-    }
-
-    fn said(number: u16, message: &str) -> StoreError {
-        let fault = Fault::Server { number, message: message.into() };
-        explained(fault, "h:1/d", "d", "'u'@'%'")
     }
 
     #[test]
@@ -1682,48 +1654,6 @@ mod tests {
             let error = read(url).err().map(|error| error.to_string());
             assert!(error.is_none_or(|error| !error.contains("secret")), "{url}");
         }
-    }
-
-    #[test]
-    fn what_may_pass_is_told_from_what_does_not() {
-        for number in [1040, 1205, 1213, 1114, 1927, 1053, 2006, 1836] {
-            assert!(said(number, "").is_retryable(), "{number}");
-        }
-        for number in [1045, 1044, 1049, 1142, 1064, 1146, 1264] {
-            assert!(!said(number, "").is_retryable(), "{number}");
-        }
-        assert!(said(1290, "running with the --read-only option").is_retryable());
-        assert!(!said(1290, "running with the --secure-file-priv option").is_retryable());
-    }
-
-    #[test]
-    fn a_missing_privilege_is_answered_with_its_grant() {
-        let advice = |error| match error {
-            StoreError::Denied { advice, .. } => advice,
-            other => panic!("{other}"),
-        };
-        assert_eq!(
-            advice(said(1142, "CREATE command denied to user 'u'@'localhost' for table `d`.`t`")),
-            "run GRANT CREATE ON `d`.* TO 'u'@'%'"
-        );
-        assert_eq!(
-            advice(said(1142, "INSERT command denied to user 'u'@'localhost' for table 't'")),
-            "run GRANT INSERT ON `d`.`t` TO 'u'@'%'"
-        );
-        assert_eq!(
-            advice(said(1044, "Access denied for user 'u'@'10.%' to database 'd'")),
-            "run GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON `d`.* TO 'u'@'10.%'"
-        );
-        assert_eq!(advice(said(1049, "Unknown database 'd'")), "run CREATE DATABASE `d`");
-    }
-
-    #[test]
-    fn a_full_id_is_no_fault_of_a_row() {
-        assert!(ends_ids(1062, "Duplicate entry '127' for key 'PRIMARY'"));
-        assert!(ends_ids(1062, "Duplicate entry '127' for key 't.PRIMARY'"));
-        assert!(ends_ids(167, "Out of range value for column 'id' at row 1"));
-        assert!(!ends_ids(1062, "Duplicate entry 'x' for key 'name'"));
-        assert!(!ends_ids(1264, "Out of range value for column 'speed' at row 1"));
     }
 
     #[test]
@@ -1759,7 +1689,6 @@ mod tests {
     #[test]
     fn texts_are_escaped() {
         assert_eq!(literal(r"a'b\c"), r"'a''b\\c'");
-        assert_eq!(account("o'neil@%"), "'o''neil'@'%'");
     }
 
     #[test]

@@ -25,6 +25,57 @@ pub struct FoundColumn {
     pub primary: bool,
     /// Whether it alone is a unique key.
     pub unique: bool,
+    /// Whether it is in any key, alone or with others.
+    pub in_key: bool,
+    /// How its texts compare; empty if it has none.
+    pub collation: String,
+}
+
+/// What a MySQL or MariaDB table is, by its `TABLE_TYPE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A table.
+    Table,
+    /// A table whose rows keep their history, of MariaDB.
+    Versioned,
+    /// Something that takes no rows, in words.
+    Other(String),
+}
+
+/// What a `TABLE_TYPE` stands for.
+pub fn kind(table_type: &str) -> Kind {
+    match table_type {
+        "BASE TABLE" => Kind::Table,
+        "SYSTEM VERSIONED" => Kind::Versioned,
+        "VIEW" => Kind::Other("a view".into()),
+        "SYSTEM VIEW" => Kind::Other("a view of the server's own".into()),
+        "SEQUENCE" => Kind::Other("a sequence".into()),
+        other => Kind::Other(format!("of the type {other}")),
+    }
+}
+
+/// How texts compare where the server has nothing better: exactly, but for spaces at the end.
+pub const PADDING: &str = "utf8mb4_bin";
+
+/// The collation of the texts that we create, of those that the server has: exact, and "a " is not "a".
+pub fn collation<'a>(there: impl Iterator<Item = &'a str> + Clone) -> &'static str {
+    let exact = ["utf8mb4_nopad_bin", "utf8mb4_0900_bin"].into_iter();
+    exact.filter(|name| there.clone().any(|there| there == *name)).next().unwrap_or(PADDING)
+}
+
+/// Whether a collation of MySQL or MariaDB ignores spaces at the end (`PAD SPACE`). MariaDB tells it by the
+/// name alone.
+fn pads(collation: &str) -> bool {
+    !matches!(collation, "" | "binary") && !["nopad", "_0900_"].iter().any(|exact| collation.contains(exact))
+}
+
+/// Our columns in keys of the table that ignore spaces at the end of a text, with their collations.
+pub fn padded_keys(table: &Table, found: &[FoundColumn]) -> Vec<String> {
+    let is_ours = |there: &&FoundColumn| {
+        table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&there.name))
+    };
+    let padded = found.iter().filter(is_ours).filter(|there| there.in_key && pads(&there.collation));
+    padded.map(|there| format!("{} ({})", there.name, there.collation)).collect()
 }
 
 /// What keeps a table from being used, and the clause of an `ALTER TABLE` that mends it.
@@ -48,13 +99,13 @@ pub fn lacks_key<'a>(table: &Table, mut found: impl Iterator<Item = &'a str>) ->
 }
 
 /// The flaws of a MySQL table with columns `found`.
-pub fn flaws(table: &Table, found: &[FoundColumn]) -> Vec<Flaw> {
+pub fn flaws(table: &Table, found: &[FoundColumn], collation: &str) -> Vec<Flaw> {
     found
         .iter()
         .filter_map(|there| {
             let ours = table.columns.iter().find(|column| column.name.eq_ignore_ascii_case(&there.name));
             match ours {
-                Some(ours) => flaw(ours, there),
+                Some(ours) => flaw(ours, there, collation),
                 None if table.keyed && there.name.eq_ignore_ascii_case(ROW_KEY) => key_flaw(there),
                 None if there.optional || there.generated => None,
                 None => Some(surplus(there)),
@@ -80,7 +131,7 @@ fn key_flaw(there: &FoundColumn) -> Option<Flaw> {
 }
 
 /// Of a column that we write.
-fn flaw(ours: &ColumnSpec, there: &FoundColumn) -> Option<Flaw> {
+fn flaw(ours: &ColumnSpec, there: &FoundColumn, collation: &str) -> Option<Flaw> {
     let name = quoted(&there.name);
     if there.generated {
         return Some(Flaw {
@@ -94,7 +145,7 @@ fn flaw(ours: &ColumnSpec, there: &FoundColumn) -> Option<Flaw> {
             there.full_type,
             described(ours.column_type)
         ),
-        clause: format!("MODIFY {name} {}", column_type(ours.column_type)),
+        clause: format!("MODIFY {name} {}", column_type(ours.column_type, collation)),
     })
 }
 
@@ -143,13 +194,13 @@ pub fn loads(ours: Type, data_type: &str) -> bool {
 
 /// The type of a MySQL column that we make. Texts keep every character and compare exactly,
 /// whatever the database's own character set.
-pub fn column_type(ours: Type) -> &'static str {
+pub fn column_type(ours: Type, collation: &str) -> String {
     match ours {
-        Type::Timestamp => "DATETIME(6)",
-        Type::Decimal | Type::Real => "DOUBLE",
-        Type::Integer => "BIGINT",
-        Type::Text => "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-        Type::Bytes => "LONGBLOB",
+        Type::Timestamp => "DATETIME(6)".into(),
+        Type::Decimal | Type::Real => "DOUBLE".into(),
+        Type::Integer => "BIGINT".into(),
+        Type::Text => format!("VARCHAR(255) CHARACTER SET utf8mb4 COLLATE {collation}"),
+        Type::Bytes => "LONGBLOB".into(),
     }
 }
 
@@ -170,18 +221,19 @@ pub fn quoted(name: &str) -> String {
 
 /// The MySQL statement that makes a table. A column named `id` of ours takes the place of the
 /// counted one.
-pub fn create(table: &Table) -> String {
+pub fn create(table: &Table, collation: &str) -> String {
     let counted = (!table.columns.iter().any(|column| column.name.eq_ignore_ascii_case("id")))
         .then(|| "`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY".to_owned());
     let key = table.keyed.then(key_definitions).into_iter().flatten();
+    let defined = |column: &ColumnSpec| definition(column, collation);
     let parts: Vec<String> =
-        counted.into_iter().chain(table.columns.iter().map(definition)).chain(key).collect();
+        counted.into_iter().chain(table.columns.iter().map(defined)).chain(key).collect();
     format!("CREATE TABLE IF NOT EXISTS {} ({}) ENGINE=InnoDB", quoted(&table.name), parts.join(", "))
 }
 
 /// The MySQL statement that adds columns to a table, and the one of keys.
-pub fn extend(table: &str, columns: &[ColumnSpec], with_key: bool) -> String {
-    let columns = columns.iter().map(|column| format!("COLUMN {}", definition(column)));
+pub fn extend(table: &str, columns: &[ColumnSpec], with_key: bool, collation: &str) -> String {
+    let columns = columns.iter().map(|column| format!("COLUMN {}", definition(column, collation)));
     let [key, unique] = key_definitions();
     let key = with_key.then(|| [format!("COLUMN {key}"), unique]).into_iter().flatten();
     let clauses: Vec<String> = columns.chain(key).map(|added| format!("ADD {added}")).collect();
@@ -196,8 +248,8 @@ fn key_definitions() -> [String; 2] {
     [format!("{name} {KEY_TYPE} NULL"), format!("UNIQUE KEY {name} ({name})")]
 }
 
-fn definition(column: &ColumnSpec) -> String {
-    format!("{} {} NULL", quoted(&column.name), column_type(column.column_type))
+fn definition(column: &ColumnSpec, collation: &str) -> String {
+    format!("{} {} NULL", quoted(&column.name), column_type(column.column_type, collation))
 }
 
 #[cfg(test)]
@@ -213,7 +265,7 @@ mod tests {
     }
 
     fn flaws(columns: &[ColumnSpec], found: &[FoundColumn]) -> Vec<Flaw> {
-        super::flaws(&Table { name: "t".into(), columns: columns.to_vec(), keyed: true }, found)
+        super::flaws(&Table { name: "t".into(), columns: columns.to_vec(), keyed: true }, found, PADDING)
     }
 
     fn found(name: &str, full_type: &str) -> FoundColumn {
@@ -277,12 +329,12 @@ mod tests {
     #[test]
     fn a_table_is_made_with_an_id_before_its_columns() {
         assert_eq!(
-            create(&table(false)),
+            create(&table(false), PADDING),
             "CREATE TABLE IF NOT EXISTS `a``b` (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
              `timestamp` DATETIME(6) NULL, `speed` DOUBLE NULL) ENGINE=InnoDB"
         );
         assert_eq!(
-            extend("t", &COLUMNS[..2], false),
+            extend("t", &COLUMNS[..2], false, PADDING),
             "ALTER TABLE `t` ADD COLUMN `timestamp` DATETIME(6) NULL, ADD COLUMN `speed` DOUBLE NULL"
         );
     }
@@ -290,17 +342,62 @@ mod tests {
     #[test]
     fn a_keyed_table_has_a_unique_key_of_its_own() {
         assert_eq!(
-            create(&table(true)),
+            create(&table(true), PADDING),
             "CREATE TABLE IF NOT EXISTS `a``b` (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
              `timestamp` DATETIME(6) NULL, `speed` DOUBLE NULL, `row_key` BINARY(16) NULL, \
              UNIQUE KEY `row_key` (`row_key`)) ENGINE=InnoDB"
         );
         assert_eq!(
-            extend("t", &[], true),
+            extend("t", &[], true, PADDING),
             "ALTER TABLE `t` ADD COLUMN `row_key` BINARY(16) NULL, ADD UNIQUE KEY `row_key` (`row_key`)"
         );
         assert!(lacks_key(&table(true), ["id"].into_iter()) && !lacks_key(&table(false), ["id"].into_iter()));
         assert!(!lacks_key(&table(true), ["ROW_KEY"].into_iter()));
+    }
+
+    #[test]
+    fn texts_are_created_with_the_most_exact_collation_that_there_is() {
+        let collation = |there: &str| super::collation(there.split(','));
+        assert_eq!(collation("utf8mb4_nopad_bin"), "utf8mb4_nopad_bin");
+        assert_eq!(collation("utf8mb4_0900_bin,utf8mb4_nopad_bin"), "utf8mb4_nopad_bin");
+        assert_eq!(collation("utf8mb4_0900_bin"), "utf8mb4_0900_bin");
+        assert_eq!(collation(""), "utf8mb4_bin");
+        let sql = extend("t", &COLUMNS[2..], false, "utf8mb4_0900_bin");
+        assert!(sql.contains("`truck` VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NULL"));
+    }
+
+    #[test]
+    fn a_key_that_ignores_trailing_spaces_is_named() {
+        let column = |name: &str, collation: &str, in_key| FoundColumn {
+            collation: collation.into(),
+            in_key,
+            ..found(name, "varchar(32)")
+        };
+        let padded = |there: FoundColumn| {
+            let table = Table { name: "t".into(), columns: COLUMNS.to_vec(), keyed: false };
+            padded_keys(&table, &[there])
+        };
+        assert_eq!(padded(column("Truck", "latin1_swedish_ci", true)), ["Truck (latin1_swedish_ci)"]);
+        assert_eq!(padded(column("truck", "utf8mb4_bin", true)), ["truck (utf8mb4_bin)"]);
+        for exact in ["utf8mb4_0900_bin", "utf8mb4_0900_ai_ci", "utf8mb4_nopad_bin", "binary", ""] {
+            assert!(padded(column("truck", exact, true)).is_empty(), "{exact}");
+        }
+        assert!(padded(column("truck", "utf8mb4_bin", false)).is_empty());
+        assert!(padded(column("other", "utf8mb4_bin", true)).is_empty());
+    }
+
+    #[test]
+    fn each_type_of_table_is_known() {
+        assert_eq!(kind("BASE TABLE"), Kind::Table);
+        assert_eq!(kind("SYSTEM VERSIONED"), Kind::Versioned);
+        for (table_type, words) in [
+            ("VIEW", "a view"),
+            ("SYSTEM VIEW", "a view of the server's own"),
+            ("SEQUENCE", "a sequence"),
+            ("NEW KIND", "of the type NEW KIND"),
+        ] {
+            assert_eq!(kind(table_type), Kind::Other(words.into()));
+        }
     }
 
     #[test]
@@ -312,6 +409,6 @@ mod tests {
         key.full_type = "varchar(16)".into();
         assert_eq!(flaws(COLUMNS, &[key.clone()])[0].clause, "MODIFY `row_key` BINARY(16) NULL");
         // It is another's where rows are only appended.
-        assert_eq!(super::flaws(&table(false), &[key]), []);
+        assert_eq!(super::flaws(&table(false), &[key], PADDING), []);
     }
 }

@@ -97,6 +97,7 @@ struct Claim {
 
 /// The statements that write into a prepared table.
 struct Prepared {
+    table: String,
     append: Insert,
     /// With a key, in the place of the row that has it.
     upsert: Insert,
@@ -114,10 +115,15 @@ impl Prepared {
         let taken: Vec<_> = columns.iter().map(|column| format!("{column} = excluded.{column}")).collect();
         let replace = format!(" ON CONFLICT ({key}) DO UPDATE SET {}", taken.join(", "));
         Self {
+            table: table.name.clone(),
             append: Insert::new(&name, &columns, most, ""),
             upsert: Insert::new(&name, &with_key, most, &replace),
             delete: format!("DELETE FROM {name} WHERE {key} = ?"),
         }
+    }
+
+    fn refused(&self, row: usize, error: &rusqlite::Error) -> Refused {
+        Refused { chunk: 0, row, table: self.table.clone(), reason: one_line(error) }
     }
 }
 
@@ -289,8 +295,9 @@ impl Store for SqliteStore {
         let connection = self.connection.as_ref().expect("a transaction is begun first");
         let mut refused = Vec::new();
         for (place, chunk) in chunks.iter().enumerate() {
-            let of_chunk = put(connection, &self.tables[chunk.table], chunk)
-                .map_err(|error| failure(&self.path, &error))?;
+            let table = &self.tables[chunk.table];
+            let of_chunk = put(connection, table, chunk)
+                .map_err(|error| failure_on(&self.path, &table.table, &error))?;
             refused.extend(of_chunk.into_iter().map(|refused| Refused { chunk: place, ..refused }));
         }
         Ok(refused)
@@ -559,9 +566,9 @@ fn write(connection: &Connection, claim: &Claim, commit: &Commit<'_>) -> rusqlit
 /// Writes a chunk's rows; gives back those that are refused for their content.
 fn put(connection: &Connection, table: &Prepared, chunk: &Chunk) -> rusqlite::Result<Vec<Refused>> {
     match chunk.operation {
-        Operation::Append => insert(connection, &table.append, chunk),
+        Operation::Append => insert(connection, table, &table.append, chunk),
         Operation::Insert | Operation::Update => {
-            let refused = insert(connection, &table.upsert, chunk)?;
+            let refused = insert(connection, table, &table.upsert, chunk)?;
             // What they would have replaced no longer is.
             delete(connection, table, refused.iter().map(|refused| (refused.row, &chunk.keys[refused.row])))?;
             Ok(refused)
@@ -579,8 +586,8 @@ fn delete<'a>(
     for (row, key) in keys {
         match connection.prepare_cached(&table.delete)?.execute([key]) {
             Ok(_) => {}
-            Err(error) if is_content(connection, &error) => {
-                refused.push(Refused { chunk: 0, row, reason: one_line(&error) });
+            Err(error) if is_content(connection, &table.delete, &error) => {
+                refused.push(table.refused(row, &error));
             }
             Err(error) => return Err(error),
         }
@@ -589,7 +596,12 @@ fn delete<'a>(
 }
 
 /// Inserts rows; gives back those that are refused for their content.
-fn insert(connection: &Connection, insert: &Insert, chunk: &Chunk) -> rusqlite::Result<Vec<Refused>> {
+fn insert(
+    connection: &Connection,
+    table: &Prepared,
+    insert: &Insert,
+    chunk: &Chunk,
+) -> rusqlite::Result<Vec<Refused>> {
     let mut many = connection.prepare_cached(&insert.many)?;
     let mut one = connection.prepare_cached(&insert.one)?;
     let mut clock = Clock::default();
@@ -599,15 +611,15 @@ fn insert(connection: &Connection, insert: &Insert, chunk: &Chunk) -> rusqlite::
         if count == insert.rows {
             match execute(&mut many, chunk, first, count, &mut clock) {
                 Ok(()) => continue,
-                Err(error) if is_content(connection, &error) => {}
+                Err(error) if is_content(connection, &insert.many, &error) => {}
                 Err(error) => return Err(error),
             }
         }
         for row in first..first + count {
             match execute(&mut one, chunk, row, 1, &mut clock) {
                 Ok(()) => {}
-                Err(error) if is_content(connection, &error) => {
-                    refused.push(Refused { chunk: 0, row, reason: one_line(&error) });
+                Err(error) if is_content(connection, &insert.one, &error) => {
+                    refused.push(table.refused(row, &error));
                 }
                 Err(error) => return Err(error),
             }
@@ -618,9 +630,15 @@ fn insert(connection: &Connection, insert: &Insert, chunk: &Chunk) -> rusqlite::
 
 /// Whether a statement failed for the content of its rows alone. A trigger may have rolled the
 /// whole transaction back as well: then it is more than that.
-fn is_content(connection: &Connection, error: &rusqlite::Error) -> bool {
-    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
-    let content = matches!(error.sqlite_error_code(), Some(ConstraintViolation | TooBig | TypeMismatch));
+fn is_content(connection: &Connection, sql: &str, error: &rusqlite::Error) -> bool {
+    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch, Unknown};
+    let content = match error.sqlite_error_code() {
+        Some(ConstraintViolation | TooBig | TypeMismatch) => true,
+        // `SQLITE_ERROR` is what an expression of a column or a trigger says of a value, as of text that
+        // is not JSON; and what a table says that has changed, which the statement does not fit any more.
+        Some(Unknown) => connection.prepare(sql).is_ok(),
+        _ => false,
+    };
     content && !connection.is_autocommit()
 }
 
@@ -943,6 +961,21 @@ fn unopened(place: &str, name: &str, error: &io::Error) -> StoreError {
         place: place.to_owned(),
         reason: format!("{name} cannot be opened: {error}"),
         advice: "give this user a folder that exists and a file that can be written".into(),
+    }
+}
+
+/// Of a statement on a table of the job.
+fn failure_on(place: &str, table: &str, error: &rusqlite::Error) -> StoreError {
+    match failure(place, error) {
+        StoreError::Failed { reason, .. } if error.sqlite_error_code() == Some(ErrorCode::Unknown) => {
+            StoreError::Table {
+                table: table.to_owned(),
+                reason,
+                advice: "start the job again, and it adds what is missing; correct what its triggers do"
+                    .into(),
+            }
+        }
+        other => other,
     }
 }
 
@@ -1339,6 +1372,37 @@ mod tests {
         assert_eq!(rows, [20].into_iter().chain(90..100).collect::<Vec<_>>());
         assert!(refused[0].reason.contains("UNIQUE") && refused[1].reason.contains("CHECK"), "{refused:?}");
         assert_eq!(place.numbers(), (0..90).filter(|&n| n != 20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_value_that_an_expression_of_the_table_cannot_take_is_refused_with_its_row() {
+        let place = Place::new();
+        place
+            .raw()
+            .execute_batch(
+                "CREATE TABLE numbers (id INTEGER PRIMARY KEY, n INT,
+                     j TEXT AS (json_extract(iif(n = 50, '{', '{}'), '$.a')) STORED)",
+            )
+            .unwrap();
+        let mut store = place.prepared(numbers_table());
+        store.begin().unwrap();
+        let refused = store.insert(&numbers(0..100)).unwrap();
+        store.commit(&commit(1)).unwrap();
+        let [refused] = refused.as_slice() else { panic!("{refused:?}") };
+        assert_eq!((refused.row, &*refused.table), (50, "numbers"));
+        assert!(refused.reason.contains("JSON"), "{refused:?}");
+        assert_eq!(place.numbers().len(), 99);
+    }
+
+    #[test]
+    fn a_table_that_was_changed_is_named() {
+        let place = Place::new();
+        let mut store = place.prepared(numbers_table());
+        place.raw().execute_batch("ALTER TABLE numbers RENAME COLUMN n TO m").unwrap();
+        store.begin().unwrap();
+        let error = store.insert(&numbers([1])).unwrap_err();
+        assert!(matches!(&error, StoreError::Table { table, .. } if table == "numbers"), "{error}");
+        assert!(error.to_string().contains("start the job again"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dataflows::item::NextOffset;
 use dataflows::rows::{Change, Changes, Column, NULL, Rows, Type, column};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -432,6 +433,103 @@ fn what_a_keyed_table_needs_is_granted() {
     assert!(error[start..].starts_with("GRANT UPDATE, DELETE ON"), "{error}");
     database.query(&error[start..]);
     store.prepare(&[latest_table()]).unwrap();
+}
+
+#[test]
+fn a_check_says_what_a_reset_lacks_and_the_reset_says_it_too() {
+    let database = mariadb().create_database();
+    let (name, user) = (&database.name, format!("r_{}", database.name));
+    let mut first = store::open(&database.url.clone().into()).unwrap();
+    first.claim("job", "topic t").unwrap();
+    drop(first);
+    database.query(&format!("CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY 'pw'"));
+    for book in database.query("SHOW TABLES LIKE 'truckflow%'") {
+        let book = book[0].as_deref().unwrap();
+        // Rows of these end while a job runs.
+        let delete = match book {
+            "truckflow_state" | "truckflow_in_the_future" => ", DELETE",
+            _ => "",
+        };
+        database
+            .query(&format!("GRANT SELECT, INSERT, UPDATE{delete} ON {name}.{book} TO '{user}'@'127.0.0.1'"));
+    }
+    // All that a job needs is there.
+    let mut store = store::open(&database.url_of(&user, "pw").into()).unwrap();
+    store.claim("job", "topic t").unwrap();
+    let said = |store: &mut dyn Store| {
+        let books = store.check(&[]).into_iter().find(|finding| finding.what == "tables truckflow_*");
+        books.unwrap().result.unwrap()
+    };
+    let checked = said(store.as_mut());
+    let start = checked.find("GRANT").unwrap_or_else(|| panic!("{checked}"));
+    assert!(
+        checked.starts_with("they fit; `truckflow state reset` needs more: run GRANT DELETE"),
+        "{checked}"
+    );
+    drop(store);
+    let mut store = store::open(&database.url_of(&user, "pw").into()).unwrap();
+    let refused = store.forget("job").unwrap_err().to_string();
+    assert!(refused.ends_with(&checked[start..]), "{refused}");
+    database.query(&checked[start..]);
+    store.forget("job").unwrap();
+    assert_eq!(said(store.as_mut()), "they fit");
+}
+
+#[test]
+fn names_that_differ_in_trailing_spaces_have_bookkeeping_of_their_own() {
+    let names = ["/data/in.jsonl", "/data/in.jsonl ", "/data/in.jsonl  "];
+    for place in Place::all() {
+        let mut store = place.store(&[]);
+        let offsets: Vec<NextOffset> = (1..)
+            .zip(names)
+            .map(|(offset, name)| NextOffset { topic: name.into(), partition: 0, offset, mark: None })
+            .collect();
+        let topics = names.map(|name| TopicId { topic: name.into(), id: format!("of `{name}`") });
+        let files: Vec<(String, u64)> =
+            (1..).zip(names).map(|(length, name)| (name.to_owned(), length)).collect();
+        let state = names.map(|name| StateChange {
+            view: name.into(),
+            parts: vec![name.as_bytes().to_vec()],
+            replaces: false,
+        });
+        for epoch in 1..3 {
+            store.begin().unwrap();
+            let commit = Commit {
+                epoch,
+                offsets: &offsets,
+                topics: &topics,
+                files: &files,
+                state: &state,
+                ..Commit::default()
+            };
+            store.commit(&commit).unwrap_or_else(|error| panic!("{}: {error}", place.url()));
+        }
+        for name in names {
+            store
+                .put_view(&StoredView { name: name.into(), definition: name.into(), backfilled: true })
+                .unwrap();
+            let mut parts = Vec::new();
+            store.state(name, &mut |part| parts.push(part)).unwrap();
+            assert_eq!(parts, [name.as_bytes(), name.as_bytes()], "{}", place.url());
+        }
+        assert_eq!(store.views().unwrap().len(), 3, "{}", place.url());
+        drop(store);
+        let mut store = store::open(&place.url().into()).unwrap();
+        let mut last = store.claim("job", "topic t").unwrap();
+        last.offsets.sort_by_key(|at| at.offset);
+        last.topics.sort_by_key(|topic| topic.topic.len());
+        last.files.sort_by_key(|file| file.1);
+        assert_eq!(
+            (last.offsets, &last.topics[..], last.files),
+            (offsets, &topics[..], files),
+            "{}",
+            place.url()
+        );
+        drop(store);
+        // Jobs, too.
+        let mut other = store::open(&place.url().into()).unwrap();
+        assert_eq!(other.claim("job ", "topic t").unwrap().generation, 1, "{}", place.url());
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! | [`dashboards`] | queries, alerts and metrics, with a real Prometheus |
 //! | [`docs`] | the commands and steps of the pages under `docs/` |
 //! | [`dead_letters`] | the bytes of what could not be used, and its replay |
+//! | [`database_errors`] | what a server says of a row, of a table and of itself |
 //! | [`database_faults`] | databases that go away, lose answers, lock, or are slow |
 //! | [`disk_faults`] | disks that are full |
 //! | [`exactly_once`] | kills, lost databases, signals, restarts |
@@ -52,6 +53,7 @@ mod cluster;
 mod commands;
 mod counted;
 mod dashboards;
+mod database_errors;
 mod database_faults;
 mod dead_letters;
 mod disk_faults;

@@ -214,6 +214,105 @@ fn a_column_of_another_type_is_refused_with_the_statement_that_mends_it() {
 }
 
 #[test]
+fn a_table_that_keeps_its_history_is_used_like_any_other() {
+    let database = mariadb().create_database();
+    database.query(
+        "CREATE TABLE appended (id BIGINT AUTO_INCREMENT PRIMARY KEY, n INT) WITH SYSTEM VERSIONING; \
+         INSERT INTO appended (n) VALUES (-1); UPDATE appended SET n = -2",
+    );
+    // With columns of its own for the time of a row.
+    database.query(
+        "CREATE TABLE changed (id BIGINT AUTO_INCREMENT PRIMARY KEY, n INT, \
+         since TIMESTAMP(6) GENERATED ALWAYS AS ROW START, until TIMESTAMP(6) GENERATED ALWAYS AS ROW END, \
+         PERIOD FOR SYSTEM_TIME (since, until)) WITH SYSTEM VERSIONING",
+    );
+    let columns = vec![column("n", Type::Integer), column("x", Type::Text)];
+    let tables = [("appended", false), ("changed", true)];
+    let tables = tables.map(|(name, keyed)| Table { name: name.into(), columns: columns.clone(), keyed });
+    let mut store = store::open(&database.url.clone().into()).unwrap();
+    store.claim("job", "topic t").unwrap();
+    for table in &tables {
+        let said = of_table(store.check(std::slice::from_ref(table))).unwrap();
+        assert!(said.starts_with("it fits; a run adds x"), "{said}");
+    }
+    // A second start finds them as the first has left them.
+    for _ in 0..2 {
+        store.prepare(&tables).unwrap_or_else(|error| panic!("{error}"));
+    }
+    for table in &tables {
+        assert_eq!(of_table(store.check(std::slice::from_ref(table))).unwrap(), "it fits");
+    }
+    let many: Rows =
+        vec![Column::Integer(Arc::new(vec![5; 3000])), Column::Text(Arc::new(vec![Some("a".into()); 3000]))]
+            .into();
+    assert_eq!(commit(store.as_mut(), 0, many), []);
+    assert_eq!(one(&database, "SELECT COUNT(*) FROM appended WHERE n = 5 AND x = 'a'"), "3000");
+    assert_eq!(one(&database, "SELECT n FROM appended WHERE x IS NULL"), "-2");
+    assert_eq!(one(&database, "SELECT COUNT(*) FROM appended FOR SYSTEM_TIME ALL WHERE x IS NULL"), "2");
+    for (change, value) in
+        [(Change::Insert, 5), (Change::Update, 6), (Change::Insert, 7), (Change::Delete, 7)]
+    {
+        assert_eq!(commit(store.as_mut(), 1, three_rows(&columns, change, value)), []);
+        let now = one(&database, "SELECT GROUP_CONCAT(DISTINCT n) FROM changed");
+        assert_eq!(now, if change == Change::Delete { String::new() } else { value.to_string() });
+    }
+    let history = "SELECT GROUP_CONCAT(DISTINCT n ORDER BY n) FROM changed FOR SYSTEM_TIME ALL";
+    assert_eq!(one(&database, history), "5,6,7");
+}
+
+#[test]
+fn what_is_no_table_is_named_for_what_it_is() {
+    let database = mariadb().create_database();
+    database.query("CREATE SEQUENCE drawn; CREATE VIEW seen AS SELECT 1 AS n");
+    for (name, is) in [("drawn", "it is a sequence"), ("seen", "it is a view")] {
+        let table = Table { name: name.into(), columns: vec![column("n", Type::Integer)], keyed: false };
+        let mut store = store::open(&database.url.clone().into()).unwrap();
+        store.claim("job", "topic t").unwrap();
+        let said = of_table(store.check(std::slice::from_ref(&table))).unwrap_err();
+        assert!(said.contains(is) && said.contains(&format!("run RENAME TABLE `{name}` TO ")), "{said}");
+        assert_eq!(store.prepare(&[table]).unwrap_err().to_string(), said);
+    }
+}
+
+#[test]
+fn texts_that_differ_in_trailing_spaces_are_not_the_same_in_tables_that_truckflow_makes() {
+    for database in databases() {
+        database.query(
+            "CREATE TABLE found (id INT AUTO_INCREMENT PRIMARY KEY, truck VARCHAR(32), \
+             UNIQUE KEY (truck, id)) CHARACTER SET latin1 COLLATE latin1_swedish_ci",
+        );
+        database.query("INSERT INTO found (truck) VALUES ('old')");
+        // One that is made, one that gets the column, one that has it.
+        database.query("CREATE TABLE extended (id INT AUTO_INCREMENT PRIMARY KEY) CHARACTER SET latin1");
+        let columns = vec![column("truck", Type::Text)];
+        let tables = ["made", "extended", "found"];
+        let tables = tables.map(|name| Table { name: name.into(), columns: columns.clone(), keyed: false });
+        let mut store = store::open(&database.url.clone().into()).unwrap();
+        store.claim("job", "topic t").unwrap();
+        store.prepare(&tables).unwrap();
+        for (place, table) in tables.iter().enumerate() {
+            let texts = ["a", "a ", "a  "].map(|text| Some(Arc::from(text))).to_vec();
+            let rows: Rows = vec![Column::Text(Arc::new(texts))].into();
+            assert_eq!(commit(store.as_mut(), place, rows), []);
+            let groups = format!("SELECT COUNT(DISTINCT truck), SUM(truck = 'a') FROM {}", table.name);
+            let found = database.query(&groups).concat().into_iter().flatten().collect::<Vec<_>>();
+            let said = of_table(store.check(std::slice::from_ref(table))).unwrap();
+            if table.name == "found" {
+                // What an existing table makes of them is its owner's choice, and is said.
+                assert_eq!(found, ["2", "3"]);
+                assert_eq!(
+                    said,
+                    "it fits; texts that differ only in trailing spaces are the same key in truck (latin1_swedish_ci)"
+                );
+            } else {
+                assert_eq!(found, ["3", "1"], "{}", table.name);
+                assert_eq!(said, "it fits", "{}", table.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_missing_privilege_is_refused_with_the_grant() {
     let (database, out) = (mariadb().create_database(), tempfile::tempdir().unwrap());
     let (name, user) = (&database.name, format!("u_{}", database.name));

@@ -18,7 +18,8 @@ use futures_util::{StreamExt, stream};
 use memchr::memchr_iter;
 use mysql_async::prelude::Queryable;
 
-use super::{Fault, MysqlStore, STATEMENT_LIMIT, Server, ends_ids, is_content, names, time_of};
+use super::errors::{Fault, ends_ids, refuses_loads};
+use super::{MysqlStore, STATEMENT_LIMIT, Server, names, time_of};
 use crate::render::SqlRows;
 use crate::store::schema::quoted;
 use crate::store::{Chunk, Operation, Refused, STATEMENT_BYTES, StoreError, Table};
@@ -145,8 +146,8 @@ impl MysqlStore {
         if !self.server.loads() {
             return Ok(false);
         }
-        let prepared = self.tables.get_mut(table);
-        let Some(load) = prepared.and_then(|prepared| prepared.load.as_mut()) else { return Ok(false) };
+        let Some(prepared) = self.tables.get_mut(table) else { return Ok(false) };
+        let Some(load) = prepared.load.as_mut() else { return Ok(false) };
         if load.rolled_back >= MOST_ROLLED_BACK {
             return Ok(false);
         }
@@ -156,8 +157,10 @@ impl MysqlStore {
         match self.server.load(&load.statement, lines) {
             Ok((loaded, 0)) if loaded == rows as u64 => return Ok(true),
             Ok(_) => {}
-            Err(Fault::Server { number, message }) if is_content(number) || ends_ids(number, &message) => {}
-            Err(fault) => return Err(self.server.explain(fault)),
+            Err(Fault::Server { number, .. }) if refuses_loads(number) => self.server.stop_loading(),
+            Err(Fault::Server { number, message, .. }) if ends_ids(number, &message) => {}
+            Err(fault) if self.server.concerns_a_row(&fault) => {}
+            Err(fault) => return Err(prepared.explain(&self.server, fault)),
         }
         load.rolled_back += 1;
         self.server.execute("ROLLBACK TO SAVEPOINT loading")?;
@@ -182,6 +185,13 @@ impl Server {
             link.loads = loads;
         }
         Ok(())
+    }
+
+    /// Inserts rows from now on.
+    fn stop_loading(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.loads = false;
+        }
     }
 
     /// Gives the numbers of rows that were put in and of warnings.

@@ -22,7 +22,10 @@ const TIMEOUT: Duration = Duration::from_secs(180);
 /// The server that tests share which leave it running.
 pub fn mariadb() -> &'static Mariadb {
     static MARIADB: OnceLock<Result<Mariadb, String>> = OnceLock::new();
-    MARIADB.get_or_init(|| Mariadb::try_start(Vec::new())).as_ref().unwrap_or_else(|error| panic!("{error}"))
+    MARIADB
+        .get_or_init(|| Mariadb::try_start(Vec::new(), None))
+        .as_ref()
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// An empty database on each server that there is: the shared one, and MySQL if one is named.
@@ -59,6 +62,8 @@ pub struct Mariadb {
     folder: PathBuf,
     /// What it is started with beside what all are.
     more: Vec<String>,
+    /// The size of its second disk, if it has one.
+    disk: Option<&'static str>,
     process: Process,
 }
 
@@ -70,10 +75,27 @@ impl Mariadb {
 
     /// The same with more arguments.
     pub fn start_with(more: Vec<String>) -> Self {
-        Self::try_start(more).unwrap_or_else(|error| panic!("{error}"))
+        Self::try_start(more, None).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn try_start(more: Vec<String>) -> Result<Self, String> {
+    /// Starts a server that has a second disk of this size, which no other process sees.
+    pub fn start_with_disk(size: &'static str) -> Self {
+        Self::try_start(Vec::new(), Some(size)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Where the server finds its second disk.
+    pub fn disk(&self) -> PathBuf {
+        self.folder.join("disk")
+    }
+
+    /// Where others find what is on its second disk.
+    pub fn disk_from_outside(&self) -> PathBuf {
+        let disk = self.disk();
+        let below_root = disk.strip_prefix("/").expect("an absolute path");
+        Path::new("/proc").join(self.process.id().to_string()).join("root").join(below_root)
+    }
+
+    fn try_start(more: Vec<String>, disk: Option<&'static str>) -> Result<Self, String> {
         let folder = new_folder("mariadb");
         let port = free_port();
         let mut install = command("mariadb-install-db");
@@ -87,8 +109,8 @@ impl Mariadb {
         if !done || !install.kill().success() {
             return Err(not_installed(format!("MariaDB cannot fill its folder:\n{}", install.log_end())));
         }
-        let process = run(&folder, port, &more)?;
-        let mut mariadb = Self { port, folder, more, process };
+        let process = run(&folder, port, &more, disk)?;
+        let mut mariadb = Self { port, folder, more, disk, process };
         mariadb.wait_until_it_answers()?;
         Ok(mariadb)
     }
@@ -111,7 +133,7 @@ impl Mariadb {
 
     /// Starts it again, after [`Mariadb::kill`], with its port and its data.
     pub fn restart(&mut self) {
-        let started = run(&self.folder, self.port, &self.more).and_then(|process| {
+        let started = run(&self.folder, self.port, &self.more, self.disk).and_then(|process| {
             self.process = process;
             self.wait_until_it_answers()
         });
@@ -236,7 +258,8 @@ impl Session {
         self.try_query(sql).unwrap_or_else(|error| panic!("{error}: {sql}"))
     }
 
-    fn try_query(&mut self, sql: &str) -> Result<Vec<TextRow>, String> {
+    /// The same, where the server may refuse one.
+    pub fn try_query(&mut self, sql: &str) -> Result<Vec<TextRow>, String> {
         let connection = &mut self.connection;
         answered(&self.runtime, async {
             // Not prepared: only then does the server send every value as text.
@@ -281,8 +304,22 @@ fn text_row(row: Row) -> TextRow {
     row.unwrap_raw().into_iter().map(text).collect()
 }
 
-fn run(folder: &Path, port: u16, more: &[String]) -> Result<Process, String> {
-    let mut server = command("mariadbd");
+fn run(folder: &Path, port: u16, more: &[String], disk: Option<&str>) -> Result<Process, String> {
+    let mut server = match disk {
+        None => command("mariadbd"),
+        Some(size) => {
+            let disk = folder.join("disk");
+            fs::create_dir_all(&disk).map_err(|error| error.to_string())?;
+            // A file system of its own, in a namespace of its own, which ends with the server.
+            let script = format!(
+                "mount -t tmpfs -o size={size} tmpfs '{}' && exec setpriv --pdeathsig KILL -- mariadbd \"$@\"",
+                disk.display()
+            );
+            let mut server = command("unshare");
+            server.args(["-rm", "sh", "-c", &script, "sh"]);
+            server
+        }
+    };
     server.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]).args(user());
     server.args([format!("--port={port}"), format!("--datadir={}", folder.join("data").display())]);
     // Relative to the data: the path of a socket has at most about 100 characters.

@@ -1,0 +1,586 @@
+//! What an error of MySQL or MariaDB concerns: a row, the statement, the connection, or something that a
+//! person has to change.
+//!
+//! The error lists of MariaDB 10.11 (1000 to 1982, 3000 to 3060, 4002 to 4192) and MySQL 9.7 (1000 to 1887,
+//! 3000 to 4169, 6000 to 6579) were gone through for this. The class of an error's SQLSTATE decides
+//! ([`by_class`]), also for codes of versions to come; [`CODES`] has the codes for which it says too little
+//! or the wrong thing. Most of them have the state `HY000`, which says nothing. All other codes concern
+//! definitions, replication or administration, and end the job: trying again would not help.
+//!
+//! From 4000 on the two products use the same numbers for different errors.
+
+use std::io;
+
+use mysql_async::{DriverError, IoError};
+
+use super::literal;
+use crate::store::schema::quoted;
+use crate::store::{ROW_KEY, StoreError};
+
+/// What is done about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// It concerns a row's values: the row becomes a dead letter, and the others are written.
+    Row,
+    /// The statement cannot be executed now: the transaction is rolled back and tried again. With what
+    /// a person can do about it.
+    Statement(&'static str),
+    /// The connection is lost: the transaction is tried again on a new one.
+    Connection,
+    /// Somebody has to change something: the job ends.
+    Fatal,
+}
+
+use Meaning::{Connection, Fatal, Row, Statement};
+
+/// Which servers know a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Product {
+    /// Both, or one that is not known yet.
+    Any,
+    MariaDb,
+    MySql,
+}
+
+impl Product {
+    /// The product of a server with this version; it is empty before the server has said it.
+    pub fn of(version: &str) -> Self {
+        match version {
+            "" => Self::Any,
+            _ if version.contains("MariaDB") => Self::MariaDb,
+            _ => Self::MySql,
+        }
+    }
+}
+
+const LOCKED: &str = "wait until the other transaction is over";
+const CHANGED: &str = "wait until the table is no longer being changed";
+const DISK: &str = "free space on its disk";
+const READ_ONLY: &str = "make the server writable";
+const CONNECTIONS: &str = "close other connections, or raise its limit of them";
+const MEMORY: &str = "give the server more memory";
+const FILES: &str = "raise its limit of open files";
+const TIME: &str = "raise its limit on the time of a statement";
+const REPLICATION: &str = "check the state of its replication";
+
+/// The meaning of codes whose SQLSTATE does not give it.
+const CODES: &[(Product, Meaning, &[u16])] = &[
+    // Values: out of range, cut, wrong, of another character set, too large for a page or the undo log.
+    (Product::Any, Row, &[1118, 1260, 1265, 1299, 1300, 1301, 1366, 1411, 1644, 1709, 1713]),
+    // No partition for the value; a view's CHECK OPTION.
+    (Product::Any, Row, &[1369, 1526, 1591, 1748]),
+    // In a trigger, which may depend on the row: no row found, too many, no case, a text for a pattern.
+    (Product::Any, Row, &[1139, 1172, 1242, 1329, 1339, 1643]),
+    // In an expression of a column or constraint: geometry and numbers.
+    (Product::Any, Row, &[3033, 3034, 3035, 3036, 3037, 3038, 3039, 3040, 3041, 3042, 3043, 3055]),
+    (Product::Any, Row, &[3045, 3046, 3047, 3048, 3049, 3050, 3051]),
+    // A CHECK constraint; JSON, geometry, bits, patterns, vectors; an index on an expression.
+    (Product::MySql, Row, &[3819, 3069, 3134, 3142, 3513, 3514, 3643, 3698, 3699, 3751, 3854, 3905]),
+    (Product::MySql, Row, &[3906, 3908, 3934, 3988, 4074, 6136, 6137, 6138]),
+    // A character that cannot be converted; a computed column or default; JSON; GeoJSON.
+    (Product::MariaDb, Row, &[1977, 4027, 4028, 4035, 4036, 4037, 4038, 4039, 4040, 4048, 4049, 4050, 4076]),
+    // Locks, deadlocks, conflicts of snapshots (1020), and a commit that was given up.
+    (Product::Any, Statement(LOCKED), &[1020, 1180, 1205, 1206, 1213, 1297, 1402, 1613, 1614, 1637, 1689]),
+    (Product::Any, Statement(LOCKED), &[3058]),
+    (Product::MySql, Statement(LOCKED), &[3101, 3132, 3133, 3572]),
+    (Product::MariaDb, Statement(LOCKED), &[1964, 4145]),
+    // The table's definition was changed meanwhile.
+    (Product::Any, Statement(CHANGED), &[1412, 1615]),
+    // A file that cannot be made or written (below 1000: of the server's own library), a full table.
+    (Product::Any, Statement(DISK), &[1, 3, 20, 1021, 1026, 1114, 1534, 1811, 1878, 3019]),
+    (Product::MySql, Statement(DISK), &[3675]),
+    (Product::Any, Statement(READ_ONLY), &[1036, 1207, 1792, 1836, 1874]),
+    (Product::MySql, Statement(READ_ONLY), &[1881, 3989]),
+    // Connections, of the server and of the user; statements an hour; prepared statements.
+    (Product::Any, Statement(CONNECTIONS), &[1040, 1203, 1226, 1461]),
+    (Product::MySql, Statement(CONNECTIONS), &[6411]),
+    (Product::Any, Statement(MEMORY), &[5, 1037, 1038, 1041, 1135, 3015, 3044]),
+    (Product::MySql, Statement(MEMORY), &[3985, 4081, 4082]),
+    (Product::Any, Statement(FILES), &[23]),
+    // Interrupted: by a limit of time, by a person.
+    (Product::Any, Statement(TIME), &[1317, 1969]),
+    (Product::MySql, Statement(TIME), &[3024]),
+    // A member of a group that cannot commit now.
+    (Product::MySql, Statement(REPLICATION), &[3100, 3781, 3782, 3783, 3797]),
+    // Shut down, killed, idle for too long, offline; 2002 to 2055 are what proxies say of a server behind
+    // them, as 9001 is.
+    (Product::Any, Connection, &[1077, 1078, 1079, 1243, 1835, 1927, 2002, 2003, 2006, 2013, 2055, 9001]),
+    (Product::Any, Connection, &[3032]),
+    (Product::MySql, Connection, &[3168, 3169, 4031, 6400]),
+    // A column that is ambiguous, a way to log in: their states say integrity and connection.
+    (Product::Any, Fatal, &[1052, 1251]),
+];
+
+/// What an error means.
+pub(super) fn meaning(product: Product, number: u16, state: &str, message: &str) -> Meaning {
+    // Only `SIGNAL` has this class, and with it any number that a trigger's author chose.
+    if state.starts_with("45") {
+        return Row;
+    }
+    match number {
+        1290 if message.contains("read-only") || message.contains("read_only") => {
+            return Statement(READ_ONLY);
+        }
+        1004 | 1005 | 1006 | 1016 | 1030 => return by_cause(message),
+        _ => {}
+    }
+    let is_listed = |(of, _, codes): &&(Product, Meaning, &[u16])| {
+        (*of == Product::Any || *of == product) && codes.contains(&number)
+    };
+    CODES.iter().find(is_listed).map_or_else(|| by_class(state), |(_, meaning, _)| *meaning)
+}
+
+/// What the class of a SQLSTATE means: its first two characters.
+fn by_class(state: &str) -> Meaning {
+    match state.get(..2).unwrap_or_default() {
+        // Data exception, integrity constraint, check option.
+        "22" | "23" | "44" => Row,
+        // Transaction rollback.
+        "40" => Statement(LOCKED),
+        // Connection exception.
+        "08" => Connection,
+        // Of the servers themselves: interrupted, XA, spatial reference systems and units, roles.
+        "70" | "XA" | "SR" | "SU" | "OP" => Fatal,
+        // The standard leaves these classes to others, and the servers have no more of them: it is the
+        // SIGNAL of a trigger.
+        class if class.starts_with(|first: char| matches!(first, '5'..='9' | 'I'..='Z')) => Row,
+        _ => Fatal,
+    }
+}
+
+/// What an error means that has another one as its cause: `Got error N from storage engine`, `Can't create
+/// table … (errno: N …)`. N is of the operating system, or of the storage engine.
+fn by_cause(message: &str) -> Meaning {
+    let cause = ["errno: ", "error "].iter().find_map(|word| message.split_once(word));
+    let digits = cause.map(|(_, rest)| rest.split(|char: char| !char.is_ascii_digit()).next());
+    match digits.flatten() {
+        // No space is left on the device; the table is full.
+        Some("28" | "135") => Statement(DISK),
+        // Too many open files.
+        Some("24") => Statement(FILES),
+        // The row is too large.
+        Some("139") => Row,
+        _ => Fatal,
+    }
+}
+
+/// Whether an error is about the database's own `id` and not about a row.
+pub(super) fn ends_ids(number: u16, message: &str) -> bool {
+    let of_id = || message.contains("column 'id'") || message.contains("PRIMARY'");
+    number == 1467 || (matches!(number, 167 | 1062 | 1264) && of_id())
+}
+
+/// Whether the server or something before it no longer takes `LOAD DATA LOCAL`.
+pub(super) fn refuses_loads(number: u16) -> bool {
+    matches!(number, 1148 | 3948 | 4166)
+}
+
+/// Why a statement was not done.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The connection is of no more use.
+    Lost(String),
+    /// The server's certificate is not trusted.
+    Untrusted(String),
+    /// The server says no.
+    Server {
+        number: u16,
+        state: String,
+        message: String,
+    },
+    Other(String),
+}
+
+impl From<mysql_async::Error> for Fault {
+    fn from(error: mysql_async::Error) -> Self {
+        use mysql_async::Error::{Driver, Io, Server};
+        match error {
+            Server(error) => {
+                Self::Server { number: error.code, message: one_line(&error.message), state: error.state }
+            }
+            // It comes as a failed read, but does not pass by itself.
+            Io(IoError::Io(error)) if error.to_string().contains("certificate") => {
+                Self::Untrusted(one_line(&error.to_string()))
+            }
+            // What the client makes of bytes that it does not understand.
+            Io(IoError::Io(error)) if error.kind() == io::ErrorKind::Other => {
+                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {error}")))
+            }
+            Io(IoError::Io(error)) => Self::Lost(one_line(&error.to_string())),
+            Io(IoError::Tls(error)) => Self::Lost(one_line(&format!("TLS: {error}"))),
+            Driver(DriverError::NoClientSslFlagFromServer) => {
+                Self::Lost("TLS: the server does not support it".into())
+            }
+            Driver(error @ (DriverError::UnexpectedPacket { .. } | DriverError::PacketOutOfOrder)) => {
+                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {error}")))
+            }
+            Driver(error @ DriverError::ConnectionClosed) => Self::Lost(one_line(&error.to_string())),
+            error => Self::Other(one_line(&error.to_string())),
+        }
+    }
+}
+
+impl Fault {
+    /// What it means, from a server of `product`.
+    pub fn meaning(&self, product: Product) -> Meaning {
+        match self {
+            Self::Server { number, state, message } => meaning(product, *number, state, message),
+            // The client has hung up.
+            Self::Lost(_) | Self::Untrusted(_) | Self::Other(_) => Connection,
+        }
+    }
+}
+
+/// Where a statement failed.
+pub(super) struct Scene<'a> {
+    /// Host, port and database.
+    pub place: &'a str,
+    pub database: &'a str,
+    /// `'user'@'host'`.
+    pub account: &'a str,
+    pub product: Product,
+}
+
+impl Scene<'_> {
+    /// What a fault means, and what can be done about it.
+    pub fn explain(&self, fault: Fault) -> StoreError {
+        let place = self.place.to_owned();
+        let meaning = fault.meaning(self.product);
+        let (number, message) = match fault {
+            Fault::Lost(reason) => return StoreError::Away { place, reason },
+            Fault::Untrusted(reason) => {
+                let advice = match reason.contains("not valid for") {
+                    true => "name the server in --database as its certificate does",
+                    false => "give the server's certificate authority as ssl-ca=FILE in --database",
+                };
+                let advice = advice.into();
+                return StoreError::Denied { place, reason, advice };
+            }
+            Fault::Other(reason) => return StoreError::Failed { place, reason },
+            Fault::Server { number, message, .. } => (number, message),
+        };
+        let reason = format!("{number}: {message}");
+        match meaning {
+            Connection => StoreError::Away { place, reason },
+            Statement(advice) => StoreError::Busy { place, reason, advice: advice.into() },
+            Row | Fatal => match self.permission(number, &message) {
+                Some(advice) => StoreError::Denied { place, reason, advice },
+                None => StoreError::Failed { place, reason },
+            },
+        }
+    }
+
+    /// The same of a statement on a table of the job, into which it writes `columns`.
+    pub fn explain_on(&self, table: &str, columns: &[&str], fault: Fault) -> StoreError {
+        let number = match &fault {
+            Fault::Server { number, .. } => *number,
+            _ => 0,
+        };
+        match self.explain(fault) {
+            StoreError::Busy { place, reason, advice } => {
+                StoreError::Busy { place, reason: format!("table {table}: {reason}"), advice }
+            }
+            StoreError::Failed { reason, .. } => {
+                let advice = table_advice(number, &reason, table, columns);
+                StoreError::Table { table: table.to_owned(), reason, advice: advice.into() }
+            }
+            other => other,
+        }
+    }
+
+    /// What gives the permission whose lack an error is about.
+    fn permission(&self, number: u16, message: &str) -> Option<String> {
+        let Self { account, product, .. } = self;
+        let database = quoted(self.database);
+        Some(match number {
+            1045 | 1698 => "mend user and password in --database".into(),
+            1044 => format!(
+                "run GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON {database}.* TO {}",
+                denied_account(message).unwrap_or_else(|| (*account).to_owned())
+            ),
+            1049 => format!("run CREATE DATABASE {database}"),
+            1142 | 1143 => grant(message, &database, account),
+            1129 => "run FLUSH HOSTS".into(),
+            1130 => "let the user connect from this host".into(),
+            1227 => format!("give {account} that privilege"),
+            1251 | 1820 => "mend the user's way to log in".into(),
+            3118 | 3955 => "unlock the account, or give another user in --database".into(),
+            4150 | 4151 if *product != Product::MySql => {
+                "unlock the account, or give another user in --database".into()
+            }
+            3159 => "add ssl-mode=REQUIRED to --database".into(),
+            _ => return None,
+        })
+    }
+}
+
+/// What to do about a table that no longer takes any row.
+fn table_advice(number: u16, reason: &str, table: &str, columns: &[&str]) -> &'static str {
+    // A name in quotes, also behind those of database and table.
+    let names = |name: &str| {
+        let ends = [format!("'{name}'"), format!(".{name}'")];
+        ends.iter().any(|end| reason.contains(end.as_str()))
+    };
+    match number {
+        1054 if table.starts_with("truckflow_") => {
+            "it is of another version of truckflow or of another program: rename it, or give another --database"
+        }
+        1054 if columns.iter().chain([&ROW_KEY]).any(|column| names(column)) => {
+            "start the job again, and it adds the columns that are missing"
+        }
+        1146 if names(table) => "start the job again, and it creates the table",
+        1364 | 1423 => "give that column a default or make it NULL, and start the job again",
+        1906 | 3105 => "drop or rename that generated column, and start the job again",
+        1197 | 1705 => "lower limits.epoch_records or raise the server's max_binlog_cache_size",
+        _ => {
+            "correct the table or what its triggers do, and start the job again: it continues after its last commit"
+        }
+    }
+}
+
+/// The statement that gives what `CREATE command denied to user … for table …` lacks.
+fn grant(message: &str, database: &str, account: &str) -> String {
+    let privilege = message.split(" command denied").next().unwrap_or("ALL");
+    let table = message
+        .rsplit_once("table ")
+        .map(|(_, table)| table.rsplit('.').next().unwrap_or(table).trim_matches(['\'', '`']));
+    match table {
+        Some(table) if !privilege.contains("CREATE") => {
+            format!("run GRANT {privilege} ON {database}.{} TO {account}", quoted(table))
+        }
+        _ => format!("run GRANT {privilege} ON {database}.* TO {account}"),
+    }
+}
+
+/// The account in `Access denied for user 'u'@'h' to database 'd'`.
+fn denied_account(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("for user ")?;
+    rest.rsplit_once(" to database").map(|(account, _)| account.to_owned())
+}
+
+/// `u@h`, as `CURRENT_USER()` gives it, as grants want it.
+pub(super) fn account(current: &str) -> String {
+    let (user, host) = current.rsplit_once('@').unwrap_or((current, "%"));
+    format!("{}@{}", literal(user), literal(host))
+}
+
+/// What a server says, in one line.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Product::{Any, MariaDb, MySql};
+    use super::*;
+
+    const SCENE: Scene<'static> =
+        Scene { place: "h:1/d", database: "d", account: "'u'@'%'", product: MariaDb };
+
+    fn fault(number: u16, state: &str, message: &str) -> Fault {
+        Fault::Server { number, state: state.into(), message: message.into() }
+    }
+
+    fn said(number: u16, message: &str) -> StoreError {
+        SCENE.explain(fault(number, "HY000", message))
+    }
+
+    #[test]
+    fn each_code_is_sorted_once() {
+        for (place, (product, _, codes)) in CODES.iter().enumerate() {
+            for code in *codes {
+                let others = CODES[place + 1..].iter().filter(|(other, _, codes)| {
+                    codes.contains(code) && (*other == *product || Any == *other || Any == *product)
+                });
+                assert_eq!(others.count(), 0, "{code}");
+                assert_eq!(codes.iter().filter(|other| *other == code).count(), 1, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn errors_are_sorted_into_row_statement_connection_and_fatal() {
+        for (product, number, state, expected) in [
+            // Row.
+            (MariaDb, 1526, "HY000", Row),
+            (MySql, 1526, "HY000", Row),
+            (MariaDb, 4025, "23000", Row),
+            (MySql, 3819, "HY000", Row),
+            (MariaDb, 1264, "22003", Row),
+            (MariaDb, 1406, "22001", Row),
+            (MariaDb, 1048, "23000", Row),
+            (MariaDb, 1062, "23000", Row),
+            (MariaDb, 1451, "23000", Row),
+            (MariaDb, 1452, "23000", Row),
+            (MariaDb, 1265, "HY000", Row),
+            (MySql, 1265, "01000", Row),
+            (MariaDb, 1366, "22007", Row),
+            (MySql, 1366, "HY000", Row),
+            (MySql, 3140, "22032", Row),
+            (MariaDb, 1690, "22003", Row),
+            (MariaDb, 1644, "45000", Row),
+            // Statement.
+            (MariaDb, 1205, "HY000", Statement(LOCKED)),
+            (MariaDb, 1213, "40001", Statement(LOCKED)),
+            (MariaDb, 1020, "HY000", Statement(LOCKED)),
+            (MySql, 3101, "40000", Statement(LOCKED)),
+            (MariaDb, 1412, "HY000", Statement(CHANGED)),
+            (MariaDb, 1114, "HY000", Statement(DISK)),
+            (MariaDb, 1021, "HY000", Statement(DISK)),
+            (MariaDb, 3, "HY000", Statement(DISK)),
+            (MariaDb, 1836, "HY000", Statement(READ_ONLY)),
+            (MySql, 1792, "25006", Statement(READ_ONLY)),
+            (Any, 1040, "08004", Statement(CONNECTIONS)),
+            (MariaDb, 1317, "70100", Statement(TIME)),
+            // Connection.
+            (MariaDb, 1053, "08S01", Connection),
+            (MariaDb, 1927, "70100", Connection),
+            (MariaDb, 1047, "08S01", Connection),
+            (MySql, 4031, "HY000", Connection),
+            // Fatal.
+            (MariaDb, 1054, "42S22", Fatal),
+            (MariaDb, 1146, "42S02", Fatal),
+            (MariaDb, 1142, "42000", Fatal),
+            (MariaDb, 1364, "HY000", Fatal),
+            (MariaDb, 1906, "HY000", Fatal),
+            (MariaDb, 1136, "21S01", Fatal),
+            (MariaDb, 1045, "28000", Fatal),
+            (MariaDb, 1251, "08004", Fatal),
+            (MariaDb, 1449, "HY000", Fatal),
+        ] {
+            assert_eq!(meaning(product, number, state, ""), expected, "{product:?} {number}");
+        }
+    }
+
+    #[test]
+    fn the_same_number_is_another_error_of_another_product() {
+        // A constraint that failed; a tablespace's option.
+        assert_eq!(meaning(MariaDb, 4025, "23000", ""), Row);
+        assert_eq!(meaning(MySql, 4025, "HY000", ""), Fatal);
+        // A trigger's order; a client that was idle for too long.
+        assert_eq!(meaning(MariaDb, 4031, "HY000", ""), Fatal);
+        assert_eq!(meaning(MySql, 4031, "HY000", ""), Connection);
+        assert_eq!(meaning(MariaDb, 4038, "HY000", ""), Row);
+    }
+
+    #[test]
+    fn a_signal_concerns_the_row_whatever_number_it_has() {
+        for number in [1205, 1213, 2013, 1146, 30001, 5] {
+            assert_eq!(meaning(MariaDb, number, "45000", ""), Row, "{number}");
+            assert_eq!(meaning(MySql, number, "45T01", ""), Row, "{number}");
+        }
+        assert_eq!(meaning(MariaDb, 1644, "99001", ""), Row);
+        assert_eq!(meaning(MariaDb, 30001, "99001", ""), Row);
+    }
+
+    #[test]
+    fn an_unknown_code_is_sorted_by_its_class() {
+        for (state, expected) in [
+            ("22999", Row),
+            ("23999", Row),
+            ("40003", Statement(LOCKED)),
+            ("08003", Connection),
+            ("42999", Fatal),
+            ("28000", Fatal),
+            ("HY000", Fatal),
+            ("70100", Fatal),
+            ("XAE07", Fatal),
+            ("SR001", Fatal),
+            ("", Fatal),
+            ("é", Fatal),
+        ] {
+            assert_eq!(meaning(MySql, 9999, state, ""), expected, "{state}");
+        }
+    }
+
+    #[test]
+    fn an_error_with_a_cause_is_sorted_by_the_cause() {
+        for (number, message, expected) in [
+            (1030, "Got error 28 \"No space left on device\" from storage engine InnoDB", Statement(DISK)),
+            (1030, "Got error 139 from storage engine", Row),
+            (1030, "Got error 168 - 'Unknown (generic) error from engine'", Fatal),
+            (
+                1005,
+                "Can't create table `d`.`t2` (errno: 135 \"No more room in record file\")",
+                Statement(DISK),
+            ),
+            (
+                1005,
+                "Can't create table `d`.`t` (errno: 150 \"Foreign key constraint is incorrectly formed\")",
+                Fatal,
+            ),
+            (1016, "Can't open file: 't28.frm' (errno: 24 \"Too many open files\")", Statement(FILES)),
+            (1030, "", Fatal),
+        ] {
+            assert_eq!(meaning(MariaDb, number, "HY000", message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again() {
+        for number in [1040, 1205, 1213, 1114, 1927, 2006, 1836] {
+            assert!(said(number, "").is_retryable(), "{number}");
+        }
+        for number in [1045, 1044, 1049, 1142, 1064, 1146, 1264] {
+            assert!(!said(number, "").is_retryable(), "{number}");
+        }
+        assert!(said(1290, "running with the --read-only option").is_retryable());
+        assert!(!said(1290, "running with the --secure-file-priv option").is_retryable());
+    }
+
+    #[test]
+    fn an_error_of_a_table_names_it_and_the_next_step() {
+        let said = |number, message: &str| {
+            SCENE.explain_on("T", &["truck_id"], fault(number, "HY000", message)).to_string()
+        };
+        for (number, message, expected) in [
+            (
+                1054,
+                "Unknown column 'truck_id' in 'field list'",
+                "table T: 1054: Unknown column 'truck_id' in 'field list'; start the job again, and it adds the columns that are missing",
+            ),
+            (1146, "Table 'd.T' doesn't exist", "start the job again, and it creates the table"),
+            (1146, "Table 'd.audit' doesn't exist", "correct the table or what its triggers do"),
+            (1054, "Unknown column 'x' in 'NEW'", "correct the table or what its triggers do"),
+            (1364, "Field 'note' doesn't have a default value", "give that column a default"),
+            (1205, "Lock wait timeout exceeded", "h:1/d cannot do it now: table T: 1205: Lock wait"),
+        ] {
+            assert!(said(number, message).contains(expected), "{}", said(number, message));
+        }
+    }
+
+    #[test]
+    fn a_missing_privilege_is_answered_with_its_grant() {
+        let advice = |error| match error {
+            StoreError::Denied { advice, .. } => advice,
+            other => panic!("{other}"),
+        };
+        assert_eq!(
+            advice(said(1142, "CREATE command denied to user 'u'@'localhost' for table `d`.`t`")),
+            "run GRANT CREATE ON `d`.* TO 'u'@'%'"
+        );
+        assert_eq!(
+            advice(said(1142, "INSERT command denied to user 'u'@'localhost' for table 't'")),
+            "run GRANT INSERT ON `d`.`t` TO 'u'@'%'"
+        );
+        assert_eq!(
+            advice(said(1044, "Access denied for user 'u'@'10.%' to database 'd'")),
+            "run GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON `d`.* TO 'u'@'10.%'"
+        );
+        assert_eq!(advice(said(1049, "Unknown database 'd'")), "run CREATE DATABASE `d`");
+    }
+
+    #[test]
+    fn a_full_id_is_no_fault_of_a_row() {
+        assert!(ends_ids(1062, "Duplicate entry '127' for key 'PRIMARY'"));
+        assert!(ends_ids(1062, "Duplicate entry '127' for key 't.PRIMARY'"));
+        assert!(ends_ids(167, "Out of range value for column 'id' at row 1"));
+        assert!(!ends_ids(1062, "Duplicate entry 'x' for key 'name'"));
+        assert!(!ends_ids(1264, "Out of range value for column 'speed' at row 1"));
+    }
+
+    #[test]
+    fn an_account_is_quoted() {
+        assert_eq!(account("o'neil@%"), "'o''neil'@'%'");
+    }
+}
