@@ -8,6 +8,11 @@
 //! ```
 //!
 //! When the database fails, the transaction is tried again from the rows kept until the commit.
+//!
+//! Each commit has an epoch of its own, higher than any before, also the one with which a start begins: so the
+//! epoch that the database holds says whether a commit whose answer was lost took place.
+
+mod refusals;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,12 +22,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dataflows::Epoch;
-use dataflows::dead_letter::{DeadLetter, Reason};
 use dataflows::item::{Arrival, Intake, Mark, MessageId, NextOffset};
-use dataflows::rows::{Column, Rows};
-use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
+use dataflows::rows::Rows;
 
-use crate::board::shown::{Part, Shown};
+use crate::board::shown::Shown;
 use crate::board::{CommitPoint, Doing, Feed};
 use crate::clock::Clock;
 use crate::counts::{Counter, Counts, Turn};
@@ -33,12 +36,12 @@ use crate::graph::{Message, Route};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::printable::printable;
-use crate::render;
 use crate::sink::csv::CsvFiles;
 use crate::sink::topic::DeadLetterTopic;
 use crate::state::{Owner, SealedFold, seal};
 use crate::store::offset::{Role, for_view};
-use crate::store::{Chunk, Commit, Refused, StateChange, Store, StoreError, TopicId};
+use crate::store::{Chunk, Commit, StateChange, Store, StoreError, TopicId};
+use refusals::Refusals;
 
 /// State deltas are folded into a snapshot when they outweigh it, or there are this many parts.
 const FOLD_PARTS: usize = 256;
@@ -128,8 +131,7 @@ struct Pending {
     chunks: Vec<Chunk>,
     /// How many of `chunks` are in the transaction.
     inserted: usize,
-    /// What was refused: its place in `chunks`, and the dead letter that comes of it.
-    refused: Vec<(usize, DeadLetter)>,
+    refusals: Refusals,
     state: BTreeMap<usize, Vec<Vec<u8>>>,
     added: BTreeMap<usize, i64>,
     offsets: BTreeMap<(Arc<str>, i32), Position>,
@@ -155,8 +157,8 @@ impl Pending {
 }
 
 impl Committer {
-    /// A committer that goes on after the clock's last commit, which held the next offsets
-    /// `committed`, with a source that begins at `starts`.
+    /// A committer whose first commit has the epoch that the clock calls committed: that of a start, without
+    /// a record. The commit before it held the next offsets `committed`; the source begins at `starts`.
     #[allow(clippy::too_many_arguments)] // every one is another part of the job
     pub fn new(
         parts: Parts,
@@ -172,7 +174,7 @@ impl Committer {
         let open = clock.committed() + 1;
         // Where a partition begins is committed before it is read: what the broker drops from then
         // on is missed at the next start, also in a partition that had no message yet.
-        let mut pending = Pending::default();
+        let mut pending = Pending { anything: true, ..Pending::default() };
         let is_known = |at: &&NextOffset| {
             committed.iter().any(|known| {
                 (&known.topic, known.partition, known.offset) == (&at.topic, at.partition, at.offset)
@@ -180,9 +182,7 @@ impl Committer {
         };
         for at in starts.iter().filter(|at| !is_known(at)) {
             pending.offsets.insert((at.topic.clone(), at.partition), (at.offset, at.mark));
-            pending.anything = true;
         }
-        metrics.committed_epoch.set(clock.committed() as i64);
         for (route, weight) in routes.iter().zip(&weights) {
             if weight.entries > 0 {
                 metrics.state_records(&route.name, weight.entries);
@@ -233,7 +233,6 @@ impl Committer {
 
     /// Commits the ids of topics together with where they begin.
     pub fn identifying(mut self, topics: Vec<TopicId>) -> Self {
-        self.pending.anything |= !topics.is_empty();
         self.topics = topics;
         self
     }
@@ -412,11 +411,11 @@ impl Committer {
         if self.pending.inserted == self.pending.chunks.len() {
             return Ok(());
         }
-        self.retry(|this| this.try_insert())
+        self.retry(Self::try_insert)
     }
 
     /// Runs `step` until it succeeds, with growing pauses while the database is away.
-    fn retry<T>(&mut self, mut step: impl FnMut(&mut Self) -> Result<T, StoreError>) -> Result<T, Error> {
+    fn retry<T>(&mut self, mut step: impl FnMut(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         let mut pause = FIRST_PAUSE;
         loop {
             match step(self) {
@@ -427,7 +426,7 @@ impl Committer {
                     }
                     return Ok(done);
                 }
-                Err(error) if error.is_retryable() && !self.clock.is_stopping() => {
+                Err(Error::Store(error)) if error.is_retryable() && !self.clock.is_stopping() => {
                     let error = error.while_waiting();
                     tracing::warn!(error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
                     self.metrics.commit_retries.inc();
@@ -439,7 +438,7 @@ impl Committer {
                 }
                 Err(error) => {
                     self.forget_transaction();
-                    return Err(error.into());
+                    return Err(error);
                 }
             }
         }
@@ -456,36 +455,21 @@ impl Committer {
         self.store.abandon();
         self.begun = false;
         self.pending.inserted = 0;
-        self.pending.refused.clear();
+        self.pending.refusals.roll_back();
     }
 
-    fn try_insert(&mut self) -> Result<(), StoreError> {
+    fn try_insert(&mut self) -> Result<(), Error> {
         if !self.begun {
             self.store.begin()?;
             self.begun = true;
         }
         let pending = &mut self.pending;
         let chunks = &pending.chunks[pending.inserted..];
-        let view_of = |refused: &Refused| {
-            let table = Some(chunks[refused.chunk].table);
-            self.routes.iter().find(|route| route.table == table).map_or("", |route| &*route.name)
-        };
-        fault::at(Moment::Statement);
-        let all = self.store.insert(chunks)?;
-        fault::at(Moment::StatementDone);
-        let mut told: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
-        for refused in &all {
-            told.entry(view_of(refused)).or_insert((0, &refused.reason)).0 += 1;
+        if !chunks.is_empty() {
+            let letters = refusals::put(self.store.as_mut(), &self.routes, chunks)?;
+            pending.refusals.letters.extend(letters);
+            pending.inserted = pending.chunks.len();
         }
-        for (view, (rows, reason)) in told {
-            tracing::warn!(view, rows, reason, "the database refused rows, which become dead letters");
-        }
-        for refused in all {
-            let view = view_of(&refused);
-            let letter = refusal(view, chunks[refused.chunk].rows.row(refused.row), refused.reason);
-            pending.refused.push((pending.inserted + refused.chunk, letter));
-        }
-        pending.inserted = pending.chunks.len();
         Ok(())
     }
 
@@ -505,16 +489,12 @@ impl Committer {
             }
             return Ok(());
         }
-        // Rows first, as a refused one adds a line to the dead letters' file.
-        self.retry(Self::try_insert)?;
-        let refused = std::mem::take(&mut self.pending.refused);
-        let lengths = if refused.is_empty() { lengths } else { self.refuse(refused, lengths)? };
         let (mut offsets, mut view_offsets) = (self.pending.offsets(), Vec::new());
         if let Some(view) = &self.filled {
             view_offsets = for_view(view, Role::Filled, std::mem::take(&mut offsets));
         }
-        self.forward()?;
-        let state = self.retry(|this| this.state_changes())??;
+        self.retry(Self::try_insert)?;
+        let state = self.retry(|this| this.state_changes())?;
         if state.iter().any(|change| change.replaces) {
             fault::at(Moment::Folded);
         }
@@ -526,7 +506,8 @@ impl Committer {
                 return Ok(());
             }
             this.try_insert()?;
-            this.pending.refused.clear(); // they are in the files, and told of, already
+            let files = &this.write_refusals(&lengths)?;
+            this.forward()?;
             fault::at(Moment::Commit);
             this.store.commit(&Commit {
                 epoch,
@@ -534,9 +515,10 @@ impl Committer {
                 view_offsets: &view_offsets,
                 topics: &topics,
                 in_the_future: &this.pending.in_the_future,
-                files: &lengths,
+                files,
                 state: &state,
-            })
+            })?;
+            Ok(())
         })?;
         fault::at(Moment::CommitAnswered);
         self.begun = false;
@@ -547,77 +529,18 @@ impl Committer {
         Ok(())
     }
 
-    /// Sends dead letters to their topic, before the commit: after a crash between the two, a dead
-    /// letter is there twice rather than never.
+    /// Sends dead letters to their topic, before the commit: after a crash between the two, or when an
+    /// attempt is repeated, a dead letter is there twice rather than never.
     fn forward(&mut self) -> Result<(), Error> {
+        let refusals = self.refusals_to_forward();
         match &mut self.forward {
-            Some(topic) => Ok(topic.send(self.pending.forward.drain(..))?),
+            Some(topic) => Ok(topic.send(self.pending.forward.drain(..).chain(refusals))?),
             None => Ok(()),
         }
     }
 
-    /// Writes dead letters for rows that the database refused, to the file and into the
-    /// transaction, and gives the files' lengths anew.
-    fn refuse(
-        &mut self,
-        refused: Vec<(usize, DeadLetter)>,
-        mut lengths: Vec<(String, u64)>,
-    ) -> Result<Vec<(String, u64)>, Error> {
-        let mut letters: Vec<DeadLetter> = refused.into_iter().map(|(_, letter)| letter).collect();
-        // A letter may be refused, too, for its bytes; the letter of that has none. A table that refuses
-        // even those is told of in the log alone.
-        for _ in 0..2 {
-            if letters.is_empty() {
-                break;
-            }
-            let next = self.pending.chunks.len();
-            self.bury(letters, &mut lengths)?;
-            // Those before were told of.
-            let again = std::mem::take(&mut self.pending.refused).into_iter();
-            letters = again.filter(|(place, _)| *place >= next).map(|(_, letter)| letter).collect();
-        }
-        Ok(lengths)
-    }
-
-    fn bury(&mut self, letters: Vec<DeadLetter>, lengths: &mut Vec<(String, u64)>) -> Result<(), Error> {
-        // The letter of a refused row names its view as the topic.
-        let view_of = |letter: &DeadLetter| self.routes.iter().position(|route| *route.name == *letter.topic);
-        letters.iter().filter_map(view_of).for_each(|view| self.counter.refuse(view));
-        let Some(view) = self.routes.iter().position(|route| *route.name == *DEAD_LETTERS) else {
-            return Ok(());
-        };
-        let route = &self.routes[view];
-        let rows = dead_letter_rows(letters);
-        if route.forwarded {
-            self.pending.forward.push(rows.clone());
-        }
-        if self.page.is_some() {
-            self.pending.shown.extend(Part::DeadLetters.shown(&rows));
-        }
-        if route.csv {
-            let mut lines = Vec::new();
-            render::csv(&rows, false, &mut lines);
-            self.files.write(view, &lines, rows.len() as u64)?;
-            for (name, length) in self.files.sync()? {
-                lengths.retain(|(other, _)| *other != name);
-                lengths.push((name, length));
-            }
-        }
-        let number = rows.len() as u64;
-        self.counter.rows(
-            view,
-            if route.csv { number } else { 0 },
-            if route.table.is_some() { number } else { 0 },
-        );
-        if let Some(table) = route.table {
-            self.pending.chunks.extend(self.store.form().chunks(table, rows));
-            self.retry(Self::try_insert)?;
-        }
-        Ok(())
-    }
-
     /// The state parts to commit: deltas, or a snapshot where they have grown too heavy.
-    fn state_changes(&mut self) -> Result<Result<Vec<StateChange>, Error>, StoreError> {
+    fn state_changes(&mut self) -> Result<Vec<StateChange>, Error> {
         let mut changes = Vec::new();
         let mut folded = 0;
         for (&view, parts) in &self.pending.state {
@@ -639,20 +562,18 @@ impl Committer {
                 let mut fold = SealedFold::new(owner);
                 parts.iter().rev().for_each(|part| fold.older(part));
                 self.store.state(name, &mut |part| fold.older(&part))?;
-                match fold.finish() {
-                    Ok(folded) => (folded.into_iter().map(|part| seal(owner, &part)).collect(), true),
-                    Err(error) => return Ok(Err(error.into())),
-                }
+                (fold.finish()?.into_iter().map(|part| seal(owner, &part)).collect(), true)
             } else {
                 (parts.clone(), false)
             };
             changes.push(StateChange { view: name.to_owned(), parts, replaces });
         }
-        Ok(Ok(changes))
+        Ok(changes)
     }
 
     /// Tells everyone who waits for it that `epoch` is durable.
     fn committed(&mut self, epoch: Epoch, state: &[StateChange], seconds: f64) {
+        self.count_refusals();
         let pending = std::mem::take(&mut self.pending);
         let offsets = pending.offsets();
         for change in state {
@@ -709,31 +630,6 @@ impl Committer {
         if !offsets.is_empty() {
             self.followers.retain(|follower| follower.send(offsets.clone()).is_ok());
         }
-    }
-}
-
-/// The dead letter of a row of `view` that the database refused. That of a dead letter is without its bytes,
-/// which are in the file: what was refused for them would be refused again.
-fn refusal(view: &str, mut row: Rows, reason: String) -> DeadLetter {
-    if view == DEAD_LETTERS {
-        for column in &mut row.columns {
-            if let Column::Bytes(bytes) = column {
-                *bytes = Arc::new(vec![None]);
-            }
-        }
-    }
-    let mut line = Vec::new();
-    render::csv(&row, false, &mut line);
-    line.pop_if(|end| *end == b'\n');
-    DeadLetter {
-        topic: view.into(),
-        partition: -1,
-        offset: -1,
-        kafka_timestamp: None,
-        key: None,
-        payload: Some(line),
-        reason: Reason::RefusedByDatabase,
-        field: reason,
     }
 }
 

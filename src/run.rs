@@ -236,7 +236,10 @@ impl Launch<'_> {
         fault::at(Moment::StateRead);
         let page = self.page.as_ref().filter(|_| filled.is_none());
         page.iter().for_each(|page| page.restored(&restored));
-        let clock = Arc::new(Clock::new(config.epoch_limits()?, last.epoch));
+        // Headers of files, first offsets and ids of topics are committed before a record is: in an epoch of
+        // their own, so that none is committed twice.
+        let start = last.epoch + 1;
+        let clock = Arc::new(Clock::new(config.epoch_limits()?, start));
         let mut done = Vec::new();
         let opened = match filled.map(|view| &self.views[view]) {
             None => self.open_inputs(&last.offsets, &last.topics)?,
@@ -278,7 +281,7 @@ impl Launch<'_> {
                 // What process 0 has found is where all others begin, too.
                 let offsets = inputs.starts().into_iter().chain(last.offsets.iter().cloned()).collect();
                 page.iter().for_each(|page| page.board.starts("It waits for the other processes."));
-                let welcome = Welcome { epoch: last.epoch, offsets, form: parts.store.form() };
+                let welcome = Welcome { epoch: start, offsets, form: parts.store.form() };
                 match door.gather(&welcome, patience(config), stop)? {
                     Some(others) => Some((Control::lead(others, &clock, stop)?, door)),
                     None => return Ok(None),
@@ -313,7 +316,7 @@ impl Launch<'_> {
             committer = committer.shown_on(page.clone());
         }
 
-        let shape = self.shape(last.epoch, filled)?;
+        let shape = self.shape(start, filled)?;
         let meter = page.map(|page| Plan::as_it_runs(config).map(|plan| page.board.show_graph(plan)));
         let job = self.job(shape, outlet, &inputs, restored, meter.transpose()?)?;
         // Of a cluster, each process sees its own part of the messages only.

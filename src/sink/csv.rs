@@ -149,7 +149,7 @@ struct Place {
 
 /// Where a view's lines end.
 #[derive(Clone, Copy, Debug)]
-struct End {
+pub struct End {
     /// The last file.
     number: u64,
     /// Its bytes; 0 before its header.
@@ -432,6 +432,19 @@ impl CsvFiles {
         }
     }
 
+    /// Where a view's lines end now, if it has a file.
+    pub fn end(&self, view: usize) -> Option<End> {
+        self.files[view].as_ref().map(|file| file.end)
+    }
+
+    /// Removes the lines that were written to a view's file after `end`.
+    pub fn cut_back(&mut self, view: usize, end: End) -> Result<(), CsvError> {
+        match &mut self.files[view] {
+            Some(file) => file.cut_back(end),
+            None => Ok(()),
+        }
+    }
+
     /// Makes everything written durable, and gives what to commit of the files that grew. They are synced
     /// at once: a file system puts what waits for it together.
     pub fn sync(&mut self) -> Result<Vec<(String, u64)>, CsvError> {
@@ -544,6 +557,21 @@ impl CsvFile {
         Ok(())
     }
 
+    /// Removes what was written after `end`.
+    fn cut_back(&mut self, end: End) -> Result<(), CsvError> {
+        if self.end.number != end.number {
+            self.named |= self.place.remove_later(end)?;
+            self.path = self.place.path(end.number);
+            let file = OpenOptions::new().write(true).open(&self.path);
+            self.file = file.map_err(failed("open", &self.path))?;
+        }
+        self.file.set_len(end.length).map_err(failed("cut", &self.path))?;
+        self.file.seek(SeekFrom::Start(end.length)).map_err(failed("cut", &self.path))?;
+        self.end = end;
+        self.dirty = true;
+        Ok(())
+    }
+
     /// Makes what was written durable, and gives what to commit of it.
     fn sync(&mut self) -> Result<Vec<(String, u64)>, CsvError> {
         self.file.sync_data().map_err(failed("sync", &self.path))?;
@@ -617,6 +645,35 @@ mod tests {
         files.write(0, b"3\n", 1).unwrap();
         assert_eq!(std::fs::read(out.path().join("v.csv")).unwrap(), b"a\n1\n3\n");
         assert!(!out.path().join("off.csv").exists());
+    }
+
+    #[test]
+    fn lines_of_an_attempt_are_cut_back_and_written_again() {
+        for max_records in [0, 2] {
+            let out = tempfile::tempdir().unwrap();
+            let mut committed = Numbers::new();
+            let mut files = open(out.path(), &committed, max_records).unwrap();
+            files.write(0, b"1\n", 1).unwrap();
+            commit(&mut files, &mut committed);
+            let end = files.end(0).unwrap();
+            // Longer than what comes in its place, and over several files.
+            files.write(0, b"2\n3\n4\n5\n6\n", 5).unwrap();
+            files.sync().unwrap();
+            files.cut_back(0, end).unwrap();
+            files.write(0, b"7\n", 1).unwrap();
+            commit(&mut files, &mut committed);
+            // Once more, and nothing comes.
+            let end = files.end(0).unwrap();
+            files.write(0, b"8\n9\n", 2).unwrap();
+            files.cut_back(0, end).unwrap();
+            commit(&mut files, &mut committed);
+            drop(files);
+            let files = files_of(out.path(), "v", max_records > 0).unwrap();
+            let texts: Vec<String> =
+                files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+            assert_eq!(texts, ["a\n1\n7\n"]);
+            open(out.path(), &committed, max_records).unwrap();
+        }
     }
 
     #[test]

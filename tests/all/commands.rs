@@ -442,7 +442,7 @@ fn what_was_done_is_json_where_a_machine_asks() {
     let made = done(&["simulate", "--records", "50", "--to", file, "--json"]);
     assert_eq!(made["readings"], 50);
     let job = done(&["run", "--input", file, "--until-end", "--out", out, "--listen", "off", "--json"]);
-    assert_eq!([&job["records"], &job["dead_letters"], &job["epoch"]], [50, 0, 1]);
+    assert_eq!([&job["records"], &job["dead_letters"], &job["epoch"]], [50, 0, 2]);
     let sent = done(&["replay", file, "--topic", &topic, "--brokers", kafka().brokers(), "--json"]);
     assert_eq!([&sent["sent"], &sent["failed"], &sent["left_out"]], [50, 0, 0]);
     for each in [made, job, sent] {

@@ -13,6 +13,7 @@ use truckflow::store::{self, Commit, Refused, Store, StoreError, Table};
 use crate::seen::get;
 use crate::support::job::Job;
 use crate::support::mariadb::{Database, Mariadb, databases, mariadb};
+use crate::support::output::csv_rows;
 use crate::support::process::free_port;
 use crate::support::wait::eventually;
 
@@ -219,6 +220,37 @@ fn run(input: &Path, out: &Path, database: &Database, more: &[&str]) -> Job {
 }
 
 const ONCE: [&str; 3] = ["--until-end", "--listen", "off"];
+
+#[test]
+fn a_job_goes_on_when_no_partition_takes_a_row() {
+    for database in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        let (input, out) = (folder.path().join("input.jsonl"), folder.path().join("out"));
+        std::fs::write(&input, (1..6).map(reading).collect::<String>()).unwrap();
+        database.query(
+            "CREATE TABLE TRUCK_PARAMETER_MAP (distance_covered INT) \
+             PARTITION BY LIST (distance_covered) (PARTITION p VALUES IN (1, 2, 4, 5))",
+        );
+        for start in 0..2 {
+            let (status, said) = run(&input, &out, &database, &ONCE).wait(TIMEOUT);
+            assert!(status.success(), "{said}");
+            assert_eq!(count(&database, "TRUCK_PARAMETER_MAP"), 4);
+            // Table and row are in the log, in the letter's reason and in its bytes.
+            let logged = said.lines().find(|line| line.contains("the database refused rows"));
+            assert_eq!(logged.is_some(), start == 0, "{said}");
+            for word in ["TRUCK_PARAMETER_MAP", "1526", "2023-04-10 01:02:03.000000,3,80,0,a"] {
+                assert!(logged.is_none_or(|line| line.contains(word)), "{said}");
+            }
+            let letters = database.query("SELECT reason, field, payload FROM TRUCK_DEAD_LETTERS");
+            assert_eq!(letters.len(), 1, "{letters:?}");
+            let [reason, field, payload] = letters[0].as_slice() else { panic!("{letters:?}") };
+            assert_eq!(reason.as_deref(), Some("refused_by_database"));
+            assert!(field.as_deref().unwrap().starts_with("table TRUCK_PARAMETER_MAP: 1526: "), "{field:?}");
+            assert_eq!(payload.as_deref(), Some("2023-04-10 01:02:03.000000,3,80,0,a"));
+            assert_eq!(csv_rows(&out.join("dead_letters.csv")).len(), 1);
+        }
+    }
+}
 
 #[test]
 fn a_column_that_is_dropped_from_a_running_job_is_named_and_comes_back_with_the_next_start() {

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::seen::get;
 use crate::support::job::{Job, readings};
+use crate::support::kafka::{kafka, unique_topic};
 use crate::support::mariadb::{Database, Mariadb, mariadb};
-use crate::support::output::assert_same;
+use crate::support::output::{assert_same, csv_rows};
 use crate::support::process::free_port;
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::sqlite;
@@ -217,6 +218,93 @@ fn a_commit_whose_answer_is_lost_and_one_that_never_arrives_are_told_apart() {
     assert!(said.contains("trying again"), "{said}");
     work.wait_for_all(&database);
     work.assert_undisturbed(Some(&database), &[]);
+}
+
+#[test]
+fn the_first_commit_of_a_start_is_there_whether_it_or_its_answer_is_lost() {
+    let (server, folder) = (mariadb(), tempfile::tempdir().unwrap());
+    for (name, cut) in [("before", Cut::Before), ("after", Cut::After)] {
+        let (database, topic) = (server.create_database(), unique_topic());
+        kafka().create_topic(&topic, 2);
+        let (proxy, out) = (Proxy::start(server.port()), folder.path().join(name));
+        let url = proxy.url(&database.url);
+        let input = ["--brokers", kafka().brokers(), "--topic", &topic, "--out", out.to_str().unwrap()];
+        let args = ["run", "--until-end", "--listen", "off", "--database", &url];
+        // Also where there are commits before it.
+        for start in 0..2 {
+            database.query("DROP TABLE IF EXISTS truckflow_topics, truckflow_offsets, truckflow_files");
+            if start > 0 {
+                std::fs::remove_dir_all(&out).unwrap();
+            }
+            proxy.cut_next_commit(cut);
+            let said = finish(Job::start(args.into_iter().chain(input)));
+            assert_eq!(proxy.cuts(), start + 1);
+            assert!(said.contains("trying again"), "{said}");
+            // Where each partition begins, which topic it is, and how long the headers are.
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM truckflow_topics"), 1);
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM truckflow_offsets"), 2);
+            assert!(number(&database, "SELECT MIN(length) FROM truckflow_files") > 0);
+        }
+    }
+}
+
+#[test]
+fn a_row_that_only_the_retry_of_a_commit_refuses_becomes_a_dead_letter() {
+    let mut work = Work::new(0);
+    let (server, database) = (mariadb(), mariadb().create_database());
+    database.query(
+        "CREATE TABLE TRUCK_PARAMETER_MAP (id INT AUTO_INCREMENT PRIMARY KEY, distance_covered DOUBLE, \
+         CONSTRAINT not_7 CHECK (distance_covered <> 7))",
+    );
+    let proxy = Proxy::start(server.port());
+    // The epoch ends with the sixth record.
+    let flags = ["--commit-interval", "1h", "--set", "limits.epoch_records=6"];
+    let mut job = work.start("disturbed", Some(&proxy.url(&database.url)), &flags);
+    let reading = |distance: u32| {
+        format!(
+            "{{\"timestamp\": \"2023-04-10 01:02:0{distance}\", \"distance_covered\": {distance}, \
+             \"engine_speed\": 80, \"fuel_consumed\": 0, \"truck_id\": \"a\"}}\n"
+        )
+    };
+    work.append(&[3, 5, 7, 8, 9].map(reading).concat());
+    job.wait_for_line("not_7", TIMEOUT);
+    let mut reader = database.session();
+    reader.query("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED");
+    eventually(TIMEOUT, "the rows are in the open transaction", || {
+        reader.query("SELECT COUNT(*) FROM TRUCK_PARAMETER_MAP")[0][0].as_deref() == Some("4")
+    });
+    // It waits for the transaction, and comes before its retry.
+    let change = "ALTER TABLE TRUCK_PARAMETER_MAP DROP CONSTRAINT not_7, \
+                  ADD CONSTRAINT not_5 CHECK (distance_covered <> 5)";
+    std::thread::scope(|scope| {
+        let changing = scope.spawn(|| database.query(change));
+        let waits = format!(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{}' \
+             AND STATE LIKE 'Waiting for table metadata lock%'",
+            database.name
+        );
+        eventually(TIMEOUT, "the change waits", || number(&database, &waits) == 1);
+        proxy.cut_next_commit(Cut::Before);
+        work.append(&reading(4));
+        changing.join().unwrap();
+    });
+    job.wait_for_line("not_5", TIMEOUT);
+    let distances = "SELECT distance_covered FROM TRUCK_PARAMETER_MAP ORDER BY distance_covered";
+    let committed = || database.query(distances).into_iter().flatten().flatten().collect::<Vec<_>>();
+    eventually(TIMEOUT, "it is committed", || committed() == ["3", "4", "7", "8", "9"]);
+    end(job);
+    let letters = database.query("SELECT topic, field, payload FROM TRUCK_DEAD_LETTERS");
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!(letter[0].as_deref(), Some("parameter_map"));
+    assert!(letter[1].as_deref().unwrap().contains("not_5"), "{letter:?}");
+    assert_eq!(letter[2].as_deref(), Some("2023-04-10 01:02:05.000000,5,80,0,a"));
+    // The file has the same, and none of the first attempt.
+    let letters = csv_rows(&work.out("disturbed").join("dead_letters.csv"));
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert!(letter.iter().any(|field| field == "2023-04-10 01:02:05.000000,5,80,0,a"), "{letter:?}");
+    let mut verify = Job::start(work.args("verify", "disturbed", Some(&database.url)));
+    let (status, said) = verify.wait(TIMEOUT);
+    assert!(status.success(), "{said}{}", verify.stdout());
 }
 
 #[test]

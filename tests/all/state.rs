@@ -102,7 +102,7 @@ impl Place {
 
     /// Changes the bytes of the first part of a view's state.
     fn change_state(&self, view: &str, change: impl Fn(&mut Vec<u8>)) {
-        let of_first = format!("view_name = '{view}' AND part = 0 AND epoch = 1");
+        let of_first = format!("view_name = '{view}' AND part = 0 AND epoch = 2");
         let rows = self.query(&format!("SELECT HEX(bytes) FROM truckflow_state WHERE {of_first}"));
         let hex = rows[0][0].clone().unwrap();
         let mut bytes: Vec<u8> =
@@ -252,7 +252,7 @@ fn a_job_goes_back_to_its_export_and_on_bit_for_bit() {
         let (status, said, shown) = place.call(&export, &["--json"]);
         assert_eq!(status, 0, "{said}");
         let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
-        assert_eq!((shown["epoch"].as_u64(), shown["job"].as_str()), (Some(1), Some("truckflow")));
+        assert_eq!((shown["epoch"].as_u64(), shown["job"].as_str()), (Some(2), Some("truckflow")));
         assert_eq!(shown["offsets"][0]["offset"].as_u64(), Some(first.len() as u64));
         place.refused(&import, &[], 1, &["job `truckflow` is in", "already", "truckflow state reset"]);
 
@@ -263,7 +263,7 @@ fn a_job_goes_back_to_its_export_and_on_bit_for_bit() {
         let books = ["jobs", "offsets", "files", "state", "views"];
         let rows = || books.map(|book| place.query(&format!("SELECT * FROM truckflow_{book}")).len());
         let before = rows();
-        place.refused(&["state", "reset"], &[], 2, &["forget job `truckflow`", "epoch 1", "--yes"]);
+        place.refused(&["state", "reset"], &[], 2, &["forget job `truckflow`", "epoch 2", "--yes"]);
         assert_eq!(rows(), before);
         let (status, said, shown) = place.call(&["state", "reset", "--yes"], &[]);
         assert_eq!(status, 0, "{said}");
@@ -276,7 +276,7 @@ fn a_job_goes_back_to_its_export_and_on_bit_for_bit() {
 
         let (status, said, shown) = place.call(&import, &[]);
         assert_eq!(status, 0, "{said}");
-        assert!(shown.contains("imported job `truckflow`, as of epoch 1"), "{shown}");
+        assert!(shown.contains("imported job `truckflow`, as of epoch 2"), "{shown}");
         place.feed(&texts(&second));
         place.run();
         let (made, expected) = (place.made(), undisturbed.made());

@@ -1,0 +1,184 @@
+//! Rows that the database refuses for their content alone become dead letters: in the file, in the table and
+//! in the topic.
+//!
+//! Refusals belong to an attempt of a commit. When a transaction is tried again, other rows may be refused: a
+//! table was changed meanwhile, or another program wrote the same key. So the file is cut back, and each
+//! attempt writes the letters of its own refusals; what is counted and shown is that of the attempt that
+//! committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dataflows::dead_letter::{DeadLetter, Reason};
+use dataflows::rows::{Column, Rows};
+use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
+
+use super::Committer;
+use crate::board::shown::Part;
+use crate::error::Error;
+use crate::fault::{self, Moment};
+use crate::graph::Route;
+use crate::printable::printable;
+use crate::render;
+use crate::sink::csv::End;
+use crate::store::{Chunk, Refused, Store, StoreError};
+
+/// The characters of a column of texts.
+const LONGEST_FIELD: usize = 255;
+/// The characters of a row that the log shows.
+const SHOWN: usize = 200;
+
+/// The refusals of the attempt that is under way.
+#[derive(Default)]
+pub(super) struct Refusals {
+    /// Dead letters of the rows that the open transaction refused, and that are not written yet.
+    pub letters: Vec<DeadLetter>,
+    /// Those that this attempt wrote, as rows of the view `dead_letters`.
+    written: Vec<Rows>,
+    /// The views of the rows that this attempt refused, one for each row.
+    views: Vec<usize>,
+    /// Where the file of the dead letters ends without them, once an attempt wrote to it.
+    end: Option<End>,
+}
+
+impl Refusals {
+    /// Forgets those of an attempt that was rolled back. Where the file ends without them stays known.
+    pub fn roll_back(&mut self) {
+        self.letters.clear();
+        self.written.clear();
+        self.views.clear();
+    }
+}
+
+impl Committer {
+    fn dead_letters_view(&self) -> Option<usize> {
+        self.routes.iter().position(|route| *route.name == *DEAD_LETTERS)
+    }
+
+    /// Writes the dead letters of this attempt to the file, in the place of an earlier attempt's, and into
+    /// the transaction; returns what to commit of the files, of which `ends` says it without them.
+    pub(super) fn write_refusals(&mut self, ends: &[(String, u64)]) -> Result<Vec<(String, u64)>, Error> {
+        let mut ends = ends.to_vec();
+        let view = self.dead_letters_view();
+        let refusals = &mut self.pending.refusals;
+        let mut letters = std::mem::take(&mut refusals.letters);
+        if let Some(view) = view {
+            match refusals.end {
+                Some(end) => self.files.cut_back(view, end)?,
+                None if letters.is_empty() => return Ok(ends),
+                None => refusals.end = self.files.end(view),
+            }
+        }
+        // A letter may be refused, too, for its bytes; the letter of that has none. If the table refuses
+        // even those, the log alone says so.
+        for _ in 0..2 {
+            if letters.is_empty() {
+                break;
+            }
+            // The letter of a refused row names its view as the topic.
+            let view_of =
+                |letter: &DeadLetter| self.routes.iter().position(|route| *route.name == *letter.topic);
+            self.pending.refusals.views.extend(letters.iter().filter_map(view_of));
+            let rows = dead_letter_rows(letters);
+            letters = Vec::new();
+            if let Some(view) = view {
+                let route = &self.routes[view];
+                if route.csv {
+                    let mut lines = Vec::new();
+                    render::csv(&rows, false, &mut lines);
+                    self.files.write(view, &lines, rows.len() as u64)?;
+                }
+                if let Some(table) = route.table {
+                    let chunks = self.store.form().chunks(table, rows.clone());
+                    letters = put(self.store.as_mut(), &self.routes, &chunks)?;
+                }
+            }
+            self.pending.refusals.written.push(rows);
+        }
+        for (name, end) in self.files.sync()? {
+            ends.retain(|(other, _)| *other != name);
+            ends.push((name, end));
+        }
+        Ok(ends)
+    }
+
+    /// Those letters of this attempt that go to a topic.
+    pub(super) fn refusals_to_forward(&self) -> Vec<Rows> {
+        let is_forwarded = self.dead_letters_view().is_some_and(|view| self.routes[view].forwarded);
+        if is_forwarded { self.pending.refusals.written.clone() } else { Vec::new() }
+    }
+
+    /// Counts and shows the letters of the attempt that was committed.
+    pub(super) fn count_refusals(&mut self) {
+        let refusals = std::mem::take(&mut self.pending.refusals);
+        refusals.views.into_iter().for_each(|view| self.counter.refuse(view));
+        let Some(view) = self.dead_letters_view() else { return };
+        let route = &self.routes[view];
+        for rows in refusals.written {
+            let number = rows.len() as u64;
+            let (csv, table) = (u64::from(route.csv) * number, u64::from(route.table.is_some()) * number);
+            self.counter.rows(view, csv, table);
+            if self.page.is_some() {
+                self.pending.shown.extend(Part::DeadLetters.shown(&rows));
+            }
+        }
+    }
+}
+
+/// Puts chunks into the open transaction; returns dead letters of the rows that were refused.
+pub(super) fn put(
+    store: &mut dyn Store,
+    routes: &[Route],
+    chunks: &[Chunk],
+) -> Result<Vec<DeadLetter>, StoreError> {
+    fault::at(Moment::Statement);
+    let refused = store.insert(chunks)?;
+    fault::at(Moment::StatementDone);
+    let mut first: BTreeMap<&str, (u64, &Refused)> = BTreeMap::new();
+    for refused in &refused {
+        first.entry(&refused.table).or_insert((0, refused)).0 += 1;
+    }
+    for (table, (rows, first)) in first {
+        let line = line_of(&chunks[first.chunk].rows.row(first.row));
+        let row: String = String::from_utf8_lossy(&line).chars().take(SHOWN).collect();
+        let (reason, row) = (&*first.reason, &*printable(&row));
+        tracing::warn!(table, rows, reason, row, "the database refused rows, which become dead letters");
+    }
+    let letter = |refused: Refused| {
+        let table = Some(chunks[refused.chunk].table);
+        let view = routes.iter().find(|route| route.table == table).map_or("", |route| &*route.name);
+        refusal(view, chunks[refused.chunk].rows.row(refused.row), &refused)
+    };
+    Ok(refused.into_iter().map(letter).collect())
+}
+
+/// A row as a line of a file, without its end.
+fn line_of(row: &Rows) -> Vec<u8> {
+    let mut line = Vec::new();
+    render::csv(row, false, &mut line);
+    line.pop_if(|end| *end == b'\n');
+    line
+}
+
+/// The dead letter of a row of `view` that the database refused. That of a dead letter is without its bytes,
+/// which are in the file: what was refused for them would be refused again.
+fn refusal(view: &str, mut row: Rows, refused: &Refused) -> DeadLetter {
+    if view == DEAD_LETTERS {
+        for column in &mut row.columns {
+            if let Column::Bytes(bytes) = column {
+                *bytes = Arc::new(vec![None]);
+            }
+        }
+    }
+    let field = format!("table {}: {}", refused.table, refused.reason);
+    DeadLetter {
+        topic: view.into(),
+        partition: -1,
+        offset: -1,
+        kafka_timestamp: None,
+        key: None,
+        payload: Some(line_of(&row)),
+        reason: Reason::RefusedByDatabase,
+        field: field.chars().take(LONGEST_FIELD).collect(),
+    }
+}
