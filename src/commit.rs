@@ -59,6 +59,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Characters of a key that an error shows.
 const SHOWN_KEY: usize = 100;
+/// How long the brokers may take to acknowledge a dead letter before that is said.
+const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// The store, among what the job needs.
 const STORE: &str = "database";
 
@@ -533,9 +535,34 @@ impl Committer {
     /// attempt is repeated, a dead letter is there twice rather than never.
     fn forward(&mut self) -> Result<(), Error> {
         let refusals = self.refusals_to_forward();
-        match &mut self.forward {
-            Some(topic) => Ok(topic.send(self.pending.forward.drain(..).chain(refusals))?),
-            None => Ok(()),
+        let Some(mut topic) = self.forward.take() else { return Ok(()) };
+        self.pending.forward.drain(..).chain(refusals).for_each(|rows| topic.add(&rows));
+        let forwarded = self.flush_forwarded(&mut topic);
+        self.forward = Some(topic);
+        forwarded
+    }
+
+    /// Waits until the topic has taken all letters, however long that takes.
+    fn flush_forwarded(&mut self, topic: &mut DeadLetterTopic) -> Result<(), Error> {
+        let (what, mut pause) = (topic.in_health(), FIRST_PAUSE);
+        loop {
+            match topic.flush(ACKNOWLEDGED) {
+                Ok(()) => {
+                    if self.health.found(&what) {
+                        tracing::info!("{what} takes letters again");
+                        self.show(Doing::Reading);
+                    }
+                    return Ok(());
+                }
+                Err(error) if !self.clock.is_stopping() => {
+                    tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "{what} does not take letters; trying again");
+                    self.health.lost(&what, format!("{what}: {error}"));
+                    self.show(Doing::Retrying(error.to_string()));
+                    wait(pause, || self.clock.is_stopping());
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 

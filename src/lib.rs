@@ -17,6 +17,7 @@
 //! | [`clock`] | mints epochs, and holds sources back |
 //! | [`cluster`] | several processes that work on one job |
 //! | [`source`], [`decode`] | bytes to batches of records, or dead letters |
+//! | [`kafka`] | what all clients of Kafka share: which errors pass |
 //! | [`graph`] | the dataflow: the views of the crate `dataflows`, and what carries rows out |
 //! | [`render`] | columns to CSV lines and SQL values |
 //! | [`commit`] | makes an epoch durable, all at once |
@@ -50,6 +51,7 @@ pub mod folder;
 pub mod graph;
 pub mod health;
 pub mod inputs;
+pub mod kafka;
 pub mod metrics;
 mod pace;
 pub mod print;

@@ -129,11 +129,23 @@ fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
     }
 }
 
+/// The tag of messages that are only counted.
+const UNTRACKED: usize = usize::MAX;
+
+/// Headers as librdkafka takes them.
+fn headers_of(headers: &[(&str, String)]) -> Option<OwnedHeaders> {
+    let add =
+        |all: OwnedHeaders, (key, value): &(&str, String)| all.insert(Header { key, value: Some(value) });
+    (!headers.is_empty()).then(|| headers.iter().fold(OwnedHeaders::new(), add))
+}
+
 /// What became of the messages; filled in by librdkafka's reports while the producer is polled.
 #[derive(Default)]
 struct Deliveries {
     delivered: AtomicU64,
     failed: AtomicU64,
+    /// What became of tracked messages: the tag of each, and the error if it failed.
+    outcomes: Mutex<Vec<(usize, Option<RDKafkaErrorCode>)>>,
     /// Topic and reason of the first failure.
     first_failure: Mutex<Option<(String, String)>>,
     /// What stands between client and broker: TLS or SASL.
@@ -154,9 +166,17 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
+    /// A tag, or [`UNTRACKED`].
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
+        if tag != UNTRACKED {
+            // A failure without a code is none of the brokers'.
+            let failed = |error: &KafkaError| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            let code = result.as_ref().err().map(|(error, _)| failed(error));
+            lock(&self.outcomes).push((tag, code));
+            return;
+        }
         match result {
             Ok(_) => {
                 self.delivered.fetch_add(1, Ordering::Relaxed);
@@ -254,24 +274,7 @@ impl Producer {
         key: Option<&[u8]>,
         payload: Option<&[u8]>,
     ) -> Result<(), ProduceError> {
-        self.send_with(topic, partition, key, payload, &[])
-    }
-
-    /// [`send`](Producer::send) with headers, each a name and a text.
-    pub fn send_with(
-        &mut self,
-        topic: &str,
-        partition: Option<i32>,
-        key: Option<&[u8]>,
-        payload: Option<&[u8]>,
-        headers: &[(&str, String)],
-    ) -> Result<(), ProduceError> {
-        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
-        if !headers.is_empty() {
-            record.headers = Some(headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-                headers.insert(Header { key, value: Some(value) })
-            }));
-        }
+        let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, UNTRACKED);
         record.partition = partition;
         record.key = key;
         record.payload = payload;
@@ -303,6 +306,29 @@ impl Producer {
             self.poll()?;
         }
         Ok(())
+    }
+
+    /// Queues one message whose outcome is given by [`outcomes`](Self::outcomes) under `tag`, once. It neither
+    /// waits nor counts.
+    pub fn send_tracked(
+        &mut self,
+        topic: &str,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &[(&str, String)],
+        tag: usize,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, tag);
+        (record.key, record.payload, record.headers) = (key, payload, headers_of(headers));
+        let sent = self.producer.send(record);
+        sent.map_err(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+    }
+
+    /// What became of tracked messages since the last call: the tag of each, and the error if it failed. Waits at
+    /// most for `wait`.
+    pub fn outcomes(&mut self, wait: Duration) -> Vec<(usize, Option<RDKafkaErrorCode>)> {
+        self.producer.poll(wait);
+        std::mem::take(&mut lock(&self.producer.context().outcomes))
     }
 
     /// Collects reports of deliveries without waiting, and fails if one failed. [`send`](Producer::send)

@@ -53,6 +53,7 @@ use crate::restore::Restore;
 use crate::sink::csv::{self, CsvError, CsvFiles};
 use crate::sink::topic::DeadLetterTopic;
 use crate::source::file::{Unfinished, full_path};
+use crate::source::kafka::keep_trying;
 use crate::stop::Stop;
 use crate::store::{self, Form, LastCommit, Login, Store, StoreError, Table, TopicId};
 use crate::thread::spawn;
@@ -268,8 +269,9 @@ impl Launch<'_> {
         let forward = match config.dead_letters.topic.clone() {
             Some(topic) => {
                 let brokers = inputs.embedded_broker().unwrap_or(&config.kafka.brokers).to_owned();
-                let kafka = self.kafka.clone();
-                let opened = stop.unless_requested(move || DeadLetterTopic::open(&brokers, kafka, &topic))?;
+                let (kafka, wait, waits) = (self.kafka.clone(), config.wait, stop.clone());
+                let open = move || Ok(DeadLetterTopic::open(&brokers, kafka.clone(), &topic)?);
+                let opened = stop.unless_requested(move || keep_trying(wait, &waits, open))?;
                 let Some(topic) = opened.transpose()? else { return Ok(None) };
                 Some(topic)
             }

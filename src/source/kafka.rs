@@ -8,6 +8,7 @@
 //! ```
 
 mod describe;
+mod doubt;
 pub(crate) mod log;
 
 use std::collections::BTreeMap;
@@ -28,12 +29,14 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use describe::describe;
+use doubt::{Doubt, Doubts};
 
 use super::embedded::Feed;
 use super::{BATCH_RECORDS, Polled, Reader, SourceError};
 use crate::clock::{Clock, Tick};
 use crate::decode::{Decode, Message};
 use crate::health::Health;
+use crate::kafka::errors::Fault;
 use crate::metrics::Metrics;
 use crate::properties::Properties;
 use crate::reload::Reloaded;
@@ -42,6 +45,8 @@ use crate::store::TopicId;
 
 /// How long a broker may take to answer at the start.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+/// How long an error of a client makes the job not ready, unless it comes again.
+const TROUBLE_FOR: Duration = Duration::from_secs(3);
 /// How often lag is measured.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 
@@ -131,12 +136,32 @@ struct Found {
     partitions: Mutex<Vec<(i32, i64)>>,
     /// Why the topic can no longer be read.
     failure: Mutex<Option<SourceError>>,
+    /// What the readers wait for: by partition, with the reason, and until when it holds if that is known.
+    waits: Mutex<BTreeMap<i32, (String, Option<Instant>)>>,
 }
 
 impl Found {
     fn add(&self, partition: i32, low: i64) {
         unpoisoned(&self.partitions).push((partition, low));
         self.count.fetch_add(1, SeqCst);
+    }
+
+    /// Notes that a reader waits, until it says otherwise or for a time.
+    fn wait_for(&self, partition: i32, reason: String, for_now: Option<Duration>) {
+        let until = for_now.map(|time| Instant::now() + time);
+        unpoisoned(&self.waits).insert(partition, (reason, until));
+    }
+
+    fn settled(&self, partition: i32) {
+        unpoisoned(&self.waits).remove(&partition);
+    }
+
+    /// What a reader waits for, if one does.
+    fn trouble(&self) -> Option<String> {
+        let (mut waits, now) = (unpoisoned(&self.waits), Instant::now());
+        waits.retain(|_, (_, until)| until.is_none_or(|until| until > now));
+        let (partition, (reason, _)) = waits.first_key_value()?;
+        Some(if *partition < 0 { reason.clone() } else { format!("partition {partition}: {reason}") })
     }
 
     fn fail(&self, error: SourceError) {
@@ -328,9 +353,17 @@ impl Topic {
     }
 
     fn watermarks(&self, partition: i32) -> Result<(i64, i64), SourceError> {
-        self.probe
-            .fetch_watermarks(&self.name, partition, ANSWER)
-            .map_err(|error| self.failed(partition, reason(&error)))
+        self.probe.fetch_watermarks(&self.name, partition, ANSWER).map_err(|error| {
+            match error.rdkafka_error_code().map(Fault::of) {
+                Some(Fault::Transient | Fault::UnknownTopic) => SourceError::Unavailable {
+                    topic: self.name.to_string(),
+                    partition,
+                    brokers: self.options.brokers.clone(),
+                    reason: reason(&error),
+                },
+                _ => self.failed(partition, reason(&error)),
+            }
+        })
     }
 
     fn failed(&self, partition: i32, reason: String) -> SourceError {
@@ -398,6 +431,7 @@ impl Topic {
             share: (index, workers),
             found: self.found.clone(),
             seen: 0,
+            doubts: Doubts::default(),
             options: self.options.clone(),
             version,
             renews_after: None,
@@ -477,7 +511,8 @@ impl Topic {
             // In this order: another process may have been the first to read a new partition.
             let looked = self
                 .look(&mut offsets)
-                .and_then(|()| lag.map_or(Ok(()), |metrics| self.measure(&offsets, metrics)));
+                .and_then(|()| lag.map_or(Ok(()), |metrics| self.measure(&offsets, metrics)))
+                .and_then(|()| self.found.trouble().map_or(Ok(()), Err));
             lag.iter().for_each(|metrics| metrics.brokers_away.set(i64::from(looked.is_err())));
             match looked {
                 Ok(()) => {
@@ -744,6 +779,7 @@ pub struct TopicReader {
     found: Arc<Found>,
     /// How much of what was found is known here.
     seen: usize,
+    doubts: Doubts,
     options: TopicOptions,
     /// The version of the properties that the consumer has.
     version: u64,
@@ -802,6 +838,7 @@ impl TopicReader {
         if self.unfinished == 0 {
             return Ok(None);
         }
+        self.settle()?;
         self.fetch(wait);
         let mut messages = std::mem::take(&mut self.messages);
         let mut count = 0;
@@ -925,14 +962,11 @@ impl TopicReader {
 
     /// Says why the broker does not give the next offset of a partition; or, of one whose messages are gone,
     /// goes on from the earliest that is there.
-    fn out_of_range(&mut self, partition: i32) -> Result<(), SourceError> {
+    fn out_of_range(&mut self, partition: i32, low: i64, end: i64) -> Result<(), SourceError> {
         let topic = self.topic.to_string();
-        let kafka = |reason| SourceError::Kafka { topic: topic.clone(), partition, reason };
         let Some(from) = self.partitions.get(&partition).map(|at| at.span.next) else { return Ok(()) };
-        let marks = self.consumer.fetch_watermarks(&self.topic, partition, ANSWER);
-        let (low, end) = marks.map_err(|error| kafka(reason(&error)))?;
         if (low..=end).contains(&from) {
-            return Err(kafka(format!(
+            return Err(self.failed(partition, format!(
                 "the broker refuses offset {from}, though it has {low} to {end}; it may have lost what was there before"
             )));
         }
@@ -943,9 +977,7 @@ impl TopicReader {
             return Err(SourceError::DataLoss { topic, partition, from, to: low - 1 });
         }
         tracing::warn!(topic, partition, from, low, end, "offsets are missing: going on from the earliest");
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&self.topic, partition);
-        self.consumer.incremental_unassign(&list).map_err(|error| kafka(reason(&error)))?;
+        self.leave(partition)?;
         self.assign(partition, low)?;
         self.move_to(partition, low);
         Ok(())
@@ -968,26 +1000,17 @@ impl TopicReader {
         }
         let code = RDKafkaErrorCode::from(raw.err);
         let topic = self.topic.to_string();
-        match code {
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                self.out_of_range(partition)
-            }
-            RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::GroupAuthorizationFailed
-            | RDKafkaErrorCode::Authentication
-            | RDKafkaErrorCode::SaslAuthenticationFailed
-            | RDKafkaErrorCode::Fatal => {
-                Err(SourceError::Kafka { topic, partition, reason: code.to_string() })
-            }
-            // librdkafka reconnects and fetches again by itself.
-            _ => {
+        match Fault::of(code) {
+            Fault::OutOfRange => self.doubts.add(partition, Doubt::Offset),
+            Fault::UnknownTopic => self.doubts.add(partition, Doubt::Topic),
+            Fault::Fatal => return Err(SourceError::Kafka { topic, partition, reason: code.to_string() }),
+            // librdkafka reconnects and fetches again by itself, and says it again until it succeeds.
+            Fault::Transient | Fault::TooLarge => {
                 tracing::warn!(topic, partition, reason = %code, "Kafka");
-                Ok(())
+                self.found.wait_for(partition, code.to_string(), Some(TROUBLE_FOR));
             }
         }
+        Ok(())
     }
 
     fn arrive(&mut self, timestamp: i64) {
@@ -1007,6 +1030,7 @@ impl Reader for TopicReader {
         let Tick { epoch, wall } = clock.tick();
         decoder.set_wall_clock(wall);
         self.learn_found()?;
+        self.settle()?;
         self.renew(clock);
         self.fetch(Duration::ZERO);
         let mut messages = std::mem::take(&mut self.messages);

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::decode::Decode;
+use crate::producer::ProduceError;
 
 /// Records that a poll decodes at most.
 pub const BATCH_RECORDS: usize = 8192;
@@ -191,6 +192,23 @@ pub enum SourceError {
     /// A Kafka setting is refused.
     #[error("Kafka setting refused: {0}; mend [kafka.properties]")]
     Setting(String),
+    /// The topic of dead letters cannot be opened.
+    #[error(transparent)]
+    DeadLetters(#[from] ProduceError),
+    /// A partition that cannot be asked about now.
+    #[error(
+        "{topic} partition {partition} is not available on {brokers} ({reason}); check the brokers, or keep trying with --wait"
+    )]
+    Unavailable {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The bootstrap servers.
+        brokers: String,
+        /// What librdkafka said.
+        reason: String,
+    },
     /// Offsets that were not read are gone from the broker.
     #[error(
         "{topic} partition {partition}: offsets {from} to {to} were not read yet and are gone from the broker; set on_data_loss = \"earliest\" to go on without them"
@@ -281,7 +299,16 @@ impl SourceError {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::NoBroker { .. } | Self::Refused { .. } | Self::NoTopic { .. } | Self::NoPhoneTopic { .. }
+            Self::NoBroker { .. }
+                | Self::Refused { .. }
+                | Self::NoTopic { .. }
+                | Self::NoPhoneTopic { .. }
+                | Self::Unavailable { .. }
+                | Self::DeadLetters(
+                    ProduceError::NoBroker { .. }
+                        | ProduceError::Refused { .. }
+                        | ProduceError::NoTopic { .. }
+                )
         )
     }
 
@@ -298,6 +325,9 @@ impl SourceError {
             }
             Self::NoTopic { topic, brokers } | Self::NoPhoneTopic { topic, brokers } => {
                 format!("topic `{topic}` does not exist on {brokers}; create it")
+            }
+            Self::Unavailable { topic, partition, brokers, reason } => {
+                format!("{topic} partition {partition} is not available on {brokers} ({reason})")
             }
             other => other.to_string(),
         }

@@ -1,0 +1,3 @@
+//! What all clients of Kafka share.
+
+pub mod errors;
