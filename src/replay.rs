@@ -316,7 +316,7 @@ fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
     if result.is_ok() || producer.sent() > 0 {
         match args.json {
             true => print::line(summary.to_json())?,
-            false => print::note(&summary),
+            false => print::note(summary),
         }
     }
     result.map(|()| summary)

@@ -175,7 +175,8 @@ fn run_shown(
         let (config, views, routes, stop) = (config.clone(), views.clone(), routes.clone(), stop.clone());
         move || open_store(&config, login, &views, &routes, &stop)
     })?;
-    let Some((store, mut last, to_fill)) = opened.transpose()? else { return Ok(Summary::default()) };
+    let Some(opened) = opened.transpose()? else { return Ok(Summary::default()) };
+    let Opened { store, mut last, to_fill } = opened;
     if let (Some(_), Some(&view)) = (&door, to_fill.first()) {
         return Err(ClusterError::Unfilled(views[view].name.to_string()).into());
     }
@@ -572,6 +573,14 @@ fn file_columns(view: &View, route: &Route) -> Vec<ColumnSpec> {
     view.columns.iter().cloned().chain(route.change.then_some(CHANGE)).collect()
 }
 
+/// A store that has the job.
+struct Opened {
+    store: Box<dyn Store>,
+    last: LastCommit,
+    /// The views that are to be filled with what was before them.
+    to_fill: Vec<usize>,
+}
+
 /// Opens the store, takes the job's lock, makes the tables fit, and finds which views are to be filled.
 fn open_store(
     config: &Config,
@@ -579,7 +588,7 @@ fn open_store(
     views: &[View],
     routes: &[Route],
     stop: &Stop,
-) -> Result<(Box<dyn Store>, LastCommit, Vec<usize>), Error> {
+) -> Result<Opened, Error> {
     let tables: Vec<Table> = views
         .iter()
         .zip(routes)
@@ -614,7 +623,7 @@ fn open_store(
     store.prepare(&tables)?;
     fault::at(Moment::TablesMade);
     let to_fill = backfill::plan(store.as_mut(), config, views, &last)?;
-    Ok((store, last, to_fill))
+    Ok(Opened { store, last, to_fill })
 }
 
 /// What the trucks' offsets are offsets of: a phone may be added later.

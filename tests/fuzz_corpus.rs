@@ -1,5 +1,8 @@
 //! Every file of the fuzzers' corpus, through the functions that are fuzzed.
 
+// What tests print is read by who runs them.
+#![allow(clippy::print_stdout)]
+
 use std::fs;
 use std::path::Path;
 

@@ -44,6 +44,9 @@
 //! | [`servers`] | the servers and the job that the other tests build on |
 //! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
 
+// What tests print is read by who runs them.
+#![allow(clippy::print_stdout)]
+
 mod access;
 mod backfill;
 mod bench;

@@ -1,6 +1,9 @@
 //! How many allocations each stage makes, counted by an allocator of its own: [`BUDGETS`] says what is
 //! allowed, and why. What a record, a row or a truck costs on the heap is never by accident.
 
+// What tests print is read by who runs them.
+#![allow(clippy::print_stdout)]
+
 #[path = "../../benches/work/mod.rs"]
 mod work;
 

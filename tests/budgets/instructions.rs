@@ -6,6 +6,8 @@
 //!
 //! Counts depend on the processor's instructions, so these are of x86-64 alone.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+// What tests print is read by who runs them.
+#![allow(clippy::print_stdout)]
 
 #[path = "../../benches/work/mod.rs"]
 mod work;

@@ -214,8 +214,11 @@ fn longest(found: Vec<(Option<u64>, Found)>) -> Option<Found> {
     found.into_iter().rev().max_by_key(|(length, _)| *length).map(|(_, found)| found)
 }
 
-/// The text of a file that has at least `bytes` bytes, how it is compressed, and the length of one that is not.
-fn open(path: &Path, bytes: u64) -> Option<(Box<dyn Read + Send>, Option<Format>, Option<u64>)> {
+/// The text of a file, how it is compressed, and the length of one that is not.
+type Opened = (Box<dyn Read + Send>, Option<Format>, Option<u64>);
+
+/// Opens a file that has at least `bytes` bytes.
+fn open(path: &Path, bytes: u64) -> Option<Opened> {
     let file = File::open(path).ok()?;
     let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
     let (input, format) = compression::text(Box::new(file)).ok()?;

@@ -62,7 +62,7 @@ impl Folder {
     #[track_caller]
     fn rest(&self, offsets: &[NextOffset], options: Options<'_>) -> Vec<(i32, i64, String)> {
         let mut job = self.open(offsets, options).unwrap();
-        job.to_the_end().unwrap();
+        job.read_to_the_end().unwrap();
         job.kept.kept
     }
 }
@@ -124,7 +124,7 @@ impl Job {
         Ok(polled)
     }
 
-    fn to_the_end(&mut self) -> Result<(), SourceError> {
+    fn read_to_the_end(&mut self) -> Result<(), SourceError> {
         while self.poll()? != Polled::End {
             std::thread::yield_now();
         }
@@ -186,7 +186,7 @@ fn a_restart_at_any_line_reads_the_same_lines_under_the_same_numbers() {
         let folder = Folder::new();
         folder.write("in", lines(0..cut));
         let mut job = folder.open(&[], Options::default()).unwrap();
-        job.to_the_end().unwrap();
+        job.read_to_the_end().unwrap();
         assert!(job.kept.kept == read_lines(0, 0..cut, 0), "up to line {cut}");
         folder.append("in", lines(cut..20_000));
         let rest = folder.rest(&job.offsets, Options::default());
@@ -228,7 +228,7 @@ fn a_complete_object_is_read_without_a_line_end_which_is_no_line_when_it_comes()
                 false => {
                     // Another run.
                     let mut next = folder.open(&job.offsets, options).unwrap();
-                    next.to_the_end().unwrap();
+                    next.read_to_the_end().unwrap();
                     assert_eq!(next.kept.kept, expected);
                     next.offsets
                         .append(&mut job.offsets.split_off(next.offsets.len().min(job.offsets.len())));
@@ -252,7 +252,7 @@ fn a_last_line_without_an_end_is_left_and_named_and_read_when_it_is_complete() {
     let folder = Folder::new();
     folder.write("in", "{\"a\": 1}\n{\"b\": 2.9");
     let mut job = folder.open(&[], Options::default()).unwrap();
-    job.to_the_end().unwrap();
+    job.read_to_the_end().unwrap();
     assert_eq!(job.kept.kept, messages(0, 0, &["{\"a\": 1}"]));
     let unfinished = Unfinished { path: folder.input(), line: 2, bytes: 9 };
     assert_eq!(lock(&job.lines).unfinished(), Some(unfinished));
@@ -263,7 +263,7 @@ fn a_last_line_without_an_end_is_left_and_named_and_read_when_it_is_complete() {
     let any = Options { framing: None, ..Options::default() };
     folder.write("in", "a,b\n1,2\n3,-2.9");
     let mut job = folder.open(&[], any).unwrap();
-    job.to_the_end().unwrap();
+    job.read_to_the_end().unwrap();
     assert_eq!(job.kept.kept, messages(0, 1, &["1,2"]));
     assert_eq!(lock(&job.lines).unfinished().map(|left| (left.line, left.bytes)), Some((3, 6)));
     folder.append("in", "77706\n");
@@ -315,7 +315,7 @@ fn a_compressed_file_is_its_text_and_a_cut_one_is_an_error() {
             let (offsets, mut read) = (job.offsets.clone(), std::mem::take(&mut job.kept.kept));
             drop(job);
             let mut job = Job::new(Lines::open(&path, &offsets, options).unwrap());
-            job.to_the_end().unwrap();
+            job.read_to_the_end().unwrap();
             assert_eq!(read.len() as i64, offsets[0].offset);
             read.append(&mut job.kept.kept);
             assert!(read == read_lines(0, 0..30_000, 0));
@@ -349,11 +349,11 @@ fn a_restart_at_any_record_of_a_csv_file_reads_the_same_records_and_the_header()
         let folder = Folder::new();
         folder.write("in", format!("\u{feff}a,b\r\n{}", text(1..cut)));
         let mut job = folder.open(&[], any).unwrap();
-        job.to_the_end().unwrap();
+        job.read_to_the_end().unwrap();
         assert!(job.kept.kept == expected(1..cut), "up to record {cut}");
         folder.append("in", text(cut..20_000));
         let mut job = folder.open(&job.offsets, any).unwrap();
-        job.to_the_end().unwrap();
+        job.read_to_the_end().unwrap();
         assert!(job.kept.kept == expected(cut..20_000), "from record {cut}");
         assert!(job.kept.kept.is_empty() || job.kept.header == b"a,b\r\n");
     }
@@ -390,7 +390,7 @@ fn the_first_character_says_what_a_file_holds() {
 fn stopped(folder: &Folder) -> Vec<NextOffset> {
     folder.write("in", lines(0..100));
     let mut job = folder.open(&[], Options::default()).unwrap();
-    job.to_the_end().unwrap();
+    job.read_to_the_end().unwrap();
     assert_eq!(job.offsets[0].offset, 100);
     job.offsets
 }
@@ -415,7 +415,7 @@ fn a_replaced_file_is_finished_and_the_new_one_is_read_from_its_first_line() {
         folder.write("in", lines(1000..1200));
         let expected = [read_lines(0, 100..104, 100), read_lines(1, 1000..1200, 0)].concat();
         let mut job = folder.open(&offsets, Options::default()).unwrap();
-        job.to_the_end().unwrap();
+        job.read_to_the_end().unwrap();
         assert_eq!(job.kept.kept, expected, "{archive}");
         // The same again, in a job that follows.
         let mut followed = folder.open(&offsets, FOLLOWED()).unwrap();
@@ -430,7 +430,7 @@ fn a_replaced_file_is_finished_and_the_new_one_is_read_from_its_first_line() {
         folder.write("in", "");
         let again = Lines::again(&folder.input(), &[], &offsets, Options::default()).unwrap();
         let mut again = Job::new(again);
-        again.to_the_end().unwrap();
+        again.read_to_the_end().unwrap();
         let all = [read_lines(0, 0..104, 0), read_lines(1, 1000..1200, 0)].concat();
         assert_eq!(again.kept.kept, all);
         let names: Vec<_> =
@@ -441,7 +441,7 @@ fn a_replaced_file_is_finished_and_the_new_one_is_read_from_its_first_line() {
         let from = [NextOffset { topic: offsets[0].topic.clone(), ..from[0].clone() }];
         let again = Lines::again(&folder.input(), &from, &offsets, Options::default()).unwrap();
         let mut again = Job::new(again);
-        again.to_the_end().unwrap();
+        again.read_to_the_end().unwrap();
         assert_eq!(again.kept.kept, expected);
         fs::remove_file(folder.path("elsewhere")).unwrap();
         let mut again = Job::new(Lines::again(&folder.input(), &[], &offsets, Options::default()).unwrap());
@@ -455,7 +455,7 @@ fn files_that_had_the_name_in_between_are_read_in_their_order() {
     let folder = Folder::new();
     folder.write("in", lines(600..610));
     let mut older = folder.open(&[], Options::default()).unwrap();
-    older.to_the_end().unwrap();
+    older.read_to_the_end().unwrap();
     let mut offsets = stopped(&folder);
     offsets[0].partition = 1;
     offsets.extend(older.offsets);
@@ -666,7 +666,7 @@ fn a_pipe_goes_on_only_behind_what_was_read_of_it() {
     let offsets = |bytes: Vec<u8>, offsets: &[NextOffset], options| {
         let writer = pipe(bytes);
         let mut job = folder.open(offsets, options)?;
-        job.to_the_end()?;
+        job.read_to_the_end()?;
         writer.join().unwrap();
         Ok::<_, SourceError>((job.kept.kept, job.offsets))
     };
