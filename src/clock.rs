@@ -12,7 +12,7 @@
 //! [`Beat`], and what their sources read is passed on as [`Tally`]s. One that lags is safe: an epoch
 //! is complete when every worker has left it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,7 +30,7 @@ pub struct Limits {
     pub epoch_bytes: u64,
     /// Epochs that may be open or waiting for their commit.
     pub epochs_in_flight: u64,
-    /// Rendered bytes that may wait for their commit.
+    /// Bytes of rows and state that may wait for their commit.
     pub bytes_in_flight: u64,
 }
 
@@ -75,6 +75,8 @@ pub struct Tally {
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes of rows and state that were made meanwhile, of these messages or earlier ones.
+    pub queued: u64,
 }
 
 /// What a clock has that follows another.
@@ -112,7 +114,9 @@ pub struct Clock {
     bytes: AtomicU64,
     began: Mutex<Began>,
     committed: AtomicU64,
-    queued: AtomicU64,
+    /// Bytes that wait for their commit; of a clock that follows, those that were not told yet. Process 0
+    /// may commit what another process made before it is told of it: for a moment it is below zero.
+    queued: AtomicI64,
     stopping: AtomicBool,
     /// In a clock that follows another.
     followed: Option<Followed>,
@@ -128,7 +132,7 @@ impl Clock {
             bytes: AtomicU64::new(0),
             began: Mutex::new(Began::now()),
             committed: AtomicU64::new(committed),
-            queued: AtomicU64::new(0),
+            queued: AtomicI64::new(0),
             stopping: AtomicBool::new(false),
             followed: None,
         }
@@ -171,6 +175,7 @@ impl Clock {
         let taken = |followed: &Followed| Tally {
             records: followed.records.swap(0, SeqCst),
             bytes: followed.bytes.swap(0, SeqCst),
+            queued: self.queued.swap(0, SeqCst).try_into().unwrap_or_default(),
         };
         self.followed.as_ref().map(taken).unwrap_or_default()
     }
@@ -199,7 +204,7 @@ impl Clock {
     fn is_due(&self, began: &Began) -> bool {
         // With half of the bytes in flight an epoch goes on its way, so that the rest can fill while it
         // commits.
-        let is_heavy = || self.queued.load(SeqCst) >= self.limits.bytes_in_flight / 2;
+        let is_heavy = || self.bytes_in_flight() >= self.limits.bytes_in_flight / 2;
         let is_old = || began.at.elapsed() >= self.limits.interval;
         self.records.load(SeqCst) > 0 && self.may_move() && (is_heavy() || self.is_full() || is_old())
     }
@@ -220,7 +225,12 @@ impl Clock {
     /// Whether a source may read on in this epoch.
     pub fn may_read(&self) -> bool {
         let may_read = self.followed.as_ref().is_none_or(|followed| followed.may_read.load(SeqCst));
-        may_read && !self.is_full() && self.queued.load(SeqCst) < self.limits.bytes_in_flight
+        may_read && !self.is_full() && self.bytes_in_flight() < self.limits.bytes_in_flight
+    }
+
+    /// Bytes of rows and state that wait for their commit, wherever they are.
+    pub fn bytes_in_flight(&self) -> u64 {
+        self.queued.load(SeqCst).try_into().unwrap_or_default()
     }
 
     /// Says that a source read something: messages of any kind, and their bytes.
@@ -236,15 +246,15 @@ impl Clock {
         self.bytes.fetch_add(bytes, SeqCst);
     }
 
-    /// Says that bytes were rendered and wait for their commit.
+    /// Says that bytes of rows or state were made, and wait for their commit.
     pub fn queue(&self, bytes: u64) {
-        self.queued.fetch_add(bytes, SeqCst);
+        self.queued.fetch_add(bytes as i64, SeqCst);
     }
 
     /// Says that everything up to `epoch` is durable, and that `bytes` no longer wait.
     pub fn commit(&self, epoch: Epoch, bytes: u64) {
         self.committed.fetch_max(epoch, SeqCst);
-        self.queued.fetch_sub(bytes, SeqCst);
+        self.queued.fetch_sub(bytes as i64, SeqCst);
     }
 
     /// The last committed epoch.
@@ -330,7 +340,10 @@ mod tests {
         second.read(60, 600);
         assert_eq!((second.now(), second.may_read()), (8, true));
         let tally = second.take_tally();
-        assert_eq!((tally, second.take_tally()), (Tally { records: 60, bytes: 600 }, Tally::default()));
+        assert_eq!(
+            (tally, second.take_tally()),
+            (Tally { records: 60, bytes: 600, queued: 0 }, Tally::default())
+        );
         second.read(40, 0);
         assert!(!second.may_read(), "it holds its sources back before it is told to");
         first.read(tally.records, tally.bytes);
@@ -364,6 +377,22 @@ mod tests {
         assert!(next.epoch == 9 && next.wall >= tick.wall);
         second.follow(first.beat());
         assert_eq!(second.tick(), next);
+    }
+
+    #[test]
+    fn bytes_that_another_process_made_count_even_if_they_are_committed_first() {
+        let (first, second) = (Clock::new(LIMITS, 7), Clock::following(LIMITS, 7));
+        second.queue(500);
+        assert!(!second.may_read(), "it holds its sources back before it is told to");
+        let tally = second.take_tally();
+        assert_eq!((tally.queued, second.bytes_in_flight(), second.may_read()), (500, 0, true));
+        // A quick commit.
+        first.commit(8, 500);
+        assert_eq!((first.bytes_in_flight(), first.may_read()), (0, true));
+        first.queue(tally.queued);
+        assert_eq!(first.bytes_in_flight(), 0);
+        first.queue(500);
+        assert!(!first.beat().may_read);
     }
 
     #[test]

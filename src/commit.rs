@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use dataflows::Epoch;
 use dataflows::item::{Arrival, Intake, Mark, MessageId, NextOffset};
 use dataflows::rows::Rows;
@@ -134,7 +135,7 @@ struct Pending {
     /// How many of `chunks` are in the transaction.
     inserted: usize,
     refusals: Refusals,
-    state: BTreeMap<usize, Vec<Vec<u8>>>,
+    state: BTreeMap<usize, Vec<Bytes>>,
     added: BTreeMap<usize, i64>,
     offsets: BTreeMap<(Arc<str>, i32), Position>,
     arrivals: Vec<Arrival>,
@@ -573,7 +574,7 @@ impl Committer {
         for (&view, parts) in &self.pending.state {
             let name = &*self.routes[view].name;
             let weight = self.weights[view];
-            let bytes: usize = parts.iter().map(Vec::len).sum();
+            let bytes: usize = parts.iter().map(Bytes::len).sum();
             let heavy = weight.deltas + bytes > weight.snapshot.max(FOLD_BYTES)
                 || weight.parts + parts.len() > FOLD_PARTS;
             let size = weight.snapshot + weight.deltas + bytes;
@@ -589,7 +590,7 @@ impl Committer {
                 let mut fold = SealedFold::new(owner);
                 parts.iter().rev().for_each(|part| fold.older(part));
                 self.store.state(name, &mut |part| fold.older(&part))?;
-                (fold.finish()?.into_iter().map(|part| seal(owner, &part)).collect(), true)
+                (fold.finish()?.into_iter().map(|part| seal(owner, &part).into()).collect(), true)
             } else {
                 (parts.clone(), false)
             };
@@ -608,7 +609,7 @@ impl Committer {
                 continue;
             };
             let weight = &mut self.weights[view];
-            let bytes: usize = change.parts.iter().map(Vec::len).sum();
+            let bytes: usize = change.parts.iter().map(Bytes::len).sum();
             if change.replaces {
                 (weight.snapshot, weight.deltas, weight.parts) = (bytes, 0, 0);
             } else {

@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use bytes::Bytes;
 use dataflows::Epoch;
 use dataflows::dead_letter::DeadLetter;
 use dataflows::item::{Arrival, Intake, Item, MessageId, NextOffset};
@@ -67,7 +68,7 @@ pub enum Message {
         /// The view's place in the job's list.
         view: usize,
         /// The change, with version and checksum.
-        sealed: Vec<u8>,
+        sealed: Bytes,
         /// Entries that were added.
         added: i64,
     },
@@ -148,7 +149,6 @@ pub struct Outlet {
 impl Outlet {
     /// Hands a message over. A commit thread that is gone has failed, and stops the job itself.
     pub fn send(&self, message: Message) {
-        self.clock.queue(message.weight());
         let _ = self.sender.send(message);
     }
 
@@ -166,7 +166,7 @@ impl Outlet {
             Effect::KeyMoved { key, partitions } => Some(Message::KeyMoved { key: key.to_vec(), partitions }),
             Effect::State { bytes, added } => {
                 let owner = Owner { job: &self.form.job, view: &self.routes[view].name };
-                Some(Message::State { epoch, view, sealed: state::seal(owner, &bytes), added })
+                Some(Message::State { epoch, view, sealed: state::seal(owner, &bytes).into(), added })
             }
         }
     }
@@ -199,11 +199,19 @@ impl Outlet {
 }
 
 impl Message {
-    /// About how many bytes it holds while it waits for its commit.
+    /// About how many bytes it holds while it waits for its commit. The process that makes it and the one
+    /// that commits it find the same.
     pub fn weight(&self) -> u64 {
         let bytes = match self {
-            Self::Rows { csv, chunks, .. } => csv.len() + chunks.iter().map(Chunk::weight).sum::<usize>(),
-            _ => 0,
+            Self::Rows { csv, chunks, forward, shown, .. } => {
+                let forward = forward.as_ref().map_or(0, Rows::weight);
+                let shown = shown.as_ref().map_or(0, Shown::weight);
+                csv.len() + chunks.iter().map(Chunk::weight).sum::<usize>() + forward + shown
+            }
+            Self::State { sealed, .. } => sealed.len(),
+            Self::Progress { offsets, arrivals, .. } => size_of_val(&**offsets) + size_of_val(&**arrivals),
+            Self::Intake { .. } => size_of::<Intake>(),
+            Self::Frontier(_) | Self::Done => 0,
         };
         bytes as u64
     }
@@ -322,7 +330,10 @@ fn leave<'scope, D: Clone + 'static>(
             input.for_each_stamp(|cap, containers| {
                 let Some(&epoch) = cap.least() else { return };
                 let data = containers.flat_map(|container| container.drain(..));
-                let messages = data.filter_map(|data| message(&outlet, epoch, data));
+                // It counts from here on: in a cluster it may wait in a channel to process 0.
+                let messages = data
+                    .filter_map(|data| message(&outlet, epoch, data))
+                    .inspect(|message| outlet.clock.queue(message.weight()));
                 match to {
                     None => messages.for_each(|message| outlet.send(message)),
                     Some(to) => {
@@ -360,4 +371,124 @@ fn deliver<'scope>(
             });
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Limits;
+    use crate::config::Config;
+    use crate::run::routes;
+    use crate::store::Text;
+    use dataflows::batch::{BatchBuilder, NANO};
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
+    /// A job with a page, whose dead letters go to a topic as well.
+    fn parts(gathered: Option<usize>) -> (Shape, Outlet, Receiver<Message>) {
+        let mut config = Config { listen: "127.0.0.1:0".into(), ..Config::default() };
+        config.dead_letters.topic = Some("letters".into());
+        let views = config.active_views().unwrap();
+        let limits = Limits {
+            interval: Duration::ZERO,
+            epoch_records: u64::MAX,
+            epoch_bytes: u64::MAX,
+            epochs_in_flight: 2,
+            bytes_in_flight: u64::MAX,
+        };
+        let (sender, messages) = channel();
+        let form = Form { job: "job".into(), text: Some(Text::Inserts), lines: Arc::default() };
+        let outlet =
+            Outlet { sender, clock: Arc::new(Clock::new(limits, 0)), routes: routes(&config, &views), form };
+        let settings = config.view_settings().unwrap();
+        (Shape { views, settings, start: 0, filled: None, gathered }, outlet, messages)
+    }
+
+    /// Readings, a dead letter, and how far they were read, in the first epoch, which is complete.
+    fn feed(graph: &mut Graph) {
+        let mut batch = BatchBuilder::new(&[]);
+        (0..10).for_each(|second| batch.push("truck", second * 1_000_000, [NANO, 90 * NANO, NANO]));
+        let letter = DeadLetter {
+            topic: "T".into(),
+            partition: 0,
+            offset: 10,
+            kafka_timestamp: None,
+            key: None,
+            payload: Some(vec![b'x'; 1000]),
+            reason: dataflows::dead_letter::Reason::NotAnObject,
+            field: String::new(),
+        };
+        graph.restored.advance_to(2);
+        graph.items.advance_to(1);
+        graph.items.send(Item::Records(batch.take()));
+        graph.items.send(Item::DeadLetters(vec![letter]));
+        let offsets = vec![NextOffset { topic: "T".into(), partition: 0, offset: 11 }];
+        graph.items.send(Item::Progress { offsets, arrivals: vec![Arrival { timestamp: 0, records: 11 }] });
+        graph.items.advance_to(2);
+    }
+
+    #[test]
+    fn all_that_waits_for_its_commit_counts_once_alone_and_in_a_cluster() {
+        for gathered in [None, Some(1)] {
+            let (shape, outlet, messages) = parts(gathered);
+            let clock = outlet.clock.clone();
+            timely::execute_directly(move |worker| {
+                let mut graph = build(worker, &shape, &outlet);
+                feed(&mut graph);
+                worker.step_while(|| graph.probe.less_than(&2));
+            });
+            let messages: Vec<Message> = messages.try_iter().collect();
+            assert_eq!(clock.bytes_in_flight(), messages.iter().map(Message::weight).sum::<u64>());
+            let (mut forwarded, mut on_page) = (0, 0);
+            for message in &messages {
+                match message {
+                    Message::Rows { csv, chunks, forward, shown, .. } => {
+                        let forward = forward.as_ref().map_or(0, Rows::weight);
+                        let shown = shown.as_ref().map_or(0, Shown::weight);
+                        let rows: usize = chunks.iter().map(Chunk::weight).sum();
+                        assert!(message.weight() >= (csv.len() + rows + forward + shown) as u64);
+                        forwarded += forward;
+                        on_page += shown;
+                    }
+                    Message::State { sealed, .. } => assert!(message.weight() >= sealed.len() as u64),
+                    Message::Progress { .. } => assert!(message.weight() > 0),
+                    _ => {}
+                }
+            }
+            assert!(forwarded > 1000 && on_page > 1000, "{forwarded} and {on_page}");
+            assert!(messages.iter().any(|message| matches!(message, Message::State { .. })));
+        }
+    }
+
+    #[test]
+    fn rows_on_their_way_to_process_0_count_before_they_are_there() {
+        let (shape, outlet, messages) = parts(Some(1));
+        let clock = outlet.clock.clone();
+        let (tell, told) = channel();
+        let (receiver, tell) =
+            (std::sync::Mutex::new(Some((messages, told))), std::sync::Mutex::new(Some(tell)));
+        let workers = timely::execute(timely::Config::process(2), move |worker| {
+            let mut graph = build(worker, &shape, &outlet);
+            let clock = &outlet.clock;
+            if worker.index() == 1 {
+                feed(&mut graph);
+                worker.step_while(|| clock.bytes_in_flight() < 1000);
+                tell.lock().unwrap().take().unwrap().send(clock.bytes_in_flight()).unwrap();
+            } else {
+                // The worker that hands over has not done anything yet.
+                let (messages, told) = receiver.lock().unwrap().take().unwrap();
+                assert!(told.recv().unwrap() >= 1000);
+                assert!(messages.try_recv().is_err());
+                graph.restored.advance_to(2);
+                graph.items.advance_to(2);
+                worker.step_while(|| graph.probe.less_than(&2));
+                let weight: u64 = messages.try_iter().map(|message| message.weight()).sum();
+                assert_eq!(weight, clock.bytes_in_flight());
+            }
+            graph.items.close();
+            graph.restored.close();
+        });
+        workers.unwrap().join().into_iter().for_each(|worker| worker.unwrap());
+        assert!(clock.bytes_in_flight() > 1000);
+    }
 }

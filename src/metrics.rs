@@ -43,6 +43,8 @@ pub struct Metrics {
     refused_rows: IntCounterVec,
     /// Epochs that are open or wait for their commit.
     pub epochs_in_flight: IntGauge,
+    /// Bytes of rows and state that wait for their commit.
+    pub bytes_in_flight: IntGauge,
     /// 1 while a source waits for the sinks.
     pub source_paused: IntGauge,
     state: IntGaugeVec,
@@ -187,6 +189,11 @@ impl Metrics {
             )?,
             epochs_in_flight: all
                 .gauge("epochs_in_flight", "Epochs that are open or wait for their commit.")?,
+            bytes_in_flight: all.gauge(
+                "bytes_in_flight",
+                "About how many bytes wait for their commit: rows, changes of state, dead letters for a topic, what the \
+                 live page shows. In a cluster process 0 shows those of all processes.",
+            )?,
             source_paused: all.gauge(
                 "source_paused",
                 "1 while nothing is read because files or database have not taken what was read before.",

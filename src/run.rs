@@ -492,6 +492,7 @@ impl Beside {
                     clock.stop();
                 }
                 metrics.epochs_in_flight.set(clock.in_flight() as i64);
+                metrics.bytes_in_flight.set(clock.bytes_in_flight() as i64);
                 metrics.source_paused.set(i64::from(!clock.may_read()));
                 progress.show(records.load(SeqCst), clock.committed());
                 std::thread::park_timeout(Self::EVERY);

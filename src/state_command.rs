@@ -191,7 +191,11 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
         .with_state
         .iter()
         .zip(&export.state)
-        .map(|(view, parts)| StateChange { view: view.clone(), parts: parts.clone(), replaces: false })
+        .map(|(view, parts)| StateChange {
+            view: view.clone(),
+            parts: parts.iter().map(|part| part.clone().into()).collect(),
+            replaces: false,
+        })
         .collect();
     let commit = Commit {
         epoch: export.epoch,

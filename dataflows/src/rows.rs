@@ -86,6 +86,22 @@ impl Column {
         self.len() == 0
     }
 
+    /// About how many bytes the values take. Of a dictionary only the places count: many rows share its names.
+    pub fn weight(&self) -> usize {
+        fn texts<T>(texts: &[Option<T>], length: impl Fn(&T) -> usize) -> usize {
+            size_of_val(texts) + texts.iter().flatten().map(length).sum::<usize>()
+        }
+        match self {
+            Self::Timestamp(values) | Self::Decimal { values, .. } | Self::Integer(values) => {
+                size_of_val(&***values)
+            }
+            Self::Real(values) => size_of_val(&***values),
+            Self::Name { names, index } => size_of_val(&***names) + size_of_val(&***index),
+            Self::Text(values) => texts(values, |text| text.len()),
+            Self::Bytes(values) => texts(values, Vec::len),
+        }
+    }
+
     /// The values at these places.
     pub fn gather(&self, places: &[u32]) -> Self {
         fn of<T: Clone>(values: &[T], places: &[u32]) -> Arc<Vec<T>> {
@@ -179,6 +195,24 @@ impl Rows {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// About how many bytes they take: a decision on memory needs no more. It depends on the rows alone, so
+    /// that every process finds the same.
+    ///
+    /// ```
+    /// use dataflows::rows::{Column, Rows};
+    /// use std::sync::Arc;
+    ///
+    /// let payload = Some(vec![0; 1000]);
+    /// let rows = Rows::from(vec![Column::Integer(Arc::new(vec![1])), Column::Bytes(Arc::new(vec![payload]))]);
+    /// assert!((1008..1100).contains(&rows.weight()));
+    /// ```
+    pub fn weight(&self) -> usize {
+        let changes = self.changes.as_ref().map_or(0, |Changes { kinds, keys }| {
+            size_of_val(&***kinds) + size_of_val(&***keys) + keys.iter().map(|key| key.len()).sum::<usize>()
+        });
+        self.columns.iter().map(Column::weight).sum::<usize>() + changes
     }
 
     /// The rows at these places.

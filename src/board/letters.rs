@@ -61,6 +61,13 @@ impl Cut {
 }
 
 impl Letter {
+    /// About how many bytes it takes.
+    pub fn weight(&self) -> usize {
+        let texts = [&self.topic, &self.reason, &self.field].map(String::len).iter().sum::<usize>();
+        let bytes = [&self.key, &self.payload].into_iter().flatten().map(|cut| cut.text.len());
+        size_of::<Self>() + texts + bytes.sum::<usize>()
+    }
+
     /// The dead letter in a row of their view.
     pub fn of(rows: &Rows, row: usize) -> Option<Self> {
         let [

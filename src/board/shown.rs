@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use dataflows::rows::{Change, Column, NULL, Rows};
+use dataflows::rows::{Change, Changes, Column, NULL, Rows};
 use dataflows::views::DEAD_LETTERS;
 use serde::{Deserialize, Serialize};
 
@@ -92,15 +92,37 @@ impl Part {
     pub fn shown(self, rows: &Rows) -> Option<Shown> {
         match self {
             Self::Readings => readings(rows),
-            Self::Distance => Some(Shown::Distance(rows.clone())),
-            Self::Speed => Some(Shown::Speed(rows.clone())),
-            Self::Windows => Some(Shown::Windows(rows.clone())),
+            Self::Distance => Some(Shown::Distance(without_keys(rows))),
+            Self::Speed => Some(Shown::Speed(without_keys(rows))),
+            Self::Windows => Some(Shown::Windows(without_keys(rows))),
             Self::DeadLetters => {
                 let from = rows.len().saturating_sub(LETTERS);
                 let last = (from..rows.len()).filter_map(|row| Letter::of(rows, row)).collect();
                 Some(Shown::DeadLetters { count: rows.len() as u64, last })
             }
         }
+    }
+}
+
+impl Shown {
+    /// About how many bytes it takes.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Readings { names, latest, taken } => {
+                size_of_val(&***names) + size_of_val(&**latest) + size_of_val(&**taken)
+            }
+            Self::Distance(rows) | Self::Speed(rows) | Self::Windows(rows) => rows.weight(),
+            Self::DeadLetters { last, .. } => last.iter().map(Letter::weight).sum(),
+        }
+    }
+}
+
+/// Rows of which the board knows the truck, and needs no key.
+fn without_keys(rows: &Rows) -> Rows {
+    let kinds = rows.changes.as_ref().map(|changes| changes.kinds.clone());
+    Rows {
+        columns: rows.columns.clone(),
+        changes: kinds.map(|kinds| Changes { kinds, keys: Arc::default() }),
     }
 }
 

@@ -229,7 +229,10 @@ impl Control {
 fn hear_other(other: &mut Peer, clock: &Clock, stop: &Stop) -> Result<(), ClusterError> {
     loop {
         match receive(&mut other.stream).map_err(|error| other.lost(&error))? {
-            FromOther::Read(Tally { records, bytes }) => clock.read(records, bytes),
+            FromOther::Read(Tally { records, bytes, queued }) => {
+                clock.read(records, bytes);
+                clock.queue(queued);
+            }
             FromOther::Stop if clock.is_stopping() => {}
             FromOther::Stop => {
                 tracing::info!("process {} was asked to end: stopping after the open epoch", other.process);

@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_message_comes_out_as_it_went_in() {
         let mut bytes = Vec::new();
-        let tally = Tally { records: 3, bytes: 70 };
+        let tally = Tally { records: 3, bytes: 70, queued: 500 };
         send(&mut bytes, &FromOther::Read(tally)).unwrap();
         send(&mut bytes, &FromOther::Stop).unwrap();
         let mut bytes = bytes.as_slice();

@@ -115,7 +115,7 @@ pub const KEYS: &[Key] = &[
     key("limits.epochs_in_flight", "epochs, at least 2: one open, one that commits", "",
         "The most epochs that are open or wait for their commit."),
     key("limits.bytes_in_flight", "bytes, at least 1", "",
-        "The most rendered bytes that wait for their commit."),
+        "The most bytes of rows, changes of state, forwarded dead letters and rows for the page that wait for their commit, in all processes together. A source waits at this; an epoch that alone has more is committed all the same."),
     key("limits.message_bytes", "bytes, at least 1", "",
         "The longest message; longer ones are dead letters."),
     key("limits.max_ahead", "a time from 0s to ten years, or `off`", "",

@@ -94,7 +94,7 @@ impl Chunk {
     /// About how many bytes it holds.
     pub fn weight(&self) -> usize {
         let text: usize = self.text.iter().map(|(_, text)| text.len()).sum();
-        text + self.lines.len() + self.rows.len() * self.rows.columns.len() * 8 + size_of_val(&*self.keys)
+        text + self.lines.len() + self.rows.weight() + size_of_val(&*self.keys)
     }
 }
 
@@ -185,7 +185,7 @@ pub struct StateChange {
     /// The view.
     pub view: String,
     /// The parts, each at most about 1 MiB unless a single epoch's change is larger.
-    pub parts: Vec<Vec<u8>>,
+    pub parts: Vec<Bytes>,
     /// Whether they replace all older parts of the view.
     pub replaces: bool,
 }

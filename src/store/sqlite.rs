@@ -524,7 +524,7 @@ fn write(connection: &Connection, claim: &Claim, commit: &Commit<'_>) -> rusqlit
         let sql = "INSERT INTO truckflow_state (job, view_name, epoch, part, bytes) VALUES (?, ?, ?, ?, ?)";
         let mut statement = connection.prepare_cached(sql)?;
         for (part, bytes) in (next..).zip(&change.parts) {
-            statement.execute(params![job, change.view, epoch, part, bytes])?;
+            statement.execute(params![job, change.view, epoch, part, &**bytes])?;
         }
     }
     let mut statement = connection.prepare_cached(
@@ -1077,7 +1077,11 @@ mod tests {
     }
 
     fn change(parts: &[&[u8]], replaces: bool) -> StateChange {
-        StateChange { view: "v".into(), parts: parts.iter().map(|part| part.to_vec()).collect(), replaces }
+        StateChange {
+            view: "v".into(),
+            parts: parts.iter().map(|part| part.to_vec().into()).collect(),
+            replaces,
+        }
     }
 
     #[test]

@@ -176,6 +176,18 @@ fn two_processes_hold_what_one_does() {
 }
 
 #[test]
+fn an_epoch_that_alone_has_more_bytes_than_may_be_in_flight_is_committed() {
+    let cluster = Cluster::new(&[]);
+    cluster.feed(20_000);
+    let any = ["--until-end", "--set", "limits.bytes_in_flight=1"];
+    finish(cluster.start("alone", None, &any));
+    cluster.two("two", None, &any).into_iter().for_each(finish);
+    finish(cluster.start("undisturbed", None, &["--until-end"]));
+    assert_same(&cluster.out("undisturbed"), &cluster.out("alone"));
+    assert_same(&cluster.out("undisturbed"), &cluster.out("two"));
+}
+
+#[test]
 fn a_killed_process_ends_the_other_and_leaves_no_trace() {
     let cluster = Cluster::new(&[]);
     let database = mariadb().create_database();

@@ -64,6 +64,14 @@ impl Work {
         get(self.port, path)
     }
 
+    /// The value of a metric without labels; 0 while the job does not answer.
+    fn metric(&self, name: &str) -> u64 {
+        let name = format!("truckflow_{name} ");
+        let metrics = self.answers("/metrics");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
     /// What was committed is what an undisturbed run gives.
     #[track_caller]
     fn assert_undisturbed(&self, database: Option<&Database>, more: &[&str]) {
@@ -189,9 +197,7 @@ fn memory_stays_where_it_is_while_the_database_is_away() {
     eventually(TIMEOUT, "something is committed", || work.rows(&database) > 0);
     server.kill();
     job.wait_for_line("trying again", TIMEOUT);
-    eventually(TIMEOUT, "the source is paused", || {
-        work.answers("/metrics").contains("truckflow_source_paused 1")
-    });
+    eventually(TIMEOUT, "the source is paused", || work.metric("source_paused") == 1);
     let before = job.resident_mib();
     // As long as it takes to try several times.
     eventually(TIMEOUT, "it goes on trying", || {
@@ -378,9 +384,7 @@ fn a_slow_server_holds_the_source_back() {
         work.start("disturbed", Some(&proxy.url(&database.url)), &[&["--until-end"], &limits[..]].concat());
     job.wait_for_line("reading", TIMEOUT);
     proxy.limit(400_000);
-    eventually(TIMEOUT, "the source is paused", || {
-        work.answers("/metrics").contains("truckflow_source_paused 1")
-    });
+    eventually(TIMEOUT, "the source is paused", || work.metric("source_paused") == 1);
     let before = work.rows(&database);
     let memory = job.resident_mib();
     eventually(TIMEOUT, "it goes on, slowly", || work.rows(&database) > before);
@@ -391,6 +395,47 @@ fn a_slow_server_holds_the_source_back() {
     assert!(!said.contains("trying again"), "slow is not away: {said}");
     work.wait_for_all(&database);
     work.assert_undisturbed(Some(&database), &limits);
+}
+
+#[test]
+fn state_that_waits_for_a_slow_server_holds_the_source_back() {
+    let mut work = Work::new(60_000);
+    // All readings are state in an upsert job, and this one writes nothing else.
+    let text = std::fs::read_to_string(&work.file).unwrap();
+    let keyed: String = (0..).zip(text.lines()).map(|(n, line)| format!("{n}|{line}\n")).collect();
+    std::fs::write(&work.file, keyed).unwrap();
+    let database = mariadb().create_database();
+    let proxy = Proxy::start(mariadb().port());
+    // Neither records nor bytes of input end an epoch.
+    let more = [
+        "--set",
+        "mode=upsert",
+        "--set",
+        "key_separator=|",
+        "--set",
+        "tables.views=[]",
+        "--set",
+        "csv.views=[]",
+        "--commit-interval",
+        "50ms",
+        "--set",
+        "limits.epoch_records=1000000000",
+        "--set",
+        "limits.epoch_bytes=1000000000",
+        "--set",
+        "limits.bytes_in_flight=300000",
+        "--until-end",
+    ];
+    let mut job = work.start("disturbed", Some(&proxy.url(&database.url)), &more);
+    job.wait_for_line("reading", TIMEOUT);
+    proxy.limit(100_000);
+    eventually(TIMEOUT, "the source is paused", || work.metric("source_paused") == 1);
+    eventually(TIMEOUT, "it is shown why", || work.metric("bytes_in_flight") >= 300_000);
+    proxy.limit(0);
+    finish(job);
+    let offsets = "SELECT SUM(next_offset) FROM truckflow_offsets";
+    work.records -= number(&database, offsets);
+    assert_eq!(work.records, 0, "all is committed");
 }
 
 #[test]

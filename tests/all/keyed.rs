@@ -544,8 +544,12 @@ fn state_is_read_whole_in_pages() {
             vec![part(0, 0), part(9 << 20, 1), part(1, 2)],
         ];
         for (epoch, parts) in (1..).zip(&epochs) {
-            let change = StateChange { view: "v".into(), parts: parts.clone(), replaces: false };
-            let other = StateChange { view: "w".into(), parts: vec![part(3, 9)], replaces: false };
+            let of = |view: &str, parts: &[Vec<u8>]| StateChange {
+                view: view.into(),
+                parts: parts.iter().map(|part| part.clone().into()).collect(),
+                replaces: false,
+            };
+            let (change, other) = (of("v", parts), of("w", &[part(3, 9)]));
             store.begin().unwrap();
             store.commit(&Commit { epoch, state: &[change, other], ..Commit::default() }).unwrap();
         }
