@@ -110,7 +110,7 @@ pub struct Committer {
     done: Vec<NextOffset>,
     counter: Counter,
     /// Changes of views' state that were made before the first epoch, and are committed with it.
-    changed: BTreeMap<usize, Vec<Vec<u8>>>,
+    changed: BTreeMap<usize, Vec<Bytes>>,
     /// The topic of the readings.
     topic: Arc<str>,
 }
@@ -223,7 +223,7 @@ impl Committer {
     }
 
     /// Commits changes of state, by their views' places, together with the first epoch.
-    pub fn with_state(mut self, changed: BTreeMap<usize, Vec<Vec<u8>>>) -> Self {
+    pub fn with_state(mut self, changed: BTreeMap<usize, Vec<Bytes>>) -> Self {
         self.changed = changed;
         self
     }

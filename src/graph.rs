@@ -211,7 +211,8 @@ impl Message {
             Self::State { sealed, .. } => sealed.len(),
             Self::Progress { offsets, arrivals, .. } => size_of_val(&**offsets) + size_of_val(&**arrivals),
             Self::Intake { .. } => size_of::<Intake>(),
-            Self::Frontier(_) | Self::Done => 0,
+            Self::InTheFuture { messages, .. } => size_of_val(&**messages),
+            Self::KeyMoved { .. } | Self::Frontier(_) | Self::Done => 0,
         };
         bytes as u64
     }
@@ -422,7 +423,7 @@ mod tests {
         graph.items.advance_to(1);
         graph.items.send(Item::Records(batch.take()));
         graph.items.send(Item::DeadLetters(vec![letter]));
-        let offsets = vec![NextOffset { topic: "T".into(), partition: 0, offset: 11 }];
+        let offsets = vec![NextOffset { topic: "T".into(), partition: 0, offset: 11, mark: None }];
         graph.items.send(Item::Progress { offsets, arrivals: vec![Arrival { timestamp: 0, records: 11 }] });
         graph.items.advance_to(2);
     }

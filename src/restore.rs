@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use dataflows::views::{Recovery, Restored, SetBack, View};
 
 use crate::clock::wall_clock;
@@ -24,7 +25,7 @@ pub struct Restore {
     /// What they weigh in the store, one for each view.
     pub weights: Vec<StateWeight>,
     /// Changes that the start makes, sealed, by their views' places: they are still to be committed.
-    pub changed: BTreeMap<usize, Vec<Vec<u8>>>,
+    pub changed: BTreeMap<usize, Vec<Bytes>>,
 }
 
 impl Restore {
@@ -50,7 +51,7 @@ impl Restore {
                 let (changes, set_back) = recovery.apply(&mut parts);
                 if !set_back.is_empty() {
                     report(view, recovery, &set_back);
-                    changed.insert(place, vec![seal(owner, &changes)]);
+                    changed.insert(place, vec![seal(owner, &changes).into()]);
                 }
             }
             restored.extend(parts.into_iter().map(|bytes| Restored { view: (*view.name).into(), bytes }));

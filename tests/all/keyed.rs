@@ -489,7 +489,7 @@ fn names_that_differ_in_trailing_spaces_have_bookkeeping_of_their_own() {
             (1..).zip(names).map(|(length, name)| (name.to_owned(), length)).collect();
         let state = names.map(|name| StateChange {
             view: name.into(),
-            parts: vec![name.as_bytes().to_vec()],
+            parts: vec![name.as_bytes().to_vec().into()],
             replaces: false,
         });
         for epoch in 1..3 {

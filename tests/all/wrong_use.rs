@@ -227,7 +227,10 @@ fn check_says_what_is_in_order_and_what_is_not() {
     let mut job = Job::start(good);
     let (status, said) = job.wait(SOON);
     assert!(status.success(), "{said}{}", job.stdout());
-    assert!(job.stdout().lines().all(|line| line.starts_with("ok ")), "{}", job.stdout());
+    // The join keeps readings for a shorter time than they may be ahead, by default.
+    let expected =
+        |line: &str| line.starts_with("ok ") || line.starts_with("WARNING settings.join_retention");
+    assert!(job.stdout().lines().all(expected), "{}", job.stdout());
     assert!(database.query("SHOW TABLES").is_empty(), "check changes nothing");
     let dead = format!("127.0.0.1:{}", free_port());
     let mut job = Job::start(["check", "--brokers", &dead, "--database", "sqlite:x.db"]);
