@@ -301,6 +301,26 @@ fn a_process_that_is_terminated_while_it_waits_ends_well() {
 }
 
 #[test]
+fn a_stop_reaches_a_process_that_still_waits_for_its_brokers() {
+    let cluster = Cluster::new(&[]);
+    let (hosts, dead) = (cluster.out("hosts").display().to_string(), format!("127.0.0.1:{}", free_port()));
+    for terminated in [0, 1] {
+        let first = cluster.process(0, "out", None, &[]);
+        // The brokers' addresses are a machine's own.
+        let mut args = cluster.args("run", "not made", None);
+        let brokers = args.iter().position(|arg| arg == kafka().brokers()).unwrap();
+        args[brokers].clone_from(&dead);
+        let second = ["--wait", "--listen", "off", "--set", "limits.epoch_records=3000", "--commit-interval"];
+        let process = ["50ms", "--processes", "2", "--process", "1", "--hosts", &hosts];
+        args.extend(second.into_iter().chain(process).map(str::to_owned));
+        let mut jobs = [first, Job::start(args)];
+        jobs[1].wait_for_line("trying again", TIMEOUT);
+        jobs[terminated].terminate();
+        jobs.into_iter().for_each(finish);
+    }
+}
+
+#[test]
 fn a_process_that_does_not_fit_is_refused_and_the_others_wait_on() {
     let cluster = Cluster::new(&[]);
     kafka().produce(&cluster.topic, (0..100).map(|n| (n % 4, None, LINE)));
