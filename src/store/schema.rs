@@ -59,8 +59,8 @@ pub const PADDING: &str = "utf8mb4_bin";
 
 /// The collation of the texts that we create, of those that the server has: exact, and "a " is not "a".
 pub fn collation<'a>(there: impl Iterator<Item = &'a str> + Clone) -> &'static str {
-    let exact = ["utf8mb4_nopad_bin", "utf8mb4_0900_bin"].into_iter();
-    exact.filter(|name| there.clone().any(|there| there == *name)).next().unwrap_or(PADDING)
+    let mut exact = ["utf8mb4_nopad_bin", "utf8mb4_0900_bin"].into_iter();
+    exact.find(|name| there.clone().any(|there| there == *name)).unwrap_or(PADDING)
 }
 
 /// Whether a collation of MySQL or MariaDB ignores spaces at the end (`PAD SPACE`). MariaDB tells it by the
