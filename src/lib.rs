@@ -25,7 +25,7 @@
 //! | [`counts`], [`metrics`], [`health`], [`board`], [`web`], [`top`], [`progress`], [`summary`] | what is seen |
 //! | [`simulate`], [`replay`], [`mod@bench`], [`check`], [`verify`], [`explain`], [`state_command`], [`producer`] | the other commands |
 //! | [`secret`], [`properties`], [`reload`] | what is read from files, and again at a SIGHUP, and is never shown |
-//! | [`error`], [`stop`], [`print`], [`printable`] | how a command ends, and what it prints |
+//! | [`error`], [`stop`], [`mod@print`], [`printable`] | how a command ends, and what it prints |
 
 #![warn(missing_docs)]
 // A file's first lines are a map of what is in it, private modules too.
