@@ -33,6 +33,8 @@ pub enum Hangup {
     Stops,
     /// It reads secrets and certificates again.
     Reloads,
+    /// It ends the process, with a terminal too: nothing is left to finish when what it shows has no terminal.
+    Kills,
 }
 
 /// Whether the command was asked to end. Signals are listened to while it lives.
@@ -88,7 +90,7 @@ impl Stop {
             second.extend([exit, ask]);
         }
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        if !is_hangup_ignored() {
+        if hangup != Hangup::Kills && !is_hangup_ignored() {
             signals.add_signal(SIGHUP)?;
         }
         let hangup = if has_terminal() { Hangup::Stops } else { hangup };

@@ -120,7 +120,7 @@ pub fn run(args: &TopArgs) -> Result<(), Error> {
     } else if args.once || !print::output_is_terminal() {
         print::out(text::plain(&first(&feed, &asked)?))?;
     } else {
-        let stop = Stop::on_signals(Hangup::Stops)
+        let stop = Stop::on_signals(Hangup::Kills)
             .map_err(|source| Error::System { verb: "listen to signals", source })?;
         // Whoever mistypes the address sees it at once, and no empty screen.
         let seen = first(&feed, &asked)?;

@@ -88,6 +88,8 @@ pub fn decode(bytes: &[u8]) {
                             );
                         }
                     }
+                    // The clock of those that follow.
+                    Item::Arrived(_) => {}
                     other => panic!("{other:?}"),
                 }
             }
