@@ -307,14 +307,15 @@ pub fn of_replay(bytes: &[u8]) {
     let Some((&kind, bytes)) = bytes.split_first() else { return };
     let input = Cursor::new(bytes.to_vec());
     match kind % 4 {
-        0 => {
-            let sent = replay::lines_of(input, Some("truck_id"), None).expect("memory can be read");
-            assert!(sent.len() <= bytes.len() && sent.iter().all(|sent| sent.payload.is_some()));
-        }
-        1 => {
-            let sent = replay::lines_of(input, None, Some("\t")).expect("memory can be read");
-            assert!(sent.len() <= bytes.len());
-        }
+        // Bytes that are UTF-16, or compressed and cut, are refused; whole ones may be more lines than bytes.
+        0 => match replay::lines_of(input, Some("truck_id"), None) {
+            Ok(sent) => assert!(sent.iter().all(|sent| sent.payload.is_some())),
+            Err(error) => assert_sentence(&error.to_string().replace(['\n', '\r'], " ")),
+        },
+        1 => match replay::lines_of(input, None, Some("\t")) {
+            Ok(_) => {}
+            Err(error) => assert_sentence(&error.to_string().replace(['\n', '\r'], " ")),
+        },
         2 => match replay::dead_letters_of(input) {
             Ok(sent) => assert!(sent.is_none_or(|sent| sent.len() <= bytes.len())),
             Err(error) => assert_sentence(&error.to_string().replace(['\n', '\r'], " ")),
