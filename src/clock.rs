@@ -115,7 +115,7 @@ pub struct Clock {
     began: Mutex<Began>,
     committed: AtomicU64,
     /// Bytes that wait for their commit; of a clock that follows, those that were not told yet. Process 0
-    /// may commit what another process made before it is told of it: for a moment it is below zero.
+    /// may commit what another process made before that is reported: for a moment it is below zero.
     queued: AtomicI64,
     stopping: AtomicBool,
     /// In a clock that follows another.

@@ -293,7 +293,7 @@ impl Scene<'_> {
         let Self { account, product, .. } = self;
         let database = quoted(self.database);
         Some(match number {
-            1045 | 1698 => "mend user and password in --database".into(),
+            1045 | 1698 => "correct user and password in --database".into(),
             1044 => format!(
                 "run GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON {database}.* TO {}",
                 denied_account(message).unwrap_or_else(|| (*account).to_owned())
@@ -303,7 +303,7 @@ impl Scene<'_> {
             1129 => "run FLUSH HOSTS".into(),
             1130 => "let the user connect from this host".into(),
             1227 => format!("give {account} that privilege"),
-            1251 | 1820 => "mend the user's way to log in".into(),
+            1251 | 1820 => "change the user's authentication plugin".into(),
             3118 | 3955 => "unlock the account, or give another user in --database".into(),
             4150 | 4151 if *product != Product::MySql => {
                 "unlock the account, or give another user in --database".into()
