@@ -360,7 +360,7 @@ fn wrong_use_is_told_in_one_sentence() {
         write(folder.path(), "short.csv", "time,seconds_elapsed,qz,qy,qx,qw,roll,pitch\n1,2,3,4,5,6,7,8\n");
     with(&format!("orientation.input={short}"), &["short.csv", "no column `yaw`", "orientation.input"]);
     with("orientation.input=no-such-file.csv", &["no-such-file.csv", "orientation.input"]);
-    with("orientation.topic=no-such-topic", &["`no-such-topic`", "mend orientation.topic"]);
+    with("orientation.topic=no-such-topic", &["`no-such-topic`", "correct orientation.topic"]);
     refused(&["--views", "orientation"], 2, &["orientation.topic or orientation.input"]);
     refused(&["--set", "orientation.topic=Truck-Data"], 2, &["give another topic"]);
 }
