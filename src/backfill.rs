@@ -17,10 +17,11 @@ use dataflows::item::NextOffset;
 use dataflows::views::{Mode, ORIENTATION, View};
 
 use crate::config::Config;
-use crate::error::Error;
+use crate::job_error::JobError;
 use crate::source::file::full_path;
-use crate::store::offset::{Role, ViewOffset, for_view, of_view};
-use crate::store::{Commit, LastCommit, Store, StoredView};
+use crate::state::StoredView;
+use crate::state::offset::{Role, ViewOffset, for_view, of_view};
+use crate::store::{Commit, LastCommit, Store};
 
 /// Keeps what is to be known of the views, and gives the places of those that have to be filled.
 pub fn plan(
@@ -28,14 +29,14 @@ pub fn plan(
     config: &Config,
     views: &[View],
     last: &LastCommit,
-) -> Result<Vec<usize>, Error> {
+) -> Result<Vec<usize>, JobError> {
     let known: BTreeMap<String, StoredView> =
         store.views()?.into_iter().map(|view| (view.name.clone(), view)).collect();
     let mut to_fill = Vec::new();
     for (place, view) in views.iter().enumerate() {
         let stored = match known.get(&*view.name) {
             Some(stored) if stored.definition != view.definition => {
-                return Err(Error::OtherView {
+                return Err(JobError::OtherView {
                     view: view.name.to_string(),
                     job: config.job.clone(),
                     stored: stored.definition.clone(),
@@ -77,7 +78,7 @@ fn note_left(
     known: &BTreeMap<String, StoredView>,
     views: &[View],
     last: &LastCommit,
-) -> Result<(), Error> {
+) -> Result<(), JobError> {
     // The phone's view goes on where it was, as its topic does.
     let trucks = match &config.input {
         Some(path) if !config.embedded => full_path(path),
@@ -113,7 +114,7 @@ fn note_left(
 }
 
 /// Commits offsets of views in addition to the job's last commit.
-fn keep(store: &mut dyn Store, last: &LastCommit, view_offsets: &[ViewOffset]) -> Result<(), Error> {
+fn keep(store: &mut dyn Store, last: &LastCommit, view_offsets: &[ViewOffset]) -> Result<(), JobError> {
     if view_offsets.is_empty() {
         return Ok(());
     }
@@ -127,7 +128,7 @@ pub fn starts(view: &str, last: &LastCommit) -> Vec<NextOffset> {
 }
 
 /// Says that a view has taken all that was before it.
-pub fn finish(store: &mut dyn Store, view: &View) -> Result<(), Error> {
+pub fn finish(store: &mut dyn Store, view: &View) -> Result<(), JobError> {
     let (name, definition) = (view.name.to_string(), view.definition.clone());
     Ok(store.put_view(&StoredView { name, definition, backfilled: true })?)
 }

@@ -30,12 +30,12 @@ use thiserror::Error;
 
 use self::report::{Machine, Measured, Report};
 use crate::cli::BenchArgs;
+use crate::cli::simulate::{Destination, Format, SimulateArgs};
 use crate::config::defined::ViewEntry;
 use crate::config::{Config, Orientation};
 use crate::error::Error;
 use crate::pace::Rate;
 use crate::print;
-use crate::simulate::{Destination, Format, SimulateArgs};
 use crate::source::file::full_path;
 use crate::stop::{Hangup, Stop};
 
@@ -126,8 +126,7 @@ impl Bench<'_> {
 /// Measures, and prints what was found.
 pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let config = args.job.load()?;
-    let stop = Stop::on_signals(Hangup::Stops)
-        .map_err(|source| Error::System { verb: "listen to signals", source })?;
+    let stop = Stop::on_signals(Hangup::Stops)?;
     let bench = Bench { args, config: alone(config)?, stop: &stop };
     let measured = Measured {
         throughput: throughput::measure(&bench)?,
@@ -188,22 +187,6 @@ fn simulated() -> SimulateArgs {
     }
 }
 
-/// Lets the kernel kill this process when the one that started it ends: what it would still log would go
-/// nowhere, and what it holds is nobody's.
-pub fn die_with_parent() -> Result<(), Error> {
-    #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .map_err(|errno| Error::System { verb: "follow the parent process", source: errno.into() })?;
-    Ok(())
-}
-
-/// The most memory that this process has had resident until now, in bytes; 0 where the system does not
-/// say.
-pub fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    report::kib(&status, "VmHWM:")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,10 +211,5 @@ mod tests {
         // What the child is given says the same.
         let told: Config = toml::from_str(config.exposed().unwrap().expose_secret()).unwrap();
         assert_eq!(format!("{told:?}"), format!("{config:?}"));
-    }
-
-    #[test]
-    fn this_process_has_had_some_memory() {
-        assert!(peak_memory() > 1 << 20);
     }
 }

@@ -24,9 +24,10 @@ use crate::config::Config;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future};
 use crate::error::Error;
+use crate::failure::Bug;
 use crate::inputs;
 use crate::print::{self, PrintError};
-use crate::run;
+use crate::routes;
 use crate::source::SourceError;
 use crate::source::file::{LineReader, Lines, Options};
 use crate::source::sample::{Bounds, of_reader};
@@ -159,7 +160,7 @@ impl Report {
         if self.told {
             return self.printed.take().map_or(Ok(()), |error| Err(error.into()));
         }
-        let json = serde_json::to_string_pretty(self).map_err(|_| Error::Bug("the report as JSON"))?;
+        let json = serde_json::to_string_pretty(self).map_err(|_| Bug("the report as JSON"))?;
         Ok(print::line(json)?)
     }
 
@@ -245,7 +246,8 @@ fn check_database(config: &Config, report: &mut Report) -> Result<(), Error> {
             // A database that cannot be looked into was told of above.
             if let Ok(last) = last {
                 let committed = last.map(|last| last.files).unwrap_or_default();
-                report.add("files", run::check_files(config, &committed).map(|()| "the job's, or none yet"));
+                report
+                    .add("files", routes::check_files(config, &committed).map(|()| "the job's, or none yet"));
             }
         }
         Err(error) => report.add("database", Err::<&str, _>(error)),

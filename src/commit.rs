@@ -30,18 +30,19 @@ use crate::board::shown::Shown;
 use crate::board::{CommitPoint, Doing, Feed};
 use crate::clock::Clock;
 use crate::counts::{Counter, Counts, Turn};
-use crate::error::Error;
 use crate::fault::{self, Moment};
 use crate::folder::FolderLock;
 use crate::graph::{Message, Route};
 use crate::health::Health;
+use crate::job_error::JobError;
 use crate::metrics::Metrics;
-use crate::printable::printable;
 use crate::sink::csv::CsvFiles;
 use crate::sink::topic::DeadLetterTopic;
+use crate::state::offset::{Role, for_view};
 use crate::state::{Owner, SealedFold, seal};
-use crate::store::offset::{Role, for_view};
-use crate::store::{Chunk, Commit, StateChange, Store, StoreError, TopicId};
+use crate::store::{Chunk, Commit, StateChange, Store, StoreError};
+use crate::text::printable::printable;
+use dataflows::item::TopicId;
 use refusals::Refusals;
 
 /// State deltas are folded into a snapshot when they outweigh it, or there are this many parts.
@@ -262,7 +263,7 @@ impl Committer {
 
     /// Works until everything that the workers sent is committed, and says what that was. On an error the
     /// workers are asked to stop: what is not committed will be read again.
-    pub fn run(mut self, messages: &Receiver<Message>) -> Result<(Parts, Counts), Error> {
+    pub fn run(mut self, messages: &Receiver<Message>) -> Result<(Parts, Counts), JobError> {
         let result = self.work(messages);
         if result.is_err() {
             self.clock.stop();
@@ -271,7 +272,7 @@ impl Committer {
         result.map(|()| (parts, self.counter.finish()))
     }
 
-    fn work(&mut self, messages: &Receiver<Message>) -> Result<(), Error> {
+    fn work(&mut self, messages: &Receiver<Message>) -> Result<(), JobError> {
         // The headers of new files and the first offsets, before the first row.
         self.commit(self.open - 1)?;
         self.pending.state = std::mem::take(&mut self.changed);
@@ -319,7 +320,7 @@ impl Committer {
 
     /// Sees whether the store is there, unless the next commit will: a job that has nothing to write
     /// would not know. Nothing is lost if it is not, so nothing is tried again.
-    fn look(&mut self) -> Result<(), Error> {
+    fn look(&mut self) -> Result<(), JobError> {
         if self.begun || self.clock.is_stopping() {
             return Ok(());
         }
@@ -341,7 +342,7 @@ impl Committer {
     }
 
     /// Commits every epoch before `frontier`, as one.
-    fn pass(&mut self, frontier: Epoch) -> Result<(), Error> {
+    fn pass(&mut self, frontier: Epoch) -> Result<(), JobError> {
         if frontier <= self.open {
             return Ok(());
         }
@@ -359,7 +360,7 @@ impl Committer {
     }
 
     /// Adds a message to what commits next; its CSV lines are written, not yet durable.
-    fn take(&mut self, message: Message) -> Result<(), Error> {
+    fn take(&mut self, message: Message) -> Result<(), JobError> {
         let pending = &mut self.pending;
         pending.weight += message.weight();
         pending.anything = true;
@@ -403,14 +404,14 @@ impl Committer {
         }
     }
 
-    fn key_moved(&self, key: &[u8], partitions: (i32, i32)) -> Error {
+    fn key_moved(&self, key: &[u8], partitions: (i32, i32)) -> JobError {
         let topic = self.topic.to_string();
         let key = printable(&String::from_utf8_lossy(key)).chars().take(SHOWN_KEY).collect();
-        Error::KeyMoved { topic, key, partitions }
+        JobError::KeyMoved { topic, key, partitions }
     }
 
     /// Puts what can be put into the transaction already, so that the commit finds little to do.
-    fn insert(&mut self) -> Result<(), Error> {
+    fn insert(&mut self) -> Result<(), JobError> {
         if self.pending.inserted == self.pending.chunks.len() {
             return Ok(());
         }
@@ -418,7 +419,7 @@ impl Committer {
     }
 
     /// Runs `step` until it succeeds, with growing pauses while the database is away.
-    fn retry<T>(&mut self, mut step: impl FnMut(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    fn retry<T>(&mut self, mut step: impl FnMut(&mut Self) -> Result<T, JobError>) -> Result<T, JobError> {
         let mut pause = FIRST_PAUSE;
         loop {
             match step(self) {
@@ -429,7 +430,7 @@ impl Committer {
                     }
                     return Ok(done);
                 }
-                Err(Error::Store(error)) if error.is_retryable() && !self.clock.is_stopping() => {
+                Err(JobError::Store(error)) if error.is_retryable() && !self.clock.is_stopping() => {
                     let error = error.while_waiting();
                     tracing::warn!(error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
                     self.metrics.commit_retries.inc();
@@ -461,7 +462,7 @@ impl Committer {
         self.pending.refusals.roll_back();
     }
 
-    fn try_insert(&mut self) -> Result<(), Error> {
+    fn try_insert(&mut self) -> Result<(), JobError> {
         if !self.begun {
             self.store.begin()?;
             self.begun = true;
@@ -477,7 +478,7 @@ impl Committer {
     }
 
     /// Makes everything up to `epoch` durable.
-    fn commit(&mut self, epoch: Epoch) -> Result<(), Error> {
+    fn commit(&mut self, epoch: Epoch) -> Result<(), JobError> {
         let began = Instant::now();
         if let Some(page) = &self.page {
             page.board.commits(true);
@@ -534,7 +535,7 @@ impl Committer {
 
     /// Sends dead letters to their topic, before the commit: after a crash between the two, or when an
     /// attempt is repeated, a dead letter is there twice rather than never.
-    fn forward(&mut self) -> Result<(), Error> {
+    fn forward(&mut self) -> Result<(), JobError> {
         let refusals = self.refusals_to_forward();
         let Some(mut topic) = self.forward.take() else { return Ok(()) };
         self.pending.forward.drain(..).chain(refusals).for_each(|rows| topic.add(&rows));
@@ -544,7 +545,7 @@ impl Committer {
     }
 
     /// Waits until the topic has taken all letters, however long that takes.
-    fn flush_forwarded(&mut self, topic: &mut DeadLetterTopic) -> Result<(), Error> {
+    fn flush_forwarded(&mut self, topic: &mut DeadLetterTopic) -> Result<(), JobError> {
         let (what, mut pause) = (topic.in_health(), FIRST_PAUSE);
         loop {
             match topic.flush(ACKNOWLEDGED) {
@@ -568,7 +569,7 @@ impl Committer {
     }
 
     /// The state parts to commit: deltas, or a snapshot where they have grown too heavy.
-    fn state_changes(&mut self) -> Result<Vec<StateChange>, Error> {
+    fn state_changes(&mut self) -> Result<Vec<StateChange>, JobError> {
         let mut changes = Vec::new();
         let mut folded = 0;
         for (&view, parts) in &self.pending.state {

@@ -9,8 +9,9 @@ use thiserror::Error;
 use crate::cli::{CheckArgs, ConfigCommand, InitArgs};
 use crate::config::reference;
 use crate::error::Error;
+use crate::failure::Bug;
 use crate::print;
-use crate::printable::printable;
+use crate::text::printable::printable;
 
 /// Why no file is written.
 #[derive(Debug, Error)]
@@ -39,7 +40,7 @@ pub fn run(command: &ConfigCommand) -> Result<(), Error> {
 fn show(args: &CheckArgs) -> Result<(), Error> {
     let rows = args.job.origins()?;
     let text = if args.json {
-        serde_json::to_string_pretty(&rows).map_err(|_| Error::Bug("the configuration as JSON"))? + "\n"
+        serde_json::to_string_pretty(&rows).map_err(|_| Bug("the configuration as JSON"))? + "\n"
     } else {
         let cells: Vec<[String; 3]> = rows
             .into_iter()

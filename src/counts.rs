@@ -110,7 +110,7 @@ pub fn nothing_accepted(intake: &Intake) -> Option<String> {
 pub fn rejection(reason: Reason, field: &str) -> String {
     match field {
         "" => reason.name().to_owned(),
-        field => format!("{} `{}`", reason.name(), crate::printable::printable(field)),
+        field => format!("{} `{}`", reason.name(), crate::text::printable::printable(field)),
     }
 }
 

@@ -23,7 +23,7 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use crate::config::ConfigError;
 use crate::config::defined::{OwnView, SEED_FIELDS, TAKEN_COLUMNS, is_column_name, wrong};
-use crate::decode::event_time;
+use crate::text::time;
 
 /// What bounds the work, and with it the stack that recursion takes: names, numbers and signs in a text,
 const MOST_TOKENS: usize = 2_000;
@@ -611,8 +611,8 @@ fn number(text: &str) -> Option<Expression> {
 
 /// A time as the field `timestamp` is read, or a day's beginning.
 fn time(expr: &Expr, text: &str) -> Result<Expression, Fault> {
-    event_time(text)
-        .or_else(|| event_time(&format!("{text} 00:00:00")))
+    time::parse(text)
+        .or_else(|| time::parse(&format!("{text} 00:00:00")))
         .map(Expression::timestamp)
         .ok_or_else(|| {
             Fault::of(

@@ -8,10 +8,28 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use crate::error::Error;
+use thiserror::Error;
+
+use crate::failure::SystemError;
 
 /// The file that is locked, in the folder.
 const NAME: &str = ".truckflow.lock";
+
+/// Why a folder is not locked.
+#[derive(Debug, Error)]
+pub enum FolderError {
+    /// Another instance writes to it.
+    #[error("another instance{holder} writes to {out}; stop it, or choose another --out")]
+    Taken {
+        /// The folder.
+        out: String,
+        /// ` (process N)`, if that is known.
+        holder: String,
+    },
+    /// It cannot be locked.
+    #[error(transparent)]
+    System(#[from] SystemError),
+}
 
 /// Keeps other instances out of a folder, until it is dropped.
 #[derive(Debug)]
@@ -22,8 +40,8 @@ pub struct FolderLock {
 
 impl FolderLock {
     /// Locks a folder that is there; refused if another instance has it.
-    pub fn take(out: &Path) -> Result<Self, Error> {
-        let system = |source| Error::System { verb: "lock the output folder", source };
+    pub fn take(out: &Path) -> Result<Self, FolderError> {
+        let system = |source| SystemError { verb: "lock the output folder", source };
         let path = out.join(NAME);
         let mut file =
             File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(system)?;
@@ -59,13 +77,13 @@ fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
-fn taken(out: &Path, file: &mut File) -> Error {
+fn taken(out: &Path, file: &mut File) -> FolderError {
     let mut process = String::new();
     let holder = match file.read_to_string(&mut process) {
         Ok(_) if process.trim().parse::<u32>().is_ok() => format!(" (process {})", process.trim()),
         _ => String::new(),
     };
-    Error::FolderTaken { out: out.display().to_string(), holder }
+    FolderError::Taken { out: out.display().to_string(), holder }
 }
 
 #[cfg(test)]

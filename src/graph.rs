@@ -379,7 +379,7 @@ mod tests {
     use super::*;
     use crate::clock::Limits;
     use crate::config::Config;
-    use crate::run::routes;
+    use crate::routes::routes;
     use crate::store::Text;
     use dataflows::batch::{BatchBuilder, NANO};
     use std::sync::mpsc::{Receiver, channel};

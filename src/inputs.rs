@@ -17,8 +17,9 @@ use dataflows::views::{Settings, View};
 use crate::config::{Config, ConfigError};
 use crate::decode::orientation::{self, OrientationDecoder};
 use crate::decode::{Decode, Decoder, Future};
-use crate::error::Error;
+use crate::failure::Bug;
 use crate::health::Health;
+use crate::job_error::JobError;
 use crate::metrics::Metrics;
 use crate::progress::Share;
 use crate::properties::Properties;
@@ -29,8 +30,9 @@ use crate::source::file::{LineReader, Lines, Options, Unfinished, full_path, loc
 use crate::source::kafka::{Topic, TopicOptions, keep_trying};
 use crate::source::several::{Decoded, Several};
 use crate::stop::{self, Stop};
-use crate::store::{LastCommit, TopicId};
+use crate::store::LastCommit;
 use crate::thread::spawn;
+use dataflows::item::TopicId;
 
 /// Where a job's messages come from.
 pub struct Inputs {
@@ -85,7 +87,11 @@ struct Watched {
 }
 
 impl Inputs {
-    fn new(config: &Config, views: &[View], properties: &Arc<Reloaded<Properties>>) -> Result<Self, Error> {
+    fn new(
+        config: &Config,
+        views: &[View],
+        properties: &Arc<Reloaded<Properties>>,
+    ) -> Result<Self, JobError> {
         Ok(Self {
             sources: Vec::new(),
             followers: Vec::new(),
@@ -104,7 +110,7 @@ impl Inputs {
     }
 
     /// Opens nothing.
-    pub fn none(config: &Config) -> Result<Self, Error> {
+    pub fn none(config: &Config) -> Result<Self, JobError> {
         Self::new(config, &[], &Reloaded::fixed(Properties::default()))
     }
 
@@ -118,7 +124,7 @@ impl Inputs {
         decided: Vec<MessageId>,
         properties: &Arc<Reloaded<Properties>>,
         stop: &Stop,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, JobError> {
         let offsets = &*last.offsets;
         let mut inputs = Self::new(config, std::slice::from_ref(view), properties)?;
         inputs.decided = Some(decided);
@@ -131,13 +137,13 @@ impl Inputs {
                 // The topic that the job has read is no more.
                 if topic.is_another() {
                     let (view, input) = (view.name.to_string(), config.kafka.topic.clone());
-                    return Err(Error::NoBackfill { view, input });
+                    return Err(JobError::NoBackfill { view, input });
                 }
                 inputs.add_topic(&config.kafka.topic, Content::Trucks, topic);
             }
             // A pipe is gone once it was read.
             Some(path) if !std::fs::metadata(path).is_ok_and(|found| found.is_file()) => {
-                return Err(Error::NoBackfill { view: view.name.to_string(), input: path.clone() });
+                return Err(JobError::NoBackfill { view: view.name.to_string(), input: path.clone() });
             }
             Some(path) if config.embedded => {
                 let end = |partition| {
@@ -164,7 +170,7 @@ impl Inputs {
         known: &[TopicId],
         properties: &Arc<Reloaded<Properties>>,
         stop: &Stop,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, JobError> {
         let mut inputs = Self::new(config, views, properties)?;
         let reads = config.reads()?;
         match &config.input {
@@ -198,7 +204,7 @@ impl Inputs {
         offsets: &[NextOffset],
         known: &[TopicId],
         stop: &Stop,
-    ) -> Result<(), Error> {
+    ) -> Result<(), JobError> {
         let options = topic_options(config, topic, self.properties.clone());
         let connect = || {
             Topic::connect(options.clone(), offsets, known).map_err(|error| match content {
@@ -220,7 +226,7 @@ impl Inputs {
         offsets: &[NextOffset],
         known: &[NextOffset],
         feed: Arc<Feed>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), JobError> {
         let mut options = topic_options(config, &config.kafka.topic, self.properties.clone());
         options.until_end |= feed.ends().is_some();
         let cluster = Embedded::start(&options.topic)?;
@@ -313,7 +319,7 @@ impl Inputs {
 
     /// What each worker of this process reads, `own` among the `workers` of all processes. To be asked
     /// for before [`watch`](Self::watch).
-    pub fn shares(&self, own: Range<usize>, workers: usize) -> Result<Vec<Several>, Error> {
+    pub fn shares(&self, own: Range<usize>, workers: usize) -> Result<Vec<Several>, JobError> {
         let share = |worker| {
             let mut share = Several::default();
             for source in &self.sources {
@@ -360,7 +366,7 @@ impl Inputs {
     }
 
     /// Starts the threads that watch topics, and that measure `lag` where that is done here.
-    pub fn watch(&mut self, health: &Arc<Health>, lag: Option<&Metrics>) -> Result<(), Error> {
+    pub fn watch(&mut self, health: &Arc<Health>, lag: Option<&Metrics>) -> Result<(), JobError> {
         for source in &mut self.sources {
             if let Kind::Topic(topic) = &mut source.kind
                 && let Some(watched) = topic.take()
@@ -376,7 +382,7 @@ impl Inputs {
 
     /// Waits for the thread that feeds the embedded broker, and gives its error if no reader has taken it. Of a job
     /// that was asked to end it may read a pipe that nobody writes to; then it ends with the process.
-    pub fn join_feeder(&mut self, stop: &Stop) -> Result<(), Error> {
+    pub fn join_feeder(&mut self, stop: &Stop) -> Result<(), JobError> {
         if stop.requested() && self.feeder.as_ref().is_some_and(|feeder| !feeder.is_finished()) {
             stop::leave_work();
             return Ok(());
@@ -412,7 +418,7 @@ impl Source {
         worker: usize,
         workers: usize,
         share: &mut Several,
-    ) -> Result<(), Error> {
+    ) -> Result<(), JobError> {
         match &self.kind {
             Kind::File(lines) => {
                 share.push(Decoded { reader: LineReader::new(lines.clone()), decoder });
@@ -420,7 +426,7 @@ impl Source {
             Kind::Topic(Some(watched)) => {
                 share.push(Decoded { reader: watched.topic.reader(worker, workers)?, decoder });
             }
-            Kind::Topic(None) => return Err(Error::Bug("the order of reading and watching")),
+            Kind::Topic(None) => return Err(Bug("the order of reading and watching").into()),
         }
         Ok(())
     }
@@ -439,8 +445,8 @@ fn connect_at_start(
     config: &Config,
     stop: &Stop,
     connect: impl FnMut() -> Result<Topic, SourceError>,
-) -> Result<Topic, Error> {
-    keep_trying(config.wait, stop, connect).map_err(|error| Error::from(error).at_start(config.wait))
+) -> Result<Topic, JobError> {
+    keep_trying(config.wait, stop, connect).map_err(|error| JobError::from(error).at_start(config.wait))
 }
 
 /// How the file of the trucks' readings is read.

@@ -8,11 +8,11 @@ use truckflow::cli::{Cli, Command, LogFormat};
 use truckflow::config::with_password;
 use truckflow::counts::{Counts, nothing_accepted};
 use truckflow::error::Error;
-use truckflow::printable::{OneLine, printable};
 use truckflow::stop::{self, Hangup, Stop};
+use truckflow::text::printable::{OneLine, printable};
 use truckflow::{
-    bench, check, config_command, explain, fault, print, replay, run, shell, simulate, state_command, store,
-    summary, top, verify,
+    bench, check, config_command, explain, fault, print, process, replay, run, shell, simulate,
+    state_command, store, summary, top, verify,
 };
 
 fn main() -> ExitCode {
@@ -34,12 +34,10 @@ fn execute(command: &Command) -> Result<(), Error> {
     match command {
         Command::Run(args) => {
             if args.die_with_parent {
-                bench::die_with_parent()?;
+                process::die_with_parent()?;
             }
             args.die_at.into_iter().for_each(fault::arm);
-            let stop = Stop::on_signals(Hangup::Reloads)
-                .map(Arc::new)
-                .map_err(|source| Error::System { verb: "listen to signals", source })?;
+            let stop = Arc::new(Stop::on_signals(Hangup::Reloads)?);
             let config = Arc::new(args.job.load()?);
             let done = run::run(&config, &stop)?;
             if args.summary {
@@ -56,7 +54,7 @@ fn execute(command: &Command) -> Result<(), Error> {
                     dead_letters = letters.total(),
                     epoch = done.epoch,
                     seconds = done.elapsed.as_secs_f64(),
-                    peak_memory_bytes = bench::peak_memory(),
+                    peak_memory_bytes = process::peak_memory(),
                     "done"
                 );
             }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use dataflows::batch::{FieldSpec, FieldType};
+use dataflows::batch::{FieldSpec, FieldType, ROUNDED_FIELDS};
 use dataflows::dead_letter::Reason;
 use dataflows::item::Arrival;
 use prometheus::process_collector::ProcessCollector;
@@ -18,7 +18,6 @@ use prometheus::{
 use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
-use crate::decode::ROUNDED_FIELDS;
 
 /// A lag that was not measured anew for so long, because the broker does not answer, is unknown: it is
 /// not shown any more. (Of a thousand partitions each is measured every few seconds.)

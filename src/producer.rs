@@ -15,9 +15,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
+use crate::kafka::errors::is_of_security;
+use crate::kafka::log;
 use crate::properties::Properties;
 use crate::secret::{self, SecretString};
-use crate::source::kafka::{is_of_security, log};
 
 /// What a producer is set to before the user's own properties, which override it.
 const PROPERTIES: [(&str, &str); 9] = [

@@ -7,9 +7,10 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use dataflows::rows::{Column, ColumnSpec, NULL, Rows, Type, column};
+use dataflows::rows::{Column, ColumnSpec, NULL, RowKey, Rows, Type, column};
 
-use crate::store::RowKey;
+use crate::text::number::zero_padded;
+use crate::text::time::TimeWriter;
 
 /// What a value of bytes begins with when it is written in base64.
 const BASE64: &[u8] = b"base64:";
@@ -32,10 +33,10 @@ pub fn csv_header(columns: &[ColumnSpec], out: &mut Vec<u8>) {
 /// text where they are UTF-8, else, and where the text itself begins so, `base64:` and base64. With
 /// `change`, a last field says whether the values hold from now on (1) or no longer (-1).
 pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
-    let mut clocks = clocks(rows);
+    let mut writers = writers(rows);
     out.reserve(rows.len() * rows.columns.len() * 12);
     for row in 0..rows.len() {
-        for (index, (column, clock)) in rows.columns.iter().zip(&mut clocks).enumerate() {
+        for (index, (column, clock)) in rows.columns.iter().zip(&mut writers).enumerate() {
             if index > 0 {
                 out.push(b',');
             }
@@ -103,14 +104,14 @@ impl SqlRows<'_> {
     pub fn pieces(self, range: Range<usize>, size: usize) -> Vec<(Range<usize>, Vec<u8>)> {
         let rows = self.rows;
         let mut pieces = Vec::new();
-        let mut clocks = clocks(rows);
+        let mut writers = writers(rows);
         let mut start = range.start;
         // About what a piece takes, so that a short one holds little more than its bytes.
         let row_bytes = rows.columns.len() * 16 + if self.keys.is_empty() { 0 } else { 40 };
         let room = size.min(range.len() * row_bytes) + 256;
         let mut out = Vec::with_capacity(room);
         for row in range.clone() {
-            self.row(row, &mut clocks, &mut out);
+            self.row(row, &mut writers, &mut out);
             if out.len() >= size || row + 1 == range.end {
                 pieces.push((start..row + 1, std::mem::take(&mut out)));
                 start = row + 1;
@@ -126,18 +127,18 @@ impl SqlRows<'_> {
 
     /// Appends some rows as `(…),(…)`.
     pub fn write(self, range: Range<usize>, out: &mut Vec<u8>) {
-        let mut clocks = clocks(self.rows);
+        let mut writers = writers(self.rows);
         for row in range.clone() {
             if row > range.start {
                 out.push(b',');
             }
-            self.row(row, &mut clocks, out);
+            self.row(row, &mut writers, out);
         }
     }
 
-    fn row(self, row: usize, clocks: &mut [Clock], out: &mut Vec<u8>) {
+    fn row(self, row: usize, writers: &mut [TimeWriter], out: &mut Vec<u8>) {
         out.extend_from_slice(self.opening.as_bytes());
-        sql_values(self.rows, row, clocks, out);
+        sql_values(self.rows, row, writers, out);
         if let Some(key) = self.keys.get(row) {
             out.push(b',');
             sql_bytes(key, out);
@@ -147,8 +148,8 @@ impl SqlRows<'_> {
 }
 
 /// Appends the values of a row.
-fn sql_values(rows: &Rows, row: usize, clocks: &mut [Clock], out: &mut Vec<u8>) {
-    for (index, (column, clock)) in rows.columns.iter().zip(clocks).enumerate() {
+fn sql_values(rows: &Rows, row: usize, writers: &mut [TimeWriter], out: &mut Vec<u8>) {
+    for (index, (column, clock)) in rows.columns.iter().zip(writers).enumerate() {
         if index > 0 {
             out.push(b',');
         }
@@ -192,9 +193,9 @@ fn sql_values(rows: &Rows, row: usize, clocks: &mut [Clock], out: &mut Vec<u8>) 
 /// hexadecimal digits.
 pub fn lines(rows: &Rows) -> Vec<u8> {
     let mut out = Vec::with_capacity(rows.len() * rows.columns.len() * 14);
-    let mut clocks = clocks(rows);
+    let mut writers = writers(rows);
     for row in 0..rows.len() {
-        for (index, (column, clock)) in rows.columns.iter().zip(&mut clocks).enumerate() {
+        for (index, (column, clock)) in rows.columns.iter().zip(&mut writers).enumerate() {
             if index > 0 {
                 out.push(b'\t');
             }
@@ -290,7 +291,7 @@ pub fn decimal(value: i64, scale: u8, out: &mut Vec<u8>) {
     }
     let places = usize::from(scale);
     let mut text = [b'.'; 20];
-    digits(fraction, &mut text[1..=places]);
+    zero_padded(fraction, &mut text[1..=places]);
     let superfluous = text[1..=places].iter().rev().take_while(|digit| **digit == b'0').count();
     out.extend_from_slice(&text[..=places - superfluous]);
 }
@@ -304,89 +305,8 @@ fn integer(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn clocks(rows: &Rows) -> Vec<Clock> {
-    vec![Clock::default(); rows.columns.len()]
-}
-
-/// Writes times as `YYYY-MM-DD HH:MM:SS.ffffff`, UTC. Neighbouring rows share their second, so its
-/// text is kept.
-///
-/// A time outside the years 1 to 9999 is written as the nearest inside: neither four digits nor a
-/// DATETIME can hold it. No event time is outside, but the bounds of its window may be, and a
-/// timestamp of Kafka that was not in milliseconds.
-#[derive(Clone, Debug)]
-pub struct Clock {
-    second: i64,
-    text: [u8; 20],
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        let mut clock = Self { second: 0, text: *b"0000-00-00 00:00:00." };
-        clock.set(0);
-        clock
-    }
-}
-
-const SECOND: i64 = 1_000_000;
-const DAY: i64 = 86_400;
-/// 0001-01-01 00:00:00 and 9999-12-31 23:59:59.999999, in microseconds since 1970.
-const FIRST: i64 = -719_162 * DAY * SECOND;
-const LAST: i64 = 2_932_897 * DAY * SECOND - 1;
-
-impl Clock {
-    /// Appends a time given in microseconds since 1970.
-    #[inline]
-    pub fn write(&mut self, micros: i64, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.text(micros));
-    }
-
-    /// The text of a time given in microseconds since 1970.
-    #[inline]
-    pub fn text(&mut self, micros: i64) -> [u8; 26] {
-        let micros = micros.clamp(FIRST, LAST);
-        let second = micros.div_euclid(SECOND);
-        if second != self.second {
-            self.set(second);
-        }
-        let mut text = [b'0'; 26];
-        text[..20].copy_from_slice(&self.text);
-        digits(micros.rem_euclid(SECOND) as u64, &mut text[20..]);
-        text
-    }
-
-    fn set(&mut self, second: i64) {
-        self.second = second;
-        let (days, time) = (second.div_euclid(DAY), second.rem_euclid(DAY) as u64);
-        let (year, month, day) = date(days);
-        digits(year as u64, &mut self.text[0..4]);
-        digits(month, &mut self.text[5..7]);
-        digits(day, &mut self.text[8..10]);
-        digits(time / 3600, &mut self.text[11..13]);
-        digits(time / 60 % 60, &mut self.text[14..16]);
-        digits(time % 60, &mut self.text[17..19]);
-    }
-}
-
-fn digits(mut value: u64, out: &mut [u8]) {
-    for digit in out.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
-    }
-}
-
-/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
-/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-fn date(days: i64) -> (i64, u64, u64) {
-    let shifted = days + 719_468; // days since 0000-03-01
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month as u64, day as u64)
+fn writers(rows: &Rows) -> Vec<TimeWriter> {
+    vec![TimeWriter::default(); rows.columns.len()]
 }
 
 #[cfg(test)]
@@ -532,16 +452,6 @@ mod tests {
             prop_assert!(!fraction.ends_with('0'));
             let back: i128 = format!("{whole}{fraction:0<width$}", width = usize::from(scale)).parse().unwrap();
             prop_assert_eq!(back, i128::from(value));
-        }
-
-        #[test]
-        fn dates_follow_each_other(days in -719_162i64..2_932_896) {
-            let (today, tomorrow) = (date(days), date(days + 1));
-            prop_assert!(tomorrow > today);
-            let same_month = (today.0, today.1) == (tomorrow.0, tomorrow.1);
-            let next_day = if same_month { today.2 + 1 } else { 1 };
-            prop_assert_eq!(tomorrow.2, next_day);
-            prop_assert!(same_month || today.2 >= 28);
         }
     }
 }

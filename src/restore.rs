@@ -9,11 +9,11 @@ use dataflows::views::{Recovery, Restored, SetBack, View};
 use crate::clock::wall_clock;
 use crate::commit::StateWeight;
 use crate::config::Config;
-use crate::error::Error;
-use crate::printable::printable;
-use crate::render;
+use crate::job_error::JobError;
 use crate::state::{Owner, SealedFold, look_through, seal};
 use crate::store::Store;
+use crate::text::printable::printable;
+use crate::text::time::TimeWriter;
 
 /// Trucks that are named in one line of the log.
 const NAMED: usize = 100;
@@ -30,7 +30,7 @@ pub struct Restore {
 
 impl Restore {
     /// Reads the committed state of every view.
-    pub fn read(store: &mut dyn Store, config: &Config, views: &[View]) -> Result<Self, Error> {
+    pub fn read(store: &mut dyn Store, config: &Config, views: &[View]) -> Result<Self, JobError> {
         let window = config.view_settings()?.window;
         let recovery = config.max_ahead()?.map(|max_ahead| Recovery::at(wall_clock(), max_ahead, window));
         let (mut restored, mut weights, mut changed) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -62,7 +62,7 @@ impl Restore {
 
 /// Logs the trucks whose times were set back, and from when.
 fn report(view: &View, recovery: Recovery, set_back: &[SetBack]) {
-    let text = |time| String::from_utf8_lossy(&render::Clock::default().text(time)).into_owned();
+    let text = |time| String::from_utf8_lossy(&TimeWriter::default().text(time)).into_owned();
     let (view, to) = (&*view.name, text(recovery.to));
     let of_truck = |set_back: &SetBack| {
         let truck = printable(set_back.truck.as_deref()?);

@@ -10,9 +10,6 @@
 //! In a cluster that is process 0; the others have the workers alone ([`Launch::follow`]), and what leaves
 //! their graphs goes to its commit thread.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU64;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
@@ -22,13 +19,10 @@ use std::time::{Duration, Instant};
 use dataflows::Epoch;
 use dataflows::dead_letter::ByReason;
 use dataflows::item::NextOffset;
-use dataflows::rows::ColumnSpec;
-use dataflows::views::{DEAD_LETTERS, Mode, Restored, View};
+use dataflows::views::{Mode, Restored, View};
 
 use crate::backfill;
-use crate::bench::peak_memory;
 use crate::board::meter::Meter;
-use crate::board::shown::Part;
 use crate::board::{Board, Doing, Feed};
 use crate::clock::Clock;
 use crate::cluster::control::Control;
@@ -37,29 +31,32 @@ use crate::cluster::{ClusterError, Members};
 use crate::commit::{Committer, Parts};
 use crate::config::Config;
 use crate::counts::Counts;
-use crate::error::Error;
-use crate::explain::Plan;
+use crate::failure::Bug;
 use crate::fault::{self, Moment};
 use crate::folder::FolderLock;
 use crate::graph::{Message, Outlet, Route, Shape};
 use crate::health::Health;
 use crate::inputs::Inputs;
+use crate::job_error::JobError;
 use crate::metrics::Metrics;
+use crate::plan;
+use crate::process::peak_memory;
 use crate::progress::{Progress, Share};
 use crate::properties::Properties;
 use crate::reload::Reloaded;
-use crate::render::CHANGE;
 use crate::restore::Restore;
-use crate::sink::csv::{self, CsvError, CsvFiles};
+use crate::routes::{open_files, routes, source_name};
+use crate::sink::csv;
 use crate::sink::topic::DeadLetterTopic;
-use crate::source::file::{Unfinished, full_path};
+use crate::source::file::Unfinished;
 use crate::source::kafka::keep_trying;
 use crate::stop::Stop;
-use crate::store::{self, Form, LastCommit, Login, Store, StoreError, Table, TopicId};
+use crate::store::{self, Form, LastCommit, Login, Store, StoreError, Table};
 use crate::thread::spawn;
 use crate::web::live::{About, Live};
 use crate::web::{self, Seen};
 use crate::worker::{self, Job};
+use dataflows::item::TopicId;
 
 /// What a run did. In a cluster that of process 0 is about all processes; another's has only the messages that
 /// it read itself.
@@ -107,7 +104,7 @@ impl Summary {
 
 /// Runs a job to its end: that of its input with `until_end`, a signal (`stop`), or an error. Until it reads, a
 /// signal ends it at once, whatever it waits for: there is nothing to commit yet.
-pub fn run(config: &Arc<Config>, stop: &Arc<Stop>) -> Result<Summary, Error> {
+pub fn run(config: &Arc<Config>, stop: &Arc<Stop>) -> Result<Summary, JobError> {
     let views = config.active_views()?;
     let shows = config.process == 0 && config.listen != "off";
     let page = shows.then(|| Board::start(views.iter().map(|view| &*view.name))).transpose()?;
@@ -127,7 +124,7 @@ fn run_shown(
     views: Vec<View>,
     page: Option<Feed>,
     stop: &Arc<Stop>,
-) -> Result<Summary, Error> {
+) -> Result<Summary, JobError> {
     let starts = |text: &str| page.iter().for_each(|page| page.board.starts(text));
     let reloads = stop.reloads();
     let token = reloads.watch("listen_token_file", {
@@ -141,14 +138,14 @@ fn run_shown(
         })?,
         false => Reloaded::fixed(Properties::default()),
     };
-    let metrics = Metrics::new(&config.view_settings()?.fields).map_err(|_| Error::Bug("the metrics"))?;
+    let metrics = Metrics::new(&config.view_settings()?.fields).map_err(|_| Bug("the metrics"))?;
     let health = Arc::<Health>::default();
     let seen = Seen {
         metrics: metrics.clone(),
         health: health.clone(),
-        page: page
-            .as_ref()
-            .map(|page| Live::new(page.board.clone(), metrics.clone(), health.clone(), About::of(config))),
+        page: page.as_ref().map(|page| {
+            Live::new(page.board.clone(), metrics.clone(), health.clone(), about(config, &views))
+        }),
     };
     if let Some(address) = web::serve(&config.listen, token, seen)? {
         tracing::info!("metrics at http://{address}/metrics");
@@ -165,7 +162,7 @@ fn run_shown(
     }
     let login = reloads.watch("password and certificates of the database", {
         let config = config.clone();
-        move || Ok::<_, Error>(Login::read(&config.database_url()?)?)
+        move || Ok::<_, JobError>(Login::read(&config.database_url()?)?)
     })?;
     starts("It waits for the database to answer.");
     csv::prepare_folder(&config.out)?;
@@ -227,7 +224,7 @@ impl Launch<'_> {
         last: &LastCommit,
         filled: Option<usize>,
         door: Option<&Door>,
-    ) -> Result<Option<(Parts, Summary)>, Error> {
+    ) -> Result<Option<(Parts, Summary)>, JobError> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
         let loaded = stop.unless_requested({
             let (config, views, mut parts) = (config.clone(), self.views.clone(), parts);
@@ -320,7 +317,7 @@ impl Launch<'_> {
         }
 
         let shape = self.shape(start, filled)?;
-        let meter = page.map(|page| Plan::as_it_runs(config).map(|plan| page.board.show_graph(plan)));
+        let meter = page.map(|page| plan::as_it_runs(config).map(|plan| page.board.show_graph(plan)));
         let job = self.job(shape, outlet, &inputs, restored, meter.transpose()?)?;
         // Of a cluster, each process sees its own part of the messages only.
         let share = if config.processes == 1 { inputs.share() } else { None };
@@ -348,13 +345,13 @@ impl Launch<'_> {
             beside.finish();
             inputs.finish(&self.health);
 
-            let (parts, mut counts) = committed.map_err(|_| Error::Bug("the commit thread"))??;
+            let (parts, mut counts) = committed.map_err(|_| Bug("the commit thread"))??;
             if filled.is_some() {
                 // The messages were counted when they were read first.
                 counts.intake = job.intake();
             }
             if panicked {
-                return Err(Error::Bug("a worker"));
+                return Err(Bug("a worker").into());
             }
             inputs.join_feeder(stop)?;
             job.take_failure().map_or(Ok((parts, counts)), |failure| Err(failure.into()))
@@ -370,7 +367,7 @@ impl Launch<'_> {
     }
 
     /// Opens the job's topics and files at these offsets. None if it was asked to end meanwhile.
-    fn open_inputs(&self, offsets: &[NextOffset], topics: &[TopicId]) -> Result<Option<Inputs>, Error> {
+    fn open_inputs(&self, offsets: &[NextOffset], topics: &[TopicId]) -> Result<Option<Inputs>, JobError> {
         let (config, views, kafka) = (self.config.clone(), self.views.clone(), self.kafka.clone());
         let (offsets, topics, stop) = (offsets.to_vec(), topics.to_vec(), self.stop.clone());
         self.stop
@@ -379,7 +376,7 @@ impl Launch<'_> {
     }
 
     /// Works for process 0 of a cluster: all but the commits, which it has.
-    fn follow(&self, door: &Door) -> Result<Summary, Error> {
+    fn follow(&self, door: &Door) -> Result<Summary, JobError> {
         let (config, stop) = (self.config, self.stop);
         let Some((first, welcome)) = door.join(patience(config), stop)? else {
             return Ok(Summary::default());
@@ -422,7 +419,7 @@ impl Launch<'_> {
         Outlet { sender, clock: clock.clone(), routes: self.routes.clone(), form }
     }
 
-    fn shape(&self, start: Epoch, filled: Option<usize>) -> Result<Shape, Error> {
+    fn shape(&self, start: Epoch, filled: Option<usize>) -> Result<Shape, JobError> {
         let gathered = (self.config.processes > 1).then_some(self.config.workers);
         let settings = self.config.view_settings()?;
         Ok(Shape { views: self.views.clone(), settings, start, filled, gathered })
@@ -436,7 +433,7 @@ impl Launch<'_> {
         inputs: &Inputs,
         restored: Vec<Restored>,
         meter: Option<Arc<Meter>>,
-    ) -> Result<Arc<Job>, Error> {
+    ) -> Result<Arc<Job>, JobError> {
         let Config { workers, process, processes, .. } = **self.config;
         let first = process * workers;
         let shares = inputs.shares(first..first + workers, processes * workers)?;
@@ -446,7 +443,7 @@ impl Launch<'_> {
     }
 
     /// Starts the workers, waits until they have ended, and says whether one panicked.
-    fn work(&self, job: &Arc<Job>, team: Option<(&mut Control, &Door)>) -> Result<bool, Error> {
+    fn work(&self, job: &Arc<Job>, team: Option<(&mut Control, &Door)>) -> Result<bool, JobError> {
         let start = |network| worker::start(job.clone(), self.config.workers, network);
         let panicked = match team {
             None => start(None)?.join().into_iter().any(|result| result.is_err()),
@@ -480,7 +477,7 @@ impl Beside {
         records: Arc<std::sync::atomic::AtomicU64>,
         board: Option<Arc<Board>>,
         share: Option<Share>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, JobError> {
         let ended = Arc::new(AtomicBool::new(false));
         let over = ended.clone();
         let thread = spawn("beside", move || {
@@ -510,68 +507,19 @@ impl Beside {
     }
 }
 
-/// Where the rows of each view go.
-pub(crate) fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
-    let mut tables = 0..;
-    let route = |view: &View| Route {
-        name: (*view.name).into(),
-        csv: config.csv.takes(&view.name) && !view.columns.is_empty(),
-        change: config.mode == Mode::Upsert && view.of_readings,
-        table: if config.tables.takes(&view.name) && !view.columns.is_empty() { tables.next() } else { None },
-        forwarded: view.name == DEAD_LETTERS && config.dead_letters.topic.is_some(),
-        // Whether process 0 has a page the others do not know.
-        shown: Part::of(&view.name).filter(|_| config.processes > 1 || config.listen != "off"),
-    };
-    views.iter().map(route).collect()
-}
-
-/// Opens the files, each cut to what was committed.
-fn open_files(
-    config: &Config,
-    views: &[View],
-    routes: &[Route],
-    last: &LastCommit,
-) -> Result<CsvFiles, Error> {
-    with_files(config, views, routes, &last.files, CsvFiles::open)
-}
-
-/// Refuses files that a start would refuse, where `committed` is what the job has committed of them.
-pub(crate) fn check_files(config: &Config, committed: &[(String, u64)]) -> Result<(), Error> {
-    let views = config.active_views()?;
-    with_files(config, &views, &routes(config, &views), committed, CsvFiles::check)
-}
-
-/// What is done with the folder, the job, each view's columns in its file, what was committed of the
-/// files, and the most records of one.
-type WithFiles<T> = fn(
-    &Path,
-    &str,
-    &[(&str, Option<&[ColumnSpec]>)],
-    &BTreeMap<String, u64>,
-    Option<NonZeroU64>,
-) -> Result<T, CsvError>;
-
-fn with_files<T>(
-    config: &Config,
-    views: &[View],
-    routes: &[Route],
-    committed: &[(String, u64)],
-    done: WithFiles<T>,
-) -> Result<T, Error> {
-    let lengths: BTreeMap<String, u64> = committed.iter().cloned().collect();
-    let columns: Vec<_> = views
-        .iter()
-        .zip(routes)
-        .map(|(view, route)| (&*view.name, route.csv.then(|| file_columns(view, route))))
-        .collect();
-    let columns: Vec<_> = columns.iter().map(|(name, columns)| (*name, columns.as_deref())).collect();
-    let max_records = config.csv.max_records.and_then(NonZeroU64::new);
-    Ok(done(&config.out, &config.job, &columns, &lengths, max_records)?)
-}
-
-/// The columns of a view's file.
-fn file_columns(view: &View, route: &Route) -> Vec<ColumnSpec> {
-    view.columns.iter().cloned().chain(route.change.then_some(CHANGE)).collect()
+/// What the live page shows of a job that does not change.
+fn about(config: &Config, views: &[View]) -> About {
+    About {
+        version: env!("CARGO_PKG_VERSION"),
+        job: config.job.clone(),
+        source: source_name(config),
+        workers: config.workers,
+        processes: config.processes,
+        upsert: config.mode == Mode::Upsert,
+        commit_interval: config.commit_interval.clone(),
+        window: config.settings.window.clone(),
+        views: views.iter().map(|view| view.name.to_string()).collect(),
+    }
 }
 
 /// A store that has the job.
@@ -589,7 +537,7 @@ fn open_store(
     views: &[View],
     routes: &[Route],
     stop: &Stop,
-) -> Result<Opened, Error> {
+) -> Result<Opened, JobError> {
     let tables: Vec<Table> = views
         .iter()
         .zip(routes)
@@ -615,29 +563,14 @@ fn open_store(
                 stop.wait(pause);
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
-            result => break result.map_err(|error| Error::from(error).at_start(config.wait))?,
+            result => break result.map_err(|error| JobError::from(error).at_start(config.wait))?,
         }
     };
     if last.source != asked {
-        return Err(Error::OtherSource { job: config.job.clone(), stored: last.source, asked });
+        return Err(JobError::OtherSource { job: config.job.clone(), stored: last.source, asked });
     }
     store.prepare(&tables)?;
     fault::at(Moment::TablesMade);
     let to_fill = backfill::plan(store.as_mut(), config, views, &last)?;
     Ok(Opened { store, last, to_fill })
-}
-
-/// What the trucks' offsets are offsets of: a phone may be added later.
-pub(crate) fn source_name(config: &Config) -> String {
-    let source = match &config.input {
-        Some(input) if config.embedded => format!("embedded {}", full_path(input)),
-        Some(input) if input == "-" => "standard input".into(),
-        Some(input) => format!("file {}", full_path(input)),
-        None => format!("topic {}", config.kafka.topic),
-    };
-    // What a message does to those before it is part of what they are.
-    match config.mode {
-        Mode::Append => source,
-        Mode::Upsert => format!("{source}, whose keys name readings"),
-    }
 }

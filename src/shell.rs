@@ -4,6 +4,7 @@ use clap::CommandFactory;
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::error::Error;
+use crate::failure::SystemError;
 use crate::print;
 
 /// Prints the script that lets a shell complete commands and flags.
@@ -15,8 +16,8 @@ pub fn completions(args: &CompletionsArgs) -> Result<(), Error> {
 
 /// Writes `truckflow.1`, and a page for each command, into a folder.
 pub fn man(args: &ManArgs) -> Result<(), Error> {
-    let system = |source| Error::System { verb: "write the manual pages", source };
+    let system = |source| SystemError { verb: "write the manual pages", source };
     std::fs::create_dir_all(&args.to).map_err(system)?;
     let command = Cli::command().disable_help_subcommand(true);
-    clap_mangen::generate_to(command, &args.to).map_err(system)
+    Ok(clap_mangen::generate_to(command, &args.to).map_err(system)?)
 }

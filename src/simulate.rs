@@ -15,22 +15,20 @@ mod truck;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
 use self::fleet::Fleet;
-pub use self::message::Format;
 use self::message::Message;
 use self::output::{Output, Written};
-use crate::config::{BROKERS, TOPIC, variable_of};
-use crate::decode::event_time;
-use crate::pace::{Pace, Rate};
-use crate::producer::{ProduceError, parse_property, parse_property_file};
+use crate::cli::simulate::{Destination, SimulateArgs};
+use crate::failure::SystemError;
+use crate::pace::Pace;
+use crate::producer::ProduceError;
 use crate::progress;
-use crate::secret::{DatabaseUrl, SecretString};
 use crate::stop::{Hangup, Stop};
+use crate::store::LastReading;
 
 /// Records between two looks at the progress bar.
 const RECORDS_PER_TICK: u64 = 8_192;
@@ -38,129 +36,11 @@ const RECORDS_PER_TICK: u64 = 8_192;
 const LAST_EVENT_TIME: i64 = 253_402_300_799_999_999;
 const LARGEST_MEASURE: f64 = 9.2e9;
 
-/// Simulate trucks: readings with speed about 80 km/h, every 0.36 s of event time on average.
-#[derive(Clone, clap::Args)]
-pub struct SimulateArgs {
-    /// How many trucks drive at the same time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub trucks: u32,
-
-    /// How the trucks are named, with a number after it [default: truck-; a single truck has no name]
-    #[arg(long, value_name = "TEXT", value_parser = parse_truck_prefix)]
-    pub truck_prefix: Option<String>,
-
-    /// How many readings, over all trucks; a truck also stops when its tank of 600 l is empty
-    #[arg(long, value_name = "N", default_value_t = 2_400_000)]
-    pub records: u64,
-
-    /// Readings a second, or `max`
-    #[arg(long, value_name = "RATE", default_value = "max")]
-    pub rate: Rate,
-
-    /// Another seed gives other readings; the same seed the same, to the byte
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
-
-    /// Where to: the word `topic` (Kafka), a file, which is written anew, or `-` for standard output
-    #[arg(long, value_name = "topic|FILE|-", default_value = "-")]
-    pub to: Destination,
-
-    /// Kafka brokers
-    #[arg(long, value_name = "HOST:PORT,…", env = "TRUCKFLOW_BROKERS", default_value_t = variable_of("kafka.brokers", BROKERS))]
-    pub brokers: String,
-
-    /// Kafka topic
-    #[arg(long, value_name = "TOPIC", env = "TRUCKFLOW_TOPIC", default_value_t = variable_of("kafka.topic", TOPIC))]
-    pub topic: String,
-
-    /// How a reading is written: JSON, or as Python prints a dict, without or with numpy 2
-    #[arg(long, value_enum, default_value_t = Format::Json)]
-    pub format: Format,
-
-    /// Event time of each truck's first reading
-    #[arg(long, value_name = "TIME", default_value = "2023-04-10 01:02:27", value_parser = parse_event_time)]
-    pub start: i64,
-
-    /// Go on from each truck's last row in this database
-    #[arg(long, value_name = "URL")]
-    pub resume_from: Option<DatabaseUrl>,
-
-    /// A file that holds that database's password, instead of in the URL
-    #[arg(long, value_name = "FILE", requires = "resume_from")]
-    pub resume_password_file: Option<PathBuf>,
-
-    /// A property of librdkafka; may be repeated
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
-    pub properties: Vec<(String, SecretString)>,
-
-    /// A property whose value is in a file, such as sasl.password; may be repeated
-    #[arg(long = "property-file", value_name = "NAME=FILE", value_parser = parse_property_file)]
-    pub property_files: Vec<(String, SecretString)>,
-
-    /// Say at the end how many they were as one JSON object, on standard output
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Where the readings go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// The Kafka topic of `--topic`.
-    Topic,
-    /// Standard output.
-    Stdout,
-    /// A file.
-    File(PathBuf),
-}
-
-impl FromStr for Destination {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Destination, Self::Err> {
-        Ok(match text {
-            "topic" => Destination::Topic,
-            "-" => Destination::Stdout,
-            path => Destination::File(path.into()),
-        })
-    }
-}
-
-/// Why a text cannot begin the trucks' names.
-#[derive(Debug, thiserror::Error)]
-#[error("a name has no quotes, backslashes or control characters")]
-pub struct NotATruckPrefix;
-
-fn parse_event_time(text: &str) -> Result<i64, &'static str> {
-    event_time(text).ok_or("a time is YYYY-MM-DD HH:MM:SS, with a fraction if need be")
-}
-
-/// Names are written between quotes of either kind without escapes, and are Kafka keys.
-fn parse_truck_prefix(text: &str) -> Result<String, NotATruckPrefix> {
-    match text.chars().any(|c| c.is_control() || matches!(c, '"' | '\'' | '\\')) {
-        true => Err(NotATruckPrefix),
-        false => Ok(text.to_owned()),
-    }
-}
-
-/// The last known reading of a truck, from which a simulated drive goes on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LastReading {
-    /// The truck's name; empty for the single truck without a name.
-    pub truck: String,
-    /// Kilometres since the drive began.
-    pub distance: f64,
-    /// Litres since the drive began.
-    pub fuel: f64,
-    /// Event time in microseconds since 1970.
-    pub timestamp_micros: i64,
-}
-
-impl LastReading {
-    fn is_usable(&self) -> bool {
-        let measure = |value: f64| (0.0..LARGEST_MEASURE).contains(&value);
-        let time = -LAST_EVENT_TIME..=LAST_EVENT_TIME;
-        measure(self.distance) && measure(self.fuel) && time.contains(&self.timestamp_micros)
-    }
+/// Whether a drive can go on from a reading.
+fn is_usable(last: &LastReading) -> bool {
+    let measure = |value: f64| (0.0..LARGEST_MEASURE).contains(&value);
+    let time = -LAST_EVENT_TIME..=LAST_EVENT_TIME;
+    measure(last.distance) && measure(last.fuel) && time.contains(&last.timestamp_micros)
 }
 
 /// Why a simulation failed.
@@ -205,9 +85,9 @@ pub enum SimulateError {
     /// One output would have two things.
     #[error("--json says its object where the readings go: give --to a file or `topic`, or leave out --json")]
     JsonAmongReadings,
-    /// The signals could not be listened to.
-    #[error("signals cannot be listened to ({0}): look at the system's limits")]
-    Signals(#[source] io::Error),
+    /// Signals cannot be listened to.
+    #[error(transparent)]
+    Signals(#[from] SystemError),
 }
 
 /// What a simulation did.
@@ -237,7 +117,7 @@ impl fmt::Display for Summary {
 /// Generates readings until `--records`, empty tanks, SIGINT or SIGTERM, or until the reader of
 /// standard output is gone; whatever was generated is flushed. Trucks in `resume` go on from there.
 pub fn run(args: &SimulateArgs, resume: Vec<LastReading>) -> Result<Summary, SimulateError> {
-    run_until(args, &resume, &Stop::on_signals(Hangup::Stops).map_err(SimulateError::Signals)?)
+    run_until(args, &resume, &Stop::on_signals(Hangup::Stops)?)
 }
 
 /// The same, until a stop is requested.
@@ -249,7 +129,7 @@ pub(crate) fn run_until(
     if args.json && args.to == Destination::Stdout {
         return Err(SimulateError::JsonAmongReadings);
     }
-    if let Some(last) = resume.iter().find(|last| !last.is_usable()) {
+    if let Some(last) = resume.iter().find(|last| !is_usable(last)) {
         let LastReading { truck, distance, fuel, .. } = last.clone();
         return Err(SimulateError::Resume { truck, distance, fuel });
     }
@@ -311,6 +191,7 @@ mod tests {
 
     use super::*;
     use crate::producer::tests::{cluster, read};
+    use crate::text::time;
 
     #[derive(clap::Parser)]
     struct Command {
@@ -375,7 +256,7 @@ mod tests {
         let lines = lines(&["--records", "2000", "--trucks", "7", "--truck-prefix", "t"], &[]);
         let time = |line: &String| {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
-            event_time(value["timestamp"].as_str().unwrap()).unwrap()
+            time::parse(value["timestamp"].as_str().unwrap()).unwrap()
         };
         assert!(lines.is_sorted_by_key(time));
         let trucks: BTreeSet<_> = lines.iter().map(|line| line.split("truck_id").nth(1).unwrap()).collect();
@@ -388,7 +269,7 @@ mod tests {
             truck: String::new(),
             distance: 19_000.25,
             fuel: 195.5,
-            timestamp_micros: event_time("2024-02-29 23:59:59.999999").unwrap(),
+            timestamp_micros: time::parse("2024-02-29 23:59:59.999999").unwrap(),
         };
         let lines = lines(&["--records", "1000"], std::slice::from_ref(&last));
         let first: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();

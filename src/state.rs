@@ -8,9 +8,11 @@
 //! makes a file.
 
 pub mod export;
+pub mod offset;
 
 use dataflows::state::{Damaged, Fold, entries};
 use dataflows::views::View;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The format that this version reads and writes.
@@ -21,6 +23,17 @@ const PART_BYTES: usize = 512 << 10;
 /// What to do when a job's state cannot be used.
 const WAY_BACK: &str = "to go back to an export, run `truckflow state reset` and `truckflow state import FILE`; \
                         or put a backup of the database in its place, or start a new --job with a new --out";
+
+/// What the store knows of a view of the job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredView {
+    /// The view.
+    pub name: String,
+    /// What its state depended on when it was made.
+    pub definition: String,
+    /// Whether it has taken all that was before it.
+    pub backfilled: bool,
+}
 
 /// Stored state that cannot be used.
 #[derive(Debug, Error)]

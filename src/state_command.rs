@@ -20,8 +20,9 @@ use crate::cli::{ExportArgs, ImportArgs, ResetArgs, StateCommand};
 use crate::config::Config;
 use crate::error::Error;
 use crate::folder::FolderLock;
+use crate::job_error::JobError;
 use crate::print;
-use crate::run::{routes, source_name};
+use crate::routes::{routes, source_name};
 use crate::sink::csv;
 use crate::state::export::{Export, ExportError, TableSize};
 use crate::state::{Owner, SealedFold, look_through, seal};
@@ -85,7 +86,7 @@ fn export(args: &ExportArgs) -> Result<(), Error> {
     // What was read meanwhile would be no state of the job's.
     let now = committed(&config, &url)?;
     if (now.epoch, now.generation) != (last.epoch, last.generation) {
-        return Err(Error::Moved(config.job));
+        return Err(Error::Running(config.job));
     }
     export.write(&args.file).map_err(TransferError::from)?;
     if args.json {
@@ -165,7 +166,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
     }
     let asked = source_name(&config);
     if export.source != asked {
-        return Err(Error::OtherSource { job: config.job, stored: export.source, asked });
+        return Err(JobError::OtherSource { job: config.job, stored: export.source, asked }.into());
     }
     let views = config.active_views()?;
     for (name, parts) in export.with_state.iter().zip(&export.state) {

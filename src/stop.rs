@@ -22,7 +22,7 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::error::Error;
+use crate::failure::{Bug, SystemError};
 use crate::reload::Reloads;
 use crate::thread::spawn;
 
@@ -35,6 +35,17 @@ pub enum Hangup {
     Reloads,
     /// It ends the process, with a terminal too: nothing is left to finish when what it shows has no terminal.
     Kills,
+}
+
+/// Why work on a thread of its own has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// The thread cannot be started.
+    #[error(transparent)]
+    System(#[from] SystemError),
+    /// It panicked.
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }
 
 /// Whether the command was asked to end. Signals are listened to while it lives.
@@ -79,7 +90,11 @@ struct Listening {
 
 impl Stop {
     /// Listens to signals from now on.
-    pub fn on_signals(hangup: Hangup) -> io::Result<Stop> {
+    pub fn on_signals(hangup: Hangup) -> Result<Stop, SystemError> {
+        Self::listen(hangup).map_err(|source| SystemError { verb: "listen to signals", source })
+    }
+
+    fn listen(hangup: Hangup) -> io::Result<Stop> {
         let mut stop = Stop::default();
         let asked = Arc::new(AtomicBool::new(false));
         let mut second = Vec::new();
@@ -132,7 +147,7 @@ impl Stop {
     pub fn unless_requested<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<Option<T>, Error> {
+    ) -> Result<Option<T>, WorkError> {
         let done = Arc::new(Mutex::new(None));
         let (result, shared) = (done.clone(), self.shared.clone());
         spawn("start", move || {
@@ -146,7 +161,7 @@ impl Stop {
             LEFT_WORK.fetch_or(worked.is_none(), SeqCst);
             return Ok(None);
         }
-        worked.transpose().map_err(|_| Error::Bug("the start"))
+        Ok(worked.transpose().map_err(|_| Bug("the start"))?)
     }
 
     /// What SIGHUP reads again.
@@ -228,7 +243,10 @@ mod tests {
     fn work_that_waits_for_others_is_left_when_the_command_is_asked_to_end() {
         let stop = Arc::new(Stop::default());
         assert_eq!(stop.unless_requested(|| 5).unwrap(), Some(5));
-        assert!(matches!(stop.unless_requested(|| panic!("as a test")), Err(Error::Bug("the start"))));
+        assert!(matches!(
+            stop.unless_requested(|| panic!("as a test")),
+            Err(WorkError::Bug(Bug("the start")))
+        ));
         let (ends, never) = channel::<()>();
         let asks = stop.clone();
         let left = stop.unless_requested(move || {

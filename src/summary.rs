@@ -8,10 +8,10 @@ use dataflows::dead_letter::ByReason;
 
 use crate::config::Config;
 use crate::counts::{Counts, nothing_accepted};
-use crate::printable::printable;
 use crate::render::CHANGE;
 use crate::run::Summary;
 use crate::sink::csv::{files_of, numbered};
+use crate::text::printable::printable;
 
 /// Correlations shown; the rest is in the files.
 const TRUCKS_SHOWN: usize = 20;

@@ -2,15 +2,15 @@
 
 use std::thread::JoinHandle;
 
-use crate::error::Error;
+use crate::failure::SystemError;
 
 /// Starts a thread.
 pub(crate) fn spawn<T: Send + 'static>(
     name: &'static str,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>, Error> {
+) -> Result<JoinHandle<T>, SystemError> {
     std::thread::Builder::new()
         .name(name.into())
         .spawn(work)
-        .map_err(|source| Error::System { verb: "start a thread", source })
+        .map_err(|source| SystemError { verb: "start a thread", source })
 }

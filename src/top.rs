@@ -14,48 +14,17 @@ mod text;
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use thiserror::Error as ThisError;
 
-use crate::board::trucks::By;
+use crate::cli::top::TopArgs;
 use crate::config::read_secret;
 use crate::error::Error;
+use crate::failure::SystemError;
 use crate::print;
 use crate::stop::{Hangup, Stop};
-use feed::{Address, Feed};
+use feed::Feed;
 use seen::{Asked, News, Seen};
-
-/// Flags of `top`.
-#[derive(Clone, clap::Args)]
-pub struct TopArgs {
-    /// Where the job listens: its --listen
-    #[arg(value_name = "ADDRESS", env = "TRUCKFLOW_LISTEN", default_value = "127.0.0.1:9600", value_parser = Address::parse)]
-    address: Address,
-    /// A file that holds the token of the job's `listen_token_file`
-    #[arg(long, value_name = "FILE", env = "TRUCKFLOW_LISTEN_TOKEN_FILE")]
-    token_file: Option<PathBuf>,
-    /// Print one view as plain text, and end; so it is where standard output is no terminal
-    #[arg(long)]
-    once: bool,
-    /// Print the job's status as JSON, an object a line, until the job ends; with --once one object
-    #[arg(long)]
-    json: bool,
-    /// Only trucks whose names contain this
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    search: String,
-    /// What trucks are sorted by: name, distance, speed, fuel, distance_r, speed_r, samples or time; with `-`
-    /// before it from the last
-    #[arg(long, value_name = "FIELD", default_value = "name", allow_hyphen_values = true, value_parser = field)]
-    sort: String,
-}
-
-fn field(text: &str) -> Result<String, String> {
-    match By::named(text.strip_prefix('-').unwrap_or(text)) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err(format!("give one of {}", text::COLUMNS.map(|(_, field, _)| field).join(", "))),
-    }
-}
 
 /// Why a job is not shown.
 #[derive(Debug, ThisError)]
@@ -120,8 +89,7 @@ pub fn run(args: &TopArgs) -> Result<(), Error> {
     } else if args.once || !print::output_is_terminal() {
         print::out(text::plain(&first(&feed, &asked)?))?;
     } else {
-        let stop = Stop::on_signals(Hangup::Kills)
-            .map_err(|source| Error::System { verb: "listen to signals", source })?;
+        let stop = Stop::on_signals(Hangup::Kills)?;
         // Whoever mistypes the address sees it at once, and no empty screen.
         let seen = first(&feed, &asked)?;
         screen::show(feed, seen, &stop)?;
@@ -154,6 +122,6 @@ fn json(feed: &Feed, asked: &Asked, once: bool) -> Result<(), Error> {
 
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| Error::System { verb: "start a runtime", source })?;
+    let runtime = runtime.map_err(|source| SystemError { verb: "start a runtime", source })?;
     Ok(runtime.block_on(work))
 }

@@ -40,10 +40,11 @@ use crate::cli::CheckArgs;
 use crate::config::Config;
 use crate::error::Error;
 use crate::folder::FolderLock;
-use crate::run::{routes, source_name};
+use crate::job_error::JobError;
+use crate::routes::{routes, source_name};
 use crate::secret::DatabaseUrl;
+use crate::store::LastCommit;
 use crate::store::look::{self, Look};
-use crate::store::{LastCommit, StoreError};
 
 /// Why a view was not found as it should be.
 #[derive(Debug)]
@@ -54,14 +55,8 @@ pub(crate) enum Trouble {
     Ends(Error),
 }
 
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Self::Ends(error)
-    }
-}
-
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
+impl<E: Into<Error>> From<E> for Trouble {
+    fn from(error: E) -> Self {
         Self::Ends(error.into())
     }
 }
@@ -87,7 +82,7 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
     let last = committed(config, &url)?;
     let asked = source_name(config);
     if last.source != asked {
-        return Err(Error::OtherSource { job: config.job.clone(), stored: last.source, asked });
+        return Err(JobError::OtherSource { job: config.job.clone(), stored: last.source, asked }.into());
     }
     let mut look = look::open(&url)?;
     look.last_commit(&config.job)?;
@@ -137,7 +132,7 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
     let now = committed(config, &url)?;
     match (now.epoch, now.generation) == (last.epoch, last.generation) {
         true => Ok(()),
-        false => Err(Error::Moved(config.job.clone())),
+        false => Err(Error::Running(config.job.clone())),
     }
 }
 
@@ -154,7 +149,7 @@ fn settle<T>(result: Result<T, Trouble>) -> Result<Result<T, String>, Error> {
 pub(crate) fn committed(config: &Config, url: &DatabaseUrl) -> Result<LastCommit, Error> {
     let mut look: Box<dyn Look> = look::open(url)?;
     if FolderLock::is_held(&config.out) || look.is_running(&config.job)? {
-        return Err(Error::Moved(config.job.clone()));
+        return Err(Error::Running(config.job.clone()));
     }
     look.last_commit(&config.job)?.ok_or_else(|| Error::NothingCommitted(config.job.clone()))
 }

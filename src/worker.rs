@@ -19,8 +19,9 @@ use timely::{CommunicationConfig, WorkerConfig};
 use crate::board::meter::Meter;
 use crate::clock::Clock;
 use crate::cluster::Network;
-use crate::error::Error;
+use crate::failure::SystemError;
 use crate::graph::{self, Graph, Message, Outlet, Shape};
+use crate::job_error::JobError;
 use crate::metrics::Metrics;
 use crate::source::several::{Input, Several};
 use crate::source::{Polled, SourceError};
@@ -101,8 +102,8 @@ impl Job {
 }
 
 /// Starts the workers of this process, which talk to those of others over `network`.
-pub fn start(job: Arc<Job>, workers: usize, network: Option<Network>) -> Result<WorkerGuards<()>, Error> {
-    let failed = |source| Error::System { verb: "start the workers", source };
+pub fn start(job: Arc<Job>, workers: usize, network: Option<Network>) -> Result<WorkerGuards<()>, JobError> {
+    let failed = |source| SystemError { verb: "start the workers", source };
     let (builders, others) = match network {
         Some(network) => network.build(workers),
         None if workers == 1 => CommunicationConfig::Thread.try_build().map_err(std::io::Error::other),
@@ -122,7 +123,7 @@ pub fn start(job: Arc<Job>, workers: usize, network: Option<Network>) -> Result<
             }
         }
     })
-    .map_err(|reason| failed(std::io::Error::other(reason)))
+    .map_err(|reason| failed(std::io::Error::other(reason)).into())
 }
 
 fn work(worker: &mut Worker, job: &Job) {

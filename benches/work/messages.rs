@@ -1,6 +1,7 @@
 //! Messages as the producer writes them: readings of a truck 0.36 s apart, two decimals.
 
-use truckflow::render::{Clock, decimal};
+use truckflow::render::decimal;
+use truckflow::text::time::TimeWriter;
 
 use super::scrambled;
 
@@ -41,7 +42,7 @@ impl Shape {
     }
 
     /// Appends a message, without a line's end.
-    fn write(&self, index: usize, clock: &mut Clock, out: &mut Vec<u8>) {
+    fn write(&self, index: usize, clock: &mut TimeWriter, out: &mut Vec<u8>) {
         let index = index as i64;
         let random = scrambled(index as usize) as i64;
         let micros = match self.times {
@@ -118,7 +119,7 @@ impl Messages {
     /// Messages of this shape, `from` the first of them.
     pub fn new(shape: &Shape, from: usize, count: usize) -> Self {
         let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(count));
-        let mut clock = Clock::default();
+        let mut clock = TimeWriter::default();
         for index in from..from + count {
             shape.write(index, &mut clock, &mut text);
             ends.push(text.len());

@@ -45,6 +45,11 @@ impl Measure {
     }
 }
 
+/// The fields beyond the declared ones whose values can be rounded: the measures by their index, then the
+/// timestamp.
+pub const ROUNDED_FIELDS: [&str; 4] =
+    [Measure::DistanceCovered.name(), Measure::EngineSpeed.name(), Measure::FuelConsumed.name(), "timestamp"];
+
 /// The type of a field that the job declares beyond the seed's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

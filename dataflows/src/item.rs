@@ -22,6 +22,15 @@ pub struct NextOffset {
     pub mark: Option<Mark>,
 }
 
+/// The id that the brokers gave a topic: one that is re-created under the same name has another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicId {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Its id, as Kafka's own tools print it.
+    pub id: String,
+}
+
 /// The bytes at the beginning of a file: how many, and their hash. They identify the file, whatever its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mark {

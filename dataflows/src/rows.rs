@@ -158,6 +158,9 @@ pub struct Changes {
     pub keys: Arc<Vec<Arc<[u8]>>>,
 }
 
+/// What names a row in the table of a view whose rows change: a hash of the job and of the row's key.
+pub type RowKey = [u8; 16];
+
 /// Rows of one view in one epoch, as columns of equal length in the order of the view's
 /// [`ColumnSpec`]s.
 ///

@@ -14,8 +14,10 @@ use serde::Serialize;
 use super::BenchError;
 use super::report::Run;
 use crate::error::Error;
+use crate::failure::Bug;
+use crate::kafka::errors::reason;
 use crate::source::SourceError;
-use crate::source::kafka::{Topic, TopicOptions, TopicReader, consumer_with, reason};
+use crate::source::kafka::{Topic, TopicOptions, TopicReader, consumer_with};
 use crate::stop::Stop;
 
 /// One wait for messages.
@@ -119,7 +121,7 @@ fn timed<R: Send>(
         let threads: Vec<_> = readers.into_iter().map(work).collect();
         start.wait();
         let began = Instant::now();
-        let counts = threads.into_iter().map(|thread| thread.join().map_err(|_| Error::Bug("a consumer")));
+        let counts = threads.into_iter().map(|thread| thread.join().map_err(|_| Bug("a consumer")));
         let counts = counts.collect::<Result<Vec<_>, _>>()?;
         let seconds = began.elapsed().as_secs_f64();
         Ok((counts.into_iter().sum::<Result<u64, _>>()?, seconds))

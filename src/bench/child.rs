@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::BenchError;
 use crate::config::Config;
 use crate::error::Error;
+use crate::failure::{Bug, SystemError};
 use crate::secret::ExposeSecret;
 use crate::stop::Stop;
 use crate::thread::spawn;
@@ -127,8 +128,8 @@ pub(super) struct Job {
 impl Job {
     /// Starts a job.
     pub(super) fn start(config: &Config) -> Result<Self, Error> {
-        let system = |source| Error::System { verb: "start the job", source };
-        let toml = config.exposed().map_err(|_| Error::Bug("the configuration as TOML"))?;
+        let system = |source| SystemError { verb: "start the job", source };
+        let toml = config.exposed().map_err(|_| Bug("the configuration as TOML"))?;
         let mut command = Command::new(std::env::current_exe().map_err(system)?);
         command.args(["run", "--die-with-parent", "--config", "/dev/stdin", "--log-format", "json"]);
         if !config.selected.is_empty() {
@@ -213,7 +214,7 @@ impl Job {
 
     fn ended(&mut self) -> Result<(), Error> {
         let status =
-            self.process.wait().map_err(|source| Error::System { verb: "wait for the job", source })?;
+            self.process.wait().map_err(|source| SystemError { verb: "wait for the job", source })?;
         // A signal may find one that has done all and is about to exit.
         match status.success() || self.told.done {
             true => Ok(()),

@@ -21,14 +21,17 @@ use super::child::{Commit, Job};
 use super::report::rate;
 use super::scratch::{Place, Topic};
 use super::{Bench, BenchError, simulated};
+use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::config::Config;
 use crate::error::Error;
+use crate::failure::Bug;
 use crate::inputs::topic_options_now;
+use crate::kafka::errors::reason;
 use crate::pace::Rate;
 use crate::print;
-use crate::simulate::{self, Destination};
+use crate::simulate;
 use crate::source::SourceError;
-use crate::source::kafka::{consumer_with, reason};
+use crate::source::kafka::consumer_with;
 use crate::stop::Stop;
 
 /// Clients connect and servers warm up in the first second, which does not count.
@@ -64,7 +67,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
     let mut job = Job::start(&place.config)?;
     job.listen(bench.stop, |told| told.reading.is_some())?;
 
-    let send = simulate::SimulateArgs {
+    let send = SimulateArgs {
         records: u64::from(args.rate) * (u64::from(args.seconds) + WARM_UP.as_secs()),
         rate: Rate::PerSecond(f64::from(args.rate)),
         to: Destination::Topic,
@@ -83,7 +86,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
         let sender = scope.spawn(|| simulate::run_until(&send, &[], &halt));
         // What the job says is taken meanwhile.
         job.listen(bench.stop, |_| sender.is_finished()).inspect_err(|_| halt.request())?;
-        sender.join().map_err(|_| Error::Bug("the simulator"))?.map_err(Error::from)
+        sender.join().map_err(|_| Bug("the simulator"))?.map_err(Error::from)
     })?
     .records;
     let deadline = Instant::now() + PATIENCE;

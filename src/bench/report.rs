@@ -11,9 +11,11 @@ use super::latency::Latency;
 use super::start::Start;
 use super::throughput::Throughput;
 use crate::error::Error;
+use crate::failure::Bug;
 use crate::print;
-use crate::printable::count;
+use crate::process::kib;
 use crate::secret::hidden;
+use crate::text::printable::count;
 
 const MIB: f64 = 1048576.0;
 
@@ -77,12 +79,6 @@ impl Machine {
     }
 }
 
-/// The bytes in a line such as `VmHWM:   1234 kB`; 0 if there is none.
-pub(super) fn kib(text: &str, name: &str) -> u64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
-}
-
 impl Report {
     pub(super) fn new(bench: &Bench<'_>, machine: Machine, measured: Measured) -> Result<Self, Error> {
         let views = bench.config.active_views()?.into_iter().map(|view| view.name.into()).collect();
@@ -103,7 +99,7 @@ impl Report {
     }
 
     pub(super) fn print_json(&self) -> Result<(), Error> {
-        let json = serde_json::to_string_pretty(self).map_err(|_| Error::Bug("the report as JSON"))?;
+        let json = serde_json::to_string_pretty(self).map_err(|_| Bug("the report as JSON"))?;
         Ok(print::line(json)?)
     }
 }

@@ -13,8 +13,10 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use super::BenchError;
 use crate::config::Config;
 use crate::error::Error;
+use crate::failure::SystemError;
+use crate::kafka::errors::reason;
 use crate::secret::DatabaseUrl;
-use crate::source::kafka::{ANSWER, TopicOptions, reason};
+use crate::source::kafka::{ANSWER, TopicOptions};
 use crate::store;
 use crate::store::mysql::scratch::Scratch as Database;
 
@@ -141,7 +143,7 @@ impl Admin {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|source| Error::System { verb: "start a runtime", source })?;
+            .map_err(|source| SystemError { verb: "start a runtime", source })?;
         let options = AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(LEADERS));
         Ok(Self { client, runtime, options })
     }

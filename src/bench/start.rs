@@ -12,10 +12,11 @@ use super::child::Job;
 use super::report::median;
 use super::scratch::{Folder, Place, name};
 use super::{Bench, BenchError, simulated};
+use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::config::Config;
 use crate::error::Error;
 use crate::print;
-use crate::simulate::{self, Destination};
+use crate::simulate;
 
 /// Readings of a start, and of a restart.
 const RECORDS: u64 = 1000;
@@ -33,11 +34,7 @@ pub(super) struct Start {
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Start>, Error> {
     let folder = Folder::make(&bench.config.out, &name())?;
     let readings = folder.path().join("readings");
-    let args = simulate::SimulateArgs {
-        records: 2 * RECORDS,
-        to: Destination::File(readings.clone()),
-        ..simulated()
-    };
+    let args = SimulateArgs { records: 2 * RECORDS, to: Destination::File(readings.clone()), ..simulated() };
     simulate::run_until(&args, &[], bench.stop)?;
     let cannot = |source| BenchError::Folder { path: readings.clone(), source };
     let text = std::fs::read_to_string(&readings).map_err(cannot)?;

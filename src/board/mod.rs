@@ -12,6 +12,7 @@
 pub mod changes;
 pub mod letters;
 pub mod meter;
+pub mod plan;
 pub mod shown;
 pub mod trucks;
 
@@ -26,12 +27,12 @@ use dataflows::views::{Axis, Restored, committed_rows};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::error::Error;
-use crate::explain::Plan;
+use crate::failure::SystemError;
 use crate::thread::spawn;
 use changes::{Changes, Update};
 use letters::Letters;
 use meter::Meter;
+use plan::Plan;
 use shown::Shown;
 use trucks::{Alone, Places, Trucks};
 
@@ -151,7 +152,7 @@ pub fn now() -> u64 {
 
 impl Board {
     /// A board of a job with these views, and the thread that keeps it.
-    pub fn start<'a>(views: impl IntoIterator<Item = &'a str>) -> Result<Feed, Error> {
+    pub fn start<'a>(views: impl IntoIterator<Item = &'a str>) -> Result<Feed, SystemError> {
         let mut alone = Alone { distance: true, speed: true };
         for view in views {
             alone.distance &= view != "distance_correlation";

@@ -294,6 +294,10 @@ pub enum By {
 }
 
 impl By {
+    /// What [`By::named`] takes.
+    pub const NAMES: [&str; 8] =
+        ["name", "distance", "speed", "fuel", "distance_r", "speed_r", "samples", "time"];
+
     /// The order that `name` names: a field of [`Row`].
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {

@@ -21,8 +21,10 @@ use crate::decode::Future;
 use crate::decode::orientation::OrientationDecoder;
 use crate::error::Error;
 use crate::inputs::{topic_options_now, trucks_decoder};
+use crate::kafka::errors::reason;
+use crate::kafka::log;
 use crate::source::SourceError;
-use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, is_end, log, reason};
+use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, is_end};
 use crate::source::sample::{Bounds, Sample, There, of_topic};
 
 /// How long a host may take to accept a connection, and a partition to be read.

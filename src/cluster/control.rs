@@ -25,7 +25,8 @@ use super::ClusterError;
 use super::door::Peer;
 use super::wire::{FromFirst, FromOther, receive, send};
 use crate::clock::{Clock, Tally};
-use crate::error::Error;
+use crate::failure::Bug;
+use crate::job_error::JobError;
 use crate::stop::Stop;
 use crate::thread::spawn;
 
@@ -70,12 +71,12 @@ pub struct Control {
 
 impl Control {
     /// In process 0: begins to tell the others of the clock, and to count what they read.
-    pub fn lead(others: Vec<Peer>, clock: &Arc<Clock>, stop: &Arc<Stop>) -> Result<Self, Error> {
+    pub fn lead(others: Vec<Peer>, clock: &Arc<Clock>, stop: &Arc<Stop>) -> Result<Self, JobError> {
         Self::start(true, others, clock, stop, hear_other, speak_first)
     }
 
     /// In the others: lets the clock follow that of process 0, and tells it what is read.
-    pub fn follow(first: Peer, clock: &Arc<Clock>, stop: &Arc<Stop>) -> Result<Self, Error> {
+    pub fn follow(first: Peer, clock: &Arc<Clock>, stop: &Arc<Stop>) -> Result<Self, JobError> {
         Self::start(false, vec![first], clock, stop, hear_first, speak_other)
     }
 
@@ -86,7 +87,7 @@ impl Control {
         stop: &Arc<Stop>,
         hear: fn(&mut Peer, &Clock, &Stop) -> Result<(), ClusterError>,
         speak: fn(&mut TcpStream, &Clock, &LastWord) -> io::Result<()>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, JobError> {
         let (tell, events) = channel();
         let (speaks, speaking) = channel();
         let (awaited, last_word) = (peers.len(), Arc::<LastWord>::default());
@@ -120,7 +121,7 @@ impl Control {
     }
 
     /// Fails if another process is gone or has failed.
-    pub fn check(&mut self) -> Result<(), Error> {
+    pub fn check(&mut self) -> Result<(), JobError> {
         while let Ok(event) = self.events.try_recv() {
             self.take(event)?;
         }
@@ -132,7 +133,11 @@ impl Control {
     /// # Errors
     /// Another process is gone, or a worker panicked. Then others wait for what does not come: they are
     /// left where they are, and this process has to end.
-    pub fn work(&mut self, guards: WorkerGuards<()>, has_panicked: impl Fn() -> bool) -> Result<(), Error> {
+    pub fn work(
+        &mut self,
+        guards: WorkerGuards<()>,
+        has_panicked: impl Fn() -> bool,
+    ) -> Result<(), JobError> {
         let tell = self.tell.clone();
         spawn("workers", move || {
             // A worker that panicked has said so itself.
@@ -147,26 +152,29 @@ impl Control {
                 Err(_) => {}
             }
             if has_panicked() && panicked.get_or_insert_with(Instant::now).elapsed() >= GRACE {
-                return Err(Error::Bug("a worker"));
+                return Err(Bug("a worker").into());
             }
         }
     }
 
     /// Does `work`, and ends together with the others, or fails with them.
-    pub fn finish_with<T>(mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    pub fn finish_with<T>(
+        mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, JobError>,
+    ) -> Result<T, JobError> {
         let done = work(&mut self);
         if self.is_first { self.finish_first(done) } else { self.finish_other(done) }
     }
 
     /// Process 0 hears all others before it says its last word, so that it passes on what failed.
-    fn finish_first<T>(mut self, done: Result<T, Error>) -> Result<T, Error> {
+    fn finish_first<T>(mut self, done: Result<T, JobError>) -> Result<T, JobError> {
         let done = done.and_then(|done| {
             self.hear_last()?;
             self.check()?;
             Ok(done)
         });
         let failure = done.as_ref().err().map(|failure| match failure {
-            Error::Cluster(_) => failure.to_string(),
+            JobError::Cluster(_) => failure.to_string(),
             _ => format!("process 0 failed: {failure}"),
         });
         self.say_last(failure);
@@ -174,22 +182,22 @@ impl Control {
     }
 
     /// The others end when process 0 says that all is committed.
-    fn finish_other<T>(mut self, done: Result<T, Error>) -> Result<T, Error> {
+    fn finish_other<T>(mut self, done: Result<T, JobError>) -> Result<T, JobError> {
         // Process 0 knows or is gone; and where a worker failed, only the end of the process ends the
         // workers of the others, which wait for it.
-        if matches!(done, Err(Error::Cluster(_) | Error::Bug(_))) {
+        if matches!(done, Err(JobError::Cluster(_) | JobError::Bug(_))) {
             return done;
         }
-        self.say_last(done.as_ref().err().map(Error::to_string));
+        self.say_last(done.as_ref().err().map(JobError::to_string));
         let heard = self.hear_last();
         done.and_then(|done| heard.map(|()| done))
     }
 
-    fn hear_last(&mut self) -> Result<(), Error> {
+    fn hear_last(&mut self) -> Result<(), JobError> {
         while self.awaited > 0 {
             match self.events.recv() {
                 Ok(event) => self.take(event)?,
-                Err(_) => return Err(Error::Bug("the control connection")),
+                Err(_) => return Err(Bug("the control connection").into()),
             }
         }
         Ok(())
@@ -202,7 +210,7 @@ impl Control {
         let _ = self.speaking.recv_timeout(GRACE);
     }
 
-    fn take(&mut self, event: Event) -> Result<(), Error> {
+    fn take(&mut self, event: Event) -> Result<(), JobError> {
         match event {
             Event::Ended(ended) => {
                 self.awaited -= 1;
@@ -389,10 +397,10 @@ mod tests {
         let (first, second) = clocks();
         let lead = lead(vec![one], &first);
         let follow = follow(other, &second);
-        let fails = |_: &mut Control| Err::<(), _>(Error::Unrepeatable);
+        let fails = |_: &mut Control| Err::<(), _>(JobError::from(Bug("a test")));
         let ends = std::thread::spawn(move || follow.finish_with(fails).unwrap_err().to_string());
         let error = lead.finish_with(|_| Ok(())).unwrap_err().to_string();
-        assert!(error.starts_with("process 1 at 127.0.0.1") && error.contains("standard input"), "{error}");
+        assert!(error.starts_with("process 1 at 127.0.0.1") && error.contains("a test panicked"), "{error}");
         assert!(error.ends_with(&ends.join().unwrap()), "{error}");
     }
 
@@ -408,7 +416,7 @@ mod tests {
         first.read(1, 10);
         until(|| second.now() == 9);
         // The last word reaches who listens, too.
-        let fails = |_: &mut Control| Err::<(), _>(Error::Unrepeatable);
+        let fails = |_: &mut Control| Err::<(), _>(JobError::from(Bug("a test")));
         let ends = std::thread::spawn(move || follow.finish_with(|_| Ok(())).unwrap_err().to_string());
         let error = lead.finish_with(fails).unwrap_err().to_string();
         assert!(ends.join().unwrap().ends_with(&error), "{error}");

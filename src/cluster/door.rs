@@ -14,7 +14,8 @@ pub use super::wire::Welcome;
 use super::wire::{Answer, Challenge, FromFirst, Greeting, Hello, LONGEST_OF_STRANGERS, Purpose};
 use super::wire::{Side, Until, proof, reason, receive, receive_up_to, send, shown};
 use super::{ClusterError, Members, Network};
-use crate::error::Error;
+use crate::failure::SystemError;
+use crate::job_error::JobError;
 use crate::secret::{self, ExposeSecret};
 use crate::stop::Stop;
 
@@ -60,9 +61,9 @@ impl Deadline {
 
 impl Door {
     /// Listens at this process's address.
-    pub fn open(members: Members) -> Result<Self, Error> {
+    pub fn open(members: Members) -> Result<Self, JobError> {
         let listener = members.listen()?;
-        let listening = |source| Error::System { verb: "listen to other processes", source };
+        let listening = |source| SystemError { verb: "listen to other processes", source };
         listener.set_nonblocking(true).map_err(listening)?;
         let porter = Porter::start(members.clone(), listener)?;
         Ok(Self { members, porter })
@@ -124,7 +125,7 @@ impl Door {
 
     /// In the others: knocks at process 0's door until it says where the job goes on. None if the process
     /// was asked to stop meanwhile.
-    pub fn join(&self, patience: Option<Duration>, stop: &Stop) -> Result<Option<(Peer, Welcome)>, Error> {
+    pub fn join(&self, patience: Option<Duration>, stop: &Stop) -> Result<Option<(Peer, Welcome)>, JobError> {
         let deadline = Deadline::after(patience);
         let mut told = false;
         loop {
@@ -147,7 +148,7 @@ impl Door {
 
     /// Connects with every other process, for timely: with those before this one by knocking there, with
     /// those behind it by waiting as long as `check` finds nothing wrong.
-    pub fn connect(&self, mut check: impl FnMut() -> Result<(), Error>) -> Result<Network, Error> {
+    pub fn connect(&self, mut check: impl FnMut() -> Result<(), JobError>) -> Result<Network, JobError> {
         let deadline = Deadline::after(Some(PATIENCE));
         let process = self.members.process;
         let mut sockets: Vec<Option<TcpStream>> = (0..self.members.count()).map(|_| None).collect();
@@ -181,7 +182,7 @@ impl Door {
         // Timely's threads wait for messages as long as it takes.
         for socket in sockets.iter().flatten() {
             let wait = || socket.set_read_timeout(None).and_then(|()| socket.set_write_timeout(None));
-            wait().map_err(|source| Error::System { verb: "set up a connection", source })?;
+            wait().map_err(|source| SystemError { verb: "set up a connection", source })?;
         }
         Ok(Network { process, sockets })
     }
@@ -309,13 +310,13 @@ enum Introduced {
 
 impl Peer {
     /// The same connection, to be heard by a thread of its own that takes `silence` for the end.
-    pub(super) fn to_hear(&self, silence: Duration) -> Result<Self, Error> {
+    pub(super) fn to_hear(&self, silence: Duration) -> Result<Self, JobError> {
         let hear = || {
             let stream = self.stream.try_clone()?;
             stream.set_read_timeout(Some(silence))?;
             Ok(Self { process: self.process, address: self.address.clone(), stream })
         };
-        hear().map_err(|source| Error::System { verb: "share a connection", source })
+        Ok(hear().map_err(|source| SystemError { verb: "share a connection", source })?)
     }
 
     /// Takes `silence` for the end when this connection is spoken to, too.
@@ -430,7 +431,7 @@ mod tests {
                 let error = door.join(LONG, &stop).unwrap_err();
                 over.request();
                 assert!(gather.join().unwrap().unwrap().is_none(), "it waits on");
-                assert!(matches!(error, Error::Cluster(ClusterError::Refused { process: 0, .. })));
+                assert!(matches!(error, JobError::Cluster(ClusterError::Refused { process: 0, .. })));
                 error.to_string()
             })
         };
@@ -513,7 +514,7 @@ mod tests {
             });
             second.join(LONG, &stop).unwrap_err()
         });
-        assert!(matches!(error, Error::Cluster(ClusterError::Impostor { process: 0, .. })), "{error}");
+        assert!(matches!(error, JobError::Cluster(ClusterError::Impostor { process: 0, .. })), "{error}");
     }
 
     #[test]
@@ -570,7 +571,7 @@ mod tests {
                 let again = Door::open(second.clone()).unwrap();
                 let error = again.join(LONG, &stop).unwrap_err();
                 assert!(
-                    matches!(error, Error::Cluster(ClusterError::Complete { process: 0, .. })),
+                    matches!(error, JobError::Cluster(ClusterError::Complete { process: 0, .. })),
                     "{error}"
                 );
                 let error = again.connect(|| Ok(())).unwrap_err();

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::wire::{Answer, Challenge, Greeting, Hello, LONGEST_OF_STRANGERS, Purpose, Side, Until};
 use super::wire::{proof, reason, receive, receive_up_to, send, shown};
 use super::{Members, difference};
-use crate::error::Error;
+use crate::job_error::JobError;
 use crate::secret::{self, ExposeSecret};
 use crate::thread::spawn;
 
@@ -80,7 +80,7 @@ struct SentAway {
 
 impl Porter {
     /// Begins to hear who knocks at `listener`.
-    pub(super) fn start(members: Members, listener: TcpListener) -> Result<Self, Error> {
+    pub(super) fn start(members: Members, listener: TcpListener) -> Result<Self, JobError> {
         let (sender, guests) = channel();
         let lobby = Arc::new(Lobby {
             members,

@@ -15,13 +15,13 @@ use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
 use super::Committer;
 use crate::board::shown::Part;
-use crate::error::Error;
 use crate::fault::{self, Moment};
 use crate::graph::Route;
-use crate::printable::printable;
+use crate::job_error::JobError;
 use crate::render;
 use crate::sink::csv::End;
 use crate::store::{Chunk, Refused, Store, StoreError};
+use crate::text::printable::printable;
 
 /// The characters of a column of texts.
 const LONGEST_FIELD: usize = 255;
@@ -57,7 +57,7 @@ impl Committer {
 
     /// Writes the dead letters of this attempt to the file, in the place of an earlier attempt's, and into
     /// the transaction; returns what to commit of the files, of which `ends` says it without them.
-    pub(super) fn write_refusals(&mut self, ends: &[(String, u64)]) -> Result<Vec<(String, u64)>, Error> {
+    pub(super) fn write_refusals(&mut self, ends: &[(String, u64)]) -> Result<Vec<(String, u64)>, JobError> {
         let mut ends = ends.to_vec();
         let view = self.dead_letters_view();
         let refusals = &mut self.pending.refusals;

@@ -3,11 +3,9 @@
 
 use std::fmt::Write;
 
-use clap::CommandFactory;
 use serde_json::Value;
 
 use super::Config;
-use crate::cli::Cli;
 
 /// A key of the configuration.
 pub struct Key {
@@ -158,15 +156,6 @@ impl Key {
     fn is_table(&self, defaults: &Value) -> bool {
         defaults.pointer(&format!("/{}", self.name.replace('.', "/"))).is_some_and(Value::is_object)
     }
-
-    /// The flag of `run` that sets it, beside `--set`.
-    fn flag(&self) -> Option<String> {
-        let id = self.name.strip_prefix("kafka.").unwrap_or(self.name);
-        let command = Cli::command();
-        let run = command.find_subcommand("run")?;
-        let long = run.get_arguments().find(|argument| argument.get_id() == id)?.get_long()?;
-        Some(format!("--{long}"))
-    }
 }
 
 fn defaults() -> Value {
@@ -215,8 +204,8 @@ pub fn file() -> String {
     text
 }
 
-/// `docs/configuration.md`.
-pub fn page() -> String {
+/// `docs/configuration.md`. `flag_of` returns the flag of `run` that sets a key.
+pub fn page(flag_of: impl Fn(&str) -> Option<String>) -> String {
     let defaults = defaults();
     let mut page = "\
 # The configuration
@@ -234,7 +223,7 @@ takes both, and `replay` the first.
     .to_owned();
     for key in KEYS {
         let code = |text: Option<String>| text.map_or_else(String::new, |text| format!("`{text}`"));
-        let (default, flag) = (code(key.default(&defaults)), code(key.flag()));
+        let (default, flag) = (code(key.default(&defaults)), code(flag_of(key.name)));
         let row = format!("| `{}` | {} | {} | {default} | {flag} |", key.name, key.meaning, key.takes);
         _ = writeln!(page, "{row}");
     }
@@ -247,21 +236,6 @@ mod tests {
 
     use super::*;
     use crate::config::defined::{OwnCorrelation, OwnView};
-
-    /// Says what to do with the page: `write` makes it what the code says.
-    const VARIABLE: &str = "TRUCKFLOW_CONFIGURATION";
-    const COMMAND: &str = "TRUCKFLOW_CONFIGURATION=write cargo test --locked --release --lib reference";
-
-    #[test]
-    fn the_page_of_the_configuration_says_what_the_code_says() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-        if std::env::var(VARIABLE).is_ok_and(|value| value == "write") {
-            std::fs::write(path, page()).unwrap();
-        } else {
-            let written = std::fs::read_to_string(path).unwrap();
-            assert_eq!(written, page(), "write docs/configuration.md anew with `{COMMAND}`");
-        }
-    }
 
     fn names(prefix: &str, value: &Value, to: &mut BTreeSet<String>) {
         for (name, value) in value.as_object().unwrap() {

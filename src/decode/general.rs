@@ -6,7 +6,9 @@ use dataflows::batch::{self, FieldSpec, FieldType, Measure};
 use dataflows::dead_letter::Reason;
 
 use super::object::{self, Value};
-use super::{Reading, Rejection, number, timestamp};
+use super::{Reading, Rejection};
+use crate::text::number;
+use crate::text::time::read as timestamp;
 
 pub(super) const TIMESTAMP: &str = "timestamp";
 pub(super) const TRUCK: &str = "truck_id";

@@ -16,13 +16,11 @@
 
 mod future;
 mod general;
-mod number;
 mod object;
 pub mod orientation;
 pub(crate) mod record;
 mod scan;
 mod text;
-mod timestamp;
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +28,7 @@ mod tests;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use dataflows::batch::{Batch, BatchBuilder, FieldSpec, Measure, Record, Value};
+use dataflows::batch::{Batch, BatchBuilder, FieldSpec, ROUNDED_FIELDS, Record, Value};
 use dataflows::dead_letter::{DeadLetter, Reason};
 use dataflows::item::{Item, Upsert};
 use dataflows::origin::Origin;
@@ -45,15 +43,6 @@ use scan::Scanner;
 pub const MAX_BYTES: usize = 1 << 20;
 /// The longest name of a truck, in bytes.
 pub const MAX_TRUCK_BYTES: usize = 255;
-
-/// The fields beyond the declared ones whose values can be rounded: the measures by their index, then the
-/// timestamp.
-pub const ROUNDED_FIELDS: [&str; 4] = [
-    Measure::DistanceCovered.name(),
-    Measure::EngineSpeed.name(),
-    Measure::FuelConsumed.name(),
-    general::TIMESTAMP,
-];
 
 /// One message as a source has it, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -435,10 +424,4 @@ fn name_of_truck<'a>(reading: &'a Reading<'_>, key: Option<&'a [u8]>) -> Result<
 /// Whether bytes are exactly one object, as JSON or Python writes it.
 pub(crate) fn is_object(bytes: &[u8]) -> bool {
     object::fields(bytes, []).is_some()
-}
-
-/// Reads `YYYY-MM-DD HH:MM:SS[.f…][zone]` into microseconds since 1970, UTC, as the field `timestamp`
-/// is read.
-pub fn event_time(text: &str) -> Option<i64> {
-    timestamp::micros(text.as_bytes()).map(|(micros, _)| micros)
 }

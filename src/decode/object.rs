@@ -14,7 +14,8 @@
 
 use std::borrow::Cow;
 
-use super::{number, text};
+use super::text;
+use crate::text::number;
 
 /// How many objects and sequences may be open at once, the outermost among them.
 const MAX_DEPTH: usize = 64;

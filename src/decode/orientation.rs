@@ -17,9 +17,9 @@ use dataflows::orientation::{FIELDS, Orientation, OrientationBuilder};
 use dataflows::rows::NULL;
 
 use super::future::{Future, Judge};
-use super::number::{self, NoInteger};
 use super::object::{self, Value};
 use super::{Decode, Message, Rejection, record};
+use crate::text::number::{self, NoInteger};
 
 /// What some programs begin a file with.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

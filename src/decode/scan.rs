@@ -9,8 +9,8 @@
 
 use std::borrow::Cow;
 
-use super::timestamp;
 use super::{MAX_TRUCK_BYTES, Reading};
+use crate::text::time::read as timestamp;
 
 /// `10^0` to `10^9`.
 const POWERS: [u64; 10] = {

@@ -26,7 +26,7 @@ fn view(filter: Option<&str>, columns: &[&str]) -> Result<Own, String> {
 
 fn batch() -> Batch {
     let mut builder = BatchBuilder::new(&settings().fields);
-    let time = event_time("2023-04-10 01:00:00").unwrap();
+    let time = time::parse("2023-04-10 01:00:00").unwrap();
     builder.push_record(Record {
         truck: "a".into(),
         time,

@@ -3,6 +3,7 @@
 //! A client does much by itself: it reconnects, asks for new leaders, and sends again what was not
 //! acknowledged. What comes out of it nevertheless is one of these.
 
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 /// What a running job does about an error.
@@ -53,6 +54,19 @@ impl Fault {
             _ => Self::Transient,
         }
     }
+}
+
+/// Whether TLS or a login made an error. A certificate that is missed or refused is told by the broker when
+/// the connection seems to stand, and then only OpenSSL's words are left of it.
+pub(crate) fn is_of_security(error: &KafkaError, reason: &str) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL))
+        || reason.contains("SSL routines")
+}
+
+/// librdkafka's reason, without its prefixes.
+pub(crate) fn reason(error: &KafkaError) -> String {
+    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
 }
 
 #[cfg(test)]

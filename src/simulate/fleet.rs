@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::binary_heap::{BinaryHeap, PeekMut};
 
-use super::LastReading;
 use super::truck::{Departure, Reading, Truck};
+use crate::store::LastReading;
 
 /// The trucks that still drive. At equal event times the truck with the lower number comes first.
 pub(super) struct Fleet {

@@ -1,18 +1,8 @@
 //! A reading as text: JSON, or what Python prints for a dict.
 
 use super::truck::Reading;
-use crate::render::Clock;
-
-/// How a reading is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// `{"distance_covered": 0.01, …}`
-    Json,
-    /// `{'distance_covered': 0.01, …}`: `str` of a dict
-    Python,
-    /// `{'distance_covered': np.float64(0.01), …}`: the same with numpy 2
-    Numpy,
-}
+use crate::cli::simulate::Format;
+use crate::text::time::TimeWriter;
 
 /// What stands around the values, in the order of the fields.
 struct Frame {
@@ -56,7 +46,7 @@ const NUMPY: Frame = Frame {
 /// Writes readings into one buffer, again and again.
 pub(super) struct Message {
     frame: Frame,
-    clock: Clock,
+    clock: TimeWriter,
     text: Vec<u8>,
 }
 
@@ -67,7 +57,7 @@ impl Message {
             Format::Python => PYTHON,
             Format::Numpy => NUMPY,
         };
-        Message { frame, clock: Clock::default(), text: Vec::new() }
+        Message { frame, clock: TimeWriter::default(), text: Vec::new() }
     }
 
     /// The reading as a line, with its end; without the truck's name if that is empty.

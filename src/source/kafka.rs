@@ -9,7 +9,6 @@
 
 mod describe;
 mod doubt;
-pub(crate) mod log;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
-use dataflows::item::{Arrival, NextOffset};
+use dataflows::item::{Arrival, NextOffset, TopicId};
 use rdkafka::bindings as sys;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -36,12 +35,12 @@ use super::{BATCH_RECORDS, Polled, Reader, SourceError};
 use crate::clock::{Clock, Tick};
 use crate::decode::{Decode, Message};
 use crate::health::Health;
-use crate::kafka::errors::Fault;
+use crate::kafka::errors::{Fault, is_of_security, reason};
+use crate::kafka::log;
 use crate::metrics::Metrics;
 use crate::properties::Properties;
 use crate::reload::Reloaded;
 use crate::stop::Stop;
-use crate::store::TopicId;
 
 /// How long a broker may take to answer at the start.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
@@ -683,19 +682,6 @@ pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
 /// Whether an event only says that a partition was read to its end.
 pub(crate) fn is_end(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF)
-}
-
-/// Whether TLS or a login made an error. A certificate that is missed or refused is told by the broker when
-/// the connection seems to stand, and then only OpenSSL's words are left of it.
-pub(crate) fn is_of_security(error: &KafkaError, reason: &str) -> bool {
-    let code = error.rdkafka_error_code();
-    matches!(code, Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL))
-        || reason.contains("SSL routines")
-}
-
-/// librdkafka's reason, without its prefixes.
-pub(crate) fn reason(error: &KafkaError) -> String {
-    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
 }
 
 /// The queue that a consumer's partitions feed. One thread reads it: concurrent batch reads are

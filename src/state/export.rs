@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::store::offset::ViewOffset;
-use crate::store::{StoredView, TopicId};
+use crate::state::StoredView;
+use crate::state::offset::ViewOffset;
+use dataflows::item::TopicId;
 
 /// What an export begins with, before the number of its format.
 const MAGIC: &str = "truckflow state export ";
@@ -234,7 +235,7 @@ mod tests {
     use dataflows::item::Mark;
 
     use super::*;
-    use crate::store::offset::Role;
+    use crate::state::offset::Role;
 
     fn export() -> Export {
         let at = NextOffset {

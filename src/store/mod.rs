@@ -25,17 +25,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dataflows::Epoch;
-use dataflows::item::{MessageId, NextOffset};
-use dataflows::rows::{Change, Changes, ColumnSpec, Rows};
+use dataflows::item::{MessageId, NextOffset, TopicId};
+use dataflows::rows::{Change, Changes, ColumnSpec, RowKey, Rows};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use self::offset::ViewOffset;
 use crate::reload::Reloaded;
 use crate::render::{self, SqlRows};
 use crate::secret::{DatabaseUrl, ExposeSecret};
-use crate::simulate::LastReading;
+use crate::state::StoredView;
+use crate::state::offset::ViewOffset;
 
 /// A table that rows are inserted into. An `id` that the database counts up stands before the
 /// columns.
@@ -52,9 +52,6 @@ pub struct Table {
 /// The column that names the rows of a keyed table. Rows that are not of a job have NULL there, and
 /// are never touched.
 pub const ROW_KEY: &str = "row_key";
-
-/// What is in [`ROW_KEY`].
-pub type RowKey = [u8; 16];
 
 /// What a chunk's rows do to those of its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,15 +187,6 @@ pub struct StateChange {
     pub replaces: bool,
 }
 
-/// The id that the brokers gave a topic: one that is made anew under the same name has another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TopicId {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// Its id, as Kafka's own tools print it.
-    pub id: String,
-}
-
 /// What a commit makes durable together with the rows inserted since [`Store::begin`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Commit<'a> {
@@ -252,17 +240,6 @@ pub struct Adopted<'a> {
     pub commit: Commit<'a>,
 }
 
-/// What the store knows of a view of the job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredView {
-    /// The view.
-    pub name: String,
-    /// What its state depended on when it was made.
-    pub definition: String,
-    /// Whether it has taken all that was before it.
-    pub backfilled: bool,
-}
-
 /// A row that the database refused for its content alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -274,6 +251,19 @@ pub struct Refused {
     pub table: String,
     /// What the database said, in one line.
     pub reason: String,
+}
+
+/// The last reading of a truck in TRUCK_PARAMETER_MAP, from which a simulated drive goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastReading {
+    /// The truck's name; empty for the single truck without a name.
+    pub truck: String,
+    /// Kilometres since the drive began.
+    pub distance: f64,
+    /// Litres since the drive began.
+    pub fuel: f64,
+    /// Event time in microseconds since 1970.
+    pub timestamp_micros: i64,
 }
 
 /// One thing that `truckflow check` looked at.

@@ -41,13 +41,12 @@ use super::look::Look;
 use super::privileges::{Answer, Privileges};
 use super::schema::{self, FoundColumn, Kind, quoted};
 use super::{
-    Adopted, Chunk, Commit, Finding, Form, LastCommit, Login, Operation, Place, ROW_KEY, Refused, RowKey,
-    StateChange, Store, StoreError, StoredView, Table, Text, TopicId, offset,
+    Adopted, Chunk, Commit, Finding, Form, LastCommit, LastReading, Login, Operation, Place, ROW_KEY,
+    Refused, RowKey, StateChange, Store, StoreError, StoredView, Table, Text, TopicId, offset,
 };
 use crate::fault::{self, Moment};
 use crate::reload::Reloaded;
 use crate::render::{SqlRows, sql_bytes};
-use crate::simulate::LastReading;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// And what its bytes may take: [`time_of`].

@@ -21,12 +21,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, T
 
 use super::look::Look;
 use super::{
-    Adopted, Chunk, Commit, Finding, Form, LastCommit, Operation, ROW_KEY, Refused, RowKey, Store,
-    StoreError, StoredView, Table, TopicId, offset,
+    Adopted, Chunk, Commit, Finding, Form, LastCommit, LastReading, Operation, ROW_KEY, Refused, RowKey,
+    Store, StoreError, StoredView, Table, TopicId, offset,
 };
-use crate::decode::event_time;
-use crate::render::Clock;
-use crate::simulate::LastReading;
+use crate::text::time::{self, TimeWriter};
 
 /// How long a claim waits for the lock of an instance that is about to end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -604,7 +602,7 @@ fn insert(
 ) -> rusqlite::Result<Vec<Refused>> {
     let mut many = connection.prepare_cached(&insert.many)?;
     let mut one = connection.prepare_cached(&insert.one)?;
-    let mut clock = Clock::default();
+    let mut clock = TimeWriter::default();
     let mut refused = Vec::new();
     for first in (0..chunk.rows.len()).step_by(insert.rows) {
         let count = insert.rows.min(chunk.rows.len() - first);
@@ -648,7 +646,7 @@ fn execute(
     chunk: &Chunk,
     first: usize,
     count: usize,
-    clock: &mut Clock,
+    clock: &mut TimeWriter,
 ) -> rusqlite::Result<()> {
     let columns = &chunk.rows.columns;
     let width = columns.len() + usize::from(!chunk.keys.is_empty());
@@ -935,7 +933,7 @@ pub fn last_readings(path: &str) -> Result<Vec<LastReading>, StoreError> {
         let number = |at| row.get::<_, Option<f64>>(at).map(Option::unwrap_or_default);
         let truck: String = row.get(0).map_err(failure)?;
         let time: Option<String> = row.get(3).map_err(failure)?;
-        let Some(timestamp_micros) = time.as_deref().and_then(event_time) else {
+        let Some(timestamp_micros) = time.as_deref().and_then(time::parse) else {
             return Err(StoreError::Table {
                 table: "TRUCK_PARAMETER_MAP".into(),
                 reason: format!("the last row of truck `{truck}` has no usable timestamp"),
@@ -1012,8 +1010,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::state::offset::{Role, ViewOffset};
     use crate::store::StateChange;
-    use crate::store::offset::{Role, ViewOffset};
 
     struct Place(TempDir);
 

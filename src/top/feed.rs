@@ -14,8 +14,9 @@ use tokio::time::timeout;
 
 use super::TopError;
 use super::seen::{Asked, News};
-use crate::printable::printable;
+use crate::cli::top::Address;
 use crate::secret::{ExposeSecret, SecretString};
+use crate::text::printable::printable;
 
 /// A job that says nothing for so long is gone: it says something every two seconds.
 const SILENCE: Duration = Duration::from_secs(8);
@@ -25,31 +26,6 @@ pub const LISTED: usize = 200;
 const EVENT: usize = 16 << 20;
 /// The most that is shown of why a job refuses.
 const REFUSAL: usize = 4 << 10;
-/// Where a job listens if an address has no port.
-const PORT: u16 = 9600;
-
-/// Where a job listens: `host:port`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address(String);
-
-impl Address {
-    /// Reads `host:port`, `host`, or what a browser has for it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        if text.starts_with("https://") {
-            return Err("a job speaks plain HTTP: give host:port of the job itself, not of a proxy".into());
-        }
-        let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-        let url = url::Url::parse(&format!("http://{text}/"));
-        let host = url.ok().filter(|url| url.path() == "/" && url.username().is_empty());
-        // `port` is none for 80, which an URL need not say.
-        let has_port = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        match host.as_ref().and_then(|url| url.host_str()) {
-            Some(host) if !has_port => Ok(Self(format!("{host}:{PORT}"))),
-            Some(_) => Ok(Self(text.to_owned())),
-            None => Err("give host:port, as 127.0.0.1:9600".into()),
-        }
-    }
-}
 
 /// A job that is listened to.
 #[derive(Clone)]
@@ -70,12 +46,13 @@ impl Feed {
         asked: &Asked,
         mut take: impl FnMut(News) -> ControlFlow<()>,
     ) -> Result<(), TopError> {
-        let address = || self.address.0.clone();
+        let address = || self.address.host_and_port.clone();
         let strange = || TopError::Strange(address());
         let no_answer = |reason: String| TopError::NoAnswer { address: address(), reason };
         let in_time = |_| no_answer(format!("it said nothing for {} s", SILENCE.as_secs()));
 
-        let stream = timeout(SILENCE, TcpStream::connect(&self.address.0)).await.map_err(in_time)?;
+        let stream =
+            timeout(SILENCE, TcpStream::connect(&self.address.host_and_port)).await.map_err(in_time)?;
         let stream = stream.map_err(|error| no_answer(error.to_string()))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| strange())?;
         // Ends the connection when this ends.
@@ -132,7 +109,8 @@ impl Feed {
             .append_pair("offset", &asked.offset.to_string())
             .append_pair("limit", &LISTED.to_string())
             .finish();
-        let mut request = Request::get(format!("/api/events?{query}")).header(header::HOST, &self.address.0);
+        let mut request =
+            Request::get(format!("/api/events?{query}")).header(header::HOST, &self.address.host_and_port);
         if let Some(token) = &self.token {
             let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))?;
             bearer.set_sensitive(true);
@@ -160,7 +138,11 @@ mod tests {
             ("[::1]", "[::1]:9600"),
             ("0.0.0.0:1", "0.0.0.0:1"),
         ] {
-            assert_eq!(Address::parse(text).map(|address| address.0).as_deref(), Ok(address), "{text}");
+            assert_eq!(
+                Address::parse(text).map(|address| address.host_and_port).as_deref(),
+                Ok(address),
+                "{text}"
+            );
         }
         for text in ["", "https://truckflow", "a b", "off/on", "host:99999", "user@host:1"] {
             assert!(Address::parse(text).is_err(), "{text}");

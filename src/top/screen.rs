@@ -251,7 +251,7 @@ impl Screen {
         self.draw_one(frame, one);
         let help = match &self.typing {
             Some(typed) => {
-                format!("/{}▏ Enter keeps, Esc ends the search", crate::printable::printable(typed))
+                format!("/{}▏ Enter keeps, Esc ends the search", crate::text::printable::printable(typed))
             }
             None => {
                 let keys = COLUMNS.map(|(key, ..)| key.to_string()).join(" ");

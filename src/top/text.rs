@@ -6,9 +6,9 @@ use ratatui::text::Span;
 
 use super::seen::{Seen, Status};
 use crate::board::trucks::Row;
-pub use crate::printable::count;
-use crate::printable::printable;
-use crate::render::Clock;
+pub use crate::text::printable::count;
+use crate::text::printable::printable;
+use crate::text::time::TimeWriter;
 
 /// What stands for a value that is not known or not defined.
 const NONE: &str = "–";
@@ -53,7 +53,7 @@ pub fn seconds(seconds: f64) -> String {
 /// Microseconds since 1970 as a time of UTC, to the second.
 pub fn time(micros: Option<i64>) -> String {
     let Some(micros) = micros else { return NONE.into() };
-    String::from_utf8_lossy(&Clock::default().text(micros)[..19]).into_owned()
+    String::from_utf8_lossy(&TimeWriter::default().text(micros)[..19]).into_owned()
 }
 
 /// A time of the machine, in UTC.

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::Trouble;
 use super::cell::{Cell, Form};
-use crate::store::RowKey;
 use crate::store::look::{Line, TableRow};
+use dataflows::rows::RowKey;
 
 /// Gives each row that should be, with the key that names it in its view: the same ones each time.
 pub type Rows<'a> = dyn Fn(&mut dyn FnMut(&[u8], &[Cell])) + 'a;

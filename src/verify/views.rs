@@ -17,6 +17,7 @@ use super::input::{Input, Reading, fingerprint};
 use crate::config::Config;
 use crate::error::Error;
 use crate::expression;
+use crate::failure::Bug;
 use crate::graph::Route;
 use crate::source::file::full_path;
 use crate::state::{Owner, SealedFold};
@@ -95,7 +96,7 @@ impl Job<'_> {
                 Some(axes) => self.correlation(view, route, axes),
                 None => {
                     let own = self.config.own_views().find(|own| own.name == name);
-                    let own = own.ok_or(Error::Bug("a view without a recomputation"))?;
+                    let own = own.ok_or(Bug("a view without a recomputation"))?;
                     let query = expression::compile(own, &self.settings).map_err(Error::from)?.query;
                     self.rows(view, route, &*expected::own(input, query))
                 }

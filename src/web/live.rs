@@ -31,10 +31,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::board::trucks::{By, Question, Truck};
 use crate::board::{Board, Doing, Page, now};
-use crate::config::Config;
 use crate::health::Health;
 use crate::metrics::{Metrics, Reading};
-use crate::run::source_name;
 use crate::web::Lasting;
 
 /// Pages that listen at once.
@@ -59,34 +57,24 @@ const LONG_COMMIT: u64 = 3_000;
 /// What does not change while a job runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct About {
-    version: &'static str,
-    job: String,
-    source: String,
-    workers: usize,
-    processes: usize,
-    upsert: bool,
-    commit_interval: String,
-    window: String,
+    /// The version of truckflow.
+    pub version: &'static str,
+    /// The job.
+    pub job: String,
+    /// What it reads.
+    pub source: String,
+    /// Worker threads of each process.
+    pub workers: usize,
+    /// Processes.
+    pub processes: usize,
+    /// Whether messages replace readings.
+    pub upsert: bool,
+    /// How long an epoch lasts.
+    pub commit_interval: String,
+    /// How long a window is.
+    pub window: String,
     /// The views that the page is made of and that this job has.
-    views: Vec<String>,
-}
-
-impl About {
-    /// What the configuration says.
-    pub fn of(config: &Config) -> Self {
-        let views = config.active_views().unwrap_or_default();
-        Self {
-            version: env!("CARGO_PKG_VERSION"),
-            job: config.job.clone(),
-            source: source_name(config),
-            workers: config.workers,
-            processes: config.processes,
-            upsert: config.mode == dataflows::views::Mode::Upsert,
-            commit_interval: config.commit_interval.clone(),
-            window: config.settings.window.clone(),
-            views: views.iter().map(|view| view.name.to_string()).collect(),
-        }
-    }
+    pub views: Vec<String>,
 }
 
 /// What the handlers read.

@@ -30,7 +30,6 @@ use hyper_util::service::TowerToHyperService;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::error::Error;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::reload::Reloaded;
@@ -46,6 +45,16 @@ const HEAD: usize = 16 << 10;
 const HEADERS: usize = 64;
 /// Connections cannot be taken for a while, as when there are no files left.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}; choose another --listen, or `--listen off`")]
+pub struct ListenError {
+    /// The address.
+    pub address: String,
+    /// What the operating system returned.
+    pub source: std::io::Error,
+}
 
 /// What whoever asks has to send, if anything.
 pub type Token = Arc<Reloaded<Option<SecretString>>>;
@@ -64,11 +73,11 @@ pub struct Seen {
 /// Serves on `address` from a thread of its own for as long as the process lives, and gives the
 /// address that was bound. `off` serves nothing. With a token, who asks has to send it:
 /// `Authorization: Bearer <token>` (RFC 6750).
-pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAddr>, Error> {
+pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAddr>, ListenError> {
     if address == "off" {
         return Ok(None);
     }
-    let failed = |source| Error::Listen { address: address.to_owned(), source };
+    let failed = |source| ListenError { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;

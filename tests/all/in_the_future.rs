@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
-use truckflow::render::Clock;
+use truckflow::text::time::TimeWriter;
 
 use crate::seen::get;
 use crate::support::job::Job;
@@ -25,7 +25,7 @@ fn now() -> i64 {
 }
 
 fn reading(truck: &str, time: i64) -> String {
-    let time = String::from_utf8(Clock::default().text(time).to_vec()).unwrap();
+    let time = String::from_utf8(TimeWriter::default().text(time).to_vec()).unwrap();
     format!(
         r#"{{"truck_id": "{truck}", "timestamp": "{time}", "distance_covered": 1, "engine_speed": 81, "fuel_consumed": 0}}"#
     )

@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dataflows::item::NextOffset;
+use dataflows::item::TopicId;
 use dataflows::rows::{Change, Changes, Column, NULL, Rows, Type, column};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rusqlite::types::Value;
 use tempfile::TempDir;
-use truckflow::store::{
-    self, Commit, Finding, Operation, Refused, StateChange, Store, StoreError, StoredView, Table, TopicId,
-};
+use truckflow::state::StoredView;
+use truckflow::store::{self, Commit, Finding, Operation, Refused, StateChange, Store, StoreError, Table};
 
 use crate::support::mariadb::{Database, Mariadb, TextRow, databases, mariadb};
 
@@ -168,7 +168,7 @@ fn held(place: &Place, table: &str) -> (BTreeMap<i64, Values>, BTreeMap<i64, i64
         let key = number(0).unwrap();
         let exact = text(2).map(|text| text.parse::<f64>().unwrap());
         let values = Values {
-            time: text(1).map(|text| truckflow::decode::event_time(text).unwrap()),
+            time: text(1).map(|text| truckflow::text::time::parse(text).unwrap()),
             // The table has doubles: the decimal is told by the double nearest to it.
             decimal: exact.map(|exact| exact.to_bits() as i64),
             real: text(3).map(|text| text.parse().unwrap()),

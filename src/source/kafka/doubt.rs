@@ -9,8 +9,9 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 
-use super::{SourceError, TopicReader, reason};
+use super::{SourceError, TopicReader};
 use crate::kafka::errors::Fault;
+use crate::kafka::errors::reason;
 
 /// How long the brokers may take to answer: the worker waits meanwhile.
 const ANSWER: Duration = Duration::from_secs(1);

@@ -6,10 +6,12 @@ use dataflows::rows::ColumnSpec;
 use mysql_async::prelude::Queryable;
 
 use super::{COMPLETE, Server, TABLE_LIMIT, TextRow, literal, lock_name};
+use crate::state::StoredView;
 use crate::state::export::TableSize;
 use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
 use crate::store::schema::{FoundColumn, quoted};
-use crate::store::{LastCommit, ROW_KEY, StoreError, StoredView, TopicId, offset};
+use crate::store::{LastCommit, ROW_KEY, StoreError, offset};
+use dataflows::item::TopicId;
 
 impl Look for Server {
     fn is_running(&mut self, job: &str) -> Result<bool, StoreError> {

@@ -13,9 +13,10 @@ use super::{
     Affinity, ROW_KEY, failure, look_up, open_to_read, quoted, read_in_the_future, read_last, read_state,
     read_views,
 };
+use crate::state::StoredView;
 use crate::state::export::TableSize;
 use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
-use crate::store::{LastCommit, StoreError, StoredView};
+use crate::store::{LastCommit, StoreError};
 
 /// See [`Look`].
 pub struct SqliteLook {

@@ -1,17 +1,11 @@
-//! Event times: `YYYY-MM-DD HH:MM:SS[.f…][zone]`, what Python and ISO 8601 write, into microseconds.
+//! Text into times: `YYYY-MM-DD HH:MM:SS[.f…][zone]`, what Python and ISO 8601 write.
 
-use super::number;
-
-const SECOND: i64 = 1_000_000;
-const MINUTE: i64 = 60 * SECOND;
-const DAY: i64 = 24 * 60 * MINUTE;
-
-/// The instants that a SQL DATETIME(6) and a four-digit year can show: years 1 to 9999, UTC.
-const SHOWN: std::ops::Range<i64> = -719_162 * DAY..2_932_897 * DAY;
+use super::{DAY, MINUTE, SECOND, SHOWN};
+use crate::text::number;
 
 /// Microseconds since 1970, UTC, rounded half to even, and whether that lost digits. Without a zone
 /// the time is UTC. None if the text has another form or there is no such instant.
-pub(super) fn micros(text: &[u8]) -> Option<(i64, bool)> {
+pub(crate) fn micros(text: &[u8]) -> Option<(i64, bool)> {
     let (head, rest) = text.split_first_chunk::<16>()?;
     let (tail, rest) = rest.split_first_chunk::<3>()?;
     let mut time = minute(head)? + second(tail)?;
@@ -29,7 +23,7 @@ pub(super) fn micros(text: &[u8]) -> Option<(i64, bool)> {
 }
 
 /// Microseconds since 1970 at the start of the minute `YYYY-MM-DD HH:MM`.
-pub(super) fn minute(text: &[u8; 16]) -> Option<i64> {
+pub(crate) fn minute(text: &[u8; 16]) -> Option<i64> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ' | b'T', h1, h2, b':', n1, n2] = *text else {
         return None;
     };
@@ -45,7 +39,7 @@ pub(super) fn minute(text: &[u8; 16]) -> Option<i64> {
 
 /// The microseconds of `:SS`.
 #[inline]
-pub(super) fn second(text: &[u8; 3]) -> Option<i64> {
+pub(crate) fn second(text: &[u8; 3]) -> Option<i64> {
     let [b':', s1, s2] = *text else { return None };
     two(s1, s2).filter(|second| *second < 60).map(|second| second * SECOND)
 }

@@ -2,7 +2,7 @@
 //! name `librdkafka`.
 //!
 //! A client that is polled hands its lines to [`ClientContext::log`](rdkafka::ClientContext::log). One whose
-//! messages are taken in batches, as those of [`TopicReader`](super::TopicReader) are, would print them to
+//! messages are taken in batches, as those of [`TopicReader`](crate::source::kafka::TopicReader) are, would print them to
 //! standard error itself.
 
 use std::ffi::{CStr, c_char, c_int};
@@ -31,7 +31,7 @@ pub(crate) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
 }
 
 /// Sends the lines of a client to our log, by whatever way its messages are taken.
-pub(super) fn listen<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
+pub(crate) fn listen<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
     // SAFETY: the client is valid while `consumer` is borrowed. The clients of the crate `rdkafka` queue their
     // lines (`log.queue`), so that the logger is read only by who polls the queue: nobody, yet.
     unsafe { sys::rd_kafka_set_logger(consumer.client().native_ptr(), Some(take)) }

@@ -6,7 +6,7 @@ use dataflows::batch::NANO_SCALE;
 const LIMIT: u64 = 9_200_000_000_000_000_000;
 
 /// How long the JSON number is that `bytes` begins with; none if it begins with no number.
-pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     let digits_at = |at: usize| bytes.get(at..).map_or(0, digits);
     let mut at = usize::from(bytes.first() == Some(&b'-'));
     at += match digits_at(at) {
@@ -30,7 +30,7 @@ pub(super) fn length(bytes: &[u8]) -> Option<usize> {
 
 /// The value of `number`, a JSON number, in nano-units, rounded half to even, and whether that lost
 /// digits; none if it is not below the limit. Takes time linear in the text, whatever the exponent.
-pub(super) fn nano(number: &[u8]) -> Option<(i64, bool)> {
+pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
     let negative = number.first() == Some(&b'-');
     let number = &number[usize::from(negative)..];
     let (integer, rest) = number.split_at(digits(number));
@@ -71,7 +71,7 @@ pub(super) fn nano(number: &[u8]) -> Option<(i64, bool)> {
 
 /// Why a number is no `i64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoInteger {
+pub(crate) enum NoInteger {
     /// It has a fraction.
     Fraction,
     /// It is too large.
@@ -80,7 +80,7 @@ pub(super) enum NoInteger {
 
 /// The value of `number`, a JSON number, if it is exactly an integer: `1e3` and `1.0` are. The least `i64` is
 /// out of range, as it stands for NULL. Takes time linear in the text, whatever the exponent.
-pub(super) fn integer(number: &[u8]) -> Result<i64, NoInteger> {
+pub(crate) fn integer(number: &[u8]) -> Result<i64, NoInteger> {
     let negative = number.first() == Some(&b'-');
     let number = &number[usize::from(negative)..];
     let (integer, rest) = number.split_at(digits(number));
@@ -109,12 +109,12 @@ pub(super) fn integer(number: &[u8]) -> Result<i64, NoInteger> {
 
 /// Whether half-to-even takes `value` up, where `next` is the first digit cut off and `beyond` says
 /// whether a later one is not zero.
-pub(super) fn rounds_up(next: u8, beyond: bool, value: u64) -> bool {
+pub(crate) fn rounds_up(next: u8, beyond: bool, value: u64) -> bool {
     next > 5 || next == 5 && (beyond || value % 2 == 1)
 }
 
 /// How many digits `bytes` begins with.
-pub(super) fn digits(bytes: &[u8]) -> usize {
+pub(crate) fn digits(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len())
 }
 
@@ -129,6 +129,14 @@ fn exponent(text: Option<&[u8]>) -> i64 {
     let size =
         text.iter().fold(0i64, |size, byte| size.saturating_mul(10).saturating_add(i64::from(byte - b'0')));
     if negative { -size } else { size }
+}
+
+/// Fills `out` with the last decimal digits of a number, with zeros before it.
+pub(crate) fn zero_padded(mut value: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,20 @@
 //! The command line: every command and flag. A flag of `run` is a key of the configuration.
 
+pub mod replay;
+pub mod simulate;
+pub mod top;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::config::origin::{self, Shown};
 use crate::config::{self, Config, ConfigError};
 use crate::fault::Passage;
-use crate::replay::ReplayArgs;
-use crate::simulate::SimulateArgs;
-use crate::top::TopArgs;
+use replay::ReplayArgs;
+use simulate::SimulateArgs;
+use top::TopArgs;
 
 /// The version, and the commit that it is made from where that is known.
 const VERSION: &str = env!("VERSION_WITH_COMMIT");
@@ -446,5 +450,35 @@ impl JobArgs {
             ("views".to_owned(), Array(views.iter().map(|view| String(view.trim().to_owned())).collect()))
         }));
         keys
+    }
+}
+
+/// The flag of `run` that sets a key of the configuration, besides `--set`.
+pub fn flag_of(key: &str) -> Option<String> {
+    let id = key.strip_prefix("kafka.").unwrap_or(key);
+    let command = Cli::command();
+    let run = command.find_subcommand("run")?;
+    let long = run.get_arguments().find(|argument| argument.get_id() == id)?.get_long()?;
+    Some(format!("--{long}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::reference;
+
+    /// Says what to do with the page: `write` makes it what the code says.
+    const VARIABLE: &str = "TRUCKFLOW_CONFIGURATION";
+    const COMMAND: &str = "TRUCKFLOW_CONFIGURATION=write cargo test --locked --release --lib cli";
+
+    #[test]
+    fn the_page_of_the_configuration_says_what_the_code_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+        if std::env::var(VARIABLE).is_ok_and(|value| value == "write") {
+            std::fs::write(path, reference::page(flag_of)).unwrap();
+        } else {
+            let written = std::fs::read_to_string(path).unwrap();
+            assert_eq!(written, reference::page(flag_of), "update docs/configuration.md with `{COMMAND}`");
+        }
     }
 }

@@ -1,0 +1,35 @@
+//! What the operating system knows of this process.
+
+use crate::failure::SystemError;
+
+/// Lets the kernel kill this process when the one that started it ends: what it would still log would go
+/// nowhere, and what it holds is nobody's.
+pub fn die_with_parent() -> Result<(), SystemError> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(|errno| SystemError { verb: "follow the parent process", source: errno.into() })?;
+    Ok(())
+}
+
+/// The most memory that this process has had resident until now, in bytes; 0 where the system does not
+/// say.
+pub fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    kib(&status, "VmHWM:")
+}
+
+/// The bytes in a line such as `VmHWM:   1234 kB`; 0 if there is none.
+pub(crate) fn kib(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_had_some_memory() {
+        assert!(peak_memory() > 1 << 20);
+    }
+}

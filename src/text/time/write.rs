@@ -1,0 +1,92 @@
+//! Times into text: `YYYY-MM-DD HH:MM:SS.ffffff`, UTC.
+
+use super::{SECOND, SHOWN};
+use crate::text::number::zero_padded;
+
+/// Writes times as `YYYY-MM-DD HH:MM:SS.ffffff`, UTC. Neighbouring rows share their second, so its
+/// text is kept.
+///
+/// A time outside the years 1 to 9999 is written as the nearest inside: neither four digits nor a
+/// DATETIME can hold it. No event time is outside, but the bounds of its window may be, and a
+/// timestamp of Kafka that was not in milliseconds.
+#[derive(Clone, Debug)]
+pub struct TimeWriter {
+    second: i64,
+    text: [u8; 20],
+}
+
+impl Default for TimeWriter {
+    fn default() -> Self {
+        let mut writer = Self { second: 0, text: *b"0000-00-00 00:00:00." };
+        writer.set(0);
+        writer
+    }
+}
+
+const DAY_SECONDS: i64 = 86_400;
+impl TimeWriter {
+    /// Appends a time given in microseconds since 1970.
+    #[inline]
+    pub fn write(&mut self, micros: i64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text(micros));
+    }
+
+    /// The text of a time given in microseconds since 1970.
+    #[inline]
+    pub fn text(&mut self, micros: i64) -> [u8; 26] {
+        let micros = micros.clamp(SHOWN.start, SHOWN.end - 1);
+        let second = micros.div_euclid(SECOND);
+        if second != self.second {
+            self.set(second);
+        }
+        let mut text = [b'0'; 26];
+        text[..20].copy_from_slice(&self.text);
+        zero_padded(micros.rem_euclid(SECOND) as u64, &mut text[20..]);
+        text
+    }
+
+    fn set(&mut self, second: i64) {
+        self.second = second;
+        let (days, time) = (second.div_euclid(DAY_SECONDS), second.rem_euclid(DAY_SECONDS) as u64);
+        let (year, month, day) = date(days);
+        zero_padded(year as u64, &mut self.text[0..4]);
+        zero_padded(month, &mut self.text[5..7]);
+        zero_padded(day, &mut self.text[8..10]);
+        zero_padded(time / 3600, &mut self.text[11..13]);
+        zero_padded(time / 60 % 60, &mut self.text[14..16]);
+        zero_padded(time % 60, &mut self.text[17..19]);
+    }
+}
+
+/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn date(days: i64) -> (i64, u64, u64) {
+    let shifted = days + 719_468; // days since 0000-03-01
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month as u64, day as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn dates_follow_each_other(days in -719_162i64..2_932_896) {
+            let (today, tomorrow) = (date(days), date(days + 1));
+            prop_assert!(tomorrow > today);
+            let same_month = (today.0, today.1) == (tomorrow.0, tomorrow.1);
+            let next_day = if same_month { today.2 + 1 } else { 1 };
+            prop_assert_eq!(tomorrow.2, next_day);
+            prop_assert!(same_month || today.2 >= 28);
+        }
+    }
+}
