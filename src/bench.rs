@@ -34,10 +34,10 @@ use crate::cli::simulate::{Destination, Format, SimulateArgs};
 use crate::config::defined::ViewEntry;
 use crate::config::{Config, Orientation};
 use crate::error::Error;
-use crate::pace::Rate;
-use crate::print;
+use crate::runtime::pace::Rate;
+use crate::runtime::print;
+use crate::runtime::stop::{Hangup, Stop};
 use crate::source::file::full_path;
-use crate::stop::{Hangup, Stop};
 
 /// Trucks that are simulated.
 const TRUCKS: u32 = 10;
@@ -190,7 +190,7 @@ fn simulated() -> SimulateArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::ExposeSecret;
+    use crate::runtime::secret::ExposeSecret;
 
     #[test]
     fn a_measured_job_reaches_nothing_but_its_input() {

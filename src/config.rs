@@ -21,10 +21,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::clock::Limits;
 use crate::expression;
 use crate::properties::{Properties, flat};
-use crate::secret::{self, DatabaseUrl, ExposeSecret, SecretString};
+use crate::runtime::clock::Limits;
+use crate::runtime::secret::{self, DatabaseUrl, ExposeSecret, SecretString};
 use crate::source::file::{is_same, is_separator};
 use crate::source::kafka::OnDataLoss;
 

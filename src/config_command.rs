@@ -9,8 +9,8 @@ use thiserror::Error;
 use crate::cli::{CheckArgs, ConfigCommand, InitArgs};
 use crate::config::reference;
 use crate::error::Error;
-use crate::failure::Bug;
-use crate::print;
+use crate::runtime::failure::Bug;
+use crate::runtime::print;
 use crate::text::printable::printable;
 
 /// Why no file is written.

@@ -10,9 +10,9 @@ use std::fmt::{self, Write as _};
 use crate::board::plan::{Plan, ViewPlan};
 use crate::cli::{Drawing, ExplainArgs};
 use crate::error::Error;
-use crate::failure::Bug;
 use crate::plan;
-use crate::print;
+use crate::runtime::failure::Bug;
+use crate::runtime::print;
 use dot::Dot;
 use mermaid::Mermaid;
 

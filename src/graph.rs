@@ -31,9 +31,9 @@ use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 use timely::worker::Worker;
 
 use crate::board::shown::{Part as ShownPart, Shown};
-use crate::clock::Clock;
-use crate::counts::Letters;
 use crate::render;
+use crate::runtime::clock::Clock;
+use crate::runtime::counts::Letters;
 use crate::state::{self, Owner};
 use crate::store::{Chunk, Form};
 
@@ -377,9 +377,9 @@ fn deliver<'scope>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Limits;
     use crate::config::Config;
     use crate::routes::routes;
+    use crate::runtime::clock::Limits;
     use crate::store::Text;
     use dataflows::batch::{BatchBuilder, NANO};
     use std::sync::mpsc::{Receiver, channel};

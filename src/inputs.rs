@@ -17,21 +17,21 @@ use dataflows::views::{Settings, View};
 use crate::config::{Config, ConfigError};
 use crate::decode::orientation::{self, OrientationDecoder};
 use crate::decode::{Decode, Decoder, Future};
-use crate::failure::Bug;
-use crate::health::Health;
 use crate::job_error::JobError;
-use crate::metrics::Metrics;
 use crate::progress::Share;
 use crate::properties::Properties;
-use crate::reload::Reloaded;
+use crate::runtime::failure::Bug;
+use crate::runtime::health::Health;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::reload::Reloaded;
+use crate::runtime::stop::{self, Stop};
+use crate::runtime::thread::spawn;
 use crate::source::SourceError;
 use crate::source::embedded::{Embedded, Feed, Feeder, PARTITIONS};
 use crate::source::file::{LineReader, Lines, Options, Unfinished, full_path, lock};
 use crate::source::kafka::{Topic, TopicOptions, keep_trying};
 use crate::source::several::{Decoded, Several};
-use crate::stop::{self, Stop};
 use crate::store::LastCommit;
-use crate::thread::spawn;
 use dataflows::item::TopicId;
 
 /// Where a job's messages come from.

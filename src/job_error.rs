@@ -4,13 +4,13 @@ use thiserror::Error;
 
 use crate::cluster::ClusterError;
 use crate::config::ConfigError;
-use crate::failure::{Bug, SystemError};
-use crate::folder::FolderError;
 use crate::producer::ProduceError;
+use crate::runtime::failure::{Bug, SystemError};
+use crate::runtime::folder::FolderError;
+use crate::runtime::stop::WorkError;
 use crate::sink::csv::CsvError;
 use crate::source::SourceError;
 use crate::state::StateError;
-use crate::stop::WorkError;
 use crate::store::StoreError;
 use crate::web::ListenError;
 

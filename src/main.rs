@@ -6,13 +6,13 @@ use std::sync::Arc;
 use clap::Parser;
 use truckflow::cli::{Cli, Command, LogFormat};
 use truckflow::config::with_password;
-use truckflow::counts::{Counts, nothing_accepted};
 use truckflow::error::Error;
-use truckflow::stop::{self, Hangup, Stop};
+use truckflow::runtime::counts::{Counts, nothing_accepted};
+use truckflow::runtime::stop::{self, Hangup, Stop};
 use truckflow::text::printable::{OneLine, printable};
 use truckflow::{
-    bench, check, config_command, explain, fault, print, process, replay, run, shell, simulate,
-    state_command, store, summary, top, verify,
+    bench, check, config_command, explain, replay, run, runtime::fault, runtime::print, runtime::process,
+    shell, simulate, state_command, store, summary, top, verify,
 };
 
 fn main() -> ExitCode {

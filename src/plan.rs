@@ -19,11 +19,11 @@ use timely::logging::{ChannelsEvent, OperatesEvent, TimelyEvent, TimelyEventBuil
 use timely::worker::Worker;
 
 use crate::board::plan::{Channel, Operator, Plan, Source, ViewPlan};
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::graph::{self, DELIVER, Outlet, Part};
 use crate::job_error::JobError;
 use crate::routes::routes;
+use crate::runtime::clock::Clock;
 use crate::store::Form;
 
 /// What a worker logged while the graph was built.

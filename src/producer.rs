@@ -18,7 +18,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use crate::kafka::errors::is_of_security;
 use crate::kafka::log;
 use crate::properties::Properties;
-use crate::secret::{self, SecretString};
+use crate::runtime::secret::{self, SecretString};
 
 /// What a producer is set to before the user's own properties, which override it.
 const PROPERTIES: [(&str, &str); 9] = [

@@ -6,7 +6,7 @@ use std::fmt;
 use rdkafka::ClientConfig;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::secret::{ExposeSecret, HIDDEN, SecretString, is_secret_key, url_without_secrets};
+use crate::runtime::secret::{ExposeSecret, HIDDEN, SecretString, is_secret_key, url_without_secrets};
 
 /// Properties by name. A value that came from a file, or whose name says that it is a secret, shows as `***`.
 #[derive(Clone, Default)]

@@ -28,14 +28,14 @@ use memchr::memmem::Finder;
 use self::key::KeyField;
 use self::lines::{Key, Lines};
 use crate::cli::replay::ReplayArgs;
-use crate::failure::SystemError;
-use crate::pace::Pace;
-use crate::print::{self, PrintError};
 use crate::producer::{ProduceError, Producer};
 use crate::progress;
+use crate::runtime::failure::SystemError;
+use crate::runtime::pace::Pace;
+use crate::runtime::print::{self, PrintError};
+use crate::runtime::stop::{Hangup, Stop};
 use crate::sink::csv::numbered;
 use crate::source::file::{TextLines, Unfinished, is_separator};
-use crate::stop::{Hangup, Stop};
 
 /// Longer than a message may be on its way.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(90);

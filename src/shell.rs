@@ -4,8 +4,8 @@ use clap::CommandFactory;
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::error::Error;
-use crate::failure::SystemError;
-use crate::print;
+use crate::runtime::failure::SystemError;
+use crate::runtime::print;
 
 /// Prints the script that lets a shell complete commands and flags.
 pub fn completions(args: &CompletionsArgs) -> Result<(), Error> {

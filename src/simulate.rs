@@ -23,11 +23,11 @@ use self::fleet::Fleet;
 use self::message::Message;
 use self::output::{Output, Written};
 use crate::cli::simulate::{Destination, SimulateArgs};
-use crate::failure::SystemError;
-use crate::pace::Pace;
 use crate::producer::ProduceError;
 use crate::progress;
-use crate::stop::{Hangup, Stop};
+use crate::runtime::failure::SystemError;
+use crate::runtime::pace::Pace;
+use crate::runtime::stop::{Hangup, Stop};
 use crate::store::LastReading;
 
 /// Records between two looks at the progress bar.

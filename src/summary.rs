@@ -7,9 +7,9 @@ use std::path::Path;
 use dataflows::dead_letter::ByReason;
 
 use crate::config::Config;
-use crate::counts::{Counts, nothing_accepted};
 use crate::render::CHANGE;
 use crate::run::Summary;
+use crate::runtime::counts::{Counts, nothing_accepted};
 use crate::sink::csv::{files_of, numbered};
 use crate::text::printable::printable;
 

@@ -20,9 +20,9 @@ use thiserror::Error as ThisError;
 use crate::cli::top::TopArgs;
 use crate::config::read_secret;
 use crate::error::Error;
-use crate::failure::SystemError;
-use crate::print;
-use crate::stop::{Hangup, Stop};
+use crate::runtime::failure::SystemError;
+use crate::runtime::print;
+use crate::runtime::stop::{Hangup, Stop};
 use feed::Feed;
 use seen::{Asked, News, Seen};
 

@@ -39,10 +39,10 @@ use crate::check::Report;
 use crate::cli::CheckArgs;
 use crate::config::Config;
 use crate::error::Error;
-use crate::folder::FolderLock;
 use crate::job_error::JobError;
 use crate::routes::{routes, source_name};
-use crate::secret::DatabaseUrl;
+use crate::runtime::folder::FolderLock;
+use crate::runtime::secret::DatabaseUrl;
 use crate::store::LastCommit;
 use crate::store::look::{self, Look};
 

@@ -17,12 +17,12 @@ use timely::worker::Worker;
 use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::board::meter::Meter;
-use crate::clock::Clock;
 use crate::cluster::Network;
-use crate::failure::SystemError;
 use crate::graph::{self, Graph, Message, Outlet, Shape};
 use crate::job_error::JobError;
-use crate::metrics::Metrics;
+use crate::runtime::clock::Clock;
+use crate::runtime::failure::SystemError;
+use crate::runtime::metrics::Metrics;
 use crate::source::several::{Input, Several};
 use crate::source::{Polled, SourceError};
 

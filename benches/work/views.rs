@@ -17,9 +17,9 @@ use timely::communication::allocator::Thread;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
-use truckflow::clock::{Clock, Limits};
 use truckflow::decode::{Decode, Decoder};
 use truckflow::graph::{self, Graph, Message, Outlet, Route};
+use truckflow::runtime::clock::{Clock, Limits};
 use truckflow::store::{Form, Text};
 
 use super::decode::{decode, decoder};

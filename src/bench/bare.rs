@@ -14,11 +14,11 @@ use serde::Serialize;
 use super::BenchError;
 use super::report::Run;
 use crate::error::Error;
-use crate::failure::Bug;
 use crate::kafka::errors::reason;
+use crate::runtime::failure::Bug;
+use crate::runtime::stop::Stop;
 use crate::source::SourceError;
 use crate::source::kafka::{Topic, TopicOptions, TopicReader, consumer_with};
-use crate::stop::Stop;
 
 /// One wait for messages.
 const BATCH_WAIT: Duration = Duration::from_millis(2);

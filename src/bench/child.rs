@@ -14,10 +14,10 @@ use serde::Deserialize;
 use super::BenchError;
 use crate::config::Config;
 use crate::error::Error;
-use crate::failure::{Bug, SystemError};
-use crate::secret::ExposeSecret;
-use crate::stop::Stop;
-use crate::thread::spawn;
+use crate::runtime::failure::{Bug, SystemError};
+use crate::runtime::secret::ExposeSecret;
+use crate::runtime::stop::Stop;
+use crate::runtime::thread::spawn;
 
 /// A job that says nothing for so long is given up.
 const SILENCE: Duration = Duration::from_secs(120);

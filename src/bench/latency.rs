@@ -24,15 +24,15 @@ use super::{Bench, BenchError, simulated};
 use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::config::Config;
 use crate::error::Error;
-use crate::failure::Bug;
 use crate::inputs::topic_options_now;
 use crate::kafka::errors::reason;
-use crate::pace::Rate;
-use crate::print;
+use crate::runtime::failure::Bug;
+use crate::runtime::pace::Rate;
+use crate::runtime::print;
+use crate::runtime::stop::Stop;
 use crate::simulate;
 use crate::source::SourceError;
 use crate::source::kafka::consumer_with;
-use crate::stop::Stop;
 
 /// Clients connect and servers warm up in the first second, which does not count.
 const WARM_UP: Duration = Duration::from_secs(1);

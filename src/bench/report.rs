@@ -11,10 +11,10 @@ use super::latency::Latency;
 use super::start::Start;
 use super::throughput::Throughput;
 use crate::error::Error;
-use crate::failure::Bug;
-use crate::print;
-use crate::process::kib;
-use crate::secret::hidden;
+use crate::runtime::failure::Bug;
+use crate::runtime::print;
+use crate::runtime::process::kib;
+use crate::runtime::secret::hidden;
 use crate::text::printable::count;
 
 const MIB: f64 = 1048576.0;

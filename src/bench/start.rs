@@ -15,7 +15,7 @@ use super::{Bench, BenchError, simulated};
 use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::config::Config;
 use crate::error::Error;
-use crate::print;
+use crate::runtime::print;
 use crate::simulate;
 
 /// Readings of a start, and of a restart.

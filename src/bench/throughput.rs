@@ -10,7 +10,7 @@ use super::scratch::Place;
 use super::{Bench, BenchError};
 use crate::error::Error;
 use crate::inputs::topic_options_now;
-use crate::print;
+use crate::runtime::print;
 use crate::source::kafka::{Topic, TopicOptions};
 
 /// What was measured.

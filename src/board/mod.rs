@@ -27,8 +27,8 @@ use dataflows::views::{Axis, Restored, committed_rows};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::failure::SystemError;
-use crate::thread::spawn;
+use crate::runtime::failure::SystemError;
+use crate::runtime::thread::spawn;
 use changes::{Changes, Update};
 use letters::Letters;
 use meter::Meter;

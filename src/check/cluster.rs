@@ -7,7 +7,7 @@ use std::net::ToSocketAddrs;
 use super::Report;
 use crate::cluster::Members;
 use crate::config::Config;
-use crate::reload::Reloads;
+use crate::runtime::reload::Reloads;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     let members = match Members::of(config, &Reloads::default()) {

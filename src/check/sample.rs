@@ -7,9 +7,9 @@ use dataflows::dead_letter::Reason;
 use dataflows::item::Item;
 
 use super::Report;
-use crate::clock::wall_clock;
-use crate::counts::rejection;
 use crate::decode::Decode;
+use crate::runtime::clock::wall_clock;
+use crate::runtime::counts::rejection;
 use crate::source::sample::Sample;
 
 /// Decodes a sample as the job would, and reports it. A job that accepts nothing runs all the same, so that

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 
 use crate::config::origin::{self, Shown};
 use crate::config::{self, Config, ConfigError};
-use crate::fault::Passage;
+use crate::runtime::fault::Passage;
 use replay::ReplayArgs;
 use simulate::SimulateArgs;
 use top::TopArgs;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use crate::config::{BROKERS, variable_of};
-use crate::pace::Rate;
 use crate::producer::{parse_property, parse_property_file};
-use crate::secret::SecretString;
+use crate::runtime::pace::Rate;
+use crate::runtime::secret::SecretString;
 
 /// Send the lines of a file, or truckflow's dead letters, into a Kafka topic.
 #[derive(Clone, clap::Args)]

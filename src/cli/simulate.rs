@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::config::{BROKERS, TOPIC, variable_of};
-use crate::pace::Rate;
 use crate::producer::{parse_property, parse_property_file};
-use crate::secret::{DatabaseUrl, SecretString};
+use crate::runtime::pace::Rate;
+use crate::runtime::secret::{DatabaseUrl, SecretString};
 use crate::text::time;
 
 /// Simulate trucks: readings with speed about 80 km/h, every 0.36 s of event time on average.

@@ -24,11 +24,11 @@ use timely::communication::WorkerGuards;
 use super::ClusterError;
 use super::door::Peer;
 use super::wire::{FromFirst, FromOther, receive, send};
-use crate::clock::{Clock, Tally};
-use crate::failure::Bug;
 use crate::job_error::JobError;
-use crate::stop::Stop;
-use crate::thread::spawn;
+use crate::runtime::clock::{Clock, Tally};
+use crate::runtime::failure::Bug;
+use crate::runtime::stop::Stop;
+use crate::runtime::thread::spawn;
 
 /// How often a thread looks whether there is something to say.
 const LOOK: Duration = Duration::from_millis(2);
@@ -322,7 +322,7 @@ fn speak_other(first: &mut impl Write, clock: &Clock, last_word: &LastWord) -> i
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Limits;
+    use crate::runtime::clock::Limits;
     use std::net::TcpListener;
 
     fn clocks() -> (Arc<Clock>, Arc<Clock>) {

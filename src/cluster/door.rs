@@ -14,10 +14,10 @@ pub use super::wire::Welcome;
 use super::wire::{Answer, Challenge, FromFirst, Greeting, Hello, LONGEST_OF_STRANGERS, Purpose};
 use super::wire::{Side, Until, proof, reason, receive, receive_up_to, send, shown};
 use super::{ClusterError, Members, Network};
-use crate::failure::SystemError;
 use crate::job_error::JobError;
-use crate::secret::{self, ExposeSecret};
-use crate::stop::Stop;
+use crate::runtime::failure::SystemError;
+use crate::runtime::secret::{self, ExposeSecret};
+use crate::runtime::stop::Stop;
 
 /// How long processes wait for each other, unless they do for ever.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -346,7 +346,7 @@ fn reach(address: &str) -> io::Result<TcpStream> {
 mod tests {
     use super::*;
     use crate::cluster::wire::PROTOCOL;
-    use crate::reload::{Reloaded, Reloads};
+    use crate::runtime::reload::{Reloaded, Reloads};
     use crate::store::Form;
     use serde_json::json;
     use std::net::TcpListener;
@@ -450,7 +450,7 @@ mod tests {
         let reloads = Reloads::default();
         let mut members = members(2);
         members[0].secret = reloads
-            .watch("cluster_secret_file", move || crate::secret::read(&path))
+            .watch("cluster_secret_file", move || crate::runtime::secret::read(&path))
             .unwrap_or_else(|error| panic!("{error}"));
         let first = Door::open(members.remove(0)).unwrap();
         let (stop, over) = (Stop::default(), Stop::default());

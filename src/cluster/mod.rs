@@ -10,7 +10,7 @@
 //! - A file, the same on all machines, says where each process listens: a line `host:port` for each, the
 //!   first is process 0's. All connections come to that one port, and say what they are for.
 //! - Process 0 has the store, the files and the commit thread, and its clock mints epochs; those of the
-//!   others follow it ([`crate::clock`]). Partitions are dealt over the workers of all.
+//!   others follow it ([`crate::runtime::clock`]). Partitions are dealt over the workers of all.
 //! - Whoever joins proves that it knows the cluster's secret, and so does whom it joins; both have the same
 //!   terms: all of the configuration but what is a machine's own. Only where no other machine comes may
 //!   there be no secret.
@@ -42,8 +42,8 @@ use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
 use self::wire::PROTOCOL;
 use crate::config::{Config, ConfigError, Kafka, read_secret};
-use crate::reload::{Reloaded, Reloads};
-use crate::secret::{ExposeSecret, SecretString};
+use crate::runtime::reload::{Reloaded, Reloads};
+use crate::runtime::secret::{ExposeSecret, SecretString};
 
 /// Why a cluster does not come together, or ends.
 #[derive(Debug, Error)]

@@ -19,8 +19,8 @@ use super::wire::{Answer, Challenge, Greeting, Hello, LONGEST_OF_STRANGERS, Purp
 use super::wire::{proof, reason, receive, receive_up_to, send, shown};
 use super::{Members, difference};
 use crate::job_error::JobError;
-use crate::secret::{self, ExposeSecret};
-use crate::thread::spawn;
+use crate::runtime::secret::{self, ExposeSecret};
+use crate::runtime::thread::spawn;
 
 /// How long someone may take to say who it is.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);

@@ -22,8 +22,8 @@ use dataflows::item::NextOffset;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Beat, Tally};
-use crate::secret;
+use crate::runtime::clock::{Beat, Tally};
+use crate::runtime::secret;
 use crate::store::Form;
 
 /// What builds have to share to talk to each other: what timely sends has the layout of the types, and goes to
@@ -236,8 +236,8 @@ mod tests {
         fs::create_dir(folder.path().join("src")).unwrap();
         let mut seen = vec![digest()];
         for (file, text) in [
-            ("src/clock.rs", "struct Beat { epoch: u64 }"),
-            ("src/clock.rs", "struct Beat { epoch: u32 }"),
+            ("src/runtime/clock.rs", "struct Beat { epoch: u64 }"),
+            ("src/runtime/clock.rs", "struct Beat { epoch: u32 }"),
             ("dataflows/src/views/a.rs", "fn a() {}"),
             ("dataflows/src/views/b.rs", ""),
             ("Cargo.lock", "version = 4"),

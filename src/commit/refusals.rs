@@ -15,10 +15,10 @@ use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
 use super::Committer;
 use crate::board::shown::Part;
-use crate::fault::{self, Moment};
 use crate::graph::Route;
 use crate::job_error::JobError;
 use crate::render;
+use crate::runtime::fault::{self, Moment};
 use crate::sink::csv::End;
 use crate::store::{Chunk, Refused, Store, StoreError};
 use crate::text::printable::printable;

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use super::{Destination, SimulateArgs, SimulateError};
-use crate::print;
 use crate::producer::Producer;
+use crate::runtime::print;
 
 const BUFFER: usize = 256 * 1024;
 /// Longer than a message may be on its way.

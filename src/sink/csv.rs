@@ -28,8 +28,8 @@ use dataflows::rows::ColumnSpec;
 use memchr::memchr2_iter;
 use thiserror::Error;
 
-use crate::fault::{self, Moment};
 use crate::render;
+use crate::runtime::fault::{self, Moment};
 
 /// A CSV file that cannot be used.
 #[derive(Debug, Error)]

@@ -14,7 +14,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use crate::kafka::errors::Fault;
 use crate::producer::{ProduceError, Producer};
 use crate::properties::Properties;
-use crate::reload::Reloaded;
+use crate::runtime::reload::Reloaded;
 
 /// What a producer of dead letters is set to, unless the job's own properties say otherwise.
 const PROPERTIES: [(&str, &str); 2] = [

@@ -32,15 +32,15 @@ use doubt::{Doubt, Doubts};
 
 use super::embedded::Feed;
 use super::{BATCH_RECORDS, Polled, Reader, SourceError};
-use crate::clock::{Clock, Tick};
 use crate::decode::{Decode, Message};
-use crate::health::Health;
 use crate::kafka::errors::{Fault, is_of_security, reason};
 use crate::kafka::log;
-use crate::metrics::Metrics;
 use crate::properties::Properties;
-use crate::reload::Reloaded;
-use crate::stop::Stop;
+use crate::runtime::clock::{Clock, Tick};
+use crate::runtime::health::Health;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::reload::Reloaded;
+use crate::runtime::stop::Stop;
 
 /// How long a broker may take to answer at the start.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);

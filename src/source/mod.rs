@@ -14,9 +14,9 @@ use dataflows::Epoch;
 use dataflows::item::{Arrival, NextOffset};
 use thiserror::Error;
 
-use crate::clock::Clock;
 use crate::decode::Decode;
 use crate::producer::ProduceError;
+use crate::runtime::clock::Clock;
 
 /// Records that a poll decodes at most.
 pub const BATCH_RECORDS: usize = 8192;

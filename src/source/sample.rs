@@ -14,8 +14,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::{Polled, Reader, SourceError};
-use crate::clock::{Clock, Limits};
 use crate::decode::{Decode, Message};
+use crate::runtime::clock::{Clock, Limits};
 
 /// What bounds a sample.
 #[derive(Clone, Copy, Debug)]

@@ -6,8 +6,8 @@
 use dataflows::item::{Arrival, Item, NextOffset};
 
 use super::{Polled, Reader, SourceError};
-use crate::clock::Clock;
 use crate::decode::Decode;
+use crate::runtime::clock::Clock;
 
 /// A source's reader together with the decoder of its messages.
 pub trait Input {
@@ -130,7 +130,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::Limits;
+    use crate::runtime::clock::Limits;
 
     /// Gives what it was told to.
     struct Told(&'static str, VecDeque<Polled>);

@@ -7,7 +7,7 @@ use dataflows::item::MessageId;
 use dataflows::rows::ColumnSpec;
 
 use super::{LastCommit, Login, Place, RowKey, StoreError, StoredView, mysql, sqlite};
-use crate::secret::DatabaseUrl;
+use crate::runtime::secret::DatabaseUrl;
 use crate::state::export::TableSize;
 
 /// A database that is only looked at.

@@ -31,9 +31,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::reload::Reloaded;
 use crate::render::{self, SqlRows};
-use crate::secret::{DatabaseUrl, ExposeSecret};
+use crate::runtime::reload::Reloaded;
+use crate::runtime::secret::{DatabaseUrl, ExposeSecret};
 use crate::state::StoredView;
 use crate::state::offset::ViewOffset;
 

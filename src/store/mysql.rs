@@ -44,9 +44,9 @@ use super::{
     Adopted, Chunk, Commit, Finding, Form, LastCommit, LastReading, Login, Operation, Place, ROW_KEY,
     Refused, RowKey, StateChange, Store, StoreError, StoredView, Table, Text, TopicId, offset,
 };
-use crate::fault::{self, Moment};
-use crate::reload::Reloaded;
 use crate::render::{SqlRows, sql_bytes};
+use crate::runtime::fault::{self, Moment};
+use crate::runtime::reload::Reloaded;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// And what its bytes may take: [`time_of`].

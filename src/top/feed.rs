@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::TopError;
 use super::seen::{Asked, News};
 use crate::cli::top::Address;
-use crate::secret::{ExposeSecret, SecretString};
+use crate::runtime::secret::{ExposeSecret, SecretString};
 use crate::text::printable::printable;
 
 /// A job that says nothing for so long is gone: it says something every two seconds.

@@ -19,8 +19,8 @@ use super::seen::{Asked, News, Seen};
 use super::text::{self, COLUMNS};
 use super::{TopError, block_on};
 use crate::error::Error;
-use crate::stop::Stop;
-use crate::thread::spawn;
+use crate::runtime::stop::Stop;
+use crate::runtime::thread::spawn;
 
 /// How long a key or an event may wait until it is seen.
 const LOOK: Duration = Duration::from_millis(100);

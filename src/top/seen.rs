@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::board::trucks::Row;
 use crate::board::{COMMITS, CommitPoint};
-use crate::metrics::Partition;
+use crate::runtime::metrics::Partition;
 
 /// Rates are of the last ten seconds, in milliseconds.
 const WINDOW: u64 = 10_000;

@@ -11,13 +11,13 @@ use dataflows::dead_letter::DeadLetter;
 use dataflows::item::{Item, MessageId, NextOffset};
 use indicatif::ProgressBar;
 
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future, Message};
 use crate::error::Error;
 use crate::inputs::{phone_file, topic_options_now, trucks_decoder, trucks_file};
 use crate::progress;
+use crate::runtime::clock::Clock;
 use crate::source::embedded::PARTITIONS;
 use crate::source::file::{LineReader, Lines, full_path, lock};
 use crate::source::kafka::Topic;

@@ -31,8 +31,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::board::trucks::{By, Question, Truck};
 use crate::board::{Board, Doing, Page, now};
-use crate::health::Health;
-use crate::metrics::{Metrics, Reading};
+use crate::runtime::health::Health;
+use crate::runtime::metrics::{Metrics, Reading};
 use crate::web::Lasting;
 
 /// Pages that listen at once.

@@ -30,10 +30,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::health::Health;
-use crate::metrics::Metrics;
-use crate::reload::Reloaded;
-use crate::secret::{self, ExposeSecret, SecretString};
+use crate::runtime::health::Health;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::reload::Reloaded;
+use crate::runtime::secret::{self, ExposeSecret, SecretString};
 
 /// Connections that are served at once.
 const CONNECTIONS: usize = 64;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use truckflow::fault::Moment;
+use truckflow::runtime::fault::Moment;
 
 use crate::support::job::Job;
 use crate::support::kafka::{kafka, unique_topic};

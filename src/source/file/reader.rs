@@ -9,8 +9,8 @@ use super::framing::{Framing, is_blank, message, without_end};
 use super::full_path;
 use super::input::{BLOCK, Got};
 use super::lines::Lines;
-use crate::clock::{Clock, Tick};
 use crate::decode::{Decode, Message};
+use crate::runtime::clock::{Clock, Tick};
 use crate::source::{Polled, Reader, SourceError};
 
 /// One worker's reader of shared [`Lines`].

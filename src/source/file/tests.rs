@@ -10,8 +10,8 @@ use dataflows::item::{Item, NextOffset};
 
 use super::compression::tests::{gzip, zstd};
 use super::*;
-use crate::clock::{Clock, Limits};
 use crate::decode::{Decode, Message};
+use crate::runtime::clock::{Clock, Limits};
 use crate::source::kafka::OnDataLoss;
 use crate::source::{Polled, Reader, SourceError};
 

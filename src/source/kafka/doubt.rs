@@ -139,11 +139,11 @@ mod tests {
 
     use super::super::{OnDataLoss, Topic, TopicOptions};
     use super::*;
-    use crate::clock::{Clock, Limits};
     use crate::decode::Decoder;
     use crate::producer::Producer;
     use crate::properties::Properties;
-    use crate::reload::Reloaded;
+    use crate::runtime::clock::{Clock, Limits};
+    use crate::runtime::reload::Reloaded;
     use crate::source::embedded::Feed;
     use crate::source::{Polled, Reader};
 

@@ -1,7 +1,7 @@
 //! A database of MySQL or MariaDB that is made to be dropped again.
 
 use super::{STATEMENT_LIMIT, Server};
-use crate::secret::{DatabaseUrl, ExposeSecret};
+use crate::runtime::secret::{DatabaseUrl, ExposeSecret};
 use crate::store::schema::quoted;
 use crate::store::{Login, Place, StoreError};
 

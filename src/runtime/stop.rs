@@ -22,9 +22,9 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::failure::{Bug, SystemError};
-use crate::reload::Reloads;
-use crate::thread::spawn;
+use crate::runtime::failure::{Bug, SystemError};
+use crate::runtime::reload::Reloads;
+use crate::runtime::thread::spawn;
 
 /// What SIGHUP does where it was not ignored and there is no terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

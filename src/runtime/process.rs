@@ -1,6 +1,6 @@
 //! What the operating system knows of this process.
 
-use crate::failure::SystemError;
+use crate::runtime::failure::SystemError;
 
 /// Lets the kernel kill this process when the one that started it ends: what it would still log would go
 /// nowhere, and what it holds is nobody's.

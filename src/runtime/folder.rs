@@ -10,7 +10,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use crate::failure::SystemError;
+use crate::runtime::failure::SystemError;
 
 /// The file that is locked, in the folder.
 const NAME: &str = ".truckflow.lock";

@@ -2,7 +2,7 @@
 
 use std::thread::JoinHandle;
 
-use crate::failure::SystemError;
+use crate::runtime::failure::SystemError;
 
 /// Starts a thread.
 pub(crate) fn spawn<T: Send + 'static>(

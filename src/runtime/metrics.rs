@@ -17,7 +17,7 @@ use prometheus::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::counts::Counts;
+use crate::runtime::counts::Counts;
 
 /// A lag that was not measured anew for so long, because the broker does not answer, is unknown: it is
 /// not shown any more. (Of a thousand partitions each is measured every few seconds.)
