@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::expression;
-use crate::properties::{Properties, flat};
+use crate::kafka::properties::{Properties, flat};
 use crate::runtime::clock::Limits;
 use crate::runtime::secret::{self, DatabaseUrl, ExposeSecret, SecretString};
 use crate::source::file::{is_same, is_separator};

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::cluster::ClusterError;
 use crate::config::ConfigError;
-use crate::producer::ProduceError;
+use crate::kafka::producer::ProduceError;
 use crate::runtime::failure::{Bug, SystemError};
 use crate::runtime::folder::FolderError;
 use crate::runtime::stop::WorkError;

@@ -28,7 +28,7 @@ use memchr::memmem::Finder;
 use self::key::KeyField;
 use self::lines::{Key, Lines};
 use crate::cli::replay::ReplayArgs;
-use crate::producer::{ProduceError, Producer};
+use crate::kafka::producer::{ProduceError, Producer};
 use crate::progress;
 use crate::runtime::failure::SystemError;
 use crate::runtime::pace::Pace;
@@ -443,7 +443,7 @@ mod tests {
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
-    use crate::producer::tests::{Seen, cluster, read};
+    use crate::kafka::producer::tests::{Seen, cluster, read};
 
     #[derive(clap::Parser)]
     struct Command {

@@ -23,7 +23,7 @@ use self::fleet::Fleet;
 use self::message::Message;
 use self::output::{Output, Written};
 use crate::cli::simulate::{Destination, SimulateArgs};
-use crate::producer::ProduceError;
+use crate::kafka::producer::ProduceError;
 use crate::progress;
 use crate::runtime::failure::SystemError;
 use crate::runtime::pace::Pace;
@@ -190,7 +190,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::producer::tests::{cluster, read};
+    use crate::kafka::producer::tests::{cluster, read};
     use crate::text::time;
 
     #[derive(clap::Parser)]

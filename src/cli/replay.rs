@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::{BROKERS, variable_of};
-use crate::producer::{parse_property, parse_property_file};
+use crate::kafka::producer::{parse_property, parse_property_file};
 use crate::runtime::pace::Rate;
 use crate::runtime::secret::SecretString;
 

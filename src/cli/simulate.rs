@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::config::{BROKERS, TOPIC, variable_of};
-use crate::producer::{parse_property, parse_property_file};
+use crate::kafka::producer::{parse_property, parse_property_file};
 use crate::runtime::pace::Rate;
 use crate::runtime::secret::{DatabaseUrl, SecretString};
 use crate::text::time;

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use super::{Destination, SimulateArgs, SimulateError};
-use crate::producer::Producer;
+use crate::kafka::producer::Producer;
 use crate::runtime::print;
 
 const BUFFER: usize = 256 * 1024;

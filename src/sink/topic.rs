@@ -12,8 +12,8 @@ use dataflows::rows::{Column, Rows};
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::kafka::errors::Fault;
-use crate::producer::{ProduceError, Producer};
-use crate::properties::Properties;
+use crate::kafka::producer::{ProduceError, Producer};
+use crate::kafka::properties::Properties;
 use crate::runtime::reload::Reloaded;
 
 /// What a producer of dead letters is set to, unless the job's own properties say otherwise.
@@ -233,7 +233,7 @@ mod tests {
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
-    use crate::producer::tests::{cluster, read};
+    use crate::kafka::producer::tests::{cluster, read};
 
     const PATIENCE: Duration = Duration::from_secs(60);
 

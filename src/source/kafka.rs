@@ -35,7 +35,7 @@ use super::{BATCH_RECORDS, Polled, Reader, SourceError};
 use crate::decode::{Decode, Message};
 use crate::kafka::errors::{Fault, is_of_security, reason};
 use crate::kafka::log;
-use crate::properties::Properties;
+use crate::kafka::properties::Properties;
 use crate::runtime::clock::{Clock, Tick};
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;

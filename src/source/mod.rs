@@ -15,7 +15,7 @@ use dataflows::item::{Arrival, NextOffset};
 use thiserror::Error;
 
 use crate::decode::Decode;
-use crate::producer::ProduceError;
+use crate::kafka::producer::ProduceError;
 use crate::runtime::clock::Clock;
 
 /// Records that a poll decodes at most.

@@ -140,8 +140,8 @@ mod tests {
     use super::super::{OnDataLoss, Topic, TopicOptions};
     use super::*;
     use crate::decode::Decoder;
-    use crate::producer::Producer;
-    use crate::properties::Properties;
+    use crate::kafka::producer::Producer;
+    use crate::kafka::properties::Properties;
     use crate::runtime::clock::{Clock, Limits};
     use crate::runtime::reload::Reloaded;
     use crate::source::embedded::Feed;

@@ -17,7 +17,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 
 use crate::kafka::errors::is_of_security;
 use crate::kafka::log;
-use crate::properties::Properties;
+use crate::kafka::properties::Properties;
 use crate::runtime::secret::{self, SecretString};
 
 /// What a producer is set to before the user's own properties, which override it.
@@ -203,14 +203,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use truckflow::producer::Producer;
-/// use truckflow::properties::Properties;
+/// use truckflow::kafka::producer::Producer;
+/// use truckflow::kafka::properties::Properties;
 ///
 /// let mut producer = Producer::new("127.0.0.1:9092", &Properties::default())?;
 /// producer.partitions("Truck-Data")?;
 /// producer.send("Truck-Data", None, Some(b"truck-1"), Some(b"{}"))?;
 /// producer.flush(Duration::from_secs(60))?;
-/// # Ok::<(), truckflow::producer::ProduceError>(())
+/// # Ok::<(), truckflow::kafka::producer::ProduceError>(())
 /// ```
 pub struct Producer {
     producer: BaseProducer<Deliveries>,
