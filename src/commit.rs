@@ -26,10 +26,10 @@ use dataflows::Epoch;
 use dataflows::item::{Arrival, Intake, Mark, MessageId, NextOffset};
 use dataflows::rows::Rows;
 
-use crate::board::shown::Shown;
-use crate::board::{CommitPoint, Doing, Feed};
 use crate::graph::{Message, Route};
 use crate::job_error::JobError;
+use crate::observe::board::shown::Shown;
+use crate::observe::board::{CommitPoint, Doing, Feed};
 use crate::runtime::clock::Clock;
 use crate::runtime::counts::{Counter, Counts, Turn};
 use crate::runtime::fault::{self, Moment};

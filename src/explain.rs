@@ -7,9 +7,9 @@ mod mermaid;
 
 use std::fmt::{self, Write as _};
 
-use crate::board::plan::{Plan, ViewPlan};
 use crate::cli::{Drawing, ExplainArgs};
 use crate::error::Error;
+use crate::observe::board::plan::{Plan, ViewPlan};
 use crate::plan;
 use crate::runtime::failure::Bug;
 use crate::runtime::print;
@@ -108,7 +108,7 @@ fn line(out: &mut String, depth: usize, line: fmt::Arguments<'_>) -> fmt::Result
 
 #[cfg(test)]
 mod tests {
-    use crate::board::plan::{Channel, Operator, Plan, Source, ViewPlan};
+    use crate::observe::board::plan::{Channel, Operator, Plan, Source, ViewPlan};
 
     /// A view that is delivered, and names that are hard to draw.
     pub(super) fn delivered() -> Plan {

@@ -30,7 +30,7 @@ use timely::dataflow::operators::{Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 use timely::worker::Worker;
 
-use crate::board::shown::{Part as ShownPart, Shown};
+use crate::observe::board::shown::{Part as ShownPart, Shown};
 use crate::render;
 use crate::runtime::clock::Clock;
 use crate::runtime::counts::Letters;

@@ -19,7 +19,7 @@ use crate::decode::orientation::{self, OrientationDecoder};
 use crate::decode::{Decode, Decoder, Future};
 use crate::job_error::JobError;
 use crate::kafka::properties::Properties;
-use crate::progress::Share;
+use crate::observe::progress::Share;
 use crate::runtime::failure::Bug;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;

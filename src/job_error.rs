@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::cluster::ClusterError;
 use crate::config::ConfigError;
 use crate::kafka::producer::ProduceError;
+use crate::observe::web::ListenError;
 use crate::runtime::failure::{Bug, SystemError};
 use crate::runtime::folder::FolderError;
 use crate::runtime::stop::WorkError;
@@ -12,7 +13,6 @@ use crate::sink::csv::CsvError;
 use crate::source::SourceError;
 use crate::state::StateError;
 use crate::store::StoreError;
-use crate::web::ListenError;
 
 /// Why a job ended.
 #[derive(Debug, Error)]

@@ -33,7 +33,6 @@
 
 pub mod backfill;
 pub mod bench;
-pub mod board;
 pub mod check;
 pub mod cli;
 pub mod cluster;
@@ -48,8 +47,8 @@ pub mod graph;
 pub mod inputs;
 pub mod job_error;
 pub mod kafka;
+pub mod observe;
 pub mod plan;
-mod progress;
 pub mod render;
 pub mod replay;
 mod restore;
@@ -67,5 +66,4 @@ pub mod summary;
 pub mod text;
 pub mod top;
 pub mod verify;
-pub mod web;
 pub mod worker;

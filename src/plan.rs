@@ -18,10 +18,10 @@ use std::sync::mpsc::channel;
 use timely::logging::{ChannelsEvent, OperatesEvent, TimelyEvent, TimelyEventBuilder};
 use timely::worker::Worker;
 
-use crate::board::plan::{Channel, Operator, Plan, Source, ViewPlan};
 use crate::config::Config;
 use crate::graph::{self, DELIVER, Outlet, Part};
 use crate::job_error::JobError;
+use crate::observe::board::plan::{Channel, Operator, Plan, Source, ViewPlan};
 use crate::routes::routes;
 use crate::runtime::clock::Clock;
 use crate::store::Form;

@@ -29,7 +29,7 @@ use self::key::KeyField;
 use self::lines::{Key, Lines};
 use crate::cli::replay::ReplayArgs;
 use crate::kafka::producer::{ProduceError, Producer};
-use crate::progress;
+use crate::observe::progress;
 use crate::runtime::failure::SystemError;
 use crate::runtime::pace::Pace;
 use crate::runtime::print::{self, PrintError};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use dataflows::rows::ColumnSpec;
 use dataflows::views::{DEAD_LETTERS, Mode, View};
 
-use crate::board::shown::Part;
 use crate::config::Config;
 use crate::graph::Route;
 use crate::job_error::JobError;
+use crate::observe::board::shown::Part;
 use crate::render::CHANGE;
 use crate::sink::csv::{CsvError, CsvFiles};
 use crate::source::file::full_path;

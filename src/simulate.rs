@@ -24,7 +24,7 @@ use self::message::Message;
 use self::output::{Output, Written};
 use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::kafka::producer::ProduceError;
-use crate::progress;
+use crate::observe::progress;
 use crate::runtime::failure::SystemError;
 use crate::runtime::pace::Pace;
 use crate::runtime::stop::{Hangup, Stop};

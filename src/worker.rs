@@ -16,10 +16,10 @@ use timely::execute::execute_from;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, WorkerConfig};
 
-use crate::board::meter::Meter;
 use crate::cluster::Network;
 use crate::graph::{self, Graph, Message, Outlet, Shape};
 use crate::job_error::JobError;
+use crate::observe::board::meter::Meter;
 use crate::runtime::clock::Clock;
 use crate::runtime::failure::SystemError;
 use crate::runtime::metrics::Metrics;

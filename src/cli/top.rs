@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::board::trucks::By;
+use crate::observe::board::trucks::By;
 
 /// Where a job listens if an address has no port.
 const PORT: u16 = 9600;

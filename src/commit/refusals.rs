@@ -14,9 +14,9 @@ use dataflows::rows::{Column, Rows};
 use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
 use super::Committer;
-use crate::board::shown::Part;
 use crate::graph::Route;
 use crate::job_error::JobError;
+use crate::observe::board::shown::Part;
 use crate::render;
 use crate::runtime::fault::{self, Moment};
 use crate::sink::csv::End;

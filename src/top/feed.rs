@@ -1,4 +1,4 @@
-//! The events of a job's live page, over plain HTTP: as `src/web/assets/stream.js` reads them.
+//! The events of a job's live page, over plain HTTP: as `src/observe/web/assets/stream.js` reads them.
 
 use std::ops::ControlFlow;
 use std::time::Duration;

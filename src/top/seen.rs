@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::board::trucks::Row;
-use crate::board::{COMMITS, CommitPoint};
+use crate::observe::board::trucks::Row;
+use crate::observe::board::{COMMITS, CommitPoint};
 use crate::runtime::metrics::Partition;
 
 /// Rates are of the last ten seconds, in milliseconds.

@@ -16,7 +16,7 @@ use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future, Message};
 use crate::error::Error;
 use crate::inputs::{phone_file, topic_options_now, trucks_decoder, trucks_file};
-use crate::progress;
+use crate::observe::progress;
 use crate::runtime::clock::Clock;
 use crate::source::embedded::PARTITIONS;
 use crate::source::file::{LineReader, Lines, full_path, lock};

@@ -210,8 +210,8 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::State;
-    use crate::board::trucks::Row;
+    use crate::observe::board::State;
+    use crate::observe::board::trucks::Row;
     use dataflows::rows;
     use proptest::prelude::*;
 

@@ -482,7 +482,7 @@ fn number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::changes::Changes;
+    use crate::observe::board::changes::Changes;
     use dataflows::rows::{self, Change};
 
     /// Takes what `add` adds, as of one commit.

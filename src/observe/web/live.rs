@@ -29,11 +29,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{sleep, timeout};
 
-use crate::board::trucks::{By, Question, Truck};
-use crate::board::{Board, Doing, Page, now};
+use crate::observe::board::trucks::{By, Question, Truck};
+use crate::observe::board::{Board, Doing, Page, now};
+use crate::observe::web::Lasting;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::{Metrics, Reading};
-use crate::web::Lasting;
 
 /// Pages that listen at once.
 const PAGES: usize = 16;
@@ -395,7 +395,7 @@ impl Live {
     }
 }
 
-fn list(state: &crate::board::State, question: &Question) -> (Value, Vec<u32>) {
+fn list(state: &crate::observe::board::State, question: &Question) -> (Value, Vec<u32>) {
     let (places, matching) = state.trucks.ask(question);
     let rows: Vec<_> = places.iter().map(|&place| state.trucks.at(place).row()).collect();
     let list = json!({

@@ -1,7 +1,7 @@
 //! What the live page shows: what is committed, and nothing else, in bounded memory.
 //!
 //! ```text
-//! workers: Part::shown(rows) -> commit thread, after the COMMIT -> Inbox -> board thread -> Board <- src/web/live.rs
+//! workers: Part::shown(rows) -> commit thread, after the COMMIT -> Inbox -> board thread -> Board <- src/observe/web/live.rs
 //! workers: timely's log -> Meter ---------------------------------------------------------^
 //! ```
 //!
