@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::bench::BenchError;
 use crate::config_command::InitError;
-use crate::job_error::JobError;
+use crate::job::error::JobError;
 use crate::replay::ReplayError;
 use crate::runtime::print::PrintError;
 use crate::simulate::SimulateError;

@@ -9,8 +9,8 @@ use std::fmt::{self, Write as _};
 
 use crate::cli::{Drawing, ExplainArgs};
 use crate::error::Error;
+use crate::job::plan;
 use crate::observe::board::plan::{Plan, ViewPlan};
-use crate::plan;
 use crate::runtime::failure::Bug;
 use crate::runtime::print;
 use dot::Dot;

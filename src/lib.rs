@@ -31,29 +31,19 @@
 // A file's first lines are a map of what is in it, private modules too.
 #![allow(rustdoc::private_intra_doc_links)]
 
-pub mod backfill;
 pub mod bench;
 pub mod check;
 pub mod cli;
-pub mod cluster;
-pub mod commit;
 pub mod config;
 pub mod config_command;
 pub mod decode;
 pub mod error;
 pub mod explain;
-pub mod expression;
-pub mod graph;
-pub mod inputs;
-pub mod job_error;
+pub mod job;
 pub mod kafka;
 pub mod observe;
-pub mod plan;
 pub mod render;
 pub mod replay;
-mod restore;
-pub mod routes;
-pub mod run;
 pub mod runtime;
 pub mod shell;
 pub mod simulate;
@@ -66,4 +56,3 @@ pub mod summary;
 pub mod text;
 pub mod top;
 pub mod verify;
-pub mod worker;

@@ -11,8 +11,8 @@ use truckflow::runtime::counts::{Counts, nothing_accepted};
 use truckflow::runtime::stop::{self, Hangup, Stop};
 use truckflow::text::printable::{OneLine, printable};
 use truckflow::{
-    bench, check, config_command, explain, replay, run, runtime::fault, runtime::print, runtime::process,
-    shell, simulate, state_command, store, summary, top, verify,
+    bench, check, config_command, explain, job::launch, replay, runtime::fault, runtime::print,
+    runtime::process, shell, simulate, state_command, store, summary, top, verify,
 };
 
 fn main() -> ExitCode {
@@ -39,7 +39,7 @@ fn execute(command: &Command) -> Result<(), Error> {
             args.die_at.into_iter().for_each(fault::arm);
             let stop = Arc::new(Stop::on_signals(Hangup::Reloads)?);
             let config = Arc::new(args.job.load()?);
-            let done = run::run(&config, &stop)?;
+            let done = launch::run(&config, &stop)?;
             if args.summary {
                 print::out(summary::describe(&config, &done))?;
             } else if args.json {

@@ -7,8 +7,8 @@ use std::path::Path;
 use dataflows::dead_letter::ByReason;
 
 use crate::config::Config;
+use crate::job::launch::Summary;
 use crate::render::CHANGE;
-use crate::run::Summary;
 use crate::runtime::counts::{Counts, nothing_accepted};
 use crate::sink::csv::{files_of, numbered};
 use crate::text::printable::printable;

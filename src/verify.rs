@@ -34,13 +34,13 @@ use dataflows::views::DEAD_LETTERS;
 
 use self::input::Input;
 use self::views::{Job, Said};
-use crate::backfill;
 use crate::check::Report;
 use crate::cli::CheckArgs;
 use crate::config::Config;
 use crate::error::Error;
-use crate::job_error::JobError;
-use crate::routes::{routes, source_name};
+use crate::job::backfill;
+use crate::job::error::JobError;
+use crate::job::routes::{routes, source_name};
 use crate::runtime::folder::FolderLock;
 use crate::runtime::secret::DatabaseUrl;
 use crate::store::LastCommit;

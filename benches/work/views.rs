@@ -18,7 +18,7 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 use truckflow::decode::{Decode, Decoder};
-use truckflow::graph::{self, Graph, Message, Outlet, Route};
+use truckflow::job::graph::{self, Graph, Message, Outlet, Route};
 use truckflow::runtime::clock::{Clock, Limits};
 use truckflow::store::{Form, Text};
 

@@ -16,11 +16,12 @@ use dataflows::state::entries;
 use dataflows::views::{self, Mode, Settings, View, dead_letter_rows};
 use truckflow::config::Config;
 use truckflow::config::defined::OwnView;
+use truckflow::config::sql;
 use truckflow::decode::orientation::OrientationDecoder;
 use truckflow::decode::{Decode, Decoder, Message};
 use truckflow::state::export::Export;
 use truckflow::state::{Owner, SealedFold, StateError, look_through, seal, unseal};
-use truckflow::{expression, render, replay};
+use truckflow::{render, replay};
 
 /// Folds sealed parts, oldest first.
 fn fold(owner: Owner<'_>, parts: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, StateError> {
@@ -252,7 +253,7 @@ pub fn of_expression(bytes: &[u8]) {
     let columns = lines.map(str::to_owned).collect();
     let own = OwnView { name: "hot".into(), filter, columns, table: None, backfill: false };
     let settings = Settings { fields: fields(), ..Settings::default() };
-    let query = match expression::compile(&own, &settings) {
+    let query = match sql::compile(&own, &settings) {
         Ok(own) => own.query,
         Err(error) => return assert_sentence(&error.to_string().replace(['\n', '\r'], " ")),
     };

@@ -141,7 +141,7 @@ impl Job {
                 command.env_remove(name);
             }
         }
-        command.env("TRUCKFLOW_LOG", "info,truckflow::commit=debug");
+        command.env("TRUCKFLOW_LOG", "info,truckflow::job::commit=debug");
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let started = SystemTime::now();
         let mut process = command.spawn().map_err(system)?;

@@ -24,7 +24,7 @@ use super::{Bench, BenchError, simulated};
 use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::config::Config;
 use crate::error::Error;
-use crate::inputs::topic_options_now;
+use crate::job::inputs::topic_options_now;
 use crate::kafka::errors::reason;
 use crate::runtime::failure::Bug;
 use crate::runtime::pace::Rate;

@@ -9,7 +9,7 @@ use super::report::{Run, median, rate};
 use super::scratch::Place;
 use super::{Bench, BenchError};
 use crate::error::Error;
-use crate::inputs::topic_options_now;
+use crate::job::inputs::topic_options_now;
 use crate::runtime::print;
 use crate::source::kafka::{Topic, TopicOptions};
 

@@ -5,8 +5,8 @@
 use std::net::ToSocketAddrs;
 
 use super::Report;
-use crate::cluster::Members;
 use crate::config::Config;
+use crate::job::cluster::Members;
 use crate::runtime::reload::Reloads;
 
 pub(super) fn check(config: &Config, report: &mut Report) {

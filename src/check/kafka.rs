@@ -20,7 +20,7 @@ use crate::config::{Config, Reads};
 use crate::decode::Future;
 use crate::decode::orientation::OrientationDecoder;
 use crate::error::Error;
-use crate::inputs::{topic_options_now, trucks_decoder};
+use crate::job::inputs::{topic_options_now, trucks_decoder};
 use crate::kafka::errors::reason;
 use crate::kafka::log;
 use crate::source::SourceError;

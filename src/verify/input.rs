@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future, Message};
 use crate::error::Error;
-use crate::inputs::{phone_file, topic_options_now, trucks_decoder, trucks_file};
+use crate::job::inputs::{phone_file, topic_options_now, trucks_decoder, trucks_file};
 use crate::observe::progress;
 use crate::runtime::clock::Clock;
 use crate::source::embedded::PARTITIONS;

@@ -15,9 +15,9 @@ use super::expected::{self, GivenUp, OfThings, Times, Window};
 use super::files::Files;
 use super::input::{Input, Reading, fingerprint};
 use crate::config::Config;
+use crate::config::sql;
 use crate::error::Error;
-use crate::expression;
-use crate::graph::Route;
+use crate::job::graph::Route;
 use crate::runtime::failure::Bug;
 use crate::source::file::full_path;
 use crate::state::{Owner, SealedFold};
@@ -97,7 +97,7 @@ impl Job<'_> {
                 None => {
                     let own = self.config.own_views().find(|own| own.name == name);
                     let own = own.ok_or(Bug("a view without a recomputation"))?;
-                    let query = expression::compile(own, &self.settings).map_err(Error::from)?.query;
+                    let query = sql::compile(own, &self.settings).map_err(Error::from)?.query;
                     self.rows(view, route, &*expected::own(input, query))
                 }
             },

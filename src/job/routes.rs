@@ -9,8 +9,8 @@ use dataflows::rows::ColumnSpec;
 use dataflows::views::{DEAD_LETTERS, Mode, View};
 
 use crate::config::Config;
-use crate::graph::Route;
-use crate::job_error::JobError;
+use crate::job::error::JobError;
+use crate::job::graph::Route;
 use crate::observe::board::shown::Part;
 use crate::render::CHANGE;
 use crate::sink::csv::{CsvError, CsvFiles};

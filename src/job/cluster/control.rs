@@ -24,7 +24,7 @@ use timely::communication::WorkerGuards;
 use super::ClusterError;
 use super::door::Peer;
 use super::wire::{FromFirst, FromOther, receive, send};
-use crate::job_error::JobError;
+use crate::job::error::JobError;
 use crate::runtime::clock::{Clock, Tally};
 use crate::runtime::failure::Bug;
 use crate::runtime::stop::Stop;

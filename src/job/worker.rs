@@ -16,9 +16,9 @@ use timely::execute::execute_from;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, WorkerConfig};
 
-use crate::cluster::Network;
-use crate::graph::{self, Graph, Message, Outlet, Shape};
-use crate::job_error::JobError;
+use crate::job::cluster::Network;
+use crate::job::error::JobError;
+use crate::job::graph::{self, Graph, Message, Outlet, Shape};
 use crate::observe::board::meter::Meter;
 use crate::runtime::clock::Clock;
 use crate::runtime::failure::SystemError;

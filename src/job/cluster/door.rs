@@ -14,7 +14,7 @@ pub use super::wire::Welcome;
 use super::wire::{Answer, Challenge, FromFirst, Greeting, Hello, LONGEST_OF_STRANGERS, Purpose};
 use super::wire::{Side, Until, proof, reason, receive, receive_up_to, send, shown};
 use super::{ClusterError, Members, Network};
-use crate::job_error::JobError;
+use crate::job::error::JobError;
 use crate::runtime::failure::SystemError;
 use crate::runtime::secret::{self, ExposeSecret};
 use crate::runtime::stop::Stop;
@@ -345,7 +345,7 @@ fn reach(address: &str) -> io::Result<TcpStream> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::wire::PROTOCOL;
+    use crate::job::cluster::wire::PROTOCOL;
     use crate::runtime::reload::{Reloaded, Reloads};
     use crate::store::Form;
     use serde_json::json;

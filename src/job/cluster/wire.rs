@@ -216,7 +216,7 @@ pub(super) fn shown(said: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "../../build/sources.rs"]
+#[path = "../../../build/sources.rs"]
 mod sources;
 
 #[cfg(test)]

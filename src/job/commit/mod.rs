@@ -26,8 +26,8 @@ use dataflows::Epoch;
 use dataflows::item::{Arrival, Intake, Mark, MessageId, NextOffset};
 use dataflows::rows::Rows;
 
-use crate::graph::{Message, Route};
-use crate::job_error::JobError;
+use crate::job::error::JobError;
+use crate::job::graph::{Message, Route};
 use crate::observe::board::shown::Shown;
 use crate::observe::board::{CommitPoint, Doing, Feed};
 use crate::runtime::clock::Clock;

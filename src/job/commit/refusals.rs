@@ -14,8 +14,8 @@ use dataflows::rows::{Column, Rows};
 use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
 use super::Committer;
-use crate::graph::Route;
-use crate::job_error::JobError;
+use crate::job::error::JobError;
+use crate::job::graph::Route;
 use crate::observe::board::shown::Part;
 use crate::render;
 use crate::runtime::fault::{self, Moment};

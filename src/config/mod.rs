@@ -7,6 +7,7 @@
 pub mod defined;
 pub mod origin;
 pub mod reference;
+pub mod sql;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,7 +22,6 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::expression;
 use crate::kafka::properties::{Properties, flat};
 use crate::runtime::clock::Limits;
 use crate::runtime::secret::{self, DatabaseUrl, ExposeSecret, SecretString};
@@ -81,7 +81,7 @@ pub struct Config {
     pub processes: usize,
     /// Which of them this is. Process 0 holds the sinks and commits.
     pub process: usize,
-    /// A file that says where each process listens to the others: see [`crate::cluster`].
+    /// A file that says where each process listens to the others: see [`crate::job::cluster`].
     pub hosts: Option<PathBuf>,
     /// A file that holds a secret which whoever joins the cluster has to know.
     pub cluster_secret_file: Option<PathBuf>,
@@ -615,7 +615,7 @@ impl Config {
             active.extend(is_on(&own.name).then_some(view));
         }
         for own in self.own_views() {
-            let view = expression::compile(own, &settings)?.view(&settings);
+            let view = sql::compile(own, &settings)?.view(&settings);
             active.extend(is_on(&own.name).then_some(view));
         }
         if settings.upserts() {

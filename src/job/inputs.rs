@@ -17,7 +17,7 @@ use dataflows::views::{Settings, View};
 use crate::config::{Config, ConfigError};
 use crate::decode::orientation::{self, OrientationDecoder};
 use crate::decode::{Decode, Decoder, Future};
-use crate::job_error::JobError;
+use crate::job::error::JobError;
 use crate::kafka::properties::Properties;
 use crate::observe::progress::Share;
 use crate::runtime::failure::Bug;

@@ -378,7 +378,7 @@ fn deliver<'scope>(
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::routes::routes;
+    use crate::job::routes::routes;
     use crate::runtime::clock::Limits;
     use crate::store::Text;
     use dataflows::batch::{BatchBuilder, NANO};

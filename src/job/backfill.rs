@@ -17,7 +17,7 @@ use dataflows::item::NextOffset;
 use dataflows::views::{Mode, ORIENTATION, View};
 
 use crate::config::Config;
-use crate::job_error::JobError;
+use crate::job::error::JobError;
 use crate::source::file::full_path;
 use crate::state::StoredView;
 use crate::state::offset::{Role, ViewOffset, for_view, of_view};

@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-use crate::cluster::ClusterError;
 use crate::config::ConfigError;
+use crate::job::cluster::ClusterError;
 use crate::kafka::producer::ProduceError;
 use crate::observe::web::ListenError;
 use crate::runtime::failure::{Bug, SystemError};

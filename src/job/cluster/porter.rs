@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::wire::{Answer, Challenge, Greeting, Hello, LONGEST_OF_STRANGERS, Purpose, Side, Until};
 use super::wire::{proof, reason, receive, receive_up_to, send, shown};
 use super::{Members, difference};
-use crate::job_error::JobError;
+use crate::job::error::JobError;
 use crate::runtime::secret::{self, ExposeSecret};
 use crate::runtime::thread::spawn;
 

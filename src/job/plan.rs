@@ -19,10 +19,10 @@ use timely::logging::{ChannelsEvent, OperatesEvent, TimelyEvent, TimelyEventBuil
 use timely::worker::Worker;
 
 use crate::config::Config;
-use crate::graph::{self, DELIVER, Outlet, Part};
-use crate::job_error::JobError;
+use crate::job::error::JobError;
+use crate::job::graph::{self, DELIVER, Outlet, Part};
+use crate::job::routes::routes;
 use crate::observe::board::plan::{Channel, Operator, Plan, Source, ViewPlan};
-use crate::routes::routes;
 use crate::runtime::clock::Clock;
 use crate::store::Form;
 

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use dataflows::views::{Recovery, Restored, SetBack, View};
 
-use crate::commit::StateWeight;
 use crate::config::Config;
-use crate::job_error::JobError;
+use crate::job::commit::StateWeight;
+use crate::job::error::JobError;
 use crate::runtime::clock::wall_clock;
 use crate::state::{Owner, SealedFold, look_through, seal};
 use crate::store::Store;
