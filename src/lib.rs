@@ -31,28 +31,17 @@
 // A file's first lines are a map of what is in it, private modules too.
 #![allow(rustdoc::private_intra_doc_links)]
 
-pub mod bench;
-pub mod check;
 pub mod cli;
+pub mod command;
 pub mod config;
-pub mod config_command;
 pub mod decode;
-pub mod error;
-pub mod explain;
 pub mod job;
 pub mod kafka;
 pub mod observe;
 pub mod render;
-pub mod replay;
 pub mod runtime;
-pub mod shell;
-pub mod simulate;
 pub mod sink;
 pub mod source;
 pub mod state;
-pub mod state_command;
 pub mod store;
-pub mod summary;
 pub mod text;
-pub mod top;
-pub mod verify;

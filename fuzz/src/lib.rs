@@ -21,7 +21,7 @@ use truckflow::decode::orientation::OrientationDecoder;
 use truckflow::decode::{Decode, Decoder, Message};
 use truckflow::state::export::Export;
 use truckflow::state::{Owner, SealedFold, StateError, look_through, seal, unseal};
-use truckflow::{render, replay};
+use truckflow::{command::replay, render};
 
 /// Folds sealed parts, oldest first.
 fn fold(owner: Owner<'_>, parts: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, StateError> {

@@ -16,10 +16,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::{Report, sample};
+use crate::command::error::Error;
 use crate::config::{Config, Reads};
 use crate::decode::Future;
 use crate::decode::orientation::OrientationDecoder;
-use crate::error::Error;
 use crate::job::inputs::{topic_options_now, trucks_decoder};
 use crate::kafka::errors::reason;
 use crate::kafka::log;

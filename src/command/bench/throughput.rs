@@ -8,7 +8,7 @@ use super::child::{Job, Told};
 use super::report::{Run, median, rate};
 use super::scratch::Place;
 use super::{Bench, BenchError};
-use crate::error::Error;
+use crate::command::error::Error;
 use crate::job::inputs::topic_options_now;
 use crate::runtime::print;
 use crate::source::kafka::{Topic, TopicOptions};

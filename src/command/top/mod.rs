@@ -18,8 +18,8 @@ use std::ops::ControlFlow;
 use thiserror::Error as ThisError;
 
 use crate::cli::top::TopArgs;
+use crate::command::error::Error;
 use crate::config::read_secret;
-use crate::error::Error;
 use crate::runtime::failure::SystemError;
 use crate::runtime::print;
 use crate::runtime::stop::{Hangup, Stop};

@@ -11,10 +11,10 @@ use dataflows::dead_letter::DeadLetter;
 use dataflows::item::{Item, MessageId, NextOffset};
 use indicatif::ProgressBar;
 
+use crate::command::error::Error;
 use crate::config::Config;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future, Message};
-use crate::error::Error;
 use crate::job::inputs::{phone_file, topic_options_now, trucks_decoder, trucks_file};
 use crate::observe::progress;
 use crate::runtime::clock::Clock;

@@ -34,10 +34,10 @@ use dataflows::views::DEAD_LETTERS;
 
 use self::input::Input;
 use self::views::{Job, Said};
-use crate::check::Report;
 use crate::cli::CheckArgs;
+use crate::command::check::Report;
+use crate::command::error::Error;
 use crate::config::Config;
-use crate::error::Error;
 use crate::job::backfill;
 use crate::job::error::JobError;
 use crate::job::routes::{routes, source_name};

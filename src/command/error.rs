@@ -3,14 +3,14 @@
 
 use thiserror::Error;
 
-use crate::bench::BenchError;
-use crate::config_command::InitError;
+use crate::command::bench::BenchError;
+use crate::command::config::InitError;
+use crate::command::replay::ReplayError;
+use crate::command::simulate::SimulateError;
+use crate::command::state::TransferError;
+use crate::command::top::TopError;
 use crate::job::error::JobError;
-use crate::replay::ReplayError;
 use crate::runtime::print::PrintError;
-use crate::simulate::SimulateError;
-use crate::state_command::TransferError;
-use crate::top::TopError;
 
 /// Why a command ended.
 #[derive(Debug, Error)]

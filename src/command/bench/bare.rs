@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::BenchError;
 use super::report::Run;
-use crate::error::Error;
+use crate::command::error::Error;
 use crate::kafka::errors::reason;
 use crate::runtime::failure::Bug;
 use crate::runtime::stop::Stop;

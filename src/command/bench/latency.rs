@@ -22,15 +22,15 @@ use super::report::rate;
 use super::scratch::{Place, Topic};
 use super::{Bench, BenchError, simulated};
 use crate::cli::simulate::{Destination, SimulateArgs};
+use crate::command::error::Error;
+use crate::command::simulate;
 use crate::config::Config;
-use crate::error::Error;
 use crate::job::inputs::topic_options_now;
 use crate::kafka::errors::reason;
 use crate::runtime::failure::Bug;
 use crate::runtime::pace::Rate;
 use crate::runtime::print;
 use crate::runtime::stop::Stop;
-use crate::simulate;
 use crate::source::SourceError;
 use crate::source::kafka::consumer_with;
 

@@ -20,10 +20,10 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 
 use crate::cli::CheckArgs;
+use crate::command::error::Error;
 use crate::config::Config;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future};
-use crate::error::Error;
 use crate::job::inputs;
 use crate::job::routes;
 use crate::runtime::failure::Bug;

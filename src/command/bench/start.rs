@@ -13,10 +13,10 @@ use super::report::median;
 use super::scratch::{Folder, Place, name};
 use super::{Bench, BenchError, simulated};
 use crate::cli::simulate::{Destination, SimulateArgs};
+use crate::command::error::Error;
+use crate::command::simulate;
 use crate::config::Config;
-use crate::error::Error;
 use crate::runtime::print;
-use crate::simulate;
 
 /// Readings of a start, and of a restart.
 const RECORDS: u64 = 1000;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::cli::{CheckArgs, ConfigCommand, InitArgs};
+use crate::command::error::Error;
 use crate::config::reference;
-use crate::error::Error;
 use crate::runtime::failure::Bug;
 use crate::runtime::print;
 use crate::text::printable::printable;

@@ -8,7 +8,7 @@ mod mermaid;
 use std::fmt::{self, Write as _};
 
 use crate::cli::{Drawing, ExplainArgs};
-use crate::error::Error;
+use crate::command::error::Error;
 use crate::job::plan;
 use crate::observe::board::plan::{Plan, ViewPlan};
 use crate::runtime::failure::Bug;

@@ -23,11 +23,15 @@ use self::fleet::Fleet;
 use self::message::Message;
 use self::output::{Output, Written};
 use crate::cli::simulate::{Destination, SimulateArgs};
+use crate::command::error::Error;
+use crate::config::with_password;
 use crate::kafka::producer::ProduceError;
 use crate::observe::progress;
 use crate::runtime::failure::SystemError;
 use crate::runtime::pace::Pace;
+use crate::runtime::print;
 use crate::runtime::stop::{Hangup, Stop};
+use crate::store;
 use crate::store::LastReading;
 
 /// Records between two looks at the progress bar.
@@ -112,6 +116,23 @@ impl fmt::Display for Summary {
         let rate = self.records as f64 / seconds.max(1e-9);
         write!(f, "{} readings in {seconds:.1} s ({rate:.0}/s)", self.records)
     }
+}
+
+/// Simulates, from where a database says that the trucks are, and prints what was done.
+pub fn run_and_print(args: &SimulateArgs) -> Result<(), Error> {
+    let resume = match (&args.resume_from, &args.resume_password_file) {
+        (Some(url), Some(path)) => {
+            store::last_readings(&with_password(url, "--resume-password-file", path)?)?
+        }
+        (Some(url), None) => store::last_readings(url)?,
+        (None, _) => Vec::new(),
+    };
+    let simulated = run(args, resume)?;
+    match args.json {
+        true => print::line(simulated.to_json())?,
+        false => print::note(simulated),
+    }
+    Ok(())
 }
 
 /// Generates readings until `--records`, empty tanks, SIGINT or SIGTERM, or until the reader of

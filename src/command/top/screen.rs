@@ -18,7 +18,7 @@ use super::feed::{Feed, LISTED};
 use super::seen::{Asked, News, Seen};
 use super::text::{self, COLUMNS};
 use super::{TopError, block_on};
-use crate::error::Error;
+use crate::command::error::Error;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
 

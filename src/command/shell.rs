@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
-use crate::error::Error;
+use crate::command::error::Error;
 use crate::runtime::failure::SystemError;
 use crate::runtime::print;
 

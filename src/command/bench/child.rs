@@ -12,8 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use super::BenchError;
+use crate::command::error::Error;
 use crate::config::Config;
-use crate::error::Error;
 use crate::runtime::failure::{Bug, SystemError};
 use crate::runtime::secret::ExposeSecret;
 use crate::runtime::stop::Stop;

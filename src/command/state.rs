@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use thiserror::Error as ThisError;
 
 use crate::cli::{ExportArgs, ImportArgs, ResetArgs, StateCommand};
+use crate::command::error::Error;
+use crate::command::verify::committed;
 use crate::config::Config;
-use crate::error::Error;
 use crate::job::error::JobError;
 use crate::job::routes::{routes, source_name};
 use crate::runtime::folder::FolderLock;
@@ -28,7 +29,6 @@ use crate::state::export::{Export, ExportError, TableSize};
 use crate::state::{Owner, SealedFold, look_through, seal};
 use crate::store::look::{self, Look};
 use crate::store::{self, Adopted, Commit, LastCommit, StateChange, StoreError};
-use crate::verify::committed;
 
 /// More starts than a job has had since an export: who was cut off then must not commit to what was imported.
 const GENERATIONS: u64 = 1000;

@@ -10,7 +10,7 @@ use super::Bench;
 use super::latency::Latency;
 use super::start::Start;
 use super::throughput::Throughput;
-use crate::error::Error;
+use crate::command::error::Error;
 use crate::runtime::failure::Bug;
 use crate::runtime::print;
 use crate::runtime::process::kib;

@@ -11,8 +11,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, KafkaResult};
 
 use super::BenchError;
+use crate::command::error::Error;
 use crate::config::Config;
-use crate::error::Error;
 use crate::kafka::errors::reason;
 use crate::runtime::failure::SystemError;
 use crate::runtime::secret::DatabaseUrl;
