@@ -9,8 +9,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
+use crate::null::NULL;
 use crate::origin::Origin;
-use crate::rows::NULL;
 
 /// A truck's name; the empty name is the one truck of a topic that names none.
 pub type Truck = Arc<str>;

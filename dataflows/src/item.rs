@@ -69,7 +69,8 @@ pub struct Arrival {
 /// use dataflows::batch::{NANO, Record};
 /// use dataflows::item::{Item, Upsert};
 /// use dataflows::rows::Change;
-/// use dataflows::views::{Effect, Inputs, Mode, Restored, Settings, all};
+/// use dataflows::views::{Inputs, Mode, Settings, all};
+/// use dataflows::effect::{Effect, Restored};
 /// use timely::dataflow::operators::{Input, Inspect, Probe};
 /// use timely::dataflow::{InputHandleVec, ProbeHandle};
 ///

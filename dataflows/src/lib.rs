@@ -10,6 +10,7 @@
 //! | [`orientation`] | decoded orientation readings of a phone, as columns |
 //! | [`item`] | what a source feeds the graph: batches, dead letters, next offsets |
 //! | [`accumulation`] | the exact sums of a correlation, and `r` from them |
+//! | [`effect`] | what the views send out, and what they get back at a start |
 //! | [`expression`] | conditions and columns of a user's own views, and how they are evaluated |
 //! | [`origin`] | where records came from, and their bytes |
 //! | [`real`] | rounding an exact ratio to `f64`, once |
@@ -27,7 +28,8 @@
 //! use dataflows::batch::{BatchBuilder, NANO};
 //! use dataflows::item::Item;
 //! use dataflows::rows::Column;
-//! use dataflows::views::{Effect, Inputs, Restored, Settings, all};
+//! use dataflows::views::{Inputs, Settings, all};
+//! use dataflows::effect::{Effect, Restored};
 //! use timely::dataflow::operators::{Input, Inspect, Probe};
 //! use timely::dataflow::{InputHandleVec, ProbeHandle};
 //!
@@ -81,9 +83,11 @@
 pub mod accumulation;
 pub mod batch;
 pub mod dead_letter;
+pub mod effect;
 mod epochs;
 pub mod expression;
 pub mod item;
+mod null;
 pub mod oracle;
 pub mod orientation;
 pub mod origin;

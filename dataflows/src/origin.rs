@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::dead_letter::{DeadLetter, Reason};
-use crate::rows::NULL;
+use crate::null::NULL;
 
 /// The origins of the records of a batch, in their order.
 ///

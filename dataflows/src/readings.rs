@@ -23,10 +23,10 @@ use differential_dataflow::hashable::Hashable;
 
 use crate::Epoch;
 use crate::batch::{Batch, BatchBuilder, FieldSpec, FieldType, Record, Value};
+use crate::effect::{Effect, Restored};
 use crate::epochs::{as_travelled, when_complete};
 use crate::item::Upsert;
 use crate::state::{entries, push_end, push_entry};
-use crate::views::{Effect, Restored};
 
 /// The name under which the readings are kept.
 pub const NAME: &str = "readings";

@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::batch::Batch;
+pub use crate::null::NULL;
+
 /// The type of a column, from which sinks derive a table's column types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Type {
@@ -52,10 +55,6 @@ pub enum Column {
     /// Bytes, exactly as they came.
     Bytes(Arc<Vec<Option<Vec<u8>>>>),
 }
-
-/// The value of a [`Column::Timestamp`], [`Column::Decimal`] or [`Column::Integer`] that stands for
-/// NULL: no measure, time or count reaches it.
-pub const NULL: i64 = i64::MIN;
 
 impl Column {
     /// The column's type.
@@ -156,6 +155,30 @@ pub struct Changes {
     pub kinds: Arc<Vec<Change>>,
     /// What names each row among those of its view. In one epoch a key appears in one [`Rows`] only.
     pub keys: Arc<Vec<Arc<[u8]>>>,
+}
+
+impl Changes {
+    /// What the rows of a view do, of which each is made of one record: that at `kept`, in their order.
+    /// `part` names a row among those of its record. None in an append job.
+    pub(crate) fn of(batch: &Batch, kept: &[u32], part: &[u8]) -> Option<Self> {
+        let corrections = batch.corrections.as_ref()?;
+        let of = |place: u32| (corrections.signs[place as usize], &corrections.keys[place as usize]);
+        let mut changes = (Vec::with_capacity(kept.len()), Vec::with_capacity(kept.len()));
+        for (row, &place) in kept.iter().enumerate() {
+            let (sign, key) = of(place);
+            // A reading that is replaced stands right before the one that replaces it; either may not be kept.
+            let other = if sign < 0 { kept.get(row + 1) } else { row.checked_sub(1).map(|row| &kept[row]) };
+            let replaces = other.is_some_and(|&other| of(other).0 != sign && of(other).1 == key);
+            changes.0.push(match (sign < 0, replaces) {
+                (false, false) => Change::Insert,
+                (false, true) => Change::Update,
+                (true, false) => Change::Delete,
+                (true, true) => Change::Before,
+            });
+            changes.1.push(if part.is_empty() { key.clone() } else { [&**key, part].concat().into() });
+        }
+        Some(Self { kinds: Arc::new(changes.0), keys: Arc::new(changes.1) })
+    }
 }
 
 /// What names a row in the table of a view whose rows change: a hash of the job and of the row's key.

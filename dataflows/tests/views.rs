@@ -8,6 +8,7 @@ use std::sync::mpsc::channel;
 use dataflows::Epoch;
 use dataflows::batch::{Batch, FieldSpec, FieldType, Measure, NANO, Record, Truck, Value};
 use dataflows::dead_letter::Reason;
+use dataflows::effect::{Effect, Restored};
 use dataflows::expression::{Arithmetic, Comparison, Expression, Field, Query};
 use dataflows::item::{Item, Upsert};
 use dataflows::oracle;
@@ -15,8 +16,7 @@ use dataflows::origin::Origin;
 use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::Fold;
 use dataflows::views::{
-    Axis, Correlation, CorrelationTables, Effect, Inputs, Mode, Own, Recovery, Restored, Settings, View, all,
-    readings_view,
+    Axis, Correlation, CorrelationTables, Inputs, Mode, Own, Recovery, Settings, View, all, readings_view,
 };
 use proptest::prelude::*;
 use timely::dataflow::operators::{Input, Inspect, Probe};

@@ -17,11 +17,10 @@ use std::sync::mpsc::Sender;
 use bytes::Bytes;
 use dataflows::Epoch;
 use dataflows::dead_letter::DeadLetter;
+use dataflows::effect::{Effect, Restored};
 use dataflows::item::{Arrival, Intake, Item, MessageId, NextOffset};
 use dataflows::rows::Rows;
-use dataflows::views::{
-    DEAD_LETTERS, Effect, Inputs, Restored, Settings, View, dead_letter_reasons, dead_letter_rows,
-};
+use dataflows::views::{DEAD_LETTERS, Inputs, Settings, View, dead_letter_reasons, dead_letter_rows};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};

@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::dead_letter::ByReason;
+use dataflows::effect::Restored;
 use dataflows::item::NextOffset;
-use dataflows::views::{Mode, Restored, View};
+use dataflows::views::{Mode, View};
 
 use crate::config::Config;
 use crate::job::backfill;

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use dataflows::views::{Recovery, Restored, SetBack, View};
+use dataflows::effect::Restored;
+use dataflows::views::{Recovery, SetBack, View};
 
 use crate::config::Config;
 use crate::job::commit::StateWeight;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
+use dataflows::effect::Restored;
 use dataflows::item::{Arrival, Intake, Item, NextOffset};
-use dataflows::views::Restored;
 use timely::communication::WorkerGuards;
 use timely::execute::execute_from;
 use timely::worker::Worker;

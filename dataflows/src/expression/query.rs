@@ -3,8 +3,7 @@
 use super::evaluate::Readings;
 use super::{Expression, Kind, Mismatch};
 use crate::batch::Batch;
-use crate::rows::{ColumnSpec, Rows};
-use crate::views::changes;
+use crate::rows::{Changes, ColumnSpec, Rows};
 
 /// What a view of the user's own shows.
 ///
@@ -65,6 +64,6 @@ impl Query {
         let readings =
             if kept.len() == batch.len() { Readings::all(batch) } else { Readings::at(batch, &kept) };
         let columns = self.columns.iter().map(|(_, expression)| expression.column(&readings)).collect();
-        Rows { columns, changes: changes(batch, &kept, b"") }
+        Rows { columns, changes: Changes::of(batch, &kept, b"") }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Settings, View, changes, of_readings, render_stateless};
+use super::settings::Settings;
+use super::view::{View, of_readings, render_stateless};
 use crate::batch::{Batch, Measure, NANO_SCALE};
-use crate::rows::{Column, ColumnSpec, Rows, Type, column};
+use crate::rows::{Changes, Column, ColumnSpec, Rows, Type, column};
 
 const COLUMNS: &[ColumnSpec] = &[
     column("timestamp", Type::Timestamp),
@@ -35,5 +36,5 @@ fn rows(batch: &Batch, threshold: i64) -> Rows {
             index: Arc::new(kept.iter().map(|&i| batch.truck[i as usize]).collect()),
         },
     ];
-    Rows { columns, changes: changes(batch, &kept, b"") }
+    Rows { columns, changes: Changes::of(batch, &kept, b"") }
 }

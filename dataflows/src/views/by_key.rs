@@ -26,8 +26,8 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::progress::Antichain;
 
-use super::Effect;
 use crate::Epoch;
+use crate::effect::Effect;
 use crate::epochs::when_complete;
 use crate::packed::{Pack, Packed};
 use crate::rows::Change;

@@ -32,10 +32,13 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 
 use super::by_key::{Hashed, KeyChange, changes_by_key, totals_by_key};
-use super::{CorrelationTables, Effect, Inputs, Restored, Settings, View};
+use super::inputs::Inputs;
+use super::settings::{CorrelationTables, Settings};
+use super::view::View;
 use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
 use crate::batch::{Batch, ExtraColumn, FieldSpec, Measure, NANO_SCALE, Truck};
+use crate::effect::{Effect, Restored};
 use crate::epochs::{as_travelled, folded, when_complete};
 use crate::packed::{Pack, pack_numbers, unpack_numbers};
 use crate::rows::{Change, Changes, Column, ColumnSpec, NULL, Rows, Type, column};

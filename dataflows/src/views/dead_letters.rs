@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{View, keeps_nothing, render_each};
+use super::view::{View, keeps_nothing, render_each};
 use crate::dead_letter::{ByReason, DeadLetter, Reason};
 use crate::rows::{Column, ColumnSpec, NULL, Rows, Type, column};
 

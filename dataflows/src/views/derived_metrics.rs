@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::settings::Settings;
 use super::transformed::{RATIO, SCALED, ratios, scaled};
-use super::{Settings, View, changes, of_readings, places, render_stateless};
+use super::view::{View, of_readings, places, render_stateless};
 use crate::batch::Batch;
 use crate::real::Factor;
 use crate::rows::{Changes, Column, ColumnSpec, Rows, Type, column};
@@ -43,7 +44,7 @@ fn rows(batch: &Batch, factor: Factor, names: &Arc<Vec<Arc<str>>>) -> Rows {
 /// A reading has two rows, which its key and the metric name.
 fn both_changes(batch: &Batch) -> Option<Changes> {
     let places = places(batch);
-    let [first, second] = METRICS.map(|metric| changes(batch, &places, metric.as_bytes()));
+    let [first, second] = METRICS.map(|metric| Changes::of(batch, &places, metric.as_bytes()));
     let (first, second) = (first?, second?);
     let keys = first.keys.iter().zip(second.keys.iter()).flat_map(|(a, b)| [a.clone(), b.clone()]);
     Some(Changes {

@@ -1,7 +1,8 @@
 //! The correlation of engine speed with time, per truck.
 
 use super::correlation::{Axis, Correlation};
-use super::{Settings, View};
+use super::settings::Settings;
+use super::view::View;
 use crate::batch::Measure;
 
 pub(super) fn view(settings: &Settings) -> View {

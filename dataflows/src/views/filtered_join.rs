@@ -27,11 +27,15 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 
 use super::by_key::{KeyChange, changes_by_key};
+use super::inputs::Inputs;
 use super::lateness::{bury, by_truck};
-use super::{Effect, Inputs, Settings, TopicTimes, View};
+use super::settings::Settings;
+use super::view::View;
+use super::watermark::TopicTimes;
 use crate::Epoch;
 use crate::batch::{Batch, Measure, NANO_SCALE, Truck};
 use crate::dead_letter::{DeadLetter, Reason};
+use crate::effect::Effect;
 use crate::epochs::when_complete;
 use crate::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
 use block::{Block, Meeting};

@@ -27,11 +27,12 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 
+use super::inputs::Inputs;
 use super::watermark::{TOPIC, Watermark, WatermarkUpdate, updates};
-use super::{Effect, Inputs};
 use crate::Epoch;
 use crate::batch::{Batch, Truck};
 use crate::dead_letter::{DeadLetter, Reason};
+use crate::effect::Effect;
 use crate::epochs::{as_travelled, when_complete};
 use crate::state::entries;
 

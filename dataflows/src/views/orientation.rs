@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{View, keeps_nothing, render_each};
+use super::view::{View, keeps_nothing, render_each};
 use crate::orientation::Orientation;
 use crate::rows::{Column, ColumnSpec, Rows, Type, column};
 

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Settings, View, keeps_nothing, render_stateless};
+use super::settings::Settings;
+use super::view::{View, keeps_nothing, render_stateless};
 use crate::expression::Query;
 
 /// A view that a job defines.

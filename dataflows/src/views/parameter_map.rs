@@ -1,8 +1,9 @@
 //! Every record, as it came. The columns are the batch's own: nothing is copied.
 
-use super::{Settings, View, changes, of_readings, places, render_stateless};
+use super::settings::Settings;
+use super::view::{View, of_readings, places, render_stateless};
 use crate::batch::{Batch, Measure, NANO_SCALE};
-use crate::rows::{Column, ColumnSpec, Rows, Type, column};
+use crate::rows::{Changes, Column, ColumnSpec, Rows, Type, column};
 
 const COLUMNS: &[ColumnSpec] = &[
     column("timestamp", Type::Timestamp),
@@ -17,7 +18,7 @@ pub(super) fn view(settings: &Settings) -> View {
         render_stateless(inputs, "ParameterMap", |batch| {
             let mut columns = reading(&batch);
             columns.push(truck(&batch));
-            Rows { columns, changes: changes(&batch, &places(&batch), b"") }
+            Rows { columns, changes: Changes::of(&batch, &places(&batch), b"") }
         })
     })
 }

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use super::parameter_map::{reading, truck};
-use super::{Settings, View, changes, of_readings, places, render_stateless};
+use super::settings::Settings;
+use super::view::{View, of_readings, places, render_stateless};
 use crate::batch::{Batch, Measure};
 use crate::real::{Factor, product, ratio};
-use crate::rows::{Column, ColumnSpec, Rows, Type, column};
+use crate::rows::{Changes, Column, ColumnSpec, Rows, Type, column};
 
 const COLUMNS: &[ColumnSpec] = &[
     column("timestamp", Type::Timestamp),
@@ -36,7 +37,7 @@ fn rows(batch: &Batch, factor: Factor) -> Rows {
     columns.push(Column::Real(Arc::new(scaled(batch, factor).collect())));
     columns.push(Column::Real(Arc::new(ratios(batch).collect())));
     columns.push(truck(batch));
-    Rows { columns, changes: changes(batch, &places(batch), b"") }
+    Rows { columns, changes: Changes::of(batch, &places(batch), b"") }
 }
 
 /// The engine speed of each record times `factor`.

@@ -11,7 +11,7 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 
-use super::Inputs;
+use super::inputs::Inputs;
 use crate::Epoch;
 use crate::batch::Batch;
 use crate::state::{entries, push_entry};

@@ -20,13 +20,17 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 
 use super::by_key::KeyChange;
+use super::inputs::Inputs;
 use super::lateness::{GivenUp, Told, Waiting, bury, by_truck, truck_key, truck_of_times};
+use super::settings::Settings;
+use super::view::View;
+use super::watermark::TopicTimes;
 use super::watermark::{Watermark, WatermarkUpdate};
-use super::{Effect, Inputs, Settings, TopicTimes, View};
 use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
 use crate::batch::{Batch, Measure, NANO, Truck};
 use crate::dead_letter::Reason;
+use crate::effect::Effect;
 use crate::real::ratio;
 use crate::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
 use crate::state::{push_end, push_entry};

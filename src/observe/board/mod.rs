@@ -23,7 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dataflows::batch::Measure;
-use dataflows::views::{Axis, Restored, committed_rows};
+use dataflows::effect::Restored;
+use dataflows::views::{Axis, committed_rows};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 

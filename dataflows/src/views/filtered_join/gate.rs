@@ -14,10 +14,11 @@ use super::block::{Block, Meeting, Reading, end_of, stretch_of};
 use crate::Epoch;
 use crate::batch::{Batch, Measure, Truck};
 use crate::dead_letter::Reason;
+use crate::effect::Effect;
 use crate::state::{push_end, push_entry};
 use crate::views::lateness::{BatchId, GivenUp, Told, Waiting, truck_key, truck_of_times};
+use crate::views::settings::Settings;
 use crate::views::watermark::Watermark;
-use crate::views::{Effect, Settings};
 
 /// The readings of a truck in a batch, each with its place there.
 pub(super) type Part = Vec<(Reading, u32)>;

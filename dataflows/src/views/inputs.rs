@@ -1,0 +1,106 @@
+//! What sources feed the graph, split into the streams that views are built from.
+
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::vec::Map;
+
+use super::settings::Settings;
+use crate::Epoch;
+use crate::batch::Batch;
+use crate::dead_letter::DeadLetter;
+use crate::effect::{Effect, Restored};
+use crate::item::Item;
+use crate::orientation::Orientation;
+use crate::readings;
+
+/// The streams that a view is built from.
+#[derive(Clone)]
+pub struct Inputs<'scope> {
+    /// The decoded readings.
+    pub records: StreamVec<'scope, Epoch, Batch>,
+    /// Input that could not be used.
+    pub dead_letters: StreamVec<'scope, Epoch, Vec<DeadLetter>>,
+    /// What the views held at the last commit, at epoch `start`.
+    pub restored: StreamVec<'scope, Epoch, Restored>,
+    /// How far the workers' partitions are behind: see [`Item::Behind`].
+    pub behind: StreamVec<'scope, Epoch, i64>,
+    /// When the latest messages arrived: see [`Item::Arrived`].
+    pub arrived: StreamVec<'scope, Epoch, i64>,
+    /// In an upsert job, the changes of state that keep the readings.
+    pub readings: Option<StreamVec<'scope, Epoch, Effect>>,
+    /// The last committed epoch. Effects are due after it only.
+    pub start: Epoch,
+    items: StreamVec<'scope, Epoch, Item>,
+}
+
+impl<'scope> Inputs<'scope> {
+    /// Splits what sources feed into the streams that views are built from.
+    pub fn new(
+        items: StreamVec<'scope, Epoch, Item>,
+        restored: StreamVec<'scope, Epoch, Restored>,
+        start: Epoch,
+        settings: &Settings,
+    ) -> Self {
+        let (records, readings) = if settings.upserts() {
+            let upserts = pick(&items, "Upserts", |item| match item {
+                Item::Upserts(upserts) => Some(upserts),
+                _ => None,
+            });
+            let upserts = upserts.flat_map(|upserts| upserts);
+            let fields = settings.fields.clone();
+            let (records, readings) =
+                readings::build(upserts, restored.clone(), start, fields, settings.one_after_another);
+            (records, Some(readings))
+        } else {
+            let records = pick(&items, "Records", |item| match item {
+                Item::Records(batch) => Some(batch),
+                _ => None,
+            });
+            (records, None)
+        };
+        let behind = pick(&items, "Behind", |item| match item {
+            Item::Behind(time) => Some(time),
+            _ => None,
+        });
+        let arrived = pick(&items, "Arrived", |item| match item {
+            Item::Arrived(time) => Some(time),
+            _ => None,
+        });
+        let dead_letters = pick(&items, "DeadLetters", |item| match item {
+            Item::DeadLetters(letters) => Some(letters),
+            _ => None,
+        });
+        Self { records, dead_letters, restored, behind, arrived, readings, start, items }
+    }
+
+    /// The same, for a view whose effects are due after another epoch.
+    pub fn beginning_after(&self, start: Epoch) -> Self {
+        Self { start, ..self.clone() }
+    }
+
+    /// The decoded orientation readings, picked out for whoever asks: a job without their view has no
+    /// operator for them.
+    pub fn orientation(&self) -> StreamVec<'scope, Epoch, Orientation> {
+        pick(&self.items, "Orientation", |item| match item {
+            Item::Orientation(readings) => Some(readings),
+            _ => None,
+        })
+    }
+}
+
+/// The items of one kind.
+fn pick<'scope, D: Clone + 'static>(
+    items: &StreamVec<'scope, Epoch, Item>,
+    name: &str,
+    kind: impl Fn(Item) -> Option<D> + 'static,
+) -> StreamVec<'scope, Epoch, D> {
+    items.clone().unary(Pipeline, name, move |_, _| {
+        move |input, output| {
+            input.for_each_stamp(|cap, items| {
+                let found = items.flat_map(|items| items.drain(..)).filter_map(&kind);
+                output.session(&cap).give_iterator(found);
+            });
+        }
+    })
+}
