@@ -27,7 +27,7 @@ use crate::job::backfill;
 use crate::job::cluster::control::Control;
 use crate::job::cluster::door::{Door, PATIENCE, Welcome};
 use crate::job::cluster::{ClusterError, Members};
-use crate::job::commit::{Committer, Parts};
+use crate::job::commit::{Committer, Parts, Setup};
 use crate::job::error::JobError;
 use crate::job::graph::{Message, Outlet, Route, Shape};
 use crate::job::inputs::Inputs;
@@ -295,27 +295,24 @@ impl Launch<'_> {
             Some(_) => (&[], Vec::new(), Vec::new()),
         };
         topics.retain(|topic| !last.topics.contains(topic));
-        let mut committer = Committer::new(
+        let committer = Committer::new(Setup {
             parts,
-            self.routes.clone(),
-            clock.clone(),
-            metrics.clone(),
+            routes: self.routes.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            health: self.health.clone(),
             weights,
-            inputs.take_followers(),
-            committed,
+            followers: inputs.take_followers(),
+            committed: committed.to_vec(),
             starts,
+            topics,
+            changed,
             forward,
-        )
-        .identifying(topics)
-        .with_state(changed)
-        .with_topic(&config.kafka.topic)
-        .telling(self.health.clone());
-        if let Some(view) = filled {
-            committer = committer.filling(&self.views[view].name, done);
-        }
-        if let Some(page) = page {
-            committer = committer.shown_on(page.clone());
-        }
+            page: page.cloned(),
+            topic: config.kafka.topic.as_str().into(),
+            filled: filled.map(|view| (*self.views[view].name).into()),
+            done,
+        });
 
         let shape = self.shape(start, filled)?;
         let meter = page.map(|page| plan::as_it_runs(config).map(|plan| page.board.show_graph(plan)));

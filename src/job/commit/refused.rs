@@ -13,11 +13,12 @@ use dataflows::dead_letter::{DeadLetter, Reason};
 use dataflows::rows::{Column, Rows};
 use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
-use super::Committer;
+use super::parts::Parts;
 use crate::job::error::JobError;
 use crate::job::graph::Route;
-use crate::observe::board::shown::Part;
+use crate::observe::board::shown::{Part, Shown};
 use crate::render;
+use crate::runtime::counts::Counter;
 use crate::runtime::fault::{self, Moment};
 use crate::sink::csv::End;
 use crate::store::{Chunk, Refused, Store, StoreError};
@@ -50,23 +51,23 @@ impl Refusals {
     }
 }
 
-impl Committer {
-    fn dead_letters_view(&self) -> Option<usize> {
-        self.routes.iter().position(|route| *route.name == *DEAD_LETTERS)
-    }
-
+impl Refusals {
     /// Writes the dead letters of this attempt to the file, in the place of an earlier attempt's, and into
     /// the transaction; returns what to commit of the files, of which `ends` says it without them.
-    pub(super) fn write_refusals(&mut self, ends: &[(String, u64)]) -> Result<Vec<(String, u64)>, JobError> {
+    pub fn write(
+        &mut self,
+        Parts { store, files, .. }: &mut Parts,
+        routes: &[Route],
+        ends: &[(String, u64)],
+    ) -> Result<Vec<(String, u64)>, JobError> {
         let mut ends = ends.to_vec();
-        let view = self.dead_letters_view();
-        let refusals = &mut self.pending.refusals;
-        let mut letters = std::mem::take(&mut refusals.letters);
+        let view = dead_letters_view(routes);
+        let mut letters = std::mem::take(&mut self.letters);
         if let Some(view) = view {
-            match refusals.end {
-                Some(end) => self.files.cut_back(view, end)?,
+            match self.end {
+                Some(end) => files.cut_back(view, end)?,
                 None if letters.is_empty() => return Ok(ends),
-                None => refusals.end = self.files.end(view),
+                None => self.end = files.end(view),
             }
         }
         // A letter may be refused, too, for its bytes; the letter of that has none. If the table refuses
@@ -76,26 +77,25 @@ impl Committer {
                 break;
             }
             // The letter of a refused row names its view as the topic.
-            let view_of =
-                |letter: &DeadLetter| self.routes.iter().position(|route| *route.name == *letter.topic);
-            self.pending.refusals.views.extend(letters.iter().filter_map(view_of));
+            let view_of = |letter: &DeadLetter| routes.iter().position(|route| *route.name == *letter.topic);
+            self.views.extend(letters.iter().filter_map(view_of));
             let rows = dead_letter_rows(letters);
             letters = Vec::new();
             if let Some(view) = view {
-                let route = &self.routes[view];
+                let route = &routes[view];
                 if route.csv {
                     let mut lines = Vec::new();
                     render::csv(&rows, false, &mut lines);
-                    self.files.write(view, &lines, rows.len() as u64)?;
+                    files.write(view, &lines, rows.len() as u64)?;
                 }
                 if let Some(table) = route.table {
-                    let chunks = self.store.form().chunks(table, rows.clone());
-                    letters = put(self.store.as_mut(), &self.routes, &chunks)?;
+                    let chunks = store.form().chunks(table, rows.clone());
+                    letters = put(store.as_mut(), routes, &chunks)?;
                 }
             }
-            self.pending.refusals.written.push(rows);
+            self.written.push(rows);
         }
-        for (name, end) in self.files.sync()? {
+        for (name, end) in files.sync()? {
             ends.retain(|(other, _)| *other != name);
             ends.push((name, end));
         }
@@ -103,26 +103,27 @@ impl Committer {
     }
 
     /// Those letters of this attempt that go to a topic.
-    pub(super) fn refusals_to_forward(&self) -> Vec<Rows> {
-        let is_forwarded = self.dead_letters_view().is_some_and(|view| self.routes[view].forwarded);
-        if is_forwarded { self.pending.refusals.written.clone() } else { Vec::new() }
+    pub fn to_forward(&self, routes: &[Route]) -> Vec<Rows> {
+        let is_forwarded = dead_letters_view(routes).is_some_and(|view| routes[view].forwarded);
+        if is_forwarded { self.written.clone() } else { Vec::new() }
     }
 
-    /// Counts and shows the letters of the attempt that was committed.
-    pub(super) fn count_refusals(&mut self) {
-        let refusals = std::mem::take(&mut self.pending.refusals);
-        refusals.views.into_iter().for_each(|view| self.counter.refuse(view));
-        let Some(view) = self.dead_letters_view() else { return };
-        let route = &self.routes[view];
-        for rows in refusals.written {
+    /// Counts the letters of the attempt that was committed, and returns what the live page shows of them.
+    pub fn count(self, routes: &[Route], counter: &mut Counter) -> Vec<Shown> {
+        self.views.into_iter().for_each(|view| counter.refuse(view));
+        let Some(view) = dead_letters_view(routes) else { return Vec::new() };
+        let route = &routes[view];
+        for rows in &self.written {
             let number = rows.len() as u64;
             let (csv, table) = (u64::from(route.csv) * number, u64::from(route.table.is_some()) * number);
-            self.counter.rows(view, csv, table);
-            if self.page.is_some() {
-                self.pending.shown.extend(Part::DeadLetters.shown(&rows));
-            }
+            counter.rows(view, csv, table);
         }
+        self.written.iter().filter_map(|rows| Part::DeadLetters.shown(rows)).collect()
     }
+}
+
+fn dead_letters_view(routes: &[Route]) -> Option<usize> {
+    routes.iter().position(|route| *route.name == *DEAD_LETTERS)
 }
 
 /// Puts chunks into the open transaction; returns dead letters of the rows that were refused.

@@ -1,0 +1,512 @@
+//! The thread that commits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::iter;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use dataflows::Epoch;
+use dataflows::item::{Intake, NextOffset, TopicId};
+
+use super::fold::{self, StateWeight};
+use super::parts::Parts;
+use super::pending::Pending;
+use super::refused;
+use crate::job::error::JobError;
+use crate::job::graph::{Message, Route};
+use crate::observe::board::{CommitPoint, Doing, Feed};
+use crate::runtime::clock::Clock;
+use crate::runtime::counts::{Counter, Counts, Turn};
+use crate::runtime::fault::{self, Moment};
+use crate::runtime::health::Health;
+use crate::runtime::metrics::Metrics;
+use crate::sink::topic::DeadLetterTopic;
+use crate::state::offset::{Role, for_view};
+use crate::store::{Commit, StateChange, StoreError};
+use crate::text::printable::printable;
+
+/// Messages that are taken before the rows of all of them go to the store.
+const MESSAGES: usize = 64;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How often the store is asked whether it is there, while there is nothing to commit.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Characters of a key that an error shows.
+const SHOWN_KEY: usize = 100;
+/// How long the brokers may take to acknowledge a dead letter before that is said.
+const ACKNOWLEDGED: Duration = Duration::from_secs(5);
+/// The store, among what the job needs.
+const STORE: &str = "database";
+
+/// Everything that a [`Committer`] works with. `starts`, `topics`, `changed` are committed with the epoch of the start.
+pub struct Setup {
+    /// Database, files and the lock on them.
+    pub parts: Parts,
+    /// Where the rows of each view go.
+    pub routes: Arc<[Route]>,
+    /// Its `committed` is the epoch of the start: the first commit has it, without a record.
+    pub clock: Arc<Clock>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Told whether the database and the topic of dead letters do their part.
+    pub health: Arc<Health>,
+    /// What each view's state weighs in the database.
+    pub weights: Vec<StateWeight>,
+    /// Told the next offsets of each commit: the watcher of lag, the feeder of an embedded broker.
+    pub followers: Vec<Sender<Vec<NextOffset>>>,
+    /// The next offsets of the commit before; none where a view is filled.
+    pub committed: Vec<NextOffset>,
+    /// Where the source begins.
+    pub starts: Vec<NextOffset>,
+    /// The ids of topics that are not committed yet.
+    pub topics: Vec<TopicId>,
+    /// Changes of state that were made at the start, by their views' places.
+    pub changed: BTreeMap<usize, Vec<Bytes>>,
+    /// The topic that dead letters go to.
+    pub forward: Option<DeadLetterTopic>,
+    /// The live page, if there is one.
+    pub page: Option<Feed>,
+    /// The topic of the readings, for errors.
+    pub topic: Arc<str>,
+    /// The view that is filled with what was before it, if that is all that is done.
+    pub filled: Option<Arc<str>>,
+    /// The offsets that say that all is done, committed with the last rows.
+    pub done: Vec<NextOffset>,
+}
+
+/// Commits epochs, one after another.
+pub struct Committer {
+    setup: Setup,
+    /// The first epoch that is not committed.
+    open: Epoch,
+    /// What came for later epochs.
+    later: BTreeMap<Epoch, Vec<Message>>,
+    pending: Pending,
+    /// Whether the store's transaction holds all of `pending`.
+    begun: bool,
+    last_offsets: BTreeMap<(Arc<str>, i32), i64>,
+    counter: Counter,
+}
+
+impl Committer {
+    /// A committer of all that comes after the epoch that the clock calls committed.
+    pub fn new(mut setup: Setup) -> Self {
+        let open = setup.clock.committed() + 1;
+        // Where a partition begins is committed before it is read: what the broker drops from then
+        // on is missed at the next start, also in a partition that had no message yet.
+        let mut pending = Pending { is_dirty: true, ..Pending::default() };
+        let is_known = |at: &&NextOffset| {
+            setup.committed.iter().any(|known| {
+                (&known.topic, known.partition, known.offset) == (&at.topic, at.partition, at.offset)
+            })
+        };
+        for at in setup.starts.iter().filter(|at| !is_known(at)) {
+            pending.offsets.insert((at.topic.clone(), at.partition), (at.offset, at.mark));
+        }
+        for (route, weight) in setup.routes.iter().zip(&setup.weights) {
+            if weight.entries > 0 {
+                setup.metrics.state_records(&route.name, weight.entries);
+            }
+        }
+        let known = setup.committed.drain(..).chain(setup.starts.drain(..));
+        let last_offsets = known.map(|at| ((at.topic, at.partition), at.offset)).collect();
+        Self {
+            setup,
+            open,
+            later: BTreeMap::new(),
+            pending,
+            begun: false,
+            last_offsets,
+            counter: Counter::default(),
+        }
+    }
+
+    /// Works until everything that the workers sent is committed, and says what that was. On an error the
+    /// workers are asked to stop: what is not committed will be read again.
+    pub fn run(mut self, messages: &Receiver<Message>) -> Result<(Parts, Counts), JobError> {
+        let result = self.work(messages);
+        if result.is_err() {
+            self.setup.clock.stop();
+        }
+        result.map(|()| (self.setup.parts, self.counter.finish()))
+    }
+
+    fn work(&mut self, messages: &Receiver<Message>) -> Result<(), JobError> {
+        // The headers of new files and the first offsets, before the first row.
+        self.commit(self.open - 1)?;
+        self.pending.state = std::mem::take(&mut self.setup.changed);
+        loop {
+            let first = match messages.recv_timeout(LOOK_EVERY) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look()?;
+                    continue;
+                }
+                // The workers are gone without a word: one of them has failed.
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            // What waits goes to the store together: it may take it in fewer statements.
+            for message in iter::once(first).chain(messages.try_iter()).take(MESSAGES) {
+                match message {
+                    Message::Frontier(frontier) => self.pass(frontier)?,
+                    Message::KeyMoved { key, partitions } => {
+                        return Err(self.key_moved(&key, partitions));
+                    }
+                    Message::Done => {
+                        for at in std::mem::take(&mut self.setup.done) {
+                            self.pending.offsets.insert((at.topic, at.partition), (at.offset, at.mark));
+                            self.pending.is_dirty = true;
+                        }
+                        let last = self.later.keys().next_back().copied().unwrap_or(self.open);
+                        return self.pass(last + 1);
+                    }
+                    Message::Rows { epoch, .. }
+                    | Message::State { epoch, .. }
+                    | Message::Progress { epoch, .. }
+                    | Message::InTheFuture { epoch, .. }
+                    | Message::Intake { epoch, .. } => {
+                        if epoch <= self.open {
+                            self.take(message)?;
+                        } else {
+                            self.later.entry(epoch).or_default().push(message);
+                        }
+                    }
+                }
+            }
+            self.insert()?;
+        }
+    }
+
+    /// Sees whether the store is there, unless the next commit will: a job that has nothing to write
+    /// would not know. Nothing is lost if it is not, so nothing is tried again.
+    fn look(&mut self) -> Result<(), JobError> {
+        if self.begun || self.setup.clock.is_stopping() {
+            return Ok(());
+        }
+        match self.setup.parts.store.ping() {
+            Ok(()) => {
+                if self.setup.health.found(STORE) {
+                    tracing::info!("the database is back");
+                }
+            }
+            Err(error @ StoreError::Fenced { .. }) => return Err(error.into()),
+            Err(error) => {
+                let said = error.while_waiting();
+                if self.setup.health.lost(STORE, &said) {
+                    tracing::warn!(error = said, "nothing is to be committed now");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits every epoch before `frontier`, as one.
+    fn pass(&mut self, frontier: Epoch) -> Result<(), JobError> {
+        if frontier <= self.open {
+            return Ok(());
+        }
+        let still_later = self.later.split_off(&frontier);
+        for message in std::mem::replace(&mut self.later, still_later).into_values().flatten() {
+            self.take(message)?;
+        }
+        self.commit(frontier - 1)?;
+        self.open = frontier;
+        // What has come for the new open epoch goes on its way at once.
+        for message in self.later.remove(&frontier).into_iter().flatten() {
+            self.take(message)?;
+        }
+        self.insert()
+    }
+
+    /// Adds a message to what commits next; its CSV lines are written, not yet durable.
+    fn take(&mut self, message: Message) -> Result<(), JobError> {
+        let pending = &mut self.pending;
+        pending.weight += message.weight();
+        pending.is_dirty = true;
+        match message {
+            Message::Rows { view, csv, csv_rows, chunks, table_rows, forward, shown, letters, .. } => {
+                self.setup.parts.files.write(view, &csv, csv_rows)?;
+                self.counter.rows(view, csv_rows, table_rows);
+                letters.into_iter().for_each(|letters| self.counter.letters(letters));
+                pending.chunks.extend(chunks);
+                pending.forward.extend(forward);
+                pending.shown.extend(shown.filter(|_| self.setup.page.is_some()));
+            }
+            Message::State { view, sealed, added, .. } => {
+                pending.state.entry(view).or_default().push(sealed);
+                *pending.added.entry(view).or_default() += added;
+            }
+            Message::Progress { offsets, mut arrivals, .. } => {
+                for at in offsets {
+                    let read = (at.offset, at.mark);
+                    let position = pending.offsets.entry((at.topic, at.partition)).or_insert(read);
+                    *position = read.max(*position);
+                }
+                pending.arrivals.append(&mut arrivals);
+            }
+            Message::Intake { intake, .. } => self.hear(&intake),
+            Message::InTheFuture { messages, .. } => pending.in_the_future.extend(messages),
+            Message::KeyMoved { .. } | Message::Frontier(_) | Message::Done => {}
+        }
+        Ok(())
+    }
+
+    /// Counts messages, and warns if the job accepts none.
+    fn hear(&mut self, intake: &Intake) {
+        match self.counter.hear(intake) {
+            Some(Turn::NothingAccepted(said)) => tracing::warn!("{said}"),
+            Some(Turn::Accepted) => tracing::info!("a reading was accepted"),
+            None => return,
+        }
+        if let Some(page) = &self.setup.page {
+            page.board.warns(self.counter.warning());
+        }
+    }
+
+    fn key_moved(&self, key: &[u8], partitions: (i32, i32)) -> JobError {
+        let topic = self.setup.topic.to_string();
+        let key = printable(&String::from_utf8_lossy(key)).chars().take(SHOWN_KEY).collect();
+        JobError::KeyMoved { topic, key, partitions }
+    }
+
+    /// Puts what can be put into the transaction already, so that the commit finds little to do.
+    fn insert(&mut self) -> Result<(), JobError> {
+        if self.pending.inserted == self.pending.chunks.len() {
+            return Ok(());
+        }
+        self.retry(Self::try_insert)
+    }
+
+    /// Runs `step` until it succeeds, with growing pauses while the database is away.
+    fn retry<T>(&mut self, mut step: impl FnMut(&mut Self) -> Result<T, JobError>) -> Result<T, JobError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match step(self) {
+                Ok(done) => {
+                    self.setup.health.found(STORE);
+                    if pause > FIRST_PAUSE {
+                        self.show(Doing::Reading);
+                    }
+                    return Ok(done);
+                }
+                Err(JobError::Store(error)) if error.is_retryable() && !self.setup.clock.is_stopping() => {
+                    let error = error.while_waiting();
+                    tracing::warn!(error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
+                    self.setup.metrics.commit_retries.inc();
+                    self.setup.health.lost(STORE, &error);
+                    self.show(Doing::Retrying(error));
+                    self.forget_transaction();
+                    wait(pause, || self.setup.clock.is_stopping());
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => {
+                    self.forget_transaction();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Shows on the live page what the job does.
+    fn show(&self, doing: Doing) {
+        if let Some(page) = &self.setup.page {
+            page.board.does(doing);
+        }
+    }
+
+    fn forget_transaction(&mut self) {
+        self.setup.parts.store.abandon();
+        self.begun = false;
+        self.pending.inserted = 0;
+        self.pending.refusals.roll_back();
+    }
+
+    fn try_insert(&mut self) -> Result<(), JobError> {
+        if !self.begun {
+            self.setup.parts.store.begin()?;
+            self.begun = true;
+        }
+        let pending = &mut self.pending;
+        let chunks = &pending.chunks[pending.inserted..];
+        if !chunks.is_empty() {
+            let letters = refused::put(self.setup.parts.store.as_mut(), &self.setup.routes, chunks)?;
+            pending.refusals.letters.extend(letters);
+            pending.inserted = pending.chunks.len();
+        }
+        Ok(())
+    }
+
+    /// Makes everything up to `epoch` durable.
+    fn commit(&mut self, epoch: Epoch) -> Result<(), JobError> {
+        let began = Instant::now();
+        if let Some(page) = &self.setup.page {
+            page.board.commits(true);
+        }
+        fault::at(Moment::CsvSync);
+        let lengths = self.setup.parts.files.sync()?;
+        fault::at(Moment::CsvSynced);
+        if !self.pending.is_dirty && lengths.is_empty() {
+            self.setup.clock.commit(epoch, 0);
+            if let Some(page) = &self.setup.page {
+                page.board.commits(false);
+            }
+            return Ok(());
+        }
+        let (mut offsets, mut view_offsets) = (self.pending.offsets(), Vec::new());
+        if let Some(view) = &self.setup.filled {
+            view_offsets = for_view(view, Role::Filled, std::mem::take(&mut offsets));
+        }
+        self.retry(Self::try_insert)?;
+        let state = self.retry(|this| {
+            let Setup { parts, routes, weights, .. } = &mut this.setup;
+            fold::state_changes(parts.store.as_mut(), routes, weights, &this.pending.state)
+        })?;
+        if state.iter().any(|change| change.replaces) {
+            fault::at(Moment::Folded);
+        }
+        let topics = std::mem::take(&mut self.setup.topics);
+        let mut asked = false;
+        self.retry(|this| {
+            // The answer to a COMMIT can be lost: what the database holds decides.
+            if std::mem::replace(&mut asked, true) && this.setup.parts.store.committed_epoch()? >= epoch {
+                return Ok(());
+            }
+            this.try_insert()?;
+            let files = &this.pending.refusals.write(&mut this.setup.parts, &this.setup.routes, &lengths)?;
+            this.forward_letters()?;
+            fault::at(Moment::Commit);
+            this.setup.parts.store.commit(&Commit {
+                epoch,
+                offsets: &offsets,
+                view_offsets: &view_offsets,
+                topics: &topics,
+                in_the_future: &this.pending.in_the_future,
+                files,
+                state: &state,
+            })?;
+            Ok(())
+        })?;
+        fault::at(Moment::CommitAnswered);
+        self.begun = false;
+        let seconds = began.elapsed().as_secs_f64();
+        self.setup.metrics.commit_seconds.observe(seconds);
+        self.committed(epoch, &state, seconds);
+        fault::at(Moment::CommitTold);
+        Ok(())
+    }
+
+    /// Sends dead letters to their topic, before the commit: after a crash between the two, or when an
+    /// attempt is repeated, a dead letter is there twice rather than never.
+    fn forward_letters(&mut self) -> Result<(), JobError> {
+        let refusals = self.pending.refusals.to_forward(&self.setup.routes);
+        let Some(mut topic) = self.setup.forward.take() else { return Ok(()) };
+        self.pending.forward.drain(..).chain(refusals).for_each(|rows| topic.add(&rows));
+        let forwarded = self.flush_forwarded(&mut topic);
+        self.setup.forward = Some(topic);
+        forwarded
+    }
+
+    /// Waits until the topic has taken all letters, however long that takes.
+    fn flush_forwarded(&mut self, topic: &mut DeadLetterTopic) -> Result<(), JobError> {
+        let (what, mut pause) = (topic.in_health(), FIRST_PAUSE);
+        loop {
+            match topic.flush(ACKNOWLEDGED) {
+                Ok(()) => {
+                    if self.setup.health.found(&what) {
+                        tracing::info!("{what} takes letters again");
+                        self.show(Doing::Reading);
+                    }
+                    return Ok(());
+                }
+                Err(error) if !self.setup.clock.is_stopping() => {
+                    tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "{what} does not take letters; trying again");
+                    self.setup.health.lost(&what, format!("{what}: {error}"));
+                    self.show(Doing::Retrying(error.to_string()));
+                    wait(pause, || self.setup.clock.is_stopping());
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Tells everyone who waits for it that `epoch` is durable.
+    fn committed(&mut self, epoch: Epoch, state: &[StateChange], seconds: f64) {
+        let mut pending = std::mem::take(&mut self.pending);
+        let refused = std::mem::take(&mut pending.refusals).count(&self.setup.routes, &mut self.counter);
+        let offsets = pending.offsets();
+        for change in state {
+            let Some(view) = self.setup.routes.iter().position(|route| *route.name == *change.view) else {
+                continue;
+            };
+            let weight = &mut self.setup.weights[view];
+            weight.add(change, pending.added.get(&view).copied().unwrap_or(0));
+            self.setup.metrics.state_records(&change.view, weight.entries);
+        }
+        let counts = self.counter.commit();
+        for (&view, rows) in &counts.rows {
+            let route = &self.setup.routes[view];
+            if route.csv {
+                self.setup.metrics.rows("csv", &route.name, rows.csv);
+            }
+            if route.table.is_some() {
+                self.setup.metrics.rows("table", &route.name, rows.table);
+                self.setup.metrics.refused_rows(&route.name, rows.refused);
+            }
+        }
+        self.setup.metrics.counted(&counts);
+        // What a view is filled with was consumed before.
+        let mut messages = 0;
+        for at in offsets.iter().filter(|_| self.setup.filled.is_none()) {
+            let last = self.last_offsets.insert((at.topic.clone(), at.partition), at.offset).unwrap_or(0);
+            let consumed = (at.offset - last).max(0) as u64;
+            self.setup.metrics.consumed(&at.topic, at.partition, consumed);
+            messages += consumed;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // `truckflow bench` reads this line.
+        tracing::debug!(epoch, messages, offsets = %Offsets(&offsets), "committed");
+        if self.setup.filled.is_none() {
+            self.setup.metrics.arrived(&pending.arrivals, now.as_millis() as i64);
+        }
+        self.setup.metrics.committed_epoch.set(epoch as i64);
+        self.setup.clock.commit(epoch, pending.weight);
+        if let Some(page) = &self.setup.page {
+            page.board.commits(false);
+            page.board.warns(self.counter.warning());
+            let commit = CommitPoint { epoch, at: now.as_millis() as u64, seconds, messages };
+            pending.shown.extend(refused);
+            if page.committed(commit, pending.shown) {
+                self.setup.metrics.page_commits_merged.inc();
+            }
+        }
+        if !offsets.is_empty() {
+            self.setup.followers.retain(|follower| follower.send(offsets.clone()).is_ok());
+        }
+    }
+}
+
+/// Offsets in a log line: `partition:offset` of each, with blanks between them.
+struct Offsets<'a>(&'a [NextOffset]);
+
+impl fmt::Display for Offsets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut blank = "";
+        for at in self.0 {
+            write!(f, "{blank}{}:{}", at.partition, at.offset)?;
+            blank = " ";
+        }
+        Ok(())
+    }
+}
+
+/// Sleeps for `pause`, or until `stop`.
+fn wait(pause: Duration, stop: impl Fn() -> bool) {
+    let due = Instant::now() + pause;
+    while !stop() && Instant::now() < due {
+        std::thread::sleep(Duration::from_millis(20).min(pause));
+    }
+}

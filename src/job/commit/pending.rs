@@ -1,0 +1,47 @@
+//! What commits next.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dataflows::item::{Arrival, Mark, MessageId, NextOffset};
+use dataflows::rows::Rows;
+
+use super::refused::Refusals;
+use crate::observe::board::shown::Shown;
+use crate::store::Chunk;
+
+/// How far a partition was read: the next offset and, of a file, the bytes before it.
+type Position = (i64, Option<Mark>);
+
+/// The effects that commit next.
+#[derive(Default)]
+pub(super) struct Pending {
+    pub chunks: Vec<Chunk>,
+    /// How many of `chunks` are in the transaction.
+    pub inserted: usize,
+    pub refusals: Refusals,
+    pub state: BTreeMap<usize, Vec<Bytes>>,
+    pub added: BTreeMap<usize, i64>,
+    pub offsets: BTreeMap<(Arc<str>, i32), Position>,
+    pub arrivals: Vec<Arrival>,
+    pub in_the_future: Vec<MessageId>,
+    pub forward: Vec<Rows>,
+    pub shown: Vec<Shown>,
+    pub weight: u64,
+    /// Whether there is anything to commit.
+    pub is_dirty: bool,
+}
+
+impl Pending {
+    /// The next offset of every partition that was read.
+    pub fn offsets(&self) -> Vec<NextOffset> {
+        let next = |(at, &(offset, mark)): (&(Arc<str>, i32), &Position)| NextOffset {
+            topic: at.0.clone(),
+            partition: at.1,
+            offset,
+            mark,
+        };
+        self.offsets.iter().map(next).collect()
+    }
+}
