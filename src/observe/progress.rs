@@ -1,9 +1,11 @@
-//! Progress lines, on a terminal only.
+//! Progress on standard error.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use crate::runtime::print;
 
 /// How far a job is that ends by itself: from the messages that it has decoded to a share of all.
 pub type Share = Box<dyn Fn(u64) -> f64 + Send>;
@@ -55,6 +57,62 @@ pub fn left(share: f64, elapsed: Duration) -> HumanDuration {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.line.finish_and_clear();
+    }
+}
+
+/// Where there is no terminal, a transfer reports this often.
+const REPORT_EACH: Duration = Duration::from_secs(10);
+
+/// Messages that are sent from a file or pipe: a bar on a terminal, else a line now and then.
+pub struct Transfer {
+    bar: ProgressBar,
+    /// Bytes of the whole input, where that is known and ends.
+    total: Option<u64>,
+    started: Instant,
+    reported: Instant,
+}
+
+impl Transfer {
+    /// Starts it, with the bytes of the whole input where they are known.
+    pub fn start(total: Option<u64>) -> Self {
+        let template = match total {
+            Some(_) => "{bar:30} {bytes} of {total_bytes}, {msg}, {eta} left",
+            None => "{spinner} {bytes}, {msg}",
+        };
+        let bar = match (print::notes_are_on_terminal(), total) {
+            (false, _) => ProgressBar::hidden(),
+            (true, Some(total)) => ProgressBar::new(total),
+            (true, None) => ProgressBar::new_spinner(),
+        };
+        let style = ProgressStyle::with_template(template).expect("the template is well formed");
+        let now = Instant::now();
+        Self { bar: bar.with_style(style), total, started: now, reported: now }
+    }
+
+    /// Shows how many messages were sent, and how many bytes of the input were read.
+    pub fn at(&mut self, messages: u64, bytes: u64) {
+        let each = if self.bar.is_hidden() { REPORT_EACH } else { Duration::from_millis(100) };
+        if self.reported.elapsed() < each {
+            return;
+        }
+        self.reported = Instant::now();
+        let seconds = self.started.elapsed().as_secs_f64();
+        let rate = messages as f64 / seconds;
+        if !self.bar.is_hidden() {
+            self.bar.set_message(format!("{messages} messages, {rate:.0}/s"));
+            self.bar.set_position(bytes);
+            return;
+        }
+        let left = self.total.filter(|_| bytes > 0).map_or(String::new(), |total| {
+            let share = (bytes as f64 / total as f64).min(1.0);
+            format!(" of {}, {} left", HumanBytes(total), left(share, self.started.elapsed()))
+        });
+        print::note(format_args!("{messages} messages, {rate:.0}/s, {}{left}", HumanBytes(bytes)));
+    }
+
+    /// Ends it.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }
 

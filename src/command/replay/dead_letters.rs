@@ -17,7 +17,8 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 use dataflows::dead_letter::Reason;
 use dataflows::views::{self, Settings};
 
-use super::{Input, Message, Next, ReplayError};
+use super::error::ReplayError;
+use super::input::{Input, Message, Next};
 use crate::sink::csv::numbered;
 
 const BASE64: &[u8] = b"base64:";

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use memchr::memmem::Finder;
 
+use super::error::ReplayError;
+use super::input::{Input, Message, Next};
 use super::key::KeyField;
-use super::{Input, Message, Next, ReplayError};
 use crate::source::file::{self, TextError, TextLines};
 
 /// What a line's key is.

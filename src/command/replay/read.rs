@@ -6,9 +6,10 @@ use std::path::Path;
 use memchr::memmem::Finder;
 
 use super::dead_letters::DeadLetters;
+use super::error::ReplayError;
+use super::input::{Input, Message, Next};
 use super::key::KeyField;
 use super::lines::{Key, Lines};
-use super::{Input, Message, Next, ReplayError};
 use crate::source::file::TextLines;
 
 /// A message: its key and its value, where it has them.

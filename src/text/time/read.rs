@@ -1,7 +1,13 @@
 //! Text into times: `YYYY-MM-DD HH:MM:SS[.f…][zone]`, what Python and ISO 8601 write.
 
-use super::{DAY, MINUTE, SECOND, SHOWN};
+use super::span::{DAY, MINUTE, SECOND, SHOWN};
 use crate::text::number;
+
+/// Reads `YYYY-MM-DD HH:MM:SS[.f…][zone]` into microseconds since 1970, UTC, as the field `timestamp`
+/// is read.
+pub fn parse(text: &str) -> Option<i64> {
+    micros(text.as_bytes()).map(|(micros, _)| micros)
+}
 
 /// Microseconds since 1970, UTC, rounded half to even, and whether that lost digits. Without a zone
 /// the time is UTC. None if the text has another form or there is no such instant.

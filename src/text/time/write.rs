@@ -1,6 +1,6 @@
 //! Times into text: `YYYY-MM-DD HH:MM:SS.ffffff`, UTC.
 
-use super::{SECOND, SHOWN};
+use super::span::{SECOND, SHOWN};
 use crate::text::number::zero_padded;
 
 /// Writes times as `YYYY-MM-DD HH:MM:SS.ffffff`, UTC. Neighbouring rows share their second, so its
