@@ -3,12 +3,12 @@
 
 use thiserror::Error;
 
-use crate::command::bench::BenchError;
-use crate::command::config::InitError;
-use crate::command::replay::ReplayError;
-use crate::command::simulate::SimulateError;
-use crate::command::state::TransferError;
-use crate::command::top::TopError;
+use crate::command::bench::error::BenchError;
+use crate::command::config::error::InitError;
+use crate::command::replay::error::ReplayError;
+use crate::command::simulate::error::SimulateError;
+use crate::command::state::error::TransferError;
+use crate::command::top::error::TopError;
 use crate::job::error::JobError;
 use crate::runtime::print::PrintError;
 

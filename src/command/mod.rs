@@ -16,10 +16,12 @@ pub mod config;
 pub mod error;
 pub mod explain;
 pub mod replay;
+mod report;
 pub mod run;
 pub mod shell;
 pub mod simulate;
 pub mod state;
+mod stopped;
 pub mod top;
 pub mod verify;
 

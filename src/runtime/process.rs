@@ -32,4 +32,10 @@ mod tests {
     fn this_process_has_had_some_memory() {
         assert!(peak_memory() > 1 << 20);
     }
+
+    #[test]
+    fn a_line_of_kib_is_read() {
+        assert_eq!(kib("VmPeak:\t9 kB\nVmHWM:\t     123 kB\n", "VmHWM:"), 123 * 1024);
+        assert_eq!(kib("", "VmHWM:"), 0);
+    }
 }

@@ -11,8 +11,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 use serde::Serialize;
 
-use super::BenchError;
-use super::report::Run;
+use super::error::BenchError;
+use super::figures::Run;
 use crate::command::error::Error;
 use crate::kafka::errors::reason;
 use crate::runtime::failure::Bug;

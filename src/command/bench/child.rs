@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use super::BenchError;
+use super::error::BenchError;
 use crate::command::error::Error;
 use crate::config::Config;
 use crate::runtime::failure::{Bug, SystemError};

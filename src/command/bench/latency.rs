@@ -18,9 +18,10 @@ use serde::Serialize;
 
 use super::bare::Quiet;
 use super::child::{Commit, Job};
-use super::report::rate;
+use super::error::BenchError;
+use super::figures::rate;
 use super::scratch::{Place, Topic};
-use super::{Bench, BenchError, simulated};
+use super::subject::{Bench, simulated};
 use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::command::error::Error;
 use crate::command::simulate;

@@ -12,116 +12,32 @@
 //! | [`bare`] | readers that only count |
 //! | [`child`] | a job in a process of its own, told by its log |
 //! | [`scratch`] | folders, databases and topics that are removed again |
+//! | [`subject`], [`figures`] | what is measured, and the numbers of a run |
 //! | [`report`] | the numbers, as text and as JSON |
 //!
 //! The user's job, tables and files are never opened: only his topic or file is read.
 
 mod bare;
 mod child;
+pub mod error;
+mod figures;
 mod latency;
 mod report;
 mod scratch;
 mod start;
+mod subject;
 mod throughput;
 
-use std::path::PathBuf;
-
-use thiserror::Error;
-
+use self::error::BenchError;
 use self::report::{Machine, Measured, Report};
+use self::subject::Bench;
 use crate::cli::BenchArgs;
-use crate::cli::simulate::{Destination, Format, SimulateArgs};
 use crate::command::error::Error;
 use crate::config::defined::ViewEntry;
 use crate::config::{Config, Orientation};
-use crate::runtime::pace::Rate;
 use crate::runtime::print;
 use crate::runtime::stop::{Hangup, Stop};
 use crate::source::file::full_path;
-
-/// Trucks that are simulated.
-const TRUCKS: u32 = 10;
-
-/// Why nothing was measured.
-#[derive(Debug, Error)]
-pub enum BenchError {
-    /// What cannot be read twice.
-    #[error("standard input cannot be read again and again; give a file or a topic")]
-    Unrepeatable,
-    /// A job without the trucks' readings.
-    #[error("the job reads no readings of trucks, which are what is measured; give other views")]
-    NoTrucks,
-    /// Nothing to be read.
-    #[error("{0} holds nothing to be measured; send it records, such as with `truckflow simulate`")]
-    Empty(String),
-    /// A folder that cannot be made or used.
-    #[error("cannot use {path}: {source}; choose another --out, or mend the system's temporary folder")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// Kafka did not do what was asked of it.
-    #[error(
-        "cannot {what} {name}: {reason}; let the user do that with topics `truckflow-bench-*`, or measure no latency with --seconds 0"
-    )]
-    Kafka {
-        /// What was asked, as a verb.
-        what: &'static str,
-        /// Of which topic, group or brokers.
-        name: String,
-        /// What the brokers said.
-        reason: String,
-    },
-    /// The measured job failed.
-    #[error("the measured job failed: {0}")]
-    Job(String),
-    /// The measured job said nothing.
-    #[error("the measured job said nothing for {0} s; look whether its broker and database answer")]
-    Silent(u64),
-    /// The measured job has not done anything.
-    #[error("the measured job committed nothing; look whether its input holds records")]
-    NothingCommitted,
-    /// The measured job did not keep up.
-    #[error(
-        "of {sent} records that were sent, {committed} were committed a minute later; the job does not keep up: give a lower --rate"
-    )]
-    Late {
-        /// Records sent.
-        sent: u64,
-        /// Records committed.
-        committed: u64,
-    },
-    /// A signal.
-    #[error("interrupted: nothing was measured, and nothing is left behind")]
-    Interrupted,
-}
-
-impl BenchError {
-    /// Whether the command was used in a wrong way.
-    pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Unrepeatable | Self::NoTrucks)
-    }
-}
-
-/// What is measured, and how.
-struct Bench<'a> {
-    args: &'a BenchArgs,
-    /// The user's configuration, without what would reach beyond the measurement.
-    config: Config,
-    stop: &'a Stop,
-}
-
-impl Bench<'_> {
-    /// What is read, in words.
-    fn source(&self) -> String {
-        match &self.config.input {
-            Some(path) => format!("file {path}"),
-            None => format!("topic `{}`", self.config.kafka.topic),
-        }
-    }
-}
 
 /// Measures, and prints what was found.
 pub fn run(args: &BenchArgs) -> Result<(), Error> {
@@ -164,27 +80,6 @@ fn alone(mut config: Config) -> Result<Config, Error> {
     // The user's group keeps telling how far his own job is.
     config.kafka.properties.remove("group.id");
     Ok(config)
-}
-
-/// Simulated trucks; how many readings, how fast and where to is said by whoever takes them.
-fn simulated() -> SimulateArgs {
-    SimulateArgs {
-        trucks: TRUCKS,
-        truck_prefix: None,
-        records: 0,
-        rate: Rate::Max,
-        seed: 0,
-        to: Destination::Stdout,
-        brokers: String::new(),
-        topic: String::new(),
-        format: Format::Json,
-        start: 0,
-        resume_from: None,
-        resume_password_file: None,
-        properties: Vec::new(),
-        property_files: Vec::new(),
-        json: false,
-    }
 }
 
 #[cfg(test)]

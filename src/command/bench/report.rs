@@ -6,35 +6,18 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::Bench;
+use super::figures::rate;
 use super::latency::Latency;
 use super::start::Start;
+use super::subject::Bench;
 use super::throughput::Throughput;
 use crate::command::error::Error;
 use crate::runtime::failure::Bug;
 use crate::runtime::print;
 use crate::runtime::process::kib;
 use crate::runtime::secret::hidden;
-use crate::text::printable::count;
 
 const MIB: f64 = 1048576.0;
-
-/// One run over the input.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Run {
-    /// Offsets of a topic, lines of a file.
-    pub(super) records: u64,
-    /// The messages among them, where they were counted.
-    pub(super) messages: u64,
-    pub(super) seconds: f64,
-    pub(super) records_per_second: f64,
-}
-
-impl Run {
-    pub(super) fn of(records: u64, seconds: f64) -> Self {
-        Self { records, messages: records, seconds, records_per_second: records as f64 / seconds.max(1e-9) }
-    }
-}
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -102,22 +85,6 @@ impl Report {
         let json = serde_json::to_string_pretty(self).map_err(|_| Bug("the report as JSON"))?;
         Ok(print::line(json)?)
     }
-}
-
-/// The middle one, or the mean of the two in the middle.
-pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    match (values.len(), values.len() / 2) {
-        (0, _) => 0.0,
-        (count, half) if count % 2 == 1 => values[half],
-        (_, half) => (values[half - 1] + values[half]) / 2.0,
-    }
-}
-
-/// A whole number with commas.
-pub(super) fn rate(value: f64) -> String {
-    count(format!("{value:.0}"))
 }
 
 impl fmt::Display for Report {
@@ -188,19 +155,5 @@ impl fmt::Display for Report {
             "  {:<38} {:>14.0}  {:.0}, to its first read",
             "the job, over its input", throughput.start_to_first_commit_ms, throughput.restart_to_reading_ms
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_read_and_shown() {
-        assert_eq!(kib("VmPeak:\t9 kB\nVmHWM:\t     123 kB\n", "VmHWM:"), 123 * 1024);
-        assert_eq!(kib("", "VmHWM:"), 0);
-        assert_eq!([0.4, 12.0, 1234.0, 1234567.0].map(rate), ["0", "12", "1,234", "1,234,567"]);
-        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
-        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
     }
 }

@@ -10,7 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, Topi
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, KafkaResult};
 
-use super::BenchError;
+use super::error::BenchError;
 use crate::command::error::Error;
 use crate::config::Config;
 use crate::kafka::errors::reason;

@@ -9,9 +9,10 @@ use dataflows::views::Mode;
 use serde::Serialize;
 
 use super::child::Job;
-use super::report::median;
+use super::error::BenchError;
+use super::figures::median;
 use super::scratch::{Folder, Place, name};
-use super::{Bench, BenchError, simulated};
+use super::subject::{Bench, simulated};
 use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::command::error::Error;
 use crate::command::simulate;

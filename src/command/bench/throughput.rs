@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use super::bare::{self, Span, Way};
 use super::child::{Job, Told};
-use super::report::{Run, median, rate};
+use super::error::BenchError;
+use super::figures::{Run, median, rate};
 use super::scratch::Place;
-use super::{Bench, BenchError};
+use super::subject::Bench;
 use crate::command::error::Error;
 use crate::job::inputs::topic_options_now;
 use crate::runtime::print;

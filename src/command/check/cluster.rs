@@ -4,7 +4,7 @@
 
 use std::net::ToSocketAddrs;
 
-use super::Report;
+use crate::command::report::Report;
 use crate::config::Config;
 use crate::job::cluster::Members;
 use crate::runtime::reload::Reloads;

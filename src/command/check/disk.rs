@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::Report;
+use crate::command::report::Report;
 use crate::sink::csv;
 
 const MIB: u64 = 1 << 20;

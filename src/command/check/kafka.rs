@@ -15,8 +15,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{Report, sample};
+use super::sample;
 use crate::command::error::Error;
+use crate::command::report::Report;
 use crate::config::{Config, Reads};
 use crate::decode::Future;
 use crate::decode::orientation::OrientationDecoder;

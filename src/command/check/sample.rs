@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dataflows::dead_letter::Reason;
 use dataflows::item::Item;
 
-use super::Report;
+use crate::command::report::Report;
 use crate::decode::Decode;
 use crate::runtime::clock::wall_clock;
 use crate::runtime::counts::rejection;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fmt::Write as _;
 
-use super::{Pen, Shape, line};
+use super::pen::{Pen, Shape, line};
 
 #[derive(Default)]
 pub(super) struct Dot {

@@ -4,8 +4,9 @@
 
 mod dot;
 mod mermaid;
+mod pen;
 
-use std::fmt::{self, Write as _};
+use std::fmt::{self};
 
 use crate::cli::{Drawing, ExplainArgs};
 use crate::command::error::Error;
@@ -15,6 +16,7 @@ use crate::runtime::failure::Bug;
 use crate::runtime::print;
 use dot::Dot;
 use mermaid::Mermaid;
+use pen::{Pen, Shape};
 
 /// Prints the graph of a job.
 pub fn run(args: &ExplainArgs) -> Result<(), Error> {
@@ -81,29 +83,6 @@ fn draw(plan: &Plan, pen: &mut impl Pen, out: &mut String) -> fmt::Result {
         }
     }
     pen.end(out)
-}
-
-/// What a node looks like.
-#[derive(Clone, Copy)]
-enum Shape {
-    Source,
-    Operator,
-    Sink,
-}
-
-/// A language of drawings. Identifiers are letters and digits; labels may be anything.
-trait Pen {
-    fn begin(&mut self, out: &mut String) -> fmt::Result;
-    fn node(&mut self, out: &mut String, id: &str, label: &str, shape: Shape) -> fmt::Result;
-    fn open(&mut self, out: &mut String, id: &str, label: &str) -> fmt::Result;
-    fn close(&mut self, out: &mut String) -> fmt::Result;
-    fn edge(&mut self, out: &mut String, from: &str, to: &str) -> fmt::Result;
-    fn end(&mut self, out: &mut String) -> fmt::Result;
-}
-
-/// Writes an indented line.
-fn line(out: &mut String, depth: usize, line: fmt::Arguments<'_>) -> fmt::Result {
-    writeln!(out, "{:1$}{line}", "", 4 * (depth + 1))
 }
 
 #[cfg(test)]

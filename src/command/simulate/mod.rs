@@ -7,27 +7,25 @@
 //! The bytes depend on the arguments alone: the same seed gives the same readings on every machine,
 //! and adding trucks does not change those of the others.
 
+pub mod error;
 mod fleet;
 mod message;
 mod output;
 mod truck;
 
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
+use self::error::SimulateError;
 use self::fleet::Fleet;
 use self::message::Message;
 use self::output::{Output, Written};
 use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::command::error::Error;
 use crate::config::with_password;
-use crate::kafka::producer::ProduceError;
 use crate::observe::progress;
-use crate::runtime::failure::SystemError;
 use crate::runtime::pace::Pace;
 use crate::runtime::print;
 use crate::runtime::stop::{Hangup, Stop};
@@ -45,53 +43,6 @@ fn is_usable(last: &LastReading) -> bool {
     let measure = |value: f64| (0.0..LARGEST_MEASURE).contains(&value);
     let time = -LAST_EVENT_TIME..=LAST_EVENT_TIME;
     measure(last.distance) && measure(last.fuel) && time.contains(&last.timestamp_micros)
-}
-
-/// Why a simulation failed.
-#[derive(Debug, thiserror::Error)]
-pub enum SimulateError {
-    /// Kafka did not take the readings.
-    #[error(transparent)]
-    Produce(#[from] ProduceError),
-    /// The output could not be opened.
-    #[error("{path} cannot be written ({source}): mend --to")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The output could not be written to its end.
-    #[error(
-        "writing {output} failed after {records} readings ({source}): look at its disk, then start again"
-    )]
-    Write {
-        /// The file, or `standard output`.
-        output: String,
-        /// Readings generated so far.
-        records: u64,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A last reading is out of range.
-    #[error(
-        "truck `{truck}` cannot go on from its last row (distance {distance}, fuel {fuel}): mend the row or \
-         leave out --resume-from"
-    )]
-    Resume {
-        /// The truck's name.
-        truck: String,
-        /// The row's distance.
-        distance: f64,
-        /// The row's fuel.
-        fuel: f64,
-    },
-    /// One output would have two things.
-    #[error("--json says its object where the readings go: give --to a file or `topic`, or leave out --json")]
-    JsonAmongReadings,
-    /// Signals cannot be listened to.
-    #[error(transparent)]
-    Signals(#[from] SystemError),
 }
 
 /// What a simulation did.

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
-use super::{Destination, SimulateArgs, SimulateError};
+use super::error::SimulateError;
+use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::kafka::producer::Producer;
 use crate::runtime::print;
 

@@ -12,9 +12,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::TopError;
+use super::error::TopError;
 use super::seen::{Asked, News};
 use crate::cli::top::Address;
+use crate::runtime::failure::SystemError;
 use crate::runtime::secret::{ExposeSecret, SecretString};
 use crate::text::printable::printable;
 
@@ -118,6 +119,13 @@ impl Feed {
         }
         request.body(Body::empty())
     }
+}
+
+/// Does asynchronous work on this thread.
+pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, SystemError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| SystemError { verb: "start a runtime", source })?;
+    Ok(runtime.block_on(work))
 }
 
 fn is_events(headers: &axum::http::HeaderMap) -> bool {

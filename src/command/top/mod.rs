@@ -7,74 +7,21 @@
 //!
 //! It reads what the live page reads, takes one of its places, and changes nothing.
 
+pub mod error;
 mod feed;
 mod screen;
 mod seen;
 mod text;
 
-use std::io;
 use std::ops::ControlFlow;
-
-use thiserror::Error as ThisError;
 
 use crate::cli::top::TopArgs;
 use crate::command::error::Error;
 use crate::config::read_secret;
-use crate::runtime::failure::SystemError;
 use crate::runtime::print;
 use crate::runtime::stop::{Hangup, Stop};
-use feed::Feed;
+use feed::{Feed, block_on};
 use seen::{Asked, News, Seen};
-
-/// Why a job is not shown.
-#[derive(Debug, ThisError)]
-pub enum TopError {
-    /// Nobody is there.
-    #[error("no job answers at {address}: {reason}; start one, or give the address of its --listen")]
-    NoAnswer {
-        /// Where it was asked.
-        address: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// The job wants a token.
-    #[error(
-        "the job at {0} asks for its token; give the file that it has as listen_token_file in --token-file"
-    )]
-    NoToken(String),
-    /// The job has another token.
-    #[error(
-        "the job at {0} has another token; give the file that it has as listen_token_file in --token-file"
-    )]
-    OtherToken(String),
-    /// It has no page.
-    #[error("{0} shows no trucks: of a job with several processes, give the address of process 0")]
-    Elsewhere(String),
-    /// The job says why not.
-    #[error("the job at {address} refuses: {said}")]
-    Refused {
-        /// Where it was asked.
-        address: String,
-        /// What it said.
-        said: String,
-    },
-    /// What was heard is not what a job says.
-    #[error(
-        "what answers at {0} is not a truckflow that this version understands; give the address of a job's --listen"
-    )]
-    Strange(String),
-    /// The connection ended, though the job had not said that it ends.
-    #[error("the job at {address} is gone: {reason}")]
-    Gone {
-        /// Where it was asked.
-        address: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// The terminal cannot be used.
-    #[error("cannot use the terminal: {0}; --once prints one view as plain text")]
-    Terminal(io::Error),
-}
 
 /// Shows a job.
 ///
@@ -118,10 +65,4 @@ fn json(feed: &Feed, asked: &Asked, once: bool) -> Result<(), Error> {
     }))?;
     printed?;
     heard.map_err(Error::from)
-}
-
-fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| SystemError { verb: "start a runtime", source })?;
-    Ok(runtime.block_on(work))
 }

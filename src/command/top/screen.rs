@@ -14,10 +14,10 @@ use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::feed::{Feed, LISTED};
+use super::error::TopError;
+use super::feed::{Feed, LISTED, block_on};
 use super::seen::{Asked, News, Seen};
 use super::text::{self, COLUMNS};
-use super::{TopError, block_on};
 use crate::command::error::Error;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;

@@ -6,8 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use sha2::{Digest, Sha256};
 
-use super::Trouble;
 use super::cell::{Cell, Form};
+use super::trouble::Trouble;
 use crate::store::look::{Line, TableRow};
 use dataflows::rows::RowKey;
 

@@ -26,6 +26,7 @@ mod compare;
 mod expected;
 mod files;
 mod input;
+mod trouble;
 mod views;
 
 use std::collections::BTreeMap;
@@ -35,31 +36,15 @@ use dataflows::views::DEAD_LETTERS;
 use self::input::Input;
 use self::views::{Job, Said};
 use crate::cli::CheckArgs;
-use crate::command::check::Report;
 use crate::command::error::Error;
+use crate::command::report::Report;
+use crate::command::stopped::committed;
 use crate::config::Config;
 use crate::job::backfill;
 use crate::job::error::JobError;
 use crate::job::routes::{routes, source_name};
-use crate::runtime::folder::FolderLock;
-use crate::runtime::secret::DatabaseUrl;
-use crate::store::LastCommit;
 use crate::store::look::{self, Look};
-
-/// Why a view was not found as it should be.
-#[derive(Debug)]
-pub(crate) enum Trouble {
-    /// Something is not as it should be, in words.
-    Differs(String),
-    /// It cannot be looked at.
-    Ends(Error),
-}
-
-impl<E: Into<Error>> From<E> for Trouble {
-    fn from(error: E) -> Self {
-        Self::Ends(error.into())
-    }
-}
+use trouble::Trouble;
 
 /// Verifies a job, and tells of each view what it found; fails if one is not as it should be.
 pub fn run(args: &CheckArgs) -> Result<(), Error> {
@@ -143,13 +128,4 @@ fn settle<T>(result: Result<T, Trouble>) -> Result<Result<T, String>, Error> {
         Err(Trouble::Differs(why)) => Ok(Err(why)),
         Err(Trouble::Ends(error)) => Err(error),
     }
-}
-
-/// What a job that does not run now has committed.
-pub(crate) fn committed(config: &Config, url: &DatabaseUrl) -> Result<LastCommit, Error> {
-    let mut look: Box<dyn Look> = look::open(url)?;
-    if FolderLock::is_held(&config.out) || look.is_running(&config.job)? {
-        return Err(Error::Running(config.job.clone()));
-    }
-    look.last_commit(&config.job)?.ok_or_else(|| Error::NothingCommitted(config.job.clone()))
 }

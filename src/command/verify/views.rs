@@ -8,12 +8,12 @@ use dataflows::rows::Type;
 use dataflows::state::entries;
 use dataflows::views::{Axis, CorrelationTables, DEAD_LETTERS, ORIENTATION, Settings, TopicTimes, View};
 
-use super::Trouble;
 use super::cell::{Cell, Form};
 use super::compare::{self, Refused, Rows, Surplus};
 use super::expected::{self, GivenUp, OfThings, Times, Window};
 use super::files::Files;
 use super::input::{Input, Reading, fingerprint};
+use super::trouble::Trouble;
 use crate::command::error::Error;
 use crate::config::Config;
 use crate::config::sql;

@@ -9,16 +9,17 @@
 //! Rows of tables and CSV files are not touched, and not in FILE: they are moved by what moves databases and
 //! files. What FILE says of them is compared before an import, so that none is doubled or lost unsaid.
 
+pub mod error;
+
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use dataflows::views::View;
 use serde_json::{Value, json};
-use thiserror::Error as ThisError;
 
+use self::error::TransferError;
 use crate::cli::{ExportArgs, ImportArgs, ResetArgs, StateCommand};
 use crate::command::error::Error;
-use crate::command::verify::committed;
+use crate::command::stopped::committed;
 use crate::config::Config;
 use crate::job::error::JobError;
 use crate::job::routes::{routes, source_name};
@@ -32,41 +33,6 @@ use crate::store::{self, Adopted, Commit, LastCommit, StateChange, StoreError};
 
 /// More starts than a job has had since an export: who was cut off then must not commit to what was imported.
 const GENERATIONS: u64 = 1000;
-
-/// Why a job's state is not moved or forgotten.
-#[derive(Debug, ThisError)]
-pub enum TransferError {
-    /// The file cannot be used.
-    #[error(transparent)]
-    Export(#[from] ExportError),
-    /// A CSV file lacks what the job has committed.
-    #[error(
-        "{path} holds {found} bytes, but the job's first {committed} belong to the export; copy the files of the job's --out there, of the export's time or later, and import again"
-    )]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Its length.
-        found: u64,
-        /// What was committed.
-        committed: u64,
-    },
-    /// Tables hold other rows than at the export.
-    #[error(
-        "{0}; make them what they were, from a dump of that time or by deleting what has a higher `id`, or say --tables-as-they-are if they are right: rows of after the export come again, rows of before it do not"
-    )]
-    Tables(String),
-    /// Nothing was said that a job may be forgotten.
-    #[error("{0}; say it again with --yes to do that")]
-    Unconfirmed(String),
-}
-
-impl TransferError {
-    /// Whether the command line, not what is there, is wrong: exit status 2 instead of 1.
-    pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Unconfirmed(_) | Self::Export(ExportError::OtherJob { .. }))
-    }
-}
 
 /// Does what a subcommand of `state` says.
 pub fn run(command: &StateCommand) -> Result<(), Error> {

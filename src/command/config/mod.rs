@@ -1,33 +1,17 @@
 //! `truckflow config`: writes a configuration file to begin with, and shows what is in force.
 
+pub mod error;
+
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::path::PathBuf;
 
-use thiserror::Error;
-
+use self::error::InitError;
 use crate::cli::{CheckArgs, ConfigCommand, InitArgs};
 use crate::command::error::Error;
 use crate::config::reference;
 use crate::runtime::failure::Bug;
 use crate::runtime::print;
 use crate::text::printable::printable;
-
-/// Why no file is written.
-#[derive(Debug, Error)]
-pub enum InitError {
-    /// It is there.
-    #[error("{0} is there already; give another name, or --force to replace it")]
-    Exists(PathBuf),
-    /// The operating system refuses.
-    #[error("cannot write {path}: {source}; give a file in a folder that is there and may be written")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-}
 
 /// Does what `config` is asked for.
 pub fn run(command: &ConfigCommand) -> Result<(), Error> {
