@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::observe::board::trucks::Row;
+use crate::observe::board::truck::Row;
 use crate::observe::board::{COMMITS, CommitPoint};
 use crate::runtime::metrics::Partition;
 

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use ratatui::text::Span;
 
 use super::seen::{Seen, Status};
-use crate::observe::board::trucks::Row;
+use crate::observe::board::truck::Row;
 pub use crate::text::printable::count;
 use crate::text::printable::printable;
 use crate::text::time::TimeWriter;

@@ -43,7 +43,7 @@ use crate::config::Config;
 use crate::job::backfill;
 use crate::job::error::JobError;
 use crate::job::routes::{routes, source_name};
-use crate::store::look::{self, Look};
+use crate::store::look;
 use trouble::Trouble;
 
 /// Verifies a job, and tells of each view what it found; fails if one is not as it should be.

@@ -3,18 +3,17 @@
 //! The board takes every commit in this form. If it falls behind, the commits that wait for it are merged
 //! into one, so that they take no more memory than the trucks that changed.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use dataflows::rows::{Change, Column, NULL, Rows};
 
+use super::commit_point::CommitPoint;
 use super::letters::{LETTERS, Letter};
+use super::limits::{COMMITS, Places, TRUCKS, windows_of_each};
 use super::shown::{Latest, Shown};
-use super::trucks::{Correlated, Places, TRUCKS, Window, windows_of_each};
-use super::{COMMITS, CommitPoint};
-
-/// Readings of a truck that were taken back and are compared with its latest one.
-const TAKEN: usize = 16;
+use super::truck_change::{Correlated, TruckChange};
+use super::window::Window;
 
 /// What a commit brings to the board; what was committed before the start comes without one.
 #[derive(Debug)]
@@ -36,69 +35,6 @@ pub struct Changes {
     pub last_letters: VecDeque<(u64, Letter)>,
     /// The last commits, oldest first.
     pub commits: VecDeque<CommitPoint>,
-}
-
-/// What changed of a truck.
-#[derive(Debug, Default)]
-pub struct TruckChange {
-    /// What a correlation says: the event time of the latest reading, [`NULL`] if none is left, and how many
-    /// readings there are.
-    pub time_and_samples: Option<(i64, i64)>,
-    /// The latest distance and its correlation.
-    pub distance: Option<(i64, f64)>,
-    /// The latest engine speed and its correlation.
-    pub speed: Option<(i64, f64)>,
-    /// The latest reading that came.
-    pub reading: Latest,
-    /// The fuel of the latest reading.
-    pub fuel: FuelChange,
-    /// The windows that changed, by their starts; none where a window is gone.
-    pub windows: BTreeMap<i64, Option<Window>>,
-    /// Windows that start earlier are no longer shown.
-    pub windows_from: i64,
-}
-
-/// What readings say of the latest fuel. A reading is its event time and its fuel here.
-#[derive(Debug)]
-pub struct FuelChange {
-    /// Whether what was known before is of no reading any more.
-    forgets: bool,
-    /// Readings that were taken back, if it is not forgotten anyway.
-    taken: Vec<(i64, i64)>,
-    /// The latest that came.
-    latest: (i64, i64),
-}
-
-impl Default for FuelChange {
-    fn default() -> Self {
-        Self { forgets: false, taken: Vec::new(), latest: Self::NONE }
-    }
-}
-
-impl FuelChange {
-    const NONE: (i64, i64) = (NULL, NULL);
-
-    fn take_back(&mut self, reading: (i64, i64)) {
-        if self.latest == reading {
-            self.forget();
-        } else if !self.forgets {
-            match self.taken.len() < TAKEN {
-                true => self.taken.push(reading),
-                // It may be the one that is shown: nothing is shown until the next reading.
-                false => self.forget(),
-            }
-        }
-    }
-
-    fn forget(&mut self) {
-        *self = Self { forgets: true, ..Self::default() };
-    }
-
-    /// What is known of the fuel after the change, where `known` was.
-    pub fn apply(&self, known: (i64, i64)) -> (i64, i64) {
-        let left = if self.forgets || self.taken.contains(&known) { Self::NONE } else { known };
-        left.max(self.latest)
-    }
 }
 
 impl Changes {
@@ -209,9 +145,10 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
+    use super::super::truck_change::TAKEN;
     use super::*;
     use crate::observe::board::State;
-    use crate::observe::board::trucks::Row;
+    use crate::observe::board::truck::Row;
     use dataflows::rows;
     use proptest::prelude::*;
 

@@ -10,11 +10,19 @@
 //! the ones before ([`changes`]), so that the inbox is bounded by the trucks and one commit.
 
 pub mod changes;
+mod commit_point;
 pub mod letters;
+mod limits;
 pub mod meter;
 pub mod plan;
 pub mod shown;
+pub mod truck;
+mod truck_change;
 pub mod trucks;
+mod window;
+
+pub use commit_point::CommitPoint;
+pub use limits::COMMITS;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -25,20 +33,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dataflows::batch::Measure;
 use dataflows::effect::Restored;
 use dataflows::views::{Axis, committed_rows};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::runtime::failure::SystemError;
 use crate::runtime::thread::spawn;
 use changes::{Changes, Update};
 use letters::Letters;
+use limits::Places;
 use meter::Meter;
 use plan::Plan;
 use shown::Shown;
-use trucks::{Alone, Places, Trucks};
+use truck::Alone;
+use trucks::Trucks;
 
-/// Commits that are kept.
-pub const COMMITS: usize = 300;
 /// How long a job that ends waits until the pages have heard of it.
 const GOODBYE: Duration = Duration::from_millis(300);
 
@@ -56,19 +64,6 @@ pub enum Doing {
     Stopping,
     /// It has ended: how.
     Ended(String),
-}
-
-/// A commit.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct CommitPoint {
-    /// The epoch up to which it reached.
-    pub epoch: u64,
-    /// When it was, in milliseconds since 1970.
-    pub at: u64,
-    /// How long it took.
-    pub seconds: f64,
-    /// Messages whose offsets it moved past.
-    pub messages: u64,
 }
 
 /// What is on the board.

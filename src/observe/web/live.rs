@@ -29,9 +29,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{sleep, timeout};
 
-use crate::observe::board::trucks::{By, Question, Truck};
+use crate::observe::board::truck::Truck;
+use crate::observe::board::trucks::{By, Question};
 use crate::observe::board::{Board, Doing, Page, now};
-use crate::observe::web::Lasting;
+use crate::observe::web::lasting::Lasting;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::{Metrics, Reading};
 

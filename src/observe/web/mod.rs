@@ -6,6 +6,7 @@
 //! nothing can be changed. Where a job has a token, everything needs it but `/healthz` and `/readyz`, which then
 //! say no more than their status, and the page's own files, which hold nothing of the job.
 
+mod lasting;
 pub mod live;
 pub mod page;
 
@@ -13,7 +14,6 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use axum::Router;
@@ -34,6 +34,7 @@ use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::reload::Reloaded;
 use crate::runtime::secret::{self, ExposeSecret, SecretString};
+use lasting::Lasting;
 
 /// Connections that are served at once.
 const CONNECTIONS: usize = 64;
@@ -139,27 +140,9 @@ async fn take_connections(listener: &tokio::net::TcpListener, routes: Router) {
         // Who is slow or speaks no HTTP is told nothing.
         let served = async move {
             let mut served = pin!(served);
-            while timeout(CONNECTION, &mut served).await.is_err() && lasting.0.load(SeqCst) {}
+            while timeout(CONNECTION, &mut served).await.is_err() && lasting.does() {}
         };
         open.push_back(tokio::spawn(served).abort_handle());
-    }
-}
-
-/// Whether what a connection is asked for takes as long as it likes: the events of a page that takes them.
-#[derive(Clone, Debug, Default)]
-pub struct Lasting(Arc<AtomicBool>);
-
-impl Lasting {
-    /// Lets the connection last until the guard is dropped.
-    pub fn lasts(&self) -> impl Drop + Send + use<> {
-        struct Lasts(Lasting);
-        impl Drop for Lasts {
-            fn drop(&mut self) {
-                self.0.0.store(false, SeqCst);
-            }
-        }
-        self.0.store(true, SeqCst);
-        Lasts(self.clone())
     }
 }
 
