@@ -14,7 +14,7 @@ use dataflows::oracle::value::Datum;
 use dataflows::rows::{Column, NULL};
 use dataflows::state::entries;
 use dataflows::views::{self, Mode, Settings, View, dead_letter_rows};
-use truckflow::config::Config;
+use truckflow::config::Job;
 use truckflow::config::defined::OwnView;
 use truckflow::config::sql;
 use truckflow::decode::orientation::OrientationDecoder;
@@ -138,13 +138,11 @@ pub fn orientation(bytes: &[u8]) {
 /// A configuration file: what is accepted has views, limits and properties.
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    match Config::read(text, "fuzz.toml", std::iter::empty(), Vec::new()) {
+    match Job::read(text, "fuzz.toml", std::iter::empty(), Vec::new()) {
         Ok(config) => {
-            let views = config.active_views().unwrap_or_default();
-            let definitions = views.iter().map(|view| view.definition.len()).sum::<usize>();
+            let definitions = config.active_views.iter().map(|view| view.definition.len()).sum::<usize>();
             assert!(definitions <= 16 * bytes.len() + 4096);
-            let _ =
-                (config.view_settings(), config.epoch_limits(), config.reads(), config.kafka_properties());
+            let _ = config.kafka_properties();
         }
         Err(error) => assert_sentence(&error.to_string()),
     }

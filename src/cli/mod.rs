@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::config::origin::{self, Shown};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, ConfigError, Job};
 use crate::runtime::fault::Passage;
 use replay::ReplayArgs;
 use simulate::SimulateArgs;
@@ -404,8 +404,8 @@ fn key_value(text: &str) -> Result<(String, String), &'static str> {
 
 impl JobArgs {
     /// The configuration: file, variables, flags.
-    pub fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(self.config.as_deref(), config::variables()?.into_iter(), self.keys())
+    pub fn load(&self) -> Result<Job, ConfigError> {
+        Job::load(self.config.as_deref(), config::variables()?.into_iter(), self.keys())
     }
 
     /// The configuration's values, and where each comes from.

@@ -1,14 +1,14 @@
 //! Jobs that are read while they are stopped.
 
 use crate::command::error::Error;
-use crate::config::Config;
+use crate::config::Job;
 use crate::runtime::folder::FolderLock;
 use crate::runtime::secret::DatabaseUrl;
 use crate::store::LastCommit;
 use crate::store::look;
 
 /// What a job that does not run now has committed.
-pub(crate) fn committed(config: &Config, url: &DatabaseUrl) -> Result<LastCommit, Error> {
+pub(crate) fn committed(config: &Job, url: &DatabaseUrl) -> Result<LastCommit, Error> {
     let mut look = look::open(url)?;
     if FolderLock::is_held(&config.out) || look.is_running(&config.job)? {
         return Err(Error::Running(config.job.clone()));

@@ -6,7 +6,11 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Config, ConfigError, keys_of, value_of};
+use super::error::ConfigError;
+use super::job::Job;
+use super::load::{read_file, value_of};
+use super::raw::Config;
+use super::variables::keys_of;
 
 /// A flag: the key that it sets, its value, and how it is written.
 pub type Flag = (String, toml::Value, String);
@@ -29,10 +33,10 @@ pub fn shown(
     flags: Vec<Flag>,
 ) -> Result<Vec<Shown>, ConfigError> {
     // Once: it may be a pipe.
-    let text = file.map_or_else(|| Ok(String::new()), super::read_file)?;
+    let text = file.map_or_else(|| Ok(String::new()), read_file)?;
     let name = file.map_or_else(String::new, |path| path.display().to_string());
     let pairs = flags.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
-    let config = Config::read(&text, &name, variables.iter().cloned(), pairs)?;
+    let config = Job::read(&text, &name, variables.iter().cloned(), pairs)?;
 
     let mut origins = Origins::default();
     // It has been read above, and so is TOML.

@@ -235,6 +235,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::config::Job;
     use crate::config::defined::{OwnCorrelation, OwnView};
 
     fn names(prefix: &str, value: &Value, to: &mut BTreeSet<String>) {
@@ -269,8 +270,8 @@ mod tests {
     }
 
     fn read(text: &str) -> Value {
-        let config = Config::read(text, "init", std::iter::empty(), Vec::new());
-        serde_json::to_value(config.unwrap_or_else(|error| panic!("{error}\n{text}"))).unwrap()
+        let config = Job::read(text, "init", std::iter::empty(), Vec::new());
+        serde_json::to_value(config.unwrap_or_else(|error| panic!("{error}\n{text}")).config()).unwrap()
     }
 
     #[test]

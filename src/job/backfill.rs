@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use dataflows::item::NextOffset;
 use dataflows::views::{Mode, ORIENTATION, View};
 
-use crate::config::Config;
+use crate::config::Job;
 use crate::job::error::JobError;
 use crate::source::file::full_path;
 use crate::state::StoredView;
@@ -26,7 +26,7 @@ use crate::store::{Commit, LastCommit, Store};
 /// Keeps what is to be known of the views, and gives the places of those that have to be filled.
 pub fn plan(
     store: &mut dyn Store,
-    config: &Config,
+    config: &Job,
     views: &[View],
     last: &LastCommit,
 ) -> Result<Vec<usize>, JobError> {
@@ -74,7 +74,7 @@ pub fn plan(
 /// Says of views that come back what they have missed, and keeps where others are left.
 fn note_left(
     store: &mut dyn Store,
-    config: &Config,
+    config: &Job,
     known: &BTreeMap<String, StoredView>,
     views: &[View],
     last: &LastCommit,

@@ -376,7 +376,7 @@ fn deliver<'scope>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Job};
     use crate::job::routes::routes;
     use crate::runtime::clock::Limits;
     use crate::store::Text;
@@ -388,7 +388,8 @@ mod tests {
     fn parts(gathered: Option<usize>) -> (Shape, Outlet, Receiver<Message>) {
         let mut config = Config { listen: "127.0.0.1:0".into(), ..Config::default() };
         config.dead_letters.topic = Some("letters".into());
-        let views = config.active_views().unwrap();
+        let job = Job::try_from(config).unwrap();
+        let views = job.active_views.clone();
         let limits = Limits {
             interval: Duration::ZERO,
             epoch_records: u64::MAX,
@@ -399,8 +400,8 @@ mod tests {
         let (sender, messages) = channel();
         let form = Form { job: "job".into(), text: Some(Text::Inserts), lines: Arc::default() };
         let outlet =
-            Outlet { sender, clock: Arc::new(Clock::new(limits, 0)), routes: routes(&config, &views), form };
-        let settings = config.view_settings().unwrap();
+            Outlet { sender, clock: Arc::new(Clock::new(limits, 0)), routes: routes(&job, &views), form };
+        let settings = job.view_settings.clone();
         (Shape { views, settings, start: 0, filled: None, gathered }, outlet, messages)
     }
 

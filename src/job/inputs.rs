@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use dataflows::item::{MessageId, NextOffset};
 use dataflows::views::{Settings, View};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Job};
 use crate::decode::orientation::{self, OrientationDecoder};
 use crate::decode::{Decode, Decoder, Future};
 use crate::job::error::JobError;
@@ -87,17 +87,13 @@ struct Watched {
 }
 
 impl Inputs {
-    fn new(
-        config: &Config,
-        views: &[View],
-        properties: &Arc<Reloaded<Properties>>,
-    ) -> Result<Self, JobError> {
+    fn new(config: &Job, views: &[View], properties: &Arc<Reloaded<Properties>>) -> Result<Self, JobError> {
         Ok(Self {
             sources: Vec::new(),
             followers: Vec::new(),
             message_bytes: config.limits.message_bytes,
-            settings: config.view_settings()?,
-            max_ahead: config.max_ahead()?,
+            settings: config.view_settings.clone(),
+            max_ahead: config.max_ahead,
             decided: None,
             origins: views.iter().any(|view| view.gives_up),
             watches: Vec::new(),
@@ -110,14 +106,14 @@ impl Inputs {
     }
 
     /// Opens nothing.
-    pub fn none(config: &Config) -> Result<Self, JobError> {
+    pub fn none(config: &Job) -> Result<Self, JobError> {
         Self::new(config, &[], &Reloaded::fixed(Properties::default()))
     }
 
     /// Opens the trucks' source again to fill `view`, from where its filling has got to up to the job's
     /// offsets; `decided` are the messages in it that are in the future.
     pub fn again(
-        config: &Config,
+        config: &Job,
         view: &View,
         progress: &[NextOffset],
         last: &LastCommit,
@@ -164,7 +160,7 @@ impl Inputs {
     /// Opens what `views` need, each part of it at its committed offset, which is one of the topic that has
     /// its id in `known`.
     pub fn open(
-        config: &Config,
+        config: &Job,
         views: &[View],
         offsets: &[NextOffset],
         known: &[TopicId],
@@ -172,7 +168,7 @@ impl Inputs {
         stop: &Stop,
     ) -> Result<Self, JobError> {
         let mut inputs = Self::new(config, views, properties)?;
-        let reads = config.reads()?;
+        let reads = &config.reads;
         match &config.input {
             _ if !reads.trucks => {}
             None => inputs.open_topic(config, &config.kafka.topic, Content::Trucks, offsets, known, stop)?,
@@ -186,10 +182,10 @@ impl Inputs {
                 inputs.add(path, Content::Trucks, Kind::File(lines));
             }
         }
-        if let Some(topic) = reads.phone_topic {
+        if let Some(topic) = reads.phone_topic.as_deref() {
             inputs.open_topic(config, topic, Content::Phone, offsets, known, stop)?;
         }
-        if let Some(path) = reads.phone_file.filter(|_| config.process == 0) {
+        if let Some(path) = reads.phone_file.as_deref().filter(|_| config.process == 0) {
             let lines = open_phone_file(path, offsets, phone_file(config))?;
             inputs.add(path, Content::Phone, Kind::File(lines));
         }
@@ -198,7 +194,7 @@ impl Inputs {
 
     fn open_topic(
         &mut self,
-        config: &Config,
+        config: &Job,
         topic: &str,
         content: Content,
         offsets: &[NextOffset],
@@ -221,7 +217,7 @@ impl Inputs {
     /// offsets that were read, too.
     fn open_embedded(
         &mut self,
-        config: &Config,
+        config: &Job,
         path: &str,
         offsets: &[NextOffset],
         known: &[NextOffset],
@@ -442,7 +438,7 @@ pub(crate) fn trucks_decoder(name: &str, message_bytes: usize, settings: &Settin
 
 /// Connects to a topic at the start of a job, which waits for it if it was asked to.
 fn connect_at_start(
-    config: &Config,
+    config: &Job,
     stop: &Stop,
     connect: impl FnMut() -> Result<Topic, SourceError>,
 ) -> Result<Topic, JobError> {
@@ -450,7 +446,7 @@ fn connect_at_start(
 }
 
 /// How the file of the trucks' readings is read.
-pub(crate) fn trucks_file(config: &Config) -> Options<'_> {
+pub(crate) fn trucks_file(config: &Job) -> Options<'_> {
     Options {
         follow: !config.until_end,
         separator: config.key_separator.as_deref(),
@@ -460,7 +456,7 @@ pub(crate) fn trucks_file(config: &Config) -> Options<'_> {
 }
 
 /// How the phone's file is read: its first character says what it holds.
-pub(crate) fn phone_file(config: &Config) -> Options<'static> {
+pub(crate) fn phone_file(config: &Job) -> Options<'static> {
     Options {
         follow: !config.until_end,
         framing: None,

@@ -22,7 +22,7 @@ use dataflows::effect::Restored;
 use dataflows::item::NextOffset;
 use dataflows::views::{Mode, View};
 
-use crate::config::Config;
+use crate::config::Job;
 use crate::job::backfill;
 use crate::job::cluster::control::Control;
 use crate::job::cluster::door::{Door, PATIENCE, Welcome};
@@ -34,7 +34,7 @@ use crate::job::inputs::Inputs;
 use crate::job::plan;
 use crate::job::restore::Restore;
 use crate::job::routes::{open_files, routes, source_name};
-use crate::job::worker::{self, Job};
+use crate::job::worker::{self, Shared};
 use crate::kafka::properties::Properties;
 use crate::observe::board::meter::Meter;
 use crate::observe::board::{Board, Doing, Feed};
@@ -105,8 +105,8 @@ impl Summary {
 
 /// Runs a job to its end: that of its input with `until_end`, a signal (`stop`), or an error. Until it reads, a
 /// signal ends it at once, whatever it waits for: there is nothing to commit yet.
-pub fn run(config: &Arc<Config>, stop: &Arc<Stop>) -> Result<Summary, JobError> {
-    let views = config.active_views()?;
+pub fn run(config: &Arc<Job>, stop: &Arc<Stop>) -> Result<Summary, JobError> {
+    let views = config.active_views.clone();
     let shows = config.process == 0 && config.listen != "off";
     let page = shows.then(|| Board::start(views.iter().map(|view| &*view.name))).transpose()?;
     let result = run_shown(config, views, page.clone(), stop);
@@ -121,7 +121,7 @@ pub fn run(config: &Arc<Config>, stop: &Arc<Stop>) -> Result<Summary, JobError> 
 
 /// Runs a job, and shows on `page` how it gets on.
 fn run_shown(
-    config: &Arc<Config>,
+    config: &Arc<Job>,
     views: Vec<View>,
     page: Option<Feed>,
     stop: &Arc<Stop>,
@@ -132,14 +132,14 @@ fn run_shown(
         let config = config.clone();
         move || config.listen_token()
     })?;
-    let kafka = match config.reaches_kafka()? {
+    let kafka = match config.reaches_kafka() {
         true => reloads.watch("kafka.property_files", {
             let config = config.clone();
             move || config.kafka_properties()
         })?,
         false => Reloaded::fixed(Properties::default()),
     };
-    let metrics = Metrics::new(&config.view_settings()?.fields).map_err(|_| Bug("the metrics"))?;
+    let metrics = Metrics::new(&config.view_settings.fields).map_err(|_| Bug("the metrics"))?;
     let health = Arc::<Health>::default();
     let seen = Seen {
         metrics: metrics.clone(),
@@ -204,7 +204,7 @@ fn run_shown(
 
 /// A job that is set up, and has what lasts from one pass over its input to the next.
 struct Launch<'job> {
-    config: &'job Arc<Config>,
+    config: &'job Arc<Job>,
     views: Vec<View>,
     routes: Arc<[Route]>,
     metrics: Metrics,
@@ -239,7 +239,7 @@ impl Launch<'_> {
         // Headers of files, first offsets and ids of topics are committed before a record is: in an epoch of
         // their own, so that none is committed twice.
         let start = last.epoch + 1;
-        let clock = Arc::new(Clock::new(config.epoch_limits()?, start));
+        let clock = Arc::new(Clock::new(config.epoch_limits, start));
         let mut done = Vec::new();
         let opened = match filled.map(|view| &self.views[view]) {
             None => self.open_inputs(&last.offsets, &last.topics)?,
@@ -379,7 +379,7 @@ impl Launch<'_> {
         let Some((first, welcome)) = door.join(patience(config), stop)? else {
             return Ok(Summary::default());
         };
-        let clock = Arc::new(Clock::following(config.epoch_limits()?, welcome.epoch));
+        let clock = Arc::new(Clock::following(config.epoch_limits, welcome.epoch));
         let control = Control::follow(first, &clock, stop)?;
         let summary = control.finish_with(|control| {
             // Process 0 has seen whether the topics are still the same. One that is asked to end still works with
@@ -419,7 +419,7 @@ impl Launch<'_> {
 
     fn shape(&self, start: Epoch, filled: Option<usize>) -> Result<Shape, JobError> {
         let gathered = (self.config.processes > 1).then_some(self.config.workers);
-        let settings = self.config.view_settings()?;
+        let settings = self.config.view_settings.clone();
         Ok(Shape { views: self.views.clone(), settings, start, filled, gathered })
     }
 
@@ -431,17 +431,17 @@ impl Launch<'_> {
         inputs: &Inputs,
         restored: Vec<Restored>,
         meter: Option<Arc<Meter>>,
-    ) -> Result<Arc<Job>, JobError> {
-        let Config { workers, process, processes, .. } = **self.config;
+    ) -> Result<Arc<Shared>, JobError> {
+        let (workers, process, processes) = (self.config.workers, self.config.process, self.config.processes);
         let first = process * workers;
         let shares = inputs.shares(first..first + workers, processes * workers)?;
         let (clock, metrics) = (outlet.clock.clone(), self.metrics.clone());
         let setup = worker::Setup { shape, clock, metrics, first, meter };
-        Ok(Arc::new(Job::new(setup, outlet, shares, restored)))
+        Ok(Arc::new(Shared::new(setup, outlet, shares, restored)))
     }
 
     /// Starts the workers, waits until they have ended, and says whether one panicked.
-    fn work(&self, job: &Arc<Job>, team: Option<(&mut Control, &Door)>) -> Result<bool, JobError> {
+    fn work(&self, job: &Arc<Shared>, team: Option<(&mut Control, &Door)>) -> Result<bool, JobError> {
         let start = |network| worker::start(job.clone(), self.config.workers, network);
         let panicked = match team {
             None => start(None)?.join().into_iter().any(|result| result.is_err()),
@@ -455,7 +455,7 @@ impl Launch<'_> {
 }
 
 /// How long processes wait for each other.
-fn patience(config: &Config) -> Option<Duration> {
+fn patience(config: &Job) -> Option<Duration> {
     (!config.wait).then_some(PATIENCE)
 }
 
@@ -506,7 +506,7 @@ impl Beside {
 }
 
 /// What the live page shows of a job that does not change.
-fn about(config: &Config, views: &[View]) -> About {
+fn about(config: &Job, views: &[View]) -> About {
     About {
         version: env!("CARGO_PKG_VERSION"),
         job: config.job.clone(),
@@ -530,7 +530,7 @@ struct Opened {
 
 /// Opens the store, takes the job's lock, makes the tables fit, and finds which views are to be filled.
 fn open_store(
-    config: &Config,
+    config: &Job,
     login: Arc<Reloaded<Login>>,
     views: &[View],
     routes: &[Route],

@@ -18,7 +18,7 @@ use std::sync::mpsc::channel;
 use timely::logging::{ChannelsEvent, OperatesEvent, TimelyEvent, TimelyEventBuilder};
 use timely::worker::Worker;
 
-use crate::config::Config;
+use crate::config::Job;
 use crate::job::error::JobError;
 use crate::job::graph::{self, DELIVER, Outlet, Part};
 use crate::job::routes::routes;
@@ -34,17 +34,17 @@ struct Built {
 }
 
 /// Builds the graph of a job, and lets go of it.
-pub fn of(config: &Config) -> Result<Plan, JobError> {
+pub fn of(config: &Job) -> Result<Plan, JobError> {
     with(config, None)
 }
 
 /// Builds the graph that the workers of `config` have, with the same numbers.
-pub fn as_it_runs(config: &Config) -> Result<Plan, JobError> {
+pub fn as_it_runs(config: &Job) -> Result<Plan, JobError> {
     with(config, (config.processes > 1).then_some(config.workers))
 }
 
-fn with(config: &Config, gathered: Option<usize>) -> Result<Plan, JobError> {
-    let (views, settings) = (config.active_views()?, config.view_settings()?);
+fn with(config: &Job, gathered: Option<usize>) -> Result<Plan, JobError> {
+    let (views, settings) = (config.active_views.clone(), config.view_settings.clone());
     let routes = routes(config, &views);
     let sinks = views.iter().zip(routes.iter()).map(|(view, route)| ViewPlan {
         name: view.name.to_string(),
@@ -55,7 +55,7 @@ fn with(config: &Config, gathered: Option<usize>) -> Result<Plan, JobError> {
     });
     let sinks = sinks.collect();
     let (sender, _messages) = channel();
-    let clock = Arc::new(Clock::new(config.epoch_limits()?, 0));
+    let clock = Arc::new(Clock::new(config.epoch_limits, 0));
     let form = Form { job: config.job.as_str().into(), text: None, lines: [].into() };
     let outlet = Outlet { sender, clock, routes, form };
     let shape = graph::Shape { views, settings, start: 0, filled: None, gathered };
@@ -215,9 +215,9 @@ mod tests {
 
     #[test]
     fn the_default_job_is_built_as_it_runs() {
-        let config = Config::default();
+        let config = Job::try_from(crate::config::Config::default()).unwrap();
         let plan = of(&config).unwrap();
-        assert_eq!(plan.views.len(), config.active_views().unwrap().len());
+        assert_eq!(plan.views.len(), config.active_views.len());
         for view in &plan.views {
             assert!(view.deliver.is_some(), "{view:?}");
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dataflows::effect::Restored;
 use dataflows::views::{Recovery, SetBack, View};
 
-use crate::config::Config;
+use crate::config::Job;
 use crate::job::commit::StateWeight;
 use crate::job::error::JobError;
 use crate::runtime::clock::wall_clock;
@@ -31,9 +31,9 @@ pub struct Restore {
 
 impl Restore {
     /// Reads the committed state of every view.
-    pub fn read(store: &mut dyn Store, config: &Config, views: &[View]) -> Result<Self, JobError> {
-        let window = config.view_settings()?.window;
-        let recovery = config.max_ahead()?.map(|max_ahead| Recovery::at(wall_clock(), max_ahead, window));
+    pub fn read(store: &mut dyn Store, config: &Job, views: &[View]) -> Result<Self, JobError> {
+        let window = config.view_settings.window;
+        let recovery = config.max_ahead.map(|max_ahead| Recovery::at(wall_clock(), max_ahead, window));
         let (mut restored, mut weights, mut changed) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (place, view) in views.iter().enumerate() {
             let owner = Owner { job: &config.job, view: &view.name };

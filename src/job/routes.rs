@@ -8,7 +8,7 @@ use std::sync::Arc;
 use dataflows::rows::ColumnSpec;
 use dataflows::views::{DEAD_LETTERS, Mode, View};
 
-use crate::config::Config;
+use crate::config::Job;
 use crate::job::error::JobError;
 use crate::job::graph::Route;
 use crate::observe::board::shown::Part;
@@ -18,7 +18,7 @@ use crate::source::file::full_path;
 use crate::store::LastCommit;
 
 /// Where the rows of each view go.
-pub(crate) fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
+pub(crate) fn routes(config: &Job, views: &[View]) -> Arc<[Route]> {
     let mut tables = 0..;
     let route = |view: &View| Route {
         name: (*view.name).into(),
@@ -34,7 +34,7 @@ pub(crate) fn routes(config: &Config, views: &[View]) -> Arc<[Route]> {
 
 /// Opens the files, each cut to what was committed.
 pub(crate) fn open_files(
-    config: &Config,
+    config: &Job,
     views: &[View],
     routes: &[Route],
     last: &LastCommit,
@@ -43,8 +43,8 @@ pub(crate) fn open_files(
 }
 
 /// Refuses files that a start would refuse, where `committed` is what the job has committed of them.
-pub(crate) fn check_files(config: &Config, committed: &[(String, u64)]) -> Result<(), JobError> {
-    let views = config.active_views()?;
+pub(crate) fn check_files(config: &Job, committed: &[(String, u64)]) -> Result<(), JobError> {
+    let views = config.active_views.clone();
     with_files(config, &views, &routes(config, &views), committed, CsvFiles::check)
 }
 
@@ -59,7 +59,7 @@ type WithFiles<T> = fn(
 ) -> Result<T, CsvError>;
 
 fn with_files<T>(
-    config: &Config,
+    config: &Job,
     views: &[View],
     routes: &[Route],
     committed: &[(String, u64)],
@@ -82,7 +82,7 @@ fn file_columns(view: &View, route: &Route) -> Vec<ColumnSpec> {
 }
 
 /// What the trucks' offsets are offsets of: a phone may be added later.
-pub(crate) fn source_name(config: &Config) -> String {
+pub(crate) fn source_name(config: &Job) -> String {
     let source = match &config.input {
         Some(input) if config.embedded => format!("embedded {}", full_path(input)),
         Some(input) if input == "-" => "standard input".into(),

@@ -44,7 +44,7 @@ pub struct Setup {
 }
 
 /// What all workers share, and what they leave behind.
-pub struct Job {
+pub struct Shared {
     setup: Setup,
     outlet: Mutex<Option<Outlet>>,
     inputs: Mutex<Vec<Option<Several>>>,
@@ -60,7 +60,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-impl Job {
+impl Shared {
     /// A job with the inputs of each worker of this process.
     pub fn new(setup: Setup, outlet: Outlet, inputs: Vec<Several>, restored: Vec<Restored>) -> Self {
         Self {
@@ -102,7 +102,11 @@ impl Job {
 }
 
 /// Starts the workers of this process, which talk to those of others over `network`.
-pub fn start(job: Arc<Job>, workers: usize, network: Option<Network>) -> Result<WorkerGuards<()>, JobError> {
+pub fn start(
+    job: Arc<Shared>,
+    workers: usize,
+    network: Option<Network>,
+) -> Result<WorkerGuards<()>, JobError> {
     let failed = |source| SystemError { verb: "start the workers", source };
     let (builders, others) = match network {
         Some(network) => network.build(workers),
@@ -126,7 +130,7 @@ pub fn start(job: Arc<Job>, workers: usize, network: Option<Network>) -> Result<
     .map_err(|reason| failed(std::io::Error::other(reason)).into())
 }
 
-fn work(worker: &mut Worker, job: &Job) {
+fn work(worker: &mut Worker, job: &Shared) {
     let outlet = lock(&job.outlet).clone();
     let setup = &job.setup;
     let inputs = lock(&job.inputs).get_mut(worker.index() - setup.first).and_then(Option::take);
@@ -204,7 +208,7 @@ enum Fed {
 
 /// A worker's inputs and the graph's: the way of the records up to it.
 struct Feed<'job> {
-    job: &'job Job,
+    job: &'job Shared,
     items: timely::dataflow::InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Item>>>,
     inputs: Several,
     /// What was decoded and not sent yet.
@@ -221,7 +225,7 @@ struct Feed<'job> {
 
 impl<'job> Feed<'job> {
     fn new(
-        job: &'job Job,
+        job: &'job Shared,
         mut items: timely::dataflow::InputHandle<
             Epoch,
             timely::container::CapacityContainerBuilder<Vec<Item>>,

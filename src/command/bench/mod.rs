@@ -34,7 +34,7 @@ use self::subject::Bench;
 use crate::cli::BenchArgs;
 use crate::command::error::Error;
 use crate::config::defined::ViewEntry;
-use crate::config::{Config, Orientation};
+use crate::config::{Config, Job, Orientation};
 use crate::runtime::print;
 use crate::runtime::stop::{Hangup, Stop};
 use crate::source::file::full_path;
@@ -43,7 +43,7 @@ use crate::source::file::full_path;
 pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let config = args.job.load()?;
     let stop = Stop::on_signals(Hangup::Stops)?;
-    let bench = Bench { args, config: alone(config)?, stop: &stop };
+    let bench = Bench { args, config: alone(&config)?, stop: &stop };
     let measured = Measured {
         throughput: throughput::measure(&bench)?,
         latency: match args.seconds > 0 && bench.config.input.is_none() {
@@ -60,10 +60,11 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
 }
 
 /// The configuration of a job that reaches nothing but what it reads.
-fn alone(mut config: Config) -> Result<Config, Error> {
-    if !config.reads()?.trucks {
+fn alone(job: &Job) -> Result<Config, Error> {
+    if !job.reads.trucks {
         return Err(BenchError::NoTrucks.into());
     }
+    let mut config = job.config().clone();
     match config.input.as_deref() {
         Some("-") => return Err(BenchError::Unrepeatable.into()),
         Some(path) => config.input = Some(full_path(path)),
@@ -97,11 +98,15 @@ mod tests {
             group.id = "mine"
             security.protocol = "plaintext"
         "#;
-        let config = alone(toml::from_str(toml).unwrap()).unwrap();
+        let config = alone(&Job::read(toml, "", std::iter::empty(), Vec::new()).unwrap()).unwrap();
         assert_eq!(config.kafka_properties().unwrap().names().collect::<Vec<_>>(), ["security.protocol"]);
         assert!(config.dead_letters.topic.is_none() && config.orientation.topic.is_none());
-        let names: Vec<String> =
-            config.active_views().unwrap().into_iter().map(|view| view.name.into()).collect();
+        let names: Vec<String> = Job::try_from(config.clone())
+            .unwrap()
+            .active_views
+            .into_iter()
+            .map(|view| view.name.into())
+            .collect();
         assert_eq!(names, ["above_speed", "hot", "dead_letters"]);
         // What the child is given says the same.
         let told: Config = toml::from_str(config.exposed().unwrap().expose_secret()).unwrap();

@@ -12,6 +12,7 @@ use super::start::Start;
 use super::subject::Bench;
 use super::throughput::Throughput;
 use crate::command::error::Error;
+use crate::config::Job;
 use crate::runtime::failure::Bug;
 use crate::runtime::print;
 use crate::runtime::process::kib;
@@ -64,7 +65,8 @@ impl Machine {
 
 impl Report {
     pub(super) fn new(bench: &Bench<'_>, machine: Machine, measured: Measured) -> Result<Self, Error> {
-        let views = bench.config.active_views()?.into_iter().map(|view| view.name.into()).collect();
+        let job = Job::try_from(bench.config.clone())?;
+        let views = job.active_views.into_iter().map(|view| view.name.into()).collect();
         Ok(Self {
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             command: std::env::args_os()

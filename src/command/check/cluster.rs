@@ -5,11 +5,11 @@
 use std::net::ToSocketAddrs;
 
 use crate::command::report::Report;
-use crate::config::Config;
+use crate::config::Job;
 use crate::job::cluster::Members;
 use crate::runtime::reload::Reloads;
 
-pub(super) fn check(config: &Config, report: &mut Report) {
+pub(super) fn check(config: &Job, report: &mut Report) {
     let members = match Members::of(config, &Reloads::default()) {
         Ok(None) => return,
         Ok(Some(members)) => members,

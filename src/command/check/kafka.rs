@@ -18,7 +18,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::sample;
 use crate::command::error::Error;
 use crate::command::report::Report;
-use crate::config::{Config, Reads};
+use crate::config::{Job, Reads};
 use crate::decode::Future;
 use crate::decode::orientation::OrientationDecoder;
 use crate::job::inputs::{topic_options_now, trucks_decoder};
@@ -31,10 +31,10 @@ use crate::source::sample::{Bounds, Sample, There, of_topic};
 /// How long a host may take to accept a connection, and a partition to be read.
 const REACH: Duration = Duration::from_secs(3);
 
-pub(super) fn check(config: &Config, reads: Reads<'_>, report: &mut Report) {
+pub(super) fn check(config: &Job, reads: &Reads, report: &mut Report) {
     let forward = config.dead_letters.topic.as_deref().filter(|_| !config.embedded);
     let trucks = (reads.trucks && config.input.is_none()).then_some(Input::Trucks(&config.kafka.topic));
-    let phone = reads.phone_topic.map(Input::Phone);
+    let phone = reads.phone_topic.as_deref().map(Input::Phone);
     let read: Vec<_> = trucks.into_iter().chain(phone).collect();
     if read.is_empty() && forward.is_none() {
         return;
@@ -73,18 +73,14 @@ enum Input<'a> {
 
 impl Input<'_> {
     /// Reports what the job would make of a sample.
-    fn report(self, sample: &Sample, config: &Config, report: &mut Report) {
+    fn report(self, sample: &Sample, config: &Job, report: &mut Report) {
         let most = config.limits.message_bytes;
-        // A limit that cannot be read was refused with the configuration.
-        let future = |topic: &str| Future::new(config.max_ahead().unwrap_or_default(), topic.into());
+        let future = |topic: &str| Future::new(config.max_ahead, topic.into());
         match self {
-            Self::Trucks(topic) => match config.view_settings() {
-                Ok(settings) => {
-                    let decoder = trucks_decoder(topic, most, &settings).with_future(future(topic));
-                    sample::report("sample", topic, sample, decoder, report);
-                }
-                Err(error) => report.add("sample", Err::<&str, _>(error)),
-            },
+            Self::Trucks(topic) => {
+                let decoder = trucks_decoder(topic, most, &config.view_settings).with_future(future(topic));
+                sample::report("sample", topic, sample, decoder, report);
+            }
             Self::Phone(topic) => {
                 let decoder = OrientationDecoder::new(topic.into(), most).with_future(future(topic));
                 sample::report("orientation sample", topic, sample, decoder, report);
@@ -151,7 +147,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn connect(config: &Config) -> Result<Self, Error> {
+    fn connect(config: &Job) -> Result<Self, Error> {
         let options = topic_options_now(config, &config.kafka.topic)?;
         let heard = Heard::default();
         let consumer = consumer_with(&options, heard.clone())?;

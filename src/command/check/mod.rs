@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use crate::cli::CheckArgs;
 use crate::command::error::Error;
 use crate::command::report::Report;
-use crate::config::Config;
+use crate::config::Job;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future};
 use crate::job::inputs;
@@ -53,8 +53,8 @@ pub fn run(args: &CheckArgs) -> Result<(), Error> {
     }
 }
 
-fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
-    let reads = config.reads()?;
+fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
+    let reads = &config.reads;
     match &config.input {
         // Of a cluster, process 0 reads the files.
         _ if !reads.trucks || config.process > 0 => {}
@@ -62,21 +62,21 @@ fn check(config: &Config, report: &mut Report) -> Result<(), Error> {
         Some(path) => {
             let options = Options { follow: false, ..inputs::trucks_file(config) };
             report.add("input", Lines::check(path, options).map(|()| path.clone()));
-            let settings = config.view_settings()?;
+            let settings = config.view_settings.clone();
             let decoder = inputs::trucks_decoder(path, config.limits.message_bytes, &settings)
-                .with_future(Future::new(config.max_ahead()?, path.as_str().into()));
+                .with_future(Future::new(config.max_ahead, path.as_str().into()));
             sample_file("sample", path, decoder, report, || Lines::open(path, &[], options));
         }
         None => {}
     }
-    match reads.phone_file.filter(|_| config.process == 0) {
+    match reads.phone_file.as_deref().filter(|_| config.process == 0) {
         Some("-") => report.ok("orientation file", "standard input"),
         Some(path) => {
             let options = Options { follow: false, ..inputs::phone_file(config) };
             let opened = inputs::open_phone_file(path, &[], options);
             report.add("orientation file", opened.map(|_| path.to_owned()));
             let decoder = OrientationDecoder::new(path.into(), config.limits.message_bytes)
-                .with_future(Future::new(config.max_ahead()?, path.into()));
+                .with_future(Future::new(config.max_ahead, path.into()));
             sample_file("orientation sample", path, decoder, report, || {
                 inputs::open_phone_file(path, &[], options)
             });
@@ -116,10 +116,10 @@ fn sample_file(
 
 /// A reading that is ahead, but not too far, makes the readings of its truck late for a view whose retention
 /// is shorter than that.
-fn check_ahead(config: &Config, report: &mut Report) -> Result<(), Error> {
-    let Some(max_ahead) = config.max_ahead()? else { return Ok(()) };
-    let (settings, texts) = (config.view_settings()?, &config.settings);
-    let views = config.active_views()?;
+fn check_ahead(config: &Job, report: &mut Report) -> Result<(), Error> {
+    let Some(max_ahead) = config.max_ahead else { return Ok(()) };
+    let (settings, texts) = (config.view_settings.clone(), &config.settings);
+    let views = config.active_views.clone();
     let is_on = |name: &str| views.iter().any(|view| view.name == name && view.gives_up);
     let allowed = &config.limits.max_ahead;
     for (view, key, retention, text) in [
@@ -140,9 +140,9 @@ fn check_ahead(config: &Config, report: &mut Report) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_database(config: &Config, report: &mut Report) -> Result<(), Error> {
+fn check_database(config: &Job, report: &mut Report) -> Result<(), Error> {
     let tables: Vec<Table> = config
-        .active_views()?
+        .active_views
         .iter()
         .filter(|view| config.tables.takes(&view.name))
         .map(|view| Table { name: view.table.to_string(), columns: view.columns.to_vec(), keyed: view.keyed })

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use dataflows::dead_letter::ByReason;
 
-use crate::config::Config;
+use crate::config::Job;
 use crate::job::launch::Summary;
 use crate::render::CHANGE;
 use crate::runtime::counts::{Counts, nothing_accepted};
@@ -17,7 +17,7 @@ use crate::text::printable::printable;
 const TRUCKS_SHOWN: usize = 20;
 
 /// The end of a run in words: what was counted, the latest correlations of each truck, the files, the metrics.
-pub fn describe(config: &Config, summary: &Summary) -> String {
+pub fn describe(config: &Job, summary: &Summary) -> String {
     let mut text = counted(summary);
     for line in &summary.unfinished {
         let _ = writeln!(text, "{}", printable(&line.to_string()));
@@ -91,7 +91,7 @@ struct Latest {
 }
 
 /// The last row of each truck in a correlation's CSV files; empty if there are none.
-fn latest(config: &Config, view: &str) -> BTreeMap<String, Latest> {
+fn latest(config: &Job, view: &str) -> BTreeMap<String, Latest> {
     let mut latest = BTreeMap::new();
     for path in files_of(&config.out, view, config.csv.max_records.is_some()).unwrap_or_default() {
         take_latest(&path, &mut latest);
@@ -125,7 +125,7 @@ fn take_latest(path: &Path, latest: &mut BTreeMap<String, Latest>) {
 }
 
 /// The files that a job makes and, in one line each, the folders of numbered files.
-fn files(config: &Config) -> Vec<(String, u64)> {
+fn files(config: &Job) -> Vec<(String, u64)> {
     let mut files: Vec<_> = std::fs::read_dir(&config.out)
         .into_iter()
         .flatten()

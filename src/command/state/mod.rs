@@ -20,7 +20,7 @@ use self::error::TransferError;
 use crate::cli::{ExportArgs, ImportArgs, ResetArgs, StateCommand};
 use crate::command::error::Error;
 use crate::command::stopped::committed;
-use crate::config::Config;
+use crate::config::Job;
 use crate::job::error::JobError;
 use crate::job::routes::{routes, source_name};
 use crate::runtime::folder::FolderLock;
@@ -52,7 +52,7 @@ fn export(args: &ExportArgs) -> Result<(), Error> {
     // What was read meanwhile would be no state of the job's.
     let now = committed(&config, &url)?;
     if (now.epoch, now.generation) != (last.epoch, last.generation) {
-        return Err(Error::Running(config.job));
+        return Err(Error::Running(config.job.clone()));
     }
     export.write(&args.file).map_err(TransferError::from)?;
     if args.json {
@@ -73,10 +73,10 @@ fn export(args: &ExportArgs) -> Result<(), Error> {
 }
 
 /// What the store holds of a job, looked through and folded.
-fn gather(config: &Config, look: &mut dyn Look, last: LastCommit) -> Result<Export, Error> {
+fn gather(config: &Job, look: &mut dyn Look, last: LastCommit) -> Result<Export, Error> {
     let job = &config.job;
     look.last_commit(job)?;
-    let views = config.active_views()?;
+    let views = config.active_views.clone();
     let with_state = look.with_state(job)?;
     let mut state = Vec::with_capacity(with_state.len());
     for name in &with_state {
@@ -116,7 +116,7 @@ fn looked_through(views: &[View], name: &str, folded: &[Vec<u8>]) -> Result<(), 
 }
 
 /// The tables that a job writes to.
-fn tables(config: &Config, views: &[View]) -> Vec<String> {
+fn tables(config: &Job, views: &[View]) -> Vec<String> {
     let routes = routes(config, views);
     let both = views.iter().zip(routes.iter());
     both.filter(|(_, route)| route.table.is_some()).map(|(view, _)| view.table.to_string()).collect()
@@ -127,14 +127,14 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
     let url = config.database_url()?;
     let export = Export::read(&args.file).map_err(TransferError::from)?;
     if export.job != config.job {
-        let (path, found, job) = (args.file.clone(), export.job, config.job);
+        let (path, found, job) = (args.file.clone(), export.job, config.job.clone());
         return Err(TransferError::from(ExportError::OtherJob { path, found, job }).into());
     }
     let asked = source_name(&config);
     if export.source != asked {
-        return Err(JobError::OtherSource { job: config.job, stored: export.source, asked }.into());
+        return Err(JobError::OtherSource { job: config.job.clone(), stored: export.source, asked }.into());
     }
-    let views = config.active_views()?;
+    let views = config.active_views.clone();
     for (name, parts) in export.with_state.iter().zip(&export.state) {
         let mut fold = SealedFold::new(Owner { job: &config.job, view: name });
         parts.iter().rev().for_each(|part| fold.older(part));
@@ -145,7 +145,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
     let mut look = look::open(&url)?;
     if look.last_commit(&config.job)?.is_some() {
         let place = look.place();
-        return Err(StoreError::There { job: config.job, place }.into());
+        return Err(StoreError::There { job: config.job.clone(), place }.into());
     }
     let notes = compare_files(&config, &export)?;
     let differing = differing_tables(look.as_mut(), &export)?;
@@ -197,7 +197,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
 }
 
 /// Refuses files that lack what was committed; says which have more.
-fn compare_files(config: &Config, export: &Export) -> Result<Vec<String>, Error> {
+fn compare_files(config: &Job, export: &Export) -> Result<Vec<String>, Error> {
     let mut notes = Vec::new();
     for end in csv::committed_ends(&config.out, &export.files)? {
         if !end.is_there {

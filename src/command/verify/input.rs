@@ -12,7 +12,7 @@ use dataflows::item::{Item, MessageId, NextOffset};
 use indicatif::ProgressBar;
 
 use crate::command::error::Error;
-use crate::config::Config;
+use crate::config::Job;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future, Message};
 use crate::job::inputs::{phone_file, topic_options_now, trucks_decoder, trucks_file};
@@ -81,17 +81,17 @@ pub fn fingerprint(payload: &[u8]) -> u64 {
 }
 
 /// Reads everything up to what was committed last; `decided` are the messages in it that are in the future.
-pub fn read(config: &Config, last: &LastCommit, decided: &[MessageId]) -> Result<Input, Error> {
+pub fn read(config: &Job, last: &LastCommit, decided: &[MessageId]) -> Result<Input, Error> {
     let committed = &*last.offsets;
-    let settings = config.view_settings()?;
+    let settings = config.view_settings.clone();
     let decoder =
         |topic: &str| trucks_decoder(topic, config.limits.message_bytes, &settings).without_scanner();
     let phone_decoder = |topic: &str| OrientationDecoder::new(topic.into(), config.limits.message_bytes);
     let future = |topic: &str| Future::decided(decided, topic);
-    let reads = config.reads()?;
+    let reads = &config.reads;
     let mut input = Input { is_all: true, ..Input::default() };
     let mut keys: HashMap<Arc<[u8]>, Option<Reading>> = HashMap::new();
-    let clock = Clock::new(config.epoch_limits()?, 0);
+    let clock = Clock::new(config.epoch_limits, 0);
     let bar = progress::counted(0, "messages read again");
     let mut again = Again { clock, input: &mut input, keys: &mut keys, bar: &bar };
 
@@ -131,10 +131,10 @@ pub fn read(config: &Config, last: &LastCommit, decided: &[MessageId]) -> Result
             again.file(path, lines, committed, decoder)?;
         }
     }
-    if let Some(name) = reads.phone_topic {
+    if let Some(name) = reads.phone_topic.as_deref() {
         topic(name, false, &mut again)?;
     }
-    if let Some(path) = reads.phone_file {
+    if let Some(path) = reads.phone_file.as_deref() {
         let lines = Lines::again(path, &[], committed, phone_file(config));
         let decoder = phone_decoder(path).with_future(future(&full_path(path)));
         again.file(path, lines.map_err(SourceError::of_the_phone)?, committed, decoder)?;

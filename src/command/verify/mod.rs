@@ -34,12 +34,12 @@ use std::collections::BTreeMap;
 use dataflows::views::DEAD_LETTERS;
 
 use self::input::Input;
-use self::views::{Job, Said};
+use self::views::{Said, Views};
 use crate::cli::CheckArgs;
 use crate::command::error::Error;
 use crate::command::report::Report;
 use crate::command::stopped::committed;
-use crate::config::Config;
+use crate::config::Job;
 use crate::job::backfill;
 use crate::job::error::JobError;
 use crate::job::routes::{routes, source_name};
@@ -59,7 +59,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Error> {
     }
 }
 
-fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
+fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     if config.input.as_deref() == Some("-") || config.orientation.input.as_deref() == Some("-") {
         return Err(Error::Unrepeatable);
     }
@@ -80,7 +80,7 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
     let (messages, letters) = (input.messages, input.letters.len());
     report.ok("input", format!("{messages} messages, {letters} dead letters, up to epoch {epoch}{files}"));
 
-    let views = config.active_views()?;
+    let views = config.active_views.clone();
     let routes = routes(config, &views);
     let has_others = look.has_other_jobs(&config.job)?;
     let unfilled = look.unfilled(&config.job)?;
@@ -91,9 +91,9 @@ fn verify(config: &Config, report: &mut Report) -> Result<(), Error> {
         .filter(|(_, starts)| !starts.is_empty())
         .map(|(view, starts)| (view, input.since(&starts)))
         .collect();
-    let mut job = Job {
+    let mut job = Views {
         config,
-        settings: config.view_settings()?,
+        settings: config.view_settings.clone(),
         last: &last,
         input: &input,
         look: look.as_mut(),

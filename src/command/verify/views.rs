@@ -15,7 +15,7 @@ use super::files::Files;
 use super::input::{Input, Reading, fingerprint};
 use super::trouble::Trouble;
 use crate::command::error::Error;
-use crate::config::Config;
+use crate::config::Job;
 use crate::config::sql;
 use crate::job::graph::Route;
 use crate::runtime::failure::Bug;
@@ -40,8 +40,8 @@ mod letter {
 }
 
 /// A job that is verified.
-pub struct Job<'a> {
-    pub config: &'a Config,
+pub struct Views<'a> {
+    pub config: &'a Job,
     pub settings: Settings,
     pub last: &'a LastCommit,
     pub input: &'a Input,
@@ -74,7 +74,7 @@ struct Table {
 /// A row's place in its table's order, and what it adds up.
 type Each<'a> = &'a mut dyn FnMut(i64, i64, &Line);
 
-impl Job<'_> {
+impl Views<'_> {
     /// Compares a view with what its sinks hold. Gives what was found, in words.
     pub fn verify(&mut self, view: &View, route: &Route) -> Result<String, Trouble> {
         if let Some(wrong) = self.said.wrong.get(&*view.name) {

@@ -21,8 +21,10 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use crate::config::ConfigError;
-use crate::config::defined::{OwnView, SEED_FIELDS, TAKEN_COLUMNS, is_column_name, wrong};
+use crate::config::defined::OwnView;
+use crate::config::error::ConfigError;
+use crate::config::error::wrong;
+use crate::config::names::{SEED_FIELDS, TAKEN_COLUMNS, is_column_name};
 use crate::text::time;
 
 /// What bounds the work, and with it the stack that recursion takes: names, numbers and signs in a text,

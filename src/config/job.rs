@@ -1,0 +1,356 @@
+//! A job: a configuration that can be used, and what follows from it. It is made once.
+
+use std::fmt;
+use std::ops::{Deref, RangeInclusive};
+use std::path::Path;
+use std::time::Duration;
+
+use dataflows::batch::NANO;
+use dataflows::real::Factor;
+use dataflows::views::{self, Settings, View};
+
+use super::error::ConfigError;
+use super::known::names;
+use super::load;
+use super::names::fields;
+use super::raw::Config;
+use super::span::duration;
+use super::sql;
+use crate::runtime::clock::Limits;
+use crate::source::file::{is_same, is_separator};
+
+/// A job. It derefs to the configuration that it is made of, whose keys have been checked.
+#[derive(Clone)]
+pub struct Job {
+    config: Config,
+    /// The views: the built-in ones in their list's order, the job's own, dead letters.
+    pub active_views: Vec<View>,
+    /// The views' thresholds and factors.
+    pub view_settings: Settings,
+    /// What bounds an epoch.
+    pub epoch_limits: Limits,
+    /// How far a reading's event time may be ahead of the clocks, in microseconds; none: as far as it is.
+    pub max_ahead: Option<i64>,
+    /// Which inputs the job reads.
+    pub reads: Reads,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.config.fmt(f)
+    }
+}
+
+impl Deref for Job {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
+}
+
+/// Which of the configured inputs a job reads: those that one of its views needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reads {
+    /// The trucks' readings.
+    pub trucks: bool,
+    /// The topic of the phone's.
+    pub phone_topic: Option<String>,
+    /// The file of the phone's.
+    pub phone_file: Option<String>,
+}
+
+impl Job {
+    /// Reads the file, then the variables, then `flags` (`key = value` with dotted keys).
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl Iterator<Item = (String, String)>,
+        flags: Vec<(String, toml::Value)>,
+    ) -> Result<Self, ConfigError> {
+        load::load(file, variables, flags)?.try_into()
+    }
+
+    /// Reads the text of a file, which is called `name`, then as [`load`](Self::load).
+    pub fn read(
+        text: &str,
+        name: &str,
+        variables: impl Iterator<Item = (String, String)>,
+        flags: Vec<(String, toml::Value)>,
+    ) -> Result<Self, ConfigError> {
+        load::read(text, name, variables, flags)?.try_into()
+    }
+
+    /// The configuration that it is made of.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Whether the job reads from Kafka or writes to it, be it the embedded broker.
+    pub fn reaches_kafka(&self) -> bool {
+        let reads = &self.reads;
+        let reads_trucks = reads.trucks && (self.input.is_none() || self.embedded);
+        reads_trucks || reads.phone_topic.is_some() || self.dead_letters.topic.is_some()
+    }
+}
+
+impl TryFrom<Config> for Job {
+    type Error = ConfigError;
+
+    fn try_from(config: Config) -> Result<Self, ConfigError> {
+        validate(&config)?;
+        let (epoch_limits, max_ahead) = (epoch_limits(&config)?, max_ahead(&config)?);
+        let view_settings = view_settings(&config)?;
+        let active_views = active_views(&config, &view_settings)?;
+        let reads = reads(&config, &active_views);
+        validate_reads(&config, &reads)?;
+        Ok(Self { config, active_views, view_settings, epoch_limits, max_ahead, reads })
+    }
+}
+
+/// Refuses what no job can be.
+fn validate(config: &Config) -> Result<(), ConfigError> {
+    let wrong = |key, value: &dyn ToString, reason: &str| {
+        Err(ConfigError::Value { key, value: value.to_string(), reason: reason.into() })
+    };
+    if config.workers == 0 || config.workers > 256 {
+        return wrong("workers", &config.workers, "give 1 to 256, at most one per core");
+    }
+    validate_processes(config)?;
+    let name_fits = (1..=64).contains(&config.job.len())
+        && config.job.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if !name_fits {
+        return wrong("job", &config.job, "give 1 to 64 letters, digits, `-`, `_` or `.`");
+    }
+    if config.embedded && (config.key_separator.is_some() || config.mode == views::Mode::Upsert) {
+        return wrong(
+            "embedded",
+            &true,
+            "the embedded broker is fed messages without keys: leave out --embedded, the file is read as well without",
+        );
+    }
+    if config.embedded && config.input.is_none() {
+        return wrong("embedded", &true, "the embedded broker is fed from a file: give --input FILE");
+    }
+    let limits = &config.limits;
+    if limits.epoch_records == 0
+        || limits.epoch_bytes == 0
+        || limits.bytes_in_flight == 0
+        || limits.message_bytes == 0
+    {
+        return wrong("limits", &0, "every limit is at least 1");
+    }
+    if limits.epochs_in_flight < 2 {
+        return wrong(
+            "limits.epochs_in_flight",
+            &limits.epochs_in_flight,
+            "give at least 2: one open, one that commits",
+        );
+    }
+    if config.csv.max_records == Some(0) {
+        return wrong("csv.max_records", &0, "give at least 1, or leave it out for one file a view");
+    }
+    if let Some(separator) = &config.key_separator
+        && !is_separator(separator)
+    {
+        return wrong(
+            "key_separator",
+            &format!("{separator:?}"),
+            "give a text that lines do not end with, such as \"\\t\", or leave it out: lines have no key then",
+        );
+    }
+    let given = &config.kafka.properties;
+    if let Some(name) = config.kafka.files().into_keys().find(|name| given.contains(name)) {
+        return wrong("kafka.property_files", &name, "it is in [kafka.properties] too: give it once");
+    }
+    let names = names(config)?;
+    names.check_known("views", config.builtin().chain(config.selected.iter().map(String::as_str)))?;
+    for (key, sink) in [("csv.views", &config.csv.views), ("tables.views", &config.tables.views)] {
+        names.check_known(key, sink.iter().flatten().map(String::as_str))?;
+    }
+    Ok(())
+}
+
+fn validate_processes(config: &Config) -> Result<(), ConfigError> {
+    let wrong =
+        |key, value: usize, reason: String| Err(ConfigError::Value { key, value: value.to_string(), reason });
+    let processes = config.processes;
+    if !(1..=MOST_PROCESSES).contains(&processes) {
+        return wrong("processes", processes, format!("give 1 to {MOST_PROCESSES}"));
+    }
+    if config.process >= processes {
+        let reason = match processes {
+            1 => "there is one process, number 0: give --processes N as well".into(),
+            _ => format!("the {processes} processes are numbered 0 to {}", processes - 1),
+        };
+        return wrong("process", config.process, reason);
+    }
+    if processes > 1 && config.hosts.is_none() {
+        let reason = "give --hosts FILE, with a line `host:port` for each process";
+        return wrong("processes", processes, reason.into());
+    }
+    if processes > 1 && config.embedded {
+        let reason = "the embedded broker is one process's: leave out --embedded or --processes";
+        return wrong("processes", processes, reason.into());
+    }
+    Ok(())
+}
+
+/// An offset is kept under its topic or file, which therefore is read once only.
+fn validate_reads(config: &Config, reads: &Reads) -> Result<(), ConfigError> {
+    let wrong = |key, value: &str, reason: &str| {
+        Err(ConfigError::Value { key, value: value.to_owned(), reason: reason.into() })
+    };
+    if let Some(topic) = reads.phone_topic.as_deref() {
+        if config.embedded {
+            return wrong(
+                "orientation.topic",
+                topic,
+                "the embedded broker holds the trucks' readings only: give orientation.input, or leave out --embedded",
+            );
+        }
+        if reads.trucks && config.input.is_none() && topic == config.kafka.topic {
+            return wrong(
+                "orientation.topic",
+                topic,
+                "the trucks' readings are read from it: give another topic",
+            );
+        }
+    }
+    if let (Some(path), Some(trucks)) =
+        (reads.phone_file.as_deref(), config.input.as_deref().filter(|_| reads.trucks))
+        && is_same(path, trucks)
+    {
+        return wrong("orientation.input", path, "the trucks' readings are read from it: give another file");
+    }
+    Ok(())
+}
+
+/// Which inputs the job reads.
+fn reads(config: &Config, views: &[View]) -> Reads {
+    let phone = views.iter().any(|view| view.name == views::ORIENTATION);
+    let other = |view: &View| ![views::ORIENTATION, views::DEAD_LETTERS].contains(&&*view.name);
+    Reads {
+        trucks: !phone || views.iter().any(other),
+        phone_topic: config.orientation.topic.clone().filter(|_| phone),
+        phone_file: config.orientation.input.clone().filter(|_| phone),
+    }
+}
+
+/// The views of the job: the built-in ones in their list's order, its own, dead letters.
+fn active_views(config: &Config, settings: &Settings) -> Result<Vec<View>, ConfigError> {
+    let is_on = |name: &str| config.selected.is_empty() || config.selected.iter().any(|on| on == name);
+    // A flag selects among all of them; else the file's names select among the built-in ones.
+    let names_none = config.builtin().next().is_none() || !config.selected.is_empty();
+    let is_built_in_on = |name: &str| is_on(name) && (names_none || config.builtin().any(|on| on == name));
+    let (dead_letters, mut active): (Vec<_>, Vec<_>) =
+        views::all(settings).into_iter().partition(|view| view.name == views::DEAD_LETTERS);
+    let has_phone = config.orientation.topic.is_some() || config.orientation.input.is_some();
+    let asked = config.builtin().chain(config.selected.iter().map(String::as_str));
+    if !has_phone && asked.into_iter().any(|name| name == views::ORIENTATION) {
+        return Err(ConfigError::Value {
+            key: "views",
+            value: views::ORIENTATION.into(),
+            reason: "nothing feeds it: give orientation.topic or orientation.input".into(),
+        });
+    }
+    active.retain(|view| is_built_in_on(&view.name) && (has_phone || view.name != views::ORIENTATION));
+    // What is off has to be right, too.
+    for own in &config.correlations {
+        let view = own.view(settings)?;
+        active.extend(is_on(&own.name).then_some(view));
+    }
+    for own in config.own_views() {
+        let view = sql::compile(own, settings)?.view(settings);
+        active.extend(is_on(&own.name).then_some(view));
+    }
+    if settings.upserts() {
+        active.push(views::readings_view(settings));
+    }
+    // Nothing is dropped silently: dead letters are always kept.
+    active.extend(dead_letters);
+    Ok(active)
+}
+
+fn interval(config: &Config) -> Result<Duration, ConfigError> {
+    const RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+    duration("commit_interval", &config.commit_interval, RANGE)
+}
+
+/// How far a reading's event time may be ahead of the clocks, in microseconds; none: as far as it is.
+fn max_ahead(config: &Config) -> Result<Option<i64>, ConfigError> {
+    match &*config.limits.max_ahead {
+        "off" => Ok(None),
+        text => {
+            let span = duration("limits.max_ahead", text, Duration::ZERO..=LONGEST_SPAN)?;
+            Ok(Some(span.as_micros() as i64))
+        }
+    }
+}
+
+/// What bounds an epoch.
+fn epoch_limits(config: &Config) -> Result<Limits, ConfigError> {
+    Ok(Limits {
+        interval: interval(config)?,
+        epoch_records: config.limits.epoch_records,
+        epoch_bytes: config.limits.epoch_bytes,
+        epochs_in_flight: config.limits.epochs_in_flight,
+        bytes_in_flight: config.limits.bytes_in_flight,
+    })
+}
+
+/// The views' thresholds and factors.
+fn view_settings(config: &Config) -> Result<Settings, ConfigError> {
+    let parse = |key, value: &toml::Value| {
+        let text = match value {
+            toml::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        text.parse::<Factor>().map_err(|_| ConfigError::Value {
+            key,
+            value: text,
+            reason: "give a decimal with at most 9 places, such as 80 or 1.2".into(),
+        })
+    };
+    let threshold = parse("settings.above_speed", &config.settings.above_speed)?;
+    let above_speed = threshold.times(NANO).ok_or_else(|| ConfigError::Value {
+        key: "settings.above_speed",
+        value: threshold.to_string(),
+        reason: "give a number below 9.2e9".into(),
+    })?;
+    let settings = &config.settings;
+    let span = |key, text: &str, least| {
+        let span = duration(key, text, least..=LONGEST_SPAN)?;
+        // At most ten years: far within 64 bits of microseconds.
+        Ok::<_, ConfigError>(span.as_micros() as i64)
+    };
+    let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
+    if !(1..=MOST_JOINED).contains(&settings.join_limit) {
+        return Err(ConfigError::Value {
+            key: "settings.join_limit",
+            value: settings.join_limit.to_string(),
+            reason: format!("give 1 to {MOST_JOINED} readings"),
+        });
+    }
+    Ok(Settings {
+        mode: config.mode,
+        one_after_another: config.input.is_some(),
+        fields: fields(&config.record)?,
+        above_speed,
+        speed_factor: parse("settings.speed_factor", &settings.speed_factor)?,
+        correlation_tables: settings.correlation_tables,
+        window: span("settings.window", &settings.window, second)?,
+        window_idle: span("settings.window_idle", &settings.window_idle, zero)?,
+        window_retention: span("settings.window_retention", &settings.window_retention, zero)?,
+        join_retention: span("settings.join_retention", &settings.join_retention, zero)?,
+        join_limit: settings.join_limit,
+    })
+}
+
+/// The most processes of a cluster.
+const MOST_PROCESSES: usize = 64;
+
+/// The longest span of event time: ten years.
+const LONGEST_SPAN: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+/// The most readings of a truck that a join may put together: the product of two such groups is what
+/// an epoch may have to hold.
+const MOST_JOINED: usize = 1_000_000;

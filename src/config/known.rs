@@ -1,0 +1,60 @@
+//! The views that a job could keep.
+
+use dataflows::views::{self, Settings};
+
+use super::error::{ConfigError, wrong};
+use super::names::{is_table_name, is_view_name};
+use super::raw::Config;
+
+/// The names of the views that a job could keep.
+pub(super) struct Names(Vec<String>);
+
+impl Names {
+    /// Refuses a name that no view has.
+    pub(super) fn check_known<'a>(
+        &self,
+        key: &'static str,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), ConfigError> {
+        match names.into_iter().find(|name| !self.0.iter().any(|known| known == name)) {
+            None => Ok(()),
+            Some(name) => Err(ConfigError::Value {
+                key,
+                value: name.to_owned(),
+                reason: format!("no such view; there are {}", self.0.join(", ")),
+            }),
+        }
+    }
+}
+
+/// The names of all views, built-in and defined; refuses those that are not free.
+pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
+    let built_in = views::all(&Settings::default());
+    let mut names: Vec<String> = views::NAMES.iter().map(|&name| name.into()).collect();
+    let mut tables: Vec<String> = built_in.iter().map(|view| view.table.to_string()).collect();
+    // An upsert job keeps its readings under this name.
+    let kept_readings = views::readings_view(&Settings::default()).name;
+    let own_views = config.own_views().map(|own| ("views", &own.name, own.table()));
+    let own_correlations = config.correlations.iter().map(|own| ("correlations", &own.name, own.table()));
+    for (key, name, table) in own_correlations.chain(own_views) {
+        let place = format!("{key}.{name}");
+        if !is_view_name(name) {
+            let rule = "give a name of small letters, digits and `_`, at most 48, a letter first";
+            return Err(wrong(place, rule));
+        }
+        if names.contains(name) || *name == kept_readings {
+            return Err(wrong(place, "another view has this name; give it one of its own"));
+        }
+        if !is_table_name(&table) || table.to_lowercase().starts_with("truckflow_") {
+            let rule = "give letters, digits and `_`, at most 64, no digit and no `truckflow_` first";
+            return Err(wrong(format!("{place} table"), format!("`{table}` is no name for it; {rule}")));
+        }
+        if tables.iter().any(|other| other.eq_ignore_ascii_case(&table)) {
+            let reason = format!("another view has the table {table}; give `table = \"…\"`");
+            return Err(wrong(format!("{place} table"), reason));
+        }
+        names.push(name.clone());
+        tables.push(table);
+    }
+    Ok(Names(names))
+}

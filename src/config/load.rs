@@ -1,0 +1,125 @@
+//! File, variables and flags, one over the other.
+
+use std::path::Path;
+
+use super::defined;
+use super::error::ConfigError;
+use super::raw::Config;
+use super::variables::keys_of;
+
+/// Reads the file, then the variables, then `flags` (`key = value` with dotted keys).
+pub(super) fn load(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: Vec<(String, toml::Value)>,
+) -> Result<Config, ConfigError> {
+    let Some(path) = file else { return read("", "", variables, flags) };
+    let text = read_file(path)?;
+    read(&text, &path.display().to_string(), variables, flags)
+}
+
+/// Reads the text of a file, which is called `name`, then as [`load`].
+pub(super) fn read(
+    text: &str,
+    name: &str,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: Vec<(String, toml::Value)>,
+) -> Result<Config, ConfigError> {
+    // Checked by itself first, so that what is wrong is told with its line.
+    if let Err(error) = toml::from_str::<Config>(text) {
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        let place = format!("{name} line {line}");
+        return Err(ConfigError::Parse { place, reason: one_line(error.message()) });
+    }
+    let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Parse {
+        place: name.to_owned(),
+        reason: one_line(error.message()),
+    })?;
+    let mut selected = Vec::new();
+    let mut over = |place: String, key: &str, value| {
+        match key {
+            // The file's definitions stay: a name selects among them.
+            "views" => defined::select(&mut table, value, &mut selected),
+            _ => set(&mut table, key, value),
+        }
+        .and_then(|()| check(&table))
+        .map_err(|reason| ConfigError::Parse { place, reason })
+    };
+    for (key, name, value) in keys_of(variables) {
+        let value = value_of(&key, &value);
+        over(name, &key, value)?;
+    }
+    for (key, value) in flags {
+        over(format!("--set {key}"), &key, value)?;
+    }
+    let mut config: Config = table.try_into().map_err(|error: toml::de::Error| ConfigError::Parse {
+        place: "flags".into(),
+        reason: one_line(error.message()),
+    })?;
+    config.selected = selected;
+    Ok(config)
+}
+
+pub(super) fn read_file(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
+/// A variable's text as the value that it most likely is.
+fn parse_value(text: &str) -> toml::Value {
+    let parsed = format!("v = {text}").parse::<toml::Table>().ok();
+    parsed.and_then(|mut table| table.remove("v")).unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+/// A variable's or flag's text as the value of `key`. A property of librdkafka's is what is written: a
+/// password of digits is no number.
+pub fn value_of(key: &str, text: &str) -> toml::Value {
+    match parse_value(text) {
+        toml::Value::String(text) => toml::Value::String(text),
+        _ if key.starts_with("kafka.propert") => toml::Value::String(text.to_owned()),
+        value => value,
+    }
+}
+
+/// Sets a dotted key.
+fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), String> {
+    // What follows these is one key of librdkafka's, dots and all.
+    let property = ["kafka.properties.", "kafka.property_files."].into_iter().find_map(|table| {
+        let name = key.strip_prefix(table)?;
+        Some((table.split_terminator('.').collect(), name))
+    });
+    let (path, last): (Vec<&str>, &str) = match property {
+        Some(property) => property,
+        None => {
+            let mut path: Vec<&str> = key.split('.').collect();
+            let last = path.pop().unwrap_or_default();
+            (path, last)
+        }
+    };
+    let mut at = table;
+    for step in path {
+        at = at
+            .entry(step)
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| format!("`{step}` is not a table"))?;
+    }
+    at.insert(last.to_owned(), value);
+    Ok(())
+}
+
+fn check(table: &toml::Table) -> Result<(), String> {
+    table.clone().try_into::<Config>().map(drop).map_err(|error| one_line(error.message()))
+}
+
+/// What the parser says, in one line and without the text that it found, which may be a secret: who says
+/// where it is says enough.
+fn one_line(text: &str) -> String {
+    let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    const FOUND: &str = "string \"";
+    if let Some(at) = text.find(FOUND)
+        && let Some(length) = text[at + FOUND.len()..].rfind('"')
+    {
+        text.replace_range(at..at + FOUND.len() + length + 1, "a text");
+    }
+    text
+}

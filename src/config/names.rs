@@ -1,0 +1,70 @@
+//! Which names are free for fields, views and tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dataflows::batch::{FieldSpec, FieldType, Measure};
+
+use super::error::{ConfigError, wrong};
+
+/// The fields that every reading has.
+pub const SEED_FIELDS: [&str; 5] = [
+    "timestamp",
+    "truck_id",
+    Measure::DistanceCovered.name(),
+    Measure::EngineSpeed.name(),
+    Measure::FuelConsumed.name(),
+];
+
+/// Columns that tables and files have beside a view's.
+pub const TAKEN_COLUMNS: [&str; 3] = ["id", "row_key", "change"];
+
+/// The columns of a correlation beside its axes.
+pub(super) const CORRELATION_COLUMNS: [&str; 3] = ["correlation", "samples", "time_elapsed"];
+
+/// Whether a text is a name of columns and fields: letters, digits and `_`, at most 60, no digit first.
+pub fn is_column_name(name: &str) -> bool {
+    (1..=60).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !name.as_bytes()[0].is_ascii_digit()
+}
+
+pub(super) fn is_view_name(name: &str) -> bool {
+    (1..=48).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && name.as_bytes()[0].is_ascii_lowercase()
+}
+
+pub(super) fn is_table_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !name.as_bytes()[0].is_ascii_digit()
+}
+
+pub(super) fn is_one_of(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// The declared fields, in the order of their names.
+pub(super) fn fields(record: &BTreeMap<String, FieldType>) -> Result<Arc<[FieldSpec]>, ConfigError> {
+    let mut seen = BTreeSet::new();
+    for name in record.keys() {
+        let place = format!("record.{name}");
+        if !is_column_name(name) {
+            return Err(wrong(place, "give a name of letters, digits and `_`, at most 60, no digit first"));
+        }
+        if is_one_of(&SEED_FIELDS, name) {
+            return Err(wrong(place, "every reading has this field; declare only those beyond it"));
+        }
+        if !seen.insert(name.to_lowercase()) {
+            return Err(wrong(
+                place,
+                "another field differs only in capitals, which SQL does not tell apart",
+            ));
+        }
+    }
+    Ok(record
+        .iter()
+        .map(|(name, &field_type)| FieldSpec { name: name.as_str().into(), field_type })
+        .collect())
+}

@@ -1,0 +1,302 @@
+//! The configuration as it is written: every key, with its default.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use dataflows::batch::FieldType;
+use dataflows::views::{CorrelationTables, Mode};
+use serde::{Deserialize, Serialize};
+
+use super::defined::{OwnCorrelation, OwnView, ViewEntry};
+use crate::kafka::properties::{Properties, flat};
+use crate::runtime::secret::DatabaseUrl;
+use crate::source::kafka::OnDataLoss;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The job's name: what its state and offsets are kept under.
+    pub job: String,
+    /// Worker threads, of each process.
+    pub workers: usize,
+    /// How many processes work on the job together.
+    pub processes: usize,
+    /// Which of them this is. Process 0 holds the sinks and commits.
+    pub process: usize,
+    /// A file that says where each process listens to the others: see [`crate::job::cluster`].
+    pub hosts: Option<PathBuf>,
+    /// A file that holds a secret which whoever joins the cluster has to know.
+    pub cluster_secret_file: Option<PathBuf>,
+    /// Runs with an in-process broker that is fed from `input`.
+    pub embedded: bool,
+    /// A file to read instead of Kafka, or `-` for standard input.
+    pub input: Option<String>,
+    /// Stops, after the commit, at the end that was there at the start.
+    pub until_end: bool,
+    /// Keeps trying when the broker, the topic or the database is not there at the start.
+    pub wait: bool,
+    /// The folder of the CSV files and `truckflow.db`.
+    pub out: PathBuf,
+    /// `mysql://user:password@host:port/database`, or `sqlite:PATH`; by default `<out>/truckflow.db`.
+    pub database: Option<DatabaseUrl>,
+    /// A file that holds the database's password, instead of in the URL.
+    pub database_password_file: Option<PathBuf>,
+    /// What a message does to the readings before it.
+    pub mode: Mode,
+    /// What stands between key and value in a line of a file; none: lines have no key.
+    pub key_separator: Option<String>,
+    /// The names of the built-in views to keep up to date, all if there are none, and the definitions
+    /// of the job's own.
+    pub views: Vec<ViewEntry>,
+    /// The names that a flag or variable selects among all views, built-in or defined; all if empty.
+    #[serde(skip)]
+    pub selected: Vec<String>,
+    /// The job's own correlations.
+    pub correlations: Vec<OwnCorrelation>,
+    /// Fields that readings have beyond the seed's.
+    pub record: BTreeMap<String, FieldType>,
+    /// Where `/metrics`, `/healthz` and `/readyz` are, or `off`.
+    pub listen: String,
+    /// A file that holds the token which whoever asks there has to send.
+    pub listen_token_file: Option<PathBuf>,
+    /// How long an epoch lasts, such as `1s` or `250ms`.
+    pub commit_interval: String,
+    /// What to do when unread offsets are gone from the broker.
+    pub on_data_loss: OnDataLoss,
+    /// The Kafka input.
+    pub kafka: Kafka,
+    /// The phone's orientation readings.
+    pub orientation: Orientation,
+    /// CSV files.
+    pub csv: CsvSink,
+    /// SQL tables.
+    pub tables: Sink,
+    /// The topic that dead letters are sent to, if any.
+    pub dead_letters: DeadLetters,
+    /// The views' thresholds and factors.
+    pub settings: ViewSettings,
+    /// What bounds memory.
+    pub limits: LimitSettings,
+}
+
+/// `[kafka]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kafka {
+    /// Bootstrap servers.
+    pub brokers: String,
+    /// The topic.
+    pub topic: String,
+    /// Any librdkafka property.
+    pub properties: Properties,
+    /// Properties whose values are in files: secrets.
+    pub property_files: BTreeMap<String, toml::Value>,
+}
+
+impl Kafka {
+    /// The files that hold properties, by the properties' names.
+    pub(super) fn files(&self) -> BTreeMap<String, String> {
+        flat(&self.property_files)
+    }
+}
+
+/// `[csv]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CsvSink {
+    /// The views that go here; absent: every view of the job, `[]`: none.
+    pub views: Option<Vec<String>>,
+    /// The most records of a file; absent: one file for each view.
+    pub max_records: Option<u64>,
+}
+
+impl CsvSink {
+    /// Whether a view goes here.
+    pub fn takes(&self, view: &str) -> bool {
+        chosen(self.views.as_deref(), view)
+    }
+}
+
+/// `[orientation]`: both may be read at once.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Orientation {
+    /// The topic; absent: none is read.
+    pub topic: Option<String>,
+    /// Sensor Logger's `Orientation.csv`, or a file of a JSON object or Python dict a line; `-`:
+    /// standard input; absent: none is read.
+    pub input: Option<String>,
+}
+
+/// `[tables]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sink {
+    /// The views that go here; absent: every view of the job, `[]`: none.
+    pub views: Option<Vec<String>>,
+}
+
+impl Sink {
+    /// Whether a view goes here.
+    pub fn takes(&self, view: &str) -> bool {
+        chosen(self.views.as_deref(), view)
+    }
+}
+
+fn chosen(views: Option<&[String]>, view: &str) -> bool {
+    views.is_none_or(|views| views.iter().any(|name| name == view))
+}
+
+/// `[dead_letters]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetters {
+    /// The topic.
+    pub topic: Option<String>,
+}
+
+/// `[settings]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ViewSettings {
+    /// `above_speed` keeps engine speeds strictly above this.
+    pub above_speed: toml::Value,
+    /// `transformed` multiplies the engine's speed by this.
+    pub speed_factor: toml::Value,
+    /// What the correlations' tables hold.
+    pub correlation_tables: CorrelationTables,
+    /// How long a window is.
+    pub window: String,
+    /// How far a truck may be behind the topic before it counts as idle.
+    pub window_idle: String,
+    /// How far behind a truck's latest event `window_averages` still takes readings.
+    pub window_retention: String,
+    /// How far behind a truck's latest event `filtered_join` still takes readings.
+    pub join_retention: String,
+    /// How many readings of a truck may share a timestamp in `filtered_join`.
+    pub join_limit: usize,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// An epoch ends at about this many records.
+    pub epoch_records: u64,
+    /// An epoch ends at about this many bytes of input.
+    pub epoch_bytes: u64,
+    /// Epochs in flight.
+    pub epochs_in_flight: u64,
+    /// Rendered bytes that wait for their commit.
+    pub bytes_in_flight: u64,
+    /// Bytes of a message; longer ones are dead letters.
+    pub message_bytes: usize,
+    /// How far a reading's event time may be ahead of the clocks, or `off`.
+    pub max_ahead: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            job: "truckflow".into(),
+            workers: 1,
+            processes: 1,
+            process: 0,
+            hosts: None,
+            cluster_secret_file: None,
+            embedded: false,
+            input: None,
+            until_end: false,
+            wait: false,
+            out: "out".into(),
+            database: None,
+            database_password_file: None,
+            mode: Mode::default(),
+            key_separator: None,
+            views: Vec::new(),
+            selected: Vec::new(),
+            correlations: Vec::new(),
+            record: BTreeMap::new(),
+            listen: "127.0.0.1:9600".into(),
+            listen_token_file: None,
+            commit_interval: "1s".into(),
+            on_data_loss: OnDataLoss::Stop,
+            kafka: Kafka::default(),
+            orientation: Orientation::default(),
+            csv: CsvSink::default(),
+            tables: Sink::default(),
+            dead_letters: DeadLetters::default(),
+            settings: ViewSettings::default(),
+            limits: LimitSettings::default(),
+        }
+    }
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self {
+            brokers: BROKERS.into(),
+            topic: TOPIC.into(),
+            properties: Properties::default(),
+            property_files: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for ViewSettings {
+    fn default() -> Self {
+        Self {
+            above_speed: toml::Value::Integer(80),
+            speed_factor: toml::Value::Float(1.2),
+            correlation_tables: CorrelationTables::default(),
+            window: "5m".into(),
+            window_idle: "5m".into(),
+            window_retention: "24h".into(),
+            join_retention: "10m".into(),
+            join_limit: 10_000,
+        }
+    }
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            epoch_records: 200_000,
+            epoch_bytes: 32 << 20,
+            epochs_in_flight: 3,
+            bytes_in_flight: 64 << 20,
+            message_bytes: 1 << 20,
+            max_ahead: "1d".into(),
+        }
+    }
+}
+
+/// Where Kafka is unless something else is said.
+pub(crate) const BROKERS: &str = "127.0.0.1:9092";
+/// The topic unless something else is said.
+pub(crate) const TOPIC: &str = "Truck-Data";
+
+impl Config {
+    /// The views that the file defines.
+    pub fn own_views(&self) -> impl Iterator<Item = &OwnView> {
+        self.views.iter().filter_map(|entry| match entry {
+            ViewEntry::Own(view) => Some(view),
+            ViewEntry::Name(_) => None,
+        })
+    }
+
+    /// Whether a view begins at the topic's beginning when it comes to a job that runs already.
+    pub fn is_backfilled(&self, view: &str) -> bool {
+        self.own_views().any(|own| own.name == view && own.backfill)
+            || self.correlations.iter().any(|own| own.name == view && own.backfill)
+    }
+
+    /// The file's names of built-in views.
+    pub(super) fn builtin(&self) -> impl Iterator<Item = &str> {
+        self.views.iter().filter_map(|entry| match entry {
+            ViewEntry::Name(name) => Some(name.as_str()),
+            ViewEntry::Own(_) => None,
+        })
+    }
+}

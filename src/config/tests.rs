@@ -1,0 +1,323 @@
+//! What a configuration may say, and what it may not.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use dataflows::batch::FieldType;
+use dataflows::views;
+
+use super::variables::keys_among;
+use super::*;
+use crate::runtime::secret::ExposeSecret;
+
+fn load(text: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Job, ConfigError> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    let flags = flags.iter().map(|(k, v)| ((*k).to_owned(), value_of(k, v))).collect();
+    Job::load(Some(file.path()), variables, flags)
+}
+
+#[test]
+fn flags_go_over_variables_and_these_over_the_file() {
+    let text =
+        "workers = 2\njob = \"a\"\n[kafka]\nbrokers = \"x:1\"\n[kafka.properties]\nfetch.min.bytes = 5";
+    let config = load(
+        text,
+        &[
+            ("TRUCKFLOW_JOB", "b"),
+            ("TRUCKFLOW_KAFKA__TOPIC", "T"),
+            ("OTHER", "1"),
+            ("TRUCKFLOW_CONFIG", "no key"),
+            ("TRUCKFLOW_LOG", "info"),
+            ("TRUCKFLOW_WORKERS", "3"),
+        ],
+        &[("workers", "4"), ("kafka.properties.security.protocol", "ssl")],
+    )
+    .unwrap();
+    assert_eq!((config.workers, config.job.as_str(), config.kafka.brokers.as_str()), (4, "b", "x:1"));
+    assert_eq!(config.kafka.topic, "T");
+    // A flag's own variable goes over that of its key, whichever comes first.
+    let mut both = [("TRUCKFLOW_BROKERS", "y:1"), ("TRUCKFLOW_KAFKA__BROKERS", "z:1")];
+    for _ in 0..2 {
+        assert_eq!(load(text, &both, &[]).unwrap().kafka.brokers, "y:1");
+        both.reverse();
+    }
+    assert_eq!(load("", &[("TRUCKFLOW_TOPIC", "U")], &[]).unwrap().kafka.topic, "U");
+    let properties = config.kafka_properties().unwrap();
+    assert_eq!(properties.get("fetch.min.bytes"), Some("5"));
+    assert_eq!(properties.get("security.protocol"), Some("ssl"));
+}
+
+#[test]
+fn secrets_come_from_files_or_variables() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "1/2?#@%41\n").unwrap();
+    let path = file.display();
+    let text = format!(
+        "database = \"mysql://u@h/d\"\ndatabase_password_file = \"{path}\"\n[kafka.property_files]\nsasl.password = \"{path}\""
+    );
+    let config = load(&text, &[], &[]).unwrap();
+    let url = config.database_url().unwrap();
+    assert_eq!(url.expose_secret(), "mysql://u:1%2F2%3F%23%40%2541@h/d");
+    assert_eq!(config.kafka_properties().unwrap().exposed()["sasl.password"], "1/2?#@%41");
+    assert!(!format!("{config:?}").contains("1/2?") && config.kafka.properties.names().next().is_none());
+
+    let flags = [("embedded", "true"), ("input", "a"), ("kafka.properties.security.protocol", "ssl")];
+    let embedded = load(&text, &[], &[&flags[..], &[("kafka.properties.client.id", "b")]].concat()).unwrap();
+    assert_eq!(embedded.kafka_properties().unwrap().names().collect::<Vec<_>>(), ["client.id"]);
+
+    let variable = "TRUCKFLOW_KAFKA__PROPERTIES__SASL__PASSWORD";
+    let config = load("", &[(variable, "1e5")], &[]).unwrap();
+    assert_eq!(config.kafka_properties().unwrap().exposed()["sasl.password"], "1e5");
+    let error = load(&text, &[(variable, "x")], &[]).unwrap_err().to_string();
+    assert!(error.contains("sasl.password") && error.contains("give it once"), "{error}");
+    std::fs::remove_file(&file).unwrap();
+    let config = load(&text, &[], &[]).unwrap();
+    for error in [config.kafka_properties().unwrap_err(), config.database_url().unwrap_err()] {
+        let error = error.to_string();
+        assert!(error.contains("cannot read it") && error.contains("give a file"), "{error}");
+    }
+}
+
+#[test]
+fn no_secret_of_a_configuration_can_be_printed_or_serialized() {
+    let text = "database = \"mysql://u:s3cret@h/d?password=s3cret\"\n[kafka.properties]\nsasl.password = \"s3cret\"\n\
+                ssl.key.pem = \"s3cret\"\nsasl.username = \"me\"";
+    let config = load(text, &[("TRUCKFLOW_KAFKA__PROPERTIES__SSL__KEYSTORE__PASSWORD", "s3cret")], &[]);
+    let config = config.unwrap();
+    let json = serde_json::to_string(config.config()).unwrap();
+    for shown in
+        [format!("{config:?}"), format!("{config:#?}"), json, toml::to_string(config.config()).unwrap()]
+    {
+        assert!(!shown.contains("s3cret") && shown.contains("***") && shown.contains("\"me\""), "{shown}");
+    }
+    let kafka = config.kafka_properties().unwrap();
+    assert!(!format!("{kafka:?}{:?}", config.database_url().unwrap()).contains("s3cret"));
+    // What a process of its own is given has them.
+    let told: Config = toml::from_str(config.exposed().unwrap().expose_secret()).unwrap();
+    assert_eq!(told.kafka.properties.exposed(), config.kafka.properties.exposed());
+    let url = |config: &Config| config.database.as_ref().unwrap().expose_secret().to_owned();
+    assert_eq!(url(&told), url(&config));
+}
+
+#[test]
+fn what_is_in_the_wrong_place_is_not_shown() {
+    for text in [
+        "[kafka]\nproperties = \"s3\\\"cret\"",
+        "workers = \"s3cret\"",
+        "[kafka.properties]\nsasl.password = s3cret",
+        "database = s3cret",
+        "database = [\"mysql://u:s3cret@h/d\"]",
+    ] {
+        let error = load(text, &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("line ") && !error.contains("cret"), "{error}");
+    }
+    let error = load("", &[("TRUCKFLOW_KAFKA__PROPERTIES", "s3cret")], &[]).unwrap_err().to_string();
+    assert!(error.contains("TRUCKFLOW_KAFKA__PROPERTIES") && !error.contains("s3cret"), "{error}");
+}
+
+#[test]
+fn only_variables_that_set_keys_have_to_be_utf_8() {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+    let read = |name: &[u8], value: &[u8]| keys_among([(bytes(name), bytes(value))].into_iter());
+    for harmless in [&b"LS_COLORS"[..], b"\xff", b"TRUCKFLOW_LOG", b"TRUCKFLOW"] {
+        assert_eq!(read(harmless, b"\xff").unwrap(), []);
+    }
+    assert_eq!(read(b"TRUCKFLOW_JOB", b"a").unwrap(), [("TRUCKFLOW_JOB".into(), "a".into())]);
+    let error = read(b"TRUCKFLOW_JOB", b"a\xff").unwrap_err().to_string();
+    assert!(error.contains("TRUCKFLOW_JOB: its value is not valid UTF-8"), "{error}");
+    // It is a key that nobody knows.
+    let unknown = read(b"TRUCKFLOW_\xff", b"1").unwrap().remove(0);
+    let error = Job::read("", "", [unknown].into_iter(), Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("unknown field"), "{error}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_or_variable() {
+    let error = load("workers = 1\nwokers = 2", &[], &[]).unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("wokers"), "{error}");
+    let error = load("", &[("TRUCKFLOW_WOKERS", "2")], &[]).unwrap_err().to_string();
+    assert!(error.contains("TRUCKFLOW_WOKERS"), "{error}");
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
+    for (key, value) in [
+        ("workers", "0"),
+        ("job", "\"\""),
+        ("commit_interval", "\"soon\""),
+        ("views", "[\"nope\"]"),
+        ("csv.views", "[\"nope\"]"),
+        ("csv.max_records", "0"),
+        ("csv.max_records", "-1"),
+        ("settings.speed_factor", "\"x\""),
+        ("settings.window", "\"0s\""),
+        ("settings.window_idle", "\"5 parsecs\""),
+        ("settings.window_retention", "\"11y\""),
+        ("settings.join_retention", "\"3ns\""),
+        ("settings.join_limit", "0"),
+        ("settings.correlation_tables", "\"all\""),
+        ("mode", "\"Append\""),
+        ("key_separator", "\"\""),
+        ("views", "5"),
+        ("limits.epochs_in_flight", "1"),
+        ("embedded", "true"),
+    ] {
+        let error = load("", &[], &[(key, value)]).unwrap_err().to_string();
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn keys_do_not_go_through_the_embedded_broker() {
+    for (key, value) in [("mode", "\"upsert\""), ("key_separator", "\"\t\"")] {
+        let flags = [("embedded", "true"), ("input", "\"readings.tsv\""), (key, value)];
+        let error = load("", &[], &flags).unwrap_err().to_string();
+        assert!(error.contains("without keys"), "{error}");
+        load("", &[], &flags[1..]).unwrap();
+    }
+}
+
+#[test]
+fn the_password_comes_from_a_file() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"p@ss/word\n").unwrap();
+    let path = format!("{:?}", file.path());
+    let url = "\"mysql://u@h:3306/d\"";
+    let config = load("", &[], &[("database", url), ("database_password_file", &path)]).unwrap();
+    assert_eq!(config.database_url().unwrap().expose_secret(), "mysql://u:p%40ss%2Fword@h:3306/d");
+}
+
+#[test]
+fn a_job_reads_what_its_views_need() {
+    let both: [(&str, &str); 2] =
+        [("orientation.topic", "\"Mobile-Device-Data\""), ("orientation.input", "\"Orientation.csv\"")];
+    let reads = |views: &str, flags: &[(&str, &str)]| {
+        let config = load(&format!("views = [{views}]"), &[], flags).unwrap();
+        let reads = config.reads.clone();
+        (reads.trucks, reads.phone_topic.is_some(), reads.phone_file.is_some())
+    };
+    assert_eq!(reads("", &[]), (true, false, false));
+    assert_eq!(reads("", &both), (true, true, true));
+    assert_eq!(reads("\"orientation\"", &both), (false, true, true));
+    assert_eq!(reads("\"orientation\", \"dead_letters\"", &both[1..]), (false, false, true));
+    assert_eq!(reads("\"above_speed\", \"orientation\"", &both[..1]), (true, true, false));
+    assert_eq!(reads("\"parameter_map\"", &both), (true, false, false));
+    assert_eq!(reads("\"dead_letters\"", &both), (true, false, false));
+    let has_view = |flags: &[(&str, &str)]| {
+        let views = load("", &[], flags).unwrap().active_views;
+        views.iter().any(|view| view.name == views::ORIENTATION)
+    };
+    assert!(has_view(&both) && !has_view(&[]));
+}
+
+#[test]
+fn inputs_that_cannot_be_read_beside_each_other_are_refused() {
+    let refused = |text: &str, word: &str| {
+        let error = load(text, &[], &[]).unwrap_err().to_string();
+        assert!(error.contains(word) && !error.contains('\n'), "{error}");
+    };
+    refused("views = [\"orientation\"]", "nothing feeds it");
+    refused("[orientation]\ntopic = \"Truck-Data\"", "another topic");
+    refused("input = \"-\"\n[orientation]\ninput = \"-\"", "another file");
+    refused("input = \"./x\"\nembedded = true\n[orientation]\ntopic = \"x\"", "orientation.input");
+    // What is not read is in nobody's way.
+    load("views = [\"orientation\"]\n[orientation]\ntopic = \"Truck-Data\"", &[], &[]).unwrap();
+    load("input = \"x\"\n[orientation]\ntopic = \"Truck-Data\"", &[], &[]).unwrap();
+}
+
+#[test]
+fn dead_letters_are_kept_whatever_views_are_chosen() {
+    let config = load("views = [\"parameter_map\"]", &[], &[]).unwrap();
+    let names: Vec<_> = config.active_views.clone().into_iter().map(|view| view.name).collect();
+    assert_eq!(names, ["parameter_map", "dead_letters"]);
+}
+
+const DEFINED: &str = r#"
+    views = ["above_speed", { name = "hot", columns = ["truck_id"] }]
+    [record]
+    oil = "number"
+    driver = "text"
+    [[correlations]]
+    name = "fuel_speed"
+    x = "timestamp"
+    y = "engine_speed"
+"#;
+
+fn names(config: &Job) -> Vec<String> {
+    config.active_views.clone().into_iter().map(|view| view.name.into_owned()).collect()
+}
+
+#[test]
+fn names_of_a_file_select_among_the_built_in_views_and_those_of_a_flag_among_all() {
+    let config = load(DEFINED, &[], &[]).unwrap();
+    assert_eq!(names(&config), ["above_speed", "fuel_speed", "hot", "dead_letters"]);
+    let config =
+        load(DEFINED, &[("TRUCKFLOW_VIEWS", "transformed")], &[("views", "[\"fuel_speed\"]")]).unwrap();
+    assert_eq!(names(&config), ["fuel_speed", "dead_letters"]);
+    assert_eq!(config.own_views().count(), 1);
+    let config = load(DEFINED, &[("TRUCKFLOW_VIEWS", "transformed, fuel_speed")], &[]).unwrap();
+    assert_eq!(names(&config), ["transformed", "fuel_speed", "dead_letters"]);
+    assert!(load(DEFINED, &[("TRUCKFLOW_VIEWS", "nope")], &[]).unwrap_err().to_string().contains("hot"));
+    let added = [("views", "[{ name = \"cold\", columns = [\"truck_id\"], backfill = true }]")];
+    let config = load(DEFINED, &[], &added).unwrap();
+    assert_eq!(config.own_views().map(|own| own.table()).collect::<Vec<_>>(), ["TRUCK_HOT", "TRUCK_COLD"]);
+    assert!(config.is_backfilled("cold") && !config.is_backfilled("hot"));
+    assert_eq!(names(&config), ["above_speed", "fuel_speed", "hot", "cold", "dead_letters"]);
+    // Without names in the file all built-in views are on.
+    let text = "[[views]]\nname = \"hot\"\ncolumns = [\"truck_id\"]\n[csv]\nviews = [\"hot\"]";
+    // But the phone's, which nothing feeds.
+    assert_eq!(names(&load(text, &[], &[]).unwrap()).len(), views::NAMES.len());
+}
+
+#[test]
+fn what_a_job_defines_reaches_the_views() {
+    let settings = load(DEFINED, &[], &[("settings.window", "1m"), ("mode", "upsert")]).unwrap();
+    let settings = settings.view_settings.clone();
+    assert_eq!((settings.window, settings.window_retention), (60_000_000, 86_400_000_000));
+    assert!(settings.upserts());
+    let fields: Vec<_> = settings.fields.iter().map(|field| (&*field.name, field.field_type)).collect();
+    assert_eq!(fields, [("driver", FieldType::Text), ("oil", FieldType::Number)]);
+}
+
+#[test]
+fn a_definition_that_cannot_be_is_refused_with_its_name() {
+    let correlation = |x: &str, y: &str| format!("correlations = [{{name = \"c\", x = {x:?}, y = {y:?}}}]");
+    let named = |name: &str, table: &str| {
+        format!("views = [{{name = {name:?}, columns = [\"truck_id\"], table = {table:?}}}]")
+    };
+    for (text, said) in [
+        (correlation("engine_speed", "timestamp"), "swap them: x = \"timestamp\", y = \"engine_speed\""),
+        (correlation("engine_speed", "engine_speed"), "give two fields"),
+        (
+            correlation("timestamp", "oil"),
+            "correlations.c y: `oil` is no field; there are timestamp, distance_covered",
+        ),
+        (correlation("timestamp", "driver") + "\n[record]\ndriver = \"text\"", "`driver` is no number"),
+        (
+            correlation("timestamp", "samples") + "\n[record]\nsamples = \"number\"",
+            "another column of its table",
+        ),
+        (named("Hot", "T"), "views.Hot: give a name of small letters"),
+        (named("orientation", "T"), "views.orientation: another view has this name"),
+        (named("readings", "T"), "views.readings: another view has this name"),
+        (named("hot", "ingested_table_1"), "views.hot table: another view has the table"),
+        (named("above_speed", "T"), "views.above_speed: another view has this name"),
+        (named("hot", "truck_ABOVE_speed"), "views.hot table: another view has the table"),
+        (named("hot", "truckflow_state"), "views.hot table: `truckflow_state` is no name for it"),
+        (named("hot", "a b"), "views.hot table: `a b` is no name for it"),
+        ("[record]\ntruck_id = \"text\"".into(), "record.truck_id: every reading has this field"),
+        ("[record]\noil = \"text\"\nOil = \"text\"".into(), "record.oil: another field differs only"),
+        ("[record]\n\"1\" = \"text\"".into(), "record.1: give a name"),
+        ("[record]\noil = \"bytes\"".into(), "line 2"),
+        ("[[views]]\nname = \"hot\"\ncolumn = []".into(), "unknown field `column`"),
+        ("[[views]]\nname = \"hot\"".into(), "missing field `columns`"),
+        ("views = [5]".into(), "the name of a view, or a table that defines one"),
+    ] {
+        let error = load(&text, &[], &[]).unwrap_err().to_string();
+        assert!(error.contains(said) && !error.contains('\n'), "{text}\n{error}");
+    }
+}
