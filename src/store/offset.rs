@@ -2,7 +2,7 @@
 
 use dataflows::item::{Mark, NextOffset};
 
-use super::{Commit, LastCommit};
+use super::commit::{Commit, LastCommit};
 use crate::state::offset::{Role, ViewOffset};
 
 /// The role of the job's own offsets, which are of no view.

@@ -6,7 +6,7 @@
 
 use dataflows::rows::{ColumnSpec, Type};
 
-use super::{ROW_KEY, Table};
+use super::table::{ROW_KEY, Table};
 
 /// A column of a table that exists.
 #[derive(Clone, Debug, Default)]

@@ -27,7 +27,7 @@ use crate::job::routes;
 use crate::source::SourceError;
 use crate::source::file::{LineReader, Lines, Options};
 use crate::source::sample::{Bounds, of_reader};
-use crate::store::{self, Table, look};
+use crate::store::{self, Table};
 
 /// Looks at each part of the job and tells what it found; fails if one is not in order.
 pub fn run(args: &CheckArgs) -> Result<(), Error> {
@@ -157,7 +157,8 @@ fn check_database(config: &Job, report: &mut Report) -> Result<(), Error> {
                 report.add(&finding.what, finding.result);
             }
             drop(store);
-            let last = look::open(&config.database_url()?).and_then(|mut look| look.last_commit(&config.job));
+            let last = store::open_reader(&config.database_url()?)
+                .and_then(|mut look| look.last_commit(&config.job));
             // A database that cannot be looked into was told of above.
             if let Ok(last) = last {
                 let committed = last.map(|last| last.files).unwrap_or_default();

@@ -28,8 +28,7 @@ use crate::runtime::print;
 use crate::sink::csv;
 use crate::state::export::{Export, ExportError, TableSize};
 use crate::state::{Owner, SealedFold, look_through, seal};
-use crate::store::look::{self, Look};
-use crate::store::{self, Adopted, Commit, LastCommit, StateChange, StoreError};
+use crate::store::{self, Adopted, Commit, LastCommit, StateChange, StoreError, StoreReader};
 
 /// More starts than a job has had since an export: who was cut off then must not commit to what was imported.
 const GENERATIONS: u64 = 1000;
@@ -47,7 +46,7 @@ fn export(args: &ExportArgs) -> Result<(), Error> {
     let config = args.job.load()?;
     let url = config.database_url()?;
     let last = committed(&config, &url)?;
-    let mut look = look::open(&url)?;
+    let mut look = store::open_reader(&url)?;
     let export = gather(&config, look.as_mut(), last.clone())?;
     // What was read meanwhile would be no state of the job's.
     let now = committed(&config, &url)?;
@@ -73,7 +72,7 @@ fn export(args: &ExportArgs) -> Result<(), Error> {
 }
 
 /// What the store holds of a job, looked through and folded.
-fn gather(config: &Job, look: &mut dyn Look, last: LastCommit) -> Result<Export, Error> {
+fn gather(config: &Job, look: &mut dyn StoreReader, last: LastCommit) -> Result<Export, Error> {
     let job = &config.job;
     look.last_commit(job)?;
     let views = config.active_views.clone();
@@ -142,7 +141,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
     }
     csv::prepare_folder(&config.out)?;
     let _lock = FolderLock::take(&config.out)?;
-    let mut look = look::open(&url)?;
+    let mut look = store::open_reader(&url)?;
     if look.last_commit(&config.job)?.is_some() {
         let place = look.place();
         return Err(StoreError::There { job: config.job.clone(), place }.into());
@@ -214,7 +213,7 @@ fn compare_files(config: &Job, export: &Export) -> Result<Vec<String>, Error> {
 }
 
 /// The tables that are not as the export says, in words; empty if all are.
-fn differing_tables(look: &mut dyn Look, export: &Export) -> Result<String, Error> {
+fn differing_tables(look: &mut dyn StoreReader, export: &Export) -> Result<String, Error> {
     let mut said = String::new();
     for then in &export.tables {
         let now = look.size(&then.table)?;
@@ -240,7 +239,7 @@ fn reset(args: &ResetArgs) -> Result<(), Error> {
     let config = args.job.load()?;
     let url = config.database_url()?;
     let last = committed(&config, &url)?;
-    let mut look = look::open(&url)?;
+    let mut look = store::open_reader(&url)?;
     look.last_commit(&config.job)?;
     let (views, with_state) = (look.views(&config.job)?, look.with_state(&config.job)?);
     let (job, place, out) = (&config.job, look.place(), config.out.display());

@@ -10,7 +10,7 @@ use dataflows::rows::Type;
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
 
-use crate::store::look::{Keeps, Line, shortest};
+use crate::store::reader::{Keeps, Line, shortest};
 
 /// The value of a column in a row.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::cell::{Cell, Form};
 use super::trouble::Trouble;
-use crate::store::look::{Line, TableRow};
+use crate::store::reader::{Line, TableRow};
 use dataflows::rows::RowKey;
 
 /// Gives each row that should be, with the key that names it in its view: the same ones each time.
@@ -320,7 +320,7 @@ pub fn keyed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::look::Keeps;
+    use crate::store::reader::Keeps;
 
     fn cells(number: i64, text: &str) -> Vec<Cell> {
         vec![Cell::Integer(number), Cell::Text(text.into())]

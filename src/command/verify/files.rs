@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 
-use crate::store::look::Line;
+use crate::store::reader::Line;
 
 /// The files of a view, in their order, each with its committed bytes; all of them if none.
 #[derive(Debug)]

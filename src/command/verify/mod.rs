@@ -43,7 +43,7 @@ use crate::config::Job;
 use crate::job::backfill;
 use crate::job::error::JobError;
 use crate::job::routes::{routes, source_name};
-use crate::store::look;
+use crate::store;
 use trouble::Trouble;
 
 /// Verifies a job, and tells of each view what it found; fails if one is not as it should be.
@@ -69,7 +69,7 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     if last.source != asked {
         return Err(JobError::OtherSource { job: config.job.clone(), stored: last.source, asked }.into());
     }
-    let mut look = look::open(&url)?;
+    let mut look = store::open_reader(&url)?;
     look.last_commit(&config.job)?;
     let input = input::read(config, &last, &look.in_the_future(&config.job)?)?;
     let epoch = last.epoch;

@@ -22,7 +22,7 @@ use crate::runtime::failure::Bug;
 use crate::source::file::full_path;
 use crate::state::{Owner, SealedFold};
 use crate::store::LastCommit;
-use crate::store::look::{Found, Line, Look, TableRow};
+use crate::store::reader::{Found, Line, StoreReader, TableRow};
 
 const FILTERED_JOIN: &str = "filtered_join";
 const WINDOW_AVERAGES: &str = "window_averages";
@@ -45,7 +45,7 @@ pub struct Views<'a> {
     pub settings: Settings,
     pub last: &'a LastCommit,
     pub input: &'a Input,
-    pub look: &'a mut dyn Look,
+    pub look: &'a mut dyn StoreReader,
     /// Whether other jobs commit to the database.
     pub has_others: bool,
     /// What the job's own dead letters say.

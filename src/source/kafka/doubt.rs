@@ -5,20 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
-
-use super::{SourceError, TopicReader};
-use crate::kafka::errors::Fault;
-use crate::kafka::errors::reason;
-
 /// How long the brokers may take to answer: the worker waits meanwhile.
-const ANSWER: Duration = Duration::from_secs(1);
+pub(super) const ASKED: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A broker that has just started may not know its topics yet; one that is not known for so long is gone.
-const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+pub(super) const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 
 /// What is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,193 +41,21 @@ impl Doubts {
     }
 
     /// The partitions about which the brokers are to be asked now.
-    fn due(&self) -> Vec<(i32, Doubt, Duration)> {
+    pub(super) fn due(&self) -> Vec<(i32, Doubt, Duration)> {
         let now = Instant::now();
         let due = self.0.iter().filter(|(_, open)| open.next <= now);
         due.map(|(partition, open)| (*partition, open.doubt, now - open.since)).collect()
     }
 
-    fn postpone(&mut self, partition: i32) {
+    pub(super) fn postpone(&mut self, partition: i32) {
         if let Some(open) = self.0.get_mut(&partition) {
             open.next = Instant::now() + open.pause;
             open.pause = (open.pause * 2).min(LONGEST_PAUSE);
         }
     }
-}
 
-impl TopicReader {
-    /// Asks the brokers about what is in doubt.
-    pub(super) fn settle(&mut self) -> Result<(), SourceError> {
-        for (partition, doubt, age) in self.doubts.due() {
-            let settled = match doubt {
-                Doubt::Offset => match self.consumer.fetch_watermarks(&self.topic, partition, ANSWER) {
-                    Ok((low, end)) => self.out_of_range(partition, low, end).map(|()| true)?,
-                    Err(error) => self.wait_for(partition, &error)?,
-                },
-                Doubt::Topic => match self.consumer.fetch_metadata(Some(&self.topic), ANSWER) {
-                    Ok(metadata) => {
-                        let of_topic = metadata.topics().iter().filter(|topic| topic.name() == &*self.topic);
-                        let mut known = of_topic.flat_map(|topic| topic.partitions());
-                        if known.any(|known| partition < 0 || known.id() == partition) {
-                            self.again(partition)?;
-                            true
-                        } else if age > UNKNOWN_FOR {
-                            return Err(self.failed(partition, "the brokers do not know it any more".into()));
-                        } else {
-                            self.found.wait_for(partition, "the brokers do not know it".into(), None);
-                            false
-                        }
-                    }
-                    Err(error) => self.wait_for(partition, &error)?,
-                },
-            };
-            if settled {
-                self.doubts.0.remove(&partition);
-                self.found.settled(partition);
-            } else {
-                self.doubts.postpone(partition);
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes why the brokers do not answer, if that passes.
-    fn wait_for(&self, partition: i32, error: &KafkaError) -> Result<bool, SourceError> {
-        let reason = reason(error);
-        if error.rdkafka_error_code().map(Fault::of) == Some(Fault::Fatal) {
-            return Err(self.failed(partition, reason));
-        }
-        tracing::warn!(topic = &*self.topic, partition, reason, "Kafka does not answer; asking again");
-        self.found.wait_for(partition, reason, None);
-        Ok(false)
-    }
-
-    /// Reads a partition again from where it is: the client may have stopped.
-    fn again(&mut self, partition: i32) -> Result<(), SourceError> {
-        let Some(next) = self.partitions.get(&partition).map(|at| at.span.next) else { return Ok(()) };
-        self.leave(partition)?;
-        self.assign(partition, next)
-    }
-
-    /// Reads a partition no longer.
-    pub(super) fn leave(&self, partition: i32) -> Result<(), SourceError> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&self.topic, partition);
-        self.consumer.incremental_unassign(&list).map_err(|error| self.failed(partition, reason(&error)))
-    }
-
-    pub(super) fn failed(&self, partition: i32, reason: String) -> SourceError {
-        SourceError::Kafka { topic: self.topic.to_string(), partition, reason }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-
-    use dataflows::item::NextOffset;
-    use rdkafka::mocking::MockCluster;
-    use rdkafka::producer::DefaultProducerContext;
-    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-
-    use super::super::{OnDataLoss, Topic, TopicOptions};
-    use super::*;
-    use crate::decode::Decoder;
-    use crate::kafka::producer::Producer;
-    use crate::kafka::properties::Properties;
-    use crate::runtime::clock::{Clock, Limits};
-    use crate::runtime::reload::Reloaded;
-    use crate::source::embedded::Feed;
-    use crate::source::{Polled, Reader};
-
-    const MESSAGES: i64 = 20;
-    const PATIENCE: Duration = Duration::from_secs(60);
-
-    type Cluster = MockCluster<'static, DefaultProducerContext>;
-
-    /// A topic with some messages, and a reader of it from `next` on, whose first requests of a kind fail so.
-    fn reader(next: i64, kind: RDKafkaApiKey, errors: &[RDKafkaRespErr]) -> (Cluster, TopicReader) {
-        let cluster: Cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("t", 1, 1).unwrap();
-        let brokers = cluster.bootstrap_servers();
-        let mut producer = Producer::new(&brokers, &Properties::default()).unwrap();
-        for _ in 0..MESSAGES {
-            producer.send("t", Some(0), None, Some(b"{}")).unwrap();
-        }
-        producer.flush(PATIENCE).unwrap();
-        let options = TopicOptions {
-            brokers,
-            topic: "t".into(),
-            group: "g".into(),
-            properties: Reloaded::fixed(Properties::default()),
-            on_data_loss: OnDataLoss::Stop,
-            until_end: false,
-        };
-        let start = NextOffset { topic: "t".into(), partition: 0, offset: next, mark: None };
-        let topic = Topic::embedded(options, &[start], 1, Feed::new(None)).unwrap();
-        cluster.request_errors(kind, errors);
-        let reader = topic.reader(0, 1).unwrap();
-        (cluster, reader)
-    }
-
-    /// Polls until `is_done` says so, or the reader fails.
-    fn poll_until(
-        reader: &mut TopicReader,
-        mut is_done: impl FnMut(&TopicReader, &Decoder) -> bool,
-    ) -> Result<(), SourceError> {
-        let limits = Limits {
-            interval: Duration::from_secs(1),
-            epoch_records: u64::MAX,
-            epoch_bytes: u64::MAX,
-            epochs_in_flight: 2,
-            bytes_in_flight: u64::MAX,
-        };
-        let (clock, mut decoder, began) = (Clock::new(limits, 0), Decoder::new("t".into()), Instant::now());
-        while !is_done(reader, &decoder) {
-            assert!(began.elapsed() < PATIENCE, "nothing came of it");
-            if reader.poll(&clock, &mut decoder)? == Polled::Idle {
-                std::thread::yield_now();
-            }
-        }
-        Ok(())
-    }
-
-    fn is_read(reader: &TopicReader) -> bool {
-        reader.partitions[&0].span.next == MESSAGES
-    }
-
-    #[test]
-    fn a_login_that_fails_for_a_moment_is_waited_for_and_said() {
-        let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
-        let (_cluster, mut reader) = reader(0, RDKafkaApiKey::Fetch, &[refused, refused]);
-        let mut said = None;
-        poll_until(&mut reader, |reader, _| {
-            said = said.take().or_else(|| reader.found.trouble());
-            is_read(reader)
-        })
-        .unwrap();
-        assert!(said.unwrap().contains("SASL Authentication failed"), "the health of the job says why");
-    }
-
-    #[test]
-    fn watermarks_that_cannot_be_asked_for_now_are_asked_for_again() {
-        // The offset is behind the end: where that is has to be asked for.
-        let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
-        let (_cluster, mut reader) = reader(1000, RDKafkaApiKey::ListOffsets, &[refused; 4]);
-        let mut said = None;
-        let error = poll_until(&mut reader, |reader, _| {
-            said = said.take().or_else(|| reader.found.trouble());
-            false
-        })
-        .unwrap_err();
-        assert!(matches!(error, SourceError::Recreated { end: MESSAGES, committed: 1000, .. }), "{error}");
-        assert!(said.is_some(), "it was waited for");
-    }
-
-    #[test]
-    fn what_does_not_pass_ends_the_job_with_its_reason() {
-        let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-        let (_cluster, mut reader) = reader(0, RDKafkaApiKey::Fetch, &[denied]);
-        let error = poll_until(&mut reader, |_, _| false).unwrap_err();
-        assert!(matches!(error, SourceError::Kafka { partition: 0, .. }), "{error}");
+    /// The partition is no longer in doubt.
+    pub(super) fn remove(&mut self, partition: i32) {
+        self.0.remove(&partition);
     }
 }

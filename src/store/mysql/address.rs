@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use mysql_async::{ClientIdentity, Conn, DriverError, Error, Opts, OptsBuilder, SslOpts};
 use url::{Host, Url};
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 const PORT: u16 = 3306;
 /// No packet is larger, whatever the server takes.
@@ -29,7 +29,7 @@ const ANY_HOST: &str = "NotValidForName.invalid";
 
 /// What a URL says.
 #[derive(Clone)]
-pub(in crate::store) struct Address {
+pub(crate) struct Address {
     /// Host, port and database, or socket and database.
     pub(super) place: String,
     pub(super) database: String,
@@ -70,10 +70,7 @@ impl SslMode {
 
 impl Address {
     /// Reads a URL, and with `file` its certificates; or says what is wrong with it, without the password.
-    pub(in crate::store) fn read(
-        url: &str,
-        file: impl Fn(&Path) -> io::Result<Vec<u8>>,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn read(url: &str, file: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Self, StoreError> {
         let wrong = |what: &str| StoreError::Url(format!("the database URL is wrong ({what})"));
         let pem = |name: &'static str, path: PathBuf| {
             let bytes = file(&path).map_err(|error| error.to_string());
@@ -303,6 +300,24 @@ mod tests {
                 said.starts_with("/no/ca, the ssl-ca of --database, ") && said.contains(reason),
                 "{said}"
             );
+        }
+    }
+
+    fn try_read(url: &str) -> Result<Address, StoreError> {
+        Address::read(url, |path| std::fs::read(path))
+    }
+
+    #[test]
+    fn a_url_must_name_a_database() {
+        assert!(matches!(try_read("mysql://u:secret@h"), Err(StoreError::Url(_))));
+        assert_eq!(try_read("mariadb://u:secret@h:1/d?ssl-mode=REQUIRED").unwrap().place, "h:1/d");
+    }
+
+    #[test]
+    fn no_message_shows_the_password() {
+        for url in ["mysql://u:secret@h:99999/d", "mysql://u:secret@h/d?ssl-mode=x", "mysql://u:secret@/"] {
+            let error = try_read(url).err().map(|error| error.to_string());
+            assert!(error.is_none_or(|error| !error.contains("secret")), "{url}");
         }
     }
 }

@@ -13,9 +13,10 @@ use std::io;
 
 use mysql_async::{DriverError, IoError};
 
-use super::literal;
+use super::sql::literal;
+use crate::store::error::StoreError;
 use crate::store::schema::quoted;
-use crate::store::{ROW_KEY, StoreError};
+use crate::store::table::ROW_KEY;
 
 /// What is done about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,11 +18,12 @@ use futures_util::{StreamExt, stream};
 use memchr::memchr_iter;
 use mysql_async::prelude::Queryable;
 
-use super::errors::{Fault, ends_ids, refuses_loads};
-use super::{MysqlStore, STATEMENT_LIMIT, Server, names, time_of};
-use crate::render::SqlRows;
+use super::errors::Fault;
+use super::server::{STATEMENT_LIMIT, Server, time_of};
+use super::tables::names;
+use crate::store::error::StoreError;
 use crate::store::schema::quoted;
-use crate::store::{Chunk, Operation, Refused, STATEMENT_BYTES, StoreError, Table};
+use crate::store::table::Table;
 
 /// A load has at most as many rows as the largest block.
 const MOST_ROWS: usize = (1 << 16) - 1;
@@ -32,20 +33,20 @@ const LEAST_ROWS: usize = (1 << 10) - 1;
 const PACKET: usize = 256 << 10;
 /// After as many loads that were rolled back, a connection inserts the rows of a table: each has cost
 /// twice the time and the numbers of `id`s.
-const MOST_ROLLED_BACK: u32 = 3;
+pub(super) const MOST_ROLLED_BACK: u32 = 3;
 
 /// How rows of a table are loaded.
 pub(super) struct Load {
-    statement: String,
+    pub(super) statement: String,
     /// How many loads of the connection were rolled back.
-    rolled_back: u32,
+    pub(super) rolled_back: u32,
 }
 
 /// Rows of a chunk, and their lines.
-struct Part {
-    chunk: usize,
-    rows: Range<usize>,
-    lines: Bytes,
+pub(super) struct Part {
+    pub(super) chunk: usize,
+    pub(super) rows: Range<usize>,
+    pub(super) lines: Bytes,
 }
 
 impl Load {
@@ -82,13 +83,13 @@ fn statement(table: &Table) -> String {
 }
 
 /// How many of `rows` the next load takes; none are left over of the last block.
-fn load_size(rows: usize) -> Option<usize> {
+pub(super) fn load_size(rows: usize) -> Option<usize> {
     let size = if rows >= MOST_ROWS { MOST_ROWS } else { (1 << (rows + 1).ilog2()) - 1 };
     (size >= LEAST_ROWS).then_some(size)
 }
 
 /// Takes the next `rows` out of `parts`, which begin with the last.
-fn take(parts: &mut Vec<Part>, mut rows: usize) -> Vec<Part> {
+pub(super) fn take(parts: &mut Vec<Part>, mut rows: usize) -> Vec<Part> {
     let mut taken = Vec::new();
     while rows > 0
         && let Some(mut part) = parts.pop()
@@ -104,68 +105,6 @@ fn take(parts: &mut Vec<Part>, mut rows: usize) -> Vec<Part> {
         taken.push(part);
     }
     taken
-}
-
-impl MysqlStore {
-    /// Puts rows that came as lines, of the chunks at `places`, into a table.
-    pub(super) fn put_lines(
-        &mut self,
-        table: usize,
-        chunks: &[Chunk],
-        places: &[usize],
-    ) -> Result<Vec<Refused>, StoreError> {
-        let mut refused = Vec::new();
-        let part = |&chunk: &usize| {
-            let Chunk { rows, lines, .. } = &chunks[chunk];
-            Part { chunk, rows: 0..rows.len(), lines: lines.clone() }
-        };
-        let mut parts: Vec<Part> = places.iter().rev().map(part).collect();
-        let mut left: usize = parts.iter().map(|part| part.rows.len()).sum();
-        while left > 0 {
-            let size = load_size(left);
-            let taken = take(&mut parts, size.unwrap_or(left));
-            left -= size.unwrap_or(left);
-            if size.is_some() && self.load(table, &taken)? {
-                continue;
-            }
-            let form = self.claimed()?.text;
-            for Part { chunk: place, rows, .. } in taken {
-                let chunk = &chunks[place];
-                let opening = form.opening(Operation::Append);
-                let text = SqlRows { rows: &chunk.rows, keys: &[], opening }.pieces(rows, STATEMENT_BYTES);
-                let pieces = text.iter().map(|(rows, text)| (rows.clone(), Some(text.as_slice())));
-                let of_part = self.put_pieces(chunk, pieces)?.into_iter();
-                refused.extend(of_part.map(|refused| Refused { chunk: place, ..refused }));
-            }
-        }
-        Ok(refused)
-    }
-
-    /// Loads rows, all or none; says whether they are in.
-    fn load(&mut self, table: usize, parts: &[Part]) -> Result<bool, StoreError> {
-        if !self.server.loads() {
-            return Ok(false);
-        }
-        let Some(prepared) = self.tables.get_mut(table) else { return Ok(false) };
-        let Some(load) = prepared.load.as_mut() else { return Ok(false) };
-        if load.rolled_back >= MOST_ROLLED_BACK {
-            return Ok(false);
-        }
-        self.server.execute("SAVEPOINT loading")?;
-        let rows: usize = parts.iter().map(|part| part.rows.len()).sum();
-        let lines = parts.iter().map(|part| part.lines.clone()).collect();
-        match self.server.load(&load.statement, lines) {
-            Ok((loaded, 0)) if loaded == rows as u64 => return Ok(true),
-            Ok(_) => {}
-            Err(Fault::Server { number, .. }) if refuses_loads(number) => self.server.stop_loading(),
-            Err(Fault::Server { number, message, .. }) if ends_ids(number, &message) => {}
-            Err(fault) if self.server.concerns_a_row(&fault) => {}
-            Err(fault) => return Err(prepared.explain(&self.server, fault)),
-        }
-        load.rolled_back += 1;
-        self.server.execute("ROLLBACK TO SAVEPOINT loading")?;
-        Ok(false)
-    }
 }
 
 impl Server {
@@ -188,14 +127,14 @@ impl Server {
     }
 
     /// Inserts rows from now on.
-    fn stop_loading(&mut self) {
+    pub(super) fn stop_loading(&mut self) {
         if let Some(link) = &mut self.link {
             link.loads = false;
         }
     }
 
     /// Gives the numbers of rows that were put in and of warnings.
-    fn load(&mut self, statement: &str, lines: Vec<Bytes>) -> Result<(u64, u16), Fault> {
+    pub(super) fn load(&mut self, statement: &str, lines: Vec<Bytes>) -> Result<(u64, u16), Fault> {
         let bytes = lines.iter().map(Bytes::len).sum();
         self.ask(STATEMENT_LIMIT + time_of(bytes), async |connection| {
             connection.set_infile_handler(async move { Ok(stream::iter(packets(lines)).map(Ok).boxed()) });

@@ -1,9 +1,10 @@
 //! A database of MySQL or MariaDB that is made to be dropped again.
 
-use super::{STATEMENT_LIMIT, Server};
+use super::server::{STATEMENT_LIMIT, Server};
 use crate::runtime::secret::{DatabaseUrl, ExposeSecret};
+use crate::store::error::StoreError;
+use crate::store::login::{Login, Place};
 use crate::store::schema::quoted;
-use crate::store::{Login, Place, StoreError};
 
 /// A database beside that of a URL.
 pub struct Scratch {
@@ -14,7 +15,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// Makes it.
-    pub(in crate::store) fn create(url: &DatabaseUrl, name: &str) -> Result<Self, StoreError> {
+    pub(crate) fn create(url: &DatabaseUrl, name: &str) -> Result<Self, StoreError> {
         let Place::Mysql(address) = Login::read(url)?.0 else {
             return Err(StoreError::Url("this database is a file".into()));
         };

@@ -6,12 +6,15 @@ use std::fmt;
 use dataflows::item::MessageId;
 use dataflows::rows::ColumnSpec;
 
-use super::{LastCommit, Login, Place, RowKey, StoreError, StoredView, mysql, sqlite};
-use crate::runtime::secret::DatabaseUrl;
+use dataflows::rows::RowKey;
+
+use super::commit::LastCommit;
+use super::error::StoreError;
+use crate::state::StoredView;
 use crate::state::export::TableSize;
 
 /// A database that is only looked at.
-pub trait Look {
+pub trait StoreReader {
     /// Whether an instance of the job has its lock.
     fn is_running(&mut self, job: &str) -> Result<bool, StoreError>;
 
@@ -194,14 +197,6 @@ impl fmt::Debug for Line {
 /// The shortest text of a double; a zero has no sign there.
 pub fn shortest(value: f64) -> String {
     ryu::Buffer::new().format(value + 0.0).to_owned()
-}
-
-/// Opens the store at `url` to look at it.
-pub fn open(url: &DatabaseUrl) -> Result<Box<dyn Look>, StoreError> {
-    match Login::read(url)?.0 {
-        Place::Sqlite(path) => sqlite::look(&path),
-        Place::Mysql(address) => mysql::look(address),
-    }
 }
 
 #[cfg(test)]

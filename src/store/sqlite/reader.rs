@@ -9,23 +9,25 @@ use dataflows::rows::{ColumnSpec, Type};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{
-    Affinity, ROW_KEY, failure, look_up, open_to_read, quoted, read_in_the_future, read_last, read_state,
-    read_views,
-};
+use super::books::{read_in_the_future, read_last, read_state, read_views};
+use super::errors::failure;
+use super::open::open_to_read;
+use super::tables::{Affinity, look_up, quoted};
 use crate::state::StoredView;
 use crate::state::export::TableSize;
-use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
-use crate::store::{LastCommit, StoreError};
+use crate::store::commit::LastCommit;
+use crate::store::error::StoreError;
+use crate::store::reader::{Found, Keeps, Line, StoreReader, TableRow, shortest};
+use crate::store::table::ROW_KEY;
 
 /// See [`Look`].
-pub struct SqliteLook {
+pub struct SqliteReader {
     path: String,
     /// None where there is no file.
     connection: Option<Connection>,
 }
 
-impl SqliteLook {
+impl SqliteReader {
     pub fn open(path: &str) -> Result<Self, StoreError> {
         let connection = match Path::new(path).exists() {
             false => None,
@@ -53,7 +55,7 @@ fn open_unchanging(path: &str) -> Result<Connection, StoreError> {
     Connection::open_with_flags(uri, flags).map_err(|error| failure(path, &error))
 }
 
-impl Look for SqliteLook {
+impl StoreReader for SqliteReader {
     fn is_running(&mut self, _job: &str) -> Result<bool, StoreError> {
         // Given back at once; a lock file that is not there is not made.
         let Ok(file) = File::open(format!("{}.lock", self.path)) else { return Ok(false) };
@@ -197,4 +199,9 @@ fn push(value: ValueRef<'_>, keeps: Keeps, line: &mut Line) {
         ValueRef::Real(value) => line.push(Some(shortest(value).as_bytes())),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => line.push(Some(bytes)),
     }
+}
+
+/// The database at `path`, only to be looked at.
+pub(crate) fn open(path: &str) -> Result<Box<dyn StoreReader>, StoreError> {
+    Ok(Box::new(SqliteReader::open(path)?))
 }

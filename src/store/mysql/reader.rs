@@ -5,15 +5,21 @@ use dataflows::item::{MessageId, NextOffset};
 use dataflows::rows::ColumnSpec;
 use mysql_async::prelude::Queryable;
 
-use super::{COMPLETE, Server, TABLE_LIMIT, TextRow, literal, lock_name};
+use super::address::Address;
+use super::books::COMPLETE;
+use super::server::{Server, TABLE_LIMIT, TextRow};
+use super::sql::{literal, lock_name};
 use crate::state::StoredView;
 use crate::state::export::TableSize;
-use crate::store::look::{Found, Keeps, Line, Look, TableRow, shortest};
+use crate::store::commit::LastCommit;
+use crate::store::error::StoreError;
+use crate::store::offset;
+use crate::store::reader::{Found, Keeps, Line, StoreReader, TableRow, shortest};
 use crate::store::schema::{FoundColumn, quoted};
-use crate::store::{LastCommit, ROW_KEY, StoreError, offset};
+use crate::store::table::ROW_KEY;
 use dataflows::item::TopicId;
 
-impl Look for Server {
+impl StoreReader for Server {
     fn is_running(&mut self, job: &str) -> Result<bool, StoreError> {
         self.connect()?;
         let name = lock_name(&self.address.database, job);
@@ -216,4 +222,9 @@ impl Server {
         }
         Ok(Some(last))
     }
+}
+
+/// The database at an address, only to be read.
+pub(crate) fn open(address: Address) -> Result<Box<dyn StoreReader>, StoreError> {
+    Ok(Box::new(Server::new(address)?))
 }

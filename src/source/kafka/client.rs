@@ -1,0 +1,110 @@
+//! The clients that read, and what they log.
+
+use super::options::TopicOptions;
+use super::queue::Queue;
+use crate::kafka::errors::{is_of_security, reason};
+use crate::kafka::log;
+use crate::source::SourceError;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a broker may take to answer at the start.
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+
+/// Sends librdkafka's errors to our log, and keeps the first that TLS or SASL made: why no broker answers.
+#[derive(Default)]
+pub(super) struct Logged(pub(super) Mutex<Option<String>>);
+
+impl Logged {
+    pub(super) fn security(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Logged {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log::line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if is_end(&error) {
+            return;
+        }
+        tracing::warn!(%error, reason, "Kafka client");
+        if is_of_security(&error, reason) {
+            let reason = || reason.split_whitespace().collect::<Vec<_>>().join(" ");
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(reason);
+        }
+    }
+}
+
+impl ConsumerContext for Logged {}
+
+/// A consumer without an assignment.
+pub(super) fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, SourceError> {
+    consumer_with(options, Logged::default())
+}
+
+/// A consumer without an assignment, as the job's own are, whose client's errors go to `context`.
+pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
+    options: &TopicOptions,
+    context: C,
+) -> Result<BaseConsumer<C>, SourceError> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &options.brokers)
+        .set("group.id", &options.group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "true")
+        .set("allow.auto.create.topics", "false")
+        .set("isolation.level", "read_committed")
+        // Bounds what is fetched ahead, and with it the memory of a consumer that has to wait.
+        .set("queued.min.messages", "20000")
+        .set("queued.max.messages.kbytes", "4096")
+        // A full queue stops fetching for a second otherwise.
+        .set("fetch.queue.backoff.ms", "5")
+        .set("fetch.wait.max.ms", "50")
+        // A broker that is back is found soon, however long it was away.
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("socket.nagle.disable", "true");
+    options.properties.get().set_on(&mut config);
+    let consumer = config.create_with_context(context).map_err(|error| match error {
+        // Its value may be a secret.
+        KafkaError::ClientConfig(_, what, key, _) => SourceError::Setting(format!("{key}: {what}")),
+        other => SourceError::Setting(reason(&other)),
+    })?;
+    log::listen(&consumer);
+    Ok(consumer)
+}
+
+/// Whether an event only says that a partition was read to its end.
+pub(crate) fn is_end(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF)
+}
+
+/// A consumer of partitions, each from an offset on, with the queue that they feed.
+pub(super) fn reading(
+    options: &TopicOptions,
+    partitions: impl Iterator<Item = (i32, i64)>,
+) -> Result<(Queue, BaseConsumer<Logged>), SourceError> {
+    let failed = |partition, reason| SourceError::Kafka { topic: options.topic.clone(), partition, reason };
+    let consumer = consumer(options)?;
+    let mut assignment = TopicPartitionList::new();
+    for (partition, next) in partitions {
+        assignment
+            .add_partition_offset(&options.topic, partition, Offset::Offset(next))
+            .map_err(|error| failed(partition, reason(&error)))?;
+    }
+    if assignment.count() > 0 {
+        consumer.assign(&assignment).map_err(|error| failed(-1, reason(&error)))?;
+    }
+    let queue = Queue::of(&consumer).ok_or_else(|| failed(-1, "the consumer has no queue".into()))?;
+    Ok((queue, consumer))
+}

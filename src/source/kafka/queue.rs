@@ -1,0 +1,76 @@
+//! librdkafka's queue of messages, taken in batches.
+
+use super::client::Logged;
+use rdkafka::bindings as sys;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use std::ptr::NonNull;
+
+/// The queue that a consumer's partitions feed. One thread reads it: concurrent batch reads are
+/// undefined, and `TopicReader` is neither `Sync` nor cloned.
+pub(super) struct Queue(pub(super) NonNull<sys::rd_kafka_queue_t>);
+
+// SAFETY: librdkafka's queues may be used from any thread; a reader is used by one at a time.
+unsafe impl Send for Queue {}
+
+impl Queue {
+    pub(super) fn of(consumer: &BaseConsumer<Logged>) -> Option<Self> {
+        // SAFETY: the client's handle is valid while `consumer` lives; the call gives a new
+        // reference to the queue, which `drop` gives back before the consumer is dropped
+        // (`TopicReader` declares the queue first).
+        NonNull::new(unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) }).map(Self)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours and is not used after this.
+        unsafe { sys::rd_kafka_queue_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// A fetched message, given back to librdkafka when dropped.
+#[repr(transparent)]
+pub(super) struct Fetched(pub(super) NonNull<sys::rd_kafka_message_t>);
+
+// SAFETY: a fetched message belongs to whoever holds it, on any thread.
+unsafe impl Send for Fetched {}
+
+impl Fetched {
+    pub(super) fn raw(&self) -> &sys::rd_kafka_message_t {
+        // SAFETY: librdkafka gave the pointer, and it is valid until `drop` gives it back.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(super) fn payload(&self) -> Option<&[u8]> {
+        let raw = self.raw();
+        // SAFETY: `payload` points to `len` bytes that live as long as the message, or is null.
+        (!raw.payload.is_null()).then(|| unsafe { std::slice::from_raw_parts(raw.payload.cast(), raw.len) })
+    }
+
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        let raw = self.raw();
+        // SAFETY: `key` points to `key_len` bytes that live as long as the message, or is null.
+        (!raw.key.is_null()).then(|| unsafe { std::slice::from_raw_parts(raw.key.cast(), raw.key_len) })
+    }
+
+    /// Milliseconds since 1970, where the message has a timestamp.
+    pub(super) fn timestamp(&self) -> Option<i64> {
+        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is valid, and `kind` is written before the call returns.
+        let timestamp = unsafe { sys::rd_kafka_message_timestamp(self.0.as_ptr(), &mut kind) };
+        (kind != sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && timestamp >= 0)
+            .then_some(timestamp)
+    }
+}
+
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        // SAFETY: the message is ours and is not used after this.
+        unsafe { sys::rd_kafka_message_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// Whether a partition is of worker `index` of `workers`.
+pub(super) fn is_of(partition: i32, index: usize, workers: usize) -> bool {
+    partition as usize % workers == index
+}

@@ -1,0 +1,346 @@
+//! Reads the partitions of one worker.
+
+use super::client::{Logged, reading};
+use super::doubt::{Doubt, Doubts};
+use super::found::{Found, Span, TROUBLE_FOR, unpoisoned};
+use super::options::TopicOptions;
+use super::queue::{Fetched, Queue, is_of};
+use crate::decode::{Decode, Message};
+use crate::kafka::errors::{Fault, reason};
+use crate::runtime::clock::{Clock, Tick};
+use crate::source::embedded::Feed;
+use crate::source::{BATCH_RECORDS, Polled, Reader, SourceError};
+use dataflows::Epoch;
+use dataflows::item::{Arrival, NextOffset};
+use rdkafka::bindings as sys;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+/// One worker's partitions.
+pub struct TopicReader {
+    pub(super) topic: Arc<str>,
+    pub(super) until_end: bool,
+    /// Whether to go on when offsets are missing.
+    pub(super) goes_on: bool,
+    /// Which worker of how many it is of.
+    pub(super) share: (usize, usize),
+    pub(super) found: Arc<Found>,
+    /// How much of what was found is known here.
+    pub(super) seen: usize,
+    pub(super) doubts: Doubts,
+    pub(super) options: TopicOptions,
+    /// The version of the properties that the consumer has.
+    pub(super) version: u64,
+    /// The epoch that has to be committed before another consumer is made.
+    pub(super) renews_after: Option<Epoch>,
+    /// Of an embedded broker; where its topic ends is known when all is fed.
+    pub(super) feed: Option<Arc<Feed>>,
+    pub(super) knows_ends: bool,
+    /// Partitions that are before the end there was at the start.
+    pub(super) unfinished: usize,
+    pub(super) partitions: BTreeMap<i32, Position>,
+    pub(super) arrivals: Vec<Arrival>,
+    pub(super) messages: Vec<Option<Fetched>>,
+    pub(super) queue: Queue,
+    pub(super) consumer: BaseConsumer<Logged>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    pub(super) span: Span,
+    pub(super) moved: bool,
+    /// The latest event time read, in microseconds.
+    pub(super) latest: i64,
+    /// Whether the end was reached, and nothing came since.
+    pub(super) at_end: bool,
+}
+
+impl Position {
+    pub(super) fn at(span: Span) -> Self {
+        Self { span, moved: false, latest: i64::MIN, at_end: span.next >= span.end }
+    }
+}
+
+impl TopicReader {
+    /// Takes what is fetched into `messages`; waits at most for `wait` until they are full.
+    pub(super) fn fetch(&mut self, wait: Duration) {
+        self.messages.clear();
+        self.messages.resize_with(BATCH_RECORDS, || None);
+        // SAFETY: `Option<Fetched>` is a nullable pointer (`repr(transparent)` over `NonNull`), so
+        // the vector is an array of `BATCH_RECORDS` message pointers; librdkafka writes the first
+        // `count` of them, each a message that is ours from then on.
+        let count = unsafe {
+            sys::rd_kafka_consume_batch_queue(
+                self.queue.0.as_ptr(),
+                wait.as_millis() as i32,
+                self.messages.as_mut_ptr().cast(),
+                self.messages.len(),
+            )
+        };
+        self.messages.truncate(count.max(0) as usize);
+    }
+
+    /// Only counts what comes, waiting at most for `wait`: what reading costs without anything else, as
+    /// `truckflow bench` measures it. None at the ends.
+    pub fn count(&mut self, wait: Duration) -> Result<Option<u64>, SourceError> {
+        if self.unfinished == 0 {
+            return Ok(None);
+        }
+        self.settle()?;
+        self.fetch(wait);
+        let mut messages = std::mem::take(&mut self.messages);
+        let mut count = 0;
+        // Messages come in runs of a partition, which is looked up once a run.
+        let (mut of, mut end) = (-1, i64::MAX);
+        for fetched in messages.drain(..).flatten() {
+            let raw = fetched.raw();
+            if raw.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                self.event(&fetched)?;
+                continue;
+            }
+            if raw.partition != of {
+                of = raw.partition;
+                end = self.partitions.get(&of).map_or(i64::MAX, |at| at.span.end);
+            }
+            count += u64::from(raw.offset < end);
+            if raw.offset + 1 >= end {
+                self.move_to(of, end);
+            }
+        }
+        self.messages = messages;
+        Ok(Some(count))
+    }
+
+    /// Moves a partition to `next`.
+    pub(super) fn move_to(&mut self, partition: i32, next: i64) {
+        if let Some(position) = self.partitions.get_mut(&partition) {
+            let before = position.span;
+            if next > before.next {
+                position.span.next = next;
+                position.moved = true;
+                if self.until_end && before.next < before.end && next >= before.end {
+                    self.unfinished -= 1;
+                }
+            }
+        }
+    }
+
+    /// Whether a message lies behind the end there was at the start.
+    pub(super) fn is_past_end(&self, partition: i32, offset: i64) -> bool {
+        self.until_end && self.partitions.get(&partition).is_some_and(|at| offset >= at.span.end)
+    }
+
+    /// Takes over the ends of an embedded topic once they are known, or why it is fed no more.
+    pub(super) fn learn_ends(&mut self) -> Result<(), SourceError> {
+        let Some(feed) = &self.feed else { return Ok(()) };
+        if let Some(failure) = feed.take_failure() {
+            return Err(failure);
+        }
+        let Some(ends) = feed.ends().filter(|_| !self.knows_ends) else { return Ok(()) };
+        self.knows_ends = true;
+        for (&partition, position) in &mut self.partitions {
+            position.span.end = ends.get(partition as usize).copied().unwrap_or(0);
+        }
+        if self.until_end {
+            self.unfinished = self.partitions.values().filter(|at| at.span.next < at.span.end).count();
+        }
+        Ok(())
+    }
+
+    /// Takes another consumer if the properties were read again, once what was read until then is committed. It
+    /// goes on at the next offsets: what the old one has fetched is fetched again.
+    pub(super) fn renew(&mut self, clock: &Clock) {
+        let version = self.options.properties.version();
+        if version == self.version {
+            return;
+        }
+        let last = *self.renews_after.get_or_insert_with(|| clock.now());
+        if clock.committed() < last && !clock.is_quiet() {
+            return;
+        }
+        (self.version, self.renews_after) = (version, None);
+        let is_unread = |at: &Position| !self.until_end || at.span.next < at.span.end;
+        let unread = self.partitions.iter().filter(|(_, at)| is_unread(at));
+        match reading(&self.options, unread.map(|(&partition, at)| (partition, at.span.next))) {
+            Ok((queue, consumer)) => {
+                // In this order: the queue is the old consumer's. Whose end may take a while.
+                drop(std::mem::replace(&mut self.queue, queue));
+                let old = std::mem::replace(&mut self.consumer, consumer);
+                std::thread::spawn(move || drop(old));
+                tracing::info!(topic = &*self.topic, "reading goes on with another client");
+            }
+            Err(error) => tracing::warn!("{error}; the old client of topic `{}` stays in use", self.topic),
+        }
+    }
+
+    /// Takes over what the watch has found.
+    pub(super) fn learn_found(&mut self) -> Result<(), SourceError> {
+        let count = self.found.count.load(SeqCst);
+        if count == self.seen {
+            return Ok(());
+        }
+        self.seen = count;
+        if let Some(failure) = unpoisoned(&self.found.failure).take() {
+            return Err(failure);
+        }
+        let found = unpoisoned(&self.found.partitions).clone();
+        let (index, workers) = self.share;
+        for (partition, next) in found {
+            if is_of(partition, index, workers) && !self.partitions.contains_key(&partition) {
+                self.assign(partition, next)?;
+                // Where it begins is committed before it is read, as it is of the others at a start.
+                let span = Span { next, end: i64::MAX };
+                self.partitions.insert(partition, Position { moved: true, ..Position::at(span) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a partition from `next` on.
+    pub(super) fn assign(&self, partition: i32, next: i64) -> Result<(), SourceError> {
+        let mut list = TopicPartitionList::new();
+        let assigned = list
+            .add_partition_offset(&self.topic, partition, Offset::Offset(next))
+            .and_then(|()| self.consumer.incremental_assign(&list));
+        assigned.map_err(|error| {
+            let topic = self.topic.to_string();
+            SourceError::Kafka { topic, partition, reason: reason(&error) }
+        })
+    }
+
+    /// Says why the broker does not give the next offset of a partition; or, of one whose messages are gone,
+    /// goes on from the earliest that is there.
+    pub(super) fn out_of_range(&mut self, partition: i32, low: i64, end: i64) -> Result<(), SourceError> {
+        let topic = self.topic.to_string();
+        let Some(from) = self.partitions.get(&partition).map(|at| at.span.next) else { return Ok(()) };
+        if (low..=end).contains(&from) {
+            return Err(self.failed(partition, format!(
+                "the broker refuses offset {from}, though it has {low} to {end}; it may have lost what was there before"
+            )));
+        }
+        if from > end {
+            return Err(SourceError::Recreated { topic, partition, end, committed: from });
+        }
+        if !self.goes_on {
+            return Err(SourceError::DataLoss { topic, partition, from, to: low - 1 });
+        }
+        tracing::warn!(topic, partition, from, low, end, "offsets are missing: going on from the earliest");
+        self.leave(partition)?;
+        self.assign(partition, low)?;
+        self.move_to(partition, low);
+        Ok(())
+    }
+
+    pub(super) fn event(&mut self, message: &Fetched) -> Result<(), SourceError> {
+        let raw = message.raw();
+        let (partition, offset) = (raw.partition, raw.offset);
+        if raw.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF {
+            if let Some(position) = self.partitions.get_mut(&partition) {
+                position.at_end = true;
+            }
+            // Control records and compacted offsets lie before the end without being messages.
+            if !self.is_past_end(partition, offset) {
+                self.move_to(partition, offset);
+            } else if let Some(end) = self.partitions.get(&partition).map(|at| at.span.end) {
+                self.move_to(partition, end);
+            }
+            return Ok(());
+        }
+        let code = RDKafkaErrorCode::from(raw.err);
+        let topic = self.topic.to_string();
+        match Fault::of(code) {
+            Fault::OutOfRange => self.doubts.add(partition, Doubt::Offset),
+            Fault::UnknownTopic => self.doubts.add(partition, Doubt::Topic),
+            Fault::Fatal => return Err(SourceError::Kafka { topic, partition, reason: code.to_string() }),
+            // librdkafka reconnects and fetches again by itself, and says it again until it succeeds.
+            Fault::Transient | Fault::TooLarge => {
+                tracing::warn!(topic, partition, reason = %code, "Kafka");
+                self.found.wait_for(partition, code.to_string(), Some(TROUBLE_FOR));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn arrive(&mut self, timestamp: i64) {
+        match self.arrivals.last_mut() {
+            Some(last) if last.timestamp == timestamp => last.records += 1,
+            _ => self.arrivals.push(Arrival { timestamp, records: 1 }),
+        }
+    }
+}
+
+impl Reader for TopicReader {
+    fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError> {
+        self.learn_ends()?;
+        if self.unfinished == 0 {
+            return Ok(Polled::End);
+        }
+        let Tick { epoch, wall } = clock.tick();
+        decoder.set_wall_clock(wall);
+        self.learn_found()?;
+        self.settle()?;
+        self.renew(clock);
+        self.fetch(Duration::ZERO);
+        let mut messages = std::mem::take(&mut self.messages);
+        let (mut records, mut bytes) = (0, 0);
+        for fetched in messages.drain(..).flatten() {
+            let raw = fetched.raw();
+            if raw.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                self.event(&fetched)?;
+                continue;
+            }
+            let (partition, offset) = (raw.partition, raw.offset);
+            if self.is_past_end(partition, offset) {
+                let end = self.partitions.get(&partition).map_or(offset, |at| at.span.end);
+                self.move_to(partition, end);
+                continue;
+            }
+            let (mut payload, timestamp) = (fetched.payload(), fetched.timestamp());
+            let large = match (&self.feed, payload) {
+                (Some(feed), Some([])) => feed.take_large(partition, offset),
+                _ => None,
+            };
+            payload = large.as_deref().or(payload);
+            decoder.decode(&Message { partition, offset, timestamp, key: fetched.key(), payload });
+            records += 1;
+            bytes += payload.map_or(0, <[u8]>::len) as u64;
+            if let Some(timestamp) = timestamp {
+                self.arrive(timestamp);
+            }
+            let time = decoder.last_time();
+            self.move_to(partition, offset + 1);
+            if let Some(position) = self.partitions.get_mut(&partition) {
+                position.latest = time.map_or(position.latest, |time| position.latest.max(time));
+                position.at_end = offset + 1 >= position.span.end && self.until_end;
+            }
+        }
+        self.messages = messages;
+        // An end of a partition that moved on over control records is worth an epoch too.
+        let moved = self.partitions.values().any(|at| at.moved);
+        clock.read(records.max(u64::from(moved)), bytes);
+        Ok(if moved { Polled::Read(epoch) } else { Polled::Idle })
+    }
+
+    fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>) {
+        for (&partition, position) in self.partitions.iter_mut().filter(|(_, at)| at.moved) {
+            position.moved = false;
+            offsets.push(NextOffset {
+                topic: self.topic.clone(),
+                partition,
+                offset: position.span.next,
+                mark: self.feed.as_ref().and_then(|feed| feed.mark(partition, position.span.next)),
+            });
+        }
+        arrivals.append(&mut self.arrivals);
+    }
+
+    fn behind(&self) -> i64 {
+        let behind = self.partitions.values().filter(|position| !position.at_end);
+        behind.map(|position| position.latest).min().unwrap_or(i64::MAX)
+    }
+}

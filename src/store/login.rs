@@ -1,0 +1,28 @@
+//! Where a store is, and what it takes to get in.
+
+use super::error::StoreError;
+use super::mysql::address::Address;
+use crate::runtime::secret::{DatabaseUrl, ExposeSecret};
+
+/// How a database is reached: what its URL says, with the certificates that it names.
+pub struct Login(pub(super) Place);
+
+pub(super) enum Place {
+    Sqlite(String),
+    Mysql(Address),
+}
+
+impl Login {
+    /// Reads a URL and the files of its certificates.
+    pub fn read(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let text = url.expose_secret();
+        match url.file() {
+            Some("") => Err(StoreError::Url("the SQLite path is empty".into())),
+            Some(path) => Ok(Self(Place::Sqlite(path.to_owned()))),
+            None if text.starts_with("mysql://") || text.starts_with("mariadb://") => {
+                Ok(Self(Place::Mysql(Address::read(text, |path| std::fs::read(path))?)))
+            }
+            None => Err(StoreError::Url("this is no database that truckflow knows".into())),
+        }
+    }
+}

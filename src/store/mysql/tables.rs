@@ -1,0 +1,336 @@
+//! The tables of views: what is there, what is missing, and what the account may do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::books::BOOKS;
+use super::errors::Fault;
+use super::server::{STATEMENT_LIMIT, Server, TABLE_LIMIT, TextRow};
+use super::sql::literal;
+use crate::store::error::StoreError;
+use crate::store::privileges::{Answer, Privileges};
+use crate::store::schema::{self, FoundColumn, Kind, quoted};
+use crate::store::table::{ROW_KEY, Table};
+
+/// A table that exists.
+pub(super) struct FoundTable {
+    pub(super) name: String,
+    /// Its TABLE_TYPE.
+    pub(super) kind: String,
+    pub(super) engine: String,
+    pub(super) transactional: bool,
+    pub(super) columns: Vec<FoundColumn>,
+}
+
+/// What there is to do for a table.
+pub(super) enum Plan {
+    Create,
+    Extend {
+        /// The columns to add.
+        columns: Vec<dataflows::rows::ColumnSpec>,
+        /// Whether to add that of the keys.
+        with_key: bool,
+        /// Those that round values.
+        rounding: Vec<String>,
+        /// Those of a key that do not tell a text from the same with spaces behind it.
+        padded: Vec<String>,
+        /// Whether they keep the same of lines that are loaded.
+        loads: bool,
+        /// Whether the server keeps the history of its rows.
+        is_versioned: bool,
+    },
+}
+
+impl Server {
+    /// Whether a table may be read and written: statements that touch no row.
+    pub(super) fn probe(
+        &mut self,
+        table: &str,
+        columns: &[&str],
+        privileges: &[&str],
+    ) -> Result<(), StoreError> {
+        let mut missing = Vec::new();
+        let mut denied = None;
+        let name = quoted(table);
+        let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+        let list = columns.join(",");
+        for privilege in ["SELECT"].iter().chain(privileges) {
+            let sql = match *privilege {
+                "SELECT" => format!("SELECT {list} FROM {name} LIMIT 0"),
+                "INSERT" => format!("INSERT INTO {name} ({list}) SELECT {list} FROM {name} WHERE FALSE"),
+                "UPDATE" => format!("UPDATE {name} SET {0} = {0} WHERE FALSE", columns[0]),
+                _ => format!("DELETE FROM {name} WHERE FALSE"),
+            };
+            match self.try_execute(sql, STATEMENT_LIMIT) {
+                Ok(_) => {}
+                Err(Fault::Server { number: number @ (1142 | 1143), message, .. }) => {
+                    // The others need SELECT too, which is told once.
+                    if message.starts_with(privilege) {
+                        missing.push(*privilege);
+                    }
+                    denied = denied.or(Some(format!("{number}: {message}")));
+                }
+                Err(fault) => return Err(self.scene().explain_on(table, &[], fault)),
+            }
+        }
+        match denied {
+            None => Ok(()),
+            Some(reason) => Err(StoreError::Denied {
+                place: self.address.place.clone(),
+                reason,
+                advice: format!(
+                    "run GRANT {} ON {}.{name} TO {}",
+                    missing.join(", "),
+                    quoted(&self.address.database),
+                    self.account()
+                ),
+            }),
+        }
+    }
+
+    pub(super) fn check_table(&mut self, table: &Table) -> Result<String, StoreError> {
+        Ok(match self.plan(table)? {
+            Plan::Create => "a run makes it".into(),
+            Plan::Extend { columns, with_key, rounding, padded, .. } => {
+                let key = with_key.then_some(ROW_KEY);
+                let new: Vec<&str> = columns.iter().map(|column| &*column.name).chain(key).collect();
+                let there: Vec<&str> =
+                    written(table).into_iter().filter(|name| !new.contains(name)).collect();
+                if !there.is_empty() {
+                    self.probe(&table.name, &there, needed(table))?;
+                }
+                let mut said = String::from("it fits");
+                if !new.is_empty() {
+                    let _ = write!(said, "; a run adds {}", new.join(", "));
+                }
+                if !rounding.is_empty() {
+                    let _ = write!(said, "; values are rounded in {}", rounding.join(", "));
+                }
+                if !padded.is_empty() {
+                    let _ = write!(
+                        said,
+                        "; texts that differ only in trailing spaces are the same key in {}",
+                        padded.join(", ")
+                    );
+                }
+                said
+            }
+        })
+    }
+
+    /// Whether the account may make and extend what is missing, and use it then. What is there was
+    /// tried.
+    pub(super) fn check_privileges(&mut self, tables: &[Table]) -> Result<String, StoreError> {
+        let mut needs: Vec<(String, Vec<&str>)> = Vec::new();
+        let there = self.books()?;
+        for book in BOOKS.iter().filter(|book| !there.contains(book.name)) {
+            needs.push((book.name.into(), [&["CREATE", "SELECT"], book.privileges].concat()));
+        }
+        for table in tables {
+            // What is wrong with a table was said.
+            match self.plan(table) {
+                Ok(Plan::Create) => {
+                    needs.push((table.name.clone(), [&["CREATE", "SELECT"], needed(table)].concat()));
+                }
+                Ok(Plan::Extend { columns, with_key, .. }) if with_key || !columns.is_empty() => {
+                    needs.push((table.name.clone(), vec!["ALTER"]));
+                }
+                Ok(Plan::Extend { .. }) | Err(_) => {}
+            }
+        }
+        if needs.is_empty() {
+            return Ok("nothing has to be made or extended".into());
+        }
+        let lines = match self.try_fetch("SHOW GRANTS", STATEMENT_LIMIT) {
+            Ok(rows) => rows,
+            Err(fault) if self.link.is_none() => return Err(self.explain(fault)),
+            Err(_) => return Ok("they cannot be seen; a run says what it lacks".into()),
+        };
+        let privileges = Privileges::read(lines.iter().map(|row| row.text(0)));
+        let (mut all, mut unknown, mut missing) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut extends = BTreeSet::new();
+        for (table, privileges_needed) in &needs {
+            for &privilege in privileges_needed {
+                all.insert(privilege);
+                match privileges.on(privilege, &self.address.database, table) {
+                    Answer::Granted => {}
+                    Answer::Unknown => {
+                        unknown.insert(privilege);
+                    }
+                    Answer::Missing if privilege == "ALTER" => {
+                        extends.insert(table.as_str());
+                    }
+                    Answer::Missing => {
+                        missing.insert(privilege);
+                    }
+                }
+            }
+        }
+        let list = |privileges: BTreeSet<&str>| privileges.into_iter().collect::<Vec<_>>().join(", ");
+        if !missing.is_empty() || !extends.is_empty() {
+            let (database, account) = (quoted(&self.address.database), self.account());
+            let mut lacks: Vec<String> = Vec::new();
+            let mut grants: Vec<String> = Vec::new();
+            if !missing.is_empty() {
+                let missing = list(missing);
+                grants.push(format!("GRANT {missing} ON {database}.* TO {account}"));
+                lacks.push(format!("{missing} for tables that are missing"));
+            }
+            for table in extends {
+                grants.push(format!("GRANT ALTER ON {database}.{} TO {account}", quoted(table)));
+                lacks.push(format!("ALTER for table {table}, which lacks columns"));
+            }
+            return Err(StoreError::Denied {
+                place: self.address.place.clone(),
+                reason: format!("{account} has no {}", lacks.join(", no ")),
+                advice: format!("run {}", grants.join("; ")),
+            });
+        }
+        Ok(match unknown.is_empty() {
+            true => format!("{} are there", list(all)),
+            false => format!("whether {} come with a role cannot be told; a run says if not", list(unknown)),
+        })
+    }
+
+    /// What there is to do for `table`, or why it cannot be used.
+    pub(super) fn plan(&mut self, table: &Table) -> Result<Plan, StoreError> {
+        let Some(found) = self.found(&table.name)? else { return Ok(Plan::Create) };
+        let name = quoted(&table.name);
+        let unusable = |reason: String, advice: String| {
+            Err(StoreError::Table { table: table.name.clone(), reason, advice })
+        };
+        let is_versioned = match schema::kind(&found.kind) {
+            Kind::Table => false,
+            Kind::Versioned => true,
+            Kind::Other(what) => {
+                let other = quoted(&format!("{}_old", table.name));
+                return unusable(
+                    format!("it is {what}, and rows need a table"),
+                    format!("run RENAME TABLE {name} TO {other}"),
+                );
+            }
+        };
+        if !found.transactional {
+            return unusable(
+                format!("its engine {} has no transactions", found.engine),
+                format!("run ALTER TABLE {name} ENGINE=InnoDB"),
+            );
+        }
+        let flaws = schema::flaws(table, &found.columns, self.collation());
+        if !flaws.is_empty() {
+            let reasons: Vec<&str> = flaws.iter().map(|flaw| &*flaw.reason).collect();
+            let clauses: Vec<&str> = flaws.iter().map(|flaw| &*flaw.clause).collect();
+            return unusable(reasons.join(", "), format!("run ALTER TABLE {name} {}", clauses.join(", ")));
+        }
+        let missing = schema::missing(&table.columns, found.columns.iter().map(|column| &*column.name));
+        let rounding = found.columns.iter().filter(|there| {
+            table.columns.iter().any(|ours| {
+                ours.name.eq_ignore_ascii_case(&there.name)
+                    && schema::rounds(ours.column_type, &there.data_type)
+            })
+        });
+        let rounding = rounding.map(|column| format!("{} ({})", column.name, column.full_type)).collect();
+        let loads = found.columns.iter().all(|there| {
+            table
+                .columns
+                .iter()
+                .filter(|ours| ours.name.eq_ignore_ascii_case(&there.name))
+                .all(|ours| schema::loads(ours.column_type, &there.data_type))
+        });
+        let with_key = schema::lacks_key(table, found.columns.iter().map(|column| &*column.name));
+        let padded = schema::padded_keys(table, &found.columns);
+        Ok(Plan::Extend { columns: missing, with_key, rounding, padded, loads, is_versioned })
+    }
+
+    /// The table `name`, if it exists.
+    pub(super) fn found(&mut self, name: &str) -> Result<Option<FoundTable>, StoreError> {
+        let folds = self.link.as_ref().is_some_and(|link| link.folds_names);
+        let is_it = |row: &TextRow| {
+            let there = row.text(0);
+            there == name || (folds && there.eq_ignore_ascii_case(name))
+        };
+        let literal = literal(name);
+        let tables = self.fetch(format!(
+            "SELECT t.TABLE_NAME, t.TABLE_TYPE, t.ENGINE, e.TRANSACTIONS FROM information_schema.TABLES t \
+             LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE \
+             WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = {literal} \
+             AND t.TABLE_TYPE NOT LIKE 'TEMPORARY%'"
+        ))?;
+        let Some(table) = tables.iter().find(|row| is_it(row)) else { return Ok(None) };
+        let columns = self.fetch(format!(
+            "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, \
+             COLUMN_KEY, COLLATION_NAME, GENERATION_EXPRESSION FROM information_schema.COLUMNS \
+             WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {literal} ORDER BY ORDINAL_POSITION"
+        ))?;
+        // The end of a row's time, where the server keeps its history, is part of each of its keys.
+        let is_end = |name: &str| {
+            columns.iter().any(|row| is_it(row) && row.text(1) == name && row.text(9) == "ROW END")
+        };
+        let parts = self.fetch(format!(
+            "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART \
+             FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {literal}"
+        ))?;
+        let mut keys: BTreeMap<String, Vec<&TextRow>> = BTreeMap::new();
+        for part in parts.iter().filter(|part| is_it(part) && !is_end(&part.text(3))) {
+            keys.entry(part.text(1)).or_default().push(part);
+        }
+        let in_key = |name: &str| parts.iter().any(|part| is_it(part) && part.text(3) == name);
+        let is_unique = |name: &str| {
+            keys.values().any(|parts| match parts.as_slice() {
+                [part] => part.text(2) == "0" && part.text(3) == name && part.is_null(4),
+                _ => false,
+            })
+        };
+        let column = |row: &TextRow| {
+            let extra = row.text(6).to_ascii_lowercase();
+            FoundColumn {
+                name: row.text(1),
+                data_type: row.text(2).to_ascii_lowercase(),
+                full_type: row.text(3),
+                optional: row.text(4) == "YES" || !row.is_null(5) || extra.contains("auto_increment"),
+                // An expression as the default is `DEFAULT_GENERATED`.
+                generated: extra.contains("virtual generated") || extra.contains("stored generated"),
+                primary: row.text(7) == "PRI",
+                unique: is_unique(&row.text(1)),
+                in_key: in_key(&row.text(1)),
+                collation: row.text(8),
+            }
+        };
+        Ok(Some(FoundTable {
+            name: table.text(0),
+            kind: table.text(1),
+            engine: table.text(2),
+            transactional: table.text(3) == "YES",
+            columns: columns.iter().filter(|row| is_it(row)).map(column).collect(),
+        }))
+    }
+
+    /// Makes or changes a table of the job.
+    pub(super) fn define(&mut self, table: &Table, sql: String) -> Result<(), StoreError> {
+        let defined = self.try_execute(sql, TABLE_LIMIT).map(drop);
+        defined.map_err(|fault| match self.explain(fault) {
+            StoreError::Failed { reason, .. } => StoreError::Table {
+                table: table.name.clone(),
+                reason,
+                advice:
+                    "create or change it by hand to what the server takes, or leave it out with tables.views"
+                        .into(),
+            },
+            other => other,
+        })
+    }
+}
+
+/// The columns that we write.
+pub(super) fn written(table: &Table) -> Vec<&str> {
+    names(table).into_iter().chain(table.keyed.then_some(ROW_KEY)).collect()
+}
+
+/// What is needed to write them.
+pub(super) fn needed(table: &Table) -> &'static [&'static str] {
+    if table.keyed { &["INSERT", "UPDATE", "DELETE"] } else { &["INSERT"] }
+}
+
+pub(super) fn names(table: &Table) -> Vec<&str> {
+    table.columns.iter().map(|column| &*column.name).collect()
+}

@@ -1,0 +1,59 @@
+//! What errors of SQLite mean.
+
+use std::io;
+
+use rusqlite::ErrorCode;
+
+use crate::store::error::StoreError;
+
+pub(super) fn one_line(error: &rusqlite::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn unopened(place: &str, name: &str, error: &io::Error) -> StoreError {
+    StoreError::Denied {
+        place: place.to_owned(),
+        reason: format!("{name} cannot be opened: {error}"),
+        advice: "give this user a folder that exists and a file that can be written".into(),
+    }
+}
+
+/// Of a statement on a table of the job.
+pub(super) fn failure_on(place: &str, table: &str, error: &rusqlite::Error) -> StoreError {
+    match failure(place, error) {
+        StoreError::Failed { reason, .. } if error.sqlite_error_code() == Some(ErrorCode::Unknown) => {
+            StoreError::Table {
+                table: table.to_owned(),
+                reason,
+                advice: "start the job again, and it adds what is missing; correct what its triggers do"
+                    .into(),
+            }
+        }
+        other => other,
+    }
+}
+
+pub(super) fn failure(place: &str, error: &rusqlite::Error) -> StoreError {
+    use ErrorCode::*;
+    let (place, reason) = (place.to_owned(), one_line(error));
+    match error.sqlite_error_code() {
+        Some(DatabaseBusy | DatabaseLocked) => {
+            StoreError::Busy { place, reason, advice: "end the program that writes to it".into() }
+        }
+        Some(ReadOnly | CannotOpen | PermissionDenied | AuthorizationForStatementDenied) => {
+            StoreError::Denied {
+                place,
+                reason,
+                advice: "give this user a folder that exists and a file that can be written".into(),
+            }
+        }
+        Some(DiskFull) => {
+            StoreError::Failed { place, reason: format!("{reason}, so free space on its disk") }
+        }
+        Some(NotADatabase | DatabaseCorrupt) => {
+            let reason = format!("{reason}, so put a backup or another file in its place");
+            StoreError::Failed { place, reason }
+        }
+        _ => StoreError::Failed { place, reason },
+    }
+}

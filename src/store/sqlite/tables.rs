@@ -1,0 +1,168 @@
+//! The tables of views: what is there, and what is missing.
+
+use std::collections::HashSet;
+
+use dataflows::rows::{ColumnSpec, Type, column};
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::store::error::StoreError;
+use crate::store::table::{ROW_KEY, Table};
+
+/// What SQLite makes of a declared type: <https://sqlite.org/datatype3.html#determination_of_column_affinity>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Affinity {
+    Integer,
+    Text,
+    Blob,
+    Real,
+    Numeric,
+}
+
+impl Affinity {
+    pub(super) fn of(declared: &str, strict: bool) -> Self {
+        let declared = declared.to_ascii_uppercase();
+        let has = |parts: &[&str]| parts.iter().any(|part| declared.contains(part));
+        if has(&["INT"]) {
+            Self::Integer
+        } else if has(&["CHAR", "CLOB", "TEXT"]) {
+            Self::Text
+        } else if declared.is_empty() || has(&["BLOB"]) || (strict && declared == "ANY") {
+            Self::Blob
+        } else if has(&["REAL", "FLOA", "DOUB"]) {
+            Self::Real
+        } else {
+            Self::Numeric
+        }
+    }
+
+    /// Whether a column keeps values of a type as they are. Without an affinity it keeps all, and
+    /// bytes are kept by all; a text that is no number is kept by NUMERIC, which DATETIME is. A
+    /// strict table takes nothing but what it declares.
+    pub(super) fn keeps(self, value: Type, strict: bool) -> bool {
+        match value {
+            Type::Bytes => !strict || self == Self::Blob,
+            _ if self == Self::Blob => true,
+            Type::Text => self == Self::Text,
+            Type::Timestamp => matches!(self, Self::Text | Self::Numeric),
+            Type::Integer => self != Self::Text,
+            Type::Decimal | Type::Real => self == Self::Real || (self != Self::Text && !strict),
+        }
+    }
+}
+
+/// A table or view that there is.
+pub(super) struct Existing {
+    /// `table`, `view`, `virtual` or `shadow`.
+    pub(super) kind: String,
+    pub(super) strict: bool,
+    pub(super) columns: Vec<ExistingColumn>,
+    /// Whether the column of keys is a unique one.
+    pub(super) keyed: bool,
+}
+
+pub(super) struct ExistingColumn {
+    pub(super) name: String,
+    pub(super) declared: String,
+    /// Whether an INSERT must give it a value.
+    pub(super) demanded: bool,
+    pub(super) generated: bool,
+}
+
+/// The type that a column is created with.
+pub(super) fn declared(column_type: Type) -> &'static str {
+    match column_type {
+        Type::Timestamp | Type::Text => "TEXT",
+        Type::Decimal | Type::Real => "REAL",
+        Type::Integer => "INTEGER",
+        Type::Bytes => "BLOB",
+    }
+}
+
+pub(super) fn look_up(connection: &Connection, table: &str) -> rusqlite::Result<Option<Existing>> {
+    let sql = r#"SELECT type, wr, "strict" FROM pragma_table_list
+                 WHERE schema = 'main' AND name = ? COLLATE NOCASE"#;
+    let found = connection
+        .query_row(sql, [table], |row| Ok((row.get(0)?, row.get::<_, bool>(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((kind, without_rowid, strict)) = found else {
+        return Ok(None);
+    };
+    let sql = r#"SELECT name, type, "notnull" AND dflt_value IS NULL, pk, hidden FROM pragma_table_xinfo(?)"#;
+    let mut statement = connection.prepare(sql)?;
+    let columns = statement.query_map([table], |row| {
+        let (declared, key): (String, bool) = (row.get(1)?, row.get::<_, i64>(3)? > 0);
+        // SQLite counts such a key up itself.
+        let counted = key && !without_rowid && declared.eq_ignore_ascii_case("INTEGER");
+        let generated = row.get::<_, i64>(4)? != 0;
+        let demanded = row.get(2)? && !counted && !generated;
+        Ok(ExistingColumn { name: row.get(0)?, declared, demanded, generated })
+    })?;
+    let columns = columns.collect::<rusqlite::Result<_>>()?;
+    let sql = r#"SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1) AS list WHERE list."unique" AND NOT list.partial
+                 AND (SELECT group_concat(name) FROM pragma_index_info(list.name)) = ?2 COLLATE NOCASE)"#;
+    let keyed = connection.query_row(sql, [table, ROW_KEY], |row| row.get(0))?;
+    Ok(Some(Existing { kind, strict, columns, keyed }))
+}
+
+/// The statements that make a table fit, or why it cannot be used.
+pub(super) fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<String>, StoreError> {
+    let name = quoted(&table.name);
+    let definition =
+        |column: &ColumnSpec| format!("{} {}", quoted(&column.name), declared(column.column_type));
+    let key_column = column(ROW_KEY, Type::Bytes);
+    let key = table.keyed.then_some(&key_column);
+    let index = || {
+        let index = quoted(&format!("{}_{ROW_KEY}", table.name));
+        format!("CREATE UNIQUE INDEX {index} ON {name} ({})", quoted(ROW_KEY))
+    };
+    let Some(found) = found else {
+        let columns: Vec<_> = table.columns.iter().chain(key).map(definition).collect();
+        let create = format!("CREATE TABLE {name} (id INTEGER PRIMARY KEY, {})", columns.join(", "));
+        return Ok([create].into_iter().chain(table.keyed.then(index)).collect());
+    };
+    let refuse =
+        |reason: String, advice: String| StoreError::Table { table: table.name.clone(), reason, advice };
+    if found.kind == "view" {
+        return Err(refuse("it is a view, and rows go into a table".into(), format!("DROP VIEW {name}")));
+    }
+    let rename = || {
+        let old = quoted(&format!("{}_old", table.name));
+        format!("ALTER TABLE {name} RENAME TO {old}, and a table that fits is created")
+    };
+    if found.kind != "table" {
+        return Err(refuse(format!("it is a {} table", found.kind), rename()));
+    }
+    let ours: HashSet<_> =
+        table.columns.iter().chain(key).map(|column| column.name.to_ascii_lowercase()).collect();
+    for column in &found.columns {
+        if column.demanded && !ours.contains(&column.name.to_ascii_lowercase()) {
+            let reason = format!("its column {} is NOT NULL and has no default", column.name);
+            return Err(refuse(reason, rename()));
+        }
+    }
+    let mut statements = Vec::new();
+    for column in table.columns.iter().chain(key) {
+        let there = found.columns.iter().find(|there| there.name.eq_ignore_ascii_case(&column.name));
+        let Some(there) = there else {
+            statements.push(format!("ALTER TABLE {name} ADD COLUMN {}", definition(column)));
+            continue;
+        };
+        if there.generated {
+            return Err(refuse(format!("its column {} is generated", there.name), rename()));
+        }
+        if !Affinity::of(&there.declared, found.strict).keeps(column.column_type, found.strict) {
+            let wanted = declared(column.column_type);
+            let reason =
+                format!("its column {} is {} and must be {wanted} or alike", there.name, there.declared);
+            return Err(refuse(reason, rename()));
+        }
+    }
+    if table.keyed && !found.keyed {
+        statements.push(index());
+    }
+    Ok(statements)
+}
+
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
