@@ -22,7 +22,7 @@ test:
 
 # The tests that need no server: in less than 2 minutes once they are built.
 test-fast:
-	cargo test --locked --release $(FEATURES) --workspace --no-fail-fast --lib --bins --test views --test fuzz_corpus
+	cargo test --locked --release $(FEATURES) --workspace --no-fail-fast --lib --bins --test views --test structure --test fuzz_corpus
 
 # Many more deaths than `make test` has, on MariaDB, MySQL and SQLite: about half an hour.
 torture:

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use dataflows::item::{MessageId, NextOffset};
 use dataflows::views::{Settings, View};
@@ -33,6 +34,11 @@ use crate::source::kafka::{Topic, TopicOptions, keep_trying};
 use crate::source::several::{Decoded, Several};
 use crate::store::LastCommit;
 use dataflows::item::TopicId;
+
+/// How long the last report to a consumer group may take.
+const LAST_REPORT: Duration = Duration::from_secs(5);
+/// How often to check whether it is done.
+const CHECK_EVERY: Duration = Duration::from_millis(5);
 
 /// Where a job's messages come from.
 pub struct Inputs {
@@ -396,8 +402,13 @@ impl Inputs {
     pub fn finish(&mut self, health: &Health) {
         // Nobody has taken them where nothing is committed.
         self.followers.clear();
+        let until = Instant::now() + LAST_REPORT;
         for (topic, thread) in self.watches.drain(..) {
-            if health.is_away(&topic) && !thread.is_finished() {
+            // If the brokers went away just now, neither the report nor the end of the client returns.
+            while !thread.is_finished() && !health.is_away(&topic) && Instant::now() < until {
+                std::thread::sleep(CHECK_EVERY);
+            }
+            if !thread.is_finished() {
                 stop::leave_work();
             } else if thread.join().is_err() {
                 tracing::error!("the watch thread ended by a bug; the job itself is not affected");

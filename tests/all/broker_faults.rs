@@ -1,6 +1,7 @@
 //! What brokers and topics do to a job that reads them: nothing is lost, nothing is doubled, and what
 //! cannot go on says why.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -162,6 +163,90 @@ fn a_broker_that_is_restarted_and_one_that_is_killed_are_waited_for() {
     road.read("undisturbed", &[]);
     assert_same(&road.out("undisturbed"), &road.out("disturbed"));
     road.verify("disturbed");
+}
+
+/// What is done to brokers, and to a topic of theirs.
+type Act = fn(&mut Kafka, &str);
+
+/// Stops a job whose brokers are away, once it has seen that or before: what it has read is committed, and its next
+/// start goes on behind it.
+fn stop_while_away(is_seen: bool) {
+    let mut kafka = Kafka::start();
+    let mut road = Road::new(&kafka, 2);
+    let ways: [(&str, Act); 2] = [("dead", |kafka, _| kafka.kill()), ("hung", |kafka, _| kafka.freeze(true))];
+    for (way, take_away) in ways {
+        road.send(&kafka, 2000, &[0, 1]);
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut args = road.args("run", "disturbed");
+        args.extend(["--listen", &listen, "--commit-interval", "1h"].map(String::from));
+        let job = Job::start(args);
+        road.wait_for_all("disturbed");
+        eventually(TIMEOUT, "it is ready", || is_ready(port));
+        take_away(&mut kafka, &road.topic);
+        if is_seen {
+            eventually(TIMEOUT, "it is not ready", || get(port, "/readyz").contains("does not give topic"));
+        }
+        end(job);
+        let read: i64 = road.offsets("disturbed").iter().map(|(_, next)| next).sum();
+        assert_eq!(read, road.sent as i64, "brokers are {way}: the open epoch is committed");
+        kafka.freeze(false);
+        kafka.restart();
+    }
+    road.send(&kafka, 1000, &[0, 1]);
+    road.read("disturbed", &[]);
+    road.read("undisturbed", &[]);
+    assert_same(&road.out("undisturbed"), &road.out("disturbed"));
+    road.verify("disturbed");
+}
+
+#[test]
+fn a_job_that_is_stopped_while_kafka_is_away_ends_well_and_goes_on_later() {
+    stop_while_away(true);
+}
+
+#[test]
+fn a_job_that_is_stopped_just_after_kafka_went_away_ends_well_and_goes_on_later() {
+    stop_while_away(false);
+}
+
+#[test]
+fn readyz_names_the_topic_of_dead_letters_while_it_cannot_be_written() {
+    let mut kafka = Kafka::start();
+    let (letters, folder, port) = (unique_topic(), tempfile::tempdir().unwrap(), free_port());
+    kafka.create_topic(&letters, 1);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (input, out, listen) = (path("input.jsonl"), path("out"), format!("127.0.0.1:{port}"));
+    std::fs::write(&input, "").unwrap();
+    let args = ["run", "--input", &input, "--out", &out, "--listen", &listen, "--commit-interval", "50ms"];
+    let topic = ["--brokers", kafka.brokers(), "--set", &format!("dead_letters.topic={letters}")];
+    let job = Job::start(args.iter().chain(&topic));
+    eventually(TIMEOUT, "it is ready", || is_ready(port));
+
+    let ways: [(&str, Act, Act); 2] = [
+        ("killed", |kafka, _| kafka.kill(), |kafka, _| kafka.restart()),
+        (
+            "deleted",
+            |kafka, letters| kafka.delete_topic(letters),
+            |kafka, letters| kafka.create_topic(letters, 1),
+        ),
+    ];
+    for (way, take_away, give_back) in ways {
+        take_away(&mut kafka, &letters);
+        let mut file = std::fs::File::options().append(true).open(&input).unwrap();
+        writeln!(file, "no reading: {way}").unwrap();
+        let named = format!("topic of dead letters {letters}: ");
+        eventually(TIMEOUT, "it names the topic", || get(port, "/readyz").contains(&named));
+        assert!(get(port, "/readyz").contains(" 503 ") && get(port, "/healthz").contains("200 OK"));
+        give_back(&mut kafka, &letters);
+        eventually(TIMEOUT, "it is ready again", || is_ready(port));
+        let sent = kafka.read(&letters);
+        let sent = sent.iter().filter_map(|letter| letter.payload.as_deref());
+        let sent: Vec<_> = sent.map(String::from_utf8_lossy).collect();
+        assert!(sent.contains(&format!("no reading: {way}").into()), "{sent:?}");
+    }
+    end(job);
+    assert_eq!(csv_rows(&folder.path().join("out/dead_letters.csv")).len(), 2);
 }
 
 #[test]

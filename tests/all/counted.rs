@@ -33,6 +33,12 @@ fn rejected(lines: usize) -> String {
     .repeat(lines)
 }
 
+/// Makes a database whose table refuses the rows of engines that turn at 100 or faster.
+fn create_table(database: &Path) {
+    let sql = "CREATE TABLE TRUCK_PARAMETER_MAP (id INTEGER PRIMARY KEY, engine_speed REAL CHECK (engine_speed < 100))";
+    Connection::open(database).unwrap().execute_batch(sql).unwrap();
+}
+
 /// Runs a job over a file to its end, and gives what it wrote to standard output and to standard error.
 #[track_caller]
 fn done(input: &Path, more: &[&str]) -> (String, String) {
@@ -80,12 +86,7 @@ fn a_job_whose_messages_are_all_rejected_says_so_after_a_hundred_and_at_its_end(
 fn readings_rows_and_dead_letters_are_counted_apart_by_reason() {
     let folder = tempfile::tempdir().unwrap();
     let (input, database) = (folder.path().join("input.jsonl"), folder.path().join("rows.db"));
-    Connection::open(&database)
-        .unwrap()
-        .execute_batch(
-            "CREATE TABLE TRUCK_PARAMETER_MAP (id INTEGER PRIMARY KEY, engine_speed REAL CHECK (engine_speed < 100))",
-        )
-        .unwrap();
+    create_table(&database);
     let url = format!("sqlite:{}", database.display());
     let views = "parameter_map,filtered_join,window_averages";
     let args = ["--json", "--database", &url, "--views", views];
@@ -127,12 +128,7 @@ fn readings_rows_and_dead_letters_are_counted_apart_by_reason() {
 fn the_metrics_count_records_messages_and_refused_rows_apart() {
     let folder = tempfile::tempdir().unwrap();
     let (input, database) = (folder.path().join("input.jsonl"), folder.path().join("rows.db"));
-    Connection::open(&database)
-        .unwrap()
-        .execute_batch(
-            "CREATE TABLE TRUCK_PARAMETER_MAP (id INTEGER PRIMARY KEY, engine_speed REAL CHECK (engine_speed < 100))",
-        )
-        .unwrap();
+    create_table(&database);
     std::fs::write(&input, format!("{}\n{}\n{}", reading(1, 1, 50), reading(1, 2, 900), rejected(3)))
         .unwrap();
     let (port, out) = (free_port(), folder.path().join("out"));

@@ -169,22 +169,16 @@ fn a_hangup_of_a_service_neither_ends_it_nor_reads_its_configuration() {
 fn on_terminal(folder: &Path, end: &str) -> (Terminal, u32) {
     let path = |name: &str| folder.join(name).display().to_string();
     fs::write(folder.join("in.jsonl"), format!("{LINE}\n")).unwrap();
-    let terminal = Terminal::start(&format!(
-        "sh -c 'echo $$ > {pid}; exec {TRUCKFLOW} run --input {input} --out {out} --listen off --commit-interval 1h \
-         2> {log}'{end}",
-        pid = path("pid"),
+    let program = format!(
+        "{TRUCKFLOW} run --input {input} --out {out} --listen off --commit-interval 1h 2> {log}",
         input = path("in.jsonl"),
         out = path("out"),
         log = path("log"),
-    ));
-    let mut pid = None;
-    eventually(TIMEOUT, "it says its number", || {
-        pid = fs::read_to_string(folder.join("pid")).ok().and_then(|text| text.trim().parse().ok());
-        pid.is_some()
-    });
+    );
+    let (terminal, pid) = Terminal::start_numbered("", &program, end);
     eventually(TIMEOUT, "it has read", || lines(&folder.join("out/parameter_map.csv")) == 2);
     assert_eq!(committed(folder), "0", "its epoch is an hour long");
-    (terminal, pid.unwrap())
+    (terminal, pid)
 }
 
 /// The rows that are committed.
@@ -201,9 +195,7 @@ fn log(folder: &Path) -> String {
 fn a_job_whose_terminal_is_closed_commits_and_ends() {
     let folder = tempfile::tempdir().unwrap();
     let (terminal, pid) = on_terminal(folder.path(), "");
-    drop(terminal);
-    let gone = || !Path::new("/proc").join(pid.to_string()).join("exe").exists();
-    eventually(TIMEOUT, "it has ended", gone);
+    assert!(terminal.close(pid, TIMEOUT), "it does not end: {}", log(folder.path()));
     assert!(log(folder.path()).contains("done"), "{}", log(folder.path()));
     assert_eq!(committed(folder.path()), "1");
 }

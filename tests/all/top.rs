@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::seen::get;
-use crate::support::job::{Job, readings};
+use crate::support::job::{Job, TRUCKFLOW, readings};
 use crate::support::process::free_port;
 use crate::support::terminal::Terminal;
 use crate::support::wait::eventually;
@@ -184,4 +184,33 @@ fn a_terminal_shows_the_job_while_it_works_is_gone_and_comes_back() {
     // The terminal is as it was before.
     assert!(terminal.written().contains("\x1b[?1049l"), "{}", terminal.shown());
     assert!(job.terminated(TIMEOUT).success());
+}
+
+/// Closes the terminal on which `top` runs between each of these parts of a command line.
+fn close_its_terminal(lines: &[(&str, &str)]) {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, input) = (free_port(), input(folder.path()));
+    let listen = format!("127.0.0.1:{port}");
+    let mut job = follow(&input, &folder.path().join("out"), &listen);
+    eventually(TIMEOUT, "all is committed", || is_committed(port));
+    for (before, after) in lines {
+        let (terminal, number) =
+            Terminal::start_numbered(before, &format!("{TRUCKFLOW} top {listen}"), after);
+        terminal.wait_for("messages      2,002", TIMEOUT);
+        assert!(terminal.close(number, TIMEOUT), "`{before}top{after}` does not end");
+    }
+    assert!(get(port, "/readyz").contains("200 OK"), "the job goes on");
+    assert!(job.terminated(TIMEOUT).success());
+}
+
+#[test]
+fn it_ends_when_its_terminal_is_closed() {
+    // It leads the session, or a shell does.
+    close_its_terminal(&[("exec ", ""), ("", "; true")]);
+}
+
+#[test]
+fn it_ends_when_its_terminal_is_closed_though_no_signal_says_so() {
+    // SIGHUP is ignored, and a shell that ignores it lives on.
+    close_its_terminal(&[("trap '' HUP; exec ", ""), ("trap '' HUP; ", "; true")]);
 }

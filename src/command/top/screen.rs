@@ -11,6 +11,10 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::stdio::stdout;
+use signal_hook::consts::SIGHUP;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -45,11 +49,22 @@ pub fn show(feed: Feed, seen: Seen, stop: &Stop) -> Result<(), Error> {
     let (says, heard) = channel();
     // It ends with the process.
     spawn("feed", move || block_on(listen(feed, asked, says)))?;
+    spawn("terminal", end_without_terminal)?;
     let mut screen = Screen { seen, chosen: 0, typing: None, colours: colours() };
     let mut terminal = ratatui::try_init().map_err(TopError::Terminal)?;
     let shown = screen.run(&mut terminal, &asks, &heard, stop);
     let restored = ratatui::try_restore();
     shown.and(restored).map_err(|error| TopError::Terminal(error).into())
+}
+
+/// Ends the process when its terminal is closed. SIGHUP does so where it is not ignored and reaches the process;
+/// otherwise crossterm would read the end of the terminal again and again, and no key or signal would be handled.
+fn end_without_terminal() {
+    let mut terminal = [PollFd::from_borrowed_fd(stdout(), PollFlags::empty())];
+    while poll(&mut terminal, None) == Err(Errno::INTR) {}
+    if terminal[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+        signal_hook::low_level::exit(128 + SIGHUP);
+    }
 }
 
 /// Colours, unless they are not wanted (no-color.org).

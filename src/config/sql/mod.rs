@@ -5,6 +5,8 @@
 //! fields, and says where in the text what is wrong.
 
 use std::fmt::Display;
+use std::panic::resume_unwind;
+use std::thread;
 
 use dataflows::batch::Measure;
 use dataflows::expression::{
@@ -37,9 +39,22 @@ const MOST_NESTED: usize = 50;
 const DEEPEST: usize = 100;
 /// and columns of a view: MySQL has tables of little more.
 const MOST_COLUMNS: usize = 1_000;
+/// The stack that all that fits in: the parser's calls need much of it without optimization.
+const STACK: usize = 32 << 20;
 
 /// The view that a definition says.
 pub fn compile(own: &OwnView, settings: &Settings) -> Result<Own, ConfigError> {
+    let compiled = thread::scope(|scope| {
+        let compiling = thread::Builder::new().name("sql".into()).stack_size(STACK);
+        Some(compiling.spawn_scoped(scope, || compile_here(own, settings)).ok()?.join())
+    });
+    match compiled {
+        Some(result) => result.unwrap_or_else(|panic| resume_unwind(panic)),
+        None => compile_here(own, settings),
+    }
+}
+
+fn compile_here(own: &OwnView, settings: &Settings) -> Result<Own, ConfigError> {
     let view = format!("views.{}", own.name);
     let fault = |key: &str, fault: Fault| {
         let at = match fault.at {

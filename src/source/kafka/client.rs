@@ -1,15 +1,14 @@
 //! The clients that read, and what they log.
 
 use super::options::TopicOptions;
-use super::queue::Queue;
 use crate::kafka::errors::{is_of_security, reason};
 use crate::kafka::log;
 use crate::source::SourceError;
+use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -87,24 +86,4 @@ pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
 /// Whether an event only says that a partition was read to its end.
 pub(crate) fn is_end(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF)
-}
-
-/// A consumer of partitions, each from an offset on, with the queue that they feed.
-pub(super) fn reading(
-    options: &TopicOptions,
-    partitions: impl Iterator<Item = (i32, i64)>,
-) -> Result<(Queue, BaseConsumer<Logged>), SourceError> {
-    let failed = |partition, reason| SourceError::Kafka { topic: options.topic.clone(), partition, reason };
-    let consumer = consumer(options)?;
-    let mut assignment = TopicPartitionList::new();
-    for (partition, next) in partitions {
-        assignment
-            .add_partition_offset(&options.topic, partition, Offset::Offset(next))
-            .map_err(|error| failed(partition, reason(&error)))?;
-    }
-    if assignment.count() > 0 {
-        consumer.assign(&assignment).map_err(|error| failed(-1, reason(&error)))?;
-    }
-    let queue = Queue::of(&consumer).ok_or_else(|| failed(-1, "the consumer has no queue".into()))?;
-    Ok((queue, consumer))
 }

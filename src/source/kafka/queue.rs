@@ -1,8 +1,12 @@
 //! librdkafka's queue of messages, taken in batches.
 
-use super::client::Logged;
+use super::client::{Logged, consumer};
+use super::options::TopicOptions;
+use crate::kafka::errors::reason;
+use crate::source::SourceError;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 use std::ptr::NonNull;
 
 /// The queue that a consumer's partitions feed. One thread reads it: concurrent batch reads are
@@ -73,4 +77,24 @@ impl Drop for Fetched {
 /// Whether a partition is of worker `index` of `workers`.
 pub(super) fn is_of(partition: i32, index: usize, workers: usize) -> bool {
     partition as usize % workers == index
+}
+
+/// A consumer of partitions, each from an offset on, with the queue that they feed.
+pub(super) fn reading(
+    options: &TopicOptions,
+    partitions: impl Iterator<Item = (i32, i64)>,
+) -> Result<(Queue, BaseConsumer<Logged>), SourceError> {
+    let failed = |partition, reason| SourceError::Kafka { topic: options.topic.clone(), partition, reason };
+    let consumer = consumer(options)?;
+    let mut assignment = TopicPartitionList::new();
+    for (partition, next) in partitions {
+        assignment
+            .add_partition_offset(&options.topic, partition, Offset::Offset(next))
+            .map_err(|error| failed(partition, reason(&error)))?;
+    }
+    if assignment.count() > 0 {
+        consumer.assign(&assignment).map_err(|error| failed(-1, reason(&error)))?;
+    }
+    let queue = Queue::of(&consumer).ok_or_else(|| failed(-1, "the consumer has no queue".into()))?;
+    Ok((queue, consumer))
 }

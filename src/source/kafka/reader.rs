@@ -1,10 +1,10 @@
 //! Reads the partitions of one worker.
 
-use super::client::{Logged, reading};
+use super::client::Logged;
 use super::doubt::{Doubt, Doubts};
 use super::found::{Found, Span, TROUBLE_FOR, unpoisoned};
 use super::options::TopicOptions;
-use super::queue::{Fetched, Queue, is_of};
+use super::queue::{Fetched, Queue, is_of, reading};
 use crate::decode::{Decode, Message};
 use crate::kafka::errors::{Fault, reason};
 use crate::runtime::clock::{Clock, Tick};

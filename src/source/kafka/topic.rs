@@ -1,11 +1,11 @@
 //! A topic that a job reads: its partitions, and where each begins and ends.
 
-use super::client::{ANSWER, Logged, consumer, reading};
+use super::client::{ANSWER, Logged, consumer};
 use super::describe::describe;
 use super::doubt::Doubts;
 use super::found::{Found, Span};
 use super::options::{OnDataLoss, TopicOptions};
-use super::queue::is_of;
+use super::queue::{is_of, reading};
 use super::reader::{Position, TopicReader};
 use crate::kafka::errors::{Fault, reason};
 use crate::runtime::stop::Stop;

@@ -251,6 +251,13 @@ impl Kafka {
         self.nodes[id as usize - 1].process.kill();
     }
 
+    /// Stops all brokers where they are, as if their machines had hung, or lets them go on.
+    pub fn freeze(&mut self, frozen: bool) {
+        for node in &mut self.nodes {
+            node.process.signal(if frozen { "STOP" } else { "CONT" });
+        }
+    }
+
     /// Ends all brokers in order.
     pub fn stop(&mut self) {
         for node in &mut self.nodes {

@@ -54,6 +54,12 @@ pub fn free_port() -> u16 {
         .expect("no port of 127.0.0.1 is free")
 }
 
+/// Whether a process runs that the tests have not started themselves.
+pub fn runs(id: u32) -> bool {
+    // One that has ended, and that nobody has waited for yet, has no program any more.
+    Path::new("/proc").join(id.to_string()).join("exe").exists()
+}
+
 type Order = (Command, Sender<io::Result<Child>>);
 
 /// Starts a command that the kernel kills when this process ends. That is bound to the thread that

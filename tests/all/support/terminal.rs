@@ -1,14 +1,16 @@
 //! A terminal for a program that draws on one: `script` makes it, and what was written there is drawn again.
 
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::process::{Process, command, new_folder};
+use super::process::{Process, command, new_folder, runs};
 use super::wait::comes_true;
 
 const ROWS: usize = 40;
 const COLUMNS: usize = 120;
+/// The most that a program may take until it runs.
+const NUMBERED: Duration = Duration::from_secs(60);
 
 /// A program on a terminal of its own, killed when dropped.
 pub struct Terminal {
@@ -26,6 +28,34 @@ impl Terminal {
         script.env("TERM", "xterm-256color").env("SHELL", "/bin/sh").stdin(Stdio::piped());
         let process = Process::start(script, &folder, "script").unwrap_or_else(|error| panic!("{error}"));
         Self { process, folder }
+    }
+
+    /// Starts a program between these parts of a command line, and gives its number.
+    pub fn start_numbered(before: &str, program: &str, after: &str) -> (Self, u32) {
+        let folder = new_folder("number");
+        let file = folder.join("number");
+        let terminal =
+            Self::start(&format!("{before}sh -c 'echo $$ > {}; exec {program}'{after}", file.display()));
+        let mut number = None;
+        comes_true(NUMBERED, || {
+            number = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+            number.is_some()
+        });
+        // What stays is removed by the next test process.
+        let _ = std::fs::remove_dir_all(&folder);
+        (terminal, number.expect("it says its number"))
+    }
+
+    /// Closes it, as somebody closes a window. Whether the program with this number ends then within `timeout`; one
+    /// that does not is killed.
+    pub fn close(self, number: u32, timeout: Duration) -> bool {
+        drop(self);
+        let ended = comes_true(timeout, || !runs(number));
+        if !ended {
+            // It may end just now.
+            let _ = Command::new("kill").args(["-KILL", &number.to_string()]).status();
+        }
+        ended
     }
 
     /// Presses keys.
