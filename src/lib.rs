@@ -5,27 +5,25 @@
 //!                    ^--- start offsets, read once; pressure (clock) <--------'
 //! ```
 //!
-//! | module | does |
+//! The folders, from the top to the bottom. A module imports from its own folder and from those below it, and from
+//! the crate `dataflows`, never upward; `tests/structure.rs` checks that.
+//!
+//! | folder | is |
 //! |---|---|
-//! | [`cli`], [`config`] | what the user says: flags, variables, a TOML file |
-//! | [`expression`] | the text of a user's own view to typed expressions |
-//! | [`run`] | launches a job; the one place that sees all parts |
-//! | [`backfill`] | what a view that is new to a running job is given |
-//! | `restore` | the views' state at a start, set back where it is too far ahead |
-//! | [`inputs`] | the topics and files that a job reads, opened and dealt to the workers |
-//! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
-//! | [`clock`] | mints epochs, and holds sources back |
-//! | [`cluster`] | several processes that work on one job |
-//! | [`source`], [`decode`] | bytes to batches of records, or dead letters |
-//! | [`kafka`] | what all clients of Kafka share: which errors pass |
-//! | [`graph`] | the dataflow: the views of the crate `dataflows`, and what carries rows out |
-//! | [`render`] | columns to CSV lines and SQL values |
-//! | [`commit`] | makes an epoch durable, all at once |
-//! | [`store`], [`state`], [`sink`] | the database, the format of state in it, CSV files |
-//! | [`counts`], [`metrics`], [`health`], [`board`], [`web`], [`top`], [`progress`], [`summary`] | what is seen |
-//! | [`simulate`], [`replay`], [`mod@bench`], [`check`], [`verify`], [`explain`], [`state_command`], [`producer`] | the other commands |
-//! | [`secret`], [`properties`], [`reload`] | what is read from files, and again at a SIGHUP, and is never shown |
-//! | [`error`], [`stop`], [`mod@print`], [`printable`] | how a command ends, and what it prints |
+//! | [`command`] | one entry per subcommand; the error that knows all others, and the exit status |
+//! | [`cli`] | commands and flags |
+//! | [`job`] | a job: launch, workers, the graph around the views, commits, the processes of a cluster |
+//! | [`config`] | file, variables and flags to one validated job; the SQL of a user's views |
+//! | [`observe`] | what is seen of a running job: progress, the live page, HTTP |
+//! | [`source`] | Kafka topics, files, the embedded broker: bytes |
+//! | [`decode`] | bytes to batches of records, or dead letters |
+//! | [`sink`] | CSV files, the topic of dead letters |
+//! | [`store`] | the database: rows, bookkeeping, schema, on MySQL, MariaDB and SQLite |
+//! | [`state`] | the format of views' state, and its export |
+//! | [`render`] | columns to CSV lines, SQL values, lines that MySQL loads |
+//! | [`kafka`] | what all clients of Kafka share |
+//! | [`runtime`] | epochs, signals, metrics, health, secrets, the operating system |
+//! | [`text`] | numbers, times and printable text |
 
 #![warn(missing_docs)]
 // A file's first lines are a map of what is in it, private modules too.
