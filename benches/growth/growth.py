@@ -46,7 +46,7 @@ class Growth:
         return max(int(records * self.scale), 10_000)
 
     def point(self, x, run, label=None, runs=None):
-        """`run` gives records and seconds; the median, fastest and slowest of all runs."""
+        """`run` returns records and seconds. Returns the median, fastest and slowest of all runs."""
         costs = []
         for _ in range(runs or self.runs):
             records, seconds = run()
@@ -71,7 +71,7 @@ class Growth:
     def stream(self, path, repeats):
         """A run over the same file again and again, as one stream."""
         cat = subprocess.Popen(["cat", *[str(path)] * repeats], stdout=subprocess.PIPE)
-        # What a pipe may hold at most without privileges: fewer changes between the two.
+        # The largest pipe without privileges, for fewer context switches.
         fcntl.fcntl(cat.stdout, fcntl.F_SETPIPE_SZ, 1 << 20)
         try:
             return finished(truckflow.run("--input", "-", stdin=cat.stdout))
