@@ -1,8 +1,8 @@
-# The tasks of this repository.
+# Development tasks.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-# What cargo needs to build here: empty, or `--features vendored`.
+# Cargo features for this machine: empty, or `--features vendored`.
 FEATURES = $(shell tools/cargo-features)
 .PHONY: run test test-fast torture lint bench bench-peers bench-growth soak deny fuzz clean
 
@@ -10,7 +10,7 @@ FEATURES = $(shell tools/cargo-features)
 run:
 	@exec tools/run-demo
 
-# Every test, on real servers; the failed ones are named again at the end.
+# Every test, on real servers. Failed tests are listed again at the end.
 test:
 	@tools/install-test-servers
 	@mkdir -p .test; log=$$(mktemp .test/log.XXXXXX); status=0; \
@@ -20,11 +20,11 @@ test:
 	if [ -n "$$failed" ]; then printf '\nfailed tests:\n%s\n' "$$failed"; fi; \
 	exit "$$status"
 
-# The tests that need no server: in less than 2 minutes once they are built.
+# The tests that need no server, in less than 2 minutes once they are built.
 test-fast:
 	cargo test --locked --release $(FEATURES) --workspace --no-fail-fast --lib --bins --test views --test structure --test fuzz_corpus
 
-# Many more deaths than `make test` has, on MariaDB, MySQL and SQLite: about half an hour.
+# Kills jobs much more often than `make test`, on MariaDB, MySQL and SQLite. Takes about half an hour.
 torture:
 	@tools/install-test-servers
 	TRUCKFLOW_TORTURE=$${TRUCKFLOW_TORTURE:-200} tools/with-mysql \
@@ -35,32 +35,31 @@ lint:
 	cargo clippy --locked --release $(FEATURES) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --release $(FEATURES) --workspace --no-deps
 
-# Known faults, licences and sources of the crates that it is built of (deny.toml).
+# Vulnerabilities, licences and sources of the dependencies (deny.toml).
 deny:
 	@cargo deny --version >/dev/null 2>&1 || { echo 'run `cargo install cargo-deny --locked` first'; exit 1; }
 	cargo deny --locked check
 
-# What reads bytes of others, against made up ones: 100 MB for each target, or BYTES. `make test` goes through
-# the corpus.
+# Fuzzes the code that reads untrusted bytes: 100 MB for each target, or BYTES. `make test` runs the corpus.
 fuzz:
 	@exec tools/fuzz
 
 bench:
 	cargo bench --locked $(FEATURES)
 
-# Beside DuckDB, Bytewax, Pathway, PyFlink and PySpark, on the same input.
+# Compares truckflow with DuckDB, Bytewax, Pathway, PyFlink and PySpark on the same input.
 bench-peers:
 	cargo build --locked --release $(FEATURES)
-	@benches/peers/install || true # `run` names those that are missing
+	@benches/peers/install || true # `run` lists those that are missing
 	@exec benches/peers/run
 
-# How the cost of a record grows; draws docs/growth.svg.
+# Measures how the cost of a record grows, and draws docs/growth.svg.
 bench-growth:
 	@tools/install-test-servers
 	cargo build --locked --release $(FEATURES)
 	@exec benches/growth/run
 
-# An hour, and the backlog of another: docs/soak.md.
+# An hour of load, then an hour's backlog; writes docs/soak.md.
 soak:
 	@tools/install-test-servers
 	cargo build --locked --release $(FEATURES)

@@ -25,7 +25,7 @@ class Broker:
 
     def __enter__(self):
         if not JARS.is_dir():
-            raise Failed(f"there are no Kafka jars in {JARS}; run tools/install-test-servers")
+            raise Failed(f"{JARS} has no Kafka jars; run tools/install-test-servers")
         SCRATCH.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="kafka-", dir=SCRATCH))
         port, controller = free_ports(2)
@@ -87,7 +87,7 @@ class Broker:
 
 
 def free_ports(count):
-    """Ports of 127.0.0.1 that nobody listens on."""
+    """Free ports of 127.0.0.1."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
-# Rare enough not to be felt: a look reads all of /proc.
+# Each sample reads all of /proc, so this is rare enough not to affect the measurement.
 LOOK_EVERY = 0.2
 
 

@@ -1,4 +1,4 @@
-"""Runs truckflow for the scripts beside this file, and reads what it made."""
+"""Runs truckflow for the benchmark scripts, and reads its results."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ class Run:
     """A run of a job to the end of its input."""
 
     records: int
-    # From before the first read to behind the last commit.
+    # From before the first read until after the last commit.
     seconds: float
     # Per truck, if both correlations were kept: [truck, n, r_distance, r_speed].
     answer: list
@@ -28,15 +28,15 @@ class Run:
 
 
 def binary():
-    """The binary to measure: `TRUCKFLOW`, else the one that `cargo build --release` makes."""
+    """The binary to measure: `TRUCKFLOW`, or the one of `cargo build --release`."""
     path = Path(os.environ.get("TRUCKFLOW", REPOSITORY / "target/release/truckflow"))
     if not path.exists():
-        raise Failed(f"there is no {path}; run `cargo build --locked --release`, or name a binary in TRUCKFLOW")
+        raise Failed(f"{path} does not exist; run `cargo build --locked --release`, or set TRUCKFLOW to a binary")
     return str(path)
 
 
 def readings(records, trucks=5, seed=9):
-    """A file of the simulator's readings, made once, alone in its folder."""
+    """A file of the simulator's readings, created once, alone in its folder."""
     path = SCRATCH / f"readings-{trucks}-{records}" / "readings.jsonl"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def run(*flags, views=CORRELATIONS, workers=2, stdin=subprocess.DEVNULL):
 
 
 def out_folder():
-    """A new folder, which is removed behind the block."""
+    """A new folder, which is removed after the block."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(prefix="out-", dir=SCRATCH)
 

@@ -1,6 +1,6 @@
-"""Draws what growth.py measured: a small picture for each series, nanoseconds a record over what grows.
+"""Draws the measurements of growth.py: a chart for each series, nanoseconds per record over the growing quantity.
 
-    draw.py growth.json growth.svg       draws it anew
+    draw.py growth.json growth.svg       draws it again
 """
 
 import json
@@ -27,8 +27,8 @@ def draw(found, path):
         axis.remove()
     for axis, (name, series) in zip(axes.flat, found["series"].items()):
         panel(axis, name, series)
-    figure.suptitle("truckflow: what a record costs, as things grow", fontsize=12)
-    # Without a date: the same figures give the same bytes.
+    figure.suptitle("truckflow: how the cost of a record grows", fontsize=12)
+    # Without a date, so that the same figures result in the same bytes.
     figure.savefig(path, metadata={"Date": None})
 
 

@@ -1,10 +1,10 @@
-"""What the driver and a peer's script agree on.
+"""The interface between `run` and a peer's script.
 
-    peer_NAME.py FILE       answers the question about FILE with `WORKERS` workers, prints one line of JSON
+    peer_NAME.py FILE       computes the answer for FILE with `WORKERS` workers, prints one line of JSON
 
-The question: of each truck, how many readings it has, and the Pearson correlation with time of
+The task: for each truck, the number of readings, and the Pearson correlation with time of
 `distance_covered` and of `engine_speed`. The line: {"answer": [[truck, n, r_distance, r_speed], …],
-"seconds": from where the engine is imported and its session is up, to the answer}.
+"seconds": from when the engine is imported and its session is up until the answer}.
 """
 
 import json

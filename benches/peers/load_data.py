@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Kafka -> TRUCK_PARAMETER_MAP against `LOAD DATA LOCAL INFILE` of the same rows alone, side by side.
+"""Compares Kafka -> TRUCK_PARAMETER_MAP with only `LOAD DATA LOCAL INFILE` of the same rows.
 
     benches/peers/load_data.py [--records N] [--rounds N] [--workers N] [--mysql-root FOLDER] [--only NAME]
 
 Starts a Kafka broker, MariaDB, and with --mysql-root MySQL: a folder that `debootstrap
---include=mysql-server-core sid FOLDER` has made. All listen on ports of their own, keep their data in a
-new folder, have their stock settings (but for `local_infile`), and are stopped at the end. Each round runs
-truckflow into an empty database, then loads the rows that it wrote, out of a file in one statement, into
-an empty table of the same definition; a run before them does not count. Build truckflow before:
+--include=mysql-server-core sid FOLDER` has made. All use their own ports, keep their data in a
+new folder, have default settings (except `local_infile`), and are stopped at the end. Each round runs
+truckflow into an empty database, then loads the rows that it wrote, from a file in one statement, into
+an empty table of the same definition. A first run is not counted. Build truckflow first:
 cargo build --release.
 """
 

@@ -1,7 +1,7 @@
 """Bytewax: two processes (two workers in one would share Python's lock), each with its half of the file.
 
-    peer_bytewax.py FILE records     each line through the operators, as its documentation does it
-    peer_bytewax.py FILE batches     a batch of lines summed where it is read; only sums go on
+    peer_bytewax.py FILE records     each line goes through the operators, as in its documentation
+    peer_bytewax.py FILE batches     a batch of lines is summed where it is read; only the sums go through the graph
 """
 
 import os

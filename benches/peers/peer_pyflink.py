@@ -1,7 +1,7 @@
 """PyFlink: SQL over its filesystem connector, on the local mini cluster, in batch mode.
 
-Batch is the faster: as a stream each record changes a row of the result. Flink has no `CORR`, so the
-query sums, and r is made of the sums.
+Batch mode is faster: as a stream, each record changes a row of the result. Flink has no `CORR`, so the
+query computes sums, and r is computed from them.
 """
 
 import sys

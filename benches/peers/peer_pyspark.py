@@ -30,7 +30,7 @@ with tempfile.TemporaryDirectory() as scratch:
     began = time.perf_counter()
     schema = "timestamp TIMESTAMP, distance_covered DOUBLE, engine_speed DOUBLE, truck_id STRING"
     reader = spark.read if form == "batch" else spark.readStream
-    # A stream takes a folder, which holds nothing else.
+    # A stream reads a folder, which contains nothing else.
     readings = reader.schema(schema).json(str(path if form == "batch" else path.parent))
     seconds = col("timestamp").cast("double")
     answer = readings.groupBy("truck_id").agg(

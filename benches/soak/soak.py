@@ -1,4 +1,4 @@
-"""Runs a job for long, and looks whether it grows. What is looked at: README.md beside this file."""
+"""Runs a job for a long time, and checks that it does not grow. README.md describes the measurements."""
 
 import argparse
 import contextlib
@@ -25,14 +25,14 @@ PARTITIONS = 4
 EVERY = 6  # seconds
 TIMEOUT = 120
 SEGMENT = 64 << 20
-# A second of what is sent is not behind.
+# A job that is less than ten seconds behind keeps up.
 BEHIND_SECONDS = 10
 GROWTH = 1.10
 MEASURES = ("memory", "descriptors", "threads", "state")
 
 
 class Mariadb:
-    """A server of our own, with its stock settings, in a new folder."""
+    """A separate server with default settings, in a new folder."""
 
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="mariadb-", dir=truckflow.SCRATCH))
@@ -71,7 +71,7 @@ class Mariadb:
 
 
 class Job:
-    """A job that reads a topic until it is stopped, and what it weighs."""
+    """A job that reads a topic until it is stopped, and its measurements."""
 
     def __init__(self, broker, mariadb, topic):
         self.mariadb, self.topic = mariadb, topic
@@ -94,7 +94,7 @@ class Job:
         self.process = subprocess.Popen(command, stderr=self.log, stdout=self.log)
 
     def look(self):
-        """What it weighs now, how far it is, and how far behind."""
+        """Its memory, threads, descriptors and state, how much it has read, and its lag."""
         if self.process.poll() is not None:
             self.log.seek(0)
             raise Failed(f"the job ended: {self.log.read().strip()[-500:]}")
@@ -104,7 +104,7 @@ class Job:
         try:
             state = int(self.mariadb.query(state))
         except Failed:
-            state = 0  # the table is not made yet
+            state = 0  # the table does not exist yet
         found = {"memory": int(status["VmRSS"]) * 1024, "peak": int(status["VmHWM"]) * 1024}
         found |= {"threads": int(status["Threads"]), "descriptors": len(list((process / "fd").iterdir()))}
         return found | {"state": state, "lag": self.sum("consumer_lag"), "read": self.sum("offsets_consumed_total")}
@@ -167,7 +167,7 @@ def soak(broker, mariadb, args):
 
 
 def backlog(broker, mariadb, args):
-    """What a job weighs that finds a backlog."""
+    """Measurements of a job that starts with a backlog."""
     broker.create_topic("backlog", PARTITIONS, {"segment.bytes": SEGMENT})
     records = int(args.backlog_minutes * 60 * args.backlog_rate)
     status = simulate(broker, "backlog", args.trucks, records=records, seed=1).wait(TIMEOUT * 10)
@@ -200,7 +200,7 @@ def quarters(samples, name):
 
 
 def faults(samples, rate):
-    """What is not flat, or behind."""
+    """The measurements that are not flat, and a lag that grew."""
     found = []
     for name in MEASURES:
         before, after = quarters(samples, name)
@@ -216,11 +216,11 @@ def report(samples, found, burst, args):
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True)
     mib = lambda value: f"{value / (1 << 20):.1f}"
     lines = [
-        "# A job that runs for long",
+        "# Soak test",
         "",
         f"`benches/soak/run --minutes {args.minutes:g} --rate {args.rate} --trucks {args.trucks}`, commit "
         f"{commit.stdout.strip()}, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores shared with Kafka, MariaDB and the "
-        "simulator. What is looked at: [benches/soak/README.md](../benches/soak/README.md).",
+        "simulator. [benches/soak](../benches/soak/README.md) describes the measurements.",
         "",
         "| minute | messages read | lag | memory, MiB | state, MiB | descriptors | threads |",
         "|---|---|---|---|---|---|---|",
@@ -231,13 +231,13 @@ def report(samples, found, burst, args):
             f"| {sample['seconds'] / 60:.0f} | {sample['read']:,.0f} | {sample['lag']:,.0f} | {mib(sample['memory'])} "
             f"| {mib(sample['state'])} | {sample['descriptors']} | {sample['threads']} |"
         )
-    verdict = "; ".join(found) if found else "flat: the last quarter is at most 10 % above the second, in all of them"
+    verdict = "; ".join(found) if found else "flat: every measurement's last quarter is at most 10 % above the second"
     lines += ["", f"Verdict: {verdict}.", ""]
     if burst:
         lines += [
             f"A backlog of {burst['records']:,} messages was read in {burst['seconds']:.0f} s "
-            f"({burst['records'] / burst['seconds']:,.0f} a second), with {mib(burst['peak'])} MiB at the most; "
-            f"the soak had {mib(max(sample['peak'] for sample in samples))} MiB.",
+            f"({burst['records'] / burst['seconds']:,.0f} per second), with a peak memory of {mib(burst['peak'])} MiB; "
+            f"the peak of the soak was {mib(max(sample['peak'] for sample in samples))} MiB.",
             "",
         ]
     (args.to / "soak.md").write_text("\n".join(lines))
