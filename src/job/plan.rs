@@ -206,14 +206,6 @@ mod tests {
     }
 
     #[test]
-    fn json_names_operators_channels_and_views() {
-        let json = serde_json::to_value(small()).unwrap();
-        assert_eq!(json["operators"][1]["view"], "v_1 & <w>");
-        assert_eq!(json["channels"][0]["type"], "Vec<u8>");
-        assert_eq!(json["views"][0]["deliver"], 5);
-    }
-
-    #[test]
     fn the_default_job_is_built_as_it_runs() {
         let config = Job::try_from(crate::config::Config::default()).unwrap();
         let plan = of(&config).unwrap();

@@ -117,4 +117,12 @@ mod tests {
             sources: vec![Source { name: "topic T".into(), operator: 2 }],
         }
     }
+
+    #[test]
+    fn json_names_operators_channels_and_views() {
+        let json = serde_json::to_value(delivered()).unwrap();
+        assert_eq!(json["operators"][1]["view"], "v_1 & <w>");
+        assert_eq!(json["channels"][0]["type"], "Vec<u8>");
+        assert_eq!(json["views"][0]["deliver"], 5);
+    }
 }

@@ -391,16 +391,20 @@ mod tests {
         ends.join().unwrap().unwrap();
     }
 
+    fn unreadable() -> JobError {
+        JobError::NoBackfill { view: "v".into(), input: "-".into() }
+    }
+
     #[test]
     fn a_failure_reaches_all() {
         let (one, other) = peers();
         let (first, second) = clocks();
         let lead = lead(vec![one], &first);
         let follow = follow(other, &second);
-        let fails = |_: &mut Control| Err::<(), _>(JobError::from(Bug("a test")));
+        let fails = |_: &mut Control| Err::<(), _>(unreadable());
         let ends = std::thread::spawn(move || follow.finish_with(fails).unwrap_err().to_string());
         let error = lead.finish_with(|_| Ok(())).unwrap_err().to_string();
-        assert!(error.starts_with("process 1 at 127.0.0.1") && error.contains("a test panicked"), "{error}");
+        assert!(error.starts_with("process 1 at 127.0.0.1") && error.contains("cannot be read again"), "{error}");
         assert!(error.ends_with(&ends.join().unwrap()), "{error}");
     }
 
@@ -416,7 +420,7 @@ mod tests {
         first.read(1, 10);
         until(|| second.now() == 9);
         // The last word reaches who listens, too.
-        let fails = |_: &mut Control| Err::<(), _>(JobError::from(Bug("a test")));
+        let fails = |_: &mut Control| Err::<(), _>(unreadable());
         let ends = std::thread::spawn(move || follow.finish_with(|_| Ok(())).unwrap_err().to_string());
         let error = lead.finish_with(fails).unwrap_err().to_string();
         assert!(ends.join().unwrap().ends_with(&error), "{error}");

@@ -236,8 +236,8 @@ mod tests {
         fs::create_dir(folder.path().join("src")).unwrap();
         let mut seen = vec![digest()];
         for (file, text) in [
-            ("src/runtime/clock.rs", "struct Beat { epoch: u64 }"),
-            ("src/runtime/clock.rs", "struct Beat { epoch: u32 }"),
+            ("src/clock.rs", "struct Beat { epoch: u64 }"),
+            ("src/clock.rs", "struct Beat { epoch: u32 }"),
             ("dataflows/src/views/a.rs", "fn a() {}"),
             ("dataflows/src/views/b.rs", ""),
             ("Cargo.lock", "version = 4"),
