@@ -402,8 +402,8 @@ fn the_state_of_a_running_job_is_left_alone() {
         let database = place.database.iter().flat_map(|database| ["--database", &database.url]);
         let mut running = Job::start(["run"].into_iter().chain(job).chain(database));
         running.wait_for_line("reading", TIMEOUT);
-        place.refused(&["state", "export", file], &[], 1, &["job `truckflow` runs", "stop it"]);
-        place.refused(&["state", "reset", "--yes"], &[], 1, &["job `truckflow` runs", "stop it"]);
+        place.refused(&["state", "export", file], &[], 1, &["job `truckflow` is running; stop it first"]);
+        place.refused(&["state", "reset", "--yes"], &[], 1, &["job `truckflow` is running; stop it first"]);
         let (status, said, _) = place.call(&["state", "import", file], &[]);
         assert_eq!(status, 1, "{said}");
         running.terminate();

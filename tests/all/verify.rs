@@ -456,7 +456,7 @@ fn nothing_is_written_and_a_job_that_runs_is_refused() {
     job.wait_for_line("reading", TIMEOUT);
     let (status, _, said) = ended(&["verify"], &args);
     assert_eq!(status, Some(1));
-    assert!(said.contains("job `truckflow` runs"), "{said}");
+    assert!(said.contains("job `truckflow` is running; stop it first"), "{said}");
     job.terminate();
     job.wait(TIMEOUT);
     ended(&["run", "--until-end", "--listen", "off"], &args);
