@@ -95,7 +95,7 @@ pub(super) fn select(
         toml::Value::String(list) => {
             list.split(',').map(|name| toml::Value::String(name.trim().to_owned())).collect()
         }
-        other => return Err(format!("{other} is no list of views; give names separated by commas")),
+        other => return Err(format!("{other} is not a list of views; give names separated by commas")),
     };
     let (names, definitions): (Vec<_>, Vec<_>) = entries.into_iter().partition(toml::Value::is_str);
     if definitions.is_empty() || !names.is_empty() {
@@ -103,7 +103,7 @@ pub(super) fn select(
         *selected = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
     }
     let views = table.entry("views").or_insert_with(|| toml::Value::Array(Vec::new()));
-    views.as_array_mut().ok_or("`views` is no list")?.extend(definitions);
+    views.as_array_mut().ok_or("`views` is not a list")?.extend(definitions);
     Ok(())
 }
 
@@ -149,15 +149,15 @@ impl OwnCorrelation {
     }
 
     fn axis(&self, key: &str, field: &str, settings: &Settings) -> Result<Axis, ConfigError> {
-        let fail = |reason: &str| {
+        let fail = |reason: String| {
             let numbers = settings.fields.iter().filter(|field| field.field_type == FieldType::Number);
-            let there: Vec<&str> = std::iter::once("timestamp")
+            let known: Vec<&str> = std::iter::once("timestamp")
                 .chain(Measure::ALL.map(Measure::name))
                 .chain(numbers.map(|field| &*field.name))
                 .collect();
             wrong(
                 format!("correlations.{} {key}", self.name),
-                format!("`{field}` {reason}; there are {}, and what [record] declares", there.join(", ")),
+                format!("{reason}; expected one of {}, or a field declared in [record]", known.join(", ")),
             )
         };
         if field == "timestamp" {
@@ -167,12 +167,12 @@ impl OwnCorrelation {
             return Ok(Axis::Measure(measure));
         }
         if is_one_of(&TAKEN_COLUMNS, field) || is_one_of(&CORRELATION_COLUMNS, field) {
-            return Err(fail("is the name of another column of its table"));
+            return Err(fail(format!("`{field}` is another column of its table")));
         }
         match settings.fields.iter().position(|declared| &*declared.name == field) {
-            None => Err(fail("is no field")),
+            None => Err(fail(format!("unknown field `{field}`"))),
             Some(place) if settings.fields[place].field_type == FieldType::Number => Ok(Axis::Extra(place)),
-            Some(_) => Err(fail("is no number")),
+            Some(_) => Err(fail(format!("`{field}` is not a number"))),
         }
     }
 }

@@ -125,11 +125,11 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         return wrong(
             "embedded",
             &true,
-            "the embedded broker is fed messages without keys: leave out --embedded, the file is read as well without",
+            "the embedded broker takes messages without keys only; leave out --embedded to read the file directly",
         );
     }
     if config.embedded && config.input.is_none() {
-        return wrong("embedded", &true, "the embedded broker is fed from a file: give --input FILE");
+        return wrong("embedded", &true, "the embedded broker is fed from a file; give --input FILE");
     }
     let limits = &config.limits;
     if limits.epoch_records == 0
@@ -137,17 +137,17 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         || limits.bytes_in_flight == 0
         || limits.message_bytes == 0
     {
-        return wrong("limits", &0, "every limit is at least 1");
+        return wrong("limits", &0, "every limit must be at least 1");
     }
     if limits.epochs_in_flight < 2 {
         return wrong(
             "limits.epochs_in_flight",
             &limits.epochs_in_flight,
-            "give at least 2: one open, one that commits",
+            "give at least 2: one open and one being committed",
         );
     }
     if config.csv.max_records == Some(0) {
-        return wrong("csv.max_records", &0, "give at least 1, or leave it out for one file a view");
+        return wrong("csv.max_records", &0, "give at least 1, or leave it out for one file per view");
     }
     if let Some(separator) = &config.key_separator
         && !is_separator(separator)
@@ -155,12 +155,16 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         return wrong(
             "key_separator",
             &format!("{separator:?}"),
-            "give a text that lines do not end with, such as \"\\t\", or leave it out: lines have no key then",
+            "give a string without line breaks, such as \"\\t\", or leave it out if lines have no key",
         );
     }
     let given = &config.kafka.properties;
     if let Some(name) = config.kafka.files().into_keys().find(|name| given.contains(name)) {
-        return wrong("kafka.property_files", &name, "it is in [kafka.properties] too: give it once");
+        return wrong(
+            "kafka.property_files",
+            &name,
+            "it is also set in [kafka.properties]; set it in one place",
+        );
     }
     let names = names(config)?;
     names.check_known("views", config.builtin().chain(config.selected.iter().map(String::as_str)))?;
@@ -179,8 +183,8 @@ fn validate_processes(config: &Config) -> Result<(), ConfigError> {
     }
     if config.process >= processes {
         let reason = match processes {
-            1 => "there is one process, number 0: give --processes N as well".into(),
-            _ => format!("the {processes} processes are numbered 0 to {}", processes - 1),
+            1 => "there is only one process, number 0; give --processes N as well".into(),
+            _ => format!("the {processes} processes are numbered from 0 to {}", processes - 1),
         };
         return wrong("process", config.process, reason);
     }
@@ -189,7 +193,7 @@ fn validate_processes(config: &Config) -> Result<(), ConfigError> {
         return wrong("processes", processes, reason.into());
     }
     if processes > 1 && config.embedded {
-        let reason = "the embedded broker is one process's: leave out --embedded or --processes";
+        let reason = "the embedded broker works with one process only; leave out --embedded or --processes";
         return wrong("processes", processes, reason.into());
     }
     Ok(())
@@ -205,14 +209,14 @@ fn validate_reads(config: &Config, reads: &Reads) -> Result<(), ConfigError> {
             return wrong(
                 "orientation.topic",
                 topic,
-                "the embedded broker holds the trucks' readings only: give orientation.input, or leave out --embedded",
+                "the embedded broker serves the trucks' readings only; give orientation.input, or leave out --embedded",
             );
         }
         if reads.trucks && config.input.is_none() && topic == config.kafka.topic {
             return wrong(
                 "orientation.topic",
                 topic,
-                "the trucks' readings are read from it: give another topic",
+                "the trucks' readings are read from it; give another topic",
             );
         }
     }
@@ -220,7 +224,7 @@ fn validate_reads(config: &Config, reads: &Reads) -> Result<(), ConfigError> {
         (reads.phone_file.as_deref(), config.input.as_deref().filter(|_| reads.trucks))
         && is_same(path, trucks)
     {
-        return wrong("orientation.input", path, "the trucks' readings are read from it: give another file");
+        return wrong("orientation.input", path, "the trucks' readings are read from it; give another file");
     }
     Ok(())
 }
@@ -250,7 +254,7 @@ fn active_views(config: &Config, settings: &Settings) -> Result<Vec<View>, Confi
         return Err(ConfigError::Value {
             key: "views",
             value: views::ORIENTATION.into(),
-            reason: "nothing feeds it: give orientation.topic or orientation.input".into(),
+            reason: "it has no input; give orientation.topic or orientation.input".into(),
         });
     }
     active.retain(|view| is_built_in_on(&view.name) && (has_phone || view.name != views::ORIENTATION));

@@ -21,7 +21,7 @@ impl Names {
             Some(name) => Err(ConfigError::Value {
                 key,
                 value: name.to_owned(),
-                reason: format!("no such view; there are {}", self.0.join(", ")),
+                reason: format!("unknown view; expected one of {}", self.0.join(", ")),
             }),
         }
     }
@@ -39,18 +39,22 @@ pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
     for (key, name, table) in own_correlations.chain(own_views) {
         let place = format!("{key}.{name}");
         if !is_view_name(name) {
-            let rule = "give a name of small letters, digits and `_`, at most 48, a letter first";
+            let rule = "use lowercase letters, digits and `_`, at most 48, starting with a letter";
             return Err(wrong(place, rule));
         }
         if names.contains(name) || *name == kept_readings {
-            return Err(wrong(place, "another view has this name; give it one of its own"));
+            return Err(wrong(place, "another view has this name; choose a different one"));
         }
         if !is_table_name(&table) || table.to_lowercase().starts_with("truckflow_") {
-            let rule = "give letters, digits and `_`, at most 64, no digit and no `truckflow_` first";
-            return Err(wrong(format!("{place} table"), format!("`{table}` is no name for it; {rule}")));
+            let rule =
+                "use letters, digits and `_`, at most 64, starting with neither a digit nor `truckflow_`";
+            return Err(wrong(
+                format!("{place} table"),
+                format!("`{table}` is not a valid table name; {rule}"),
+            ));
         }
         if tables.iter().any(|other| other.eq_ignore_ascii_case(&table)) {
-            let reason = format!("another view has the table {table}; give `table = \"…\"`");
+            let reason = format!("another view writes to table {table}; set `table = \"…\"`");
             return Err(wrong(format!("{place} table"), reason));
         }
         names.push(name.clone());

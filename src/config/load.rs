@@ -119,7 +119,7 @@ fn one_line(text: &str) -> String {
     if let Some(at) = text.find(FOUND)
         && let Some(length) = text[at + FOUND.len()..].rfind('"')
     {
-        text.replace_range(at..at + FOUND.len() + length + 1, "a text");
+        text.replace_range(at..at + FOUND.len() + length + 1, "a string");
     }
     text
 }

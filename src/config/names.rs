@@ -51,16 +51,13 @@ pub(super) fn fields(record: &BTreeMap<String, FieldType>) -> Result<Arc<[FieldS
     for name in record.keys() {
         let place = format!("record.{name}");
         if !is_column_name(name) {
-            return Err(wrong(place, "give a name of letters, digits and `_`, at most 60, no digit first"));
+            return Err(wrong(place, "use letters, digits and `_`, at most 60, not starting with a digit"));
         }
         if is_one_of(&SEED_FIELDS, name) {
-            return Err(wrong(place, "every reading has this field; declare only those beyond it"));
+            return Err(wrong(place, "every reading has this field; declare additional fields only"));
         }
         if !seen.insert(name.to_lowercase()) {
-            return Err(wrong(
-                place,
-                "another field differs only in capitals, which SQL does not tell apart",
-            ));
+            return Err(wrong(place, "another field differs only in case, which SQL ignores"));
         }
     }
     Ok(record

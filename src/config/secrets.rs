@@ -59,7 +59,7 @@ pub fn with_password(url: &DatabaseUrl, key: &'static str, path: &Path) -> Resul
     let wrong = || ConfigError::Value {
         key: "database",
         value: "(not shown)".into(),
-        reason: "a password file is for a URL such as mysql://user@host:port/database".into(),
+        reason: "a password file needs a URL such as mysql://user@host:port/database".into(),
     };
     let mut parsed = url::Url::parse(url.expose_secret()).map_err(|_| wrong())?;
     // By itself a URL leaves a `%` as it is.
@@ -73,6 +73,6 @@ pub(crate) fn read_secret(key: &'static str, path: &Path) -> Result<SecretString
     secret::read(path).map_err(|source| ConfigError::Value {
         key,
         value: path.display().to_string(),
-        reason: format!("cannot read it: {source}; give a file that holds the secret"),
+        reason: format!("cannot read it: {source}; give a file that contains the secret"),
     })
 }

@@ -72,7 +72,7 @@ fn secrets_come_from_files_or_variables() {
     let config = load("", &[(variable, "1e5")], &[]).unwrap();
     assert_eq!(config.kafka_properties().unwrap().exposed()["sasl.password"], "1e5");
     let error = load(&text, &[(variable, "x")], &[]).unwrap_err().to_string();
-    assert!(error.contains("sasl.password") && error.contains("give it once"), "{error}");
+    assert!(error.contains("sasl.password") && error.contains("set it in one place"), "{error}");
     std::fs::remove_file(&file).unwrap();
     let config = load(&text, &[], &[]).unwrap();
     for error in [config.kafka_properties().unwrap_err(), config.database_url().unwrap_err()] {
@@ -220,7 +220,7 @@ fn inputs_that_cannot_be_read_beside_each_other_are_refused() {
         let error = load(text, &[], &[]).unwrap_err().to_string();
         assert!(error.contains(word) && !error.contains('\n'), "{error}");
     };
-    refused("views = [\"orientation\"]", "nothing feeds it");
+    refused("views = [\"orientation\"]", "it has no input");
     refused("[orientation]\ntopic = \"Truck-Data\"", "another topic");
     refused("input = \"-\"\n[orientation]\ninput = \"-\"", "another file");
     refused("input = \"./x\"\nembedded = true\n[orientation]\ntopic = \"x\"", "orientation.input");
@@ -294,24 +294,24 @@ fn a_definition_that_cannot_be_is_refused_with_its_name() {
         (correlation("engine_speed", "engine_speed"), "give two fields"),
         (
             correlation("timestamp", "oil"),
-            "correlations.c y: `oil` is no field; there are timestamp, distance_covered",
+            "correlations.c y: unknown field `oil`; expected one of timestamp, distance_covered",
         ),
-        (correlation("timestamp", "driver") + "\n[record]\ndriver = \"text\"", "`driver` is no number"),
+        (correlation("timestamp", "driver") + "\n[record]\ndriver = \"text\"", "`driver` is not a number"),
         (
             correlation("timestamp", "samples") + "\n[record]\nsamples = \"number\"",
             "another column of its table",
         ),
-        (named("Hot", "T"), "views.Hot: give a name of small letters"),
+        (named("Hot", "T"), "views.Hot: use lowercase letters"),
         (named("orientation", "T"), "views.orientation: another view has this name"),
         (named("readings", "T"), "views.readings: another view has this name"),
-        (named("hot", "ingested_table_1"), "views.hot table: another view has the table"),
+        (named("hot", "ingested_table_1"), "views.hot table: another view writes to table"),
         (named("above_speed", "T"), "views.above_speed: another view has this name"),
-        (named("hot", "truck_ABOVE_speed"), "views.hot table: another view has the table"),
-        (named("hot", "truckflow_state"), "views.hot table: `truckflow_state` is no name for it"),
-        (named("hot", "a b"), "views.hot table: `a b` is no name for it"),
+        (named("hot", "truck_ABOVE_speed"), "views.hot table: another view writes to table"),
+        (named("hot", "truckflow_state"), "views.hot table: `truckflow_state` is not a valid table name"),
+        (named("hot", "a b"), "views.hot table: `a b` is not a valid table name"),
         ("[record]\ntruck_id = \"text\"".into(), "record.truck_id: every reading has this field"),
         ("[record]\noil = \"text\"\nOil = \"text\"".into(), "record.oil: another field differs only"),
-        ("[record]\n\"1\" = \"text\"".into(), "record.1: give a name"),
+        ("[record]\n\"1\" = \"text\"".into(), "record.1: use letters"),
         ("[record]\noil = \"bytes\"".into(), "line 2"),
         ("[[views]]\nname = \"hot\"\ncolumn = []".into(), "unknown field `column`"),
         ("[[views]]\nname = \"hot\"".into(), "missing field `columns`"),

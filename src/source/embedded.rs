@@ -125,7 +125,7 @@ struct Guard(Arc<Feed>);
 impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail(failed("its feeder panicked, which is a bug in truckflow"));
+            self.0.fail(failed("its feeder panicked; this is a bug in truckflow, please report it"));
         }
     }
 }
@@ -193,7 +193,9 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         drop(self.lives.take());
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread of the embedded broker panicked; the job has ended before");
+            tracing::error!(
+                "the thread of the embedded broker panicked after the job ended; this is a bug in truckflow, please report it"
+            );
         }
     }
 }
@@ -354,7 +356,7 @@ impl Feeder {
         let due = Instant::now() + FLUSH_LIMIT;
         while self.producer.in_flight_count() > 0 {
             if Instant::now() > due {
-                return Err(failed(format!("it takes no message within {} s", FLUSH_LIMIT.as_secs())));
+                return Err(failed(format!("it accepted no message within {} s", FLUSH_LIMIT.as_secs())));
             }
             std::thread::sleep(Duration::from_millis(1));
         }

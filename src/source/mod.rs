@@ -72,7 +72,7 @@ pub enum SourceError {
     },
     /// A CSV file that lacks a column.
     #[error(
-        "{path} has no column `{column}`: its first line has to name {}; give Sensor Logger's Orientation.csv as orientation.input",
+        "{path} has no column `{column}`: its first line must name {}; give Sensor Logger's Orientation.csv as orientation.input",
         crate::decode::orientation::NAMES.join(", ")
     )]
     NoColumn {
@@ -83,7 +83,7 @@ pub enum SourceError {
     },
     /// The file at a path is not the one that was read, which is nowhere in the folder.
     #[error(
-        "{path} is not the file that was read: neither it nor another file in {folder} begins with the {bytes} bytes ({lines} lines) that were read; put that file back into {folder}, start a new --job with a new --out, or set on_data_loss = \"earliest\" to go on with the first line of {path}"
+        "{path} is not the file that was read before: no file in {folder} begins with the {bytes} bytes ({lines} lines) that were read; put that file back into {folder}, start a new --job with a new --out, or set on_data_loss = \"earliest\" to continue with the first line of {path}"
     )]
     Replaced {
         /// The path.
@@ -97,7 +97,7 @@ pub enum SourceError {
     },
     /// A stream does not begin with what was read of it.
     #[error(
-        "{path} does not begin with the {bytes} bytes that were read of it before; give the same input again, or start a new --job with a new --out"
+        "{path} does not begin with the {bytes} bytes that were read from it before; give the same input again, or start a new --job with a new --out"
     )]
     OtherStream {
         /// The path.
@@ -107,7 +107,7 @@ pub enum SourceError {
     },
     /// A file that was read cannot be found to be read again.
     #[error(
-        "no file in {folder} begins with the {bytes} bytes that were read of {path}; put that file back into {folder}, under any name, and try again"
+        "no file in {folder} begins with the {bytes} bytes that were read from {path}; put that file back into {folder}, under any name, and try again"
     )]
     FileGone {
         /// The path by which it was known.
@@ -118,7 +118,9 @@ pub enum SourceError {
         bytes: u64,
     },
     /// A text in another encoding.
-    #[error("{path} is {encoding} text; convert it to UTF-8, as with `iconv -f {encoding} -t UTF-8`")]
+    #[error(
+        "{path} is {encoding} text; convert it to UTF-8, for example with `iconv -f {encoding} -t UTF-8`"
+    )]
     Encoding {
         /// The path.
         path: String,
@@ -135,7 +137,7 @@ pub enum SourceError {
     },
     /// A file that was empty, and was then filled with compressed data.
     #[error(
-        "{path} was empty and holds {format} data now, which is read when it is complete; start again then"
+        "{path} was empty and now contains {format} data, which is read only when complete; start again then"
     )]
     CompressedLater {
         /// The path.
@@ -145,7 +147,7 @@ pub enum SourceError {
     },
     /// A line that has no end.
     #[error(
-        "line {line} of {path} is longer than {limit} bytes; split it, or give a file of one reading a line"
+        "line {line} of {path} is longer than {limit} bytes; split it, or give a file with one reading per line"
     )]
     LongLine {
         /// The path.
@@ -165,7 +167,7 @@ pub enum SourceError {
     },
     /// A broker answered, but the connection failed at TLS or SASL.
     #[error(
-        "the Kafka broker at {brokers} refuses the connection, or is not the one that is trusted ({reason}); mend the security settings in [kafka.properties]"
+        "the connection to the Kafka broker at {brokers} failed in TLS or SASL ({reason}); correct the security settings in [kafka.properties]"
     )]
     Refused {
         /// The bootstrap servers.
@@ -190,7 +192,7 @@ pub enum SourceError {
         brokers: String,
     },
     /// A Kafka setting is refused.
-    #[error("Kafka setting refused: {0}; mend [kafka.properties]")]
+    #[error("invalid Kafka setting: {0}; correct [kafka.properties]")]
     Setting(String),
     /// The topic of dead letters cannot be opened.
     #[error(transparent)]
@@ -211,7 +213,7 @@ pub enum SourceError {
     },
     /// Offsets that were not read are gone from the broker.
     #[error(
-        "{topic} partition {partition}: offsets {from} to {to} were not read yet and are gone from the broker; set on_data_loss = \"earliest\" to go on without them"
+        "{topic} partition {partition}: offsets {from} to {to} were not read and are no longer on the broker; set on_data_loss = \"earliest\" to continue without them"
     )]
     DataLoss {
         /// The topic.
@@ -225,7 +227,7 @@ pub enum SourceError {
     },
     /// Offsets that were read are gone from the broker.
     #[error(
-        "{topic} partition {partition} begins at offset {low}: what was before it is gone from the broker and cannot be verified; verify a job whose topic still holds all that it read"
+        "{topic} partition {partition} begins at offset {low}: earlier records are no longer on the broker and cannot be verified; verify a job whose topic still has every record that it read"
     )]
     Gone {
         /// The topic.
@@ -237,7 +239,7 @@ pub enum SourceError {
     },
     /// The committed offset is past the partition's end.
     #[error(
-        "{topic} partition {partition} ends at offset {end}, but {committed} was committed; the topic was made anew: start a new --job with a new --out, or set on_data_loss = \"earliest\""
+        "{topic} partition {partition} ends at offset {end}, but {committed} was committed, so the topic was re-created; start a new --job with a new --out, or set on_data_loss = \"earliest\""
     )]
     Recreated {
         /// The topic.
@@ -250,8 +252,8 @@ pub enum SourceError {
         committed: i64,
     },
     /// The topic has another id than the one whose offsets were committed.
-    #[error("topic `{topic}` was made anew: its id was {known} and is {found} now; {advice}")]
-    MadeAnew {
+    #[error("topic `{topic}` was re-created: its id was {known} and is now {found}; {advice}")]
+    TopicReplaced {
         /// The topic.
         topic: String,
         /// The id that it had.
@@ -263,7 +265,7 @@ pub enum SourceError {
     },
     /// Kafka said something that does not pass by itself.
     #[error(
-        "Kafka, {topic} partition {partition}: {reason}; mend it and start again: the job goes on from its last commit"
+        "Kafka, {topic} partition {partition}: {reason}; fix the cause and start again: the job resumes from its last commit"
     )]
     Kafka {
         /// The topic.
@@ -275,7 +277,7 @@ pub enum SourceError {
     },
     /// A broker that does not give what it has.
     #[error(
-        "the broker gave nothing for {seconds} s, though there is more to read; look whether it works, and start again"
+        "the broker returned no records for {seconds} s although there are more to read; check the broker and start again"
     )]
     Silent {
         /// How long.
@@ -283,14 +285,14 @@ pub enum SourceError {
     },
     /// The file that feeds the embedded broker is not the one that was read.
     #[error(
-        "{path} does not begin with the lines that were read of it, with which the embedded broker is fed again at each start; give that file, start a new --job with a new --out, or read the file without --embedded"
+        "{path} does not begin with the lines that were read from it before, and the embedded broker is fed from the beginning at every start; give that file, start a new --job with a new --out, or read the file without --embedded"
     )]
     OtherFeed {
         /// The path.
         path: String,
     },
     /// The embedded broker cannot be fed.
-    #[error("the embedded broker: {0}; run it again, or read the file without --embedded")]
+    #[error("the embedded broker failed: {0}; run the job again, or read the file without --embedded")]
     Embedded(String),
 }
 

@@ -10,7 +10,7 @@ pub enum StoreError {
     #[error("{0}; give mysql://user:password@host:port/database or sqlite:PATH as --database")]
     Url(String),
     /// A certificate or key that the URL names cannot be used.
-    #[error("{path}, the {name} of --database, cannot be used: {reason}; give a PEM file that can be read")]
+    #[error("{path}, the {name} of --database, cannot be used: {reason}; give a readable PEM file")]
     Certificate {
         /// `ssl-ca`, `ssl-cert` or `ssl-key`.
         name: &'static str,
@@ -28,7 +28,7 @@ pub enum StoreError {
         reason: String,
     },
     /// The server cannot do it now: full disk, lock, too many connections. It may pass by itself.
-    #[error("{place} cannot do it now: {reason}; {advice}")]
+    #[error("{place} cannot execute this now: {reason}; {advice}")]
     Busy {
         /// Host, port and database, or the file.
         place: String,
@@ -38,7 +38,7 @@ pub enum StoreError {
         advice: String,
     },
     /// User, password or privilege.
-    #[error("{place} refuses it: {reason}; {advice}")]
+    #[error("{place} denies access: {reason}; {advice}")]
     Denied {
         /// Host, port and database, or the file.
         place: String,
@@ -59,16 +59,18 @@ pub enum StoreError {
     },
     /// The job is there already.
     #[error(
-        "job `{job}` is in {place} already; forget what it holds with `truckflow state reset`, or give an empty --database"
+        "job `{job}` already exists in {place}; remove it with `truckflow state reset`, or give an empty --database"
     )]
-    There {
+    JobExists {
         /// The job.
         job: String,
         /// Host, port and database, or the file.
         place: String,
     },
     /// Another instance has the job.
-    #[error("another instance of job `{job}` runs on {place}; stop it, or give this one another --job")]
+    #[error(
+        "another instance of job `{job}` is running on {place}; stop it, or give this one a different --job"
+    )]
     Taken {
         /// The job.
         job: String,
@@ -77,7 +79,7 @@ pub enum StoreError {
     },
     /// Another instance took the job over.
     #[error(
-        "another instance of job `{job}` took over on {place}; this one stops, and nothing of it was committed since"
+        "another instance took over job `{job}` on {place}; this one stops and has committed nothing since then"
     )]
     Fenced {
         /// The job.
@@ -86,7 +88,7 @@ pub enum StoreError {
         place: String,
     },
     /// Anything else that the database said.
-    #[error("{place}: {reason}; mend it and start again: the job goes on from its last commit")]
+    #[error("{place}: {reason}; fix the cause and start again: the job resumes from its last commit")]
     Failed {
         /// Host, port and database, or the file.
         place: String,

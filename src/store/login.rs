@@ -22,7 +22,7 @@ impl Login {
             None if text.starts_with("mysql://") || text.starts_with("mariadb://") => {
                 Ok(Self(Place::Mysql(Address::read(text, |path| std::fs::read(path))?)))
             }
-            None => Err(StoreError::Url("this is no database that truckflow knows".into())),
+            None => Err(StoreError::Url("the database URL has an unknown scheme".into())),
         }
     }
 }

@@ -48,7 +48,7 @@ pub fn kind(table_type: &str) -> Kind {
         "BASE TABLE" => Kind::Table,
         "SYSTEM VERSIONED" => Kind::Versioned,
         "VIEW" => Kind::Other("a view".into()),
-        "SYSTEM VIEW" => Kind::Other("a view of the server's own".into()),
+        "SYSTEM VIEW" => Kind::Other("a system view".into()),
         "SEQUENCE" => Kind::Other("a sequence".into()),
         other => Kind::Other(format!("of the type {other}")),
     }
@@ -135,7 +135,7 @@ fn flaw(ours: &ColumnSpec, there: &FoundColumn, collation: &str) -> Option<Flaw>
     let name = quoted(&there.name);
     if there.generated {
         return Some(Flaw {
-            reason: format!("the database computes column {name}"),
+            reason: format!("column {name} is generated"),
             clause: format!("RENAME COLUMN {name} TO {}", quoted(&format!("{}_generated", there.name))),
         });
     }
@@ -155,7 +155,7 @@ fn surplus(there: &FoundColumn) -> Flaw {
     let numbers = matches!(&*there.data_type, "tinyint" | "smallint" | "mediumint" | "int" | "bigint");
     let ending = if there.primary && numbers { "NOT NULL AUTO_INCREMENT" } else { "NULL" };
     Flaw {
-        reason: format!("column {name} has no default, and rows have no value for it"),
+        reason: format!("column {name} has no default and is not written by the job"),
         clause: format!("MODIFY {name} {} {ending}", there.full_type),
     }
 }
@@ -209,7 +209,7 @@ fn described(ours: Type) -> &'static str {
         Type::Timestamp => "a time",
         Type::Decimal | Type::Real => "a number",
         Type::Integer => "a 64-bit integer",
-        Type::Text => "a text",
+        Type::Text => "text",
         Type::Bytes => "bytes",
     }
 }
@@ -392,7 +392,7 @@ mod tests {
         assert_eq!(kind("SYSTEM VERSIONED"), Kind::Versioned);
         for (table_type, words) in [
             ("VIEW", "a view"),
-            ("SYSTEM VIEW", "a view of the server's own"),
+            ("SYSTEM VIEW", "a system view"),
             ("SEQUENCE", "a sequence"),
             ("NEW KIND", "of the type NEW KIND"),
         ] {

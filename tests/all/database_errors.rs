@@ -150,8 +150,8 @@ fn an_error_that_concerns_a_table_names_it_and_the_next_step() {
     for database in databases() {
         let generated = if is_mariadb(&database) { "1906" } else { "3105" };
         for (number, change, advice) in [
-            ("1054", "ALTER TABLE t DROP COLUMN x", "start the job again, and it adds the columns"),
-            ("1146", "DROP TABLE t", "start the job again, and it creates the table"),
+            ("1054", "ALTER TABLE t DROP COLUMN x", "start the job again to add the missing columns"),
+            ("1146", "DROP TABLE t", "start the job again to create the table"),
             ("1364", "ALTER TABLE t ADD COLUMN note INT NOT NULL", "give that column a default"),
             (
                 generated,

@@ -70,14 +70,14 @@ fn compile_here(own: &OwnView, settings: &Settings) -> Result<Own, ConfigError> 
         Some(text) => Some(compiler.filter(text).map_err(|error| fault("where", error))?),
     };
     if !(1..=MOST_COLUMNS).contains(&own.columns.len()) {
-        return Err(wrong(format!("{view} columns"), format!("give 1 to {MOST_COLUMNS} of them")));
+        return Err(wrong(format!("{view} columns"), format!("give 1 to {MOST_COLUMNS} columns")));
     }
     let mut columns: Vec<(String, Expression)> = Vec::with_capacity(own.columns.len());
     for (place, text) in own.columns.iter().enumerate() {
         let key = format!("columns[{place}]");
         let (name, expression, at) = compiler.column(text).map_err(|error| fault(&key, error))?;
         if columns.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
-            let reason = format!("another column is called `{name}`; give it another name with AS");
+            let reason = format!("another column has the name `{name}`; rename one of them with AS");
             return Err(fault(&key, Fault::at(at, reason)));
         }
         columns.push((name, expression));
@@ -115,7 +115,7 @@ fn parse(text: &str) -> Result<(Expr, Option<Ident>), Fault> {
     if text.len() > MOST_BYTES {
         return Err(Fault::at(
             start,
-            format!("{} bytes are too long; give at most {MOST_BYTES}", text.len()),
+            format!("{} bytes are too many; give at most {MOST_BYTES}", text.len()),
         ));
     }
     let dialect = MySqlDialect {};
@@ -124,12 +124,12 @@ fn parse(text: &str) -> Result<(Expr, Option<Ident>), Fault> {
         .map_err(|error| Fault::at(error.location, format!("{}; close or quote it", error.message)))?;
     let is_space = |token: &&TokenWithSpan| matches!(token.token, Token::Whitespace(_));
     if let Some(token) = tokens.iter().filter(|token| !is_space(token)).nth(MOST_TOKENS) {
-        let reason = format!("there are more than {MOST_TOKENS} names, numbers and signs; make it shorter");
+        let reason = format!("it has more than {MOST_TOKENS} tokens; make it shorter");
         return Err(Fault::at(token.span.start, reason));
     }
     let end = tokens.last().map_or(start, |token| token.span.end);
     if tokens.iter().all(|token| is_space(&token)) {
-        return Err(Fault::at(start, "the text is empty; give an expression of the fields"));
+        return Err(Fault::at(start, "the text is empty; give an expression over the fields"));
     }
     let mut parser =
         Parser::new(&dialect).with_recursion_limit(MOST_NESTED).with_tokens_with_locations(tokens);
@@ -142,7 +142,7 @@ fn parse(text: &str) -> Result<(Expr, Option<Ident>), Fault> {
         TokenWithSpan { token: Token::EOF, .. } => Ok((expr, name)),
         behind => Err(Fault::at(
             behind.span.start,
-            format!("`{behind}` does not follow on what stands before; give an operator, or AS and a name"),
+            format!("unexpected `{behind}`; expected an operator, or AS and a name"),
         )),
     }
 }
@@ -151,7 +151,7 @@ fn parse(text: &str) -> Result<(Expr, Option<Ident>), Fault> {
 fn of_parser(error: ParserError, end: Location) -> Fault {
     let message = match error {
         ParserError::RecursionLimitExceeded => {
-            let reason = "it is nested too deeply; give at most 50 brackets in brackets";
+            let reason = "it is nested too deeply; use at most 50 levels of parentheses";
             return Fault::at(Location { line: 0, column: 0 }, reason);
         }
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
@@ -165,16 +165,16 @@ fn of_parser(error: ParserError, end: Location) -> Fault {
         None => (message.as_str(), end),
     };
     let reason = match said.strip_prefix("Expected: ").and_then(|said| said.split_once(", found: ")) {
-        Some((expected, "EOF")) => format!("the text ends where {expected} should be"),
-        Some((expected, found)) => format!("`{found}` stands where {expected} should be"),
+        Some((expected, "EOF")) => format!("the text ends too early; expected {expected}"),
+        Some((expected, found)) => format!("unexpected `{found}`; expected {expected}"),
         None => format!("{said}; give an SQL expression"),
     };
     Fault::at(at, reason)
 }
 
 /// What a text may contain beside fields, for messages.
-const OPERATORS: &str = "+ - * / %, = <> < <= > >=, AND OR NOT, IS, BETWEEN, IN, LIKE and CASE";
-const FUNCTIONS: &str = "ABS, CEIL, COALESCE, FLOOR, GREATEST, IF, IFNULL, LEAST, MOD, NULLIF and ROUND";
+const OPERATORS: &str = "+ - * / %, = <> < <= > >=, AND OR NOT, IS, BETWEEN, IN, LIKE, CASE";
+const FUNCTIONS: &str = "ABS, CEIL, COALESCE, FLOOR, GREATEST, IF, IFNULL, LEAST, MOD, NULLIF, ROUND";
 const AGGREGATES: [&str; 12] = [
     "AVG",
     "SUM",
@@ -203,7 +203,7 @@ impl Compiler<'_> {
         let filter = self.expression(&expr, 0)?;
         match filter.kind() {
             Kind::Truth => Ok(filter),
-            other => Err(Fault::of(&expr, format!("{other} is no condition; compare it with something"))),
+            other => Err(Fault::of(&expr, format!("{other} is not a condition; compare it with something"))),
         }
     }
 
@@ -215,18 +215,18 @@ impl Compiler<'_> {
         let name = match (&name, self.field_of(&expr)) {
             (Some(name), _) => name.value.clone(),
             (None, Some((field, _))) => field.to_owned(),
-            (None, None) => return Err(Fault::at(at, "an expression needs a name; add AS and one")),
+            (None, None) => return Err(Fault::at(at, "an expression needs a name; add AS and a name")),
         };
         if !is_column_name(&name) {
-            let rule = "give letters, digits and `_`, at most 60, no digit first";
-            return Err(Fault::at(at, format!("`{name}` is no name for a column; {rule}")));
+            let rule = "use letters, digits and `_`, at most 60, not starting with a digit";
+            return Err(Fault::at(at, format!("`{name}` is not a valid column name; {rule}")));
         }
         if TAKEN_COLUMNS.iter().any(|taken| taken.eq_ignore_ascii_case(&name)) {
-            let reason = format!("every table has a column `{name}` of its own; add AS and another name");
+            let reason = format!("every table already has a column `{name}`; add AS and another name");
             return Err(Fault::at(at, reason));
         }
         match expression.kind() {
-            Kind::Null => Err(Fault::of(&expr, "it is always NULL; give an expression of the fields")),
+            Kind::Null => Err(Fault::of(&expr, "it is always NULL; give an expression over the fields")),
             _ => Ok((name, expression, at)),
         }
     }
@@ -255,12 +255,15 @@ impl Compiler<'_> {
     fn no_field(&self, name: impl Display) -> String {
         let declared = self.settings.fields.iter().map(|field| &*field.name);
         let fields: Vec<&str> = SEED_FIELDS.into_iter().chain(declared).collect();
-        format!("`{name}` is no field; there are {}, and what [record] declares", fields.join(", "))
+        format!(
+            "unknown field `{name}`; expected one of {}, or a field declared in [record]",
+            fields.join(", ")
+        )
     }
 
     fn expression(&self, expr: &Expr, depth: usize) -> Result<Expression, Fault> {
         if depth >= DEEPEST {
-            let reason = format!("more than {DEEPEST} operations stand in one another; make it simpler");
+            let reason = format!("operations are nested more than {DEEPEST} deep; simplify it");
             return Err(Fault::of(expr, reason));
         }
         let depth = depth + 1;
@@ -278,7 +281,7 @@ impl Compiler<'_> {
                     time(expr, text)
                 }
                 (other, _) => {
-                    Err(Fault::of(expr, format!("there are no literals of {other}; give a timestamp")))
+                    Err(Fault::of(expr, format!("{other} literals are not supported; give a timestamp")))
                 }
             },
             Expr::UnaryOp { op, expr: inner } => {
@@ -335,18 +338,20 @@ impl Compiler<'_> {
                     one(of)?.to_real().map_err(|error| mismatch(error, &[of]))
                 }
                 other => {
-                    Err(Fault::of(expr, format!("there is no CAST to {other}; there is CAST(… AS DOUBLE)")))
+                    Err(Fault::of(expr, format!("CAST to {other} is not supported; use CAST(… AS DOUBLE)")))
                 }
             },
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::In { .. } => Err(Fault::of(
                 expr,
-                "there are no queries in a view; give an expression of the reading's own fields",
+                "subqueries are not supported; give an expression over the reading's own fields",
             )),
             // The parser gives it no place.
-            Expr::RLike { expr: of, .. } => Err(Fault::of(of, "there is no RLIKE or REGEXP; there is LIKE")),
+            Expr::RLike { expr: of, .. } => {
+                Err(Fault::of(of, "RLIKE and REGEXP are not supported; use LIKE"))
+            }
             other => {
                 let shown: String = other.to_string().chars().take(40).collect();
-                Err(Fault::of(expr, format!("`{shown}` is not understood; there are {OPERATORS}")))
+                Err(Fault::of(expr, format!("`{shown}` is not supported; expected one of {OPERATORS}")))
             }
         }
     }
@@ -414,7 +419,7 @@ impl Compiler<'_> {
                 let of_number = self.expression(of, depth)?.round(rounding, 0);
                 of_number.map_err(|error| mismatch(error, &[of]))
             }
-            _ => Err(Fault::of(expr, "FLOOR and CEIL take one number, and give a whole one")),
+            _ => Err(Fault::of(expr, "FLOOR and CEIL take one number and return an integer")),
         }
     }
 
@@ -450,7 +455,8 @@ impl Compiler<'_> {
     fn function(&self, expr: &Expr, function: &Function, depth: usize) -> Result<Expression, Fault> {
         let name = function.name.to_string().to_uppercase();
         if AGGREGATES.contains(&&*name) || function.over.is_some() {
-            let reason = format!("{name} is of many readings, but a row is made of one; leave it out");
+            let reason =
+                format!("{name} aggregates readings, but each row comes from a single reading; leave it out");
             return Err(Fault::of(expr, reason));
         }
         const KNOWN: [&str; 12] = [
@@ -458,7 +464,7 @@ impl Compiler<'_> {
             "NULLIF", "ROUND",
         ];
         if !KNOWN.contains(&&*name) {
-            return Err(Fault::of(expr, format!("{name} is no function; there are {FUNCTIONS}")));
+            return Err(Fault::of(expr, format!("unknown function {name}; expected one of {FUNCTIONS}")));
         }
         let plain = || Fault::of(expr, format!("{name} takes expressions, separated by commas"));
         let FunctionArguments::List(list) = &function.args else { return Err(plain()) };
@@ -511,7 +517,7 @@ impl Compiler<'_> {
             ("COALESCE" | "GREATEST" | "LEAST", _) => return count("at least one expression"),
             ("IFNULL" | "NULLIF" | "MOD", _) => return count("two expressions"),
             ("IF", _) => return count("a condition and two expressions"),
-            ("ROUND", _) => return count("a number, and places if any"),
+            ("ROUND", _) => return count("a number and optionally decimal places"),
             _ => return count("one number"),
         };
         result.map_err(|error| mismatch(error, &operands))
@@ -548,7 +554,7 @@ fn mismatch(error: Mismatch, operands: &[&Expr]) -> Fault {
 }
 
 fn no_operator(op: impl Display) -> String {
-    format!("`{op}` is no operator here; there are {OPERATORS}")
+    format!("unknown operator `{op}`; expected one of {OPERATORS}")
 }
 
 /// The operands of a row of ANDs or ORs.
@@ -587,14 +593,14 @@ fn literal(expr: &Expr, value: &Value) -> Result<Expression, Fault> {
         Value::Null => Ok(Expression::null()),
         Value::Boolean(holds) => Ok(Expression::truth(*holds)),
         Value::Number(digits, _) => number(digits).ok_or_else(|| {
-            let rule = format!("give at most {MOST_PLACES} digits, and no more behind the point");
+            let rule = format!("give at most {MOST_PLACES} digits and no more decimal places");
             Fault::of(expr, format!("{digits} is out of range; {rule}"))
         }),
         other => match text_of(other) {
             Some(text) => Ok(Expression::text(text)),
             None => Err(Fault::of(
                 expr,
-                format!("`{other}` is no literal here; give a number, or a text in quotes"),
+                format!("unsupported literal `{other}`; give a number or a string in quotes"),
             )),
         },
     }
@@ -634,7 +640,7 @@ fn time(expr: &Expr, text: &str) -> Result<Expression, Fault> {
         .ok_or_else(|| {
             Fault::of(
                 expr,
-                format!("'{text}' is no time; give 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS[.ffffff]'"),
+                format!("'{text}' is not a time; give 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS[.ffffff]'"),
             )
         })
 }
@@ -648,8 +654,9 @@ fn places_of(expr: &Expr) -> Result<u8, Fault> {
         },
         _ => None,
     };
-    places
-        .ok_or_else(|| Fault::of(expr, format!("ROUND takes 0 to {MOST_ROUNDED_PLACES} places, as a number")))
+    places.ok_or_else(|| {
+        Fault::of(expr, format!("ROUND takes 0 to {MOST_ROUNDED_PLACES} decimal places, as a number"))
+    })
 }
 
 #[cfg(test)]

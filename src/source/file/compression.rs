@@ -79,11 +79,12 @@ impl<R: Read> Read for Named<R> {
         let name = self.format.name();
         self.decoder.read(bytes).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                let reason = format!("its {name} data end too early: it was cut, or is still being written");
+                let reason =
+                    format!("its {name} data ends too early: it is truncated or still being written");
                 io::Error::new(error.kind(), reason)
             }
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-                io::Error::new(error.kind(), format!("its {name} data are damaged ({error})"))
+                io::Error::new(error.kind(), format!("its {name} data is corrupt ({error})"))
             }
             _ => error,
         })

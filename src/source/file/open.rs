@@ -95,7 +95,7 @@ impl Lines {
         if mark.bytes == 0 {
             return Ok(Part::new(partition, Input::Stream(stream)));
         }
-        tracing::info!(input = &*self.path, bytes = mark.bytes, "passing over what was read before");
+        tracing::info!(input = &*self.path, bytes = mark.bytes, "skipping what was read before");
         let mut trace = Trace::new();
         // What was passed over cannot be read again. It is kept if it may have to be.
         let keeps = self.goes_on() && mark.bytes <= LINE_LIMIT as u64;
@@ -136,7 +136,7 @@ impl Lines {
         match identity::find(path, mark).map_err(|source| self.cannot(source))? {
             Some(found) => {
                 let file = found.path.display().to_string();
-                tracing::info!(input = &*self.path, file, "the file that was read is finished first");
+                tracing::info!(input = &*self.path, file, "finishing the file that was read before");
                 self.open_found(found, partition, line)
             }
             None if self.goes_on() => {

@@ -26,7 +26,7 @@ impl Lines {
         tracing::warn!(
             input = &*self.path,
             lines,
-            "the file that was read is gone: going on with the first line of the one that has its name"
+            "the file that was read is gone; continuing with the first line of the file that has its name now"
         );
     }
 
@@ -53,7 +53,7 @@ impl Lines {
         match (copy, likeness) {
             (Some(copy), _) if copy.is_whole && change == Change::Rewritten => {
                 let file = copy.path.display();
-                tracing::info!(input = &*self.path, %file, "the file was written anew; its copy is finished first");
+                tracing::info!(input = &*self.path, %file, "the file was rewritten; finishing its copy first");
                 self.read_on(&copy.path, block)?;
                 self.part.is_final |= !self.follow;
                 (self.part.is_replaced, self.part.found) = (true, Some(copy.path));
@@ -117,7 +117,7 @@ impl Lines {
         if matches!(likeness, Likeness::Part(_)) && self.follow && self.part.compared.is_none() {
             tracing::warn!(
                 input = &*self.path,
-                "the file is shorter than what was read of it, and begins with the same bytes: waiting for more"
+                "the file is shorter than what was read from it but begins with the same bytes; waiting for more"
             );
         }
         self.part.compared = Some((now, likeness));

@@ -446,7 +446,7 @@ fn a_replaced_file_is_finished_and_the_new_one_is_read_from_its_first_line() {
         fs::remove_file(folder.path("elsewhere")).unwrap();
         let mut again = Job::new(Lines::again(&folder.input(), &[], &offsets, Options::default()).unwrap());
         let error = again.failure().to_string();
-        assert!(error.contains("no file in ") && error.contains(" bytes that were read of "), "{error}");
+        assert!(error.contains("no file in ") && error.contains(" bytes that were read from "), "{error}");
     }
 }
 

@@ -172,9 +172,11 @@ impl TopicReader {
                 drop(std::mem::replace(&mut self.queue, queue));
                 let old = std::mem::replace(&mut self.consumer, consumer);
                 std::thread::spawn(move || drop(old));
-                tracing::info!(topic = &*self.topic, "reading goes on with another client");
+                tracing::info!(topic = &*self.topic, "reading continues with a new client");
             }
-            Err(error) => tracing::warn!("{error}; the old client of topic `{}` stays in use", self.topic),
+            Err(error) => {
+                tracing::warn!("{error}; the previous client of topic `{}` stays in use", self.topic)
+            }
         }
     }
 
@@ -220,7 +222,7 @@ impl TopicReader {
         let Some(from) = self.partitions.get(&partition).map(|at| at.span.next) else { return Ok(()) };
         if (low..=end).contains(&from) {
             return Err(self.failed(partition, format!(
-                "the broker refuses offset {from}, though it has {low} to {end}; it may have lost what was there before"
+                "the broker rejects offset {from} although it has offsets {low} to {end}; it may have lost records"
             )));
         }
         if from > end {
@@ -229,7 +231,7 @@ impl TopicReader {
         if !self.goes_on {
             return Err(SourceError::DataLoss { topic, partition, from, to: low - 1 });
         }
-        tracing::warn!(topic, partition, from, low, end, "offsets are missing: going on from the earliest");
+        tracing::warn!(topic, partition, from, low, end, "offsets are missing; continuing from the earliest");
         self.leave(partition)?;
         self.assign(partition, low)?;
         self.move_to(partition, low);
@@ -259,7 +261,7 @@ impl TopicReader {
             Fault::Fatal => return Err(SourceError::Kafka { topic, partition, reason: code.to_string() }),
             // librdkafka reconnects and fetches again by itself, and says it again until it succeeds.
             Fault::Transient | Fault::TooLarge => {
-                tracing::warn!(topic, partition, reason = %code, "Kafka");
+                tracing::warn!(topic, partition, reason = %code, "Kafka error; the client retries");
                 self.found.wait_for(partition, code.to_string(), Some(TROUBLE_FOR));
             }
         }

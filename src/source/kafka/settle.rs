@@ -25,9 +25,9 @@ impl TopicReader {
                             self.again(partition)?;
                             true
                         } else if age > UNKNOWN_FOR {
-                            return Err(self.failed(partition, "the brokers do not know it any more".into()));
+                            return Err(self.failed(partition, "the brokers no longer know the topic".into()));
                         } else {
-                            self.found.wait_for(partition, "the brokers do not know it".into(), None);
+                            self.found.wait_for(partition, "the brokers do not know the topic".into(), None);
                             false
                         }
                     }
@@ -50,7 +50,7 @@ impl TopicReader {
         if error.rdkafka_error_code().map(Fault::of) == Some(Fault::Fatal) {
             return Err(self.failed(partition, reason));
         }
-        tracing::warn!(topic = &*self.topic, partition, reason, "Kafka does not answer; asking again");
+        tracing::warn!(topic = &*self.topic, partition, reason, "Kafka does not answer; retrying");
         self.found.wait_for(partition, reason, None);
         Ok(false)
     }

@@ -74,8 +74,12 @@ impl Topic {
         let goes_on = topic.goes_on();
         let committed = match topic.identify(known) {
             Ok(()) => committed,
-            Err(SourceError::MadeAnew { topic: name, known, found, .. }) if goes_on => {
-                tracing::warn!(known, found, "topic `{name}` was made anew: going on with all that it holds");
+            Err(SourceError::TopicReplaced { topic: name, known, found, .. }) if goes_on => {
+                tracing::warn!(
+                    known,
+                    found,
+                    "topic `{name}` was re-created; reading the new topic from its beginning"
+                );
                 topic.is_another = true;
                 &[]
             }
@@ -111,19 +115,19 @@ impl Topic {
         self.id = described.id;
         let known = known.iter().find(|known| known.topic == self.name);
         match (known, &self.id) {
-            (Some(known), Some(id)) if known.id != *id => Err(self.made_anew(known.id.clone(), id.clone())),
+            (Some(known), Some(id)) if known.id != *id => Err(self.replaced(known.id.clone(), id.clone())),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn made_anew(&self, known: String, found: String) -> SourceError {
+    pub(super) fn replaced(&self, known: String, found: String) -> SourceError {
         let advice = match self.goes_on() {
-            true => "start again: the job goes on with all that the new topic holds",
+            true => "start again to read the new topic from its beginning",
             false => {
-                "start a new --job with a new --out, or set on_data_loss = \"earliest\" to go on with all that the new topic holds"
+                "start a new --job with a new --out, or set on_data_loss = \"earliest\" to read the new topic from its beginning"
             }
         };
-        SourceError::MadeAnew { topic: self.name.to_string(), known, found, advice }
+        SourceError::TopicReplaced { topic: self.name.to_string(), known, found, advice }
     }
 
     /// Whether the job goes on when offsets are missing.
@@ -245,7 +249,7 @@ impl Topic {
                     committed,
                     low,
                     end,
-                    "offsets are missing: going on from the earliest"
+                    "offsets are missing; continuing from the earliest"
                 );
                 Ok(low)
             }

@@ -65,7 +65,7 @@ impl Topic {
             match looked {
                 Ok(()) => {
                     if health.found(&what) {
-                        tracing::info!(topic = &*self.name, "Kafka gives the topic again");
+                        tracing::info!(topic = &*self.name, "the topic is available again");
                     }
                     if lag.is_some() && std::mem::take(&mut changed) {
                         self.report(&offsets, CommitMode::Async);
@@ -73,12 +73,8 @@ impl Topic {
                 }
                 Err(reason) => {
                     let brokers = &self.options.brokers;
-                    health.lost(&what, format!("{brokers} does not give {what}: {reason}"));
-                    tracing::warn!(
-                        topic = &*self.name,
-                        reason,
-                        "Kafka does not give the topic; waiting for it"
-                    );
+                    health.lost(&what, format!("{what} is not available on {brokers}: {reason}"));
+                    tracing::warn!(topic = &*self.name, reason, "the topic is not available; retrying");
                 }
             }
         }
@@ -94,7 +90,10 @@ impl Topic {
         match consumer(&self.options) {
             Ok(consumer) => self.probe = consumer,
             Err(error) => {
-                tracing::warn!("{error}; the old client that watches topic `{}` stays in use", self.name);
+                tracing::warn!(
+                    "{error}; the previous client that watches topic `{}` stays in use",
+                    self.name
+                );
             }
         }
     }
@@ -122,7 +121,7 @@ impl Topic {
                 if let (Some(known), Some(found)) = (&self.id, described.id)
                     && *known != found
                 {
-                    self.found.fail(self.made_anew(known.clone(), found));
+                    self.found.fail(self.replaced(known.clone(), found));
                     return Ok(());
                 }
                 described.partitions
@@ -140,11 +139,7 @@ impl Topic {
             if let Entry::Vacant(new) = offsets.entry(partition) {
                 let marks = self.probe.fetch_watermarks(&self.name, partition, ANSWER);
                 let (low, _) = marks.map_err(|error| format!("partition {partition}: {}", reason(&error)))?;
-                tracing::info!(
-                    topic = &*self.name,
-                    partition,
-                    "the topic has a new partition, which is read"
-                );
+                tracing::info!(topic = &*self.name, partition, "reading a new partition of the topic");
                 new.insert(low);
                 self.found.add(partition, low);
             }
@@ -163,7 +158,7 @@ impl Topic {
         if let Err(error) = self.probe.commit(&list, mode) {
             tracing::warn!(
                 reason = reason(&error),
-                "cannot report offsets to the group; the job does not need them"
+                "cannot report offsets to the consumer group; the job does not depend on them"
             );
         }
     }

@@ -59,7 +59,7 @@ impl SslMode {
             "required" => Self::Required,
             "verify_ca" => Self::VerifyCa,
             "verify_identity" => Self::VerifyIdentity,
-            _ => return Err(format!("`{text}` is no ssl-mode")),
+            _ => return Err(format!("unknown ssl-mode `{text}`")),
         })
     }
 
@@ -78,7 +78,7 @@ impl Address {
             let is_other =
                 |bytes: &Vec<u8>| str::from_utf8(bytes).is_ok_and(|text| !text.contains("-----BEGIN "));
             let bytes = bytes.and_then(|bytes| match is_other(&bytes) {
-                true => Err("it holds no PEM block".to_owned()),
+                true => Err("it contains no PEM block".to_owned()),
                 false => Ok(bytes),
             });
             let path = path.display().to_string();
@@ -91,11 +91,11 @@ impl Address {
             .flatten()
             .any(|text| text.contains('@'))
         {
-            return Err(wrong("write `/`, `?`, `#` and `@` of a password as %2F, %3F, %23 and %40"));
+            return Err(wrong("encode `/`, `?`, `#` and `@` in the password as %2F, %3F, %23 and %40"));
         }
         let part = |text: &str| {
             let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
-            decoded.map(String::from).map_err(|_| wrong("a part of it is no UTF-8"))
+            decoded.map(String::from).map_err(|_| wrong("a part of it is not UTF-8"))
         };
         let (mut mode, mut socket) = (None, None);
         let (mut authority, mut certificate, mut key) = (None, None, None);
@@ -108,8 +108,8 @@ impl Address {
                 "sslkey" | "ssl-key" => key = Some(PathBuf::from(value)),
                 "socket" => socket = Some(value),
                 _ => {
-                    let known = "ssl-mode, ssl-ca, ssl-cert, ssl-key and socket";
-                    return Err(wrong(&format!("there is no `{name}`, but {known}")));
+                    let known = "ssl-mode, ssl-ca, ssl-cert, ssl-key, socket";
+                    return Err(wrong(&format!("unknown parameter `{name}`; expected one of {known}")));
                 }
             }
         }
@@ -121,11 +121,9 @@ impl Address {
         // What is asked for is not quietly left out.
         match authority {
             Some(_) if !mode.verifies() => {
-                return Err(wrong(
-                    "ssl-ca is for the ssl-mode VERIFY_IDENTITY, which it has by itself, or VERIFY_CA",
-                ));
+                return Err(wrong("ssl-ca needs ssl-mode VERIFY_IDENTITY, which it implies, or VERIFY_CA"));
             }
-            None if mode == SslMode::VerifyCa => return Err(wrong("the ssl-mode VERIFY_CA wants an ssl-ca")),
+            None if mode == SslMode::VerifyCa => return Err(wrong("ssl-mode VERIFY_CA needs an ssl-ca")),
             _ => {}
         }
         let identity = match (certificate, key) {
@@ -254,26 +252,26 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (url, said) in [
             ("mysql://h:99999/d", "the database URL is wrong (invalid port number)"),
-            ("mysql://h/d?ssl-mode=x", "the database URL is wrong (`x` is no ssl-mode)"),
+            ("mysql://h/d?ssl-mode=x", "the database URL is wrong (unknown ssl-mode `x`)"),
             (
                 "mysql://h/d?ssl-cert=c",
                 "the database URL is wrong (ssl-cert and ssl-key must be given together)",
             ),
             (
                 "mysql://h/d?ssl-ca=c&ssl-mode=REQUIRED",
-                "the database URL is wrong (ssl-ca is for the ssl-mode VERIFY_IDENTITY, which it has by itself, or VERIFY_CA)",
+                "the database URL is wrong (ssl-ca needs ssl-mode VERIFY_IDENTITY, which it implies, or VERIFY_CA)",
             ),
             (
                 "mysql://h/d?ssl-mode=VERIFY_CA",
-                "the database URL is wrong (the ssl-mode VERIFY_CA wants an ssl-ca)",
+                "the database URL is wrong (ssl-mode VERIFY_CA needs an ssl-ca)",
             ),
             (
                 "mysql://h/d?ssl_ca=c",
-                "the database URL is wrong (there is no `ssl_ca`, but ssl-mode, ssl-ca, ssl-cert, ssl-key and socket)",
+                "the database URL is wrong (unknown parameter `ssl_ca`; expected one of ssl-mode, ssl-ca, ssl-cert, ssl-key, socket)",
             ),
             (
                 "mysql://u:12/secret@h/d",
-                "the database URL is wrong (write `/`, `?`, `#` and `@` of a password as %2F, %3F, %23 and %40)",
+                "the database URL is wrong (encode `/`, `?`, `#` and `@` in the password as %2F, %3F, %23 and %40)",
             ),
             ("mysql://h", "the database URL names no database"),
         ] {
@@ -294,7 +292,7 @@ mod tests {
         };
         assert_eq!(read(b"-----BEGIN CERTIFICATE-----"), None);
         assert_eq!(read(b"\xff\xfe"), None);
-        for (bytes, reason) in [(&b""[..], "not found"), (b"no certificate", "it holds no PEM block")] {
+        for (bytes, reason) in [(&b""[..], "not found"), (b"no certificate", "it contains no PEM block")] {
             let said = read(bytes).unwrap();
             assert!(
                 said.starts_with("/no/ca, the ssl-ca of --database, ") && said.contains(reason),

@@ -123,11 +123,11 @@ impl Server {
             self.probe(book.name, book.columns, book.privileges)?;
         }
         let all = there.len() == BOOKS.len();
-        let fit = if all { "they fit" } else { "a run makes those that are missing" };
+        let fit = if all { "compatible" } else { "the missing ones will be created on the first run" };
         let kept = self.not_deletable(&there)?;
         Ok(match kept.is_empty() {
             true => fit.into(),
-            false => format!("{fit}; `truckflow state reset` needs more: {}", self.grant_of_deletes(&kept)),
+            false => format!("{fit}; for `truckflow state reset`, {}", self.grant_of_deletes(&kept)),
         })
     }
 

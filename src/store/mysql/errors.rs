@@ -54,14 +54,14 @@ impl Product {
     }
 }
 
-const LOCKED: &str = "wait until the other transaction is over";
+const LOCKED: &str = "wait until the other transaction ends";
 const CHANGED: &str = "wait until the table is no longer being changed";
 const DISK: &str = "free space on its disk";
 const READ_ONLY: &str = "make the server writable";
-const CONNECTIONS: &str = "close other connections, or raise its limit of them";
+const CONNECTIONS: &str = "close other connections or raise its connection limit";
 const MEMORY: &str = "give the server more memory";
-const FILES: &str = "raise its limit of open files";
-const TIME: &str = "raise its limit on the time of a statement";
+const FILES: &str = "raise its limit on open files";
+const TIME: &str = "raise its statement time limit";
 const REPLICATION: &str = "check the state of its replication";
 
 /// The meaning of codes whose SQLSTATE does not give it.
@@ -205,7 +205,7 @@ impl From<mysql_async::Error> for Fault {
             }
             // What the client makes of bytes that it does not understand.
             Io(IoError::Io(error)) if error.kind() == io::ErrorKind::Other => {
-                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {error}")))
+                Self::Lost(one_line(&format!("it does not speak the MySQL protocol: {error}")))
             }
             Io(IoError::Io(error)) => Self::Lost(one_line(&error.to_string())),
             Io(IoError::Tls(error)) => Self::Lost(one_line(&format!("TLS: {error}"))),
@@ -213,7 +213,7 @@ impl From<mysql_async::Error> for Fault {
                 Self::Lost("TLS: the server does not support it".into())
             }
             Driver(error @ (DriverError::UnexpectedPacket { .. } | DriverError::PacketOutOfOrder)) => {
-                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {error}")))
+                Self::Lost(one_line(&format!("it does not speak the MySQL protocol: {error}")))
             }
             Driver(error @ DriverError::ConnectionClosed) => Self::Lost(one_line(&error.to_string())),
             error => Self::Other(one_line(&error.to_string())),
@@ -251,7 +251,7 @@ impl Scene<'_> {
             Fault::Lost(reason) => return StoreError::Away { place, reason },
             Fault::Untrusted(reason) => {
                 let advice = match reason.contains("not valid for") {
-                    true => "name the server in --database as its certificate does",
+                    true => "use the host name of the server's certificate in --database",
                     false => "give the server's certificate authority as ssl-ca=FILE in --database",
                 };
                 let advice = advice.into();
@@ -302,12 +302,12 @@ impl Scene<'_> {
             1049 => format!("run CREATE DATABASE {database}"),
             1142 | 1143 => grant(message, &database, account),
             1129 => "run FLUSH HOSTS".into(),
-            1130 => "let the user connect from this host".into(),
-            1227 => format!("give {account} that privilege"),
+            1130 => "allow the user to connect from this host".into(),
+            1227 => format!("grant that privilege to {account}"),
             1251 | 1820 => "change the user's authentication plugin".into(),
-            3118 | 3955 => "unlock the account, or give another user in --database".into(),
+            3118 | 3955 => "unlock the account or give another user in --database".into(),
             4150 | 4151 if *product != Product::MySql => {
-                "unlock the account, or give another user in --database".into()
+                "unlock the account or give another user in --database".into()
             }
             3159 => "add ssl-mode=REQUIRED to --database".into(),
             _ => return None,
@@ -324,18 +324,16 @@ fn table_advice(number: u16, reason: &str, table: &str, columns: &[&str]) -> &'s
     };
     match number {
         1054 if table.starts_with("truckflow_") => {
-            "it is of another version of truckflow or of another program: rename it, or give another --database"
+            "it belongs to another version of truckflow or to another program: rename it or give another --database"
         }
         1054 if columns.iter().chain([&ROW_KEY]).any(|column| names(column)) => {
-            "start the job again, and it adds the columns that are missing"
+            "start the job again to add the missing columns"
         }
-        1146 if names(table) => "start the job again, and it creates the table",
-        1364 | 1423 => "give that column a default or make it NULL, and start the job again",
+        1146 if names(table) => "start the job again to create the table",
+        1364 | 1423 => "give that column a default or make it nullable, and start the job again",
         1906 | 3105 => "drop or rename that generated column, and start the job again",
         1197 | 1705 => "lower limits.epoch_records or raise the server's max_binlog_cache_size",
-        _ => {
-            "correct the table or what its triggers do, and start the job again: it continues after its last commit"
-        }
+        _ => "correct the table or its triggers and start the job again: it resumes from its last commit",
     }
 }
 
@@ -538,13 +536,13 @@ mod tests {
             (
                 1054,
                 "Unknown column 'truck_id' in 'field list'",
-                "table T: 1054: Unknown column 'truck_id' in 'field list'; start the job again, and it adds the columns that are missing",
+                "table T: 1054: Unknown column 'truck_id' in 'field list'; start the job again to add the missing columns",
             ),
-            (1146, "Table 'd.T' doesn't exist", "start the job again, and it creates the table"),
-            (1146, "Table 'd.audit' doesn't exist", "correct the table or what its triggers do"),
-            (1054, "Unknown column 'x' in 'NEW'", "correct the table or what its triggers do"),
+            (1146, "Table 'd.T' doesn't exist", "start the job again to create the table"),
+            (1146, "Table 'd.audit' doesn't exist", "correct the table or its triggers"),
+            (1054, "Unknown column 'x' in 'NEW'", "correct the table or its triggers"),
             (1364, "Field 'note' doesn't have a default value", "give that column a default"),
-            (1205, "Lock wait timeout exceeded", "h:1/d cannot do it now: table T: 1205: Lock wait"),
+            (1205, "Lock wait timeout exceeded", "h:1/d cannot execute this now: table T: 1205: Lock wait"),
         ] {
             assert!(said(number, message).contains(expected), "{}", said(number, message));
         }

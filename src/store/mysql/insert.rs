@@ -57,12 +57,12 @@ impl MysqlStore {
                 let table = quoted(&prepared.table);
                 Err(StoreError::Table {
                     table: prepared.table.clone(),
-                    reason: format!("`id` has no next number ({number}: {message})"),
+                    reason: format!("`id` is exhausted ({number}: {message})"),
                     advice: format!("run ALTER TABLE {table} MODIFY `id` BIGINT NOT NULL AUTO_INCREMENT"),
                 })
             }
             Err(Fault::Server { number: 1406, message, .. }) if message.contains(ROW_KEY) => {
-                Ok(Put::Refused("another row has its values in a unique key".into()))
+                Ok(Put::Refused("another row has the same values in a unique key".into()))
             }
             Err(fault) if self.server.concerns_a_row(&fault) => match fault {
                 Fault::Server { number, message, .. } => Ok(Put::Refused(format!("{number}: {message}"))),

@@ -85,9 +85,11 @@ impl TextRow {
 
 impl Server {
     pub(super) fn new(address: Address) -> Result<Self, StoreError> {
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
-            StoreError::Failed { place: address.place.clone(), reason: format!("no runtime ({error})") }
-        })?;
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(|error| StoreError::Failed {
+                place: address.place.clone(),
+                reason: format!("cannot create a runtime ({error})"),
+            })?;
         Ok(Self { link: None, address, login: None, product: Product::Any, last_id: None, runtime })
     }
 
@@ -127,7 +129,7 @@ impl Server {
              FROM information_schema.COLLATIONS \
              WHERE COLLATION_NAME IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin'))",
         )?;
-        let row = rows.first().ok_or_else(|| self.failed("the server does not say what it is"))?;
+        let row = rows.first().ok_or_else(|| self.failed("the server did not report its version"))?;
         let version = row.text(2);
         if let Some(link) = &mut self.link {
             link.id = row.number(0).unwrap_or_default();
@@ -218,7 +220,7 @@ impl Server {
         limit: Duration,
         question: impl AsyncFnOnce(&mut Conn) -> mysql_async::Result<T>,
     ) -> Result<T, Fault> {
-        let Some(link) = &mut self.link else { return Err(Fault::Lost("the connection is gone".into())) };
+        let Some(link) = &mut self.link else { return Err(Fault::Lost("the connection is closed".into())) };
         let id = link.id;
         let asking = async { tokio::time::timeout(limit, question(&mut link.connection)).await };
         let fault = match self.runtime.block_on(asking) {

@@ -80,7 +80,7 @@ impl MysqlStore {
         if !self.server.lock(&claim.job)? {
             return Err(StoreError::Busy {
                 place: self.server.address.place.clone(),
-                reason: format!("another connection has the lock of job `{}`", claim.job),
+                reason: format!("another connection holds the lock of job `{}`", claim.job),
                 advice: "stop the other instance".into(),
             });
         }
@@ -123,7 +123,7 @@ impl MysqlStore {
             Ok(_) => {}
             Err(Fault::Server { number: 1062, .. }) => {
                 let place = self.server.address.place.clone();
-                return Err(StoreError::There { job: job.to_owned(), place });
+                return Err(StoreError::JobExists { job: job.to_owned(), place });
             }
             Err(fault) => return Err(self.server.explain(fault)),
         }
@@ -158,7 +158,7 @@ impl MysqlStore {
         let last = self.server.read_last(&job)?;
         self.server.execute("COMMIT")?;
         self.open = false;
-        last.ok_or_else(|| self.server.failed("truckflow_jobs does not keep the job"))
+        last.ok_or_else(|| self.server.failed("truckflow_jobs lost the job that was just inserted"))
     }
 }
 
@@ -222,7 +222,7 @@ impl Store for MysqlStore {
     fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError> {
         let claim = self.ready()?;
         if self.open {
-            return Err(self.server.failed("a view is put into an epoch's transaction"));
+            return Err(self.server.failed("a view cannot be stored inside an epoch's transaction"));
         }
         self.server.execute("START TRANSACTION")?;
         self.open = true;
@@ -289,7 +289,7 @@ impl Store for MysqlStore {
         let epoch = self.server.fetch(sql)?.first().and_then(|row| row.number(0));
         epoch
             .map(|epoch| epoch as Epoch)
-            .ok_or_else(|| self.server.failed("truckflow_jobs does not have the job"))
+            .ok_or_else(|| self.server.failed("truckflow_jobs does not contain the job"))
     }
 
     fn ping(&mut self) -> Result<(), StoreError> {
@@ -335,7 +335,7 @@ impl Store for MysqlStore {
         if !kept.is_empty() {
             return Err(StoreError::Denied {
                 place: self.server.address.place.clone(),
-                reason: format!("{} has no DELETE on {}", self.server.account(), kept.join(", ")),
+                reason: format!("{} lacks DELETE on {}", self.server.account(), kept.join(", ")),
                 advice: self.server.grant_of_deletes(&kept),
             });
         }

@@ -90,7 +90,7 @@ impl Server {
 
     pub(super) fn check_table(&mut self, table: &Table) -> Result<String, StoreError> {
         Ok(match self.plan(table)? {
-            Plan::Create => "a run makes it".into(),
+            Plan::Create => "will be created on the first run".into(),
             Plan::Extend { columns, with_key, rounding, padded, .. } => {
                 let key = with_key.then_some(ROW_KEY);
                 let new: Vec<&str> = columns.iter().map(|column| &*column.name).chain(key).collect();
@@ -99,9 +99,9 @@ impl Server {
                 if !there.is_empty() {
                     self.probe(&table.name, &there, needed(table))?;
                 }
-                let mut said = String::from("it fits");
+                let mut said = String::from("compatible");
                 if !new.is_empty() {
-                    let _ = write!(said, "; a run adds {}", new.join(", "));
+                    let _ = write!(said, "; the next run adds {}", new.join(", "));
                 }
                 if !rounding.is_empty() {
                     let _ = write!(said, "; values are rounded in {}", rounding.join(", "));
@@ -109,7 +109,7 @@ impl Server {
                 if !padded.is_empty() {
                     let _ = write!(
                         said,
-                        "; texts that differ only in trailing spaces are the same key in {}",
+                        "; keys that differ only in trailing spaces are equal in {}",
                         padded.join(", ")
                     );
                 }
@@ -139,12 +139,12 @@ impl Server {
             }
         }
         if needs.is_empty() {
-            return Ok("nothing has to be made or extended".into());
+            return Ok("no table has to be created or altered".into());
         }
         let lines = match self.try_fetch("SHOW GRANTS", STATEMENT_LIMIT) {
             Ok(rows) => rows,
             Err(fault) if self.link.is_none() => return Err(self.explain(fault)),
-            Err(_) => return Ok("they cannot be seen; a run says what it lacks".into()),
+            Err(_) => return Ok("unknown; the next run reports missing ones".into()),
         };
         let privileges = Privileges::read(lines.iter().map(|row| row.text(0)));
         let (mut all, mut unknown, mut missing) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -174,7 +174,7 @@ impl Server {
             if !missing.is_empty() {
                 let missing = list(missing);
                 grants.push(format!("GRANT {missing} ON {database}.* TO {account}"));
-                lacks.push(format!("{missing} for tables that are missing"));
+                lacks.push(format!("{missing} for missing tables"));
             }
             for table in extends {
                 grants.push(format!("GRANT ALTER ON {database}.{} TO {account}", quoted(table)));
@@ -182,13 +182,13 @@ impl Server {
             }
             return Err(StoreError::Denied {
                 place: self.address.place.clone(),
-                reason: format!("{account} has no {}", lacks.join(", no ")),
+                reason: format!("{account} lacks {}", lacks.join(", and ")),
                 advice: format!("run {}", grants.join("; ")),
             });
         }
         Ok(match unknown.is_empty() {
-            true => format!("{} are there", list(all)),
-            false => format!("whether {} come with a role cannot be told; a run says if not", list(unknown)),
+            true => format!("{} granted", list(all)),
+            false => format!("{} may come from a role; the next run reports missing ones", list(unknown)),
         })
     }
 
@@ -205,14 +205,14 @@ impl Server {
             Kind::Other(what) => {
                 let other = quoted(&format!("{}_old", table.name));
                 return unusable(
-                    format!("it is {what}, and rows need a table"),
+                    format!("it is {what}, not a table"),
                     format!("run RENAME TABLE {name} TO {other}"),
                 );
             }
         };
         if !found.transactional {
             return unusable(
-                format!("its engine {} has no transactions", found.engine),
+                format!("its engine {} does not support transactions", found.engine),
                 format!("run ALTER TABLE {name} ENGINE=InnoDB"),
             );
         }
@@ -312,9 +312,7 @@ impl Server {
             StoreError::Failed { reason, .. } => StoreError::Table {
                 table: table.name.clone(),
                 reason,
-                advice:
-                    "create or change it by hand to what the server takes, or leave it out with tables.views"
-                        .into(),
+                advice: "create or alter it by hand, or exclude its view with tables.views".into(),
             },
             other => other,
         })

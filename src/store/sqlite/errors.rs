@@ -14,7 +14,7 @@ pub(super) fn unopened(place: &str, name: &str, error: &io::Error) -> StoreError
     StoreError::Denied {
         place: place.to_owned(),
         reason: format!("{name} cannot be opened: {error}"),
-        advice: "give this user a folder that exists and a file that can be written".into(),
+        advice: "give a file that this user can write, in an existing folder".into(),
     }
 }
 
@@ -25,8 +25,7 @@ pub(super) fn failure_on(place: &str, table: &str, error: &rusqlite::Error) -> S
             StoreError::Table {
                 table: table.to_owned(),
                 reason,
-                advice: "start the job again, and it adds what is missing; correct what its triggers do"
-                    .into(),
+                advice: "start the job again to add what is missing, or correct its triggers".into(),
             }
         }
         other => other,
@@ -44,14 +43,12 @@ pub(super) fn failure(place: &str, error: &rusqlite::Error) -> StoreError {
             StoreError::Denied {
                 place,
                 reason,
-                advice: "give this user a folder that exists and a file that can be written".into(),
+                advice: "give a file that this user can write, in an existing folder".into(),
             }
         }
-        Some(DiskFull) => {
-            StoreError::Failed { place, reason: format!("{reason}, so free space on its disk") }
-        }
+        Some(DiskFull) => StoreError::Failed { place, reason: format!("{reason} (free space on its disk)") },
         Some(NotADatabase | DatabaseCorrupt) => {
-            let reason = format!("{reason}, so put a backup or another file in its place");
+            let reason = format!("{reason} (restore a backup or give another file)");
             StoreError::Failed { place, reason }
         }
         _ => StoreError::Failed { place, reason },

@@ -44,7 +44,7 @@ pub(crate) fn last_readings(path: &str) -> Result<Vec<LastReading>, StoreError> 
             return Err(StoreError::Table {
                 table: "TRUCK_PARAMETER_MAP".into(),
                 reason: format!("the last row of truck `{truck}` has no usable timestamp"),
-                advice: "mend or delete that row, or leave out --resume-from".into(),
+                advice: "fix or delete that row, or leave out --resume-from".into(),
             });
         };
         let (distance, fuel) = (number(1).map_err(failure)?, number(2).map_err(failure)?);

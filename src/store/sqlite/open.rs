@@ -18,11 +18,11 @@ pub(super) fn look_at_file(path: &str) -> Result<(&'static str, Option<Connectio
     let file = Path::new(path);
     if file.try_exists().map_err(|error| unopened(path, path, &error))? {
         OpenOptions::new().write(true).open(file).map_err(|error| unopened(path, path, &error))?;
-        return Ok(("is there", Some(open_to_read(path)?)));
+        return Ok(("exists", Some(open_to_read(path)?)));
     }
     match file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) if !folder.is_dir() => Ok(("would be created, and its folder as well", None)),
-        _ => Ok(("would be created", None)),
+        Some(folder) if !folder.is_dir() => Ok(("will be created on the first run, with its folder", None)),
+        _ => Ok(("will be created on the first run", None)),
     }
 }
 

@@ -38,7 +38,7 @@ impl SqliteStore {
     /// A store in the file `path`, which [`Store::claim`] creates if it is missing.
     pub fn open(path: &str) -> Result<Self, StoreError> {
         if path == ":memory:" {
-            return Err(StoreError::Url("an SQLite database in memory holds no job".into()));
+            return Err(StoreError::Url("an in-memory SQLite database cannot hold a job".into()));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -228,7 +228,7 @@ impl Store for SqliteStore {
         let path = self.path.clone();
         match adopt(self.connect(true)?, adopted) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(StoreError::There { job: adopted.job.to_owned(), place: path }),
+            Ok(false) => Err(StoreError::JobExists { job: adopted.job.to_owned(), place: path }),
             Err(error) => Err(failure(&path, &error)),
         }
     }
@@ -274,8 +274,8 @@ impl Store for SqliteStore {
                 .map_err(|error| failure(&self.path, &error))
                 .and_then(|found| changes(table, found.as_ref()))
                 .map(|statements| match statements.is_empty() {
-                    true => "fits".to_owned(),
-                    false => format!("would be made to fit: {}", statements.join("; ")),
+                    true => "compatible".to_owned(),
+                    false => format!("the next run will execute {}", statements.join("; ")),
                 })
                 .map_err(|error| error.to_string());
             findings.push(Finding { what: format!("table {}", table.name), result });

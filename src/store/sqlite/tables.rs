@@ -123,11 +123,11 @@ pub(super) fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<Str
     let refuse =
         |reason: String, advice: String| StoreError::Table { table: table.name.clone(), reason, advice };
     if found.kind == "view" {
-        return Err(refuse("it is a view, and rows go into a table".into(), format!("DROP VIEW {name}")));
+        return Err(refuse("it is a view, not a table".into(), format!("run DROP VIEW {name}")));
     }
     let rename = || {
         let old = quoted(&format!("{}_old", table.name));
-        format!("ALTER TABLE {name} RENAME TO {old}, and a table that fits is created")
+        format!("run ALTER TABLE {name} RENAME TO {old} and start again to create a new table")
     };
     if found.kind != "table" {
         return Err(refuse(format!("it is a {} table", found.kind), rename()));
@@ -153,7 +153,7 @@ pub(super) fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<Str
         if !Affinity::of(&there.declared, found.strict).keeps(column.column_type, found.strict) {
             let wanted = declared(column.column_type);
             let reason =
-                format!("its column {} is {} and must be {wanted} or alike", there.name, there.declared);
+                format!("its column {} is {} and must be {wanted} or compatible", there.name, there.declared);
             return Err(refuse(reason, rename()));
         }
     }

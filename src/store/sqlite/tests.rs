@@ -433,7 +433,7 @@ fn a_check_changes_nothing() {
         let findings = store.check(&[numbers_table()]);
         findings.into_iter().map(|finding| finding.result.unwrap_or_else(|error| error)).collect()
     };
-    assert_eq!(said(&mut store)[0], "would be created");
+    assert_eq!(said(&mut store)[0], "will be created on the first run");
     assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), 0);
 
     place.raw().execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE numbers (x)").unwrap();
@@ -441,7 +441,7 @@ fn a_check_changes_nothing() {
     let findings = said(&mut store);
     assert_eq!(
         findings,
-        ["is there", "would be made to fit: ALTER TABLE \"numbers\" ADD COLUMN \"n\" INTEGER"]
+        ["exists", "the next run will execute ALTER TABLE \"numbers\" ADD COLUMN \"n\" INTEGER"]
     );
     assert_eq!(fs::read(place.path()).unwrap(), before);
 
