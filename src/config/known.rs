@@ -1,4 +1,4 @@
-//! The views that a job could keep.
+//! The views that a job can have.
 
 use dataflows::views::{self, Settings};
 
@@ -6,7 +6,7 @@ use super::error::{ConfigError, wrong};
 use super::names::{is_table_name, is_view_name};
 use super::raw::Config;
 
-/// The names of the views that a job could keep.
+/// The names of the views that a job can have.
 pub(super) struct Names(Vec<String>);
 
 impl Names {
@@ -27,12 +27,12 @@ impl Names {
     }
 }
 
-/// The names of all views, built-in and defined; refuses those that are not free.
+/// The names of all views, built-in and user-defined; refuses invalid and duplicate names.
 pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
     let built_in = views::all(&Settings::default());
     let mut names: Vec<String> = views::NAMES.iter().map(|&name| name.into()).collect();
     let mut tables: Vec<String> = built_in.iter().map(|view| view.table.to_string()).collect();
-    // An upsert job keeps its readings under this name.
+    // Reserved for the readings of an upsert job.
     let kept_readings = views::readings_view(&Settings::default()).name;
     let own_views = config.own_views().map(|own| ("views", &own.name, own.table()));
     let own_correlations = config.correlations.iter().map(|own| ("correlations", &own.name, own.table()));

@@ -1,5 +1,5 @@
-//! Every key with its meaning and what it takes. `truckflow config init` and `docs/configuration.md`
-//! are made from [`KEYS`]; defaults are those of [`Config`], and flags those of `run`.
+//! Every key with its meaning and its values. `truckflow config init` and `docs/configuration.md` are generated
+//! from [`KEYS`]; defaults come from [`Config`], and flags from `run`.
 
 use std::fmt::Write;
 
@@ -9,13 +9,13 @@ use super::Config;
 
 /// A key of the configuration.
 pub struct Key {
-    /// The dotted name; the keys of a definition have `[]` behind the list's name.
+    /// The dotted name; keys of a definition have `[]` after the name of the list.
     pub name: &'static str,
     /// What it does.
     pub meaning: &'static str,
-    /// What it may be, and in which unit.
+    /// Its valid values and their unit.
     pub takes: &'static str,
-    /// What it may look like, as TOML, where there is no default to show.
+    /// An example as TOML, if there is no default to show.
     pub example: &'static str,
 }
 
@@ -23,7 +23,7 @@ const fn key(name: &'static str, takes: &'static str, example: &'static str, mea
     Key { name, meaning, takes, example }
 }
 
-/// All keys, those of a table together.
+/// All keys, grouped by table.
 #[rustfmt::skip] // One key, two lines: it is read as a table.
 pub const KEYS: &[Key] = &[
     key("job", "1 to 64 letters, digits, `-`, `_` or `.`", "",
@@ -146,10 +146,10 @@ impl Key {
         self.name.rsplit_once('.').unwrap_or(("", self.name))
     }
 
-    /// The default as TOML, if there is one. That of a table of free names is that it is empty.
+    /// The default as TOML, if there is one. A table of free names is empty by default.
     fn default(&self, defaults: &Value) -> Option<String> {
         let value = defaults.pointer(&format!("/{}", self.name.replace('.', "/")))?;
-        // JSON's texts, numbers, truth values and lists of nothing are TOML's.
+        // Strings, numbers, booleans and empty lists are written the same in JSON and TOML.
         (!value.is_null() && !value.is_object()).then(|| value.to_string())
     }
 
@@ -159,11 +159,11 @@ impl Key {
 }
 
 fn defaults() -> Value {
-    serde_json::to_value(Config::default()).expect("the default configuration has texts as its keys")
+    serde_json::to_value(Config::default()).expect("the keys of the default configuration are strings")
 }
 
-/// A configuration file with every key, commented out. A line that begins with `#` and no space behind
-/// it is a key with its default.
+/// A configuration file with every key, commented out. A line that starts with `#` and no space is a key with its
+/// default.
 pub fn file() -> String {
     let defaults = defaults();
     let mut text = "\
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_says_the_defaults_with_and_without_its_comment_signs() {
+    fn the_file_has_the_defaults_with_and_without_its_comment_signs() {
         let text = file();
         assert_eq!(read(&text), defaults());
         let is_key = |line: &str| line.starts_with('#') && !line.starts_with("# ");
@@ -303,7 +303,7 @@ mod tests {
             if key.name.contains("[]") {
                 line.parse::<toml::Table>().unwrap();
             } else {
-                // Of the right type, though alone some mean nothing.
+                // The type is right, even if some are invalid without other keys.
                 toml::from_str::<Config>(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
             }
         }

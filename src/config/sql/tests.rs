@@ -1,4 +1,4 @@
-//! What texts mean, and what is said of those that mean nothing.
+//! Results of valid texts, and errors of invalid ones.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ fn batch() -> Batch {
     builder.take()
 }
 
-/// The lines that a view's file gets of two readings.
+/// The CSV lines of a view for two readings.
 fn lines(filter: Option<&str>, columns: &[&str]) -> String {
     let view = view(filter, columns).unwrap_or_else(|error| panic!("{filter:?} {columns:?}\n{error}"));
     let mut out = Vec::new();
@@ -64,7 +64,7 @@ fn a_view_shows_columns_of_the_readings_that_meet_its_condition() {
 }
 
 #[test]
-fn expressions_mean_what_they_mean_in_sql() {
+fn expressions_have_the_results_of_sql() {
     for (text, first, second) in [
         ("oil", "3.25", ""),
         ("driver", "Ann", ""),
@@ -127,7 +127,7 @@ fn expressions_mean_what_they_mean_in_sql() {
         ("TRUE", "1", "1"),
         ("'x'", "x", "x"),
     ] {
-        // A computed number is a double, which is shown with a point.
+        // A computed number is a double, which is printed with a decimal point.
         let shown = lines(None, &[&format!("{text} AS c")]);
         let is = |line: &str, expected: &str| match expected.parse::<f64>() {
             Ok(number) => line.parse() == Ok(number),
@@ -139,7 +139,7 @@ fn expressions_mean_what_they_mean_in_sql() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_place() {
+fn errors_have_a_position() {
     let of_filter = |text: &str| view(Some(text), &["truck_id"]).map(drop).unwrap_err();
     for (text, said) in [
         (
@@ -210,7 +210,7 @@ fn what_is_wrong_is_said_with_its_place() {
 }
 
 #[test]
-fn what_is_wrong_with_a_column_is_said_with_its_place() {
+fn errors_in_columns_have_a_position() {
     for (columns, said) in [
         (
             &["truck_id", "oil * 2"][..],
@@ -256,7 +256,7 @@ fn a_text_that_is_too_deep_is_an_error() {
         let error = view(Some(&text), &["truck_id"]).map(drop).unwrap_err();
         assert!(error.len() < 400 && !error.contains('\n'), "{error}");
     }
-    // What people write is far from it.
+    // Realistic texts are far below the limits.
     let many = vec!["engine_speed = 1"; 400].join(" OR ");
     assert!(view(Some(&many), &["truck_id"]).is_ok());
     let nested = format!("{}oil{} > 0", "(".repeat(30), ")".repeat(30));

@@ -1,4 +1,4 @@
-//! The tables of views: what is there, what is missing, and what the account may do.
+//! The tables of views: existing columns, missing ones, and the privileges of the account.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use crate::store::privileges::{Answer, Privileges};
 use crate::store::schema::{self, FoundColumn, Kind, quoted};
 use crate::store::table::{ROW_KEY, Table};
 
-/// A table that exists.
+/// An existing table.
 pub(super) struct FoundTable {
     pub(super) name: String,
     /// Its TABLE_TYPE.
@@ -22,27 +22,27 @@ pub(super) struct FoundTable {
     pub(super) columns: Vec<FoundColumn>,
 }
 
-/// What there is to do for a table.
+/// The changes that a table needs.
 pub(super) enum Plan {
     Create,
     Extend {
         /// The columns to add.
         columns: Vec<dataflows::rows::ColumnSpec>,
-        /// Whether to add that of the keys.
+        /// Whether to add the column of row keys.
         with_key: bool,
-        /// Those that round values.
+        /// Existing columns that round values.
         rounding: Vec<String>,
-        /// Those of a key that do not tell a text from the same with spaces behind it.
+        /// Existing key columns that ignore trailing spaces.
         padded: Vec<String>,
-        /// Whether they keep the same of lines that are loaded.
+        /// Whether a load stores the same values as an INSERT.
         loads: bool,
-        /// Whether the server keeps the history of its rows.
+        /// Whether the table is system-versioned.
         is_versioned: bool,
     },
 }
 
 impl Server {
-    /// Whether a table may be read and written: statements that touch no row.
+    /// Checks that a table can be read and written, by statements that affect no row.
     pub(super) fn probe(
         &mut self,
         table: &str,
@@ -64,13 +64,13 @@ impl Server {
             match self.try_execute(sql, STATEMENT_LIMIT) {
                 Ok(_) => {}
                 Err(Fault::Server { number: number @ (1142 | 1143), message, .. }) => {
-                    // The others need SELECT too, which is told once.
+                    // The other statements also need SELECT, which is reported once.
                     if message.starts_with(privilege) {
                         missing.push(*privilege);
                     }
                     denied = denied.or(Some(format!("{number}: {message}")));
                 }
-                Err(fault) => return Err(self.scene().explain_on(table, &[], fault)),
+                Err(fault) => return Err(self.error_context().explain_on(table, &[], fault)),
             }
         }
         match denied {
@@ -88,6 +88,7 @@ impl Server {
         }
     }
 
+    /// What `truckflow check` reports of a table.
     pub(super) fn check_table(&mut self, table: &Table) -> Result<String, StoreError> {
         Ok(match self.plan(table)? {
             Plan::Create => "will be created on the first run".into(),
@@ -118,8 +119,7 @@ impl Server {
         })
     }
 
-    /// Whether the account may make and extend what is missing, and use it then. What is there was
-    /// tried.
+    /// Checks the privileges to create, alter and use what is missing. Existing tables are checked by [`Self::probe`].
     pub(super) fn check_privileges(&mut self, tables: &[Table]) -> Result<String, StoreError> {
         let mut needs: Vec<(String, Vec<&str>)> = Vec::new();
         let there = self.books()?;
@@ -127,7 +127,7 @@ impl Server {
             needs.push((book.name.into(), [&["CREATE", "SELECT"], book.privileges].concat()));
         }
         for table in tables {
-            // What is wrong with a table was said.
+            // Errors of tables are reported by `check_table`.
             match self.plan(table) {
                 Ok(Plan::Create) => {
                     needs.push((table.name.clone(), [&["CREATE", "SELECT"], needed(table)].concat()));
@@ -192,7 +192,7 @@ impl Server {
         })
     }
 
-    /// What there is to do for `table`, or why it cannot be used.
+    /// The changes that `table` needs, or why it cannot be used.
     pub(super) fn plan(&mut self, table: &Table) -> Result<Plan, StoreError> {
         let Some(found) = self.found(&table.name)? else { return Ok(Plan::Create) };
         let name = quoted(&table.name);
@@ -262,7 +262,7 @@ impl Server {
              COLUMN_KEY, COLLATION_NAME, GENERATION_EXPRESSION FROM information_schema.COLUMNS \
              WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {literal} ORDER BY ORDINAL_POSITION"
         ))?;
-        // The end of a row's time, where the server keeps its history, is part of each of its keys.
+        // In a system-versioned table, the end of a row's period is part of each key.
         let is_end = |name: &str| {
             columns.iter().any(|row| is_it(row) && row.text(1) == name && row.text(9) == "ROW END")
         };
@@ -288,7 +288,7 @@ impl Server {
                 data_type: row.text(2).to_ascii_lowercase(),
                 full_type: row.text(3),
                 optional: row.text(4) == "YES" || !row.is_null(5) || extra.contains("auto_increment"),
-                // An expression as the default is `DEFAULT_GENERATED`.
+                // `DEFAULT_GENERATED` is a default that is an expression.
                 generated: extra.contains("virtual generated") || extra.contains("stored generated"),
                 primary: row.text(7) == "PRI",
                 unique: is_unique(&row.text(1)),
@@ -305,7 +305,7 @@ impl Server {
         }))
     }
 
-    /// Makes or changes a table of the job.
+    /// Creates or alters a table of the job.
     pub(super) fn define(&mut self, table: &Table, sql: String) -> Result<(), StoreError> {
         let defined = self.try_execute(sql, TABLE_LIMIT).map(drop);
         defined.map_err(|fault| match self.explain(fault) {
@@ -324,7 +324,7 @@ pub(super) fn written(table: &Table) -> Vec<&str> {
     names(table).into_iter().chain(table.keyed.then_some(ROW_KEY)).collect()
 }
 
-/// What is needed to write them.
+/// The privileges to write them.
 pub(super) fn needed(table: &Table) -> &'static [&'static str] {
     if table.keyed { &["INSERT", "UPDATE", "DELETE"] } else { &["INSERT"] }
 }

@@ -1,4 +1,4 @@
-//! What errors of SQLite mean.
+//! Classifies errors of SQLite.
 
 use std::io;
 
@@ -18,7 +18,7 @@ pub(super) fn unopened(place: &str, name: &str, error: &io::Error) -> StoreError
     }
 }
 
-/// Of a statement on a table of the job.
+/// The error of a statement on a table of the job.
 pub(super) fn failure_on(place: &str, table: &str, error: &rusqlite::Error) -> StoreError {
     match failure(place, error) {
         StoreError::Failed { reason, .. } if error.sqlite_error_code() == Some(ErrorCode::Unknown) => {

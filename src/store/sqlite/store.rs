@@ -1,4 +1,4 @@
-//! The store of a job: the lock, and the order of a transaction.
+//! The store of a job in SQLite: lock and transactions.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -10,11 +10,12 @@ use dataflows::item::MessageId;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::books::{
-    BOOKKEEPING, BOOKS, Claim, PRAGMAS, adopt, count_up, read_in_the_future, read_state, read_views, write,
+    BOOKKEEPING, BOOKS, Claim, PRAGMAS, adopt, raise_generation, read_in_the_future, read_state, read_views,
+    write,
 };
 use super::errors::{failure, failure_on, unopened};
 use super::insert::{Prepared, put};
-use super::open::{LOCK_POLL, PATIENCE, look_at_file};
+use super::open::{LOCK_POLL, LOCK_TIMEOUT, inspect};
 use super::tables::{changes, look_up};
 use crate::state::StoredView;
 use crate::store::api::{Finding, Store};
@@ -26,8 +27,8 @@ use crate::store::table::{Refused, Table};
 /// A job's store in an SQLite file.
 pub struct SqliteStore {
     pub(super) path: String,
-    pub(super) patience: Duration,
-    /// The lock file, locked from the claim on.
+    pub(super) lock_timeout: Duration,
+    /// The lock file, which is locked from the claim on.
     pub(super) lock: Option<File>,
     pub(super) claim: Option<Claim>,
     pub(super) connection: Option<Connection>,
@@ -42,7 +43,7 @@ impl SqliteStore {
         }
         Ok(Self {
             path: path.to_owned(),
-            patience: PATIENCE,
+            lock_timeout: LOCK_TIMEOUT,
             lock: None,
             claim: None,
             connection: None,
@@ -55,13 +56,13 @@ impl SqliteStore {
             return Ok(());
         }
         let name = format!("{}.lock", self.path);
-        // By default the database is in the output folder, which a first run creates.
+        // By default the database is in the output folder, which the first run creates.
         if let Some(folder) = Path::new(&self.path).parent() {
             fs::create_dir_all(folder).map_err(|error| unopened(&self.path, &self.path, &error))?;
         }
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name);
         let file = file.map_err(|error| unopened(&self.path, &name, &error))?;
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.lock_timeout;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -79,8 +80,8 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// The connection, opened anew where that is needed. Only a claim may create the file: one that
-    /// vanished under a running job must not come back empty.
+    /// The connection, opened again if needed. Only a claim may create the file: if it disappears while the job runs, it
+    /// must not be replaced by an empty one.
     pub(super) fn connect(&mut self, create: bool) -> Result<&mut Connection, StoreError> {
         if self.connection.is_none() {
             let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -96,7 +97,7 @@ impl SqliteStore {
         Ok(self.connection.as_mut().expect("it was opened"))
     }
 
-    /// What `work` does on the connection, its error with the place.
+    /// Runs `work` on the connection; its error names the file.
     pub(super) fn with<T>(
         &mut self,
         work: impl FnOnce(&Connection, &Claim) -> rusqlite::Result<T>,
@@ -117,7 +118,7 @@ impl Store for SqliteStore {
     fn claim(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
         self.take_lock(job)?;
         let connection = self.connect(true)?;
-        let last = count_up(connection, job, source).map_err(|error| failure(&self.path, &error))?;
+        let last = raise_generation(connection, job, source).map_err(|error| failure(&self.path, &error))?;
         self.claim = Some(Claim { job: job.into(), generation: last.generation as i64 });
         Ok(last)
     }
@@ -153,7 +154,7 @@ impl Store for SqliteStore {
 
     fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError> {
         let put = self.with(|connection, claim| {
-            // In one statement, and so in one transaction, with the look at the generation.
+            // The generation is checked in the same statement, and so in the same transaction.
             let sql = "INSERT INTO truckflow_views (job, view_name, definition, backfilled)
                        SELECT job, ?2, ?3, ?4 FROM truckflow_jobs WHERE job = ?1 AND generation = ?5
                        ON CONFLICT (job, view_name) DO UPDATE
@@ -214,12 +215,12 @@ impl Store for SqliteStore {
     }
 
     fn ping(&mut self) -> Result<(), StoreError> {
-        // A file does not come and go.
+        // A file is always reachable.
         Ok(())
     }
 
     fn abandon(&mut self) {
-        // Closing rolls back what is open.
+        // Closing rolls back an open transaction.
         self.connection = None;
     }
 
@@ -239,7 +240,7 @@ impl Store for SqliteStore {
         let connection = self.connect(false)?;
         let mut forget = || -> rusqlite::Result<()> {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            // Those that an older version did not have are made, and empty.
+            // Creates tables that an older version did not have.
             transaction.execute_batch(BOOKKEEPING)?;
             for book in BOOKS {
                 transaction.execute(&format!("DELETE FROM {book} WHERE job = ?"), [job])?;
@@ -256,7 +257,7 @@ impl Store for SqliteStore {
 
     fn check(&mut self, tables: &[Table]) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let connection = match look_at_file(&self.path) {
+        let connection = match inspect(&self.path) {
             Ok((found, connection)) => {
                 findings.push(Finding { what: self.path.clone(), result: Ok(found.into()) });
                 connection

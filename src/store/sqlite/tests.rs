@@ -38,7 +38,7 @@ impl Place {
 
     fn claimed(&self) -> (SqliteStore, LastCommit) {
         let mut store = SqliteStore::open(&self.path()).unwrap();
-        store.patience = Duration::ZERO;
+        store.lock_timeout = Duration::ZERO;
         let last = store.claim("job", "topic t").unwrap();
         (store, last)
     }
@@ -248,7 +248,7 @@ fn a_second_instance_is_refused_until_the_first_ends() {
     let place = Place::new();
     let (first, _) = place.claimed();
     let mut second = SqliteStore::open(&place.path()).unwrap();
-    second.patience = Duration::ZERO;
+    second.lock_timeout = Duration::ZERO;
     let error = second.claim("job", "topic t").unwrap_err();
     assert!(matches!(&error, StoreError::Taken { job, .. } if job == "job"), "{error}");
     drop(first);
