@@ -212,7 +212,7 @@ pub enum SourceError {
     },
     /// Unread offsets are no longer on the broker.
     #[error(
-        "{topic} partition {partition}: offsets {from} to {to} were not read and are no longer on the broker; set on_data_loss = \"earliest\" to continue without them"
+        "{topic} partition {partition}: offsets {from} to {to} were not read and are gone from the broker; set on_data_loss = \"earliest\" to continue without them"
     )]
     DataLoss {
         /// The topic.

@@ -68,9 +68,7 @@ pub enum StoreError {
         place: String,
     },
     /// Another instance of the job is running.
-    #[error(
-        "another instance of job `{job}` is running on {place}; stop it, or give this one a different --job"
-    )]
+    #[error("another instance of job `{job}` runs on {place}; stop it, or give this one a different --job")]
     Taken {
         /// The job.
         job: String,
@@ -79,7 +77,7 @@ pub enum StoreError {
     },
     /// Another instance took over the job.
     #[error(
-        "another instance took over job `{job}` on {place}; this one stops and has committed nothing since then"
+        "another instance of job `{job}` took over on {place}; this one stops and has committed nothing since then"
     )]
     Fenced {
         /// The job.

@@ -62,7 +62,7 @@ impl Lines {
                 self.part.finish();
                 self.part.found = Some(copy.path);
             }
-            // It may be being rewritten from its beginning, with nothing new so far.
+            // Another process may be rewriting it from its beginning, with nothing new so far.
             (None, Likeness::Part(_)) if self.follow => return Ok(false),
             (None, Likeness::Part(_)) => self.part.input = Input::Ended,
             _ if self.goes_on() => {
@@ -101,7 +101,7 @@ impl Lines {
     fn compare(&mut self, path: &Path) -> Result<Likeness, SourceError> {
         let file = match File::open(path) {
             Ok(file) => file,
-            // It may be being replaced.
+            // Another process may be replacing it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Likeness::Part(0)),
             Err(source) => return Err(self.cannot(source)),
         };

@@ -26,6 +26,7 @@ pub(super) struct Book {
     pub(super) privileges: &'static [&'static str],
 }
 
+/// All bookkeeping tables. Every table has a column `job`.
 pub(super) const BOOKS: [Book; 7] = [
     Book {
         name: "truckflow_jobs",
@@ -150,6 +151,7 @@ impl Server {
         Ok(kept)
     }
 
+    /// The GRANTs of DELETE on `tables`, as a next step.
     pub(super) fn grant_of_deletes(&self, tables: &[&str]) -> String {
         let (database, account) = (quoted(&self.address.database), self.account());
         let grant = |table: &&str| format!("GRANT DELETE ON {database}.{} TO {account}", quoted(table));
@@ -223,6 +225,7 @@ impl Server {
         Ok(rows.iter().map(view).collect())
     }
 
+    /// Inserts or updates the entry of a view.
     pub(super) fn put_view(&mut self, job: &str, view: &StoredView) -> Result<(), StoreError> {
         self.execute(format!(
             "INSERT INTO truckflow_views (job, view_name, definition, state) VALUES ({},{},{},'{}') \
@@ -234,6 +237,7 @@ impl Server {
         ))
     }
 
+    /// Inserts a piece of a state part.
     pub(super) fn put_piece(
         &mut self,
         job: &str,

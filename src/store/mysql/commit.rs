@@ -16,6 +16,7 @@ pub(super) const PACKET_SPARE: usize = 1 << 10;
 pub(super) const STATE_PIECE: usize = 4 << 20;
 
 impl MysqlStore {
+    /// Writes a change of state, in pieces that fit into a packet.
     pub(super) fn put_state(
         &mut self,
         claim: &Claim,

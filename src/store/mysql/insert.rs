@@ -147,6 +147,7 @@ impl MysqlStore {
     }
 }
 
+/// Splits a range in the middle.
 pub(super) fn halves(range: &Range<usize>) -> (Range<usize>, Range<usize>) {
     let middle = range.start + range.len() / 2;
     (range.start..middle, middle..range.end)

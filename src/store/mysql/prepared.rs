@@ -40,6 +40,7 @@ pub(super) struct Frame {
 }
 
 impl Prepared {
+    /// Prepares a table; `loads` says whether a load stores the same values as an INSERT.
     pub(super) fn new(table: &Table, loads: bool) -> Self {
         let name = quoted(&table.name);
         let names = names(table);

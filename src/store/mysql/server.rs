@@ -69,11 +69,13 @@ impl From<Row> for TextRow {
 }
 
 impl TextRow {
+    /// The field as text; empty if it is NULL.
     pub(super) fn text(&self, index: usize) -> String {
         let bytes = self.0.get(index).and_then(Option::as_deref).unwrap_or_default();
         String::from_utf8_lossy(bytes).into_owned()
     }
 
+    /// The field as an integer; `None` if it is NULL or not an integer.
     pub(super) fn number(&self, index: usize) -> Option<i64> {
         self.text(index).parse().ok()
     }
@@ -84,6 +86,7 @@ impl TextRow {
 }
 
 impl Server {
+    /// A server without a connection.
     pub(super) fn new(address: Address) -> Result<Self, StoreError> {
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(|error| StoreError::Failed {
@@ -178,10 +181,12 @@ impl Server {
         Ok(got.first().and_then(|row| row.number(0)) == Some(1))
     }
 
+    /// Executes a statement without a result.
     pub(super) fn execute(&mut self, sql: impl AsRef<[u8]>) -> Result<(), StoreError> {
         self.try_execute(sql, STATEMENT_LIMIT).map(drop).map_err(|fault| self.explain(fault))
     }
 
+    /// Runs a query and returns its rows.
     pub(super) fn fetch(&mut self, sql: impl AsRef<[u8]>) -> Result<Vec<TextRow>, StoreError> {
         self.try_fetch(sql, STATEMENT_LIMIT).map_err(|fault| self.explain(fault))
     }
@@ -203,6 +208,7 @@ impl Server {
         asked.map_err(|fault| self.explain(fault))
     }
 
+    /// Like [`fetch`](Self::fetch), but with a timeout, and a fault that is not explained yet.
     pub(super) fn try_fetch(
         &mut self,
         sql: impl AsRef<[u8]>,
@@ -235,10 +241,12 @@ impl Server {
         Err(fault)
     }
 
+    /// `max_allowed_packet`; 0 without a connection.
     pub(super) fn max_packet(&self) -> usize {
         self.link.as_ref().map_or(0, |link| link.max_packet)
     }
 
+    /// Whether rows can be loaded on this connection.
     pub(super) fn loads(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.loads)
     }
@@ -247,6 +255,7 @@ impl Server {
         self.link.as_ref().map_or("", |link| &link.version)
     }
 
+    /// The account as grants name it; empty without a connection.
     pub(super) fn account(&self) -> &str {
         self.link.as_ref().map_or("", |link| &link.account)
     }
@@ -255,10 +264,12 @@ impl Server {
         self.link.as_ref().map_or(schema::PADDING, |link| link.collation)
     }
 
+    /// What `truckflow check` reports of the server.
     pub(super) fn described(&self) -> String {
         format!("{}, as {}", self.version(), self.account())
     }
 
+    /// An error that a retry does not help against.
     pub(super) fn failed(&self, reason: &str) -> StoreError {
         StoreError::Failed { place: self.address.place.clone(), reason: reason.into() }
     }

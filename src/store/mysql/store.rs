@@ -59,6 +59,7 @@ impl MysqlStore {
         Ok(Self { server, claim: None, open: false, tables: Vec::new() })
     }
 
+    /// The claim; an error if no job is claimed.
     pub(super) fn claimed(&self) -> Result<Claim, StoreError> {
         self.claim.clone().ok_or_else(|| self.server.failed("no job is claimed"))
     }
@@ -136,6 +137,7 @@ impl MysqlStore {
         self.server.execute("COMMIT")
     }
 
+    /// Takes the lock, creates the bookkeeping tables, and raises the generation.
     pub(super) fn take(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
         self.lock_books(job)?;
         self.server.detect_loads()?;
@@ -148,6 +150,7 @@ impl MysqlStore {
         self.server.close();
     }
 
+    /// Inserts the job or raises its generation, commits, and returns the last commit.
     pub(super) fn raise_generation(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
         let job = literal(job);
         self.server.execute("START TRANSACTION")?;

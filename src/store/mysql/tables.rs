@@ -329,6 +329,7 @@ pub(super) fn needed(table: &Table) -> &'static [&'static str] {
     if table.keyed { &["INSERT", "UPDATE", "DELETE"] } else { &["INSERT"] }
 }
 
+/// The names of the columns.
 pub(super) fn names(table: &Table) -> Vec<&str> {
     table.columns.iter().map(|column| &*column.name).collect()
 }

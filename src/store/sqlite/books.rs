@@ -22,6 +22,7 @@ pub(super) const PRAGMAS: &str = "
     PRAGMA wal_autocheckpoint = 4096;
     PRAGMA journal_size_limit = 67108864;";
 
+/// The statements that create missing bookkeeping tables.
 pub(super) const BOOKKEEPING: &str = "
     CREATE TABLE IF NOT EXISTS truckflow_jobs (
         job TEXT PRIMARY KEY, source TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL);

@@ -10,6 +10,7 @@ pub(super) fn one_line(error: &rusqlite::Error) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The error for a file `name` that cannot be opened.
 pub(super) fn unopened(place: &str, name: &str, error: &io::Error) -> StoreError {
     StoreError::Denied {
         place: place.to_owned(),
@@ -32,6 +33,7 @@ pub(super) fn failure_on(place: &str, table: &str, error: &rusqlite::Error) -> S
     }
 }
 
+/// The error of the database at `place`.
 pub(super) fn failure(place: &str, error: &rusqlite::Error) -> StoreError {
     use ErrorCode::*;
     let (place, reason) = (place.to_owned(), one_line(error));

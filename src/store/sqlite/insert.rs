@@ -56,6 +56,7 @@ pub(super) struct Insert {
 }
 
 impl Insert {
+    /// Builds the statements; `end` follows the values, and `most` limits the rows.
     pub(super) fn new(table: &str, columns: &[String], most: usize, end: &str) -> Self {
         // Overrides a conflict clause of the table, which could roll back the transaction or skip rows.
         let head = format!("INSERT OR ABORT INTO {table} ({}) VALUES ", columns.join(","));
@@ -84,6 +85,7 @@ pub(super) fn put(
     }
 }
 
+/// Deletes rows by key; returns those that are refused for their content.
 pub(super) fn delete<'a>(
     connection: &Connection,
     table: &Prepared,

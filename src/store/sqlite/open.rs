@@ -11,6 +11,7 @@ use crate::store::error::StoreError;
 
 /// How long a claim waits for the lock, as another instance may be about to end.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a claim tries to take the lock.
 pub(super) const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// What `truckflow check` reports of the file at `path`, and a read-only connection if it exists.

@@ -51,6 +51,7 @@ impl SqliteStore {
         })
     }
 
+    /// Locks the lock file, waiting up to the timeout, and creates its folder if needed.
     pub(super) fn take_lock(&mut self, job: &str) -> Result<(), StoreError> {
         if self.lock.is_some() {
             return Ok(());
@@ -108,6 +109,7 @@ impl SqliteStore {
         work(connection, claim).map_err(|error| failure(&self.path, &error))
     }
 
+    /// The error if another instance took over.
     pub(super) fn fenced(&self) -> StoreError {
         let job = self.claim.as_ref().map(|claim| claim.job.to_string()).unwrap_or_default();
         StoreError::Fenced { job, place: self.path.clone() }

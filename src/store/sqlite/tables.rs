@@ -60,6 +60,7 @@ pub(super) struct Existing {
     pub(super) keyed: bool,
 }
 
+/// A column of an existing table or view.
 pub(super) struct ExistingColumn {
     pub(super) name: String,
     pub(super) declared: String,
@@ -78,6 +79,7 @@ pub(super) fn declared(column_type: Type) -> &'static str {
     }
 }
 
+/// Reads the definition of a table or view; `None` if it does not exist.
 pub(super) fn look_up(connection: &Connection, table: &str) -> rusqlite::Result<Option<Existing>> {
     let sql = r#"SELECT type, wr, "strict" FROM pragma_table_list
                  WHERE schema = 'main' AND name = ? COLLATE NOCASE"#;
