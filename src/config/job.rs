@@ -184,7 +184,7 @@ fn validate_processes(config: &Config) -> Result<(), ConfigError> {
     if config.process >= processes {
         let reason = match processes {
             1 => "there is only one process, number 0; give --processes N as well".into(),
-            _ => format!("the {processes} processes are numbered from 0 to {}", processes - 1),
+            _ => format!("the {processes} processes are numbered 0 to {}", processes - 1),
         };
         return wrong("process", config.process, reason);
     }

@@ -185,7 +185,7 @@ fn a_definition_that_the_server_refuses_names_the_table() {
     let error =
         store.prepare(&[Table { name: "wide".into(), columns, keyed: false }]).unwrap_err().to_string();
     assert!(error.starts_with("table wide: 1005: ") && error.contains("Too many columns"), "{error}");
-    assert!(error.ends_with("leave it out with tables.views"), "{error}");
+    assert!(error.ends_with("exclude its view with tables.views"), "{error}");
 }
 
 #[test]

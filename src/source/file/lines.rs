@@ -61,7 +61,7 @@ pub struct Unfinished {
 impl fmt::Display for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, line, bytes } = self;
-        write!(f, "line {line} of {path} has no line end yet; its {bytes} bytes are left for a later run")
+        write!(f, "line {line} of {path} has no line end yet; its {bytes} bytes were left for a later run")
     }
 }
 
