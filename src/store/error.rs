@@ -37,8 +37,8 @@ pub enum StoreError {
         /// The next step.
         advice: String,
     },
-    /// A wrong user or password, or a missing privilege.
-    #[error("{place} denies access: {reason}; {advice}")]
+    /// Wrong credentials, an untrusted certificate, or a missing privilege.
+    #[error("cannot use {place}: {reason}; {advice}")]
     Denied {
         /// Host, port and database, or the file.
         place: String,

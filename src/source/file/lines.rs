@@ -105,7 +105,7 @@ impl Lines {
         folder(Path::new(&*self.path)).display().to_string()
     }
 
-    pub(super) fn goes_on(&self) -> bool {
+    pub(super) fn continues_on_loss(&self) -> bool {
         self.on_data_loss == OnDataLoss::Earliest
     }
 

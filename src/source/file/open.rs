@@ -98,7 +98,7 @@ impl Lines {
         tracing::info!(input = &*self.path, bytes = mark.bytes, "skipping what was read before");
         let mut trace = Trace::new();
         // Skipped bytes cannot be read again, so they are kept if they may be needed.
-        let keeps = self.goes_on() && mark.bytes <= LINE_LIMIT as u64;
+        let keeps = self.continues_on_loss() && mark.bytes <= LINE_LIMIT as u64;
         let (mut kept, mut block) = (Vec::new(), Vec::new());
         while trace.bytes() < mark.bytes {
             if block.is_empty() && !stream.wait(&mut block).map_err(|source| self.cannot(source))? {
@@ -139,7 +139,7 @@ impl Lines {
                 tracing::info!(input = &*self.path, file, "finishing the file that was read before");
                 self.open_found(found, partition, line)
             }
-            None if self.goes_on() => {
+            None if self.continues_on_loss() => {
                 self.warn_of_loss(line);
                 self.open_new(partition + 1)
             }

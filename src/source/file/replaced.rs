@@ -65,7 +65,7 @@ impl Lines {
             // Another process may be rewriting it from its beginning, with nothing new so far.
             (None, Likeness::Part(_)) if self.follow => return Ok(false),
             (None, Likeness::Part(_)) => self.part.input = Input::Ended,
-            _ if self.goes_on() => {
+            _ if self.continues_on_loss() => {
                 self.warn_of_loss(self.part.line);
                 self.part.finish();
             }

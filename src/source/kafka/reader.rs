@@ -26,7 +26,7 @@ pub struct TopicReader {
     pub(super) topic: Arc<str>,
     pub(super) until_end: bool,
     /// Whether to continue when offsets are missing.
-    pub(super) goes_on: bool,
+    pub(super) continues_on_loss: bool,
     /// The index of its worker, and the number of workers.
     pub(super) share: (usize, usize),
     pub(super) found: Arc<Found>,
@@ -230,7 +230,7 @@ impl TopicReader {
         if from > end {
             return Err(SourceError::Recreated { topic, partition, end, committed: from });
         }
-        if !self.goes_on {
+        if !self.continues_on_loss {
             return Err(SourceError::DataLoss { topic, partition, from, to: low - 1 });
         }
         tracing::warn!(topic, partition, from, low, end, "offsets are missing; continuing from the earliest");

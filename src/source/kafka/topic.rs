@@ -71,10 +71,10 @@ impl Topic {
     ) -> Result<Self, SourceError> {
         let mut topic = Self::unknown(options)?;
         let partitions = topic.list_partitions()?;
-        let goes_on = topic.goes_on();
+        let continues_on_loss = topic.continues_on_loss();
         let committed = match topic.identify(known) {
             Ok(()) => committed,
-            Err(SourceError::TopicReplaced { topic: name, known, found, .. }) if goes_on => {
+            Err(SourceError::TopicReplaced { topic: name, known, found, .. }) if continues_on_loss => {
                 tracing::warn!(
                     known,
                     found,
@@ -121,7 +121,7 @@ impl Topic {
     }
 
     pub(super) fn replaced(&self, known: String, found: String) -> SourceError {
-        let advice = match self.goes_on() {
+        let advice = match self.continues_on_loss() {
             true => "start again to read the new topic from its beginning",
             false => {
                 "start a new --job with a new --out, or set on_data_loss = \"earliest\" to read the new topic from its beginning"
@@ -131,7 +131,7 @@ impl Topic {
     }
 
     /// Whether to continue when offsets are missing.
-    pub(super) fn goes_on(&self) -> bool {
+    pub(super) fn continues_on_loss(&self) -> bool {
         self.options.on_data_loss == OnDataLoss::Earliest
     }
 
@@ -242,7 +242,7 @@ impl Topic {
         match committed {
             None => Ok(low),
             Some(committed) if (low..=end).contains(&committed) => Ok(committed),
-            Some(committed) if self.goes_on() => {
+            Some(committed) if self.continues_on_loss() => {
                 tracing::warn!(
                     topic,
                     partition,
@@ -291,7 +291,7 @@ impl Topic {
         Ok(TopicReader {
             topic: self.name.clone(),
             until_end: self.options.until_end,
-            goes_on: self.goes_on(),
+            continues_on_loss: self.continues_on_loss(),
             feed: self.feed.clone(),
             knows_ends: false,
             share: (index, workers),

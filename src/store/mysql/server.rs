@@ -208,7 +208,7 @@ impl Server {
         asked.map_err(|fault| self.explain(fault))
     }
 
-    /// Like [`fetch`](Self::fetch), but with a timeout, and a fault that is not explained yet.
+    /// Like [`fetch`](Self::fetch), with a given timeout and the fault itself as the error.
     pub(super) fn try_fetch(
         &mut self,
         sql: impl AsRef<[u8]>,
@@ -269,7 +269,7 @@ impl Server {
         format!("{}, as {}", self.version(), self.account())
     }
 
-    /// An error that a retry does not help against.
+    /// A permanent error.
     pub(super) fn failed(&self, reason: &str) -> StoreError {
         StoreError::Failed { place: self.address.place.clone(), reason: reason.into() }
     }
