@@ -1,5 +1,4 @@
-//! What a job defines for itself: fields of its readings, views and correlations; and which names are
-//! free for them.
+//! User-defined views and correlations.
 
 use std::fmt;
 
@@ -10,25 +9,25 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::{ConfigError, wrong};
-use super::names::{CORRELATION_COLUMNS, TAKEN_COLUMNS, is_one_of};
+use super::names::{CORRELATION_COLUMNS, RESERVED_COLUMNS, is_one_of};
 
-/// An entry of `views`: the name of a built-in one, or a definition.
+/// An entry of `views`: the name of a built-in view, or a definition.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum ViewEntry {
     /// The name of a built-in view.
     Name(String),
-    /// A view of the job's own.
+    /// A user-defined view.
     Own(OwnView),
 }
 
-/// `[[views]]`: a view of the job's own.
+/// `[[views]]`: a user-defined view.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnView {
-    /// The name in configuration, metrics and of the CSV file.
+    /// The name in the configuration, in metrics and of the CSV file.
     pub name: String,
-    /// The condition that readings have to meet; absent: all are in it.
+    /// Which readings the view contains; absent: all.
     #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
     /// The columns: a field, or `expression AS name`.
@@ -36,16 +35,16 @@ pub struct OwnView {
     /// The table; absent: `TRUCK_` and the name in capitals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// Whether it begins at the topic's beginning when it comes to a job that runs already.
+    /// Whether it is filled from the beginning of the topic when it is added to an existing job.
     #[serde(default)]
     pub backfill: bool,
 }
 
-/// `[[correlations]]`: a correlation of the job's own.
+/// `[[correlations]]`: a user-defined correlation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnCorrelation {
-    /// The name in configuration, metrics and of the CSV file.
+    /// The name in the configuration, in metrics and of the CSV file.
     pub name: String,
     /// The field of the first axis: a number, or `timestamp`.
     pub x: String,
@@ -54,13 +53,13 @@ pub struct OwnCorrelation {
     /// The table; absent: `TRUCK_` and the name in capitals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// Whether it begins at the topic's beginning when it comes to a job that runs already.
+    /// Whether it is filled from the beginning of the topic when it is added to an existing job.
     #[serde(default)]
     pub backfill: bool,
 }
 
-// By hand, so that an unknown key of a definition is named: serde's untagged enums say only that
-// nothing fits.
+// By hand, so that the error names an unknown key of a definition: serde's untagged enums only report that no
+// variant matches.
 impl<'de> Deserialize<'de> for ViewEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entry;
@@ -83,8 +82,8 @@ impl<'de> Deserialize<'de> for ViewEntry {
     }
 }
 
-/// What a flag or variable says of `views`: names select, and replace the names selected before;
-/// definitions are added to those of the file.
+/// Applies a flag or variable to `views`. Names replace the names selected before; definitions are added to those
+/// of the file.
 pub(super) fn select(
     table: &mut toml::Table,
     value: toml::Value,
@@ -95,7 +94,7 @@ pub(super) fn select(
         toml::Value::String(list) => {
             list.split(',').map(|name| toml::Value::String(name.trim().to_owned())).collect()
         }
-        other => return Err(format!("{other} is no list of views; give names separated by commas")),
+        other => return Err(format!("{other} is not a list of views; give names separated by commas")),
     };
     let (names, definitions): (Vec<_>, Vec<_>) = entries.into_iter().partition(toml::Value::is_str);
     if definitions.is_empty() || !names.is_empty() {
@@ -103,11 +102,11 @@ pub(super) fn select(
         *selected = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
     }
     let views = table.entry("views").or_insert_with(|| toml::Value::Array(Vec::new()));
-    views.as_array_mut().ok_or("`views` is no list")?.extend(definitions);
+    views.as_array_mut().ok_or("`views` is not a list")?.extend(definitions);
     Ok(())
 }
 
-/// The table of a definition.
+/// The table of a user-defined view or correlation.
 fn table_of(name: &str, table: &Option<String>) -> String {
     table.clone().unwrap_or_else(|| format!("TRUCK_{}", name.to_uppercase()))
 }
@@ -125,14 +124,14 @@ impl OwnCorrelation {
         table_of(&self.name, &self.table)
     }
 
-    /// The view that keeps it.
+    /// The view of this correlation.
     pub fn view(&self, settings: &Settings) -> Result<View, ConfigError> {
         let (x, y) = self.axes(settings)?;
         let (name, table) = (self.name.clone().into(), self.table().into());
         Ok(Correlation { name, table, x, y }.view(settings))
     }
 
-    /// What it correlates.
+    /// The two fields that it correlates.
     pub fn axes(&self, settings: &Settings) -> Result<(Axis, Axis), ConfigError> {
         let (x, y) = (self.axis("x", &self.x, settings)?, self.axis("y", &self.y, settings)?);
         let place = format!("correlations.{}", self.name);
@@ -149,15 +148,15 @@ impl OwnCorrelation {
     }
 
     fn axis(&self, key: &str, field: &str, settings: &Settings) -> Result<Axis, ConfigError> {
-        let fail = |reason: &str| {
+        let fail = |reason: String| {
             let numbers = settings.fields.iter().filter(|field| field.field_type == FieldType::Number);
-            let there: Vec<&str> = std::iter::once("timestamp")
+            let known: Vec<&str> = std::iter::once("timestamp")
                 .chain(Measure::ALL.map(Measure::name))
                 .chain(numbers.map(|field| &*field.name))
                 .collect();
             wrong(
                 format!("correlations.{} {key}", self.name),
-                format!("`{field}` {reason}; there are {}, and what [record] declares", there.join(", ")),
+                format!("{reason}; expected one of {}, or a field declared in [record]", known.join(", ")),
             )
         };
         if field == "timestamp" {
@@ -166,13 +165,13 @@ impl OwnCorrelation {
         if let Some(measure) = Measure::ALL.into_iter().find(|measure| measure.name() == field) {
             return Ok(Axis::Measure(measure));
         }
-        if is_one_of(&TAKEN_COLUMNS, field) || is_one_of(&CORRELATION_COLUMNS, field) {
-            return Err(fail("is the name of another column of its table"));
+        if is_one_of(&RESERVED_COLUMNS, field) || is_one_of(&CORRELATION_COLUMNS, field) {
+            return Err(fail(format!("`{field}` is another column of its table")));
         }
         match settings.fields.iter().position(|declared| &*declared.name == field) {
-            None => Err(fail("is no field")),
+            None => Err(fail(format!("unknown field `{field}`"))),
             Some(place) if settings.fields[place].field_type == FieldType::Number => Ok(Axis::Extra(place)),
-            Some(_) => Err(fail("is no number")),
+            Some(_) => Err(fail(format!("`{field}` is not a number"))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration.
+//! Errors in a configuration.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file does not say what a job needs.
+    /// The file or a variable cannot be parsed.
     #[error("configuration {place}: {reason}; `truckflow config init` shows every key")]
     Parse {
         /// The file and line, or the variable.
@@ -23,27 +23,27 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
-    /// A value is out of its range.
+    /// A value is out of range.
     #[error("configuration: {key} = {value}: {reason}")]
     Value {
         /// The key.
         key: &'static str,
         /// The value.
         value: String,
-        /// What is wrong and what would be right.
+        /// What is wrong, and the next step.
         reason: String,
     },
-    /// Something that the job defines for itself is wrong.
+    /// A user-defined view, correlation or field is wrong.
     #[error("configuration: {place}: {reason}")]
     Defined {
-        /// The thing, such as `views.hot`, and the place in its text.
+        /// The definition, such as `views.hot`, and the position in its text.
         place: String,
-        /// What is wrong and what would be right.
+        /// What is wrong, and the next step.
         reason: String,
     },
 }
 
-/// A fault of a definition.
+/// An error in a definition.
 pub(crate) fn wrong(place: impl Into<String>, reason: impl Into<String>) -> ConfigError {
     ConfigError::Defined { place: place.into(), reason: reason.into() }
 }

@@ -1,4 +1,4 @@
-//! A job: a configuration that can be used, and what follows from it. It is made once.
+//! A job: a validated configuration and everything derived from it. It is built once.
 
 use std::fmt;
 use std::ops::{Deref, RangeInclusive};
@@ -19,17 +19,17 @@ use super::sql;
 use crate::runtime::clock::Limits;
 use crate::source::file::{is_same, is_separator};
 
-/// A job. It derefs to the configuration that it is made of, whose keys have been checked.
+/// A job. It derefs to its configuration, whose values have been validated.
 #[derive(Clone)]
 pub struct Job {
     config: Config,
-    /// The views: the built-in ones in their list's order, the job's own, dead letters.
+    /// The views: built-in ones in the order of their list, user-defined ones, dead letters.
     pub active_views: Vec<View>,
     /// The views' thresholds and factors.
     pub view_settings: Settings,
-    /// What bounds an epoch.
+    /// The limits of an epoch.
     pub epoch_limits: Limits,
-    /// How far a reading's event time may be ahead of the clocks, in microseconds; none: as far as it is.
+    /// How far a reading's event time may be ahead of the clocks, in microseconds; `None` if unlimited.
     pub max_ahead: Option<i64>,
     /// Which inputs the job reads.
     pub reads: Reads,
@@ -49,14 +49,14 @@ impl Deref for Job {
     }
 }
 
-/// Which of the configured inputs a job reads: those that one of its views needs.
+/// The inputs that a job reads: those that at least one of its views needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reads {
     /// The trucks' readings.
     pub trucks: bool,
-    /// The topic of the phone's.
+    /// The topic of the phone's readings.
     pub phone_topic: Option<String>,
-    /// The file of the phone's.
+    /// The file of the phone's readings.
     pub phone_file: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl Job {
         load::load(file, variables, flags)?.try_into()
     }
 
-    /// Reads the text of a file, which is called `name`, then as [`load`](Self::load).
+    /// Like [`load`](Self::load), with the text of the file; `name` is used in errors.
     pub fn read(
         text: &str,
         name: &str,
@@ -80,12 +80,12 @@ impl Job {
         load::read(text, name, variables, flags)?.try_into()
     }
 
-    /// The configuration that it is made of.
+    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Whether the job reads from Kafka or writes to it, be it the embedded broker.
+    /// Whether the job reads from or writes to Kafka, including the embedded broker.
     pub fn reaches_kafka(&self) -> bool {
         let reads = &self.reads;
         let reads_trucks = reads.trucks && (self.input.is_none() || self.embedded);
@@ -107,7 +107,7 @@ impl TryFrom<Config> for Job {
     }
 }
 
-/// Refuses what no job can be.
+/// Refuses values that no job can have.
 fn validate(config: &Config) -> Result<(), ConfigError> {
     let wrong = |key, value: &dyn ToString, reason: &str| {
         Err(ConfigError::Value { key, value: value.to_string(), reason: reason.into() })
@@ -125,11 +125,11 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         return wrong(
             "embedded",
             &true,
-            "the embedded broker is fed messages without keys: leave out --embedded, the file is read as well without",
+            "the embedded broker takes messages without keys only; leave out --embedded to read the file directly",
         );
     }
     if config.embedded && config.input.is_none() {
-        return wrong("embedded", &true, "the embedded broker is fed from a file: give --input FILE");
+        return wrong("embedded", &true, "the embedded broker is fed from a file; give --input FILE");
     }
     let limits = &config.limits;
     if limits.epoch_records == 0
@@ -137,17 +137,17 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         || limits.bytes_in_flight == 0
         || limits.message_bytes == 0
     {
-        return wrong("limits", &0, "every limit is at least 1");
+        return wrong("limits", &0, "every limit must be at least 1");
     }
     if limits.epochs_in_flight < 2 {
         return wrong(
             "limits.epochs_in_flight",
             &limits.epochs_in_flight,
-            "give at least 2: one open, one that commits",
+            "give at least 2: one open and one being committed",
         );
     }
     if config.csv.max_records == Some(0) {
-        return wrong("csv.max_records", &0, "give at least 1, or leave it out for one file a view");
+        return wrong("csv.max_records", &0, "give at least 1, or leave it out for one file per view");
     }
     if let Some(separator) = &config.key_separator
         && !is_separator(separator)
@@ -155,12 +155,16 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         return wrong(
             "key_separator",
             &format!("{separator:?}"),
-            "give a text that lines do not end with, such as \"\\t\", or leave it out: lines have no key then",
+            "give a string without line breaks, such as \"\\t\", or leave it out if lines have no key",
         );
     }
     let given = &config.kafka.properties;
     if let Some(name) = config.kafka.files().into_keys().find(|name| given.contains(name)) {
-        return wrong("kafka.property_files", &name, "it is in [kafka.properties] too: give it once");
+        return wrong(
+            "kafka.property_files",
+            &name,
+            "it is also set in [kafka.properties]; set it in one place",
+        );
     }
     let names = names(config)?;
     names.check_known("views", config.builtin().chain(config.selected.iter().map(String::as_str)))?;
@@ -174,12 +178,12 @@ fn validate_processes(config: &Config) -> Result<(), ConfigError> {
     let wrong =
         |key, value: usize, reason: String| Err(ConfigError::Value { key, value: value.to_string(), reason });
     let processes = config.processes;
-    if !(1..=MOST_PROCESSES).contains(&processes) {
-        return wrong("processes", processes, format!("give 1 to {MOST_PROCESSES}"));
+    if !(1..=MAX_PROCESSES).contains(&processes) {
+        return wrong("processes", processes, format!("give 1 to {MAX_PROCESSES}"));
     }
     if config.process >= processes {
         let reason = match processes {
-            1 => "there is one process, number 0: give --processes N as well".into(),
+            1 => "there is only one process, number 0; give --processes N as well".into(),
             _ => format!("the {processes} processes are numbered 0 to {}", processes - 1),
         };
         return wrong("process", config.process, reason);
@@ -189,13 +193,13 @@ fn validate_processes(config: &Config) -> Result<(), ConfigError> {
         return wrong("processes", processes, reason.into());
     }
     if processes > 1 && config.embedded {
-        let reason = "the embedded broker is one process's: leave out --embedded or --processes";
+        let reason = "the embedded broker works with one process only; leave out --embedded or --processes";
         return wrong("processes", processes, reason.into());
     }
     Ok(())
 }
 
-/// An offset is kept under its topic or file, which therefore is read once only.
+/// Offsets are stored by topic or file, so no topic or file can be read twice.
 fn validate_reads(config: &Config, reads: &Reads) -> Result<(), ConfigError> {
     let wrong = |key, value: &str, reason: &str| {
         Err(ConfigError::Value { key, value: value.to_owned(), reason: reason.into() })
@@ -205,14 +209,14 @@ fn validate_reads(config: &Config, reads: &Reads) -> Result<(), ConfigError> {
             return wrong(
                 "orientation.topic",
                 topic,
-                "the embedded broker holds the trucks' readings only: give orientation.input, or leave out --embedded",
+                "the embedded broker serves the trucks' readings only; give orientation.input, or leave out --embedded",
             );
         }
         if reads.trucks && config.input.is_none() && topic == config.kafka.topic {
             return wrong(
                 "orientation.topic",
                 topic,
-                "the trucks' readings are read from it: give another topic",
+                "the trucks' readings are read from it; give another topic",
             );
         }
     }
@@ -220,7 +224,7 @@ fn validate_reads(config: &Config, reads: &Reads) -> Result<(), ConfigError> {
         (reads.phone_file.as_deref(), config.input.as_deref().filter(|_| reads.trucks))
         && is_same(path, trucks)
     {
-        return wrong("orientation.input", path, "the trucks' readings are read from it: give another file");
+        return wrong("orientation.input", path, "the trucks' readings are read from it; give another file");
     }
     Ok(())
 }
@@ -236,10 +240,10 @@ fn reads(config: &Config, views: &[View]) -> Reads {
     }
 }
 
-/// The views of the job: the built-in ones in their list's order, its own, dead letters.
+/// The views of the job: built-in ones in the order of their list, user-defined ones, dead letters.
 fn active_views(config: &Config, settings: &Settings) -> Result<Vec<View>, ConfigError> {
     let is_on = |name: &str| config.selected.is_empty() || config.selected.iter().any(|on| on == name);
-    // A flag selects among all of them; else the file's names select among the built-in ones.
+    // A flag selects among all views. Without one, the names in the file select among the built-in views.
     let names_none = config.builtin().next().is_none() || !config.selected.is_empty();
     let is_built_in_on = |name: &str| is_on(name) && (names_none || config.builtin().any(|on| on == name));
     let (dead_letters, mut active): (Vec<_>, Vec<_>) =
@@ -250,11 +254,11 @@ fn active_views(config: &Config, settings: &Settings) -> Result<Vec<View>, Confi
         return Err(ConfigError::Value {
             key: "views",
             value: views::ORIENTATION.into(),
-            reason: "nothing feeds it: give orientation.topic or orientation.input".into(),
+            reason: "it has no input; give orientation.topic or orientation.input".into(),
         });
     }
     active.retain(|view| is_built_in_on(&view.name) && (has_phone || view.name != views::ORIENTATION));
-    // What is off has to be right, too.
+    // Definitions that are not selected must be valid, too.
     for own in &config.correlations {
         let view = own.view(settings)?;
         active.extend(is_on(&own.name).then_some(view));
@@ -266,7 +270,7 @@ fn active_views(config: &Config, settings: &Settings) -> Result<Vec<View>, Confi
     if settings.upserts() {
         active.push(views::readings_view(settings));
     }
-    // Nothing is dropped silently: dead letters are always kept.
+    // No record is dropped silently: dead letters are always kept.
     active.extend(dead_letters);
     Ok(active)
 }
@@ -276,7 +280,7 @@ fn interval(config: &Config) -> Result<Duration, ConfigError> {
     duration("commit_interval", &config.commit_interval, RANGE)
 }
 
-/// How far a reading's event time may be ahead of the clocks, in microseconds; none: as far as it is.
+/// How far a reading's event time may be ahead of the clocks, in microseconds; `None` if unlimited.
 fn max_ahead(config: &Config) -> Result<Option<i64>, ConfigError> {
     match &*config.limits.max_ahead {
         "off" => Ok(None),
@@ -287,7 +291,7 @@ fn max_ahead(config: &Config) -> Result<Option<i64>, ConfigError> {
     }
 }
 
-/// What bounds an epoch.
+/// The limits of an epoch.
 fn epoch_limits(config: &Config) -> Result<Limits, ConfigError> {
     Ok(Limits {
         interval: interval(config)?,
@@ -324,11 +328,11 @@ fn view_settings(config: &Config) -> Result<Settings, ConfigError> {
         Ok::<_, ConfigError>(span.as_micros() as i64)
     };
     let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
-    if !(1..=MOST_JOINED).contains(&settings.join_limit) {
+    if !(1..=MAX_JOINED).contains(&settings.join_limit) {
         return Err(ConfigError::Value {
             key: "settings.join_limit",
             value: settings.join_limit.to_string(),
-            reason: format!("give 1 to {MOST_JOINED} readings"),
+            reason: format!("give 1 to {MAX_JOINED} readings"),
         });
     }
     Ok(Settings {
@@ -347,10 +351,10 @@ fn view_settings(config: &Config) -> Result<Settings, ConfigError> {
 }
 
 /// The most processes of a cluster.
-const MOST_PROCESSES: usize = 64;
+const MAX_PROCESSES: usize = 64;
 
 /// The longest span of event time: ten years.
 const LONGEST_SPAN: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
-/// The most readings of a truck that a join may put together: the product of two such groups is what
-/// an epoch may have to hold.
-const MOST_JOINED: usize = 1_000_000;
+/// The most readings of a truck that may share a timestamp in a join. An epoch may have to hold the product of
+/// two such groups.
+const MAX_JOINED: usize = 1_000_000;

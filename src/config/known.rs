@@ -1,4 +1,4 @@
-//! The views that a job could keep.
+//! The views that a job can have.
 
 use dataflows::views::{self, Settings};
 
@@ -6,7 +6,7 @@ use super::error::{ConfigError, wrong};
 use super::names::{is_table_name, is_view_name};
 use super::raw::Config;
 
-/// The names of the views that a job could keep.
+/// The names of the views that a job can have.
 pub(super) struct Names(Vec<String>);
 
 impl Names {
@@ -21,36 +21,40 @@ impl Names {
             Some(name) => Err(ConfigError::Value {
                 key,
                 value: name.to_owned(),
-                reason: format!("no such view; there are {}", self.0.join(", ")),
+                reason: format!("unknown view; expected one of {}", self.0.join(", ")),
             }),
         }
     }
 }
 
-/// The names of all views, built-in and defined; refuses those that are not free.
+/// The names of all views, built-in and user-defined; refuses invalid and duplicate names.
 pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
     let built_in = views::all(&Settings::default());
     let mut names: Vec<String> = views::NAMES.iter().map(|&name| name.into()).collect();
     let mut tables: Vec<String> = built_in.iter().map(|view| view.table.to_string()).collect();
-    // An upsert job keeps its readings under this name.
+    // Reserved for the readings of an upsert job.
     let kept_readings = views::readings_view(&Settings::default()).name;
     let own_views = config.own_views().map(|own| ("views", &own.name, own.table()));
     let own_correlations = config.correlations.iter().map(|own| ("correlations", &own.name, own.table()));
     for (key, name, table) in own_correlations.chain(own_views) {
         let place = format!("{key}.{name}");
         if !is_view_name(name) {
-            let rule = "give a name of small letters, digits and `_`, at most 48, a letter first";
+            let rule = "use lowercase letters, digits and `_`, at most 48, starting with a letter";
             return Err(wrong(place, rule));
         }
         if names.contains(name) || *name == kept_readings {
-            return Err(wrong(place, "another view has this name; give it one of its own"));
+            return Err(wrong(place, "another view has this name; choose a different one"));
         }
         if !is_table_name(&table) || table.to_lowercase().starts_with("truckflow_") {
-            let rule = "give letters, digits and `_`, at most 64, no digit and no `truckflow_` first";
-            return Err(wrong(format!("{place} table"), format!("`{table}` is no name for it; {rule}")));
+            let rule =
+                "use letters, digits and `_`, at most 64, starting with neither a digit nor `truckflow_`";
+            return Err(wrong(
+                format!("{place} table"),
+                format!("`{table}` is not a valid table name; {rule}"),
+            ));
         }
         if tables.iter().any(|other| other.eq_ignore_ascii_case(&table)) {
-            let reason = format!("another view has the table {table}; give `table = \"…\"`");
+            let reason = format!("another view writes to table {table}; set `table = \"…\"`");
             return Err(wrong(format!("{place} table"), reason));
         }
         names.push(name.clone());

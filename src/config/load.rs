@@ -1,4 +1,4 @@
-//! File, variables and flags, one over the other.
+//! Merges file, variables and flags; later ones override earlier ones.
 
 use std::path::Path;
 
@@ -18,14 +18,14 @@ pub(super) fn load(
     read(&text, &path.display().to_string(), variables, flags)
 }
 
-/// Reads the text of a file, which is called `name`, then as [`load`].
+/// Like [`load`], with the text of the file; `name` is used in errors.
 pub(super) fn read(
     text: &str,
     name: &str,
     variables: impl Iterator<Item = (String, String)>,
     flags: Vec<(String, toml::Value)>,
 ) -> Result<Config, ConfigError> {
-    // Checked by itself first, so that what is wrong is told with its line.
+    // Checked alone first, so that an error has its line.
     if let Err(error) = toml::from_str::<Config>(text) {
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         let place = format!("{name} line {line}");
@@ -36,9 +36,9 @@ pub(super) fn read(
         reason: one_line(error.message()),
     })?;
     let mut selected = Vec::new();
-    let mut over = |place: String, key: &str, value| {
+    let mut override_key = |place: String, key: &str, value| {
         match key {
-            // The file's definitions stay: a name selects among them.
+            // Names select among the definitions of the file, which stay.
             "views" => defined::select(&mut table, value, &mut selected),
             _ => set(&mut table, key, value),
         }
@@ -47,10 +47,10 @@ pub(super) fn read(
     };
     for (key, name, value) in keys_of(variables) {
         let value = value_of(&key, &value);
-        over(name, &key, value)?;
+        override_key(name, &key, value)?;
     }
     for (key, value) in flags {
-        over(format!("--set {key}"), &key, value)?;
+        override_key(format!("--set {key}"), &key, value)?;
     }
     let mut config: Config = table.try_into().map_err(|error: toml::de::Error| ConfigError::Parse {
         place: "flags".into(),
@@ -64,14 +64,14 @@ pub(super) fn read_file(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
 }
 
-/// A variable's text as the value that it most likely is.
+/// The text of a variable as a TOML value, or else as a string.
 fn parse_value(text: &str) -> toml::Value {
     let parsed = format!("v = {text}").parse::<toml::Table>().ok();
     parsed.and_then(|mut table| table.remove("v")).unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }
 
-/// A variable's or flag's text as the value of `key`. A property of librdkafka's is what is written: a
-/// password of digits is no number.
+/// The text of a variable or flag as the value of `key`. librdkafka properties stay strings, so that a password
+/// of digits does not become a number.
 pub fn value_of(key: &str, text: &str) -> toml::Value {
     match parse_value(text) {
         toml::Value::String(text) => toml::Value::String(text),
@@ -82,7 +82,7 @@ pub fn value_of(key: &str, text: &str) -> toml::Value {
 
 /// Sets a dotted key.
 fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), String> {
-    // What follows these is one key of librdkafka's, dots and all.
+    // The rest of the key is the name of one librdkafka property, including its dots.
     let property = ["kafka.properties.", "kafka.property_files."].into_iter().find_map(|table| {
         let name = key.strip_prefix(table)?;
         Some((table.split_terminator('.').collect(), name))
@@ -111,15 +111,15 @@ fn check(table: &toml::Table) -> Result<(), String> {
     table.clone().try_into::<Config>().map(drop).map_err(|error| one_line(error.message()))
 }
 
-/// What the parser says, in one line and without the text that it found, which may be a secret: who says
-/// where it is says enough.
+/// The parser's message in one line, without the string that it found, which may be a secret. The line of the error
+/// is enough to find it.
 fn one_line(text: &str) -> String {
     let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     const FOUND: &str = "string \"";
     if let Some(at) = text.find(FOUND)
         && let Some(length) = text[at + FOUND.len()..].rfind('"')
     {
-        text.replace_range(at..at + FOUND.len() + length + 1, "a text");
+        text.replace_range(at..at + FOUND.len() + length + 1, "a string");
     }
     text
 }

@@ -1,9 +1,8 @@
-//! What a job is told: a TOML file, `TRUCKFLOW_…` variables over it, flags over both.
+//! The configuration of a job: a TOML file, overridden by `TRUCKFLOW_…` variables, overridden by flags.
 //!
-//! Every key is in [`Config`]; a key that is not is refused. `TRUCKFLOW_KAFKA__BROKERS` is the key
-//! `kafka.brokers`, which has the short variable `TRUCKFLOW_BROKERS` as well, and `--set kafka.brokers=…` sets any key that has no flag of its own.
-//! What a job defines for itself (fields, views, correlations) is in [`defined`].
-//! What can be used is a [`Job`], which is made once.
+//! [`Config`] has every key; unknown keys are refused. `TRUCKFLOW_KAFKA__BROKERS` sets the key `kafka.brokers`, as does
+//! the short variable `TRUCKFLOW_BROKERS`. `--set kafka.brokers=…` works for every key, also for those without a flag.
+//! User-defined views and correlations are in [`defined`]. The configuration is validated once, into a [`Job`].
 
 pub mod defined;
 pub mod error;

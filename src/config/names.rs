@@ -1,4 +1,4 @@
-//! Which names are free for fields, views and tables.
+//! Valid names of fields, views and tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use dataflows::batch::{FieldSpec, FieldType, Measure};
 use super::error::{ConfigError, wrong};
 
 /// The fields that every reading has.
-pub const SEED_FIELDS: [&str; 5] = [
+pub const STANDARD_FIELDS: [&str; 5] = [
     "timestamp",
     "truck_id",
     Measure::DistanceCovered.name(),
@@ -16,13 +16,13 @@ pub const SEED_FIELDS: [&str; 5] = [
     Measure::FuelConsumed.name(),
 ];
 
-/// Columns that tables and files have beside a view's.
-pub const TAKEN_COLUMNS: [&str; 3] = ["id", "row_key", "change"];
+/// Columns that tables and files have in addition to those of their view.
+pub const RESERVED_COLUMNS: [&str; 3] = ["id", "row_key", "change"];
 
-/// The columns of a correlation beside its axes.
+/// The columns of a correlation other than its axes.
 pub(super) const CORRELATION_COLUMNS: [&str; 3] = ["correlation", "samples", "time_elapsed"];
 
-/// Whether a text is a name of columns and fields: letters, digits and `_`, at most 60, no digit first.
+/// Whether a column or field can have this name: letters, digits and `_`, at most 60, not starting with a digit.
 pub fn is_column_name(name: &str) -> bool {
     (1..=60).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -45,22 +45,19 @@ pub(super) fn is_one_of(names: &[&str], name: &str) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The declared fields, in the order of their names.
+/// The declared fields, ordered by name.
 pub(super) fn fields(record: &BTreeMap<String, FieldType>) -> Result<Arc<[FieldSpec]>, ConfigError> {
     let mut seen = BTreeSet::new();
     for name in record.keys() {
         let place = format!("record.{name}");
         if !is_column_name(name) {
-            return Err(wrong(place, "give a name of letters, digits and `_`, at most 60, no digit first"));
+            return Err(wrong(place, "use letters, digits and `_`, at most 60, not starting with a digit"));
         }
-        if is_one_of(&SEED_FIELDS, name) {
-            return Err(wrong(place, "every reading has this field; declare only those beyond it"));
+        if is_one_of(&STANDARD_FIELDS, name) {
+            return Err(wrong(place, "every reading has this field; declare additional fields only"));
         }
         if !seen.insert(name.to_lowercase()) {
-            return Err(wrong(
-                place,
-                "another field differs only in capitals, which SQL does not tell apart",
-            ));
+            return Err(wrong(place, "another field differs only in case, which SQL ignores"));
         }
     }
     Ok(record

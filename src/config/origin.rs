@@ -1,4 +1,4 @@
-//! Effective settings and where they come from. Secrets are not shown: a [`Config`] has none to show.
+//! Effective settings and where they come from. Secrets are not shown: [`Config`] serializes them as `***`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,34 +12,34 @@ use super::load::{read_file, value_of};
 use super::raw::Config;
 use super::variables::keys_of;
 
-/// A flag: the key that it sets, its value, and how it is written.
+/// A flag: its key, its value, and its name on the command line.
 pub type Flag = (String, toml::Value, String);
 
-/// A key, and what is in force for it.
+/// The effective value of a key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Shown {
     /// The dotted key.
     pub key: String,
-    /// The value, `***` for a secret; null where there is none.
+    /// The value; `***` for a secret, null if not set.
     pub value: Value,
     /// `default`, the file, the variable or the flag.
     pub from: String,
 }
 
-/// Reads file, variables and flags as a job does, and says what came of them.
+/// Reads file, variables and flags like a job, and lists every key.
 pub fn shown(
     file: Option<&Path>,
     variables: &[(String, String)],
     flags: Vec<Flag>,
 ) -> Result<Vec<Shown>, ConfigError> {
-    // Once: it may be a pipe.
+    // Read once, because it may be a pipe.
     let text = file.map_or_else(|| Ok(String::new()), read_file)?;
     let name = file.map_or_else(String::new, |path| path.display().to_string());
     let pairs = flags.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
     let config = Job::read(&text, &name, variables.iter().cloned(), pairs)?;
 
     let mut origins = Origins::default();
-    // It has been read above, and so is TOML.
+    // Valid TOML, because `Job::read` accepted it.
     origins.spread("", &toml::Value::Table(text.parse().unwrap_or_default()), &name);
     for (key, variable, value) in keys_of(variables.iter().cloned()) {
         origins.set(&key, &value_of(&key, &value), &variable);
@@ -55,15 +55,15 @@ pub fn shown(
     Ok(rows)
 }
 
-/// Who set a key last.
+/// For each key, the source that set it last.
 #[derive(Default)]
 struct Origins(BTreeMap<String, String>);
 
 impl Origins {
-    /// What was in a table is gone when the table is set.
+    /// Setting a table discards the keys that were set in it.
     fn set(&mut self, key: &str, value: &toml::Value, from: &str) {
         let inside = format!("{key}.");
-        // What begins like a property of librdkafka's is another one.
+        // Names of librdkafka properties contain dots: a common prefix does not make a table.
         let is_property = key.starts_with("kafka.properties.") || key.starts_with("kafka.property_files.");
         self.0.retain(|name, _| is_property || !name.starts_with(&inside));
         self.spread(key, value, from);
@@ -84,10 +84,10 @@ impl Origins {
     }
 }
 
-/// Every key with its value, librdkafka's by their whole names.
+/// Every key with its value; librdkafka properties by their full names.
 fn values(config: &Config) -> BTreeMap<String, Value> {
     let mut values = BTreeMap::new();
-    let json = serde_json::to_value(config).expect("a configuration has texts as its keys");
+    let json = serde_json::to_value(config).expect("the keys of a configuration are strings");
     walk("", json, &mut values);
     if !config.selected.is_empty() {
         values.insert("views".into(), config.selected.clone().into());
@@ -115,7 +115,7 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn each_value_says_who_set_it_last_and_no_secret_is_shown() {
+    fn each_value_has_the_origin_that_set_it_last_and_no_secret_is_shown() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let text = "job = \"a\"\nworkers = 2\n[settings]\nwindow = \"1m\"\n[kafka.properties]\nsasl.password = \"s3cret\"\nsasl.username = \"me\"\nssl.key.password = \"s3cret\"\n[kafka.property_files]\nssl.key.pem = \"/no/such/file\"\n";
         file.write_all(text.as_bytes()).unwrap();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_set_as_a_whole_takes_its_keys_with_it() {
+    fn setting_a_table_discards_its_earlier_keys() {
         let variables = [("TRUCKFLOW_SETTINGS__WINDOW".to_owned(), "1m".to_owned())];
         let flags =
             vec![("settings".to_owned(), value_of("settings", "{join_limit = 5}"), "--set".to_owned())];

@@ -1,4 +1,4 @@
-//! The configuration as it is written: every key, with its default.
+//! The configuration before validation: every key and its default.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,53 +16,52 @@ use crate::source::kafka::OnDataLoss;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The job's name: what its state and offsets are kept under.
+    /// The job's name, under which its state and offsets are stored.
     pub job: String,
-    /// Worker threads, of each process.
+    /// Worker threads per process.
     pub workers: usize,
-    /// How many processes work on the job together.
+    /// Number of processes that run the job together.
     pub processes: usize,
-    /// Which of them this is. Process 0 holds the sinks and commits.
+    /// Index of this process. Process 0 owns the sinks and commits.
     pub process: usize,
-    /// A file that says where each process listens to the others: see [`crate::job::cluster`].
+    /// A file with the addresses on which the processes listen for each other: see [`crate::job::cluster`].
     pub hosts: Option<PathBuf>,
-    /// A file that holds a secret which whoever joins the cluster has to know.
+    /// A file with the secret that every process of the cluster must know.
     pub cluster_secret_file: Option<PathBuf>,
     /// Runs with an in-process broker that is fed from `input`.
     pub embedded: bool,
     /// A file to read instead of Kafka, or `-` for standard input.
     pub input: Option<String>,
-    /// Stops, after the commit, at the end that was there at the start.
+    /// Stops after the commit of everything that was there at the start.
     pub until_end: bool,
-    /// Keeps trying when the broker, the topic or the database is not there at the start.
+    /// Keeps trying at the start while the broker, topic or database is missing.
     pub wait: bool,
     /// The folder of the CSV files and `truckflow.db`.
     pub out: PathBuf,
     /// `mysql://user:password@host:port/database`, or `sqlite:PATH`; by default `<out>/truckflow.db`.
     pub database: Option<DatabaseUrl>,
-    /// A file that holds the database's password, instead of in the URL.
+    /// A file with the database password, which then is not in the URL.
     pub database_password_file: Option<PathBuf>,
-    /// What a message does to the readings before it.
+    /// What a message does to earlier readings.
     pub mode: Mode,
-    /// What stands between key and value in a line of a file; none: lines have no key.
+    /// Separates key and value in a line of a file; absent: lines have no key.
     pub key_separator: Option<String>,
-    /// The names of the built-in views to keep up to date, all if there are none, and the definitions
-    /// of the job's own.
+    /// The names of built-in views to maintain, all if there are none, and definitions of views.
     pub views: Vec<ViewEntry>,
-    /// The names that a flag or variable selects among all views, built-in or defined; all if empty.
+    /// The views selected by a flag or variable, built-in or user-defined; all if empty.
     #[serde(skip)]
     pub selected: Vec<String>,
-    /// The job's own correlations.
+    /// User-defined correlations.
     pub correlations: Vec<OwnCorrelation>,
-    /// Fields that readings have beyond the seed's.
+    /// Fields of a reading beyond the five standard ones.
     pub record: BTreeMap<String, FieldType>,
-    /// Where `/metrics`, `/healthz` and `/readyz` are, or `off`.
+    /// Address of the live page, `/metrics`, `/healthz` and `/readyz`, or `off`.
     pub listen: String,
-    /// A file that holds the token which whoever asks there has to send.
+    /// A file with the token that clients must send.
     pub listen_token_file: Option<PathBuf>,
-    /// How long an epoch lasts, such as `1s` or `250ms`.
+    /// Length of an epoch, such as `1s` or `250ms`.
     pub commit_interval: String,
-    /// What to do when unread offsets are gone from the broker.
+    /// What to do if unread offsets are no longer on the broker.
     pub on_data_loss: OnDataLoss,
     /// The Kafka input.
     pub kafka: Kafka,
@@ -76,7 +75,7 @@ pub struct Config {
     pub dead_letters: DeadLetters,
     /// The views' thresholds and factors.
     pub settings: ViewSettings,
-    /// What bounds memory.
+    /// Limits that bound memory.
     pub limits: LimitSettings,
 }
 
@@ -90,12 +89,12 @@ pub struct Kafka {
     pub topic: String,
     /// Any librdkafka property.
     pub properties: Properties,
-    /// Properties whose values are in files: secrets.
+    /// Properties whose values are read from files, such as secrets.
     pub property_files: BTreeMap<String, toml::Value>,
 }
 
 impl Kafka {
-    /// The files that hold properties, by the properties' names.
+    /// The files of properties, by property name.
     pub(super) fn files(&self) -> BTreeMap<String, String> {
         flat(&self.property_files)
     }
@@ -105,14 +104,14 @@ impl Kafka {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CsvSink {
-    /// The views that go here; absent: every view of the job, `[]`: none.
+    /// The views written here; absent: all views of the job, `[]`: none.
     pub views: Option<Vec<String>>,
-    /// The most records of a file; absent: one file for each view.
+    /// Maximum number of records per file; absent: one file per view.
     pub max_records: Option<u64>,
 }
 
 impl CsvSink {
-    /// Whether a view goes here.
+    /// Whether a view is written here.
     pub fn takes(&self, view: &str) -> bool {
         chosen(self.views.as_deref(), view)
     }
@@ -124,8 +123,8 @@ impl CsvSink {
 pub struct Orientation {
     /// The topic; absent: none is read.
     pub topic: Option<String>,
-    /// Sensor Logger's `Orientation.csv`, or a file of a JSON object or Python dict a line; `-`:
-    /// standard input; absent: none is read.
+    /// Sensor Logger's `Orientation.csv`, or a file with one JSON object or Python dict per line; `-`: standard
+    /// input; absent: none is read.
     pub input: Option<String>,
 }
 
@@ -133,12 +132,12 @@ pub struct Orientation {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sink {
-    /// The views that go here; absent: every view of the job, `[]`: none.
+    /// The views written here; absent: all views of the job, `[]`: none.
     pub views: Option<Vec<String>>,
 }
 
 impl Sink {
-    /// Whether a view goes here.
+    /// Whether a view is written here.
     pub fn takes(&self, view: &str) -> bool {
         chosen(self.views.as_deref(), view)
     }
@@ -164,15 +163,15 @@ pub struct ViewSettings {
     pub above_speed: toml::Value,
     /// `transformed` multiplies the engine's speed by this.
     pub speed_factor: toml::Value,
-    /// What the correlations' tables hold.
+    /// What the tables of correlations contain.
     pub correlation_tables: CorrelationTables,
-    /// How long a window is.
+    /// Length of a window.
     pub window: String,
     /// How far a truck may be behind the topic before it counts as idle.
     pub window_idle: String,
-    /// How far behind a truck's latest event `window_averages` still takes readings.
+    /// How far a reading may be behind its truck's latest event to be included in `window_averages`.
     pub window_retention: String,
-    /// How far behind a truck's latest event `filtered_join` still takes readings.
+    /// How far a reading may be behind its truck's latest event to be included in `filtered_join`.
     pub join_retention: String,
     /// How many readings of a truck may share a timestamp in `filtered_join`.
     pub join_limit: usize,
@@ -182,15 +181,15 @@ pub struct ViewSettings {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
-    /// An epoch ends at about this many records.
+    /// An epoch ends after about this many records.
     pub epoch_records: u64,
-    /// An epoch ends at about this many bytes of input.
+    /// An epoch ends after about this many bytes of input.
     pub epoch_bytes: u64,
-    /// Epochs in flight.
+    /// Maximum number of epochs in flight.
     pub epochs_in_flight: u64,
-    /// Rendered bytes that wait for their commit.
+    /// Maximum number of rendered bytes that wait for their commit.
     pub bytes_in_flight: u64,
-    /// Bytes of a message; longer ones are dead letters.
+    /// Maximum bytes of a message; larger ones become dead letters.
     pub message_bytes: usize,
     /// How far a reading's event time may be ahead of the clocks, or `off`.
     pub max_ahead: String,
@@ -272,13 +271,13 @@ impl Default for LimitSettings {
     }
 }
 
-/// Where Kafka is unless something else is said.
+/// The default bootstrap server.
 pub(crate) const BROKERS: &str = "127.0.0.1:9092";
-/// The topic unless something else is said.
+/// The default topic.
 pub(crate) const TOPIC: &str = "Truck-Data";
 
 impl Config {
-    /// The views that the file defines.
+    /// The user-defined views.
     pub fn own_views(&self) -> impl Iterator<Item = &OwnView> {
         self.views.iter().filter_map(|entry| match entry {
             ViewEntry::Own(view) => Some(view),
@@ -286,13 +285,13 @@ impl Config {
         })
     }
 
-    /// Whether a view begins at the topic's beginning when it comes to a job that runs already.
+    /// Whether a view is filled from the beginning of the topic when it is added to an existing job.
     pub fn is_backfilled(&self, view: &str) -> bool {
         self.own_views().any(|own| own.name == view && own.backfill)
             || self.correlations.iter().any(|own| own.name == view && own.backfill)
     }
 
-    /// The file's names of built-in views.
+    /// The names of built-in views in the file.
     pub(super) fn builtin(&self) -> impl Iterator<Item = &str> {
         self.views.iter().filter_map(|entry| match entry {
             ViewEntry::Name(name) => Some(name.as_str()),

@@ -1,5 +1,5 @@
-//! Every key with its meaning and what it takes. `truckflow config init` and `docs/configuration.md`
-//! are made from [`KEYS`]; defaults are those of [`Config`], and flags those of `run`.
+//! Every key with its meaning and its values. `truckflow config init` and `docs/configuration.md` are generated
+//! from [`KEYS`]; defaults come from [`Config`], and flags from `run`.
 
 use std::fmt::Write;
 
@@ -9,13 +9,13 @@ use super::Config;
 
 /// A key of the configuration.
 pub struct Key {
-    /// The dotted name; the keys of a definition have `[]` behind the list's name.
+    /// The dotted name; keys of a definition have `[]` after the name of the list.
     pub name: &'static str,
     /// What it does.
     pub meaning: &'static str,
-    /// What it may be, and in which unit.
+    /// Its valid values and their unit.
     pub takes: &'static str,
-    /// What it may look like, as TOML, where there is no default to show.
+    /// An example as TOML, if there is no default to show.
     pub example: &'static str,
 }
 
@@ -23,116 +23,116 @@ const fn key(name: &'static str, takes: &'static str, example: &'static str, mea
     Key { name, meaning, takes, example }
 }
 
-/// All keys, those of a table together.
+/// All keys, grouped by table.
 #[rustfmt::skip] // One key, two lines: it is read as a table.
 pub const KEYS: &[Key] = &[
     key("job", "1 to 64 letters, digits, `-`, `_` or `.`", "",
-        "The job's name: its state and offsets are kept under it."),
+        "The job's name. State and offsets are stored under it."),
     key("workers", "1 to 256, at most one per core", "",
-        "Worker threads of each process."),
+        "Worker threads per process."),
     key("processes", "1 to 64", "",
-        "How many processes work on the job together. More than one need `hosts`."),
+        "Number of processes that run the job together. More than one requires `hosts`."),
     key("process", "0 to `processes` - 1", "",
-        "Which of them this is. Process 0 holds the sinks and commits."),
+        "Index of this process. Process 0 owns the sinks and commits."),
     key("hosts", "a path", r#""hosts.txt""#,
-        "A file that says where the processes listen to each other: its first line, `host:port`, is process 0's."),
+        "A file with the addresses on which the processes listen for each other, one `host:port` per line. The first line is that of process 0."),
     key("cluster_secret_file", "a path", r#""/run/secrets/cluster""#,
-        "A file that holds the secret which whoever joins the cluster has to know. Needed on other addresses than loopback. SIGHUP reads it again."),
-    key("embedded", "true or false; true needs `input`", "",
-        "Need no server: run with an in-process broker that is fed from `input`."),
+        "A file with the secret that every process of the cluster must know. Required for addresses other than loopback. Read again on SIGHUP."),
+    key("embedded", "true or false; true requires `input`", "",
+        "Run without a Kafka server, with an in-process broker that is fed from `input`."),
     key("input", "a path, or `-` for standard input", r#""readings.jsonl""#,
-        "A file to read instead of Kafka, as text, gzip or zstd."),
+        "A file to read instead of Kafka: text, gzip or zstd."),
     key("until_end", "true or false", "",
-        "Stop, after the commit, at the end that was there at the start."),
+        "Stop after the commit of everything that was there at the start."),
     key("wait", "true or false", "",
-        "Keep trying when broker, topic or database are not there at the start."),
+        "At the start, keep trying while the broker, topic or database is missing."),
     key("out", "a path", "",
-        "The folder of the CSV files and, without `database`, of truckflow.db."),
-    key("database", "`mysql://user@host:port/database` or `sqlite:PATH`; without it `sqlite:OUT/truckflow.db`", r#""mysql://user@host:3306/KAFKA_DB""#,
-        "Where the tables and the job's state are."),
+        "The folder of the CSV files and, without `database`, of `truckflow.db`."),
+    key("database", "`mysql://user@host:port/database` or `sqlite:PATH`; `sqlite:OUT/truckflow.db` if not set", r#""mysql://user@host:3306/KAFKA_DB""#,
+        "Where the tables and the job's state are stored."),
     key("database_password_file", "a path", r#""/run/secrets/password""#,
-        "A file that holds the database's password, instead of in the URL. SIGHUP reads it again."),
+        "A file with the database password, which then is not in the URL. Read again on SIGHUP."),
     key("mode", "`append` or `upsert`", "",
-        "What a message does to the readings before it: `append`: each is a reading of its own; `upsert`: its key names the reading that it replaces or takes back."),
-    key("key_separator", "a text that lines do not end with; without it lines have no key", r#""\t""#,
-        "What stands between key and value in a line of a file."),
-    key("views", "names of built-in views, and definitions; empty: all built-in ones", "",
-        "The views to keep up to date. A flag or variable selects by name among all."),
+        "What a message does to earlier readings. `append`: nothing, each message is a reading of its own. `upsert`: it replaces or deletes the reading with the same key."),
+    key("key_separator", "a string without line breaks; if not set, lines have no key", r#""\t""#,
+        "Separates key and value in a line of a file."),
+    key("views", "names of built-in views, and definitions; if empty, all built-in views", "",
+        "The views to maintain. A flag or variable selects among all views by name."),
     key("correlations", "definitions", "",
-        "The job's own correlations."),
+        "User-defined correlations."),
     key("listen", "`address:port`, or `off`", "",
-        "Where the page, /metrics, /healthz and /readyz are."),
+        "Address of the live page, `/metrics`, `/healthz` and `/readyz`."),
     key("listen_token_file", "a path", r#""/run/secrets/token""#,
-        "A file that holds the token which whoever asks there has to send, but for /healthz and /readyz. SIGHUP reads it again."),
-    key("commit_interval", "a time from 1ms to 1h, such as `250ms`", "",
-        "How long an epoch lasts: rows appear, and offsets are committed, at its end."),
+        "A file with the token that clients must send, except to `/healthz` and `/readyz`. Read again on SIGHUP."),
+    key("commit_interval", "a duration from 1ms to 1h, such as `250ms`", "",
+        "Length of an epoch. At its end, rows become visible and offsets are committed."),
     key("on_data_loss", "`stop` or `earliest`", "",
-        "What to do when unread offsets are gone from the broker, or the file that was read is gone: stop with an error, or go on from the earliest that is there."),
-    key("record", "names with `number` or `text`", r#"oil_pressure = "number""#,
-        "Fields that messages have beyond the five; absent or null: NULL."),
+        "What to do if unread offsets are no longer on the broker, or the file that was read is gone: stop with an error, or continue from the earliest data available."),
+    key("record", "field names, each with `number` or `text`", r#"oil_pressure = "number""#,
+        "Fields of a message beyond the five standard ones. A field that is absent or null is NULL."),
     key("kafka.brokers", "`host:port`, separated by commas", "",
-        "Kafka brokers."),
+        "Kafka bootstrap servers."),
     key("kafka.topic", "a topic", "",
         "The topic of the trucks' readings."),
-    key("kafka.properties", "names and values of librdkafka", r#"security.protocol = "ssl""#,
-        "Any property of librdkafka."),
-    key("kafka.property_files", "names of librdkafka, and paths", r#"sasl.password = "/run/secrets/kafka""#,
-        "The same from files: secrets. A property is given once, here or in `kafka.properties`. SIGHUP reads them again."),
-    key("orientation.topic", "a topic; without it none is read", r#""Mobile-Device-Data""#,
+    key("kafka.properties", "names and values of librdkafka properties", r#"security.protocol = "ssl""#,
+        "Any librdkafka property."),
+    key("kafka.property_files", "names of librdkafka properties, and paths", r#"sasl.password = "/run/secrets/kafka""#,
+        "Properties whose values are read from files, such as secrets. Set a property either here or in `kafka.properties`. Read again on SIGHUP."),
+    key("orientation.topic", "a topic; none if not set", r#""Mobile-Device-Data""#,
         "The topic of the phone's orientation readings."),
-    key("orientation.input", "a path, or `-` for standard input; without it none is read", r#""Orientation.csv""#,
-        "Sensor Logger's Orientation.csv, or a file of a JSON object or Python dict a line. It may be read beside the topic."),
-    key("csv.views", "names of views; `[]`: none; without it all of the job", r#"["parameter_map"]"#,
-        "The views that go to CSV files."),
-    key("csv.max_records", "records, at least 1; without it one file a view", "1000000",
-        "The most records of a CSV file."),
-    key("tables.views", "names of views; `[]`: none; without it all of the job", r#"["parameter_map"]"#,
-        "The views that go to tables."),
-    key("dead_letters.topic", "a topic; without it they go to their table and file only", r#""Truck-Dead-Letters""#,
-        "The topic that dead letters are sent to as well."),
-    key("settings.above_speed", "km/h, a decimal of at most 9 places, below 9.2e9", "",
+    key("orientation.input", "a path, or `-` for standard input; none if not set", r#""Orientation.csv""#,
+        "Sensor Logger's `Orientation.csv`, or a file with one JSON object or Python dict per line. It can be read together with the topic."),
+    key("csv.views", "names of views; `[]` for none; all views of the job if not set", r#"["parameter_map"]"#,
+        "The views written to CSV files."),
+    key("csv.max_records", "at least 1; one file per view if not set", "1000000",
+        "Maximum number of records in a CSV file."),
+    key("tables.views", "names of views; `[]` for none; all views of the job if not set", r#"["parameter_map"]"#,
+        "The views written to tables."),
+    key("dead_letters.topic", "a topic; none if not set", r#""Truck-Dead-Letters""#,
+        "A topic to which dead letters are sent, in addition to their table and file."),
+    key("settings.above_speed", "km/h, a decimal with at most 9 places, below 9.2e9", "",
         "The view `above_speed` keeps engine speeds strictly above this."),
-    key("settings.speed_factor", "a decimal of at most 9 places", "",
-        "The view `transformed` multiplies the engine's speed by this."),
+    key("settings.speed_factor", "a decimal with at most 9 places", "",
+        "The view `transformed` multiplies the engine speed by this."),
     key("settings.correlation_tables", "`history` or `latest`", "",
-        "What the correlations' tables hold: a row for each truck and epoch that changed it, or one row a truck, replaced in place."),
-    key("settings.window", "a time from 1s to ten years", "",
-        "How long a window is."),
-    key("settings.window_idle", "a time from 0s to ten years", "",
+        "Contents of the correlation tables. `history`: a row for each truck and each epoch that changed it. `latest`: one row per truck, updated in place."),
+    key("settings.window", "a duration from 1s to ten years", "",
+        "Length of a window."),
+    key("settings.window_idle", "a duration from 0s to ten years", "",
         "How far a truck may be behind the topic before it counts as idle."),
-    key("settings.window_retention", "a time from 0s to ten years", "",
-        "How late a reading may be for its window, behind its truck's latest event."),
-    key("settings.join_retention", "a time from 0s to ten years", "",
-        "How late a reading may be for `filtered_join`, behind its truck's latest event."),
-    key("settings.join_limit", "readings, 1 to 1000000", "",
+    key("settings.window_retention", "a duration from 0s to ten years", "",
+        "How far a reading may be behind its truck's latest event to be included in its window."),
+    key("settings.join_retention", "a duration from 0s to ten years", "",
+        "How far a reading may be behind its truck's latest event to be included in `filtered_join`."),
+    key("settings.join_limit", "1 to 1000000", "",
         "How many readings of a truck may share a timestamp in `filtered_join`."),
-    key("limits.epoch_records", "records, at least 1", "",
-        "An epoch ends at about this many records."),
-    key("limits.epoch_bytes", "bytes, at least 1", "",
-        "An epoch ends at about this many bytes of input."),
-    key("limits.epochs_in_flight", "epochs, at least 2: one open, one that commits", "",
-        "The most epochs that are open or wait for their commit."),
-    key("limits.bytes_in_flight", "bytes, at least 1", "",
-        "The most bytes of rows, changes of state, forwarded dead letters and rows for the page that wait for their commit, in all processes together. A source waits at this; an epoch that alone has more is committed all the same."),
+    key("limits.epoch_records", "at least 1", "",
+        "An epoch ends after about this many records."),
+    key("limits.epoch_bytes", "at least 1", "",
+        "An epoch ends after about this many bytes of input."),
+    key("limits.epochs_in_flight", "at least 2: one open and one being committed", "",
+        "Maximum number of epochs that are open or waiting for their commit."),
+    key("limits.bytes_in_flight", "at least 1", "",
+        "Maximum number of bytes waiting for their commit, in all processes together: rows, state changes, forwarded dead letters and rows for the live page. Sources wait at this limit, but a single epoch that exceeds it is still committed."),
     key("limits.message_bytes", "bytes, at least 1", "",
-        "The longest message; longer ones are dead letters."),
-    key("limits.max_ahead", "a time from 0s to ten years, or `off`", "",
-        "How far the event time of a reading may be ahead of both Kafka's timestamp and the wall clock; those further ahead are dead letters `in_the_future`."),
-    key("views[].name", "small letters, digits and `_`, at most 48, a letter first", r#""hot""#,
-        "The view's name in configuration, metrics and of the CSV file."),
-    key("views[].where", "a condition in SQL; without it all are in it", r#""engine_speed > 82""#,
-        "What readings have to meet."),
+        "Maximum size of a message. Larger messages become dead letters."),
+    key("limits.max_ahead", "a duration from 0s to ten years, or `off`", "",
+        "How far the event time of a reading may be ahead of both Kafka's timestamp and the wall clock. Readings further ahead become dead letters `in_the_future`."),
+    key("views[].name", "lowercase letters, digits and `_`, at most 48, starting with a letter", r#""hot""#,
+        "The view's name in the configuration, in metrics and of its CSV file."),
+    key("views[].where", "an SQL condition; all readings if not set", r#""engine_speed > 82""#,
+        "Which readings the view contains."),
     key("views[].columns", "fields, or `expression AS name`", r#"["timestamp", "distance_covered / engine_speed AS ratio"]"#,
         "The view's columns."),
-    key("views[].table", "a table's name; without it `TRUCK_` and the name in capitals", r#""TRUCK_HOT""#,
+    key("views[].table", "a table name; `TRUCK_` and the name in capitals if not set", r#""TRUCK_HOT""#,
         "The view's table."),
-    key("views[].backfill", "true or false; without it false", "true",
-        "Begin at the topic's beginning when the view comes to a job that runs already."),
+    key("views[].backfill", "true or false; false if not set", "true",
+        "Fill the view from the beginning of the topic when it is added to an existing job."),
     key("correlations[].name", "as `views[].name`", r#""pressure_speed""#,
-        "The correlation's name in configuration, metrics and of the CSV file."),
-    key("correlations[].x", "a field that is a number, or `timestamp`", r#""oil_pressure""#,
+        "The correlation's name in the configuration, in metrics and of its CSV file."),
+    key("correlations[].x", "a numeric field, or `timestamp`", r#""oil_pressure""#,
         "The field of the first axis."),
-    key("correlations[].y", "a field that is a number", r#""engine_speed""#,
+    key("correlations[].y", "a numeric field", r#""engine_speed""#,
         "The field of the second axis."),
     key("correlations[].table", "as `views[].table`", r#""TRUCK_PRESSURE_SPEED""#,
         "The correlation's table."),
@@ -146,10 +146,10 @@ impl Key {
         self.name.rsplit_once('.').unwrap_or(("", self.name))
     }
 
-    /// The default as TOML, if there is one. That of a table of free names is that it is empty.
+    /// The default as TOML, if there is one. A table of free names is empty by default.
     fn default(&self, defaults: &Value) -> Option<String> {
         let value = defaults.pointer(&format!("/{}", self.name.replace('.', "/")))?;
-        // JSON's texts, numbers, truth values and lists of nothing are TOML's.
+        // Strings, numbers, booleans and empty lists are written the same in JSON and TOML.
         (!value.is_null() && !value.is_object()).then(|| value.to_string())
     }
 
@@ -159,17 +159,17 @@ impl Key {
 }
 
 fn defaults() -> Value {
-    serde_json::to_value(Config::default()).expect("the default configuration has texts as its keys")
+    serde_json::to_value(Config::default()).expect("the keys of the default configuration are strings")
 }
 
-/// A configuration file with every key, commented out. A line that begins with `#` and no space behind
-/// it is a key with its default.
+/// A configuration file with every key, commented out. A line that starts with `#` and no space is a key with its
+/// default.
 pub fn file() -> String {
     let defaults = defaults();
     let mut text = "\
-# A job of truckflow. Variables TRUCKFLOW_… go over this file, and flags over both: `kafka.brokers` is the
-# variable TRUCKFLOW_KAFKA__BROKERS (or TRUCKFLOW_BROKERS, as its flag is --brokers) and `--set kafka.brokers=…`.
-# Lines `#key = value` are defaults: take away the `#`, and give another value.
+# Configuration of a truckflow job. Environment variables override this file, and flags override both: `kafka.brokers`
+# is the variable TRUCKFLOW_KAFKA__BROKERS (or TRUCKFLOW_BROKERS, for its flag --brokers) and `--set kafka.brokers=…`.
+# Lines of the form `#key = value` show defaults. To change one, remove the `#` and edit the value.
 "
     .to_owned();
     let mut table = "";
@@ -195,7 +195,7 @@ pub fn file() -> String {
         }
     }
     for list in ["views", "correlations"] {
-        _ = write!(text, "\n# An entry of `{list}`; any number of them:\n# [[{list}]]\n");
+        _ = write!(text, "\n# An entry of `{list}`, of which there may be several:\n# [[{list}]]\n");
         let prefix = format!("{list}[].");
         for (key, name) in KEYS.iter().filter_map(|key| Some((key, key.name.strip_prefix(&prefix)?))) {
             _ = writeln!(text, "# {name} = {}  # {} Takes: {}.", key.example, key.meaning, key.takes);
@@ -208,16 +208,16 @@ pub fn file() -> String {
 pub fn page(flag_of: impl Fn(&str) -> Option<String>) -> String {
     let defaults = defaults();
     let mut page = "\
-# The configuration
+# Configuration
 
-Made from the code (`src/config/reference.rs`). `truckflow config init job.toml` writes a file with all of it.
+Generated from the code (`src/config/reference.rs`). `truckflow config init job.toml` writes a file with every key.
 
-A key's value is the last of: its default, the file of `--config`, the variable `TRUCKFLOW_` and the key in capitals with `__` for a dot
-(`TRUCKFLOW_KAFKA__BROKERS`), `--set KEY=VALUE`, its flag. An unknown key is refused. Keys with `[]` are of the entries of a list:
-`[[views]]` and `[[correlations]]`. `TRUCKFLOW_BROKERS` and `TRUCKFLOW_TOPIC` are the variables of `--brokers` and `--topic`; `simulate`
-takes both, and `replay` the first.
+The last of these that sets a key wins: its default, the file given with `--config`, its environment variable, `--set KEY=VALUE`, its own flag.
+The variable is `TRUCKFLOW_` and the key in capitals, with `__` for each dot (`TRUCKFLOW_KAFKA__BROKERS`). `TRUCKFLOW_BROKERS` and
+`TRUCKFLOW_TOPIC` are the variables of `--brokers` and `--topic`; `simulate` also uses both, and `replay` the first. An unknown key is
+refused. Keys with `[]` belong to the entries of a list: `[[views]]` and `[[correlations]]`.
 
-| key | meaning | takes | default | flag |
+| key | meaning | value | default | flag |
 |---|---|---|---|---|
 "
     .to_owned();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_says_the_defaults_with_and_without_its_comment_signs() {
+    fn the_file_has_the_defaults_with_and_without_its_comment_signs() {
         let text = file();
         assert_eq!(read(&text), defaults());
         let is_key = |line: &str| line.starts_with('#') && !line.starts_with("# ");
@@ -303,7 +303,7 @@ mod tests {
             if key.name.contains("[]") {
                 line.parse::<toml::Table>().unwrap();
             } else {
-                // Of the right type, though alone some mean nothing.
+                // The type is right, even if some are invalid without other keys.
                 toml::from_str::<Config>(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
             }
         }

@@ -1,4 +1,4 @@
-//! Secrets that a configuration names, and what they are for. They are read again at a SIGHUP.
+//! The secrets that a configuration refers to. They are read again on SIGHUP.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::kafka::properties::Properties;
 use crate::runtime::secret::{self, DatabaseUrl, ExposeSecret, SecretString};
 
 impl Config {
-    /// The database's URL.
+    /// The database URL, with the password from its file.
     pub fn database_url(&self) -> Result<DatabaseUrl, ConfigError> {
         let Some(url) = &self.database else {
             return Ok(DatabaseUrl::of_file(&self.out.join("truckflow.db")));
@@ -19,17 +19,17 @@ impl Config {
         with_password(url, "database_password_file", path)
     }
 
-    /// What whoever asks at `listen` has to send, if anything.
+    /// The token that clients of `listen` must send, if any.
     pub fn listen_token(&self) -> Result<Option<SecretString>, ConfigError> {
         self.listen_token_file.as_deref().map(|path| read_secret("listen_token_file", path)).transpose()
     }
 
-    /// The Kafka properties as librdkafka takes them, with those that are in files.
+    /// The librdkafka properties, including those read from files.
     pub fn kafka_properties(&self) -> Result<Properties, ConfigError> {
-        // The broker inside the process asks nobody who he is, and knows no TLS.
+        // The embedded broker supports neither authentication nor TLS.
         let is_used = |name: &str| {
-            let of_security = ["security.", "sasl.", "ssl.", "enable.sasl.", "enable.ssl."];
-            !self.embedded || !of_security.iter().any(|prefix| name.starts_with(prefix))
+            let security_prefixes = ["security.", "sasl.", "ssl.", "enable.sasl.", "enable.ssl."];
+            !self.embedded || !security_prefixes.iter().any(|prefix| name.starts_with(prefix))
         };
         let mut properties = self.kafka.properties.clone();
         properties.retain(is_used);
@@ -40,7 +40,7 @@ impl Config {
         Ok(properties)
     }
 
-    /// The configuration as TOML, with the secrets that are in it.
+    /// The configuration as TOML, including its secrets.
     pub(crate) fn exposed(&self) -> Result<SecretString, toml::ser::Error> {
         let mut table = toml::Table::try_from(self)?;
         if let Some(url) = &self.database {
@@ -53,26 +53,26 @@ impl Config {
     }
 }
 
-/// A database's URL with the password that the file at `path` holds, which `key` names.
+/// A database URL with the password in the file at `path`, the value of `key`.
 pub fn with_password(url: &DatabaseUrl, key: &'static str, path: &Path) -> Result<DatabaseUrl, ConfigError> {
     let password = read_secret(key, path)?;
     let wrong = || ConfigError::Value {
         key: "database",
         value: "(not shown)".into(),
-        reason: "a password file is for a URL such as mysql://user@host:port/database".into(),
+        reason: "a password file needs a URL such as mysql://user@host:port/database".into(),
     };
     let mut parsed = url::Url::parse(url.expose_secret()).map_err(|_| wrong())?;
-    // By itself a URL leaves a `%` as it is.
+    // `set_password` does not escape `%`.
     let password = utf8_percent_encode(password.expose_secret(), NON_ALPHANUMERIC).to_string();
     parsed.set_password(Some(&password)).map_err(|()| wrong())?;
     Ok(String::from(parsed).into())
 }
 
-/// What the file at `path`, which `key` names, holds.
+/// The secret in the file at `path`, the value of `key`.
 pub(crate) fn read_secret(key: &'static str, path: &Path) -> Result<SecretString, ConfigError> {
     secret::read(path).map_err(|source| ConfigError::Value {
         key,
         value: path.display().to_string(),
-        reason: format!("cannot read it: {source}; give a file that holds the secret"),
+        reason: format!("cannot read it: {source}; give a file that contains the secret"),
     })
 }

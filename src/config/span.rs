@@ -1,11 +1,11 @@
-//! Spans of time in a configuration.
+//! Durations in a configuration.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::error::ConfigError;
 
-/// A time such as `250ms`, `5m` or `24h`, in whole microseconds.
+/// Parses a duration such as `250ms`, `5m` or `24h`; it must be a whole number of microseconds.
 pub(super) fn duration(
     key: &'static str,
     text: &str,
@@ -18,7 +18,7 @@ pub(super) fn duration(
             key,
             value: text.to_owned(),
             reason: format!(
-                "give a time from {} to {}, such as `250ms`, `90s`, `5m` or `24h`",
+                "give a duration from {} to {}, such as `250ms`, `90s`, `5m` or `24h`",
                 humantime::format_duration(*least),
                 humantime::format_duration(*most)
             ),

@@ -1,4 +1,4 @@
-//! What a configuration may say, and what it may not.
+//! Valid and invalid configurations.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -19,7 +19,7 @@ fn load(text: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Resul
 }
 
 #[test]
-fn flags_go_over_variables_and_these_over_the_file() {
+fn flags_override_variables_and_these_override_the_file() {
     let text =
         "workers = 2\njob = \"a\"\n[kafka]\nbrokers = \"x:1\"\n[kafka.properties]\nfetch.min.bytes = 5";
     let config = load(
@@ -37,7 +37,7 @@ fn flags_go_over_variables_and_these_over_the_file() {
     .unwrap();
     assert_eq!((config.workers, config.job.as_str(), config.kafka.brokers.as_str()), (4, "b", "x:1"));
     assert_eq!(config.kafka.topic, "T");
-    // A flag's own variable goes over that of its key, whichever comes first.
+    // The short variable overrides that of the key, whichever comes first.
     let mut both = [("TRUCKFLOW_BROKERS", "y:1"), ("TRUCKFLOW_KAFKA__BROKERS", "z:1")];
     for _ in 0..2 {
         assert_eq!(load(text, &both, &[]).unwrap().kafka.brokers, "y:1");
@@ -72,7 +72,7 @@ fn secrets_come_from_files_or_variables() {
     let config = load("", &[(variable, "1e5")], &[]).unwrap();
     assert_eq!(config.kafka_properties().unwrap().exposed()["sasl.password"], "1e5");
     let error = load(&text, &[(variable, "x")], &[]).unwrap_err().to_string();
-    assert!(error.contains("sasl.password") && error.contains("give it once"), "{error}");
+    assert!(error.contains("sasl.password") && error.contains("set it in one place"), "{error}");
     std::fs::remove_file(&file).unwrap();
     let config = load(&text, &[], &[]).unwrap();
     for error in [config.kafka_properties().unwrap_err(), config.database_url().unwrap_err()] {
@@ -95,15 +95,15 @@ fn no_secret_of_a_configuration_can_be_printed_or_serialized() {
     }
     let kafka = config.kafka_properties().unwrap();
     assert!(!format!("{kafka:?}{:?}", config.database_url().unwrap()).contains("s3cret"));
-    // What a process of its own is given has them.
-    let told: Config = toml::from_str(config.exposed().unwrap().expose_secret()).unwrap();
-    assert_eq!(told.kafka.properties.exposed(), config.kafka.properties.exposed());
+    // A process that is started with this configuration gets them.
+    let exposed: Config = toml::from_str(config.exposed().unwrap().expose_secret()).unwrap();
+    assert_eq!(exposed.kafka.properties.exposed(), config.kafka.properties.exposed());
     let url = |config: &Config| config.database.as_ref().unwrap().expose_secret().to_owned();
-    assert_eq!(url(&told), url(&config));
+    assert_eq!(url(&exposed), url(&config));
 }
 
 #[test]
-fn what_is_in_the_wrong_place_is_not_shown() {
+fn values_in_the_wrong_place_are_not_shown() {
     for text in [
         "[kafka]\nproperties = \"s3\\\"cret\"",
         "workers = \"s3cret\"",
@@ -129,7 +129,7 @@ fn only_variables_that_set_keys_have_to_be_utf_8() {
     assert_eq!(read(b"TRUCKFLOW_JOB", b"a").unwrap(), [("TRUCKFLOW_JOB".into(), "a".into())]);
     let error = read(b"TRUCKFLOW_JOB", b"a\xff").unwrap_err().to_string();
     assert!(error.contains("TRUCKFLOW_JOB: its value is not valid UTF-8"), "{error}");
-    // It is a key that nobody knows.
+    // It is an unknown key.
     let unknown = read(b"TRUCKFLOW_\xff", b"1").unwrap().remove(0);
     let error = Job::read("", "", [unknown].into_iter(), Vec::new()).unwrap_err().to_string();
     assert!(error.contains("unknown field"), "{error}");
@@ -215,16 +215,16 @@ fn a_job_reads_what_its_views_need() {
 }
 
 #[test]
-fn inputs_that_cannot_be_read_beside_each_other_are_refused() {
+fn inputs_that_cannot_be_combined_are_refused() {
     let refused = |text: &str, word: &str| {
         let error = load(text, &[], &[]).unwrap_err().to_string();
         assert!(error.contains(word) && !error.contains('\n'), "{error}");
     };
-    refused("views = [\"orientation\"]", "nothing feeds it");
+    refused("views = [\"orientation\"]", "it has no input");
     refused("[orientation]\ntopic = \"Truck-Data\"", "another topic");
     refused("input = \"-\"\n[orientation]\ninput = \"-\"", "another file");
     refused("input = \"./x\"\nembedded = true\n[orientation]\ntopic = \"x\"", "orientation.input");
-    // What is not read is in nobody's way.
+    // An input that is not read does not conflict.
     load("views = [\"orientation\"]\n[orientation]\ntopic = \"Truck-Data\"", &[], &[]).unwrap();
     load("input = \"x\"\n[orientation]\ntopic = \"Truck-Data\"", &[], &[]).unwrap();
 }
@@ -269,12 +269,12 @@ fn names_of_a_file_select_among_the_built_in_views_and_those_of_a_flag_among_all
     assert_eq!(names(&config), ["above_speed", "fuel_speed", "hot", "cold", "dead_letters"]);
     // Without names in the file all built-in views are on.
     let text = "[[views]]\nname = \"hot\"\ncolumns = [\"truck_id\"]\n[csv]\nviews = [\"hot\"]";
-    // But the phone's, which nothing feeds.
+    // Except `orientation`, which has no input.
     assert_eq!(names(&load(text, &[], &[]).unwrap()).len(), views::NAMES.len());
 }
 
 #[test]
-fn what_a_job_defines_reaches_the_views() {
+fn definitions_reach_the_views() {
     let settings = load(DEFINED, &[], &[("settings.window", "1m"), ("mode", "upsert")]).unwrap();
     let settings = settings.view_settings.clone();
     assert_eq!((settings.window, settings.window_retention), (60_000_000, 86_400_000_000));
@@ -284,7 +284,7 @@ fn what_a_job_defines_reaches_the_views() {
 }
 
 #[test]
-fn a_definition_that_cannot_be_is_refused_with_its_name() {
+fn an_invalid_definition_is_refused_with_its_name() {
     let correlation = |x: &str, y: &str| format!("correlations = [{{name = \"c\", x = {x:?}, y = {y:?}}}]");
     let named = |name: &str, table: &str| {
         format!("views = [{{name = {name:?}, columns = [\"truck_id\"], table = {table:?}}}]")
@@ -294,24 +294,24 @@ fn a_definition_that_cannot_be_is_refused_with_its_name() {
         (correlation("engine_speed", "engine_speed"), "give two fields"),
         (
             correlation("timestamp", "oil"),
-            "correlations.c y: `oil` is no field; there are timestamp, distance_covered",
+            "correlations.c y: unknown field `oil`; expected one of timestamp, distance_covered",
         ),
-        (correlation("timestamp", "driver") + "\n[record]\ndriver = \"text\"", "`driver` is no number"),
+        (correlation("timestamp", "driver") + "\n[record]\ndriver = \"text\"", "`driver` is not a number"),
         (
             correlation("timestamp", "samples") + "\n[record]\nsamples = \"number\"",
             "another column of its table",
         ),
-        (named("Hot", "T"), "views.Hot: give a name of small letters"),
+        (named("Hot", "T"), "views.Hot: use lowercase letters"),
         (named("orientation", "T"), "views.orientation: another view has this name"),
         (named("readings", "T"), "views.readings: another view has this name"),
-        (named("hot", "ingested_table_1"), "views.hot table: another view has the table"),
+        (named("hot", "ingested_table_1"), "views.hot table: another view writes to table"),
         (named("above_speed", "T"), "views.above_speed: another view has this name"),
-        (named("hot", "truck_ABOVE_speed"), "views.hot table: another view has the table"),
-        (named("hot", "truckflow_state"), "views.hot table: `truckflow_state` is no name for it"),
-        (named("hot", "a b"), "views.hot table: `a b` is no name for it"),
+        (named("hot", "truck_ABOVE_speed"), "views.hot table: another view writes to table"),
+        (named("hot", "truckflow_state"), "views.hot table: `truckflow_state` is not a valid table name"),
+        (named("hot", "a b"), "views.hot table: `a b` is not a valid table name"),
         ("[record]\ntruck_id = \"text\"".into(), "record.truck_id: every reading has this field"),
         ("[record]\noil = \"text\"\nOil = \"text\"".into(), "record.oil: another field differs only"),
-        ("[record]\n\"1\" = \"text\"".into(), "record.1: give a name"),
+        ("[record]\n\"1\" = \"text\"".into(), "record.1: use letters"),
         ("[record]\noil = \"bytes\"".into(), "line 2"),
         ("[[views]]\nname = \"hot\"\ncolumn = []".into(), "unknown field `column`"),
         ("[[views]]\nname = \"hot\"".into(), "missing field `columns`"),

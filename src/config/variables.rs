@@ -1,27 +1,27 @@
-//! The variables of the environment that set keys.
+//! Environment variables that set keys.
 
 use std::ffi::OsString;
 
 use super::error::ConfigError;
 
-/// The beginning of the variables that set keys.
+/// The prefix of variables that set keys.
 const PREFIX: &str = "TRUCKFLOW_";
-/// Variables of that beginning which are no keys: flags of the command itself, and its log's filter.
-const NO_KEYS: [&str; 3] = ["CONFIG", "LOG", "LOG_FORMAT"];
+/// Variables with the prefix that are not keys: flags of the command itself, and its log filter.
+const NOT_KEYS: [&str; 3] = ["CONFIG", "LOG", "LOG_FORMAT"];
 
-/// Keys whose flags are named otherwise: the variables of these names set them as well, for every command, and
-/// go over those that are named as the key.
+/// Short variables, named like the flags of their keys. They work for every command and override the variable
+/// that has the full name of the key.
 const FLAGS: [(&str, &str); 2] = [("BROKERS", "kafka.brokers"), ("TOPIC", "kafka.topic")];
 
-/// The key that a variable sets, if it sets one.
+/// The key that a variable sets, if any.
 fn key_of(variable: &str) -> Option<String> {
-    let is_key = |key: &&str| !key.starts_with("TEST_") && !NO_KEYS.contains(key);
+    let is_key = |key: &&str| !key.starts_with("TEST_") && !NOT_KEYS.contains(key);
     let name = variable.strip_prefix(PREFIX).filter(is_key)?;
     let of_flag = FLAGS.iter().find(|(flag, _)| *flag == name);
     Some(of_flag.map_or_else(|| name.to_lowercase().replace("__", "."), |(_, key)| (*key).to_owned()))
 }
 
-/// The variables that set keys, each with its key; the last one of a key wins.
+/// The variables that set keys, as (key, variable, value). The last entry for a key wins.
 pub(super) fn keys_of(variables: impl Iterator<Item = (String, String)>) -> Vec<(String, String, String)> {
     let is_flag = |name: &str| FLAGS.iter().any(|(flag, _)| name.strip_prefix(PREFIX) == Some(flag));
     let keyed = |(name, value): (String, String)| Some((key_of(&name)?, name, value));
@@ -30,14 +30,13 @@ pub(super) fn keys_of(variables: impl Iterator<Item = (String, String)>) -> Vec<
     keys
 }
 
-/// What a variable that is named as a key says, for commands without a configuration.
+/// The value of a key's variable, for commands that have no configuration.
 pub(crate) fn variable_of(key: &str, default: &str) -> String {
     let name = format!("{PREFIX}{}", key.replace('.', "__").to_uppercase());
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-/// The variables of the environment that set keys. What others hold, such as bytes that are not UTF-8, does not
-/// matter.
+/// The environment variables that set keys. Other variables may have any value, even bytes that are not UTF-8.
 pub fn variables() -> Result<Vec<(String, String)>, ConfigError> {
     keys_among(std::env::vars_os())
 }

@@ -1,7 +1,7 @@
 //! The topics and files that a job reads: opened, dealt to the workers, watched, and ended.
 //!
 //! ```text
-//! Inputs -> Source: a topic or a file -> a reader and a decoder for each worker -> Several
+//! Inputs -> Source: a topic or a file -> a reader and a decoder for each worker -> InputSet
 //!   |         '- watch thread: lag, group offsets  <- committed
 //!   '- feeder thread: embedded broker              <- committed
 //! ```
@@ -31,7 +31,7 @@ use crate::source::SourceError;
 use crate::source::embedded::{Embedded, Feed, Feeder, PARTITIONS};
 use crate::source::file::{LineReader, Lines, Options, Unfinished, full_path, lock};
 use crate::source::kafka::{Topic, TopicOptions, keep_trying};
-use crate::source::several::{Decoded, Several};
+use crate::source::several::{Decoded, InputSet};
 use crate::store::LastCommit;
 use dataflows::item::TopicId;
 
@@ -137,7 +137,7 @@ impl Inputs {
                 let connect = || Topic::connect(options.clone(), progress, &last.topics);
                 let topic = connect_at_start(config, stop, connect)?.up_to(offsets);
                 // The topic that the job has read is no more.
-                if topic.is_another() {
+                if topic.is_recreated() {
                     let (view, input) = (view.name.to_string(), config.kafka.topic.clone());
                     return Err(JobError::NoBackfill { view, input });
                 }
@@ -321,9 +321,9 @@ impl Inputs {
 
     /// What each worker of this process reads, `own` among the `workers` of all processes. To be asked
     /// for before [`watch`](Self::watch).
-    pub fn shares(&self, own: Range<usize>, workers: usize) -> Result<Vec<Several>, JobError> {
+    pub fn shares(&self, own: Range<usize>, workers: usize) -> Result<Vec<InputSet>, JobError> {
         let share = |worker| {
-            let mut share = Several::default();
+            let mut share = InputSet::default();
             for source in &self.sources {
                 match source.content {
                     Content::Trucks => source.deal(self.trucks_decoder(source), worker, workers, &mut share),
@@ -424,7 +424,7 @@ impl Source {
         decoder: impl Decode + Send + 'static,
         worker: usize,
         workers: usize,
-        share: &mut Several,
+        share: &mut InputSet,
     ) -> Result<(), JobError> {
         match &self.kind {
             Kind::File(lines) => {

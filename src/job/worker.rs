@@ -23,7 +23,7 @@ use crate::observe::board::meter::Meter;
 use crate::runtime::clock::Clock;
 use crate::runtime::failure::SystemError;
 use crate::runtime::metrics::Metrics;
-use crate::source::several::{Input, Several};
+use crate::source::several::{Input, InputSet};
 use crate::source::{Polled, SourceError};
 
 /// How long a worker with nothing to do sleeps before it looks again.
@@ -47,7 +47,7 @@ pub struct Setup {
 pub struct Shared {
     setup: Setup,
     outlet: Mutex<Option<Outlet>>,
-    inputs: Mutex<Vec<Option<Several>>>,
+    inputs: Mutex<Vec<Option<InputSet>>>,
     restored: Mutex<Vec<Restored>>,
     failure: Mutex<Option<SourceError>>,
     panicked: AtomicBool,
@@ -62,7 +62,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     /// A job with the inputs of each worker of this process.
-    pub fn new(setup: Setup, outlet: Outlet, inputs: Vec<Several>, restored: Vec<Restored>) -> Self {
+    pub fn new(setup: Setup, outlet: Outlet, inputs: Vec<InputSet>, restored: Vec<Restored>) -> Self {
         Self {
             setup,
             outlet: Mutex::new(Some(outlet)),
@@ -210,7 +210,7 @@ enum Fed {
 struct Feed<'job> {
     job: &'job Shared,
     items: timely::dataflow::InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Item>>>,
-    inputs: Several,
+    inputs: InputSet,
     /// What was decoded and not sent yet.
     decoded: Vec<Item>,
     /// The epoch that the worker feeds.
@@ -230,7 +230,7 @@ impl<'job> Feed<'job> {
             Epoch,
             timely::container::CapacityContainerBuilder<Vec<Item>>,
         >,
-        inputs: Several,
+        inputs: InputSet,
     ) -> Self {
         let epoch = job.setup.shape.start + 1;
         items.advance_to(epoch);

@@ -1,10 +1,9 @@
-//! A broker inside the process, fed from a file: Kafka without a server.
+//! An in-process Kafka broker that is fed from a file.
 //!
-//! librdkafka's mock cluster keeps at most 5 MiB or 100,000 message sets a partition and drops the
-//! oldest without a word. The feeder therefore never runs further ahead of what was committed than
-//! a part of that. The cluster lives as long as the process: a restart feeds the file again from
-//! its beginning, in the same order to the same partitions, and what was committed before is not
-//! held back for.
+//! librdkafka's mock cluster keeps at most 5 MiB or 100,000 message sets per partition and silently drops the oldest.
+//! The feeder therefore stays only a fraction of that ahead of the commits. The cluster lives as long as the process: a
+//! restart feeds the file again from its beginning, in the same order to the same partitions, and does not wait for
+//! commits of messages that were committed before.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
@@ -24,36 +23,34 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use super::SourceError;
 use super::file::{LINE_LIMIT, TextError, TextLines, Unfinished};
 
-/// Partitions of the embedded topic.
+/// Number of partitions of the embedded topic.
 pub const PARTITIONS: i32 = 4;
-/// Bytes a partition that were fed and not committed: well below the 5 MiB that it keeps.
+/// Maximum uncommitted bytes per partition: well below the 5 MiB that it keeps.
 const AHEAD_BYTES: usize = 2 << 20;
-/// Messages a partition that were fed and not committed, below the 100,000 that it keeps even if
-/// each were a message set of its own.
+/// Maximum uncommitted messages per partition: below the 100,000 that it keeps even if each is a message set of its own.
 const AHEAD_MESSAGES: i64 = 60_000;
-/// Longer lines do not go through the broker: it loses what comes behind a message that is larger than all that
-/// it keeps, and a producer takes no more than a million bytes.
+/// Longer lines bypass the broker: it loses the messages after one that is larger than everything it keeps, and a
+/// producer accepts at most a million bytes.
 const LARGE: usize = 512 << 10;
-/// How long the broker may take for what was sent.
+/// How long the broker may take to accept what was sent.
 const FLUSH_LIMIT: Duration = Duration::from_secs(30);
-/// What a message costs in addition to its payload.
+/// The bytes counted for a message in addition to its payload.
 const OVERHEAD: usize = 64;
 
-/// What the feeder of a topic says to its readers.
+/// What the feeder of a topic shares with its readers.
 #[derive(Debug, Default)]
 pub struct Feed {
-    /// Where the partitions end, known when all is fed.
+    /// The end offsets of the partitions, known when everything was fed.
     ends: OnceLock<Vec<i64>>,
-    /// For each partition, the marks of the messages that are not committed: of the file's bytes up to the end of
-    /// each; and the offset of the first.
+    /// For each partition, the offset of the first uncommitted message, and the marks of the uncommitted messages: of
+    /// the bytes of the file up to the end of each.
     marks: Mutex<Vec<(i64, VecDeque<Mark>)>>,
-    /// The lines that are too large for the broker, by partition and offset: messages without bytes stand for
-    /// them.
+    /// Lines that are too large for the broker, by partition and offset. Empty messages stand in for them.
     large: Mutex<HashMap<(i32, i64), Vec<u8>>>,
-    /// Why it cannot go on.
+    /// Why the feeder failed.
     failure: Mutex<Option<SourceError>>,
     has_failed: AtomicBool,
-    /// The last line, if it was left as it has no end.
+    /// The last line, if it was left because it has no line end.
     unfinished: OnceLock<Unfinished>,
 }
 
@@ -62,26 +59,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Feed {
-    /// One whose readers end each partition at its offset in `ends`, or whose ends are known when all is fed.
+    /// Creates a feed. Readers end each partition at its offset in `ends`, or at the end that is known after feeding.
     pub fn new(ends: Option<Vec<i64>>) -> Arc<Self> {
         let marks = (0..PARTITIONS).map(|_| Default::default()).collect();
         let ends = ends.map_or_else(OnceLock::new, OnceLock::from);
         Arc::new(Self { ends, marks: Mutex::new(marks), ..Self::default() })
     }
 
-    /// Where the partitions end, once that is known.
+    /// The end offsets of the partitions, once known.
     pub fn ends(&self) -> Option<&[i64]> {
         self.ends.get().map(Vec::as_slice)
     }
 
-    /// The file's bytes up to the end of the message before `next`, where that is not committed yet.
+    /// The mark of the bytes of the file up to the end of the message before `next`, if that is not committed yet.
     pub fn mark(&self, partition: i32, next: i64) -> Option<Mark> {
         let marks = lock(&self.marks);
         let (first, marks) = marks.get(partition as usize)?;
         marks.get(usize::try_from(next - 1 - first).ok()?).copied()
     }
 
-    /// Takes the line for which a message without bytes stands.
+    /// Takes the line for which an empty message stands.
     pub fn take_large(&self, partition: i32, offset: i64) -> Option<Vec<u8>> {
         lock(&self.large).remove(&(partition, offset))
     }
@@ -91,13 +88,13 @@ impl Feed {
         self.has_failed.store(true, SeqCst);
     }
 
-    /// Why the feeder cannot go on, if it has not been taken yet.
+    /// Takes the error of the feeder, if there is one.
     pub fn take_failure(&self) -> Option<SourceError> {
-        // Most often there is none, and readers ask often.
+        // Readers check often, and mostly there is none.
         if self.has_failed.load(SeqCst) { lock(&self.failure).take() } else { None }
     }
 
-    /// The last line of the file, if it was left as it has no end.
+    /// The last line of the file, if it was left because it has no line end.
     pub fn unfinished(&self) -> Option<Unfinished> {
         self.unfinished.get().cloned()
     }
@@ -110,7 +107,7 @@ impl Feed {
         marks.push_back(mark);
     }
 
-    /// Forgets the marks of the messages before `offset`.
+    /// Drops the marks of the messages before `offset`.
     fn commit(&self, partition: usize, offset: i64) {
         let (first, marks) = &mut lock(&self.marks)[partition];
         while *first < offset && marks.pop_front().is_some() {
@@ -119,18 +116,18 @@ impl Feed {
     }
 }
 
-/// A thread that panics says so to the readers, who would wait for it.
+/// Reports a panic of the feeder to the readers, which would wait forever otherwise.
 struct Guard(Arc<Feed>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail(failed("its feeder panicked, which is a bug in truckflow"));
+            self.0.fail(failed("its feeder panicked; this is a bug in truckflow, please report it"));
         }
     }
 }
 
-/// Hands over why a message was not taken.
+/// Reports delivery errors to the readers.
 struct Deliveries(Arc<Feed>);
 
 impl ClientContext for Deliveries {}
@@ -140,7 +137,7 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let Err((error, _)) = result else { return };
-        // What is still queued when the feeder ends is not sent any more.
+        // Messages that are still queued when the feeder ends are purged.
         let is_purged = |code| matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
         if !error.rdkafka_error_code().is_some_and(is_purged) {
             self.0.fail(failed(error));
@@ -152,19 +149,19 @@ fn failed(error: impl std::fmt::Display) -> SourceError {
     SourceError::Embedded(error.to_string())
 }
 
-/// The in-process cluster. It stays on a thread of its own, as it cannot be handed to another.
+/// The in-process cluster, on its own thread, because it is not `Send`.
 pub struct Embedded {
     brokers: String,
-    /// The cluster ends with this.
+    /// Dropping this ends the cluster.
     lives: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Embedded {
-    /// Starts a cluster of one broker that has `topic`.
+    /// Starts a cluster of one broker with `topic`.
     pub fn start(topic: &str) -> Result<Self, SourceError> {
         let (lives, ends) = channel::<()>();
-        let (tell, started) = channel();
+        let (report, started) = channel();
         let topic = topic.to_owned();
         let broker = move || {
             let start = || {
@@ -174,8 +171,8 @@ impl Embedded {
             };
             let cluster: Result<_, KafkaError> = start();
             let brokers = cluster.as_ref().map(MockCluster::bootstrap_servers).map_err(Clone::clone);
-            // Nobody waits for it where the start was given up; it ends all the same.
-            let _ = tell.send(brokers);
+            // An error means that the start was given up.
+            let _ = report.send(brokers);
             let _ = ends.recv();
         };
         let thread = std::thread::Builder::new().name("broker".into()).spawn(broker).map_err(failed)?;
@@ -183,7 +180,7 @@ impl Embedded {
         Ok(Self { brokers, lives: Some(lives), thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Its bootstrap servers.
     pub fn brokers(&self) -> &str {
         &self.brokers
     }
@@ -193,12 +190,14 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         drop(self.lives.take());
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread of the embedded broker panicked; the job has ended before");
+            tracing::error!(
+                "the thread of the embedded broker panicked after the job ended; this is a bug in truckflow, please report it"
+            );
         }
     }
 }
 
-/// Feeds a file into an embedded topic, a line a message, paced to commits.
+/// Feeds the lines of a file into an embedded topic, paced by commits.
 pub struct Feeder {
     producer: ThreadedProducer<Deliveries>,
     feed: Arc<Feed>,
@@ -207,15 +206,15 @@ pub struct Feeder {
     partitions: Vec<Fed>,
 }
 
-/// What was fed to one partition.
+/// The messages fed to one partition.
 #[derive(Debug, Default)]
 struct Fed {
     next: i64,
     committed: i64,
     bytes: usize,
-    /// The messages not committed yet: their sizes, oldest first.
+    /// The sizes of the uncommitted messages, oldest first.
     sizes: VecDeque<usize>,
-    /// Offsets, and the bytes of the file that were read before them.
+    /// Known offsets, and the marks of the bytes of the file before them.
     known: Vec<(i64, Mark)>,
 }
 
@@ -237,20 +236,20 @@ impl Fed {
         }
     }
 
-    /// Whether the file is another than the one that was read, whose bytes up to here have this `mark`.
+    /// Whether the file, whose bytes up to here have this `mark`, differs from the one that was read before.
     fn is_other(&self, mark: Mark) -> bool {
         self.known.iter().any(|(offset, known)| *offset == self.next && *known != mark)
     }
 
-    /// Whether it can keep one more message.
+    /// Whether it can hold one more message.
     fn has_room(&self) -> bool {
         self.bytes < AHEAD_BYTES && (self.sizes.len() as i64) < AHEAD_MESSAGES
     }
 }
 
 impl Feeder {
-    /// A feeder of `topic` at `brokers`, which says to `feed` how it gets on; `resume` is the last commit, and
-    /// later ones arrive in `committed`. `known` are offsets whose marks tell which file was read.
+    /// Creates a feeder of `topic` at `brokers`, which reports to `feed`. `resume` is the last commit, and later ones
+    /// arrive in `committed`. The marks of the offsets in `known` identify the file that was read.
     pub fn new(
         brokers: &str,
         topic: &str,
@@ -287,9 +286,9 @@ impl Feeder {
         }
     }
 
-    /// Feeds the file once. Line k goes to partition k modulo [`PARTITIONS`], so that a restart
-    /// finds each line at the same offset; blank ones do not count. Says in `ready` when everything committed
-    /// before was fed. Ends early when the job has ended. An error is the readers' to take.
+    /// Feeds the file once. Line k goes to partition k modulo [`PARTITIONS`], so that each line has the same offset
+    /// after a restart; blank lines do not count. Sends to `ready` when everything committed before was fed. Ends early
+    /// when the job has ended. Errors go to the readers.
     pub fn run(mut self, path: &str, ready: Sender<()>) {
         let _guard = Guard(self.feed.clone());
         if let Err(error) = self.feed(path, ready) {
@@ -312,7 +311,7 @@ impl Feeder {
         for partition in (0..PARTITIONS as usize).cycle() {
             if ready.is_some() && self.partitions.iter().all(|fed| fed.next >= fed.committed) {
                 self.flush()?;
-                // Nobody waits for it if the job has ended already.
+                // An error means that the job has ended.
                 let _ = ready.take().map(|ready| ready.send(()));
             }
             if !lines.next(&mut line).map_err(cannot)? {
@@ -344,17 +343,17 @@ impl Feeder {
         if let Some((line, bytes)) = lines.left() {
             let _ = self.feed.unfinished.set(Unfinished { path: path.to_owned(), line, bytes });
         }
-        // They are known before, where what was read is fed again.
+        // Already set if the feed was created with ends.
         let _ = self.feed.ends.set(self.partitions.iter().map(|fed| fed.next).collect());
         Ok(())
     }
 
-    /// Waits until the broker has all that was sent. The producer's own `flush` looks every 100 ms only.
+    /// Waits until the broker has everything that was sent. The producer's own `flush` checks every 100 ms only.
     fn flush(&self) -> Result<(), SourceError> {
         let due = Instant::now() + FLUSH_LIMIT;
         while self.producer.in_flight_count() > 0 {
             if Instant::now() > due {
-                return Err(failed(format!("it takes no message within {} s", FLUSH_LIMIT.as_secs())));
+                return Err(failed(format!("it accepted no message within {} s", FLUSH_LIMIT.as_secs())));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -398,7 +397,7 @@ mod tests {
         fed.commit(10);
         assert!(fed.has_room());
         assert_eq!((fed.bytes, fed.sizes.len()), (59_990, 59_990));
-        // After a restart the feeder starts over, and what was committed is not waited for.
+        // After a restart the feeder starts over, and does not wait for what was committed.
         let mut fed = Fed::default();
         fed.commit(1_000_000);
         for _ in 0..1_000_001 {

@@ -1,8 +1,7 @@
-//! Where records come from: one interface over Kafka and files.
+//! Inputs of a job: one interface for Kafka and files.
 //!
-//! Each worker owns one [`Reader`] of each source, all of them in one [`Several`](several::Several).
-//! Between two steps of the dataflow it polls one of them, which decodes what is there, at most about
-//! a batch, and says to which epoch it belongs.
+//! Each worker owns one [`Reader`] of each source, all in one [`InputSet`](several::InputSet). Between two steps of the
+//! dataflow it polls one of them, which decodes about a batch of available messages and returns their epoch.
 
 pub mod embedded;
 pub mod file;
@@ -18,40 +17,40 @@ use crate::decode::Decode;
 use crate::kafka::producer::ProduceError;
 use crate::runtime::clock::Clock;
 
-/// Records that a poll decodes at most.
+/// Maximum records decoded by a poll.
 pub const BATCH_RECORDS: usize = 8192;
 
-/// What a poll did.
+/// The result of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polled {
-    /// Messages were decoded; they belong to this epoch.
+    /// Messages of this epoch were decoded.
     Read(Epoch),
-    /// Nothing is there now.
+    /// No messages are available now.
     Idle,
-    /// Nothing will come any more.
+    /// The input has ended.
     End,
 }
 
 /// One worker's share of a source.
 pub trait Reader {
-    /// Decodes what is there, at most about [`BATCH_RECORDS`], without waiting. The epoch that it
-    /// gives never falls, and is read from `clock` before the messages are taken, so that all
-    /// messages of a partition up to an offset belong to epochs up to the one committed with it.
+    /// Decodes available messages, at most about [`BATCH_RECORDS`], without waiting. The epoch that it returns never
+    /// decreases. It is read from `clock` before messages are taken, so that all messages of a partition up to an
+    /// offset belong to epochs up to the one committed with it.
     fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError>;
 
-    /// Takes where the last polls got to, and when their messages were produced. Called once for
-    /// each poll that read something.
+    /// Appends the offsets reached by the last polls, and the times at which their messages were produced. Called once
+    /// for each poll that read something.
     fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>);
 
-    /// The earliest of the latest event times of the partitions that have more to give: `i64::MAX` if
-    /// none has, `i64::MIN` if one that has gave nothing yet. Partitions are not read evenly; this
-    /// tells views how far they can trust that what is older was read.
+    /// The minimum, over the partitions that are not read to their end, of the latest event time read: `i64::MAX` if all
+    /// are read to their end, `i64::MIN` if nothing was read of one that is not. Partitions are not read evenly, and
+    /// views need to know up to which time readings may still follow.
     fn behind(&self) -> i64 {
         i64::MAX
     }
 }
 
-/// An input that cannot be read. Each message names the thing and the next step.
+/// An error of an input. Each message names the input and the next step.
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// A file cannot be read.
@@ -59,7 +58,7 @@ pub enum SourceError {
     File {
         /// The path.
         path: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The phone's file cannot be read.
@@ -67,12 +66,12 @@ pub enum SourceError {
     PhoneFile {
         /// The path.
         path: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A CSV file that lacks a column.
+    /// A CSV file lacks a column.
     #[error(
-        "{path} has no column `{column}`: its first line has to name {}; give Sensor Logger's Orientation.csv as orientation.input",
+        "{path} has no column `{column}`: its first line must name {}; give Sensor Logger's Orientation.csv as orientation.input",
         crate::decode::orientation::NAMES.join(", ")
     )]
     NoColumn {
@@ -81,9 +80,9 @@ pub enum SourceError {
         /// The column.
         column: &'static str,
     },
-    /// The file at a path is not the one that was read, which is nowhere in the folder.
+    /// The file at a path is not the one that was read, and that one is not in the folder.
     #[error(
-        "{path} is not the file that was read: neither it nor another file in {folder} begins with the {bytes} bytes ({lines} lines) that were read; put that file back into {folder}, start a new --job with a new --out, or set on_data_loss = \"earliest\" to go on with the first line of {path}"
+        "{path} is not the file that was read before: no file in {folder} begins with the {bytes} bytes ({lines} lines) that were read; put that file back into {folder}, start a new --job with a new --out, or set on_data_loss = \"earliest\" to continue with the first line of {path}"
     )]
     Replaced {
         /// The path.
@@ -95,9 +94,9 @@ pub enum SourceError {
         /// Bytes that were read.
         bytes: u64,
     },
-    /// A stream does not begin with what was read of it.
+    /// A stream does not begin with the bytes that were read from it.
     #[error(
-        "{path} does not begin with the {bytes} bytes that were read of it before; give the same input again, or start a new --job with a new --out"
+        "{path} does not begin with the {bytes} bytes that were read from it before; give the same input again, or start a new --job with a new --out"
     )]
     OtherStream {
         /// The path.
@@ -105,27 +104,29 @@ pub enum SourceError {
         /// Bytes that were read.
         bytes: u64,
     },
-    /// A file that was read cannot be found to be read again.
+    /// A file that has to be read again cannot be found.
     #[error(
-        "no file in {folder} begins with the {bytes} bytes that were read of {path}; put that file back into {folder}, under any name, and try again"
+        "no file in {folder} begins with the {bytes} bytes that were read from {path}; put that file back into {folder}, under any name, and try again"
     )]
     FileGone {
-        /// The path by which it was known.
+        /// The path at which it was read.
         path: String,
         /// The folder.
         folder: String,
         /// Bytes that were read.
         bytes: u64,
     },
-    /// A text in another encoding.
-    #[error("{path} is {encoding} text; convert it to UTF-8, as with `iconv -f {encoding} -t UTF-8`")]
+    /// A text has an unsupported encoding.
+    #[error(
+        "{path} is {encoding} text; convert it to UTF-8, for example with `iconv -f {encoding} -t UTF-8`"
+    )]
     Encoding {
         /// The path.
         path: String,
         /// The encoding.
         encoding: &'static str,
     },
-    /// A file whose name promises a format that it does not have.
+    /// A file has the name of a compressed format, but other contents.
     #[error("{path} is not {format} data, though its name says so; rename it, or give a complete file")]
     NotCompressed {
         /// The path.
@@ -133,9 +134,9 @@ pub enum SourceError {
         /// The format.
         format: &'static str,
     },
-    /// A file that was empty, and was then filled with compressed data.
+    /// A file was empty at first and then got compressed data.
     #[error(
-        "{path} was empty and holds {format} data now, which is read when it is complete; start again then"
+        "{path} was empty and now contains {format} data, which is read only when complete; start again then"
     )]
     CompressedLater {
         /// The path.
@@ -143,9 +144,9 @@ pub enum SourceError {
         /// The format.
         format: &'static str,
     },
-    /// A line that has no end.
+    /// A line is too long.
     #[error(
-        "line {line} of {path} is longer than {limit} bytes; split it, or give a file of one reading a line"
+        "line {line} of {path} is longer than {limit} bytes; split it, or give a file with one reading per line"
     )]
     LongLine {
         /// The path.
@@ -160,17 +161,17 @@ pub enum SourceError {
     NoBroker {
         /// The bootstrap servers.
         brokers: String,
-        /// What librdkafka said.
+        /// The error of librdkafka.
         reason: String,
     },
     /// A broker answered, but the connection failed at TLS or SASL.
     #[error(
-        "the Kafka broker at {brokers} refuses the connection, or is not the one that is trusted ({reason}); mend the security settings in [kafka.properties]"
+        "the connection to the Kafka broker at {brokers} failed in TLS or SASL ({reason}); correct the security settings in [kafka.properties]"
     )]
     Refused {
         /// The bootstrap servers.
         brokers: String,
-        /// What librdkafka said.
+        /// The error of librdkafka.
         reason: String,
     },
     /// The topic is missing.
@@ -189,13 +190,13 @@ pub enum SourceError {
         /// The bootstrap servers.
         brokers: String,
     },
-    /// A Kafka setting is refused.
-    #[error("Kafka setting refused: {0}; mend [kafka.properties]")]
+    /// A Kafka setting is invalid.
+    #[error("invalid Kafka setting: {0}; correct [kafka.properties]")]
     Setting(String),
     /// The topic of dead letters cannot be opened.
     #[error(transparent)]
     DeadLetters(#[from] ProduceError),
-    /// A partition that cannot be asked about now.
+    /// A partition has no metadata now.
     #[error(
         "{topic} partition {partition} is not available on {brokers} ({reason}); check the brokers, or keep trying with --wait"
     )]
@@ -206,12 +207,12 @@ pub enum SourceError {
         partition: i32,
         /// The bootstrap servers.
         brokers: String,
-        /// What librdkafka said.
+        /// The error of librdkafka.
         reason: String,
     },
-    /// Offsets that were not read are gone from the broker.
+    /// Unread offsets are no longer on the broker.
     #[error(
-        "{topic} partition {partition}: offsets {from} to {to} were not read yet and are gone from the broker; set on_data_loss = \"earliest\" to go on without them"
+        "{topic} partition {partition}: offsets {from} to {to} were not read and are gone from the broker; set on_data_loss = \"earliest\" to continue without them"
     )]
     DataLoss {
         /// The topic.
@@ -223,21 +224,21 @@ pub enum SourceError {
         /// The last missing offset.
         to: i64,
     },
-    /// Offsets that were read are gone from the broker.
+    /// Offsets that have to be read again are no longer on the broker.
     #[error(
-        "{topic} partition {partition} begins at offset {low}: what was before it is gone from the broker and cannot be verified; verify a job whose topic still holds all that it read"
+        "{topic} partition {partition} begins at offset {low}: earlier records are no longer on the broker and cannot be verified; verify a job whose topic still has every record that it read"
     )]
     Gone {
         /// The topic.
         topic: String,
         /// The partition.
         partition: i32,
-        /// The first offset that is there.
+        /// The first available offset.
         low: i64,
     },
     /// The committed offset is past the partition's end.
     #[error(
-        "{topic} partition {partition} ends at offset {end}, but {committed} was committed; the topic was made anew: start a new --job with a new --out, or set on_data_loss = \"earliest\""
+        "{topic} partition {partition} ends at offset {end}, but {committed} was committed, so the topic was re-created; start a new --job with a new --out, or set on_data_loss = \"earliest\""
     )]
     Recreated {
         /// The topic.
@@ -249,53 +250,53 @@ pub enum SourceError {
         /// The committed offset.
         committed: i64,
     },
-    /// The topic has another id than the one whose offsets were committed.
-    #[error("topic `{topic}` was made anew: its id was {known} and is {found} now; {advice}")]
-    MadeAnew {
+    /// The topic has a different id than when its offsets were committed.
+    #[error("topic `{topic}` was re-created: its id was {known} and is now {found}; {advice}")]
+    TopicReplaced {
         /// The topic.
         topic: String,
-        /// The id that it had.
+        /// The earlier id.
         known: String,
-        /// The id that it has.
+        /// The current id.
         found: String,
         /// The next step.
         advice: &'static str,
     },
-    /// Kafka said something that does not pass by itself.
+    /// A permanent error of Kafka.
     #[error(
-        "Kafka, {topic} partition {partition}: {reason}; mend it and start again: the job goes on from its last commit"
+        "Kafka, {topic} partition {partition}: {reason}; fix the cause and start again: the job resumes from its last commit"
     )]
     Kafka {
         /// The topic.
         topic: String,
         /// The partition.
         partition: i32,
-        /// What librdkafka said.
+        /// The error of librdkafka.
         reason: String,
     },
-    /// A broker that does not give what it has.
+    /// A broker returns nothing although there is more to read.
     #[error(
-        "the broker gave nothing for {seconds} s, though there is more to read; look whether it works, and start again"
+        "the broker returned no records for {seconds} s although there are more to read; check the broker and start again"
     )]
     Silent {
         /// How long.
         seconds: u64,
     },
-    /// The file that feeds the embedded broker is not the one that was read.
+    /// The file that feeds the embedded broker is not the one that was read before.
     #[error(
-        "{path} does not begin with the lines that were read of it, with which the embedded broker is fed again at each start; give that file, start a new --job with a new --out, or read the file without --embedded"
+        "{path} does not begin with the lines that were read from it before, and the embedded broker is fed from the beginning at every start; give that file, start a new --job with a new --out, or read the file without --embedded"
     )]
     OtherFeed {
         /// The path.
         path: String,
     },
-    /// The embedded broker cannot be fed.
-    #[error("the embedded broker: {0}; run it again, or read the file without --embedded")]
+    /// The embedded broker failed.
+    #[error("the embedded broker failed: {0}; run the job again, or read the file without --embedded")]
     Embedded(String),
 }
 
 impl SourceError {
-    /// Whether it may pass by itself, so that `--wait` tries again.
+    /// Whether a retry may succeed, so that `--wait` tries again.
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
@@ -312,12 +313,12 @@ impl SourceError {
         )
     }
 
-    /// Whether all that is needed is to wait: a server that starts, or a topic that is created.
+    /// Whether something is only missing so far: a server that has to start, or a topic to be created.
     pub fn is_missing(&self) -> bool {
         self.may_pass() && !matches!(self, Self::Refused { .. })
     }
 
-    /// The same for a job that tries again by itself: without the advice to start what it waits for.
+    /// The message for a job that retries by itself: without the advice to start the server.
     pub fn while_waiting(&self) -> String {
         match self {
             Self::NoBroker { brokers, reason } => {
@@ -333,7 +334,7 @@ impl SourceError {
         }
     }
 
-    /// The same about the phone's topic or file, whose names are given elsewhere.
+    /// The same error for the phone's topic or file, which are configured by other keys.
     pub fn of_the_phone(self) -> Self {
         match self {
             Self::File { path, source } => Self::PhoneFile { path, source },

@@ -1,8 +1,8 @@
-//! A bounded sample of an input: some of its messages as they are. Nothing is decoded, and nothing is committed.
+//! Takes a bounded sample of the messages of an input. Nothing is decoded or committed.
 //!
 //! ```text
-//! topic   of each partition the first messages and the last, as many of each partition
-//! file    its first messages
+//! topic   the first and last messages of each partition, the same number of each
+//! file    the first messages
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,12 +17,12 @@ use super::{Polled, Reader, SourceError};
 use crate::decode::{Decode, Message};
 use crate::runtime::clock::{Clock, Limits};
 
-/// What bounds a sample.
+/// The limits of a sample.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Messages.
     pub messages: usize,
-    /// Bytes of their keys and payloads, about: each partition's share ends with the message that exceeds it.
+    /// Approximate bytes of keys and payloads: the share of a partition ends with the message that exceeds it.
     pub bytes: usize,
     /// How long it may take.
     pub time: Duration,
@@ -39,18 +39,18 @@ impl Default for Bounds {
 pub struct Sampled {
     /// The partition; 0 for a file.
     pub partition: i32,
-    /// The offset, or the number of the line counted from 0.
+    /// The offset, or the number of the line from 0.
     pub offset: i64,
-    /// Kafka's timestamp in milliseconds since 1970, where the message has one.
+    /// Kafka's timestamp in milliseconds since 1970, if the message has one.
     pub timestamp: Option<i64>,
-    /// The key, where the message has one.
+    /// The key, if the message has one.
     pub key: Option<Vec<u8>>,
-    /// The value; none of a tombstone.
+    /// The value; `None` for a tombstone.
     pub payload: Option<Vec<u8>>,
 }
 
 impl Sampled {
-    /// The same as a decoder takes it.
+    /// The message for a decoder.
     pub fn message(&self) -> Message<'_> {
         let Self { partition, offset, timestamp, ref key, ref payload } = *self;
         Message { partition, offset, timestamp, key: key.as_deref(), payload: payload.as_deref() }
@@ -61,16 +61,16 @@ impl Sampled {
     }
 }
 
-/// Some messages of an input.
+/// A sample of an input.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// The record that names a CSV file's columns.
+    /// The header record of a CSV file.
     pub header: Option<Vec<u8>>,
     /// The messages.
     pub messages: Vec<Sampled>,
 }
 
-/// The offsets of a partition: the first that is there, and the one behind the last.
+/// The available offsets of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct There {
     /// The partition.
@@ -81,16 +81,16 @@ pub struct There {
     pub end: i64,
 }
 
-/// What is taken of a partition: offsets from the first up to the second.
+/// The offsets to take from a partition, without `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
     from: i64,
     to: i64,
 }
 
-/// Deals `messages` to the partitions that have some: of each the first and the last. If there are more
-/// partitions than messages, some partitions are left out.
-fn deal(there: &[There], messages: usize) -> [BTreeMap<i32, Span>; 2] {
+/// Distributes `messages` over the partitions that are not empty: the first and the last of each. If there are more
+/// partitions than messages, some partitions are skipped.
+fn distribute(there: &[There], messages: usize) -> [BTreeMap<i32, Span>; 2] {
     let with_messages: Vec<&There> = there.iter().filter(|at| at.low < at.end).collect();
     let step = with_messages.len().div_ceil(messages.max(1)).max(1);
     let taken: Vec<&There> = with_messages.into_iter().step_by(step).collect();
@@ -113,10 +113,10 @@ fn deal(there: &[There], messages: usize) -> [BTreeMap<i32, Span>; 2] {
     rounds
 }
 
-/// Takes a sample of a topic with a consumer whose assignment is given up.
+/// Takes a sample of a topic with a consumer, whose assignment is replaced.
 ///
 /// # Errors
-/// The topic cannot be assigned. What does not come within the time is left out.
+/// The topic cannot be assigned. Messages that do not arrive in time are left out.
 pub fn of_topic<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -124,7 +124,7 @@ pub fn of_topic<C: ConsumerContext>(
     bounds: Bounds,
 ) -> Result<Sample, KafkaError> {
     let mut sample = Sample::default();
-    let rounds = deal(there, bounds.messages);
+    let rounds = distribute(there, bounds.messages);
     let spans: usize = rounds.iter().map(BTreeMap::len).sum();
     let bytes = bounds.bytes / spans.max(1);
     let began = Instant::now();
@@ -144,7 +144,7 @@ pub fn of_topic<C: ConsumerContext>(
     Ok(sample)
 }
 
-/// Takes spans of partitions, of each at most about so many bytes.
+/// Takes spans of partitions, about `bytes` at most of each.
 fn take<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -179,13 +179,13 @@ fn take<C: ConsumerContext>(
                     (offset + 1 >= span.to || *taken >= bytes).then_some(partition)
                 }
             }
-            // Control records and compacted offsets lie before the end without being messages.
+            // The last offsets of the span may be control records or compacted.
             Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
-            // The client tries again by itself.
+            // The client retries by itself.
             Some(Err(_)) | None => None,
         };
         if let Some(partition) = done.filter(|partition| spans.remove(partition).is_some()) {
-            // What it was sent of the partition already would take the place of others'.
+            // Messages of the partition that were already fetched would delay those of others.
             let mut list = TopicPartitionList::new();
             list.add_partition(topic, partition);
             consumer.incremental_unassign(&list)?;
@@ -194,7 +194,7 @@ fn take<C: ConsumerContext>(
     Ok(())
 }
 
-/// Takes a sample of what a reader of a file gives: its first messages.
+/// Takes the first messages of a reader of a file.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -211,14 +211,14 @@ pub fn of_reader(mut reader: impl Reader, bounds: Bounds) -> Result<Sample, Sour
     while !collect.is_full() && Instant::now() < deadline {
         match reader.poll(&clock, &mut collect)? {
             Polled::Read(_) => {}
-            // Nobody waits for what comes later.
+            // A sample does not wait for later messages.
             Polled::Idle | Polled::End => break,
         }
     }
     Ok(collect.sample)
 }
 
-/// Keeps messages as they are, until there are enough.
+/// Collects messages until the bounds are reached.
 struct Collect {
     sample: Sample,
     bounds: Bounds,
@@ -265,23 +265,23 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_dealt_to_the_partitions_that_have_some_from_both_ends() {
+    fn messages_are_taken_from_both_ends_of_partitions_that_are_not_empty() {
         let span = |from, to| Span { from, to };
         let partitions = [there(0, 5, 1005), there(1, 0, 0), there(2, 10, 13), there(3, 0, 2000)];
-        let [first, last] = deal(&partitions, 30);
+        let [first, last] = distribute(&partitions, 30);
         let expected = [(0, span(5, 10)), (2, span(10, 13)), (3, span(0, 5))];
         assert_eq!(first, expected.into());
         assert_eq!(last, [(0, span(1000, 1005)), (3, span(1995, 2000))].into());
-        // One a partition: the last.
-        let [first, last] = deal(&partitions, 3);
+        // One per partition: the last.
+        let [first, last] = distribute(&partitions, 3);
         assert!(first.is_empty(), "{first:?}");
         assert_eq!(last, [(0, span(1004, 1005)), (2, span(12, 13)), (3, span(1999, 2000))].into());
         // Fewer messages than partitions.
         let many: Vec<There> = (0..1000).map(|partition| there(partition, 0, 9)).collect();
-        let [first, last] = deal(&many, 100);
+        let [first, last] = distribute(&many, 100);
         assert_eq!((first.len(), last.len()), (0, 100));
         assert!(last.keys().eq((0..1000).step_by(10).collect::<Vec<_>>().iter()));
-        assert!(deal(&[], 10).iter().all(BTreeMap::is_empty));
+        assert!(distribute(&[], 10).iter().all(BTreeMap::is_empty));
     }
 
     #[test]
@@ -298,7 +298,7 @@ mod tests {
         let all = sample(1000, 1000);
         assert_eq!((all.len(), all[49].offset, all[49].payload.as_deref()), (50, 49, Some(&b"line 49"[..])));
         assert_eq!(sample(7, 1000).len(), 7);
-        // The line that exceeds them is the last.
+        // The line that exceeds the bytes is the last one.
         assert_eq!(sample(1000, 15).len(), 3);
     }
 }

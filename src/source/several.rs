@@ -1,7 +1,7 @@
-//! A worker's share of all sources of a job, each with the decoder of its messages, polled in turn.
+//! A worker's share of all sources of a job, each with its decoder, polled in turn.
 //!
-//! An epoch is the whole job's: whichever source is polled reads the clock before it takes messages, so
-//! what is true of one source's offsets and epochs is true of each of several.
+//! All sources share the epochs of the job. Each one reads the clock before it takes messages, so the guarantee about
+//! its offsets and epochs does not depend on other sources.
 
 use dataflows::item::{Arrival, Item, NextOffset};
 
@@ -9,21 +9,21 @@ use super::{Polled, Reader, SourceError};
 use crate::decode::Decode;
 use crate::runtime::clock::Clock;
 
-/// A source's reader together with the decoder of its messages.
+/// A reader together with its decoder.
 pub trait Input {
-    /// Reads what is there, as [`Reader::poll`] does.
+    /// Reads available messages, like [`Reader::poll`].
     fn poll(&mut self, clock: &Clock) -> Result<Polled, SourceError>;
 
-    /// Takes where the last polls got to, as [`Reader::positions`] does.
+    /// Appends the offsets of the last polls, like [`Reader::positions`].
     fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>);
 
-    /// Takes what the last polls decoded, as [`Decode::take`] does.
+    /// Appends what the last polls decoded, like [`Decode::take`].
     fn take(&mut self, items: &mut Vec<Item>);
 
-    /// How many values were rounded, as [`Decode::take_rounded`] says.
+    /// Reports how many values were rounded, like [`Decode::take_rounded`].
     fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64));
 
-    /// How far it is behind, as [`Reader::behind`] says.
+    /// How far it is behind, like [`Reader::behind`].
     fn behind(&self) -> i64;
 }
 
@@ -58,18 +58,18 @@ impl<R: Reader, D: Decode> Input for Decoded<R, D> {
     }
 }
 
-/// The inputs of one worker as one.
+/// All inputs of one worker as one input.
 #[derive(Default)]
-pub struct Several {
-    /// Those that have not ended.
+pub struct InputSet {
+    /// The inputs that have not ended.
     inputs: Vec<Box<dyn Input + Send>>,
-    /// The place of the input that is polled next.
+    /// The index of the input that is polled next.
     next: usize,
-    /// The place of the input that read last.
+    /// The index of the input that was polled last.
     last: usize,
 }
 
-impl Several {
+impl InputSet {
     /// Adds an input.
     pub fn push(&mut self, input: impl Input + Send + 'static) {
         self.inputs.push(Box::new(input));
@@ -80,13 +80,12 @@ impl Several {
     }
 }
 
-/// A poll goes from one input to the next until one has read something, and begins behind the one that
-/// did so last; what is taken after it is of that one. Idle if none has anything now, at the end when
-/// all are.
-impl Input for Several {
+/// A poll tries one input after another, starting after the one that was polled last, until one has read something;
+/// the other methods then apply to that one. It is idle if no input has messages now, and ends when all have ended.
+impl Input for InputSet {
     fn poll(&mut self, clock: &Clock) -> Result<Polled, SourceError> {
         for _ in 0..self.inputs.len() {
-            // One that ended has left its place to the one behind it.
+            // An input that ended was removed, and the next one has its index.
             self.last = self.next % self.inputs.len();
             self.next = self.last + 1;
             match self.inputs[self.last].poll(clock)? {
@@ -132,10 +131,10 @@ mod tests {
     use super::*;
     use crate::runtime::clock::Limits;
 
-    /// Gives what it was told to.
-    struct Told(&'static str, VecDeque<Polled>);
+    /// Returns scripted results.
+    struct Scripted(&'static str, VecDeque<Polled>);
 
-    impl Input for Told {
+    impl Input for Scripted {
         fn poll(&mut self, _clock: &Clock) -> Result<Polled, SourceError> {
             Ok(self.1.pop_front().expect("an input that ended is not polled again"))
         }
@@ -166,16 +165,16 @@ mod tests {
             },
             0,
         );
-        let mut several = Several::default();
-        several.push(Told("a", [Read(1), Read(1), Read(2), Idle, Idle, Read(3), End].into()));
-        several.push(Told("b", [Read(1), End].into()));
-        several.push(Told("c", [Idle, Read(2), Idle, Idle, End].into()));
+        let mut inputs = InputSet::default();
+        inputs.push(Scripted("a", [Read(1), Read(1), Read(2), Idle, Idle, Read(3), End].into()));
+        inputs.push(Scripted("b", [Read(1), End].into()));
+        inputs.push(Scripted("c", [Idle, Read(2), Idle, Idle, End].into()));
         let mut read = Vec::new();
         loop {
-            match several.poll(&clock).unwrap() {
+            match inputs.poll(&clock).unwrap() {
                 Read(epoch) => {
                     let mut offsets = Vec::new();
-                    several.positions(&mut offsets, &mut Vec::new());
+                    inputs.positions(&mut offsets, &mut Vec::new());
                     read.push(format!("{}{epoch}", offsets[0].topic));
                 }
                 Idle => read.push("-".into()),
@@ -183,6 +182,6 @@ mod tests {
             }
         }
         assert_eq!(read, ["a1", "b1", "a1", "c2", "a2", "-", "-", "a3"]);
-        assert_eq!(several.poll(&clock).unwrap(), End);
+        assert_eq!(inputs.poll(&clock).unwrap(), End);
     }
 }

@@ -1,4 +1,4 @@
-//! What a store does for a job that it is claimed for.
+//! The interface of a store.
 
 use dataflows::Epoch;
 use dataflows::item::MessageId;
@@ -9,70 +9,68 @@ use super::error::StoreError;
 use super::table::{Refused, Table};
 use crate::state::StoredView;
 
-/// One thing that `truckflow check` looked at.
+/// The result of one check of `truckflow check`.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// What was looked at.
+    /// What was checked.
     pub what: String,
-    /// What was found, or one sentence with the next step.
+    /// What was found, or an error with the next step.
     pub result: Result<String, String>,
 }
 
 /// A database that a job commits to.
 pub trait Store: Send {
-    /// Takes the job's lock, makes the bookkeeping tables, counts the generation up (committed at
-    /// once), and gives what was committed last.
+    /// Takes the lock of the job, creates the bookkeeping tables, raises the generation (committed at once), and
+    /// returns the last commit.
     fn claim(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError>;
 
-    /// Makes the tables fit: creates what is missing, adds missing columns, refuses what cannot be
-    /// used. Their rows are never touched.
+    /// Creates missing tables, adds missing columns, and refuses tables that cannot be used. Existing rows are never
+    /// changed.
     fn prepare(&mut self, tables: &[Table]) -> Result<(), StoreError>;
 
-    /// Gives the committed and pending parts of a view's state, newest first, to `take`, few of them at a
-    /// time: together they may be large.
+    /// Passes the committed and pending parts of a view's state to `take`, newest first. Only a few are in memory at a
+    /// time, because all of them may be large.
     fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError>;
 
-    /// The messages whose event time was found to be too far ahead, in any order.
+    /// The messages whose event time was too far ahead, in any order.
     fn in_the_future(&mut self) -> Result<Vec<MessageId>, StoreError>;
 
     /// The views that the job has had, by name.
     fn views(&mut self) -> Result<Vec<StoredView>, StoreError>;
 
-    /// Keeps what is known of a view, in the place of what was known of it before. Committed at
-    /// once; an epoch's transaction must not be open.
+    /// Stores a view's entry, replacing an earlier one. Committed at once; no transaction of an epoch may be open.
     fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError>;
 
-    /// Opens a transaction, after connecting anew and taking the lock anew where that is needed;
-    /// fails with [`StoreError::Fenced`] if another instance took over.
+    /// Opens a transaction, reconnecting and taking the lock again if needed; fails with [`StoreError::Fenced`] if
+    /// another instance took over.
     fn begin(&mut self) -> Result<(), StoreError>;
 
-    /// Puts the rows of chunks in. What the database refuses for its content alone is given back; all
-    /// other rows are in. If such a row has a key, the row of that key is gone: it would no longer
-    /// be true.
+    /// Writes the rows of chunks, and returns the rows that the database refused for their content; all others are
+    /// written. If a refused row has a key, the existing row of that key is deleted, because it is out of date.
     fn insert(&mut self, chunks: &[Chunk]) -> Result<Vec<Refused>, StoreError>;
 
-    /// Adds the rest to the transaction, checks the generation in it, and commits.
+    /// Adds the rest of the commit to the transaction, checks the generation in it, and commits.
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError>;
 
-    /// The last committed epoch, read anew: after a commit whose answer was lost.
+    /// Reads the last committed epoch, for use after a commit whose answer was lost.
     fn committed_epoch(&mut self) -> Result<Epoch, StoreError>;
 
-    /// Sees whether the store answers, soon; an epoch's transaction must not be open.
+    /// Checks within a short time that the store answers; no transaction of an epoch may be open.
     fn ping(&mut self) -> Result<(), StoreError>;
 
-    /// Rolls the open transaction back, if there is one; drops a connection that is in doubt.
+    /// Rolls back the open transaction, if any, and drops a connection whose state is unknown.
     fn abandon(&mut self);
 
-    /// Takes the job's lock, makes the bookkeeping tables, and puts in what another store held of the job;
-    /// all or nothing. Refuses a job that is there already.
+    /// Takes the lock of the job, creates the bookkeeping tables, and writes the job's data from another store; all or
+    /// nothing. Refuses a job that already exists.
     fn adopt(&mut self, job: &Adopted<'_>) -> Result<(), StoreError>;
 
-    /// Takes the job's lock, and removes all that is kept of it but rows; all or nothing.
+    /// Takes the lock of the job and removes all its data except rows; all or nothing.
     fn forget(&mut self, job: &str) -> Result<(), StoreError>;
 
-    /// The form in which chunks must come, once the job is claimed.
+    /// The form that chunks must have, once the job is claimed.
     fn form(&self) -> Form;
 
-    /// Looks at server and tables without changing anything.
+    /// Checks server and tables without changing anything.
     fn check(&mut self, tables: &[Table]) -> Vec<Finding>;
 }

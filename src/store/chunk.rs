@@ -1,4 +1,4 @@
-//! Rows for a table, in the form that a store wants them. They are rendered on a worker's thread.
+//! Rows of a table in the form that the store needs. They are rendered on the worker's thread.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,80 +10,80 @@ use sha2::{Digest, Sha256};
 
 use crate::render::{self, SqlRows};
 
-/// What a chunk's rows do to those of its table.
+/// What the rows of a chunk do to those of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
-    /// They stand beside them, without a key.
+    /// They are added without a key.
     Append,
-    /// They are new; if there is a row of that key after all, it takes the values.
+    /// They are new; if a row of the key exists after all, it is updated.
     Insert,
-    /// The rows of those keys take the values; one that is missing comes back.
+    /// The rows of their keys are updated; a missing row is inserted again.
     Update,
-    /// The rows of those keys end; one that is missing is no error.
+    /// The rows of their keys are deleted; a missing row is no error.
     Delete,
 }
 
-/// Rows for one table, in the form that the store wants them.
+/// Rows of one table in the form that the store needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chunk {
-    /// The table's place among the prepared ones.
+    /// The table's index among the prepared ones.
     pub table: usize,
-    /// What is done.
+    /// What is done with the rows.
     pub operation: Operation,
     /// The rows.
     pub rows: Rows,
     /// Their keys, unless they are appended.
     pub keys: Vec<RowKey>,
-    /// For a store that takes text: `(…),(…)`, in pieces that each fit a statement, with the rows
-    /// that a piece holds. A delete needs none.
+    /// For a store that takes text: `(…),(…)`, in pieces that each fit one statement, with the range of their rows.
+    /// Empty for deletes.
     pub text: Vec<(Range<usize>, Vec<u8>)>,
-    /// In the place of that, if the store wants the table's appended rows so: see [`render::lines`].
+    /// Instead of `text`, if the store loads the appended rows of this table: see [`render::lines`].
     pub lines: Bytes,
 }
 
-/// About how many bytes of values a statement has.
+/// Approximate bytes of values in a statement.
 pub(super) const STATEMENT_BYTES: usize = 1 << 20;
 
 impl Chunk {
-    /// About how many bytes it holds.
+    /// Its approximate size in bytes.
     pub fn weight(&self) -> usize {
         let text: usize = self.text.iter().map(|(_, text)| text.len()).sum();
         text + self.lines.len() + self.rows.weight() + size_of_val(&*self.keys)
     }
 }
 
-/// The form in which a store wants the rows of a job.
+/// The form in which a store needs the rows of a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Form {
-    /// The job: in one table, each has keys of its own.
+    /// The job; part of each row's key, because jobs may share a table.
     pub job: Arc<str>,
-    /// How rows are written as text, for a store that wants them so.
+    /// How rows are written as text, for a store that needs text.
     pub text: Option<Text>,
-    /// For each prepared table, whether rows that are appended are wanted as lines.
+    /// For each prepared table, whether appended rows are needed as lines.
     pub lines: Arc<[bool]>,
 }
 
 /// How rows are written as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Text {
-    /// `(…),(…)`, where an update is an insert that finds its row.
+    /// `(…),(…)`; an update is an insert with `ON DUPLICATE KEY UPDATE`.
     Inserts,
     /// `(…),(…)`, also in an update.
     Values,
-    /// `(…),(…)`, and in an update `ROW(…),ROW(…)`.
+    /// `(…),(…)`, but `ROW(…),ROW(…)` in an update.
     ValuesRow,
 }
 
 impl Text {
-    /// What a row begins with.
+    /// The opening of a row.
     pub fn opening(self, operation: Operation) -> &'static str {
         if self == Self::ValuesRow && operation == Operation::Update { "ROW(" } else { "(" }
     }
 }
 
 impl Form {
-    /// Rows for the `table`-th prepared table, in the order in which they are to be put in: what
-    /// ends, what changes, what is new. Hashed and rendered here, on the caller's thread.
+    /// Rows of the `table`-th prepared table in the order in which they must be written: deletes, updates, inserts.
+    /// Hashed and rendered here, on the caller's thread.
     pub fn chunks(&self, table: usize, rows: Rows) -> Vec<Chunk> {
         let Some(Changes { kinds, keys }) = rows.changes.clone() else {
             return vec![self.chunk(table, Operation::Append, rows, Vec::new())];
@@ -126,7 +126,7 @@ impl Form {
         Chunk { table, operation, rows, keys, text, lines }
     }
 
-    /// The key in the database of what `key` names among the rows of its view.
+    /// The key in the database of the row with `key` in its view.
     fn row_key(&self, key: &[u8]) -> RowKey {
         let hash = Sha256::new().chain_update(&*self.job).chain_update([0]).chain_update(key).finalize();
         std::array::from_fn(|at| hash[at])
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// The chunks of three rows: what each does, and its text.
+    /// The operations and texts of the chunks of three rows.
     fn chunks(text: Option<Text>) -> Vec<(Operation, String)> {
         let keys = [b"a", b"b", b"c"].map(|key| Arc::from(&key[..])).to_vec();
         let rows = Rows {

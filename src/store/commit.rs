@@ -1,4 +1,4 @@
-//! What a commit makes durable, and what is known of the last one.
+//! The contents of a commit, and the last commit of a job.
 
 use bytes::Bytes;
 use dataflows::Epoch;
@@ -7,18 +7,18 @@ use dataflows::item::{MessageId, NextOffset, TopicId};
 use crate::state::StoredView;
 use crate::state::offset::ViewOffset;
 
-/// A change of a view's state.
+/// A change of the state of a view.
 #[derive(Clone, Debug)]
 pub struct StateChange {
     /// The view.
     pub view: String,
     /// The parts, each at most about 1 MiB unless a single epoch's change is larger.
     pub parts: Vec<Bytes>,
-    /// Whether they replace all older parts of the view.
+    /// Whether they replace all older parts.
     pub replaces: bool,
 }
 
-/// What a commit makes durable together with the rows inserted since [`Store::begin`](super::Store::begin).
+/// Everything that is committed together with the rows inserted since [`Store::begin`](super::Store::begin).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Commit<'a> {
     /// The epoch.
@@ -27,46 +27,46 @@ pub struct Commit<'a> {
     pub offsets: &'a [NextOffset],
     /// Offsets of views.
     pub view_offsets: &'a [ViewOffset],
-    /// The ids of topics that are new, or others than before.
+    /// The ids of topics that are new or were re-created.
     pub topics: &'a [TopicId],
-    /// Messages whose event time was found to be too far ahead: see [`Store::in_the_future`](super::Store::in_the_future).
+    /// Messages whose event time was too far ahead: see [`Store::in_the_future`](super::Store::in_the_future).
     pub in_the_future: &'a [MessageId],
-    /// Numbers of the files that grew, by name: lengths and more, see [`crate::sink::csv`].
+    /// Numbers of the files that grew, by name, such as their lengths: see [`crate::sink::csv`].
     pub files: &'a [(String, u64)],
-    /// The changes of state.
+    /// Changes of state.
     pub state: &'a [StateChange],
 }
 
-/// What the store holds of a job.
+/// The committed data of a job.
 #[derive(Clone, Debug, Default)]
 pub struct LastCommit {
-    /// This claim's number; an instance with a lower one can no longer commit.
+    /// The number of this claim. An instance with a lower one can no longer commit.
     pub generation: u64,
     /// The last committed epoch; 0 before the first.
     pub epoch: Epoch,
-    /// What the job's offsets are offsets of, as the first claim said.
+    /// The source of the job's offsets, as given by the first claim.
     pub source: String,
     /// Next offsets.
     pub offsets: Vec<NextOffset>,
     /// Offsets of views.
     pub view_offsets: Vec<ViewOffset>,
-    /// The ids of the topics that they are of, as far as they are known.
+    /// The ids of their topics, as far as known.
     pub topics: Vec<TopicId>,
-    /// The last numbers of the files, by name.
+    /// The latest numbers of the files, by name.
     pub files: Vec<(String, u64)>,
 }
 
-/// A job that comes from another store.
+/// A job from another store.
 #[derive(Clone, Copy, Debug)]
 pub struct Adopted<'a> {
     /// Its name.
     pub job: &'a str,
-    /// What its offsets are offsets of.
+    /// The source of its offsets.
     pub source: &'a str,
-    /// Its generation: no instance of before has one as high.
+    /// Its generation, higher than that of any earlier instance.
     pub generation: u64,
     /// Its views.
     pub views: &'a [StoredView],
-    /// All else, as if it were committed at once.
+    /// Everything else, as one commit.
     pub commit: Commit<'a>,
 }

@@ -1,50 +1,50 @@
-//! Why a store cannot be used.
+//! Errors of stores.
 
 use thiserror::Error;
 
-/// A store that cannot be used. Every message is one sentence that names the place and the next
-/// step, and never shows a password.
+/// An error of a store. Every message is one sentence that names the store or table and the next step. It never
+/// contains a password.
 #[derive(Clone, Debug, Error)]
 pub enum StoreError {
-    /// The URL names no store.
+    /// The URL does not name a store.
     #[error("{0}; give mysql://user:password@host:port/database or sqlite:PATH as --database")]
     Url(String),
     /// A certificate or key that the URL names cannot be used.
-    #[error("{path}, the {name} of --database, cannot be used: {reason}; give a PEM file that can be read")]
+    #[error("{path}, the {name} of --database, cannot be used: {reason}; give a readable PEM file")]
     Certificate {
         /// `ssl-ca`, `ssl-cert` or `ssl-key`.
         name: &'static str,
         /// The file.
         path: String,
-        /// What the operating system said, or what the file lacks.
+        /// The error of the operating system, or what the file lacks.
         reason: String,
     },
-    /// The server does not answer, or the answer was lost. It may pass by itself.
+    /// The server does not answer, or its answer was lost. May be temporary.
     #[error("{place} does not answer: {reason}; start it or correct --database")]
     Away {
         /// Host, port and database, or the file.
         place: String,
-        /// What the client said.
+        /// The error of the client.
         reason: String,
     },
-    /// The server cannot do it now: full disk, lock, too many connections. It may pass by itself.
-    #[error("{place} cannot do it now: {reason}; {advice}")]
+    /// The server cannot execute a statement now: full disk, lock, too many connections. May be temporary.
+    #[error("{place} cannot execute this now: {reason}; {advice}")]
     Busy {
         /// Host, port and database, or the file.
         place: String,
-        /// What the database said.
+        /// The error of the database.
         reason: String,
         /// The next step.
         advice: String,
     },
-    /// User, password or privilege.
-    #[error("{place} refuses it: {reason}; {advice}")]
+    /// Wrong credentials, an untrusted certificate, or a missing privilege.
+    #[error("cannot use {place}: {reason}; {advice}")]
     Denied {
         /// Host, port and database, or the file.
         place: String,
-        /// What the database said.
+        /// The error of the database.
         reason: String,
-        /// The next step, a statement where there is one.
+        /// The next step, if possible a statement.
         advice: String,
     },
     /// A table that cannot be used.
@@ -52,32 +52,32 @@ pub enum StoreError {
     Table {
         /// The table.
         table: String,
-        /// What does not fit.
+        /// Why it cannot be used.
         reason: String,
-        /// The next step, a statement where there is one.
+        /// The next step, if possible a statement.
         advice: String,
     },
-    /// The job is there already.
+    /// The job already exists.
     #[error(
-        "job `{job}` is in {place} already; forget what it holds with `truckflow state reset`, or give an empty --database"
+        "job `{job}` already exists in {place}; remove it with `truckflow state reset`, or give an empty --database"
     )]
-    There {
+    JobExists {
         /// The job.
         job: String,
         /// Host, port and database, or the file.
         place: String,
     },
-    /// Another instance has the job.
-    #[error("another instance of job `{job}` runs on {place}; stop it, or give this one another --job")]
+    /// Another instance of the job is running.
+    #[error("another instance of job `{job}` runs on {place}; stop it, or give this one a different --job")]
     Taken {
         /// The job.
         job: String,
         /// Host, port and database, or the file.
         place: String,
     },
-    /// Another instance took the job over.
+    /// Another instance took over the job.
     #[error(
-        "another instance of job `{job}` took over on {place}; this one stops, and nothing of it was committed since"
+        "another instance of job `{job}` took over on {place}; this one stops and has committed nothing since then"
     )]
     Fenced {
         /// The job.
@@ -85,23 +85,23 @@ pub enum StoreError {
         /// Host, port and database, or the file.
         place: String,
     },
-    /// Anything else that the database said.
-    #[error("{place}: {reason}; mend it and start again: the job goes on from its last commit")]
+    /// Any other error of the database.
+    #[error("{place}: {reason}; fix the cause and start again: the job resumes from its last commit")]
     Failed {
         /// Host, port and database, or the file.
         place: String,
-        /// What the database said.
+        /// The error of the database.
         reason: String,
     },
 }
 
 impl StoreError {
-    /// Whether it may pass by itself.
+    /// Whether a retry may succeed.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Away { .. } | Self::Busy { .. })
     }
 
-    /// The same for a job that tries again by itself: without the advice to start what it waits for.
+    /// The message for a job that retries by itself: without the advice to start the server.
     pub fn while_waiting(&self) -> String {
         match self {
             Self::Away { place, reason } => format!("{place} does not answer: {reason}"),

@@ -1,10 +1,10 @@
-//! Where a store is, and what it takes to get in.
+//! The address of a store and the credentials for it.
 
 use super::error::StoreError;
 use super::mysql::address::Address;
 use crate::runtime::secret::{DatabaseUrl, ExposeSecret};
 
-/// How a database is reached: what its URL says, with the certificates that it names.
+/// The contents of a database URL and of the certificate files that it names.
 pub struct Login(pub(super) Place);
 
 pub(super) enum Place {
@@ -22,7 +22,7 @@ impl Login {
             None if text.starts_with("mysql://") || text.starts_with("mariadb://") => {
                 Ok(Self(Place::Mysql(Address::read(text, |path| std::fs::read(path))?)))
             }
-            None => Err(StoreError::Url("this is no database that truckflow knows".into())),
+            None => Err(StoreError::Url("the database URL has an unknown scheme".into())),
         }
     }
 }

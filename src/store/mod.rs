@@ -1,17 +1,17 @@
-//! Where a job's rows, state and offsets are committed, all in one transaction.
+//! Commits a job's rows, state and offsets to a database in one transaction.
 //!
-//! | module | is |
+//! | module | contents |
 //! |---|---|
 //! | [`mysql`] | MySQL and MariaDB, through mysql_async |
 //! | [`sqlite`] | a file, by default in the output folder |
-//! | [`privileges`] | what an account of MySQL or MariaDB may do, as its grants say |
-//! | [`reader`] | reading all that without taking the job over |
-//! | [`offset`] | how far the job and its views have read |
-//! | [`schema`] | which tables and columns there must be, whatever the database |
+//! | [`privileges`] | the privileges of a MySQL or MariaDB account |
+//! | [`reader`] | reading a job's data without claiming the job |
+//! | [`offset`] | offsets of the job and its views |
+//! | [`schema`] | required tables and columns |
 //!
-//! The order of calls is: [`Store::claim`], [`Store::views`], [`Store::prepare`], [`Store::state`];
-//! then for each commit [`Store::begin`], [`Store::insert`] for all chunks, [`Store::commit`]. After
-//! an error that may pass, [`Store::abandon`] and again from `begin`.
+//! The order of calls is: [`Store::claim`], [`Store::views`], [`Store::prepare`], [`Store::state`]; then for each
+//! commit [`Store::begin`], [`Store::insert`] for all chunks, [`Store::commit`]. After a temporary error, call
+//! [`Store::abandon`] and start over with `begin`.
 
 mod api;
 pub mod chunk;
@@ -42,12 +42,12 @@ use crate::runtime::reload::Reloaded;
 use crate::runtime::secret::DatabaseUrl;
 use login::Place;
 
-/// Opens the store at `url`; see [`StoreError::Url`] for the forms.
+/// Opens the store at `url`; see [`StoreError::Url`] for its forms.
 pub fn open(url: &DatabaseUrl) -> Result<Box<dyn Store>, StoreError> {
     open_reloaded(Reloaded::fixed(Login::read(url)?))
 }
 
-/// Opens a store; each new connection takes the login as it was last read.
+/// Opens a store. Each new connection uses the latest login.
 pub fn open_reloaded(login: Arc<Reloaded<Login>>) -> Result<Box<dyn Store>, StoreError> {
     match &login.get().0 {
         Place::Sqlite(path) => Ok(Box::new(sqlite::SqliteStore::open(path)?)),
@@ -55,8 +55,8 @@ pub fn open_reloaded(login: Arc<Reloaded<Login>>) -> Result<Box<dyn Store>, Stor
     }
 }
 
-/// A database that is made beside the one of `url`, and that is to be dropped again; its URL, and what
-/// the server is. SQLite needs none.
+/// Creates a temporary database on the server of `url`, which the caller must drop. `None` for SQLite, which needs
+/// none.
 pub fn create_scratch(url: &DatabaseUrl, name: &str) -> Result<Option<mysql::scratch::Scratch>, StoreError> {
     match url.file() {
         Some(_) => Ok(None),
@@ -64,7 +64,7 @@ pub fn create_scratch(url: &DatabaseUrl, name: &str) -> Result<Option<mysql::scr
     }
 }
 
-/// The last reading of each truck in `TRUCK_PARAMETER_MAP`; none if there is no such table.
+/// The last reading of each truck in `TRUCK_PARAMETER_MAP`; empty if there is no such table.
 pub fn last_readings(url: &DatabaseUrl) -> Result<Vec<LastReading>, StoreError> {
     match Login::read(url)?.0 {
         Place::Sqlite(path) => sqlite::last_readings::last_readings(&path),
@@ -72,7 +72,7 @@ pub fn last_readings(url: &DatabaseUrl) -> Result<Vec<LastReading>, StoreError> 
     }
 }
 
-/// Opens the store at `url` to look at it.
+/// Opens the store at `url` for reading only.
 pub fn open_reader(url: &DatabaseUrl) -> Result<Box<dyn StoreReader>, StoreError> {
     match Login::read(url)?.0 {
         Place::Sqlite(path) => sqlite::reader::open(&path),

@@ -1,11 +1,11 @@
-//! The table of offsets: the job's own offsets, and those of its views.
+//! The table of offsets, which has those of the job and those of its views.
 
 use dataflows::item::{Mark, NextOffset};
 
 use super::commit::{Commit, LastCommit};
 use crate::state::offset::{Role, ViewOffset};
 
-/// The role of the job's own offsets, which are of no view.
+/// The role of the job's own offsets, which belong to no view.
 const OWN: &str = "read";
 
 /// A row of the table of offsets.
@@ -38,7 +38,7 @@ pub(super) fn hash_text(mark: Mark) -> String {
     format!("{:032x}", mark.hash)
 }
 
-/// The mark of these columns; none where they are NULL.
+/// The mark in these columns; `None` if they are NULL.
 pub(super) fn mark(bytes: Option<i64>, hash: Option<&str>) -> Option<Mark> {
     Some(Mark { bytes: bytes? as u64, hash: u128::from_str_radix(hash?, 16).ok()? })
 }

@@ -1,8 +1,8 @@
-//! What a MySQL or MariaDB account may do, read from `SHOW GRANTS`: for tables that are not there yet,
-//! as nothing can be tried on them.
+//! The privileges of a MySQL or MariaDB account, read from `SHOW GRANTS`. They are needed for tables that do not exist
+//! yet, on which nothing can be tried.
 //!
-//! Grants on columns are left out: they are no right to a table. Where roles are granted, what the
-//! account lacks by itself may come from them, and is not called missing.
+//! Grants on columns are ignored, because they do not cover the table. If the account has roles, privileges that it
+//! lacks itself may come from a role and are not reported as missing.
 
 use std::collections::BTreeSet;
 
@@ -16,22 +16,22 @@ pub struct Privileges {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Grant {
-    /// In capitals; `ALL PRIVILEGES` is all of them.
+    /// In capitals; `ALL PRIVILEGES` stands for all of them.
     privileges: BTreeSet<String>,
-    /// None: every database. May be a pattern of `LIKE`.
+    /// `None`: every database. May be a `LIKE` pattern.
     database: Option<String>,
-    /// None: every table.
+    /// `None`: every table.
     table: Option<String>,
 }
 
-/// Whether something may be done.
+/// Whether an account has a privilege.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It may.
+    /// It has the privilege.
     Granted,
-    /// It may not.
+    /// It does not.
     Missing,
-    /// It may if one of the account's roles has it.
+    /// It has the privilege if one of its roles does.
     Unknown,
 }
 
@@ -46,7 +46,7 @@ impl Privileges {
             } else if let Some(rest) = line.strip_prefix("GRANT ") {
                 match grant(rest, " TO ") {
                     Some(grant) => privileges.grants.push(grant),
-                    // A role has no `ON`; neither has a line of another kind, which changes nothing.
+                    // Only grants of roles have no `ON`.
                     None => privileges.has_roles |= !rest.contains(" ON "),
                 }
             }
@@ -54,13 +54,13 @@ impl Privileges {
         privileges
     }
 
-    /// Whether `privilege` is given on a table of a database.
+    /// Whether the account has `privilege` on a table of a database.
     pub fn on(&self, privilege: &str, database: &str, table: &str) -> Answer {
-        let gives = |grant: &&Grant| grant.covers(privilege, database, table);
-        let revoked = self.revokes.iter().any(|revoke| gives(&revoke));
-        // A server takes away only from what holds everywhere.
-        let is_given = self.grants.iter().filter(gives).any(|grant| grant.database.is_some() || !revoked);
-        match (is_given, self.has_roles) {
+        let covers = |grant: &&Grant| grant.covers(privilege, database, table);
+        let revoked = self.revokes.iter().any(|revoke| covers(&revoke));
+        // Partial revokes apply only to global grants.
+        let is_granted = self.grants.iter().filter(covers).any(|grant| grant.database.is_some() || !revoked);
+        match (is_granted, self.has_roles) {
             (true, _) => Answer::Granted,
             (false, true) => Answer::Unknown,
             (false, false) => Answer::Missing,
@@ -77,12 +77,12 @@ impl Grant {
     }
 }
 
-/// `SELECT, INSERT ON `d`.* TO …`
+/// Parses `SELECT, INSERT ON `d`.* TO …`.
 fn grant(rest: &str, end: &str) -> Option<Grant> {
     let (list, rest) = split_outside(rest, " ON ")?;
     let (object, _) = split_outside(rest, end)?;
     let object = object.strip_prefix("TABLE ").unwrap_or(object);
-    // A routine's, a user's.
+    // Grants on routines or users are ignored.
     let (database, table) = split_outside(object, ".")?;
     if database.contains(' ') && !database.starts_with(['`', '"']) {
         return None;
@@ -132,7 +132,7 @@ fn unquoted(name: &str) -> String {
     }
 }
 
-/// `LIKE`, without case.
+/// Case-insensitive `LIKE`.
 fn is_like(text: &str, pattern: &str) -> bool {
     fn matches(text: &[char], pattern: &[char]) -> bool {
         let same = |a: char, b: char| a.to_lowercase().eq(b.to_lowercase());
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn grants_of_every_level_count() {
+    fn grants_of_every_level_are_considered() {
         let privileges = read(&[
             "GRANT USAGE ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*23 ON x.* TO'",
             "GRANT SELECT, INSERT (a, b), CREATE ON `d`.* TO `u`@`%`",
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_everything() {
+    fn all_privileges_include_each() {
         assert_eq!(
             read(&["GRANT ALL PRIVILEGES ON *.* TO `root`@`%`"]).on("ALTER", "d", "t"),
             Answer::Granted
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_role_may_have_is_not_called_missing() {
+    fn privileges_that_a_role_may_have_are_not_reported_missing() {
         let privileges = read(&["GRANT USAGE ON *.* TO `u`@`%`", "GRANT `writer`@`%` TO `u`@`%`"]);
         assert_eq!(privileges.on("CREATE", "d", "t"), Answer::Unknown);
         let proxy = read(&["GRANT PROXY ON ''@'%' TO 'root'@'localhost' WITH GRANT OPTION"]);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_revoke_takes_away() {
+    fn a_partial_revoke_removes_a_privilege() {
         let privileges =
             read(&["GRANT SELECT, CREATE ON *.* TO `u`@`%`", "REVOKE CREATE ON `d`.* FROM `u`@`%`"]);
         assert_eq!(privileges.on("CREATE", "d", "t"), Answer::Missing);

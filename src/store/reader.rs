@@ -1,5 +1,5 @@
-//! Reading what a job has committed, and the rows of its tables, without taking the job over: nothing
-//! is made, locked or counted.
+//! Reads the committed data of a job and the rows of its tables without claiming the job: nothing is created, locked
+//! or changed.
 
 use std::fmt;
 
@@ -13,18 +13,18 @@ use super::error::StoreError;
 use crate::state::StoredView;
 use crate::state::export::TableSize;
 
-/// A database that is only looked at.
+/// A database that is only read.
 pub trait StoreReader {
-    /// Whether an instance of the job has its lock.
+    /// Whether an instance of the job holds its lock.
     fn is_running(&mut self, job: &str) -> Result<bool, StoreError>;
 
-    /// What the job has committed; none if this database does not know it.
+    /// The committed data of the job; `None` if this database does not have the job.
     fn last_commit(&mut self, job: &str) -> Result<Option<LastCommit>, StoreError>;
 
-    /// Whether other jobs commit here, too, so that rows of a table may be theirs.
+    /// Whether other jobs also commit here, so that some rows of a table may be theirs.
     fn has_other_jobs(&mut self, job: &str) -> Result<bool, StoreError>;
 
-    /// The views of the job that have not taken all that was before them yet.
+    /// The views of the job whose backfill is not complete.
     fn unfilled(&mut self, job: &str) -> Result<Vec<String>, StoreError>;
 
     /// Host, port and database, or the file.
@@ -33,35 +33,35 @@ pub trait StoreReader {
     /// The views that the job has had, by name.
     fn views(&mut self, job: &str) -> Result<Vec<StoredView>, StoreError>;
 
-    /// The messages whose event time was found to be too far ahead, in any order.
+    /// The messages whose event time was too far ahead, in any order.
     fn in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError>;
 
-    /// The views of which there is state, by name.
+    /// The views that have state, by name.
     fn with_state(&mut self, job: &str) -> Result<Vec<String>, StoreError>;
 
-    /// Gives the parts of a view's state, newest first, to `take`, few of them at a time.
+    /// Passes the parts of a view's state to `take`, newest first, with only a few in memory at a time.
     fn state(&mut self, job: &str, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError>;
 
-    /// How far a table has come: 0 rows if there is none.
+    /// The size of a table; 0 rows if it does not exist.
     fn size(&mut self, table: &str) -> Result<TableSize, StoreError>;
 
-    /// What each of these columns of a table keeps, in their order; none if there is no such table.
+    /// How a table stores each of these columns, in their order; `None` if it does not exist.
     fn columns(&mut self, table: &str, columns: &[ColumnSpec]) -> Result<Option<Found>, StoreError>;
 
-    /// Gives every row of a table: those that have an `id` in its order.
+    /// Passes every row of a table to `each`, ordered by `id` if there is one.
     fn rows(&mut self, found: &Found, each: &mut dyn FnMut(TableRow<'_>)) -> Result<(), StoreError>;
 }
 
 /// A table that was found.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The table's name, as the database has it.
+    /// The name of the table in the database.
     pub table: String,
-    /// The asked columns; `Err` is the name of one that is missing.
+    /// The requested columns; `Err` is the name of a missing one.
     pub columns: Vec<Result<(String, Keeps), String>>,
     /// Whether there is an `id`.
     pub has_id: bool,
-    /// Whether there is a column of keys.
+    /// Whether there is a column of row keys.
     pub has_key: bool,
 }
 
@@ -70,81 +70,81 @@ pub struct Found {
 pub struct TableRow<'a> {
     /// Its `id`, if the table has one.
     pub id: Option<i64>,
-    /// What names it among the rows of jobs.
+    /// Its row key, if the table has them.
     pub key: Option<RowKey>,
-    /// The values of the asked columns: doubles as their shortest text, all else as the database
-    /// prints it.
+    /// The values of the requested columns: doubles as their shortest text, everything else as the database prints
+    /// it.
     pub values: &'a Line,
 }
 
-/// What a column keeps of a value.
+/// How a column stores a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeps {
     /// The nearest double.
     Double,
-    /// The nearest single; of `FLOAT(M,D)` with so many decimals.
+    /// The nearest single; for `FLOAT(M,D)` with this many decimals.
     Single(Option<u32>),
-    /// A double of `DOUBLE(M,D)`, with so many decimals.
+    /// A `DOUBLE(M,D)` with this many decimals.
     Fixed(u32),
-    /// A decimal with so many places.
+    /// A decimal with this many places.
     Decimal(u32),
     /// The nearest integer.
     Integer,
-    /// A time with so many digits of a second's fraction.
+    /// A time with this many digits of fractional seconds.
     Time(u32),
-    /// A text; without the blanks at its end if it is a `CHAR`.
+    /// A text; a `CHAR` loses trailing spaces.
     Text {
-        /// Whether blanks at the end are lost.
+        /// Whether trailing spaces are lost.
         trimmed: bool,
     },
-    /// Bytes, filled up with zeros to so many.
+    /// Bytes, padded with zeros to this length.
     Bytes(usize),
 }
 
-/// The fields of a row, one behind the other.
+/// The fields of a row in one buffer.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Line {
     bytes: Vec<u8>,
     ends: Vec<u32>,
 }
 
-/// What stands for NULL: no value of a table begins with this byte and is so.
+/// Represents NULL; no value of a table is equal to it.
 const NULL: &[u8] = b"\0NULL";
 
 impl Line {
-    /// Forgets all fields.
+    /// Removes all fields.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
     }
 
-    /// Adds a field; none is NULL.
+    /// Adds a field; `None` is NULL.
     pub fn push(&mut self, field: Option<&[u8]>) {
         self.bytes.extend_from_slice(field.unwrap_or(NULL));
         self.end();
     }
 
-    /// The bytes so far, to add those of a field to; [`end`](Self::end) ends it.
+    /// The buffer, to which a caller appends a field before [`end`](Self::end).
     pub fn open(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// Ends a field.
+    /// Ends a field that was appended to [`open`](Self::open).
     pub fn end(&mut self) {
         self.ends.push(self.bytes.len() as u32);
     }
 
-    /// How many fields there are.
+    /// The number of fields.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no fields.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// A field; empty if there are fewer.
+    /// A field; empty if there is none at this index.
     pub fn field(&self, at: usize) -> &[u8] {
         let start = at.checked_sub(1).map_or(0, |before| self.ends.get(before).copied().unwrap_or(0));
         self.ends.get(at).map_or(&[], |end| &self.bytes[start as usize..*end as usize])
@@ -155,7 +155,7 @@ impl Line {
         self.field(at) == NULL
     }
 
-    /// How many fields are the same as in another.
+    /// The number of fields that are equal in both.
     pub fn likeness(&self, other: &Self) -> usize {
         (0..self.len()).filter(|&at| self.field(at) == other.field(at)).count()
     }
@@ -169,7 +169,7 @@ impl<T: AsRef<[u8]>> FromIterator<T> for Line {
     }
 }
 
-/// The most characters of a field that are shown.
+/// The maximum number of characters of a field in messages.
 const SHOWN: usize = 60;
 
 impl fmt::Display for Line {
@@ -194,7 +194,7 @@ impl fmt::Debug for Line {
     }
 }
 
-/// The shortest text of a double; a zero has no sign there.
+/// The shortest text of a double; zero has no sign.
 pub fn shortest(value: f64) -> String {
     ryu::Buffer::new().format(value + 0.0).to_owned()
 }

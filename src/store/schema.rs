@@ -1,75 +1,74 @@
-//! Which tables and columns there must be: what is missing in a table that exists, and whether what
-//! it has can be used. Nothing here asks a database.
+//! Required tables and columns: what an existing table lacks, and whether its columns can be used. Nothing here
+//! accesses a database.
 //!
-//! A table that exists is used as it is: a column may be narrower than ours (the values that do not
-//! fit become dead letters) and there may be more columns, as long as a row can leave them out.
+//! An existing table is used as it is: a column may be narrower than ours (values that do not fit become dead letters),
+//! and there may be additional columns if an INSERT can omit them.
 
 use dataflows::rows::{ColumnSpec, Type};
 
 use super::table::{ROW_KEY, Table};
 
-/// A column of a table that exists.
+/// A column of an existing table.
 #[derive(Clone, Debug, Default)]
 pub struct FoundColumn {
-    /// The name, as the database has it.
+    /// The name in the database.
     pub name: String,
     /// The type without length: `varchar`.
     pub data_type: String,
     /// The type in full: `varchar(64)`.
     pub full_type: String,
-    /// Whether a row may leave it out: it is nullable, has a default, or is counted up.
+    /// Whether an INSERT may omit it: it is nullable, has a default, or is AUTO_INCREMENT.
     pub optional: bool,
-    /// Whether the database computes it.
+    /// Whether it is a generated column.
     pub generated: bool,
     /// Whether it is the whole primary key or part of it.
     pub primary: bool,
-    /// Whether it alone is a unique key.
+    /// Whether it has a unique key of its own.
     pub unique: bool,
-    /// Whether it is in any key, alone or with others.
+    /// Whether it is part of any key.
     pub in_key: bool,
-    /// How its texts compare; empty if it has none.
+    /// The collation; empty if it has none.
     pub collation: String,
 }
 
-/// What a MySQL or MariaDB table is, by its `TABLE_TYPE`.
+/// The kind of a MySQL or MariaDB table, from its `TABLE_TYPE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A table.
     Table,
-    /// A table whose rows keep their history, of MariaDB.
+    /// A system-versioned table of MariaDB.
     Versioned,
-    /// Something that takes no rows, in words.
+    /// Something that accepts no rows, in words.
     Other(String),
 }
 
-/// What a `TABLE_TYPE` stands for.
+/// The kind for a `TABLE_TYPE`.
 pub fn kind(table_type: &str) -> Kind {
     match table_type {
         "BASE TABLE" => Kind::Table,
         "SYSTEM VERSIONED" => Kind::Versioned,
         "VIEW" => Kind::Other("a view".into()),
-        "SYSTEM VIEW" => Kind::Other("a view of the server's own".into()),
+        "SYSTEM VIEW" => Kind::Other("a system view".into()),
         "SEQUENCE" => Kind::Other("a sequence".into()),
         other => Kind::Other(format!("of the type {other}")),
     }
 }
 
-/// How texts compare where the server has nothing better: exactly, but for spaces at the end.
+/// The collation if the server has nothing better: exact, except for trailing spaces.
 pub const PADDING: &str = "utf8mb4_bin";
 
-/// The collation of the texts that we create, of those that the server has: exact, and "a " is not "a".
+/// The collation of text columns that we create, chosen from those of the server: exact, and "a " differs from "a".
 pub fn collation<'a>(there: impl Iterator<Item = &'a str> + Clone) -> &'static str {
     let mut exact = ["utf8mb4_nopad_bin", "utf8mb4_0900_bin"].into_iter();
     exact.find(|name| there.clone().any(|there| there == *name)).unwrap_or(PADDING)
 }
 
-/// Whether a collation of MySQL or MariaDB ignores spaces at the end (`PAD SPACE`). MariaDB tells it by the
-/// name alone.
+/// Whether a collation of MySQL or MariaDB ignores trailing spaces (`PAD SPACE`). In MariaDB only the name shows it.
 fn pads(collation: &str) -> bool {
     !matches!(collation, "" | "binary") && !["nopad", "_0900_"].iter().any(|exact| collation.contains(exact))
 }
 
-/// Our columns in keys of the table that ignore spaces at the end of a text, with their collations.
+/// Our columns that are part of a key and ignore trailing spaces, with their collations.
 pub fn padded_keys(table: &Table, found: &[FoundColumn]) -> Vec<String> {
     let is_ours = |there: &&FoundColumn| {
         table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&there.name))
@@ -78,27 +77,27 @@ pub fn padded_keys(table: &Table, found: &[FoundColumn]) -> Vec<String> {
     padded.map(|there| format!("{} ({})", there.name, there.collation)).collect()
 }
 
-/// What keeps a table from being used, and the clause of an `ALTER TABLE` that mends it.
+/// Why a table cannot be used, and the clause of an `ALTER TABLE` that fixes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw {
-    /// What does not fit.
+    /// The reason.
     pub reason: String,
     /// The clause.
     pub clause: String,
 }
 
-/// The columns that a table with columns `found` lacks.
+/// Those of `columns` that are not in `found`.
 pub fn missing<'a>(columns: &[ColumnSpec], found: impl Iterator<Item = &'a str> + Clone) -> Vec<ColumnSpec> {
     let is_there = |column: &ColumnSpec| found.clone().any(|name| name.eq_ignore_ascii_case(&column.name));
     columns.iter().filter(|column| !is_there(column)).cloned().collect()
 }
 
-/// Whether `table` needs a column [`ROW_KEY`] that it lacks, with columns `found`.
+/// Whether `table` needs a column [`ROW_KEY`] that is not in `found`.
 pub fn lacks_key<'a>(table: &Table, mut found: impl Iterator<Item = &'a str>) -> bool {
     table.keyed && !found.any(|name| name.eq_ignore_ascii_case(ROW_KEY))
 }
 
-/// The flaws of a MySQL table with columns `found`.
+/// The flaws of an existing MySQL table with columns `found`.
 pub fn flaws(table: &Table, found: &[FoundColumn], collation: &str) -> Vec<Flaw> {
     found
         .iter()
@@ -114,7 +113,7 @@ pub fn flaws(table: &Table, found: &[FoundColumn], collation: &str) -> Vec<Flaw>
         .collect()
 }
 
-/// Of the column of keys.
+/// The flaw of the column of row keys.
 fn key_flaw(there: &FoundColumn) -> Option<Flaw> {
     let name = quoted(&there.name);
     let mut clauses = Vec::new();
@@ -130,12 +129,12 @@ fn key_flaw(there: &FoundColumn) -> Option<Flaw> {
     })
 }
 
-/// Of a column that we write.
+/// The flaw of a column that we write.
 fn flaw(ours: &ColumnSpec, there: &FoundColumn, collation: &str) -> Option<Flaw> {
     let name = quoted(&there.name);
     if there.generated {
         return Some(Flaw {
-            reason: format!("the database computes column {name}"),
+            reason: format!("column {name} is generated"),
             clause: format!("RENAME COLUMN {name} TO {}", quoted(&format!("{}_generated", there.name))),
         });
     }
@@ -149,13 +148,13 @@ fn flaw(ours: &ColumnSpec, there: &FoundColumn, collation: &str) -> Option<Flaw>
     })
 }
 
-/// Of a column that we do not know, and that has no value of its own.
+/// The flaw of an unknown column that an INSERT cannot omit.
 fn surplus(there: &FoundColumn) -> Flaw {
     let name = quoted(&there.name);
     let numbers = matches!(&*there.data_type, "tinyint" | "smallint" | "mediumint" | "int" | "bigint");
     let ending = if there.primary && numbers { "NOT NULL AUTO_INCREMENT" } else { "NULL" };
     Flaw {
-        reason: format!("column {name} has no default, and rows have no value for it"),
+        reason: format!("column {name} has no default and is not written by the job"),
         clause: format!("MODIFY {name} {} {ending}", there.full_type),
     }
 }
@@ -176,7 +175,7 @@ fn accepts(ours: Type, data_type: &str) -> bool {
     }
 }
 
-/// Whether a MySQL column of type `data_type` takes values of type `ours` but rounds them.
+/// Whether a MySQL column of type `data_type` rounds values of type `ours`.
 pub fn rounds(ours: Type, data_type: &str) -> bool {
     let integer = matches!(data_type, "tinyint" | "smallint" | "mediumint" | "int" | "bigint");
     match ours {
@@ -186,14 +185,14 @@ pub fn rounds(ours: Type, data_type: &str) -> bool {
     }
 }
 
-/// Whether a MySQL column of type `data_type` keeps the same value of the text that a load reads as of
-/// an insert's literal. A literal of a double is rounded half to even, its text half up.
+/// Whether a MySQL column of type `data_type` stores the same value from the text of a load as from the literal of an
+/// INSERT. A literal of a double is rounded half to even, its text half up.
 pub fn loads(ours: Type, data_type: &str) -> bool {
     ours != Type::Real || matches!(data_type, "float" | "double")
 }
 
-/// The type of a MySQL column that we make. Texts keep every character and compare exactly,
-/// whatever the database's own character set.
+/// The type of a MySQL column that we create. Texts keep every character and compare exactly, whatever the default
+/// character set of the database.
 pub fn column_type(ours: Type, collation: &str) -> String {
     match ours {
         Type::Timestamp => "DATETIME(6)".into(),
@@ -209,7 +208,7 @@ fn described(ours: Type) -> &'static str {
         Type::Timestamp => "a time",
         Type::Decimal | Type::Real => "a number",
         Type::Integer => "a 64-bit integer",
-        Type::Text => "a text",
+        Type::Text => "text",
         Type::Bytes => "bytes",
     }
 }
@@ -219,8 +218,7 @@ pub fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// The MySQL statement that makes a table. A column named `id` of ours takes the place of the
-/// counted one.
+/// The MySQL statement that creates a table. If one of our columns is named `id`, there is no AUTO_INCREMENT column.
 pub fn create(table: &Table, collation: &str) -> String {
     let counted = (!table.columns.iter().any(|column| column.name.eq_ignore_ascii_case("id")))
         .then(|| "`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY".to_owned());
@@ -231,7 +229,7 @@ pub fn create(table: &Table, collation: &str) -> String {
     format!("CREATE TABLE IF NOT EXISTS {} ({}) ENGINE=InnoDB", quoted(&table.name), parts.join(", "))
 }
 
-/// The MySQL statement that adds columns to a table, and the one of keys.
+/// The MySQL statement that adds columns to a table, and if needed that of row keys.
 pub fn extend(table: &str, columns: &[ColumnSpec], with_key: bool, collation: &str) -> String {
     let columns = columns.iter().map(|column| format!("COLUMN {}", definition(column, collation)));
     let [key, unique] = key_definitions();
@@ -242,7 +240,7 @@ pub fn extend(table: &str, columns: &[ColumnSpec], with_key: bool, collation: &s
 
 const KEY_TYPE: &str = "BINARY(16)";
 
-/// The column of keys, and what makes it one.
+/// The column of row keys, and its unique key.
 fn key_definitions() -> [String; 2] {
     let name = quoted(ROW_KEY);
     [format!("{name} {KEY_TYPE} NULL"), format!("UNIQUE KEY {name} ({name})")]
@@ -286,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_table_is_used_as_it_is() {
+    fn the_table_of_the_original_pipeline_is_used_as_it_is() {
         let mut id = found("id", "int(11)");
         id.primary = true;
         assert_eq!(flaws(COLUMNS, &[id, found("timestamp", "datetime"), found("speed", "float")]), []);
@@ -303,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_rows_cannot_leave_out_is_a_flaw() {
+    fn a_column_that_inserts_cannot_omit_is_a_flaw() {
         let mut id = found("id", "int(11)");
         (id.optional, id.primary) = (false, true);
         let mut extra = found("note", "varchar(9)");
@@ -314,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_computed_column_of_ours_is_a_flaw_and_of_others_is_not() {
+    fn only_our_columns_must_not_be_generated() {
         let mut computed = found("speed", "double");
         computed.generated = true;
         assert_eq!(
@@ -327,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_made_with_an_id_before_its_columns() {
+    fn a_table_is_created_with_an_id_before_its_columns() {
         assert_eq!(
             create(&table(false), PADDING),
             "CREATE TABLE IF NOT EXISTS `a``b` (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
@@ -356,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_created_with_the_most_exact_collation_that_there_is() {
+    fn text_columns_get_the_most_exact_collation_available() {
         let collation = |there: &str| super::collation(there.split(','));
         assert_eq!(collation("utf8mb4_nopad_bin"), "utf8mb4_nopad_bin");
         assert_eq!(collation("utf8mb4_0900_bin,utf8mb4_nopad_bin"), "utf8mb4_nopad_bin");
@@ -392,7 +390,7 @@ mod tests {
         assert_eq!(kind("SYSTEM VERSIONED"), Kind::Versioned);
         for (table_type, words) in [
             ("VIEW", "a view"),
-            ("SYSTEM VIEW", "a view of the server's own"),
+            ("SYSTEM VIEW", "a system view"),
             ("SEQUENCE", "a sequence"),
             ("NEW KIND", "of the type NEW KIND"),
         ] {
@@ -401,14 +399,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_none_is_a_flaw() {
+    fn a_row_key_without_its_type_or_unique_key_is_a_flaw() {
         let mut key = found("row_key", "binary(16)");
         assert_eq!(flaws(COLUMNS, &[key.clone()])[0].clause, "ADD UNIQUE KEY (`row_key`)");
         key.unique = true;
         assert_eq!(flaws(COLUMNS, &[key.clone()]), []);
         key.full_type = "varchar(16)".into();
         assert_eq!(flaws(COLUMNS, &[key.clone()])[0].clause, "MODIFY `row_key` BINARY(16) NULL");
-        // It is another's where rows are only appended.
+        // Append-only tables do not use it.
         assert_eq!(super::flaws(&table(false), &[key], PADDING), []);
     }
 }

@@ -1,32 +1,30 @@
-//! The tables that rows go to, and rows that they do not take.
+//! Tables that a job writes, and rows that the database refused.
 
 use dataflows::rows::ColumnSpec;
 
-/// A table that rows are inserted into. An `id` that the database counts up stands before the
-/// columns.
+/// A table that a job writes. The database adds an AUTO_INCREMENT `id` before the columns.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// The name.
     pub name: String,
     /// The columns, without `id`.
     pub columns: Vec<ColumnSpec>,
-    /// Whether its rows change and end: then it has a column [`ROW_KEY`], too.
+    /// Whether rows are updated and deleted, so that it also has a column [`ROW_KEY`].
     pub keyed: bool,
 }
 
-/// The column that names the rows of a keyed table. Rows that are not of a job have NULL there, and
-/// are never touched.
+/// The column that identifies the rows of a keyed table. Rows that no job wrote have NULL there and are never changed.
 pub const ROW_KEY: &str = "row_key";
 
-/// A row that the database refused for its content alone.
+/// A row that the database refused for its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The chunk's place among those that were to be put in.
+    /// The index of its chunk in the call.
     pub chunk: usize,
-    /// The row's place in the chunk.
+    /// Its index in the chunk.
     pub row: usize,
     /// The table.
     pub table: String,
-    /// What the database said, in one line.
+    /// The error of the database, in one line.
     pub reason: String,
 }

@@ -113,7 +113,7 @@ impl Reading {
     #[track_caller]
     fn end_refused(mut self, words: &str) {
         // A machine that is busy may be slow to refuse it, too.
-        let line = self.job.wait_for_line("mend the security settings", TIMEOUT);
+        let line = self.job.wait_for_line("correct the security settings", TIMEOUT);
         assert!(line.contains("the Kafka broker at 127.0.0.1:") && line.contains(words), "{line}");
         self.job.terminate();
         let (status, said) = self.job.wait(TIMEOUT);
@@ -273,7 +273,7 @@ fn each_ssl_mode_asks_of_a_certificate_what_it_says(server: &Database) {
     expect("its own certificate", &others, false);
     // No TLS at all: the account may not.
     let (is_in, line) = look(&format!("{url}?ssl-mode=DISABLED"));
-    assert!(!is_in && line.contains("refuses it"), "{line}");
+    assert!(!is_in && line.contains("cannot use "), "{line}");
 
     server.show(&own.sign("elsewhere", &["elsewhere.example"], Validity::Now));
     expect("another host's certificate", &[&unverified[..], &chain].concat(), true);
@@ -305,7 +305,7 @@ fn a_client_certificate_lets_a_job_write_over_tls(server: &Database) {
     let Papers { own, client, stranger, .. } = &server.papers;
     let url = server.account("X509");
     let (is_in, line) = look(&format!("{url}?ssl-ca={}", own.file));
-    assert!(!is_in && line.contains("refuses it"), "{line}");
+    assert!(!is_in && line.contains("cannot use "), "{line}");
     let with = |paper: &Certificate| {
         format!("{url}?ssl-ca={}&ssl-cert={}&ssl-key={}", own.file, paper.certificate, paper.key)
     };
@@ -415,7 +415,7 @@ fn kafka_is_read_with_what_a_hangup_has_read_again_and_no_reading_is_lost_or_dou
         readings += 1000;
         eventually(TIMEOUT, "all is read", || is_read(readings)(&written));
         eventually(TIMEOUT, "each worker has another client", || {
-            job.stderr().matches("reading goes on with another client").count() == 2 * (round + 1)
+            job.stderr().matches("reading continues with a new client").count() == 2 * (round + 1)
         });
     }
     // What cannot be read is not taken.

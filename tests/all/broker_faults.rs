@@ -151,7 +151,7 @@ fn a_broker_that_is_restarted_and_one_that_is_killed_are_waited_for() {
         road.wait_for_all("disturbed");
         eventually(TIMEOUT, "it is ready", || is_ready(port));
         stop(&mut kafka);
-        eventually(TIMEOUT, "it is not ready", || get(port, "/readyz").contains("does not give topic"));
+        eventually(TIMEOUT, "it is not ready", || get(port, "/readyz").contains("is not available on"));
         assert!(get(port, "/healthz").contains("200 OK"));
         kafka.restart();
         eventually(TIMEOUT, "it is ready again", || is_ready(port));
@@ -185,7 +185,7 @@ fn stop_while_away(is_seen: bool) {
         eventually(TIMEOUT, "it is ready", || is_ready(port));
         take_away(&mut kafka, &road.topic);
         if is_seen {
-            eventually(TIMEOUT, "it is not ready", || get(port, "/readyz").contains("does not give topic"));
+            eventually(TIMEOUT, "it is not ready", || get(port, "/readyz").contains("is not available on"));
         }
         end(job);
         let read: i64 = road.offsets("disturbed").iter().map(|(_, next)| next).sum();
@@ -413,7 +413,7 @@ fn a_compacted_topic_has_holes_that_are_no_loss() {
 }
 
 #[test]
-fn a_topic_that_was_made_anew_is_refused_even_if_it_holds_more() {
+fn a_topic_that_was_re_created_is_refused_even_if_it_holds_more() {
     let mut road = Road::new(kafka(), 2);
     road.send(kafka(), 100, &[0, 1]);
     road.read("out", &[]);
@@ -425,14 +425,14 @@ fn a_topic_that_was_made_anew_is_refused_even_if_it_holds_more() {
     kafka().create_topic(&road.topic, 2);
     road.send(kafka(), 200, &[0, 1]);
     let said = road.refused("out", &[]);
-    assert!(said.contains("was made anew: its id was ") && said.contains("on_data_loss"), "{said}");
+    assert!(said.contains("was re-created: its id was ") && said.contains("on_data_loss"), "{said}");
     let mut verify = Job::start(road.args("verify", "out"));
     let said = sentence(&mut verify);
-    assert!(said.contains("was made anew"), "{said}");
+    assert!(said.contains("was re-created"), "{said}");
     assert_eq!(road.rows("out"), 100);
 
     let said = road.read("out", &["--set", "on_data_loss=earliest"]);
-    assert!(said.contains("going on with all that it holds"), "{said}");
+    assert!(said.contains("reading the new topic from its beginning"), "{said}");
     assert_eq!((road.rows("out"), road.offsets("out")), (300, vec![(0, 100), (1, 100)]));
     // It is the job's topic from then on.
     road.send(kafka(), 10, &[0]);
@@ -441,7 +441,7 @@ fn a_topic_that_was_made_anew_is_refused_even_if_it_holds_more() {
 }
 
 #[test]
-fn a_topic_that_is_made_anew_while_it_is_read_ends_the_job() {
+fn a_topic_that_is_re_created_while_it_is_read_ends_the_job() {
     let mut road = Road::new(kafka(), 2);
     road.send(kafka(), 100, &[0, 1]);
     let mut job = road.start("out", &["--listen", "off"]);
@@ -451,9 +451,9 @@ fn a_topic_that_is_made_anew_while_it_is_read_ends_the_job() {
     road.send(kafka(), 10, &[0, 1]);
     // It may have found no such topic meanwhile.
     let said = sentence(&mut job);
-    assert!(said.contains("was made anew") || said.contains("Unknown"), "{said}");
+    assert!(said.contains("was re-created") || said.contains("Unknown"), "{said}");
     let said = road.refused("out", &[]);
-    assert!(said.contains("was made anew: its id was "), "{said}");
+    assert!(said.contains("was re-created: its id was "), "{said}");
     assert_eq!(road.rows("out"), 100, "nothing of the new topic is written");
 }
 
@@ -519,7 +519,7 @@ fn offsets_that_are_gone_while_a_job_runs_end_it() {
 #[test]
 fn offsets_that_are_gone_while_a_job_runs_are_left_out_where_that_is_wanted() {
     let (mut road, mut job) = behind_retention(&["--set", "on_data_loss=earliest"]);
-    job.wait_for_line("going on from the earliest", TIMEOUT);
+    job.wait_for_line("continuing from the earliest", TIMEOUT);
     road.send(kafka(), 5, &[0]);
     eventually(TIMEOUT, "it has got to the end", || road.offsets("out") == [(0, 115)]);
     end(job);

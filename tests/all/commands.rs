@@ -64,8 +64,8 @@ fn check_goes_through_everything_and_changes_nothing() {
             ("ok      folder", &[]),
             ("ok      disk", &["iB are free"]),
             ("ok      database", &["job_"]),
-            ("ok      table TRUCK_PARAMETER_MAP", &["a run makes it"]),
-            ("ok      privileges", &["CREATE", "DELETE", "are there"]),
+            ("ok      table TRUCK_PARAMETER_MAP", &["will be created on the first run"]),
+            ("ok      privileges", &["CREATE", "DELETE", "granted"]),
         ],
     );
     assert!(database.query("SHOW TABLES").is_empty());
@@ -263,19 +263,18 @@ fn check_finds_missing_privileges_and_the_grants_that_it_names_are_enough() {
     let args = ["--input", "-", "--database", &url, "--out", &out];
     let grant = format!("GRANT CREATE, DELETE, UPDATE ON `{name}`.* TO {user}");
     let alter = format!("GRANT ALTER ON `{name}`.`TRUCK_PARAMETER_MAP` TO {user}");
-    let words =
-        [&*format!("run {grant}; {alter}"), "has no CREATE, DELETE, UPDATE for tables that are missing"];
+    let words = [&*format!("run {grant}; {alter}"), "lacks CREATE, DELETE, UPDATE for missing tables"];
     check(&args, 1, &[("FAILED  privileges", &words)]);
     assert_eq!(database.query("SHOW TABLES").len(), 1);
     database.query(&grant);
     database.query(&alter);
-    check(&args, 0, &[("ok      privileges", &["ALTER", "CREATE", "are there"])]);
+    check(&args, 0, &[("ok      privileges", &["ALTER", "CREATE", "granted"])]);
     // A run agrees.
     let job =
         ["run", "--input", "/dev/null", "--until-end", "--listen", "off", "--database", &url, "--out", &out];
     let (status, _, said) = run(&job);
     assert_eq!(status, Some(0), "{said}");
-    check(&args, 0, &[("ok      privileges", &["nothing has to be made"])]);
+    check(&args, 0, &[("ok      privileges", &["no table has to be created or altered"])]);
 }
 
 #[test]

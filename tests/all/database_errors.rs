@@ -150,8 +150,8 @@ fn an_error_that_concerns_a_table_names_it_and_the_next_step() {
     for database in databases() {
         let generated = if is_mariadb(&database) { "1906" } else { "3105" };
         for (number, change, advice) in [
-            ("1054", "ALTER TABLE t DROP COLUMN x", "start the job again, and it adds the columns"),
-            ("1146", "DROP TABLE t", "start the job again, and it creates the table"),
+            ("1054", "ALTER TABLE t DROP COLUMN x", "start the job again to add the missing columns"),
+            ("1146", "DROP TABLE t", "start the job again to create the table"),
             ("1364", "ALTER TABLE t ADD COLUMN note INT NOT NULL", "give that column a default"),
             (
                 generated,
@@ -185,7 +185,7 @@ fn a_definition_that_the_server_refuses_names_the_table() {
     let error =
         store.prepare(&[Table { name: "wide".into(), columns, keyed: false }]).unwrap_err().to_string();
     assert!(error.starts_with("table wide: 1005: ") && error.contains("Too many columns"), "{error}");
-    assert!(error.ends_with("leave it out with tables.views"), "{error}");
+    assert!(error.ends_with("exclude its view with tables.views"), "{error}");
 }
 
 #[test]

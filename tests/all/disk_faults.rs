@@ -79,5 +79,5 @@ fn a_disk_that_is_full_of_the_database_ends_the_job_and_leaves_no_trace() {
     fs::create_dir(&disk).unwrap();
     let said = fill("3m", folder.path(), &folder.path().join("out"), &disk.join("job.db"));
     let said = sentence(&said);
-    assert!(said.contains("job.db") && said.contains("is full, so free space on its disk"), "{said}");
+    assert!(said.contains("job.db") && said.contains("is full (free space on its disk)"), "{said}");
 }

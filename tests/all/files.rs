@@ -371,7 +371,7 @@ fn utf_16_and_cut_compressed_files_are_refused_by_name() {
             place.write("readings.jsonl", &text);
             let whole = fs::read(zip(format, &place.path("readings.jsonl"))).unwrap();
             place.write("in.jsonl", &whole[..whole.len() - 9]);
-            place.refused(flags, &["in.jsonl", &format!("its {format} data end too early")]);
+            place.refused(flags, &["in.jsonl", &format!("its {format} data ends too early")]);
         }
     }
     let place = Place::new();

@@ -341,7 +341,7 @@ fn a_refused_update_ends_the_row_that_it_would_have_replaced() {
         assert!(place.numbers("SELECT MAX(id) FROM latest")[0][0] < 250.0);
         // A second start finds all as it wants it.
         let said = of_table(store.check(&[latest_table()])).unwrap();
-        assert!(["fits", "it fits"].contains(&&*said), "{said}");
+        assert!(said == "compatible", "{said}");
         store.prepare(&[latest_table()]).unwrap();
     }
 }
@@ -405,7 +405,7 @@ fn a_key_that_cannot_be_one_is_refused_with_the_statement_that_mends_it() {
             assert!(said.contains(&advice), "{said}");
             database.query(advice.strip_prefix("run ").unwrap());
             store.prepare(&[latest_table()]).unwrap();
-            assert_eq!(of_table(store.check(&[latest_table()])).unwrap(), "it fits");
+            assert_eq!(of_table(store.check(&[latest_table()])).unwrap(), "compatible");
         }
     }
 }
@@ -462,17 +462,14 @@ fn a_check_says_what_a_reset_lacks_and_the_reset_says_it_too() {
     };
     let checked = said(store.as_mut());
     let start = checked.find("GRANT").unwrap_or_else(|| panic!("{checked}"));
-    assert!(
-        checked.starts_with("they fit; `truckflow state reset` needs more: run GRANT DELETE"),
-        "{checked}"
-    );
+    assert!(checked.starts_with("compatible; for `truckflow state reset`, run GRANT DELETE"), "{checked}");
     drop(store);
     let mut store = store::open(&database.url_of(&user, "pw").into()).unwrap();
     let refused = store.forget("job").unwrap_err().to_string();
     assert!(refused.ends_with(&checked[start..]), "{refused}");
     database.query(&checked[start..]);
     store.forget("job").unwrap();
-    assert_eq!(said(store.as_mut()), "they fit");
+    assert_eq!(said(store.as_mut()), "compatible");
 }
 
 #[test]

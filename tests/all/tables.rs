@@ -181,7 +181,7 @@ fn a_float_takes_what_it_can_hold_and_what_it_cannot_is_given_back() {
         store.claim("job", "topic t").unwrap();
         let table = Table { name: "INGESTED_TABLE_1".into(), columns: columns.clone(), keyed: false };
         let said = of_table(store.check(std::slice::from_ref(&table))).unwrap();
-        assert!(said.starts_with("it fits; values are rounded in time (float)"), "{said}");
+        assert!(said.starts_with("compatible; values are rounded in time (float)"), "{said}");
         store.prepare(&[table]).unwrap();
         let mut rows: Rows = three_rows(&columns, Change::Insert, 1_681_088_547_123_456_789).columns.into();
         rows.columns[8] = Column::Real(Arc::new(vec![1e38, -1e39, f64::NAN]));
@@ -200,7 +200,7 @@ fn a_float_takes_what_it_can_hold_and_what_it_cannot_is_given_back() {
 }
 
 #[test]
-fn a_column_of_another_type_is_refused_with_the_statement_that_mends_it() {
+fn a_column_of_another_type_is_refused_with_the_statement_that_fixes_it() {
     let (database, out) = (mariadb().create_database(), tempfile::tempdir().unwrap());
     database.query("CREATE TABLE TRUCK_PARAMETER_MAP (id INT AUTO_INCREMENT PRIMARY KEY, timestamp INT)");
     let (status, said) = run(&demo(), &database.url, out.path().to_str().unwrap());
@@ -233,14 +233,14 @@ fn a_table_that_keeps_its_history_is_used_like_any_other() {
     store.claim("job", "topic t").unwrap();
     for table in &tables {
         let said = of_table(store.check(std::slice::from_ref(table))).unwrap();
-        assert!(said.starts_with("it fits; a run adds x"), "{said}");
+        assert!(said.starts_with("compatible; the next run adds x"), "{said}");
     }
     // A second start finds them as the first has left them.
     for _ in 0..2 {
         store.prepare(&tables).unwrap_or_else(|error| panic!("{error}"));
     }
     for table in &tables {
-        assert_eq!(of_table(store.check(std::slice::from_ref(table))).unwrap(), "it fits");
+        assert_eq!(of_table(store.check(std::slice::from_ref(table))).unwrap(), "compatible");
     }
     let many: Rows =
         vec![Column::Integer(Arc::new(vec![5; 3000])), Column::Text(Arc::new(vec![Some("a".into()); 3000]))]
@@ -302,11 +302,11 @@ fn texts_that_differ_in_trailing_spaces_are_not_the_same_in_tables_that_truckflo
                 assert_eq!(found, ["2", "3"]);
                 assert_eq!(
                     said,
-                    "it fits; texts that differ only in trailing spaces are the same key in truck (latin1_swedish_ci)"
+                    "compatible; keys that differ only in trailing spaces are equal in truck (latin1_swedish_ci)"
                 );
             } else {
                 assert_eq!(found, ["3", "1"], "{}", table.name);
-                assert_eq!(said, "it fits", "{}", table.name);
+                assert_eq!(said, "compatible", "{}", table.name);
             }
         }
     }

@@ -149,7 +149,11 @@ fn a_view_of_a_field_that_there_is_not() {
     let view = "[[views]]\nname = \"hot\"\nwhere = \"engine_speed > fuel\"\ncolumns = [\"truck_id\"]\n";
     std::fs::write(&path, view).unwrap();
     let args = ["run", "--input", &fixture(), "--config", path.to_str().unwrap()];
-    refused(&args, 2, &["views.hot where, column 16: `fuel` is no field; there are timestamp, truck_id"]);
+    refused(
+        &args,
+        2,
+        &["views.hot where, column 16: unknown field `fuel`; expected one of timestamp, truck_id"],
+    );
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
     let mut look = store::open_reader(&url)?;
     if look.last_commit(&config.job)?.is_some() {
         let place = look.place();
-        return Err(StoreError::There { job: config.job.clone(), place }.into());
+        return Err(StoreError::JobExists { job: config.job.clone(), place }.into());
     }
     let notes = compare_files(&config, &export)?;
     let differing = differing_tables(look.as_mut(), &export)?;

@@ -1,8 +1,8 @@
-//! The text of a user's own view to the typed expressions that `dataflows` evaluates.
+//! Compiles the text of a user-defined view to the typed expressions that `dataflows` evaluates.
 //!
-//! The text is SQL as MySQL reads it (backquoted names, strings in either quotes), because these views
-//! stand beside MySQL's tables. `sqlparser` reads it; this file says what of it there is, finds the
-//! fields, and says where in the text what is wrong.
+//! The text is SQL in the dialect of MySQL (names in backquotes, strings in single or double quotes), because the
+//! views are also written to MySQL tables. `sqlparser` parses it; this file resolves fields, refuses SQL that is
+//! not supported, and reports the position of each error.
 
 use std::fmt::Display;
 use std::panic::resume_unwind;
@@ -26,20 +26,19 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use crate::config::defined::OwnView;
 use crate::config::error::ConfigError;
 use crate::config::error::wrong;
-use crate::config::names::{SEED_FIELDS, TAKEN_COLUMNS, is_column_name};
+use crate::config::names::{RESERVED_COLUMNS, STANDARD_FIELDS, is_column_name};
 use crate::text::time;
 
-/// What bounds the work, and with it the stack that recursion takes: names, numbers and signs in a text,
-const MOST_TOKENS: usize = 2_000;
-/// its bytes,
-const MOST_BYTES: usize = 64 << 10;
-/// brackets in brackets,
-const MOST_NESTED: usize = 50;
-/// operations in operations,
-const DEEPEST: usize = 100;
-/// and columns of a view: MySQL has tables of little more.
-const MOST_COLUMNS: usize = 1_000;
-/// The stack that all that fits in: the parser's calls need much of it without optimization.
+// These limits bound the work and the recursion, and with it the stack.
+const MAX_TOKENS: usize = 2_000;
+const MAX_BYTES: usize = 64 << 10;
+/// Levels of parentheses.
+const MAX_NESTED: usize = 50;
+/// Levels of operations.
+const MAX_DEPTH: usize = 100;
+/// Columns of a view: MySQL does not support many more in a table.
+const MAX_COLUMNS: usize = 1_000;
+/// Enough for a text within these limits, also without optimization, where the parser needs large stack frames.
 const STACK: usize = 32 << 20;
 
 /// The view that a definition says.
@@ -69,15 +68,15 @@ fn compile_here(own: &OwnView, settings: &Settings) -> Result<Own, ConfigError> 
         None => None,
         Some(text) => Some(compiler.filter(text).map_err(|error| fault("where", error))?),
     };
-    if !(1..=MOST_COLUMNS).contains(&own.columns.len()) {
-        return Err(wrong(format!("{view} columns"), format!("give 1 to {MOST_COLUMNS} of them")));
+    if !(1..=MAX_COLUMNS).contains(&own.columns.len()) {
+        return Err(wrong(format!("{view} columns"), format!("give 1 to {MAX_COLUMNS} columns")));
     }
     let mut columns: Vec<(String, Expression)> = Vec::with_capacity(own.columns.len());
     for (place, text) in own.columns.iter().enumerate() {
         let key = format!("columns[{place}]");
         let (name, expression, at) = compiler.column(text).map_err(|error| fault(&key, error))?;
         if columns.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
-            let reason = format!("another column is called `{name}`; give it another name with AS");
+            let reason = format!("another column has the name `{name}`; rename one of them with AS");
             return Err(fault(&key, Fault::at(at, reason)));
         }
         columns.push((name, expression));
@@ -92,7 +91,7 @@ fn compile_here(own: &OwnView, settings: &Settings) -> Result<Own, ConfigError> 
     })
 }
 
-/// What is wrong with a text, and where.
+/// An error and its position in the text.
 #[derive(Debug)]
 struct Fault {
     at: Location,
@@ -109,30 +108,27 @@ impl Fault {
     }
 }
 
-/// A text as sqlparser sees it: an expression, what it is called, and what stands behind.
+/// Parses an expression and the name after AS, if there is one.
 fn parse(text: &str) -> Result<(Expr, Option<Ident>), Fault> {
     let start = Location { line: 1, column: 1 };
-    if text.len() > MOST_BYTES {
-        return Err(Fault::at(
-            start,
-            format!("{} bytes are too long; give at most {MOST_BYTES}", text.len()),
-        ));
+    if text.len() > MAX_BYTES {
+        return Err(Fault::at(start, format!("{} bytes are too many; give at most {MAX_BYTES}", text.len())));
     }
     let dialect = MySqlDialect {};
     let tokens = Tokenizer::new(&dialect, text)
         .tokenize_with_location()
         .map_err(|error| Fault::at(error.location, format!("{}; close or quote it", error.message)))?;
     let is_space = |token: &&TokenWithSpan| matches!(token.token, Token::Whitespace(_));
-    if let Some(token) = tokens.iter().filter(|token| !is_space(token)).nth(MOST_TOKENS) {
-        let reason = format!("there are more than {MOST_TOKENS} names, numbers and signs; make it shorter");
+    if let Some(token) = tokens.iter().filter(|token| !is_space(token)).nth(MAX_TOKENS) {
+        let reason = format!("it has more than {MAX_TOKENS} tokens; make it shorter");
         return Err(Fault::at(token.span.start, reason));
     }
     let end = tokens.last().map_or(start, |token| token.span.end);
     if tokens.iter().all(|token| is_space(&token)) {
-        return Err(Fault::at(start, "the text is empty; give an expression of the fields"));
+        return Err(Fault::at(start, "the text is empty; give an expression over the fields"));
     }
     let mut parser =
-        Parser::new(&dialect).with_recursion_limit(MOST_NESTED).with_tokens_with_locations(tokens);
+        Parser::new(&dialect).with_recursion_limit(MAX_NESTED).with_tokens_with_locations(tokens);
     let expr = parser.parse_expr().map_err(|error| of_parser(error, end))?;
     let name = match parser.parse_keyword(Keyword::AS) {
         true => Some(parser.parse_identifier().map_err(|error| of_parser(error, end))?),
@@ -142,16 +138,16 @@ fn parse(text: &str) -> Result<(Expr, Option<Ident>), Fault> {
         TokenWithSpan { token: Token::EOF, .. } => Ok((expr, name)),
         behind => Err(Fault::at(
             behind.span.start,
-            format!("`{behind}` does not follow on what stands before; give an operator, or AS and a name"),
+            format!("unexpected `{behind}`; expected an operator, or AS and a name"),
         )),
     }
 }
 
-/// A parser's error: it says where only in words, at the end of its message.
+/// The error of the parser, whose position is only in the text of its message.
 fn of_parser(error: ParserError, end: Location) -> Fault {
     let message = match error {
         ParserError::RecursionLimitExceeded => {
-            let reason = "it is nested too deeply; give at most 50 brackets in brackets";
+            let reason = "it is nested too deeply; use at most 50 levels of parentheses";
             return Fault::at(Location { line: 0, column: 0 }, reason);
         }
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
@@ -165,16 +161,16 @@ fn of_parser(error: ParserError, end: Location) -> Fault {
         None => (message.as_str(), end),
     };
     let reason = match said.strip_prefix("Expected: ").and_then(|said| said.split_once(", found: ")) {
-        Some((expected, "EOF")) => format!("the text ends where {expected} should be"),
-        Some((expected, found)) => format!("`{found}` stands where {expected} should be"),
+        Some((expected, "EOF")) => format!("the text ends too early; expected {expected}"),
+        Some((expected, found)) => format!("unexpected `{found}`; expected {expected}"),
         None => format!("{said}; give an SQL expression"),
     };
     Fault::at(at, reason)
 }
 
-/// What a text may contain beside fields, for messages.
-const OPERATORS: &str = "+ - * / %, = <> < <= > >=, AND OR NOT, IS, BETWEEN, IN, LIKE and CASE";
-const FUNCTIONS: &str = "ABS, CEIL, COALESCE, FLOOR, GREATEST, IF, IFNULL, LEAST, MOD, NULLIF and ROUND";
+/// Supported operators and functions, for messages.
+const OPERATORS: &str = "+ - * / %, = <> < <= > >=, AND OR NOT, IS, BETWEEN, IN, LIKE, CASE";
+const FUNCTIONS: &str = "ABS, CEIL, COALESCE, FLOOR, GREATEST, IF, IFNULL, LEAST, MOD, NULLIF, ROUND";
 const AGGREGATES: [&str; 12] = [
     "AVG",
     "SUM",
@@ -203,11 +199,11 @@ impl Compiler<'_> {
         let filter = self.expression(&expr, 0)?;
         match filter.kind() {
             Kind::Truth => Ok(filter),
-            other => Err(Fault::of(&expr, format!("{other} is no condition; compare it with something"))),
+            other => Err(Fault::of(&expr, format!("{other} is not a condition; compare it with something"))),
         }
     }
 
-    /// A column's name, what it shows, and where its name stands.
+    /// The name of a column, its expression, and the position of the name.
     fn column(&self, text: &str) -> Result<(String, Expression, Location), Fault> {
         let (expr, name) = parse(text)?;
         let at = name.as_ref().map_or_else(|| expr.span().start, |name| name.span.start);
@@ -215,23 +211,23 @@ impl Compiler<'_> {
         let name = match (&name, self.field_of(&expr)) {
             (Some(name), _) => name.value.clone(),
             (None, Some((field, _))) => field.to_owned(),
-            (None, None) => return Err(Fault::at(at, "an expression needs a name; add AS and one")),
+            (None, None) => return Err(Fault::at(at, "an expression needs a name; add AS and a name")),
         };
         if !is_column_name(&name) {
-            let rule = "give letters, digits and `_`, at most 60, no digit first";
-            return Err(Fault::at(at, format!("`{name}` is no name for a column; {rule}")));
+            let rule = "use letters, digits and `_`, at most 60, not starting with a digit";
+            return Err(Fault::at(at, format!("`{name}` is not a valid column name; {rule}")));
         }
-        if TAKEN_COLUMNS.iter().any(|taken| taken.eq_ignore_ascii_case(&name)) {
-            let reason = format!("every table has a column `{name}` of its own; add AS and another name");
+        if RESERVED_COLUMNS.iter().any(|taken| taken.eq_ignore_ascii_case(&name)) {
+            let reason = format!("every table already has a column `{name}`; add AS and another name");
             return Err(Fault::at(at, reason));
         }
         match expression.kind() {
-            Kind::Null => Err(Fault::of(&expr, "it is always NULL; give an expression of the fields")),
+            Kind::Null => Err(Fault::of(&expr, "it is always NULL; give an expression over the fields")),
             _ => Ok((name, expression, at)),
         }
     }
 
-    /// The field that an expression is nothing but.
+    /// The field, if the expression consists of nothing else.
     fn field_of(&self, expr: &Expr) -> Option<(&str, Field)> {
         match expr {
             Expr::Identifier(ident) => self.field(&ident.value),
@@ -240,10 +236,10 @@ impl Compiler<'_> {
         }
     }
 
-    /// A field, whose name SQL reads without regard to capitals.
+    /// A field by its name, which is case-insensitive in SQL.
     fn field(&self, name: &str) -> Option<(&str, Field)> {
         let is_it = |field: &str| field.eq_ignore_ascii_case(name);
-        if let Some(&field) = SEED_FIELDS.iter().find(|field| is_it(field)) {
+        if let Some(&field) = STANDARD_FIELDS.iter().find(|field| is_it(field)) {
             let measure = Measure::ALL.into_iter().find(|measure| measure.name() == field);
             let other = if field == "timestamp" { Field::Timestamp } else { Field::Truck };
             return Some((field, measure.map_or(other, Field::Measure)));
@@ -254,13 +250,16 @@ impl Compiler<'_> {
 
     fn no_field(&self, name: impl Display) -> String {
         let declared = self.settings.fields.iter().map(|field| &*field.name);
-        let fields: Vec<&str> = SEED_FIELDS.into_iter().chain(declared).collect();
-        format!("`{name}` is no field; there are {}, and what [record] declares", fields.join(", "))
+        let fields: Vec<&str> = STANDARD_FIELDS.into_iter().chain(declared).collect();
+        format!(
+            "unknown field `{name}`; expected one of {}, or a field declared in [record]",
+            fields.join(", ")
+        )
     }
 
     fn expression(&self, expr: &Expr, depth: usize) -> Result<Expression, Fault> {
-        if depth >= DEEPEST {
-            let reason = format!("more than {DEEPEST} operations stand in one another; make it simpler");
+        if depth >= MAX_DEPTH {
+            let reason = format!("operations are nested more than {MAX_DEPTH} deep; simplify it");
             return Err(Fault::of(expr, reason));
         }
         let depth = depth + 1;
@@ -278,14 +277,14 @@ impl Compiler<'_> {
                     time(expr, text)
                 }
                 (other, _) => {
-                    Err(Fault::of(expr, format!("there are no literals of {other}; give a timestamp")))
+                    Err(Fault::of(expr, format!("{other} literals are not supported; give a timestamp")))
                 }
             },
             Expr::UnaryOp { op, expr: inner } => {
                 let operand = one(inner)?;
                 match op {
                     UnaryOperator::Minus => operand.negated(),
-                    // Has to be a number, too, and is itself.
+                    // Also needs a number, which it does not change.
                     UnaryOperator::Plus => operand.clone().negated().map(|_| operand),
                     UnaryOperator::Not | UnaryOperator::BangNot => operand.negation(),
                     other => return Err(Fault::of(expr, no_operator(other))),
@@ -335,18 +334,20 @@ impl Compiler<'_> {
                     one(of)?.to_real().map_err(|error| mismatch(error, &[of]))
                 }
                 other => {
-                    Err(Fault::of(expr, format!("there is no CAST to {other}; there is CAST(… AS DOUBLE)")))
+                    Err(Fault::of(expr, format!("CAST to {other} is not supported; use CAST(… AS DOUBLE)")))
                 }
             },
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::In { .. } => Err(Fault::of(
                 expr,
-                "there are no queries in a view; give an expression of the reading's own fields",
+                "subqueries are not supported; give an expression over the reading's own fields",
             )),
-            // The parser gives it no place.
-            Expr::RLike { expr: of, .. } => Err(Fault::of(of, "there is no RLIKE or REGEXP; there is LIKE")),
+            // The parser sets no position for it.
+            Expr::RLike { expr: of, .. } => {
+                Err(Fault::of(of, "RLIKE and REGEXP are not supported; use LIKE"))
+            }
             other => {
                 let shown: String = other.to_string().chars().take(40).collect();
-                Err(Fault::of(expr, format!("`{shown}` is not understood; there are {OPERATORS}")))
+                Err(Fault::of(expr, format!("`{shown}` is not supported; expected one of {OPERATORS}")))
             }
         }
     }
@@ -387,7 +388,7 @@ impl Compiler<'_> {
             BinaryOperator::Gt => compare(Comparison::Greater),
             BinaryOperator::GtEq => compare(Comparison::GreaterOrEqual),
             BinaryOperator::And | BinaryOperator::Or => {
-                // A long row of them is one operation, however deep the parser's tree is.
+                // A long chain counts as one operation, however deep the parser's tree is.
                 let operands = chain(left, op, right);
                 let all = operands.iter().map(|one| self.expression(one, depth)).collect::<Result<_, _>>()?;
                 match op {
@@ -414,7 +415,7 @@ impl Compiler<'_> {
                 let of_number = self.expression(of, depth)?.round(rounding, 0);
                 of_number.map_err(|error| mismatch(error, &[of]))
             }
-            _ => Err(Fault::of(expr, "FLOOR and CEIL take one number, and give a whole one")),
+            _ => Err(Fault::of(expr, "FLOOR and CEIL take one number and return an integer")),
         }
     }
 
@@ -450,7 +451,8 @@ impl Compiler<'_> {
     fn function(&self, expr: &Expr, function: &Function, depth: usize) -> Result<Expression, Fault> {
         let name = function.name.to_string().to_uppercase();
         if AGGREGATES.contains(&&*name) || function.over.is_some() {
-            let reason = format!("{name} is of many readings, but a row is made of one; leave it out");
+            let reason =
+                format!("{name} aggregates readings, but each row comes from a single reading; leave it out");
             return Err(Fault::of(expr, reason));
         }
         const KNOWN: [&str; 12] = [
@@ -458,7 +460,7 @@ impl Compiler<'_> {
             "NULLIF", "ROUND",
         ];
         if !KNOWN.contains(&&*name) {
-            return Err(Fault::of(expr, format!("{name} is no function; there are {FUNCTIONS}")));
+            return Err(Fault::of(expr, format!("unknown function {name}; expected one of {FUNCTIONS}")));
         }
         let plain = || Fault::of(expr, format!("{name} takes expressions, separated by commas"));
         let FunctionArguments::List(list) = &function.args else { return Err(plain()) };
@@ -511,7 +513,7 @@ impl Compiler<'_> {
             ("COALESCE" | "GREATEST" | "LEAST", _) => return count("at least one expression"),
             ("IFNULL" | "NULLIF" | "MOD", _) => return count("two expressions"),
             ("IF", _) => return count("a condition and two expressions"),
-            ("ROUND", _) => return count("a number, and places if any"),
+            ("ROUND", _) => return count("a number and optionally decimal places"),
             _ => return count("one number"),
         };
         result.map_err(|error| mismatch(error, &operands))
@@ -522,8 +524,8 @@ impl Compiler<'_> {
         Ok(values.try_into().unwrap_or_else(|_| unreachable!("one for each")))
     }
 
-    /// Expressions that are compared with each other or stand for each other: a text in quotes that
-    /// meets a timestamp is one.
+    /// Expressions that are compared with each other or are alternatives of each other. If one is a timestamp, string
+    /// literals among them become timestamps.
     fn all_alike(&self, operands: &[&Expr], depth: usize) -> Result<Vec<Expression>, Fault> {
         let mut values =
             operands.iter().map(|one| self.expression(one, depth)).collect::<Result<Vec<_>, _>>()?;
@@ -548,10 +550,10 @@ fn mismatch(error: Mismatch, operands: &[&Expr]) -> Fault {
 }
 
 fn no_operator(op: impl Display) -> String {
-    format!("`{op}` is no operator here; there are {OPERATORS}")
+    format!("unknown operator `{op}`; expected one of {OPERATORS}")
 }
 
-/// The operands of a row of ANDs or ORs.
+/// The operands of a chain of ANDs or ORs.
 fn chain<'a>(left: &'a Expr, op: &BinaryOperator, right: &'a Expr) -> Vec<&'a Expr> {
     let mut operands = vec![right];
     let mut rest = left;
@@ -573,7 +575,7 @@ fn text_of(value: &Value) -> Option<&str> {
     }
 }
 
-/// The text of an expression that is a text in quotes.
+/// The text, if the expression is a string literal.
 fn literal_text(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Value(value) => text_of(&value.value),
@@ -587,20 +589,20 @@ fn literal(expr: &Expr, value: &Value) -> Result<Expression, Fault> {
         Value::Null => Ok(Expression::null()),
         Value::Boolean(holds) => Ok(Expression::truth(*holds)),
         Value::Number(digits, _) => number(digits).ok_or_else(|| {
-            let rule = format!("give at most {MOST_PLACES} digits, and no more behind the point");
+            let rule = format!("give at most {MOST_PLACES} digits and no more decimal places");
             Fault::of(expr, format!("{digits} is out of range; {rule}"))
         }),
         other => match text_of(other) {
             Some(text) => Ok(Expression::text(text)),
             None => Err(Fault::of(
                 expr,
-                format!("`{other}` is no literal here; give a number, or a text in quotes"),
+                format!("unsupported literal `{other}`; give a number or a string in quotes"),
             )),
         },
     }
 }
 
-/// A decimal, exactly as it is written, also with an exponent.
+/// The exact value of a decimal literal, possibly with an exponent.
 fn number(text: &str) -> Option<Expression> {
     let (digits, exponent) = match text.split_once(['e', 'E']) {
         Some((digits, exponent)) => (digits, exponent.parse::<i64>().ok()?),
@@ -626,7 +628,7 @@ fn number(text: &str) -> Option<Expression> {
     }
 }
 
-/// A time as the field `timestamp` is read, or a day's beginning.
+/// A time in the format of the field `timestamp`, or a date, which is its midnight.
 fn time(expr: &Expr, text: &str) -> Result<Expression, Fault> {
     time::parse(text)
         .or_else(|| time::parse(&format!("{text} 00:00:00")))
@@ -634,12 +636,12 @@ fn time(expr: &Expr, text: &str) -> Result<Expression, Fault> {
         .ok_or_else(|| {
             Fault::of(
                 expr,
-                format!("'{text}' is no time; give 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS[.ffffff]'"),
+                format!("'{text}' is not a time; give 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS[.ffffff]'"),
             )
         })
 }
 
-/// The places of ROUND.
+/// The decimal places of ROUND.
 fn places_of(expr: &Expr) -> Result<u8, Fault> {
     let places = match expr {
         Expr::Value(value) => match &value.value {
@@ -648,8 +650,9 @@ fn places_of(expr: &Expr) -> Result<u8, Fault> {
         },
         _ => None,
     };
-    places
-        .ok_or_else(|| Fault::of(expr, format!("ROUND takes 0 to {MOST_ROUNDED_PLACES} places, as a number")))
+    places.ok_or_else(|| {
+        Fault::of(expr, format!("ROUND takes 0 to {MOST_ROUNDED_PLACES} decimal places, as a number"))
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What texts mean, and what is said of those that mean nothing.
+//! Results of valid texts, and errors of invalid ones.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ fn batch() -> Batch {
     builder.take()
 }
 
-/// The lines that a view's file gets of two readings.
+/// The CSV lines of a view for two readings.
 fn lines(filter: Option<&str>, columns: &[&str]) -> String {
     let view = view(filter, columns).unwrap_or_else(|error| panic!("{filter:?} {columns:?}\n{error}"));
     let mut out = Vec::new();
@@ -64,7 +64,7 @@ fn a_view_shows_columns_of_the_readings_that_meet_its_condition() {
 }
 
 #[test]
-fn expressions_mean_what_they_mean_in_sql() {
+fn expressions_have_the_results_of_sql() {
     for (text, first, second) in [
         ("oil", "3.25", ""),
         ("driver", "Ann", ""),
@@ -127,7 +127,7 @@ fn expressions_mean_what_they_mean_in_sql() {
         ("TRUE", "1", "1"),
         ("'x'", "x", "x"),
     ] {
-        // A computed number is a double, which is shown with a point.
+        // A computed number is a double, which is printed with a decimal point.
         let shown = lines(None, &[&format!("{text} AS c")]);
         let is = |line: &str, expected: &str| match expected.parse::<f64>() {
             Ok(number) => line.parse() == Ok(number),
@@ -139,40 +139,40 @@ fn expressions_mean_what_they_mean_in_sql() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_place() {
+fn errors_have_a_position() {
     let of_filter = |text: &str| view(Some(text), &["truck_id"]).map(drop).unwrap_err();
     for (text, said) in [
         (
             "engine_speed > fuel",
-            "configuration: views.hot where, column 16: `fuel` is no field; there are timestamp, truck_id, \
-             distance_covered, engine_speed, fuel_consumed, driver, oil, and what [record] declares",
+            "configuration: views.hot where, column 16: unknown field `fuel`; expected one of timestamp, truck_id, \
+             distance_covered, engine_speed, fuel_consumed, driver, oil, or a field declared in [record]",
         ),
-        ("t.engine_speed > 1", "column 1: `t.engine_speed` is no field"),
+        ("t.engine_speed > 1", "column 1: unknown field `t.engine_speed`"),
         ("engine_speed > 'x'", "column 16: a text cannot be compared with a number"),
         ("'x' < engine_speed", "column 7: a number cannot be compared with a text"),
         ("truck_id + 1 > 2", "column 1: `+` takes numbers, not a text"),
         ("1 + truck_id > 2", "column 5: `+` takes numbers, not a text"),
-        ("engine_speed", "column 1: a number is no condition; compare it with something"),
-        ("NULL", "column 1: NULL is no condition"),
+        ("engine_speed", "column 1: a number is not a condition; compare it with something"),
+        ("NULL", "column 1: NULL is not a condition"),
         ("engine_speed AND TRUE", "column 1: AND takes a condition, not a number"),
         ("TRUE AND TRUE AND 5", "column 19: AND takes a condition, not a number"),
-        ("engine_speed > 1 AND AVG(oil) > 2", "column 22: AVG is of many readings"),
-        ("SQRT(oil) > 2", "column 1: SQRT is no function; there are ABS"),
+        ("engine_speed > 1 AND AVG(oil) > 2", "column 22: AVG aggregates readings"),
+        ("SQRT(oil) > 2", "column 1: unknown function SQRT; expected one of ABS"),
         ("ABS(oil, 1) > 2", "column 1: ABS takes one number, not 2"),
         ("ABS(truck_id) > 2", "column 5: ABS takes numbers, not a text"),
-        ("ROUND(oil, -1) > 2", "column 13: ROUND takes 0 to 22 places"),
-        ("oil IN (SELECT 1)", "there are no queries in a view"),
-        ("oil = (SELECT 1)", "there are no queries in a view"),
-        ("EXISTS (SELECT 1)", "there are no queries in a view"),
-        ("oil >", "column 6: the text ends where an expression should be"),
-        ("(oil > 1", "column 9: the text ends where ) should be"),
-        ("oil > > 1", "column 7: `>` stands where an expression should be"),
-        ("oil > 1 oil", "column 9: `oil` does not follow on what stands before"),
-        ("oil > 1;", "column 8: `;` does not follow on what stands before"),
+        ("ROUND(oil, -1) > 2", "column 13: ROUND takes 0 to 22 decimal places"),
+        ("oil IN (SELECT 1)", "subqueries are not supported"),
+        ("oil = (SELECT 1)", "subqueries are not supported"),
+        ("EXISTS (SELECT 1)", "subqueries are not supported"),
+        ("oil >", "column 6: the text ends too early; expected an expression"),
+        ("(oil > 1", "column 9: the text ends too early; expected )"),
+        ("oil > > 1", "column 7: unexpected `>`; expected an expression"),
+        ("oil > 1 oil", "column 9: unexpected `oil`"),
+        ("oil > 1;", "column 8: unexpected `;`"),
         ("oil > 1 AS x", "column 12: a condition has no name"),
         ("driver = 'x", "column 10: Unterminated string literal"),
         ("  ", "the text is empty"),
-        ("oil >\n  fuel", "line 2, column 3: `fuel` is no field"),
+        ("oil >\n  fuel", "line 2, column 3: unknown field `fuel`"),
         ("oil IN (1, 'x')", "column 12: a text cannot be compared with a number"),
         ("oil BETWEEN 1 AND 'x'", "column 19: a text cannot be compared with a number"),
         ("oil LIKE '3%'", "column 1: LIKE takes a text, not a number"),
@@ -185,8 +185,8 @@ fn what_is_wrong_is_said_with_its_place() {
             "CASE oil WHEN 1 THEN 1 WHEN 2 THEN 'x' END = 1",
             "column 36: a text cannot stand where a number does",
         ),
-        ("timestamp > 'soon'", "column 13: 'soon' is no time; give 'YYYY-MM-DD'"),
-        ("timestamp > '2023-02-30 00:00:00'", "column 13: '2023-02-30 00:00:00' is no time"),
+        ("timestamp > 'soon'", "column 13: 'soon' is not a time; give 'YYYY-MM-DD'"),
+        ("timestamp > '2023-02-30 00:00:00'", "column 13: '2023-02-30 00:00:00' is not a time"),
         ("timestamp > 5", "column 13: a number cannot be compared with a timestamp"),
         ("timestamp + 5 > 1", "column 1: `+` takes numbers, not a timestamp"),
         (
@@ -195,13 +195,13 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         ("oil > 1e-39", "column 7: 1e-39 is out of range"),
         ("oil > 1e39", "column 7: 1e39 is out of range"),
-        ("oil > x'ff'", "column 7: `X'ff'` is no literal here"),
-        ("oil || 'x' = 'y'", "column 1: `||` is no operator here; there are +"),
-        ("CAST(oil AS CHAR) = '1'", "there is no CAST to CHAR; there is CAST(… AS DOUBLE)"),
-        ("driver RLIKE 'x'", "column 1: there is no RLIKE or REGEXP"),
-        ("driver SIMILAR TO 'x'", "column 1: `driver SIMILAR TO 'x'` is not understood; there are +"),
+        ("oil > x'ff'", "column 7: unsupported literal `X'ff'`"),
+        ("oil || 'x' = 'y'", "column 1: unknown operator `||`; expected one of +"),
+        ("CAST(oil AS CHAR) = '1'", "CAST to CHAR is not supported; use CAST(… AS DOUBLE)"),
+        ("driver RLIKE 'x'", "column 1: RLIKE and REGEXP are not supported"),
+        ("driver SIMILAR TO 'x'", "column 1: `driver SIMILAR TO 'x'` is not supported; expected one of +"),
         ("oil > ?", "column 7"),
-        ("NOW() > timestamp", "column 1: NOW is no function"),
+        ("NOW() > timestamp", "column 1: unknown function NOW"),
     ] {
         let error = of_filter(text);
         assert!(error.contains(said) && !error.contains('\n'), "{text}\n  {error}");
@@ -210,23 +210,23 @@ fn what_is_wrong_is_said_with_its_place() {
 }
 
 #[test]
-fn what_is_wrong_with_a_column_is_said_with_its_place() {
+fn errors_in_columns_have_a_position() {
     for (columns, said) in [
         (
             &["truck_id", "oil * 2"][..],
-            "configuration: views.hot columns[1], column 1: an expression needs a name; add AS and one",
+            "configuration: views.hot columns[1], column 1: an expression needs a name; add AS and a name",
         ),
         (
             &["oil pressure"],
-            "columns[0], column 5: `pressure` does not follow on what stands before; give an operator, or AS and a name",
+            "columns[0], column 5: unexpected `pressure`; expected an operator, or AS and a name",
         ),
         (&["oil AS 1a"], "columns[0], column 8"),
-        (&["oil AS `a b`"], "column 8: `a b` is no name for a column"),
-        (&["oil AS Row_Key"], "column 8: every table has a column `Row_Key` of its own"),
-        (&["oil", "truck_id AS OIL"], "columns[1], column 13: another column is called `OIL`"),
+        (&["oil AS `a b`"], "column 8: `a b` is not a valid column name"),
+        (&["oil AS Row_Key"], "column 8: every table already has a column `Row_Key`"),
+        (&["oil", "truck_id AS OIL"], "columns[1], column 13: another column has the name `OIL`"),
         (&["NULL AS x"], "column 1: it is always NULL"),
         (&["*"], "columns[0], column 1"),
-        (&[], "views.hot columns: give 1 to 1000 of them"),
+        (&[], "views.hot columns: give 1 to 1000 columns"),
     ] {
         let error = view(None, columns).map(drop).unwrap_err();
         assert!(error.contains(said) && !error.contains('\n'), "{columns:?}\n  {error}");
@@ -256,7 +256,7 @@ fn a_text_that_is_too_deep_is_an_error() {
         let error = view(Some(&text), &["truck_id"]).map(drop).unwrap_err();
         assert!(error.len() < 400 && !error.contains('\n'), "{error}");
     }
-    // What people write is far from it.
+    // Realistic texts are far below the limits.
     let many = vec!["engine_speed = 1"; 400].join(" OR ");
     assert!(view(Some(&many), &["truck_id"]).is_ok());
     let nested = format!("{}oil{} > 0", "(".repeat(30), ")".repeat(30));

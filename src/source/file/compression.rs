@@ -1,4 +1,4 @@
-//! Compressed inputs: known by their first bytes, and read as the text that they hold.
+//! Compressed inputs, detected by their first bytes and read as decompressed text.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use zstd_safe::{DCtx, InBuffer, OutBuffer, get_error_name};
 
-/// The first bytes that tell a format from a text.
+/// The number of bytes that identify a format.
 const MAGIC_BYTES: usize = 4;
 
 /// A format of compressed data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// RFC 1952, of one member or several.
+    /// RFC 1952, with one or more members.
     Gzip,
-    /// RFC 8878, of one frame or several.
+    /// RFC 8878, with one or more frames.
     Zstd,
 }
 
@@ -27,17 +27,17 @@ impl Format {
         }
     }
 
-    /// The format of data that begin with `bytes`; none if they are not compressed.
+    /// The format of data that begins with `bytes`; `None` if it is not compressed.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
-            // A frame, or one that is to be skipped.
+            // A frame, or a skippable frame.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             _ => None,
         }
     }
 
-    /// Whether data that begin with these few bytes may still turn out to be compressed.
+    /// Whether data that begins with these few bytes may be compressed.
     fn is_possible(bytes: &[u8]) -> bool {
         match bytes {
             [] => true,
@@ -50,7 +50,7 @@ impl Format {
         }
     }
 
-    /// The format that the name of a file promises.
+    /// The format that matches the extension of a file name.
     pub(crate) fn of_name(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "gz" => Some(Self::Gzip),
@@ -59,7 +59,7 @@ impl Format {
         }
     }
 
-    /// The text of compressed data. Data that end too early are an error.
+    /// Decompresses an input. Truncated data is an error.
     fn decoder(self, input: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
         match self {
             Self::Gzip => Box::new(Named { format: self, decoder: MultiGzDecoder::new(input) }),
@@ -79,18 +79,19 @@ impl<R: Read> Read for Named<R> {
         let name = self.format.name();
         self.decoder.read(bytes).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                let reason = format!("its {name} data end too early: it was cut, or is still being written");
+                let reason =
+                    format!("its {name} data ends too early: it is truncated or still being written");
                 io::Error::new(error.kind(), reason)
             }
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-                io::Error::new(error.kind(), format!("its {name} data are damaged ({error})"))
+                io::Error::new(error.kind(), format!("its {name} data is corrupt ({error})"))
             }
             _ => error,
         })
     }
 }
 
-/// The text of an input that may be compressed, and its format if it is. Waits for its first bytes.
+/// The text of an input that may be compressed, and its format if so. Waits for the first bytes.
 pub(crate) fn text(mut input: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, Option<Format>)> {
     let mut first = Vec::with_capacity(MAGIC_BYTES);
     while first.len() < MAGIC_BYTES && Format::is_possible(&first) {
@@ -110,11 +111,11 @@ pub(crate) fn text(mut input: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read 
     })
 }
 
-/// The text of zstd frames, one behind the other.
+/// Decompresses a sequence of zstd frames.
 struct ZstdReader<R> {
     input: BufReader<R>,
     context: DCtx<'static>,
-    /// Whether a frame was begun and is not complete.
+    /// Whether a frame is incomplete.
     inside: bool,
 }
 
@@ -140,7 +141,7 @@ impl<R: Read> Read for ZstdReader<R> {
                 .map_err(|code| io::Error::new(io::ErrorKind::InvalidData, get_error_name(code)))?;
             let (used, made) = (input.pos(), output.pos());
             self.input.consume(used);
-            // Zero: a frame is complete, and all of its text was given.
+            // Zero: a frame is complete, and all of its text was returned.
             self.inside = left > 0;
             if made > 0 || bytes.is_empty() {
                 return Ok(made);
@@ -174,7 +175,7 @@ pub(crate) mod tests {
         bytes
     }
 
-    /// Gives a byte at a time.
+    /// Returns one byte at a time.
     struct Slow(io::Cursor<Vec<u8>>);
 
     impl Read for Slow {
@@ -186,14 +187,14 @@ pub(crate) mod tests {
 
     fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut found = Vec::new();
-        // The first bytes come one by one, so that the format is told from as few as that.
+        // The first bytes arrive one by one, so that the format is detected from as few as possible.
         let (first, rest) = bytes.split_at(bytes.len().min(8));
         let input = Slow(io::Cursor::new(first.to_vec())).chain(io::Cursor::new(rest.to_vec()));
         text(Box::new(input))?.0.read_to_end(&mut found).map(|_| found)
     }
 
     #[test]
-    fn gzip_of_several_members_and_zstd_of_several_frames_are_read_whole() {
+    fn all_members_of_gzip_and_all_frames_of_zstd_are_read() {
         let texts: Vec<Vec<u8>> = (0..3u8)
             .map(|k| (0..20_000u32).flat_map(|n| (n * 7 + u32::from(k)).to_string().into_bytes()).collect())
             .collect();
@@ -208,11 +209,11 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn data_that_end_too_early_are_an_error() {
+    fn truncated_data_is_an_error() {
         let text: Vec<u8> = (0..100u32).flat_map(|n| n.to_string().into_bytes()).collect();
         for compress in [gzip, zstd] {
             let whole = compress(&text);
-            // Fewer bytes than those that name the format are text.
+            // Fewer bytes than those that identify the format are text.
             for end in MAGIC_BYTES..whole.len() {
                 assert!(read(&whole[..end]).is_err(), "{end} of {} bytes", whole.len());
                 let second = [&whole[..], &whole[..end]].concat();

@@ -1,11 +1,11 @@
-//! How a text begins: with a byte order mark or without; what is not UTF-8 is refused by its name.
+//! Detects a byte order mark, and text that is not UTF-8.
 
-/// What the first bytes of a text say.
+/// The result of checking the first bytes of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// They are not enough to tell.
+    /// More bytes are needed.
     Unknown,
-    /// UTF-8, behind a byte order mark of so many bytes.
+    /// UTF-8, after a byte order mark of this many bytes.
     Text(usize),
     /// Another encoding.
     Other(&'static str),
@@ -13,7 +13,7 @@ pub(crate) enum Start {
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Looks at the first bytes of a text; with `last` there are no more.
+/// Checks the first bytes of a text; with `last` there are no more.
 pub(crate) fn start(bytes: &[u8], last: bool) -> Start {
     match bytes {
         [] if last => Start::Text(0),
@@ -23,7 +23,7 @@ pub(crate) fn start(bytes: &[u8], last: bool) -> Start {
         [0xff | 0xfe | 0] | [0xff, 0xfe] | [0xff, 0xfe, 0] | [0, 0] | [0, 0, 0xfe] if !last => Start::Unknown,
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Start::Other("UTF-32"),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Start::Other("UTF-16"),
-        // No text has a zero: these are the halves of a character of ASCII.
+        // UTF-8 text has no NUL: these are the halves of an ASCII character.
         [1..0x80, 0, ..] | [0, 1..0x80, ..] => Start::Other("UTF-16"),
         [_] if !last => Start::Unknown,
         _ => Start::Text(0),
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_order_mark_is_passed_and_utf_16_is_named() {
+    fn a_byte_order_mark_is_skipped_and_utf_16_is_detected() {
         let utf_16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect();
         let (little, big): (Vec<u8>, Vec<u8>) =
             (utf_16("\u{feff}{}", u16::to_le_bytes), utf_16("\u{feff}{}", u16::to_be_bytes));
@@ -54,7 +54,7 @@ mod tests {
             (b"\0\0\xfe\xff\0\0\0{", Start::Other("UTF-32")),
         ] {
             assert_eq!(start(bytes, true), expected, "{}", bytes.escape_ascii());
-            // However it comes in pieces.
+            // However the text is split.
             let first = (0..=bytes.len()).map(|end| start(&bytes[..end], end == bytes.len()));
             assert_eq!(first.into_iter().find(|start| *start != Start::Unknown), Some(expected));
         }

@@ -1,10 +1,10 @@
-//! Which file it is: the bytes that were read of it tell, not its name and not its inode.
+//! The identity of a file: the bytes that were read from it, not its name or inode.
 //!
-//! A commit keeps a [`Mark`]: how many bytes were read, and their hash. A [`Trace`] makes marks while a text is
-//! read. With them another text is [compared](Trace::compare), and the file is [found](find) in its folder
-//! when it was renamed, copied or compressed.
+//! A commit has a [`Mark`]: the number of bytes that were read, and their hash. A [`Trace`] creates marks while a text is
+//! read. They are used to [compare](Trace::compare) another text, and to [find](find) the file in its folder after it
+//! was renamed, copied or compressed.
 //!
-//! The hash is XXH3, of 128 bits: it is many times as fast as the decoder, and nobody forges a log.
+//! The hash is XXH3 with 128 bits: it is many times as fast as the decoder, and need not resist forgery.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -18,16 +18,16 @@ use xxhash_rust::xxh3::Xxh3;
 use super::compression::{self, Format};
 use super::folder;
 
-/// Bytes at the beginning that are kept as they are.
+/// Bytes at the beginning of which a copy is kept.
 const HEAD: usize = 64 << 10;
-/// Bytes from one mark to the next, where many are read at once.
+/// Maximum bytes between two marks.
 const STEP: usize = 32 << 10;
-/// Marks that are kept. When there are more, every second of the older ones goes.
+/// Maximum number of marks. When it is reached, every second of the older ones is dropped.
 const MARKS: usize = 2048;
-/// The latest marks, which all stay.
+/// Number of latest marks that are all kept.
 const LATEST: usize = 512;
 
-/// What was read of a text, from its beginning.
+/// What was read from a text since its beginning.
 #[derive(Clone)]
 pub(super) struct Trace {
     hasher: Xxh3,
@@ -37,14 +37,14 @@ pub(super) struct Trace {
     marks: Vec<Mark>,
 }
 
-/// How a text is like the one of a trace.
+/// How a text compares with that of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Likeness {
-    /// It begins with all the bytes of the trace.
+    /// It begins with all bytes of the trace.
     Whole,
-    /// It is shorter than that: so many bytes, which are those of the trace as far as its marks tell.
+    /// It is shorter: this many bytes, which equal those of the trace as far as its marks show.
     Part(u64),
-    /// It is another.
+    /// It differs.
     None,
 }
 
@@ -55,12 +55,12 @@ impl std::fmt::Debug for Trace {
 }
 
 impl Trace {
-    /// That of nothing.
+    /// An empty trace.
     pub(super) fn new() -> Self {
         Self { hasher: Xxh3::new(), bytes: 0, last: None, head: Vec::new(), marks: Vec::new() }
     }
 
-    /// Reads `bytes` bytes of a text, or all if it has fewer.
+    /// Reads `bytes` bytes of a text, or all if there are fewer.
     pub(super) fn read(input: &mut dyn Read, bytes: u64) -> io::Result<Self> {
         let mut trace = Self::new();
         let mut block = vec![0; STEP];
@@ -75,7 +75,7 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Adds what was read next.
+    /// Adds the next bytes.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(STEP) {
             let more = piece.len().min(HEAD - self.head.len());
@@ -94,27 +94,27 @@ impl Trace {
         }
     }
 
-    /// All that was read.
+    /// The mark of all bytes that were read.
     pub(super) fn mark(&self) -> Mark {
         Mark { bytes: self.bytes, hash: self.hasher.digest128() }
     }
 
-    /// How many bytes were read.
+    /// The number of bytes that were read.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The first of them.
+    /// The first bytes that were read.
     pub(super) fn head(&self) -> &[u8] {
         &self.head
     }
 
-    /// Whether the last of them is within a line.
+    /// Whether the last byte is not a line end.
     pub(super) fn is_within_a_line(&self) -> bool {
         self.last.is_some_and(|last| last != b'\n')
     }
 
-    /// How a text is like the one that was read.
+    /// Compares a text with the one that was read.
     pub(super) fn compare(&self, input: &mut dyn Read) -> io::Result<Likeness> {
         let mut hasher = Xxh3::new();
         let (mut bytes, mut block) = (0, vec![0; STEP]);
@@ -140,8 +140,8 @@ impl Trace {
         Ok(Likeness::Whole)
     }
 
-    /// Whether a text of so many bytes, which are like those of the trace, is what there was shortly before
-    /// its end: a copy that was made then.
+    /// Whether a text of this many bytes, which equal those of the trace, may be a copy that was made shortly before
+    /// the end of the trace.
     fn is_recent(&self, bytes: u64) -> bool {
         let oldest = self.marks.len().saturating_sub(LATEST);
         bytes > 0 && self.marks.get(oldest).is_some_and(|mark| mark.bytes <= bytes || oldest == 0)
@@ -164,36 +164,36 @@ fn read_full(input: &mut dyn Read, bytes: &mut [u8]) -> io::Result<usize> {
 /// A file that was found by its bytes.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What was read of it.
+    /// The trace of what was read from it.
     pub trace: Trace,
-    /// How it is compressed, if it is.
+    /// Its compression, if any.
     pub format: Option<Format>,
-    /// Whether it has all the bytes that were looked for.
+    /// Whether it has all bytes of the trace.
     pub is_whole: bool,
 }
 
 /// The file at `path`, if it begins with the bytes of `mark`.
-pub(super) fn look(path: &Path, mark: Mark) -> Option<Found> {
-    look_with_length(path, mark).map(|(_, found)| found)
+pub(super) fn match_file(path: &Path, mark: Mark) -> Option<Found> {
+    match_file_with_length(path, mark).map(|(_, found)| found)
 }
 
-fn look_with_length(path: &Path, mark: Mark) -> Option<(Option<u64>, Found)> {
+fn match_file_with_length(path: &Path, mark: Mark) -> Option<(Option<u64>, Found)> {
     let (mut input, format, length) = open(path, mark.bytes)?;
-    // What cannot be read, as it is compressed and damaged, is not the file.
+    // A file that cannot be read, such as a corrupt compressed one, does not match.
     let trace = Trace::read(&mut *input, mark.bytes).ok()?;
     let found = Found { path: path.to_owned(), trace, format, is_whole: true };
     (mark.bytes == 0 || found.trace.mark() == mark).then_some((length, found))
 }
 
-/// The file of the folder of `path`, but not the one there, that begins with the bytes of `mark`.
+/// Another file in the folder of `path` that begins with the bytes of `mark`.
 pub(super) fn find(path: &Path, mark: Mark) -> io::Result<Option<Found>> {
-    Ok(longest(neighbours(path)?.iter().filter_map(|path| look_with_length(path, mark)).collect()))
+    Ok(longest(neighbours(path)?.iter().filter_map(|path| match_file_with_length(path, mark)).collect()))
 }
 
-/// The file of the folder of `path`, but not the one there, that begins with all bytes of `trace`; else a copy
-/// that was made shortly before they had all been written.
+/// Another file in the folder of `path` that begins with all bytes of `trace`, or else a copy that was made shortly
+/// before the last of them were written.
 pub(super) fn find_copy(path: &Path, trace: &Trace) -> io::Result<Option<Found>> {
     let (mut whole, mut part) = (Vec::new(), Vec::new());
     for path in neighbours(path)? {
@@ -208,13 +208,12 @@ pub(super) fn find_copy(path: &Path, trace: &Trace) -> io::Result<Option<Found>>
     Ok(longest(whole).or_else(|| longest(part)))
 }
 
-/// Several may have the bytes, where one of them was copied while it grew. A compressed one is taken for a copy
-/// of the others.
+/// The longest of several matching files: the others are copies made while it grew. A compressed file counts as a copy.
 fn longest(found: Vec<(Option<u64>, Found)>) -> Option<Found> {
     found.into_iter().rev().max_by_key(|(length, _)| *length).map(|(_, found)| found)
 }
 
-/// The text of a file, how it is compressed, and the length of one that is not.
+/// The text of a file, its compression, and its length if it is not compressed.
 type Opened = (Box<dyn Read + Send>, Option<Format>, Option<u64>);
 
 /// Opens a file that has at least `bytes` bytes.
@@ -226,7 +225,7 @@ fn open(path: &Path, bytes: u64) -> Option<Opened> {
     length.is_none_or(|length| length >= bytes).then_some((input, format, length))
 }
 
-/// The other files of the folder of `path`: those first whose names begin as its name does.
+/// The other files in the folder of `path`, first those whose names start with its name.
 fn neighbours(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut others: Vec<PathBuf> = fs::read_dir(folder(path))?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -241,9 +240,9 @@ fn is_of_the_name(path: &Path, other: &Path) -> bool {
     name(other).starts_with(&name(path))
 }
 
-/// The files that had the name `path` after the one at `finished`, which `trace` is of, and before the one that
-/// has it now; in their order. These are of the same rotation: their names differ in digits only, or in being
-/// compressed, and they were written to later. What begins with one of the `known` marks was read before.
+/// The files that had the name `path` after the one at `finished`, which has `trace`, and before the one that has it
+/// now, in order. They are from the same rotation: their names differ only in digits or compression, and they were
+/// modified later. Files that begin with one of the `known` marks were read before.
 pub(super) fn after(path: &Path, finished: &Path, trace: &Trace, known: &[Mark]) -> Vec<PathBuf> {
     let written = |path: &Path| -> Option<SystemTime> { fs::metadata(path).ok()?.modified().ok() };
     let (Some(since), Some(rotation)) = (written(finished), rotation(path, finished)) else {
@@ -251,9 +250,9 @@ pub(super) fn after(path: &Path, finished: &Path, trace: &Trace, known: &[Mark])
     };
     let is_copy = |other: &Path| {
         let Some((mut input, ..)) = open(other, 0) else { return true };
-        // Of the finished file, of those before it, or of the one that has the name.
+        // A copy of the finished file, of an earlier one, or of the one that has the name now.
         if !matches!(trace.compare(&mut *input), Ok(Likeness::None))
-            || known.iter().any(|mark| look(other, *mark).is_some())
+            || known.iter().any(|mark| match_file(other, *mark).is_some())
         {
             return true;
         }
@@ -272,8 +271,8 @@ pub(super) fn after(path: &Path, finished: &Path, trace: &Trace, known: &[Mark])
     others.into_iter().map(|(_, other)| other).collect()
 }
 
-/// How a file is named that had the name `path`: what stands behind that, or before its ending, with `#` for
-/// digits and without the ending of a compressed file. None if there are no digits.
+/// The pattern by which a file that had the name `path` was renamed: the part after the name or before its extension,
+/// with `#` for digits and without the extension of compressed files. `None` if there are no digits.
 fn rotation(path: &Path, other: &Path) -> Option<(bool, String)> {
     let name = path.file_name()?.to_str()?;
     let other = match Format::of_name(other) {
@@ -284,7 +283,7 @@ fn rotation(path: &Path, other: &Path) -> Option<(bool, String)> {
         let (stem, end) = name.rsplit_once('.')?;
         Some((false, other.strip_prefix(stem)?.strip_suffix(end)?))
     };
-    let (is_behind, more) = other.strip_prefix(name).map(|more| (true, more)).or_else(within)?;
+    let (is_after, more) = other.strip_prefix(name).map(|more| (true, more)).or_else(within)?;
     let mut pattern = String::new();
     for character in more.chars() {
         match character.is_ascii_digit() {
@@ -293,10 +292,10 @@ fn rotation(path: &Path, other: &Path) -> Option<(bool, String)> {
             false => pattern.push(character),
         }
     }
-    pattern.contains('#').then_some((is_behind, pattern))
+    pattern.contains('#').then_some((is_after, pattern))
 }
 
-/// The name that an open file has in the folder of `path` now.
+/// The current path of an open file in the folder of `path`.
 pub(super) fn name_of(path: &Path, id: (u64, u64)) -> Option<PathBuf> {
     let is_it =
         |other: &PathBuf| fs::metadata(other).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == id);
@@ -338,7 +337,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn a_text_that_was_read_is_known_by_all_of_its_bytes(
+        fn a_text_is_identified_by_all_of_its_bytes(
             length in 1..200_000usize,
             pieces in prop::collection::vec(1..50_000usize, 1..20),
             at in any::<prop::sample::Index>(),
@@ -364,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_stay_few_and_the_latest_stay_all() {
+    fn marks_are_thinned_out_except_the_latest() {
         let bytes = text(40_000, 3);
         let pieces: Vec<&[u8]> = bytes.chunks(4).collect();
         let trace = trace(&pieces);
@@ -375,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_of_a_rotation_are_told_by_their_names() {
+    fn the_files_of_a_rotation_are_recognized_by_their_names() {
         let rotation = |other: &str| rotation(Path::new("/x/in1.jsonl"), Path::new(other));
         let behind = |pattern: &str| Some((true, pattern.to_owned()));
         for name in ["in1.jsonl.1", "in1.jsonl.27", "in1.jsonl.2.gz", "in1.jsonl.3.zst"] {
@@ -395,7 +394,7 @@ mod tests {
         let path = folder.path().join("in.jsonl");
         let bytes = text(100_000, 5);
         let mark = trace(&[&bytes[..60_000]]).mark();
-        let find = || look(&path, mark).or_else(|| find(&path, mark).unwrap());
+        let find = || match_file(&path, mark).or_else(|| find(&path, mark).unwrap());
         let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
         write("in.jsonl", &bytes[1..]);
         write("in.jsonl.2", &bytes[..59_999]);
@@ -409,7 +408,7 @@ mod tests {
             (Some("archived.gz"), Some(Format::Gzip))
         );
         assert_eq!(found.trace.mark(), mark);
-        // A copy that was made earlier has less.
+        // An earlier copy is shorter.
         write("a copy", &bytes[..70_000]);
         write("in.jsonl.1", &bytes[..90_000]);
         assert_eq!(find().unwrap().path, folder.path().join("in.jsonl.1"));

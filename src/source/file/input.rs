@@ -1,4 +1,4 @@
-//! Where the bytes of a text come from: a file that may grow and be replaced, or a stream that is read once.
+//! Reads the bytes of a text: from a file that may grow and be replaced, or from a stream.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -11,57 +11,57 @@ use std::time::{Duration, Instant};
 
 use super::compression;
 
-/// Bytes taken at once: two of them and a decoded batch fit a core's cache.
+/// Bytes per block: two blocks and a decoded batch fit into the cache of a core.
 pub(super) const BLOCK: usize = 256 << 10;
-/// Bytes at the beginning of a file, and before the place that was reached, which must stay what they are.
+/// Bytes at the beginning of a file, and before the current position, that are checked for changes.
 const WINDOW: usize = 4 << 10;
-/// How often it is looked which file has the name, while there is nothing to read.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often the name is checked for another file, while there is nothing to read.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
 
-/// What reading gave.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Got {
     /// More bytes.
     Bytes,
-    /// None now.
+    /// No bytes are available now.
     Nothing,
-    /// None any more.
+    /// The input has ended.
     End,
-    /// None, as the file is another now.
+    /// The file was replaced or changed.
     Changed(Change),
 }
 
-/// How a file became another.
+/// How a file was replaced or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Another file has the name, and this one was read to its end.
+    /// Another file has the name now, and this one was read to its end.
     Renamed,
-    /// Its bytes are no longer those that were read.
+    /// Bytes that were read have changed.
     Rewritten,
 }
 
-/// A file that may grow, and of which any part can be read again.
+/// A file that may grow, and that can be read at any position.
 #[derive(Debug)]
 pub(super) struct Growing {
-    /// The name by which it is known, which another file may have by now.
+    /// The name of the input, which another file may have by now.
     name: PathBuf,
     file: File,
-    /// Where the next bytes are.
+    /// The position of the next bytes.
     position: u64,
-    /// Where it ends, if it is not followed.
+    /// The end to read to, if it is not followed.
     end: Option<u64>,
-    /// What must stay: bytes at the beginning, and before `position`.
+    /// Bytes at the beginning and before `position`, which must not change.
     head: Vec<u8>,
     tail: Vec<u8>,
-    /// What it was when its bytes were compared last.
+    /// Length and modification time when its bytes were last compared.
     seen: Option<(u64, i64, i64)>,
-    looked: Option<Instant>,
-    /// Whether another file that has bytes was seen under the name.
+    checked: Option<Instant>,
+    /// Whether another file that is not empty was seen under the name.
     is_renamed: bool,
 }
 
 impl Growing {
-    /// The file at `path`, known as `name`, from `position` on; to where it ends now unless it is followed.
+    /// Opens the file at `path` of the input `name` at `position`. Unless it is followed, it ends at its current length.
     pub(super) fn open(path: &Path, name: &Path, position: u64, follow: bool) -> io::Result<Self> {
         let file = File::open(path)?;
         let end = if follow { None } else { Some(file.metadata()?.len()) };
@@ -73,7 +73,7 @@ impl Growing {
             head: Vec::new(),
             tail: Vec::new(),
             seen: None,
-            looked: None,
+            checked: None,
             is_renamed: false,
         };
         growing.head = growing.bytes_at(0, position.min(WINDOW as u64))?;
@@ -92,7 +92,7 @@ impl Growing {
         Ok(id(&self.file.metadata()?))
     }
 
-    /// How many bytes there are to be read yet, if it is not followed.
+    /// The number of bytes left, if it is not followed.
     pub(super) fn left(&self) -> Option<u64> {
         self.end.map(|end| end.saturating_sub(self.position))
     }
@@ -104,7 +104,7 @@ impl Growing {
         Ok(bytes)
     }
 
-    /// Appends what there is to `block`.
+    /// Appends available bytes to `block`.
     pub(super) fn read(&mut self, block: &mut Vec<u8>) -> io::Result<Got> {
         let before = block.len();
         let want = self.left().unwrap_or(u64::MAX).min(BLOCK as u64) as usize;
@@ -114,7 +114,7 @@ impl Growing {
         if read == 0 {
             return self.at_end();
         }
-        // Looked at behind the read: what was read before it was replaced is not among what is new.
+        // Checked after the read, so that no bytes of a rewritten file are taken for new ones.
         if !self.is_unchanged(self.position + read as u64)? {
             block.truncate(before);
             return Ok(Got::Changed(Change::Rewritten));
@@ -130,28 +130,28 @@ impl Growing {
         Ok(Got::Bytes)
     }
 
-    /// What it means that nothing more was read.
+    /// Why a read returned nothing.
     fn at_end(&mut self) -> io::Result<Got> {
         if self.left() == Some(0) {
             return Ok(Got::End);
         }
         let metadata = self.file.metadata()?;
-        // What is empty may be filled again with the same.
+        // An empty file may be filled with the same bytes again.
         if metadata.len() == 0 && self.end.is_none() {
-            return self.look();
+            return self.check_name();
         }
         let now = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
         if self.seen.replace(now) != Some(now) && !self.is_unchanged(self.position)? {
             return Ok(Got::Changed(Change::Rewritten));
         }
-        // It was cut, or an error of the file system says that it has no more than this.
+        // It was truncated, or the file system returns less than its length.
         if self.end.is_some() {
             return Ok(Got::Changed(Change::Rewritten));
         }
-        self.look()
+        self.check_name()
     }
 
-    /// Whether the bytes are still those that were read, up to `end` at least.
+    /// Whether the file still has the bytes that were read, and a length of at least `end`.
     fn is_unchanged(&self, end: u64) -> io::Result<bool> {
         let before = self.position - self.tail.len() as u64;
         Ok(self.file.metadata()?.len() >= end
@@ -159,17 +159,17 @@ impl Growing {
             && self.bytes_at(0, self.head.len() as u64)? == self.head)
     }
 
-    /// Looks which file has the name. One that has bytes is written to in the place of this one, of which
-    /// nothing more is to come then: if that is so at its end, it was finished.
-    fn look(&mut self) -> io::Result<Got> {
+    /// Checks which file has the name. If it is another one that is not empty, this file gets no more bytes, and is
+    /// finished when its end is reached once more.
+    fn check_name(&mut self) -> io::Result<Got> {
         if self.is_renamed {
             return Ok(Got::Changed(Change::Renamed));
         }
-        if self.looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+        if self.checked.is_some_and(|at| at.elapsed() < CHECK_EVERY) {
             return Ok(Got::Nothing);
         }
-        self.looked = Some(Instant::now());
-        // It may have no name between a rename and the making of the next.
+        self.checked = Some(Instant::now());
+        // There may be no file between the rename and the creation of the next one.
         if let Ok(other) = std::fs::metadata(&self.name) {
             self.is_renamed = other.len() > 0 && id(&other) != self.id()?;
         }
@@ -194,23 +194,23 @@ fn read_at(file: &File, bytes: &mut [u8], position: u64) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// What can be read once: a pipe, or the text of a compressed file. A thread reads it, as that waits.
+/// A stream: a pipe, or the text of a compressed file. A thread reads it, because reads may block.
 #[derive(Debug)]
 pub(super) struct Stream {
     blocks: Receiver<io::Result<Vec<u8>>>,
-    /// Bytes of the file, if it is one, and how many of them were read.
+    /// The bytes of the file, if it is one, and the number of bytes read.
     length: Option<u64>,
     read: Arc<AtomicU64>,
 }
 
 impl Stream {
-    /// A pipe's text, which may be compressed.
+    /// The text of a pipe, which may be compressed.
     pub(super) fn of_pipe(input: Box<dyn Read + Send>) -> Self {
         let blocks = read_ahead(move || Ok(compression::text(input)?.0), false);
         Self { blocks, length: None, read: Arc::default() }
     }
 
-    /// The text of a compressed file from `position` on, to `end` if that is given.
+    /// The text of a compressed file from `position` on, up to `end` if given.
     pub(super) fn of_file(path: &Path, position: u64, end: Option<u64>) -> io::Result<Self> {
         let file = File::open(path)?;
         let length = Some(file.metadata()?.len());
@@ -225,17 +225,17 @@ impl Stream {
         Ok(Self { blocks: read_ahead(text, true), length, read })
     }
 
-    /// Whether it is the text of a file, which is there already.
+    /// Whether it is the text of a file, whose reads do not block for long.
     pub(super) fn is_of_file(&self) -> bool {
         self.length.is_some()
     }
 
-    /// How many bytes of a compressed file there are to be read yet.
+    /// The number of bytes left of a compressed file.
     pub(super) fn left(&self) -> Option<u64> {
         self.length.map(|length| length.saturating_sub(self.read.load(Relaxed)))
     }
 
-    /// Appends what there is to `block`.
+    /// Appends available bytes to `block`.
     pub(super) fn read(&mut self, block: &mut Vec<u8>) -> io::Result<Got> {
         match self.blocks.try_recv() {
             Ok(bytes) => {
@@ -247,7 +247,7 @@ impl Stream {
         }
     }
 
-    /// Waits for what comes, and appends it to `block`; false at the end.
+    /// Waits for the next bytes and appends them to `block`; false at the end.
     pub(super) fn wait(&mut self, block: &mut Vec<u8>) -> io::Result<bool> {
         match self.blocks.recv() {
             Ok(bytes) => block.extend_from_slice(&bytes?),
@@ -257,7 +257,7 @@ impl Stream {
     }
 }
 
-/// A file whose bytes are counted.
+/// A file that counts the bytes read.
 struct Counted {
     file: File,
     read: Arc<AtomicU64>,
@@ -271,7 +271,7 @@ impl Read for Counted {
     }
 }
 
-/// Reads an input on a thread of its own, a few blocks ahead; with `full`, each but the last is full.
+/// Reads an input on its own thread, a few blocks ahead; with `full`, all blocks except the last are full.
 fn read_ahead(
     open: impl FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'static,
     full: bool,
@@ -288,7 +288,7 @@ fn read_ahead(
                         Ok(0) => break,
                         Ok(read) => filled += read,
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                        // What was read before it is not lost.
+                        // Passes on what was read before the error.
                         Err(error) => {
                             block.truncate(filled);
                             let _ = blocks.send(Ok(block));
@@ -300,7 +300,7 @@ fn read_ahead(
                     }
                 }
                 block.truncate(filled);
-                // Nobody waits for it if the job has ended.
+                // An error means that the job has ended.
                 if filled == 0 || blocks.send(Ok(block)).is_err() {
                     return Ok(());
                 }

@@ -1,9 +1,9 @@
-//! The messages of an input, one block of them after another, shared by the workers.
+//! The messages of an input in blocks, shared by the workers.
 //!
 //! ```text
 //! input -> start: byte order mark, encoding -> framing -> blocks of whole messages, numbered from 0
 //!   ^                                                       '-> trace: the bytes before the next number
-//!   '- the next file that has the name: its number is the partition
+//!   '- the next file with the name: its number is the partition
 //! ```
 
 use std::collections::VecDeque;
@@ -25,19 +25,19 @@ use crate::decode::record;
 use crate::source::SourceError;
 use crate::source::kafka::OnDataLoss;
 
-/// Longer lines end the job: no reading is near this.
+/// Longer lines end the job; readings are far shorter.
 pub(crate) const LINE_LIMIT: usize = 64 << 20;
 
 /// How an input is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
-    /// Whether lines that are appended later are read, too; else the end is where it is now.
+    /// Whether to read lines that are appended later; otherwise the input ends at its current end.
     pub follow: bool,
-    /// What a message is; none: the first character of the text says it.
+    /// The framing; `None`: decided by the first character of the text.
     pub framing: Option<Framing>,
-    /// What ends the key that a line begins with.
+    /// Separates key and value of a line.
     pub separator: Option<&'a str>,
-    /// What to do when the file that was read is gone.
+    /// What to do if the file that was read is gone.
     pub on_data_loss: OnDataLoss,
 }
 
@@ -47,21 +47,21 @@ impl Default for Options<'_> {
     }
 }
 
-/// A line that has no end yet, and that was left for another time.
+/// A last line without line end, which was not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfinished {
     /// The input.
     pub path: String,
     /// The number of the line, from 1.
     pub line: i64,
-    /// How many bytes it has so far.
+    /// Its number of bytes so far.
     pub bytes: u64,
 }
 
 impl fmt::Display for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, line, bytes } = self;
-        write!(f, "line {line} of {path} has no line end yet: its {bytes} bytes were left for a later run")
+        write!(f, "line {line} of {path} has no line end yet; its {bytes} bytes were left for a later run")
     }
 }
 
@@ -74,11 +74,11 @@ pub struct Lines {
     pub(super) separator: Option<Finder<'static>>,
     pub(super) on_data_loss: OnDataLoss,
     pub(super) part: Part,
-    /// The bytes that were read of those before it.
+    /// The marks of the files before it.
     pub(super) finished: Vec<Mark>,
-    /// What is read behind it, where all that is read was read before.
+    /// The files to read next, if the input is read again.
     pub(super) later: VecDeque<Again>,
-    /// The files that are read, where they were read before.
+    /// The files that are read again.
     pub(super) files: Vec<PathBuf>,
 }
 
@@ -105,41 +105,41 @@ impl Lines {
         folder(Path::new(&*self.path)).display().to_string()
     }
 
-    pub(super) fn goes_on(&self) -> bool {
+    pub(super) fn continues_on_loss(&self) -> bool {
         self.on_data_loss == OnDataLoss::Earliest
     }
 
-    /// The path, as it was named.
+    /// The path, as it was given.
     pub(super) fn path(&self) -> &Arc<str> {
         &self.path
     }
 
-    /// What ends a line's key.
+    /// The separator of key and value.
     pub(super) fn separator(&self) -> Option<&Finder<'static>> {
         self.separator.as_ref()
     }
 
-    /// What a message is, once that is known.
+    /// The framing, once known.
     pub fn framing(&self) -> Option<Framing> {
         self.part.framing
     }
 
-    /// The record that names the columns, where messages are records and it was read already.
+    /// The header record, if messages are records and it was read.
     pub fn header(&self) -> Option<&Arc<[u8]>> {
         self.part.header.as_ref()
     }
 
-    /// The number of the file that is read, among those that have had the name.
+    /// The number of the current file among those that have had the name.
     pub fn partition(&self) -> i32 {
         self.part.partition
     }
 
-    /// The numbers of the first message of the last block, and of the one behind it.
+    /// The numbers of the first message of the last block and of the first one after it.
     pub fn span(&self) -> (i64, i64) {
         (self.part.first, self.part.line)
     }
 
-    /// The bytes before the next message.
+    /// The mark of the bytes before the next message.
     pub fn mark(&self) -> Mark {
         self.part.trace.mark()
     }
@@ -149,7 +149,7 @@ impl Lines {
         &self.files
     }
 
-    /// The bytes that are still to be read of a file that is not followed.
+    /// The number of bytes left of a file that is not followed.
     pub fn left(&self) -> Option<u64> {
         match &self.part.input {
             Input::Growing(growing) => growing.left(),
@@ -158,7 +158,7 @@ impl Lines {
         }
     }
 
-    /// The line at the end that was left, as it has no end.
+    /// The last line, if it was left because it has no line end.
     pub fn unfinished(&self) -> Option<Unfinished> {
         let part = &self.part;
         let is_left = !self.follow && self.left() == Some(0) && !is_blank(&part.rest, None);
@@ -169,7 +169,7 @@ impl Lines {
         })
     }
 
-    /// Looks at what there is already: the encoding, the framing, the header.
+    /// Detects encoding, framing and header from what is available.
     pub(super) fn peek(&mut self) -> Result<(), SourceError> {
         let mut block = std::mem::take(&mut self.part.rest);
         if block.is_empty() {
@@ -188,7 +188,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Takes framing and header from what was read before.
+    /// Restores framing and header from what was read before.
     pub(super) fn learn(&mut self) {
         let head = self.part.trace.head();
         let skipped = match encoding::start(head, true) {
@@ -203,7 +203,7 @@ impl Lines {
         self.part.framing = framing;
     }
 
-    /// Puts the next whole messages into `block`, and moves past them.
+    /// Puts the next whole messages into `block`.
     pub(super) fn next_block(&mut self, block: &mut Vec<u8>) -> Result<Got, SourceError> {
         loop {
             match self.next_of_part(block)? {
@@ -221,7 +221,7 @@ impl Lines {
             self.begin(block, last)?;
             let (end, messages) = self.whole(block, last);
             if messages > 0 {
-                self.part.give(block, end, messages);
+                self.part.emit(block, end, messages);
                 return Ok(Got::Bytes);
             }
             if last {
@@ -244,7 +244,7 @@ impl Lines {
                 got => {
                     if self.is_complete(block) {
                         let end = block.len();
-                        self.part.give(block, end, 1);
+                        self.part.emit(block, end, 1);
                         return Ok(Got::Bytes);
                     }
                     std::mem::swap(block, &mut self.part.rest);
@@ -254,7 +254,7 @@ impl Lines {
         }
     }
 
-    /// Whether a line that has no end is a complete message.
+    /// Whether a line without line end is a complete message.
     fn is_complete(&mut self, line: &[u8]) -> bool {
         let part = &mut self.part;
         if part.checked == line.len() || part.is_open {
@@ -264,7 +264,7 @@ impl Lines {
         part.framing.is_some_and(|framing| framing.is_complete(line, self.separator.as_ref()))
     }
 
-    /// Passes what stands before the first line, and the end of a line that was complete without it.
+    /// Skips what is before the first line, and the line end of a message that was complete without it.
     fn begin(&mut self, block: &mut Vec<u8>, last: bool) -> Result<(), SourceError> {
         let part = &mut self.part;
         if !part.is_begun {
@@ -277,7 +277,7 @@ impl Lines {
                 Start::Other(encoding) => return Err(SourceError::Encoding { path: path(), encoding }),
                 Start::Text(skipped) => {
                     part.is_begun = true;
-                    part.pass(block, skipped);
+                    part.skip(block, skipped);
                 }
             }
         }
@@ -285,21 +285,21 @@ impl Lines {
             let end = memchr::memchr(b'\n', block).map(|at| at + 1);
             let blank = is_blank(&block[..end.unwrap_or(block.len())], None);
             if blank && (end.is_some() || last) {
-                part.pass(block, end.unwrap_or(block.len()));
+                part.skip(block, end.unwrap_or(block.len()));
             }
             part.is_open = blank && end.is_none();
         }
         Ok(())
     }
 
-    /// The length of the whole messages in `block`, and how many they are.
+    /// The total length and the number of whole messages in `block`.
     fn whole(&mut self, block: &[u8], last: bool) -> (usize, i64) {
         let part = &mut self.part;
         if !part.is_begun || (part.is_open && !last) {
             return (0, 0);
         }
         if part.framing.is_none() {
-            // Of nothing but blanks each line is a message.
+            // A text of white space only is read as lines.
             part.framing = self.framing.or_else(|| Framing::of(block)).or(last.then_some(Framing::Lines));
         }
         if part.framing == Some(Framing::Records) && part.line == 0 && part.header.is_none() {
@@ -308,7 +308,7 @@ impl Lines {
         part.framing.map_or((0, 0), |framing| framing.whole(block, last))
     }
 
-    /// Appends what the input has now to `block`.
+    /// Appends the available bytes of the input to `block`.
     fn fill(&mut self, block: &mut Vec<u8>) -> Result<Got, SourceError> {
         match &mut self.part.input {
             Input::Growing(growing) => growing.read(block),

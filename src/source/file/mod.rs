@@ -1,25 +1,24 @@
-//! Lines of a file or of standard input; the number of a line, from 0, is its offset.
+//! Lines of a file or of standard input. The number of a line, from 0, is its offset.
 //!
-//! A file may be CSV instead, where a message is a record, which may go over several lines: its number
-//! is its offset, and the header's is 0. Blank lines are counted, but are no messages.
+//! A file may also be CSV, where a message is a record, which may span several lines: its number is its offset, and the
+//! header has offset 0. Blank lines are counted but are not messages.
 //!
-//! Workers share one input: whoever is free takes the next block of whole messages, under a lock. The
-//! block's epoch is read under that lock too, so that messages up to any offset never belong to a
-//! later epoch than messages behind it.
+//! Workers share one input: a free worker takes the next block of whole messages under a lock. The epoch of the block is
+//! read under the same lock, so that messages up to any offset never belong to a later epoch than the messages after it.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
 //! | `lines` | an input as blocks of messages |
-//! | `open` | how an input is opened, where it was left or again |
-//! | `part` | one of the files that have had its name |
-//! | `replaced` | what is done when another file has its name |
-//! | `reader` | a worker's reader of the blocks |
-//! | `input` | bytes of a file that grows, or of a stream |
-//! | `identity` | which file it is: a hash of the bytes that were read |
-//! | `framing` | where messages end |
-//! | `encoding` | what a text begins with |
+//! | `open` | opening an input at its committed offset, or again from the beginning |
+//! | `part` | one of the files that have had the name of the input |
+//! | `replaced` | handling of files that were renamed, rewritten or truncated |
+//! | `reader` | a worker's reader of blocks |
+//! | `input` | the bytes of a growing file or of a stream |
+//! | `identity` | the identity of a file: a hash of the bytes that were read |
+//! | `framing` | the ends of messages |
+//! | `encoding` | byte order marks and encodings |
 //! | `compression` | gzip and zstd |
-//! | `text` | lines for what sends them elsewhere |
+//! | `text` | lines of a text that is read once |
 
 mod compression;
 mod encoding;
@@ -44,8 +43,8 @@ pub use self::reader::LineReader;
 pub(crate) use self::reader::lock;
 pub(crate) use self::text::{TextError, TextLines};
 
-/// The path of a file by which its offsets are kept, however it was named. A link is not followed: it may
-/// lead to one file after another.
+/// The absolute path of a file, under which its offsets are stored. A symbolic link is not resolved, because it may
+/// point to one file after another.
 pub fn full_path(path: &str) -> String {
     let full = || {
         let path = Path::new(path);
@@ -58,7 +57,7 @@ pub fn full_path(path: &str) -> String {
     }
 }
 
-/// Whether two paths lead to the same file.
+/// Whether two paths refer to the same file.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     let file = |path: &str| match path {
         "-" => path.into(),

@@ -1,4 +1,4 @@
-//! How an input is opened: where it was left, or again from its beginning.
+//! Opens an input at its committed offset, or again from the beginning.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,10 +16,10 @@ use super::part::{Again, Input, Part};
 use crate::source::SourceError;
 
 impl Lines {
-    /// Opens `path` (`-`: standard input) behind what the committed `offsets` say was read of it.
+    /// Opens `path` (`-`: standard input) after the committed `offsets`.
     ///
-    /// If the file there is not the one that was read, that one is looked for in its folder, and finished
-    /// first; if it is gone, `on_data_loss` decides.
+    /// If the file there is not the one that was read, that one is searched in the folder and finished first. If it is
+    /// gone, `on_data_loss` decides.
     pub fn open(
         path: &str,
         offsets: &[NextOffset],
@@ -42,13 +42,13 @@ impl Lines {
         Ok(Arc::new(Mutex::new(lines)))
     }
 
-    /// Checks that an input can be read as far as it is there, without taking anything of a stream.
+    /// Checks that an input can be opened and begins like a supported text; reads nothing from a stream.
     pub fn check(path: &str, options: Options<'_>) -> Result<(), SourceError> {
         let is_stream = is_stream(path).map_err(|source| SourceError::File { path: path.into(), source })?;
         if is_stream { Ok(()) } else { Self::open(path, &[], options).map(drop) }
     }
 
-    /// Opens the files that were read under the name `path`, from what `from` says to what `to` says.
+    /// Opens the files that were read under the name `path`, between the offsets `from` and `to`.
     pub fn again(
         path: &str,
         from: &[NextOffset],
@@ -85,7 +85,7 @@ impl Lines {
         Ok(Arc::new(Mutex::new(lines)))
     }
 
-    /// Opens what can be read once, behind the bytes of `mark`.
+    /// Opens a stream, after the bytes of `mark`.
     fn open_pipe(&self, partition: i32, line: i64, mark: Mark) -> Result<Part, SourceError> {
         let input: Box<dyn Read + Send> = match &*self.path {
             "-" => Box::new(io::stdin()),
@@ -95,10 +95,10 @@ impl Lines {
         if mark.bytes == 0 {
             return Ok(Part::new(partition, Input::Stream(stream)));
         }
-        tracing::info!(input = &*self.path, bytes = mark.bytes, "passing over what was read before");
+        tracing::info!(input = &*self.path, bytes = mark.bytes, "skipping what was read before");
         let mut trace = Trace::new();
-        // What was passed over cannot be read again. It is kept if it may have to be.
-        let keeps = self.goes_on() && mark.bytes <= LINE_LIMIT as u64;
+        // Skipped bytes cannot be read again, so they are kept if they may be needed.
+        let keeps = self.continues_on_loss() && mark.bytes <= LINE_LIMIT as u64;
         let (mut kept, mut block) = (Vec::new(), Vec::new());
         while trace.bytes() < mark.bytes {
             if block.is_empty() && !stream.wait(&mut block).map_err(|source| self.cannot(source))? {
@@ -122,24 +122,24 @@ impl Lines {
         Ok(Part { rest: kept, ..Part::new(partition + 1, Input::Stream(stream)) })
     }
 
-    /// Opens the file that begins with the bytes of `mark`, behind these.
+    /// Opens the file that begins with the bytes of `mark`, after them.
     fn open_file(&self, partition: i32, line: i64, mark: Mark) -> Result<Part, SourceError> {
         let path = Path::new(&*self.path);
         if mark.bytes == 0 {
             return self.open_new(partition);
         }
-        // It has to be there, whatever it is.
+        // A file must exist at the path, whatever its contents.
         File::open(path).map_err(|source| self.cannot(source))?;
-        if let Some(found) = identity::look(path, mark) {
+        if let Some(found) = identity::match_file(path, mark) {
             return self.open_found(found, partition, line);
         }
         match identity::find(path, mark).map_err(|source| self.cannot(source))? {
             Some(found) => {
                 let file = found.path.display().to_string();
-                tracing::info!(input = &*self.path, file, "the file that was read is finished first");
+                tracing::info!(input = &*self.path, file, "finishing the file that was read before");
                 self.open_found(found, partition, line)
             }
-            None if self.goes_on() => {
+            None if self.continues_on_loss() => {
                 self.warn_of_loss(line);
                 self.open_new(partition + 1)
             }
@@ -160,19 +160,19 @@ impl Lines {
         }
     }
 
-    /// Opens a file that was found by its bytes, behind these.
+    /// Opens a file that was found by its bytes, after them.
     fn open_found(&self, found: Found, partition: i32, line: i64) -> Result<Part, SourceError> {
         let Found { path, trace, format, .. } = found;
         let mut part = Part::new(partition, self.input(&path, format, trace.bytes(), None)?).at(line, trace);
         if path != Path::new(&*self.path) {
             (part.is_replaced, part.found) = (true, Some(path));
-            // In a run that follows, it ends when there is something to read behind it.
+            // With `follow`, it ends when the next file has something to read.
             part.is_final |= !self.follow;
         }
         Ok(part)
     }
 
-    /// Opens a file that had the name before the one that has it now; the `last` of those may still grow.
+    /// Opens a file that had the name earlier; the `last` of those may still grow.
     pub(super) fn open_between(&self, path: &Path, partition: i32, last: bool) -> Result<Part, SourceError> {
         let cannot = |source| SourceError::File { path: path.display().to_string(), source };
         let file = File::open(path).map_err(cannot)?;
@@ -187,7 +187,7 @@ impl Lines {
     /// Finds the file that was read before.
     pub(super) fn find_again(&self, mark: Mark) -> Result<Found, SourceError> {
         let path = Path::new(&*self.path);
-        if let Some(found) = identity::look(path, mark) {
+        if let Some(found) = identity::match_file(path, mark) {
             return Ok(found);
         }
         let found = identity::find(path, mark).map_err(|source| self.cannot(source))?;
@@ -198,13 +198,13 @@ impl Lines {
         })
     }
 
-    /// Opens what was read before.
+    /// Opens a file that was read before.
     pub(super) fn open_again(&mut self, again: &Again) -> Result<Part, SourceError> {
         let found = self.find_again(again.to)?;
         let trace = match again.from.bytes {
             0 => Trace::new(),
-            // What it begins with was read before that.
-            _ => match identity::look(&found.path, again.from) {
+            // Its beginning was read even before that.
+            _ => match identity::match_file(&found.path, again.from) {
                 Some(found) => found.trace,
                 None => self.find_again(again.from)?.trace,
             },
@@ -215,6 +215,7 @@ impl Lines {
         Ok(Part { is_final: true, ..part })
     }
 
+    /// Opens a file at a position of its text.
     pub(super) fn input(
         &self,
         path: &Path,
@@ -235,7 +236,7 @@ impl Lines {
     }
 }
 
-/// What the offsets say was read under the name `path`: one for each file that had it, in their order.
+/// The offsets of `path`: one for each file that had this name, in order.
 fn read_of<'a>(path: &str, offsets: &'a [NextOffset]) -> Vec<&'a NextOffset> {
     let full = full_path(path);
     let mut read: Vec<_> = offsets.iter().filter(|at| *at.topic == *full).collect();
@@ -243,7 +244,7 @@ fn read_of<'a>(path: &str, offsets: &'a [NextOffset]) -> Vec<&'a NextOffset> {
     read
 }
 
-/// Whether a path is of something that can be read once only.
+/// Whether a path can be read only once.
 fn is_stream(path: &str) -> io::Result<bool> {
     if path == "-" {
         return Ok(true);

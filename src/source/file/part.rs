@@ -1,4 +1,4 @@
-//! One of the files that have had the name of an input, and how far it was read.
+//! One of the files that have had the name of an input, and its position.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,35 +10,35 @@ use super::framing::Framing;
 use super::identity::{Likeness, Trace};
 use super::input::{Growing, Stream};
 
-/// One of the files that have had the name, in their order.
+/// One of the files that have had the name, numbered in order.
 #[derive(Debug)]
 pub(super) struct Part {
     /// Its number among them.
     pub(super) partition: i32,
-    /// The number of the first message of the last block, and of the next message.
+    /// The numbers of the first message of the last block and of the next message.
     pub(super) first: i64,
     pub(super) line: i64,
     pub(super) trace: Trace,
     pub(super) input: Input,
-    /// None until the first character was seen.
+    /// `None` until the first character was seen.
     pub(super) framing: Option<Framing>,
     /// The first record, where messages are records.
     pub(super) header: Option<Arc<[u8]>>,
-    /// The beginning of a message whose end was not read yet.
+    /// The beginning of a message that is not complete yet.
     pub(super) rest: Vec<u8>,
-    /// How many bytes of `rest` were found to be no complete message.
+    /// The length of `rest` when it was last found incomplete.
     pub(super) checked: usize,
-    /// Whether what stands before the first line was passed.
+    /// Whether everything before the first line was skipped.
     pub(super) is_begun: bool,
-    /// Whether the last message was complete without a line end, which may still come.
+    /// Whether the last message was complete without a line end, which may still follow.
     pub(super) is_open: bool,
-    /// Whether nothing can be added to it any more, so that its last line needs no end.
+    /// Whether it can no longer grow, so that its last line needs no line end.
     pub(super) is_final: bool,
     /// Whether another file has the name, which is read next.
     pub(super) is_replaced: bool,
-    /// Where it was found at the start, under another name.
+    /// Its path, if it was found under another name.
     pub(super) found: Option<PathBuf>,
-    /// What the file at the path was when it was compared last, by length and time, and what came of it.
+    /// Length and modification time of the file at the path when it was last compared, and the result.
     pub(super) compared: Option<((u64, SystemTime), Likeness)>,
 }
 
@@ -49,7 +49,7 @@ pub(super) enum Input {
     Ended,
 }
 
-/// A part of an input that was read before: from one place to another.
+/// A part of an input to be read again.
 #[derive(Debug)]
 pub(super) struct Again {
     pub(super) partition: i32,
@@ -79,7 +79,7 @@ impl Part {
         }
     }
 
-    /// Goes on behind what was read before.
+    /// Continues after what was read before.
     pub(super) fn at(mut self, line: i64, trace: Trace) -> Self {
         self.line = line;
         self.is_begun = trace.bytes() > 0;
@@ -88,8 +88,8 @@ impl Part {
         self
     }
 
-    /// Gives out the first `messages` messages of a block, which end at `end`.
-    pub(super) fn give(&mut self, block: &mut Vec<u8>, end: usize, messages: i64) {
+    /// Emits the first `messages` messages of a block, which end at `end`.
+    pub(super) fn emit(&mut self, block: &mut Vec<u8>, end: usize, messages: i64) {
         self.rest.extend_from_slice(&block[end..]);
         block.truncate(end);
         self.trace.add(block);
@@ -99,13 +99,13 @@ impl Part {
         self.checked = 0;
     }
 
-    /// Passes bytes at the beginning of a block that are of no message.
-    pub(super) fn pass(&mut self, block: &mut Vec<u8>, bytes: usize) {
+    /// Skips bytes at the beginning of a block that belong to no message.
+    pub(super) fn skip(&mut self, block: &mut Vec<u8>, bytes: usize) {
         self.trace.add(&block[..bytes]);
         block.drain(..bytes);
     }
 
-    /// Ends it behind what was read of it: another file has the name.
+    /// Ends it at its position, because another file has the name.
     pub(super) fn finish(&mut self) {
         (self.input, self.is_final, self.is_replaced) = (Input::Ended, true, true);
     }

@@ -1,4 +1,4 @@
-//! One worker's reader of shared [`Lines`].
+//! A worker's reader of shared [`Lines`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,32 +13,32 @@ use crate::decode::{Decode, Message};
 use crate::runtime::clock::{Clock, Tick};
 use crate::source::{Polled, Reader, SourceError};
 
-/// One worker's reader of shared [`Lines`].
+/// A worker's reader of shared [`Lines`].
 #[derive(Debug)]
 pub struct LineReader {
     lines: Arc<Mutex<Lines>>,
-    /// As the file was named.
+    /// The path as it was given.
     path: Arc<str>,
     full_path: Arc<str>,
     separator: Option<Finder<'static>>,
     block: Vec<u8>,
     taken: Taken,
-    /// The partition whose header the decoder knows.
+    /// The partition whose header was passed to the decoder.
     knows_header_of: Option<i32>,
 }
 
-/// What is known of a block that was taken.
+/// The properties of the current block.
 #[derive(Debug)]
 struct Taken {
     tick: Tick,
     partition: i32,
-    /// The number of its first message, and of the one behind it.
+    /// The numbers of its first message and of the first one after it.
     first: i64,
     next: i64,
-    /// The bytes before that one.
+    /// The mark of the bytes before that one.
     mark: Mark,
     framing: Framing,
-    /// The header, if the decoder does not know it.
+    /// The header, if the decoder does not have it.
     header: Option<Arc<[u8]>>,
 }
 

@@ -1,14 +1,14 @@
-//! What is done when the file that is read is no longer the one that has its name.
+//! Handles an input whose file was renamed, rewritten or truncated.
 //!
 //! ```text
-//! the file at the path     in the folder            what is read next
-//! begins with the bytes    -                        it goes on
-//! does not                 the bytes, or a copy     that one to its end, then the new file as the next partition
-//! is shorter, but alike    nothing                  nothing, until it is longer or another
-//! does not                 nothing                  `on_data_loss` says it
+//! file at the path         other files in folder    next
+//! has the bytes read       -                        continue
+//! differs                  has them, or is a copy   read that one to its end, then the new file as the next partition
+//! is a prefix of them      none has them            wait until it is longer or differs
+//! differs                  none has them            `on_data_loss` decides
 //! ```
 //!
-//! One that was renamed while it is followed is still open, and is read to its end.
+//! A followed file that is renamed is still open, and is read to its end.
 
 use std::fs::File;
 use std::io;
@@ -26,7 +26,7 @@ impl Lines {
         tracing::warn!(
             input = &*self.path,
             lines,
-            "the file that was read is gone: going on with the first line of the one that has its name"
+            "the file that was read is gone; continuing with the first line of the file that has its name now"
         );
     }
 
@@ -34,18 +34,18 @@ impl Lines {
         SourceError::Replaced { path: self.path.to_string(), folder: self.folder(), lines, bytes }
     }
 
-    /// Sees what became of a file that is no longer the one that was read: `block` is what was read of its last
-    /// line. False if that is to be seen later.
+    /// Decides how to continue after a change of the file; `block` has the incomplete last line. False if it must be
+    /// decided later.
     pub(super) fn change(&mut self, change: Change, block: &mut Vec<u8>) -> Result<bool, SourceError> {
         let path = PathBuf::from(&*self.path);
         let likeness = if self.part.found.is_some() { Likeness::None } else { self.compare(&path)? };
         if likeness == Likeness::Whole {
-            // The same bytes are the same file.
+            // The same bytes mean the same file.
             self.read_on(&path, block)?;
             return Ok(true);
         }
         if change == Change::Renamed && likeness == Likeness::None {
-            // What was read of it is all.
+            // It was read completely.
             self.finish_renamed(&path);
             return Ok(true);
         }
@@ -53,7 +53,7 @@ impl Lines {
         match (copy, likeness) {
             (Some(copy), _) if copy.is_whole && change == Change::Rewritten => {
                 let file = copy.path.display();
-                tracing::info!(input = &*self.path, %file, "the file was written anew; its copy is finished first");
+                tracing::info!(input = &*self.path, %file, "the file was rewritten; finishing its copy first");
                 self.read_on(&copy.path, block)?;
                 self.part.is_final |= !self.follow;
                 (self.part.is_replaced, self.part.found) = (true, Some(copy.path));
@@ -62,10 +62,10 @@ impl Lines {
                 self.part.finish();
                 self.part.found = Some(copy.path);
             }
-            // It may be written again from its beginning, and nothing of it is new so far.
+            // Another process may be rewriting it from its beginning, with nothing new so far.
             (None, Likeness::Part(_)) if self.follow => return Ok(false),
             (None, Likeness::Part(_)) => self.part.input = Input::Ended,
-            _ if self.goes_on() => {
+            _ if self.continues_on_loss() => {
                 self.warn_of_loss(self.part.line);
                 self.part.finish();
             }
@@ -74,7 +74,7 @@ impl Lines {
         Ok(true)
     }
 
-    /// Finishes a file that has another name now, or none.
+    /// Finishes a file that was renamed or deleted.
     fn finish_renamed(&mut self, path: &Path) {
         if let Input::Growing(growing) = &self.part.input {
             let name = growing.id().ok().and_then(|id| identity::name_of(path, id));
@@ -83,7 +83,7 @@ impl Lines {
         self.part.finish();
     }
 
-    /// Goes on in another file that has the bytes that were given out; `block` is read again.
+    /// Continues in another file that has the bytes read so far; `block` is read again.
     fn read_on(&mut self, path: &Path, block: &mut Vec<u8>) -> Result<(), SourceError> {
         let file = File::open(path).map_err(|source| self.cannot(source))?;
         let (_, format) = compression::text(Box::new(file)).map_err(|source| self.cannot(source))?;
@@ -96,12 +96,12 @@ impl Lines {
         Ok(())
     }
 
-    /// How the file at the path is like what was read. One that is as it was at the last look is not compared
-    /// again: it was shorter.
+    /// Compares the file at the path with what was read. A file that has not changed since the last comparison is not
+    /// compared again.
     fn compare(&mut self, path: &Path) -> Result<Likeness, SourceError> {
         let file = match File::open(path) {
             Ok(file) => file,
-            // It is being replaced.
+            // Another process may be replacing it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Likeness::Part(0)),
             Err(source) => return Err(self.cannot(source)),
         };
@@ -117,14 +117,14 @@ impl Lines {
         if matches!(likeness, Likeness::Part(_)) && self.follow && self.part.compared.is_none() {
             tracing::warn!(
                 input = &*self.path,
-                "the file is shorter than what was read of it, and begins with the same bytes: waiting for more"
+                "the file is shorter than what was read from it but begins with the same bytes; waiting for more"
             );
         }
         self.part.compared = Some((now, likeness));
         Ok(likeness)
     }
 
-    /// Goes on with the file that is next; false if there is none.
+    /// Continues with the next file; false if there is none.
     pub(super) fn next_part(&mut self) -> Result<bool, SourceError> {
         if let Some(again) = self.later.pop_front() {
             self.part = self.open_again(&again)?;

@@ -1,4 +1,4 @@
-//! Inputs as a worker reads them: lines, records, restarts, files that are replaced.
+//! Tests of inputs as a worker reads them: lines, records, restarts, replaced files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -58,7 +58,7 @@ impl Folder {
         Lines::open(&self.input(), offsets, options).map(Job::new)
     }
 
-    /// What is read from `offsets` to the end.
+    /// The messages from `offsets` to the end.
     #[track_caller]
     fn rest(&self, offsets: &[NextOffset], options: Options<'_>) -> Vec<(i32, i64, String)> {
         let mut job = self.open(offsets, options).unwrap();
@@ -91,7 +91,7 @@ impl Decode for Kept {
     fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
 }
 
-/// A worker that reads an input, and what it has committed.
+/// A worker that reads an input, and its committed offsets.
 struct Job {
     lines: Arc<Mutex<Lines>>,
     reader: LineReader,
@@ -131,7 +131,7 @@ impl Job {
         Ok(())
     }
 
-    /// Reads until nothing is there.
+    /// Reads everything that is available.
     #[track_caller]
     fn all_now(&mut self) -> Vec<(i32, i64, String)> {
         while self.poll().unwrap() != Polled::Idle {}
@@ -150,7 +150,7 @@ impl Job {
         std::mem::take(&mut self.kept.kept)
     }
 
-    /// Reads until that fails.
+    /// Reads until an error.
     #[track_caller]
     fn failure(&mut self) -> SourceError {
         let due = Instant::now() + TIMEOUT;
@@ -181,7 +181,7 @@ fn read_lines(partition: i32, range: std::ops::Range<usize>, first: i64) -> Vec<
 }
 
 #[test]
-fn a_restart_at_any_line_reads_the_same_lines_under_the_same_numbers() {
+fn a_restart_at_any_line_reads_the_same_lines_with_the_same_offsets() {
     for cut in [0, 1, 7, 4_000, 9_999, 20_000] {
         let folder = Folder::new();
         folder.write("in", lines(0..cut));
@@ -195,19 +195,19 @@ fn a_restart_at_any_line_reads_the_same_lines_under_the_same_numbers() {
 }
 
 #[test]
-fn blank_lines_are_counted_and_are_no_messages() {
+fn blank_lines_are_counted_but_are_not_messages() {
     let folder = Folder::new();
     folder.write("in", "\na\r\n\r\n \t\nb\n\n");
     let expected = [messages(0, 1, &["a"]), messages(0, 4, &["b"])].concat();
     assert_eq!(folder.rest(&[], Options::default()), expected);
-    // A key alone is none.
+    // A blank line is not a message if lines have keys, either.
     let keyed = Options { separator: Some("b"), ..Options::default() };
     folder.write("in", "\nab{}\n");
     assert_eq!(folder.rest(&[], keyed), messages(0, 1, &["{}"]));
 }
 
 #[test]
-fn a_followed_file_gives_a_line_when_its_end_is_written() {
+fn a_line_of_a_followed_file_is_read_when_its_end_is_written() {
     let folder = Folder::new();
     folder.write("in", "a\nb");
     let mut job = folder.open(&[], FOLLOWED()).unwrap();
@@ -217,7 +217,7 @@ fn a_followed_file_gives_a_line_when_its_end_is_written() {
 }
 
 #[test]
-fn a_complete_object_is_read_without_a_line_end_which_is_no_line_when_it_comes() {
+fn a_complete_object_is_read_without_a_line_end_and_a_later_line_end_is_skipped() {
     for options in [FOLLOWED(), Options::default()] {
         let folder = Folder::new();
         folder.write("in", "{\"a\": 1}\n{'b': {'c': 2}");
@@ -226,7 +226,7 @@ fn a_complete_object_is_read_without_a_line_end_which_is_no_line_when_it_comes()
             match options.follow {
                 true => assert_eq!(job.all_now(), expected),
                 false => {
-                    // Another run.
+                    // A restart.
                     let mut next = folder.open(&job.offsets, options).unwrap();
                     next.read_to_the_end().unwrap();
                     assert_eq!(next.kept.kept, expected);
@@ -248,7 +248,7 @@ fn a_complete_object_is_read_without_a_line_end_which_is_no_line_when_it_comes()
 }
 
 #[test]
-fn a_last_line_without_an_end_is_left_and_named_and_read_when_it_is_complete() {
+fn an_incomplete_last_line_is_reported_and_read_when_it_is_complete() {
     let folder = Folder::new();
     folder.write("in", "{\"a\": 1}\n{\"b\": 2.9");
     let mut job = folder.open(&[], Options::default()).unwrap();
@@ -259,7 +259,7 @@ fn a_last_line_without_an_end_is_left_and_named_and_read_when_it_is_complete() {
     folder.append("in", "77706}\n");
     assert_eq!(folder.rest(&job.offsets, Options::default()), messages(0, 1, &["{\"b\": 2.977706}"]));
 
-    // Of a CSV file even if it looks complete.
+    // In a CSV file, even if it looks complete.
     let any = Options { framing: None, ..Options::default() };
     folder.write("in", "a,b\n1,2\n3,-2.9");
     let mut job = folder.open(&[], any).unwrap();
@@ -269,7 +269,7 @@ fn a_last_line_without_an_end_is_left_and_named_and_read_when_it_is_complete() {
     folder.append("in", "77706\n");
     assert_eq!(folder.rest(&job.offsets, any), messages(0, 2, &["3,-2.977706"]));
 
-    // All of a compressed file is there.
+    // A compressed file is complete.
     folder.write("in", gzip(b"a,b\n1,2\n3,-2.9"));
     assert_eq!(folder.rest(&[], any), messages(0, 1, &["1,2", "3,-2.9"]));
     folder.write("in", zstd(b"{\"a\": 1}\n{\"b\": 2.9"));
@@ -277,7 +277,7 @@ fn a_last_line_without_an_end_is_left_and_named_and_read_when_it_is_complete() {
 }
 
 #[test]
-fn a_byte_order_mark_is_passed_and_utf_16_is_refused_by_its_name() {
+fn a_byte_order_mark_is_skipped_and_utf_16_is_refused() {
     let folder = Folder::new();
     for (text, expected) in [
         (&b"\xef\xbb\xbf{\"a\": 1}\r\n{\"b\": 2}\r\n"[..], messages(0, 0, &["{\"a\": 1}", "{\"b\": 2}"])),
@@ -298,7 +298,7 @@ fn a_byte_order_mark_is_passed_and_utf_16_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_compressed_file_is_its_text_and_a_cut_one_is_an_error() {
+fn a_compressed_file_is_decompressed_and_a_truncated_one_is_an_error() {
     let text = lines(0..30_000);
     for (name, compress) in [("in.gz", gzip as fn(&[u8]) -> Vec<u8>), ("in.zst", zstd)] {
         let folder = Folder::new();
@@ -323,7 +323,7 @@ fn a_compressed_file_is_its_text_and_a_cut_one_is_an_error() {
         fs::write(&path, &bytes[..bytes.len() - 10]).unwrap();
         let error = Job::new(Lines::open(&path, &[], Options::default()).unwrap()).failure().to_string();
         let format = if name == "in.gz" { "gzip" } else { "zstd" };
-        assert!(error.contains(&format!("its {format} data end too early")), "{error}");
+        assert!(error.contains(&format!("its {format} data ends too early")), "{error}");
         fs::write(&path, "{\"a\": 1}\n").unwrap();
         let error = Lines::open(&path, &[], Options::default()).unwrap_err().to_string();
         assert!(error.contains(&format!("is not {format} data")), "{error}");
@@ -360,7 +360,7 @@ fn a_restart_at_any_record_of_a_csv_file_reads_the_same_records_and_the_header()
 }
 
 #[test]
-fn the_first_character_says_what_a_file_holds() {
+fn the_first_character_decides_the_framing() {
     let any = Options { framing: None, ..Options::default() };
     for (text, framing) in [
         (&b"\xef\xbb\xbf {\"a\": 1}\n"[..], Some(Framing::Lines)),
@@ -374,7 +374,7 @@ fn the_first_character_says_what_a_file_holds() {
         let job = folder.open(&[], any).unwrap();
         assert_eq!(lock(&job.lines).framing(), framing, "{}", text.escape_ascii());
     }
-    // A file that is followed may be empty at first.
+    // A followed file may be empty at first.
     let folder = Folder::new();
     folder.write("in", "");
     let mut job = folder.open(&[], Options { follow: true, ..any }).unwrap();
@@ -401,7 +401,7 @@ fn a_replaced_file_is_finished_and_the_new_one_is_read_from_its_first_line() {
         let folder = Folder::new();
         let offsets = stopped(&folder);
         folder.append("in", lines(100..103));
-        folder.append("in", line(103)); // it never gets its end
+        folder.append("in", line(103)); // never gets a line end
         let whole = fs::read(folder.path("in")).unwrap();
         fs::remove_file(folder.path("in")).unwrap();
         match archive {
@@ -409,7 +409,7 @@ fn a_replaced_file_is_finished_and_the_new_one_is_read_from_its_first_line() {
             "in.1.gz" => folder.write(archive, gzip(&whole)),
             _ => folder.write(archive, zstd(&whole)),
         }
-        // Others are not it, however alike they are.
+        // Similar files do not match.
         folder.write("in.2", lines(0..99));
         folder.write("in.3", lines(1..300));
         folder.write("in", lines(1000..1200));
@@ -417,15 +417,15 @@ fn a_replaced_file_is_finished_and_the_new_one_is_read_from_its_first_line() {
         let mut job = folder.open(&offsets, Options::default()).unwrap();
         job.read_to_the_end().unwrap();
         assert_eq!(job.kept.kept, expected, "{archive}");
-        // The same again, in a job that follows.
+        // The same in a job that follows.
         let mut followed = folder.open(&offsets, FOLLOWED()).unwrap();
         assert_eq!(followed.read(expected.len()), expected, "{archive}");
-        // From then on it is the new one.
+        // It follows the new file from then on.
         let mut offsets = job.offsets;
         offsets.sort_by_key(|at| at.partition);
         folder.append("in", lines(1200..1201));
         assert_eq!(folder.rest(&offsets, Options::default()), read_lines(1, 1200..1201, 200));
-        // All of it can be read again, from wherever the files are now.
+        // Everything can be read again, wherever the files are now.
         folder.rename("in", "elsewhere");
         folder.write("in", "");
         let again = Lines::again(&folder.input(), &[], &offsets, Options::default()).unwrap();
@@ -436,7 +436,7 @@ fn a_replaced_file_is_finished_and_the_new_one_is_read_from_its_first_line() {
         let names: Vec<_> =
             lock(&again.lines).files().iter().map(|file| file.file_name().unwrap().to_owned()).collect();
         assert_eq!(names, [archive, "elsewhere"]);
-        // Or from a place in between.
+        // Also from an offset in between.
         let from = stopped(&Folder::new());
         let from = [NextOffset { topic: offsets[0].topic.clone(), ..from[0].clone() }];
         let again = Lines::again(&folder.input(), &from, &offsets, Options::default()).unwrap();
@@ -446,12 +446,12 @@ fn a_replaced_file_is_finished_and_the_new_one_is_read_from_its_first_line() {
         fs::remove_file(folder.path("elsewhere")).unwrap();
         let mut again = Job::new(Lines::again(&folder.input(), &[], &offsets, Options::default()).unwrap());
         let error = again.failure().to_string();
-        assert!(error.contains("no file in ") && error.contains(" bytes that were read of "), "{error}");
+        assert!(error.contains("no file in ") && error.contains(" bytes that were read from "), "{error}");
     }
 }
 
 #[test]
-fn files_that_had_the_name_in_between_are_read_in_their_order() {
+fn files_that_had_the_name_in_between_are_read_in_order() {
     let folder = Folder::new();
     folder.write("in", lines(600..610));
     let mut older = folder.open(&[], Options::default()).unwrap();
@@ -468,7 +468,7 @@ fn files_that_had_the_name_in_between_are_read_in_their_order() {
     .concat();
     folder.append("in", lines(100..103));
     folder.rename("in", "in.3");
-    // Times of files have to differ.
+    // Modification times must differ.
     let at = |name: &str, seconds: u64| {
         let file = File::options().append(true).open(folder.path(name)).unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)).unwrap();
@@ -479,10 +479,10 @@ fn files_that_had_the_name_in_between_are_read_in_their_order() {
     folder.write("in.1.gz", gzip(lines(300..301).as_bytes()));
     folder.write("in.bak", lines(910..920));
     folder.write("other.1", lines(920..930));
-    // Of an older one, compressed just now.
+    // A copy of an older file, compressed just now.
     folder.write("in.5.gz", gzip(lines(600..610).as_bytes()));
     folder.write("in", lines(400..450));
-    // A copy of the file that has the name, which was not truncated yet.
+    // A copy of the current file, which was not truncated yet.
     folder.write("in.0", lines(400..440));
     for (name, seconds) in
         [("in.4", 1), ("in.3", 2), ("in.2", 3), ("in.2.gz", 3), ("in.1.gz", 4), ("in.0", 5), ("other.1", 6)]
@@ -506,7 +506,7 @@ fn the_same_bytes_are_the_same_file_whatever_its_inode() {
 }
 
 #[test]
-fn where_the_file_that_was_read_is_gone_on_data_loss_decides() {
+fn on_data_loss_decides_if_the_file_that_was_read_is_gone() {
     for new in [lines(1000..1200), lines(0..99), lines(0..50) + &lines(49..300), String::new()] {
         let folder = Folder::new();
         let offsets = stopped(&folder);
@@ -536,7 +536,7 @@ fn following(folder: &Folder) -> Job {
 fn a_file_that_is_renamed_while_it_is_followed_is_finished_first() {
     let folder = Folder::new();
     let mut job = following(&folder);
-    // Who writes may go on with it for a while.
+    // The writer may still append to the renamed file for a while.
     folder.append("in", lines(100..105));
     folder.rename("in", "in.1");
     assert_eq!(job.read(5), read_lines(0, 100..105, 100));
@@ -544,11 +544,11 @@ fn a_file_that_is_renamed_while_it_is_followed_is_finished_first() {
     folder.write("in", "");
     assert_eq!(job.read(2), read_lines(0, 105..107, 105));
     folder.append("in.1", "{\"cut");
-    // It may begin as the one before did.
+    // The new file may begin like the previous one.
     folder.append("in", lines(0..3));
     let expected = [messages(0, 107, &["{\"cut"]), read_lines(1, 0..3, 0)].concat();
     assert_eq!(job.read(4), expected);
-    // Also if its name is given to another at once, and it is deleted.
+    // Also if it is replaced at once and deleted.
     folder.append("in", lines(3..4));
     folder.write("new", lines(200..300));
     folder.rename("new", "in");
@@ -562,7 +562,7 @@ fn a_file_that_is_renamed_while_it_is_followed_is_finished_first() {
 
 #[test]
 fn a_file_that_is_copied_and_truncated_while_it_is_followed_loses_no_line() {
-    // The new content may be shorter than the old one, or longer before anybody looks.
+    // The new content may be shorter than the old one, or already longer at the next read.
     for more in [1, 10, 99, 100, 300, 30_000] {
         let folder = Folder::new();
         let mut job = following(&folder);
@@ -576,7 +576,7 @@ fn a_file_that_is_copied_and_truncated_while_it_is_followed_loses_no_line() {
 }
 
 #[test]
-fn a_copy_that_was_made_before_the_last_lines_were_read_is_known() {
+fn a_copy_made_before_the_last_lines_were_read_is_recognized() {
     let folder = Folder::new();
     let mut job = following(&folder);
     folder.append("in", lines(100..110));
@@ -589,7 +589,7 @@ fn a_copy_that_was_made_before_the_last_lines_were_read_is_known() {
 }
 
 #[test]
-fn a_truncated_file_without_a_copy_ends_the_job_or_is_begun_again() {
+fn a_truncated_file_without_a_copy_ends_the_job_or_is_read_from_its_beginning() {
     for (shorter, options) in [(true, FOLLOWED()), (false, FOLLOWED())] {
         let folder = Folder::new();
         let mut job = following(&folder);
@@ -614,7 +614,7 @@ fn a_truncated_file_without_a_copy_ends_the_job_or_is_begun_again() {
 }
 
 #[test]
-fn a_file_that_is_written_again_from_its_beginning_is_the_same_file() {
+fn a_file_that_is_rewritten_with_the_same_bytes_is_the_same_file() {
     let folder = Folder::new();
     let mut job = following(&folder);
     folder.truncate();
@@ -638,7 +638,7 @@ fn a_file_that_is_truncated_while_it_is_read_to_its_end_is_noticed() {
 }
 
 #[test]
-fn a_link_that_leads_to_another_file_is_another_file_of_the_same_name() {
+fn a_link_that_changes_its_target_is_another_file_of_the_same_name() {
     let folder = Folder::new();
     folder.write("day 1", lines(0..10));
     folder.write("day 2", lines(20..40));
@@ -655,7 +655,7 @@ fn a_link_that_leads_to_another_file_is_another_file_of_the_same_name() {
 }
 
 #[test]
-fn a_pipe_goes_on_only_behind_what_was_read_of_it() {
+fn a_pipe_continues_only_after_what_was_read_from_it() {
     let folder = Folder::new();
     let path = folder.path("in");
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
@@ -676,7 +676,7 @@ fn a_pipe_goes_on_only_behind_what_was_read_of_it() {
     let expected = [read_lines(0, 100..150, 100), messages(0, 150, &["{\"cut"])].concat();
     assert_eq!(offsets(more.clone(), &at, FOLLOWED()).unwrap().0, expected);
     assert_eq!(offsets(gzip(&more), &at, FOLLOWED()).unwrap().0, expected);
-    // Another stream is not passed over.
+    // A different stream is not skipped.
     for (count, lines) in [(300, lines(7..307)), (5, lines(0..5))] {
         let error = offsets(lines.clone().into_bytes(), &at, FOLLOWED()).unwrap_err();
         assert!(matches!(error, SourceError::OtherStream { .. }), "{error}");
@@ -686,7 +686,7 @@ fn a_pipe_goes_on_only_behind_what_was_read_of_it() {
 }
 
 #[test]
-fn a_path_is_known_by_its_folder_however_it_is_named() {
+fn a_path_is_made_absolute_however_it_is_given() {
     let folder = Folder::new();
     folder.write("in", "");
     let roundabout = folder.0.path().join(".").join("in");

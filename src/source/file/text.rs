@@ -1,4 +1,4 @@
-//! The lines of a text, read once from its beginning to its end: for what sends them elsewhere.
+//! Reads the lines of a text once, from beginning to end, for commands that send them elsewhere.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -15,30 +15,30 @@ use super::lines::LINE_LIMIT;
 
 const BUFFER: usize = 256 << 10;
 
-/// A text's lines, without blank ones and without their ends.
+/// The lines of a text, without blank lines and without line ends.
 pub(crate) struct TextLines {
     input: BufReader<Box<dyn Read + Send>>,
     separator: Option<Finder<'static>>,
-    /// Whether the text may grow later, so that a last line without an end may be half of one.
+    /// Whether the text may still grow, so that a last line without line end may be incomplete.
     may_grow: bool,
     trace: Trace,
     mark: Mark,
-    /// Lines that were read, blank ones too.
+    /// The number of lines read, including blank ones.
     line: i64,
-    /// The last line's number, from 1, and its bytes, if it was left.
+    /// The number of the last line, from 1, and its bytes, if it was left.
     left: Option<(i64, u64)>,
 }
 
 /// Why a text cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TextError {
-    /// The operating system, or a decompressor, said no.
+    /// An error of the operating system or of a decompressor.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is no UTF-8.
+    /// It is not UTF-8.
     #[error("it is {0} text, not UTF-8")]
     Encoding(&'static str),
-    /// A line has no end for too long.
+    /// A line is too long.
     #[error("line {line} is longer than {LINE_LIMIT} bytes")]
     LongLine {
         /// The line, from 1.
@@ -101,7 +101,7 @@ impl TextLines {
                 self.left = (!is_blank(line, separator)).then_some((self.line, line.len() as u64));
                 return Ok(false);
             }
-            // The line end may come later, and is no part of the mark.
+            // The mark excludes the line end, which may be written later.
             let (text, end) = line.split_at(line.trim_ascii_end().len());
             self.trace.add(text);
             self.mark = self.trace.mark();
@@ -114,12 +114,12 @@ impl TextLines {
         }
     }
 
-    /// The bytes that were read, to the end of the last line's text.
+    /// The mark of the bytes read, up to the end of the text of the last line.
     pub(crate) fn mark(&self) -> Mark {
         self.mark
     }
 
-    /// The number of the last line, from 1, and its bytes, if it was left as it has no end.
+    /// The number of the last line, from 1, and its bytes, if it was left because it has no line end.
     pub(crate) fn left(&self) -> Option<(i64, u64)> {
         self.left
     }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_line_ends_and_a_byte_order_mark_are_no_part_of_lines() {
+    fn blank_lines_line_ends_and_a_byte_order_mark_are_removed() {
         let text = b"\xef\xbb\xbf{\"a\": 1}\r\n\r\n \nb \n{'c': 2}";
         let expected: Vec<String> = ["{\"a\": 1}", "b ", "{'c': 2}"].map(str::to_owned).to_vec();
         assert_eq!(lines(text, true), (expected.clone(), None));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_without_an_end_is_left_where_it_may_go_on() {
+    fn a_last_line_without_an_end_is_left_if_the_text_may_grow() {
         assert_eq!(lines(b"a\n{\"b\": ", true), (vec!["a".to_owned()], Some((2, 6))));
         assert_eq!(lines(b"a\nb", false), (vec!["a".to_owned(), "b".to_owned()], None));
         assert_eq!(lines(b"a\n  ", true), (vec!["a".to_owned()], None));

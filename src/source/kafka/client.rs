@@ -1,4 +1,4 @@
-//! The clients that read, and what they log.
+//! Consumers and their logging.
 
 use super::options::TopicOptions;
 use crate::kafka::errors::{is_of_security, reason};
@@ -12,10 +12,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a broker may take to answer at the start.
+/// Timeout of requests at the start.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 
-/// Sends librdkafka's errors to our log, and keeps the first that TLS or SASL made: why no broker answers.
+/// Sends librdkafka's errors to our log and keeps the first one of TLS or SASL, as the reason why no broker answers.
 #[derive(Default)]
 pub(super) struct Logged(pub(super) Mutex<Option<String>>);
 
@@ -49,7 +49,7 @@ pub(super) fn consumer(options: &TopicOptions) -> Result<BaseConsumer<Logged>, S
     consumer_with(options, Logged::default())
 }
 
-/// A consumer without an assignment, as the job's own are, whose client's errors go to `context`.
+/// A consumer without an assignment and with the settings of the job, whose errors go to `context`.
 pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
     options: &TopicOptions,
     context: C,
@@ -64,18 +64,18 @@ pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
         .set("enable.partition.eof", "true")
         .set("allow.auto.create.topics", "false")
         .set("isolation.level", "read_committed")
-        // Bounds what is fetched ahead, and with it the memory of a consumer that has to wait.
+        // Limit prefetching, and with it the memory of a consumer that has to wait.
         .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", "4096")
-        // A full queue stops fetching for a second otherwise.
+        // The default stops fetching for a second when the queue is full.
         .set("fetch.queue.backoff.ms", "5")
         .set("fetch.wait.max.ms", "50")
-        // A broker that is back is found soon, however long it was away.
+        // Reconnect soon, however long the broker was away.
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.nagle.disable", "true");
     options.properties.get().set_on(&mut config);
     let consumer = config.create_with_context(context).map_err(|error| match error {
-        // Its value may be a secret.
+        // Without the value, which may be a secret.
         KafkaError::ClientConfig(_, what, key, _) => SourceError::Setting(format!("{key}: {what}")),
         other => SourceError::Setting(reason(&other)),
     })?;
@@ -83,7 +83,7 @@ pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
     Ok(consumer)
 }
 
-/// Whether an event only says that a partition was read to its end.
+/// Whether an event only means that a partition was read to its end.
 pub(crate) fn is_end(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF)
 }

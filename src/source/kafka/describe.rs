@@ -1,5 +1,5 @@
-//! What the brokers say of a topic beside its metadata: its id, which a topic that is made anew under the
-//! same name does not share. The crate `rdkafka` does not ask for it.
+//! Reads the id of a topic, which differs after the topic is deleted and re-created with the same name. The crate
+//! `rdkafka` has no API for it.
 
 use std::ffi::{CStr, CString};
 use std::ptr::{NonNull, null_mut};
@@ -12,37 +12,37 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 /// A topic, as the brokers describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {
-    /// Its id, as Kafka's own tools print it; none of brokers before 2.8, which give none.
+    /// Its id, as Kafka's tools print it; `None` for brokers before 2.8, which have no topic ids.
     pub id: Option<String>,
     /// Its partitions.
     pub partitions: Vec<i32>,
 }
 
-/// Describes a topic; waits at most for `limit`.
+/// Describes a topic, within `limit`.
 pub fn describe<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
     limit: Duration,
 ) -> Result<Described, RDKafkaErrorCode> {
-    // A name with a zero in it is no topic's.
+    // No topic has a NUL in its name.
     let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     let client = consumer.client().native_ptr();
     let millis = limit.as_millis() as i32;
     let mut names = [name.as_ptr()];
-    // SAFETY: `client` is valid while `consumer` is borrowed. `name` lives to the end, and the collection
-    // copies it. Options, queue and collection are made here, used by this call alone, and given back
-    // below; the request has its own reference to the queue, and copies the others.
+    // SAFETY: `client` is valid while `consumer` is borrowed. `name` lives until the end, and the collection copies it.
+    // Options, queue and collection are created here, used by this call only, and destroyed below; the request has its
+    // own reference to the queue, and copies the others.
     let event = unsafe {
         let options = sys::rd_kafka_AdminOptions_new(
             client,
             sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
         );
-        // Its only error is a limit of more than an hour, without which the default holds.
+        // Fails only for more than an hour; the default applies then.
         sys::rd_kafka_AdminOptions_set_request_timeout(options, millis, null_mut(), 0);
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         let queue = sys::rd_kafka_queue_new(client);
         sys::rd_kafka_DescribeTopics(client, topics, options, queue);
-        // The request ends by itself within its limit.
+        // The request ends by itself within its timeout.
         let event = sys::rd_kafka_queue_poll(queue, millis.saturating_add(1000));
         sys::rd_kafka_queue_destroy(queue);
         sys::rd_kafka_TopicCollection_destroy(topics);
@@ -53,15 +53,14 @@ pub fn describe<C: ConsumerContext>(
     event.described()
 }
 
-/// An answer, given back to librdkafka when dropped.
+/// A response, which is destroyed when dropped.
 struct Event(NonNull<sys::rd_kafka_event_t>);
 
 impl Event {
-    /// The one topic that was asked for.
+    /// The description of the requested topic.
     fn described(&self) -> Result<Described, RDKafkaErrorCode> {
-        // SAFETY: the event is valid until `drop`, and with it all that is read out of it here, nothing
-        // of which is kept. Arrays have as many elements as the call that gives them says. The id's text
-        // belongs to the id.
+        // SAFETY: the event is valid until `drop`, and with it everything that is read from it here, none of which is
+        // kept. Arrays have the length that their call returns. The text of the id belongs to the id.
         unsafe {
             check(sys::rd_kafka_event_error(self.0.as_ptr()))?;
             let result = sys::rd_kafka_event_DescribeTopics_result(self.0.as_ptr());
@@ -99,12 +98,12 @@ fn check(code: RDKafkaRespErr) -> Result<(), RDKafkaErrorCode> {
     }
 }
 
-/// Whether an id stands for none.
+/// Whether an id is the zero id, which means that there is none.
 ///
 /// # Safety
 /// `id` must be valid.
 unsafe fn is_zero(id: *const sys::rd_kafka_Uuid_t) -> bool {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller ensures that `id` is valid.
     let (most, least) = unsafe {
         (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id))
     };

@@ -1,23 +1,22 @@
-//! Partitions about which the brokers have to be asked, because an error does not say enough: an offset that a
-//! partition does not have, a topic that the brokers do not know. While they do not answer they are asked again,
-//! with growing pauses.
+//! Partitions whose error is not conclusive, so that the brokers must be queried: an offset out of range, an unknown
+//! topic. While the brokers do not answer, the query is repeated with growing pauses.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long the brokers may take to answer: the worker waits meanwhile.
-pub(super) const ASKED: Duration = Duration::from_secs(1);
+/// Timeout of a query; the worker waits meanwhile.
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// A broker that has just started may not know its topics yet; one that is not known for so long is gone.
+/// A broker that has just started may not know its topics yet; a topic that is unknown for this long is gone.
 pub(super) const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 
-/// What is in doubt.
+/// The open question about a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
     /// Whether the partition has the next offset.
     Offset,
-    /// Whether there is such a topic.
+    /// Whether the topic exists.
     Topic,
 }
 
@@ -29,7 +28,7 @@ struct Open {
     pause: Duration,
 }
 
-/// The partitions of a reader that are in doubt.
+/// The partitions of a reader with an open question.
 #[derive(Debug, Default)]
 pub(super) struct Doubts(BTreeMap<i32, Open>);
 
@@ -40,7 +39,7 @@ impl Doubts {
         self.0.entry(partition).or_insert(open);
     }
 
-    /// The partitions about which the brokers are to be asked now.
+    /// The partitions whose query is due, and since when they are in doubt.
     pub(super) fn due(&self) -> Vec<(i32, Doubt, Duration)> {
         let now = Instant::now();
         let due = self.0.iter().filter(|(_, open)| open.next <= now);

@@ -1,4 +1,4 @@
-//! What the thread that watches a topic has found, and the readers take over.
+//! State shared between the thread that watches a topic and its readers.
 
 use crate::source::SourceError;
 use std::collections::BTreeMap;
@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long an error of a client makes the job not ready, unless it comes again.
+/// How long an error of a client makes the job not ready, unless it is repeated.
 pub(super) const TROUBLE_FOR: Duration = Duration::from_secs(3);
 
-/// What the watch finds out about a topic, for its readers.
+/// Findings about a topic.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// How much was found: readers look when it is more than they have seen.
+    /// The number of findings: readers check for new ones when it has increased.
     pub(super) count: AtomicUsize,
-    /// Partitions that are new, and where they begin.
+    /// New partitions and their first offsets.
     pub(super) partitions: Mutex<Vec<(i32, i64)>>,
     /// Why the topic can no longer be read.
     pub(super) failure: Mutex<Option<SourceError>>,
-    /// What the readers wait for: by partition, with the reason, and until when it holds if that is known.
+    /// Why readers wait, by partition: the reason, and its expiry if there is one.
     pub(super) waits: Mutex<BTreeMap<i32, (String, Option<Instant>)>>,
 }
 
@@ -28,7 +28,7 @@ impl Found {
         self.count.fetch_add(1, SeqCst);
     }
 
-    /// Notes that a reader waits, until it says otherwise or for a time.
+    /// Records that a reader waits, until it is settled or for a limited time.
     pub(super) fn wait_for(&self, partition: i32, reason: String, for_now: Option<Duration>) {
         let until = for_now.map(|time| Instant::now() + time);
         unpoisoned(&self.waits).insert(partition, (reason, until));
@@ -38,7 +38,7 @@ impl Found {
         unpoisoned(&self.waits).remove(&partition);
     }
 
-    /// What a reader waits for, if one does.
+    /// Why a reader waits, if one does.
     pub(super) fn trouble(&self) -> Option<String> {
         let (mut waits, now) = (unpoisoned(&self.waits), Instant::now());
         waits.retain(|_, (_, until)| until.is_none_or(|until| until > now));

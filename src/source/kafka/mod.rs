@@ -1,18 +1,18 @@
-//! A Kafka topic: partitions assigned by hand, offsets from our own commit, never from the group.
+//! Kafka topics: partitions are assigned manually, and offsets come from our own commits, never from the group.
 //!
 //! ```text
-//! Topic::connect   metadata, watermarks, where each partition starts
+//! Topic::connect   metadata, watermarks, start offset of each partition
 //!   |- TopicReader one consumer per worker, fetching in librdkafka's threads, read in batches
-//!   |    ^ Found   what is found out meanwhile: new partitions, or that it is another topic by now
-//!   `- Watch       one thread: lag, committed offsets reported to the group for lag tools, Found
+//!   |    ^ Found   new partitions, or that the topic was re-created
+//!   `- watch       one thread: lag, committed offsets reported to the group for lag tools, Found
 //! ```
 //!
-//! | module | is |
+//! | module | contents |
 //! |---|---|
-//! | `options`, `client` | how a topic is reached |
-//! | `topic`, `watch`, `found` | the topic, the thread that watches it, and what that has found |
+//! | `options`, `client` | connecting to a topic |
+//! | `topic`, `watch`, `found` | the topic, the thread that watches it, and its findings |
 //! | `reader`, `queue` | the partitions of one worker, read in batches |
-//! | `doubt`, `settle` | partitions about which the brokers have to be asked |
+//! | `doubt`, `settle` | partitions whose errors require a query to the brokers |
 //! | `describe` | the id of a topic |
 
 mod client;

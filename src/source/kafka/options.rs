@@ -1,23 +1,23 @@
-//! How a topic is reached, and what is done about lost offsets.
+//! How to connect to a topic, and what to do about lost offsets.
 
 use crate::kafka::properties::Properties;
 use crate::runtime::reload::Reloaded;
 use std::sync::Arc;
 
-/// What to do when offsets that were not read are gone from the broker.
+/// What to do if unread offsets are no longer on the broker.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum OnDataLoss {
-    /// Stop with an error that says what is missing.
+    /// Stop with an error that names the missing offsets.
     #[default]
     Stop,
-    /// Go on from the earliest offset that is there.
+    /// Continue from the earliest available offset.
     Earliest,
 }
 
-/// How to reach a topic.
+/// How to connect to a topic.
 #[derive(Clone)]
 pub struct TopicOptions {
     /// Bootstrap servers.
@@ -26,10 +26,10 @@ pub struct TopicOptions {
     pub topic: String,
     /// The group that committed offsets are reported to.
     pub group: String,
-    /// librdkafka properties, which go over ours.
+    /// librdkafka properties, which override ours.
     pub properties: Arc<Reloaded<Properties>>,
     /// What to do about missing offsets.
     pub on_data_loss: OnDataLoss,
-    /// Whether to stop at the end that is there at the start.
+    /// Whether to stop at the end offsets of the start.
     pub until_end: bool,
 }

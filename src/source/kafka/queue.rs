@@ -1,4 +1,4 @@
-//! librdkafka's queue of messages, taken in batches.
+//! librdkafka's message queue, read in batches.
 
 use super::client::{Logged, consumer};
 use super::options::TopicOptions;
@@ -9,18 +9,17 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::ptr::NonNull;
 
-/// The queue that a consumer's partitions feed. One thread reads it: concurrent batch reads are
-/// undefined, and `TopicReader` is neither `Sync` nor cloned.
+/// The queue of a consumer's partitions. Only one thread may read it: concurrent batch reads are undefined, and
+/// `TopicReader` is neither `Sync` nor cloned.
 pub(super) struct Queue(pub(super) NonNull<sys::rd_kafka_queue_t>);
 
-// SAFETY: librdkafka's queues may be used from any thread; a reader is used by one at a time.
+// SAFETY: librdkafka's queues may be used from any thread; a reader is used by one thread at a time.
 unsafe impl Send for Queue {}
 
 impl Queue {
     pub(super) fn of(consumer: &BaseConsumer<Logged>) -> Option<Self> {
-        // SAFETY: the client's handle is valid while `consumer` lives; the call gives a new
-        // reference to the queue, which `drop` gives back before the consumer is dropped
-        // (`TopicReader` declares the queue first).
+        // SAFETY: the client's handle is valid while `consumer` lives; the call returns a new reference to the queue,
+        // which `drop` releases before the consumer is dropped (`TopicReader` declares the queue first).
         NonNull::new(unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) }).map(Self)
     }
 }
@@ -32,16 +31,16 @@ impl Drop for Queue {
     }
 }
 
-/// A fetched message, given back to librdkafka when dropped.
+/// A fetched message, which is destroyed when dropped.
 #[repr(transparent)]
 pub(super) struct Fetched(pub(super) NonNull<sys::rd_kafka_message_t>);
 
-// SAFETY: a fetched message belongs to whoever holds it, on any thread.
+// SAFETY: a fetched message is owned, and may be used from any thread.
 unsafe impl Send for Fetched {}
 
 impl Fetched {
     pub(super) fn raw(&self) -> &sys::rd_kafka_message_t {
-        // SAFETY: librdkafka gave the pointer, and it is valid until `drop` gives it back.
+        // SAFETY: the pointer is from librdkafka and valid until `drop`.
         unsafe { self.0.as_ref() }
     }
 
@@ -57,7 +56,7 @@ impl Fetched {
         (!raw.key.is_null()).then(|| unsafe { std::slice::from_raw_parts(raw.key.cast(), raw.key_len) })
     }
 
-    /// Milliseconds since 1970, where the message has a timestamp.
+    /// Milliseconds since 1970, if the message has a timestamp.
     pub(super) fn timestamp(&self) -> Option<i64> {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is valid, and `kind` is written before the call returns.
@@ -74,12 +73,12 @@ impl Drop for Fetched {
     }
 }
 
-/// Whether a partition is of worker `index` of `workers`.
+/// Whether worker `index` of `workers` reads a partition.
 pub(super) fn is_of(partition: i32, index: usize, workers: usize) -> bool {
     partition as usize % workers == index
 }
 
-/// A consumer of partitions, each from an offset on, with the queue that they feed.
+/// A consumer that reads partitions from given offsets, and its queue.
 pub(super) fn reading(
     options: &TopicOptions,
     partitions: impl Iterator<Item = (i32, i64)>,

@@ -21,27 +21,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-/// One worker's partitions.
+/// The reader of one worker's partitions.
 pub struct TopicReader {
     pub(super) topic: Arc<str>,
     pub(super) until_end: bool,
-    /// Whether to go on when offsets are missing.
-    pub(super) goes_on: bool,
-    /// Which worker of how many it is of.
+    /// Whether to continue when offsets are missing.
+    pub(super) continues_on_loss: bool,
+    /// The index of its worker, and the number of workers.
     pub(super) share: (usize, usize),
     pub(super) found: Arc<Found>,
-    /// How much of what was found is known here.
+    /// The number of findings that were taken.
     pub(super) seen: usize,
     pub(super) doubts: Doubts,
     pub(super) options: TopicOptions,
     /// The version of the properties that the consumer has.
     pub(super) version: u64,
-    /// The epoch that has to be committed before another consumer is made.
+    /// The epoch that must be committed before the consumer is replaced.
     pub(super) renews_after: Option<Epoch>,
-    /// Of an embedded broker; where its topic ends is known when all is fed.
+    /// The feed of an embedded broker, whose end offsets are known when everything was fed.
     pub(super) feed: Option<Arc<Feed>>,
     pub(super) knows_ends: bool,
-    /// Partitions that are before the end there was at the start.
+    /// The number of partitions that have not reached their end; for `until_end` only.
     pub(super) unfinished: usize,
     pub(super) partitions: BTreeMap<i32, Position>,
     pub(super) arrivals: Vec<Arrival>,
@@ -50,13 +50,15 @@ pub struct TopicReader {
     pub(super) consumer: BaseConsumer<Logged>,
 }
 
+/// How far a partition was read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Position {
     pub(super) span: Span,
+    /// Whether it moved since the last call of `positions`.
     pub(super) moved: bool,
     /// The latest event time read, in microseconds.
     pub(super) latest: i64,
-    /// Whether the end was reached, and nothing came since.
+    /// Whether the end was reached and nothing was read since.
     pub(super) at_end: bool,
 }
 
@@ -67,13 +69,13 @@ impl Position {
 }
 
 impl TopicReader {
-    /// Takes what is fetched into `messages`; waits at most for `wait` until they are full.
+    /// Moves fetched messages into `messages`; waits at most for `wait` to fill them.
     pub(super) fn fetch(&mut self, wait: Duration) {
         self.messages.clear();
         self.messages.resize_with(BATCH_RECORDS, || None);
-        // SAFETY: `Option<Fetched>` is a nullable pointer (`repr(transparent)` over `NonNull`), so
-        // the vector is an array of `BATCH_RECORDS` message pointers; librdkafka writes the first
-        // `count` of them, each a message that is ours from then on.
+        // SAFETY: `Option<Fetched>` is a nullable pointer (`repr(transparent)` over `NonNull`), so the vector is an array
+        // of `BATCH_RECORDS` message pointers; librdkafka writes the first `count` of them, each a message that we own
+        // from then on.
         let count = unsafe {
             sys::rd_kafka_consume_batch_queue(
                 self.queue.0.as_ptr(),
@@ -85,8 +87,8 @@ impl TopicReader {
         self.messages.truncate(count.max(0) as usize);
     }
 
-    /// Only counts what comes, waiting at most for `wait`: what reading costs without anything else, as
-    /// `truckflow bench` measures it. None at the ends.
+    /// Only counts messages, waiting at most for `wait`, so that `truckflow bench` can measure the cost of reading
+    /// alone. `None` when all ends are reached.
     pub fn count(&mut self, wait: Duration) -> Result<Option<u64>, SourceError> {
         if self.unfinished == 0 {
             return Ok(None);
@@ -95,7 +97,7 @@ impl TopicReader {
         self.fetch(wait);
         let mut messages = std::mem::take(&mut self.messages);
         let mut count = 0;
-        // Messages come in runs of a partition, which is looked up once a run.
+        // Messages come in runs of one partition, which is looked up once per run.
         let (mut of, mut end) = (-1, i64::MAX);
         for fetched in messages.drain(..).flatten() {
             let raw = fetched.raw();
@@ -130,13 +132,13 @@ impl TopicReader {
         }
     }
 
-    /// Whether a message lies behind the end there was at the start.
+    /// Whether a message is at or after the end offset of the start.
     pub(super) fn is_past_end(&self, partition: i32, offset: i64) -> bool {
         self.until_end && self.partitions.get(&partition).is_some_and(|at| offset >= at.span.end)
     }
 
-    /// Takes over the ends of an embedded topic once they are known, or why it is fed no more.
-    pub(super) fn learn_ends(&mut self) -> Result<(), SourceError> {
+    /// Takes the end offsets of an embedded topic once they are known, or the error of its feeder.
+    pub(super) fn take_ends(&mut self) -> Result<(), SourceError> {
         let Some(feed) = &self.feed else { return Ok(()) };
         if let Some(failure) = feed.take_failure() {
             return Err(failure);
@@ -152,8 +154,8 @@ impl TopicReader {
         Ok(())
     }
 
-    /// Takes another consumer if the properties were read again, once what was read until then is committed. It
-    /// goes on at the next offsets: what the old one has fetched is fetched again.
+    /// Replaces the consumer if the properties were reloaded, once everything read until then is committed. The new one
+    /// continues at the next offsets: prefetched messages of the old one are fetched again.
     pub(super) fn renew(&mut self, clock: &Clock) {
         let version = self.options.properties.version();
         if version == self.version {
@@ -168,18 +170,20 @@ impl TopicReader {
         let unread = self.partitions.iter().filter(|(_, at)| is_unread(at));
         match reading(&self.options, unread.map(|(&partition, at)| (partition, at.span.next))) {
             Ok((queue, consumer)) => {
-                // In this order: the queue is the old consumer's. Whose end may take a while.
+                // In this order, because the queue belongs to the old consumer, whose shutdown may take a while.
                 drop(std::mem::replace(&mut self.queue, queue));
                 let old = std::mem::replace(&mut self.consumer, consumer);
                 std::thread::spawn(move || drop(old));
-                tracing::info!(topic = &*self.topic, "reading goes on with another client");
+                tracing::info!(topic = &*self.topic, "reading continues with a new client");
             }
-            Err(error) => tracing::warn!("{error}; the old client of topic `{}` stays in use", self.topic),
+            Err(error) => {
+                tracing::warn!("{error}; the previous client of topic `{}` stays in use", self.topic)
+            }
         }
     }
 
-    /// Takes over what the watch has found.
-    pub(super) fn learn_found(&mut self) -> Result<(), SourceError> {
+    /// Takes new findings of the watch.
+    pub(super) fn take_findings(&mut self) -> Result<(), SourceError> {
         let count = self.found.count.load(SeqCst);
         if count == self.seen {
             return Ok(());
@@ -193,7 +197,7 @@ impl TopicReader {
         for (partition, next) in found {
             if is_of(partition, index, workers) && !self.partitions.contains_key(&partition) {
                 self.assign(partition, next)?;
-                // Where it begins is committed before it is read, as it is of the others at a start.
+                // Marked as moved so that its start offset is committed, as for the others at a start.
                 let span = Span { next, end: i64::MAX };
                 self.partitions.insert(partition, Position { moved: true, ..Position::at(span) });
             }
@@ -201,7 +205,7 @@ impl TopicReader {
         Ok(())
     }
 
-    /// Reads a partition from `next` on.
+    /// Starts to read a partition at `next`.
     pub(super) fn assign(&self, partition: i32, next: i64) -> Result<(), SourceError> {
         let mut list = TopicPartitionList::new();
         let assigned = list
@@ -213,29 +217,30 @@ impl TopicReader {
         })
     }
 
-    /// Says why the broker does not give the next offset of a partition; or, of one whose messages are gone,
-    /// goes on from the earliest that is there.
+    /// Returns why the broker rejects the next offset of a partition, or continues from the earliest available offset if
+    /// the messages were deleted and that is allowed.
     pub(super) fn out_of_range(&mut self, partition: i32, low: i64, end: i64) -> Result<(), SourceError> {
         let topic = self.topic.to_string();
         let Some(from) = self.partitions.get(&partition).map(|at| at.span.next) else { return Ok(()) };
         if (low..=end).contains(&from) {
             return Err(self.failed(partition, format!(
-                "the broker refuses offset {from}, though it has {low} to {end}; it may have lost what was there before"
+                "the broker rejects offset {from} although it has offsets {low} to {end}; it may have lost records"
             )));
         }
         if from > end {
             return Err(SourceError::Recreated { topic, partition, end, committed: from });
         }
-        if !self.goes_on {
+        if !self.continues_on_loss {
             return Err(SourceError::DataLoss { topic, partition, from, to: low - 1 });
         }
-        tracing::warn!(topic, partition, from, low, end, "offsets are missing: going on from the earliest");
+        tracing::warn!(topic, partition, from, low, end, "offsets are missing; continuing from the earliest");
         self.leave(partition)?;
         self.assign(partition, low)?;
         self.move_to(partition, low);
         Ok(())
     }
 
+    /// Handles an entry of the queue that is an error or the end of a partition.
     pub(super) fn event(&mut self, message: &Fetched) -> Result<(), SourceError> {
         let raw = message.raw();
         let (partition, offset) = (raw.partition, raw.offset);
@@ -243,7 +248,7 @@ impl TopicReader {
             if let Some(position) = self.partitions.get_mut(&partition) {
                 position.at_end = true;
             }
-            // Control records and compacted offsets lie before the end without being messages.
+            // The last offsets before the end may be control records or compacted.
             if !self.is_past_end(partition, offset) {
                 self.move_to(partition, offset);
             } else if let Some(end) = self.partitions.get(&partition).map(|at| at.span.end) {
@@ -257,15 +262,16 @@ impl TopicReader {
             Fault::OutOfRange => self.doubts.add(partition, Doubt::Offset),
             Fault::UnknownTopic => self.doubts.add(partition, Doubt::Topic),
             Fault::Fatal => return Err(SourceError::Kafka { topic, partition, reason: code.to_string() }),
-            // librdkafka reconnects and fetches again by itself, and says it again until it succeeds.
+            // librdkafka reconnects and retries by itself, and repeats the event until it succeeds.
             Fault::Transient | Fault::TooLarge => {
-                tracing::warn!(topic, partition, reason = %code, "Kafka");
+                tracing::warn!(topic, partition, reason = %code, "Kafka error; the client retries");
                 self.found.wait_for(partition, code.to_string(), Some(TROUBLE_FOR));
             }
         }
         Ok(())
     }
 
+    /// Counts a record with this Kafka timestamp.
     pub(super) fn arrive(&mut self, timestamp: i64) {
         match self.arrivals.last_mut() {
             Some(last) if last.timestamp == timestamp => last.records += 1,
@@ -276,13 +282,13 @@ impl TopicReader {
 
 impl Reader for TopicReader {
     fn poll<D: Decode>(&mut self, clock: &Clock, decoder: &mut D) -> Result<Polled, SourceError> {
-        self.learn_ends()?;
+        self.take_ends()?;
         if self.unfinished == 0 {
             return Ok(Polled::End);
         }
         let Tick { epoch, wall } = clock.tick();
         decoder.set_wall_clock(wall);
-        self.learn_found()?;
+        self.take_findings()?;
         self.settle()?;
         self.renew(clock);
         self.fetch(Duration::ZERO);
@@ -320,7 +326,7 @@ impl Reader for TopicReader {
             }
         }
         self.messages = messages;
-        // An end of a partition that moved on over control records is worth an epoch too.
+        // A position that only moved over control records is committed, too.
         let moved = self.partitions.values().any(|at| at.moved);
         clock.read(records.max(u64::from(moved)), bytes);
         Ok(if moved { Polled::Read(epoch) } else { Polled::Idle })

@@ -1,6 +1,6 @@
-//! Asks the brokers about partitions in doubt, and settles them.
+//! Queries the brokers about partitions in doubt.
 
-use super::doubt::{ASKED, Doubt, UNKNOWN_FOR};
+use super::doubt::{Doubt, QUERY_TIMEOUT, UNKNOWN_FOR};
 use super::reader::TopicReader;
 use crate::kafka::errors::{Fault, reason};
 use crate::source::SourceError;
@@ -9,15 +9,17 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 
 impl TopicReader {
-    /// Asks the brokers about what is in doubt.
+    /// Queries the brokers about the partitions that are due.
     pub(super) fn settle(&mut self) -> Result<(), SourceError> {
         for (partition, doubt, age) in self.doubts.due() {
             let settled = match doubt {
-                Doubt::Offset => match self.consumer.fetch_watermarks(&self.topic, partition, ASKED) {
-                    Ok((low, end)) => self.out_of_range(partition, low, end).map(|()| true)?,
-                    Err(error) => self.wait_for(partition, &error)?,
-                },
-                Doubt::Topic => match self.consumer.fetch_metadata(Some(&self.topic), ASKED) {
+                Doubt::Offset => {
+                    match self.consumer.fetch_watermarks(&self.topic, partition, QUERY_TIMEOUT) {
+                        Ok((low, end)) => self.out_of_range(partition, low, end).map(|()| true)?,
+                        Err(error) => self.wait_for(partition, &error)?,
+                    }
+                }
+                Doubt::Topic => match self.consumer.fetch_metadata(Some(&self.topic), QUERY_TIMEOUT) {
                     Ok(metadata) => {
                         let of_topic = metadata.topics().iter().filter(|topic| topic.name() == &*self.topic);
                         let mut known = of_topic.flat_map(|topic| topic.partitions());
@@ -25,9 +27,9 @@ impl TopicReader {
                             self.again(partition)?;
                             true
                         } else if age > UNKNOWN_FOR {
-                            return Err(self.failed(partition, "the brokers do not know it any more".into()));
+                            return Err(self.failed(partition, "the brokers no longer know the topic".into()));
                         } else {
-                            self.found.wait_for(partition, "the brokers do not know it".into(), None);
+                            self.found.wait_for(partition, "the brokers do not know the topic".into(), None);
                             false
                         }
                     }
@@ -44,25 +46,25 @@ impl TopicReader {
         Ok(())
     }
 
-    /// Notes why the brokers do not answer, if that passes.
+    /// Records why the brokers do not answer, if that is temporary; returns false.
     fn wait_for(&self, partition: i32, error: &KafkaError) -> Result<bool, SourceError> {
         let reason = reason(error);
         if error.rdkafka_error_code().map(Fault::of) == Some(Fault::Fatal) {
             return Err(self.failed(partition, reason));
         }
-        tracing::warn!(topic = &*self.topic, partition, reason, "Kafka does not answer; asking again");
+        tracing::warn!(topic = &*self.topic, partition, reason, "Kafka does not answer; retrying");
         self.found.wait_for(partition, reason, None);
         Ok(false)
     }
 
-    /// Reads a partition again from where it is: the client may have stopped.
+    /// Restarts reading a partition at its position: the client may have stopped.
     fn again(&mut self, partition: i32) -> Result<(), SourceError> {
         let Some(next) = self.partitions.get(&partition).map(|at| at.span.next) else { return Ok(()) };
         self.leave(partition)?;
         self.assign(partition, next)
     }
 
-    /// Reads a partition no longer.
+    /// Stops reading a partition.
     pub(super) fn leave(&self, partition: i32) -> Result<(), SourceError> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, partition);
@@ -99,7 +101,7 @@ mod tests {
 
     type Cluster = MockCluster<'static, DefaultProducerContext>;
 
-    /// A topic with some messages, and a reader of it from `next` on, whose first requests of a kind fail so.
+    /// A topic with some messages and its reader from `next` on. The first requests of `kind` fail with `errors`.
     fn reader(next: i64, kind: RDKafkaApiKey, errors: &[RDKafkaRespErr]) -> (Cluster, TopicReader) {
         let cluster: Cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("t", 1, 1).unwrap();
@@ -124,7 +126,7 @@ mod tests {
         (cluster, reader)
     }
 
-    /// Polls until `is_done` says so, or the reader fails.
+    /// Polls until `is_done`, or until the reader fails.
     fn poll_until(
         reader: &mut TopicReader,
         mut is_done: impl FnMut(&TopicReader, &Decoder) -> bool,
@@ -138,7 +140,7 @@ mod tests {
         };
         let (clock, mut decoder, began) = (Clock::new(limits, 0), Decoder::new("t".into()), Instant::now());
         while !is_done(reader, &decoder) {
-            assert!(began.elapsed() < PATIENCE, "nothing came of it");
+            assert!(began.elapsed() < PATIENCE, "timed out");
             if reader.poll(&clock, &mut decoder)? == Polled::Idle {
                 std::thread::yield_now();
             }
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_that_fails_for_a_moment_is_waited_for_and_said() {
+    fn a_temporary_login_failure_is_retried_and_reported() {
         let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
         let (_cluster, mut reader) = reader(0, RDKafkaApiKey::Fetch, &[refused, refused]);
         let mut said = None;
@@ -164,8 +166,8 @@ mod tests {
     }
 
     #[test]
-    fn watermarks_that_cannot_be_asked_for_now_are_asked_for_again() {
-        // The offset is behind the end: where that is has to be asked for.
+    fn a_failed_request_for_watermarks_is_retried() {
+        // The offset is past the end, which must be queried.
         let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
         let (_cluster, mut reader) = reader(1000, RDKafkaApiKey::ListOffsets, &[refused; 4]);
         let mut said = None;
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_pass_ends_the_job_with_its_reason() {
+    fn a_permanent_error_ends_the_job_with_its_reason() {
         let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
         let (_cluster, mut reader) = reader(0, RDKafkaApiKey::Fetch, &[denied]);
         let error = poll_until(&mut reader, |_, _| false).unwrap_err();

@@ -1,4 +1,4 @@
-//! A topic that a job reads: its partitions, and where each begins and ends.
+//! A topic that a job reads: its partitions with their start and end offsets.
 
 use super::client::{ANSWER, Logged, consumer};
 use super::describe::describe;
@@ -19,29 +19,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A topic that answered.
+/// A topic that was found on the brokers.
 pub struct Topic {
     pub(super) options: TopicOptions,
     pub(super) name: Arc<str>,
     pub(super) probe: BaseConsumer<Logged>,
     /// The version of the properties that `probe` has.
     pub(super) version: u64,
-    /// For each partition, the first offset to read and the end there was at the start.
+    /// For each partition, the first offset to read and the end offset of the start.
     pub(super) partitions: BTreeMap<i32, Span>,
-    /// Of an embedded broker.
+    /// The feed of an embedded broker.
     pub(super) feed: Option<Arc<Feed>>,
-    /// None where the brokers give none.
+    /// `None` if the brokers have no topic ids.
     pub(super) id: Option<String>,
-    /// Whether offsets of another topic of this name were committed.
-    pub(super) is_another: bool,
+    /// Whether the committed offsets are of an earlier topic of this name.
+    pub(super) is_recreated: bool,
     pub(super) found: Arc<Found>,
 }
 
 impl Topic {
-    /// How many messages there are to read, of a topic that is read to its end. Holes count, too.
+    /// The number of messages to read, if the topic is read to its end. Gaps in the offsets count, too.
     pub fn to_read(&self) -> Option<u64> {
         let left = |span: &Span| (span.end - span.next).max(0) as u64;
-        // Where an embedded topic ends is known when it has been fed.
+        // The end of an embedded topic is known when it has been fed.
         (self.options.until_end && self.feed.is_none()).then(|| self.partitions.values().map(left).sum())
     }
 
@@ -57,13 +57,13 @@ impl Topic {
             partitions: BTreeMap::new(),
             feed: None,
             id: None,
-            is_another: false,
+            is_recreated: false,
             found: Arc::default(),
         })
     }
 
-    /// Reaches the topic, and finds where each partition starts: at the offset `committed`, else at
-    /// the earliest there is. `known` are the ids of topics that have offsets there.
+    /// Connects to the topic and finds the start of each partition: its offset in `committed`, or else the earliest.
+    /// `known` has the ids of the topics of these offsets.
     pub fn connect(
         options: TopicOptions,
         committed: &[NextOffset],
@@ -71,12 +71,16 @@ impl Topic {
     ) -> Result<Self, SourceError> {
         let mut topic = Self::unknown(options)?;
         let partitions = topic.list_partitions()?;
-        let goes_on = topic.goes_on();
+        let continues_on_loss = topic.continues_on_loss();
         let committed = match topic.identify(known) {
             Ok(()) => committed,
-            Err(SourceError::MadeAnew { topic: name, known, found, .. }) if goes_on => {
-                tracing::warn!(known, found, "topic `{name}` was made anew: going on with all that it holds");
-                topic.is_another = true;
+            Err(SourceError::TopicReplaced { topic: name, known, found, .. }) if continues_on_loss => {
+                tracing::warn!(
+                    known,
+                    found,
+                    "topic `{name}` was re-created; reading the new topic from its beginning"
+                );
+                topic.is_recreated = true;
                 &[]
             }
             Err(error) => return Err(error),
@@ -90,7 +94,7 @@ impl Topic {
             let next = topic.first(partition, committed, low, end)?;
             topic.partitions.insert(partition, Span { next, end });
         }
-        // Topics never lose partitions.
+        // Topics never lose partitions, so a missing one means that the topic was re-created.
         let is_gone =
             |at: &&NextOffset| at.topic == topic.name && at.offset > 0 && !partitions.contains(&at.partition);
         if let Some(at) = committed.iter().find(is_gone) {
@@ -99,7 +103,7 @@ impl Topic {
         Ok(topic)
     }
 
-    /// Asks for the topic's id, and refuses another than the `known` one. Brokers before 2.8 give none.
+    /// Reads the id of the topic, and refuses one that differs from the `known` id. Brokers before 2.8 have none.
     pub(super) fn identify(&mut self, known: &[TopicId]) -> Result<(), SourceError> {
         let described = match describe(&self.probe, &self.name, ANSWER) {
             Err(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => return Ok(()),
@@ -111,29 +115,29 @@ impl Topic {
         self.id = described.id;
         let known = known.iter().find(|known| known.topic == self.name);
         match (known, &self.id) {
-            (Some(known), Some(id)) if known.id != *id => Err(self.made_anew(known.id.clone(), id.clone())),
+            (Some(known), Some(id)) if known.id != *id => Err(self.replaced(known.id.clone(), id.clone())),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn made_anew(&self, known: String, found: String) -> SourceError {
-        let advice = match self.goes_on() {
-            true => "start again: the job goes on with all that the new topic holds",
+    pub(super) fn replaced(&self, known: String, found: String) -> SourceError {
+        let advice = match self.continues_on_loss() {
+            true => "start again to read the new topic from its beginning",
             false => {
-                "start a new --job with a new --out, or set on_data_loss = \"earliest\" to go on with all that the new topic holds"
+                "start a new --job with a new --out, or set on_data_loss = \"earliest\" to read the new topic from its beginning"
             }
         };
-        SourceError::MadeAnew { topic: self.name.to_string(), known, found, advice }
+        SourceError::TopicReplaced { topic: self.name.to_string(), known, found, advice }
     }
 
-    /// Whether the job goes on when offsets are missing.
-    pub(super) fn goes_on(&self) -> bool {
+    /// Whether to continue when offsets are missing.
+    pub(super) fn continues_on_loss(&self) -> bool {
         self.options.on_data_loss == OnDataLoss::Earliest
     }
 
-    /// Whether offsets of another topic of this name were committed, and it begins anew.
-    pub fn is_another(&self) -> bool {
-        self.is_another
+    /// Whether the committed offsets are of an earlier topic of this name, and it is read from its beginning.
+    pub fn is_recreated(&self) -> bool {
+        self.is_recreated
     }
 
     /// The topic's id, if it has one.
@@ -141,8 +145,7 @@ impl Topic {
         self.id.clone().map(|id| TopicId { topic: self.name.clone(), id })
     }
 
-    /// The topic from the beginning of each partition up to what was `committed` of it, and whether that
-    /// is all there is.
+    /// The topic from the beginning of each partition up to its `committed` offset, and whether these are all messages.
     pub fn again(
         options: TopicOptions,
         committed: &[NextOffset],
@@ -169,7 +172,7 @@ impl Topic {
         Ok((topic, is_all))
     }
 
-    /// Ends each partition at its offset in `ends`, and one that is not there where it begins.
+    /// Ends each partition at its offset in `ends`; a partition that is not in `ends` is not read.
     pub fn up_to(mut self, ends: &[NextOffset]) -> Self {
         for (partition, span) in &mut self.partitions {
             let end = ends.iter().find(|at| at.topic == self.name && at.partition == *partition);
@@ -178,13 +181,13 @@ impl Topic {
         self
     }
 
-    /// How many partitions there are.
+    /// The number of partitions.
     pub fn partitions(&self) -> usize {
         self.partitions.len()
     }
 
     pub(super) fn no_broker(&self, error: &KafkaError) -> SourceError {
-        // The reason waits in the queue of events.
+        // Handles pending events, which may have the reason.
         let _ = self.probe.poll(Duration::from_millis(10));
         let brokers = self.options.brokers.clone();
         match self.probe.context().security() {
@@ -227,6 +230,7 @@ impl Topic {
         SourceError::Kafka { topic: self.name.to_string(), partition, reason }
     }
 
+    /// The first offset to read of a partition.
     pub(super) fn first(
         &self,
         partition: i32,
@@ -238,14 +242,14 @@ impl Topic {
         match committed {
             None => Ok(low),
             Some(committed) if (low..=end).contains(&committed) => Ok(committed),
-            Some(committed) if self.goes_on() => {
+            Some(committed) if self.continues_on_loss() => {
                 tracing::warn!(
                     topic,
                     partition,
                     committed,
                     low,
                     end,
-                    "offsets are missing: going on from the earliest"
+                    "offsets are missing; continuing from the earliest"
                 );
                 Ok(low)
             }
@@ -254,8 +258,7 @@ impl Topic {
         }
     }
 
-    /// The topic of an embedded broker, which starts at the committed offsets and whose ends are
-    /// known when it is fed.
+    /// The topic of an embedded broker, which starts at the committed offsets and whose ends are known when it was fed.
     pub fn embedded(
         options: TopicOptions,
         committed: &[NextOffset],
@@ -288,7 +291,7 @@ impl Topic {
         Ok(TopicReader {
             topic: self.name.clone(),
             until_end: self.options.until_end,
-            goes_on: self.goes_on(),
+            continues_on_loss: self.continues_on_loss(),
             feed: self.feed.clone(),
             knows_ends: false,
             share: (index, workers),
@@ -307,7 +310,7 @@ impl Topic {
         })
     }
 
-    /// Where each partition starts.
+    /// The start offset of each partition.
     pub fn starts(&self) -> Vec<NextOffset> {
         let next = |(&partition, span): (&i32, &Span)| NextOffset {
             topic: self.name.clone(),
@@ -318,7 +321,7 @@ impl Topic {
         self.partitions.iter().map(next).collect()
     }
 
-    /// Where each partition ends.
+    /// The end offset of each partition.
     pub fn ends(&self) -> Vec<NextOffset> {
         let end = |(&partition, span): (&i32, &Span)| NextOffset {
             topic: self.name.clone(),
@@ -329,13 +332,13 @@ impl Topic {
         self.partitions.iter().map(end).collect()
     }
 
-    /// What the topic is called in the health of the job.
+    /// The name of the topic in the health of the job.
     pub fn in_health(&self) -> String {
         format!("topic {}", self.name)
     }
 }
 
-/// Waits until `connect` succeeds, as `--wait` asks, or until `stop`.
+/// Retries `connect` while its errors may pass, if `wait` is set, until `stop`.
 pub fn keep_trying<T>(
     wait: bool,
     stop: &Stop,

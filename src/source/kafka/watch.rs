@@ -1,4 +1,4 @@
-//! The thread that watches a topic: new partitions, lag, offsets of the consumer group.
+//! The thread that watches a topic: new partitions, a changed id, lag, offsets of the consumer group.
 
 use super::client::{ANSWER, consumer};
 use super::describe::describe;
@@ -19,10 +19,9 @@ use std::time::{Duration, Instant};
 const LAG_EVERY: Duration = Duration::from_secs(1);
 
 impl Topic {
-    /// The thread's work that watches the topic from beside, until `committed` closes. It tells the readers
-    /// of partitions that the topic gets, and when it was made anew; it says to `health` whether the brokers
-    /// answer. With `lag` it also measures that against the offsets that arrive in `committed`, and reports
-    /// them to the group.
+    /// Watches the topic until `committed` closes. It notifies the readers of new partitions and of a re-created topic,
+    /// and reports to `health` whether the brokers answer. With `lag` it also measures the lag of the offsets that
+    /// arrive in `committed`, and reports these offsets to the group.
     pub fn watch(mut self, committed: Receiver<Vec<NextOffset>>, health: &Health, lag: Option<&Metrics>) {
         let mut offsets: BTreeMap<i32, i64> =
             self.partitions.iter().map(|(partition, span)| (*partition, span.next)).collect();
@@ -41,7 +40,7 @@ impl Topic {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     if lag.is_some() {
-                        // Waited for only where a broker answered just now.
+                        // Waits only if a broker answered just before.
                         let answers = !health.found(&what);
                         self.report(&offsets, if answers { CommitMode::Sync } else { CommitMode::Async });
                     }
@@ -49,7 +48,7 @@ impl Topic {
                 }
             }
             committed.try_iter().for_each(take);
-            // It has no messages; but its log lines and errors would pile up.
+            // There are no messages, but log lines and errors would accumulate.
             while self.probe.poll(Duration::ZERO).is_some() {}
             if measured.is_some_and(|at| at.elapsed() < LAG_EVERY) {
                 continue;
@@ -57,15 +56,15 @@ impl Topic {
             measured = Some(Instant::now());
             self.renew();
             // In this order: another process may have been the first to read a new partition.
-            let looked = self
-                .look(&mut offsets)
+            let checked = self
+                .check(&mut offsets)
                 .and_then(|()| lag.map_or(Ok(()), |metrics| self.measure(&offsets, metrics)))
                 .and_then(|()| self.found.trouble().map_or(Ok(()), Err));
-            lag.iter().for_each(|metrics| metrics.brokers_away.set(i64::from(looked.is_err())));
-            match looked {
+            lag.iter().for_each(|metrics| metrics.brokers_away.set(i64::from(checked.is_err())));
+            match checked {
                 Ok(()) => {
                     if health.found(&what) {
-                        tracing::info!(topic = &*self.name, "Kafka gives the topic again");
+                        tracing::info!(topic = &*self.name, "the topic is available again");
                     }
                     if lag.is_some() && std::mem::take(&mut changed) {
                         self.report(&offsets, CommitMode::Async);
@@ -73,18 +72,14 @@ impl Topic {
                 }
                 Err(reason) => {
                     let brokers = &self.options.brokers;
-                    health.lost(&what, format!("{brokers} does not give {what}: {reason}"));
-                    tracing::warn!(
-                        topic = &*self.name,
-                        reason,
-                        "Kafka does not give the topic; waiting for it"
-                    );
+                    health.lost(&what, format!("{what} is not available on {brokers}: {reason}"));
+                    tracing::warn!(topic = &*self.name, reason, "the topic is not available; retrying");
                 }
             }
         }
     }
 
-    /// Takes another client if the properties were read again.
+    /// Replaces the client if the properties were reloaded.
     pub(super) fn renew(&mut self) {
         let version = self.options.properties.version();
         if version == self.version {
@@ -94,12 +89,15 @@ impl Topic {
         match consumer(&self.options) {
             Ok(consumer) => self.probe = consumer,
             Err(error) => {
-                tracing::warn!("{error}; the old client that watches topic `{}` stays in use", self.name);
+                tracing::warn!(
+                    "{error}; the previous client that watches topic `{}` stays in use",
+                    self.name
+                );
             }
         }
     }
 
-    /// Measures the lag of every partition; why it cannot be, if so.
+    /// Measures the lag of every partition.
     pub(super) fn measure(&self, offsets: &BTreeMap<i32, i64>, metrics: &Metrics) -> Result<(), String> {
         for (&partition, &offset) in offsets {
             let (_, end) = self
@@ -111,9 +109,9 @@ impl Topic {
         Ok(())
     }
 
-    /// Looks whether the topic has partitions that are not in `offsets`, and whether it is still the same.
-    pub(super) fn look(&self, offsets: &mut BTreeMap<i32, i64>) -> Result<(), String> {
-        // An embedded broker is of this process alone.
+    /// Checks whether the topic has partitions that are not in `offsets`, and whether it was re-created.
+    pub(super) fn check(&self, offsets: &mut BTreeMap<i32, i64>) -> Result<(), String> {
+        // The topic of an embedded broker does not change.
         if self.feed.is_some() {
             return Ok(());
         }
@@ -122,7 +120,7 @@ impl Topic {
                 if let (Some(known), Some(found)) = (&self.id, described.id)
                     && *known != found
                 {
-                    self.found.fail(self.made_anew(known.clone(), found));
+                    self.found.fail(self.replaced(known.clone(), found));
                     return Ok(());
                 }
                 described.partitions
@@ -132,7 +130,7 @@ impl Topic {
             }
             Err(code) => return Err(code.to_string()),
         };
-        // One that ends where the topic did when it started has nothing to do with them.
+        // A job that stops at the end offsets of its start does not read new partitions.
         if self.options.until_end {
             return Ok(());
         }
@@ -140,11 +138,7 @@ impl Topic {
             if let Entry::Vacant(new) = offsets.entry(partition) {
                 let marks = self.probe.fetch_watermarks(&self.name, partition, ANSWER);
                 let (low, _) = marks.map_err(|error| format!("partition {partition}: {}", reason(&error)))?;
-                tracing::info!(
-                    topic = &*self.name,
-                    partition,
-                    "the topic has a new partition, which is read"
-                );
+                tracing::info!(topic = &*self.name, partition, "reading a new partition of the topic");
                 new.insert(low);
                 self.found.add(partition, low);
             }
@@ -163,7 +157,7 @@ impl Topic {
         if let Err(error) = self.probe.commit(&list, mode) {
             tracing::warn!(
                 reason = reason(&error),
-                "cannot report offsets to the group; the job does not need them"
+                "cannot report offsets to the consumer group; the job does not depend on them"
             );
         }
     }

@@ -1,15 +1,15 @@
-//! Where a server is and how to log in, as a URL says it:
+//! The address of a server and the credentials, from a URL:
 //! `mysql://user:password@host:port/database?ssl-ca=FILE`.
 //!
 //! | `ssl-mode` | TLS | the server's certificate |
 //! |---|---|---|
 //! | `DISABLED` | no | |
-//! | `PREFERRED` | if the server has it | is not looked at |
-//! | `REQUIRED` | yes | is not looked at |
-//! | `VERIFY_CA` | yes | comes from an authority of `ssl-ca`, for whatever host |
-//! | `VERIFY_IDENTITY` | yes | comes from one of them, without `ssl-ca` from a public one, and is the host's |
+//! | `PREFERRED` | if the server supports it | is not checked |
+//! | `REQUIRED` | yes | is not checked |
+//! | `VERIFY_CA` | yes | must be issued by an authority of `ssl-ca`, for any host |
+//! | `VERIFY_IDENTITY` | yes | must be issued by an authority of `ssl-ca`, or else a public one, for this host |
 //!
-//! Without `ssl-mode` it is `VERIFY_IDENTITY` with `ssl-ca`, `REQUIRED` with `ssl-cert` and else `PREFERRED`.
+//! The default is `VERIFY_IDENTITY` with `ssl-ca`, `REQUIRED` with `ssl-cert`, and otherwise `PREFERRED`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,31 +20,31 @@ use url::{Host, Url};
 use crate::store::error::StoreError;
 
 const PORT: u16 = 3306;
-/// No packet is larger, whatever the server takes.
+/// The largest packet of the protocol, whatever the server accepts.
 const LARGEST_PACKET: usize = 1 << 30;
-/// No host has this name. With `skip_domain_validation`, mysql_async lets a certificate of another host
-/// pass if the refusal says `NotValidForName`, which rustls no longer does by itself; but it says the name
-/// that was expected, and only after the chain was found right. Should either change, all are refused.
+/// A name that no host has. With `skip_domain_validation`, mysql_async accepts the certificate of another host if the
+/// error contains `NotValidForName`. rustls no longer says so, but its error contains the expected name, and only
+/// after the chain was verified. If either changes, all certificates are refused.
 const ANY_HOST: &str = "NotValidForName.invalid";
 
-/// What a URL says.
+/// The contents of a URL.
 #[derive(Clone)]
 pub(crate) struct Address {
     /// Host, port and database, or socket and database.
     pub(super) place: String,
     pub(super) database: String,
     plain: Opts,
-    /// The same over TLS, if it is wanted.
+    /// The same over TLS, unless disabled.
     secured: Option<Opts>,
-    /// Whether a server without TLS is talked to without it.
+    /// Whether to connect without TLS if the server does not support it.
     may_be_plain: bool,
 }
 
-/// How far a connection is to be secured.
+/// The value of `ssl-mode`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SslMode {
     Disabled,
-    /// If the server can do it.
+    /// If the server supports it.
     Preferred,
     Required,
     VerifyCa,
@@ -59,7 +59,7 @@ impl SslMode {
             "required" => Self::Required,
             "verify_ca" => Self::VerifyCa,
             "verify_identity" => Self::VerifyIdentity,
-            _ => return Err(format!("`{text}` is no ssl-mode")),
+            _ => return Err(format!("unknown ssl-mode `{text}`")),
         })
     }
 
@@ -69,33 +69,33 @@ impl SslMode {
 }
 
 impl Address {
-    /// Reads a URL, and with `file` its certificates; or says what is wrong with it, without the password.
+    /// Reads a URL and, with `file`, its certificates. Errors do not contain the password.
     pub(crate) fn read(url: &str, file: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Self, StoreError> {
         let wrong = |what: &str| StoreError::Url(format!("the database URL is wrong ({what})"));
         let pem = |name: &'static str, path: PathBuf| {
             let bytes = file(&path).map_err(|error| error.to_string());
-            // What is no text is DER.
+            // Binary data is DER.
             let is_other =
                 |bytes: &Vec<u8>| str::from_utf8(bytes).is_ok_and(|text| !text.contains("-----BEGIN "));
             let bytes = bytes.and_then(|bytes| match is_other(&bytes) {
-                true => Err("it holds no PEM block".to_owned()),
+                true => Err("it contains no PEM block".to_owned()),
                 false => Ok(bytes),
             });
             let path = path.display().to_string();
             bytes.map_err(|reason| StoreError::Certificate { name, path, reason })
         };
         let url = Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
-        // Behind the host there would be a part of the password, which is shown nowhere.
+        // An `@` after the host means that a part of the password is there, which must not be shown.
         if [Some(url.path()), url.query(), url.fragment()]
             .into_iter()
             .flatten()
             .any(|text| text.contains('@'))
         {
-            return Err(wrong("write `/`, `?`, `#` and `@` of a password as %2F, %3F, %23 and %40"));
+            return Err(wrong("encode `/`, `?`, `#` and `@` in the password as %2F, %3F, %23 and %40"));
         }
         let part = |text: &str| {
             let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
-            decoded.map(String::from).map_err(|_| wrong("a part of it is no UTF-8"))
+            decoded.map(String::from).map_err(|_| wrong("a part of it is not UTF-8"))
         };
         let (mut mode, mut socket) = (None, None);
         let (mut authority, mut certificate, mut key) = (None, None, None);
@@ -108,8 +108,8 @@ impl Address {
                 "sslkey" | "ssl-key" => key = Some(PathBuf::from(value)),
                 "socket" => socket = Some(value),
                 _ => {
-                    let known = "ssl-mode, ssl-ca, ssl-cert, ssl-key and socket";
-                    return Err(wrong(&format!("there is no `{name}`, but {known}")));
+                    let known = "ssl-mode, ssl-ca, ssl-cert, ssl-key, socket";
+                    return Err(wrong(&format!("unknown parameter `{name}`; expected one of {known}")));
                 }
             }
         }
@@ -118,14 +118,12 @@ impl Address {
             (None, Some(_)) => SslMode::Required,
             (None, None) => SslMode::Preferred,
         });
-        // What is asked for is not quietly left out.
+        // Options that would have no effect are refused.
         match authority {
             Some(_) if !mode.verifies() => {
-                return Err(wrong(
-                    "ssl-ca is for the ssl-mode VERIFY_IDENTITY, which it has by itself, or VERIFY_CA",
-                ));
+                return Err(wrong("ssl-ca needs ssl-mode VERIFY_IDENTITY, which it implies, or VERIFY_CA"));
             }
-            None if mode == SslMode::VerifyCa => return Err(wrong("the ssl-mode VERIFY_CA wants an ssl-ca")),
+            None if mode == SslMode::VerifyCa => return Err(wrong("ssl-mode VERIFY_CA needs an ssl-ca")),
             _ => {}
         }
         let identity = match (certificate, key) {
@@ -158,17 +156,17 @@ impl Address {
             .tcp_nodelay(true)
             .socket(socket.as_ref())
             .prefer_socket(false)
-            // Those of the server are not asked for: the largest packet is the store's to see to.
+            // Fixed values save a query for those of the server; the store observes its largest packet.
             .max_allowed_packet(Some(LARGEST_PACKET))
             .wait_timeout(Some(0))
             .client_found_rows(true);
-        // Who reaches a socket is on the same machine.
+        // A socket is on the same machine and needs no TLS.
         let authority = authority.map(|path| pem("ssl-ca", path)).transpose()?;
         let secured = (mode != SslMode::Disabled && socket.is_none()).then(|| {
             let any_host = (mode == SslMode::VerifyCa).then_some(ANY_HOST);
             let tls = SslOpts::default()
                 .with_client_identity(identity)
-                // Who has an authority of his own trusts no other.
+                // With an authority given, public ones are not trusted.
                 .with_disable_built_in_roots(authority.is_some())
                 .with_root_certs(authority.into_iter().map(Into::into).collect())
                 .with_danger_accept_invalid_certs(!mode.verifies())
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_says_where_and_who() {
+    fn a_url_has_address_and_credentials() {
         let address = read("mysql://o%27neil:p%40ss%2Fword@db.example:3307/tru%63ks");
         assert_eq!((&*address.place, &*address.database), ("db.example:3307/trucks", "trucks"));
         let options = &address.plain;
@@ -226,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_mode_asks_of_a_certificate() {
+    fn the_mode_decides_how_a_certificate_is_verified() {
         let tls = |options: &str| {
             let address = read(&format!("mysql://h/d?{options}"));
             let asked = address.secured.map(|options| {
@@ -251,29 +249,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_say_what_is_wrong() {
         for (url, said) in [
             ("mysql://h:99999/d", "the database URL is wrong (invalid port number)"),
-            ("mysql://h/d?ssl-mode=x", "the database URL is wrong (`x` is no ssl-mode)"),
+            ("mysql://h/d?ssl-mode=x", "the database URL is wrong (unknown ssl-mode `x`)"),
             (
                 "mysql://h/d?ssl-cert=c",
                 "the database URL is wrong (ssl-cert and ssl-key must be given together)",
             ),
             (
                 "mysql://h/d?ssl-ca=c&ssl-mode=REQUIRED",
-                "the database URL is wrong (ssl-ca is for the ssl-mode VERIFY_IDENTITY, which it has by itself, or VERIFY_CA)",
+                "the database URL is wrong (ssl-ca needs ssl-mode VERIFY_IDENTITY, which it implies, or VERIFY_CA)",
             ),
             (
                 "mysql://h/d?ssl-mode=VERIFY_CA",
-                "the database URL is wrong (the ssl-mode VERIFY_CA wants an ssl-ca)",
+                "the database URL is wrong (ssl-mode VERIFY_CA needs an ssl-ca)",
             ),
             (
                 "mysql://h/d?ssl_ca=c",
-                "the database URL is wrong (there is no `ssl_ca`, but ssl-mode, ssl-ca, ssl-cert, ssl-key and socket)",
+                "the database URL is wrong (unknown parameter `ssl_ca`; expected one of ssl-mode, ssl-ca, ssl-cert, ssl-key, socket)",
             ),
             (
                 "mysql://u:12/secret@h/d",
-                "the database URL is wrong (write `/`, `?`, `#` and `@` of a password as %2F, %3F, %23 and %40)",
+                "the database URL is wrong (encode `/`, `?`, `#` and `@` in the password as %2F, %3F, %23 and %40)",
             ),
             ("mysql://h", "the database URL names no database"),
         ] {
@@ -294,7 +292,7 @@ mod tests {
         };
         assert_eq!(read(b"-----BEGIN CERTIFICATE-----"), None);
         assert_eq!(read(b"\xff\xfe"), None);
-        for (bytes, reason) in [(&b""[..], "not found"), (b"no certificate", "it holds no PEM block")] {
+        for (bytes, reason) in [(&b""[..], "not found"), (b"no certificate", "it contains no PEM block")] {
             let said = read(bytes).unwrap();
             assert!(
                 said.starts_with("/no/ca, the ssl-ca of --database, ") && said.contains(reason),

@@ -12,9 +12,9 @@ use crate::state::StoredView;
 use crate::store::error::StoreError;
 use crate::store::schema::quoted;
 
-/// A part's number is its place times this, plus the place of the piece.
+/// The number of a piece is the index of its part times this, plus its index in the part.
 pub(super) const PIECES: usize = 1 << 10;
-/// Pieces of state that are read at once.
+/// Pieces of state per query.
 pub(super) const STATE_PAGE: usize = 8;
 
 /// A bookkeeping table.
@@ -22,10 +22,11 @@ pub(super) struct Book {
     pub(super) name: &'static str,
     pub(super) columns: &'static [&'static str],
     pub(super) definition: &'static str,
-    /// What it needs beside SELECT.
+    /// The required privileges besides SELECT.
     pub(super) privileges: &'static [&'static str],
 }
 
+/// All bookkeeping tables. Every table has a column `job`.
 pub(super) const BOOKS: [Book; 7] = [
     Book {
         name: "truckflow_jobs",
@@ -36,7 +37,7 @@ pub(super) const BOOKS: [Book; 7] = [
     },
     Book {
         name: "truckflow_offsets",
-        // `long_topic` has what does not fit the key.
+        // `long_topic` has a topic that does not fit into the key.
         columns: &[
             "job",
             "topic",
@@ -99,8 +100,8 @@ pub(super) const COMPLETE: &str = "complete";
 pub(super) const BACKFILLING: &str = "backfilling";
 
 impl Server {
-    /// Makes the bookkeeping tables that are missing, and sees whether all can be used.
-    pub(super) fn make_books(&mut self) -> Result<(), StoreError> {
+    /// Creates missing bookkeeping tables and checks that all can be used.
+    pub(super) fn create_books(&mut self) -> Result<(), StoreError> {
         let there = self.books()?;
         for book in &BOOKS {
             if !there.contains(book.name) {
@@ -117,22 +118,23 @@ impl Server {
         Ok(())
     }
 
+    /// What `truckflow check` reports of the bookkeeping tables.
     pub(super) fn check_books(&mut self) -> Result<String, StoreError> {
         let there = self.books()?;
         for book in BOOKS.iter().filter(|book| there.contains(book.name)) {
             self.probe(book.name, book.columns, book.privileges)?;
         }
         let all = there.len() == BOOKS.len();
-        let fit = if all { "they fit" } else { "a run makes those that are missing" };
+        let fit = if all { "compatible" } else { "the missing ones will be created on the first run" };
         let kept = self.not_deletable(&there)?;
         Ok(match kept.is_empty() {
             true => fit.into(),
-            false => format!("{fit}; `truckflow state reset` needs more: {}", self.grant_of_deletes(&kept)),
+            false => format!("{fit}; for `truckflow state reset`, {}", self.grant_of_deletes(&kept)),
         })
     }
 
-    /// Those of these bookkeeping tables whose rows the account may not delete: a job does not need it,
-    /// but to forget one does.
+    /// The bookkeeping tables on which the account lacks DELETE, which only `truckflow state reset` needs for all of
+    /// them.
     pub(super) fn not_deletable(
         &mut self,
         there: &BTreeSet<String>,
@@ -149,12 +151,14 @@ impl Server {
         Ok(kept)
     }
 
+    /// The GRANTs of DELETE on `tables`, as a next step.
     pub(super) fn grant_of_deletes(&self, tables: &[&str]) -> String {
         let (database, account) = (quoted(&self.address.database), self.account());
         let grant = |table: &&str| format!("GRANT DELETE ON {database}.{} TO {account}", quoted(table));
         format!("run {}", tables.iter().map(grant).collect::<Vec<_>>().join("; "))
     }
 
+    /// The bookkeeping tables that exist.
     pub(super) fn books(&mut self) -> Result<BTreeSet<String>, StoreError> {
         let rows = self.fetch(
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() \
@@ -164,7 +168,7 @@ impl Server {
         Ok(rows.iter().map(|row| row.text(0)).filter(is_book).collect())
     }
 
-    /// Gives the parts of a view's state, newest first, to `take`.
+    /// Passes the parts of a view's state to `take`, newest first.
     pub(super) fn read_state(
         &mut self,
         job: &str,
@@ -175,10 +179,10 @@ impl Server {
             format!("FROM truckflow_state WHERE job = {} AND view_name = {}", literal(job), literal(view));
         let listed = format!("SELECT epoch, part, LENGTH(bytes) {of_view} ORDER BY epoch DESC, part DESC");
         let pieces = self.fetch(listed)?;
-        // The later pieces of a part whose first one is still to come, from the last one on.
+        // Pieces of a part, last first, until its first piece is read.
         let mut rest: Vec<Vec<u8>> = Vec::new();
-        // A page at a time: all at once may take longer than a statement may, and much memory.
-        // Each piece is named by its whole key, as a range would read the ones before it, too.
+        // In pages: everything at once may exceed the timeout of a statement, and takes much memory. Pieces are
+        // selected by their full keys, because a range would also read the pieces before it.
         for page in pieces.chunks(STATE_PAGE) {
             let named: Vec<String> = page
                 .iter()
@@ -221,6 +225,7 @@ impl Server {
         Ok(rows.iter().map(view).collect())
     }
 
+    /// Inserts or updates the entry of a view.
     pub(super) fn put_view(&mut self, job: &str, view: &StoredView) -> Result<(), StoreError> {
         self.execute(format!(
             "INSERT INTO truckflow_views (job, view_name, definition, state) VALUES ({},{},{},'{}') \
@@ -232,6 +237,7 @@ impl Server {
         ))
     }
 
+    /// Inserts a piece of a state part.
     pub(super) fn put_piece(
         &mut self,
         job: &str,
@@ -240,7 +246,7 @@ impl Server {
         number: usize,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        // Bound, as text would double it.
+        // Bound, because as text it would be twice as large.
         let sql = "INSERT INTO truckflow_state (job, view_name, epoch, part, bytes) VALUES (?, ?, ?, ?, ?)";
         let values = (job, view, epoch, number as u64, bytes);
         self.ask(STATEMENT_LIMIT + time_of(bytes.len()), async |connection| {

@@ -1,4 +1,4 @@
-//! Puts everything else of a commit into the open transaction.
+//! Writes everything of a commit except rows in the open transaction.
 
 use dataflows::Epoch;
 use dataflows::item::TopicId;
@@ -10,12 +10,13 @@ use crate::store::commit::{Commit, StateChange};
 use crate::store::error::StoreError;
 use crate::store::offset;
 
-/// What a statement may have beside its values.
+/// Bytes reserved for a statement without its values.
 pub(super) const PACKET_SPARE: usize = 1 << 10;
-/// State parts are cut into pieces of at most this, or of what the server takes.
+/// State parts are split into pieces of at most this, or of what fits into a packet.
 pub(super) const STATE_PIECE: usize = 4 << 20;
 
 impl MysqlStore {
+    /// Writes a change of state, in pieces that fit into a packet.
     pub(super) fn put_state(
         &mut self,
         claim: &Claim,
@@ -31,7 +32,7 @@ impl MysqlStore {
         }
         let largest = self.server.max_packet().saturating_sub(PACKET_SPARE).clamp(1, STATE_PIECE);
         for (place, part) in change.parts.iter().enumerate() {
-            // An empty part is a part.
+            // An empty part is written as one piece.
             let pieces = part.len().div_ceil(largest).max(1);
             if pieces > PIECES {
                 return Err(self.server.failed(&format!(
@@ -48,7 +49,7 @@ impl MysqlStore {
         Ok(())
     }
 
-    /// Everything of a commit before its `COMMIT`.
+    /// Writes everything of a commit before its `COMMIT`.
     pub(super) fn put_commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
         let claim = self.claimed()?;
         self.check_generation(&claim, Reading::ForUpdate)?;
@@ -56,7 +57,7 @@ impl MysqlStore {
             self.put_state(&claim, commit.epoch, change)?;
         }
         let job = literal(&claim.job);
-        // Many files or partitions still fit one packet of the smallest server.
+        // 500 rows per statement fit into the smallest packet of a server.
         let offsets: Vec<String> = commit
             .offset_rows()
             .map(|offset::Row { view, role, at }| {
@@ -85,7 +86,7 @@ impl MysqlStore {
                 literal(topic),
                 literal(id)
             ))?;
-            // What was decided of another topic of this name.
+            // Decisions about an earlier topic of this name.
             self.server.execute(format!(
                 "DELETE FROM truckflow_in_the_future WHERE job = {job} AND topic = {}",
                 topic_key(topic).0

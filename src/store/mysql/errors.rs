@@ -1,11 +1,10 @@
-//! What an error of MySQL or MariaDB concerns: a row, the statement, the connection, or something that a
+//! Classifies errors of MySQL and MariaDB: they concern a row, the statement, the connection, or something that a
 //! person has to change.
 //!
-//! The error lists of MariaDB 10.11 (1000 to 1982, 3000 to 3060, 4002 to 4192) and MySQL 9.7 (1000 to 1887,
-//! 3000 to 4169, 6000 to 6579) were gone through for this. The class of an error's SQLSTATE decides
-//! ([`by_class`]), also for codes of versions to come; [`CODES`] has the codes for which it says too little
-//! or the wrong thing. Most of them have the state `HY000`, which says nothing. All other codes concern
-//! definitions, replication or administration, and end the job: trying again would not help.
+//! The class of the SQLSTATE decides ([`by_class`]), also for codes of future versions. [`CODES`] lists the codes for
+//! which the class is missing (most have the general state `HY000`) or wrong. It is based on the complete error lists
+//! of MariaDB 10.11 (1000 to 1982, 3000 to 3060, 4002 to 4192) and MySQL 9.7 (1000 to 1887, 3000 to 4169, 6000 to
+//! 6579). All other codes concern definitions, replication or administration and end the job: a retry would not help.
 //!
 //! From 4000 on the two products use the same numbers for different errors.
 
@@ -18,33 +17,33 @@ use crate::store::error::StoreError;
 use crate::store::schema::quoted;
 use crate::store::table::ROW_KEY;
 
-/// What is done about an error.
+/// How an error is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// It concerns a row's values: the row becomes a dead letter, and the others are written.
+    /// It concerns the values of a row: the row becomes a dead letter, and the others are written.
     Row,
-    /// The statement cannot be executed now: the transaction is rolled back and tried again. With what
-    /// a person can do about it.
+    /// The statement cannot be executed now: the transaction is rolled back and tried again. With advice for the
+    /// operator.
     Statement(&'static str),
     /// The connection is lost: the transaction is tried again on a new one.
     Connection,
-    /// Somebody has to change something: the job ends.
+    /// A person has to change something: the job ends.
     Fatal,
 }
 
 use Meaning::{Connection, Fatal, Row, Statement};
 
-/// Which servers know a code.
+/// The servers that use a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Product {
-    /// Both, or one that is not known yet.
+    /// Both, or a server that is not known yet.
     Any,
     MariaDb,
     MySql,
 }
 
 impl Product {
-    /// The product of a server with this version; it is empty before the server has said it.
+    /// The product of a server with this version, which is empty before the first connection.
     pub fn of(version: &str) -> Self {
         match version {
             "" => Self::Any,
@@ -54,23 +53,23 @@ impl Product {
     }
 }
 
-const LOCKED: &str = "wait until the other transaction is over";
+const LOCKED: &str = "wait until the other transaction ends";
 const CHANGED: &str = "wait until the table is no longer being changed";
 const DISK: &str = "free space on its disk";
 const READ_ONLY: &str = "make the server writable";
-const CONNECTIONS: &str = "close other connections, or raise its limit of them";
+const CONNECTIONS: &str = "close other connections or raise its connection limit";
 const MEMORY: &str = "give the server more memory";
-const FILES: &str = "raise its limit of open files";
-const TIME: &str = "raise its limit on the time of a statement";
+const FILES: &str = "raise its limit on open files";
+const TIME: &str = "raise its statement time limit";
 const REPLICATION: &str = "check the state of its replication";
 
-/// The meaning of codes whose SQLSTATE does not give it.
+/// The meaning of codes whose SQLSTATE class does not decide it.
 const CODES: &[(Product, Meaning, &[u16])] = &[
     // Values: out of range, cut, wrong, of another character set, too large for a page or the undo log.
     (Product::Any, Row, &[1118, 1260, 1265, 1299, 1300, 1301, 1366, 1411, 1644, 1709, 1713]),
     // No partition for the value; a view's CHECK OPTION.
     (Product::Any, Row, &[1369, 1526, 1591, 1748]),
-    // In a trigger, which may depend on the row: no row found, too many, no case, a text for a pattern.
+    // In a trigger, whose outcome may depend on the row: no row found, too many, no case, an invalid pattern.
     (Product::Any, Row, &[1139, 1172, 1242, 1329, 1339, 1643]),
     // In an expression of a column or constraint: geometry and numbers.
     (Product::Any, Row, &[3033, 3034, 3035, 3036, 3037, 3038, 3039, 3040, 3041, 3042, 3043, 3055]),
@@ -87,7 +86,7 @@ const CODES: &[(Product, Meaning, &[u16])] = &[
     (Product::MariaDb, Statement(LOCKED), &[1964, 4145]),
     // The table's definition was changed meanwhile.
     (Product::Any, Statement(CHANGED), &[1412, 1615]),
-    // A file that cannot be made or written (below 1000: of the server's own library), a full table.
+    // A file that cannot be created or written (codes below 1000 are of the server's own library), a full table.
     (Product::Any, Statement(DISK), &[1, 3, 20, 1021, 1026, 1114, 1534, 1811, 1878, 3019]),
     (Product::MySql, Statement(DISK), &[3675]),
     (Product::Any, Statement(READ_ONLY), &[1036, 1207, 1792, 1836, 1874]),
@@ -98,23 +97,22 @@ const CODES: &[(Product, Meaning, &[u16])] = &[
     (Product::Any, Statement(MEMORY), &[5, 1037, 1038, 1041, 1135, 3015, 3044]),
     (Product::MySql, Statement(MEMORY), &[3985, 4081, 4082]),
     (Product::Any, Statement(FILES), &[23]),
-    // Interrupted: by a limit of time, by a person.
+    // Interrupted by a timeout or by a person.
     (Product::Any, Statement(TIME), &[1317, 1969]),
     (Product::MySql, Statement(TIME), &[3024]),
-    // A member of a group that cannot commit now.
+    // A member of a replication group that cannot commit now.
     (Product::MySql, Statement(REPLICATION), &[3100, 3781, 3782, 3783, 3797]),
-    // Shut down, killed, idle for too long, offline; 2002 to 2055 are what proxies say of a server behind
-    // them, as 9001 is.
+    // Shut down, killed, idle for too long, offline. Proxies report 2002 to 2055 and 9001 for a server behind them.
     (Product::Any, Connection, &[1077, 1078, 1079, 1243, 1835, 1927, 2002, 2003, 2006, 2013, 2055, 9001]),
     (Product::Any, Connection, &[3032]),
     (Product::MySql, Connection, &[3168, 3169, 4031, 6400]),
-    // A column that is ambiguous, a way to log in: their states say integrity and connection.
+    // An ambiguous column, an authentication method: their states are those of integrity and connection errors.
     (Product::Any, Fatal, &[1052, 1251]),
 ];
 
-/// What an error means.
+/// The meaning of an error.
 pub(super) fn meaning(product: Product, number: u16, state: &str, message: &str) -> Meaning {
-    // Only `SIGNAL` has this class, and with it any number that a trigger's author chose.
+    // Only `SIGNAL` has this class, with any number that the author of a trigger chose.
     if state.starts_with("45") {
         return Row;
     }
@@ -131,7 +129,7 @@ pub(super) fn meaning(product: Product, number: u16, state: &str, message: &str)
     CODES.iter().find(is_listed).map_or_else(|| by_class(state), |(_, meaning, _)| *meaning)
 }
 
-/// What the class of a SQLSTATE means: its first two characters.
+/// The meaning of the class of a SQLSTATE, its first two characters.
 fn by_class(state: &str) -> Meaning {
     match state.get(..2).unwrap_or_default() {
         // Data exception, integrity constraint, check option.
@@ -140,17 +138,17 @@ fn by_class(state: &str) -> Meaning {
         "40" => Statement(LOCKED),
         // Connection exception.
         "08" => Connection,
-        // Of the servers themselves: interrupted, XA, spatial reference systems and units, roles.
+        // Classes of the servers themselves: interrupted, XA, spatial reference systems and units, roles.
         "70" | "XA" | "SR" | "SU" | "OP" => Fatal,
-        // The standard leaves these classes to others, and the servers have no more of them: it is the
-        // SIGNAL of a trigger.
+        // The standard leaves these classes to implementations, and the servers define no others: it is a SIGNAL of
+        // a trigger.
         class if class.starts_with(|first: char| matches!(first, '5'..='9' | 'I'..='Z')) => Row,
         _ => Fatal,
     }
 }
 
-/// What an error means that has another one as its cause: `Got error N from storage engine`, `Can't create
-/// table … (errno: N …)`. N is of the operating system, or of the storage engine.
+/// The meaning of an error that names its cause: `Got error N from storage engine`, `Can't create table … (errno:
+/// N …)`. N is a code of the operating system or of the storage engine.
 fn by_cause(message: &str) -> Meaning {
     let cause = ["errno: ", "error "].iter().find_map(|word| message.split_once(word));
     let digits = cause.map(|(_, rest)| rest.split(|char: char| !char.is_ascii_digit()).next());
@@ -165,25 +163,25 @@ fn by_cause(message: &str) -> Meaning {
     }
 }
 
-/// Whether an error is about the database's own `id` and not about a row.
-pub(super) fn ends_ids(number: u16, message: &str) -> bool {
+/// Whether an error is about the AUTO_INCREMENT `id` and not about the values of a row.
+pub(super) fn is_id_exhausted(number: u16, message: &str) -> bool {
     let of_id = || message.contains("column 'id'") || message.contains("PRIMARY'");
     number == 1467 || (matches!(number, 167 | 1062 | 1264) && of_id())
 }
 
-/// Whether the server or something before it no longer takes `LOAD DATA LOCAL`.
+/// Whether the server or a proxy no longer accepts `LOAD DATA LOCAL`.
 pub(super) fn refuses_loads(number: u16) -> bool {
     matches!(number, 1148 | 3948 | 4166)
 }
 
-/// Why a statement was not done.
+/// Why a statement failed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The connection is of no more use.
+    /// The connection can no longer be used.
     Lost(String),
     /// The server's certificate is not trusted.
     Untrusted(String),
-    /// The server says no.
+    /// An error of the server.
     Server {
         number: u16,
         state: String,
@@ -199,13 +197,13 @@ impl From<mysql_async::Error> for Fault {
             Server(error) => {
                 Self::Server { number: error.code, message: one_line(&error.message), state: error.state }
             }
-            // It comes as a failed read, but does not pass by itself.
+            // It is reported as a failed read, but a retry does not help.
             Io(IoError::Io(error)) if error.to_string().contains("certificate") => {
                 Self::Untrusted(one_line(&error.to_string()))
             }
-            // What the client makes of bytes that it does not understand.
+            // The client reports bytes that it does not understand like this.
             Io(IoError::Io(error)) if error.kind() == io::ErrorKind::Other => {
-                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {error}")))
+                Self::Lost(one_line(&format!("it does not speak the MySQL protocol: {error}")))
             }
             Io(IoError::Io(error)) => Self::Lost(one_line(&error.to_string())),
             Io(IoError::Tls(error)) => Self::Lost(one_line(&format!("TLS: {error}"))),
@@ -213,7 +211,7 @@ impl From<mysql_async::Error> for Fault {
                 Self::Lost("TLS: the server does not support it".into())
             }
             Driver(error @ (DriverError::UnexpectedPacket { .. } | DriverError::PacketOutOfOrder)) => {
-                Self::Lost(one_line(&format!("it does not speak MySQL's protocol: {error}")))
+                Self::Lost(one_line(&format!("it does not speak the MySQL protocol: {error}")))
             }
             Driver(error @ DriverError::ConnectionClosed) => Self::Lost(one_line(&error.to_string())),
             error => Self::Other(one_line(&error.to_string())),
@@ -222,18 +220,18 @@ impl From<mysql_async::Error> for Fault {
 }
 
 impl Fault {
-    /// What it means, from a server of `product`.
+    /// Its meaning, from a server of `product`.
     pub fn meaning(&self, product: Product) -> Meaning {
         match self {
             Self::Server { number, state, message } => meaning(product, *number, state, message),
-            // The client has hung up.
+            // The client closes the connection.
             Self::Lost(_) | Self::Untrusted(_) | Self::Other(_) => Connection,
         }
     }
 }
 
 /// Where a statement failed.
-pub(super) struct Scene<'a> {
+pub(super) struct ErrorContext<'a> {
     /// Host, port and database.
     pub place: &'a str,
     pub database: &'a str,
@@ -242,8 +240,8 @@ pub(super) struct Scene<'a> {
     pub product: Product,
 }
 
-impl Scene<'_> {
-    /// What a fault means, and what can be done about it.
+impl ErrorContext<'_> {
+    /// The error for a fault, with the next step.
     pub fn explain(&self, fault: Fault) -> StoreError {
         let place = self.place.to_owned();
         let meaning = fault.meaning(self.product);
@@ -251,7 +249,7 @@ impl Scene<'_> {
             Fault::Lost(reason) => return StoreError::Away { place, reason },
             Fault::Untrusted(reason) => {
                 let advice = match reason.contains("not valid for") {
-                    true => "name the server in --database as its certificate does",
+                    true => "use the host name of the server's certificate in --database",
                     false => "give the server's certificate authority as ssl-ca=FILE in --database",
                 };
                 let advice = advice.into();
@@ -271,7 +269,7 @@ impl Scene<'_> {
         }
     }
 
-    /// The same of a statement on a table of the job, into which it writes `columns`.
+    /// The same for a statement that writes `columns` of a table.
     pub fn explain_on(&self, table: &str, columns: &[&str], fault: Fault) -> StoreError {
         let number = match &fault {
             Fault::Server { number, .. } => *number,
@@ -289,7 +287,7 @@ impl Scene<'_> {
         }
     }
 
-    /// What gives the permission whose lack an error is about.
+    /// The next step for an error about a missing permission.
     fn permission(&self, number: u16, message: &str) -> Option<String> {
         let Self { account, product, .. } = self;
         let database = quoted(self.database);
@@ -302,12 +300,12 @@ impl Scene<'_> {
             1049 => format!("run CREATE DATABASE {database}"),
             1142 | 1143 => grant(message, &database, account),
             1129 => "run FLUSH HOSTS".into(),
-            1130 => "let the user connect from this host".into(),
-            1227 => format!("give {account} that privilege"),
+            1130 => "allow the user to connect from this host".into(),
+            1227 => format!("grant that privilege to {account}"),
             1251 | 1820 => "change the user's authentication plugin".into(),
-            3118 | 3955 => "unlock the account, or give another user in --database".into(),
+            3118 | 3955 => "unlock the account or give another user in --database".into(),
             4150 | 4151 if *product != Product::MySql => {
-                "unlock the account, or give another user in --database".into()
+                "unlock the account or give another user in --database".into()
             }
             3159 => "add ssl-mode=REQUIRED to --database".into(),
             _ => return None,
@@ -315,31 +313,29 @@ impl Scene<'_> {
     }
 }
 
-/// What to do about a table that no longer takes any row.
+/// The next step for a table that no longer accepts rows.
 fn table_advice(number: u16, reason: &str, table: &str, columns: &[&str]) -> &'static str {
-    // A name in quotes, also behind those of database and table.
+    // A quoted name, also if qualified by database and table.
     let names = |name: &str| {
         let ends = [format!("'{name}'"), format!(".{name}'")];
         ends.iter().any(|end| reason.contains(end.as_str()))
     };
     match number {
         1054 if table.starts_with("truckflow_") => {
-            "it is of another version of truckflow or of another program: rename it, or give another --database"
+            "it belongs to another version of truckflow or to another program: rename it or give another --database"
         }
         1054 if columns.iter().chain([&ROW_KEY]).any(|column| names(column)) => {
-            "start the job again, and it adds the columns that are missing"
+            "start the job again to add the missing columns"
         }
-        1146 if names(table) => "start the job again, and it creates the table",
-        1364 | 1423 => "give that column a default or make it NULL, and start the job again",
+        1146 if names(table) => "start the job again to create the table",
+        1364 | 1423 => "give that column a default or make it nullable, and start the job again",
         1906 | 3105 => "drop or rename that generated column, and start the job again",
         1197 | 1705 => "lower limits.epoch_records or raise the server's max_binlog_cache_size",
-        _ => {
-            "correct the table or what its triggers do, and start the job again: it continues after its last commit"
-        }
+        _ => "correct the table or its triggers and start the job again: it resumes from its last commit",
     }
 }
 
-/// The statement that gives what `CREATE command denied to user … for table …` lacks.
+/// The GRANT for the privilege that is missing in `CREATE command denied to user … for table …`.
 fn grant(message: &str, database: &str, account: &str) -> String {
     let privilege = message.split(" command denied").next().unwrap_or("ALL");
     let table = message
@@ -359,13 +355,13 @@ fn denied_account(message: &str) -> Option<String> {
     rest.rsplit_once(" to database").map(|(account, _)| account.to_owned())
 }
 
-/// `u@h`, as `CURRENT_USER()` gives it, as grants want it.
+/// Quotes an account from `CURRENT_USER()`, `u@h`, for use in a GRANT.
 pub(super) fn account(current: &str) -> String {
     let (user, host) = current.rsplit_once('@').unwrap_or((current, "%"));
     format!("{}@{}", literal(user), literal(host))
 }
 
-/// What a server says, in one line.
+/// A server's message in one line.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -375,19 +371,19 @@ mod tests {
     use super::Product::{Any, MariaDb, MySql};
     use super::*;
 
-    const SCENE: Scene<'static> =
-        Scene { place: "h:1/d", database: "d", account: "'u'@'%'", product: MariaDb };
+    const CONTEXT: ErrorContext<'static> =
+        ErrorContext { place: "h:1/d", database: "d", account: "'u'@'%'", product: MariaDb };
 
     fn fault(number: u16, state: &str, message: &str) -> Fault {
         Fault::Server { number, state: state.into(), message: message.into() }
     }
 
     fn said(number: u16, message: &str) -> StoreError {
-        SCENE.explain(fault(number, "HY000", message))
+        CONTEXT.explain(fault(number, "HY000", message))
     }
 
     #[test]
-    fn each_code_is_sorted_once() {
+    fn each_code_is_listed_once() {
         for (place, (product, _, codes)) in CODES.iter().enumerate() {
             for code in *codes {
                 let others = CODES[place + 1..].iter().filter(|(other, _, codes)| {
@@ -400,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_sorted_into_row_statement_connection_and_fatal() {
+    fn errors_are_classified_into_row_statement_connection_and_fatal() {
         for (product, number, state, expected) in [
             // Row.
             (MariaDb, 1526, "HY000", Row),
@@ -454,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_number_is_another_error_of_another_product() {
+    fn the_same_number_has_another_meaning_in_another_product() {
         // A constraint that failed; a tablespace's option.
         assert_eq!(meaning(MariaDb, 4025, "23000", ""), Row);
         assert_eq!(meaning(MySql, 4025, "HY000", ""), Fatal);
@@ -475,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_code_is_sorted_by_its_class() {
+    fn an_unknown_code_is_classified_by_its_sqlstate() {
         for (state, expected) in [
             ("22999", Row),
             ("23999", Row),
@@ -495,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_with_a_cause_is_sorted_by_the_cause() {
+    fn an_error_with_a_cause_is_classified_by_the_cause() {
         for (number, message, expected) in [
             (1030, "Got error 28 \"No space left on device\" from storage engine InnoDB", Statement(DISK)),
             (1030, "Got error 139 from storage engine", Row),
@@ -518,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_tried_again() {
+    fn temporary_errors_are_retryable() {
         for number in [1040, 1205, 1213, 1114, 1927, 2006, 1836] {
             assert!(said(number, "").is_retryable(), "{number}");
         }
@@ -532,19 +528,19 @@ mod tests {
     #[test]
     fn an_error_of_a_table_names_it_and_the_next_step() {
         let said = |number, message: &str| {
-            SCENE.explain_on("T", &["truck_id"], fault(number, "HY000", message)).to_string()
+            CONTEXT.explain_on("T", &["truck_id"], fault(number, "HY000", message)).to_string()
         };
         for (number, message, expected) in [
             (
                 1054,
                 "Unknown column 'truck_id' in 'field list'",
-                "table T: 1054: Unknown column 'truck_id' in 'field list'; start the job again, and it adds the columns that are missing",
+                "table T: 1054: Unknown column 'truck_id' in 'field list'; start the job again to add the missing columns",
             ),
-            (1146, "Table 'd.T' doesn't exist", "start the job again, and it creates the table"),
-            (1146, "Table 'd.audit' doesn't exist", "correct the table or what its triggers do"),
-            (1054, "Unknown column 'x' in 'NEW'", "correct the table or what its triggers do"),
+            (1146, "Table 'd.T' doesn't exist", "start the job again to create the table"),
+            (1146, "Table 'd.audit' doesn't exist", "correct the table or its triggers"),
+            (1054, "Unknown column 'x' in 'NEW'", "correct the table or its triggers"),
             (1364, "Field 'note' doesn't have a default value", "give that column a default"),
-            (1205, "Lock wait timeout exceeded", "h:1/d cannot do it now: table T: 1205: Lock wait"),
+            (1205, "Lock wait timeout exceeded", "h:1/d cannot execute this now: table T: 1205: Lock wait"),
         ] {
             assert!(said(number, message).contains(expected), "{}", said(number, message));
         }
@@ -572,12 +568,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_id_is_no_fault_of_a_row() {
-        assert!(ends_ids(1062, "Duplicate entry '127' for key 'PRIMARY'"));
-        assert!(ends_ids(1062, "Duplicate entry '127' for key 't.PRIMARY'"));
-        assert!(ends_ids(167, "Out of range value for column 'id' at row 1"));
-        assert!(!ends_ids(1062, "Duplicate entry 'x' for key 'name'"));
-        assert!(!ends_ids(1264, "Out of range value for column 'speed' at row 1"));
+    fn an_exhausted_id_does_not_concern_a_row() {
+        assert!(is_id_exhausted(1062, "Duplicate entry '127' for key 'PRIMARY'"));
+        assert!(is_id_exhausted(1062, "Duplicate entry '127' for key 't.PRIMARY'"));
+        assert!(is_id_exhausted(167, "Out of range value for column 'id' at row 1"));
+        assert!(!is_id_exhausted(1062, "Duplicate entry 'x' for key 'name'"));
+        assert!(!is_id_exhausted(1264, "Out of range value for column 'speed' at row 1"));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Puts rows into the open transaction by statements.
+//! Writes rows in the open transaction by INSERT, UPDATE and DELETE statements.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::errors::{Fault, ends_ids};
+use super::errors::{Fault, is_id_exhausted};
 use super::prepared::Put;
 use super::server::STATEMENT_LIMIT;
 use super::sql::list;
@@ -15,12 +15,12 @@ use crate::store::error::StoreError;
 use crate::store::schema::quoted;
 use crate::store::table::{ROW_KEY, Refused};
 
-/// Keys of one list. MariaDB makes a join of a list of 1,000 and then reads the whole table; MySQL
-/// reads it from some ten thousand on.
+/// Maximum keys in an `IN` list. MariaDB turns a list of 1,000 into a join and then reads the whole table; MySQL does so
+/// from about ten thousand on.
 pub(super) const LIST_KEYS: usize = 900;
 
 impl MysqlStore {
-    /// Does `operation` with some rows of a chunk, of which `text` is the text if there is one.
+    /// Executes `operation` for some rows of a chunk; `text` is their rendered text, if there is one.
     pub(super) fn put(
         &mut self,
         chunk: &Chunk,
@@ -34,9 +34,9 @@ impl MysqlStore {
         let frame = prepared.frame(operation);
         let largest = self.server.max_packet();
         let mut sql = Vec::with_capacity(
-            frame.before.len() + text.map_or(rows.len() * 40, <[u8]>::len) + frame.behind.len(),
+            frame.prefix.len() + text.map_or(rows.len() * 40, <[u8]>::len) + frame.suffix.len(),
         );
-        sql.extend_from_slice(frame.before.as_bytes());
+        sql.extend_from_slice(frame.prefix.as_bytes());
         match (text, operation) {
             (Some(text), _) => sql.extend_from_slice(text),
             (None, Operation::Delete) => list(&chunk.keys[rows.clone()], &mut sql),
@@ -45,7 +45,7 @@ impl MysqlStore {
                     .write(rows.clone(), &mut sql);
             }
         }
-        sql.extend_from_slice(frame.behind.as_bytes());
+        sql.extend_from_slice(frame.suffix.as_bytes());
         if sql.len() + 1 > largest {
             let reason = format!("larger than the server's max_allowed_packet of {largest} bytes");
             return Ok(Put::Refused(reason));
@@ -53,16 +53,18 @@ impl MysqlStore {
         match self.server.try_execute(sql, STATEMENT_LIMIT) {
             Ok(found) if operation == Operation::Update && found < rows.len() as u64 => Ok(Put::Missing),
             Ok(_) => Ok(Put::Done),
-            Err(Fault::Server { number, message, .. }) if prepared.counted && ends_ids(number, &message) => {
+            Err(Fault::Server { number, message, .. })
+                if prepared.has_auto_id && is_id_exhausted(number, &message) =>
+            {
                 let table = quoted(&prepared.table);
                 Err(StoreError::Table {
                     table: prepared.table.clone(),
-                    reason: format!("`id` has no next number ({number}: {message})"),
+                    reason: format!("`id` is exhausted ({number}: {message})"),
                     advice: format!("run ALTER TABLE {table} MODIFY `id` BIGINT NOT NULL AUTO_INCREMENT"),
                 })
             }
             Err(Fault::Server { number: 1406, message, .. }) if message.contains(ROW_KEY) => {
-                Ok(Put::Refused("another row has its values in a unique key".into()))
+                Ok(Put::Refused("another row has the same values in a unique key".into()))
             }
             Err(fault) if self.server.concerns_a_row(&fault) => match fault {
                 Fault::Server { number, message, .. } => Ok(Put::Refused(format!("{number}: {message}"))),
@@ -76,10 +78,9 @@ impl MysqlStore {
         self.tables.get(chunk.table).map(|prepared| prepared.table.clone()).unwrap_or_default()
     }
 
-    /// Inserts those of some updated rows that are not there. Only those: rows that an INSERT only
-    /// finds take numbers for their `id`s all the same, and so does every row of one that fails; an
-    /// INT would soon be at its end.
-    pub(super) fn bring_back(
+    /// Inserts those of the updated rows that do not exist, and no others: an INSERT uses an `id` for each row, even if
+    /// the row exists or the statement fails, and an INT would soon be exhausted.
+    pub(super) fn reinsert_missing(
         &mut self,
         chunk: &Chunk,
         rows: Range<usize>,
@@ -104,7 +105,7 @@ impl MysqlStore {
         Ok(refused.map(|refused| Refused { row: missing[refused.row] as usize, ..refused }).collect())
     }
 
-    /// Puts a chunk in that is not loaded.
+    /// Writes a chunk that is not loaded.
     pub(super) fn put_chunk(&mut self, chunk: &Chunk) -> Result<Vec<Refused>, StoreError> {
         let deleted = (0..if chunk.operation == Operation::Delete { chunk.keys.len() } else { 0 })
             .step_by(LIST_KEYS)
@@ -113,8 +114,8 @@ impl MysqlStore {
         self.put_pieces(chunk, deleted.chain(written))
     }
 
-    /// Puts rows of a chunk in, each of `pieces` by a statement. What is refused is halved until it
-    /// is a row.
+    /// Writes rows of a chunk, each of `pieces` by one statement. A refused piece is split in half until it is one
+    /// row.
     pub(super) fn put_pieces<'text>(
         &mut self,
         chunk: &Chunk,
@@ -126,7 +127,7 @@ impl MysqlStore {
             while let Some(rows) = ranges.pop() {
                 match self.put(chunk, chunk.operation, rows.clone(), text.take())? {
                     Put::Done => {}
-                    Put::Missing => refused.extend(self.bring_back(chunk, rows)?),
+                    Put::Missing => refused.extend(self.reinsert_missing(chunk, rows)?),
                     Put::Refused(_) if rows.len() > 1 => {
                         let (first, second) = halves(&rows);
                         ranges.extend([second, first]);
@@ -146,6 +147,7 @@ impl MysqlStore {
     }
 }
 
+/// Splits a range in the middle.
 pub(super) fn halves(range: &Range<usize>) -> (Range<usize>, Range<usize>) {
     let middle = range.start + range.len() / 2;
     (range.start..middle, middle..range.end)

@@ -1,4 +1,4 @@
-//! Where the trucks of TRUCK_PARAMETER_MAP are.
+//! The last readings in TRUCK_PARAMETER_MAP.
 
 use super::address::Address;
 use super::server::{Server, TABLE_LIMIT};
@@ -6,8 +6,8 @@ use crate::store::error::StoreError;
 use crate::store::last_reading::LastReading;
 use crate::store::schema::quoted;
 
-/// The last reading of each truck in `TRUCK_PARAMETER_MAP`: the one with the highest `id`. A table
-/// without `truck_id` is that of one truck without a name.
+/// The last reading of each truck in `TRUCK_PARAMETER_MAP`: the one with the highest `id`. A table without `truck_id`
+/// has one truck without a name.
 pub(crate) fn last_readings(address: Address) -> Result<Vec<LastReading>, StoreError> {
     const TABLE: &str = "TRUCK_PARAMETER_MAP";
     let mut server = Server::new(address)?;
@@ -16,7 +16,7 @@ pub(crate) fn last_readings(address: Address) -> Result<Vec<LastReading>, StoreE
     let named = found.columns.iter().any(|column| column.name.eq_ignore_ascii_case("truck_id"));
     let truck = if named { "COALESCE(truck_id, '')" } else { "''" };
     let table = quoted(&found.name);
-    // Doubles, as a FLOAT would print six digits.
+    // As doubles, because a FLOAT is printed with six digits.
     let sql = format!(
         "SELECT {truck}, distance_covered + 0e0, fuel_consumed + 0e0, \
          TIMESTAMPDIFF(MICROSECOND, '1970-01-01', `timestamp`) FROM {table} WHERE id IN \
@@ -34,7 +34,7 @@ pub(crate) fn last_readings(address: Address) -> Result<Vec<LastReading>, StoreE
     Ok(readings.collect())
 }
 
-/// A double that came out of a FLOAT column, as the decimal that went in.
+/// A double read from a FLOAT column, as the decimal that was written.
 pub(super) fn shortest(value: f64) -> f64 {
     match value as f32 {
         single if f64::from(single) == value => single.to_string().parse().unwrap_or(value),

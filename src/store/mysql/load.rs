@@ -1,13 +1,13 @@
-//! Appended rows by `LOAD DATA LOCAL INFILE`, out of memory: the server reads lines, which costs it
-//! less than a statement's values.
+//! Appended rows by `LOAD DATA LOCAL INFILE` from memory. Parsing lines costs the server less than the values of a
+//! statement.
 //!
-//! `LOCAL` makes warnings of what is wrong with a row, and may clip or leave it out. So a load that
-//! warns, or that did not put all rows in, is rolled back and its rows are inserted: an insert refuses
-//! what does not fit. (The session has no notes, which would count as warnings.)
+//! With `LOCAL`, errors of rows become warnings, and values may be truncated or rows skipped. A load with warnings, or
+//! with fewer rows than sent, is therefore rolled back, and its rows are inserted by statements, which refuse values
+//! that do not fit. (Notes, which would count as warnings, are off in the session.)
 //!
-//! A load does not say how many rows will come, so the server takes numbers for their `id`s in blocks
-//! of 1, 2, 4 … 32,768, 65,535, 65,535 …, and loses what is left of the last one. Loads of as many rows
-//! as some blocks hold lose none; the few rows that are left are inserted.
+//! A load does not announce its number of rows, so the server reserves `id`s in blocks of 1, 2, 4 … 32,768, 65,535,
+//! 65,535 …, and loses the rest of the last one. Loads have as many rows as a sum of these blocks, so that no `id` is
+//! lost; the few remaining rows are inserted.
 
 use std::iter;
 use std::ops::Range;
@@ -25,24 +25,24 @@ use crate::store::error::StoreError;
 use crate::store::schema::quoted;
 use crate::store::table::Table;
 
-/// A load has at most as many rows as the largest block.
-const MOST_ROWS: usize = (1 << 16) - 1;
-/// Fewer are inserted: a load costs the server a savepoint, and a statement of its own.
-const LEAST_ROWS: usize = (1 << 10) - 1;
-/// What goes to the server at once: less than the least `max_allowed_packet`.
+/// The maximum rows of a load: the size of the largest block.
+const MAX_ROWS: usize = (1 << 16) - 1;
+/// Fewer rows are inserted: a load costs the server a savepoint and a statement.
+const MIN_ROWS: usize = (1 << 10) - 1;
+/// Bytes per packet: less than the smallest `max_allowed_packet`.
 const PACKET: usize = 256 << 10;
-/// After as many loads that were rolled back, a connection inserts the rows of a table: each has cost
-/// twice the time and the numbers of `id`s.
-pub(super) const MOST_ROLLED_BACK: u32 = 3;
+/// After this many loads of a table that were rolled back, a connection inserts its rows instead: each such load costs
+/// twice the time and twice the `id`s.
+pub(super) const MAX_ROLLED_BACK: u32 = 3;
 
 /// How rows of a table are loaded.
 pub(super) struct Load {
     pub(super) statement: String,
-    /// How many loads of the connection were rolled back.
+    /// Loads that were rolled back on this connection.
     pub(super) rolled_back: u32,
 }
 
-/// Rows of a chunk, and their lines.
+/// Some rows of a chunk, and their lines.
 pub(super) struct Part {
     pub(super) chunk: usize,
     pub(super) rows: Range<usize>,
@@ -54,14 +54,14 @@ impl Load {
         Self { statement: statement(table), rolled_back: 0 }
     }
 
-    /// Begins to count anew, as another server may have answered.
-    pub fn connected(&mut self) {
+    /// Resets the count on a new connection, which may be to another server.
+    pub fn reset(&mut self) {
         self.rolled_back = 0;
     }
 }
 
-/// The statement that reads what [`crate::render::lines`] writes. Bytes come in hexadecimal digits, as
-/// a load reads characters.
+/// The statement that reads the output of [`crate::render::lines`]. Bytes are written as hexadecimal digits, because a
+/// load reads characters.
 fn statement(table: &Table) -> String {
     let (mut targets, mut assignments) = (Vec::new(), Vec::new());
     for (place, (column, name)) in table.columns.iter().zip(names(table)).enumerate() {
@@ -82,13 +82,13 @@ fn statement(table: &Table) -> String {
     )
 }
 
-/// How many of `rows` the next load takes; none are left over of the last block.
+/// How many of `rows` the next load takes, so that its last block is full.
 pub(super) fn load_size(rows: usize) -> Option<usize> {
-    let size = if rows >= MOST_ROWS { MOST_ROWS } else { (1 << (rows + 1).ilog2()) - 1 };
-    (size >= LEAST_ROWS).then_some(size)
+    let size = if rows >= MAX_ROWS { MAX_ROWS } else { (1 << (rows + 1).ilog2()) - 1 };
+    (size >= MIN_ROWS).then_some(size)
 }
 
-/// Takes the next `rows` out of `parts`, which begin with the last.
+/// Removes the next `rows` rows from `parts`, which are in reverse order.
 pub(super) fn take(parts: &mut Vec<Part>, mut rows: usize) -> Vec<Part> {
     let mut taken = Vec::new();
     while rows > 0
@@ -108,15 +108,15 @@ pub(super) fn take(parts: &mut Vec<Part>, mut rows: usize) -> Vec<Part> {
 }
 
 impl Server {
-    /// Finds out whether rows can be loaded: asks, and loads no row into a table of ours.
-    pub(super) fn see_whether_it_loads(&mut self) -> Result<(), StoreError> {
-        // Either may end a transaction in the middle of a load.
+    /// Detects whether the server supports loads, by a load without rows.
+    pub(super) fn detect_loads(&mut self) -> Result<(), StoreError> {
+        // TiDB and Galera with this setting may commit in the middle of a load.
         let splits = "SHOW VARIABLES WHERE Variable_name = 'wsrep_load_data_splitting' AND Value = 'ON'";
         let splits = self.version().contains("TiDB") || !self.fetch(splits)?.is_empty();
         let loads = !splits
             && match self.load("LOAD DATA LOCAL INFILE 'none' INTO TABLE truckflow_jobs (job)", Vec::new()) {
                 Ok(_) => true,
-                // Not allowed, by whatever stands between.
+                // Not allowed by the server or a proxy.
                 Err(Fault::Server { .. }) if self.link.is_some() => false,
                 Err(fault) => return Err(self.explain(fault)),
             };
@@ -126,14 +126,14 @@ impl Server {
         Ok(())
     }
 
-    /// Inserts rows from now on.
+    /// Uses statements instead of loads from now on.
     pub(super) fn stop_loading(&mut self) {
         if let Some(link) = &mut self.link {
             link.loads = false;
         }
     }
 
-    /// Gives the numbers of rows that were put in and of warnings.
+    /// Returns the numbers of loaded rows and of warnings.
     pub(super) fn load(&mut self, statement: &str, lines: Vec<Bytes>) -> Result<(u64, u16), Fault> {
         let bytes = lines.iter().map(Bytes::len).sum();
         self.ask(STATEMENT_LIMIT + time_of(bytes), async |connection| {
@@ -160,7 +160,7 @@ mod tests {
     use dataflows::rows::column;
 
     #[test]
-    fn bytes_are_loaded_through_their_digits() {
+    fn bytes_are_loaded_as_hexadecimal_digits() {
         let columns = vec![column("at", Type::Timestamp), column("pay`load", Type::Bytes)];
         let table = Table { name: "t".into(), columns, keyed: false };
         assert_eq!(
@@ -171,12 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn loads_leave_nothing_of_a_block() {
+    fn loads_fill_their_last_block() {
         let blocks: Vec<usize> = (0..17).map(|block| (1 << block) - 1).collect();
         for rows in 0..200_000 {
             match load_size(rows) {
                 Some(size) => assert!(size <= rows && blocks.contains(&size), "{rows}: {size}"),
-                None => assert!(rows < LEAST_ROWS),
+                None => assert!(rows < MIN_ROWS),
             }
         }
         assert_eq!(load_size(1023), Some(1023));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_go_in_packets() {
+    fn lines_are_sent_in_packets() {
         let lines = vec![Bytes::from(vec![b'x'; 2 * PACKET + 3]), Bytes::new(), Bytes::from_static(b"y")];
         let sizes: Vec<usize> = packets(lines).map(|packet| packet.len()).collect();
         assert_eq!(sizes, [PACKET, PACKET, 3, 1]);

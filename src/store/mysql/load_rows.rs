@@ -1,7 +1,7 @@
-//! Puts rows that came as lines into the open transaction.
+//! Loads rows that were rendered as lines in the open transaction.
 
-use super::errors::{Fault, ends_ids, refuses_loads};
-use super::load::{MOST_ROLLED_BACK, Part, load_size, take};
+use super::errors::{Fault, is_id_exhausted, refuses_loads};
+use super::load::{MAX_ROLLED_BACK, Part, load_size, take};
 use super::store::MysqlStore;
 use crate::render::SqlRows;
 use crate::store::chunk::{Chunk, Operation, STATEMENT_BYTES};
@@ -9,7 +9,7 @@ use crate::store::error::StoreError;
 use crate::store::table::Refused;
 
 impl MysqlStore {
-    /// Puts rows that came as lines, of the chunks at `places`, into a table.
+    /// Writes the lines of the chunks at `places` to a table: as many as possible by loads, the rest by INSERTs.
     pub(super) fn put_lines(
         &mut self,
         table: usize,
@@ -43,14 +43,14 @@ impl MysqlStore {
         Ok(refused)
     }
 
-    /// Loads rows, all or none; says whether they are in.
+    /// Loads all of the rows or none; returns whether they were loaded.
     fn load(&mut self, table: usize, parts: &[Part]) -> Result<bool, StoreError> {
         if !self.server.loads() {
             return Ok(false);
         }
         let Some(prepared) = self.tables.get_mut(table) else { return Ok(false) };
         let Some(load) = prepared.load.as_mut() else { return Ok(false) };
-        if load.rolled_back >= MOST_ROLLED_BACK {
+        if load.rolled_back >= MAX_ROLLED_BACK {
             return Ok(false);
         }
         self.server.execute("SAVEPOINT loading")?;
@@ -60,7 +60,7 @@ impl MysqlStore {
             Ok((loaded, 0)) if loaded == rows as u64 => return Ok(true),
             Ok(_) => {}
             Err(Fault::Server { number, .. }) if refuses_loads(number) => self.server.stop_loading(),
-            Err(Fault::Server { number, message, .. }) if ends_ids(number, &message) => {}
+            Err(Fault::Server { number, message, .. }) if is_id_exhausted(number, &message) => {}
             Err(fault) if self.server.concerns_a_row(&fault) => {}
             Err(fault) => return Err(prepared.explain(&self.server, fault)),
         }

@@ -4,26 +4,26 @@
 //! claim     GET_LOCK -> bookkeeping tables -> generation + 1
 //! begin     (connect, GET_LOCK, same generation?) -> START TRANSACTION
 //! insert    LOAD DATA LOCAL, INSERT … VALUES (…),(…), UPDATE from VALUES, or DELETE; a refused
-//!           statement is halved until its bad rows are alone
+//!           statement is split in half until each refused row is alone
 //! commit    generation FOR UPDATE -> state, offsets, files, epoch -> COMMIT
 //! ```
 //!
-//! The lock belongs to the connection and keeps a second instance out. The generation keeps out an
-//! instance that lost its connection, and with it the lock, to another.
+//! The lock belongs to the connection and keeps out a second instance. The generation keeps out an instance that
+//! lost its connection, and with it the lock, to another instance.
 //!
-//! Architecture invariant: every wait for the server has an end, after which the connection is given
-//! up. What it may still be doing is over before this store asks for anything again, as the lock
-//! comes back only when the old connection has ended.
+//! Architecture invariant: every wait for the server has a timeout, after which the connection is closed. A statement
+//! that is still running on it ends before this store sends anything else, because the lock is only free again when
+//! the old connection has ended.
 //!
-//! | module | is |
+//! | module | contents |
 //! |---|---|
-//! | `store` | the store of a job: connection, lock and generation, the order of a transaction |
-//! | `insert`, `load` | rows into the open transaction, by statements and by `LOAD DATA LOCAL` |
-//! | `commit` | everything else of a commit |
-//! | `books`, `tables`, `prepared` | the bookkeeping tables; the tables of views; their statements |
-//! | `server`, `address`, `sql` | the connection |
-//! | `errors` | what each error means |
-//! | `reader`, `last_readings`, [`scratch`] | readers that claim no job, and databases for measurements |
+//! | `store` | the store of a job: lock, generation, transactions |
+//! | `insert`, `load`, `load_rows` | writing rows in the open transaction, by statements and by `LOAD DATA LOCAL` |
+//! | `commit` | writing everything else of a commit |
+//! | `books`, `tables`, `prepared` | the bookkeeping tables, the tables of views, and their statements |
+//! | `server`, `address`, `sql` | the connection, its URL, and pieces of SQL |
+//! | `errors` | the classification of errors |
+//! | `reader`, `last_readings`, [`scratch`] | readers that claim no job, and temporary databases |
 
 pub(super) mod address;
 mod books;

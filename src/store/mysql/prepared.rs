@@ -1,4 +1,4 @@
-//! The statements of a table.
+//! The SQL that writes the rows of a table.
 
 use super::errors::Fault;
 use super::load::Load;
@@ -9,7 +9,7 @@ use crate::store::error::StoreError;
 use crate::store::schema::quoted;
 use crate::store::table::{ROW_KEY, Table};
 
-/// A prepared table: what stands around the rows of a statement.
+/// A prepared table, with the SQL around the rows of each kind of statement.
 pub(super) struct Prepared {
     pub(super) table: String,
     /// The columns that rows have values for.
@@ -18,35 +18,36 @@ pub(super) struct Prepared {
     pub(super) insert: Frame,
     pub(super) update: Frame,
     pub(super) delete: Frame,
-    /// Whether `id` is the database's.
-    pub(super) counted: bool,
-    /// How rows are loaded, if that keeps the same values as inserting them.
+    /// Whether `id` is AUTO_INCREMENT.
+    pub(super) has_auto_id: bool,
+    /// How rows are loaded, if a load stores the same values as an INSERT.
     pub(super) load: Option<Load>,
 }
 
-/// What came of a statement.
+/// The result of a statement.
 pub(super) enum Put {
     Done,
-    /// Done, except that some rows to be updated are not there.
+    /// Done, except that some rows to update do not exist.
     Missing,
-    /// The server does not take the rows, for their content or their size: nothing was done.
+    /// The server refused the rows for their content or size, and changed nothing.
     Refused(String),
 }
 
-/// What stands before the values of a statement, and behind them.
+/// The SQL before and after the rows of a statement.
 pub(super) struct Frame {
-    pub(super) before: String,
-    pub(super) behind: String,
+    pub(super) prefix: String,
+    pub(super) suffix: String,
 }
 
 impl Prepared {
+    /// Prepares a table; `loads` says whether a load stores the same values as an INSERT.
     pub(super) fn new(table: &Table, loads: bool) -> Self {
         let name = quoted(&table.name);
         let names = names(table);
         let columns: Vec<String> = names.iter().map(|name| quoted(name)).collect();
         let key = quoted(ROW_KEY);
         let insert = |columns: &[String]| format!("INSERT INTO {name} ({}) VALUES ", columns.join(","));
-        // The names that the values have in an update: columns first, as they are rendered.
+        // The names of the values in an update, in the order in which they are rendered.
         let values: Vec<String> = (0..columns.len()).map(|place| format!("c{place}")).collect();
         let list = |format: &dyn Fn(&str, &str) -> String| {
             let all: Vec<String> =
@@ -57,30 +58,30 @@ impl Prepared {
         Self {
             table: table.name.clone(),
             columns: names.iter().map(|&name| name.to_owned()).collect(),
-            append: Frame { before: insert(&columns), behind: String::new() },
+            append: Frame { prefix: insert(&columns), suffix: String::new() },
             insert: Frame {
-                before: insert(&with_key),
-                // Another unique key may find another row, which must stay as it is: 17 bytes fit no
-                // key, so the row is refused.
-                behind: format!(
+                prefix: insert(&with_key),
+                // If another unique key matches, the row found must not change: 17 bytes do not fit the key, so that
+                // the statement fails and the row is refused.
+                suffix: format!(
                     " ON DUPLICATE KEY UPDATE {key}=IF({key}<=>VALUES({key}),{key},REPEAT('x',17)),{}",
                     list(&|column, _| format!("{column}=VALUES({column})"))
                 ),
             },
-            // It touches no row that is not there, so no `id` is counted up. The values are read
-            // first, and each finds its row by the unique key.
+            // An UPDATE uses no new `id` for missing rows. STRAIGHT_JOIN reads the values first and finds each row by
+            // the unique key.
             update: Frame {
-                before: format!(
+                prefix: format!(
                     "UPDATE (SELECT {},NULL AS k FROM DUAL WHERE FALSE UNION ALL VALUES ",
                     list(&|_, value| format!("NULL AS {value}"))
                 ),
-                behind: format!(
+                suffix: format!(
                     ") AS n STRAIGHT_JOIN {name} AS t ON t.{key}=n.k SET {}",
                     list(&|column, value| format!("t.{column}=n.{value}"))
                 ),
             },
-            delete: Frame { before: format!("DELETE FROM {name} WHERE {key} IN ("), behind: ")".into() },
-            counted: !names.iter().any(|name| name.eq_ignore_ascii_case("id")),
+            delete: Frame { prefix: format!("DELETE FROM {name} WHERE {key} IN ("), suffix: ")".into() },
+            has_auto_id: !names.iter().any(|name| name.eq_ignore_ascii_case("id")),
             load: (loads && !table.keyed).then(|| Load::new(table)),
         }
     }
@@ -94,9 +95,9 @@ impl Prepared {
         }
     }
 
-    /// What a fault of a statement on this table means.
+    /// The error for a fault of a statement on this table.
     pub(super) fn explain(&self, server: &Server, fault: Fault) -> StoreError {
         let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
-        server.scene().explain_on(&self.table, &columns, fault)
+        server.error_context().explain_on(&self.table, &columns, fault)
     }
 }

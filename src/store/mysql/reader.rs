@@ -1,4 +1,4 @@
-//! MySQL and MariaDB, only looked at: SELECTs, and rows as a stream.
+//! Reads MySQL and MariaDB without claiming a job, and streams the rows of tables.
 
 use dataflows::Epoch;
 use dataflows::item::{MessageId, NextOffset};
@@ -106,7 +106,7 @@ impl StoreReader for Server {
     fn rows(&mut self, found: &Found, each: &mut dyn FnMut(TableRow<'_>)) -> Result<(), StoreError> {
         let columns: Vec<&(String, Keeps)> = found.columns.iter().flatten().collect();
         let value = |(name, keeps): &&(String, Keeps)| match keeps {
-            // A single is printed with six digits.
+            // A FLOAT is printed with six digits.
             Keeps::Single(_) => format!("{}+0e0", quoted(name)),
             _ => quoted(name),
         };
@@ -148,9 +148,9 @@ fn give(row: &TextRow, keeps: &[Keeps], line: &mut Line, each: &mut dyn FnMut(Ta
     each(TableRow { id: row.number(0), key, values: line });
 }
 
-/// What a column keeps.
+/// How a column stores values.
 fn keeps(column: &FoundColumn) -> Keeps {
-    // What stands in brackets: `float(5,2)`.
+    // The numbers in parentheses: `float(5,2)`.
     let numbers: Vec<u32> = column
         .full_type
         .split_once('(')
@@ -171,7 +171,7 @@ fn keeps(column: &FoundColumn) -> Keeps {
 }
 
 impl Server {
-    /// The messages of a job whose event time was found to be too far ahead.
+    /// The messages of a job whose event time was too far ahead.
     pub(super) fn read_in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError> {
         let sql = format!(
             "SELECT COALESCE(long_topic, topic), part, message_offset FROM truckflow_in_the_future \
@@ -187,7 +187,7 @@ impl Server {
         Ok(self.fetch(sql)?.iter().map(message).collect())
     }
 
-    /// What a job has committed; none if there is no such job. `job` is a literal.
+    /// The committed data of a job; `None` if there is no such job. `job` is a literal.
     pub(super) fn read_last(&mut self, job: &str) -> Result<Option<LastCommit>, StoreError> {
         let jobs =
             self.fetch(format!("SELECT generation, epoch, source FROM truckflow_jobs WHERE job = {job}"))?;
@@ -196,7 +196,7 @@ impl Server {
             "SELECT COALESCE(long_topic, topic), part, next_offset, byte_position, hash, view_name, role \
              FROM truckflow_offsets WHERE job = {job} ORDER BY topic, part, view_name, role"
         ))?;
-        // The database may be of a version that kept no ids, and is not to be changed by a look.
+        // An earlier version may not have created this table, and a reader changes nothing.
         let topics = match self.books()?.contains("truckflow_topics") {
             true => self.fetch(format!("SELECT topic, topic_id FROM truckflow_topics WHERE job = {job}"))?,
             false => Vec::new(),
@@ -224,7 +224,7 @@ impl Server {
     }
 }
 
-/// The database at an address, only to be read.
+/// Opens the database at an address for reading only.
 pub(crate) fn open(address: Address) -> Result<Box<dyn StoreReader>, StoreError> {
     Ok(Box::new(Server::new(address)?))
 }

@@ -1,4 +1,4 @@
-//! A database of MySQL or MariaDB that is made to be dropped again.
+//! A temporary MySQL or MariaDB database.
 
 use super::server::{STATEMENT_LIMIT, Server};
 use crate::runtime::secret::{DatabaseUrl, ExposeSecret};
@@ -6,7 +6,7 @@ use crate::store::error::StoreError;
 use crate::store::login::{Login, Place};
 use crate::store::schema::quoted;
 
-/// A database beside that of a URL.
+/// A temporary database on the server of a URL.
 pub struct Scratch {
     server: Server,
     name: String,
@@ -14,7 +14,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes it.
+    /// Creates it.
     pub(crate) fn create(url: &DatabaseUrl, name: &str) -> Result<Self, StoreError> {
         let Place::Mysql(address) = Login::read(url)?.0 else {
             return Err(StoreError::Url("this database is a file".into()));
@@ -40,24 +40,24 @@ impl Scratch {
         Ok(Self { server, name: name.to_owned(), url: String::from(parsed).into() })
     }
 
-    /// What a job takes to commit there.
+    /// The URL with which a job commits there.
     pub fn url(&self) -> &DatabaseUrl {
         &self.url
     }
 
-    /// What the server is.
+    /// The version of the server.
     pub fn version(&self) -> &str {
         self.server.version()
     }
 
-    /// Drops it with everything in it.
+    /// Drops it.
     pub fn drop(mut self) -> Result<(), StoreError> {
         self.server.connect()?;
         self.server.execute(format!("DROP DATABASE IF EXISTS {}", quoted(&self.name)))
     }
 }
 
-/// All names that begin as `name` does before its last part, as a grant has them.
+/// A pattern for grants that matches all names that differ from `name` only in their last part.
 fn like(name: &str) -> String {
     let beginning = name.rsplit_once('_').map_or(name, |(beginning, _)| beginning);
     format!("{beginning}_%").replace('_', r"\_")

@@ -1,4 +1,4 @@
-//! A server, the connection to it, and what is asked over it.
+//! The connection to a server: setup, lock, statements and their timeouts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use mysql_async::{Conn, Row, Value};
 use tokio::runtime::{Builder, Runtime};
 
 use super::address::Address;
-use super::errors::{Fault, Meaning, Product, Scene, account};
+use super::errors::{ErrorContext, Fault, Meaning, Product, account};
 use super::sql::lock_name;
 use crate::runtime::fault::{self, Moment};
 use crate::runtime::reload::Reloaded;
@@ -18,11 +18,11 @@ use crate::store::login::{Login, Place};
 use crate::store::schema::{self};
 
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// And what its bytes may take: [`time_of`].
+/// In addition to the transfer of the statement: [`time_of`].
 pub(super) const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
-/// Bytes a second of the slowest link to a server that is no dead one.
+/// Bytes per second of the slowest connection that is not taken for a dead one.
 pub(super) const SLOWEST_LINK: u64 = 50_000;
-/// For what reads or copies a whole table.
+/// For statements that read or copy a whole table.
 pub(super) const TABLE_LIMIT: Duration = Duration::from_secs(1800);
 pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -30,11 +30,11 @@ pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 pub(super) struct Server {
     pub(super) link: Option<Link>,
     pub(super) address: Address,
-    /// Where the address of the next connection comes from, if it may change.
+    /// The source of the address of the next connection, if it may change.
     pub(super) login: Option<Arc<Reloaded<Login>>>,
-    /// What the last server was that answered.
+    /// The product of the last server that answered.
     pub(super) product: Product,
-    /// The connection before this one.
+    /// The id of the previous connection.
     pub(super) last_id: Option<i64>,
     pub(super) runtime: Runtime,
 }
@@ -47,11 +47,11 @@ pub(super) struct Link {
     pub(super) account: String,
     pub(super) version: String,
     pub(super) max_packet: usize,
-    /// Whether it takes `LOAD DATA LOCAL`.
+    /// Whether it accepts `LOAD DATA LOCAL`.
     pub(super) loads: bool,
     /// Whether table names compare without case.
     pub(super) folds_names: bool,
-    /// That of the texts in what is created.
+    /// The collation of text columns that are created.
     pub(super) collation: &'static str,
 }
 
@@ -62,18 +62,20 @@ impl From<Row> for TextRow {
     fn from(row: Row) -> Self {
         let bytes = |value| match value {
             Some(Value::Bytes(bytes)) => Some(bytes),
-            _ => None, // all that is not NULL comes as text
+            _ => None, // in the text protocol only NULL is not bytes
         };
         Self(row.unwrap_raw().into_iter().map(bytes).collect())
     }
 }
 
 impl TextRow {
+    /// The field as text; empty if it is NULL.
     pub(super) fn text(&self, index: usize) -> String {
         let bytes = self.0.get(index).and_then(Option::as_deref).unwrap_or_default();
         String::from_utf8_lossy(bytes).into_owned()
     }
 
+    /// The field as an integer; `None` if it is NULL or not an integer.
     pub(super) fn number(&self, index: usize) -> Option<i64> {
         self.text(index).parse().ok()
     }
@@ -84,14 +86,17 @@ impl TextRow {
 }
 
 impl Server {
+    /// A server without a connection.
     pub(super) fn new(address: Address) -> Result<Self, StoreError> {
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
-            StoreError::Failed { place: address.place.clone(), reason: format!("no runtime ({error})") }
-        })?;
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(|error| StoreError::Failed {
+                place: address.place.clone(),
+                reason: format!("cannot create a runtime ({error})"),
+            })?;
         Ok(Self { link: None, address, login: None, product: Product::Any, last_id: None, runtime })
     }
 
-    /// Connects, unless there is a connection, and sets the session up.
+    /// Connects and sets up the session, unless there is a connection.
     pub(super) fn connect(&mut self) -> Result<(), StoreError> {
         if self.link.is_some() {
             return Ok(());
@@ -120,6 +125,7 @@ impl Server {
         self.set_up().inspect_err(|_| self.close())
     }
 
+    /// Asks for the properties of the server and sets the session variables.
     pub(super) fn set_up(&mut self) -> Result<(), StoreError> {
         let rows = self.fetch(
             "SELECT CONNECTION_ID(), CURRENT_USER(), VERSION(), @@max_allowed_packet, \
@@ -127,7 +133,7 @@ impl Server {
              FROM information_schema.COLLATIONS \
              WHERE COLLATION_NAME IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin'))",
         )?;
-        let row = rows.first().ok_or_else(|| self.failed("the server does not say what it is"))?;
+        let row = rows.first().ok_or_else(|| self.failed("the server did not report its version"))?;
         let version = row.text(2);
         if let Some(link) = &mut self.link {
             link.id = row.number(0).unwrap_or_default();
@@ -141,8 +147,7 @@ impl Server {
         if let Some(link) = &mut self.link {
             link.version = version;
         }
-        // A wait for another's lock ends before our patience does. Notes say no more of a row than that
-        // a value was rounded.
+        // Lock waits end before our own timeout. Notes are off, because they would count as warnings of a load.
         self.execute(format!(
             "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION{truncate}', \
              autocommit = 1, lock_wait_timeout = 50, innodb_lock_wait_timeout = 50, \
@@ -150,24 +155,24 @@ impl Server {
         ))
     }
 
-    /// Ends the connection in order, which rolls back and frees the lock at once.
+    /// Closes the connection properly, so that the server rolls back and releases the lock at once.
     pub(super) fn close(&mut self) {
         if let Some(link) = self.link.take() {
             self.last_id = Some(link.id);
             let closing = async { tokio::time::timeout(CLOSE_LIMIT, link.connection.disconnect()).await };
-            // It ends one way or the other.
+            // An error does not matter: the connection ends anyway.
             let _ = self.runtime.block_on(closing);
         }
     }
 
-    /// Takes the lock of `job`. A former connection of ours that the server still keeps, as it does
-    /// not know that we are gone, is ended.
+    /// Takes the lock of `job`. If our previous connection still holds it, because the server has not noticed that it
+    /// is gone, that connection is killed.
     pub(super) fn lock(&mut self, job: &str) -> Result<bool, StoreError> {
         let name = lock_name(&self.address.database, job);
         if let Some(last) = self.last_id.take() {
             let holder = self.fetch(format!("SELECT IS_USED_LOCK({name})"))?;
             if holder.first().and_then(|row| row.number(0)) == Some(last) {
-                // It may end by itself meanwhile.
+                // It may have ended by itself meanwhile.
                 let _ = self.try_execute(format!("KILL CONNECTION {last}"), STATEMENT_LIMIT);
                 self.last_id = Some(last);
             }
@@ -176,15 +181,17 @@ impl Server {
         Ok(got.first().and_then(|row| row.number(0)) == Some(1))
     }
 
+    /// Executes a statement without a result.
     pub(super) fn execute(&mut self, sql: impl AsRef<[u8]>) -> Result<(), StoreError> {
         self.try_execute(sql, STATEMENT_LIMIT).map(drop).map_err(|fault| self.explain(fault))
     }
 
+    /// Runs a query and returns its rows.
     pub(super) fn fetch(&mut self, sql: impl AsRef<[u8]>) -> Result<Vec<TextRow>, StoreError> {
         self.try_fetch(sql, STATEMENT_LIMIT).map_err(|fault| self.explain(fault))
     }
 
-    /// Gives the number of rows that the statement found, whether or not it changed them.
+    /// Returns the number of rows that the statement matched, whether or not it changed them.
     pub(super) fn try_execute(&mut self, sql: impl AsRef<[u8]>, limit: Duration) -> Result<u64, Fault> {
         self.ask(limit + time_of(sql.as_ref().len()), async |connection| {
             let done = connection.query_iter(sql.as_ref()).await?;
@@ -201,6 +208,7 @@ impl Server {
         asked.map_err(|fault| self.explain(fault))
     }
 
+    /// Like [`fetch`](Self::fetch), with a given timeout and the fault itself as the error.
     pub(super) fn try_fetch(
         &mut self,
         sql: impl AsRef<[u8]>,
@@ -212,15 +220,15 @@ impl Server {
         })
     }
 
-    /// Asks the server something. After a timeout or a broken connection there is none.
+    /// Sends a request to the server. The connection is dropped after a timeout or if it is broken.
     pub(super) fn ask<T>(
         &mut self,
         limit: Duration,
-        question: impl AsyncFnOnce(&mut Conn) -> mysql_async::Result<T>,
+        request: impl AsyncFnOnce(&mut Conn) -> mysql_async::Result<T>,
     ) -> Result<T, Fault> {
-        let Some(link) = &mut self.link else { return Err(Fault::Lost("the connection is gone".into())) };
+        let Some(link) = &mut self.link else { return Err(Fault::Lost("the connection is closed".into())) };
         let id = link.id;
-        let asking = async { tokio::time::timeout(limit, question(&mut link.connection)).await };
+        let asking = async { tokio::time::timeout(limit, request(&mut link.connection)).await };
         let fault = match self.runtime.block_on(asking) {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => Fault::from(error),
@@ -233,10 +241,12 @@ impl Server {
         Err(fault)
     }
 
+    /// `max_allowed_packet`; 0 without a connection.
     pub(super) fn max_packet(&self) -> usize {
         self.link.as_ref().map_or(0, |link| link.max_packet)
     }
 
+    /// Whether rows can be loaded on this connection.
     pub(super) fn loads(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.loads)
     }
@@ -245,6 +255,7 @@ impl Server {
         self.link.as_ref().map_or("", |link| &link.version)
     }
 
+    /// The account as grants name it; empty without a connection.
     pub(super) fn account(&self) -> &str {
         self.link.as_ref().map_or("", |link| &link.account)
     }
@@ -253,20 +264,22 @@ impl Server {
         self.link.as_ref().map_or(schema::PADDING, |link| link.collation)
     }
 
+    /// What `truckflow check` reports of the server.
     pub(super) fn described(&self) -> String {
         format!("{}, as {}", self.version(), self.account())
     }
 
+    /// A permanent error.
     pub(super) fn failed(&self, reason: &str) -> StoreError {
         StoreError::Failed { place: self.address.place.clone(), reason: reason.into() }
     }
 
     pub(super) fn explain(&self, fault: Fault) -> StoreError {
-        self.scene().explain(fault)
+        self.error_context().explain(fault)
     }
 
-    pub(super) fn scene(&self) -> Scene<'_> {
-        Scene {
+    pub(super) fn error_context(&self) -> ErrorContext<'_> {
+        ErrorContext {
             place: &self.address.place,
             database: &self.address.database,
             account: self.account(),
@@ -274,13 +287,13 @@ impl Server {
         }
     }
 
-    /// Whether a fault concerns a row's values.
+    /// Whether a fault concerns the values of a row.
     pub(super) fn concerns_a_row(&self, fault: &Fault) -> bool {
         fault.meaning(self.product) == Meaning::Row
     }
 }
 
-/// How long bytes may be on their way.
+/// The time allowed for the transfer of bytes.
 pub(super) fn time_of(bytes: usize) -> Duration {
     Duration::from_secs(bytes as u64 / SLOWEST_LINK)
 }
@@ -289,14 +302,13 @@ pub(super) fn timed_out(limit: Duration) -> Fault {
     Fault::Lost(format!("no answer within {} s", limit.as_secs()))
 }
 
-/// Whether the server rounds fractions of seconds unless its mode says otherwise: MySQL from 8.0
-/// has such a mode, MariaDB cuts by itself.
+/// Whether the server rounds fractional seconds unless its `sql_mode` says otherwise. MySQL has that mode from 8.0 on,
+/// and MariaDB always truncates.
 pub(super) fn truncates_by_mode(version: &str) -> bool {
     !version.contains("MariaDB") && (8..100).contains(&numbers(version)[0])
 }
 
-/// How a server writes rows in an update: MySQL has `VALUES ROW(…)` from 8.0.19 on, MariaDB
-/// `VALUES (…)` from 10.3 on.
+/// The syntax of rows in an update: MySQL has `VALUES ROW(…)` from 8.0.19 on, MariaDB `VALUES (…)` from 10.3 on.
 pub(super) fn update_text(version: &str) -> Text {
     let numbers = numbers(version);
     match version.contains("MariaDB") {
@@ -306,7 +318,7 @@ pub(super) fn update_text(version: &str) -> Text {
     }
 }
 
-/// The three numbers that a version begins with.
+/// The first three numbers of a version.
 pub(super) fn numbers(version: &str) -> [u32; 3] {
     let mut numbers = version.split(|digit: char| !digit.is_ascii_digit()).map(|part| part.parse());
     std::array::from_fn(|_| numbers.next().and_then(Result::ok).unwrap_or(0))
@@ -324,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_is_written_as_the_server_reads_it() {
+    fn an_update_has_the_syntax_of_the_server() {
         for (version, text) in [
             ("9.7.1", Text::ValuesRow),
             ("8.0.19-0ubuntu5", Text::ValuesRow),

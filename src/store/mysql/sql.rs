@@ -4,7 +4,7 @@ use dataflows::rows::RowKey;
 
 use crate::render::sql_bytes;
 
-/// Appends keys, as a list holds them.
+/// Appends keys, separated by commas.
 pub(super) fn list(keys: &[RowKey], sql: &mut Vec<u8>) {
     for (place, key) in keys.iter().enumerate() {
         if place > 0 {
@@ -14,8 +14,7 @@ pub(super) fn list(keys: &[RowKey], sql: &mut Vec<u8>) {
     }
 }
 
-/// The key of a topic, and the topic itself where the key is not it: a file's path can be longer
-/// than a key.
+/// The key column of a topic, and its full name if that differs: the path of a file can be longer than a key.
 pub(super) fn topic_key(topic: &str) -> (String, String) {
     let whole = literal(topic);
     if topic.chars().count() <= 255 {
@@ -25,12 +24,12 @@ pub(super) fn topic_key(topic: &str) -> (String, String) {
     (format!("CONCAT({}, '#', SHA2({whole}, 256))", literal(&start)), whole)
 }
 
-/// The lock of a job, as an expression.
+/// The name of a job's lock, as an expression.
 pub(super) fn lock_name(database: &str, job: &str) -> String {
     format!("CONCAT('truckflow_', LEFT(SHA2({}, 256), 48))", literal(&format!("{database}\n{job}")))
 }
 
-/// A string in SQL. The session's mode leaves the backslash its meaning.
+/// A string literal. The session's mode does not include NO_BACKSLASH_ESCAPES.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

@@ -1,4 +1,4 @@
-//! The store of a job: connection, lock and generation, and the order of a transaction.
+//! The store of a job in MySQL or MariaDB: lock, generation and transactions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,12 +37,12 @@ pub struct MysqlStore {
     pub(super) tables: Vec<Prepared>,
 }
 
-/// The job that this instance has.
+/// The job that this instance has claimed.
 #[derive(Clone)]
 pub(super) struct Claim {
     pub(super) job: Arc<str>,
     pub(super) generation: u64,
-    /// What the server took when the job was claimed.
+    /// The syntax that the server supported when the job was claimed.
     pub(super) text: Text,
 }
 
@@ -53,41 +53,44 @@ pub(super) enum Reading {
 }
 
 impl MysqlStore {
-    /// The store at `address`; nothing is asked of the server yet. Connections take the address of `login`.
+    /// The store at `address`, without connecting yet. New connections use the latest address of `login`.
     pub(crate) fn open(address: Address, login: Arc<Reloaded<Login>>) -> Result<Self, StoreError> {
         let server = Server { login: Some(login), ..Server::new(address)? };
         Ok(Self { server, claim: None, open: false, tables: Vec::new() })
     }
 
+    /// The claim; an error if no job is claimed.
     pub(super) fn claimed(&self) -> Result<Claim, StoreError> {
         self.claim.clone().ok_or_else(|| self.server.failed("no job is claimed"))
     }
 
-    /// A connection that has the job's lock, and the job.
+    /// Ensures a connection that holds the lock of the job; returns the claim.
     pub(super) fn ready(&mut self) -> Result<Claim, StoreError> {
         let claim = self.claimed()?;
         if self.server.link.is_none() {
             self.open = false;
             self.server.connect()?;
             self.retake(&claim).inspect_err(|_| self.disconnect())?;
-            self.tables.iter_mut().filter_map(|table| table.load.as_mut()).for_each(Load::connected);
+            self.tables.iter_mut().filter_map(|table| table.load.as_mut()).for_each(Load::reset);
         }
         Ok(claim)
     }
 
+    /// Takes the lock on a new connection, unless another instance has taken over.
     pub(super) fn retake(&mut self, claim: &Claim) -> Result<(), StoreError> {
         self.check_generation(claim, Reading::Plain)?;
         if !self.server.lock(&claim.job)? {
             return Err(StoreError::Busy {
                 place: self.server.address.place.clone(),
-                reason: format!("another connection has the lock of job `{}`", claim.job),
+                reason: format!("another connection holds the lock of job `{}`", claim.job),
                 advice: "stop the other instance".into(),
             });
         }
         self.check_generation(claim, Reading::Plain)?;
-        self.server.see_whether_it_loads()
+        self.server.detect_loads()
     }
 
+    /// Fails with [`StoreError::Fenced`] if the stored generation is not that of the claim.
     pub(super) fn check_generation(&mut self, claim: &Claim, reading: Reading) -> Result<(), StoreError> {
         let lock = match reading {
             Reading::Plain => "",
@@ -103,16 +106,16 @@ impl MysqlStore {
         }
     }
 
-    /// Connects, takes the lock of a job, and makes the bookkeeping tables.
+    /// Connects, takes the lock of a job, and creates the bookkeeping tables.
     pub(super) fn lock_books(&mut self, job: &str) -> Result<(), StoreError> {
         self.server.connect()?;
         if !self.server.lock(job)? {
             return Err(StoreError::Taken { job: job.into(), place: self.server.address.place.clone() });
         }
-        self.server.make_books()
+        self.server.create_books()
     }
 
-    /// Everything of an adoption, and its `COMMIT`.
+    /// Writes an adopted job and commits.
     pub(super) fn put_adopted(&mut self, adopted: &Adopted<'_>) -> Result<(), StoreError> {
         let Adopted { job, source, generation, views, commit } = *adopted;
         let (name, source) = (literal(job), literal(source));
@@ -123,7 +126,7 @@ impl MysqlStore {
             Ok(_) => {}
             Err(Fault::Server { number: 1062, .. }) => {
                 let place = self.server.address.place.clone();
-                return Err(StoreError::There { job: job.to_owned(), place });
+                return Err(StoreError::JobExists { job: job.to_owned(), place });
             }
             Err(fault) => return Err(self.server.explain(fault)),
         }
@@ -134,19 +137,21 @@ impl MysqlStore {
         self.server.execute("COMMIT")
     }
 
+    /// Takes the lock, creates the bookkeeping tables, and raises the generation.
     pub(super) fn take(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
         self.lock_books(job)?;
-        self.server.see_whether_it_loads()?;
-        self.count_generation(job, source)
+        self.server.detect_loads()?;
+        self.raise_generation(job, source)
     }
 
-    /// Ends the connection, with what is open on it.
+    /// Closes the connection and with it an open transaction.
     pub(super) fn disconnect(&mut self) {
         self.open = false;
         self.server.close();
     }
 
-    pub(super) fn count_generation(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
+    /// Inserts the job or raises its generation, commits, and returns the last commit.
+    pub(super) fn raise_generation(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
         let job = literal(job);
         self.server.execute("START TRANSACTION")?;
         self.open = true;
@@ -158,7 +163,7 @@ impl MysqlStore {
         let last = self.server.read_last(&job)?;
         self.server.execute("COMMIT")?;
         self.open = false;
-        last.ok_or_else(|| self.server.failed("truckflow_jobs does not keep the job"))
+        last.ok_or_else(|| self.server.failed("truckflow_jobs lost the job that was just inserted"))
     }
 }
 
@@ -189,7 +194,7 @@ impl Store for MysqlStore {
                 Plan::Extend { columns, with_key, loads, is_versioned, .. } => {
                     if with_key || !columns.is_empty() {
                         let sql = schema::extend(&table.name, &columns, with_key, self.server.collation());
-                        // The history of a table has the new columns, too, as NULL.
+                        // Keeps the history, in which the new columns are NULL.
                         let keeping = "SET STATEMENT system_versioning_alter_history = KEEP FOR ";
                         let sql = format!("{}{sql}", if is_versioned { keeping } else { "" });
                         self.server.define(table, sql)?;
@@ -222,7 +227,7 @@ impl Store for MysqlStore {
     fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError> {
         let claim = self.ready()?;
         if self.open {
-            return Err(self.server.failed("a view is put into an epoch's transaction"));
+            return Err(self.server.failed("a view cannot be stored inside an epoch's transaction"));
         }
         self.server.execute("START TRANSACTION")?;
         self.open = true;
@@ -238,11 +243,11 @@ impl Store for MysqlStore {
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {
-        // A transaction that is open would be committed by the start of another.
+        // START TRANSACTION would commit an open transaction.
         self.abandon();
         self.ready()?;
         if let Err(error) = self.server.execute("START TRANSACTION") {
-            // A server ends a connection that was idle for long; nothing is lost with it.
+            // The server may have closed an idle connection; there is nothing to roll back.
             if !matches!(error, StoreError::Away { .. }) {
                 return Err(error);
             }
@@ -289,11 +294,11 @@ impl Store for MysqlStore {
         let epoch = self.server.fetch(sql)?.first().and_then(|row| row.number(0));
         epoch
             .map(|epoch| epoch as Epoch)
-            .ok_or_else(|| self.server.failed("truckflow_jobs does not have the job"))
+            .ok_or_else(|| self.server.failed("truckflow_jobs does not contain the job"))
     }
 
     fn ping(&mut self) -> Result<(), StoreError> {
-        // A server that ended an old connection may take a new one.
+        // If the server closed the old connection, a new one may succeed.
         for last in [false, true] {
             self.ready()?;
             match self.server.ask(PING_LIMIT, async |connection| connection.ping().await) {
@@ -335,7 +340,7 @@ impl Store for MysqlStore {
         if !kept.is_empty() {
             return Err(StoreError::Denied {
                 place: self.server.address.place.clone(),
-                reason: format!("{} has no DELETE on {}", self.server.account(), kept.join(", ")),
+                reason: format!("{} lacks DELETE on {}", self.server.account(), kept.join(", ")),
                 advice: self.server.grant_of_deletes(&kept),
             });
         }

@@ -1,4 +1,4 @@
-//! The tables of views: what is there, what is missing, and what the account may do.
+//! The tables of views: existing columns, missing ones, and the privileges of the account.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use crate::store::privileges::{Answer, Privileges};
 use crate::store::schema::{self, FoundColumn, Kind, quoted};
 use crate::store::table::{ROW_KEY, Table};
 
-/// A table that exists.
+/// An existing table.
 pub(super) struct FoundTable {
     pub(super) name: String,
     /// Its TABLE_TYPE.
@@ -22,27 +22,27 @@ pub(super) struct FoundTable {
     pub(super) columns: Vec<FoundColumn>,
 }
 
-/// What there is to do for a table.
+/// The changes that a table needs.
 pub(super) enum Plan {
     Create,
     Extend {
         /// The columns to add.
         columns: Vec<dataflows::rows::ColumnSpec>,
-        /// Whether to add that of the keys.
+        /// Whether to add the column of row keys.
         with_key: bool,
-        /// Those that round values.
+        /// Existing columns that round values.
         rounding: Vec<String>,
-        /// Those of a key that do not tell a text from the same with spaces behind it.
+        /// Existing key columns that ignore trailing spaces.
         padded: Vec<String>,
-        /// Whether they keep the same of lines that are loaded.
+        /// Whether a load stores the same values as an INSERT.
         loads: bool,
-        /// Whether the server keeps the history of its rows.
+        /// Whether the table is system-versioned.
         is_versioned: bool,
     },
 }
 
 impl Server {
-    /// Whether a table may be read and written: statements that touch no row.
+    /// Checks that a table can be read and written, by statements that affect no row.
     pub(super) fn probe(
         &mut self,
         table: &str,
@@ -64,13 +64,13 @@ impl Server {
             match self.try_execute(sql, STATEMENT_LIMIT) {
                 Ok(_) => {}
                 Err(Fault::Server { number: number @ (1142 | 1143), message, .. }) => {
-                    // The others need SELECT too, which is told once.
+                    // The other statements also need SELECT, which is reported once.
                     if message.starts_with(privilege) {
                         missing.push(*privilege);
                     }
                     denied = denied.or(Some(format!("{number}: {message}")));
                 }
-                Err(fault) => return Err(self.scene().explain_on(table, &[], fault)),
+                Err(fault) => return Err(self.error_context().explain_on(table, &[], fault)),
             }
         }
         match denied {
@@ -88,9 +88,10 @@ impl Server {
         }
     }
 
+    /// What `truckflow check` reports of a table.
     pub(super) fn check_table(&mut self, table: &Table) -> Result<String, StoreError> {
         Ok(match self.plan(table)? {
-            Plan::Create => "a run makes it".into(),
+            Plan::Create => "will be created on the first run".into(),
             Plan::Extend { columns, with_key, rounding, padded, .. } => {
                 let key = with_key.then_some(ROW_KEY);
                 let new: Vec<&str> = columns.iter().map(|column| &*column.name).chain(key).collect();
@@ -99,9 +100,9 @@ impl Server {
                 if !there.is_empty() {
                     self.probe(&table.name, &there, needed(table))?;
                 }
-                let mut said = String::from("it fits");
+                let mut said = String::from("compatible");
                 if !new.is_empty() {
-                    let _ = write!(said, "; a run adds {}", new.join(", "));
+                    let _ = write!(said, "; the next run adds {}", new.join(", "));
                 }
                 if !rounding.is_empty() {
                     let _ = write!(said, "; values are rounded in {}", rounding.join(", "));
@@ -109,7 +110,7 @@ impl Server {
                 if !padded.is_empty() {
                     let _ = write!(
                         said,
-                        "; texts that differ only in trailing spaces are the same key in {}",
+                        "; keys that differ only in trailing spaces are equal in {}",
                         padded.join(", ")
                     );
                 }
@@ -118,8 +119,7 @@ impl Server {
         })
     }
 
-    /// Whether the account may make and extend what is missing, and use it then. What is there was
-    /// tried.
+    /// Checks the privileges to create, alter and use what is missing. Existing tables are checked by [`Self::probe`].
     pub(super) fn check_privileges(&mut self, tables: &[Table]) -> Result<String, StoreError> {
         let mut needs: Vec<(String, Vec<&str>)> = Vec::new();
         let there = self.books()?;
@@ -127,7 +127,7 @@ impl Server {
             needs.push((book.name.into(), [&["CREATE", "SELECT"], book.privileges].concat()));
         }
         for table in tables {
-            // What is wrong with a table was said.
+            // Errors of tables are reported by `check_table`.
             match self.plan(table) {
                 Ok(Plan::Create) => {
                     needs.push((table.name.clone(), [&["CREATE", "SELECT"], needed(table)].concat()));
@@ -139,12 +139,12 @@ impl Server {
             }
         }
         if needs.is_empty() {
-            return Ok("nothing has to be made or extended".into());
+            return Ok("no table has to be created or altered".into());
         }
         let lines = match self.try_fetch("SHOW GRANTS", STATEMENT_LIMIT) {
             Ok(rows) => rows,
             Err(fault) if self.link.is_none() => return Err(self.explain(fault)),
-            Err(_) => return Ok("they cannot be seen; a run says what it lacks".into()),
+            Err(_) => return Ok("unknown; the next run reports missing ones".into()),
         };
         let privileges = Privileges::read(lines.iter().map(|row| row.text(0)));
         let (mut all, mut unknown, mut missing) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -174,7 +174,7 @@ impl Server {
             if !missing.is_empty() {
                 let missing = list(missing);
                 grants.push(format!("GRANT {missing} ON {database}.* TO {account}"));
-                lacks.push(format!("{missing} for tables that are missing"));
+                lacks.push(format!("{missing} for missing tables"));
             }
             for table in extends {
                 grants.push(format!("GRANT ALTER ON {database}.{} TO {account}", quoted(table)));
@@ -182,17 +182,17 @@ impl Server {
             }
             return Err(StoreError::Denied {
                 place: self.address.place.clone(),
-                reason: format!("{account} has no {}", lacks.join(", no ")),
+                reason: format!("{account} lacks {}", lacks.join(", and ")),
                 advice: format!("run {}", grants.join("; ")),
             });
         }
         Ok(match unknown.is_empty() {
-            true => format!("{} are there", list(all)),
-            false => format!("whether {} come with a role cannot be told; a run says if not", list(unknown)),
+            true => format!("{} granted", list(all)),
+            false => format!("{} may come from a role; the next run reports missing ones", list(unknown)),
         })
     }
 
-    /// What there is to do for `table`, or why it cannot be used.
+    /// The changes that `table` needs, or why it cannot be used.
     pub(super) fn plan(&mut self, table: &Table) -> Result<Plan, StoreError> {
         let Some(found) = self.found(&table.name)? else { return Ok(Plan::Create) };
         let name = quoted(&table.name);
@@ -205,14 +205,14 @@ impl Server {
             Kind::Other(what) => {
                 let other = quoted(&format!("{}_old", table.name));
                 return unusable(
-                    format!("it is {what}, and rows need a table"),
+                    format!("it is {what}, not a table"),
                     format!("run RENAME TABLE {name} TO {other}"),
                 );
             }
         };
         if !found.transactional {
             return unusable(
-                format!("its engine {} has no transactions", found.engine),
+                format!("its engine {} does not support transactions", found.engine),
                 format!("run ALTER TABLE {name} ENGINE=InnoDB"),
             );
         }
@@ -262,7 +262,7 @@ impl Server {
              COLUMN_KEY, COLLATION_NAME, GENERATION_EXPRESSION FROM information_schema.COLUMNS \
              WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {literal} ORDER BY ORDINAL_POSITION"
         ))?;
-        // The end of a row's time, where the server keeps its history, is part of each of its keys.
+        // In a system-versioned table, the end of a row's period is part of each key.
         let is_end = |name: &str| {
             columns.iter().any(|row| is_it(row) && row.text(1) == name && row.text(9) == "ROW END")
         };
@@ -288,7 +288,7 @@ impl Server {
                 data_type: row.text(2).to_ascii_lowercase(),
                 full_type: row.text(3),
                 optional: row.text(4) == "YES" || !row.is_null(5) || extra.contains("auto_increment"),
-                // An expression as the default is `DEFAULT_GENERATED`.
+                // `DEFAULT_GENERATED` is a default that is an expression.
                 generated: extra.contains("virtual generated") || extra.contains("stored generated"),
                 primary: row.text(7) == "PRI",
                 unique: is_unique(&row.text(1)),
@@ -305,16 +305,14 @@ impl Server {
         }))
     }
 
-    /// Makes or changes a table of the job.
+    /// Creates or alters a table of the job.
     pub(super) fn define(&mut self, table: &Table, sql: String) -> Result<(), StoreError> {
         let defined = self.try_execute(sql, TABLE_LIMIT).map(drop);
         defined.map_err(|fault| match self.explain(fault) {
             StoreError::Failed { reason, .. } => StoreError::Table {
                 table: table.name.clone(),
                 reason,
-                advice:
-                    "create or change it by hand to what the server takes, or leave it out with tables.views"
-                        .into(),
+                advice: "create or alter it by hand, or exclude its view with tables.views".into(),
             },
             other => other,
         })
@@ -326,11 +324,12 @@ pub(super) fn written(table: &Table) -> Vec<&str> {
     names(table).into_iter().chain(table.keyed.then_some(ROW_KEY)).collect()
 }
 
-/// What is needed to write them.
+/// The privileges to write them.
 pub(super) fn needed(table: &Table) -> &'static [&'static str] {
     if table.keyed { &["INSERT", "UPDATE", "DELETE"] } else { &["INSERT"] }
 }
 
+/// The names of the columns.
 pub(super) fn names(table: &Table) -> Vec<&str> {
     table.columns.iter().map(|column| &*column.name).collect()
 }

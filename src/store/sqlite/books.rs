@@ -11,8 +11,8 @@ use crate::state::StoredView;
 use crate::store::commit::{Adopted, Commit, LastCommit};
 use crate::store::offset;
 
-/// An epoch may be large: checkpoints come every 16 MiB rather than 4, and the log that a large
-/// epoch leaves behind is cut to 64 MiB.
+/// Epochs may be large: checkpoints run every 16 MiB instead of 4, and the log is truncated to 64 MiB after a large
+/// epoch.
 pub(super) const PRAGMAS: &str = "
     PRAGMA busy_timeout = 5000;
     PRAGMA journal_mode = WAL;
@@ -22,6 +22,7 @@ pub(super) const PRAGMAS: &str = "
     PRAGMA wal_autocheckpoint = 4096;
     PRAGMA journal_size_limit = 67108864;";
 
+/// The statements that create missing bookkeeping tables.
 pub(super) const BOOKKEEPING: &str = "
     CREATE TABLE IF NOT EXISTS truckflow_jobs (
         job TEXT PRIMARY KEY, source TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL);
@@ -52,14 +53,18 @@ pub(super) const BOOKS: [&str; 7] = [
     "truckflow_jobs",
 ];
 
-/// What the claim said.
+/// The claimed job.
 pub(super) struct Claim {
     pub(super) job: Arc<str>,
     pub(super) generation: i64,
 }
 
-/// Counts the job's generation up, and reads what was committed last.
-pub(super) fn count_up(connection: &mut Connection, job: &str, source: &str) -> rusqlite::Result<LastCommit> {
+/// Raises the generation of the job and reads its last commit.
+pub(super) fn raise_generation(
+    connection: &mut Connection,
+    job: &str,
+    source: &str,
+) -> rusqlite::Result<LastCommit> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(BOOKKEEPING)?;
     transaction.execute(
@@ -72,7 +77,7 @@ pub(super) fn count_up(connection: &mut Connection, job: &str, source: &str) -> 
     Ok(last)
 }
 
-/// What a job has committed; none if there is no such job.
+/// The committed data of a job; `None` if there is no such job.
 pub(super) fn read_last(connection: &Connection, job: &str) -> rusqlite::Result<Option<LastCommit>> {
     let sql = "SELECT source, generation, epoch FROM truckflow_jobs WHERE job = ?";
     let last = connection.query_row(sql, [job], |row| {
@@ -97,7 +102,7 @@ pub(super) fn read_last(connection: &Connection, job: &str) -> rusqlite::Result<
         };
         last.add_offset(row.get(5)?, &row.get::<_, String>(6)?, at);
     }
-    // The file may be of a version that kept no ids, and is not to be changed by a look.
+    // An earlier version may not have created this table, and a reader changes nothing.
     if look_up(connection, "truckflow_topics")?.is_some() {
         last.topics = connection
             .prepare("SELECT topic, topic_id FROM truckflow_topics WHERE job = ? ORDER BY topic")?
@@ -111,7 +116,7 @@ pub(super) fn read_last(connection: &Connection, job: &str) -> rusqlite::Result<
     Ok(Some(last))
 }
 
-/// Gives the parts of a view's state, newest first, to `take`.
+/// Passes the parts of a view's state to `take`, newest first.
 pub(super) fn read_state(
     connection: &Connection,
     job: &str,
@@ -128,7 +133,7 @@ pub(super) fn read_state(
     Ok(())
 }
 
-/// The messages of a job whose event time was found to be too far ahead.
+/// The messages of a job whose event time was too far ahead.
 pub(super) fn read_in_the_future(connection: &Connection, job: &str) -> rusqlite::Result<Vec<MessageId>> {
     let sql = "SELECT topic, part, message_offset FROM truckflow_in_the_future WHERE job = ?";
     let message = |row: &rusqlite::Row<'_>| {
@@ -148,7 +153,7 @@ pub(super) fn read_views(connection: &Connection, job: &str) -> rusqlite::Result
     connection.prepare(sql)?.query_map([job], view)?.collect()
 }
 
-/// Puts in what another store held of a job; false if the job is there already.
+/// Writes a job from another store; false if the job already exists.
 pub(super) fn adopt(connection: &mut Connection, adopted: &Adopted<'_>) -> rusqlite::Result<bool> {
     let Adopted { job, source, generation, views, commit } = *adopted;
     let claim = Claim { job: job.into(), generation: generation as i64 };
@@ -166,7 +171,7 @@ pub(super) fn adopt(connection: &mut Connection, adopted: &Adopted<'_>) -> rusql
     Ok(write(&transaction, &claim, &commit)? && transaction.commit().map(|()| true)?)
 }
 
-/// Writes a commit's bookkeeping; false if the generation is no longer the claim's.
+/// Writes everything of a commit except rows; false if the generation is no longer that of the claim.
 pub(super) fn write(connection: &Connection, claim: &Claim, commit: &Commit<'_>) -> rusqlite::Result<bool> {
     let (job, epoch) = (&claim.job, commit.epoch as i64);
     for change in commit.state {
@@ -199,7 +204,7 @@ pub(super) fn write(connection: &Connection, claim: &Claim, commit: &Commit<'_>)
         let sql = "INSERT INTO truckflow_topics (job, topic, topic_id) VALUES (?, ?, ?)
                    ON CONFLICT (job, topic) DO UPDATE SET topic_id = excluded.topic_id";
         connection.prepare_cached(sql)?.execute(params![job, topic, id])?;
-        // What was decided of another topic of this name.
+        // Decisions about an earlier topic of this name.
         let sql = "DELETE FROM truckflow_in_the_future WHERE job = ? AND topic = ?";
         connection.prepare_cached(sql)?.execute(params![job, topic])?;
     }

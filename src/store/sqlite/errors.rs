@@ -1,4 +1,4 @@
-//! What errors of SQLite mean.
+//! Classifies errors of SQLite.
 
 use std::io;
 
@@ -10,29 +10,30 @@ pub(super) fn one_line(error: &rusqlite::Error) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The error for a file `name` that cannot be opened.
 pub(super) fn unopened(place: &str, name: &str, error: &io::Error) -> StoreError {
     StoreError::Denied {
         place: place.to_owned(),
         reason: format!("{name} cannot be opened: {error}"),
-        advice: "give this user a folder that exists and a file that can be written".into(),
+        advice: "give a file that this user can write, in an existing folder".into(),
     }
 }
 
-/// Of a statement on a table of the job.
+/// The error of a statement on a table of the job.
 pub(super) fn failure_on(place: &str, table: &str, error: &rusqlite::Error) -> StoreError {
     match failure(place, error) {
         StoreError::Failed { reason, .. } if error.sqlite_error_code() == Some(ErrorCode::Unknown) => {
             StoreError::Table {
                 table: table.to_owned(),
                 reason,
-                advice: "start the job again, and it adds what is missing; correct what its triggers do"
-                    .into(),
+                advice: "start the job again to add what is missing, or correct its triggers".into(),
             }
         }
         other => other,
     }
 }
 
+/// The error of the database at `place`.
 pub(super) fn failure(place: &str, error: &rusqlite::Error) -> StoreError {
     use ErrorCode::*;
     let (place, reason) = (place.to_owned(), one_line(error));
@@ -44,14 +45,12 @@ pub(super) fn failure(place: &str, error: &rusqlite::Error) -> StoreError {
             StoreError::Denied {
                 place,
                 reason,
-                advice: "give this user a folder that exists and a file that can be written".into(),
+                advice: "give a file that this user can write, in an existing folder".into(),
             }
         }
-        Some(DiskFull) => {
-            StoreError::Failed { place, reason: format!("{reason}, so free space on its disk") }
-        }
+        Some(DiskFull) => StoreError::Failed { place, reason: format!("{reason} (free space on its disk)") },
         Some(NotADatabase | DatabaseCorrupt) => {
-            let reason = format!("{reason}, so put a backup or another file in its place");
+            let reason = format!("{reason} (restore a backup or give another file)");
             StoreError::Failed { place, reason }
         }
         _ => StoreError::Failed { place, reason },

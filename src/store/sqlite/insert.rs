@@ -1,4 +1,4 @@
-//! Puts rows into the open transaction.
+//! Writes rows in the open transaction.
 
 use dataflows::rows::{Column, NULL, RowKey, Type};
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
@@ -10,16 +10,16 @@ use crate::store::chunk::{Chunk, Operation};
 use crate::store::table::{ROW_KEY, Refused, Table};
 use crate::text::time::TimeWriter;
 
-/// Rows of one INSERT; more cost more than they save.
+/// Rows per INSERT; more rows are slower.
 pub(super) const STATEMENT_ROWS: usize = 32;
-/// SQLite's limit of values bound to one statement.
+/// SQLite's limit on bound values per statement.
 pub(super) const STATEMENT_VALUES: usize = 32766;
 
-/// The statements that write into a prepared table.
+/// The statements that write to a prepared table.
 pub(super) struct Prepared {
     pub(super) table: String,
     pub(super) append: Insert,
-    /// With a key, in the place of the row that has it.
+    /// Inserts rows with a key, or updates the existing rows of the key.
     pub(super) upsert: Insert,
     pub(super) delete: String,
 }
@@ -29,7 +29,7 @@ impl Prepared {
         let (name, key) = (quoted(&table.name), quoted(ROW_KEY));
         let columns: Vec<_> = table.columns.iter().map(|column| quoted(&column.name)).collect();
         let with_key: Vec<_> = columns.iter().cloned().chain([key.clone()]).collect();
-        // Bound bytes are copied, and a payload may be large.
+        // SQLite copies bound bytes, and a payload may be large.
         let large = table.columns.iter().any(|column| column.column_type == Type::Bytes);
         let most = if large { 1 } else { STATEMENT_ROWS };
         let taken: Vec<_> = columns.iter().map(|column| format!("{column} = excluded.{column}")).collect();
@@ -47,7 +47,7 @@ impl Prepared {
     }
 }
 
-/// A statement that inserts.
+/// An INSERT for several rows and for one.
 pub(super) struct Insert {
     /// For [`Insert::rows`] rows.
     pub(super) many: String,
@@ -56,8 +56,9 @@ pub(super) struct Insert {
 }
 
 impl Insert {
+    /// Builds the statements; `end` follows the values, and `most` limits the rows.
     pub(super) fn new(table: &str, columns: &[String], most: usize, end: &str) -> Self {
-        // A conflict clause of the table's own could roll the transaction back or drop rows.
+        // Overrides a conflict clause of the table, which could roll back the transaction or skip rows.
         let head = format!("INSERT OR ABORT INTO {table} ({}) VALUES ", columns.join(","));
         let row = format!("({})", vec!["?"; columns.len()].join(","));
         let rows = most.min(STATEMENT_VALUES / columns.len().max(1)).max(1);
@@ -66,7 +67,7 @@ impl Insert {
     }
 }
 
-/// Writes a chunk's rows; gives back those that are refused for their content.
+/// Writes the rows of a chunk; returns those that are refused for their content.
 pub(super) fn put(
     connection: &Connection,
     table: &Prepared,
@@ -76,7 +77,7 @@ pub(super) fn put(
         Operation::Append => insert(connection, table, &table.append, chunk),
         Operation::Insert | Operation::Update => {
             let refused = insert(connection, table, &table.upsert, chunk)?;
-            // What they would have replaced no longer is.
+            // The rows that they would have updated are out of date.
             delete(connection, table, refused.iter().map(|refused| (refused.row, &chunk.keys[refused.row])))?;
             Ok(refused)
         }
@@ -84,6 +85,7 @@ pub(super) fn put(
     }
 }
 
+/// Deletes rows by key; returns those that are refused for their content.
 pub(super) fn delete<'a>(
     connection: &Connection,
     table: &Prepared,
@@ -102,7 +104,7 @@ pub(super) fn delete<'a>(
     Ok(refused)
 }
 
-/// Inserts rows; gives back those that are refused for their content.
+/// Inserts rows; returns those that are refused for their content.
 pub(super) fn insert(
     connection: &Connection,
     table: &Prepared,
@@ -135,21 +137,21 @@ pub(super) fn insert(
     Ok(refused)
 }
 
-/// Whether a statement failed for the content of its rows alone. A trigger may have rolled the
-/// whole transaction back as well: then it is more than that.
+/// Whether a statement failed only for the content of its rows. If a trigger also rolled back the transaction, the
+/// error is fatal.
 pub(super) fn is_content(connection: &Connection, sql: &str, error: &rusqlite::Error) -> bool {
     use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch, Unknown};
     let content = match error.sqlite_error_code() {
         Some(ConstraintViolation | TooBig | TypeMismatch) => true,
-        // `SQLITE_ERROR` is what an expression of a column or a trigger says of a value, as of text that
-        // is not JSON; and what a table says that has changed, which the statement does not fit any more.
+        // `SQLITE_ERROR` may come from an expression of a column or a trigger, for example for text that is not JSON.
+        // It may also mean that the table was altered; then the statement can no longer be prepared.
         Some(Unknown) => connection.prepare(sql).is_ok(),
         _ => false,
     };
     content && !connection.is_autocommit()
 }
 
-/// Binds `count` rows from `first` on, and inserts them.
+/// Binds and inserts `count` rows from `first` on.
 pub(super) fn execute(
     statement: &mut Statement<'_>,
     chunk: &Chunk,
@@ -186,7 +188,7 @@ pub(super) fn execute(
                 }
             }
             Column::Real(values) => {
-                // SQLite itself makes NULL of NaN.
+                // SQLite stores NaN as NULL.
                 for (at, &value) in at.zip(&values[range.clone()]) {
                     statement.raw_bind_parameter(at, value)?;
                 }
@@ -220,7 +222,7 @@ pub(super) fn text(bytes: &[u8]) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(ValueRef::Text(bytes))
 }
 
-/// The powers of ten that a double holds exactly, as far as a scale goes.
+/// The powers of ten up to the maximum scale, all exact as doubles.
 pub(super) const POWERS: [f64; 19] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
 

@@ -1,4 +1,4 @@
-//! Where the trucks of TRUCK_PARAMETER_MAP are.
+//! The last readings in TRUCK_PARAMETER_MAP.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::store::error::StoreError;
 use crate::store::last_reading::LastReading;
 use crate::text::time::{self};
 
-/// The last row of each truck in `TRUCK_PARAMETER_MAP`; none if the file or the table is missing.
+/// The last row of each truck in `TRUCK_PARAMETER_MAP`; empty if the file or the table does not exist.
 pub(crate) fn last_readings(path: &str) -> Result<Vec<LastReading>, StoreError> {
     let failure = |error| failure(path, &error);
     if !Path::new(path).try_exists().map_err(|error| unopened(path, path, &error))? {
@@ -23,8 +23,7 @@ pub(crate) fn last_readings(path: &str) -> Result<Vec<LastReading>, StoreError> 
         true => quoted(name),
         false => "NULL".to_owned(),
     };
-    // Beside max(), SQLite takes the other columns from the row that has the maximum. The rowid is
-    // the id that SQLite counts up.
+    // With max(), SQLite takes the other columns from the row with the maximum. The rowid is the automatic id.
     let sql = format!(
         "SELECT coalesce({truck}, ''), {distance}, {fuel}, {time}, max(rowid) FROM TRUCK_PARAMETER_MAP
          GROUP BY coalesce({truck}, '') ORDER BY 1",
@@ -44,7 +43,7 @@ pub(crate) fn last_readings(path: &str) -> Result<Vec<LastReading>, StoreError> 
             return Err(StoreError::Table {
                 table: "TRUCK_PARAMETER_MAP".into(),
                 reason: format!("the last row of truck `{truck}` has no usable timestamp"),
-                advice: "mend or delete that row, or leave out --resume-from".into(),
+                advice: "fix or delete that row, or leave out --resume-from".into(),
             });
         };
         let (distance, fuel) = (number(1).map_err(failure)?, number(2).map_err(failure)?);

@@ -1,14 +1,14 @@
-//! A file as the store: SQLite, linked into the program.
+//! A store in an SQLite file. SQLite is linked into the program.
 //!
-//! A lock file beside the database, held as long as the store lives, keeps a second instance out.
-//! The database itself is in WAL mode, so that other programs may read it meanwhile.
+//! A lock file next to the database, held as long as the store exists, keeps out a second instance. The database is in
+//! WAL mode, so that other programs can read it meanwhile.
 //!
-//! | module | is |
+//! | module | contents |
 //! |---|---|
-//! | `store` | the store of a job: the lock, and the order of a transaction |
-//! | `insert` | rows into the open transaction |
-//! | `books`, `tables` | the bookkeeping tables; the tables of views |
-//! | `open`, `errors` | files, and what their errors mean |
+//! | `store` | the store of a job: lock and transactions |
+//! | `insert` | writing rows in the open transaction |
+//! | `books`, `tables` | the bookkeeping tables and the tables of views |
+//! | `open`, `errors` | opening files, and the classification of errors |
 //! | `reader`, `last_readings` | readers that claim no job |
 
 mod books;

@@ -1,5 +1,5 @@
-//! A file that is only looked at. Where the last instance ended in order there is no write-ahead log,
-//! and the file is read as one that nobody writes: SQLite then makes no files beside it.
+//! Reads a file without claiming a job. After a clean shutdown there is no write-ahead log, and the file is opened as
+//! immutable, so that SQLite creates no files next to it.
 
 use std::fs::File;
 use std::path::Path;
@@ -20,10 +20,10 @@ use crate::store::error::StoreError;
 use crate::store::reader::{Found, Keeps, Line, StoreReader, TableRow, shortest};
 use crate::store::table::ROW_KEY;
 
-/// See [`Look`].
+/// See [`StoreReader`].
 pub struct SqliteReader {
     path: String,
-    /// None where there is no file.
+    /// `None` if there is no file.
     connection: Option<Connection>,
 }
 
@@ -47,7 +47,7 @@ impl SqliteReader {
 }
 
 fn open_unchanging(path: &str) -> Result<Connection, StoreError> {
-    // The characters that mean something in a URI.
+    // The special characters of a URI.
     let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let uri = format!("file:{escaped}?immutable=1");
     let flags =
@@ -57,7 +57,7 @@ fn open_unchanging(path: &str) -> Result<Connection, StoreError> {
 
 impl StoreReader for SqliteReader {
     fn is_running(&mut self, _job: &str) -> Result<bool, StoreError> {
-        // Given back at once; a lock file that is not there is not made.
+        // Released at once. A missing lock file is not created.
         let Ok(file) = File::open(format!("{}.lock", self.path)) else { return Ok(false) };
         Ok(matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
     }
@@ -177,7 +177,7 @@ impl StoreReader for SqliteReader {
     }
 }
 
-/// What a column keeps: an integer column keeps a double that is none as it is.
+/// How a column stores values. An INTEGER column stores a double that is not an integer as it is.
 fn keeps(column_type: Type, affinity: Affinity) -> Keeps {
     match column_type {
         Type::Decimal | Type::Real => Keeps::Double,
@@ -201,7 +201,7 @@ fn push(value: ValueRef<'_>, keeps: Keeps, line: &mut Line) {
     }
 }
 
-/// The database at `path`, only to be looked at.
+/// Opens the database at `path` for reading only.
 pub(crate) fn open(path: &str) -> Result<Box<dyn StoreReader>, StoreError> {
     Ok(Box::new(SqliteReader::open(path)?))
 }

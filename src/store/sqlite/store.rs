@@ -1,4 +1,4 @@
-//! The store of a job: the lock, and the order of a transaction.
+//! The store of a job in SQLite: lock and transactions.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -10,11 +10,12 @@ use dataflows::item::MessageId;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::books::{
-    BOOKKEEPING, BOOKS, Claim, PRAGMAS, adopt, count_up, read_in_the_future, read_state, read_views, write,
+    BOOKKEEPING, BOOKS, Claim, PRAGMAS, adopt, raise_generation, read_in_the_future, read_state, read_views,
+    write,
 };
 use super::errors::{failure, failure_on, unopened};
 use super::insert::{Prepared, put};
-use super::open::{LOCK_POLL, PATIENCE, look_at_file};
+use super::open::{LOCK_POLL, LOCK_TIMEOUT, inspect};
 use super::tables::{changes, look_up};
 use crate::state::StoredView;
 use crate::store::api::{Finding, Store};
@@ -26,8 +27,8 @@ use crate::store::table::{Refused, Table};
 /// A job's store in an SQLite file.
 pub struct SqliteStore {
     pub(super) path: String,
-    pub(super) patience: Duration,
-    /// The lock file, locked from the claim on.
+    pub(super) lock_timeout: Duration,
+    /// The lock file, which is locked from the claim on.
     pub(super) lock: Option<File>,
     pub(super) claim: Option<Claim>,
     pub(super) connection: Option<Connection>,
@@ -38,11 +39,11 @@ impl SqliteStore {
     /// A store in the file `path`, which [`Store::claim`] creates if it is missing.
     pub fn open(path: &str) -> Result<Self, StoreError> {
         if path == ":memory:" {
-            return Err(StoreError::Url("an SQLite database in memory holds no job".into()));
+            return Err(StoreError::Url("an in-memory SQLite database cannot hold a job".into()));
         }
         Ok(Self {
             path: path.to_owned(),
-            patience: PATIENCE,
+            lock_timeout: LOCK_TIMEOUT,
             lock: None,
             claim: None,
             connection: None,
@@ -50,18 +51,19 @@ impl SqliteStore {
         })
     }
 
+    /// Locks the lock file, waiting up to the timeout, and creates its folder if needed.
     pub(super) fn take_lock(&mut self, job: &str) -> Result<(), StoreError> {
         if self.lock.is_some() {
             return Ok(());
         }
         let name = format!("{}.lock", self.path);
-        // By default the database is in the output folder, which a first run creates.
+        // By default the database is in the output folder, which the first run creates.
         if let Some(folder) = Path::new(&self.path).parent() {
             fs::create_dir_all(folder).map_err(|error| unopened(&self.path, &self.path, &error))?;
         }
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name);
         let file = file.map_err(|error| unopened(&self.path, &name, &error))?;
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.lock_timeout;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -79,8 +81,8 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// The connection, opened anew where that is needed. Only a claim may create the file: one that
-    /// vanished under a running job must not come back empty.
+    /// The connection, opened again if needed. Only a claim may create the file: if it disappears while the job runs, it
+    /// must not be replaced by an empty one.
     pub(super) fn connect(&mut self, create: bool) -> Result<&mut Connection, StoreError> {
         if self.connection.is_none() {
             let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -96,7 +98,7 @@ impl SqliteStore {
         Ok(self.connection.as_mut().expect("it was opened"))
     }
 
-    /// What `work` does on the connection, its error with the place.
+    /// Runs `work` on the connection; its error names the file.
     pub(super) fn with<T>(
         &mut self,
         work: impl FnOnce(&Connection, &Claim) -> rusqlite::Result<T>,
@@ -107,6 +109,7 @@ impl SqliteStore {
         work(connection, claim).map_err(|error| failure(&self.path, &error))
     }
 
+    /// The error if another instance took over.
     pub(super) fn fenced(&self) -> StoreError {
         let job = self.claim.as_ref().map(|claim| claim.job.to_string()).unwrap_or_default();
         StoreError::Fenced { job, place: self.path.clone() }
@@ -117,7 +120,7 @@ impl Store for SqliteStore {
     fn claim(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
         self.take_lock(job)?;
         let connection = self.connect(true)?;
-        let last = count_up(connection, job, source).map_err(|error| failure(&self.path, &error))?;
+        let last = raise_generation(connection, job, source).map_err(|error| failure(&self.path, &error))?;
         self.claim = Some(Claim { job: job.into(), generation: last.generation as i64 });
         Ok(last)
     }
@@ -153,7 +156,7 @@ impl Store for SqliteStore {
 
     fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError> {
         let put = self.with(|connection, claim| {
-            // In one statement, and so in one transaction, with the look at the generation.
+            // The generation is checked in the same statement, and so in the same transaction.
             let sql = "INSERT INTO truckflow_views (job, view_name, definition, backfilled)
                        SELECT job, ?2, ?3, ?4 FROM truckflow_jobs WHERE job = ?1 AND generation = ?5
                        ON CONFLICT (job, view_name) DO UPDATE
@@ -214,12 +217,12 @@ impl Store for SqliteStore {
     }
 
     fn ping(&mut self) -> Result<(), StoreError> {
-        // A file does not come and go.
+        // A file is always reachable.
         Ok(())
     }
 
     fn abandon(&mut self) {
-        // Closing rolls back what is open.
+        // Closing rolls back an open transaction.
         self.connection = None;
     }
 
@@ -228,7 +231,7 @@ impl Store for SqliteStore {
         let path = self.path.clone();
         match adopt(self.connect(true)?, adopted) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(StoreError::There { job: adopted.job.to_owned(), place: path }),
+            Ok(false) => Err(StoreError::JobExists { job: adopted.job.to_owned(), place: path }),
             Err(error) => Err(failure(&path, &error)),
         }
     }
@@ -239,7 +242,7 @@ impl Store for SqliteStore {
         let connection = self.connect(false)?;
         let mut forget = || -> rusqlite::Result<()> {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            // Those that an older version did not have are made, and empty.
+            // Creates tables that an older version did not have.
             transaction.execute_batch(BOOKKEEPING)?;
             for book in BOOKS {
                 transaction.execute(&format!("DELETE FROM {book} WHERE job = ?"), [job])?;
@@ -256,7 +259,7 @@ impl Store for SqliteStore {
 
     fn check(&mut self, tables: &[Table]) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let connection = match look_at_file(&self.path) {
+        let connection = match inspect(&self.path) {
             Ok((found, connection)) => {
                 findings.push(Finding { what: self.path.clone(), result: Ok(found.into()) });
                 connection
@@ -274,8 +277,8 @@ impl Store for SqliteStore {
                 .map_err(|error| failure(&self.path, &error))
                 .and_then(|found| changes(table, found.as_ref()))
                 .map(|statements| match statements.is_empty() {
-                    true => "fits".to_owned(),
-                    false => format!("would be made to fit: {}", statements.join("; ")),
+                    true => "compatible".to_owned(),
+                    false => format!("the next run will execute {}", statements.join("; ")),
                 })
                 .map_err(|error| error.to_string());
             findings.push(Finding { what: format!("table {}", table.name), result });

@@ -1,4 +1,4 @@
-//! The tables of views: what is there, and what is missing.
+//! The tables of views: existing columns and missing ones.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::store::error::StoreError;
 use crate::store::table::{ROW_KEY, Table};
 
-/// What SQLite makes of a declared type: <https://sqlite.org/datatype3.html#determination_of_column_affinity>.
+/// The affinity of a declared type: <https://sqlite.org/datatype3.html#determination_of_column_affinity>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Affinity {
     Integer,
@@ -35,9 +35,9 @@ impl Affinity {
         }
     }
 
-    /// Whether a column keeps values of a type as they are. Without an affinity it keeps all, and
-    /// bytes are kept by all; a text that is no number is kept by NUMERIC, which DATETIME is. A
-    /// strict table takes nothing but what it declares.
+    /// Whether a column stores values of a type unchanged. BLOB (no affinity) stores everything unchanged, and every
+    /// affinity stores bytes unchanged; NUMERIC, which includes DATETIME, stores a text that is not a number. A strict
+    /// table accepts only the declared type.
     pub(super) fn keeps(self, value: Type, strict: bool) -> bool {
         match value {
             Type::Bytes => !strict || self == Self::Blob,
@@ -50,16 +50,17 @@ impl Affinity {
     }
 }
 
-/// A table or view that there is.
+/// An existing table or view.
 pub(super) struct Existing {
     /// `table`, `view`, `virtual` or `shadow`.
     pub(super) kind: String,
     pub(super) strict: bool,
     pub(super) columns: Vec<ExistingColumn>,
-    /// Whether the column of keys is a unique one.
+    /// Whether the column of row keys is unique.
     pub(super) keyed: bool,
 }
 
+/// A column of an existing table or view.
 pub(super) struct ExistingColumn {
     pub(super) name: String,
     pub(super) declared: String,
@@ -78,6 +79,7 @@ pub(super) fn declared(column_type: Type) -> &'static str {
     }
 }
 
+/// Reads the definition of a table or view; `None` if it does not exist.
 pub(super) fn look_up(connection: &Connection, table: &str) -> rusqlite::Result<Option<Existing>> {
     let sql = r#"SELECT type, wr, "strict" FROM pragma_table_list
                  WHERE schema = 'main' AND name = ? COLLATE NOCASE"#;
@@ -91,10 +93,10 @@ pub(super) fn look_up(connection: &Connection, table: &str) -> rusqlite::Result<
     let mut statement = connection.prepare(sql)?;
     let columns = statement.query_map([table], |row| {
         let (declared, key): (String, bool) = (row.get(1)?, row.get::<_, i64>(3)? > 0);
-        // SQLite counts such a key up itself.
-        let counted = key && !without_rowid && declared.eq_ignore_ascii_case("INTEGER");
+        // SQLite assigns such a key itself.
+        let is_automatic = key && !without_rowid && declared.eq_ignore_ascii_case("INTEGER");
         let generated = row.get::<_, i64>(4)? != 0;
-        let demanded = row.get(2)? && !counted && !generated;
+        let demanded = row.get(2)? && !is_automatic && !generated;
         Ok(ExistingColumn { name: row.get(0)?, declared, demanded, generated })
     })?;
     let columns = columns.collect::<rusqlite::Result<_>>()?;
@@ -104,7 +106,7 @@ pub(super) fn look_up(connection: &Connection, table: &str) -> rusqlite::Result<
     Ok(Some(Existing { kind, strict, columns, keyed }))
 }
 
-/// The statements that make a table fit, or why it cannot be used.
+/// The statements that create or alter a table as needed, or why it cannot be used.
 pub(super) fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<String>, StoreError> {
     let name = quoted(&table.name);
     let definition =
@@ -123,11 +125,11 @@ pub(super) fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<Str
     let refuse =
         |reason: String, advice: String| StoreError::Table { table: table.name.clone(), reason, advice };
     if found.kind == "view" {
-        return Err(refuse("it is a view, and rows go into a table".into(), format!("DROP VIEW {name}")));
+        return Err(refuse("it is a view, not a table".into(), format!("run DROP VIEW {name}")));
     }
     let rename = || {
         let old = quoted(&format!("{}_old", table.name));
-        format!("ALTER TABLE {name} RENAME TO {old}, and a table that fits is created")
+        format!("run ALTER TABLE {name} RENAME TO {old} and start again to create a new table")
     };
     if found.kind != "table" {
         return Err(refuse(format!("it is a {} table", found.kind), rename()));
@@ -153,7 +155,7 @@ pub(super) fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<Str
         if !Affinity::of(&there.declared, found.strict).keeps(column.column_type, found.strict) {
             let wanted = declared(column.column_type);
             let reason =
-                format!("its column {} is {} and must be {wanted} or alike", there.name, there.declared);
+                format!("its column {} is {} and must be {wanted} or compatible", there.name, there.declared);
             return Err(refuse(reason, rename()));
         }
     }

@@ -1,4 +1,4 @@
-//! The store on files.
+//! Tests of the store on files.
 
 use std::fs;
 use std::path::Path;
@@ -31,14 +31,14 @@ impl Place {
         self.0.path().join("job.db").to_str().unwrap().to_owned()
     }
 
-    /// The database, as another program sees it.
+    /// A connection of another program.
     fn raw(&self) -> Connection {
         Connection::open(self.path()).unwrap()
     }
 
     fn claimed(&self) -> (SqliteStore, LastCommit) {
         let mut store = SqliteStore::open(&self.path()).unwrap();
-        store.patience = Duration::ZERO;
+        store.lock_timeout = Duration::ZERO;
         let last = store.claim("job", "topic t").unwrap();
         (store, last)
     }
@@ -65,7 +65,7 @@ fn numbers(values: impl IntoIterator<Item = i64>) -> [Chunk; 1] {
     chunk(vec![column].into())
 }
 
-/// Rows that are appended.
+/// Rows to append.
 fn chunk(rows: Rows) -> [Chunk; 1] {
     [Form { job: "job".into(), text: None, lines: [].into() }.chunks(0, rows).remove(0)]
 }
@@ -86,7 +86,7 @@ fn change(parts: &[&[u8]], replaces: bool) -> StateChange {
 }
 
 #[test]
-fn every_type_is_kept() {
+fn every_type_is_stored_unchanged() {
     let place = Place::new();
     let columns = vec![
         column("timestamp", Type::Timestamp),
@@ -166,7 +166,7 @@ fn a_decimal_is_the_nearest_double() {
 }
 
 #[test]
-fn a_kill_leaves_the_last_commit() {
+fn the_last_commit_survives_a_kill() {
     let place = Place::new();
     let at = |offset| {
         let mark = Some(Mark { bytes: offset as u64, hash: u128::MAX - offset as u128 });
@@ -207,7 +207,7 @@ fn a_kill_leaves_the_last_commit() {
 }
 
 #[test]
-fn what_is_abandoned_can_be_done_again() {
+fn an_abandoned_transaction_can_be_repeated() {
     let place = Place::new();
     let mut store = place.prepared(numbers_table());
     store.begin().unwrap();
@@ -248,7 +248,7 @@ fn a_second_instance_is_refused_until_the_first_ends() {
     let place = Place::new();
     let (first, _) = place.claimed();
     let mut second = SqliteStore::open(&place.path()).unwrap();
-    second.patience = Duration::ZERO;
+    second.lock_timeout = Duration::ZERO;
     let error = second.claim("job", "topic t").unwrap_err();
     assert!(matches!(&error, StoreError::Taken { job, .. } if job == "job"), "{error}");
     drop(first);
@@ -256,7 +256,7 @@ fn a_second_instance_is_refused_until_the_first_ends() {
 }
 
 #[test]
-fn a_lock_that_is_held_moves_nothing() {
+fn a_claim_without_the_lock_changes_nothing() {
     let place = Place::new();
     let mut store = place.prepared(numbers_table());
     let raw = place.raw();
@@ -269,7 +269,7 @@ fn a_lock_that_is_held_moves_nothing() {
 }
 
 #[test]
-fn a_narrow_table_is_extended_and_its_rows_stay() {
+fn missing_columns_are_added_and_existing_rows_stay() {
     let place = Place::new();
     place
         .raw()
@@ -295,7 +295,7 @@ fn a_narrow_table_is_extended_and_its_rows_stay() {
     store.begin().unwrap();
     assert_eq!(store.insert(&chunk(row)).unwrap(), []);
     store.commit(&commit(1)).unwrap();
-    // A second time there is nothing to do.
+    // A second call has nothing to do.
     store.prepare(&[table]).unwrap();
 
     let rows: Vec<String> = place
@@ -312,7 +312,7 @@ fn a_narrow_table_is_extended_and_its_rows_stay() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused() {
+fn unusable_tables_are_refused() {
     for (sql, reason, advice) in [
         ("CREATE VIEW numbers AS SELECT 1 AS n", "view", "DROP VIEW \"numbers\""),
         ("CREATE TABLE numbers (n INT, own TEXT NOT NULL)", "own is NOT NULL", "ALTER TABLE"),
@@ -333,7 +333,7 @@ fn what_cannot_be_used_is_refused() {
 }
 
 #[test]
-fn a_declared_type_keeps_what_its_affinity_keeps() {
+fn a_column_stores_values_according_to_its_affinity() {
     let keeps = |declared, value, strict| Affinity::of(declared, strict).keeps(value, strict);
     for (declared, value) in [
         ("DATETIME", Type::Timestamp),
@@ -380,7 +380,7 @@ fn only_the_refused_rows_are_missing() {
 }
 
 #[test]
-fn a_value_that_an_expression_of_the_table_cannot_take_is_refused_with_its_row() {
+fn a_value_that_an_expression_of_the_table_rejects_is_refused_with_its_row() {
     let place = Place::new();
     place
         .raw()
@@ -400,7 +400,7 @@ fn a_value_that_an_expression_of_the_table_cannot_take_is_refused_with_its_row()
 }
 
 #[test]
-fn a_table_that_was_changed_is_named() {
+fn the_error_of_an_altered_table_names_it() {
     let place = Place::new();
     let mut store = place.prepared(numbers_table());
     place.raw().execute_batch("ALTER TABLE numbers RENAME COLUMN n TO m").unwrap();
@@ -433,7 +433,7 @@ fn a_check_changes_nothing() {
         let findings = store.check(&[numbers_table()]);
         findings.into_iter().map(|finding| finding.result.unwrap_or_else(|error| error)).collect()
     };
-    assert_eq!(said(&mut store)[0], "would be created");
+    assert_eq!(said(&mut store)[0], "will be created on the first run");
     assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), 0);
 
     place.raw().execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE numbers (x)").unwrap();
@@ -441,7 +441,7 @@ fn a_check_changes_nothing() {
     let findings = said(&mut store);
     assert_eq!(
         findings,
-        ["is there", "would be made to fit: ALTER TABLE \"numbers\" ADD COLUMN \"n\" INTEGER"]
+        ["exists", "the next run will execute ALTER TABLE \"numbers\" ADD COLUMN \"n\" INTEGER"]
     );
     assert_eq!(fs::read(place.path()).unwrap(), before);
 
