@@ -404,7 +404,10 @@ mod tests {
         let fails = |_: &mut Control| Err::<(), _>(unreadable());
         let ends = std::thread::spawn(move || follow.finish_with(fails).unwrap_err().to_string());
         let error = lead.finish_with(|_| Ok(())).unwrap_err().to_string();
-        assert!(error.starts_with("process 1 at 127.0.0.1") && error.contains("cannot be read again"), "{error}");
+        assert!(
+            error.starts_with("process 1 at 127.0.0.1") && error.contains("cannot be read again"),
+            "{error}"
+        );
         assert!(error.ends_with(&ends.join().unwrap()), "{error}");
     }
 
