@@ -21,8 +21,8 @@ const VERSION: u8 = 4;
 const PART_BYTES: usize = 512 << 10;
 
 /// What to do when a job's state cannot be used.
-const WAY_BACK: &str = "to go back to an export, run `truckflow state reset` and `truckflow state import FILE`; \
-                        or put a backup of the database in its place, or start a new --job with a new --out";
+const WAY_BACK: &str = "to restore an export, run `truckflow state reset` and `truckflow state import FILE`; \
+                        otherwise restore a backup of the database, or start a new --job with a new --out";
 
 /// What the store knows of a view of the job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct StoredView {
 pub enum StateError {
     /// Written by another version.
     #[error(
-        "the state of view `{view}` has format {found}, but this version reads {VERSION}; run the version that wrote it, or, {WAY_BACK}"
+        "the state of view `{view}` has format {found}, but this version reads {VERSION}; run the version that wrote it, or {WAY_BACK}"
     )]
     Version {
         /// The view.
@@ -56,7 +56,7 @@ pub enum StateError {
     },
     /// Written for another job, or for another view of it.
     #[error(
-        "the state of view `{view}` in the database is that of another job or view than job `{job}`'s; {WAY_BACK}"
+        "the state of view `{view}` in the database does not belong to this view of job `{job}`; {WAY_BACK}"
     )]
     Foreign {
         /// The view.

@@ -46,13 +46,13 @@ const SENDS_PER_POLL: u64 = 512;
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
     /// No broker answered in time.
-    #[error("no Kafka broker answers at {brokers}: start it or mend --brokers")]
+    #[error("no Kafka broker answers at {brokers}; start it or correct --brokers")]
     NoBroker {
         /// The bootstrap servers.
         brokers: String,
     },
     /// A broker answered, but the connection failed at TLS or SASL.
-    #[error("the Kafka broker at {brokers} refuses the connection ({reason}): mend the security properties")]
+    #[error("the Kafka broker at {brokers} refuses the connection ({reason}); correct the security properties")]
     Refused {
         /// The bootstrap servers.
         brokers: String,
@@ -60,7 +60,7 @@ pub enum ProduceError {
         reason: String,
     },
     /// The cluster does not know the topic.
-    #[error("topic `{topic}` does not exist on {brokers}: create it or mend --topic")]
+    #[error("topic `{topic}` does not exist on {brokers}; create it or correct --topic")]
     NoTopic {
         /// The topic.
         topic: String,
@@ -68,7 +68,7 @@ pub enum ProduceError {
         brokers: String,
     },
     /// librdkafka does not take a property. Its value is not shown; it may be a secret.
-    #[error("Kafka property `{name}` is refused ({reason}): mend --property {name}=…")]
+    #[error("librdkafka rejects the property `{name}` ({reason}); correct --property {name}=…")]
     Property {
         /// The property.
         name: String,
@@ -76,7 +76,7 @@ pub enum ProduceError {
         reason: String,
     },
     /// librdkafka does not take the properties together.
-    #[error("no Kafka producer can be made ({reason}): mend the Kafka properties")]
+    #[error("cannot create a Kafka producer ({reason}); correct the Kafka properties")]
     Properties {
         /// librdkafka's words.
         reason: String,
@@ -95,7 +95,7 @@ pub enum ProduceError {
     },
     /// Messages were sent and not acknowledged.
     #[error(
-        "at least {failed} messages were not delivered, the first to topic `{topic}` ({reason}): look at the brokers' \
+        "at least {failed} messages were not delivered, the first to topic `{topic}` ({reason}); check the brokers' \
          logs and send them again"
     )]
     NotDelivered {
@@ -108,7 +108,7 @@ pub enum ProduceError {
     },
     /// The brokers stopped acknowledging.
     #[error(
-        "{brokers} acknowledged nothing for {seconds} s, {waiting} messages wait: look at the brokers' logs"
+        "{brokers} acknowledged nothing for {seconds} s, and {waiting} messages are waiting; check the brokers' logs"
     )]
     Stalled {
         /// The bootstrap servers.
@@ -123,9 +123,9 @@ pub enum ProduceError {
 fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
     match code {
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-            ": raise --property message.max.bytes=… and the topic's max.message.bytes"
+            "; raise --property message.max.bytes=… and the topic's max.message.bytes"
         }
-        Some(RDKafkaErrorCode::UnknownPartition) => ": the topic has fewer partitions",
+        Some(RDKafkaErrorCode::UnknownPartition) => "; the topic has fewer partitions",
         _ => "",
     }
 }
@@ -400,10 +400,10 @@ pub fn parse_property_file(text: &str) -> Result<(String, SecretString), NotAPro
 #[derive(Debug, thiserror::Error)]
 pub enum NotAPropertyFile {
     /// It has another form.
-    #[error("give NAME=FILE, as in sasl.password=/run/secrets/kafka")]
+    #[error("expected NAME=FILE, as in sasl.password=/run/secrets/kafka")]
     Form(#[from] NotAProperty),
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}; give a file that holds the secret")]
+    #[error("cannot read {path}: {source}; name a file that contains the secret")]
     Read {
         /// The file.
         path: String,
@@ -414,7 +414,7 @@ pub enum NotAPropertyFile {
 
 /// Why a text is no property.
 #[derive(Debug, thiserror::Error)]
-#[error("a property is NAME=VALUE, as in compression.type=zstd")]
+#[error("expected NAME=VALUE, as in compression.type=zstd")]
 pub struct NotAProperty;
 
 #[cfg(test)]
@@ -521,7 +521,7 @@ pub(crate) mod tests {
             assert_eq!(
                 error,
                 format!(
-                    "topic `other` does not exist on {}: create it or mend --topic",
+                    "topic `other` does not exist on {}; create it or correct --topic",
                     cluster.bootstrap_servers()
                 )
             );
@@ -531,7 +531,7 @@ pub(crate) mod tests {
     #[test]
     fn an_absent_broker_is_named() {
         let error = Producer::new("127.0.0.1:9", &Properties::default()).err().unwrap();
-        assert_eq!(error.to_string(), "no Kafka broker answers at 127.0.0.1:9: start it or mend --brokers");
+        assert_eq!(error.to_string(), "no Kafka broker answers at 127.0.0.1:9; start it or correct --brokers");
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub fn nothing_accepted(intake: &Intake) -> Option<String> {
         all => format!("all {all} messages were rejected, the first for"),
     };
     Some(format!(
-        "no reading was accepted: {messages} {}; compare it with the fields that the job reads, or run \
+        "no reading was accepted: {messages} {}; compare the messages with the fields that the job reads, or run \
          `truckflow check`",
         rejection(*reason, field)
     ))

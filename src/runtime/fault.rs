@@ -81,7 +81,7 @@ impl FromStr for Passage {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, count) = text.split_once('#').unwrap_or((text, "1"));
-        let count = count.parse().map_err(|_| format!("`{count}` is no number of times"))?;
+        let count = count.parse().map_err(|_| format!("`{count}` is not a count"))?;
         Ok(Self { moment: Moment::from_str(name, false)?, count })
     }
 }

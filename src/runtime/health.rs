@@ -38,7 +38,7 @@ impl Health {
         match self.missing() {
             Some(reasons) => Err(reasons),
             None if self.reading.load(SeqCst) => Ok(()),
-            None => Err("the job does not read yet, or no more".into()),
+            None => Err("the job is not reading: it is starting or stopping".into()),
         }
     }
 

@@ -136,44 +136,44 @@ impl Metrics {
         let metrics = Self {
             consumed: all.counters(
                 "offsets_consumed_total",
-                "Offsets of a partition, or lines of a file, that commits went past.",
+                "Committed offsets of a partition, or lines of a file.",
                 &["topic", "partition"],
             )?,
             records: all.add(IntCounter::with_opts(opts(
                 "records_total",
-                "Readings that were accepted and committed; in an upsert job also messages that take one back.",
+                "Committed readings; in an upsert job also tombstones, which delete one.",
             )))?,
             rejected: all.counters(
                 "rejected_messages_total",
-                "Committed messages that are no reading: each is a dead letter.",
+                "Committed messages that are not valid readings; each is also a dead letter.",
                 &["reason"],
             )?,
             dead_letters: all.counters(
                 "dead_letters_total",
-                "Committed dead letters: rejected messages, readings that a view left out (one for each such view), \
+                "Committed dead letters: rejected messages, readings that a view dropped as late (one per view), \
                  and rows that the database refused.",
                 &["reason"],
             )?,
             rounded: all.counters(
                 "rounded_values_total",
-                "Values with more than 9 decimals, which were rounded to 9.",
+                "Values that were rounded because they have more than 9 decimals.",
                 &["field"],
             )?,
             lag: all.gauges(
                 "consumer_lag",
-                "End offset of a partition minus its committed offset, measured every second; not shown \
+                "End offset of a partition minus its committed offset, measured every second; absent \
                  while it cannot be measured.",
                 &["topic", "partition"],
             )?,
             measured: Arc::default(),
             commit_seconds: all.histogram(
                 "commit_seconds",
-                "Seconds of a commit: sync of the files and the SQL transaction, with all its tries.",
+                "Duration of a commit in seconds: file sync and SQL transaction, including retries.",
                 prometheus::exponential_buckets(0.001, 2.0, 15)?,
             )?,
             end_to_end: all.histogram(
                 "end_to_end_seconds",
-                "Seconds from a message's Kafka timestamp to its commit, each message once.",
+                "Seconds from the Kafka timestamp of a message to its commit.",
                 prometheus::exponential_buckets(0.005, 2.0, 18)?,
             )?,
             rows: all.counters(
@@ -183,42 +183,42 @@ impl Metrics {
             )?,
             refused_rows: all.counters(
                 "rows_refused_total",
-                "Rows that the database refused for their content: each is a dead letter, and not in its table.",
+                "Rows that the database refused because of their content; each is a dead letter.",
                 &["view"],
             )?,
             epochs_in_flight: all
-                .gauge("epochs_in_flight", "Epochs that are open or wait for their commit.")?,
+                .gauge("epochs_in_flight", "Epochs that are open or not yet committed.")?,
             bytes_in_flight: all.gauge(
                 "bytes_in_flight",
-                "About how many bytes wait for their commit: rows, changes of state, dead letters for a topic, what the \
-                 live page shows. In a cluster process 0 shows those of all processes.",
+                "Approximate number of bytes that are not yet committed: rows, state changes, dead letters, data for the \
+                 live page. In a cluster, process 0 reports the total of all processes.",
             )?,
             source_paused: all.gauge(
                 "source_paused",
-                "1 while nothing is read because files or database have not taken what was read before.",
+                "1 while the source is paused because commits cannot keep up.",
             )?,
             state: all.gauges(
                 "state_records",
-                "Entries of state that a view keeps, as of the last commit.",
+                "State entries of a view as of the last commit.",
                 &["view"],
             )?,
             busy: all.add(CounterVec::new(
-                opts("worker_busy_seconds_total", "Seconds in which a worker read input and worked on it."),
+                opts("worker_busy_seconds_total", "Seconds that a worker spent reading and processing input."),
                 &["worker"],
             ))?,
             event_time: all.add(GaugeVec::new(
-                opts("event_time_seconds", "The latest event time that was read since the start, in seconds since 1970."),
+                opts("event_time_seconds", "Latest event time read since the start, in seconds since 1970."),
                 &[],
             ))?,
-            committed_epoch: all.gauge("committed_epoch", "The number of the last committed epoch.")?,
+            committed_epoch: all.gauge("committed_epoch", "Number of the last committed epoch.")?,
             commit_retries: all.add(Counter::with_opts(opts(
                 "commit_retries_total",
-                "Statements and commits that failed and were tried again.",
+                "Statements and commits that failed and were retried.",
             )))?,
             brokers_away: all.gauge("brokers_away", "1 while the brokers do not answer.")?,
             page_commits_merged: all.add(Counter::with_opts(opts(
                 "page_commits_merged_total",
-                "Commits that the live page shows as one with the next, because it was read when they came.",
+                "Commits that the live page merged into the next one because it was busy.",
             )))?,
             registry: all.registry.clone(),
         };

@@ -17,7 +17,7 @@ pub enum Rate {
 
 /// Why a text is no [`Rate`].
 #[derive(Debug, thiserror::Error)]
-#[error("a rate is `max` or a number of records per second above 0")]
+#[error("expected `max` or a number of records per second above 0")]
 pub struct NotARate;
 
 impl FromStr for Rate {

@@ -88,7 +88,7 @@ impl Reloads {
             }
             None => false,
         });
-        tracing::info!("SIGHUP: secrets and certificates were read again, for the next connections");
+        tracing::info!("SIGHUP: secrets and certificates were re-read; new connections use them");
     }
 }
 

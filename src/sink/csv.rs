@@ -48,7 +48,7 @@ pub enum CsvError {
     },
     /// A file that this job did not write.
     #[error(
-        "{path} holds {found} bytes, but job `{job}` has committed {committed}; it is another job's or was changed: give the --out that this job wrote to, or a new one with a new --job"
+        "{path} has {found} bytes, but job `{job}` committed {committed}: the file was changed or belongs to another job; use the --out of this job, or a new --job with a new --out"
     )]
     Foreign {
         /// The file.
@@ -62,7 +62,7 @@ pub enum CsvError {
     },
     /// A file of this job whose view has other columns now.
     #[error(
-        "{path} has the columns {found}, but the view's are {columns} now: give the view the old columns or another name, or start a new --job in a new --out"
+        "{path} has the columns {found}, but the view now has {columns}; restore the old columns, rename the view, or start a new --job with a new --out"
     )]
     Columns {
         /// The file.
@@ -79,12 +79,12 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CsvError
     move |source| {
         let advice = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "free some space and start again: the job goes on from its last commit"
+                "free some space and start again; the job resumes from its last commit"
             }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 "make it writable or choose another --out"
             }
-            _ => "choose another --out, or mend the folder and start again",
+            _ => "fix the folder and start again, or choose another --out",
         };
         CsvError::Io { verb, path, source, advice }
     }

@@ -90,13 +90,13 @@ impl DeadLetterTopic {
         self.version = version;
         match connect(&self.brokers, &self.properties) {
             Ok(producer) => self.producer = Some(producer),
-            Err(error) => tracing::warn!("{error}; the old producer of dead letters stays in use"),
+            Err(error) => tracing::warn!("{error}; the old dead letter producer stays in use"),
         }
     }
 
     /// What it is called in the health of the job.
     pub fn in_health(&self) -> String {
-        format!("topic of dead letters {}", self.topic)
+        format!("dead letter topic {}", self.topic)
     }
 
     /// Takes rows of the view `dead_letters`, to be sent by [`flush`](Self::flush).
@@ -197,7 +197,7 @@ impl DeadLetterTopic {
                 tracing::error!(
                     topic,
                     headers,
-                    "the topic takes not even the headers of a dead letter: it is left out"
+                    "a dead letter was dropped: even its headers alone are too large for the topic; raise the topic's max.message.bytes"
                 );
                 self.letters.remove(&tag);
             } else {

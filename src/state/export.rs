@@ -36,7 +36,7 @@ const HASH_BYTES: usize = 32;
 #[derive(Debug, Error)]
 pub enum ExportError {
     /// The operating system said no.
-    #[error("cannot {verb} {path}: {source}; name another FILE, or mend that")]
+    #[error("cannot {verb} {path}: {source}; fix that or name another FILE")]
     Io {
         /// What was tried.
         verb: &'static str,
@@ -46,7 +46,7 @@ pub enum ExportError {
         source: io::Error,
     },
     /// Something else.
-    #[error("{0} is no export of a job's state; name a FILE that `truckflow state export` wrote")]
+    #[error("{0} is not an export of a job's state; name a FILE that `truckflow state export` wrote")]
     Other(PathBuf),
     /// Written by another version.
     #[error(
@@ -59,11 +59,11 @@ pub enum ExportError {
         found: u32,
     },
     /// The checksum does not fit, or what it stands for does not parse.
-    #[error("{0} is damaged or not whole; take another copy of it, or another export")]
+    #[error("{0} is damaged or incomplete; use another copy or another export")]
     Damaged(PathBuf),
     /// Another job's.
     #[error(
-        "{path} is an export of job `{found}`, not of job `{job}`; give --job {found}, or that job's configuration"
+        "{path} is an export of job `{found}`, not of job `{job}`; use --job {found} or that job's configuration"
     )]
     OtherJob {
         /// The file.
