@@ -1,17 +1,17 @@
-//! Decimals, read digit by digit into nano-units: an `f64` on the way would change them.
+//! Decimals, parsed digit by digit into nano-units: an intermediate `f64` would change them.
 
 use dataflows::batch::NANO_SCALE;
 
-/// Measures stay below this many nano-units, so that they and their sums fit where they must.
+/// Measures stay below this many nano-units, so that they and their sums do not overflow.
 const LIMIT: u64 = 9_200_000_000_000_000_000;
 
-/// How long the JSON number is that `bytes` begins with; none if it begins with no number.
+/// The length of the JSON number at the start of `bytes`; none if there is no number.
 pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     let digits_at = |at: usize| bytes.get(at..).map_or(0, digits);
     let mut at = usize::from(bytes.first() == Some(&b'-'));
     at += match digits_at(at) {
         0 => return None,
-        // JSON and Python write no leading zeros; what follows the zero is then the caller's error.
+        // JSON and Python write no leading zeros; the caller rejects whatever follows the zero.
         _ if bytes[at] == b'0' => 1,
         integer => integer,
     };
@@ -28,8 +28,8 @@ pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// The value of `number`, a JSON number, in nano-units, rounded half to even, and whether that lost
-/// digits; none if it is not below the limit. Takes time linear in the text, whatever the exponent.
+/// The value of a JSON number in nano-units, rounded half to even, and whether digits were lost; none if it
+/// is not below the limit. Takes time linear in the text, whatever the exponent.
 pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
     let negative = number.first() == Some(&b'-');
     let number = &number[usize::from(negative)..];
@@ -50,7 +50,7 @@ pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
     };
     let mut significant = std::iter::once(first).chain(significant);
 
-    // How many of the significant digits stand at or before the last decimal place kept.
+    // How many significant digits are at or before the last decimal place that is kept.
     let kept = (integer.len() as i64 - zeros + i64::from(NANO_SCALE)).saturating_add(exponent(rest.get(1..)));
     if kept < 0 {
         return Some((0, true));
@@ -69,7 +69,7 @@ pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
     Some((if negative { -value } else { value }, next != 0 || beyond))
 }
 
-/// Why a number is no `i64`.
+/// Why a number is not an `i64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoInteger {
     /// It has a fraction.
@@ -78,8 +78,8 @@ pub(crate) enum NoInteger {
     OutOfRange,
 }
 
-/// The value of `number`, a JSON number, if it is exactly an integer: `1e3` and `1.0` are. The least `i64` is
-/// out of range, as it stands for NULL. Takes time linear in the text, whatever the exponent.
+/// The value of a JSON number that is exactly an integer, such as `1e3` or `1.0`. The smallest `i64` is out of
+/// range, as it represents NULL. Takes time linear in the text, whatever the exponent.
 pub(crate) fn integer(number: &[u8]) -> Result<i64, NoInteger> {
     let negative = number.first() == Some(&b'-');
     let number = &number[usize::from(negative)..];
@@ -88,7 +88,7 @@ pub(crate) fn integer(number: &[u8]) -> Result<i64, NoInteger> {
         [b'.', rest @ ..] => rest.split_at(digits(rest)),
         _ => (&b""[..], rest),
     };
-    // The value is that of the digits times ten to the power of `power`.
+    // The value is the digits times 10^power.
     let power = exponent(rest.get(1..)).saturating_sub(fraction.len() as i64);
     let all = || integer.iter().chain(fraction).map(|byte| byte - b'0');
     let Some(zeros) = all().rev().position(|digit| digit != 0) else { return Ok(0) };
@@ -107,18 +107,18 @@ pub(crate) fn integer(number: &[u8]) -> Result<i64, NoInteger> {
     Ok((if negative { -value } else { value }) as i64)
 }
 
-/// Whether half-to-even takes `value` up, where `next` is the first digit cut off and `beyond` says
-/// whether a later one is not zero.
+/// Whether half-to-even rounds `value` up: `next` is the first digit that is cut off, and `beyond` says whether
+/// any later digit is not zero.
 pub(crate) fn rounds_up(next: u8, beyond: bool, value: u64) -> bool {
     next > 5 || next == 5 && (beyond || value % 2 == 1)
 }
 
-/// How many digits `bytes` begins with.
+/// The number of digits at the start of `bytes`.
 pub(crate) fn digits(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len())
 }
 
-/// The exponent behind the `e`; at the ends of `i64`, where it decides alone, it stops growing.
+/// The exponent after the `e`, clamped to the range of `i64`.
 fn exponent(text: Option<&[u8]>) -> i64 {
     let (negative, text) = match text {
         None => return 0,
@@ -131,7 +131,7 @@ fn exponent(text: Option<&[u8]>) -> i64 {
     if negative { -size } else { size }
 }
 
-/// Fills `out` with the last decimal digits of a number, with zeros before it.
+/// Fills `out` with the last decimal digits of a number, padded with zeros on the left.
 pub(crate) fn zero_padded(mut value: u64, out: &mut [u8]) {
     for digit in out.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;
