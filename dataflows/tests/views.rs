@@ -16,7 +16,8 @@ use dataflows::origin::Origin;
 use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::Fold;
 use dataflows::views::{
-    Axis, Correlation, CorrelationTables, Inputs, Mode, Own, Recovery, Settings, View, all, readings_view,
+    Axis, Correlation, CorrelationTables, Inputs, Mode, Recovery, Settings, UserView, View, all,
+    readings_view,
 };
 use proptest::prelude::*;
 use timely::dataflow::operators::{Input, Inspect, Probe};
@@ -85,7 +86,7 @@ fn views(settings: &Settings) -> Vec<View> {
 }
 
 /// `oil_pressure * 2 > engine_speed`: timestamp, truck_id, distance_covered / engine_speed.
-fn hot() -> Own {
+fn hot() -> UserView {
     let field = |field| Expression::field(field);
     let measure = |measure| field(Field::Measure(measure));
     let (two, oil) = (Expression::number(2, 0).expect("it is small"), Field::Extra(0, FieldType::Number));
@@ -99,7 +100,7 @@ fn hot() -> Own {
         ("ratio", ratio.expect("numbers")),
     ];
     let columns = columns.map(|(name, expression)| (name.to_owned(), expression));
-    Own {
+    UserView {
         name: "hot".into(),
         table: "HOT".into(),
         definition: "hot".into(),

@@ -164,7 +164,7 @@ impl Sketch {
                 all_of(list.iter().map(equals), true)
             }
             Self::Like(of, pattern) => match of.value(record) {
-                Datum::Text(text) => Datum::Truth(Pattern::new(pattern, None).unwrap().fits(&text)),
+                Datum::Text(text) => Datum::Truth(Pattern::new(pattern, None).unwrap().matches(&text)),
                 other => other,
             },
             Self::Case(branches, last) => {
@@ -572,7 +572,7 @@ fn operands_of_the_wrong_type_are_named() {
     assert_eq!(operand(Expression::case(vec![(truth(), speed()), (truth(), speed())], text())), 4);
     assert_eq!(operand(speed().switch(vec![(text(), speed())], number(1))), 1);
     assert_eq!(operand(speed().switch(vec![(number(1), speed())], text())), 3);
-    assert_eq!(Query::new(Some(speed()), []).unwrap_err().reason, "a number is no condition");
+    assert_eq!(Query::new(Some(speed()), []).unwrap_err().reason, "a number is not a condition");
 }
 
 #[test]
