@@ -1,7 +1,7 @@
 //! The exact sums of a correlation, and Pearson's r from them.
 //!
-//! Sums of floats depend on their order and cannot be retracted exactly; sums of integers can. An [`Accumulation`] is a
-//! difference type for differential dataflow: inserting, retracting and merging are plain addition. Only
+//! Sums of floats depend on their order and cannot be retracted exactly; sums of integers can. An [`Accumulation`] is
+//! a difference type for differential dataflow: inserting, retracting and merging are plain addition. Only
 //! [`Accumulation::r`] leaves the integers, with one rounding at its end.
 
 use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// n, Σx, Σy, Σxx, Σxy and Σyy of pairs of `i64`.
 ///
-/// Products have 256 bits: with fewer than 2⁶² pairs no sum, and no intermediate result of [`r`](Self::r), can overflow.
-/// Arithmetic wraps nevertheless, so that a retraction always cancels its insertion.
+/// Products have 256 bits: with fewer than 2⁶² pairs no sum, and no intermediate result of [`r`](Self::r), can
+/// overflow. Arithmetic wraps nevertheless, so that a retraction always cancels its insertion.
 ///
 /// ```
 /// use dataflows::accumulation::Accumulation;
@@ -85,11 +85,11 @@ impl Accumulation {
     ///
     /// or none for fewer than two pairs or if one variable is constant.
     ///
-    /// The result is within 0.51 units in the last place of the true value, never outside [−1, 1], and bit-identical on
-    /// every machine. The three differences are exact in 256 bits. Each is truncated to its top 64 bits (relative error
-    /// below 2⁻⁶³); the product of the two variances is then exact in 128 bits, its integer root is too small by at most
-    /// 2⁻⁶², and so is the quotient: together below 2⁻⁶⁰ before the only rounding, to 53 bits, half to even. Formula:
-    /// Pearson (1895).
+    /// The result is within 0.51 units in the last place of the true value, never outside [−1, 1], and bit-identical
+    /// on every machine. The three differences are exact in 256 bits. Each is truncated to its top 64 bits (relative
+    /// error below 2⁻⁶³); the product of the two variances is then exact in 128 bits, its integer root is too small
+    /// by at most 2⁻⁶², and so is the quotient: together below 2⁻⁶⁰ before the only rounding, to 53 bits, half to
+    /// even. Formula: Pearson (1895).
     pub fn r(&self) -> Option<f64> {
         if self.n < 2 {
             return None;
@@ -244,11 +244,11 @@ impl Multiply<isize> for Accumulation {
     }
 }
 
-/// Sums of the pairs of one truck in one batch, in machine words: offsets from the first pair are small, and so are their
-/// sums.
+/// Sums of the pairs of one truck in one batch, in machine words: offsets from the first pair are small, and so are
+/// their sums.
 ///
-/// For 2²⁰ pairs with offsets below 2⁴², sums fit `i64` and sums of products fit `i128`. Other pairs are added in full
-/// width.
+/// For 2²⁰ pairs with offsets below 2⁴², sums fit `i64` and sums of products fit `i128`. Other pairs are added in
+/// full width.
 ///
 /// ```
 /// use dataflows::accumulation::{Accumulation, Narrow};

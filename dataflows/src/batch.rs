@@ -1,7 +1,7 @@
 //! Decoded readings as columns.
 //!
-//! A batch has the records that one activation of a source decoded, a few thousand. Columns are shared (`Arc`), so that
-//! views can pass them on, and sinks render them, without copying.
+//! A batch has the records that one activation of a source decoded, a few thousand. Columns are shared (`Arc`), so
+//! that views can pass them on, and sinks render them, without copying.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -113,8 +113,8 @@ impl ExtraColumn {
     }
 }
 
-/// The corrections that the records of an upsert job make: 1 inserts a reading, -1 retracts it. A reading that replaces
-/// another directly follows it.
+/// The corrections that the records of an upsert job make: 1 inserts a reading, -1 retracts it. A reading that
+/// replaces another directly follows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Corrections {
     /// 1 or -1 for each record.

@@ -1,7 +1,7 @@
 //! Work that runs when an epoch is complete.
 //!
-//! The effect of an epoch on a truck, window or key must not depend on the order in which its records arrive. So it is
-//! computed once, when the frontier has passed the epoch.
+//! The effect of an epoch on a truck, window or key must not depend on the order in which its records arrive. So it
+//! is computed once, when the frontier has passed the epoch.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,9 @@ use timely::dataflow::operators::generic::Operator;
 
 use crate::Epoch;
 
-/// Collects the data of each epoch, and passes it to `logic` when the epoch is complete, in the order of epochs. `time`
-/// returns the epoch of data, given the epoch in which it was sent. The output of `logic` is sent in the same epoch.
+/// Collects the data of each epoch, and passes it to `logic` when the epoch is complete, in the order of epochs.
+/// `time` returns the epoch of data, given the epoch in which it was sent. The output of `logic` is sent in the same
+/// epoch.
 pub(crate) fn when_complete<'scope, D, O>(
     stream: StreamVec<'scope, Epoch, D>,
     pact: impl ParallelizationContract<Epoch, Vec<D>>,
@@ -30,7 +31,8 @@ where
     folded(stream, pact, name, time, Vec::push, move |epoch, data| logic(epoch, data).into_iter())
 }
 
-/// Like [`when_complete`], but folds the data as it arrives. The output of `finish` is sent when the epoch is complete.
+/// Like [`when_complete`], but folds the data as it arrives. The output of `finish` is sent when the epoch is
+/// complete.
 pub(crate) fn folded<'scope, D, S, O, I>(
     stream: StreamVec<'scope, Epoch, D>,
     pact: impl ParallelizationContract<Epoch, Vec<D>>,

@@ -171,8 +171,8 @@ pub enum Item {
     /// microseconds: `i64::MAX` if all have reached their ends, `i64::MIN` if one was not read yet. Valid until the
     /// worker's next such item.
     Behind(i64),
-    /// The latest Kafka timestamp of truck messages so far, in microseconds; for messages without one, the wall clock of
-    /// their epoch. The time of the topic never exceeds the latest of these.
+    /// The latest Kafka timestamp of truck messages so far, in microseconds; for messages without one, the wall clock
+    /// of their epoch. The time of the topic never exceeds the latest of these.
     Arrived(i64),
     /// Decoded orientation readings.
     Orientation(Orientation),
@@ -180,8 +180,8 @@ pub enum Item {
     DeadLetters(Vec<DeadLetter>),
     /// How many messages were accepted and rejected since the last such item.
     Intake(Intake),
-    /// Messages among the dead letters whose event time is too far in the future. The decision is committed, so that later
-    /// passes over the input do not decide again.
+    /// Messages among the dead letters whose event time is too far in the future. The decision is committed, so that
+    /// later passes over the input do not decide again.
     InTheFuture(Vec<MessageId>),
     /// How far the source has read, at the end of an epoch.
     Progress {

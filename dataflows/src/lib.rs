@@ -20,8 +20,8 @@
 //! | [`views`] | one file per view, and the list of all views |
 //! | [`oracle`] | an independent computation of the same results by big rationals, for tests |
 //!
-//! A small complete dataflow: readings go in by epoch; the correlation of distance with time comes out, as one row for
-//! each truck and epoch that changed it.
+//! A small complete dataflow: readings go in by epoch; the correlation of distance with time comes out, as one row
+//! for each truck and epoch that changed it.
 //!
 //! ```
 //! use dataflows::Epoch;

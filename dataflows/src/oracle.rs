@@ -39,8 +39,8 @@ pub struct Correlation {
 }
 
 impl Correlation {
-    /// Pearson's r of pairs, from their deviations from the mean (a different formula than that of the sums); none for fewer
-    /// than two pairs or if one variable is constant.
+    /// Pearson's r of pairs, from their deviations from the mean (a different formula than that of the sums); none
+    /// for fewer than two pairs or if one variable is constant.
     pub fn of(pairs: impl IntoIterator<Item = (i64, i64)>) -> Option<Self> {
         let pairs: Vec<(i64, i64)> = pairs.into_iter().collect();
         let n = pairs.len() as i128;
@@ -62,8 +62,8 @@ impl Correlation {
         Some(Self { square: BigRational::new(&xy * &xy, xx * yy), negative })
     }
 
-    /// Whether `r` is within `ulps / per` units in its last place of the true value. All comparisons are exact: doubles are
-    /// rationals, and roots are compared by their squares.
+    /// Whether `r` is within `ulps / per` units in its last place of the true value. All comparisons are exact:
+    /// doubles are rationals, and roots are compared by their squares.
     pub fn is_within_ulps(&self, r: f64, ulps: i64, per: i64) -> bool {
         if self.square.is_zero() || r == 0.0 {
             return self.square.is_zero() && r == 0.0;
@@ -106,8 +106,8 @@ impl Correlation {
     }
 }
 
-/// The double nearest to a rational; of two equally near, the even one. A guess moves while the midpoint between it and
-/// its neighbour is on the wrong side of the value.
+/// The double nearest to a rational; of two equally near, the even one. A guess moves while the midpoint between it
+/// and its neighbour is on the wrong side of the value.
 pub fn nearest(value: &BigRational) -> f64 {
     let magnitude = value.abs();
     let mut near = magnitude.to_f64().unwrap_or(0.0).clamp(0.0, f64::MAX);
@@ -177,8 +177,8 @@ pub struct CorrelationRow {
     pub samples: i64,
     /// The earliest event time, in microseconds.
     pub earliest: i64,
-    /// The latest event time with its second and first value; of equal times the greatest values. The first value is 0 if
-    /// that axis is time.
+    /// The latest event time with its second and first value; of equal times the greatest values. The first value is
+    /// 0 if that axis is time.
     pub latest: (i64, i64, i64),
     /// The exact correlation, if defined.
     pub correlation: Option<Correlation>,
@@ -282,8 +282,8 @@ pub fn windows<'a>(
     held.into_iter().map(|(window, records)| (window, row(records))).collect()
 }
 
-/// The records whose engine speed is above `threshold`, joined with every record of the same truck and time: time, the
-/// distance of the first, the speed of the second, truck; sorted.
+/// The records whose engine speed is above `threshold`, joined with every record of the same truck and time: time,
+/// the distance of the first, the speed of the second, truck; sorted.
 pub fn joined(records: &[Record], threshold: i64) -> Vec<(i64, i64, i64, Truck)> {
     let mut joined = Vec::new();
     let all: Vec<&Record> = records.iter().collect();
@@ -301,8 +301,8 @@ pub fn joined(records: &[Record], threshold: i64) -> Vec<(i64, i64, i64, Truck)>
     joined
 }
 
-/// Calls `pair` for each of `all` whose record is above the threshold, with each that has the same truck and time. Only
-/// the first `limit` with the same truck and time count.
+/// Calls `pair` for each of `all` whose record is above the threshold, with each that has the same truck and time.
+/// Only the first `limit` with the same truck and time count.
 pub fn each_pair<T: Copy>(
     mut all: Vec<T>,
     record: impl Fn(&T) -> &Record,

@@ -5,10 +5,10 @@
 //! restored readings ---^                                     `-> state
 //! ```
 //!
-//! Views see corrections as retracted and inserted records, and need not know about keys. The order of a key's messages
-//! is that of their partition, so messages of a key from a second partition are rejected; the state records each key's
-//! partition. At a start all readings are fed again, in the epoch of the last commit: the state of views is rebuilt from
-//! them, and nothing else has to be stored.
+//! Views see corrections as retracted and inserted records, and need not know about keys. The order of a key's
+//! messages is that of their partition, so messages of a key from a second partition are rejected; the state records
+//! each key's partition. At a start all readings are fed again, in the epoch of the last commit: the state of views
+//! is rebuilt from them, and nothing else has to be stored.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -29,8 +29,8 @@ pub fn ratio(numerator: i128, denominator: i128) -> Option<f64> {
     Some(if (numerator < 0) != (denominator < 0) && n != 0 { -magnitude } else { magnitude })
 }
 
-/// The quotient of any two integers, rounded once: a binary long division to at least 55 bits, whose last bit is set if
-/// there is a remainder, so that the conversion to 53 bits rounds correctly.
+/// The quotient of any two integers, rounded once: a binary long division to at least 55 bits, whose last bit is set
+/// if there is a remainder, so that the conversion to 53 bits rounds correctly.
 fn divide(n: u128, d: u128) -> f64 {
     let mut quotient = n / d;
     let mut rest = n % d;

@@ -1,8 +1,8 @@
 //! The format of a view's state.
 //!
 //! A state change is a list of entries, each a key and its new value, both opaque bytes. The later value of a key
-//! replaces the earlier one, so [`Fold`] can fold changes of any view into a snapshot. An empty value deletes its key.
-//! An entry is `length key length value`, with lengths as LEB128.
+//! replaces the earlier one, so [`Fold`] can fold changes of any view into a snapshot. An empty value deletes its
+//! key. An entry is `length key length value`, with lengths as LEB128.
 
 use std::collections::HashSet;
 
@@ -60,8 +60,8 @@ pub fn push_end(out: &mut Vec<u8>, key: &[u8]) {
     push_entry(out, key, |_| {});
 }
 
-/// Folds the changes of a view, newest first, into the parts of a snapshot. Only the snapshot and its keys are kept in
-/// memory.
+/// Folds the changes of a view, newest first, into the parts of a snapshot. Only the snapshot and its keys are kept
+/// in memory.
 ///
 /// ```
 /// use dataflows::state::{Fold, entries, push_entry};

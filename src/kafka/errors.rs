@@ -48,8 +48,8 @@ impl Fault {
             | NotConfigured | NoEnt | ReadOnly => Self::Fatal,
             // The client is unusable.
             Fatal | Fenced | FencedInstanceId | State => Self::Fatal,
-            // Networks, host names, logins, certificates, leaders, coordinators, replicas, disks, quotas; and codes of
-            // later versions.
+            // Networks, host names, logins, certificates, leaders, coordinators, replicas, disks, quotas; and codes
+            // of later versions.
             _ => Self::Transient,
         }
     }

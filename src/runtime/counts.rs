@@ -30,7 +30,8 @@ pub struct Letters {
 }
 
 impl Letters {
-    /// The dead letters that a view made of readings, in an [`Effect::DeadLetters`](dataflows::effect::Effect::DeadLetters).
+    /// The dead letters that a view made of readings, in an
+    /// [`Effect::DeadLetters`](dataflows::effect::Effect::DeadLetters).
     pub fn of_view(letters: &[DeadLetter]) -> Self {
         let mut found = Self::default();
         for letter in letters {

@@ -1,5 +1,5 @@
-//! An independent evaluation, one reading at a time, with decimals as big rationals instead of scaled integers. Used by
-//! `truckflow verify` and tests.
+//! An independent evaluation, one reading at a time, with decimals as big rationals instead of scaled integers. Used
+//! by `truckflow verify` and tests.
 
 use std::cmp::Ordering;
 

@@ -77,7 +77,8 @@ pub(super) enum Comparator {
     Units,
     /// Units, each multiplied by a power of ten.
     Scaled(i128, i128),
-    /// Scales too far apart for multiplication: compares the whole part of the finer one first. `true` if the left is finer.
+    /// Scales too far apart for multiplication: compares the whole part of the finer one first. `true` if the left is
+    /// finer.
     Parts(i128, bool),
     /// A decimal of this scale with a double. `true` if the left is the decimal.
     Mixed(u8, bool),

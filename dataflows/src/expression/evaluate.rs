@@ -1,7 +1,7 @@
 //! Evaluates an expression for a batch: each node is one pass over the columns of its operands.
 //!
-//! All branches of a node are evaluated for all rows, as none can fail. Only the `AND` of a condition continues with the
-//! selected rows.
+//! All branches of a node are evaluated for all rows, as none can fail. Only the `AND` of a condition continues with
+//! the selected rows.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

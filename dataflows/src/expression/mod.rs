@@ -10,9 +10,10 @@
 //! | `by_row` | an independent evaluation, one row at a time with big rationals |
 //! | `tests` | random expressions, evaluated in all ways and compared |
 //!
-//! Numbers are decimals of a fixed scale in at most 128 bits. A constructor knows a bound of every operand, so it knows
-//! whether `+`, `-`, `*` and `%` can exceed 128 bits, and uses doubles if so. Thus nothing overflows at runtime. `/` is the
-//! exact quotient rounded once to a double. Comparisons are exact, including those of a decimal with a double.
+//! Numbers are decimals of a fixed scale in at most 128 bits. A constructor knows a bound of every operand, so it
+//! knows whether `+`, `-`, `*` and `%` can exceed 128 bits, and uses doubles if so. Thus nothing overflows at
+//! runtime. `/` is the exact quotient rounded once to a double. Comparisons are exact, including those of a decimal
+//! with a double.
 //!
 //! NULL behaves as in SQL. Undefined results are NULL: a division by zero, a double out of range.
 
@@ -558,7 +559,8 @@ impl Expression {
         Ok(Self::new(kind, Node::Extreme(op, comparator, all)))
     }
 
-    /// `ROUND(x, places)`, `FLOOR(x)`, `CEIL(x)`. A double is rounded by its exact value. At most [`MOST_ROUNDED_PLACES`].
+    /// `ROUND(x, places)`, `FLOOR(x)`, `CEIL(x)`. A double is rounded by its exact value. At most
+    /// [`MOST_ROUNDED_PLACES`].
     pub fn round(self, rounding: Rounding, places: u8) -> Result<Self, Mismatch> {
         let what = match rounding {
             Rounding::Nearest => "ROUND",
@@ -578,8 +580,8 @@ impl Expression {
     }
 }
 
-/// The type of an operation on decimals, and the factors for the units of each operand; none if a value could exceed 128
-/// bits.
+/// The type of an operation on decimals, and the factors for the units of each operand; none if a value could exceed
+/// 128 bits.
 fn exact(op: Arithmetic, x: Decimal, y: Decimal) -> Option<(Kind, i128, i128)> {
     let scale = x.scale.max(y.scale);
     let (by, other) = (power(scale - x.scale), power(scale - y.scale));

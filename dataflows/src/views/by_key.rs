@@ -1,6 +1,7 @@
 //! Turns the updates of a collection into the value of each key before and after an epoch.
 //!
-//! [`changes_by_key`] is for keys with a value, [`totals_by_key`] for keys whose value is the sum of their differences.
+//! [`changes_by_key`] is for keys with a value, [`totals_by_key`] for keys whose value is the sum of their
+//! differences.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};

@@ -7,12 +7,12 @@
 //!                     `-> extremes: the earliest and latest readings of each truck -- join -> rows
 //! ```
 //!
-//! The accumulation is the difference of the collection, so that differential dataflow's addition merges batches, workers
-//! and restarts. For each epoch that changed a truck, the arrangement returns the old and the new total; the new one is
-//! the row and the state entry.
+//! The accumulation is the difference of the collection, so that differential dataflow's addition merges batches,
+//! workers and restarts. For each epoch that changed a truck, the arrangement returns the old and the new total; the
+//! new one is the row and the state entry.
 //!
-//! Sums can be retracted, the latest reading cannot: if readings are retracted, the latest of the remaining ones has to be
-//! found.
+//! Sums can be retracted, the latest reading cannot: if readings are retracted, the latest of the remaining ones has
+//! to be found.
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
@@ -154,8 +154,8 @@ struct Form {
     upserts: bool,
 }
 
-/// Event time, then the values of the second and the first axis. Of equal times the greatest values count as the latest, so
-/// that the order of arrival does not matter. The first axis is 0 if it is time.
+/// Event time, then the values of the second and the first axis. Of equal times the greatest values count as the
+/// latest, so that the order of arrival does not matter. The first axis is 0 if it is time.
 type Point = (i64, i64, i64);
 
 /// The time span of a truck's records, and its latest values: minimum and maximum as a semigroup without inverse.
@@ -236,8 +236,8 @@ const WIDE: u8 = 1;
 /// The tallies of an open epoch, so that the arrangement gets one per truck, not one per batch.
 #[derive(Default)]
 struct Open {
-    /// Indices of the tallies by the address of a truck's name, so that names are neither hashed nor compared. A name with two
-    /// addresses has two tallies, which the arrangement adds up.
+    /// Indices of the tallies by the address of a truck's name, so that names are neither hashed nor compared. A name
+    /// with two addresses has two tallies, which the arrangement adds up.
     places: HashMap<*const u8, u32, RandomState>,
     /// The clones of names keep their addresses valid.
     tallies: Vec<(Truck, Tally)>,
@@ -413,7 +413,8 @@ fn extremes(
     changes
 }
 
-/// The rows of changed trucks. The history of a truck whose readings are all retracted ends with a row of zero samples.
+/// The rows of changed trucks. The history of a truck whose readings are all retracted ends with a row of zero
+/// samples.
 fn rows(changes: &[KeyChange<Truck, Tally>], form: Form) -> Rows {
     let mut kept: Vec<(&Truck, Option<&Tally>, Change)> = Vec::with_capacity(changes.len());
     for change in changes {

@@ -5,11 +5,11 @@
 //!                       `-> state; late and surplus readings (see `lateness`)
 //! ```
 //!
-//! The join is that of differential dataflow, on blocks of readings ([`block`]); the [`gate`] inserts blocks into it, and
-//! retracts them when they are old.
+//! The join is that of differential dataflow, on blocks of readings ([`block`]); the [`gate`] inserts blocks into it,
+//! and retracts them when they are old.
 //!
-//! In an upsert job all readings are kept, so there is no gate: readings are joined individually, and rows are retracted with
-//! their readings.
+//! In an upsert job all readings are kept, so there is no gate: readings are joined individually, and rows are
+//! retracted with their readings.
 
 mod block;
 mod gate;
@@ -108,8 +108,8 @@ fn build_append<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamV
 /// Two overlapping blocks of a truck: of the first only readings above the threshold count.
 type JoinedBlocks = (Truck, Arc<Block>, Arc<Block>);
 
-/// The rows that the join inserts. Retractions are ignored, as the gate only retracts blocks to free memory. If both blocks
-/// of a pair are retracted, the join sends updates of both signs, so only their sum counts.
+/// The rows that the join inserts. Retractions are ignored, as the gate only retracts blocks to free memory. If both
+/// blocks of a pair are retracted, the join sends updates of both signs, so only their sum counts.
 fn inserted_rows<'scope>(
     joined: VecCollection<'scope, Epoch, JoinedBlocks, isize>,
     threshold: i64,

@@ -79,7 +79,8 @@ impl<'scope> Inputs<'scope> {
         Self { start, ..self.clone() }
     }
 
-    /// The decoded orientation readings. The stream is built on demand: a job without their view has no operator for them.
+    /// The decoded orientation readings. The stream is built on demand: a job without their view has no operator for
+    /// them.
     pub fn orientation(&self) -> StreamVec<'scope, Epoch, Orientation> {
         pick(&self.items, "Orientation", |item| match item {
             Item::Orientation(readings) => Some(readings),

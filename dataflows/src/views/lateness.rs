@@ -7,13 +7,13 @@
 //!                                            `-> dead letters with the records' own bytes
 //! ```
 //!
-//! A view discards a truck's state up to a horizon that follows the truck's latest event, or for an idle truck the latest
-//! event of the topic. A record before the horizon *at the end of the previous epoch* is late, so that the order of
-//! arrival within an epoch does not matter. While a source catches up, partitions are read unevenly; the slowest one that
-//! is behind its end then holds back all horizons.
+//! A view discards a truck's state up to a horizon that follows the truck's latest event, or for an idle truck the
+//! latest event of the topic. A record before the horizon *at the end of the previous epoch* is late, so that the
+//! order of arrival within an epoch does not matter. While a source catches up, partitions are read unevenly; the
+//! slowest one that is behind its end then holds back all horizons.
 //!
-//! A truck without input is not visited, so its horizon is recomputed when input arrives. For this the time of the topic is
-//! part of a view's state: after a restart the same records are late.
+//! A truck without input is not visited, so its horizon is recomputed when input arrives. For this the time of the
+//! topic is part of a view's state: after a restart the same records are late.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -59,9 +59,9 @@ pub(super) enum TruckInput<P, K> {
     Kept(Truck, K),
 }
 
-/// Sends the part of each batch for a truck (`parts`) and the committed state of the truck (which `read` parses from an
-/// entry of the view's state) to the worker that keeps the truck, and the time of the topic to all workers. There `pass`
-/// gets the input of each complete epoch. Also returns the batches with their ids.
+/// Sends the part of each batch for a truck (`parts`) and the committed state of the truck (which `read` parses from
+/// an entry of the view's state) to the worker that keeps the truck, and the time of the topic to all workers. There
+/// `pass` gets the input of each complete epoch. Also returns the batches with their ids.
 pub(super) fn by_truck<'scope, P: ExchangeData, K: ExchangeData, O: Clone + 'static>(
     inputs: &Inputs<'scope>,
     name: &'static str,
@@ -233,8 +233,8 @@ impl Agenda {
     }
 }
 
-/// The trucks whose time can pass a point without input: when the topic advances, or when the slowest partition no longer
-/// holds them back.
+/// The trucks whose time can pass a point without input: when the topic advances, or when the slowest partition no
+/// longer holds them back.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     for_topic: Agenda,

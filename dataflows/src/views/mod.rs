@@ -1,7 +1,7 @@
 //! The views: one file each, and the list of all views.
 //!
-//! A view is a function from the [`Inputs`] to a stream of [`Effect`](crate::effect::Effect)s. A new view is a file here
-//! and a line in [`NAMES`] and [`all`]; sinks, tables, files and metrics follow from its columns.
+//! A view is a function from the [`Inputs`] to a stream of [`Effect`](crate::effect::Effect)s. A new view is a file
+//! here and a line in [`NAMES`] and [`all`]; sinks, tables, files and metrics follow from its columns.
 
 mod above_speed;
 mod by_key;

@@ -1,5 +1,5 @@
-//! Every orientation reading of the phone, unchanged. These are not readings of trucks: they are never corrected, and other
-//! views do not see them.
+//! Every orientation reading of the phone, unchanged. These are not readings of trucks: they are never corrected, and
+//! other views do not see them.
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! Recovers views from a reading whose time was years in the future.
 //!
-//! Such a reading advances the time of its truck and of the topic beyond all later readings: those of the truck are late,
-//! and windows of other trucks count as closed. Sources reject such readings; this handles state from earlier versions, or
-//! of jobs that allow them. At a start every stored time beyond a limit is reset. Windows before the new time stay closed.
+//! Such a reading advances the time of its truck and of the topic beyond all later readings: those of the truck are
+//! late, and windows of other trucks count as closed. Sources reject such readings; this handles state from earlier
+//! versions, or of jobs that allow them. At a start every stored time beyond a limit is reset. Windows before the new
+//! time stay closed.
 
 use super::lateness::truck_of_times;
 use super::watermark::{TOPIC, TopicTimes};
@@ -38,7 +39,8 @@ pub struct SetBack {
 }
 
 impl Recovery {
-    /// For a start at `now`, where readings may be `max_ahead` ahead and windows have length `window`, all in microseconds.
+    /// For a start at `now`, where readings may be `max_ahead` ahead and windows have length `window`, all in
+    /// microseconds.
     pub fn at(now: i64, max_ahead: i64, window: i64) -> Self {
         let to = now.div_euclid(window).saturating_mul(window).saturating_add(window);
         // The replacement itself must not be beyond the limit.

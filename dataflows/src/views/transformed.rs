@@ -1,5 +1,5 @@
-//! Every record, with the scaled engine speed and the ratio of distance to engine speed, each computed exactly and rounded
-//! once.
+//! Every record, with the scaled engine speed and the ratio of distance to engine speed, each computed exactly and
+//! rounded once.
 
 use std::sync::Arc;
 

@@ -37,7 +37,8 @@ pub(super) enum WatermarkUpdate {
 pub struct TopicTimes {
     /// The latest event time; `i64::MIN` before the first.
     pub latest: i64,
-    /// When the latest message arrived: see [`Item::Arrived`](crate::item::Item::Arrived). The topic's time never exceeds it.
+    /// When the latest message arrived: see [`Item::Arrived`](crate::item::Item::Arrived). The topic's time never
+    /// exceeds it.
     pub arrived: i64,
     /// The time of the slowest partition that is behind; `i64::MAX` if none is behind.
     pub slowest: i64,
@@ -65,8 +66,8 @@ impl TopicTimes {
     }
 }
 
-/// Sends every worker the latest event times, arrivals, how far partitions are behind, and the committed times of the view
-/// `name`.
+/// Sends every worker the latest event times, arrivals, how far partitions are behind, and the committed times of the
+/// view `name`.
 pub(super) fn updates<'scope>(
     inputs: &Inputs<'scope>,
     name: &'static str,

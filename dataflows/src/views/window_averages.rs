@@ -6,8 +6,8 @@
 //!                                                                 `----> state; late parts (see `lateness`)
 //! ```
 //!
-//! A window is open until the truck's time, or for an idle truck the topic's, has passed its end. It accepts readings until
-//! the horizon has passed it; then its state is discarded, and its row stays.
+//! A window is open until the truck's time, or for an idle truck the topic's, has passed its end. It accepts readings
+//! until the horizon has passed it; then its state is discarded, and its row stays.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -254,8 +254,8 @@ struct Retention {
 }
 
 impl Retention {
-    /// A truck's horizon at a time of the topic; it never decreases. The last window stays: readings after the truck's latest
-    /// event are never late.
+    /// A truck's horizon at a time of the topic; it never decreases. The last window stays: readings after the
+    /// truck's latest event are never late.
     fn horizon(self, times: &Times, watermark: &Watermark) -> i64 {
         let Some(retention) = self.retention else { return times.horizon };
         let bound = watermark.of_truck(times.latest).saturating_sub(retention);
@@ -290,8 +290,8 @@ impl Windows {
         let mut before: BTreeMap<Window, Option<Sums>> = BTreeMap::new();
         let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
         let (mut parts, mut updates) = (Vec::new(), Vec::new());
-        // At a start an upsert job is fed its readings again. Their times are already in the state, where they may have
-        // been reset.
+        // At a start an upsert job is fed its readings again. Their times are already in the state, where they may
+        // have been reset.
         let is_again = epoch <= self.start;
         for input in inputs {
             match input {

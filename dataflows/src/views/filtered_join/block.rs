@@ -1,14 +1,14 @@
 //! Sorted readings of a truck that are near each other in time: the unit of the join.
 //!
-//! Single readings would be updates of an arrangement, sorted and merged again and again. Blocks of a stretch of time are
-//! joined a block at a time, and two blocks are only compared if their times overlap.
+//! Single readings would be updates of an arrangement, sorted and merged again and again. Blocks of a stretch of time
+//! are joined a block at a time, and two blocks are only compared if their times overlap.
 
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Truck;
 
-/// Blocks of the same stretch of event time can be joined. It is short enough that a truck has few blocks in it if each epoch
-/// adds one, and long enough that a block has many readings if an epoch spans hours.
+/// Blocks of the same stretch of event time can be joined. It is short enough that a truck has few blocks in it if
+/// each epoch adds one, and long enough that a block has many readings if an epoch spans hours.
 const STRETCH: i64 = 30_000_000;
 
 /// The start of the stretch that contains an event, in microseconds.

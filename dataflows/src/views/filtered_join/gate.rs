@@ -1,9 +1,9 @@
-//! Prepares the input of the join of an append job: it drops late and surplus readings, groups the others into blocks, and
-//! retracts blocks that are older than the retention, so that the join frees their memory. It retracts them one epoch later,
-//! so that all readings of one epoch are joined, whatever time they span.
+//! Prepares the input of the join of an append job: it drops late and surplus readings, groups the others into
+//! blocks, and retracts blocks that are older than the retention, so that the join frees their memory. It retracts
+//! them one epoch later, so that all readings of one epoch are joined, whatever time they span.
 //!
-//! A stretch is discarded as a whole when the horizon has passed its end: until then readings before the horizon are late
-//! anyway.
+//! A stretch is discarded as a whole when the horizon has passed its end: until then readings before the horizon are
+//! late anyway.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
