@@ -358,7 +358,7 @@ mod tests {
     fn pairs() -> impl Strategy<Value = Vec<(i64, i64)>> {
         let mixed = prop::collection::vec((time(), measure()), 0..60);
         let extreme = prop::collection::vec((any::<i64>(), any::<i64>()), 0..20);
-        // Nearly on a line: cancellation is at its worst.
+        // Nearly linear: the worst case for cancellation.
         let line = (time(), 1i64..1_000_000, prop::collection::vec((0i64..100_000, -3i64..=3), 2..60))
             .prop_map(|(start, slope, steps)| {
                 steps.iter().map(|&(t, noise)| (start + t, t * slope + noise)).collect()
@@ -370,12 +370,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn r_is_within_half_an_ulp_and_a_bit_of_the_true_value(pairs in pairs()) {
+        fn r_is_within_half_an_ulp_of_the_true_value(pairs in pairs()) {
             let truth = oracle::Correlation::of(pairs.iter().copied());
             match sum(&pairs).r() {
                 None => prop_assert!(truth.is_none()),
                 Some(r) => {
-                    let truth = truth.expect("defined for the oracle too");
+                    let truth = truth.expect("the oracle defines it, too");
                     prop_assert!((-1.0..=1.0).contains(&r));
                     prop_assert!(truth.is_within_ulps(r, 2, 1), "2 ulp: {r}");
                     prop_assert!(truth.is_within_ulps(r, 51, 100), "0.51 ulp: {r}");
@@ -384,7 +384,7 @@ mod tests {
         }
 
         #[test]
-        fn r_has_the_same_bits_in_any_order_and_any_cut(pairs in pairs(), seed in any::<u64>(), cut in 0usize..60) {
+        fn r_is_bit_identical_for_any_order_and_split(pairs in pairs(), seed in any::<u64>(), cut in 0usize..60) {
             let whole = sum(&pairs);
             let mut shuffled = pairs.clone();
             let mut state = seed;
@@ -402,7 +402,7 @@ mod tests {
         }
 
         #[test]
-        fn a_retraction_undoes_its_insertion(pairs in pairs(), x in any::<i64>(), y in any::<i64>()) {
+        fn a_retraction_cancels_its_insertion(pairs in pairs(), x in any::<i64>(), y in any::<i64>()) {
             let before = sum(&pairs);
             let mut after = before;
             after.plus_equals(&Accumulation::of(x, y));
@@ -415,7 +415,7 @@ mod tests {
         }
 
         #[test]
-        fn narrow_sums_are_the_plain_sums(pairs in pairs(), wild in prop::collection::vec((any::<i64>(), any::<i64>()), 0..4)) {
+        fn narrow_sums_equal_the_plain_sums(pairs in pairs(), wild in prop::collection::vec((any::<i64>(), any::<i64>()), 0..4)) {
             let pairs: Vec<_> = pairs.into_iter().chain(wild).collect();
             if let Some((&(x, y), rest)) = pairs.split_first() {
                 let mut narrow = Narrow::start(x, y);
@@ -425,7 +425,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read(pairs in pairs(), rest in prop::collection::vec(any::<u8>(), 0..5)) {
+        fn sums_are_read_back(pairs in pairs(), rest in prop::collection::vec(any::<u8>(), 0..5)) {
             let sums = sum(&pairs);
             for sums in [sums, sums.multiply(&-1)] {
                 let mut bytes = Vec::new();
@@ -438,7 +438,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_reading_panic(bytes in prop::collection::vec(any::<u8>(), 0..250)) {
+        fn reading_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..250)) {
             let _ = Accumulation::read(&mut bytes.as_slice());
         }
     }

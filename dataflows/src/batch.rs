@@ -391,7 +391,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_holds_the_records_pushed_and_each_name_once() {
+    fn a_batch_has_the_pushed_records_and_each_name_once() {
         let mut builder = BatchBuilder::default();
         for round in 0..2 {
             for (truck, time) in [("a", 1), ("b", 2), ("a", 3), ("", 4)] {
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn declared_fields_and_corrections_are_columns_too() {
+    fn declared_fields_and_corrections_are_columns() {
         let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
         let fields = [field("oil", FieldType::Number), field("driver", FieldType::Text)];
         let mut builder = BatchBuilder::new(&fields);

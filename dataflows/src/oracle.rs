@@ -333,7 +333,7 @@ mod tests {
     use crate::real::ratio;
 
     #[test]
-    fn the_oracle_knows_a_correlation_done_by_hand() {
+    fn a_correlation_computed_by_hand() {
         // x: 1 2 3, y: 2 4 5: r² = 27/28.
         let correlation = Correlation::of([(1, 2), (2, 4), (3, 5)]).unwrap();
         assert_eq!(correlation.square, BigRational::new(27.into(), 28.into()));
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_double_is_what_division_gives() {
+    fn the_nearest_double_is_the_result_of_division() {
         for (n, d) in
             [(1i64, 3i64), (-2, 3), (0, 5), (9_200_000_000_000_000_001, 1_000_000_000), (1, 1 << 60)]
         {
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_double_and_its_neighbours_are_told_apart_wherever_they_are() {
+    fn neighbouring_doubles_of_any_magnitude_are_distinguished() {
         for x in
             [1.0, 1.5, f64::MIN_POSITIVE, 5e-324, 4.0, 0.1, 1e300, f64::MAX, 2f64.powi(-1022).next_down()]
         {

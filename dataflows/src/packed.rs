@@ -140,7 +140,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_packed_list_is_a_list(mut numbers in prop::collection::vec(number(), 0..50), others in prop::collection::vec(number(), 0..50)) {
+        fn a_packed_list_behaves_like_a_vec(mut numbers in prop::collection::vec(number(), 0..50), others in prop::collection::vec(number(), 0..50)) {
             let packed = |numbers: &[i128]| {
                 let mut packed = Packed::with_capacity(numbers.len());
                 numbers.iter().for_each(|number| packed.push_own(number));

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_is_read_as_it_was_written() {
+    fn a_reading_is_read_back() {
         let (mut bytes, fields) = (Vec::new(), fields());
         write(5, &record(-7), &fields, &mut bytes);
         assert_eq!(read(&bytes, &fields), Some((5, record(-7))));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_message_of_a_key_holds_in_whatever_order_it_came() {
+    fn the_last_message_of_a_key_wins_in_any_order_of_arrival() {
         let upsert = |offset, record| {
             Event::Upsert(Upsert { key: Arc::from(&b"k"[..]), partition: 0, offset, record })
         };

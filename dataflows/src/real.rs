@@ -150,7 +150,7 @@ mod tests {
     use num_rational::BigRational;
     use proptest::prelude::*;
 
-    /// Whether no double is nearer to n/d, and a tie went to the even one.
+    /// Whether no double is nearer to n/d, with ties to even.
     fn is_nearest(got: f64, n: i128, d: i128) -> bool {
         let exact = BigRational::new(n.into(), d.into());
         let of = |x: f64| BigRational::from_float(x).expect("finite");
@@ -191,14 +191,14 @@ mod tests {
         }
 
         #[test]
-        fn a_factor_is_read_as_it_is_shown(digits in any::<i64>(), places in 0u8..=9) {
+        fn a_displayed_factor_parses(digits in any::<i64>(), places in 0u8..=9) {
             let factor = Factor::new(digits, places).unwrap();
             prop_assert_eq!(factor.to_string().parse(), Ok(factor));
         }
     }
 
     #[test]
-    fn what_is_no_decimal_is_refused() {
+    fn other_texts_are_not_factors() {
         for text in ["", "-", ".5", "1e3", "0x1", "1.0000000001", "1.2.3", "99999999999999999999"] {
             assert_eq!(text.parse::<Factor>(), Err(NotAFactor), "{text}");
         }

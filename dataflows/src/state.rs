@@ -155,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn folding_keeps_the_latest_value_of_each_key_that_has_not_ended(
+        fn folding_keeps_the_latest_value_of_each_key_that_is_not_deleted(
             changes in prop::collection::vec(prop::collection::vec((0u8..20, prop::collection::vec(any::<u8>(), 0..200)), 0..20), 0..6),
             part_size in 1usize..500,
         ) {
@@ -179,7 +179,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_end_in_entries_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_parse_or_end_with_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(entries(&bytes).count() <= bytes.len());
         }
     }

@@ -151,7 +151,7 @@ mod tests {
             (11 * HOUR + 1, ms(10 * HOUR), true),
             // A message from a broker whose clock is ahead of ours.
             (11 * HOUR + 1, ms(11 * HOUR), false),
-            // Old data that is sent again.
+            // A replay of old data.
             (9 * HOUR, ms(2 * HOUR), false),
             (i64::MAX, Some(0), true),
             (i64::MIN, None, false),
@@ -167,7 +167,7 @@ mod tests {
             found.iter().map(|id| id.offset).collect::<Vec<_>>(),
             [11 * HOUR + 1, 11 * HOUR + 1, i64::MAX]
         );
-        // The wall clock goes on with the epochs.
+        // The wall clock advances with the epochs.
         check.set_wall_clock(10 * HOUR + 1);
         assert!(check.check(11 * HOUR + 1, &message(0, None), "timestamp").is_ok());
     }

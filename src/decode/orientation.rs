@@ -253,11 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn json_python_numpy_and_texts_are_read_alike() {
+    fn json_python_numpy_and_strings_are_equivalent() {
         let python = JSON.replace('"', "'");
         let numpy = python.replace("0.1,", "np.float64(0.1),").replace("1681", "np.int64(1681");
         let numpy = numpy.replace("6789,", "6789),");
-        // A dict as `csv.DictReader` makes it.
+        // A dict from `csv.DictReader`.
         let texts = "{'time': '1681088547123456789', 'seconds_elapsed': '0.125', 'qz': '0.1', 'qy': ' 0.2 ', \
                      'qx': '0.3', 'qw': '0.4', 'roll': '-1.5', 'pitch': '1e-3', 'yaw': '3', 'more': None}";
         for payload in [JSON, &python, &numpy, texts, &format!("\u{feff}{JSON}")] {
@@ -310,7 +310,7 @@ mod tests {
         for (text, reason) in [
             ("1681088547123456789.5", Reason::WrongType),
             ("9223372036854775808", Reason::OutOfRange),
-            // It stands for NULL.
+            // It represents NULL.
             ("-9223372036854775808", Reason::OutOfRange),
             ("1e300", Reason::OutOfRange),
             ("\"2023-04-10 01:02:27\"", Reason::WrongType),
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(read(&good.replace("0.2", "")), because(Reason::MissingField, "qy"));
         assert_eq!(read(&good.replace("0.2", "x")), because(Reason::WrongType, "qy"));
         assert_eq!(read(&good.replace("0.2", "NaN")), because(Reason::NotFinite, "qy"));
-        // A decimal comma, half a line: nobody knows which field is which.
+        // A decimal comma, an incomplete line: the fields cannot be assigned.
         assert_eq!(read(&good.replace("0.2", "0,2")), because(Reason::NotAnObject, ""));
         assert_eq!(read("3,1e-3"), because(Reason::NotAnObject, ""));
         assert_eq!(check_header(b"time,seconds_elapsed,qz,qy,qx,qw,roll,pitch"), Err("yaw"));
@@ -373,7 +373,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_come_back_exactly(time in -i64::MAX..i64::MAX, value in prop::num::f64::NORMAL) {
+        fn numbers_are_read_back_exactly(time in -i64::MAX..i64::MAX, value in prop::num::f64::NORMAL) {
             for (quote, value_text) in [("", format!("{value:?}")), ("'", format!("{value:e}"))] {
                 let payload = JSON
                     .replace("1681088547123456789", &format!("{quote}{time}{quote}"))

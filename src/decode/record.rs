@@ -136,9 +136,9 @@ mod tests {
         assert_eq!(length(&bytes, false), None, "it may still be closed");
         bytes.push(b'x');
         assert_eq!(length(&bytes, false), Some(5));
-        // Also where less than that is left to look at.
+        // Also if fewer bytes remain.
         assert_eq!(length(&bytes[..9], true), Some(5));
-        // A long line after a closed quote ends at its end.
+        // A long line after a closed quote ends at its line end.
         let mut bytes = b"\"\n\"".to_vec();
         bytes.resize(QUOTED + 7, b'x');
         bytes.push(b'\n');
@@ -157,7 +157,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_the_csv_crate_writes_is_read_back(
+        fn output_of_the_csv_crate_is_read_back(
             rows in prop::collection::vec(prop::collection::vec("[a,\"\r\n ]{0,6}", 2..4), 1..6),
             crlf in any::<bool>(),
         ) {

@@ -246,11 +246,11 @@ mod tests {
     use super::super::general;
     use super::*;
 
-    /// What the fast path makes of `payload`, after checking that the general decoder agrees.
+    /// The result of the fast path, after checking that the general decoder agrees.
     fn scan(payload: &[u8]) -> Option<Reading<'_>> {
         let mut scanner = Scanner::default();
         let reading = scanner.scan(payload)?;
-        assert_eq!(scanner.scan(payload).as_ref(), Some(&reading), "with the minute known");
+        assert_eq!(scanner.scan(payload).as_ref(), Some(&reading), "with a cached minute");
         assert_eq!(general::read(payload).as_ref(), Ok(&reading), "{}", payload.escape_ascii());
         Some(reading)
     }
@@ -282,7 +282,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_ends_where_it_ends_byte_by_byte(
+        fn a_text_ends_at_the_same_byte_as_in_a_bytewise_search(
             bytes in prop::array::uniform8(prop_oneof![any::<u8>(), changed_byte(), 0..=b'#']),
         ) {
             for quote in *b"'\"" {
@@ -292,7 +292,7 @@ mod tests {
         }
     }
 
-    /// Mostly what producers send, so that most lines reach the end of the fast path.
+    /// Mostly realistic payloads, so that most lines reach the end of the fast path.
     fn number() -> impl Strategy<Value = String> {
         prop_oneof![
             8 => r"(0|[1-9][0-9]{0,3})\.[0-9]{1,2}",
@@ -318,7 +318,7 @@ mod tests {
         ]
     }
 
-    /// Lines of the known shapes and near them.
+    /// Lines with the known shapes and similar ones.
     fn line() -> impl Strategy<Value = String> {
         let numbers = (number(), number(), number());
         let form = (prop::bool::ANY, prop::bool::ANY, prop::bool::weighted(0.3));
@@ -341,12 +341,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn what_the_fast_path_accepts_the_general_decoder_reads_alike(line in line()) {
+        fn the_general_decoder_agrees_with_the_fast_path(line in line()) {
             scan(line.as_bytes());
         }
 
         #[test]
-        fn a_changed_line_is_read_alike(
+        fn they_agree_on_a_modified_line(
             line in line(),
             changes in prop::collection::vec((any::<Index>(), 0..3u8, changed_byte()), 1..3),
         ) {
@@ -363,7 +363,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_alike(bytes in prop::collection::vec(changed_byte(), 0..200)) {
+        fn they_agree_on_any_bytes(bytes in prop::collection::vec(changed_byte(), 0..200)) {
             scan(&bytes);
         }
     }

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+    fn a_full_disk_is_an_error_but_a_closed_pipe_is_not() {
         assert!(is_read(&mut Vec::new(), b"a").unwrap());
         assert!(!is_read(&mut Fails(ErrorKind::BrokenPipe), b"a").unwrap());
         let error = is_read(&mut Fails(ErrorKind::StorageFull), b"a").unwrap_err().to_string();

@@ -97,7 +97,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_can_be_read_is_replaced_and_what_cannot_stays() {
+    fn a_value_is_replaced_unless_it_cannot_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         let reloads = Reloads::default();
@@ -119,6 +119,6 @@ mod tests {
         assert_eq!((*fixed.get(), fixed.version()), (1, 0));
         drop(secret);
         reloads.reload();
-        assert!(reloads.0.lock().unwrap().is_empty(), "what nobody uses is not read");
+        assert!(reloads.0.lock().unwrap().is_empty(), "unused values are not reloaded");
     }
 }

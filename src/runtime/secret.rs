@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_what_a_file_holds_without_the_end_of_its_line() {
+    fn a_secret_is_the_content_of_a_file_without_its_line_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         for (text, secret) in [("sesame", "sesame"), ("sesame\n", "sesame"), (" se same \r\n", " se same ")] {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_of_the_secret_and_of_each_part() {
+    fn a_code_depends_on_the_secret_and_on_each_part() {
         let known = code(b"secret", &[b"ab", b"c"]);
         assert_eq!(known, code(b"secret", &[b"ab", b"c"]));
         for other in [
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_shows_no_password_wherever_its_signs_are() {
+    fn a_url_hides_its_password_wherever_special_characters_are() {
         for (url, shown) in [
             ("mysql://u@h:1/d", "mysql://u@h:1/d"),
             ("mysql://u:s3cret@h/d", "mysql://u:***@h/d"),

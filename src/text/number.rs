@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_is_read_exactly_in_any_form() {
+    fn an_integer_is_parsed_exactly_in_any_notation() {
         use NoInteger::{Fraction, OutOfRange};
         for (text, expected) in [
             ("1681088547123456789", Ok(1_681_088_547_123_456_789)),
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// The same by arithmetic on big integers.
+    /// The same by big-integer arithmetic.
     fn oracle(text: &str) -> Option<(i64, bool)> {
         let lower = text.to_lowercase();
         let (mantissa, exponent) = lower.split_once('e').unwrap_or((&lower, "0"));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_ends_where_json_ends_it() {
+    fn a_number_ends_where_json_says() {
         for (text, expected) in [
             ("0", Some(1)),
             ("-12.50,", Some(6)),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exponent_of_any_size_is_read_at_once() {
+    fn an_exponent_of_any_size_is_parsed_quickly() {
         assert_eq!(read("1e999999999999"), None);
         assert_eq!(read("-1e9999999999999999999999999999"), None);
         assert_eq!(read("1e-400"), Some((0, true)));
@@ -270,14 +270,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_number_is_what_big_integers_say(
+        fn any_number_agrees_with_big_integers(
             text in r"-?(0|[1-9][0-9]{0,11})(\.[0-9]{1,22})?([eE][+-]?[0-9]{1,2})?",
         ) {
             prop_assert_eq!(read(&text), oracle(&text));
         }
 
         #[test]
-        fn any_tie_is_what_big_integers_say(
+        fn any_tie_agrees_with_big_integers(
             text in r"-?(0|[1-9]{1,3})\.[0-9]{8}[4-6](49|5)0{0,12}[01]?",
             exponent in -2i32..=2,
         ) {

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_not_shown_is_escaped() {
+    fn only_unprintable_characters_are_escaped() {
         for text in ["näher \"a\" 'b' \\ 日本", ""] {
             assert!(matches!(printable(text), Cow::Borrowed(shown) if shown == text));
         }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_a_line() {
+    fn a_write_stays_one_line() {
         let mut log = OneLine(Vec::new());
         for line in ["one\n", "two\nforged\r\n", "three\n"] {
             log.write_all(line.as_bytes()).unwrap();

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The same, by the definition.
+    /// A naive implementation of the definition.
     fn naive(pieces: &[Piece], text: &[char]) -> bool {
         match (pieces, text) {
             ([], rest) => rest.is_empty(),
@@ -84,7 +84,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_fits_as_the_definition_says(pattern in "[ab%_é]{0,8}", text in "[abé]{0,10}") {
+        fn matching_equals_the_definition(pattern in "[ab%_é]{0,8}", text in "[abé]{0,10}") {
             let pattern = Pattern::new(&pattern, None).unwrap();
             let chars: Vec<char> = text.chars().collect();
             prop_assert_eq!(pattern.matches(&text), naive(&pattern.0, &chars));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escaped_wildcard_is_itself() {
+    fn an_escaped_wildcard_matches_itself() {
         let pattern = Pattern::new("100!%!_!!", Some('!')).unwrap();
         assert!(pattern.matches("100%_!") && !pattern.matches("100%a!"));
         assert_eq!(Pattern::new("a!", Some('!')), None);

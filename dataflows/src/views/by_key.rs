@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn old_and_new_values_of_a_key_come_together_in_any_order() {
+    fn old_and_new_values_of_a_key_are_paired_in_any_order() {
         let updates = vec![(("b", 2), 1), (("a", 1), -1), (("c", 5), 1), (("b", 1), -1), (("c", 5), -1)];
         let changes = pair(updates);
         assert_eq!(

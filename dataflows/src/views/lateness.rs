@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_truck_waits_for_one_thing_of_a_kind() {
+    fn a_truck_waits_for_one_point_of_each_kind() {
         let (a, b): (Truck, Truck) = ("a".into(), "b".into());
         let mut watermark = Watermark::new(10);
         watermark.update(WatermarkUpdate::Arrived(i64::MAX));

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_times_beyond_the_limit_are_set_back_and_the_topic_says_when() {
+    fn only_times_beyond_the_limit_are_reset_and_the_topic_records_when() {
         let recovery = Recovery::at(10 * HOUR + 5, HOUR, HOUR);
         let to = 11 * HOUR;
         let (a, b, window) = (truck_key("a"), truck_key("b"), b"w\0\0\0\0\0\0\0\x7fa".to_vec());
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_set_back_is_not_ahead_again() {
+    fn a_time_that_was_reset_is_not_beyond_the_limit() {
         let recovery = Recovery::at(0, 0, HOUR);
         let mut parts = vec![entry(&truck_key("a"), &[2 * HOUR, 0])];
         assert_eq!(recovery.apply(&mut parts).1.len(), 1);

@@ -171,7 +171,7 @@ mod tests {
     use super::WatermarkUpdate::{Arrived, Behind, Committed, Event};
     use super::*;
 
-    /// Of a topic whose messages arrive right after their events.
+    /// The watermark of a topic whose messages arrive immediately after their events.
     fn watermark() -> Watermark {
         let mut watermark = Watermark::new(10);
         watermark.update(Arrived(1000));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_truck_follows_the_topic_and_others_themselves() {
+    fn an_idle_truck_follows_the_topic_and_others_their_own_events() {
         let mut watermark = watermark();
         assert_eq!(watermark.of_idle(), i64::MIN);
         watermark.update(Event(100));
@@ -188,17 +188,17 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_the_topic_does_not_go_beyond_the_latest_arrival() {
+    fn the_time_of_the_topic_never_exceeds_the_latest_arrival() {
         let mut watermark = Watermark::new(10);
         watermark.update(Event(5000));
-        assert_eq!(watermark.of_truck(20), 20, "nothing is known to have arrived");
+        assert_eq!(watermark.of_truck(20), 20, "no arrival is known");
         watermark.update(Arrived(100));
         watermark.update(Arrived(50));
         assert_eq!((watermark.of_truck(5000), watermark.of_truck(20)), (5000, 90));
     }
 
     #[test]
-    fn the_slowest_partition_that_is_behind_holds_all_back() {
+    fn the_slowest_partition_that_is_behind_holds_back_all_trucks() {
         let mut watermark = watermark();
         watermark.update(Event(100));
         watermark.update(Behind(0, 60));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watermark_goes_on_from_where_it_was_committed() {
+    fn a_watermark_resumes_from_its_committed_times() {
         let mut watermark = watermark();
         watermark.update(Event(100));
         watermark.update(Behind(3, 60));

@@ -513,7 +513,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_and_trucks_are_read_as_they_were_written() {
+    fn windows_and_times_are_read_back() {
         let sums =
             Sums { distance: Accumulation::of(5, -7), speed: Accumulation::of(5, i64::MAX), fuel: -1 << 100 };
         let window: Window = ("näher".into(), -300);
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_holds_its_start_and_not_its_end() {
+    fn a_window_includes_its_start_and_excludes_its_end() {
         for (time, start) in [(0, 0), (299, 0), (300, 300), (-1, -300), (-300, -300), (-301, -600)] {
             assert_eq!(start_of(time, 300), start);
         }

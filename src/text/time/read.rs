@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn another_form_is_none() {
+    fn another_format_is_none() {
         for text in [
             "",
             "2023-04-10",
@@ -218,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_time_written_out_is_read_back(
+        fn a_written_time_is_read_back(
             year in 1970i64..=9998,
             (month, day) in (1i64..=12, 1i64..=28),
             of_day in 0..DAY,

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stretch_holds_its_start_and_not_its_end() {
+    fn a_stretch_includes_its_start_and_excludes_its_end() {
         for time in [0, 1, STRETCH - 1, -1, -STRETCH, i64::MAX, i64::MIN + STRETCH] {
             let start = stretch_of(time);
             assert!(start <= time && (time < end_of(start) || end_of(start) == i64::MAX), "{time}");
@@ -122,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn blocks_meet_as_their_readings_do(a in block(), b in block(), threshold in -1i64..3) {
+        fn joining_blocks_equals_joining_their_readings(a in block(), b in block(), threshold in -1i64..3) {
             let mut joined = Vec::new();
             a.for_each_pair(&b, threshold, |above, other| joined.push((*above, *other)));
             let mut expected = Vec::new();
@@ -137,7 +137,7 @@ mod tests {
         }
 
         #[test]
-        fn a_block_is_read_as_it_was_written(block in block()) {
+        fn a_block_is_read_back(block in block()) {
             let mut bytes = Vec::new();
             block.write(&mut bytes);
             let (numbers, rest) = bytes.as_chunks::<8>();

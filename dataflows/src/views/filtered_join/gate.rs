@@ -317,7 +317,7 @@ mod tests {
     use crate::views::watermark::WatermarkUpdate;
 
     #[test]
-    fn blocks_are_read_as_they_were_written() {
+    fn blocks_are_read_back() {
         let truck: Truck = "näher".into();
         let block = Block::of(vec![(-5, 1, -2), (-5, i64::MAX, 0)]).unwrap();
         let mut value = Vec::new();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_of_the_state_goes_on_and_ends_by_its_own_key() {
+    fn a_restored_block_is_inserted_and_later_deleted_by_its_own_key() {
         let mut gate = Gate::new(&Settings { join_retention: 1, ..Settings::default() }, 5, false);
         let truck: Truck = "t".into();
         let times = Times { latest: end_of(0) + 9, horizon: 0 };
@@ -344,7 +344,7 @@ mod tests {
         let given: Vec<_> = gate.pass(5, kept.map(input).into()).iter().flat_map(updates).collect();
         assert_eq!(given, [update(5, 1)]);
 
-        // Nothing is behind any more: the time of the truck counts.
+        // No partition is behind any more, so the time of the truck counts.
         let output = gate.pass(6, vec![TruckInput::Watermark(WatermarkUpdate::Behind(0, i64::MAX))]);
         assert_eq!(output.iter().flat_map(updates).collect::<Vec<_>>(), [update(7, -1)]);
         let Some(Output::Effect(Effect::State { bytes, added })) = output.last() else { panic!("no state") };
