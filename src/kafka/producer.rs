@@ -135,7 +135,7 @@ fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
 /// The tag of messages that are only counted.
 const UNTRACKED: usize = usize::MAX;
 
-/// Headers as librdkafka takes them.
+/// Headers for librdkafka.
 fn headers_of(headers: &[(&str, String)]) -> Option<OwnedHeaders> {
     let add =
         |all: OwnedHeaders, (key, value): &(&str, String)| all.insert(Header { key, value: Some(value) });
@@ -201,7 +201,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// A Kafka producer: queues messages, sends them in batches, and counts what was acknowledged.
 ///
-/// Call [`flush`](Producer::flush) before it is dropped: what is still queued then is lost.
+/// Call [`flush`](Producer::flush) before dropping it: queued messages are lost otherwise.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -241,7 +241,7 @@ impl Producer {
         Ok(producer)
     }
 
-    /// How many partitions `topic` has; an error if it does not exist.
+    /// The number of partitions of `topic`. Fails if it does not exist.
     pub fn partitions(&self, topic: &str) -> Result<i32, ProduceError> {
         // The list of all topics, because asking for one by name creates it on many brokers.
         let metadata = self.metadata()?;

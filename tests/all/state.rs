@@ -372,7 +372,7 @@ fn an_import_that_would_lose_or_double_rows_is_refused() {
         for (changed, words) in [
             (bytes[..bytes.len() - 1].to_vec(), "is damaged or incomplete"),
             ([&bytes[..100], &[bytes[100] ^ 1], &bytes[101..]].concat(), "is damaged or incomplete"),
-            (whole.clone(), "is no export"),
+            (whole.clone(), "is not an export"),
         ] {
             fs::write(file, changed).unwrap();
             place.refused(&import, &[], 1, &[file, words]);
