@@ -10,23 +10,23 @@
 //!
 //! | folder | is |
 //! |---|---|
-//! | [`command`] | one entry per subcommand; the error that knows all others, and the exit status |
+//! | [`command`] | one entry per subcommand; the top-level error, and the exit status |
 //! | [`cli`] | commands and flags |
-//! | [`job`] | a job: launch, workers, the graph around the views, commits, the processes of a cluster |
-//! | [`config`] | file, variables and flags to one validated job; the SQL of a user's views |
-//! | [`observe`] | what is seen of a running job: progress, the live page, HTTP |
+//! | [`job`] | a job: launch, workers, the graph around the views, commits, clusters |
+//! | [`config`] | file, variables and flags, parsed into one validated job; the SQL of user-defined views |
+//! | [`observe`] | progress, the live page and HTTP of a running job |
 //! | [`source`] | Kafka topics, files, the embedded broker: bytes |
 //! | [`decode`] | bytes to batches of records, or dead letters |
-//! | [`sink`] | CSV files, the topic of dead letters |
+//! | [`sink`] | CSV files, the dead letter topic |
 //! | [`store`] | the database: rows, bookkeeping, schema, on MySQL, MariaDB and SQLite |
 //! | [`state`] | the format of views' state, and its export |
 //! | [`render`] | columns to CSV lines, SQL values, lines that MySQL loads |
-//! | [`kafka`] | what all clients of Kafka share |
+//! | [`kafka`] | shared by all Kafka clients |
 //! | [`runtime`] | epochs, signals, metrics, health, secrets, the operating system |
 //! | [`text`] | numbers, times and printable text |
 
 #![warn(missing_docs)]
-// A file's first lines are a map of what is in it, private modules too.
+// Module docs describe private modules, too.
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod cli;

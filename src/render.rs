@@ -12,10 +12,10 @@ use dataflows::rows::{Column, ColumnSpec, NULL, RowKey, Rows, Type, column};
 use crate::text::number::zero_padded;
 use crate::text::time::TimeWriter;
 
-/// What a value of bytes begins with when it is written in base64.
+/// The prefix of a bytes value that is written in base64.
 const BASE64: &[u8] = b"base64:";
 
-/// The last column of files whose lines say what they do.
+/// The last column of CSV files that record changes.
 pub const CHANGE: ColumnSpec = column("change", Type::Integer);
 
 /// Appends the header line.
@@ -29,9 +29,9 @@ pub fn csv_header(columns: &[ColumnSpec], out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Appends a line for each row: RFC 4180 with line feeds. NULL is an empty field. Bytes are their
-/// text where they are UTF-8, else, and where the text itself begins so, `base64:` and base64. With
-/// `change`, a last field says whether the values hold from now on (1) or no longer (-1).
+/// Appends a line for each row: RFC 4180 with line feeds. NULL is an empty field. Bytes are written as
+/// text if they are UTF-8 that does not start with `base64:`, and otherwise as `base64:` and base64. With
+/// `change`, a last field is 1 for inserted and -1 for retracted values.
 pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
     let mut writers = writers(rows);
     out.reserve(rows.len() * rows.columns.len() * 12);
@@ -71,7 +71,7 @@ pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// A field of CSV, quoted where it has to be.
+/// A CSV field, quoted if necessary.
 fn csv_text(text: &[u8], out: &mut Vec<u8>) {
     if !text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
         out.extend_from_slice(text);
@@ -87,26 +87,26 @@ fn csv_text(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Rows to be written as values of an SQL statement: literals that MySQL and MariaDB read back
-/// exactly, whatever their `sql_mode`.
+/// Rows as values of an SQL statement: literals that MySQL and MariaDB read back exactly under every
+/// `sql_mode`.
 #[derive(Clone, Copy)]
 pub struct SqlRows<'a> {
     /// The rows.
     pub rows: &'a Rows,
-    /// A value for each row that stands behind its columns, or none.
+    /// The value after the columns of each row; empty if there is none.
     pub keys: &'a [RowKey],
-    /// What a row begins with: `(`.
+    /// The text before each row: `(`.
     pub opening: &'static str,
 }
 
 impl SqlRows<'_> {
-    /// Some rows as `(…),(…)` in pieces of about `size` bytes, each with the rows that it holds.
+    /// The rows of `range` as `(…),(…)` in pieces of about `size` bytes, each with its range of rows.
     pub fn pieces(self, range: Range<usize>, size: usize) -> Vec<(Range<usize>, Vec<u8>)> {
         let rows = self.rows;
         let mut pieces = Vec::new();
         let mut writers = writers(rows);
         let mut start = range.start;
-        // About what a piece takes, so that a short one holds little more than its bytes.
+        // An estimate, so that a short piece allocates little more than its bytes.
         let row_bytes = rows.columns.len() * 16 + if self.keys.is_empty() { 0 } else { 40 };
         let room = size.min(range.len() * row_bytes) + 256;
         let mut out = Vec::with_capacity(room);
@@ -125,7 +125,7 @@ impl SqlRows<'_> {
         pieces
     }
 
-    /// Appends some rows as `(…),(…)`.
+    /// Appends the rows of `range` as `(…),(…)`.
     pub fn write(self, range: Range<usize>, out: &mut Vec<u8>) {
         let mut writers = writers(self.rows);
         for row in range.clone() {
@@ -169,7 +169,7 @@ fn sql_values(rows: &Rows, row: usize, writers: &mut [TimeWriter], out: &mut Vec
             Column::Real(values) => {
                 let start = out.len();
                 real(values[row], out);
-                // Without an exponent the server would read a DECIMAL, and cut it.
+                // Without an exponent the server would parse a DECIMAL and truncate it.
                 if !out[start..].contains(&b'e') {
                     out.extend_from_slice(b"e0");
                 }
@@ -188,9 +188,8 @@ fn sql_values(rows: &Rows, row: usize, writers: &mut [TimeWriter], out: &mut Vec
     }
 }
 
-/// A line for each row, as `LOAD DATA` reads it without being told otherwise: tabs between values,
-/// `\N` for NULL, a backslash before what would be read as more than itself. Bytes are written in
-/// hexadecimal digits.
+/// A line for each row in the default format of `LOAD DATA`: tabs between values, `\N` for NULL, a
+/// backslash before special characters. Bytes are written in hexadecimal digits.
 pub fn lines(rows: &Rows) -> Vec<u8> {
     let mut out = Vec::with_capacity(rows.len() * rows.columns.len() * 14);
     let mut writers = writers(rows);
@@ -226,7 +225,7 @@ pub fn lines(rows: &Rows) -> Vec<u8> {
     out
 }
 
-/// A text in a line that is loaded.
+/// A text value in a line for `LOAD DATA`.
 fn line_text(text: &str, out: &mut Vec<u8>) {
     for &byte in text.as_bytes() {
         match byte {
@@ -239,8 +238,8 @@ fn line_text(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// A text literal. Whether a backslash escapes depends on the `sql_mode`: such a text is written as
-/// bytes of UTF-8.
+/// A text literal. Whether a backslash escapes depends on the `sql_mode`, so a text with special characters
+/// is written as its UTF-8 bytes.
 fn sql_text(text: &str, out: &mut Vec<u8>) {
     if text.bytes().any(|byte| byte == b'\\' || byte == b'\'' || byte < b' ') {
         out.extend_from_slice(b"_utf8mb4 ");
@@ -252,7 +251,7 @@ fn sql_text(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// A literal of bytes.
+/// A binary literal.
 pub fn sql_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"X'");
     hexadecimal(bytes, out);
@@ -266,13 +265,13 @@ fn hexadecimal(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// `value / 10^scale` with no superfluous digit: `0.01`, `80`, `-3.5`.
+/// `value / 10^scale` without trailing zeros: `0.01`, `80`, `-3.5`.
 pub fn decimal(value: i64, scale: u8, out: &mut Vec<u8>) {
     if value < 0 {
         out.push(b'-');
     }
     let magnitude = value.unsigned_abs();
-    // Divided by what is known when this is compiled, where it can be.
+    // Constant divisors compile to multiplications.
     let (whole, fraction) = match scale {
         9 => (magnitude / 1_000_000_000, magnitude % 1_000_000_000),
         6 => (magnitude / 1_000_000, magnitude % 1_000_000),
@@ -282,7 +281,7 @@ pub fn decimal(value: i64, scale: u8, out: &mut Vec<u8>) {
     if fraction == 0 {
         return;
     }
-    // Most measures have two decimals of their nine.
+    // Most measures use two of their nine decimals.
     if scale == 9 && fraction.is_multiple_of(10_000_000) {
         let hundredths = (fraction / 10_000_000) as u8;
         let text = [b'.', b'0' + hundredths / 10, b'0' + hundredths % 10];
@@ -349,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_leaves_the_calendar_is_written_as_its_nearest_end() {
+    fn a_time_outside_the_calendar_is_clamped() {
         let last = 253_402_300_799_999_999;
         let times =
             [last, last + 1, i64::MAX, -62_135_596_800_000_000, -62_135_596_800_000_001, i64::MIN + 1];
@@ -360,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_have_no_superfluous_digit() {
+    fn decimals_have_no_trailing_zeros() {
         let values = vec![0, 10_000_000, -3_500_000_000, 80_000_000_000, 1, i64::MIN + 1, 100_000];
         let column = Column::Decimal { scale: 9, values: Arc::new(values) };
         assert_eq!(csv_of(column), "0\n0.01\n-3.5\n80\n0.000000001\n-9223372036.854775807\n0.0001\n");
@@ -376,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_could_end_its_literal_is_written_as_bytes() {
+    fn a_text_with_special_characters_is_written_as_bytes() {
         let texts = ["a", "it's", "b\\", "é", "\n"].map(|text| Some(text.into())).to_vec();
         assert_eq!(
             sql_of(Column::Text(Arc::new(texts))),
@@ -385,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_come_back_from_either_form() {
+    fn bytes_are_written_as_text_or_base64() {
         let bytes = vec![None, Some(b"a,b".to_vec()), Some(vec![0xff, 0]), Some(b"base64:x".to_vec())];
         let column = Column::Bytes(Arc::new(bytes));
         assert_eq!(csv_of(column.clone()), "\n\"a,b\"\nbase64:/wA=\nbase64:YmFzZTY0Ong=\n");
@@ -393,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_read_back_as_they_were() {
+    fn lines_escape_special_characters() {
         let rows: Rows = vec![
             Column::Timestamp(Arc::new(vec![0, NULL])),
             Column::Decimal { scale: 2, values: Arc::new(vec![150, NULL]) },
@@ -408,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_stand_behind_the_columns() {
+    fn keys_follow_the_columns() {
         let rows: Rows = vec![Column::Integer(Arc::new(vec![1, NULL]))].into();
         let mut out = Vec::new();
         SqlRows { rows: &rows, keys: &[[0; 16], [0xAB; 16]], opening: "ROW(" }.write(0..2, &mut out);
@@ -417,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_hold_every_row_once() {
+    fn pieces_contain_every_row_once() {
         let rows = one(Column::Integer(Arc::new((0..1000).collect())));
         let mut whole = Vec::new();
         sql(&rows).write(0..1000, &mut whole);
@@ -433,7 +432,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_csv_reader_finds_the_texts_again(texts in prop::collection::vec("[a-z,\"\r\n é\\\\']{0,12}", 1..20)) {
+        fn a_csv_reader_reads_the_texts_back(texts in prop::collection::vec("[a-z,\"\r\n é\\\\']{0,12}", 1..20)) {
             let column = Column::Text(Arc::new(texts.iter().map(|text| Some(text.as_str().into())).collect()));
             let ids = Column::Integer(Arc::new((0..texts.len() as i64).collect()));
             let mut out = Vec::new();

@@ -1,11 +1,11 @@
-//! How state parts lie in the store: a header before the bytes.
+//! The format of state parts in the store: a header followed by the bytes.
 //!
 //! ```text
-//! format | checksum, of all that follows and the format | whose it is: of job and view | entries
+//! format | checksum of the format and all that follows | mark of job and view | entries
 //! ```
 //!
-//! The format is a byte, numbers are little-endian `u32`s, checksums CRC-32. Of what a view keeps, [`export`]
-//! makes a file.
+//! The format is one byte; checksum (CRC-32) and mark are little-endian `u32`s. [`export`] writes a job's state to a
+//! file.
 
 pub mod export;
 pub mod offset;
@@ -15,23 +15,23 @@ use dataflows::views::View;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The format that this version reads and writes.
+/// The format of this version.
 const VERSION: u8 = 4;
-/// Bytes of a part; the store's values stay far below the server's packet limit.
+/// Size of a part, far below the server's packet limit.
 const PART_BYTES: usize = 512 << 10;
 
-/// What to do when a job's state cannot be used.
-const WAY_BACK: &str = "to go back to an export, run `truckflow state reset` and `truckflow state import FILE`; \
-                        or put a backup of the database in its place, or start a new --job with a new --out";
+/// The next step when a job's state cannot be used.
+const WAY_BACK: &str = "to restore an export, run `truckflow state reset` and `truckflow state import FILE`; \
+                        otherwise restore a backup of the database, or start a new --job with a new --out";
 
-/// What the store knows of a view of the job.
+/// A view of a job, as recorded in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredView {
     /// The view.
     pub name: String,
-    /// What its state depended on when it was made.
+    /// The definition on which its state depends.
     pub definition: String,
-    /// Whether it has taken all that was before it.
+    /// Whether its backfill is complete.
     pub backfilled: bool,
 }
 
@@ -40,7 +40,7 @@ pub struct StoredView {
 pub enum StateError {
     /// Written by another version.
     #[error(
-        "the state of view `{view}` has format {found}, but this version reads {VERSION}; run the version that wrote it, or, {WAY_BACK}"
+        "the state of view `{view}` has format {found}, but this version reads {VERSION}; run the version that wrote it, or {WAY_BACK}"
     )]
     Version {
         /// The view.
@@ -48,7 +48,7 @@ pub enum StateError {
         /// The format found.
         found: u8,
     },
-    /// The checksum does not fit, or what is behind it does not parse.
+    /// The checksum does not match, or the content does not parse.
     #[error("the state of view `{view}` in the database is damaged; {WAY_BACK}")]
     Damaged {
         /// The view.
@@ -56,7 +56,7 @@ pub enum StateError {
     },
     /// Written for another job, or for another view of it.
     #[error(
-        "the state of view `{view}` in the database is that of another job or view than job `{job}`'s; {WAY_BACK}"
+        "the state of view `{view}` in the database does not belong to this view of job `{job}`; {WAY_BACK}"
     )]
     Foreign {
         /// The view.
@@ -66,7 +66,7 @@ pub enum StateError {
     },
 }
 
-/// Whose state it is: of which view of which job.
+/// The job and view that state belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner<'a> {
     /// The job.
@@ -77,7 +77,7 @@ pub struct Owner<'a> {
 
 impl Owner<'_> {
     fn mark(self) -> [u8; 4] {
-        // No name of a job holds a zero.
+        // Job names contain no zero byte.
         crc32fast::hash(&[self.job.as_bytes(), &[0], self.view.as_bytes()].concat()).to_le_bytes()
     }
 
@@ -103,7 +103,7 @@ fn checksum(pieces: &[&[u8]]) -> [u8; 4] {
     hasher.finalize().to_le_bytes()
 }
 
-/// Verifies the header, and gives the state change behind it.
+/// Verifies the header, and returns the state change after it.
 pub fn unseal<'a>(owner: Owner<'_>, sealed: &'a [u8]) -> Result<&'a [u8], StateError> {
     let damaged = || owner.damaged();
     let (&version, rest) = sealed.split_first().ok_or_else(damaged)?;
@@ -121,8 +121,8 @@ pub fn unseal<'a>(owner: Owner<'_>, sealed: &'a [u8]) -> Result<&'a [u8], StateE
     Ok(bytes)
 }
 
-/// Looks through folded state: how many entries it has, if all are such as the view keeps.
-pub fn look_through(view: &View, folded: &[u8]) -> Result<i64, StateError> {
+/// Checks that all entries of folded state are valid for the view, and returns their number.
+pub fn validate_entries(view: &View, folded: &[u8]) -> Result<i64, StateError> {
     let mut count = 0;
     for entry in entries(folded) {
         match entry {
@@ -138,19 +138,19 @@ pub struct SealedFold<'a> {
     owner: Owner<'a>,
     fold: Fold,
     unusable: Option<StateError>,
-    /// How many parts were given.
+    /// The number of parts.
     pub parts: usize,
-    /// Their bytes.
+    /// The size of all parts in bytes.
     pub bytes: usize,
 }
 
 impl<'a> SealedFold<'a> {
-    /// Nothing of a view yet.
+    /// Starts without any part.
     pub fn new(owner: Owner<'a>) -> Self {
         Self { owner, fold: Fold::new(PART_BYTES), unusable: None, parts: 0, bytes: 0 }
     }
 
-    /// Takes a part that is older than those before. What is wrong with it is told in the end.
+    /// Adds a part that is older than the previous ones. Errors are returned by [`finish`](Self::finish).
     pub fn older(&mut self, sealed: &[u8]) {
         self.parts += 1;
         self.bytes += sealed.len();
@@ -162,7 +162,7 @@ impl<'a> SealedFold<'a> {
         }
     }
 
-    /// The parts of a snapshot, not sealed.
+    /// The parts of the snapshot, not sealed.
     pub fn finish(self) -> Result<Vec<Vec<u8>>, StateError> {
         self.unusable.map_or(Ok(self.fold.finish()), Err)
     }
@@ -216,12 +216,12 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_no_view_keeps_are_damage() {
+    fn entries_of_no_view_are_damage() {
         let mut change = Vec::new();
         dataflows::state::push_entry(&mut change, b"truck", |out| out.push(7));
         for view in all(&Settings::default()) {
-            assert!(look_through(&view, &change).is_err(), "{}", view.name);
-            assert_eq!(look_through(&view, b"").unwrap(), 0);
+            assert!(validate_entries(&view, &change).is_err(), "{}", view.name);
+            assert_eq!(validate_entries(&view, b"").unwrap(), 0);
         }
     }
 }

@@ -10,7 +10,7 @@ use dataflows::batch::Measure;
 use dataflows::expression::{Comparison, Expression, Field, Query};
 use dataflows::item::Item;
 use dataflows::rows::Rows;
-use dataflows::views::{NAMES, ORIENTATION, Own, Settings, View, all};
+use dataflows::views::{NAMES, ORIENTATION, Settings, UserView, View, all};
 use timely::WorkerConfig;
 use timely::communication::Allocator;
 use timely::communication::allocator::Thread;
@@ -133,7 +133,7 @@ fn own(settings: &Settings) -> View {
     ];
     let columns = columns.map(|(name, expression)| (name.to_owned(), expression));
     let query = Query::new(Some(filter), columns).expect("a condition");
-    Own { name: OWN.into(), table: "OWN".into(), definition: OWN.into(), query }.view(settings)
+    UserView { name: OWN.into(), table: "OWN".into(), definition: OWN.into(), query }.view(settings)
 }
 
 /// One view alone: an epoch of batches a run.
@@ -148,7 +148,7 @@ struct Alone {
 impl Alone {
     fn new(view: &str, sinks: Sinks, batches: usize) -> Self {
         let (views, settings) = views(|name| name == view);
-        let decoder = if views[0].gives_up { decoder().with_origins() } else { decoder() };
+        let decoder = if views[0].drops_readings { decoder().with_origins() } else { decoder() };
         Self { job: Job::new(views, settings, sinks), decoder, batches, next: 0, items: Vec::new() }
     }
 }

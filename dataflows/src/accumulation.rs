@@ -1,8 +1,8 @@
 //! The exact sums of a correlation, and Pearson's r from them.
 //!
-//! Sums of floats depend on their order and cannot be undone; sums of integers do neither. An
-//! [`Accumulation`] is a difference of differential dataflow: adding, retracting and merging are
-//! plain addition, and only [`Accumulation::r`] leaves the integers, with one rounding at its end.
+//! Sums of floats depend on their order and cannot be retracted exactly; sums of integers can. An [`Accumulation`] is
+//! a difference type for differential dataflow: inserting, retracting and merging are plain addition. Only
+//! [`Accumulation::r`] leaves the integers, with one rounding at its end.
 
 use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 use ethnum::{I256, U256};
@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// n, Σx, Σy, Σxx, Σxy and Σyy of pairs of `i64`.
 ///
-/// Products take 256 bits: with fewer than 2⁶² pairs no sum, and nothing that [`r`](Self::r)
-/// computes from them, can overflow. Arithmetic wraps all the same, so that a retraction always
-/// undoes its insertion.
+/// Products have 256 bits: with fewer than 2⁶² pairs no sum, and no intermediate result of [`r`](Self::r), can
+/// overflow. Arithmetic wraps nevertheless, so that a retraction always cancels its insertion.
 ///
 /// ```
 /// use dataflows::accumulation::Accumulation;
@@ -36,7 +35,7 @@ pub struct Accumulation {
     sum_yy: I256,
 }
 
-/// An `I256` on the wire: its two halves, as ethnum's own form is text.
+/// Serializes an `I256` as its two halves, as ethnum's own format is text.
 mod words {
     use ethnum::I256;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -70,7 +69,7 @@ impl Accumulation {
         }
     }
 
-    /// How many pairs there are.
+    /// The number of pairs.
     pub fn samples(&self) -> i64 {
         self.n
     }
@@ -84,13 +83,13 @@ impl Accumulation {
     ///
     /// r = (n·Σxy − Σx·Σy) / √((n·Σxx − (Σx)²) · (n·Σyy − (Σy)²)),
     ///
-    /// or none for fewer than two pairs or a constant measure.
+    /// or none for fewer than two pairs or if one variable is constant.
     ///
-    /// Within 0.51 units in the last place of the true value, never outside [−1, 1], and the same
-    /// bits on every machine. The three differences are exact in 256 bits. Each is cut to its top
-    /// 64 bits (relative error below 2⁻⁶³); the product of the two variances is then exact in 128
-    /// bits, its integer root is below by at most 2⁻⁶², and the quotient by at most 2⁻⁶²: together
-    /// below 2⁻⁶⁰ before the one rounding to 53 bits, half to even. Formula: Pearson (1895).
+    /// The result is within 0.51 units in the last place of the true value, never outside [−1, 1], and bit-identical
+    /// on every machine. The three differences are exact in 256 bits. Each is truncated to its top 64 bits (relative
+    /// error below 2⁻⁶³); the product of the two variances is then exact in 128 bits, its integer root is too small
+    /// by at most 2⁻⁶², and so is the quotient: together below 2⁻⁶⁰ before the only rounding, to 53 bits, half to
+    /// even. Formula: Pearson (1895).
     pub fn r(&self) -> Option<f64> {
         if self.n < 2 {
             return None;
@@ -123,8 +122,7 @@ impl Accumulation {
         Some(if covariance < I256::ZERO { -r } else { r })
     }
 
-    /// Appends the sums in the form in which state is kept: each number as its length and its bytes,
-    /// little-endian without superfluous ones.
+    /// Appends the sums in the format of state: each number as its length and its significant bytes, little-endian.
     ///
     /// ```
     /// use dataflows::accumulation::Accumulation;
@@ -138,7 +136,7 @@ impl Accumulation {
         for number in self.numbers() {
             let bytes = number.to_le_bytes();
             let sign = if number < I256::ZERO { 0xff } else { 0 };
-            // The last kept byte shows the sign.
+            // The last byte that is kept has the sign bit.
             let mut length = bytes.len();
             while length > 1 && bytes[length - 1] == sign && (bytes[length - 2] ^ sign) < 0x80 {
                 length -= 1;
@@ -148,7 +146,7 @@ impl Accumulation {
         }
     }
 
-    /// Reads what [`write`](Self::write) appended, and moves `bytes` behind it.
+    /// Reads sums that [`write`](Self::write) appended, and advances `bytes` past them.
     pub fn read(bytes: &mut &[u8]) -> Option<Self> {
         let mut number = || {
             let (&length, rest) = bytes.split_first()?;
@@ -169,7 +167,7 @@ impl Accumulation {
         })
     }
 
-    /// The sums as n, Σx, Σy, Σxx, Σxy and Σyy, if each fits 128 bits, as those of a real stream do.
+    /// The sums as n, Σx, Σy, Σxx, Σxy and Σyy, if each fits 128 bits. Those of real streams do.
     pub(crate) fn to_narrow(self) -> Option<[i128; 6]> {
         let narrow = |sum: I256| {
             let (high, low) = sum.into_words();
@@ -179,7 +177,7 @@ impl Accumulation {
         Some([self.n.into(), self.sum_x, self.sum_y, xx, xy, yy])
     }
 
-    /// What [`to_narrow`](Self::to_narrow) gave.
+    /// The inverse of [`to_narrow`](Self::to_narrow).
     pub(crate) fn from_narrow([n, sum_x, sum_y, xx, xy, yy]: [i128; 6]) -> Self {
         let [sum_xx, sum_xy, sum_yy] = [xx, xy, yy].map(I256::from);
         Self { n: n as i64, sum_x, sum_y, sum_xx, sum_xy, sum_yy }
@@ -190,8 +188,7 @@ impl Accumulation {
     }
 }
 
-/// The top 64 bits of a value that is not zero, and the exponent: `value ≈ bits · 2^exponent`, from
-/// below.
+/// The top 64 bits of a nonzero value, and the exponent: `value ≈ bits · 2^exponent`, rounded down.
 fn top_bits(value: U256) -> (u64, i32) {
     let zeros = value.leading_zeros();
     ((value << zeros >> 192u32).as_u64(), 192 - zeros as i32)
@@ -247,11 +244,11 @@ impl Multiply<isize> for Accumulation {
     }
 }
 
-/// Sums of the pairs of one truck in one batch, in machine words: offsets from the first pair are
-/// small, and sums of small offsets fit.
+/// Sums of the pairs of one truck in one batch, in machine words: offsets from the first pair are small, and so are
+/// their sums.
 ///
-/// Offsets below 2⁴² sum up in `i64`, and their products in `i128`, for 2²⁰ pairs. A pair further
-/// off is added the wide way.
+/// For 2²⁰ pairs with offsets below 2⁴², sums fit `i64` and sums of products fit `i128`. Other pairs are added in
+/// full width.
 ///
 /// ```
 /// use dataflows::accumulation::{Accumulation, Narrow};
@@ -275,13 +272,13 @@ pub struct Narrow {
     far: Accumulation,
 }
 
-/// Offsets from here on are far.
+/// Offsets from this one on are far.
 const FAR: u64 = 1 << 42;
-/// Pairs that the narrow sums hold.
+/// The maximum number of pairs in narrow sums.
 const NARROW_PAIRS: i64 = 1 << 20;
 
 impl Narrow {
-    /// Begins with the first pair.
+    /// Starts with the first pair.
     pub fn start(x: i64, y: i64) -> Self {
         let far = Accumulation::default();
         Self { first: (x, y), n: 1, sum_u: 0, sum_v: 0, sum_uu: 0, sum_uv: 0, sum_vv: 0, far }
@@ -291,7 +288,7 @@ impl Narrow {
     #[inline]
     pub fn push(&mut self, x: i64, y: i64) {
         let (u, v) = (x.wrapping_sub(self.first.0), y.wrapping_sub(self.first.1));
-        // A wrapped offset of two far values could look near; a sum that does not wrap back is far.
+        // Checked by `abs_diff`, as a wrapped offset of two far values could look near.
         let near = x.abs_diff(self.first.0) < FAR && y.abs_diff(self.first.1) < FAR;
         if !near || self.n >= NARROW_PAIRS {
             self.far.plus_equals(&Accumulation::of(x, y));
@@ -305,11 +302,11 @@ impl Narrow {
         self.sum_vv += i128::from(v) * i128::from(v);
     }
 
-    /// The sums of all pairs: exactly those of [`Accumulation::of`], added up.
+    /// The sums of all pairs, equal to the sum of their [`Accumulation::of`].
     pub fn finish(self) -> Accumulation {
         let (x, y) = (i128::from(self.first.0), i128::from(self.first.1));
         let (n, u, v) = (i128::from(self.n), i128::from(self.sum_u), i128::from(self.sum_v));
-        // With x = x₀ + u: Σxy = Σuv + x₀Σv + y₀Σu + n·x₀·y₀, and so for Σxx and Σyy.
+        // With x = x₀ + u: Σxy = Σuv + x₀Σv + y₀Σu + n·x₀·y₀, and likewise Σxx and Σyy.
         let products = |sum: i128, a: i128, b: i128, a_offsets: i128, b_offsets: i128| {
             I256::from(sum) + product(a, b_offsets) + product(b, a_offsets) + product(n, 1) * product(a, b)
         };
@@ -361,7 +358,7 @@ mod tests {
     fn pairs() -> impl Strategy<Value = Vec<(i64, i64)>> {
         let mixed = prop::collection::vec((time(), measure()), 0..60);
         let extreme = prop::collection::vec((any::<i64>(), any::<i64>()), 0..20);
-        // Nearly on a line: cancellation is at its worst.
+        // Nearly linear: the worst case for cancellation.
         let line = (time(), 1i64..1_000_000, prop::collection::vec((0i64..100_000, -3i64..=3), 2..60))
             .prop_map(|(start, slope, steps)| {
                 steps.iter().map(|&(t, noise)| (start + t, t * slope + noise)).collect()
@@ -373,12 +370,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn r_is_within_half_an_ulp_and_a_bit_of_the_true_value(pairs in pairs()) {
+        fn r_is_within_half_an_ulp_of_the_true_value(pairs in pairs()) {
             let truth = oracle::Correlation::of(pairs.iter().copied());
             match sum(&pairs).r() {
                 None => prop_assert!(truth.is_none()),
                 Some(r) => {
-                    let truth = truth.expect("defined for the oracle too");
+                    let truth = truth.expect("the oracle defines it, too");
                     prop_assert!((-1.0..=1.0).contains(&r));
                     prop_assert!(truth.is_within_ulps(r, 2, 1), "2 ulp: {r}");
                     prop_assert!(truth.is_within_ulps(r, 51, 100), "0.51 ulp: {r}");
@@ -387,7 +384,7 @@ mod tests {
         }
 
         #[test]
-        fn r_has_the_same_bits_in_any_order_and_any_cut(pairs in pairs(), seed in any::<u64>(), cut in 0usize..60) {
+        fn r_is_bit_identical_for_any_order_and_split(pairs in pairs(), seed in any::<u64>(), cut in 0usize..60) {
             let whole = sum(&pairs);
             let mut shuffled = pairs.clone();
             let mut state = seed;
@@ -405,7 +402,7 @@ mod tests {
         }
 
         #[test]
-        fn a_retraction_undoes_its_insertion(pairs in pairs(), x in any::<i64>(), y in any::<i64>()) {
+        fn a_retraction_cancels_its_insertion(pairs in pairs(), x in any::<i64>(), y in any::<i64>()) {
             let before = sum(&pairs);
             let mut after = before;
             after.plus_equals(&Accumulation::of(x, y));
@@ -418,7 +415,7 @@ mod tests {
         }
 
         #[test]
-        fn narrow_sums_are_the_plain_sums(pairs in pairs(), wild in prop::collection::vec((any::<i64>(), any::<i64>()), 0..4)) {
+        fn narrow_sums_equal_the_plain_sums(pairs in pairs(), wild in prop::collection::vec((any::<i64>(), any::<i64>()), 0..4)) {
             let pairs: Vec<_> = pairs.into_iter().chain(wild).collect();
             if let Some((&(x, y), rest)) = pairs.split_first() {
                 let mut narrow = Narrow::start(x, y);
@@ -428,7 +425,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read(pairs in pairs(), rest in prop::collection::vec(any::<u8>(), 0..5)) {
+        fn sums_are_read_back(pairs in pairs(), rest in prop::collection::vec(any::<u8>(), 0..5)) {
             let sums = sum(&pairs);
             for sums in [sums, sums.multiply(&-1)] {
                 let mut bytes = Vec::new();
@@ -441,7 +438,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_reading_panic(bytes in prop::collection::vec(any::<u8>(), 0..250)) {
+        fn reading_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..250)) {
             let _ = Accumulation::read(&mut bytes.as_slice());
         }
     }

@@ -1,7 +1,7 @@
-//! Decoded readings, as columns.
+//! Decoded readings as columns.
 //!
-//! A batch is what one activation of a source decoded, a few thousand records. Columns are shared
-//! (`Arc`), so that a view which passes a column on, and the sinks which render it, copy nothing.
+//! A batch has the records that one activation of a source decoded, a few thousand. Columns are shared (`Arc`), so
+//! that views can pass them on, and sinks render them, without copying.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use serde::{Deserialize, Serialize};
 use crate::null::NULL;
 use crate::origin::Origin;
 
-/// A truck's name; the empty name is the one truck of a topic that names none.
+/// A truck's name; empty if the topic does not name trucks.
 pub type Truck = Arc<str>;
 
-/// Units in one: measures are decimals held as `value * 10^9` in an `i64`.
+/// Nano-units per unit: measures are decimals stored as `value * 10^9` in an `i64`.
 pub const NANO: i64 = 1_000_000_000;
 /// Decimal places of a measure.
 pub const NANO_SCALE: u8 = 9;
 
-/// The numeric fields of a reading, and their place in [`Batch::measures`].
+/// The numeric fields of a reading, and their index in [`Batch::measures`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Measure {
-    /// Kilometres since the drive began.
+    /// Kilometres since the start of the drive.
     DistanceCovered = 0,
     /// The engine's speed.
     EngineSpeed = 1,
-    /// Litres since the drive began.
+    /// Litres since the start of the drive.
     FuelConsumed = 2,
 }
 
@@ -45,22 +45,21 @@ impl Measure {
     }
 }
 
-/// The fields beyond the declared ones whose values can be rounded: the measures by their index, then the
-/// timestamp.
+/// The fields of the default schema whose values can be rounded: the measures by index, then the timestamp.
 pub const ROUNDED_FIELDS: [&str; 4] =
     [Measure::DistanceCovered.name(), Measure::EngineSpeed.name(), Measure::FuelConsumed.name(), "timestamp"];
 
-/// The type of a field that the job declares beyond the seed's.
+/// The type of a field that the job declares in addition to the default schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldType {
-    /// A decimal, held in nano-units as the measures are.
+    /// A decimal, stored in nano-units like the measures.
     Number,
     /// A text.
     Text,
 }
 
-/// A field that the job declares beyond the seed's. A message may leave it out: it is then NULL.
+/// A field that the job declares in addition to the default schema. It is NULL in messages without it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldSpec {
     /// The name in messages.
@@ -72,7 +71,7 @@ pub struct FieldSpec {
 /// The value of a declared field in one reading.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Value {
-    /// The message did not have it, or had null.
+    /// The field is absent, or null.
     #[default]
     Null,
     /// In nano-units.
@@ -81,7 +80,7 @@ pub enum Value {
     Text(Arc<str>),
 }
 
-/// One reading, outside a batch: what a decoder gives, and what tests and the oracle work on.
+/// One reading outside a batch, for upserts, tests and the oracle.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// The truck's name.
@@ -90,7 +89,7 @@ pub struct Record {
     pub time: i64,
     /// The measures in nano-units, indexed by [`Measure`].
     pub measures: [i64; 3],
-    /// The declared fields, in the order in which the job declares them.
+    /// The declared fields, in the order of their declaration.
     pub extras: Vec<Value>,
 }
 
@@ -114,13 +113,13 @@ impl ExtraColumn {
     }
 }
 
-/// What the records of an upsert job do to the readings before: 1, the reading holds from now on; -1,
-/// it does no longer. A reading that replaces another comes right behind it.
+/// The corrections that the records of an upsert job make: 1 inserts a reading, -1 retracts it. A reading that
+/// replaces another directly follows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Corrections {
     /// 1 or -1 for each record.
     pub signs: Arc<Vec<i8>>,
-    /// The message key that names each reading.
+    /// The message key that identifies each reading.
     pub keys: Arc<Vec<Arc<[u8]>>>,
 }
 
@@ -145,17 +144,17 @@ pub struct Corrections {
 pub struct Batch {
     /// The distinct truck names of this batch.
     pub trucks: Arc<Vec<Truck>>,
-    /// For each record, its truck's place in `trucks`.
+    /// For each record, the index of its truck in `trucks`.
     pub truck: Arc<Vec<u32>>,
     /// Event time in microseconds since 1970, UTC.
     pub time: Arc<Vec<i64>>,
     /// The measures in nano-units, indexed by [`Measure`].
     pub measures: [Arc<Vec<i64>>; 3],
-    /// The declared fields, in the order in which the job declares them.
+    /// The declared fields, in the order of their declaration.
     pub extras: Vec<ExtraColumn>,
-    /// What the records do to the readings before; none in an append job, where all are new.
+    /// Which records insert and which retract; none in an append job, where all insert.
     pub corrections: Option<Corrections>,
-    /// Where each record came from and its bytes, kept where a view may have to give it up as late.
+    /// The origin and bytes of each record, kept if a view may have to drop it as late.
     pub origin: Option<Arc<Origin>>,
 }
 
@@ -185,7 +184,7 @@ impl Batch {
         }
     }
 
-    /// Whether the record adds (1) or takes away (-1).
+    /// Whether the record inserts (1) or retracts (-1).
     #[inline]
     pub fn sign(&self, index: usize) -> i8 {
         self.corrections.as_ref().map_or(1, |corrections| corrections.signs[index])
@@ -201,8 +200,7 @@ impl FromIterator<Record> for Batch {
     }
 }
 
-/// Collects records into a [`Batch`], giving each distinct truck name one allocation for as long
-/// as the builder lives.
+/// Collects records into a [`Batch`]. Each distinct truck name is allocated once in the lifetime of the builder.
 ///
 /// ```
 /// use dataflows::batch::{BatchBuilder, FieldSpec, FieldType, NANO, Value};
@@ -220,10 +218,10 @@ impl FromIterator<Record> for Batch {
 /// ```
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
-    /// Every name met so far, with its place in `names`.
+    /// Every name so far, with its index in `names`.
     known: HashMap<Truck, u32, RandomState>,
     names: Vec<Name>,
-    /// The name of the last record: most neighbours are of one truck.
+    /// The name of the last record: neighbouring records are mostly of the same truck.
     last: Option<u32>,
     batch: u64,
     trucks: Vec<Truck>,
@@ -250,7 +248,7 @@ impl ExtraBuilder {
         }
     }
 
-    /// A value of another type than the field's is NULL: decoders do not give one.
+    /// A value of the wrong type, which decoders never produce, becomes NULL.
     fn push(&mut self, value: Value) {
         match (self, value) {
             (Self::Number(values), Value::Number(value)) => values.push(value),
@@ -271,17 +269,17 @@ impl ExtraBuilder {
 #[derive(Debug)]
 struct Name {
     truck: Truck,
-    /// The number of the batch in which `index` holds.
+    /// The number of the batch for which `index` is valid.
     batch: u64,
     index: u32,
 }
 
-/// Names kept between batches; past this the builder forgets them and begins again, so that a
-/// topic with ever new names does not grow it without bound.
+/// The maximum number of names kept between batches; beyond it the builder clears them, so that a topic with ever new
+/// names does not grow it without bound.
 const NAMES_KEPT: usize = 1 << 21;
 
 impl BatchBuilder {
-    /// A builder for records that have these fields beyond the seed's.
+    /// A builder for records with these fields in addition to the default schema.
     pub fn new(fields: &[FieldSpec]) -> Self {
         Self { extras: fields.iter().map(ExtraBuilder::of).collect(), ..Self::default() }
     }
@@ -292,14 +290,14 @@ impl BatchBuilder {
         self.push_extras(record.extras);
     }
 
-    /// Adds what a correction does: takes a reading away (`sign` -1) or has it hold from now on (1).
+    /// Adds a correction: inserts (`sign` 1) or retracts (-1) a reading.
     pub fn push_correction(&mut self, record: Record, sign: i8, key: Arc<[u8]>) {
         self.push_record(record);
         self.signs.push(sign);
         self.keys.push(key);
     }
 
-    /// Gives the record that was pushed last its declared fields; those left out are NULL.
+    /// Sets the declared fields of the last record; missing ones are NULL.
     #[inline]
     pub fn push_extras(&mut self, values: impl IntoIterator<Item = Value>) {
         if !self.extras.is_empty() {
@@ -336,7 +334,7 @@ impl BatchBuilder {
             None => {
                 let truck: Truck = truck.into();
                 let id = self.names.len() as u32;
-                // A batch number that is never reached: the name is in no batch yet.
+                // No batch has this number: the name is in no batch yet.
                 self.names.push(Name { truck: truck.clone(), batch: u64::MAX, index: 0 });
                 self.known.insert(truck, id);
                 id
@@ -357,7 +355,7 @@ impl BatchBuilder {
         self.time.len()
     }
 
-    /// Whether none were.
+    /// Whether no records were pushed since then.
     pub fn is_empty(&self) -> bool {
         self.time.is_empty()
     }
@@ -393,7 +391,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_holds_the_records_pushed_and_each_name_once() {
+    fn a_batch_has_the_pushed_records_and_each_name_once() {
         let mut builder = BatchBuilder::default();
         for round in 0..2 {
             for (truck, time) in [("a", 1), ("b", 2), ("a", 3), ("", 4)] {
@@ -413,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn declared_fields_and_corrections_are_columns_too() {
+    fn declared_fields_and_corrections_are_columns() {
         let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
         let fields = [field("oil", FieldType::Number), field("driver", FieldType::Text)];
         let mut builder = BatchBuilder::new(&fields);

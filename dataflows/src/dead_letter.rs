@@ -1,4 +1,4 @@
-//! Input that could not be used, kept with its bytes and the reason.
+//! Rejected input, with its bytes and the reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Why an input could not be used: the fixed list that tables, files and metrics show.
+/// Why an input was rejected: a fixed list, used by tables, files and metrics.
 ///
 /// ```
 /// use dataflows::dead_letter::Reason;
@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 pub enum Reason {
     /// The bytes are not one JSON object or Python dict.
     NotAnObject,
-    /// A field that every reading has is absent or null.
+    /// A required field is absent or null.
     MissingField,
-    /// A field holds another type than it should.
+    /// A field has the wrong type.
     WrongType,
     /// The timestamp is not `YYYY-MM-DD HH:MM:SS[.f]` or no such instant exists.
     BadTimestamp,
-    /// The event time is further ahead of Kafka's timestamp and of the wall clock than allowed.
+    /// The event time is too far ahead of both Kafka's timestamp and the wall clock.
     InTheFuture,
     /// A number is NaN or infinite.
     NotFinite,
@@ -31,11 +31,11 @@ pub enum Reason {
     OutOfRange,
     /// The message, or the truck's name, is longer than allowed.
     TooLarge,
-    /// The message has no value (a Kafka tombstone) and the source appends.
+    /// The message has no value (a Kafka tombstone), but the job is in append mode.
     NullValue,
     /// The record is older than the state that a view keeps.
     Late,
-    /// The database refused the row for its content.
+    /// The database refused the row because of its content.
     RefusedByDatabase,
 }
 
@@ -55,12 +55,12 @@ impl Reason {
         Self::RefusedByDatabase,
     ];
 
-    /// The reason that is spelled so.
+    /// The reason with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 
-    /// The reason as tables, files and metrics spell it.
+    /// The name in tables, files and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotAnObject => "not_an_object",
@@ -78,7 +78,7 @@ impl Reason {
     }
 }
 
-/// Numbers by reason. A reason that never occurred is not in it.
+/// Counts by reason. Reasons that never occurred are not included.
 ///
 /// ```
 /// use dataflows::dead_letter::{ByReason, Reason};
@@ -93,19 +93,19 @@ impl Reason {
 pub struct ByReason(BTreeMap<Reason, u64>);
 
 impl ByReason {
-    /// Adds to the number of one reason.
+    /// Adds to the count of a reason.
     pub fn add(&mut self, reason: Reason, number: u64) {
         if number > 0 {
             *self.0.entry(reason).or_default() += number;
         }
     }
 
-    /// Adds the numbers of another.
+    /// Adds the counts of another.
     pub fn merge(&mut self, other: &Self) {
         other.iter().for_each(|(reason, number)| self.add(reason, number));
     }
 
-    /// The number of one reason.
+    /// The count of a reason.
     pub fn get(&self, reason: Reason) -> u64 {
         self.0.get(&reason).copied().unwrap_or(0)
     }
@@ -115,7 +115,7 @@ impl ByReason {
         self.0.values().sum()
     }
 
-    /// Every reason that occurred, with its number.
+    /// Every reason that occurred, with its count.
     pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> {
         self.0.iter().map(|(&reason, &number)| (reason, number))
     }
@@ -135,7 +135,7 @@ impl fmt::Display for ByReason {
     }
 }
 
-/// One input that could not be used.
+/// One rejected input.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The topic, or the path of the input file.
@@ -144,14 +144,14 @@ pub struct DeadLetter {
     pub partition: i32,
     /// The offset, or the number of the line counted from 0.
     pub offset: i64,
-    /// Kafka's timestamp in milliseconds since 1970, where the message had one.
+    /// Kafka's timestamp in milliseconds since 1970, if the message had one.
     pub kafka_timestamp: Option<i64>,
-    /// The message's key, where it had one.
+    /// The message's key, if it had one.
     pub key: Option<Vec<u8>>,
     /// The message's exact bytes; none for a tombstone.
     pub payload: Option<Vec<u8>>,
-    /// Why it could not be used.
+    /// Why it was rejected.
     pub reason: Reason,
-    /// The field at fault, or the empty string.
+    /// The invalid field, or the empty string.
     pub field: String,
 }

@@ -1,4 +1,4 @@
-//! What the views of the graph send out, and what they get back at a start.
+//! The output of views, and their state at a start.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::dead_letter::DeadLetter;
 use crate::rows::Rows;
 
-/// What a view does in an epoch.
+/// The output of a view in an epoch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Effect {
     /// Rows for the table and the file.
@@ -16,25 +16,25 @@ pub enum Effect {
     TableRows(Rows),
     /// Rows for the file only.
     FileRows(Rows),
-    /// Records that the view cannot use any more.
+    /// Records that the view has dropped.
     DeadLetters(Vec<DeadLetter>),
-    /// A key of an upsert job whose messages come from two partitions, so that nobody knows their order.
+    /// A key of an upsert job whose messages come from two partitions, so that their order is undefined.
     KeyMoved {
         /// The key.
         key: Arc<[u8]>,
-        /// The partition that it came from first, and the other.
+        /// The first partition of the key, and the other one.
         partitions: (i32, i32),
     },
     /// A change of the view's state.
     State {
         /// The changed entries: see [`crate::state`].
         bytes: Vec<u8>,
-        /// How many of them are of keys that had no entry before, less those that ended.
+        /// The number of new keys minus the number of removed ones.
         added: i64,
     },
 }
 
-/// State of one view as it was committed, fed to the graph at the start.
+/// Committed state of a view, fed to the graph at a start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Restored {
     /// The view's name.

@@ -1,7 +1,7 @@
-//! Work that is due when an epoch is complete.
+//! Work that runs when an epoch is complete.
 //!
-//! What an epoch does to a truck, a window or a key must not depend on the order in which its records
-//! came, so it is decided once, when the frontier says that nothing more of the epoch comes.
+//! The effect of an epoch on a truck, window or key must not depend on the order in which its records arrive. So it
+//! is computed once, when the frontier has passed the epoch.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use timely::dataflow::operators::generic::Operator;
 
 use crate::Epoch;
 
-/// Collects what belongs to each epoch, which `time` tells (given the data and the epoch it travelled
-/// in), and gives it to `logic` when the epoch is complete, epoch after epoch. What `logic` returns goes
-/// out in that epoch.
+/// Collects the data of each epoch, and passes it to `logic` when the epoch is complete, in the order of epochs.
+/// `time` returns the epoch of data, given the epoch in which it was sent. The output of `logic` is sent in the same
+/// epoch.
 pub(crate) fn when_complete<'scope, D, O>(
     stream: StreamVec<'scope, Epoch, D>,
     pact: impl ParallelizationContract<Epoch, Vec<D>>,
@@ -31,8 +31,8 @@ where
     folded(stream, pact, name, time, Vec::push, move |epoch, data| logic(epoch, data).into_iter())
 }
 
-/// Folds what belongs to each epoch, as [`when_complete`] collects it, but as it comes, and gives what
-/// `finish` makes of it when the epoch is complete.
+/// Like [`when_complete`], but folds the data as it arrives. The output of `finish` is sent when the epoch is
+/// complete.
 pub(crate) fn folded<'scope, D, S, O, I>(
     stream: StreamVec<'scope, Epoch, D>,
     pact: impl ParallelizationContract<Epoch, Vec<D>>,
@@ -52,9 +52,9 @@ where
         let mut open: BTreeMap<Epoch, (Capability<Epoch>, S)> = BTreeMap::new();
         move |(input, frontier), output| {
             input.for_each_stamp(|cap, containers| {
-                let Some(&travelled) = cap.least() else { return };
+                let Some(&sent_in) = cap.least() else { return };
                 for data in containers.flat_map(|container| container.drain(..)) {
-                    let epoch = time(&data, travelled);
+                    let epoch = time(&data, sent_in);
                     let fresh = || (cap.delayed(&epoch, 0), S::default());
                     fold(&mut open.entry(epoch).or_insert_with(fresh).1, data);
                 }
@@ -67,7 +67,7 @@ where
     })
 }
 
-/// The epoch that data travelled in is the one it belongs to.
-pub(crate) fn as_travelled<D>(_: &D, travelled: Epoch) -> Epoch {
-    travelled
+/// Data belongs to the epoch in which it was sent.
+pub(crate) fn stream_epoch<D>(_: &D, sent_in: Epoch) -> Epoch {
+    sent_in
 }

@@ -1,4 +1,4 @@
-//! What a source feeds the graph.
+//! The items that sources feed into the graph.
 
 use std::sync::Arc;
 
@@ -8,21 +8,21 @@ use crate::batch::{Batch, Record};
 use crate::dead_letter::{ByReason, DeadLetter, Reason};
 use crate::orientation::Orientation;
 
-/// How far a source has read one partition. Sent as data at the end of each epoch, so that it
-/// reaches the commit of exactly that epoch.
+/// How far a source has read a partition. Sent as data at the end of each epoch, so that it arrives in the commit of
+/// exactly that epoch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NextOffset {
     /// The topic, or the path of the input file.
     pub topic: Arc<str>,
-    /// The partition; of a path, the number of the file that had this name, from 0.
+    /// The partition; for a path, the number of the file that had this name, from 0.
     pub partition: i32,
-    /// The offset that a restart reads first.
+    /// The offset at which a restart resumes.
     pub offset: i64,
-    /// The bytes of the file before that offset; none for a topic.
+    /// Identifies the bytes of the file before that offset; none for a topic.
     pub mark: Option<Mark>,
 }
 
-/// The id that the brokers gave a topic: one that is re-created under the same name has another.
+/// The id that the brokers assigned to a topic. A re-created topic with the same name has another id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicId {
     /// The topic.
@@ -31,16 +31,16 @@ pub struct TopicId {
     pub id: String,
 }
 
-/// The bytes at the beginning of a file: how many, and their hash. They identify the file, whatever its name.
+/// The number and hash of the bytes at the start of a file. They identify the file, whatever its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mark {
-    /// How many bytes.
+    /// The number of bytes.
     pub bytes: u64,
-    /// Their XXH3 hash of 128 bits.
+    /// Their 128-bit XXH3 hash.
     pub hash: u128,
 }
 
-/// Names one message of a source for good.
+/// Permanently identifies a message of a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageId {
     /// The topic, or the full path of the input file.
@@ -51,18 +51,18 @@ pub struct MessageId {
     pub offset: i64,
 }
 
-/// Records that share a Kafka timestamp: what the end-to-end latency is counted from.
+/// Records with the same Kafka timestamp, from which the end-to-end latency is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Arrival {
     /// Kafka's timestamp in milliseconds since 1970.
     pub timestamp: i64,
-    /// How many records bear it.
+    /// The number of records.
     pub records: u32,
 }
 
-/// A message of an upsert job: what the reading that its key names is from then on.
+/// A message of an upsert job: it sets or deletes the reading of its key.
 ///
-/// Views undo what was before it. Here the reading `k` is corrected from 82 to 79, which is not above 80:
+/// Views retract the earlier reading. Here the reading `k` is corrected from 82 to 79, which is not above 80:
 ///
 /// ```
 /// use dataflows::Epoch;
@@ -109,15 +109,15 @@ pub struct Arrival {
 pub struct Upsert {
     /// The message's key.
     pub key: Arc<[u8]>,
-    /// The partition; of a path, the number of the file that had this name, from 0.
+    /// The partition; for a path, the number of the file that had this name, from 0.
     pub partition: i32,
-    /// The offset: of one partition's messages the later wins. All messages of a key come from one partition.
+    /// The offset: the later message of a key wins. All messages of a key come from one partition.
     pub offset: i64,
-    /// The reading; none takes it back.
+    /// The reading; none deletes it.
     pub record: Option<Record>,
 }
 
-/// What a source made of messages: how many readings it accepted, and why it rejected others.
+/// How many messages a source accepted as readings, and why it rejected others.
 ///
 /// ```
 /// use dataflows::dead_letter::Reason;
@@ -130,9 +130,9 @@ pub struct Upsert {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intake {
-    /// Readings, and in an upsert job messages that take one back.
+    /// Readings, and in an upsert job also tombstones.
     pub accepted: u64,
-    /// Messages that are no reading.
+    /// Messages that are not valid readings.
     pub rejected: ByReason,
     /// Reason and field of the first rejection.
     pub first: Option<(Reason, String)>,
@@ -150,7 +150,7 @@ impl Intake {
         self.first.get_or_insert_with(|| (reason, field.to_owned()));
     }
 
-    /// Adds what was counted after this.
+    /// Adds later counts.
     pub fn merge(&mut self, later: &Self) {
         self.accepted += later.accepted;
         self.rejected.merge(&later.rejected);
@@ -160,32 +160,32 @@ impl Intake {
     }
 }
 
-/// One thing that a source feeds the graph.
+/// An item that a source feeds into the graph.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Item {
     /// Decoded readings.
     Records(Batch),
     /// Messages of an upsert job.
     Upserts(Vec<Upsert>),
-    /// The earliest of the latest event times of this worker's partitions that are behind their ends,
-    /// in microseconds: `i64::MAX` when none is behind, `i64::MIN` when one was not read yet. It holds
-    /// until the worker's next one.
+    /// The minimum, over the worker's partitions that have not reached their ends, of their latest event times, in
+    /// microseconds: `i64::MAX` if all have reached their ends, `i64::MIN` if one was not read yet. Valid until the
+    /// worker's next such item.
     Behind(i64),
-    /// The latest Kafka timestamp of the trucks' messages so far, in microseconds; where messages have none,
-    /// the wall clock of their epoch. The time of the topic does not go beyond the latest of these.
+    /// The latest Kafka timestamp of truck messages so far, in microseconds; for messages without one, the wall clock
+    /// of their epoch. The time of the topic never exceeds the latest of these.
     Arrived(i64),
     /// Decoded orientation readings.
     Orientation(Orientation),
-    /// Input that could not be used.
+    /// Rejected input.
     DeadLetters(Vec<DeadLetter>),
-    /// How many of the messages that were fed with it were accepted and rejected.
+    /// How many messages were accepted and rejected since the last such item.
     Intake(Intake),
-    /// Messages among the dead letters whose event time was found to be too far ahead. Later passes over
-    /// the input do not decide that again, so it is committed.
+    /// Messages among the dead letters whose event time is too far in the future. The decision is committed, so that
+    /// later passes over the input do not decide again.
     InTheFuture(Vec<MessageId>),
     /// How far the source has read, at the end of an epoch.
     Progress {
-        /// One entry for each partition that this worker read in the epoch.
+        /// One entry per partition that this worker read in the epoch.
         offsets: Vec<NextOffset>,
         /// When the epoch's records were produced.
         arrivals: Vec<Arrival>,

@@ -1,27 +1,27 @@
-//! The graph of truckflow, and nothing else: records in, rows and state changes out.
+//! The dataflow graph of truckflow: records in, rows and state changes out.
 //!
-//! This crate does no I/O and knows no Kafka, SQL, file or clock; its dependencies are timely,
-//! differential dataflow, serde and arithmetic, so that Cargo itself keeps I/O out.
+//! This crate does no I/O: it knows neither Kafka nor SQL, files or clocks. It depends only on timely, differential
+//! dataflow, serde and arithmetic, so that Cargo enforces this.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
-//! | [`batch`] | decoded readings, as columns: what flows into the graph |
-//! | [`dead_letter`] | input that could not be used, with its bytes and the reason |
-//! | [`orientation`] | decoded orientation readings of a phone, as columns |
-//! | [`item`] | what a source feeds the graph: batches, dead letters, next offsets |
+//! | [`batch`] | decoded readings as columns, the input of the graph |
+//! | [`dead_letter`] | rejected input, with its bytes and the reason |
+//! | [`orientation`] | decoded orientation readings of a phone as columns |
+//! | [`item`] | the items that sources feed into the graph: batches, dead letters, next offsets |
 //! | [`accumulation`] | the exact sums of a correlation, and `r` from them |
-//! | [`effect`] | what the views send out, and what they get back at a start |
-//! | [`expression`] | conditions and columns of a user's own views, and how they are evaluated |
-//! | [`origin`] | where records came from, and their bytes |
+//! | [`effect`] | the output of views, and their state at a start |
+//! | [`expression`] | conditions and columns of user-defined views, and their evaluation |
+//! | [`origin`] | the origin of records, and their bytes |
 //! | [`real`] | rounding an exact ratio to `f64`, once |
-//! | [`readings`] | what each message key names, in a job whose messages correct earlier ones |
-//! | [`rows`] | what a view gives a sink: typed columns |
-//! | [`state`] | how a view's state is written down, and read back at a start |
-//! | [`views`] | one file per view, and the one list of them |
-//! | [`oracle`] | the same results by another path (big rationals), to test against |
+//! | [`readings`] | the current reading of each message key, in an upsert job |
+//! | [`rows`] | the rows of views: typed columns |
+//! | [`state`] | the format of a view's state |
+//! | [`views`] | one file per view, and the list of all views |
+//! | [`oracle`] | an independent computation of the same results by big rationals, for tests |
 //!
-//! A small dataflow as a whole: readings go in, in epochs; the correlation of distance and time comes out, a
-//! row for each truck and epoch that changed it.
+//! A small complete dataflow: readings go in by epoch; the correlation of distance with time comes out, as one row
+//! for each truck and epoch that changed it.
 //!
 //! ```
 //! use dataflows::Epoch;
@@ -38,7 +38,7 @@
 //!     let views = all(&settings);
 //!     let view = views.iter().find(|view| view.name == "distance_correlation").unwrap();
 //!
-//!     // What sources feed, and what a job that stopped before has committed: here nothing.
+//!     // The items of sources, and the committed state of an earlier run: here none.
 //!     let mut items = InputHandleVec::<Epoch, Item>::new();
 //!     let mut restored = InputHandleVec::<Epoch, Restored>::new();
 //!     let (sender, effects) = std::sync::mpsc::channel();
@@ -52,7 +52,7 @@
 //!     });
 //!     restored.close();
 //!
-//!     // Epoch 1: three readings of a truck, which drives 1 km in each of two seconds.
+//!     // Epoch 1: three readings of a truck that drives 1 km per second.
 //!     items.advance_to(1);
 //!     let mut batch = BatchBuilder::default();
 //!     for n in 0..3 {
@@ -71,13 +71,13 @@
 //! // Its columns: distance_covered, time_elapsed, correlation, truck_id, samples, timestamp.
 //! let Column::Real(correlation) = &rows.unwrap().columns[2] else { unreachable!() };
 //! assert_eq!(**correlation, [1.0]);
-//! // Beside the rows comes what a restart would be given as `restored`.
+//! // Next to the rows comes the state that a restart would receive as `restored`.
 //! assert!(effects.iter().any(|effect| matches!(effect, Effect::State { added: 1, .. })));
 //! ```
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
-// Graph types are long by nature; both engine crates allow this too.
+// Dataflow types are long by nature; timely and differential-dataflow allow this, too.
 #![allow(clippy::type_complexity)]
 
 pub mod accumulation;
@@ -98,11 +98,11 @@ pub mod rows;
 pub mod state;
 pub mod views;
 
-/// The timestamp of the dataflow. Every record belongs to one epoch, and an epoch's effects become
-/// durable all at once.
+/// The timestamp of the dataflow. Every record belongs to one epoch, and the effects of an epoch become durable
+/// atomically.
 pub type Epoch = u64;
 
-/// The example of the README is one.
+/// Runs the example of the README as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! How columns of integers hold NULL.
+//! The representation of NULL in integer columns.
 
-/// The value of a timestamp, a decimal or an integer that stands for NULL: no measure, time or count reaches it.
+/// Represents NULL in timestamps, decimals and integers. No measure, time or count reaches this value.
 pub const NULL: i64 = i64::MIN;

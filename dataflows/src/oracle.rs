@@ -1,8 +1,8 @@
-//! The same results by another path: recomputed from scratch with big rationals, without timely,
-//! differential dataflow, the sums of [`crate::accumulation`] or the roundings of [`crate::real`].
+//! An independent computation of the same results: from scratch with big rationals, without timely, differential
+//! dataflow, [`crate::accumulation`] or [`crate::real`].
 //!
-//! Tests compare the views with it, and `truckflow verify` compares what a job has written.
-//! [`mod@value`] is the same of the user's own expressions, a row at a time.
+//! Tests compare the views with it, and `truckflow verify` the output of a job. [`mod@value`] does the same for
+//! user-defined expressions, one row at a time.
 
 pub mod value;
 
@@ -39,15 +39,15 @@ pub struct Correlation {
 }
 
 impl Correlation {
-    /// Pearson's r of pairs, from their deviations from the mean (another formula than the one that
-    /// the sums serve); none for fewer than two pairs or a constant measure.
+    /// Pearson's r of pairs, from their deviations from the mean (a different formula than that of the sums); none
+    /// for fewer than two pairs or if one variable is constant.
     pub fn of(pairs: impl IntoIterator<Item = (i64, i64)>) -> Option<Self> {
         let pairs: Vec<(i64, i64)> = pairs.into_iter().collect();
         let n = pairs.len() as i128;
         let sums = pairs
             .iter()
             .fold((0i128, 0i128), |sums, pair| (sums.0 + i128::from(pair.0), sums.1 + i128::from(pair.1)));
-        // n times each deviation, so that all stay integers: far below 127 bits for less than 2^60 pairs.
+        // n times each deviation, so that all are integers: far below 127 bits for fewer than 2^60 pairs.
         let (mut xx, mut xy, mut yy) = (BigInt::zero(), BigInt::zero(), BigInt::zero());
         for &(x, y) in &pairs {
             let (u, v) = (BigInt::from(n * i128::from(x) - sums.0), BigInt::from(n * i128::from(y) - sums.1));
@@ -62,8 +62,8 @@ impl Correlation {
         Some(Self { square: BigRational::new(&xy * &xy, xx * yy), negative })
     }
 
-    /// Whether `r` is within `ulps / per` units in its last place of the true value. Everything is
-    /// compared exactly: doubles are rationals, and roots are compared by their squares.
+    /// Whether `r` is within `ulps / per` units in its last place of the true value. All comparisons are exact:
+    /// doubles are rationals, and roots are compared by their squares.
     pub fn is_within_ulps(&self, r: f64, ulps: i64, per: i64) -> bool {
         if self.square.is_zero() || r == 0.0 {
             return self.square.is_zero() && r == 0.0;
@@ -83,9 +83,9 @@ impl Correlation {
         low_fits && self.square <= &high * &high
     }
 
-    /// The double nearest to r, found by halving intervals of doubles.
+    /// The double nearest to r, found by bisection.
     pub fn nearest(&self) -> f64 {
-        // Doubles from 0 to 1 are ordered as their bits are.
+        // Doubles from 0 to 1 have the order of their bits.
         let (mut low, mut high) = (0u64, 1f64.to_bits());
         let square = |x: f64| BigRational::from_float(x).map(|x| &x * &x).unwrap_or_else(BigRational::zero);
         while high - low > 1 {
@@ -93,7 +93,7 @@ impl Correlation {
             if square(f64::from_bits(middle)) <= self.square { low = middle } else { high = middle }
         }
         let (below, above) = (f64::from_bits(low), f64::from_bits(high));
-        // Nearer to which? Compare with the point between.
+        // Compare with the midpoint to find the nearer one.
         let exact = |x: f64| BigRational::from_float(x).unwrap_or_else(BigRational::zero);
         let between = (exact(below) + exact(above)) / BigRational::from(BigInt::from(2));
         let magnitude = match (&between * &between).cmp(&self.square) {
@@ -106,8 +106,8 @@ impl Correlation {
     }
 }
 
-/// The double nearest to a rational: of two that are as near, the even one. A guess moves on while the
-/// point between it and its neighbour is on the wrong side of the value.
+/// The double nearest to a rational; of two equally near, the even one. A guess moves while the midpoint between it
+/// and its neighbour is on the wrong side of the value.
 pub fn nearest(value: &BigRational) -> f64 {
     let magnitude = value.abs();
     let mut near = magnitude.to_f64().unwrap_or(0.0).clamp(0.0, f64::MAX);
@@ -126,9 +126,9 @@ pub fn nearest(value: &BigRational) -> f64 {
     if value.is_negative() && near > 0.0 { -near } else { near }
 }
 
-/// How a value compares with the point between a positive double and the one below it.
+/// Compares a value with the midpoint between a positive double and the one below it.
 fn between(value: &BigRational, above: f64) -> Ordering {
-    // A double is an integer of 53 bits times a power of two, and the point is half of a sum of two.
+    // A double is a 53-bit integer times a power of two, and the midpoint is half of the sum of two.
     let parts = |x: f64| {
         let (exponent, fraction) = ((x.to_bits() >> 52) as i32, x.to_bits() & ((1 << 52) - 1));
         match exponent {
@@ -151,7 +151,7 @@ pub fn quotient(numerator: i64, denominator: i64) -> Option<f64> {
     (denominator != 0).then(|| nearest(&BigRational::new(numerator.into(), denominator.into())))
 }
 
-/// A decimal, such as `-1.25`, as it is; none if the text is no such.
+/// The exact value of a decimal such as `-1.25`; none if the text is not one.
 ///
 /// ```
 /// use dataflows::oracle::{decimal, nearest};
@@ -170,21 +170,21 @@ pub fn product(units: i64, factor: &BigRational) -> f64 {
     nearest(&(factor * BigRational::new(units.into(), NANO.into())))
 }
 
-/// What a correlation view holds of one truck at the end.
+/// The final row of a truck in a correlation view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CorrelationRow {
     /// Records.
     pub samples: i64,
     /// The earliest event time, in microseconds.
     pub earliest: i64,
-    /// The latest event time, and then the second and the first value: of equal times the greatest. The
-    /// first is 0 where it is time.
+    /// The latest event time with its second and first value; of equal times the greatest values. The first value is
+    /// 0 if that axis is time.
     pub latest: (i64, i64, i64),
-    /// The exact correlation, where defined.
+    /// The exact correlation, if defined.
     pub correlation: Option<Correlation>,
 }
 
-/// The value of an axis in a record; none where the record has none.
+/// The value of an axis in a record, if the record has one.
 pub fn value(record: &Record, axis: Axis) -> Option<i64> {
     match axis {
         Axis::Time => Some(record.time),
@@ -196,7 +196,7 @@ pub fn value(record: &Record, axis: Axis) -> Option<i64> {
     }
 }
 
-/// The correlation of `x` and `y`, per truck, of the records that have both.
+/// The correlation of `x` and `y` per truck, over the records that have both.
 ///
 /// ```
 /// use dataflows::batch::{Measure, NANO, Record};
@@ -242,18 +242,18 @@ pub fn correlations<'a>(
         .collect()
 }
 
-/// What a window holds at the end.
+/// The final row of a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowRow {
     /// Records.
     pub samples: i64,
     /// The exact averages, in units, indexed by [`Measure`].
     pub averages: [BigRational; 3],
-    /// The exact correlations of distance and of engine speed with time, where defined.
+    /// The exact correlations of distance and of engine speed with time, if defined.
     pub correlations: [Option<Correlation>; 2],
 }
 
-/// The windows of `length` microseconds: of each truck, by their start.
+/// The windows of `length` microseconds, by truck and start.
 pub fn windows<'a>(
     records: impl IntoIterator<Item = &'a Record>,
     length: i64,
@@ -282,8 +282,8 @@ pub fn windows<'a>(
     held.into_iter().map(|(window, records)| (window, row(records))).collect()
 }
 
-/// The records whose engine speed is above `threshold`, each with every record of its truck and time:
-/// time, the distance of the one, the speed of the other, truck; sorted.
+/// The records whose engine speed is above `threshold`, joined with every record of the same truck and time: time,
+/// the distance of the first, the speed of the second, truck; sorted.
 pub fn joined(records: &[Record], threshold: i64) -> Vec<(i64, i64, i64, Truck)> {
     let mut joined = Vec::new();
     let all: Vec<&Record> = records.iter().collect();
@@ -301,8 +301,8 @@ pub fn joined(records: &[Record], threshold: i64) -> Vec<(i64, i64, i64, Truck)>
     joined
 }
 
-/// Gives each of `all` whose record is above the threshold with each that shares its truck and time, one
-/// pair at a time. Of what shares truck and time only the first `limit` count.
+/// Calls `pair` for each of `all` whose record is above the threshold, with each that has the same truck and time.
+/// Only the first `limit` with the same truck and time count.
 pub fn each_pair<T: Copy>(
     mut all: Vec<T>,
     record: impl Fn(&T) -> &Record,
@@ -315,10 +315,10 @@ pub fn each_pair<T: Copy>(
         let (a, b) = (record(a), record(b));
         (&a.truck, a.time).cmp(&(&b.truck, b.time))
     });
-    for meeting in all.chunk_by(|a, b| place(a) == place(b)) {
-        let meeting = &meeting[..meeting.len().min(limit)];
-        for above in meeting.iter().filter(|above| speed(record(above)) > threshold) {
-            meeting.iter().for_each(|other| pair(*above, *other));
+    for group in all.chunk_by(|a, b| place(a) == place(b)) {
+        let group = &group[..group.len().min(limit)];
+        for above in group.iter().filter(|above| speed(record(above)) > threshold) {
+            group.iter().for_each(|other| pair(*above, *other));
         }
     }
 }
@@ -333,7 +333,7 @@ mod tests {
     use crate::real::ratio;
 
     #[test]
-    fn the_oracle_knows_a_correlation_done_by_hand() {
+    fn a_correlation_computed_by_hand() {
         // x: 1 2 3, y: 2 4 5: r² = 27/28.
         let correlation = Correlation::of([(1, 2), (2, 4), (3, 5)]).unwrap();
         assert_eq!(correlation.square, BigRational::new(27.into(), 28.into()));
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_double_is_what_division_gives() {
+    fn the_nearest_double_is_the_result_of_division() {
         for (n, d) in
             [(1i64, 3i64), (-2, 3), (0, 5), (9_200_000_000_000_000_001, 1_000_000_000), (1, 1 << 60)]
         {
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_double_and_its_neighbours_are_told_apart_wherever_they_are() {
+    fn neighbouring_doubles_of_any_magnitude_are_distinguished() {
         for x in
             [1.0, 1.5, f64::MIN_POSITIVE, 5e-324, 4.0, 0.1, 1e300, f64::MAX, 2f64.powi(-1022).next_down()]
         {

@@ -1,13 +1,13 @@
-//! Decoded orientation readings of a phone, as columns.
+//! Decoded orientation readings of a phone as columns.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The fields of a reading beside `time`, in the order of [`Orientation::values`].
+/// The fields of a reading except `time`, in the order of [`Orientation::values`].
 pub const FIELDS: [&str; 8] = ["seconds_elapsed", "qz", "qy", "qx", "qw", "roll", "pitch", "yaw"];
 
-/// Readings as columns of one length.
+/// Readings as columns of equal length.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Orientation {
     /// Nanoseconds since 1970, UTC; never [`NULL`](crate::rows::NULL).

@@ -1,7 +1,7 @@
-//! Where the records of a batch came from, and their bytes.
+//! The origin of the records of a batch, and their bytes.
 //!
-//! A view that forgets old state may have to give a record up as late, long after it was decoded; a
-//! dead letter keeps the exact bytes, so they are kept beside the batch until that is decided.
+//! A view that discards old state may drop a record as late, long after it was decoded. Its dead letter has the exact
+//! bytes, so they are kept with the batch until this is decided.
 
 use std::sync::Arc;
 
@@ -27,18 +27,18 @@ pub struct Origin {
     topic: Arc<str>,
     partitions: Vec<i32>,
     offsets: Vec<i64>,
-    /// Kafka's timestamps in milliseconds; [`NULL`] where there was none.
+    /// Kafka's timestamps in milliseconds; [`NULL`] if there was none.
     timestamps: Vec<i64>,
-    /// Keys and payloads, one behind the other.
+    /// Concatenated keys and payloads.
     bytes: Vec<u8>,
-    /// Where in `bytes` the key and the payload of each record end.
+    /// The ends of the key and the payload of each record in `bytes`.
     ends: Vec<(u32, u32)>,
     /// The records that had a key.
     keyed: Vec<bool>,
 }
 
 impl Origin {
-    /// No records yet, of this topic.
+    /// An empty origin for records of this topic.
     pub fn new(topic: Arc<str>) -> Self {
         Self { topic, ..Self::default() }
     }
@@ -62,7 +62,7 @@ impl Origin {
         self.keyed.push(key.is_some());
     }
 
-    /// What was pushed, and nothing is left.
+    /// Takes everything that was pushed.
     pub fn take(&mut self) -> Self {
         let empty = Self {
             topic: self.topic.clone(),
@@ -73,7 +73,7 @@ impl Origin {
         std::mem::replace(self, empty)
     }
 
-    /// The `index`-th record given up.
+    /// The `index`-th record as a dead letter.
     pub fn dead_letter(&self, index: usize, reason: Reason, field: &str) -> DeadLetter {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before].1) as usize;
         let (key_end, end) = self.ends[index];

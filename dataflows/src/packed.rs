@@ -1,8 +1,8 @@
-//! Values of an arrangement in as few bytes as they need.
+//! A compact encoding of values in arrangements.
 //!
-//! A sum has room for any stream, and of a real one fills less than half of it. [`Packed`] is what a batch of
-//! an arrangement keeps its differences in, in the place of a `Vec`: each as its numbers without their
-//! leading zero bytes. With a million keys that halves the memory, and what a merge has to move.
+//! Sums have room for any stream, but those of a real one fill less than half of it. [`Packed`] replaces `Vec` as the
+//! container for the differences of an arrangement's batches, and stores numbers without leading zero bytes. With a
+//! million keys that halves the memory, and the bytes that a merge has to move.
 
 use std::marker::PhantomData;
 
@@ -13,14 +13,14 @@ pub(crate) trait Pack {
     /// Appends the value. Equal values have equal bytes.
     fn pack(&self, out: &mut Vec<u8>);
 
-    /// The value of what [`pack`](Self::pack) appended.
+    /// Reads a value that [`pack`](Self::pack) appended.
     fn unpack(bytes: &[u8]) -> Self;
 }
 
-/// A list of values, packed. They are read as their bytes.
+/// A list of packed values, which are read as bytes.
 pub(crate) struct Packed<V> {
     bytes: Vec<u8>,
-    /// Where each ends.
+    /// The end of each value.
     ends: OffsetList,
     values: PhantomData<V>,
 }
@@ -80,21 +80,21 @@ impl<V: Pack + Clone + Ord + 'static> BatchContainer for Packed<V> {
     }
 }
 
-/// Bytes of a number that is not shortened.
+/// The size of a number that is not shortened.
 const WHOLE: usize = size_of::<i128>();
-/// Bytes of the most numbers that a value has, and of their lengths.
+/// The size of the largest value: its numbers and their lengths.
 const ROOM: usize = 11 * WHOLE;
 
-/// Appends numbers: half a byte for the length of each, then the bytes, little-endian, without those that
-/// only repeat the sign.
+/// Appends numbers: half a byte for the length of each, then the bytes, little-endian, without those that only repeat
+/// the sign.
 pub(crate) fn pack_numbers<const N: usize>(numbers: [i128; N], out: &mut Vec<u8>) {
     const { assert!(N.div_ceil(2) + N * WHOLE <= ROOM) };
-    // Each number is written whole, and the next one over what it did not need: no branch on its length.
+    // Each number is written in full, and the next one overwrites its unused bytes: no branch on the length.
     let mut bytes = [0; ROOM];
     let mut at = N.div_ceil(2);
     for (place, number) in numbers.into_iter().enumerate() {
         let significant = i128::BITS - (number ^ (number >> 127)).leading_zeros();
-        let more = significant as usize / 8; // bytes beyond the first: one bit is the sign's
+        let more = significant as usize / 8; // bytes after the first; one bit is the sign
         bytes[place / 2] |= (more as u8) << (place % 2 * 4);
         bytes[at..at + WHOLE].copy_from_slice(&number.to_le_bytes());
         at += more + 1;
@@ -140,7 +140,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_packed_list_is_a_list(mut numbers in prop::collection::vec(number(), 0..50), others in prop::collection::vec(number(), 0..50)) {
+        fn a_packed_list_behaves_like_a_vec(mut numbers in prop::collection::vec(number(), 0..50), others in prop::collection::vec(number(), 0..50)) {
             let packed = |numbers: &[i128]| {
                 let mut packed = Packed::with_capacity(numbers.len());
                 numbers.iter().for_each(|number| packed.push_own(number));

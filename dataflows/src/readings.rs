@@ -1,14 +1,14 @@
-//! The readings of an upsert job: what each message key names.
+//! The readings of an upsert job: the current reading of each message key.
 //!
 //! ```text
 //! upserts --(key)--> per epoch: the last message of each key -> batch: -1 the old reading, +1 the new
 //! restored readings ---^                                     `-> state
 //! ```
 //!
-//! The views see corrections as records that are taken away and records that are added, so that none
-//! of them needs to know what a key is. The order of a key's messages is that of their partition, so a key that
-//! comes from two partitions has none, and is not taken: the state keeps each key's partition. At a start all readings are fed again, in the epoch of the last
-//! commit: the views' own state is rebuilt from them, and nothing else has to be kept.
+//! Views see corrections as retracted and inserted records, and need not know about keys. The order of a key's
+//! messages is that of their partition, so messages of a key from a second partition are rejected; the state records
+//! each key's partition. At a start all readings are fed again, in the epoch of the last commit: the state of views
+//! is rebuilt from them, and nothing else has to be stored.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,14 +24,14 @@ use differential_dataflow::hashable::Hashable;
 use crate::Epoch;
 use crate::batch::{Batch, BatchBuilder, FieldSpec, FieldType, Record, Value};
 use crate::effect::{Effect, Restored};
-use crate::epochs::{as_travelled, when_complete};
+use crate::epochs::{stream_epoch, when_complete};
 use crate::item::Upsert;
 use crate::state::{entries, push_end, push_entry};
 
-/// The name under which the readings are kept.
+/// The name of the readings in the store.
 pub const NAME: &str = "readings";
 
-/// Records of a batch of corrections.
+/// The size of a batch of corrections, in records.
 const BATCH: usize = 8192;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ enum Output {
     State(Effect),
 }
 
-/// Turns upserts into batches of corrections, and the changes of state that keep the readings.
+/// Turns upserts into batches of corrections and state changes.
 pub(crate) fn build<'scope>(
     upserts: StreamVec<'scope, Epoch, Upsert>,
     restored: StreamVec<'scope, Epoch, Restored>,
@@ -77,7 +77,7 @@ pub(crate) fn build<'scope>(
         upserts.map(Event::Upsert).concat(restored),
         by_key,
         "Readings",
-        as_travelled,
+        stream_epoch,
         move |epoch, events| {
             let mut output = Vec::new();
             let mut bytes = Vec::new();
@@ -107,7 +107,7 @@ pub(crate) fn build<'scope>(
                 if old == record {
                     continue;
                 }
-                // The old reading right before the one that replaces it, in one batch.
+                // A replaced reading directly precedes its replacement, in the same batch.
                 for (record, sign) in [(old, -1), (record, 1)] {
                     if let Some(record) = record {
                         builder.push_correction(record, sign, key.clone());
@@ -138,20 +138,20 @@ pub(crate) fn build<'scope>(
     (batches, states)
 }
 
-/// What is kept of a key.
+/// The state of a key.
 struct Kept {
-    /// Where its messages come from.
+    /// The partition of its messages.
     partition: i32,
     record: Record,
 }
 
-/// What the events of an epoch leave of a key.
+/// The result of an epoch's events for a key.
 #[derive(Debug, PartialEq)]
 struct Last {
     key: Arc<[u8]>,
-    /// The first and the last of the partitions that its messages came from.
+    /// The partitions of its first and its last message.
     partitions: (i32, i32),
-    /// The reading that it names; none where it was taken back.
+    /// The current reading; none if it was deleted.
     record: Option<Record>,
 }
 
@@ -181,7 +181,7 @@ fn write(partition: i32, record: &Record, fields: &[FieldSpec], out: &mut Vec<u8
         out.extend_from_slice(&number.to_le_bytes());
     }
     write_text(&record.truck, out);
-    // By their names: a job may declare other fields after a restart.
+    // Fields are stored by name, as a job may declare other fields after a restart.
     for (field, value) in fields.iter().zip(&record.extras) {
         match value {
             Value::Null => continue,
@@ -206,7 +206,7 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// The partition and the reading that a value of the state keeps.
+/// Parses the partition and the reading from a state value.
 pub(crate) fn read(bytes: &[u8], fields: &[FieldSpec]) -> Option<(i32, Record)> {
     fn number(bytes: &mut &[u8]) -> Option<i64> {
         let (number, rest) = bytes.split_first_chunk::<8>()?;
@@ -240,13 +240,12 @@ pub(crate) fn read(bytes: &[u8], fields: &[FieldSpec]) -> Option<(i32, Record)> 
     Some((i32::from_le_bytes(*partition), Record { truck, time, measures, extras }))
 }
 
-/// The readings of a committed state change. It was looked through when it was loaded, so what does not
-/// parse is a bug of ours.
+/// The readings of a committed state change. It was validated when it was loaded, so a parse error is a bug.
 fn restore(bytes: &[u8], fields: &[FieldSpec]) -> Vec<(Arc<[u8]>, i32, Record)> {
     entries(bytes)
         .map(|entry| {
-            let (key, value) = entry.expect("state that was looked through parses");
-            let (partition, record) = read(value, fields).expect("state that was looked through parses");
+            let (key, value) = entry.expect("validated state parses");
+            let (partition, record) = read(value, fields).expect("validated state parses");
             (key.into(), partition, record)
         })
         .collect()
@@ -267,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_is_read_as_it_was_written() {
+    fn a_reading_is_read_back() {
         let (mut bytes, fields) = (Vec::new(), fields());
         write(5, &record(-7), &fields, &mut bytes);
         assert_eq!(read(&bytes, &fields), Some((5, record(-7))));
@@ -287,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_message_of_a_key_holds_in_whatever_order_it_came() {
+    fn the_last_message_of_a_key_wins_in_any_order_of_arrival() {
         let upsert = |offset, record| {
             Event::Upsert(Upsert { key: Arc::from(&b"k"[..]), partition: 0, offset, record })
         };

@@ -1,13 +1,13 @@
-//! Rounding an exact quotient to a double, once.
+//! Exact quotients and products as doubles, rounded once.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::batch::NANO_SCALE;
 
-/// Integers up to here are exact in a double, so that one division of doubles rounds once.
+/// Integers up to this one are exact doubles, so that a division of two rounds once.
 const EXACT: u128 = 1 << 53;
-/// Powers of ten up to this one are exact in a double.
+/// Powers of ten up to this exponent are exact doubles.
 const EXACT_POWER: u32 = 22;
 
 /// `numerator / denominator`, rounded once, half to even; none if the denominator is 0.
@@ -29,15 +29,14 @@ pub fn ratio(numerator: i128, denominator: i128) -> Option<f64> {
     Some(if (numerator < 0) != (denominator < 0) && n != 0 { -magnitude } else { magnitude })
 }
 
-/// The quotient of any two integers, rounded once: a binary long division to 55 bits at least,
-/// whose last bit says whether something is left over, so that the conversion to 53 bits rounds
-/// right.
+/// The quotient of any two integers, rounded once: a binary long division to at least 55 bits, whose last bit is set
+/// if there is a remainder, so that the conversion to 53 bits rounds correctly.
 fn divide(n: u128, d: u128) -> f64 {
     let mut quotient = n / d;
     let mut rest = n % d;
     let mut exponent = 0i32;
     while quotient < 1 << 55 && rest != 0 {
-        // The rest is below d, so that doubling it overflows only where subtracting d takes it back.
+        // The rest is below d, so if doubling it overflows, subtracting d brings it back into range.
         let overflow = rest >> 127 != 0;
         let doubled = rest << 1;
         let bit = overflow || doubled >= d;
@@ -50,7 +49,7 @@ fn divide(n: u128, d: u128) -> f64 {
     quotient as f64 * f64::from_bits(((1023 + i64::from(exponent)) as u64) << 52)
 }
 
-/// A decimal of at most 9 places that values are multiplied by, in lowest terms.
+/// A decimal factor with at most 9 places, in lowest terms.
 ///
 /// ```
 /// use dataflows::real::{Factor, product};
@@ -65,7 +64,7 @@ pub struct Factor {
     places: u8,
 }
 
-/// A text that is no decimal of at most 9 places.
+/// A text that is not a decimal with at most 9 places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAFactor;
 
@@ -79,7 +78,7 @@ impl Factor {
         (places <= NANO_SCALE).then_some(Self { digits, places })
     }
 
-    /// The factor times `units`, if that is an integer that fits.
+    /// The factor times `units`, if the result is an integer in range.
     pub fn times(self, units: i64) -> Option<i64> {
         let product = i128::from(self.digits) * i128::from(units);
         let power = 10i128.pow(self.places.into());
@@ -124,7 +123,7 @@ pub fn product(value: i64, factor: Factor) -> f64 {
     decimal(i128::from(value) * i128::from(factor.digits), NANO_SCALE + factor.places)
 }
 
-/// `units / 10^places` as a double, rounded once, for at most 38 places.
+/// `units / 10^places` as a double, rounded once. At most 38 places.
 ///
 /// ```
 /// assert_eq!(dataflows::real::decimal(125, 2), 1.25);
@@ -151,7 +150,7 @@ mod tests {
     use num_rational::BigRational;
     use proptest::prelude::*;
 
-    /// Whether no double is nearer to n/d, and a tie went to the even one.
+    /// Whether no double is nearer to n/d, with ties to even.
     fn is_nearest(got: f64, n: i128, d: i128) -> bool {
         let exact = BigRational::new(n.into(), d.into());
         let of = |x: f64| BigRational::from_float(x).expect("finite");
@@ -192,14 +191,14 @@ mod tests {
         }
 
         #[test]
-        fn a_factor_is_read_as_it_is_shown(digits in any::<i64>(), places in 0u8..=9) {
+        fn a_displayed_factor_parses(digits in any::<i64>(), places in 0u8..=9) {
             let factor = Factor::new(digits, places).unwrap();
             prop_assert_eq!(factor.to_string().parse(), Ok(factor));
         }
     }
 
     #[test]
-    fn what_is_no_decimal_is_refused() {
+    fn other_texts_are_not_factors() {
         for text in ["", "-", ".5", "1e3", "0x1", "1.0000000001", "1.2.3", "99999999999999999999"] {
             assert_eq!(text.parse::<Factor>(), Err(NotAFactor), "{text}");
         }

@@ -1,6 +1,6 @@
-//! What a view gives a sink: rows as typed columns.
+//! The rows of views, as typed columns.
 //!
-//! Every sink renders the same few column types, so a new view needs no code in any sink.
+//! All sinks render the same few column types, so a new view needs no code in any sink.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub enum Type {
     Integer,
     /// A short text: names, topics, reasons.
     Text,
-    /// Bytes, exactly as they came.
+    /// Bytes, exactly as received.
     Bytes,
 }
 
@@ -47,12 +47,12 @@ pub enum Column {
     Name {
         /// The distinct names.
         names: Arc<Vec<Arc<str>>>,
-        /// For each row, its place in `names`.
+        /// For each row, its index in `names`.
         index: Arc<Vec<u32>>,
     },
     /// Short texts. `None` is NULL.
     Text(Arc<Vec<Option<Arc<str>>>>),
-    /// Bytes, exactly as they came.
+    /// Bytes, exactly as received.
     Bytes(Arc<Vec<Option<Vec<u8>>>>),
 }
 
@@ -69,7 +69,7 @@ impl Column {
         }
     }
 
-    /// How many values there are.
+    /// The number of values.
     pub fn len(&self) -> usize {
         match self {
             Self::Timestamp(values) | Self::Decimal { values, .. } | Self::Integer(values) => values.len(),
@@ -85,7 +85,7 @@ impl Column {
         self.len() == 0
     }
 
-    /// About how many bytes the values take. Of a dictionary only the places count: many rows share its names.
+    /// The approximate size of the values in bytes, without the names of a dictionary, which many rows share.
     pub fn weight(&self) -> usize {
         fn texts<T>(texts: &[Option<T>], length: impl Fn(&T) -> usize) -> usize {
             size_of_val(texts) + texts.iter().flatten().map(length).sum::<usize>()
@@ -101,7 +101,7 @@ impl Column {
         }
     }
 
-    /// The values at these places.
+    /// The values at these indices.
     pub fn gather(&self, places: &[u32]) -> Self {
         fn of<T: Clone>(values: &[T], places: &[u32]) -> Arc<Vec<T>> {
             Arc::new(places.iter().map(|&place| values[place as usize].clone()).collect())
@@ -118,21 +118,21 @@ impl Column {
     }
 }
 
-/// What a row does to what its view held before.
+/// The effect of a row on the earlier rows of its view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Change {
     /// The row is new.
     Insert,
-    /// The row of that key takes these values.
+    /// The row with this key gets these values.
     Update,
-    /// The row of that key ends; these were its values.
+    /// The row with this key is deleted; these were its values.
     Delete,
     /// The values that an [`Update`](Self::Update) replaces, for sinks that keep every change.
     Before,
 }
 
 impl Change {
-    /// 1 for values that hold from now on, -1 for values that no longer do.
+    /// 1 inserts, -1 retracts.
     ///
     /// ```
     /// use dataflows::rows::Change;
@@ -148,25 +148,25 @@ impl Change {
     }
 }
 
-/// What rows do to what their view held before, one of each for each row.
+/// The effect of rows on the earlier rows of their view, with one entry per row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Changes {
     /// The changes.
     pub kinds: Arc<Vec<Change>>,
-    /// What names each row among those of its view. In one epoch a key appears in one [`Rows`] only.
+    /// The key of each row in its view. In one epoch a key appears in only one [`Rows`].
     pub keys: Arc<Vec<Arc<[u8]>>>,
 }
 
 impl Changes {
-    /// What the rows of a view do, of which each is made of one record: that at `kept`, in their order.
-    /// `part` names a row among those of its record. None in an append job.
+    /// The changes of a view with one row per record: those at the indices `kept`, in their order. `part`
+    /// distinguishes several rows of a record. None in an append job.
     pub(crate) fn of(batch: &Batch, kept: &[u32], part: &[u8]) -> Option<Self> {
         let corrections = batch.corrections.as_ref()?;
         let of = |place: u32| (corrections.signs[place as usize], &corrections.keys[place as usize]);
         let mut changes = (Vec::with_capacity(kept.len()), Vec::with_capacity(kept.len()));
         for (row, &place) in kept.iter().enumerate() {
             let (sign, key) = of(place);
-            // A reading that is replaced stands right before the one that replaces it; either may not be kept.
+            // A replaced reading directly precedes its replacement; either may not be kept.
             let other = if sign < 0 { kept.get(row + 1) } else { row.checked_sub(1).map(|row| &kept[row]) };
             let replaces = other.is_some_and(|&other| of(other).0 != sign && of(other).1 == key);
             changes.0.push(match (sign < 0, replaces) {
@@ -181,7 +181,7 @@ impl Changes {
     }
 }
 
-/// What names a row in the table of a view whose rows change: a hash of the job and of the row's key.
+/// Identifies a row in the table of a keyed view: a hash of the job and the row's key.
 pub type RowKey = [u8; 16];
 
 /// Rows of one view in one epoch, as columns of equal length in the order of the view's
@@ -202,7 +202,7 @@ pub type RowKey = [u8; 16];
 pub struct Rows {
     /// The columns.
     pub columns: Vec<Column>,
-    /// What the rows do; none if all are new and are never changed.
+    /// The changes; none if all rows are new and never change.
     pub changes: Option<Changes>,
 }
 
@@ -223,8 +223,8 @@ impl Rows {
         self.len() == 0
     }
 
-    /// About how many bytes they take: a decision on memory needs no more. It depends on the rows alone, so
-    /// that every process finds the same.
+    /// The approximate size in bytes, precise enough to bound memory. It depends only on the rows, so every process
+    /// computes the same.
     ///
     /// ```
     /// use dataflows::rows::{Column, Rows};
@@ -241,7 +241,7 @@ impl Rows {
         self.columns.iter().map(Column::weight).sum::<usize>() + changes
     }
 
-    /// The rows at these places.
+    /// The rows at these indices.
     pub fn gather(&self, places: &[u32]) -> Self {
         let changes = self.changes.as_ref().map(|changes| Changes {
             kinds: Arc::new(places.iter().map(|&place| changes.kinds[place as usize]).collect()),
@@ -250,7 +250,7 @@ impl Rows {
         Self { columns: self.columns.iter().map(|column| column.gather(places)).collect(), changes }
     }
 
-    /// The `index`-th row alone. Panics if there is none.
+    /// The `index`-th row. Panics if it does not exist.
     pub fn row(&self, index: usize) -> Self {
         self.gather(&[index as u32])
     }

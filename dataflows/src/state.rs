@@ -1,9 +1,8 @@
-//! How a view's state is written down, and read back at a start.
+//! The format of a view's state.
 //!
-//! A state change is a list of entries, a key and its new value, both opaque bytes. The later value
-//! of a key replaces the earlier one, so changes fold into a snapshot without knowing what they
-//! hold: [`Fold`] serves every view. An empty value ends its key. An entry is `length key length
-//! value`, lengths as LEB128.
+//! A state change is a list of entries, each a key and its new value, both opaque bytes. The later value of a key
+//! replaces the earlier one, so [`Fold`] can fold changes of any view into a snapshot. An empty value deletes its
+//! key. An entry is `length key length value`, with lengths as LEB128.
 
 use std::collections::HashSet;
 
@@ -13,7 +12,7 @@ use foldhash::fast::RandomState;
 pub fn push_entry(out: &mut Vec<u8>, key: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
     push_length(out, key.len());
     out.extend_from_slice(key);
-    // Most values are shorter than a length of one byte can say: room for that is left, and made for more.
+    // Most lengths fit one byte, which is reserved here and extended if necessary.
     let length_at = out.len();
     out.push(0);
     value(out);
@@ -27,7 +26,7 @@ pub fn push_entry(out: &mut Vec<u8>, key: &[u8], value: impl FnOnce(&mut Vec<u8>
     }
 }
 
-/// The entries of a state change, in order; an `Err` is the last item and means damaged bytes.
+/// The entries of a state change, in order. An `Err` is the last item, and means that the bytes are damaged.
 ///
 /// ```
 /// use dataflows::state::{Damaged, entries, push_end, push_entry};
@@ -52,18 +51,17 @@ pub fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), 
     })
 }
 
-/// State bytes that do not parse. The checksum around them is verified first, so this is a bug or
-/// another version's format.
+/// State that does not parse. Its checksum was verified before, so this is a bug or the format of another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
-/// Appends an entry that ends `key`.
+/// Appends an entry that deletes `key`.
 pub fn push_end(out: &mut Vec<u8>, key: &[u8]) {
     push_entry(out, key, |_| {});
 }
 
-/// Folds the changes of a view, newest first, into the parts of a snapshot. A change may be let go of once
-/// it was given: the memory is that of the snapshot, and of the keys.
+/// Folds the changes of a view, newest first, into the parts of a snapshot. Only the snapshot and its keys are kept
+/// in memory.
 ///
 /// ```
 /// use dataflows::state::{Fold, entries, push_entry};
@@ -90,7 +88,7 @@ impl Fold {
         Self { known: HashSet::default(), parts: vec![Vec::new()], part_size }
     }
 
-    /// Takes a change that is older than those before.
+    /// Adds a change that is older than the previous ones.
     pub fn older(&mut self, change: &[u8]) -> Result<(), Damaged> {
         let entries: Vec<_> = entries(change).collect::<Result<_, _>>()?;
         // The latest entry of a key comes first.
@@ -112,7 +110,7 @@ impl Fold {
         Ok(())
     }
 
-    /// The parts.
+    /// The parts of the snapshot.
     pub fn finish(self) -> Vec<Vec<u8>> {
         self.parts
     }
@@ -157,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn folding_keeps_the_latest_value_of_each_key_that_has_not_ended(
+        fn folding_keeps_the_latest_value_of_each_key_that_is_not_deleted(
             changes in prop::collection::vec(prop::collection::vec((0u8..20, prop::collection::vec(any::<u8>(), 0..200)), 0..20), 0..6),
             part_size in 1usize..500,
         ) {
@@ -181,7 +179,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_end_in_entries_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_parse_or_end_with_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(entries(&bytes).count() <= bytes.len());
         }
     }

@@ -1,5 +1,5 @@
-//! The graph against the oracle: any stream, cut into batches and epochs in any way, on 1, 2 and 3
-//! workers, restarted anywhere, gives the same rows, and correlations the same to the last bit.
+//! The graph against the oracle: any stream, split into any batches and epochs, on 1, 2 and 3 workers, restarted
+//! anywhere, has the same rows, with bit-identical correlations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,16 +16,17 @@ use dataflows::origin::Origin;
 use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::Fold;
 use dataflows::views::{
-    Axis, Correlation, CorrelationTables, Inputs, Mode, Own, Recovery, Settings, View, all, readings_view,
+    Axis, Correlation, CorrelationTables, Inputs, Mode, Recovery, Settings, UserView, View, all,
+    readings_view,
 };
 use proptest::prelude::*;
 use timely::dataflow::operators::{Input, Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
-/// A row as a view gave it: its epoch, what it does, its key, its cells.
+/// A row of a view: its epoch, its change, its key, its cells.
 type Row = (Epoch, Change, Vec<u8>, Vec<String>);
 
-/// What a view gave.
+/// The output of a view.
 #[derive(Clone, Debug, Default)]
 struct Gave {
     table: Vec<Row>,
@@ -41,7 +42,7 @@ fn cells(epoch: Epoch, rows: &Rows) -> Vec<Row> {
         Column::Timestamp(values) | Column::Integer(values) | Column::Decimal { values, .. } => {
             values[row].to_string()
         }
-        // Bits, as equal to the last one is what is promised.
+        // Bits, as results are promised to be bit-identical.
         Column::Real(values) => format!("{:016x}", values[row].to_bits()),
         Column::Name { names, index } => names[index[row] as usize].to_string(),
         Column::Text(values) => format!("{:?}", values[row]),
@@ -57,12 +58,12 @@ fn cells(epoch: Epoch, rows: &Rows) -> Vec<Row> {
     (0..rows.len()).map(row).collect()
 }
 
-/// A job: its settings, and the epochs of batches that it is fed.
+/// A job: its settings, and its epochs of batches.
 #[derive(Clone, Debug)]
 struct Job {
     settings: Settings,
     epochs: Vec<Vec<Item>>,
-    /// When its messages arrived: the time of the topic does not go beyond it.
+    /// When its messages arrived: the time of the topic never exceeds it.
     arrived: i64,
 }
 
@@ -85,7 +86,7 @@ fn views(settings: &Settings) -> Vec<View> {
 }
 
 /// `oil_pressure * 2 > engine_speed`: timestamp, truck_id, distance_covered / engine_speed.
-fn hot() -> Own {
+fn hot() -> UserView {
     let field = |field| Expression::field(field);
     let measure = |measure| field(Field::Measure(measure));
     let (two, oil) = (Expression::number(2, 0).expect("it is small"), Field::Extra(0, FieldType::Number));
@@ -99,7 +100,7 @@ fn hot() -> Own {
         ("ratio", ratio.expect("numbers")),
     ];
     let columns = columns.map(|(name, expression)| (name.to_owned(), expression));
-    Own {
+    UserView {
         name: "hot".into(),
         table: "HOT".into(),
         definition: "hot".into(),
@@ -173,7 +174,7 @@ fn run(
     let mut gave: BTreeMap<String, Gave> = BTreeMap::new();
     for (name, epoch, effect) in receiver {
         let gave = gave.entry(name).or_default();
-        assert!(epoch > start, "an effect of what was committed already");
+        assert!(epoch > start, "an effect of an epoch that is already committed");
         match effect {
             Effect::Rows(rows) => {
                 gave.table.extend(cells(epoch, &rows));
@@ -204,17 +205,17 @@ fn whole(job: &Job, workers: usize) -> BTreeMap<String, Gave> {
     run(job, workers, 0, &BTreeMap::new(), &job.epochs)
 }
 
-/// What one view gave; nothing if it had nothing to give.
+/// The output of a view; empty if it has none.
 fn of(gave: &BTreeMap<String, Gave>, view: &str) -> Gave {
     gave.get(view).cloned().unwrap_or_default()
 }
 
-/// What a keyed table holds after these rows: each key has one row at most, and a row that changes or ends
-/// is there.
+/// The content of a keyed table after these rows. Checks that each key has at most one row, and that updated and deleted
+/// rows exist.
 fn table_after(rows: &[Row]) -> BTreeMap<Vec<u8>, Vec<String>> {
     let mut table = BTreeMap::new();
     let mut by_epoch: Vec<&Row> = rows.iter().collect();
-    // Within an epoch as stores put them in.
+    // Within an epoch in the order of stores.
     by_epoch.sort_by_key(|(epoch, change, _, _)| (*epoch, matches!(change, Change::Insert)));
     for (_, change, key, cells) in by_epoch {
         match change {
@@ -227,7 +228,7 @@ fn table_after(rows: &[Row]) -> BTreeMap<Vec<u8>, Vec<String>> {
     table
 }
 
-/// What the lines of a file that say what they do add up to.
+/// The sum of the changes in a file.
 fn sum_of(rows: &[Row]) -> BTreeMap<Vec<String>, i64> {
     let mut sum = BTreeMap::new();
     for (_, change, _, cells) in rows {
@@ -256,7 +257,7 @@ fn settings(mode: Mode) -> Settings {
     }
 }
 
-/// A batch of records, each with its place in `from` as its offset.
+/// A batch of records, with consecutive offsets starting at `from`.
 fn batch(records: &[Record], from: usize) -> Item {
     let mut builder = dataflows::batch::BatchBuilder::new(&settings(Mode::Append).fields);
     let mut origin = Origin::new("topic".into());
@@ -275,8 +276,7 @@ fn measure() -> impl Strategy<Value = i64> {
     ]
 }
 
-/// Records of times that no view finds late, as they are all within the shortest retention, of which many
-/// are the same.
+/// Records that are never late, as their times are within the shortest retention. Many are equal.
 fn record() -> impl Strategy<Value = Record> {
     let time = prop_oneof![
         1_681_088_547_000_000i64..1_681_088_548_000_000,
@@ -290,7 +290,7 @@ fn record() -> impl Strategy<Value = Record> {
     })
 }
 
-/// Cuts records into epochs of batches.
+/// Records, split into epochs of batches.
 fn epochs() -> impl Strategy<Value = Vec<Vec<Vec<Record>>>> {
     let batch = prop::collection::vec(record(), 1..12);
     prop::collection::vec(prop::collection::vec(batch, 0..4), 1..5)
@@ -310,10 +310,10 @@ fn append_job(epochs: &[Vec<Vec<Record>>], latest: bool) -> Job {
     Job { settings, epochs, arrived: i64::MAX }
 }
 
-/// Messages of an upsert job: a key, and the reading that it names from then on.
+/// Messages of an upsert job: a key and its new reading.
 type Messages = Vec<(u8, Option<Record>)>;
 
-/// Messages of a few keys: readings that replace others, and ones that take them back.
+/// Messages of a few keys: readings that replace others, and tombstones.
 fn upserts() -> impl Strategy<Value = Vec<Vec<Messages>>> {
     let message = (0u8..8, prop::option::weighted(0.75, record()));
     let batch = prop::collection::vec(message, 1..10);
@@ -335,7 +335,7 @@ fn upsert_job(epochs: &[Vec<Messages>], latest: bool) -> Job {
     Job { settings, epochs, arrived: i64::MAX }
 }
 
-/// Both NaN (NULL), or at most the neighbour of the nearest double.
+/// Both NULL (NaN), or within one double of the nearest.
 fn is_close(bits: &str, truth: &Option<oracle::Correlation>) -> bool {
     let bits = u64::from_str_radix(bits, 16).expect("hexadecimal bits");
     let truth = truth.as_ref().map_or(f64::NAN, oracle::Correlation::nearest);
@@ -346,7 +346,7 @@ fn bits(value: f64) -> String {
     format!("{:016x}", value.to_bits())
 }
 
-/// The rows of a correlation are those of the recomputation.
+/// Checks the rows of a correlation against the recomputation.
 fn assert_correlation(rows: &BTreeMap<String, Vec<String>>, records: &[Record], (x, y): (Axis, Axis)) {
     let truth = oracle::correlations(records, x, y);
     assert_eq!(
@@ -363,7 +363,7 @@ fn assert_correlation(rows: &BTreeMap<String, Vec<String>>, records: &[Record], 
     }
 }
 
-/// All correlations are those of the recomputation, in tables of either form.
+/// Checks all correlations against the recomputation, for both kinds of tables.
 fn assert_correlations(gave: &BTreeMap<String, Gave>, records: &[Record], latest: bool) {
     for (name, axes) in CORRELATIONS {
         let rows = of(gave, name).table;
@@ -451,12 +451,12 @@ fn all_cells(rows: &[Row]) -> BTreeMap<Vec<String>, i64> {
 fn latest_of_history(rows: &[Row]) -> BTreeMap<String, Vec<String>> {
     let mut latest: BTreeMap<String, Vec<String>> =
         rows.iter().map(|(_, _, _, cells)| (cells[3].clone(), cells.clone())).collect();
-    // A truck whose readings are all gone ends its history so.
+    // The last row of a truck without readings.
     latest.retain(|_, cells| cells[4] != "0");
     latest
 }
 
-/// What windows and join have to make of a job that forgets: a plain model of `lateness`.
+/// A simple model of `lateness`: the expected windows and join of a job with retention.
 #[derive(Default)]
 struct Forgetful {
     topic: i64,
@@ -516,10 +516,10 @@ fn wide_epochs() -> impl Strategy<Value = Vec<Vec<Vec<Record>>>> {
     prop::collection::vec(epoch, 1..7)
 }
 
-/// Changes of state, folded.
+/// Folded state changes.
 fn folded(changes: Vec<Vec<u8>>, part_size: usize) -> Vec<Vec<u8>> {
     let mut fold = Fold::new(part_size);
-    changes.iter().rev().for_each(|change| fold.older(change).expect("what was written parses"));
+    changes.iter().rev().for_each(|change| fold.older(change).expect("state that was written parses"));
     fold.finish()
 }
 
@@ -527,7 +527,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn what_is_forgotten_is_what_a_plain_model_forgets(epochs in wide_epochs(), workers in 1usize..=3, cut in 0usize..7) {
+    fn retention_matches_a_simple_model(epochs in wide_epochs(), workers in 1usize..=3, cut in 0usize..7) {
         let job = append_job(&epochs, false);
         let model = Forgetful::of(&job, &epochs);
         let cut = cut.min(job.epochs.len());
@@ -546,7 +546,7 @@ proptest! {
         prop_assert_eq!(letters("filtered_join"), model.late[1].clone());
         prop_assert_eq!(all_cells(&rows("filtered_join")), counted(&joined_rows(&model.kept[1])));
         assert_windows(&table_after(&rows("window_averages")), &model.kept[0], job.settings.window);
-        // Nothing but the windows that are not forgotten is kept, and a time for each truck.
+        // The state has only the windows within the retention, and the times of each truck.
         let kept = |view: &str| {
             let gave = [&first, &second].map(|gave| of(gave, view));
             let parts = folded(gave.iter().flat_map(|gave| gave.state.clone()).collect(), 1 << 20);
@@ -573,7 +573,7 @@ proptest! {
     }
 
     #[test]
-    fn every_view_equals_the_recomputation_over_the_readings_that_are_left(
+    fn every_view_equals_the_recomputation_over_the_current_readings(
         epochs in upserts(), workers in 1usize..=3, latest: bool,
     ) {
         let mut left = BTreeMap::new();
@@ -584,7 +584,7 @@ proptest! {
         let job = upsert_job(&epochs, latest);
         let gave = whole(&job, workers);
         assert_correlations(&gave, &records, latest);
-        // To the last bit what a job gives that was only ever told of these.
+        // Bit-identical to a job that received only these readings.
         let plain = whole(&append_job(&[vec![records.clone()]], true), 1);
         for (name, _) in CORRELATIONS.into_iter().filter(|_| latest) {
             let held = |gave| counted(table_after(&of(gave, name).table).values());
@@ -599,7 +599,7 @@ proptest! {
         let windows = of(&gave, "window_averages");
         let table = table_after(&windows.table);
         assert_windows(&table, &records, job.settings.window);
-        // The file adds up to the windows that are closed.
+        // The changes in the file add up to the closed windows.
         for (cells, count) in sum_of(&windows.file) {
             prop_assert_eq!(count, 1);
             prop_assert!(table.values().any(|row| *row == cells), "{:?}", cells);
@@ -607,7 +607,7 @@ proptest! {
     }
 
     #[test]
-    fn every_worker_count_gives_the_same_rows_in_the_same_epochs(epochs in epochs(), upserts in upserts()) {
+    fn every_number_of_workers_has_the_same_rows_in_the_same_epochs(epochs in epochs(), upserts in upserts()) {
         for job in [append_job(&epochs, false), upsert_job(&upserts, true)] {
             let one = whole(&job, 1);
             for workers in [2, 3] {
@@ -642,7 +642,7 @@ proptest! {
     }
 
     #[test]
-    fn a_restart_anywhere_with_another_number_of_workers_gives_the_same_rows(
+    fn a_restart_anywhere_with_another_number_of_workers_has_the_same_rows(
         epochs in epochs(), upserts in upserts(), cut in 0usize..6, before in 1usize..=3, after in 1usize..=3,
         fold_first in any::<bool>(), latest: bool,
     ) {
@@ -651,7 +651,7 @@ proptest! {
             let whole = whole(&job, 1);
             let first = run(&job, before, 0, &BTreeMap::new(), &job.epochs[..cut]);
             let restored = first.iter().filter(|(_, gave)| !gave.state.is_empty()).map(|(name, gave)| {
-                // Changes are folded before they are fed: the graph adds what it is given.
+                // State is folded before it is fed, as the graph adds up its input.
                 (name.clone(), folded(gave.state.clone(), if fold_first { 1 } else { 1 << 20 }))
             }).collect();
             let second = run(&job, after, cut as Epoch, &restored, &job.epochs[cut..]);
@@ -680,12 +680,12 @@ fn at(truck: &str, time: i64) -> Record {
     Record { truck: truck.into(), time, measures: [NANO, 81 * NANO, NANO], extras: vec![] }
 }
 
-/// One batch an epoch.
+/// One batch per epoch.
 fn job_of(epochs: &[&[Record]]) -> Job {
     append_job(&epochs.iter().map(|records| vec![records.to_vec()]).collect::<Vec<_>>(), false)
 }
 
-/// The windows that a file was told of, in order: the truck, the start in minutes, the samples.
+/// The windows in a file, in order: the epoch, the truck, the start in minutes, the samples.
 fn closed(gave: &Gave) -> Vec<(Epoch, String, i64, String)> {
     let row = |(epoch, _, _, cells): &Row| {
         let start: i64 = cells[1].parse().expect("a time");
@@ -714,9 +714,9 @@ fn the_window_of_an_idle_truck_closes_by_the_time_of_the_topic() {
     let job = job_of(&[
         &[at("idle", DAY)],
         &[at("a", DAY + 9 * MINUTE)],
-        // Five minutes of window and five of being idle.
+        // A window of five minutes, and five minutes until the truck is idle.
         &[at("a", DAY + 10 * MINUTE)],
-        // It comes back with what it kept: nothing of that is late.
+        // The truck returns with buffered readings, and none of them is late.
         &[at("a", DAY + 3 * 24 * 60 * MINUTE)],
         &[at("idle", DAY + MINUTE), at("idle", DAY + 5 * MINUTE)],
     ]);
@@ -729,7 +729,7 @@ fn the_window_of_an_idle_truck_closes_by_the_time_of_the_topic() {
 }
 
 #[test]
-fn a_reading_dated_ahead_closes_no_window_of_another_truck_before_its_time_has_come() {
+fn a_reading_in_the_future_closes_no_window_of_another_truck_early() {
     let mut job = job_of(&[
         &[at("idle", DAY), at("a", DAY + 4 * MINUTE)],
         &[at("ahead", DAY + 20 * 60 * MINUTE)],
@@ -747,7 +747,7 @@ fn a_reading_dated_ahead_closes_no_window_of_another_truck_before_its_time_has_c
 }
 
 #[test]
-fn a_truck_and_a_topic_that_were_poisoned_count_again_after_a_start() {
+fn times_in_the_future_are_reset_at_a_start() {
     let (ten_years, day) = (3653 * 24 * 60 * MINUTE, 24 * 60 * MINUTE);
     let poisoned = job_of(&[
         &[at("a", DAY), at("b", DAY)],
@@ -770,7 +770,7 @@ fn a_truck_and_a_topic_that_were_poisoned_count_again_after_a_start() {
         }
         restored.insert(view.name.to_string(), parts);
     }
-    // The clock is at 7 minutes: what is before the end of that window stays closed, and late of `a`.
+    // The clock is at 7 minutes: windows before the end of its window stay closed, and are late for `a`.
     let mut after = append_job(
         &[
             vec![vec![at("a", DAY + 9 * MINUTE), at("a", DAY + 11 * MINUTE), at("b", DAY + 11 * MINUTE)]],
@@ -793,7 +793,7 @@ fn a_truck_and_a_topic_that_were_poisoned_count_again_after_a_start() {
 }
 
 #[test]
-fn a_poisoned_upsert_job_counts_again_though_it_keeps_the_reading() {
+fn times_of_an_upsert_job_are_reset_although_it_keeps_the_reading() {
     let (ten_years, day) = (3653 * 24 * 60 * MINUTE, 24 * 60 * MINUTE);
     let epochs = |all: &[&[(u8, Record)]]| {
         let message = |(key, record): &(u8, Record)| (*key, Some(record.clone()));
@@ -820,7 +820,7 @@ fn a_poisoned_upsert_job_counts_again_though_it_keeps_the_reading() {
 }
 
 #[test]
-fn a_key_from_another_partition_is_refused_wherever_epochs_end() {
+fn a_key_from_another_partition_is_rejected_wherever_epochs_end() {
     let message = |(key, partition, offset): (u8, i32, i64)| Upsert {
         key: Arc::from([key]),
         partition,
@@ -850,7 +850,7 @@ fn a_key_from_another_partition_is_refused_wherever_epochs_end() {
         let restored = before.iter().map(|(view, gave)| (view.clone(), folded(gave.state.clone(), 1 << 20)));
         let after = run(&job_later, workers, 1, &restored.collect(), &job_later.epochs[1..]);
         assert_eq!(moved(after), [(2, vec![1], (1, 0))]);
-        // The parts of a file follow each other.
+        // The parts of a file are read one after another.
         let gave = whole(&job(&[&[(1, 0, 7)], &[(1, 1, 2)]], true), workers);
         let rows = table_after(&of(&gave, "parameter_map").table);
         assert_eq!(
@@ -862,11 +862,11 @@ fn a_key_from_another_partition_is_refused_wherever_epochs_end() {
 }
 
 #[test]
-fn what_is_older_than_the_retention_is_a_dead_letter_and_its_state_is_forgotten() {
+fn readings_older_than_the_retention_are_dead_letters_and_their_state_is_discarded() {
     let day = 24 * 60 * MINUTE;
     let job = job_of(&[
         &[at("a", DAY), at("a", DAY + 11 * MINUTE)],
-        // Late for the join, a correction for the windows; exactly on the join's horizon is not late.
+        // Late for the join, but a correction for the windows. Exactly on the join's horizon is not late.
         &[at("a", DAY + MINUTE - 1), at("a", DAY + MINUTE)],
         &[at("a", DAY + day + 11 * MINUTE)],
         &[at("a", DAY + 4 * MINUTE), at("a", DAY + 10 * MINUTE), at("b", DAY)],
@@ -886,13 +886,13 @@ fn what_is_older_than_the_retention_is_a_dead_letter_and_its_state_is_forgotten(
         assert_eq!(letters("filtered_join"), [2, 5, 6]);
         // The window from 0 to 5 minutes ends before the horizon, that from 10 to 15 does not.
         assert_eq!(letters("window_averages"), [5]);
-        // Two windows and the times of two trucks, one of them with a window of its own; the topic's time.
+        // Two windows of one truck and one of another, the times of both, and the topic's time.
         let kept = |view: &str| of(&gave, view).entries;
         assert_eq!(kept("window_averages"), 2 + 1 + 2 + 1);
         assert_eq!(kept("filtered_join"), 1 + 1 + 2 + 1);
-        // The four that were not late met themselves.
+        // The four that were not late are joined with themselves.
         assert_eq!(of(&gave, "filtered_join").table.len(), 8 - 3);
-        // They count in the other views.
+        // The other views include the late ones.
         assert_eq!(of(&gave, "parameter_map").table.len(), 8);
     }
 }
@@ -904,7 +904,7 @@ fn a_partition_that_is_behind_holds_the_horizon_back() {
     job.epochs[3].push(Item::Behind(i64::MAX));
     let gave = whole(&job, 1);
     assert!(gave.values().all(|gave| gave.letters.is_empty()));
-    // When it is no longer behind the window closes, though nothing of the truck came.
+    // When the partition has caught up, the window closes, although the truck has no input.
     assert_eq!(closed(&of(&gave, "window_averages")), [(4, "a".into(), 0, "2".into())]);
 }
 

@@ -20,7 +20,7 @@ use truckflow::config::sql;
 use truckflow::decode::orientation::OrientationDecoder;
 use truckflow::decode::{Decode, Decoder, Message};
 use truckflow::state::export::Export;
-use truckflow::state::{Owner, SealedFold, StateError, look_through, seal, unseal};
+use truckflow::state::{Owner, SealedFold, StateError, seal, unseal, validate_entries};
 use truckflow::{command::replay, render};
 
 /// Folds sealed parts, oldest first.
@@ -189,7 +189,7 @@ pub fn state(bytes: &[u8]) {
             let Ok(folded) = fold(owner, parts) else { return };
             let size: usize = folded.iter().map(Vec::len).sum();
             assert!(size <= bytes.len(), "{size} of {}", bytes.len());
-            let _ = folded.iter().try_for_each(|part| look_through(view, part).map(drop));
+            let _ = folded.iter().try_for_each(|part| validate_entries(view, part).map(drop));
             let sealed = folded.iter().rev().map(|part| seal(owner, part)).collect();
             let again = fold(owner, sealed).expect("what was folded folds");
             let count = |parts: &[Vec<u8>]| parts.iter().flat_map(|part| entries(part)).count();
@@ -201,7 +201,7 @@ pub fn state(bytes: &[u8]) {
             let mut change = Vec::new();
             let key = key.unwrap_or_default();
             dataflows::state::push_entry(&mut change, key, |out| out.extend_from_slice(value));
-            let _ = look_through(view, &change);
+            let _ = validate_entries(view, &change);
         }
         _ => match Export::parse(Path::new("fuzz.state"), bytes) {
             Ok(export) => assert!(export.state_bytes() <= bytes.len()),

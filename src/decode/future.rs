@@ -1,8 +1,8 @@
-//! Readings whose event time is too far ahead of the clocks.
+//! Rejects readings whose event time is too far in the future.
 //!
-//! One of them would make later readings of its truck late for as long as it is ahead. Whether a reading is
-//! one depends on when it is read, so that is decided once: the messages that were found go to the commit,
-//! and whoever reads the input again takes the decision from there.
+//! Such a reading would make later readings of its truck late until the clocks catch up. Whether a reading is in the
+//! future depends on when it is read, so it is decided once: the rejected messages are committed, and later passes
+//! over the input use the committed decision.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,46 +18,46 @@ pub enum Future {
     /// None.
     #[default]
     Never,
-    /// Those of the given span after both their message's Kafka timestamp and the epoch's wall clock.
+    /// Those that are ahead of both their message's Kafka timestamp and the epoch's wall clock by more than a span.
     After {
         /// The span, in microseconds.
         max_ahead: i64,
         /// The topic, or the full path of the file, that the decision is committed under.
         topic: Arc<str>,
     },
-    /// Those of which it was decided before: partitions and offsets.
+    /// Those for which it was decided before: partitions and offsets.
     Decided(Arc<HashSet<(i32, i64)>>),
 }
 
 impl Future {
-    /// Those that are further ahead than `max_ahead`, in microseconds; none without it.
+    /// Those further ahead than `max_ahead`, in microseconds; without it, none.
     pub fn new(max_ahead: Option<i64>, topic: Arc<str>) -> Self {
         max_ahead.map_or(Self::Never, |max_ahead| Self::After { max_ahead, topic })
     }
 
-    /// What was decided of the messages of a topic, or of the file with this full path.
+    /// The earlier decisions for a topic, or for the file with this full path.
     pub fn decided(messages: &[MessageId], topic: &str) -> Self {
         let of_topic = messages.iter().filter(|message| *message.topic == *topic);
         Self::Decided(Arc::new(of_topic.map(|message| (message.partition, message.offset)).collect()))
     }
 }
 
-/// Decides it for the messages of one decoder, and notes when messages arrived.
+/// Checks the messages of one decoder, and tracks when messages arrived.
 #[derive(Debug)]
-pub(super) struct Judge {
+pub(super) struct FutureCheck {
     future: Future,
-    /// Event times up to this are not in the future, whatever their message.
+    /// Event times up to this are never in the future: a fast check without the message.
     limit: i64,
-    /// The epoch's wall clock, in milliseconds as Kafka's timestamps are.
+    /// The epoch's wall clock in milliseconds, the unit of Kafka's timestamps.
     wall: i64,
-    /// The latest Kafka timestamp, or wall clock of a message without one.
+    /// The latest Kafka timestamp, or wall clock for messages without one.
     arrived: i64,
-    /// What of that was given on.
+    /// The last value of `arrived` that was sent.
     given: i64,
     found: Vec<MessageId>,
 }
 
-impl Judge {
+impl FutureCheck {
     pub(super) fn new(future: Future) -> Self {
         let limit = match &future {
             Future::Decided(messages) if !messages.is_empty() => i64::MIN,
@@ -66,7 +66,7 @@ impl Judge {
         Self { future, limit, wall: i64::MIN, arrived: i64::MIN, given: i64::MIN, found: Vec::new() }
     }
 
-    /// Takes the epoch's wall clock, in microseconds, for the messages that follow.
+    /// Sets the epoch's wall clock, in microseconds, for the following messages.
     pub(super) fn set_wall_clock(&mut self, wall: i64) {
         self.wall = wall.div_euclid(1000);
         if let Future::After { max_ahead, .. } = self.future {
@@ -74,14 +74,14 @@ impl Judge {
         }
     }
 
-    /// Notes that a message has arrived.
+    /// Records the arrival of a message.
     #[inline]
     pub(super) fn arrive(&mut self, message: &Message<'_>) {
         self.arrived = self.arrived.max(message.timestamp.unwrap_or(self.wall));
     }
 
-    /// Refuses a reading of this event time, in microseconds, if it is in the future. To be asked once for
-    /// each message.
+    /// Rejects a reading with this event time, in microseconds, if it is in the future. Must be called once per
+    /// message.
     #[inline]
     pub(super) fn check(
         &mut self,
@@ -117,7 +117,7 @@ impl Judge {
         }
     }
 
-    /// Adds what was found since the last call to `items`, and when the latest message arrived.
+    /// Appends the messages found since the last call to `items`, and when the latest message arrived.
     pub(super) fn take(&mut self, items: &mut Vec<Item>) {
         if !self.found.is_empty() {
             items.push(Item::InTheFuture(std::mem::take(&mut self.found)));
@@ -140,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_is_in_the_future_after_both_clocks_only() {
+    fn a_reading_in_the_future_is_ahead_of_both_clocks() {
         let future = Future::After { max_ahead: HOUR, topic: "/full/path".into() };
-        let mut judge = Judge::new(future);
-        judge.set_wall_clock(10 * HOUR);
+        let mut check = FutureCheck::new(future);
+        check.set_wall_clock(10 * HOUR);
         let ms = |time: i64| Some(time / 1000);
         for (time, timestamp, is_ahead) in [
             (11 * HOUR, None, false),
@@ -151,58 +151,59 @@ mod tests {
             (11 * HOUR + 1, ms(10 * HOUR), true),
             // A message from a broker whose clock is ahead of ours.
             (11 * HOUR + 1, ms(11 * HOUR), false),
-            // Old data that is sent again.
+            // A replay of old data.
             (9 * HOUR, ms(2 * HOUR), false),
             (i64::MAX, Some(0), true),
             (i64::MIN, None, false),
         ] {
-            let refused = judge.check(time, &message(time, timestamp), "timestamp").is_err();
+            let refused = check.check(time, &message(time, timestamp), "timestamp").is_err();
             assert_eq!(refused, is_ahead, "{time} {timestamp:?}");
         }
         let mut items = Vec::new();
-        judge.take(&mut items);
+        check.take(&mut items);
         let [Item::InTheFuture(found)] = items.as_slice() else { panic!("{items:?}") };
         assert!(found.iter().all(|id| &*id.topic == "/full/path" && id.partition == 3));
         assert_eq!(
             found.iter().map(|id| id.offset).collect::<Vec<_>>(),
             [11 * HOUR + 1, 11 * HOUR + 1, i64::MAX]
         );
-        // The wall clock goes on with the epochs.
-        judge.set_wall_clock(10 * HOUR + 1);
-        assert!(judge.check(11 * HOUR + 1, &message(0, None), "timestamp").is_ok());
+        // The wall clock advances with the epochs.
+        check.set_wall_clock(10 * HOUR + 1);
+        assert!(check.check(11 * HOUR + 1, &message(0, None), "timestamp").is_ok());
     }
 
     #[test]
-    fn what_was_decided_is_not_decided_again() {
-        let mut judge = Judge::new(Future::Decided(Arc::new([(3, 7)].into())));
-        judge.set_wall_clock(0);
-        let refused =
-            |judge: &mut Judge, offset| judge.check(-5, &message(offset, Some(9)), "timestamp").is_err();
-        assert!(refused(&mut judge, 7) && !refused(&mut judge, 8));
-        assert!(judge.check(i64::MAX, &message(8, None), "timestamp").is_ok());
+    fn earlier_decisions_are_final() {
+        let mut check = FutureCheck::new(Future::Decided(Arc::new([(3, 7)].into())));
+        check.set_wall_clock(0);
+        let refused = |check: &mut FutureCheck, offset| {
+            check.check(-5, &message(offset, Some(9)), "timestamp").is_err()
+        };
+        assert!(refused(&mut check, 7) && !refused(&mut check, 8));
+        assert!(check.check(i64::MAX, &message(8, None), "timestamp").is_ok());
         let mut items = Vec::new();
-        judge.take(&mut items);
+        check.take(&mut items);
         assert!(items.is_empty());
     }
 
     #[test]
-    fn a_message_arrives_at_its_timestamp_or_by_the_wall_clock() {
-        let mut judge = Judge::new(Future::Never);
-        let taken = |judge: &mut Judge| {
+    fn a_message_arrives_at_its_timestamp_or_at_the_wall_clock() {
+        let mut check = FutureCheck::new(Future::Never);
+        let taken = |check: &mut FutureCheck| {
             let mut items = Vec::new();
-            judge.take(&mut items);
+            check.take(&mut items);
             items
                 .into_iter()
                 .map(|item| if let Item::Arrived(at) = item { at } else { 0 })
                 .collect::<Vec<_>>()
         };
-        judge.set_wall_clock(5_999);
-        judge.arrive(&message(0, Some(3)));
-        assert_eq!(taken(&mut judge), [3_000]);
-        judge.arrive(&message(1, Some(2)));
-        assert!(taken(&mut judge).is_empty());
-        judge.arrive(&message(2, None));
-        assert_eq!(taken(&mut judge), [5_000]);
-        assert!(judge.check(i64::MAX, &message(3, None), "timestamp").is_ok());
+        check.set_wall_clock(5_999);
+        check.arrive(&message(0, Some(3)));
+        assert_eq!(taken(&mut check), [3_000]);
+        check.arrive(&message(1, Some(2)));
+        assert!(taken(&mut check).is_empty());
+        check.arrive(&message(2, None));
+        assert_eq!(taken(&mut check), [5_000]);
+        assert!(check.check(i64::MAX, &message(3, None), "timestamp").is_ok());
     }
 }

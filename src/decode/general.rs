@@ -1,4 +1,4 @@
-//! Reads any payload: the fields of its object, each checked, in the order in which they are blamed.
+//! Parses any payload: the fields of its object, checked in a fixed order.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::text::time::read as timestamp;
 pub(super) const TIMESTAMP: &str = "timestamp";
 pub(super) const TRUCK: &str = "truck_id";
 
-/// The reading that `payload` holds, or what is wrong with its first bad field.
+/// The reading in `payload`, or the error of its first invalid field.
 pub(super) fn read(payload: &[u8]) -> Result<Reading<'_>, Rejection> {
     let [distance, speed, fuel] = Measure::ALL.map(Measure::name);
     let Some([time, distance, speed, fuel, truck]) =
@@ -33,14 +33,14 @@ pub(super) fn read(payload: &[u8]) -> Result<Reading<'_>, Rejection> {
     })
 }
 
-/// The event time that `payload` holds, if it can be read.
+/// The event time in `payload`, if it is valid.
 pub(super) fn time(payload: &[u8]) -> Option<i64> {
     let [time] = object::fields(payload, [TIMESTAMP])?;
     event_time(&time).ok().map(|(time, _)| time)
 }
 
-/// The values of the declared fields and whether each lost digits, or what is wrong with the first bad one,
-/// by its place. A field that is absent or null is NULL. The payload was found to be one object.
+/// The values of the declared fields and whether each was rounded, or the error and the index of the first invalid
+/// one. A field that is absent or null is NULL. The payload is known to be one object.
 pub(super) fn declared(
     payload: &[u8],
     fields: &[FieldSpec],
@@ -75,7 +75,7 @@ fn measure(value: &Value<'_>, measure: Measure) -> Result<(i64, bool), Rejection
     number(value).map_err(|reason| Rejection { reason, field: measure.name() })
 }
 
-/// A decimal in nano-units, and whether that lost digits.
+/// A decimal in nano-units, and whether it was rounded.
 fn number(value: &Value<'_>) -> Result<(i64, bool), Reason> {
     match value {
         Value::Number(text) => number::nano(text.as_bytes()).ok_or(Reason::OutOfRange),

@@ -1,18 +1,18 @@
-//! From a message's bytes to a record of the batch, or to a dead letter.
+//! Decodes a message into a record of the batch, or into a dead letter.
 //!
 //! ```text
-//!             +-> scan: the shapes producers really send -+
+//!             +-> scan: the shapes of known producers ----+
 //!   payload --|                                           |--> Reading -> batch
 //!             +-> general: object -> fields -> checks ----+
 //!                  |  (text, number, timestamp)
 //!                  `-> Rejection -> dead letter
 //! ```
 //!
-//! That is of the trucks' readings. Those of a phone are decoded in [`orientation`], by the same syntax,
-//! or as CSV records ([`record`]).
+//! This is for readings of trucks. Readings of a phone are decoded in [`orientation`], from the same syntax or from
+//! CSV records ([`record`]).
 //!
-//! `scan` is there for speed alone: what it accepts, `general` reads to the same result, and it
-//! leaves everything else, rejections among it, to `general`.
+//! `scan` exists only for speed: for every payload that it accepts, `general` returns the same result. It leaves all
+//! other payloads, and all rejections, to `general`.
 
 mod future;
 mod general;
@@ -36,31 +36,31 @@ use dataflows::views::Mode;
 
 pub use future::Future;
 
-use future::Judge;
+use future::FutureCheck;
 use scan::Scanner;
 
-/// Payloads longer than this many bytes are refused, unless [`Decoder::with_max_bytes`] says otherwise.
+/// Payloads longer than this many bytes are rejected, unless [`Decoder::with_max_bytes`] sets another limit.
 pub const MAX_BYTES: usize = 1 << 20;
 /// The longest name of a truck, in bytes.
 pub const MAX_TRUCK_BYTES: usize = 255;
 
-/// One message as a source has it, borrowed.
+/// A borrowed message of a source.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     /// The partition; 0 for a file.
     pub partition: i32,
     /// The offset, or the number of the line counted from 0.
     pub offset: i64,
-    /// Kafka's timestamp in milliseconds since 1970, where the message has one.
+    /// Kafka's timestamp in milliseconds since 1970, if the message has one.
     pub timestamp: Option<i64>,
-    /// The key, where the message has one: it names the truck if the payload does not.
+    /// The key, if the message has one: it names the truck if the payload does not.
     pub key: Option<&'a [u8]>,
     /// The value; none for a tombstone.
     pub payload: Option<&'a [u8]>,
 }
 
 impl Message<'_> {
-    /// The message given up.
+    /// The message as a dead letter.
     fn dead_letter(&self, topic: &Arc<str>, reason: Reason, field: &str) -> DeadLetter {
         DeadLetter {
             topic: topic.clone(),
@@ -75,54 +75,54 @@ impl Message<'_> {
     }
 }
 
-/// Makes items for the graph of the messages of one topic or file.
+/// Turns messages of one topic or file into items for the graph.
 pub trait Decode {
-    /// Learns the names of the columns: the messages are the CSV records behind this one. An error is
-    /// a column that is missing.
+    /// Takes the header of a CSV file whose records are the following messages. Fails with the name of a missing
+    /// column.
     fn header(&mut self, header: &[u8]) -> Result<(), &'static str>;
 
-    /// Takes the wall clock of the epoch that the messages which follow belong to, in microseconds since 1970.
+    /// Sets the wall clock of the epoch of the following messages, in microseconds since 1970.
     fn set_wall_clock(&mut self, wall: i64);
 
-    /// Takes a message: into what [`take`](Self::take) gives, as a record or as a dead letter.
+    /// Decodes a message into a record or a dead letter, which [`take`](Self::take) returns.
     fn decode(&mut self, message: &Message<'_>);
 
-    /// Adds what was decoded since the last call to `items`.
+    /// Appends everything decoded since the last call to `items`.
     fn take(&mut self, items: &mut Vec<Item>);
 
-    /// Gives `count` each field of which values of accepted records lost digits to rounding since the last
-    /// call, and how many did.
+    /// Calls `count` for each field with rounded values in records accepted since the last call, with the number of
+    /// such values.
     fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64));
 
-    /// The event time of the message that was decoded last, in microseconds, if it was a reading.
+    /// The event time of the last decoded message in microseconds, if it was a reading.
     fn last_time(&self) -> Option<i64> {
         None
     }
 }
 
-/// Why a message is no record.
+/// Why a message was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// The reason, of the fixed list.
+    /// The reason.
     pub reason: Reason,
-    /// The field at fault, `key` for the message's key, or the empty string.
+    /// The invalid field, `key` for the message's key, or the empty string.
     pub field: &'static str,
 }
 
-/// What a payload says.
+/// A parsed payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Reading<'a> {
-    /// The truck's name; none if the payload does not give it.
+    /// The truck's name; none if the payload does not have it.
     truck: Option<Cow<'a, str>>,
     /// Event time in microseconds since 1970, UTC.
     time: i64,
     /// In nano-units, indexed by [`Measure`](dataflows::batch::Measure).
     measures: [i64; 3],
-    /// Which values lost digits, of [`ROUNDED_FIELDS`].
+    /// Which of [`ROUNDED_FIELDS`] were rounded.
     rounded: [bool; 4],
 }
 
-/// Decodes messages of one topic, one after the other, into a batch and dead letters.
+/// Decodes messages of one topic into a batch and dead letters.
 ///
 /// ```
 /// use truckflow::decode::{Decoder, Message};
@@ -144,21 +144,21 @@ pub struct Decoder {
     max_bytes: usize,
     mode: Mode,
     fields: Arc<[FieldSpec]>,
-    /// None: everything is left to the general parser.
+    /// None to use only the general parser.
     scanner: Option<Scanner>,
     records: BatchBuilder,
     upserts: Vec<Upsert>,
     origin: Option<Origin>,
     dead_letters: Vec<DeadLetter>,
-    judge: Judge,
-    /// Values that lost digits, of each of [`ROUNDED_FIELDS`].
+    future: FutureCheck,
+    /// The number of rounded values of each of [`ROUNDED_FIELDS`].
     rounded: [u64; 4],
-    /// The same of each of `fields`.
+    /// The number of rounded values of each of `fields`.
     rounded_declared: Vec<u64>,
     last_time: Option<i64>,
 }
 
-/// Why a message is refused: for one of the known fields, or for one that the job declares.
+/// Why a message was rejected: for a known field, or for one that the job declares.
 enum Refusal {
     Of(Rejection),
     OfDeclared(Reason, Arc<str>),
@@ -171,7 +171,7 @@ impl From<Rejection> for Refusal {
 }
 
 impl Decoder {
-    /// A decoder for messages of `topic`, which dead letters name.
+    /// A decoder for messages of `topic`; the name appears in dead letters.
     pub fn new(topic: Arc<str>) -> Self {
         Self {
             topic,
@@ -183,20 +183,20 @@ impl Decoder {
             upserts: Vec::new(),
             origin: None,
             dead_letters: Vec::new(),
-            judge: Judge::new(Future::Never),
+            future: FutureCheck::new(Future::Never),
             rounded: [0; 4],
             rounded_declared: Vec::new(),
             last_time: None,
         }
     }
 
-    /// Refuses payloads longer than `max_bytes` instead of [`MAX_BYTES`].
+    /// Rejects payloads longer than `max_bytes` instead of [`MAX_BYTES`].
     pub fn with_max_bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = max_bytes;
         self
     }
 
-    /// Reads these fields beyond the seed's.
+    /// Reads these fields in addition to those of the default schema.
     pub fn with_fields(mut self, fields: Arc<[FieldSpec]>) -> Self {
         self.records = BatchBuilder::new(&fields);
         self.rounded_declared = vec![0; fields.len()];
@@ -204,25 +204,25 @@ impl Decoder {
         self
     }
 
-    /// Takes messages for what `mode` says they are.
+    /// Interprets messages according to `mode`.
     pub fn with_mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Refuses readings that are in the future.
+    /// Rejects readings that are in the future.
     pub fn with_future(mut self, future: Future) -> Self {
-        self.judge = Judge::new(future);
+        self.future = FutureCheck::new(future);
         self
     }
 
-    /// Keeps where records came from and their bytes beside each batch, for views that may give them up.
+    /// Keeps the origin and the bytes of records with each batch, for views that may drop records as late.
     pub fn with_origins(mut self) -> Self {
         self.origin = Some(Origin::new(self.topic.clone()));
         self
     }
 
-    /// Reads every message by the general parser: the other path of the two.
+    /// Reads every message with the general parser.
     pub fn without_scanner(mut self) -> Self {
         self.scanner = None;
         self
@@ -231,14 +231,14 @@ impl Decoder {
     /// Adds the message's record to the batch, or the message to the dead letters.
     #[inline]
     pub fn decode(&mut self, message: &Message<'_>) {
-        self.judge.arrive(message);
+        self.future.arrive(message);
         if let Err(refusal) = self.try_decode(message) {
             self.last_time = None;
-            self.bury(message, refusal);
+            self.reject(message, refusal);
         }
     }
 
-    /// How many records wait for [`take_batch`](Self::take_batch).
+    /// How many records [`take_batch`](Self::take_batch) would return.
     pub fn records(&self) -> usize {
         self.records.len()
     }
@@ -280,11 +280,11 @@ impl Decoder {
         let record = match message.payload {
             None => None,
             Some(payload) => {
-                // The key names the reading, not the truck.
+                // The key identifies the reading, not the truck.
                 let (reading, mut extras) = self.read(payload, None, message)?;
                 let truck = name_of_truck(&reading, None)?.into();
                 self.count_rounded(reading.rounded);
-                // As they come back from state: a reading that is sent again is not another.
+                // The same form as in restored state, so that a repeated reading is recognized.
                 extras.resize(self.fields.len(), Value::Null);
                 Some(Record { truck, time: reading.time, measures: reading.measures, extras })
             }
@@ -295,7 +295,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// What a payload says, with its declared fields. `key` names the truck if the payload does not.
+    /// Parses a payload with its declared fields. `key` names the truck if the payload does not.
     #[inline]
     fn read<'a>(
         &mut self,
@@ -309,13 +309,13 @@ impl Decoder {
         let scanned = self.scanner.as_mut().and_then(|scanner| scanner.scan(payload));
         let has_declared = scanned.is_none() && !self.fields.is_empty();
         let reading = scanned.map_or_else(|| general::read(payload), Ok)?;
-        self.judge.check(reading.time, message, general::TIMESTAMP)?;
+        self.future.check(reading.time, message, general::TIMESTAMP)?;
         let extras = if has_declared { self.read_declared(payload, &reading, key)? } else { Vec::new() };
         Ok((reading, extras))
     }
 
-    /// The declared fields of a reading. It counts which of them lost digits, as the way of the scanner,
-    /// which reads none, must not be burdened with it.
+    /// The declared fields of a reading. Rounded values are counted here, to keep that cost off the path of the
+    /// scanner, which reads no declared fields.
     fn read_declared(
         &mut self,
         payload: &[u8],
@@ -324,7 +324,7 @@ impl Decoder {
     ) -> Result<Vec<Value>, Refusal> {
         let declared = general::declared(payload, &self.fields)
             .map_err(|(reason, place)| Refusal::OfDeclared(reason, self.fields[place].name.clone()))?;
-        // The last that a record can be refused for.
+        // The last check of a record: count only accepted values.
         name_of_truck(reading, key)?;
         for (count, (_, rounded)) in self.rounded_declared.iter_mut().zip(&declared) {
             *count += u64::from(*rounded);
@@ -332,7 +332,7 @@ impl Decoder {
         Ok(declared.into_iter().map(|(value, _)| value).collect())
     }
 
-    /// Counts which values of an accepted record lost digits.
+    /// Counts the rounded values of an accepted record.
     #[inline]
     fn count_rounded(&mut self, rounded: [bool; 4]) {
         for (count, rounded) in self.rounded.iter_mut().zip(rounded) {
@@ -341,7 +341,7 @@ impl Decoder {
     }
 
     #[cold]
-    fn bury(&mut self, message: &Message<'_>, refusal: Refusal) {
+    fn reject(&mut self, message: &Message<'_>, refusal: Refusal) {
         let refusal = self.time_first(message, refusal);
         let letter = match &refusal {
             Refusal::Of(rejection) => message.dead_letter(&self.topic, rejection.reason, rejection.field),
@@ -350,15 +350,15 @@ impl Decoder {
         self.dead_letters.push(letter);
     }
 
-    /// Of several faults of a reading that of its event time is named: it may be in the future, too.
+    /// A reading in the future is always rejected for that reason, whatever else is wrong with it.
     fn time_first(&mut self, message: &Message<'_>, refusal: Refusal) -> Refusal {
         let is_read = matches!(
             refusal,
             Refusal::Of(Rejection { reason: Reason::InTheFuture | Reason::NotAnObject, .. })
         );
         let payload = message.payload.filter(|payload| payload.len() <= self.max_bytes);
-        let time = payload.filter(|_| !is_read && self.judge.is_needed()).and_then(general::time);
-        match time.map(|time| self.judge.check(time, message, general::TIMESTAMP)) {
+        let time = payload.filter(|_| !is_read && self.future.is_needed()).and_then(general::time);
+        match time.map(|time| self.future.check(time, message, general::TIMESTAMP)) {
             Some(Err(rejection)) => rejection.into(),
             Some(Ok(())) | None => refusal,
         }
@@ -366,13 +366,13 @@ impl Decoder {
 }
 
 impl Decode for Decoder {
-    /// The trucks' readings have none.
+    /// Readings of trucks have no header.
     fn header(&mut self, _header: &[u8]) -> Result<(), &'static str> {
         Ok(())
     }
 
     fn set_wall_clock(&mut self, wall: i64) {
-        self.judge.set_wall_clock(wall);
+        self.future.set_wall_clock(wall);
     }
 
     #[inline]
@@ -388,7 +388,7 @@ impl Decode for Decoder {
         }
         items.extend((!batch.is_empty()).then_some(Item::Records(batch)));
         items.extend((!letters.is_empty()).then_some(Item::DeadLetters(letters)));
-        self.judge.take(items);
+        self.future.take(items);
     }
 
     fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64)) {
@@ -404,7 +404,7 @@ impl Decode for Decoder {
     }
 }
 
-/// The field `truck_id`, else the message's key, else the empty name.
+/// The field `truck_id`, otherwise the message's key, otherwise the empty name.
 #[inline]
 fn name_of_truck<'a>(reading: &'a Reading<'_>, key: Option<&'a [u8]>) -> Result<&'a str, Rejection> {
     let (name, field) = match (&reading.truck, key) {
@@ -421,7 +421,7 @@ fn name_of_truck<'a>(reading: &'a Reading<'_>, key: Option<&'a [u8]>) -> Result<
     Ok(name)
 }
 
-/// Whether bytes are exactly one object, as JSON or Python writes it.
+/// Whether the bytes are exactly one object, as written by JSON or Python.
 pub(crate) fn is_object(bytes: &[u8]) -> bool {
     object::fields(bytes, []).is_some()
 }

@@ -1,4 +1,4 @@
-//! The syntax of a payload: one JSON object, or one dict as Python's `str` prints it.
+//! The syntax of a payload: one JSON object, or one dict in the format of Python's `str`.
 //!
 //! ```text
 //! object   = "{" [ key ":" value { "," key ":" value } ] "}"     a key is a scalar or a tuple
@@ -10,20 +10,20 @@
 //! numpy    = ( "np." | "numpy." ) ( identifier "(" plain ")" | "nan" | "inf" | "True_" | "False_" )
 //! ```
 //!
-//! Text is in [`text`](super::text), numbers are JSON's. Blanks as in JSON.
+//! Text is defined in [`text`](super::text); numbers and blanks are as in JSON.
 
 use std::borrow::Cow;
 
 use super::text;
 use crate::text::number;
 
-/// How many objects and sequences may be open at once, the outermost among them.
+/// The maximum nesting depth of objects and sequences, including the outermost.
 const MAX_DEPTH: usize = 64;
 
-/// A field's value, as far as a reading needs to tell.
+/// A field's value, as far as readings need to distinguish it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value<'a> {
-    /// Null, `None`, or no such field.
+    /// Null, `None`, or an absent field.
     Null,
     Bool,
     /// A number's source text.
@@ -36,14 +36,13 @@ pub(super) enum Value<'a> {
     Nested,
 }
 
-/// The values of the fields `names`, the last one where a key comes twice; none if `payload` is not
-/// exactly one object.
+/// The values of the fields `names`; of duplicate keys the last wins. None if `payload` is not exactly one object.
 pub(super) fn fields<'a, const N: usize>(payload: &'a [u8], names: [&str; N]) -> Option<[Value<'a>; N]> {
     let mut values = std::array::from_fn(|_| Value::Null);
     read(payload, &names, &mut values).map(|()| values)
 }
 
-/// The same for any number of names.
+/// Like [`fields`], for any number of names.
 pub(super) fn values<'a>(payload: &'a [u8], names: &[&str]) -> Option<Vec<Value<'a>>> {
     let mut values = vec![Value::Null; names.len()];
     read(payload, names, &mut values).map(|()| values)
@@ -73,7 +72,7 @@ impl<'a> Parser<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Passes `byte`, if it comes next.
+    /// Consumes `byte`, if it is next.
     fn passes(&mut self, byte: u8) -> bool {
         let passes = self.peek() == Some(byte);
         self.at += usize::from(passes);
@@ -147,7 +146,7 @@ impl<'a> Parser<'a> {
             }
             self.expect(b',')?;
             self.blanks();
-            // Python prints the tuple of one as `(1,)`.
+            // Python prints a one-element tuple as `(1,)`.
             if end == b')' && self.passes(end) {
                 return Some(Value::Nested);
             }

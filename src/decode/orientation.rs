@@ -1,4 +1,4 @@
-//! Orientation readings of a phone: from a message's bytes to a reading of the batch, or to a dead letter.
+//! Decodes orientation readings of a phone into readings of the batch, or into dead letters.
 //!
 //! ```text
 //!   message, an object: object -> fields -+
@@ -6,7 +6,7 @@
 //!   message, a record of `Orientation.csv`: columns by the header's names
 //! ```
 //!
-//! A producer that reads the file as dicts of texts sends numbers as texts: they are read alike.
+//! A producer that reads the file as dicts of strings sends numbers as strings, which are accepted as well.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use dataflows::item::Item;
 use dataflows::orientation::{FIELDS, Orientation, OrientationBuilder};
 use dataflows::rows::NULL;
 
-use super::future::{Future, Judge};
+use super::future::{Future, FutureCheck};
 use super::object::{self, Value};
 use super::{Decode, Message, Rejection, record};
 use crate::text::number::{self, NoInteger};
 
-/// What some programs begin a file with.
+/// Some programs write this at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Every field of a reading, in the order in which they are blamed.
+/// Every field of a reading, in the order in which they are checked.
 pub const NAMES: [&str; 9] = {
     let mut names = ["time"; 9];
     let mut at = 0;
@@ -35,7 +35,7 @@ pub const NAMES: [&str; 9] = {
     names
 };
 
-/// Where a file's header has the fields.
+/// The positions of the fields in a file's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Columns {
     places: [usize; 9],
@@ -43,8 +43,8 @@ struct Columns {
 }
 
 impl Columns {
-    /// Reads a header: the fields in any order among others, the last where a name comes twice. An
-    /// error is a field that is missing.
+    /// Parses a header: the fields in any order, among others; of duplicate names the last wins. Fails with the name
+    /// of a missing field.
     fn of(header: &[u8]) -> Result<Self, &'static str> {
         let header = header.strip_prefix(BYTE_ORDER_MARK).unwrap_or(header);
         let names: Vec<_> = record::fields(record::without_end(header)).collect();
@@ -57,12 +57,12 @@ impl Columns {
     }
 }
 
-/// Looks whether a header has every column. An error is one that is missing.
+/// Checks that a header has every column. Fails with the name of a missing one.
 pub fn check_header(header: &[u8]) -> Result<(), &'static str> {
     Columns::of(header).map(drop)
 }
 
-/// Decodes messages of one topic or file, one after the other, into readings and dead letters.
+/// Decodes messages of one topic or file into readings and dead letters.
 ///
 /// ```
 /// use dataflows::item::Item;
@@ -84,16 +84,16 @@ pub fn check_header(header: &[u8]) -> Result<(), &'static str> {
 pub struct OrientationDecoder {
     topic: Arc<str>,
     max_bytes: usize,
-    /// Of a CSV file.
+    /// Set for a CSV file.
     columns: Option<Columns>,
     readings: OrientationBuilder,
     dead_letters: Vec<DeadLetter>,
-    judge: Judge,
+    future: FutureCheck,
 }
 
 impl OrientationDecoder {
-    /// A decoder for messages of `topic`, which dead letters name; messages longer than `max_bytes` are
-    /// refused.
+    /// A decoder for messages of `topic`; the name appears in dead letters. Messages longer than `max_bytes` are
+    /// rejected.
     pub fn new(topic: Arc<str>, max_bytes: usize) -> Self {
         Self {
             topic,
@@ -101,13 +101,13 @@ impl OrientationDecoder {
             columns: None,
             readings: OrientationBuilder::default(),
             dead_letters: Vec::new(),
-            judge: Judge::new(Future::Never),
+            future: FutureCheck::new(Future::Never),
         }
     }
 
-    /// Refuses readings that are in the future.
+    /// Rejects readings that are in the future.
     pub fn with_future(mut self, future: Future) -> Self {
-        self.judge = Judge::new(future);
+        self.future = FutureCheck::new(future);
         self
     }
 
@@ -127,7 +127,7 @@ impl OrientationDecoder {
         let fail = |at: usize, reason| Rejection { reason, field: NAMES[at] };
 
         let time = nanoseconds(read(0)?).map_err(|reason| fail(0, reason))?;
-        self.judge.check(time.div_euclid(1000), message, NAMES[0])?;
+        self.future.check(time.div_euclid(1000), message, NAMES[0])?;
         let mut reals = [0.0; 8];
         for (at, real) in (1..).zip(&mut reals) {
             *real = rounded(read(at)?).ok_or(fail(at, Reason::OutOfRange))?;
@@ -137,8 +137,7 @@ impl OrientationDecoder {
     }
 }
 
-/// The fields of a CSV record; none if it has another number of them than the header, as then nobody
-/// knows which is which.
+/// The fields of a CSV record; none if their number differs from the header, as they cannot be assigned then.
 fn of_record<'a>(record: &'a [u8], columns: &Columns) -> Option<[Value<'a>; 9]> {
     let mut values = [const { Value::Null }; 9];
     let mut count = 0;
@@ -154,7 +153,7 @@ fn of_record<'a>(record: &'a [u8], columns: &Columns) -> Option<[Value<'a>; 9]> 
     (count == columns.count).then_some(values)
 }
 
-/// A value's number, as JSON writes it. An empty text is no value.
+/// A value as a JSON number. An empty string is a missing value.
 fn number_of<'v>(value: &'v Value<'_>) -> Result<&'v str, Reason> {
     match value {
         Value::Number(text) => Ok(text),
@@ -182,7 +181,7 @@ fn nanoseconds(number: &str) -> Result<i64, Reason> {
     }
 }
 
-/// The double next to a number; none if it is beyond the largest.
+/// The double nearest to a number; none if it exceeds the largest one.
 fn rounded(number: &str) -> Option<f64> {
     number.parse().ok().filter(|value: &f64| value.is_finite())
 }
@@ -194,7 +193,7 @@ impl Decode for OrientationDecoder {
     }
 
     fn set_wall_clock(&mut self, wall: i64) {
-        self.judge.set_wall_clock(wall);
+        self.future.set_wall_clock(wall);
     }
 
     fn decode(&mut self, message: &Message<'_>) {
@@ -208,10 +207,10 @@ impl Decode for OrientationDecoder {
         let letters = std::mem::take(&mut self.dead_letters);
         items.extend((!readings.is_empty()).then_some(Item::Orientation(readings)));
         items.extend((!letters.is_empty()).then_some(Item::DeadLetters(letters)));
-        self.judge.take(items);
+        self.future.take(items);
     }
 
-    /// Every double is rounded, and none of it is worth a count.
+    /// Doubles are always rounded, so rounding is not counted.
     fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
 }
 
@@ -254,11 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn json_python_numpy_and_texts_are_read_alike() {
+    fn json_python_numpy_and_strings_are_equivalent() {
         let python = JSON.replace('"', "'");
         let numpy = python.replace("0.1,", "np.float64(0.1),").replace("1681", "np.int64(1681");
         let numpy = numpy.replace("6789,", "6789),");
-        // A dict as `csv.DictReader` makes it.
+        // A dict from `csv.DictReader`.
         let texts = "{'time': '1681088547123456789', 'seconds_elapsed': '0.125', 'qz': '0.1', 'qy': ' 0.2 ', \
                      'qx': '0.3', 'qw': '0.4', 'roll': '-1.5', 'pitch': '1e-3', 'yaw': '3', 'more': None}";
         for payload in [JSON, &python, &numpy, texts, &format!("\u{feff}{JSON}")] {
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_keeps_all_its_digits_or_is_refused() {
+    fn a_time_keeps_all_its_digits_or_is_rejected() {
         let with = |time: &str| decode(JSON.replace("1681088547123456789", time)).map(|reading| reading.0);
         for (text, time) in [
             ("1681088547123456789.0", READING.0),
@@ -311,7 +310,7 @@ mod tests {
         for (text, reason) in [
             ("1681088547123456789.5", Reason::WrongType),
             ("9223372036854775808", Reason::OutOfRange),
-            // It stands for NULL.
+            // It represents NULL.
             ("-9223372036854775808", Reason::OutOfRange),
             ("1e300", Reason::OutOfRange),
             ("\"2023-04-10 01:02:27\"", Reason::WrongType),
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_blamed_on_its_field() {
+    fn invalid_values_are_rejected_with_their_field() {
         for (value, reason) in [
             ("None", Reason::MissingField),
             ("''", Reason::MissingField),
@@ -365,7 +364,7 @@ mod tests {
         assert_eq!(read(&good.replace("0.2", "")), because(Reason::MissingField, "qy"));
         assert_eq!(read(&good.replace("0.2", "x")), because(Reason::WrongType, "qy"));
         assert_eq!(read(&good.replace("0.2", "NaN")), because(Reason::NotFinite, "qy"));
-        // A decimal comma, half a line: nobody knows which field is which.
+        // A decimal comma, an incomplete line: the fields cannot be assigned.
         assert_eq!(read(&good.replace("0.2", "0,2")), because(Reason::NotAnObject, ""));
         assert_eq!(read("3,1e-3"), because(Reason::NotAnObject, ""));
         assert_eq!(check_header(b"time,seconds_elapsed,qz,qy,qx,qw,roll,pitch"), Err("yaw"));
@@ -374,7 +373,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_come_back_exactly(time in -i64::MAX..i64::MAX, value in prop::num::f64::NORMAL) {
+        fn numbers_are_read_back_exactly(time in -i64::MAX..i64::MAX, value in prop::num::f64::NORMAL) {
             for (quote, value_text) in [("", format!("{value:?}")), ("'", format!("{value:e}"))] {
                 let payload = JSON
                     .replace("1681088547123456789", &format!("{quote}{time}{quote}"))

@@ -1,27 +1,27 @@
-//! CSV as RFC 4180 has it: where a record ends, and its fields. Lines may end in CR LF or LF.
+//! CSV records and fields according to RFC 4180. Lines may end in CR LF or LF.
 //!
-//! What is not as it should be is still read, always in the same way: a quote inside a field that did
-//! not begin with one is a character as any other, and so is one that is never closed.
+//! Malformed input is parsed deterministically: a quote inside an unquoted field is an ordinary character, and so is
+//! a quote that is never closed.
 
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
-/// A quote that is not closed within this many bytes of its record never is.
+/// A quote that is not closed within this many bytes of its record counts as never closed.
 const QUOTED: usize = 1 << 20;
 
-/// Where in a field a byte stands.
+/// The position of a byte in a field.
 #[derive(Clone, Copy)]
 enum At {
     Start,
     Plain,
     Quoted,
-    /// Behind a quote inside quotes: the field's end, or the first half of a quote.
+    /// After a quote inside quotes: the end of the field, or the first half of an escaped quote.
     Closed,
 }
 
-/// The length of the record that `bytes` begin with, its line's end included; none while they hold only
-/// a part of it. With `last`, nothing follows `bytes`.
+/// The length of the record at the start of `bytes`, including its line end; none if `bytes` contain only a part of
+/// it. With `last`, nothing follows `bytes`.
 pub(crate) fn length(bytes: &[u8], last: bool) -> Option<usize> {
     let all = last.then_some(bytes.len());
     let first_line = || memchr(b'\n', bytes).map(|at| at + 1).or(all);
@@ -45,13 +45,13 @@ pub(crate) fn length(bytes: &[u8], last: bool) -> Option<usize> {
     }
 }
 
-/// A record without its line's end.
+/// A record without its line end.
 pub(crate) fn without_end(record: &[u8]) -> &[u8] {
     let record = record.strip_suffix(b"\n").unwrap_or(record);
     record.strip_suffix(b"\r").unwrap_or(record)
 }
 
-/// The fields of a record without its line's end.
+/// The fields of a record without its line end.
 pub(crate) fn fields(record: &[u8]) -> Fields<'_> {
     Fields { rest: Some(record) }
 }
@@ -81,10 +81,10 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// What stands in the quotes that `bytes` begin with, and its length with them.
+/// The quoted text at the start of `bytes`, and its length including the quotes.
 fn quoted(bytes: &[u8]) -> Option<(Cow<'_, [u8]>, usize)> {
     bytes.strip_prefix(b"\"")?;
-    let mut doubled = Vec::new();
+    let mut unescaped = Vec::new();
     let mut from = 1;
     loop {
         let to = from + memchr(b'"', bytes.get(from..)?)?;
@@ -92,11 +92,11 @@ fn quoted(bytes: &[u8]) -> Option<(Cow<'_, [u8]>, usize)> {
             let text = if from == 1 {
                 Cow::Borrowed(&bytes[from..to])
             } else {
-                Cow::Owned([&*doubled, &bytes[from..to]].concat())
+                Cow::Owned([&*unescaped, &bytes[from..to]].concat())
             };
             return Some((text, to + 1));
         }
-        doubled.extend_from_slice(&bytes[from..=to]);
+        unescaped.extend_from_slice(&bytes[from..=to]);
         from = to + 2;
     }
 }
@@ -130,15 +130,15 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_not_closed_costs_one_record() {
+    fn an_unclosed_quote_affects_one_record() {
         let mut bytes = b"1,\"2\n3,4\n".to_vec();
         bytes.resize(QUOTED - 1, b'x');
         assert_eq!(length(&bytes, false), None, "it may still be closed");
         bytes.push(b'x');
         assert_eq!(length(&bytes, false), Some(5));
-        // Also where less than that is left to look at.
+        // Also if fewer bytes remain.
         assert_eq!(length(&bytes[..9], true), Some(5));
-        // A long line after a closed quote ends at its end.
+        // A long line after a closed quote ends at its line end.
         let mut bytes = b"\"\n\"".to_vec();
         bytes.resize(QUOTED + 7, b'x');
         bytes.push(b'\n');
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_lose_their_quotes() {
+    fn fields_are_unquoted() {
         assert_eq!(split("a,,c"), ["a", "", "c"]);
         assert_eq!(split(""), [""]);
         assert_eq!(split("a,"), ["a", ""]);
@@ -157,7 +157,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_the_csv_crate_writes_is_read_back(
+        fn output_of_the_csv_crate_is_read_back(
             rows in prop::collection::vec(prop::collection::vec("[a,\"\r\n ]{0,6}", 2..4), 1..6),
             crlf in any::<bool>(),
         ) {

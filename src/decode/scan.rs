@@ -1,11 +1,11 @@
-//! Reads the payloads that the known producers send, in one pass, and refuses all others.
+//! Parses the payloads of known producers in one pass, and rejects all others.
 //!
 //! ```text
 //! {"timestamp": "…", "distance_covered": n, "engine_speed": n, "fuel_consumed": n[, "truck_id": t]}
 //! ```
 //!
-//! with either kind of quote, each number bare or in `np.float64()`, and the blanks after `:` and `,` or
-//! not. A refusal means only "not this shape": the general decoder says what the payload is.
+//! with either kind of quote, each number plain or in `np.float64()`, and optional blanks after `:` and `,`. A
+//! rejection only means "not this shape": the general decoder has to parse the payload.
 
 use std::borrow::Cow;
 
@@ -23,13 +23,13 @@ const POWERS: [u64; 10] = {
     powers
 };
 
-/// The scanner, which remembers the last minute it saw: neighbours mostly share it, and its calendar
-/// is the costly part of a timestamp.
+/// The scanner. It caches the last minute: neighbouring messages mostly share it, and its date is the expensive
+/// part of a timestamp.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    /// `YYYY-MM-DD HH:MM`; zeros, which no message has there, before the first.
+    /// `YYYY-MM-DD HH:MM`; initially zero bytes, which no message has.
     text: [u8; 16],
-    /// The same in microseconds since 1970.
+    /// The minute in microseconds since 1970.
     minute: i64,
 }
 
@@ -125,8 +125,7 @@ impl<'a> Line<'a> {
         Some(())
     }
 
-    /// The value and the number of the digits that come next; the value has wrapped if they were more
-    /// than 19.
+    /// The value and the number of the next digits; with more than 19 digits the value has wrapped.
     #[inline]
     fn digits(&mut self) -> (u64, usize) {
         let (mut value, mut count) = (0u64, 0);
@@ -142,7 +141,7 @@ impl<'a> Line<'a> {
         (value, count)
     }
 
-    /// A decimal without exponent in nano-units, and whether that lost digits.
+    /// A decimal without exponent in nano-units, and whether it was rounded.
     #[inline]
     fn measure(&mut self) -> Option<(i64, bool)> {
         let Some(rest) = self.rest.strip_prefix(b"np.float64(") else { return self.decimal() };
@@ -157,7 +156,7 @@ impl<'a> Line<'a> {
         let negative = self.pass(b'-').is_some();
         let leading_zero = self.rest.first() == Some(&b'0');
         let (integer, count) = self.digits();
-        // Nine digits are below the limit whatever follows.
+        // Nine digits are always below the limit.
         if !(1..=9).contains(&count) || leading_zero && count > 1 {
             return None;
         }
@@ -184,8 +183,8 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// How long the text is that comes next, up to a quote, an escape or a control character; none if it is
-    /// longer than a truck's name.
+    /// The length of the next text, up to a quote, an escape or a control character; none if it is longer than a
+    /// truck's name.
     #[inline]
     fn text_length(&self) -> Option<usize> {
         let text = &self.rest[..self.rest.len().min(MAX_TRUCK_BYTES + 1)];
@@ -201,7 +200,7 @@ impl<'a> Line<'a> {
         Some(length + text[length..].iter().position(ends)?)
     }
 
-    /// A truck's name: a string without escapes, or the text of an integer.
+    /// A truck's name: a string without escapes, or an integer.
     #[inline]
     fn name(&mut self) -> Option<&'a str> {
         let quoted = self.pass(self.quote).is_some();
@@ -228,12 +227,12 @@ const fn eight(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// How many of eight bytes come before the first that is `quote`, a backslash or a control character; 8 if
-/// none is. Found as in Anderson, "Bit Twiddling Hacks": a byte below another.
+/// How many of eight bytes precede the first `quote`, backslash or control character; 8 if there is none. Method:
+/// Anderson, "Bit Twiddling Hacks", "Determine if a word has a byte less than n".
 #[inline]
 fn bytes_before_end(bytes: [u8; 8], quote: u8) -> usize {
     let text = u64::from_le_bytes(bytes);
-    // The lowest byte that is marked is right; one above it may be marked for its borrow.
+    // The lowest marked byte is correct; a borrow may mark bytes above it.
     let below = |text: u64, limit: u8| text.wrapping_sub(eight(limit)) & !text & eight(0x80);
     let ends = below(text ^ eight(quote), 1) | below(text ^ eight(b'\\'), 1) | below(text, b' ');
     ends.trailing_zeros() as usize / 8
@@ -247,17 +246,17 @@ mod tests {
     use super::super::general;
     use super::*;
 
-    /// What the fast path makes of `payload`, after checking that the general decoder agrees.
+    /// The result of the fast path, after checking that the general decoder agrees.
     fn scan(payload: &[u8]) -> Option<Reading<'_>> {
         let mut scanner = Scanner::default();
         let reading = scanner.scan(payload)?;
-        assert_eq!(scanner.scan(payload).as_ref(), Some(&reading), "with the minute known");
+        assert_eq!(scanner.scan(payload).as_ref(), Some(&reading), "with a cached minute");
         assert_eq!(general::read(payload).as_ref(), Ok(&reading), "{}", payload.escape_ascii());
         Some(reading)
     }
 
     #[test]
-    fn the_known_shapes_are_taken() {
+    fn the_known_shapes_are_accepted() {
         for payload in [
             r#"{"timestamp": "2023-04-10 01:02:27.123456", "distance_covered": 0.01, "engine_speed": 79.2, "fuel_consumed": 0.0}"#,
             r#"{"timestamp":"2023-04-10T01:02:27","distance_covered":0.01,"engine_speed":79,"fuel_consumed":0}"#,
@@ -270,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_minute_is_not_taken_for_another() {
+    fn the_cached_minute_is_not_used_for_another() {
         let mut scanner = Scanner::default();
         for minute in ["2023-04-10 01:02", "2023-04-10 01:03", "2023-04-10T01:03", "2023-04-31 01:03"] {
             let payload = format!(
@@ -283,7 +282,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_ends_where_it_ends_byte_by_byte(
+        fn a_text_ends_at_the_same_byte_as_in_a_bytewise_search(
             bytes in prop::array::uniform8(prop_oneof![any::<u8>(), changed_byte(), 0..=b'#']),
         ) {
             for quote in *b"'\"" {
@@ -293,7 +292,7 @@ mod tests {
         }
     }
 
-    /// Mostly what producers send, so that most lines reach the end of the fast path.
+    /// Mostly realistic payloads, so that most lines reach the end of the fast path.
     fn number() -> impl Strategy<Value = String> {
         prop_oneof![
             8 => r"(0|[1-9][0-9]{0,3})\.[0-9]{1,2}",
@@ -319,7 +318,7 @@ mod tests {
         ]
     }
 
-    /// Lines of the known shapes and near them.
+    /// Lines with the known shapes and similar ones.
     fn line() -> impl Strategy<Value = String> {
         let numbers = (number(), number(), number());
         let form = (prop::bool::ANY, prop::bool::ANY, prop::bool::weighted(0.3));
@@ -342,12 +341,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn what_the_fast_path_accepts_the_general_decoder_reads_alike(line in line()) {
+        fn the_general_decoder_agrees_with_the_fast_path(line in line()) {
             scan(line.as_bytes());
         }
 
         #[test]
-        fn a_changed_line_is_read_alike(
+        fn they_agree_on_a_modified_line(
             line in line(),
             changes in prop::collection::vec((any::<Index>(), 0..3u8, changed_byte()), 1..3),
         ) {
@@ -364,7 +363,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_alike(bytes in prop::collection::vec(changed_byte(), 0..200)) {
+        fn they_agree_on_any_bytes(bytes in prop::collection::vec(changed_byte(), 0..200)) {
             scan(&bytes);
         }
     }

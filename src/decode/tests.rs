@@ -1,4 +1,4 @@
-//! The rules by which a message becomes a record or a dead letter, a test each.
+//! The rules by which a message becomes a record or a dead letter, one test each.
 
 use dataflows::batch::{FieldType, Record};
 use proptest::prelude::*;
@@ -74,7 +74,7 @@ fn record(truck: &str) -> Record {
 }
 
 #[test]
-fn json_python_and_numpy_are_read_alike() {
+fn json_python_and_numpy_are_equivalent() {
     let python = with("");
     let numpy = "{'timestamp': '2023-04-10 01:02:27', 'distance_covered': np.float64(0.01), \
                  'engine_speed': np.float32( 79.2 ), 'fuel_consumed': numpy.int64(0)}";
@@ -101,7 +101,7 @@ fn keys_may_be_written_with_escapes() {
 }
 
 #[test]
-fn extra_fields_are_skipped_whatever_they_hold() {
+fn extra_fields_are_skipped_whatever_their_values() {
     for value in [
         "None",
         "null",
@@ -125,7 +125,7 @@ fn extra_fields_are_skipped_whatever_they_hold() {
 }
 
 #[test]
-fn what_is_not_one_object_is_not_an_object() {
+fn other_payloads_are_not_an_object() {
     let whole = with("");
     for end in 0..whole.len() {
         assert_eq!(rejected(&whole[..end]), because(Reason::NotAnObject, ""), "{}", &whole[..end]);
@@ -220,7 +220,7 @@ fn an_absent_or_null_field_is_missing() {
 }
 
 #[test]
-fn a_measure_that_is_no_number_is_of_the_wrong_type() {
+fn a_measure_that_is_not_a_number_has_the_wrong_type() {
     for value in ["'79.2'", "\"\"", "true", "False", "np.True_", "[79.2]", "(1,)", "{}", "np.str_('79.2')"] {
         assert_eq!(rejected(speed(value)), because(Reason::WrongType, "engine_speed"), "{value}");
     }
@@ -252,7 +252,7 @@ fn a_measure_from_9_2e9_on_is_out_of_range() {
 }
 
 #[test]
-fn a_measure_is_read_by_its_digits_and_not_as_a_float() {
+fn a_measure_is_parsed_by_digits_and_not_as_a_float() {
     for (value, nano) in [
         ("16777217.123456789", 16_777_217_123_456_789),
         ("1e-05", 10_000),
@@ -282,7 +282,7 @@ fn a_rounded_value_is_counted_once_and_by_field() {
 }
 
 #[test]
-fn a_rounded_value_of_a_declared_field_is_counted_too() {
+fn a_rounded_value_of_a_declared_field_is_counted() {
     let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
     let fields = [("oil", FieldType::Number), ("driver", FieldType::Text), ("load", FieldType::Number)];
     for mode in [Mode::Append, Mode::Upsert] {
@@ -299,7 +299,7 @@ fn a_rounded_value_of_a_declared_field_is_counted_too() {
         assert_eq!(rounded(", 'load': 1e-10"), once(&["load"]));
         let all = ", 'oil': 0.30000000000000004, 'load': 1e-10, 'fuel_consumed': 1e-10";
         assert_eq!(rounded(all), once(&["fuel_consumed", "oil", "load"]));
-        assert_eq!(rounded(""), [], "what was taken is not told again");
+        assert_eq!(rounded(""), [], "counts are taken once");
         assert_eq!(rounded(", 'oil': 1e-10, 'load': 'much'"), [], "only records count as rounded");
         let truck = format!(", 'oil': 1e-10, 'engine_speed': 1e-10, 'truck_id': '{}'", "x".repeat(256));
         assert_eq!(rounded(&truck), [], "only records count as rounded");
@@ -317,7 +317,7 @@ fn a_keyed_reading_has_all_declared_fields_whichever_parser_reads_it() {
         let mut items = Vec::new();
         decoder.take(&mut items);
         let [Item::Upserts(upserts), Item::Arrived(_)] = items.as_slice() else { panic!("{items:?}") };
-        // What a restart reads back from state: a reading that is sent again is not another.
+        // The form that a restart reads from state, so that a repeated reading is recognized.
         assert_eq!(upserts[0].record.as_ref().unwrap().extras, [Value::Null, Value::Null]);
     }
 }
@@ -335,7 +335,7 @@ fn a_timestamp_is_converted_to_utc_microseconds() {
 }
 
 #[test]
-fn another_form_of_timestamp_is_a_bad_timestamp() {
+fn another_timestamp_format_is_a_bad_timestamp() {
     for text in ["", "2023-04-10", "2023-02-29 01:02:27", "2023-04-10 01:02:27.", "10.04.2023 01:02:27"] {
         let payload = with("").replace("2023-04-10 01:02:27", text);
         assert_eq!(rejected(payload), because(Reason::BadTimestamp, "timestamp"), "{text}");
@@ -343,7 +343,7 @@ fn another_form_of_timestamp_is_a_bad_timestamp() {
 }
 
 #[test]
-fn a_timestamp_that_is_no_string_is_of_the_wrong_type() {
+fn a_timestamp_that_is_not_a_string_has_the_wrong_type() {
     for value in ["1681088547", "True", "[]", "nan"] {
         let payload = with(&format!(", 'timestamp': {value}"));
         assert_eq!(rejected(payload), because(Reason::WrongType, "timestamp"), "{value}");
@@ -368,7 +368,7 @@ fn a_truck_is_named_by_a_string_or_by_a_number_as_written() {
 }
 
 #[test]
-fn a_truck_named_by_a_bool_or_list_is_of_the_wrong_type() {
+fn a_truck_named_by_a_bool_or_list_has_the_wrong_type() {
     for value in ["true", "np.False_", "['a']", "{}", "('a',)"] {
         let payload = with(&format!(", 'truck_id': {value}"));
         assert_eq!(rejected(payload), because(Reason::WrongType, "truck_id"), "{value}");
@@ -376,7 +376,7 @@ fn a_truck_named_by_a_bool_or_list_is_of_the_wrong_type() {
 }
 
 #[test]
-fn the_key_names_the_truck_that_the_payload_does_not() {
+fn the_key_names_the_truck_if_the_payload_does_not() {
     let keyed = |extra: &str, key| {
         let payload = with(extra);
         decode(&Message { key: Some(key), ..message(payload.as_bytes()) }).0
@@ -405,7 +405,7 @@ fn a_name_longer_than_255_bytes_is_too_large() {
 }
 
 #[test]
-fn the_first_bad_field_is_blamed() {
+fn the_first_invalid_field_is_reported() {
     let bad = "{'truck_id': [], 'fuel_consumed': nan, 'engine_speed': 'x', 'distance_covered': 1e10, 'timestamp': 1";
     let mut payload = format!("{bad}}}");
     for (reason, field, good) in [
@@ -492,14 +492,14 @@ fn a_reading_in_the_future_is_a_dead_letter_whatever_else_is_wrong_with_it() {
         assert_eq!(letter(&at(29, ", 'engine_speed': 'fast'"), None), in_the_future);
         assert_eq!(letter(&at(29, ", 'truck_id': []"), None), in_the_future);
         assert_eq!(letter(&at(28, ", 'engine_speed': 'fast'"), None).unwrap().0, Reason::WrongType);
-        // Kafka says that it is later.
+        // Kafka's timestamp is later.
         assert_eq!(letter(&at(29, ""), Some(TIME / 1000 + 1000)), None);
         assert_eq!(letter("{'timestamp': '9999-01-01 00:00:00'", None).unwrap().0, Reason::NotAnObject);
     }
 }
 
 #[test]
-fn a_keyed_reading_in_the_future_leaves_its_key_alone() {
+fn a_keyed_reading_in_the_future_does_not_change_its_key() {
     let mut decoder = clocked().with_mode(Mode::Upsert);
     let payload = with("").replace("2023", "2024");
     decoder.decode(&Message { key: Some(b"k"), timestamp: None, ..message(payload.as_bytes()) });
@@ -512,7 +512,7 @@ fn a_keyed_reading_in_the_future_leaves_its_key_alone() {
 }
 
 #[test]
-fn a_decoder_goes_on_after_what_was_taken() {
+fn a_decoder_continues_after_take() {
     let mut decoder = Decoder::new("topic".into());
     for round in 1..=2 {
         for _ in 0..round {

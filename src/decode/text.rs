@@ -1,10 +1,9 @@
-//! Strings in quotes: JSON's and Python's escapes, either kind of quote.
+//! Quoted strings with the escapes of JSON and Python, and either kind of quote.
 
 use std::borrow::Cow;
 
-/// The string that `rest` begins with, without quotes and escapes, and its length in `rest`, quotes
-/// included. As in JSON and in what Python prints, control characters come only as escapes. A lone
-/// surrogate is no character and so no string.
+/// The string at the start of `rest`, without quotes and escapes, and its length in `rest` including quotes. As in
+/// JSON and Python's output, control characters must be escaped. A lone surrogate is invalid.
 pub(super) fn quoted(rest: &str) -> Option<(Cow<'_, str>, usize)> {
     let bytes = rest.as_bytes();
     let quote = *bytes.first()?;
@@ -30,7 +29,7 @@ pub(super) fn quoted(rest: &str) -> Option<(Cow<'_, str>, usize)> {
     }
 }
 
-/// The character that an escape stands for, and the escape's length, both without the backslash.
+/// The character of an escape, and the length of the escape without the backslash.
 fn escape(rest: &[u8]) -> Option<(char, usize)> {
     let simple = match *rest.first()? {
         byte @ (b'"' | b'\'' | b'\\' | b'/') => char::from(byte),
@@ -50,7 +49,7 @@ fn escape(rest: &[u8]) -> Option<(char, usize)> {
     Some((simple, 1))
 }
 
-/// `uXXXX`, or the two of a surrogate pair.
+/// `uXXXX`, or the two escapes of a surrogate pair.
 fn utf16(rest: &[u8]) -> Option<(char, usize)> {
     let first = hex(rest, 1, 4)?;
     if !(0xd800..0xdc00).contains(&first) {
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_escape_is_no_string() {
+    fn an_incomplete_escape_is_not_a_string() {
         for source in [
             r"'\u12'",
             r"'\u+123'",

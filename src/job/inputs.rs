@@ -101,7 +101,7 @@ impl Inputs {
             settings: config.view_settings.clone(),
             max_ahead: config.max_ahead,
             decided: None,
-            origins: views.iter().any(|view| view.gives_up),
+            origins: views.iter().any(|view| view.drops_readings),
             watches: Vec::new(),
             _cluster: None,
             feeder: None,

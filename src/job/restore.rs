@@ -11,7 +11,7 @@ use crate::config::Job;
 use crate::job::commit::StateWeight;
 use crate::job::error::JobError;
 use crate::runtime::clock::wall_clock;
-use crate::state::{Owner, SealedFold, look_through, seal};
+use crate::state::{Owner, SealedFold, seal, validate_entries};
 use crate::store::Store;
 use crate::text::printable::printable;
 use crate::text::time::TimeWriter;
@@ -43,7 +43,7 @@ impl Restore {
             let mut parts = fold.finish()?;
             for part in &parts {
                 weight.snapshot += part.len();
-                weight.entries += look_through(view, part)?;
+                weight.entries += validate_entries(view, part)?;
             }
             // What lies above the folded size is what folding would save.
             weight.deltas = weight.deltas.saturating_sub(weight.snapshot);

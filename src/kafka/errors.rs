@@ -1,63 +1,62 @@
-//! librdkafka's error codes, sorted once by what a running job does about them.
+//! librdkafka's error codes, classified by how a running job reacts to them.
 //!
-//! A client does much by itself: it reconnects, asks for new leaders, and sends again what was not
-//! acknowledged. What comes out of it nevertheless is one of these.
+//! The client itself reconnects, finds new leaders, and resends unacknowledged messages. Errors that it reports
+//! nevertheless are one of these.
 
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-/// What a running job does about an error.
+/// How a running job reacts to an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It passes, or somebody makes it pass: it is waited for.
+    /// Temporary, or fixed by an operator: the job waits.
     Transient,
-    /// The brokers do not know the topic. That is so for a moment after a broker's start, or for good: they
-    /// are asked again.
+    /// The brokers do not know the topic, either briefly after a broker's start or permanently: the job asks again.
     UnknownTopic,
-    /// The partition does not have the offset that was asked for: where it begins and ends has to be found out.
+    /// The partition does not have the requested offset: its first and last offset must be looked up.
     OutOfRange,
-    /// A message is larger than the brokers take.
+    /// A message is larger than the brokers accept.
     TooLarge,
-    /// It stays until somebody changes the job or the topic; or messages would be left out. The job ends.
+    /// Permanent until the job or the topic is changed, or messages would be skipped. The job ends.
     Fatal,
 }
 
 impl Fault {
-    /// What an error means.
+    /// Classifies an error code.
     pub fn of(code: RDKafkaErrorCode) -> Self {
         use RDKafkaErrorCode::*;
         match code {
             UnknownTopic | UnknownPartition | UnknownTopicOrPartition | UnknownTopicId => Self::UnknownTopic,
             AutoOffsetReset | OffsetOutOfRange | LogTruncation => Self::OutOfRange,
             MessageSizeTooLarge | MessageBatchTooLarge | InvalidMessageSize => Self::TooLarge,
-            // The client goes on behind a message that it cannot read.
+            // The client would skip a message that it cannot read.
             BadMessage
             | BadCompression
             | InvalidMessage
             | NotImplemented
             | UnsupportedCompressionType
             | UnsupportedForMessageFormat => Self::Fatal,
-            // What the account may do does not change by itself.
+            // Permissions do not change by themselves.
             TopicAuthorizationFailed
             | GroupAuthorizationFailed
             | ClusterAuthorizationFailed
             | TransactionalIdAuthorizationFailed
             | DelegationTokenAuthorizationFailed => Self::Fatal,
-            // What the job asks for does not either.
+            // Neither do the requests of the job.
             UnsupportedFeature | UnsupportedVersion | UnknownProtocol | InvalidArgument | InvalidType
             | InvalidTopic | InvalidPartitions | InvalidGroupId | InvalidConfig | InvalidRequest
             | NotConfigured | NoEnt | ReadOnly => Self::Fatal,
-            // The client itself is broken.
+            // The client is unusable.
             Fatal | Fenced | FencedInstanceId | State => Self::Fatal,
-            // Networks, names, logins, certificates, leaders, coordinators, replicas, disks, quotas; and codes that
-            // later versions add.
+            // Networks, host names, logins, certificates, leaders, coordinators, replicas, disks, quotas; and codes
+            // of later versions.
             _ => Self::Transient,
         }
     }
 }
 
-/// Whether TLS or a login made an error. A certificate that is missed or refused is told by the broker when
-/// the connection seems to stand, and then only OpenSSL's words are left of it.
+/// Whether TLS or SASL caused an error. A missing or refused certificate is reported by the broker only after the
+/// handshake, and then the only trace is OpenSSL's message.
 pub(crate) fn is_of_security(error: &KafkaError, reason: &str) -> bool {
     let code = error.rdkafka_error_code();
     matches!(code, Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL))
@@ -75,7 +74,7 @@ mod tests {
     use RDKafkaErrorCode::*;
 
     #[test]
-    fn what_a_broker_says_for_a_moment_passes() {
+    fn temporary_broker_errors_are_transient() {
         for code in [
             BrokerTransportFailure,
             AllBrokersDown,
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_or_loses_messages_ends_a_job() {
+    fn permanent_errors_and_unreadable_messages_end_a_job() {
         for code in [
             TopicAuthorizationFailed,
             GroupAuthorizationFailed,

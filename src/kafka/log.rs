@@ -1,9 +1,7 @@
-//! librdkafka's log lines, as lines of ours: they have its format, and its filter holds for them under the
-//! name `librdkafka`.
+//! Writes librdkafka's log lines to our log, with its format and its filter, under the target `librdkafka`.
 //!
-//! A client that is polled hands its lines to [`ClientContext::log`](rdkafka::ClientContext::log). One whose
-//! messages are taken in batches, as those of [`TopicReader`](crate::source::kafka::TopicReader) are, would print them to
-//! standard error itself.
+//! A client that is polled passes its lines to [`ClientContext::log`](rdkafka::ClientContext::log). A client that
+//! consumes batches, such as [`TopicReader`](crate::source::kafka::TopicReader), would print them to standard error.
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -11,10 +9,10 @@ use rdkafka::bindings as sys;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 
-/// Lines about a connection that failed. Who uses the client is told the same as an error.
+/// Lines about a failed connection. The client also reports these as errors.
 const OF_ERRORS: [&str; 2] = ["FAIL", "ERROR"];
 
-/// Writes a line of librdkafka's. What is an error to it is none to a job: the client tries again by itself.
+/// Writes a line of librdkafka. Its errors are at most warnings for a job, as the client retries by itself.
 pub(crate) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         _ if OF_ERRORS.contains(&facility) => tracing::debug!(target: "librdkafka", facility, "{message}"),
@@ -30,10 +28,10 @@ pub(crate) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// Sends the lines of a client to our log, by whatever way its messages are taken.
+/// Sends the lines of a client to our log, even if the client is not polled.
 pub(crate) fn listen<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
-    // SAFETY: the client is valid while `consumer` is borrowed. The clients of the crate `rdkafka` queue their
-    // lines (`log.queue`), so that the logger is read only by who polls the queue: nobody, yet.
+    // SAFETY: the client is valid while `consumer` is borrowed. Clients of the crate `rdkafka` queue their lines
+    // (`log.queue`), so that only a poll of the queue reads the logger, and there was none yet.
     unsafe { sys::rd_kafka_set_logger(consumer.client().native_ptr(), Some(take)) }
 }
 
@@ -43,7 +41,7 @@ unsafe extern "C" fn take(
     facility: *const c_char,
     message: *const c_char,
 ) {
-    // SAFETY: librdkafka gives texts that end with a zero and live as long as the call.
+    // SAFETY: librdkafka passes zero-terminated strings that outlive the call.
     let (facility, message) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(message)) };
     let level = match level {
         ..=3 => RDKafkaLogLevel::Error,

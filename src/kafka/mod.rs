@@ -1,11 +1,11 @@
-//! What all clients of Kafka share.
+//! Shared by all Kafka clients.
 //!
 //! | module | is |
 //! |---|---|
-//! | [`properties`] | properties of librdkafka, from the configuration and from files |
-//! | [`producer`] | sends messages, and knows which were acknowledged |
-//! | [`errors`] | which errors pass, and which do not |
-//! | `log` | librdkafka's log lines as ours |
+//! | [`properties`] | librdkafka properties, from the configuration and from files |
+//! | [`producer`] | sends messages, and tracks which were acknowledged |
+//! | [`errors`] | which errors are transient, and which are not |
+//! | `log` | writes librdkafka's log lines to our log |
 
 pub mod errors;
 pub(crate) mod log;

@@ -1,7 +1,7 @@
-//! Sending messages to Kafka: the one producer that every command uses.
+//! The Kafka producer that all commands use.
 //!
-//! Its settings are those of the system that truckflow replaces (`acks=all`, lz4,
-//! `partitioner=consistent`), made idempotent and batched.
+//! Its settings are those of the original pipeline (`acks=all`, lz4, `partitioner=consistent`), plus idempotence and
+//! batching.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -20,82 +20,84 @@ use crate::kafka::log;
 use crate::kafka::properties::Properties;
 use crate::runtime::secret::{self, SecretString};
 
-/// What a producer is set to before the user's own properties, which override it.
+/// The default settings, which the user's properties override.
 const PROPERTIES: [(&str, &str); 9] = [
     ("acks", "all"),
     ("enable.idempotence", "true"),
     ("compression.type", "lz4"),
-    // Equal keys to equal partitions; everything without a key to one partition.
+    // Messages with equal keys go to the same partition; all messages without a key go to one partition.
     ("partitioner", "consistent"),
     ("linger.ms", "5"),
     ("queue.buffering.max.messages", "500000"),
     ("queue.buffering.max.kbytes", "262144"),
-    // Bounds the retries: what the brokers did not acknowledge by then has failed.
+    // Bounds the retries: messages that are not acknowledged by then have failed.
     ("message.timeout.ms", "60000"),
     ("client.id", "truckflow"),
 ];
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 /// One wait for room in the local queue.
 const QUEUE_FULL_WAIT: Duration = Duration::from_millis(5);
-/// A full local queue from which nothing leaves for so long is given up.
+/// The producer gives up if no message leaves its full queue for this long.
 const STALLED_AFTER: Duration = Duration::from_secs(120);
-/// Delivery reports are collected after so many sends.
+/// Delivery reports are polled after this many sends.
 const SENDS_PER_POLL: u64 = 512;
 
-/// Why messages could not be sent.
+/// Messages could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
     /// No broker answered in time.
-    #[error("no Kafka broker answers at {brokers}: start it or mend --brokers")]
+    #[error("no Kafka broker answers at {brokers}; start it or correct --brokers")]
     NoBroker {
         /// The bootstrap servers.
         brokers: String,
     },
     /// A broker answered, but the connection failed at TLS or SASL.
-    #[error("the Kafka broker at {brokers} refuses the connection ({reason}): mend the security properties")]
+    #[error(
+        "the Kafka broker at {brokers} refuses the connection ({reason}); correct the security properties"
+    )]
     Refused {
         /// The bootstrap servers.
         brokers: String,
-        /// librdkafka's words.
+        /// The reason from librdkafka.
         reason: String,
     },
     /// The cluster does not know the topic.
-    #[error("topic `{topic}` does not exist on {brokers}: create it or mend --topic")]
+    #[error("topic `{topic}` does not exist on {brokers}; create it or correct --topic")]
     NoTopic {
         /// The topic.
         topic: String,
         /// The bootstrap servers.
         brokers: String,
     },
-    /// librdkafka does not take a property. Its value is not shown; it may be a secret.
-    #[error("Kafka property `{name}` is refused ({reason}): mend --property {name}=…")]
+    /// librdkafka rejects a property. Its value may be a secret and is not shown.
+    #[error("librdkafka rejects the property `{name}` ({reason}); correct --property {name}=…")]
     Property {
         /// The property.
         name: String,
-        /// librdkafka's words.
+        /// The reason from librdkafka.
         reason: String,
     },
-    /// librdkafka does not take the properties together.
-    #[error("no Kafka producer can be made ({reason}): mend the Kafka properties")]
+    /// librdkafka rejects the combination of properties.
+    #[error("cannot create a Kafka producer ({reason}); correct the Kafka properties")]
     Properties {
-        /// librdkafka's words.
+        /// The reason from librdkafka.
         reason: String,
     },
-    /// A message was not even queued.
+    /// A message could not be queued.
     #[error("a message of {bytes} bytes cannot be sent to topic `{topic}` ({reason}){}", hint(*.code))]
     Message {
         /// The topic.
         topic: String,
         /// The size of the payload.
         bytes: usize,
-        /// librdkafka's words.
+        /// The reason from librdkafka.
         reason: String,
         /// librdkafka's code, if there is one.
         code: Option<RDKafkaErrorCode>,
     },
-    /// Messages were sent and not acknowledged.
+    /// Messages were sent, but not acknowledged.
     #[error(
-        "at least {failed} messages were not delivered, the first to topic `{topic}` ({reason}): look at the brokers' \
+        "at least {failed} messages were not delivered, the first to topic `{topic}` ({reason}); check the brokers' \
          logs and send them again"
     )]
     NotDelivered {
@@ -108,14 +110,14 @@ pub enum ProduceError {
     },
     /// The brokers stopped acknowledging.
     #[error(
-        "{brokers} acknowledged nothing for {seconds} s, {waiting} messages wait: look at the brokers' logs"
+        "{brokers} acknowledged nothing for {seconds} s, and {waiting} messages are waiting; check the brokers' logs"
     )]
     Stalled {
         /// The bootstrap servers.
         brokers: String,
-        /// How long this waited.
+        /// How long the producer waited.
         seconds: u64,
-        /// Messages in the local queue or on the way.
+        /// Messages in the local queue or in flight.
         waiting: u64,
     },
 }
@@ -123,9 +125,9 @@ pub enum ProduceError {
 fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
     match code {
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-            ": raise --property message.max.bytes=… and the topic's max.message.bytes"
+            "; raise --property message.max.bytes=… and the topic's max.message.bytes"
         }
-        Some(RDKafkaErrorCode::UnknownPartition) => ": the topic has fewer partitions",
+        Some(RDKafkaErrorCode::UnknownPartition) => "; the topic has fewer partitions",
         _ => "",
     }
 }
@@ -133,23 +135,23 @@ fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
 /// The tag of messages that are only counted.
 const UNTRACKED: usize = usize::MAX;
 
-/// Headers as librdkafka takes them.
+/// Headers for librdkafka.
 fn headers_of(headers: &[(&str, String)]) -> Option<OwnedHeaders> {
     let add =
         |all: OwnedHeaders, (key, value): &(&str, String)| all.insert(Header { key, value: Some(value) });
     (!headers.is_empty()).then(|| headers.iter().fold(OwnedHeaders::new(), add))
 }
 
-/// What became of the messages; filled in by librdkafka's reports while the producer is polled.
+/// Outcomes of messages, recorded from delivery reports while the producer is polled.
 #[derive(Default)]
 struct Deliveries {
     delivered: AtomicU64,
     failed: AtomicU64,
-    /// What became of tracked messages: the tag of each, and the error if it failed.
+    /// Outcomes of tracked messages: the tag of each, and the error if it failed.
     outcomes: Mutex<Vec<(usize, Option<RDKafkaErrorCode>)>>,
     /// Topic and reason of the first failure.
     first_failure: Mutex<Option<(String, String)>>,
-    /// What stands between client and broker: TLS or SASL.
+    /// The first TLS or SASL error.
     security: Mutex<Option<String>>,
 }
 
@@ -172,7 +174,7 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
         if tag != UNTRACKED {
-            // A failure without a code is none of the brokers'.
+            // A failure without a code does not come from the brokers.
             let failed = |error: &KafkaError| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
             let code = result.as_ref().err().map(|(error, _)| failed(error));
             lock(&self.outcomes).push((tag, code));
@@ -192,14 +194,14 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// Nothing panics while these locks are held, so a poisoned one is as good as another.
+/// Nothing panics while these locks are held, so poisoning can be ignored.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// A Kafka producer: queues messages, sends them in batches, and counts what was acknowledged.
 ///
-/// Call [`flush`](Producer::flush) before it is dropped: what is still queued then is lost.
+/// Call [`flush`](Producer::flush) before dropping it: queued messages are lost otherwise.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -239,7 +241,7 @@ impl Producer {
         Ok(producer)
     }
 
-    /// How many partitions `topic` has; an error if it does not exist.
+    /// The number of partitions of `topic`. Fails if it does not exist.
     pub fn partitions(&self, topic: &str) -> Result<i32, ProduceError> {
         // The list of all topics, because asking for one by name creates it on many brokers.
         let metadata = self.metadata()?;
@@ -263,11 +265,11 @@ impl Producer {
         })
     }
 
-    /// Queues one message. Without a partition the key chooses it: equal keys go to equal partitions,
-    /// everything without a key to one partition. Without a payload it is a tombstone.
+    /// Queues one message. Without a partition the key selects it: messages with equal keys go to the same
+    /// partition, and all messages without a key to one partition. Without a payload it is a tombstone.
     ///
-    /// Waits while the local queue is full. Fails as soon as any earlier message has failed, since what
-    /// comes after it would only widen the gap.
+    /// Waits while the local queue is full. Fails as soon as any earlier message has failed, as later messages would
+    /// only widen the gap.
     pub fn send(
         &mut self,
         topic: &str,
@@ -279,7 +281,7 @@ impl Producer {
         record.partition = partition;
         record.key = key;
         record.payload = payload;
-        // When the queue was first found full with so many messages settled.
+        // When the queue was first found full, and the number of messages delivered by then.
         let mut stalled: Option<(Instant, u64)> = None;
         loop {
             let Err((error, same)) = self.producer.send(record) else { break };
@@ -309,8 +311,8 @@ impl Producer {
         Ok(())
     }
 
-    /// Queues one message whose outcome is given by [`outcomes`](Self::outcomes) under `tag`, once. It neither
-    /// waits nor counts.
+    /// Queues one message whose outcome [`outcomes`](Self::outcomes) returns once, with `tag`. Does not wait, and
+    /// does not count the message.
     pub fn send_tracked(
         &mut self,
         topic: &str,
@@ -325,21 +327,21 @@ impl Producer {
         sent.map_err(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
     }
 
-    /// What became of tracked messages since the last call: the tag of each, and the error if it failed. Waits at
-    /// most for `wait`.
+    /// The outcomes of tracked messages since the last call: the tag of each, and the error if it failed. Waits for
+    /// at most `wait`.
     pub fn outcomes(&mut self, wait: Duration) -> Vec<(usize, Option<RDKafkaErrorCode>)> {
         self.producer.poll(wait);
         std::mem::take(&mut lock(&self.producer.context().outcomes))
     }
 
-    /// Collects reports of deliveries without waiting, and fails if one failed. [`send`](Producer::send)
-    /// does so now and then; whoever sends slowly calls it himself.
+    /// Polls delivery reports without waiting, and fails if a delivery failed. [`send`](Producer::send) does this
+    /// periodically; slow senders should call it themselves.
     pub fn poll(&mut self) -> Result<(), ProduceError> {
         self.producer.poll(Duration::ZERO);
         self.check_failures()
     }
 
-    /// Waits until every message is acknowledged, at most for `timeout`.
+    /// Waits until every message is acknowledged, for at most `timeout`.
     pub fn flush(&mut self, timeout: Duration) -> Result<(), ProduceError> {
         let flushed = self.producer.flush(timeout);
         self.check_failures()?;
@@ -351,12 +353,12 @@ impl Producer {
         self.sent
     }
 
-    /// How many messages the brokers are known to have acknowledged.
+    /// How many messages the brokers have acknowledged.
     pub fn delivered(&self) -> u64 {
         self.producer.context().delivered.load(Ordering::Relaxed)
     }
 
-    /// How many messages are known to have failed.
+    /// How many messages have failed.
     pub fn failed(&self) -> u64 {
         self.producer.context().failed.load(Ordering::Relaxed)
     }
@@ -376,7 +378,7 @@ impl Producer {
     }
 }
 
-/// Reads `NAME=VALUE`, the form of `--property`.
+/// Parses `NAME=VALUE`, the format of `--property`.
 pub fn parse_property(text: &str) -> Result<(String, SecretString), NotAProperty> {
     let (name, value) = name_and_value(text)?;
     Ok((name.to_owned(), value.into()))
@@ -389,32 +391,32 @@ fn name_and_value(text: &str) -> Result<(&str, &str), NotAProperty> {
     }
 }
 
-/// Reads `NAME=FILE`, the form of `--property-file`, and the file, which holds a secret.
+/// Parses `NAME=FILE`, the format of `--property-file`, and reads the secret from the file.
 pub fn parse_property_file(text: &str) -> Result<(String, SecretString), NotAPropertyFile> {
     let (name, path) = name_and_value(text)?;
     let cannot = |source| NotAPropertyFile::Read { path: path.to_owned(), source };
     Ok((name.to_owned(), secret::read(Path::new(path)).map_err(cannot)?))
 }
 
-/// Why a text is no property in a file.
+/// An invalid `--property-file`.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAPropertyFile {
-    /// It has another form.
-    #[error("give NAME=FILE, as in sasl.password=/run/secrets/kafka")]
+    /// The format is wrong.
+    #[error("expected NAME=FILE, as in sasl.password=/run/secrets/kafka")]
     Form(#[from] NotAProperty),
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}; give a file that holds the secret")]
+    #[error("cannot read {path}: {source}; name a file that contains the secret")]
     Read {
         /// The file.
         path: String,
-        /// The system's reason.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
 
-/// Why a text is no property.
+/// An invalid `--property`.
 #[derive(Debug, thiserror::Error)]
-#[error("a property is NAME=VALUE, as in compression.type=zstd")]
+#[error("expected NAME=VALUE, as in compression.type=zstd")]
 pub struct NotAProperty;
 
 #[cfg(test)]
@@ -521,7 +523,7 @@ pub(crate) mod tests {
             assert_eq!(
                 error,
                 format!(
-                    "topic `other` does not exist on {}: create it or mend --topic",
+                    "topic `other` does not exist on {}; create it or correct --topic",
                     cluster.bootstrap_servers()
                 )
             );
@@ -531,7 +533,10 @@ pub(crate) mod tests {
     #[test]
     fn an_absent_broker_is_named() {
         let error = Producer::new("127.0.0.1:9", &Properties::default()).err().unwrap();
-        assert_eq!(error.to_string(), "no Kafka broker answers at 127.0.0.1:9: start it or mend --brokers");
+        assert_eq!(
+            error.to_string(),
+            "no Kafka broker answers at 127.0.0.1:9; start it or correct --brokers"
+        );
     }
 
     #[test]

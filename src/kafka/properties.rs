@@ -1,4 +1,4 @@
-//! Properties of librdkafka, some of which are secrets.
+//! librdkafka properties, some of which are secrets.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::runtime::secret::{ExposeSecret, HIDDEN, SecretString, is_secret_key, url_without_secrets};
 
-/// Properties by name. A value that came from a file, or whose name says that it is a secret, shows as `***`.
+/// Properties by name. Values that come from a file, or whose names indicate a secret, are shown as `***`.
 #[derive(Clone, Default)]
 pub struct Properties(BTreeMap<String, Value>);
 
@@ -35,12 +35,12 @@ impl Value {
 }
 
 impl Properties {
-    /// Whether there is a property of this name.
+    /// Whether there is a property with this name.
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// The value of a property that is no secret.
+    /// The value of a property, unless it is a secret.
     pub fn get(&self, name: &str) -> Option<&str> {
         match self.0.get(name) {
             Some(Value::Plain(value)) => Some(value),
@@ -48,7 +48,7 @@ impl Properties {
         }
     }
 
-    /// Sets a property. Its name says whether it is a secret.
+    /// Sets a property. Its name decides whether it is a secret.
     pub fn insert(&mut self, name: String, value: String) {
         let value = if is_secret_key(&name) { Value::Secret(value.into()) } else { Value::Plain(value) };
         self.0.insert(name, value);
@@ -59,12 +59,12 @@ impl Properties {
         self.0.insert(name, Value::Secret(value));
     }
 
-    /// Takes a property out.
+    /// Removes a property.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(name);
     }
 
-    /// Keeps the properties whose names `is_kept` wants.
+    /// Keeps the properties whose names `is_kept` accepts.
     pub fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
         self.0.retain(|name, _| is_kept(name));
     }
@@ -74,19 +74,19 @@ impl Properties {
         self.0.keys().map(String::as_str)
     }
 
-    /// Sets them on a client, over what is set there.
+    /// Sets the properties on a client, overriding its settings.
     pub fn set_on(&self, client: &mut ClientConfig) {
         for (name, value) in &self.0 {
             client.set(name, value.exposed());
         }
     }
 
-    /// All of them with their values, secrets too.
+    /// All properties with their values, including secrets.
     pub fn exposed(&self) -> BTreeMap<&str, &str> {
         self.0.iter().map(|(name, value)| (&**name, value.exposed())).collect()
     }
 
-    /// All of them as they may be shown.
+    /// All properties with their values, secrets hidden.
     fn shown(&self) -> impl Iterator<Item = (&str, String)> {
         self.0.iter().map(|(name, value)| (&**name, value.shown()))
     }
@@ -120,8 +120,8 @@ impl<'de> Deserialize<'de> for Properties {
     }
 }
 
-/// The values of a table by their dotted names: TOML reads an unquoted `a.b = 1` as a table `a`, and librdkafka's
-/// names have dots.
+/// The values of a table by their dotted names: librdkafka's names contain dots, and TOML parses an unquoted
+/// `a.b = 1` as a table `a`.
 pub(crate) fn flat(table: &BTreeMap<String, toml::Value>) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
     flatten("", table, &mut values);
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_have_dots_and_secrets_are_not_shown() {
+    fn names_may_have_dots_and_secrets_are_hidden() {
         let text = "fetch.min.bytes = 5\nsasl.password = \"s3cret\"\n\"ssl.key.password\" = \"s3cret\"\nclient.id = \"a\"";
         let mut properties: Properties = toml::from_str(text).unwrap();
         let names = ["client.id", "fetch.min.bytes", "sasl.password", "ssl.key.password"];

@@ -1,16 +1,16 @@
-//! The one place that mints epochs, and that says when a source must wait.
+//! The one place that mints epochs, and that decides when a source must wait.
 //!
-//! Workers read the clock between two reads of their source; whichever first finds that the epoch
-//! is due moves it on for all. An epoch ends when it is old enough, or when it holds enough records. It does
-//! not end while too many epochs are in flight; a source then reads until its epoch is full and
-//! pauses, so that memory stays where it is when the sinks fall behind.
+//! Workers read the clock between two reads of their source; the first one that finds the epoch due advances it
+//! for all. An epoch ends when it is old enough, or has enough records. It does not end while too many epochs
+//! are in flight; a source then reads until its epoch is full, and pauses, so that memory stays bounded when the
+//! sinks fall behind.
 //!
-//! With an epoch it mints the wall clock by which readings are judged; of an epoch that stays open that goes
-//! on, so that it is never older than [`RENEWED`].
+//! With each epoch the clock mints the wall-clock time that decides which readings are in the future. While an
+//! epoch stays open, this time is renewed, so that it is never older than [`RENEWED`].
 //!
-//! In a cluster the clock of process 0 mints. The others' clocks follow it: they are told each
-//! [`Beat`], and what their sources read is passed on as [`Tally`]s. One that lags is safe: an epoch
-//! is complete when every worker has left it.
+//! In a cluster the clock of process 0 mints epochs. The other clocks follow it: they receive each [`Beat`], and
+//! send back as [`Tally`]s how much their sources read. A clock may lag: an epoch is complete only when every
+//! worker has left it.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,41 +19,41 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dataflows::Epoch;
 use serde::{Deserialize, Serialize};
 
-/// What bounds an epoch, and what is in flight.
+/// The limits of an epoch, and of the data in flight.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// An epoch that holds a record ends after this.
+    /// An epoch with at least one record ends after this.
     pub interval: Duration,
     /// An epoch ends at about this many records.
     pub epoch_records: u64,
     /// An epoch ends at about this many bytes of input.
     pub epoch_bytes: u64,
-    /// Epochs that may be open or waiting for their commit.
+    /// Epochs that may be open or uncommitted.
     pub epochs_in_flight: u64,
-    /// Bytes of rows and state that may wait for their commit.
+    /// Bytes of rows and state that may be uncommitted.
     pub bytes_in_flight: u64,
 }
 
-/// How long an epoch that stays open keeps its wall clock. Nothing may come for days, or commits may be waited
-/// for, and what is read then is not in the future.
+/// How long an open epoch keeps its wall clock. A topic may be idle, or commits may be delayed, for long, and
+/// messages read after that must not count as being in the future.
 const RENEWED: Duration = Duration::from_secs(1);
 
-/// An epoch, and what the time was when it began.
+/// An epoch and its wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tick {
     /// The epoch.
     pub epoch: Epoch,
-    /// Its wall clock, in microseconds since 1970: that of process 0.
+    /// The wall clock of process 0 for this epoch, in microseconds since 1970.
     pub wall: i64,
 }
 
-/// The time, in microseconds since 1970.
+/// The current time in microseconds since 1970.
 pub fn wall_clock() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// What a clock says to those that follow it.
+/// The state of a clock, sent to the clocks that follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
     /// The current epoch.
@@ -62,37 +62,37 @@ pub struct Beat {
     pub wall: i64,
     /// The last committed epoch.
     pub committed: Epoch,
-    /// Whether sources may read on in the epoch.
+    /// Whether sources may continue to read in the epoch.
     pub may_read: bool,
-    /// Whether the workers are to finish the open epoch and end.
+    /// Whether the workers should finish the open epoch and end.
     pub stopping: bool,
 }
 
-/// What the sources of a clock that follows read since it last said so.
+/// What the sources of a following clock have read since the last tally.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Messages of any kind.
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Bytes of rows and state that were made meanwhile, of these messages or earlier ones.
+    /// Bytes of rows and state that were produced since then, from these messages or earlier ones.
     pub queued: u64,
 }
 
-/// What a clock has that follows another.
+/// The additional state of a clock that follows another.
 #[derive(Debug)]
 struct Followed {
     may_read: AtomicBool,
-    /// What was read and not yet told.
+    /// Read and not yet reported.
     records: AtomicU64,
     bytes: AtomicU64,
 }
 
-/// When the current epoch began.
+/// The beginning of the current epoch.
 #[derive(Debug)]
 struct Began {
     at: Instant,
-    /// Its wall clock, and when that was read.
+    /// Its wall clock, and when it was read.
     wall: i64,
     renewed: Instant,
 }
@@ -104,26 +104,26 @@ impl Began {
     }
 }
 
-/// Mints epochs and holds sources back.
+/// Mints epochs and applies backpressure to sources.
 #[derive(Debug)]
 pub struct Clock {
     limits: Limits,
     epoch: AtomicU64,
-    /// What sources read in the current epoch.
+    /// Records and bytes that sources have read in the current epoch.
     records: AtomicU64,
     bytes: AtomicU64,
     began: Mutex<Began>,
     committed: AtomicU64,
-    /// Bytes that wait for their commit; of a clock that follows, those that were not told yet. Process 0
-    /// may commit what another process made before that is reported: for a moment it is below zero.
+    /// Uncommitted bytes; in a following clock, those that are not yet reported. Process 0 may commit bytes of
+    /// another process before that process reports them, so this can briefly be negative.
     queued: AtomicI64,
     stopping: AtomicBool,
-    /// In a clock that follows another.
+    /// Set in a clock that follows another.
     followed: Option<Followed>,
 }
 
 impl Clock {
-    /// A clock whose last commit was `committed`; the first epoch is the next.
+    /// A clock after the commit of epoch `committed`; the first epoch is the next one.
     pub fn new(limits: Limits, committed: Epoch) -> Self {
         Self {
             limits,
@@ -138,21 +138,21 @@ impl Clock {
         }
     }
 
-    /// A clock that follows another, whose last commit was `committed`.
+    /// A clock that follows another, after the commit of epoch `committed`.
     pub fn following(limits: Limits, committed: Epoch) -> Self {
         let may_read = AtomicBool::new(true);
         let followed = Followed { may_read, records: AtomicU64::new(0), bytes: AtomicU64::new(0) };
         Self { followed: Some(followed), ..Self::new(limits, committed) }
     }
 
-    /// What those that follow it are to be told.
+    /// The state to send to following clocks.
     pub fn beat(&self) -> Beat {
         let Tick { epoch, wall } = self.tick();
         let (committed, may_read) = (self.committed(), self.may_read());
         Beat { epoch, wall, committed, may_read, stopping: self.is_stopping() }
     }
 
-    /// Takes over what the clock that it follows says.
+    /// Adopts the state of the clock that it follows.
     pub fn follow(&self, beat: Beat) {
         let mut began = self.began();
         if self.epoch.fetch_max(beat.epoch, SeqCst) < beat.epoch {
@@ -170,7 +170,7 @@ impl Clock {
         }
     }
 
-    /// Takes what the clock that it follows was not told yet.
+    /// Takes the tally that is not yet reported to the clock that it follows.
     pub fn take_tally(&self) -> Tally {
         let taken = |followed: &Followed| Tally {
             records: followed.records.swap(0, SeqCst),
@@ -180,12 +180,12 @@ impl Clock {
         self.followed.as_ref().map(taken).unwrap_or_default()
     }
 
-    /// The current epoch, after moving it on if that is due. It never falls.
+    /// The current epoch, after advancing it if that is due. It never decreases.
     pub fn now(&self) -> Epoch {
         self.tick().epoch
     }
 
-    /// The same with the epoch's wall clock.
+    /// Like [`now`](Self::now), with the epoch's wall clock.
     pub fn tick(&self) -> Tick {
         let mut began = self.began();
         if self.followed.is_none() {
@@ -202,7 +202,7 @@ impl Clock {
     }
 
     fn is_due(&self, began: &Began) -> bool {
-        // With half of the bytes in flight an epoch goes on its way, so that the rest can fill while it
+        // An epoch with half of the bytes in flight is sent on its way, so that the other half can fill while it
         // commits.
         let is_heavy = || self.bytes_in_flight() >= self.limits.bytes_in_flight / 2;
         let is_old = || began.at.elapsed() >= self.limits.interval;
@@ -222,36 +222,36 @@ impl Clock {
             || self.bytes.load(SeqCst) >= self.limits.epoch_bytes
     }
 
-    /// Whether a source may read on in this epoch.
+    /// Whether a source may continue to read in this epoch.
     pub fn may_read(&self) -> bool {
         let may_read = self.followed.as_ref().is_none_or(|followed| followed.may_read.load(SeqCst));
         may_read && !self.is_full() && self.bytes_in_flight() < self.limits.bytes_in_flight
     }
 
-    /// Bytes of rows and state that wait for their commit, wherever they are.
+    /// Bytes of rows and state that are not yet committed, in all stages.
     pub fn bytes_in_flight(&self) -> u64 {
         self.queued.load(SeqCst).try_into().unwrap_or_default()
     }
 
-    /// Says that a source read something: messages of any kind, and their bytes.
+    /// Records that a source has read messages of any kind, and their bytes.
     pub fn read(&self, records: u64, bytes: u64) {
         if let Some(followed) = &self.followed {
             followed.bytes.fetch_add(bytes, SeqCst);
             followed.records.fetch_add(records, SeqCst);
         }
         if self.records.fetch_add(records, SeqCst) == 0 && records > 0 {
-            // The first record after a pause has the whole interval before it.
+            // The interval starts with the first record after a pause.
             self.began().at = Instant::now();
         }
         self.bytes.fetch_add(bytes, SeqCst);
     }
 
-    /// Says that bytes of rows or state were made, and wait for their commit.
+    /// Records that bytes of rows or state were produced.
     pub fn queue(&self, bytes: u64) {
         self.queued.fetch_add(bytes as i64, SeqCst);
     }
 
-    /// Says that everything up to `epoch` is durable, and that `bytes` no longer wait.
+    /// Records that everything up to `epoch` is durable, which releases `bytes`.
     pub fn commit(&self, epoch: Epoch, bytes: u64) {
         self.committed.fetch_max(epoch, SeqCst);
         self.queued.fetch_sub(bytes as i64, SeqCst);
@@ -262,7 +262,7 @@ impl Clock {
         self.committed.load(SeqCst)
     }
 
-    /// Epochs that are open or wait for their commit.
+    /// Epochs that are open or uncommitted.
     pub fn in_flight(&self) -> u64 {
         self.epoch.load(SeqCst).saturating_sub(self.committed.load(SeqCst))
     }
@@ -277,7 +277,7 @@ impl Clock {
         self.stopping.store(true, SeqCst);
     }
 
-    /// Whether they were asked to.
+    /// Whether the workers were asked to end.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(SeqCst)
     }
@@ -331,11 +331,11 @@ mod tests {
         clock.queue(249);
         assert_eq!(clock.now(), 1);
         clock.queue(1);
-        assert_eq!(clock.now(), 2, "nobody waits for the tick");
+        assert_eq!(clock.now(), 2, "the interval does not matter");
     }
 
     #[test]
-    fn a_clock_that_follows_mints_nothing_and_tells_what_was_read() {
+    fn a_following_clock_mints_nothing_and_reports_what_was_read() {
         let (first, second) = (Clock::new(LIMITS, 7), Clock::following(LIMITS, 7));
         second.read(60, 600);
         assert_eq!((second.now(), second.may_read()), (8, true));
@@ -345,7 +345,7 @@ mod tests {
             (Tally { records: 60, bytes: 600, queued: 0 }, Tally::default())
         );
         second.read(40, 0);
-        assert!(!second.may_read(), "it holds its sources back before it is told to");
+        assert!(!second.may_read(), "it pauses its sources before it receives the beat");
         first.read(tally.records, tally.bytes);
         second.follow(first.beat());
         assert_eq!((second.now(), second.may_read()), (9, true));
@@ -365,10 +365,10 @@ mod tests {
         second.began().wall = 5;
         let tick = first.tick();
         assert!(tick.wall >= before && tick.wall <= wall_clock());
-        assert_eq!(first.tick(), tick, "it stays while the epoch does");
+        assert_eq!(first.tick(), tick, "it does not change within the epoch");
         second.follow(first.beat());
         assert_eq!(second.tick(), tick);
-        // An epoch that stays open for long, as where nothing comes, is given another.
+        // An epoch that stays open for long, as on an idle topic, gets a new wall clock.
         first.began().renewed -= RENEWED;
         assert!(first.tick().wall >= tick.wall && first.tick().epoch == 8);
         first.began().wall = 6;
@@ -380,10 +380,10 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_another_process_made_count_even_if_they_are_committed_first() {
+    fn bytes_of_another_process_count_even_if_they_are_committed_first() {
         let (first, second) = (Clock::new(LIMITS, 7), Clock::following(LIMITS, 7));
         second.queue(500);
-        assert!(!second.may_read(), "it holds its sources back before it is told to");
+        assert!(!second.may_read(), "it pauses its sources before it receives the beat");
         let tally = second.take_tally();
         assert_eq!((tally.queued, second.bytes_in_flight(), second.may_read()), (500, 0, true));
         // A quick commit.

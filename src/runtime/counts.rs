@@ -1,11 +1,10 @@
-//! What a run counted: readings, rows and dead letters, which are three different things.
+//! Counters of a run: readings, rows and dead letters, which are three different things.
 //!
-//! A message is accepted as a reading, or rejected. A view may leave an accepted reading out (it is late), and
-//! writes a dead letter then; two views that leave out the same reading write two. The database may refuse
-//! a row of an accepted reading, which is a dead letter too.
+//! A message is accepted as a reading, or rejected. A view may drop an accepted reading that is late, and then
+//! writes a dead letter; two views that drop the same reading write two. The database may refuse a row of an
+//! accepted reading, which is also a dead letter.
 //!
-//! Everything is counted by the commit thread, when it is committed: in a cluster by that of process 0, for
-//! all processes.
+//! The commit thread counts everything when it commits; in a cluster process 0 counts for all processes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,24 +13,25 @@ use dataflows::dead_letter::{ByReason, DeadLetter, Reason};
 use dataflows::item::Intake;
 use serde::{Deserialize, Serialize};
 
-/// So many rejections without one acceptance are worth a warning while the job runs.
+/// This many rejections without an accepted reading cause a warning while the job runs.
 const MANY: u64 = 100;
 
-/// A reading as its dead letters name it: topic, partition and offset; or, where a view does not know these,
-/// its own name and the message's key.
+/// A reading as its dead letters identify it: topic, partition and offset; or, if a view does not know these,
+/// the view's name and the message's key.
 pub type Origin = (Arc<str>, i32, i64, Option<Vec<u8>>);
 
-/// Which dead letters are among the rows of a message to the commit thread.
+/// The dead letters among the rows of a message to the commit thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letters {
     /// All of them.
     pub reasons: ByReason,
-    /// The accepted readings that a view left out.
+    /// The accepted readings that a view dropped.
     pub left_out: Vec<(Reason, Origin)>,
 }
 
 impl Letters {
-    /// The dead letters that a view made of readings, in an [`Effect::DeadLetters`](dataflows::effect::Effect::DeadLetters).
+    /// The dead letters that a view made of readings, in an
+    /// [`Effect::DeadLetters`](dataflows::effect::Effect::DeadLetters).
     pub fn of_view(letters: &[DeadLetter]) -> Self {
         let mut found = Self::default();
         for letter in letters {
@@ -49,20 +49,20 @@ impl Letters {
 pub struct RowCount {
     /// Records of its CSV files.
     pub csv: u64,
-    /// Rows of its table that were inserted, changed or ended.
+    /// Rows of its table that were inserted, updated or deleted.
     pub table: u64,
     /// Rows that the database refused for their content.
     pub refused: u64,
 }
 
-/// What was counted.
+/// The counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Messages: accepted as readings, and rejected.
     pub intake: Intake,
-    /// Accepted readings that at least one view left out, each once for each reason.
+    /// Accepted readings that at least one view dropped, each counted once per reason.
     pub left_out: ByReason,
-    /// Rows by the place of their view in the job's list.
+    /// Rows by the index of their view in the job's list.
     pub rows: BTreeMap<usize, RowCount>,
     /// Dead letters.
     pub letters: ByReason,
@@ -78,7 +78,7 @@ impl Counts {
         })
     }
 
-    /// Adds what was counted after this.
+    /// Adds later counters.
     pub fn merge(&mut self, later: &Self) {
         self.intake.merge(&later.intake);
         self.left_out.merge(&later.left_out);
@@ -92,7 +92,7 @@ impl Counts {
     }
 }
 
-/// A sentence about messages of which none was accepted; nothing if one was, or if there was none.
+/// A warning if there were messages and none of them was accepted.
 pub fn nothing_accepted(intake: &Intake) -> Option<String> {
     let (reason, field) = intake.first.as_ref().filter(|_| intake.accepted == 0)?;
     let messages = match intake.rejected.total() {
@@ -100,13 +100,13 @@ pub fn nothing_accepted(intake: &Intake) -> Option<String> {
         all => format!("all {all} messages were rejected, the first for"),
     };
     Some(format!(
-        "no reading was accepted: {messages} {}; compare it with the fields that the job reads, or run \
+        "no reading was accepted: {messages} {}; compare the messages with the fields that the job reads, or run \
          `truckflow check`",
         rejection(*reason, field)
     ))
 }
 
-/// A reason and the field at fault, where there is one.
+/// A reason and the invalid field, if there is one.
 pub fn rejection(reason: Reason, field: &str) -> String {
     match field {
         "" => reason.name().to_owned(),
@@ -114,47 +114,47 @@ pub fn rejection(reason: Reason, field: &str) -> String {
     }
 }
 
-/// Counts what commits next, and says when a job accepts nothing.
+/// Counts for the next commit, and warns when a job accepts no reading.
 #[derive(Debug, Default)]
 pub struct Counter {
-    /// What was committed.
+    /// The committed counters.
     committed: Counts,
-    /// What commits next.
+    /// The counters of the next commit.
     pending: Counts,
-    /// The readings of `pending` that a view left out.
+    /// The readings of `pending` that a view dropped.
     left_out: BTreeSet<(Reason, Origin)>,
-    /// All messages that were heard of, committed or not.
+    /// All messages so far, committed or not.
     heard: Intake,
     warned: bool,
 }
 
-/// What changed for a job that accepts nothing.
+/// A change of whether a job accepts readings.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// It has rejected many messages, and accepted none.
+pub enum AcceptanceChange {
+    /// The job has rejected many messages and accepted none.
     NothingAccepted(String),
-    /// It was so, and now it has accepted one.
+    /// After that warning, the job has accepted its first reading.
     Accepted,
 }
 
 impl Counter {
-    /// Counts messages, and says if that changes whether nothing is accepted.
-    pub fn hear(&mut self, intake: &Intake) -> Option<Turn> {
+    /// Counts messages. Returns a change of whether the job accepts readings.
+    pub fn hear(&mut self, intake: &Intake) -> Option<AcceptanceChange> {
         self.pending.intake.merge(intake);
         self.heard.merge(intake);
         if self.warned && self.heard.accepted > 0 {
             self.warned = false;
-            return Some(Turn::Accepted);
+            return Some(AcceptanceChange::Accepted);
         }
         if self.warned || self.heard.rejected.total() < MANY {
             return None;
         }
         let said = nothing_accepted(&self.heard)?;
         self.warned = true;
-        Some(Turn::NothingAccepted(said))
+        Some(AcceptanceChange::NothingAccepted(said))
     }
 
-    /// What a job that accepts nothing has to say now.
+    /// The current warning of a job that accepts no reading.
     pub fn warning(&self) -> Option<String> {
         nothing_accepted(&self.heard).filter(|_| self.warned)
     }
@@ -166,13 +166,13 @@ impl Counter {
         rows.table += table;
     }
 
-    /// Counts dead letters that come out of the graph.
+    /// Counts dead letters of the graph.
     pub fn letters(&mut self, letters: Letters) {
         self.pending.letters.merge(&letters.reasons);
         self.left_out.extend(letters.left_out);
     }
 
-    /// Counts a row of a view that the database refused, which is not in its table, and its dead letter.
+    /// Counts a row that the database refused, which is not in its table, and its dead letter.
     pub fn refuse(&mut self, view: usize) {
         let rows = self.pending.rows.entry(view).or_default();
         rows.table = rows.table.saturating_sub(1);
@@ -180,7 +180,7 @@ impl Counter {
         self.pending.letters.add(Reason::RefusedByDatabase, 1);
     }
 
-    /// What is committed now.
+    /// Moves the pending counters to the committed ones, and returns them.
     pub fn commit(&mut self) -> Counts {
         let mut now = std::mem::take(&mut self.pending);
         for (reason, _) in std::mem::take(&mut self.left_out) {
@@ -190,7 +190,7 @@ impl Counter {
         now
     }
 
-    /// All that was committed.
+    /// All committed counters.
     pub fn finish(self) -> Counts {
         self.committed
     }
@@ -207,11 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_rejections_without_an_acceptance_are_told_once() {
+    fn a_hundred_rejections_without_an_accepted_reading_warn_once() {
         let mut counter = Counter::default();
         assert_eq!(counter.hear(&rejections(99)), None);
         assert_eq!(counter.warning(), None);
-        let Some(Turn::NothingAccepted(said)) = counter.hear(&rejections(1)) else { panic!("no warning") };
+        let Some(AcceptanceChange::NothingAccepted(said)) = counter.hear(&rejections(1)) else {
+            panic!("no warning")
+        };
         assert!(
             said.starts_with(
                 "no reading was accepted: all 100 messages were rejected, the first for missing_field `engine_speed`;"
@@ -221,12 +223,12 @@ mod tests {
         assert_eq!(counter.hear(&rejections(1)), None);
         assert!(counter.warning().unwrap().contains("all 101 messages"));
         let accepted = Intake { accepted: 1, ..Intake::default() };
-        assert_eq!(counter.hear(&accepted), Some(Turn::Accepted));
+        assert_eq!(counter.hear(&accepted), Some(AcceptanceChange::Accepted));
         assert_eq!((counter.warning(), counter.hear(&rejections(500))), (None, None));
     }
 
     #[test]
-    fn a_job_that_accepts_one_reading_among_the_first_hundred_is_not_warned() {
+    fn a_job_that_accepts_one_of_the_first_hundred_messages_does_not_warn() {
         let mut counter = Counter::default();
         counter.hear(&Intake { accepted: 1, ..rejections(50) });
         assert_eq!(counter.hear(&rejections(500)), None);

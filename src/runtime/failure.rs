@@ -1,4 +1,4 @@
-//! Two reasons to end that any part may have: the operating system lacks something, or truckflow has a bug.
+//! Two errors that can occur anywhere: the operating system refuses a resource, or truckflow has a bug.
 
 use std::io;
 
@@ -8,9 +8,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[error("cannot {verb}: {source}; free some resources and start again")]
 pub struct SystemError {
-    /// What was tried.
+    /// The operation.
     pub verb: &'static str,
-    /// What the operating system returned.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 

@@ -1,8 +1,8 @@
-//! Named moments at which a test lets the process die, as by `kill -9`.
+//! Named moments at which a test can kill the process, as with `kill -9`.
 //!
-//! A kill from outside comes at any moment, and hardly ever between two that follow each other closely.
-//! `truckflow run --die-at MOMENT#N` dies when it comes to that moment for the Nth time; without the flag
-//! a moment is one look at a variable, once a commit or statement.
+//! A kill from outside rarely hits the gap between two adjacent steps. `truckflow run --die-at MOMENT#N` dies when
+//! it reaches that moment for the Nth time. Without the flag a moment costs one load of a variable per commit or
+//! statement.
 
 use std::pin::pin;
 use std::str::FromStr;
@@ -16,11 +16,11 @@ use rustix::process::{Signal, getpid, kill_process};
 /// A moment of a job, in the order of a start and a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Moment {
-    /// The output folder is locked, nothing else is done.
+    /// The output folder is locked, and nothing else is done.
     FolderLocked,
-    /// The store has counted the generation up.
+    /// The store has incremented the generation.
     JobClaimed,
-    /// The tables fit.
+    /// The tables exist and match.
     TablesMade,
     /// The files are cut back to the last commit.
     FilesCut,
@@ -28,7 +28,7 @@ pub enum Moment {
     StateRead,
     /// Lines are about to be written to a file.
     CsvWrite,
-    /// They are written, and not synced.
+    /// The lines are written, but not synced.
     CsvWritten,
     /// A file is full, and synced.
     Rotation,
@@ -36,40 +36,40 @@ pub enum Moment {
     Rotated,
     /// Rows are about to go to the store.
     Statement,
-    /// They are in the open transaction.
+    /// The rows are in the open transaction.
     StatementDone,
     /// The files are about to be synced.
     CsvSync,
-    /// They are durable, and not committed.
+    /// The files are durable, but not committed.
     CsvSynced,
     /// State is about to be folded.
     Fold,
-    /// It is folded, and not committed.
+    /// State is folded, but not committed.
     Folded,
-    /// State, offsets and epoch are about to go to the store, and COMMIT behind them.
+    /// State, offsets and epoch are about to go to the store, followed by COMMIT.
     Commit,
-    /// COMMIT is sent, and not answered; of servers only.
+    /// COMMIT is sent, but not answered; on servers only.
     CommitSent,
-    /// COMMIT is answered, and nobody knows yet.
+    /// COMMIT is answered, but no other part of the job knows yet.
     CommitAnswered,
-    /// Those who wait for the commit were told.
+    /// The parts that wait for the commit are notified.
     CommitTold,
 }
 
 impl Moment {
-    /// Whether a start comes to it once, and no commit does.
+    /// Whether it is reached once per start, and by no commit.
     pub fn is_of_start(self) -> bool {
         use Moment::{FilesCut, FolderLocked, JobClaimed, StateRead, TablesMade};
         matches!(self, FolderLocked | JobClaimed | TablesMade | FilesCut | StateRead)
     }
 
-    /// Its name, as `--die-at` takes it.
+    /// Its name, as given to `--die-at`.
     pub fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
 
-/// A moment, and the how manieth time it is come to.
+/// A moment, and the number of the occurrence at which the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passage {
     moment: Moment,
@@ -81,32 +81,32 @@ impl FromStr for Passage {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, count) = text.split_once('#').unwrap_or((text, "1"));
-        let count = count.parse().map_err(|_| format!("`{count}` is no number of times"))?;
+        let count = count.parse().map_err(|_| format!("`{count}` is not a count"))?;
         Ok(Self { moment: Moment::from_str(name, false)?, count })
     }
 }
 
 static ARMED: OnceLock<(Moment, AtomicU32)> = OnceLock::new();
 
-/// Lets the process die at a passage, once and for all.
+/// Makes the process die at a passage. Only the first call has an effect.
 pub fn arm(passage: Passage) {
     ARMED.get_or_init(|| (passage.moment, AtomicU32::new(passage.count)));
 }
 
-/// Says that the process has come to `moment`.
+/// Marks that the process has reached `moment`.
 pub fn at(moment: Moment) {
     if let Some((armed, left)) = ARMED.get()
         && *armed == moment
         && left.fetch_sub(1, SeqCst) == 1
     {
         loop {
-            // Nothing of this process runs on from here: no destructor, no flush, no other thread.
+            // Nothing else may run: no destructor, no flush, no other thread.
             let _ = kill_process(getpid(), Signal::KILL);
         }
     }
 }
 
-/// Asks, and says `moment` when the question has been sent and its answer has not been waited for.
+/// Sends a request, and marks `moment` after the request was sent and before its response is awaited.
 pub async fn asked<T>(moment: Moment, question: impl Future<Output = T>) -> T {
     let mut question = pin!(question);
     let begun = std::future::poll_fn(|context| Poll::Ready(question.as_mut().poll(context))).await;

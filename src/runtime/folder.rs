@@ -1,8 +1,8 @@
-//! The lock on an output folder: one instance writes there.
+//! The lock on an output folder: only one instance may write there.
 //!
-//! The kernel has it, for as long as the process lives: also one that is stopped (`SIGSTOP`) and would
-//! write on when it is continued. It is on the folder itself, which nobody removes by mistake, and on a file
-//! in it for file systems that lock no folders; the file says whose the lock is.
+//! The kernel holds the lock for as long as the process lives, even while it is stopped by `SIGSTOP` and could
+//! continue to write later. The folder itself is locked, as it is rarely removed by mistake, and so is a file in
+//! it, for file systems that cannot lock folders. The file contains the process id of the holder.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
@@ -12,26 +12,26 @@ use thiserror::Error;
 
 use crate::runtime::failure::SystemError;
 
-/// The file that is locked, in the folder.
+/// The name of the lock file.
 const NAME: &str = ".truckflow.lock";
 
-/// Why a folder is not locked.
+/// A folder that cannot be locked.
 #[derive(Debug, Error)]
 pub enum FolderError {
-    /// Another instance writes to it.
+    /// Another instance holds the lock.
     #[error("another instance{holder} writes to {out}; stop it, or choose another --out")]
     Taken {
         /// The folder.
         out: String,
-        /// ` (process N)`, if that is known.
+        /// ` (process N)`, if known.
         holder: String,
     },
-    /// It cannot be locked.
+    /// The operating system refused the lock.
     #[error(transparent)]
     System(#[from] SystemError),
 }
 
-/// Keeps other instances out of a folder, until it is dropped.
+/// Holds the lock until it is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
     _folder: Option<File>,
@@ -39,7 +39,7 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Locks a folder that is there; refused if another instance has it.
+    /// Locks an existing folder; fails if another instance holds the lock.
     pub fn take(out: &Path) -> Result<Self, FolderError> {
         let system = |source| SystemError { verb: "lock the output folder", source };
         let path = out.join(NAME);
@@ -61,9 +61,9 @@ impl FolderLock {
         Ok(Self { _folder: folder, _file: file })
     }
 
-    /// Whether an instance has the lock now. Nothing is made.
+    /// Whether an instance holds the lock now. Creates no file.
     pub fn is_held(out: &Path) -> bool {
-        // Given back at once.
+        // The shared lock is released as soon as the file is closed.
         let is_held = |file: File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
         [out, &out.join(NAME)].into_iter().any(|path| File::open(path).is_ok_and(is_held))
     }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_has_a_folder_also_when_its_file_is_removed() {
+    fn a_lock_survives_the_removal_of_its_file() {
         let out = tempfile::tempdir().unwrap();
         assert!(!FolderLock::is_held(out.path()));
         let lock = FolderLock::take(out.path()).unwrap();

@@ -1,48 +1,48 @@
-//! Whether a job does its work now: what `/readyz` says.
+//! Whether a job is ready, as `/readyz` reports it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Says that the job is ready while it reads, and nothing that it needs is away.
+/// A job is ready while it reads and all services that it needs are available.
 #[derive(Debug, Default)]
 pub struct Health {
     reading: AtomicBool,
-    /// What does not answer, or cannot do its part now: by name, with the reason.
+    /// The unavailable services by name, each with the reason.
     away: Mutex<BTreeMap<String, String>>,
 }
 
 impl Health {
-    /// Says whether the job reads: all was opened, and it did not end yet.
+    /// Sets whether the job reads: between its start and its end.
     pub fn set_reading(&self, reading: bool) {
         self.reading.store(reading, SeqCst);
     }
 
-    /// Says that `what` cannot do its part, and why; whether that is news.
+    /// Marks `what` as unavailable, with the reason. Returns whether it was available before.
     pub fn lost(&self, what: &str, reason: impl ToString) -> bool {
         self.away().insert(what.to_owned(), reason.to_string()).is_none()
     }
 
-    /// Says that `what` does its part again; whether that is news.
+    /// Marks `what` as available. Returns whether it was unavailable before.
     pub fn found(&self, what: &str) -> bool {
         self.away().remove(what).is_some()
     }
 
-    /// Whether `what` cannot do its part.
+    /// Whether `what` is unavailable.
     pub fn is_away(&self, what: &str) -> bool {
         self.away().contains_key(what)
     }
 
-    /// Nothing if the job is ready, else why it is not, in one line.
+    /// Ok if the job is ready, otherwise the reasons in one line.
     pub fn ready(&self) -> Result<(), String> {
         match self.missing() {
             Some(reasons) => Err(reasons),
             None if self.reading.load(SeqCst) => Ok(()),
-            None => Err("the job does not read yet, or no more".into()),
+            None => Err("the job is not reading: it is starting or stopping".into()),
         }
     }
 
-    /// Why what is away does not do its part, if something is.
+    /// The reasons of all unavailable services, if there are any.
     pub fn missing(&self) -> Option<String> {
         let away = self.away();
         (!away.is_empty()).then(|| away.values().cloned().collect::<Vec<_>>().join("; "))
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_is_ready_when_it_reads_and_nothing_is_away() {
+    fn a_job_is_ready_when_it_reads_and_all_services_are_available() {
         let health = Health::default();
         assert!(health.ready().is_err());
         health.set_reading(true);

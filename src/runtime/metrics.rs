@@ -1,6 +1,6 @@
-//! Every metric, in one place. Names and units follow Prometheus' conventions.
+//! All metrics. Names and units follow the Prometheus conventions.
 //!
-//! `docs/metrics.md` is made from here ([`Metrics::reference`]); a test below says how.
+//! `docs/metrics.md` is generated from here ([`Metrics::reference`]); a test below has the command.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::runtime::counts::Counts;
 
-/// A lag that was not measured anew for so long, because the broker does not answer, is unknown: it is
-/// not shown any more. (Of a thousand partitions each is measured every few seconds.)
+/// A lag that could not be measured for this long, because the broker does not answer, is no longer shown. (With
+/// a thousand partitions each is measured every few seconds.)
 const LAG_KEPT: Duration = Duration::from_secs(60);
 
 /// The metrics of one job.
@@ -33,66 +33,66 @@ pub struct Metrics {
     dead_letters: IntCounterVec,
     rounded: IntCounterVec,
     lag: IntGaugeVec,
-    /// When each partition's lag was measured last.
+    /// When the lag of each partition was last measured.
     measured: Arc<Mutex<BTreeMap<(String, i32), Instant>>>,
-    /// Seconds of a commit: sync of the files and the SQL transaction.
+    /// Duration of a commit: file sync and SQL transaction.
     pub commit_seconds: Histogram,
     end_to_end: Histogram,
     rows: IntCounterVec,
     refused_rows: IntCounterVec,
-    /// Epochs that are open or wait for their commit.
+    /// Epochs that are open or not yet committed.
     pub epochs_in_flight: IntGauge,
-    /// Bytes of rows and state that wait for their commit.
+    /// Bytes of rows and state that are not yet committed.
     pub bytes_in_flight: IntGauge,
-    /// 1 while a source waits for the sinks.
+    /// 1 while the source is paused because commits cannot keep up.
     pub source_paused: IntGauge,
     state: IntGaugeVec,
     busy: CounterVec,
-    /// Without a label: it has no value until an event time was read.
+    /// A vector without labels, so that it has no value before the first event time.
     event_time: GaugeVec,
     /// The last committed epoch.
     pub committed_epoch: IntGauge,
-    /// Commits that failed and are tried again.
+    /// Statements and commits that failed and were retried.
     pub commit_retries: Counter,
-    /// 1 while the brokers do not answer who asks them for the lag.
+    /// 1 while the brokers do not answer requests for the lag.
     pub brokers_away: IntGauge,
-    /// Commits that the live page shows as one with the next.
+    /// Commits that the live page merged into the next one.
     pub page_commits_merged: Counter,
 }
 
-/// What the live page shows of a partition.
+/// A partition, as the live page shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
     /// The topic, or the file.
     pub topic: String,
     /// The partition.
     pub partition: i64,
-    /// Messages that were committed since the start.
+    /// Messages committed since the start.
     pub consumed: u64,
-    /// End offset minus committed offset, where that is measured.
+    /// End offset minus committed offset, if known.
     pub lag: Option<i64>,
 }
 
-/// What the live page shows of the metrics.
+/// A snapshot of the metrics for the live page.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Reading {
+pub struct Snapshot {
     /// The partitions.
     pub partitions: Vec<Partition>,
-    /// Readings that were accepted.
+    /// Accepted readings.
     pub records: u64,
-    /// Messages that are no reading.
+    /// Messages that are not valid readings.
     pub rejected: u64,
     /// Dead letters by reason.
     pub dead_letters: BTreeMap<String, u64>,
-    /// Committed rows: view, sink, how many.
+    /// Committed rows: view, sink, count.
     pub rows: Vec<(String, String, u64)>,
     /// Entries of state by view.
     pub state: BTreeMap<String, i64>,
-    /// Seconds in which each worker was not parked.
+    /// Busy seconds by worker.
     pub busy: BTreeMap<String, f64>,
-    /// Epochs that are open or wait for their commit.
+    /// Epochs that are open or not yet committed.
     pub epochs_in_flight: i64,
-    /// Whether a source waits for the sinks.
+    /// Whether the source is paused.
     pub source_paused: bool,
     /// Whether the brokers do not answer.
     pub brokers_away: bool,
@@ -100,11 +100,11 @@ pub struct Reading {
     pub event_time: Option<f64>,
     /// The last committed epoch.
     pub epoch: i64,
-    /// Commits that were tried again.
+    /// Retried statements and commits.
     pub retries: u64,
 }
 
-/// The values of a metric, each with those of its labels by the labels' names.
+/// The values of a metric, each with its label values in the order of the label names.
 type Values = Vec<(Vec<String>, f64)>;
 
 fn values(metric: &impl Collector) -> Values {
@@ -125,55 +125,55 @@ impl Metrics {
     /// All metrics, at zero, for a job that declares `fields`.
     ///
     /// # Errors
-    /// Never, unless two metrics here were given one name.
+    /// Only if two metrics have the same name, which is a bug.
     pub fn new(fields: &[FieldSpec]) -> Result<Self, prometheus::Error> {
         Self::described(fields).map(|(metrics, _)| metrics)
     }
 
-    /// The metrics, and what is to be known of each.
+    /// The metrics, and a description of each.
     fn described(fields: &[FieldSpec]) -> Result<(Self, Vec<Description>), prometheus::Error> {
         let mut all = All::default();
         let metrics = Self {
             consumed: all.counters(
                 "offsets_consumed_total",
-                "Offsets of a partition, or lines of a file, that commits went past.",
+                "Committed offsets of a partition, or lines of a file.",
                 &["topic", "partition"],
             )?,
             records: all.add(IntCounter::with_opts(opts(
                 "records_total",
-                "Readings that were accepted and committed; in an upsert job also messages that take one back.",
+                "Committed readings; in an upsert job also tombstones, which delete one.",
             )))?,
             rejected: all.counters(
                 "rejected_messages_total",
-                "Committed messages that are no reading: each is a dead letter.",
+                "Committed messages that are not valid readings; each is also a dead letter.",
                 &["reason"],
             )?,
             dead_letters: all.counters(
                 "dead_letters_total",
-                "Committed dead letters: rejected messages, readings that a view left out (one for each such view), \
+                "Committed dead letters: rejected messages, readings that a view dropped as late (one per view), \
                  and rows that the database refused.",
                 &["reason"],
             )?,
             rounded: all.counters(
                 "rounded_values_total",
-                "Values with more than 9 decimals, which were rounded to 9.",
+                "Values that were rounded because they have more than 9 decimals.",
                 &["field"],
             )?,
             lag: all.gauges(
                 "consumer_lag",
-                "End offset of a partition minus its committed offset, measured every second; not shown \
+                "End offset of a partition minus its committed offset, measured every second; absent \
                  while it cannot be measured.",
                 &["topic", "partition"],
             )?,
             measured: Arc::default(),
             commit_seconds: all.histogram(
                 "commit_seconds",
-                "Seconds of a commit: sync of the files and the SQL transaction, with all its tries.",
+                "Duration of a commit in seconds: file sync and SQL transaction, including retries.",
                 prometheus::exponential_buckets(0.001, 2.0, 15)?,
             )?,
             end_to_end: all.histogram(
                 "end_to_end_seconds",
-                "Seconds from a message's Kafka timestamp to its commit, each message once.",
+                "Seconds from the Kafka timestamp of a message to its commit.",
                 prometheus::exponential_buckets(0.005, 2.0, 18)?,
             )?,
             rows: all.counters(
@@ -183,47 +183,47 @@ impl Metrics {
             )?,
             refused_rows: all.counters(
                 "rows_refused_total",
-                "Rows that the database refused for their content: each is a dead letter, and not in its table.",
+                "Rows that the database refused because of their content; each is a dead letter.",
                 &["view"],
             )?,
             epochs_in_flight: all
-                .gauge("epochs_in_flight", "Epochs that are open or wait for their commit.")?,
+                .gauge("epochs_in_flight", "Epochs that are open or not yet committed.")?,
             bytes_in_flight: all.gauge(
                 "bytes_in_flight",
-                "About how many bytes wait for their commit: rows, changes of state, dead letters for a topic, what the \
-                 live page shows. In a cluster process 0 shows those of all processes.",
+                "Approximate number of bytes that are not yet committed: rows, state changes, dead letters, data for the \
+                 live page. In a cluster, process 0 reports the total of all processes.",
             )?,
             source_paused: all.gauge(
                 "source_paused",
-                "1 while nothing is read because files or database have not taken what was read before.",
+                "1 while the source is paused because commits cannot keep up.",
             )?,
             state: all.gauges(
                 "state_records",
-                "Entries of state that a view keeps, as of the last commit.",
+                "State entries of a view as of the last commit.",
                 &["view"],
             )?,
             busy: all.add(CounterVec::new(
-                opts("worker_busy_seconds_total", "Seconds in which a worker read input and worked on it."),
+                opts("worker_busy_seconds_total", "Seconds that a worker spent reading and processing input."),
                 &["worker"],
             ))?,
             event_time: all.add(GaugeVec::new(
-                opts("event_time_seconds", "The latest event time that was read since the start, in seconds since 1970."),
+                opts("event_time_seconds", "Latest event time read since the start, in seconds since 1970."),
                 &[],
             ))?,
-            committed_epoch: all.gauge("committed_epoch", "The number of the last committed epoch.")?,
+            committed_epoch: all.gauge("committed_epoch", "Number of the last committed epoch.")?,
             commit_retries: all.add(Counter::with_opts(opts(
                 "commit_retries_total",
-                "Statements and commits that failed and were tried again.",
+                "Statements and commits that failed and were retried.",
             )))?,
             brokers_away: all.gauge("brokers_away", "1 while the brokers do not answer.")?,
             page_commits_merged: all.add(Counter::with_opts(opts(
                 "page_commits_merged_total",
-                "Commits that the live page shows as one with the next, because it was read when they came.",
+                "Commits that the live page merged into the next one because it was busy.",
             )))?,
             registry: all.registry.clone(),
         };
         all.process()?;
-        // A counter that starts at its first event hides that event from `increase()`.
+        // Initialize all label values: `increase()` misses the event that creates a counter.
         for reason in Reason::ALL {
             metrics.dead_letters.with_label_values(&[reason.name()]);
             metrics.rejected.with_label_values(&[reason.name()]);
@@ -238,7 +238,7 @@ impl Metrics {
     /// All metrics as a Markdown table.
     ///
     /// # Errors
-    /// Never, unless two metrics here were given one name.
+    /// Only if two metrics have the same name, which is a bug.
     pub fn reference() -> Result<String, prometheus::Error> {
         let (_, mut all) = Self::described(&[])?;
         all.sort();
@@ -258,8 +258,8 @@ impl Metrics {
         Ok(text)
     }
 
-    /// The numbers that the live page shows.
-    pub fn read(&self) -> Reading {
+    /// The snapshot for the live page.
+    pub fn read(&self) -> Snapshot {
         let lag: BTreeMap<Vec<String>, f64> = values(&self.lag).into_iter().collect();
         let consumed: BTreeMap<Vec<String>, f64> = values(&self.consumed).into_iter().collect();
         let all: BTreeSet<&Vec<String>> = lag.keys().chain(consumed.keys()).collect();
@@ -277,7 +277,7 @@ impl Metrics {
             let [sink, view]: [String; 2] = labels.try_into().ok()?;
             Some((view, sink, rows as u64))
         });
-        Reading {
+        Snapshot {
             partitions: partitions.collect(),
             records: self.records.get(),
             rejected: values(&self.rejected).into_iter().map(|(_, number)| number as u64).sum(),
@@ -316,20 +316,20 @@ impl Metrics {
         self.rounded.with_label_values(&[field]).inc_by(count);
     }
 
-    /// A partition's end offset minus its committed offset, as it is now.
+    /// Sets a partition's current end offset minus its committed offset.
     pub fn lag(&self, topic: &str, partition: i32, lag: i64) {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         measured.insert((topic.to_owned(), partition), Instant::now());
         self.lag.with_label_values(&[topic, &partition.to_string()]).set(lag);
     }
 
-    /// Shows no lag any more that was measured too long before `now`.
+    /// Removes every lag that was measured too long before `now`.
     fn forget_lags(&self, now: Instant) {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         measured.retain(|(topic, partition), at| {
             let known = now.saturating_duration_since(*at) <= LAG_KEPT;
             if !known {
-                // It is there: it was set when it was measured.
+                // Cannot fail: the label was set when the lag was measured.
                 let _ = self.lag.remove_label_values(&[topic, &partition.to_string()]);
             }
             known
@@ -346,24 +346,24 @@ impl Metrics {
         self.refused_rows.with_label_values(&[view]).inc_by(rows);
     }
 
-    /// How many state entries a view keeps.
+    /// Sets the number of state entries of a view.
     pub fn state_records(&self, view: &str, entries: i64) {
         self.state.with_label_values(&[view]).set(entries);
     }
 
-    /// The latest event time that a worker read, in microseconds since 1970.
+    /// Takes an event time that a worker read, in microseconds since 1970.
     pub fn event_time(&self, micros: i64) {
         let latest = self.event_time.with_label_values::<&str>(&[]);
         let seconds = micros as f64 / 1e6;
         latest.set(if latest.get() == 0.0 { seconds } else { latest.get().max(seconds) });
     }
 
-    /// A worker worked for so long.
+    /// Adds time in which a worker was busy.
     pub fn busy(&self, worker: usize, time: Duration) {
         self.busy.with_label_values(&[&worker.to_string()]).inc_by(time.as_secs_f64());
     }
 
-    /// Messages that arrived then were committed at `now`, in milliseconds since 1970.
+    /// Messages with these arrival times were committed at `now`, in milliseconds since 1970.
     pub fn arrived(&self, arrivals: &[Arrival], now: i64) {
         let local = self.end_to_end.local();
         for arrival in arrivals {
@@ -380,7 +380,7 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(format!("truckflow_{name}"), help)
 }
 
-/// What is to be known of a metric.
+/// A metric in the reference.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Description {
     name: String,
@@ -389,7 +389,7 @@ struct Description {
     help: String,
 }
 
-/// All metrics that were made, registered and described.
+/// Registers metrics and collects their descriptions.
 #[derive(Default)]
 struct All {
     registry: Registry,
@@ -448,8 +448,7 @@ impl All {
         self.add(Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets)))
     }
 
-    /// Memory, processor time, descriptors and start of the process, by the names that every client
-    /// library gives them.
+    /// Memory, CPU time, descriptors and start time of the process, under the names of all client libraries.
     fn process(&mut self) -> Result<(), prometheus::Error> {
         self.register(ProcessCollector::for_self())
     }
@@ -459,28 +458,32 @@ impl All {
 mod tests {
     use super::*;
 
-    /// Says what to do with the page: `write` makes it what the code says.
+    /// Set to `write` to update the page.
     const VARIABLE: &str = "TRUCKFLOW_METRICS";
     const COMMAND: &str = "TRUCKFLOW_METRICS=write cargo test --locked --release --lib metrics";
 
     #[test]
-    fn the_page_of_metrics_says_what_the_code_says() {
+    fn the_metrics_page_matches_the_code() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
         let page = std::fs::read_to_string(path).unwrap();
         let start = page.find("| metric |").expect("the page has the table");
-        // Everything before the table and behind it is written by hand.
+        // Everything before and after the table is written by hand.
         let length = page[start..].find("\n\n").map_or(page.len() - start, |blank| blank + 1);
         let table = Metrics::reference().unwrap();
         if std::env::var(VARIABLE).is_ok_and(|value| value == "write") {
             let page = [&page[..start], &table, &page[start + length..]].concat();
             std::fs::write(path, page).unwrap();
         } else {
-            assert_eq!(page[start..start + length], table, "write docs/metrics.md anew with `{COMMAND}`");
+            assert_eq!(
+                page[start..start + length],
+                table,
+                "docs/metrics.md is outdated; update it with `{COMMAND}`"
+            );
         }
     }
 
     #[test]
-    fn a_lag_that_cannot_be_measured_is_not_shown_for_ever() {
+    fn a_lag_that_cannot_be_measured_disappears() {
         let metrics = Metrics::new(&[]).unwrap();
         let shown = || String::from_utf8(metrics.render().unwrap()).unwrap();
         metrics.lag("t", 0, 7);
@@ -493,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn no_event_time_is_shown_before_one_was_read() {
+    fn no_event_time_is_shown_before_the_first() {
         let metrics = Metrics::new(&[]).unwrap();
         let shown = || String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(!shown().contains("event_time"));
@@ -504,10 +507,10 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_gives_no_negative_latency() {
+    fn a_clock_that_is_set_back_causes_no_negative_latency() {
         let metrics = Metrics::new(&[]).unwrap();
         let arrivals = [Arrival { timestamp: 5000, records: 2 }, Arrival { timestamp: i64::MAX, records: 1 }];
-        // The second is far in the future, and before 1970 nothing has arrived.
+        // The second arrival is far in the future, and the second `now` is before 1970.
         for now in [4000, i64::MIN, 6000] {
             metrics.arrived(&arrivals, now);
         }

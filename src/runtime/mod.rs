@@ -1,13 +1,13 @@
-//! What every part of a process uses: time and epochs, how it ends, what it counts, what it must not show.
+//! Shared by all parts of a process: epochs, signals, metrics, health and secrets.
 //!
 //! | module | is |
 //! |---|---|
-//! | [`clock`] | mints epochs, and holds sources back |
-//! | [`stop`], [`reload`] | signals: the end of a command, and secrets that are read again |
-//! | [`metrics`], [`counts`], [`health`] | what is counted, and whether the job does its work |
-//! | [`secret`] | what is never shown |
-//! | [`failure`], [`fault`] | two errors that any part may have, and faults that tests inject |
-//! | [`folder`], [`process`], `thread`, `pace`, [`mod@print`] | the operating system's |
+//! | [`clock`] | mints epochs, and applies backpressure to sources |
+//! | [`stop`], [`reload`] | signals: shutdown, and reloading of secrets |
+//! | [`metrics`], [`counts`], [`health`] | metrics and counters, and whether the job is ready |
+//! | [`secret`] | values that are never printed |
+//! | [`failure`], [`fault`] | two errors that can occur anywhere, and faults that tests inject |
+//! | [`folder`], [`process`], `thread`, `pace`, [`mod@print`] | access to the operating system |
 
 pub mod clock;
 pub mod counts;

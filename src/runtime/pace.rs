@@ -1,23 +1,23 @@
-//! How fast records go out: `--rate`, and keeping to it without busy waiting.
+//! The rate at which records are sent (`--rate`), kept without busy waiting.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-/// Records go out up to this much early: at high rates a few at a time, with one sleep between.
+/// Records are sent up to this much early, so that at high rates one sleep is followed by several records.
 const EARLY: Duration = Duration::from_millis(1);
 
 /// A rate as given on the command line: records per second, or `max`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
-    /// As fast as the output takes them.
+    /// As fast as the output accepts them.
     Max,
-    /// So many records per second; finite and above zero.
+    /// Records per second; finite and above zero.
     PerSecond(f64),
 }
 
-/// Why a text is no [`Rate`].
+/// A text that is not a [`Rate`].
 #[derive(Debug, thiserror::Error)]
-#[error("a rate is `max` or a number of records per second above 0")]
+#[error("expected `max` or a number of records per second above 0")]
 pub struct NotARate;
 
 impl FromStr for Rate {
@@ -32,8 +32,8 @@ impl FromStr for Rate {
     }
 }
 
-/// A schedule of deadlines, one a record: record n is due n / rate seconds after the start, whatever
-/// the earlier ones took, so that the mean rate is kept.
+/// A schedule of deadlines: record n is due n / rate seconds after the start, however long earlier records
+/// took, so that the mean rate is kept.
 pub struct Pace {
     rate: Rate,
     start: Instant,
@@ -45,7 +45,7 @@ impl Pace {
         Pace { rate, start: Instant::now() }
     }
 
-    /// How long record number `n` (from 0) still has to wait; `None` if it may go now.
+    /// How long record number `n` (from 0) has to wait; `None` if it may be sent now.
     pub fn wait(&self, n: u64) -> Option<Duration> {
         match self.rate {
             Rate::Max => None,

@@ -1,10 +1,10 @@
 //! Standard output and standard error: the one place that writes to them.
 //!
-//! A reader may close the pipe early, as in `truckflow explain | head`. What would be printed after that is
-//! dropped and the command goes on, so that its exit status still says what it found or did; an endless command
-//! ends instead ([`stream`]). Any other failure, such as a full disk, is an error.
+//! A reader may close the pipe early, as in `truckflow explain | head`. Further output is then dropped and the
+//! command continues, so that its exit status still reports its result; an endless command ends instead
+//! ([`stream`]). Any other failure, such as a full disk, is an error.
 
-// Everywhere else clippy.toml forbids these.
+// clippy.toml forbids these methods everywhere else.
 #![allow(clippy::disallowed_methods)]
 
 use std::fmt::Display;
@@ -25,9 +25,9 @@ pub fn line(text: impl Display) -> Result<(), PrintError> {
     out(format_args!("{text}\n"))
 }
 
-/// Prints a text on standard output. False once nobody reads it any more.
+/// Prints a text on standard output. Returns false once the pipe is closed.
 pub fn stream(text: impl Display) -> Result<bool, PrintError> {
-    // In one piece: a line that is still being formatted is not torn apart by another thread's.
+    // One write, so that lines of several threads do not mix.
     is_read(&mut io::stdout().lock(), text.to_string().as_bytes())
 }
 
@@ -39,12 +39,12 @@ fn is_read(output: &mut impl Write, bytes: &[u8]) -> Result<bool, PrintError> {
     }
 }
 
-/// Standard output, for a command that writes bytes by itself.
+/// Standard output, for a command that writes bytes.
 pub fn output() -> impl Write + Send {
     io::stdout()
 }
 
-/// Prints a line on standard error. There is nobody to tell if that fails.
+/// Prints a line on standard error. Errors are ignored, as they could not be reported anywhere.
 pub fn note(text: impl Display) {
     let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+    fn a_full_disk_is_an_error_but_a_closed_pipe_is_not() {
         assert!(is_read(&mut Vec::new(), b"a").unwrap());
         assert!(!is_read(&mut Fails(ErrorKind::BrokenPipe), b"a").unwrap());
         let error = is_read(&mut Fails(ErrorKind::StorageFull), b"a").unwrap_err().to_string();

@@ -1,9 +1,9 @@
-//! What the operating system knows of this process.
+//! This process as the operating system sees it.
 
 use crate::runtime::failure::SystemError;
 
-/// Lets the kernel kill this process when the one that started it ends: what it would still log would go
-/// nowhere, and what it holds is nobody's.
+/// Lets the kernel kill this process when its parent ends. Otherwise it would keep its locks and log into a
+/// closed pipe.
 pub fn die_with_parent() -> Result<(), SystemError> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
@@ -11,14 +11,13 @@ pub fn die_with_parent() -> Result<(), SystemError> {
     Ok(())
 }
 
-/// The most memory that this process has had resident until now, in bytes; 0 where the system does not
-/// say.
+/// The peak resident memory of this process in bytes; 0 if the system does not report it.
 pub fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     kib(&status, "VmHWM:")
 }
 
-/// The bytes in a line such as `VmHWM:   1234 kB`; 0 if there is none.
+/// The bytes in a line such as `VmHWM:   1234 kB`; 0 if there is no such line.
 pub(crate) fn kib(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
@@ -29,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_has_had_some_memory() {
+    fn this_process_has_used_some_memory() {
         assert!(peak_memory() > 1 << 20);
     }
 

@@ -1,5 +1,4 @@
-//! What SIGHUP makes a job read again: secrets and certificates, for its next connections. The configuration
-//! is not read again.
+//! SIGHUP makes a job reload secrets and certificates for new connections. The configuration is not reloaded.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -7,17 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 type Read<T> = Box<dyn Fn() -> Result<T, String> + Send + Sync>;
 
-/// A value that was read from files, and is read again at each reload.
+/// A value that is read from files, and read again at each reload.
 pub struct Reloaded<T> {
     what: &'static str,
-    /// None of a value that never changes.
+    /// None for a value that never changes.
     read: Option<Read<T>>,
     value: RwLock<Arc<T>>,
     version: AtomicU64,
 }
 
 impl<T> Reloaded<T> {
-    /// A value that is never read again.
+    /// A value that is never reloaded.
     pub fn fixed(value: T) -> Arc<Self> {
         Arc::new(Self::new("", None, value))
     }
@@ -31,7 +30,7 @@ impl<T> Reloaded<T> {
         self.value.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How often it was read again. To be asked for before the value: a later version is then seen later.
+    /// How often it was reloaded. Read the version before the value, so that a concurrent reload is noticed later.
     pub fn version(&self) -> u64 {
         self.version.load(SeqCst)
     }
@@ -56,15 +55,15 @@ impl<T: Send + Sync> Reload for Reloaded<T> {
     }
 }
 
-/// All that is read again at a reload.
+/// All values that are reloaded.
 #[derive(Clone, Default)]
 pub struct Reloads(Arc<Mutex<Vec<Weak<dyn Reload>>>>);
 
 impl Reloads {
-    /// Reads a value now, and again at each reload as long as it is used. `what` is its name in the log.
+    /// Reads a value now, and again at each reload while it is in use. `what` is its name in the log.
     ///
     /// # Errors
-    /// It cannot be read now.
+    /// The value cannot be read now.
     pub fn watch<T: Send + Sync + 'static, E: Display>(
         &self,
         what: &'static str,
@@ -78,7 +77,7 @@ impl Reloads {
         Ok(reloaded)
     }
 
-    /// Reads all of them again. What cannot be read keeps its old value, and the log says so.
+    /// Reloads all values. One that cannot be read keeps its old value, with a warning in the log.
     pub fn reload(&self) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|reloaded| match reloaded.upgrade() {
@@ -88,7 +87,7 @@ impl Reloads {
             }
             None => false,
         });
-        tracing::info!("SIGHUP: secrets and certificates were read again, for the next connections");
+        tracing::info!("SIGHUP: secrets and certificates were re-read; new connections use them");
     }
 }
 
@@ -98,7 +97,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_can_be_read_is_replaced_and_what_cannot_stays() {
+    fn a_value_is_replaced_unless_it_cannot_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         let reloads = Reloads::default();
@@ -120,6 +119,6 @@ mod tests {
         assert_eq!((*fixed.get(), fixed.version()), (1, 0));
         drop(secret);
         reloads.reload();
-        assert!(reloads.0.lock().unwrap().is_empty(), "what nobody uses is not read");
+        assert!(reloads.0.lock().unwrap().is_empty(), "unused values are not reloaded");
     }
 }

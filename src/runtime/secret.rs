@@ -1,5 +1,5 @@
-//! Secrets: read from files, proven without being sent, compared in constant time. None is ever shown: a
-//! [`SecretString`] cannot be printed or serialized, and where it is exposed, it is used.
+//! Secrets: read from files, proven by HMAC without being sent, compared in constant time. A [`SecretString`]
+//! cannot be printed or serialized; it is exposed only where it is used.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -13,13 +13,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// What is shown in the place of a secret.
+/// The replacement for a secret in any output.
 pub const HIDDEN: &str = "***";
 
-/// Reads a secret: all that a file holds but the end of its last line.
+/// Reads a secret: the content of a file without trailing line ends.
 ///
 /// # Errors
-/// The file cannot be read, or holds nothing.
+/// The file cannot be read, or is empty.
 pub fn read(path: &Path) -> io::Result<SecretString> {
     let text = std::fs::read_to_string(path)?;
     match text.trim_end_matches(['\n', '\r']) {
@@ -28,7 +28,7 @@ pub fn read(path: &Path) -> io::Result<SecretString> {
     }
 }
 
-/// HMAC-SHA-256 (RFC 2104) of `parts`, each with its length before it, so that no two lists of parts are
+/// HMAC-SHA-256 (RFC 2104) of `parts`, each preceded by its length, so that different lists of parts never have
 /// the same bytes.
 pub fn code(secret: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else {
@@ -41,12 +41,12 @@ pub fn code(secret: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Whether two texts are the same. How long that takes tells at most how long they are.
+/// Whether two texts are equal. The time depends only on their lengths.
 pub fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
 
-/// Whether the value of a key, a property of librdkafka's or a URL's parameter is a secret, by its name.
+/// Whether the value of a configuration key, a librdkafka property or a URL parameter is a secret, by its name.
 pub fn is_secret_key(name: &str) -> bool {
     const SECRET: [&str; 7] = ["password", "secret", "sasl", "token", "pem", "ssl.key", "credential"];
     const HARMLESS: [&str; 4] = ["sasl.mechanism", "sasl.mechanisms", "sasl.username", "ssl.key.location"];
@@ -55,7 +55,7 @@ pub fn is_secret_key(name: &str) -> bool {
     !HARMLESS.contains(&property) && SECRET.iter().any(|word| property.contains(word))
 }
 
-/// An argument, key or message without its secrets: a URL's password, and values whose key tells of one.
+/// An argument or message without its secrets: URL passwords, and values of secret keys.
 pub fn hidden(text: &str) -> String {
     if let Some((key, _)) = text.split_once('=')
         && !key.contains("://")
@@ -66,16 +66,15 @@ pub fn hidden(text: &str) -> String {
     url_without_secrets(text, "…")
 }
 
-/// A URL with `hidden` in the place of its password, and of parameters whose names tell of a secret; any other
-/// text as it is.
+/// A URL with its password and secret parameters replaced by `hidden`; any other text unchanged.
 pub fn url_without_secrets(text: &str, hidden: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    // An `@` in a parameter: which part of it is a secret cannot be told.
+    // With an `@` in a parameter it is unclear which part is a secret.
     if rest.rsplit_once('@').is_some_and(|(login, _)| !login.contains(':') && login.contains(['?', '@', '/']))
     {
         return hidden.to_owned();
     }
-    // A password that is not encoded may hold anything, `@`, `/` and `?` too.
+    // A password that is not encoded may contain any character, including `@`, `/` and `?`.
     let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
     let login = login.map(|login| match login.split_once(':') {
         Some((user, _)) => format!("{user}:{hidden}@"),
@@ -92,7 +91,7 @@ pub fn url_without_secrets(text: &str, hidden: &str) -> String {
     format!("{scheme}://{}{place}{}", login.unwrap_or_default(), query.unwrap_or_default())
 }
 
-/// A database's URL, which may hold a password. It shows as [`url_without_secrets`] has it.
+/// A database URL, which may contain a password. It is displayed as by [`url_without_secrets`].
 #[derive(Clone)]
 pub struct DatabaseUrl(SecretString);
 
@@ -102,7 +101,7 @@ impl DatabaseUrl {
         Self(format!("{SQLITE}{}", path.display()).into())
     }
 
-    /// The path of an SQLite file, if it is one's URL. Such a URL holds no secret.
+    /// The path, if this is the URL of an SQLite file. Such a URL contains no secret.
     pub fn file(&self) -> Option<&str> {
         let path = self.expose_secret().strip_prefix(SQLITE)?;
         Some(path.strip_prefix("//").unwrap_or(path))
@@ -164,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_what_a_file_holds_without_the_end_of_its_line() {
+    fn a_secret_is_the_content_of_a_file_without_its_line_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         for (text, secret) in [("sesame", "sesame"), ("sesame\n", "sesame"), (" se same \r\n", " se same ")] {
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_of_the_secret_and_of_each_part() {
+    fn a_code_depends_on_the_secret_and_on_each_part() {
         let known = code(b"secret", &[b"ab", b"c"]);
         assert_eq!(known, code(b"secret", &[b"ab", b"c"]));
         for other in [
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_shows_no_password_wherever_its_signs_are() {
+    fn a_url_hides_its_password_wherever_special_characters_are() {
         for (url, shown) in [
             ("mysql://u@h:1/d", "mysql://u@h:1/d"),
             ("mysql://u:s3cret@h/d", "mysql://u:***@h/d"),

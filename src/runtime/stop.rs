@@ -1,13 +1,13 @@
-//! Signals: ending a command in order, and reading secrets again.
+//! Signals: graceful shutdown, and reloading of secrets.
 //!
-//! | signal | does |
+//! | signal | effect |
 //! |---|---|
-//! | SIGINT, SIGTERM | asks the command to end; a second one ends the process at once |
+//! | SIGINT, SIGTERM | asks the command to stop; a second signal ends the process immediately |
 //! | SIGHUP, ignored at the start (`nohup`) | nothing |
-//! | SIGHUP, with a controlling terminal at the start | asks the command to end: the terminal was closed |
-//! | SIGHUP otherwise | [`Hangup`]: a job reads its secrets again |
+//! | SIGHUP, with a controlling terminal at the start | asks the command to stop: the terminal was closed |
+//! | SIGHUP otherwise | see [`Hangup`]: a job reloads its secrets |
 //!
-//! Whatever waits, waits on the [`Stop`], so that it ends at once when the command is asked to.
+//! All waits go through [`Stop`], so that they end as soon as the command is asked to stop.
 
 use std::fs;
 use std::io;
@@ -26,29 +26,29 @@ use crate::runtime::failure::{Bug, SystemError};
 use crate::runtime::reload::Reloads;
 use crate::runtime::thread::spawn;
 
-/// What SIGHUP does where it was not ignored and there is no terminal.
+/// The effect of SIGHUP if it is not ignored and there is no terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hangup {
-    /// It asks the command to end.
+    /// Asks the command to stop.
     Stops,
-    /// It reads secrets and certificates again.
+    /// Reloads secrets and certificates.
     Reloads,
-    /// It ends the process, with a terminal too: nothing is left to finish when what it shows has no terminal.
+    /// Ends the process, also with a terminal: a command that only displays has nothing to finish.
     Kills,
 }
 
-/// Why work on a thread of its own has no result.
+/// Work on its own thread that has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
     /// The thread cannot be started.
     #[error(transparent)]
     System(#[from] SystemError),
-    /// It panicked.
+    /// The thread panicked.
     #[error(transparent)]
     Bug(#[from] Bug),
 }
 
-/// Whether the command was asked to end. Signals are listened to while it lives.
+/// Whether the command was asked to stop. Handles signals for as long as it lives.
 #[derive(Default)]
 pub struct Stop {
     shared: Arc<Shared>,
@@ -59,7 +59,7 @@ pub struct Stop {
 #[derive(Default)]
 struct Shared {
     requested: AtomicBool,
-    /// Held by who looks at what it waits for, and by who says that this may have changed.
+    /// Held while a condition is checked and while a change is announced, so that no wakeup is missed.
     lock: Mutex<()>,
     changed: Condvar,
 }
@@ -75,7 +75,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until the command was asked to end, or until `is_done`, at most for `at_most`.
+    /// Waits until the command is asked to stop, or until `is_done`, for at most `at_most`.
     fn wait(&self, at_most: Duration, is_done: impl Fn() -> bool) {
         let waits = |(): &mut ()| !self.requested.load(SeqCst) && !is_done();
         drop(self.changed.wait_timeout_while(unpoisoned(&self.lock), at_most, waits));
@@ -89,7 +89,7 @@ struct Listening {
 }
 
 impl Stop {
-    /// Listens to signals from now on.
+    /// Starts to handle signals.
     pub fn on_signals(hangup: Hangup) -> Result<Stop, SystemError> {
         Self::listen(hangup).map_err(|source| SystemError { verb: "listen to signals", source })
     }
@@ -99,7 +99,7 @@ impl Stop {
         let asked = Arc::new(AtomicBool::new(false));
         let mut second = Vec::new();
         for signal in [SIGINT, SIGTERM] {
-            // In this order: the first signal must find the flag still down when it is asked to exit.
+            // In this order: when the first signal runs the exit handler, the flag must not be set yet.
             let exit = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())?;
             let ask = signal_hook::flag::register(signal, asked.clone())?;
             second.extend([exit, ask]);
@@ -123,24 +123,24 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Asks the command to end, as a signal would.
+    /// Asks the command to stop, as a signal would.
     pub fn request(&self) {
         self.shared.request();
     }
 
-    /// Whether the command was asked to end.
+    /// Whether the command was asked to stop.
     pub fn requested(&self) -> bool {
         self.shared.requested.load(SeqCst)
     }
 
-    /// Waits for `at_most`, or until the command is asked to end: whether it was.
+    /// Waits for `at_most`, or until the command is asked to stop. Returns whether it was.
     pub fn wait(&self, at_most: Duration) -> bool {
         self.shared.wait(at_most, || false);
         self.requested()
     }
 
-    /// Does what may have to wait for others, on a thread of its own. None if the command was asked to end before
-    /// it was done; then the thread is left where it is, and [`exit`] ends the process with it.
+    /// Runs work that may block on its own thread. None if the command was asked to stop before the work was
+    /// done; the thread is then abandoned, and [`exit`] ends the process with it.
     ///
     /// # Errors
     /// The thread cannot be started, or panicked.
@@ -164,7 +164,7 @@ impl Stop {
         Ok(worked.transpose().map_err(|_| Bug("the start"))?)
     }
 
-    /// What SIGHUP reads again.
+    /// The values that SIGHUP reloads.
     pub fn reloads(&self) -> &Reloads {
         &self.reloads
     }
@@ -178,23 +178,21 @@ impl Drop for Stop {
         }
         signals.close();
         if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!(
-                "the thread that listens to signals panicked; the command itself is not affected"
-            );
+            tracing::error!("the signal thread panicked; the command itself is not affected");
         }
     }
 }
 
-/// Whether a thread was left at its work.
+/// Whether a thread was abandoned while it worked.
 static LEFT_WORK: AtomicBool = AtomicBool::new(false);
 
-/// Says that a thread is left at its work, so that the process ends with it.
+/// Records that a thread is abandoned, so that the process ends with it.
 pub fn leave_work() {
     LEFT_WORK.store(true, SeqCst);
 }
 
-/// The status that `main` returns. Where a thread was left at its work the process ends here, without the
-/// handlers of libraries for its end: they free what that thread still uses.
+/// The status that `main` returns. If a thread was abandoned, the process ends here without the exit handlers of
+/// libraries, which would free memory that the thread still uses.
 pub fn exit(status: u8) -> ExitCode {
     if LEFT_WORK.load(SeqCst) {
         signal_hook::low_level::exit(status.into());
@@ -202,8 +200,7 @@ pub fn exit(status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Whether whoever started the process has it ignore SIGHUP, as `nohup` does. Linux says so; elsewhere nothing
-/// is known to be ignored.
+/// Whether the process was started with SIGHUP ignored, as by `nohup`. Only Linux reports it.
 fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -214,12 +211,12 @@ fn is_in_mask(mask: u64) -> bool {
     mask & (1 << (SIGHUP - 1)) != 0
 }
 
-/// Whether the process has a controlling terminal: only then this can be opened.
+/// Whether the process has a controlling terminal: only then can `/dev/tty` be opened.
 fn has_terminal() -> bool {
     fs::File::open("/dev/tty").is_ok()
 }
 
-/// Nothing panics while these locks are held, so a poisoned one is as good as another.
+/// Nothing panics while these locks are held, so poisoning can be ignored.
 fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -230,7 +227,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[test]
-    fn a_wait_ends_when_the_command_is_asked_to_end() {
+    fn a_wait_ends_when_the_command_is_asked_to_stop() {
         let stop = Arc::new(Stop::default());
         assert!(!stop.wait(Duration::ZERO));
         let waits = stop.clone();
@@ -240,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_waits_for_others_is_left_when_the_command_is_asked_to_end() {
+    fn blocked_work_is_abandoned_when_the_command_is_asked_to_stop() {
         let stop = Arc::new(Stop::default());
         assert_eq!(stop.unless_requested(|| 5).unwrap(), Some(5));
         assert!(matches!(
@@ -254,7 +251,7 @@ mod tests {
             never.recv()
         });
         assert_eq!(left.unwrap(), None);
-        // Once it was asked, what is done is not taken up either.
+        // After the request, finished work is ignored, too.
         assert_eq!(stop.unless_requested(|| 5).unwrap(), None);
         drop(ends);
     }

@@ -1,4 +1,4 @@
-//! Threads with a name, so that a debugger and a crash say which one it is.
+//! Named threads, so that debuggers and panic messages identify them.
 
 use std::thread::JoinHandle;
 

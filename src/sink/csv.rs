@@ -1,4 +1,4 @@
-//! CSV files, appended to and cut back to the last commit at a start.
+//! CSV files: appended to, and truncated to the last commit at a start.
 //!
 //! ```text
 //! csv.max_records absent   <out>/<view>.csv           committed: <view> = bytes
@@ -7,14 +7,14 @@
 //!                          ...                                   <view>/records = its records
 //! ```
 //!
-//! What is committed lies in the store, in the transaction that commits the epoch. The order is:
-//! write, sync the files, sync the folders that name them, commit. So bytes past the committed
-//! ones, and files past the committed one, are of an epoch that never committed.
+//! The committed numbers are stored in the transaction that commits the epoch. The order is: write, sync the
+//! files, sync their folders, commit. So bytes after the committed length, and files after the committed one,
+//! belong to an epoch that never committed.
 //!
-//! A file is full when it holds N records; the next begins with the next record, so none is empty.
-//! With another N the last file goes on until it is full by that. A job that is switched between
-//! one file and a folder keeps what it has committed in the old place as it is, and goes on in the
-//! new one; switched back, it goes on at the end of the old place.
+//! A file is full at N records; the next one is created with the next record, so no file is empty. When N changes,
+//! the last file is continued up to the new N. When a job switches between one file and a folder, the committed
+//! data stays in the old location and new data goes to the new one; after switching back, it continues at the end
+//! of the old location.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -34,21 +34,21 @@ use crate::runtime::fault::{self, Moment};
 /// A CSV file that cannot be used.
 #[derive(Debug, Error)]
 pub enum CsvError {
-    /// The operating system said no.
+    /// An I/O operation failed.
     #[error("cannot {verb} {path}: {source}; {advice}")]
     Io {
-        /// What was tried.
+        /// The operation.
         verb: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
         /// The next step.
         advice: &'static str,
     },
-    /// A file that this job did not write.
+    /// A file that does not have this job's committed content.
     #[error(
-        "{path} holds {found} bytes, but job `{job}` has committed {committed}; it is another job's or was changed: give the --out that this job wrote to, or a new one with a new --job"
+        "{path} has {found} bytes, but job `{job}` committed {committed}: the file was changed or belongs to another job; use the --out of this job, or a new --job with a new --out"
     )]
     Foreign {
         /// The file.
@@ -60,16 +60,16 @@ pub enum CsvError {
         /// The committed length.
         committed: u64,
     },
-    /// A file of this job whose view has other columns now.
+    /// A file of this job whose view now has other columns.
     #[error(
-        "{path} has the columns {found}, but the view's are {columns} now: give the view the old columns or another name, or start a new --job in a new --out"
+        "{path} has the columns {found}, but the view now has {columns}; restore the old columns, rename the view, or start a new --job with a new --out"
     )]
     Columns {
         /// The file.
         path: PathBuf,
         /// Its header.
         found: String,
-        /// The header that it would have now.
+        /// The current header of the view.
         columns: String,
     },
 }
@@ -79,18 +79,18 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CsvError
     move |source| {
         let advice = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "free some space and start again: the job goes on from its last commit"
+                "free some space and start again; the job resumes from its last commit"
             }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 "make it writable or choose another --out"
             }
-            _ => "choose another --out, or mend the folder and start again",
+            _ => "fix the folder and start again, or choose another --out",
         };
         CsvError::Io { verb, path, source, advice }
     }
 }
 
-/// Creates the output folder if it is missing, and makes sure that files can be made in it.
+/// Creates the output folder if it is missing, and checks that files can be created in it.
 pub fn prepare_folder(out: &Path) -> Result<(), CsvError> {
     std::fs::create_dir_all(out).map_err(failed("create", out))?;
     let probe = out.join(".truckflow-probe");
@@ -98,12 +98,12 @@ pub fn prepare_folder(out: &Path) -> Result<(), CsvError> {
     std::fs::remove_file(&probe).map_err(failed("write in", out))
 }
 
-/// The files that hold a view's lines, first to last: the one file, or those of the folder.
+/// The files of a view in order: the one file, or those of the folder.
 pub fn files_of(out: &Path, view: &str, rotates: bool) -> io::Result<Vec<PathBuf>> {
-    Place::new(out, view, rotates).later(0)
+    Location::new(out, view, rotates).later(0)
 }
 
-/// The numbered files in a folder, first to last; none if there is no such folder.
+/// The numbered files in a folder, in order; none if the folder does not exist.
 pub fn numbered(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut files = Vec::new();
     let entries = match std::fs::read_dir(folder) {
@@ -114,7 +114,7 @@ pub fn numbered(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
         let entry = entry?;
         let name = entry.file_name();
         let number = name.to_str().and_then(|name| name.strip_suffix(".csv")?.parse().ok());
-        // Another spelling of the same number is not a file of ours.
+        // A file with another spelling of the same number is not ours.
         if let Some(number) = number.filter(|&number| name == *file_name(number)) {
             files.push((number, entry.path()));
         }
@@ -127,10 +127,10 @@ fn file_name(number: u64) -> String {
     format!("{number:06}.csv")
 }
 
-/// Makes the names in a folder durable.
+/// Makes the entries of a folder durable.
 fn sync_folder(folder: &Path) -> Result<(), CsvError> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // A file system that has no such thing.
+        // The file system cannot sync folders.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             Ok(())
         }
@@ -138,32 +138,32 @@ fn sync_folder(folder: &Path) -> Result<(), CsvError> {
     }
 }
 
-/// Where the lines of a view lie.
+/// The location of a view's lines.
 #[derive(Debug)]
-struct Place {
+struct Location {
     out: PathBuf,
     view: String,
-    /// In numbered files of the folder `<view>`; else in the one file `<view>.csv`, number 1.
+    /// Whether the lines are in numbered files of the folder `<view>`; otherwise in `<view>.csv`, number 1.
     rotates: bool,
 }
 
-/// Where a view's lines end.
+/// The end of a view's lines.
 #[derive(Clone, Copy, Debug)]
 pub struct End {
     /// The last file.
     number: u64,
-    /// Its bytes; 0 before its header.
+    /// Its length in bytes; 0 before its header.
     length: u64,
-    /// Its records; committed of numbered files only.
+    /// Its records; committed for numbered files only.
     records: u64,
 }
 
-impl Place {
+impl Location {
     fn new(out: &Path, view: &str, rotates: bool) -> Self {
         Self { out: out.to_owned(), view: view.to_owned(), rotates }
     }
 
-    /// The place that the name of a committed number belongs to.
+    /// The location to which the name of a committed number belongs.
     fn of_name(out: &Path, name: &str) -> Self {
         match name.split_once('/') {
             Some((view, _)) => Self::new(out, view, true),
@@ -183,7 +183,7 @@ impl Place {
         }
     }
 
-    /// The files that are there with a number above this one.
+    /// The existing files with a higher number.
     fn later(&self, number: u64) -> io::Result<Vec<PathBuf>> {
         if self.rotates {
             let files = numbered(&self.folder())?.into_iter();
@@ -193,7 +193,7 @@ impl Place {
         Ok(if number < 1 && path.try_exists()? { vec![path] } else { Vec::new() })
     }
 
-    /// Where the last commit says that the lines end; none before the first.
+    /// The committed end; none before the first commit.
     fn committed(&self, numbers: &BTreeMap<String, u64>) -> Option<End> {
         let number = |name: &str| numbers.get(&format!("{}{name}", self.view)).copied();
         if self.rotates {
@@ -203,7 +203,7 @@ impl Place {
         }
     }
 
-    /// What to commit for lines that end here.
+    /// The numbers to commit for this end.
     fn names(&self, end: End) -> Vec<(String, u64)> {
         let name = |name: &str, number| (format!("{}{name}", self.view), number);
         if self.rotates {
@@ -213,14 +213,14 @@ impl Place {
         }
     }
 
-    /// Refuses what this job has not written; changes nothing.
+    /// Fails if the files are not as this job committed them. Changes nothing.
     fn check(&self, job: &str, header: &[u8], committed: Option<End>) -> Result<(), CsvError> {
         let foreign =
             |path, found, committed| CsvError::Foreign { path, job: job.to_owned(), found, committed };
         let Some(end) = committed else {
-            // Before the first commit a file holds, at most, the header that a killed start left:
-            // `sync` and a commit come before the first row.
-            for path in self.later(0).map_err(failed("look into", &self.folder()))? {
+            // Before the first commit a file has at most the header, left by a killed start: `sync` and a commit
+            // precede the first row.
+            for path in self.later(0).map_err(failed("read", &self.folder()))? {
                 let found = length(&path).map_err(failed("open", &path))?;
                 let begun = || std::fs::read(&path).is_ok_and(|found| header.starts_with(&found));
                 if found > header.len() as u64 || !begun() {
@@ -234,7 +234,7 @@ impl Place {
             let found = length(&path).map_err(failed("open", &path))?;
             return Err(foreign(path, found, end.length));
         }
-        // A header is a record, too.
+        // The header is a record, too.
         let mut found = Vec::new();
         let file = File::open(&path).map_err(failed("open", &path))?;
         let enough = (header.len() as u64).max(MOST_SHOWN);
@@ -247,20 +247,20 @@ impl Place {
         Ok(())
     }
 
-    /// Removes the files after this end; whether there were any.
+    /// Removes the files after this end. Returns whether there were any.
     fn remove_later(&self, end: End) -> Result<bool, CsvError> {
-        let later = self.later(end.number).map_err(failed("look into", &self.folder()))?;
+        let later = self.later(end.number).map_err(failed("read", &self.folder()))?;
         for path in &later {
             std::fs::remove_file(path).map_err(failed("remove", path))?;
         }
         Ok(!later.is_empty())
     }
 
-    /// Cuts back what the job does not write to now: rows of an epoch that never committed will
-    /// be written again, to where they go now.
+    /// Truncates files that the job no longer writes to: rows of an uncommitted epoch will be written again, to the
+    /// current location.
     fn settle(&self, end: End) -> Result<(), CsvError> {
         let path = self.path(end.number);
-        // What is no longer as it was committed is its owner's.
+        // A file that was changed since the commit is left alone.
         if !reaches(&path, end.length).map_err(failed("open", &path))? {
             return Ok(());
         }
@@ -269,34 +269,34 @@ impl Place {
         }
         if length(&path).map_err(failed("open", &path))? > end.length {
             let file = OpenOptions::new().write(true).open(&path).map_err(failed("open", &path))?;
-            file.set_len(end.length).and_then(|()| file.sync_data()).map_err(failed("cut", &path))?;
+            file.set_len(end.length).and_then(|()| file.sync_data()).map_err(failed("truncate", &path))?;
         }
         Ok(())
     }
 }
 
-/// The most bytes of a header that an error shows.
+/// The maximum length of a header in an error.
 const MOST_SHOWN: u64 = 400;
 
-/// Where the lines of a view end by a commit, and the file that they end in.
+/// The committed end of a view's lines, compared with the file.
 #[derive(Debug)]
 pub struct CommittedEnd {
     /// The file.
     pub path: PathBuf,
-    /// The committed bytes.
+    /// The committed length.
     pub committed: u64,
-    /// Its length.
+    /// The actual length.
     pub found: u64,
-    /// Whether it holds all that was committed.
+    /// Whether the file contains everything that was committed.
     pub is_there: bool,
 }
 
-/// What a commit says of the files in `out`, and what is there. Nothing is changed.
+/// Compares the committed numbers with the files in `out`. Changes nothing.
 pub fn committed_ends(out: &Path, files: &[(String, u64)]) -> Result<Vec<CommittedEnd>, CsvError> {
     let numbers: BTreeMap<String, u64> = files.iter().cloned().collect();
     let mut ends = BTreeMap::new();
     for name in numbers.keys() {
-        let place = Place::of_name(out, name);
+        let place = Location::of_name(out, name);
         let Some(end) = place.committed(&numbers) else { continue };
         let path = place.path(end.number);
         let found = length(&path).map_err(failed("open", &path))?;
@@ -306,7 +306,7 @@ pub fn committed_ends(out: &Path, files: &[(String, u64)]) -> Result<Vec<Committ
     Ok(ends.into_values().collect())
 }
 
-/// A file's length; 0 if there is none.
+/// The length of a file; 0 if it does not exist.
 fn length(path: &Path) -> io::Result<u64> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
@@ -314,7 +314,7 @@ fn length(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// Whether a file has a line that ends at `length`, as what was committed does.
+/// Whether a line ends at `length`, as at every committed length.
 fn reaches(path: &Path, length: u64) -> io::Result<bool> {
     if length == 0 || self::length(path)? < length {
         return Ok(false);
@@ -326,12 +326,12 @@ fn reaches(path: &Path, length: u64) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// The bytes of the first `count` records. A line feed inside quotes ends no record.
+/// The length of the first `count` records in bytes. A line feed inside quotes does not end a record.
 fn records_length(lines: &[u8], count: u64) -> usize {
     let (mut left, mut quoted) = (count, false);
     for at in memchr2_iter(b'\n', b'"', lines) {
         if lines[at] == b'"' {
-            // A quote inside quotes is doubled: out, and in again.
+            // An escaped quote (`""`) toggles twice.
             quoted = !quoted;
         } else if !quoted {
             left -= 1;
@@ -349,10 +349,10 @@ pub struct CsvFiles {
     files: Vec<Option<CsvFile>>,
 }
 
-/// The file of a view that lines are appended to.
+/// The current file of a view.
 #[derive(Debug)]
 struct CsvFile {
-    place: Place,
+    place: Location,
     header: Vec<u8>,
     max_records: Option<u64>,
     path: PathBuf,
@@ -360,14 +360,14 @@ struct CsvFile {
     end: End,
     /// Whether there are bytes to sync.
     dirty: bool,
-    /// Whether there are names to sync.
+    /// Whether folder entries must be synced.
     named: bool,
 }
 
-/// A view's place, its header, and where its lines end.
-type Found = (Place, Vec<u8>, Option<End>);
+/// A view's location, its header, and its committed end.
+type Found = (Location, Vec<u8>, Option<End>);
 
-/// Looks at what is there of each view's file, if it has one, and refuses what is not the job's.
+/// Checks the existing files of each view that has files, and fails if they are not the job's.
 fn look(
     out: &Path,
     job: &str,
@@ -377,7 +377,7 @@ fn look(
 ) -> Result<Vec<Option<Found>>, CsvError> {
     let look = |&(view, columns): &(&str, Option<&[ColumnSpec]>)| {
         let Some(columns) = columns else { return Ok(None) };
-        let place = Place::new(out, view, max_records.is_some());
+        let place = Location::new(out, view, max_records.is_some());
         let end = place.committed(committed);
         let mut header = Vec::new();
         render::csv_header(columns, &mut header);
@@ -388,9 +388,9 @@ fn look(
 }
 
 impl CsvFiles {
-    /// Opens the file or folder of each view and cuts it back to what was `committed`. A view
-    /// without columns here (`None`) has no file. With `max_records` there is a folder for each
-    /// view, and no file of it gets more records than that. A refused start changes nothing.
+    /// Opens the file or folder of each view and truncates it to the `committed` end. A view without columns (`None`)
+    /// has no file. With `max_records` each view has a folder whose files have at most that many records. If it
+    /// fails, nothing is changed.
     pub fn open(
         out: &Path,
         job: &str,
@@ -400,7 +400,7 @@ impl CsvFiles {
     ) -> Result<Self, CsvError> {
         let found = look(out, job, views, committed, max_records)?;
         for name in committed.keys() {
-            let place = Place::of_name(out, name);
+            let place = Location::of_name(out, name);
             let open = |(other, ..): &Found| other.view == place.view && other.rotates == place.rotates;
             if let Some(end) = place.committed(committed)
                 && !found.iter().flatten().any(open)
@@ -413,7 +413,7 @@ impl CsvFiles {
         Ok(Self { files: files.collect::<Result<_, _>>()? })
     }
 
-    /// Refuses what [`open`](Self::open) would refuse; changes nothing.
+    /// Fails where [`open`](Self::open) would fail. Changes nothing.
     pub fn check(
         out: &Path,
         job: &str,
@@ -424,7 +424,7 @@ impl CsvFiles {
         look(out, job, views, committed, max_records).map(drop)
     }
 
-    /// Appends lines, which are this many whole records, to a view's file, if it has one.
+    /// Appends lines with this many complete records to a view's file, if it has one.
     pub fn write(&mut self, view: usize, lines: &[u8], records: u64) -> Result<(), CsvError> {
         match &mut self.files[view] {
             Some(file) => file.write(lines, records),
@@ -432,12 +432,12 @@ impl CsvFiles {
         }
     }
 
-    /// Where a view's lines end now, if it has a file.
+    /// The current end of a view's lines, if it has a file.
     pub fn end(&self, view: usize) -> Option<End> {
         self.files[view].as_ref().map(|file| file.end)
     }
 
-    /// Removes the lines that were written to a view's file after `end`.
+    /// Removes the lines after `end` from a view's file.
     pub fn cut_back(&mut self, view: usize, end: End) -> Result<(), CsvError> {
         match &mut self.files[view] {
             Some(file) => file.cut_back(end),
@@ -445,8 +445,8 @@ impl CsvFiles {
         }
     }
 
-    /// Makes everything written durable, and gives what to commit of the files that grew. They are synced
-    /// at once: a file system puts what waits for it together.
+    /// Makes all writes durable, and returns the numbers to commit for changed files. The files are synced
+    /// concurrently, as file systems batch concurrent syncs.
     pub fn sync(&mut self) -> Result<Vec<(String, u64)>, CsvError> {
         let mut dirty = self.files.iter_mut().flatten().filter(|file| file.dirty);
         let Some(first) = dirty.next() else { return Ok(Vec::new()) };
@@ -458,7 +458,7 @@ impl CsvFiles {
                     .push(Builder::new().spawn_scoped(scope, || file.sync()).map_err(failed("sync", &path)));
             }
             let mut all = vec![first.sync()];
-            // A panic goes on here: what is not known to be durable is not committed.
+            // Propagate panics: data that may not be durable must not be committed.
             all.extend(
                 others.into_iter().map(|other| other?.join().unwrap_or_else(|panic| resume_unwind(panic))),
             );
@@ -473,7 +473,7 @@ impl CsvFiles {
 
 impl CsvFile {
     fn open(
-        place: Place,
+        place: Location,
         header: Vec<u8>,
         committed: Option<End>,
         max_records: Option<NonZeroU64>,
@@ -489,7 +489,7 @@ impl CsvFile {
             .truncate(false)
             .open(&path)
             .map_err(failed("open", &path))?;
-        file.set_len(end.length).map_err(failed("cut", &path))?;
+        file.set_len(end.length).map_err(failed("truncate", &path))?;
         file.seek(SeekFrom::Start(end.length)).map_err(failed("open", &path))?;
         let mut csv = Self {
             place,
@@ -512,7 +512,7 @@ impl CsvFile {
             && self.end.records + records > most
             && !lines.is_empty()
         {
-            // The last file holds more than this if `max_records` was more before.
+            // The last file may already have more records, if `max_records` was higher before.
             let room = most.saturating_sub(self.end.records);
             if room > 0 {
                 let (fitting, rest) = lines.split_at(records_length(lines, room));
@@ -534,7 +534,7 @@ impl CsvFile {
         Ok(())
     }
 
-    /// Writes the header of a file that is empty.
+    /// Writes the header of an empty file.
     fn begin(&mut self) -> Result<(), CsvError> {
         let header = std::mem::take(&mut self.header);
         let written = self.append(&header, 0);
@@ -542,14 +542,14 @@ impl CsvFile {
         written
     }
 
-    /// Goes on in the next file.
+    /// Switches to the next file.
     fn rotate(&mut self) -> Result<(), CsvError> {
-        // Now, so that one file is open a view, however many an epoch fills.
+        // Sync now, so that only one file per view stays open, however many an epoch fills.
         self.file.sync_data().map_err(failed("sync", &self.path))?;
         fault::at(Moment::Rotation);
         self.end = End { number: self.end.number + 1, length: 0, records: 0 };
         self.path = self.place.path(self.end.number);
-        // The start has removed what was left of it.
+        // Cannot exist: the start has removed later files.
         self.file = File::create_new(&self.path).map_err(failed("create", &self.path))?;
         self.named = true;
         self.begin()?;
@@ -557,7 +557,7 @@ impl CsvFile {
         Ok(())
     }
 
-    /// Removes what was written after `end`.
+    /// Removes everything after `end`.
     fn cut_back(&mut self, end: End) -> Result<(), CsvError> {
         if self.end.number != end.number {
             self.named |= self.place.remove_later(end)?;
@@ -565,21 +565,21 @@ impl CsvFile {
             let file = OpenOptions::new().write(true).open(&self.path);
             self.file = file.map_err(failed("open", &self.path))?;
         }
-        self.file.set_len(end.length).map_err(failed("cut", &self.path))?;
-        self.file.seek(SeekFrom::Start(end.length)).map_err(failed("cut", &self.path))?;
+        self.file.set_len(end.length).map_err(failed("truncate", &self.path))?;
+        self.file.seek(SeekFrom::Start(end.length)).map_err(failed("truncate", &self.path))?;
         self.end = end;
         self.dirty = true;
         Ok(())
     }
 
-    /// Makes what was written durable, and gives what to commit of it.
+    /// Makes all writes durable, and returns the numbers to commit.
     fn sync(&mut self) -> Result<Vec<(String, u64)>, CsvError> {
         self.file.sync_data().map_err(failed("sync", &self.path))?;
         self.dirty = false;
         if self.named {
             sync_folder(&self.place.folder())?;
             if self.place.rotates {
-                // The first time, the folder is new there.
+                // The folder may be new.
                 sync_folder(&self.place.out)?;
             }
             self.named = false;
@@ -597,7 +597,7 @@ mod tests {
     const COLUMNS: &[ColumnSpec] = &[column("a", Type::Integer)];
     const OTHERS: &[ColumnSpec] = &[column("a", Type::Integer), column("b,c", Type::Text)];
 
-    /// What the store would hold.
+    /// The committed numbers, as in the store.
     type Numbers = BTreeMap<String, u64>;
 
     fn single(length: u64) -> Numbers {
@@ -632,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_cuts_what_was_not_committed() {
+    fn a_start_truncates_uncommitted_lines() {
         let out = tempfile::tempdir().unwrap();
         let mut files = open(out.path(), &Numbers::new(), 0).unwrap();
         files.write(0, b"1\n", 1).unwrap();
@@ -648,7 +648,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_an_attempt_are_cut_back_and_written_again() {
+    fn lines_of_a_failed_attempt_are_removed_and_written_again() {
         for max_records in [0, 2] {
             let out = tempfile::tempdir().unwrap();
             let mut committed = Numbers::new();
@@ -656,13 +656,13 @@ mod tests {
             files.write(0, b"1\n", 1).unwrap();
             commit(&mut files, &mut committed);
             let end = files.end(0).unwrap();
-            // Longer than what comes in its place, and over several files.
+            // Longer than its replacement, and across several files.
             files.write(0, b"2\n3\n4\n5\n6\n", 5).unwrap();
             files.sync().unwrap();
             files.cut_back(0, end).unwrap();
             files.write(0, b"7\n", 1).unwrap();
             commit(&mut files, &mut committed);
-            // Once more, and nothing comes.
+            // Again, without a replacement.
             let end = files.end(0).unwrap();
             files.write(0, b"8\n9\n", 2).unwrap();
             files.cut_back(0, end).unwrap();
@@ -677,7 +677,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_before_the_first_commit_leaves_a_file_that_can_be_taken_over() {
+    fn a_file_left_by_a_kill_before_the_first_commit_is_reused() {
         for left in ["", "a", "a\n"] {
             for (name, max_records) in [("v.csv", 0), ("v/000001.csv", 5)] {
                 let out = tempfile::tempdir().unwrap();
@@ -689,7 +689,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_of_another_job_with_the_same_header_are_not_cut() {
+    fn rows_of_another_job_with_the_same_header_are_not_truncated() {
         for (name, max_records) in [("v.csv", 0), ("v/000001.csv", 5), ("v/000007.csv", 5)] {
             let out = tempfile::tempdir().unwrap();
             put(out.path(), name, "a\n1\n");
@@ -715,7 +715,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_whose_view_has_other_columns_now_is_refused() {
+    fn a_file_whose_view_has_changed_columns_is_refused() {
         let out = tempfile::tempdir().unwrap();
         put(out.path(), "v.csv", "a,\"b,c\"\n1,2\n");
         put(out.path(), "v/000002.csv", "a,\"b,c\"\n1,2\nnot committed");
@@ -728,7 +728,7 @@ mod tests {
             assert!(said.contains(name) && said.contains("a,\"b,c\"") && !said.contains('\n'), "{said}");
         }
         assert_eq!(texts(out.path()), ["a,\"b,c\"\n1,2\nnot committed", "a"]);
-        // And the other way round, where the old header is the beginning of the new one.
+        // And the reverse, where the new header starts with the old one.
         put(out.path(), "w.csv", "a\n1\n");
         let committed = Numbers::from([("w".to_owned(), 4)]);
         let refused = CsvFiles::open(out.path(), "job", &[("w", Some(OTHERS))], &committed, None);
@@ -736,18 +736,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_full_at_its_number_of_records() {
+    fn a_file_is_full_at_max_records() {
         let out = tempfile::tempdir().unwrap();
         let mut committed = Numbers::new();
         let mut files = open(out.path(), &committed, 2).unwrap();
-        // Line feeds and quotes inside quotes, over a border and at one.
+        // Line feeds and quotes inside quotes, across the end of a file and at it.
         files.write(0, b"1\n\"\n\"\"\n\"\n3\n", 3).unwrap();
         files.write(0, b"\"4\n\"\n", 1).unwrap();
         assert_eq!(texts(out.path()), ["a\n1\n\"\n\"\"\n\"\n", "a\n3\n\"4\n\"\n"]);
         commit(&mut files, &mut committed);
         assert_eq!(committed, rotated(2, 9, 2));
         drop(files);
-        // A full file has no follower before there is a row for it.
+        // After a full file, the next one is created only with its first row.
         let mut files = open(out.path(), &committed, 2).unwrap();
         assert_eq!(texts(out.path()).len(), 2);
         files.write(0, b"5\n6\n7\n8\n9\n", 5).unwrap();
@@ -757,7 +757,7 @@ mod tests {
     }
 
     #[test]
-    fn another_number_of_records_holds_from_the_last_file_on() {
+    fn a_new_max_records_applies_from_the_last_file_on() {
         let out = tempfile::tempdir().unwrap();
         let mut committed = Numbers::new();
         for (max_records, lines, records) in [(3, "1\n2\n", 2), (4, "3\n4\n5\n6\n7\n", 5), (1, "8\n9\n", 2)] {
@@ -769,14 +769,14 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_between_file_and_folder_goes_on_in_the_other_place() {
+    fn a_switch_between_file_and_folder_continues_in_the_other_location() {
         let out = tempfile::tempdir().unwrap();
         let mut committed = Numbers::new();
         for (max_records, row) in [(0, "1\n"), (1, "2\n"), (1, "3\n"), (0, "4\n"), (1, "5\n")] {
             let mut files = open(out.path(), &committed, max_records).unwrap();
             files.write(0, row.as_bytes(), 1).unwrap();
             commit(&mut files, &mut committed);
-            // Killed in the next epoch, whose row comes again, in the other place.
+            // Killed in the next epoch, whose row is written again in the other location.
             files.write(0, b"x\n", 1).unwrap();
         }
         open(out.path(), &committed, 0).unwrap();
@@ -785,7 +785,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_of_the_job_stays_in_its_folder() {
+    fn other_files_in_the_folder_are_left_alone() {
         let out = tempfile::tempdir().unwrap();
         let others = ["v/notes.csv", "v/0000002.csv", "v/000000.csv", "v/12.csv", "v/000003.csv.gz"];
         for name in others {
@@ -811,18 +811,18 @@ mod tests {
         assert!(out.path().join("v/1000001.csv").exists());
     }
 
-    /// What a kill, or a power cut, leaves of what was written since the last commit.
+    /// How much of the uncommitted writes survives a kill or a power failure.
     #[derive(Clone, Debug)]
     enum Left {
         /// Everything.
         All,
-        /// Everything, and the bytes of a write more.
+        /// Everything, and the bytes of one more write.
         More(String),
-        /// The files that come next, as far as they were written.
+        /// Everything, and the next files with this content.
         Next(Vec<String>),
-        /// So much, of the last file, of what was not committed.
+        /// A part of the uncommitted bytes of the last file.
         Part(prop::sample::Index),
-        /// Only the files that were committed.
+        /// Only the committed files.
         NoNew,
     }
 
@@ -852,13 +852,13 @@ mod tests {
         prop_oneof![
             4 => prop::collection::vec(record(), 0..9).prop_map(Step::Write),
             2 => Just(Step::Commit),
-            // 0: one file.
+            // 0 means one file.
             2 => (left(), prop_oneof![3 => Just(3u64), 2 => 0u64..5], any::<bool>())
                 .prop_map(|(left, max_records, commits_after)| Step::Kill { left, max_records, commits_after }),
         ]
     }
 
-    fn damage(place: &Place, committed: &Numbers, left: &Left) {
+    fn damage(place: &Location, committed: &Numbers, left: &Left) {
         let Some(end) = place.committed(committed) else { return };
         let files = place.later(0).unwrap();
         let last = files.last().unwrap();
@@ -887,8 +887,8 @@ mod tests {
         }
     }
 
-    /// The lines of a place without the headers, which are there once a file.
-    fn lines_of(place: &Place, most: u64) -> String {
+    /// The lines at a location without the header of each file.
+    fn lines_of(place: &Location, most: u64) -> String {
         let mut lines = String::new();
         for path in place.later(0).unwrap() {
             let text = std::fs::read_to_string(&path).unwrap();
@@ -904,16 +904,16 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
         #[test]
-        fn kills_leave_the_committed_records_in_files_of_their_size(
+        fn kills_preserve_the_committed_records_and_file_sizes(
             steps in prop::collection::vec(step(), 1..40),
         ) {
             let out = tempfile::tempdir().unwrap();
-            let places = [false, true].map(|rotates| Place::new(out.path(), "v", rotates));
+            let places = [false, true].map(|rotates| Location::new(out.path(), "v", rotates));
             let mut committed = Numbers::new();
             let (mut kept, mut pending) = ([String::new(), String::new()], String::new());
             let (mut max_records, mut most) = (3, 3);
             let mut files = open(out.path(), &committed, max_records).unwrap();
-            // As the committer does, before the first row.
+            // Like the committer, before the first row.
             commit(&mut files, &mut committed);
             for step in steps.into_iter().chain([Step::Kill { left: Left::All, max_records: 3, commits_after: true }]) {
                 match step {
@@ -933,7 +933,7 @@ mod tests {
                         most = most.max(next);
                         files = open(out.path(), &committed, max_records).unwrap();
                         if !commits_after {
-                            // Killed again at once, before the headers of new files are committed.
+                            // Killed again immediately, before the headers of new files are committed.
                             drop(files);
                             files = open(out.path(), &committed, max_records).unwrap();
                         }

@@ -1,4 +1,4 @@
-//! Where rows go. Tables are the store's ([`crate::store`]), as they commit with everything else.
+//! Sinks besides tables. [`crate::store`] writes tables, as their rows commit together with everything else.
 
 pub mod csv;
 pub mod topic;

@@ -1,8 +1,8 @@
-//! The topic of dead letters: each with its key and exact bytes, and in headers where it came from
-//! and why it is there.
+//! The dead letter topic: each message has the key and the exact bytes of the rejected message, and headers with
+//! its origin and the reason.
 //!
-//! The job never ends because of it: what the brokers do not take now is kept and sent again, and a letter that is
-//! larger than the topic takes goes with as many of its bytes as fit.
+//! Errors of this topic never end the job: letters that the brokers refuse are kept and sent again, and letters that
+//! are too large for the topic are truncated.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,44 +16,44 @@ use crate::kafka::producer::{ProduceError, Producer};
 use crate::kafka::properties::Properties;
 use crate::runtime::reload::Reloaded;
 
-/// What a producer of dead letters is set to, unless the job's own properties say otherwise.
+/// The producer's settings, unless the job's properties override them.
 const PROPERTIES: [(&str, &str); 2] = [
-    // librdkafka sends again until the brokers acknowledge.
+    // librdkafka retries until the brokers acknowledge.
     ("message.timeout.ms", "0"),
-    // The topic says how large a letter may be.
+    // The topic's own limit decides how large a letter may be.
     ("message.max.bytes", "1000000000"),
 ];
-/// How long reports of deliveries are waited for at once.
+/// How long one poll waits for delivery reports.
 const STEP: Duration = Duration::from_millis(50);
-/// The header of a letter that went without some of its bytes: how many its payload had.
+/// The header of a truncated letter: the original size of its payload.
 const TRUNCATED: &str = "truckflow.truncated";
 
 /// Sends dead letters to a topic.
 pub struct DeadLetterTopic {
     brokers: String,
     properties: Arc<Reloaded<Properties>>,
-    /// The version of `properties` that the producer has.
+    /// The version of `properties` that the producer uses.
     version: u64,
     topic: String,
-    /// None after it has failed for good.
+    /// None after a permanent failure.
     producer: Option<Producer>,
-    /// Those that are not acknowledged, by their number.
+    /// The letters that are not acknowledged, by number.
     letters: BTreeMap<usize, Letter>,
     next: usize,
 }
 
-/// A letter on its way.
+/// A letter that is not acknowledged.
 struct Letter {
     key: Option<Vec<u8>>,
     payload: Option<Vec<u8>>,
     headers: Vec<(&'static str, String)>,
-    /// Whether it goes by itself: together with others it was too large.
+    /// Whether it must be sent alone, because it was too large in a batch.
     alone: bool,
     sent: bool,
 }
 
 impl Letter {
-    /// Leaves out some of its bytes; whether there are some to leave out.
+    /// Truncates the letter. Returns false if nothing is left to truncate.
     fn cut(&mut self) -> bool {
         let length = self.payload.as_ref().map_or(0, Vec::len);
         if !self.headers.iter().any(|(name, _)| *name == TRUNCATED) {
@@ -68,7 +68,7 @@ impl Letter {
 }
 
 impl DeadLetterTopic {
-    /// Connects, and makes sure that the topic is there.
+    /// Connects, and checks that the topic exists.
     pub fn open(
         brokers: &str,
         properties: Arc<Reloaded<Properties>>,
@@ -81,7 +81,7 @@ impl DeadLetterTopic {
         Ok(Self { brokers, properties, version, topic, producer, letters: BTreeMap::new(), next: 0 })
     }
 
-    /// Takes another producer if the properties were read again, and nothing is in flight in the old one.
+    /// Replaces the producer if the properties were reloaded and it has nothing in flight.
     fn renew(&mut self) {
         let version = self.properties.version();
         if version == self.version || self.letters.values().any(|letter| letter.sent) {
@@ -90,18 +90,18 @@ impl DeadLetterTopic {
         self.version = version;
         match connect(&self.brokers, &self.properties) {
             Ok(producer) => self.producer = Some(producer),
-            Err(error) => tracing::warn!("{error}; the old producer of dead letters stays in use"),
+            Err(error) => tracing::warn!("{error}; the old dead letter producer stays in use"),
         }
     }
 
-    /// What it is called in the health of the job.
+    /// Its name in the health of the job.
     pub fn in_health(&self) -> String {
-        format!("topic of dead letters {}", self.topic)
+        format!("dead letter topic {}", self.topic)
     }
 
-    /// Takes rows of the view `dead_letters`, to be sent by [`flush`](Self::flush).
+    /// Adds rows of the view `dead_letters`, which [`flush`](Self::flush) sends.
     pub fn add(&mut self, rows: &Rows) {
-        // The columns are those of the view, in its order.
+        // The columns of the view, in its order.
         let [
             Column::Text(topics),
             Column::Integer(partitions),
@@ -131,8 +131,8 @@ impl DeadLetterTopic {
         }
     }
 
-    /// Sends what was added, until all of it is acknowledged. An error says what keeps it from that, when nothing was
-    /// acknowledged for `patience`; what was not stays, and the next call goes on with it.
+    /// Sends the added letters until all are acknowledged. Fails on an error, or if nothing was acknowledged for
+    /// `patience`; the remaining letters stay, and the next call continues with them.
     pub fn flush(&mut self, patience: Duration) -> Result<(), ProduceError> {
         let mut heard = Instant::now();
         while !self.letters.is_empty() {
@@ -156,7 +156,8 @@ impl DeadLetterTopic {
         Ok(())
     }
 
-    /// Queues what waits: all at once, and then one by one what has to go alone. Gives what was refused at once.
+    /// Queues the waiting letters: first all that may be batched, then one by one those that must be sent alone.
+    /// Returns the letters that were refused immediately.
     fn send(&mut self) -> Result<Vec<(usize, Option<RDKafkaErrorCode>)>, ProduceError> {
         self.renew();
         let producer = match &mut self.producer {
@@ -183,7 +184,7 @@ impl DeadLetterTopic {
         Ok(refused)
     }
 
-    /// Takes what became of a letter; gives the error, if it has to be waited for.
+    /// Handles the outcome of a letter. Returns the error, if the letter has to be sent again later.
     fn settle(&mut self, tag: usize, code: Option<RDKafkaErrorCode>) -> Option<RDKafkaErrorCode> {
         let Some(code) = code else {
             self.letters.remove(&tag);
@@ -197,7 +198,7 @@ impl DeadLetterTopic {
                 tracing::error!(
                     topic,
                     headers,
-                    "the topic takes not even the headers of a dead letter: it is left out"
+                    "a dead letter was dropped: even its headers alone are too large for the topic; raise the topic's max.message.bytes"
                 );
                 self.letters.remove(&tag);
             } else {
@@ -206,8 +207,8 @@ impl DeadLetterTopic {
             return None;
         }
         if Fault::of(code) != Fault::Transient {
-            // A client keeps to itself that it may not, or that there is no such topic, or is broken: another one asks
-            // again. What this one had queued goes with it, and is sent again.
+            // A client caches missing permissions and topics, or is unusable, so a new one has to ask again. Letters
+            // queued in the old one are sent again.
             self.producer = None;
             self.letters.values_mut().for_each(|letter| letter.sent = false);
         }
@@ -215,7 +216,7 @@ impl DeadLetterTopic {
     }
 }
 
-/// A producer of dead letters.
+/// Creates the producer.
 fn connect(brokers: &str, properties: &Reloaded<Properties>) -> Result<Producer, ProduceError> {
     let mut properties = Properties::clone(&properties.get());
     for (name, value) in PROPERTIES {
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_larger_than_the_topic_takes_goes_with_its_bytes_cut() {
+    fn a_letter_that_is_too_large_is_truncated() {
         let cluster = cluster("t", 1);
         let brokers = cluster.bootstrap_servers();
         let small = properties(&[("message.max.bytes", "2000")]);
@@ -268,7 +269,7 @@ mod tests {
         let payloads: Vec<Vec<u8>> =
             read(&brokers, "t", 1, 3).into_iter().map(|seen| seen.2.unwrap()).collect();
         assert_eq!(payloads, [b"one".to_vec(), b"two".to_vec(), vec![b'x'; 1250]]);
-        // A header says how many there were.
+        // The header has the original size.
         let mut letter =
             Letter { key: None, payload: Some(vec![0; 9]), headers: vec![], alone: true, sent: false };
         assert!(letter.cut() && letter.cut());
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn brokers_that_are_away_are_waited_for() {
+    fn unavailable_brokers_are_waited_for() {
         let cluster = cluster("t", 1);
         let brokers = cluster.bootstrap_servers();
         let mut topic = DeadLetterTopic::open(&brokers, properties(&[]), "t").unwrap();

@@ -1,14 +1,14 @@
-//! What a job has committed, but its rows, as one file: what `truckflow state export` writes and
-//! `truckflow state import` reads.
+//! The committed state of a job, without its rows, as one file: written by `truckflow state export` and read by
+//! `truckflow state import`.
 //!
 //! ```text
 //! truckflow state export 1\n
 //! a JSON object: job, source, epoch, offsets, files, views, tables\n
-//! parts of state, each: place of its view in `views` u32 | length u64 | bytes
-//! u32::MAX | SHA-256 of all before these 32 bytes
+//! parts of state, each: index of its view in `with_state` u32 | length u64 | bytes
+//! u32::MAX | SHA-256 of everything before
 //! ```
 //!
-//! Numbers are little-endian. The parts are sealed as in a store, folded before.
+//! Numbers are little-endian. The parts are folded, and sealed as in a store.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -24,29 +24,29 @@ use crate::state::StoredView;
 use crate::state::offset::ViewOffset;
 use dataflows::item::TopicId;
 
-/// What an export begins with, before the number of its format.
+/// The start of every export, followed by the number of its format.
 const MAGIC: &str = "truckflow state export ";
 /// The format of this version.
 const VERSION: u32 = 1;
-/// In the place of a view: there are no more parts.
+/// The index that marks the end of the parts.
 const END: u32 = u32::MAX;
 const HASH_BYTES: usize = 32;
 
 /// An export that cannot be used.
 #[derive(Debug, Error)]
 pub enum ExportError {
-    /// The operating system said no.
-    #[error("cannot {verb} {path}: {source}; name another FILE, or mend that")]
+    /// An I/O operation failed.
+    #[error("cannot {verb} {path}: {source}; fix that or name another FILE")]
     Io {
-        /// What was tried.
+        /// The operation.
         verb: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Something else.
-    #[error("{0} is no export of a job's state; name a FILE that `truckflow state export` wrote")]
+    /// Not an export.
+    #[error("{0} is not an export of a job's state; name a FILE that `truckflow state export` wrote")]
     Other(PathBuf),
     /// Written by another version.
     #[error(
@@ -58,31 +58,31 @@ pub enum ExportError {
         /// The format found.
         found: u32,
     },
-    /// The checksum does not fit, or what it stands for does not parse.
-    #[error("{0} is damaged or not whole; take another copy of it, or another export")]
+    /// The checksum does not match, or the content does not parse.
+    #[error("{0} is damaged or incomplete; use another copy or another export")]
     Damaged(PathBuf),
-    /// Another job's.
+    /// The export of another job.
     #[error(
-        "{path} is an export of job `{found}`, not of job `{job}`; give --job {found}, or that job's configuration"
+        "{path} is an export of job `{found}`, not of job `{job}`; use --job {found} or that job's configuration"
     )]
     OtherJob {
         /// The file.
         path: PathBuf,
-        /// Whose it is.
+        /// The job of the export.
         found: String,
         /// The job.
         job: String,
     },
 }
 
-/// What a job has committed, but its rows.
+/// The committed state of a job, without its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Export {
     /// The job.
     pub job: String,
-    /// What its offsets are offsets of.
+    /// The source of its offsets.
     pub source: String,
-    /// How often it was started.
+    /// The number of starts.
     pub generation: u64,
     /// The last committed epoch.
     pub epoch: Epoch,
@@ -90,41 +90,41 @@ pub struct Export {
     pub offsets: Vec<NextOffset>,
     /// Offsets of views.
     pub view_offsets: Vec<ViewOffset>,
-    /// The ids of the topics that these are offsets of.
+    /// The ids of the topics of these offsets.
     pub topics: Vec<TopicId>,
-    /// Messages whose event time was found to be too far ahead.
+    /// Messages whose event time is too far in the future.
     pub in_the_future: Vec<MessageId>,
-    /// Numbers of the CSV files, by name: see [`crate::sink::csv`].
+    /// Committed numbers of the CSV files by name: see [`crate::sink::csv`].
     pub files: Vec<(String, u64)>,
-    /// The views that the job has had.
+    /// The views of the job, past ones included.
     pub views: Vec<StoredView>,
-    /// The tables that it writes to, as they were.
+    /// The sizes of the job's tables.
     pub tables: Vec<TableSize>,
     /// The views that have state.
     pub with_state: Vec<String>,
-    /// The sealed parts of each of those.
+    /// The sealed parts of each view in `with_state`.
     #[serde(skip)]
     pub state: Vec<Vec<Vec<u8>>>,
 }
 
-/// How far a table had come.
+/// The size of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableSize {
     /// The table.
     pub table: String,
-    /// Its rows; 0 if there was no such table.
+    /// Its rows; 0 if the table did not exist.
     pub rows: u64,
-    /// The highest `id`, if it has some.
+    /// The highest `id`, if there are rows.
     pub last_id: Option<i64>,
 }
 
 impl Export {
-    /// Bytes of state.
+    /// The size of the state in bytes.
     pub fn state_bytes(&self) -> usize {
         self.state.iter().flatten().map(Vec::len).sum()
     }
 
-    /// Writes it whole: under another name, synced, and then renamed to `path`.
+    /// Writes the export atomically: to another name, synced, and then renamed to `path`.
     pub fn write(&self, path: &Path) -> Result<(), ExportError> {
         let failed = |verb, path: &Path| {
             let path = path.to_owned();
@@ -139,7 +139,7 @@ impl Export {
             out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
         });
         if let Err(source) = written {
-            // Half of an export is of no use.
+            // A partial export is useless.
             let _ = fs::remove_file(&part);
             return Err(failed("write", &part)(source));
         }
@@ -170,7 +170,7 @@ impl Export {
         out.write_all(&hash.finalize())
     }
 
-    /// Reads the file at `path`, whole and with its checksum.
+    /// Reads the file at `path` and verifies its checksum.
     pub fn read(path: &Path) -> Result<Self, ExportError> {
         let bytes = fs::read(path).map_err(|source| ExportError::Io {
             verb: "read",
@@ -180,7 +180,7 @@ impl Export {
         Self::parse(path, &bytes)
     }
 
-    /// Reads the bytes of an export, which are called `path`.
+    /// Parses the bytes of an export; errors name `path`.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ExportError> {
         let other = || ExportError::Other(path.to_owned());
         let damaged = || ExportError::Damaged(path.to_owned());
@@ -198,13 +198,13 @@ impl Export {
         Self::parse_body(body).ok_or_else(damaged)
     }
 
-    /// Puts the checksum behind what stands before it: whatever that is, for fuzzing.
+    /// Appends the checksum to any body, for fuzzing.
     #[doc(hidden)]
     pub fn sealed(body: &[u8]) -> Vec<u8> {
         [body, &Sha256::digest(body)].concat()
     }
 
-    /// What stands before the checksum.
+    /// Parses everything before the checksum.
     fn parse_body(body: &[u8]) -> Option<Self> {
         let (_, rest) = split_line(body)?;
         let (header, mut rest) = split_line(rest)?;
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn an_export_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("job.state");
         fs::write(&path, "an older one").unwrap();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_and_a_cut_are_found() {
+    fn flipped_bits_and_truncation_are_found() {
         let mut bytes = Vec::new();
         export().write_to(&mut bytes).unwrap();
         let parse = |bytes: &[u8]| Export::parse(Path::new("x"), bytes);
@@ -294,14 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_export_is_told_from_a_newer_one() {
+    fn other_files_are_distinguished_from_newer_exports() {
         let parse = |bytes: &[u8]| Export::parse(Path::new("x"), bytes).unwrap_err();
         assert!(matches!(parse(b"PK\x03\x04"), ExportError::Other(_)));
         assert!(matches!(parse(b"truckflow state export 2\n{}"), ExportError::Version { found: 2, .. }));
     }
 
     #[test]
-    fn lengths_and_places_that_lie_are_damage() {
+    fn wrong_lengths_and_indices_are_damage() {
         let with_parts = |parts: &[u8]| {
             let mut body = format!("{MAGIC}{VERSION}\n").into_bytes();
             body.extend(serde_json::to_vec(&export()).unwrap());

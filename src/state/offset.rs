@@ -1,17 +1,17 @@
-//! How far the views of a job have read its inputs.
+//! How far each view of a job has read its inputs.
 
 use dataflows::item::NextOffset;
 use serde::{Deserialize, Serialize};
 
-/// What an offset says about a view.
+/// The meaning of a view's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// How far the view is filled with what was before it.
+    /// How far the view is backfilled.
     Filled,
-    /// Where a view begins that was not filled.
+    /// Where a view starts that was not backfilled.
     Since,
-    /// Where the view was left out of the job.
+    /// Where the view was removed from the job.
     Left,
 }
 
@@ -33,13 +33,13 @@ impl Role {
 pub struct ViewOffset {
     /// The view.
     pub view: String,
-    /// What the offset says about it.
+    /// The meaning of the offset.
     pub role: Role,
     /// The offset.
     pub at: NextOffset,
 }
 
-/// Those of `offsets` that are of a view in a role, under their topics.
+/// The offsets of a view with this role.
 pub fn of_view<'a>(
     offsets: &'a [ViewOffset],
     view: &'a str,
@@ -49,7 +49,7 @@ pub fn of_view<'a>(
     offsets.iter().filter(is_it).map(|of| &of.at)
 }
 
-/// These offsets as those of a view.
+/// Turns offsets into offsets of a view with this role.
 pub fn for_view(view: &str, role: Role, offsets: impl IntoIterator<Item = NextOffset>) -> Vec<ViewOffset> {
     offsets.into_iter().map(|at| ViewOffset { view: view.to_owned(), role, at }).collect()
 }

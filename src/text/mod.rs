@@ -1,4 +1,4 @@
-//! Text and what it stands for: numbers, times, and what may be printed.
+//! Parsing and writing of numbers and times, and escaping of untrusted text.
 
 pub(crate) mod number;
 pub mod printable;

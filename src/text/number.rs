@@ -1,17 +1,17 @@
-//! Decimals, read digit by digit into nano-units: an `f64` on the way would change them.
+//! Decimals, parsed digit by digit into nano-units: an intermediate `f64` would change them.
 
 use dataflows::batch::NANO_SCALE;
 
-/// Measures stay below this many nano-units, so that they and their sums fit where they must.
+/// Measures stay below this many nano-units, so that they and their sums do not overflow.
 const LIMIT: u64 = 9_200_000_000_000_000_000;
 
-/// How long the JSON number is that `bytes` begins with; none if it begins with no number.
+/// The length of the JSON number at the start of `bytes`; none if there is no number.
 pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     let digits_at = |at: usize| bytes.get(at..).map_or(0, digits);
     let mut at = usize::from(bytes.first() == Some(&b'-'));
     at += match digits_at(at) {
         0 => return None,
-        // JSON and Python write no leading zeros; what follows the zero is then the caller's error.
+        // JSON and Python write no leading zeros; the caller rejects whatever follows the zero.
         _ if bytes[at] == b'0' => 1,
         integer => integer,
     };
@@ -28,8 +28,8 @@ pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// The value of `number`, a JSON number, in nano-units, rounded half to even, and whether that lost
-/// digits; none if it is not below the limit. Takes time linear in the text, whatever the exponent.
+/// The value of a JSON number in nano-units, rounded half to even, and whether digits were lost; none if it
+/// is not below the limit. Takes time linear in the text, whatever the exponent.
 pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
     let negative = number.first() == Some(&b'-');
     let number = &number[usize::from(negative)..];
@@ -50,7 +50,7 @@ pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
     };
     let mut significant = std::iter::once(first).chain(significant);
 
-    // How many of the significant digits stand at or before the last decimal place kept.
+    // How many significant digits are at or before the last decimal place that is kept.
     let kept = (integer.len() as i64 - zeros + i64::from(NANO_SCALE)).saturating_add(exponent(rest.get(1..)));
     if kept < 0 {
         return Some((0, true));
@@ -69,7 +69,7 @@ pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
     Some((if negative { -value } else { value }, next != 0 || beyond))
 }
 
-/// Why a number is no `i64`.
+/// Why a number is not an `i64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoInteger {
     /// It has a fraction.
@@ -78,8 +78,8 @@ pub(crate) enum NoInteger {
     OutOfRange,
 }
 
-/// The value of `number`, a JSON number, if it is exactly an integer: `1e3` and `1.0` are. The least `i64` is
-/// out of range, as it stands for NULL. Takes time linear in the text, whatever the exponent.
+/// The value of a JSON number that is exactly an integer, such as `1e3` or `1.0`. The smallest `i64` is out of
+/// range, as it represents NULL. Takes time linear in the text, whatever the exponent.
 pub(crate) fn integer(number: &[u8]) -> Result<i64, NoInteger> {
     let negative = number.first() == Some(&b'-');
     let number = &number[usize::from(negative)..];
@@ -88,7 +88,7 @@ pub(crate) fn integer(number: &[u8]) -> Result<i64, NoInteger> {
         [b'.', rest @ ..] => rest.split_at(digits(rest)),
         _ => (&b""[..], rest),
     };
-    // The value is that of the digits times ten to the power of `power`.
+    // The value is the digits times 10^power.
     let power = exponent(rest.get(1..)).saturating_sub(fraction.len() as i64);
     let all = || integer.iter().chain(fraction).map(|byte| byte - b'0');
     let Some(zeros) = all().rev().position(|digit| digit != 0) else { return Ok(0) };
@@ -107,18 +107,18 @@ pub(crate) fn integer(number: &[u8]) -> Result<i64, NoInteger> {
     Ok((if negative { -value } else { value }) as i64)
 }
 
-/// Whether half-to-even takes `value` up, where `next` is the first digit cut off and `beyond` says
-/// whether a later one is not zero.
+/// Whether half-to-even rounds `value` up: `next` is the first digit that is cut off, and `beyond` says whether
+/// any later digit is not zero.
 pub(crate) fn rounds_up(next: u8, beyond: bool, value: u64) -> bool {
     next > 5 || next == 5 && (beyond || value % 2 == 1)
 }
 
-/// How many digits `bytes` begins with.
+/// The number of digits at the start of `bytes`.
 pub(crate) fn digits(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len())
 }
 
-/// The exponent behind the `e`; at the ends of `i64`, where it decides alone, it stops growing.
+/// The exponent after the `e`, clamped to the range of `i64`.
 fn exponent(text: Option<&[u8]>) -> i64 {
     let (negative, text) = match text {
         None => return 0,
@@ -131,7 +131,7 @@ fn exponent(text: Option<&[u8]>) -> i64 {
     if negative { -size } else { size }
 }
 
-/// Fills `out` with the last decimal digits of a number, with zeros before it.
+/// Fills `out` with the last decimal digits of a number, padded with zeros on the left.
 pub(crate) fn zero_padded(mut value: u64, out: &mut [u8]) {
     for digit in out.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_is_read_exactly_in_any_form() {
+    fn an_integer_is_parsed_exactly_in_any_notation() {
         use NoInteger::{Fraction, OutOfRange};
         for (text, expected) in [
             ("1681088547123456789", Ok(1_681_088_547_123_456_789)),
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// The same by arithmetic on big integers.
+    /// The same by big-integer arithmetic.
     fn oracle(text: &str) -> Option<(i64, bool)> {
         let lower = text.to_lowercase();
         let (mantissa, exponent) = lower.split_once('e').unwrap_or((&lower, "0"));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_ends_where_json_ends_it() {
+    fn a_number_ends_where_json_says() {
         for (text, expected) in [
             ("0", Some(1)),
             ("-12.50,", Some(6)),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exponent_of_any_size_is_read_at_once() {
+    fn an_exponent_of_any_size_is_parsed_quickly() {
         assert_eq!(read("1e999999999999"), None);
         assert_eq!(read("-1e9999999999999999999999999999"), None);
         assert_eq!(read("1e-400"), Some((0, true)));
@@ -270,14 +270,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_number_is_what_big_integers_say(
+        fn any_number_agrees_with_big_integers(
             text in r"-?(0|[1-9][0-9]{0,11})(\.[0-9]{1,22})?([eE][+-]?[0-9]{1,2})?",
         ) {
             prop_assert_eq!(read(&text), oracle(&text));
         }
 
         #[test]
-        fn any_tie_is_what_big_integers_say(
+        fn any_tie_agrees_with_big_integers(
             text in r"-?(0|[1-9]{1,3})\.[0-9]{8}[4-6](49|5)0{0,12}[01]?",
             exponent in -2i32..=2,
         ) {

@@ -1,10 +1,10 @@
-//! Texts of others in a log or on a terminal: what would end the line, or tell the terminal something, is
-//! shown instead. And numbers, as people read them.
+//! Untrusted text in a log or on a terminal: line ends and control characters are escaped. Also numbers with
+//! thousands separators.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// A text in one line, with escapes in the place of characters that are not shown as themselves.
+/// A text in one line, with characters that cannot be printed replaced by escapes.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_shown) {
         return Cow::Borrowed(text);
@@ -16,12 +16,12 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(escaped).collect())
 }
 
-/// Whether a character stands for itself: it is no control character, and nothing that turns others around.
+/// Whether a character can be printed: it is neither a control character nor one that changes text direction.
 fn is_shown(char: char) -> bool {
     matches!(char, '"' | '\'' | '\\') || char.escape_debug().len() == 1
 }
 
-/// Keeps each write, which is a line of the log, one line.
+/// Escapes line ends inside each write, so that a log record stays one line.
 pub struct OneLine<W>(pub W);
 
 impl<W: Write> Write for OneLine<W> {
@@ -50,7 +50,7 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with thousands separators.
 pub fn count(number: impl ToString) -> String {
     let digits = number.to_string();
     let (sign, digits) = digits.strip_prefix('-').map_or(("", &*digits), |digits| ("-", digits));
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_not_shown_is_escaped() {
+    fn only_unprintable_characters_are_escaped() {
         for text in ["näher \"a\" 'b' \\ 日本", ""] {
             assert!(matches!(printable(text), Cow::Borrowed(shown) if shown == text));
         }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_a_line() {
+    fn a_write_stays_one_line() {
         let mut log = OneLine(Vec::new());
         for line in ["one\n", "two\nforged\r\n", "three\n"] {
             log.write_all(line.as_bytes()).unwrap();

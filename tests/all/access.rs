@@ -367,7 +367,7 @@ fn a_database_is_reached_with_what_a_hangup_has_read_again() {
     std::fs::copy(&other.file, &authority).unwrap();
     std::fs::write(&password, "s3cret-new\n").unwrap();
     job.signal("HUP");
-    job.wait_for_line("secrets and certificates were read again", TIMEOUT);
+    job.wait_for_line("secrets and certificates were re-read", TIMEOUT);
     reconnect(2);
 
     // What is no certificate is not taken.
@@ -571,9 +571,9 @@ fn probes_need_no_token_and_are_told_no_reason_without_it() {
     let mut job = Job::start(run.into_iter().chain(["--set", &token]));
     eventually(TIMEOUT, "it lives", || get(port, "/healthz", "").starts_with("HTTP/1.1 200"));
     let unready = get(port, "/readyz", "");
-    assert!(unready.starts_with("HTTP/1.1 503") && !unready.contains("does not read yet"), "{unready}");
+    assert!(unready.starts_with("HTTP/1.1 503") && !unready.contains("is not reading"), "{unready}");
     let unready = get(port, "/readyz", "Authorization: Bearer s3cret-token\r\n");
-    assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("does not read yet"), "{unready}");
+    assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("is not reading"), "{unready}");
     assert!(ask(port, "POST /healthz HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405"));
     job.terminate();
     assert!(job.wait(TIMEOUT).0.success());

@@ -235,7 +235,7 @@ fn readyz_names_the_topic_of_dead_letters_while_it_cannot_be_written() {
         take_away(&mut kafka, &letters);
         let mut file = std::fs::File::options().append(true).open(&input).unwrap();
         writeln!(file, "no reading: {way}").unwrap();
-        let named = format!("topic of dead letters {letters}: ");
+        let named = format!("dead letter topic {letters}: ");
         eventually(TIMEOUT, "it names the topic", || get(port, "/readyz").contains(&named));
         assert!(get(port, "/readyz").contains(" 503 ") && get(port, "/healthz").contains("200 OK"));
         give_back(&mut kafka, &letters);

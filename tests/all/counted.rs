@@ -18,7 +18,7 @@ use crate::support::wait::eventually;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What is said of a job that accepts nothing.
-const NOTHING: &str = "no reading was accepted: all 120 messages were rejected, the first for missing_field `engine_speed`; compare it with the fields that the job reads, or run `truckflow check`";
+const NOTHING: &str = "no reading was accepted: all 120 messages were rejected, the first for missing_field `engine_speed`; compare the messages with the fields that the job reads, or run `truckflow check`";
 
 fn reading(day: u32, second: u32, speed: u32) -> String {
     format!(

@@ -159,7 +159,7 @@ fn a_hangup_of_a_service_neither_ends_it_nor_reads_its_configuration() {
     for _ in 0..3 {
         following.job.signal("HUP");
     }
-    following.job.wait_for_line("secrets and certificates were read again", TIMEOUT);
+    following.job.wait_for_line("secrets and certificates were re-read", TIMEOUT);
     following.append();
     following.wait_for(2);
     following.end();

@@ -214,7 +214,7 @@ fn state_that_cannot_be_used_is_refused_with_a_way_to_go_on() {
             ));
         };
         place.execute(&swap("view_name = 'engine_speed_correlation'"));
-        place.refused(&run, &[], 1, &said(&["that of another job or view"]));
+        place.refused(&run, &[], 1, &said(&["does not belong to this view of job"]));
         put_back();
         let other = place.path("other");
         let other = ["--job", "other", "--out", other.to_str().unwrap()];
@@ -224,7 +224,7 @@ fn state_that_cannot_be_used_is_refused_with_a_way_to_go_on() {
         let (status, said_of, _) = place.call(&run, &[&other[..], beside, database].concat());
         assert_eq!(status, 0, "{said_of}");
         place.execute(&swap("job = 'other' AND view_name = 'distance_correlation'"));
-        place.refused(&run, &[], 1, &said(&["that of another job or view"]));
+        place.refused(&run, &[], 1, &said(&["does not belong to this view of job"]));
         put_back();
 
         // Another configuration of the view.
@@ -370,9 +370,9 @@ fn an_import_that_would_lose_or_double_rows_is_refused() {
         place.refused(&import, &["--embedded"], 2, &["job `truckflow` reads", "embedded"]);
         let bytes = fs::read(file).unwrap();
         for (changed, words) in [
-            (bytes[..bytes.len() - 1].to_vec(), "is damaged or not whole"),
-            ([&bytes[..100], &[bytes[100] ^ 1], &bytes[101..]].concat(), "is damaged or not whole"),
-            (whole.clone(), "is no export"),
+            (bytes[..bytes.len() - 1].to_vec(), "is damaged or incomplete"),
+            ([&bytes[..100], &[bytes[100] ^ 1], &bytes[101..]].concat(), "is damaged or incomplete"),
+            (whole.clone(), "is not an export"),
         ] {
             fs::write(file, changed).unwrap();
             place.refused(&import, &[], 1, &[file, words]);

@@ -1,5 +1,5 @@
-//! The same values by another path: of one reading at a time, decimals as big rationals, whatever units and
-//! scales a batch would be computed in. `truckflow verify` and the tests are there for it.
+//! An independent evaluation, one reading at a time, with decimals as big rationals instead of scaled integers. Used
+//! by `truckflow verify` and tests.
 
 use std::cmp::Ordering;
 
@@ -18,7 +18,7 @@ fn known(truth: Option<bool>) -> Datum {
 }
 
 impl Expression {
-    /// Its value in one reading.
+    /// The value for one reading.
     pub fn value(&self, record: &Record) -> Datum {
         let all = |list: &[Self]| -> Vec<Datum> { list.iter().map(|one| one.value(record)).collect() };
         match &self.node {
@@ -64,7 +64,7 @@ impl Expression {
                 all_of(list.iter().map(|(_, item)| equals(item)), true)
             }
             Node::Like(of, pattern) => match of.value(record) {
-                Datum::Text(text) => Datum::Truth(pattern.fits(&text)),
+                Datum::Text(text) => Datum::Truth(pattern.matches(&text)),
                 other => other,
             },
             Node::Case(branches, last) => {
@@ -92,7 +92,7 @@ impl Expression {
                 Datum::Exact(exact) => Datum::Exact(rounded(&exact, *rounding, *places)),
                 Datum::Real(real) => {
                     let places = if *rounding == Rounding::Nearest { *places } else { 0 };
-                    let exact = BigRational::from_float(real).expect("what is not finite is NULL");
+                    let exact = BigRational::from_float(real).expect("infinities and NaN are NULL");
                     Datum::Real(nearest(&rounded(&exact, *rounding, places)))
                 }
                 other => other,
@@ -107,7 +107,7 @@ impl Expression {
                 Kind::Number(decimal) => {
                     Datum::Exact(BigRational::new((*units).into(), power(decimal.scale).into()))
                 }
-                _ => Datum::Null, // not reached: only a decimal has units
+                _ => Datum::Null, // unreachable: only a decimal has units
             },
             Constant::Real(real) if real.is_nan() => Datum::Null,
             Constant::Real(real) => Datum::Real(*real),
@@ -134,7 +134,7 @@ fn of_field(field: Field, record: &Record) -> Datum {
 }
 
 impl Query {
-    /// The values of the columns of one reading, if its condition is true of it.
+    /// The column values of one reading, if it satisfies the condition.
     pub fn row(&self, record: &Record) -> Option<Vec<Datum>> {
         let is_kept = |filter: &Expression| filter.value(record).truth() == Some(true);
         let kept = self.filter.as_ref().is_none_or(is_kept);

@@ -1,4 +1,4 @@
-//! Which of two values is greater, exactly, whatever their scales and types.
+//! Exact comparison of values, whatever their scales and types.
 
 use std::cmp::Ordering;
 
@@ -27,7 +27,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// A bit for each ordering that it is true of: less, equal, greater.
+    /// A bit for each ordering for which it is true: less, equal, greater.
     #[inline]
     fn mask(self) -> u8 {
         match self {
@@ -40,13 +40,13 @@ impl Comparison {
         }
     }
 
-    /// Whether it is true of values that are ordered so.
+    /// Whether it is true for values with this ordering.
     #[inline]
     pub fn holds(self, ordering: Ordering) -> bool {
         self.mask() >> (ordering as i8 + 1) & 1 == 1
     }
 
-    /// The same with its sides swapped.
+    /// The comparison with swapped operands.
     pub fn flipped(self) -> Self {
         match self {
             Self::Less => Self::Greater,
@@ -57,7 +57,7 @@ impl Comparison {
         }
     }
 
-    /// How it is written.
+    /// The operator in SQL.
     pub fn symbol(self) -> &'static str {
         match self {
             Self::Equal => "=",
@@ -70,24 +70,25 @@ impl Comparison {
     }
 }
 
-/// How two expressions are compared: found once, from their types.
+/// How two expressions are compared, chosen once from their types.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum How {
-    /// 64-bit units of one scale, or times.
+pub(super) enum Comparator {
+    /// 64-bit units of the same scale, or times.
     Units,
-    /// Units times a power of ten each.
+    /// Units, each multiplied by a power of ten.
     Scaled(i128, i128),
-    /// Scales too far apart for that: the finer one's whole part first. `true`: the left is finer.
+    /// Scales too far apart for multiplication: compares the whole part of the finer one first. `true` if the left is
+    /// finer.
     Parts(i128, bool),
-    /// A decimal of that scale with a double. `true`: the left is the decimal.
+    /// A decimal of this scale with a double. `true` if the left is the decimal.
     Mixed(u8, bool),
     Reals,
     Texts,
     Truths,
 }
 
-/// How two expressions are compared; a constant may take the other's scale for it.
-pub(super) fn how(left: &Expression, right: &mut Expression) -> Result<How, Mismatch> {
+/// The comparator for two expressions; a constant may be rescaled to the other's scale.
+pub(super) fn comparator(left: &Expression, right: &mut Expression) -> Result<Comparator, Mismatch> {
     Ok(match (left.kind, right.kind) {
         (Kind::Number(l), Kind::Number(mut r)) => {
             if r.scale < l.scale
@@ -98,26 +99,26 @@ pub(super) fn how(left: &Expression, right: &mut Expression) -> Result<How, Mism
                 r = same;
             }
             if l.scale == r.scale && !l.is_wide() && !r.is_wide() {
-                return Ok(How::Units);
+                return Ok(Comparator::Units);
             }
             let scale = l.scale.max(r.scale);
             match (l.at(scale), r.at(scale)) {
-                (Some(_), Some(_)) => How::Scaled(power(scale - l.scale), power(scale - r.scale)),
-                _ => How::Parts(power(l.scale.abs_diff(r.scale)), l.scale > r.scale),
+                (Some(_), Some(_)) => Comparator::Scaled(power(scale - l.scale), power(scale - r.scale)),
+                _ => Comparator::Parts(power(l.scale.abs_diff(r.scale)), l.scale > r.scale),
             }
         }
-        (Kind::Number(l), Kind::Real) => How::Mixed(l.scale, true),
-        (Kind::Real, Kind::Number(r)) => How::Mixed(r.scale, false),
-        (Kind::Real, Kind::Real) => How::Reals,
-        (Kind::Text, Kind::Text) => How::Texts,
-        (Kind::Timestamp, Kind::Timestamp) => How::Units,
-        (Kind::Truth, Kind::Truth) => How::Truths,
+        (Kind::Number(l), Kind::Real) => Comparator::Mixed(l.scale, true),
+        (Kind::Real, Kind::Number(r)) => Comparator::Mixed(r.scale, false),
+        (Kind::Real, Kind::Real) => Comparator::Reals,
+        (Kind::Text, Kind::Text) => Comparator::Texts,
+        (Kind::Timestamp, Kind::Timestamp) => Comparator::Units,
+        (Kind::Truth, Kind::Truth) => Comparator::Truths,
         (l, r) => return Err(Mismatch::new(1, format!("{r} cannot be compared with {l}"))),
     })
 }
 
-impl How {
-    /// The truth of `left op right` in each row.
+impl Comparator {
+    /// The truth of `left op right` for each row.
     pub(super) fn compare(
         self,
         op: Comparison,
@@ -171,8 +172,8 @@ impl How {
     }
 }
 
-impl How {
-    /// How two values of one type that are not NULL are ordered.
+impl Comparator {
+    /// The ordering of two values of the same type that are not NULL.
     pub(super) fn order(self, left: &Values<'_>, right: &Values<'_>, row: usize) -> Ordering {
         match self {
             Self::Reals => {
@@ -181,7 +182,7 @@ impl How {
             }
             Self::Texts => left.texts().get(row).cmp(&right.texts().get(row)),
             Self::Truths => left.truths().get(row).cmp(&right.truths().get(row)),
-            // Of one type, so of one scale.
+            // The same type implies the same scale.
             _ => left.wide_at(row).cmp(&right.wide_at(row)),
         }
     }
@@ -195,7 +196,7 @@ fn by_parts(finer: i128, power: i128, coarse: i128) -> Ordering {
 
 /// `units / 10^scale` compared with a finite double.
 pub(super) fn with_real(units: i128, scale: u8, real: f64) -> Ordering {
-    // Rounding never swaps: where the nearest double differs, the exact value does in the same way.
+    // Rounding is monotonic: if the nearest double differs, the exact value differs in the same direction.
     let rounded = decimal(units, scale);
     if rounded < real {
         return Ordering::Less;

@@ -1,13 +1,13 @@
-//! The values of an expression in a batch: each node is one pass over its operands' columns.
+//! Evaluates an expression for a batch: each node is one pass over the columns of its operands.
 //!
-//! All branches of a node are evaluated for all rows, as none can fail; only a condition's `AND` goes
-//! on with the rows that are left.
+//! All branches of a node are evaluated for all rows, as none can fail. Only the `AND` of a condition continues with
+//! the selected rows.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::compare::How;
+use super::compare::Comparator;
 use super::values::{FALSE, TRUE, Texts, UNKNOWN, Unit, Values, Vector, truth, zip};
 use super::{
     Arithmetic, Comparison, Constant, Decimal, Expression, Field, Kind, Node, Rounding, Test, power,
@@ -16,13 +16,13 @@ use crate::batch::{Batch, ExtraColumn, NANO_SCALE};
 use crate::real::{decimal, ratio};
 use crate::rows::{Column, NULL};
 
-/// The readings that an expression is evaluated for.
+/// The readings for which an expression is evaluated.
 #[derive(Clone, Copy)]
 pub(super) struct Readings<'a> {
     pub(super) batch: &'a Batch,
-    /// Their places; none: all of the batch.
+    /// Their indices; none means the whole batch.
     pub(super) places: Option<&'a [u32]>,
-    /// How many they are.
+    /// Their number.
     rows: usize,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Readings<'a> {
         }
     }
 
-    /// The 64-bit column of a field, for all readings of the batch.
+    /// The 64-bit column of a field for the whole batch.
     fn units(&self, field: Field) -> Option<&'a Arc<Vec<i64>>> {
         match field {
             Field::Timestamp => Some(&self.batch.time),
@@ -63,13 +63,13 @@ impl<'a> Readings<'a> {
     }
 }
 
-/// A double, or NULL where it is none that a table could hold.
+/// A double, or NULL if it is not finite, as tables cannot store it.
 fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { f64::NAN }
 }
 
 impl Expression {
-    /// Its value, the same for all readings, as a constant.
+    /// Folds an expression with constant operands into a constant.
     pub(super) fn folded(self) -> Self {
         let nothing = Batch::default();
         let values = self.values(&Readings { batch: &nothing, places: None, rows: 1 });
@@ -92,12 +92,12 @@ impl Expression {
         Self::constant(kind, constant.unwrap_or(Constant::Null))
     }
 
-    /// Decimals in the width that their bound asks for.
+    /// Decimals in the width that their bound requires.
     fn decimals(&self, of: impl FnOnce(bool) -> Values<'static>) -> Values<'static> {
         of(matches!(self.kind, Kind::Number(decimal) if decimal.is_wide()))
     }
 
-    /// Its value in each reading.
+    /// The value for each reading.
     pub(super) fn values<'a>(&'a self, readings: &Readings<'a>) -> Values<'a> {
         let rows = readings.rows;
         match &self.node {
@@ -128,8 +128,8 @@ impl Expression {
                 };
                 Values::Real(zip(a.values(readings).reals(), b.values(readings).reals(), f))
             }
-            Node::Compare(op, how, a, b) => {
-                Values::Truth(how.compare(*op, &a.values(readings), &b.values(readings), rows))
+            Node::Compare(op, comparator, a, b) => {
+                Values::Truth(comparator.compare(*op, &a.values(readings), &b.values(readings), rows))
             }
             Node::And(all) => Values::Truth(fold_truths(all, readings, TRUE, u8::min)),
             Node::Or(all) => Values::Truth(fold_truths(all, readings, FALSE, u8::max)),
@@ -148,14 +148,14 @@ impl Expression {
             Node::In(of, list) => {
                 let values = of.values(readings);
                 let mut found = Vector::Constant(FALSE);
-                for (how, item) in list {
-                    let equal = how.compare(Comparison::Equal, &values, &item.values(readings), rows);
+                for (comparator, item) in list {
+                    let equal = comparator.compare(Comparison::Equal, &values, &item.values(readings), rows);
                     found = zip(&found, &equal, u8::max);
                 }
                 Values::Truth(found)
             }
             Node::Like(of, pattern) => {
-                Values::Truth(of.values(readings).texts().test(|text| pattern.fits(text)))
+                Values::Truth(of.values(readings).texts().test(|text| pattern.matches(text)))
             }
             Node::Case(branches, last) => {
                 let truths: Vec<_> = branches.iter().map(|(when, _)| when.values(readings)).collect();
@@ -167,8 +167,8 @@ impl Expression {
                 let values = of.values(readings);
                 let truths: Vec<_> = branches
                     .iter()
-                    .map(|(how, when, _)| {
-                        how.compare(Comparison::Equal, &values, &when.values(readings), rows)
+                    .map(|(comparator, when, _)| {
+                        comparator.compare(Comparison::Equal, &values, &when.values(readings), rows)
                     })
                     .collect();
                 let results = branches.iter().map(|(_, _, then)| then).chain([&**last]);
@@ -180,13 +180,13 @@ impl Expression {
                 values.push(self.constant_values(&Constant::Null));
                 self.picked(&first_true(known.iter(), rows), &values)
             }
-            Node::NullIf(of, how, other) => {
+            Node::NullIf(of, comparator, other) => {
                 let values = of.values(readings);
-                let equal = how.compare(Comparison::Equal, &values, &other.values(readings), rows);
+                let equal = comparator.compare(Comparison::Equal, &values, &other.values(readings), rows);
                 let choice: Vec<u32> = (0..rows).map(|row| u32::from(equal.get(row) == TRUE)).collect();
                 self.picked(&choice, &[values, self.constant_values(&Constant::Null)])
             }
-            Node::Extreme(op, how, all) => self.best(*op, *how, &each(all, readings), rows),
+            Node::Extreme(op, comparator, all) => self.best(*op, *comparator, &each(all, readings), rows),
             Node::Round(rounding, places, of) => match (of.values(readings), of.kind) {
                 (Values::Real(values), _) => Values::Real(values.map(|x| round_real(x, *rounding, *places))),
                 (values, Kind::Number(from)) => {
@@ -208,7 +208,7 @@ impl Expression {
             }
             Field::Extra(place, _) => match readings.batch.extras.get(place) {
                 Some(ExtraColumn::Text(values)) => Values::Text(Texts::Values(readings.of_texts(values))),
-                // A batch without the field: no message had it.
+                // No message of the batch has the field.
                 _ => self.constant_values(&Constant::Null),
             },
             Field::Timestamp | Field::Measure(_) => self.constant_values(&Constant::Null),
@@ -247,7 +247,7 @@ impl Expression {
         }
     }
 
-    /// Other units of each decimal.
+    /// Applies a function to the units of each decimal.
     fn mapped(&self, values: &Values<'_>, f: impl Fn(i128) -> i128) -> Values<'static> {
         self.decimals(|wide| {
             if wide {
@@ -279,7 +279,7 @@ impl Expression {
         }
         match op {
             Arithmetic::Divide => Values::Real(match (a, b) {
-                // Two fields, the usual case: six times as fast without widening.
+                // Two fields, the most common case: six times as fast without widening.
                 (Values::Units(a), Values::Units(b)) if (by, other) == (1, 1) => zip(a, b, |x, y| {
                     if x == NULL || y == NULL { None } else { ratio(x.into(), y.into()) }.unwrap_or(f64::NAN)
                 }),
@@ -297,7 +297,7 @@ impl Expression {
         }
     }
 
-    /// For each row, the value of one of several columns.
+    /// Selects the value of one of several columns for each row.
     fn picked(&self, choice: &[u32], from: &[Values<'_>]) -> Values<'static> {
         fn pick<T>(choice: &[u32], get: impl Fn(usize, usize) -> T) -> Vec<T> {
             choice.iter().enumerate().map(|(row, &place)| get(place as usize, row)).collect()
@@ -322,7 +322,13 @@ impl Expression {
         }
     }
 
-    fn best(&self, op: Comparison, how: How, values: &[Values<'_>], rows: usize) -> Values<'static> {
+    fn best(
+        &self,
+        op: Comparison,
+        comparator: Comparator,
+        values: &[Values<'_>],
+        rows: usize,
+    ) -> Values<'static> {
         let nulls: Vec<_> = values.iter().map(|values| values.nulls(rows)).collect();
         let best = |row| {
             let mut best = 0;
@@ -330,7 +336,7 @@ impl Expression {
                 if nulls[place].get(row) == TRUE {
                     return place as u32;
                 }
-                if op.holds(how.order(one, &values[best], row)) {
+                if op.holds(comparator.order(one, &values[best], row)) {
                     best = place;
                 }
             }
@@ -339,7 +345,7 @@ impl Expression {
         self.picked(&(0..rows).map(best).collect::<Vec<_>>(), values)
     }
 
-    /// Its value in each reading as a column of the type that [`column_type`](Self::column_type) says.
+    /// The values as a column of type [`column_type`](Self::column_type).
     pub(super) fn column(&self, readings: &Readings<'_>) -> Column {
         if let Node::Field(field) = &self.node
             && let Some(column) = field_column(*field, readings)
@@ -374,14 +380,14 @@ impl Expression {
         }
     }
 
-    /// The places where a condition is true.
+    /// The indices of the readings for which a condition is true.
     pub(super) fn selected(&self, batch: &Batch, places: Option<Vec<u32>>) -> Vec<u32> {
         match &self.node {
             Node::And(all) => all
                 .iter()
                 .fold(places, |places, one| Some(one.selected(batch, places)))
                 .unwrap_or_else(|| (0..batch.len() as u32).collect()),
-            Node::Compare(op, How::Units, left, right) => {
+            Node::Compare(op, Comparator::Units, left, right) => {
                 let all = Readings::all(batch);
                 if let (Node::Field(field), Values::Units(Vector::Constant(limit))) =
                     (&left.node, right.values(&all))
@@ -407,7 +413,7 @@ impl Expression {
     }
 }
 
-/// The rows for which something holds, without a branch for each.
+/// The rows that satisfy a predicate, without a branch per row.
 fn select(rows: usize, place: impl Fn(usize) -> u32, holds: impl Fn(usize) -> bool) -> Vec<u32> {
     let mut kept = vec![0; rows];
     let mut count = 0;
@@ -419,7 +425,7 @@ fn select(rows: usize, place: impl Fn(usize) -> u32, holds: impl Fn(usize) -> bo
     kept
 }
 
-/// `column op limit` without NULL, which is less than everything.
+/// The rows where `column op limit`, without NULL, which is stored as the least value.
 fn select_units(column: &[i64], op: Comparison, limit: i64, places: Option<Vec<u32>>) -> Vec<u32> {
     fn by(column: &[i64], places: Option<Vec<u32>>, holds: impl Fn(i64) -> bool) -> Vec<u32> {
         match places {
@@ -442,7 +448,7 @@ fn select_units(column: &[i64], op: Comparison, limit: i64, places: Option<Vec<u
     }
 }
 
-/// A field as the column that it is: shared where all readings are wanted.
+/// The column of a field: shared if all readings are selected.
 fn field_column(field: Field, readings: &Readings<'_>) -> Option<Column> {
     let batch = readings.batch;
     let column = match (field, readings.units(field)) {
@@ -476,7 +482,7 @@ fn fold_truths(
     all.iter().fold(Vector::Constant(start), |truths, one| zip(&truths, one.values(readings).truths(), &f))
 }
 
-/// For each row, which of the conditions is the first that is true; their number if none is.
+/// For each row, the index of the first condition that is true, or the number of conditions.
 fn first_true<'v, 'a: 'v>(truths: impl Iterator<Item = &'v Vector<'a, u8>>, rows: usize) -> Vec<u32> {
     let mut first = vec![u32::MAX; rows];
     let mut conditions = 0;
@@ -497,7 +503,7 @@ fn round(units: i128, by: i128, rounding: Rounding) -> i128 {
     let up = match rounding {
         Rounding::Floor => false,
         Rounding::Ceiling => rest > 0,
-        // Half away from zero: up for what is not negative.
+        // Half away from zero: up unless negative.
         Rounding::Nearest => match rest.cmp(&(by - rest)) {
             Ordering::Less => false,
             Ordering::Equal => units >= 0,
@@ -507,7 +513,7 @@ fn round(units: i128, by: i128, rounding: Rounding) -> i128 {
     whole + i128::from(up)
 }
 
-/// The exact value of a double, rounded to places after the point, as the nearest double.
+/// The exact value of a double, rounded to decimal places, as the nearest double.
 pub(super) fn round_real(value: f64, rounding: Rounding, places: u8) -> f64 {
     match rounding {
         Rounding::Floor => value.floor(),
@@ -515,7 +521,7 @@ pub(super) fn round_real(value: f64, rounding: Rounding, places: u8) -> f64 {
         // NaN, and whole numbers.
         Rounding::Nearest if value.fract() == 0.0 || value.is_nan() => value,
         Rounding::Nearest => {
-            // value = mantissa / 2^shift, as it is no whole number: below 2^52 then.
+            // value = mantissa / 2^shift and below 2^52, as it is not a whole number.
             let bits = value.abs().to_bits();
             let biased = (bits >> 52) as u32;
             let fraction = u128::from(bits & ((1 << 52) - 1));

@@ -1,21 +1,21 @@
-//! Expressions of a user's own views: a typed tree, built once, and its evaluation over a whole batch.
+//! Expressions of user-defined views: a typed tree, built once and evaluated over whole batches.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `mod` | the tree and its constructors, which find the types |
-//! | `compare` | which of two values is greater |
+//! | `mod` | the tree and its constructors, which determine the types |
+//! | `compare` | comparison of values |
 //! | `pattern` | `LIKE` |
-//! | `values`, `evaluate` | columns of values, and an expression's values in a batch |
-//! | `query` | a condition and columns: the rows of a batch |
-//! | `by_row` | the same by another path, a row at a time with big rationals |
-//! | `tests` | random expressions: all paths against each other |
+//! | `values`, `evaluate` | columns of values, and evaluation over a batch |
+//! | `query` | a condition and columns, evaluated to rows |
+//! | `by_row` | an independent evaluation, one row at a time with big rationals |
+//! | `tests` | random expressions, evaluated in all ways and compared |
 //!
-//! Numbers are decimals of a fixed scale in at most 128 bits. A constructor knows a bound of every
-//! operand, so it knows whether `+`, `-`, `*` and `%` can leave 128 bits; where they could, it takes
-//! doubles. Thus nothing overflows while records flow. `/` is the exact quotient rounded once to a
-//! double. A comparison is exact, also of a decimal with a double.
+//! Numbers are decimals of a fixed scale in at most 128 bits. A constructor knows a bound of every operand, so it
+//! knows whether `+`, `-`, `*` and `%` can exceed 128 bits, and uses doubles if so. Thus nothing overflows at
+//! runtime. `/` is the exact quotient rounded once to a double. Comparisons are exact, including those of a decimal
+//! with a double.
 //!
-//! NULL is as in SQL. So is what has no value: a division by zero, a double beyond the greatest.
+//! NULL behaves as in SQL. Undefined results are NULL: a division by zero, a double out of range.
 
 mod by_row;
 mod compare;
@@ -29,7 +29,7 @@ mod values;
 use std::fmt;
 use std::sync::Arc;
 
-use self::compare::{How, how};
+use self::compare::{Comparator, comparator};
 use self::pattern::Pattern;
 use self::values::truth;
 use crate::batch::{FieldType, Measure, NANO_SCALE};
@@ -38,9 +38,9 @@ use crate::rows::{NULL, Type};
 pub use self::compare::Comparison;
 pub use self::query::Query;
 
-/// The most decimal places: 10 to this power fits 128 bits.
+/// The maximum number of decimal places: 10 to this power fits 128 bits.
 pub const MOST_PLACES: u8 = 38;
-/// The most places that a number is rounded to.
+/// The maximum number of places for rounding.
 pub const MOST_ROUNDED_PLACES: u8 = 22;
 
 /// `10^places`, at most [`MOST_PLACES`].
@@ -48,12 +48,12 @@ fn power(places: u8) -> i128 {
     10i128.pow(places.into())
 }
 
-/// What bounds a decimal.
+/// The scale and bound of a decimal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decimal {
-    /// Decimal places: a value is its units over `10^scale`.
+    /// Decimal places: a value is `units / 10^scale`.
     pub scale: u8,
-    /// No units are greater, nor less than its negative.
+    /// The maximum absolute value of the units.
     pub bound: i128,
 }
 
@@ -63,7 +63,7 @@ impl Decimal {
         self.bound > i128::from(i64::MAX)
     }
 
-    /// The same with more places, if the units fit.
+    /// The decimal with a larger scale, if the units fit.
     fn at(self, scale: u8) -> Option<Self> {
         let bound = self.bound.checked_mul(power(scale.checked_sub(self.scale)?))?;
         Some(Self { scale, bound })
@@ -99,12 +99,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// An operand that is of the wrong type.
+/// An operand of the wrong type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Which operand, from 0.
+    /// The index of the operand.
     pub operand: usize,
-    /// What is wrong.
+    /// The error.
     pub reason: String,
 }
 
@@ -123,7 +123,7 @@ pub enum Field {
     Truck,
     /// A measure.
     Measure(Measure),
-    /// A declared field, by its place.
+    /// A declared field, by its index.
     Extra(usize, FieldType),
 }
 
@@ -138,11 +138,11 @@ pub enum Arithmetic {
     Multiply,
     /// `/`
     Divide,
-    /// `%`: what is left of a division, with the sign of what is divided.
+    /// `%`: the remainder of a division, with the sign of the dividend.
     Remainder,
 }
 
-/// What `IS` asks; never unknown.
+/// A test with `IS`; never unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Test {
     /// `IS NULL`
@@ -153,7 +153,7 @@ pub enum Test {
     False,
 }
 
-/// Where a number is rounded to.
+/// The direction of rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rounding {
     /// To the nearest, half away from zero.
@@ -188,32 +188,32 @@ type Boxed = Box<Expression>;
 enum Node {
     Field(Field),
     Constant(Constant),
-    /// The same decimal with more places: its units times this.
+    /// The same decimal with a larger scale: its units times this.
     Scaled(i128, Boxed),
     /// A decimal as the nearest double.
     Rounded(u8, Boxed),
     Negated(Boxed),
     Absolute(Boxed),
-    /// Of units, each times a power of ten.
+    /// On units, each multiplied by a power of ten.
     Exact(Arithmetic, (i128, Boxed), (i128, Boxed)),
-    /// Of doubles.
+    /// On doubles.
     Real(Arithmetic, Boxed, Boxed),
-    Compare(Comparison, How, Boxed, Boxed),
+    Compare(Comparison, Comparator, Boxed, Boxed),
     And(Vec<Expression>),
     Or(Vec<Expression>),
     Not(Boxed),
     Is(Test, Boxed),
-    Between(Boxed, (How, Boxed), (How, Boxed)),
-    In(Boxed, Vec<(How, Expression)>),
+    Between(Boxed, (Comparator, Boxed), (Comparator, Boxed)),
+    In(Boxed, Vec<(Comparator, Expression)>),
     Like(Boxed, Pattern),
-    /// The result of the first condition that is true, or the last.
+    /// The result of the first true condition, or the last result.
     Case(Vec<(Expression, Expression)>, Boxed),
-    /// The result of the first value that equals, or the last.
-    Switch(Boxed, Vec<(How, Expression, Expression)>, Boxed),
+    /// The result of the first equal value, or the last result.
+    Switch(Boxed, Vec<(Comparator, Expression, Expression)>, Boxed),
     Coalesce(Vec<Expression>),
-    NullIf(Boxed, How, Boxed),
+    NullIf(Boxed, Comparator, Boxed),
     /// The greatest (`Greater`) or least (`Less`).
-    Extreme(Comparison, How, Vec<Expression>),
+    Extreme(Comparison, Comparator, Vec<Expression>),
     Round(Rounding, u8, Boxed),
 }
 
@@ -245,7 +245,7 @@ impl Expression {
         Self { kind, node: Node::Field(field) }
     }
 
-    /// `units / 10^scale`; none with more than [`MOST_PLACES`], or beyond 128 bits.
+    /// `units / 10^scale`; none if it has more than [`MOST_PLACES`] or exceeds 128 bits.
     pub fn number(units: i128, scale: u8) -> Option<Self> {
         let bound = units.checked_abs()?;
         (scale <= MOST_PLACES)
@@ -277,7 +277,7 @@ impl Expression {
         Self { kind, node: Node::Constant(constant) }
     }
 
-    /// An expression whose value is computed here if it is the same for all readings.
+    /// An expression, folded if all operands are constant.
     fn new(kind: Kind, node: Node) -> Self {
         let expression = Self { kind, node };
         if expression.children().iter().all(|child| child.is_constant()) {
@@ -322,7 +322,7 @@ impl Expression {
         self.kind
     }
 
-    /// The type of a column that shows it. A field keeps its own; any computed number is a double.
+    /// The type of a column of this expression. A field keeps its own; any computed number is a double.
     pub fn column_type(&self) -> Type {
         match self.kind {
             Kind::Number(_) if matches!(self.node, Node::Field(_)) => Type::Decimal,
@@ -337,7 +337,7 @@ impl Expression {
         matches!(self.node, Node::Constant(_))
     }
 
-    /// NULL as a value of a type that any other may have beside it.
+    /// Gives NULL a type; any other expression is unchanged.
     fn typed(self, kind: Kind) -> Self {
         if self.kind == Kind::Null { Self::constant(kind, Constant::Null) } else { self }
     }
@@ -355,7 +355,7 @@ impl Expression {
             Kind::Null => Ok(self.typed(Kind::Real)),
             Kind::Real => Ok(self),
             Kind::Number(decimal) => Ok(self.rounded(decimal)),
-            other => Err(Mismatch::new(0, format!("{other} is no number"))),
+            other => Err(Mismatch::new(0, format!("{other} is not a number"))),
         }
     }
 
@@ -363,7 +363,7 @@ impl Expression {
         Self::new(Kind::Real, Node::Rounded(decimal.scale, self.into()))
     }
 
-    /// A number, as the decimal or double that it is.
+    /// Checks that it is a number; returns its decimal, or none for a double.
     fn numeric(self, operand: usize, what: &str) -> Result<(Self, Option<Decimal>), Mismatch> {
         let this = self.typed(Kind::Number(Decimal::default()));
         match this.kind {
@@ -420,12 +420,12 @@ impl Expression {
         if a.kind == Kind::Null || b.kind == Kind::Null {
             return Ok(Self::constant(Kind::Truth, Constant::Null));
         }
-        // A constant stands to the right, where it may take the other's scale.
-        if a.is_constant() && !b.is_constant() && how(&a, &mut b).is_ok() {
+        // A constant goes to the right, where it can be rescaled to the other's scale.
+        if a.is_constant() && !b.is_constant() && comparator(&a, &mut b).is_ok() {
             return Self::compare(op.flipped(), b, a);
         }
-        let how = how(&a, &mut b)?;
-        Ok(Self::new(Kind::Truth, Node::Compare(op, how, a.into(), b.into())))
+        let comparator = comparator(&a, &mut b)?;
+        Ok(Self::new(Kind::Truth, Node::Compare(op, comparator, a.into(), b.into())))
     }
 
     /// `a AND b AND …`
@@ -459,8 +459,8 @@ impl Expression {
     pub fn between(self, low: Self, high: Self) -> Result<Self, Mismatch> {
         let this = typed_by(self, [&low, &high]);
         let (mut low, mut high) = (low.typed(this.kind), high.typed(this.kind));
-        let from = how(&this, &mut low)?;
-        let to = how(&this, &mut high).map_err(|error| Mismatch::new(2, error.reason))?;
+        let from = comparator(&this, &mut low)?;
+        let to = comparator(&this, &mut high).map_err(|error| Mismatch::new(2, error.reason))?;
         Ok(Self::new(Kind::Truth, Node::Between(this.into(), (from, low.into()), (to, high.into()))))
     }
 
@@ -470,13 +470,15 @@ impl Expression {
         let mut items = Vec::with_capacity(list.len());
         for (place, item) in list.into_iter().enumerate() {
             let mut item = item.typed(this.kind);
-            items
-                .push((how(&this, &mut item).map_err(|error| Mismatch::new(place + 1, error.reason))?, item));
+            items.push((
+                comparator(&this, &mut item).map_err(|error| Mismatch::new(place + 1, error.reason))?,
+                item,
+            ));
         }
         Ok(Self::new(Kind::Truth, Node::In(this.into(), items)))
     }
 
-    /// `x LIKE pattern`: `%` stands for any characters, `_` for one; either is itself behind `escape`.
+    /// `x LIKE pattern`: `%` matches any characters, `_` matches one; after `escape` either matches itself.
     pub fn like(self, pattern: &str, escape: Option<char>) -> Result<Self, Mismatch> {
         let this = self.typed(Kind::Text);
         if this.kind != Kind::Text {
@@ -487,7 +489,7 @@ impl Expression {
         Ok(Self::new(Kind::Truth, Node::Like(this.into(), pattern)))
     }
 
-    /// `CASE WHEN condition THEN result … ELSE otherwise END`. Operands count in that order.
+    /// `CASE WHEN condition THEN result … ELSE otherwise END`. Operands are numbered in that order.
     pub fn case(branches: Vec<(Self, Self)>, otherwise: Self) -> Result<Self, Mismatch> {
         let mut conditions = Vec::with_capacity(branches.len());
         let mut results = Vec::with_capacity(branches.len() + 1);
@@ -501,14 +503,15 @@ impl Expression {
         Ok(Self::new(kind, Node::Case(branches, last.into())))
     }
 
-    /// `CASE x WHEN value THEN result … ELSE otherwise END`. Operands count in that order.
+    /// `CASE x WHEN value THEN result … ELSE otherwise END`. Operands are numbered in that order.
     pub fn switch(self, branches: Vec<(Self, Self)>, otherwise: Self) -> Result<Self, Mismatch> {
         let this = typed_by(self, branches.iter().map(|(when, _)| when));
         let mut values = Vec::with_capacity(branches.len());
         let mut results = Vec::with_capacity(branches.len() + 1);
         for (place, (when, then)) in branches.into_iter().enumerate() {
             let mut when = when.typed(this.kind);
-            let way = how(&this, &mut when).map_err(|error| Mismatch::new(2 * place + 1, error.reason))?;
+            let way =
+                comparator(&this, &mut when).map_err(|error| Mismatch::new(2 * place + 1, error.reason))?;
             values.push((way, when));
             results.push(then);
         }
@@ -524,40 +527,40 @@ impl Expression {
         Ok(Self::new(kind, Node::Coalesce(all)))
     }
 
-    /// `NULLIF(a, b)`: a, or NULL where they are equal.
+    /// `NULLIF(a, b)`: a, or NULL if they are equal.
     pub fn null_if(self, other: Self) -> Result<Self, Mismatch> {
         if self.kind == Kind::Null {
             return Ok(self);
         }
         let mut other = other.typed(self.kind);
-        let how = how(&self, &mut other)?;
-        Ok(Self::new(self.kind, Node::NullIf(self.into(), how, other.into())))
+        let comparator = comparator(&self, &mut other)?;
+        Ok(Self::new(self.kind, Node::NullIf(self.into(), comparator, other.into())))
     }
 
-    /// `GREATEST(a, b, …)`; NULL if one is.
+    /// `GREATEST(a, b, …)`; NULL if any value is.
     pub fn greatest(all: Vec<Self>) -> Result<Self, Mismatch> {
         Self::extreme(Comparison::Greater, all)
     }
 
-    /// `LEAST(a, b, …)`; NULL if one is.
+    /// `LEAST(a, b, …)`; NULL if any value is.
     pub fn least(all: Vec<Self>) -> Result<Self, Mismatch> {
         Self::extreme(Comparison::Less, all)
     }
 
     fn extreme(op: Comparison, all: Vec<Self>) -> Result<Self, Mismatch> {
         let (kind, all) = of_one_type(all)?;
-        let how = match kind {
-            Kind::Number(decimal) if decimal.is_wide() => How::Scaled(1, 1),
-            Kind::Number(_) | Kind::Timestamp => How::Units,
-            Kind::Real => How::Reals,
-            Kind::Text => How::Texts,
-            Kind::Truth | Kind::Null => How::Truths,
+        let comparator = match kind {
+            Kind::Number(decimal) if decimal.is_wide() => Comparator::Scaled(1, 1),
+            Kind::Number(_) | Kind::Timestamp => Comparator::Units,
+            Kind::Real => Comparator::Reals,
+            Kind::Text => Comparator::Texts,
+            Kind::Truth | Kind::Null => Comparator::Truths,
         };
-        Ok(Self::new(kind, Node::Extreme(op, how, all)))
+        Ok(Self::new(kind, Node::Extreme(op, comparator, all)))
     }
 
-    /// `ROUND(x, places)`, `FLOOR(x)`, `CEIL(x)`. A double is rounded as the exact value that it has.
-    /// At most [`MOST_ROUNDED_PLACES`].
+    /// `ROUND(x, places)`, `FLOOR(x)`, `CEIL(x)`. A double is rounded by its exact value. At most
+    /// [`MOST_ROUNDED_PLACES`].
     pub fn round(self, rounding: Rounding, places: u8) -> Result<Self, Mismatch> {
         let what = match rounding {
             Rounding::Nearest => "ROUND",
@@ -577,8 +580,8 @@ impl Expression {
     }
 }
 
-/// The type of an operation on decimals and what the units of each are multiplied by for it; none if
-/// something could leave 128 bits.
+/// The type of an operation on decimals, and the factors for the units of each operand; none if a value could exceed
+/// 128 bits.
 fn exact(op: Arithmetic, x: Decimal, y: Decimal) -> Option<(Kind, i128, i128)> {
     let scale = x.scale.max(y.scale);
     let (by, other) = (power(scale - x.scale), power(scale - y.scale));
@@ -599,13 +602,13 @@ fn exact(op: Arithmetic, x: Decimal, y: Decimal) -> Option<(Kind, i128, i128)> {
     Some((Kind::Number(Decimal { scale, bound }), by, other))
 }
 
-/// NULL as a value of the type of the first that has one.
+/// Gives NULL the type of the first other expression that has one.
 fn typed_by<'a>(this: Expression, others: impl IntoIterator<Item = &'a Expression>) -> Expression {
     let kind = others.into_iter().map(|other| other.kind).find(|kind| *kind != Kind::Null);
     this.typed(kind.unwrap_or(Kind::Truth)).typed(Kind::Truth)
 }
 
-/// The results of branches and the last one, all of one type; `before` operands stand before the first.
+/// The results of branches and the last one, all converted to one type; `before` operands precede the first.
 fn results_of_one_type(
     mut results: Vec<Expression>,
     otherwise: Expression,
@@ -614,13 +617,13 @@ fn results_of_one_type(
     let branches = results.len();
     results.push(otherwise);
     of_one_type(results).map_err(|error| {
-        // Each result has its condition before it, but the last.
+        // A condition precedes each result except the last.
         let operand = if error.operand == branches { 2 * branches } else { 2 * error.operand + 1 };
         Mismatch::new(before + operand, error.reason)
     })
 }
 
-/// Expressions that may stand for each other: numbers are all decimals of one scale, or all doubles.
+/// Converts alternatives to one type: numbers to decimals of one scale, or to doubles.
 fn of_one_type(all: Vec<Expression>) -> Result<(Kind, Vec<Expression>), Mismatch> {
     let mut kind = Kind::Null;
     for (place, one) in all.iter().enumerate() {
@@ -637,18 +640,18 @@ fn of_one_type(all: Vec<Expression>) -> Result<(Kind, Vec<Expression>), Mismatch
             (Kind::Number(_) | Kind::Real, Kind::Number(_) | Kind::Real) => Kind::Real,
             (known, new) if known == new => known,
             (known, new) => {
-                return Err(Mismatch::new(place, format!("{new} cannot stand where {known} does")));
+                return Err(Mismatch::new(place, format!("{new} cannot be combined with {known}")));
             }
         };
     }
-    let alike = |one: Expression| match (kind, one.kind) {
-        // Its own bound stays: it says whether its units are wide.
+    let convert = |one: Expression| match (kind, one.kind) {
+        // Its own bound stays, as it decides whether its units are wide.
         (Kind::Number(to), Kind::Number(from)) => match from.at(to.scale) {
             Some(same) => one.rescaled(from, same),
-            None => one.rounded(from), // not reached: `kind` would be a double
+            None => one.rounded(from), // unreachable: `kind` would be a double
         },
         (Kind::Real, Kind::Number(decimal)) => one.rounded(decimal),
         _ => one.typed(kind),
     };
-    Ok((kind, all.into_iter().map(alike).collect()))
+    Ok((kind, all.into_iter().map(convert).collect()))
 }

@@ -1,4 +1,4 @@
-//! `LIKE`: whether a text fits a pattern, character by character, capitals told apart.
+//! `LIKE`: case-sensitive matching of a text with a pattern, by characters.
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Piece {
@@ -30,9 +30,9 @@ impl Pattern {
         Some(Self(pieces))
     }
 
-    /// Whether the whole text fits. On a mismatch the last `%` takes one character more: earlier ones
-    /// need never be looked at again.
-    pub(super) fn fits(&self, text: &str) -> bool {
+    /// Whether the whole text matches. On a mismatch the last `%` takes one more character; earlier ones need no
+    /// backtracking.
+    pub(super) fn matches(&self, text: &str) -> bool {
         let (mut rest, mut at) = (text, 0);
         let mut last_any: Option<(usize, &str)> = None;
         loop {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The same, by the definition.
+    /// A naive implementation of the definition.
     fn naive(pieces: &[Piece], text: &[char]) -> bool {
         match (pieces, text) {
             ([], rest) => rest.is_empty(),
@@ -84,17 +84,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_fits_as_the_definition_says(pattern in "[ab%_é]{0,8}", text in "[abé]{0,10}") {
+        fn matching_equals_the_definition(pattern in "[ab%_é]{0,8}", text in "[abé]{0,10}") {
             let pattern = Pattern::new(&pattern, None).unwrap();
             let chars: Vec<char> = text.chars().collect();
-            prop_assert_eq!(pattern.fits(&text), naive(&pattern.0, &chars));
+            prop_assert_eq!(pattern.matches(&text), naive(&pattern.0, &chars));
         }
     }
 
     #[test]
-    fn an_escaped_wildcard_is_itself() {
+    fn an_escaped_wildcard_matches_itself() {
         let pattern = Pattern::new("100!%!_!!", Some('!')).unwrap();
-        assert!(pattern.fits("100%_!") && !pattern.fits("100%a!"));
+        assert!(pattern.matches("100%_!") && !pattern.matches("100%a!"));
         assert_eq!(Pattern::new("a!", Some('!')), None);
     }
 }

@@ -1,11 +1,11 @@
-//! A condition and columns: the rows that a batch gives.
+//! A condition and columns, evaluated to the rows of a batch.
 
 use super::evaluate::Readings;
 use super::{Expression, Kind, Mismatch};
 use crate::batch::Batch;
 use crate::rows::{Changes, ColumnSpec, Rows};
 
-/// What a view of the user's own shows.
+/// The query of a user-defined view.
 ///
 /// ```
 /// use dataflows::batch::{BatchBuilder, Measure, NANO};
@@ -41,7 +41,7 @@ impl Query {
         if let Some(filter) = &filter
             && !matches!(filter.kind(), Kind::Truth | Kind::Null)
         {
-            return Err(Mismatch::new(0, format!("{} is no condition", filter.kind())));
+            return Err(Mismatch::new(0, format!("{} is not a condition", filter.kind())));
         }
         let columns = columns.into_iter().map(|(name, expression)| {
             (ColumnSpec { name: name.into(), column_type: expression.column_type() }, expression)
@@ -54,13 +54,13 @@ impl Query {
         self.columns.iter().map(|(spec, _)| spec.clone()).collect()
     }
 
-    /// The rows that a batch gives.
+    /// The rows of a batch.
     pub fn rows(&self, batch: &Batch) -> Rows {
         let kept = match &self.filter {
             Some(filter) => filter.selected(batch, None),
             None => (0..batch.len() as u32).collect(),
         };
-        // Where all are kept, columns are shared.
+        // If all are selected, columns are shared.
         let readings =
             if kept.len() == batch.len() { Readings::all(batch) } else { Readings::at(batch, &kept) };
         let columns = self.columns.iter().map(|(_, expression)| expression.column(&readings)).collect();

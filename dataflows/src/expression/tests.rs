@@ -1,4 +1,4 @@
-//! Random expressions against an interpreter that goes row by row, with big rationals.
+//! Random expressions, compared with an interpreter that evaluates row by row with big rationals.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::oracle::nearest;
 use crate::oracle::value::{Datum, all_of, arithmetic, extreme, nano, order, rounded};
 use crate::rows::{Change, Column};
 
-/// An expression before it is built.
+/// A description of an expression.
 #[derive(Clone, Debug)]
 enum Sketch {
     Null,
@@ -78,13 +78,13 @@ impl Sketch {
             Self::Greatest(list) => Expression::greatest(all(list)),
             Self::Least(list) => Expression::least(all(list)),
         }
-        .expect("sketches are of fitting types")
+        .expect("sketches have matching types")
     }
 
-    /// Its value in one reading.
+    /// The value for one reading.
     fn value(&self, record: &Record) -> Datum {
         let is_real = || self.build().kind() == Kind::Real;
-        // A result that stands beside doubles is one.
+        // A result next to doubles is a double.
         let result = |datum: Datum| match datum {
             Datum::Exact(exact) if is_real() => Datum::Real(nearest(&exact)),
             other => other,
@@ -164,7 +164,7 @@ impl Sketch {
                 all_of(list.iter().map(equals), true)
             }
             Self::Like(of, pattern) => match of.value(record) {
-                Datum::Text(text) => Datum::Truth(Pattern::new(pattern, None).unwrap().fits(&text)),
+                Datum::Text(text) => Datum::Truth(Pattern::new(pattern, None).unwrap().matches(&text)),
                 other => other,
             },
             Self::Case(branches, last) => {
@@ -192,7 +192,7 @@ impl Sketch {
     }
 }
 
-/// Makes sketches out of random bytes, so that a failing one shrinks with them.
+/// Builds sketches from random bytes, so that failing ones shrink with them.
 struct Choices<'a>(std::slice::Iter<'a, u8>);
 
 const TEXTS: [&str; 5] = ["", "a", "ab", "b%", "é"];
@@ -266,7 +266,7 @@ impl Choices<'_> {
             return self.leaf(wanted);
         }
         let depth = depth - 1;
-        // What every type has.
+        // Nodes of every type.
         match self.below(10) {
             0 => return self.leaf(wanted),
             1 => {
@@ -421,7 +421,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(6000))]
 
     #[test]
-    fn an_expression_has_the_value_that_a_row_by_row_interpreter_finds(
+    fn an_expression_has_the_value_of_the_row_by_row_interpreter(
         bytes in proptest::collection::vec(any::<u8>(), 1..80),
         records in proptest::collection::vec(record(), 1..6),
     ) {
@@ -443,7 +443,7 @@ proptest! {
             };
             prop_assert_eq!(alone, expected, "alone, row {} of {:?}", row, sketch);
         }
-        // The same of some of the readings only.
+        // The same for some of the readings only.
         let places: Vec<u32> = (0..records.len() as u32).filter(|place| place % 2 == 1).collect();
         let some = expression.values(&Readings::at(&batch, &places));
         for (row, place) in places.iter().enumerate() {
@@ -452,12 +452,12 @@ proptest! {
     }
 
     #[test]
-    fn a_query_keeps_the_readings_of_which_its_condition_is_true(
+    fn a_query_selects_the_readings_for_which_its_condition_is_true(
         bytes in proptest::collection::vec(any::<u8>(), 1..80),
         records in proptest::collection::vec(record(), 1..6),
     ) {
         let mut choices = Choices(bytes.iter());
-        // Comparisons of fields and constants are what has a way of its own.
+        // Comparisons of fields with constants have their own implementation.
         let sketch = Sketch::And((0..1 + choices.below(3)).map(|_| {
             let field = choices.leaf(Wanted::Number);
             let limit = choices.leaf(Wanted::Number);
@@ -493,7 +493,7 @@ proptest! {
                     let Column::Real(values) = &rows.columns[2] else { panic!() };
                     prop_assert!(values[row].is_nan());
                 }
-                // Once rounded, whatever came before.
+                // Rounded once, whatever came before.
                 Column::Real(values) => prop_assert_eq!(values[row].to_bits(), (expected.real() + 0.0).to_bits()),
                 Column::Decimal { scale: 9, values } if values[row] == NULL => {
                     prop_assert!(expected.is_null())
@@ -524,7 +524,7 @@ proptest! {
     }
 
     #[test]
-    fn a_double_is_rounded_as_what_it_is(real in prop_oneof![any::<f64>(), -1e6f64..1e6], places in 0u8..=22) {
+    fn a_double_is_rounded_by_its_exact_value(real in prop_oneof![any::<f64>(), -1e6f64..1e6], places in 0u8..=22) {
         prop_assume!(real.is_finite());
         let got = super::evaluate::round_real(real, Rounding::Nearest, places);
         let exact = rounded(&BigRational::from_float(real).unwrap(), Rounding::Nearest, places);
@@ -550,7 +550,7 @@ fn a_field_keeps_its_type_and_a_computed_number_is_a_double() {
 }
 
 #[test]
-fn what_could_leave_128_bits_is_a_double() {
+fn a_result_that_could_exceed_128_bits_is_a_double() {
     let product = |a, b| Expression::arithmetic(Arithmetic::Multiply, a, b).unwrap();
     let square = product(speed(), speed());
     assert!(matches!(square.kind(), Kind::Number(Decimal { scale: 18, .. })));
@@ -572,11 +572,11 @@ fn operands_of_the_wrong_type_are_named() {
     assert_eq!(operand(Expression::case(vec![(truth(), speed()), (truth(), speed())], text())), 4);
     assert_eq!(operand(speed().switch(vec![(text(), speed())], number(1))), 1);
     assert_eq!(operand(speed().switch(vec![(number(1), speed())], text())), 3);
-    assert_eq!(Query::new(Some(speed()), []).unwrap_err().reason, "a number is no condition");
+    assert_eq!(Query::new(Some(speed()), []).unwrap_err().reason, "a number is not a condition");
 }
 
 #[test]
-fn rows_of_an_upsert_job_say_what_they_do() {
+fn rows_of_an_upsert_job_have_changes() {
     let mut builder = BatchBuilder::default();
     let key = || Arc::from(&b"k"[..]);
     let record =

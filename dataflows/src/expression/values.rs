@@ -1,22 +1,22 @@
-//! Columns while an expression is evaluated: as many values as there are rows, or one for all.
+//! Columns of intermediate values: one value per row, or one for all rows.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::rows::NULL;
 
-/// Truth as SQL has it, in the order that makes AND the minimum, OR the maximum and NOT `2 - x`.
+/// Truth values of SQL, in an order in which AND is the minimum, OR the maximum and NOT `2 - x`.
 pub(super) const FALSE: u8 = 0;
 pub(super) const UNKNOWN: u8 = 1;
 pub(super) const TRUE: u8 = 2;
 
-/// The truth of something known.
+/// The truth value of a boolean.
 #[inline]
 pub(super) fn truth(holds: bool) -> u8 {
     2 * u8::from(holds)
 }
 
-/// A value of each row.
+/// A value for each row.
 #[derive(Clone, Debug)]
 pub(super) enum Vector<'a, T> {
     Borrowed(&'a [T]),
@@ -59,7 +59,7 @@ impl<T: Copy> Vector<'_, T> {
     }
 }
 
-/// A value of each row from one of each of two columns.
+/// Combines the values of two columns row by row.
 pub(super) fn zip<A: Copy, B: Copy, R>(
     a: &Vector<'_, A>,
     b: &Vector<'_, B>,
@@ -73,7 +73,7 @@ pub(super) fn zip<A: Copy, B: Copy, R>(
     }
 }
 
-/// The units of a decimal: 64 bits where its bound allows, else 128. The least value is NULL.
+/// The units of a decimal: 64 bits if its bound allows, otherwise 128. The least value is NULL.
 pub(super) trait Unit: Copy {
     fn wide(self) -> Option<i128>;
     fn of(wide: Option<i128>) -> Self;
@@ -87,7 +87,7 @@ impl Unit for i64 {
 
     #[inline]
     fn of(wide: Option<i128>) -> Self {
-        wide.map_or(NULL, |value| value as i64) // the bound of its decimal says that it fits
+        wide.map_or(NULL, |value| value as i64) // fits: the bound of its decimal was checked
     }
 }
 
@@ -121,7 +121,7 @@ impl Texts<'_> {
         }
     }
 
-    /// What is true of each text; each name of a dictionary is looked at once.
+    /// Tests each text; each name of a dictionary is tested only once.
     pub(super) fn test(&self, holds: impl Fn(&str) -> bool) -> Vector<'static, u8> {
         let of = |text: Option<&Arc<str>>| text.map_or(UNKNOWN, |text| truth(holds(text)));
         match self {
@@ -150,7 +150,7 @@ pub(super) enum Values<'a> {
     Truth(Vector<'a, u8>),
 }
 
-/// A use of values as something that the type of their expression says they are not: a bug.
+/// The panic message for values whose type does not match their expression, which is a bug.
 const UNTYPED: &str = "expressions are typed";
 
 impl<'a> Values<'a> {
@@ -197,7 +197,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Something of each decimal, none for NULL.
+    /// Maps each decimal; NULL is none.
     pub(super) fn map_units<R>(&self, f: impl Fn(Option<i128>) -> R) -> Vector<'static, R> {
         match self {
             Self::Units(values) => values.map(|value| f(value.wide())),
@@ -206,7 +206,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Something of each pair of decimals, none for NULL.
+    /// Maps each pair of decimals; NULL is none.
     pub(super) fn zip_units<R>(
         &self,
         other: &Self,
@@ -221,7 +221,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Which rows are NULL.
+    /// Whether each row is NULL.
     pub(super) fn nulls(&self, rows: usize) -> Vector<'static, u8> {
         match self {
             Self::Units(values) => values.map(|value| truth(value == NULL)),

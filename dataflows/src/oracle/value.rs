@@ -1,4 +1,4 @@
-//! Values of the user's own expressions, one at a time: decimals as big rationals, NULL as in SQL.
+//! Values of user-defined expressions, one at a time: decimals as big rationals, NULL as in SQL.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -38,15 +38,15 @@ impl Datum {
         match self {
             Self::Truth(holds) => Some(*holds),
             Self::Null => None,
-            other => panic!("{other:?} is no condition"),
+            other => panic!("{other:?} is not a condition"),
         }
     }
 
     pub(crate) fn rational(&self) -> BigRational {
         match self {
             Self::Exact(exact) => exact.clone(),
-            Self::Real(real) => BigRational::from_float(*real).expect("what is not finite is NULL"),
-            other => panic!("{other:?} is no number"),
+            Self::Real(real) => BigRational::from_float(*real).expect("infinities and NaN are NULL"),
+            other => panic!("{other:?} is not a number"),
         }
     }
 
@@ -55,7 +55,7 @@ impl Datum {
         match self {
             Self::Exact(exact) => nearest(exact),
             Self::Real(real) => *real,
-            other => panic!("{other:?} is no number"),
+            other => panic!("{other:?} is not a number"),
         }
     }
 }
@@ -70,14 +70,14 @@ pub(crate) fn rounded(exact: &BigRational, rounding: Rounding, places: u8) -> Bi
     let by = BigRational::from(BigInt::from(10).pow(places.into()));
     let units = exact * &by;
     let units = match rounding {
-        Rounding::Nearest => units.round(), // num's rounds half away from zero
+        Rounding::Nearest => units.round(), // rounds half away from zero
         Rounding::Floor => units.floor(),
         Rounding::Ceiling => units.ceil(),
     };
     units / by
 }
 
-/// An operation; of decimals exactly if it `fits`, else of doubles. NULL if it has no value.
+/// The result of an operation: exact for decimals if it `fits`, otherwise a double. NULL if undefined.
 pub(crate) fn arithmetic(op: Arithmetic, a: Datum, b: Datum, fits: bool) -> Datum {
     if a.is_null() || b.is_null() {
         return Datum::Null;
@@ -103,7 +103,7 @@ pub(crate) fn arithmetic(op: Arithmetic, a: Datum, b: Datum, fits: bool) -> Datu
     if result.is_finite() { Datum::Real(result) } else { Datum::Null }
 }
 
-/// Which of two values is greater; unknown with NULL.
+/// Compares two values; unknown with NULL.
 pub(crate) fn order(a: &Datum, b: &Datum) -> Option<Ordering> {
     match (a, b) {
         (Datum::Null, _) | (_, Datum::Null) => None,
@@ -126,7 +126,7 @@ pub(crate) fn all_of(truths: impl Iterator<Item = Option<bool>>, decides: bool) 
     }
 }
 
-/// The greatest (`Greater`) or least (`Less`); NULL if one is.
+/// The greatest (`Greater`) or least (`Less`); NULL if any value is.
 pub(crate) fn extreme(values: Vec<Datum>, wanted: Ordering) -> Datum {
     if values.iter().any(Datum::is_null) {
         return Datum::Null;

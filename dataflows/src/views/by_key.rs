@@ -1,7 +1,7 @@
-//! From the updates of a collection to what each key held before an epoch and holds after it.
+//! Turns the updates of a collection into the value of each key before and after an epoch.
 //!
-//! [`changes_by_key`] is for keys that have a value, [`totals_by_key`] for keys whose differences add up
-//! to one.
+//! [`changes_by_key`] is for keys with a value, [`totals_by_key`] for keys whose value is the sum of their
+//! differences.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -32,19 +32,18 @@ use crate::epochs::when_complete;
 use crate::packed::{Pack, Packed};
 use crate::rows::Change;
 
-/// What an epoch did to a key that has at most one value at a time.
+/// The change of a key in an epoch. A key has at most one value at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyChange<K, V> {
     pub key: K,
     /// The value before.
     pub old: Option<V>,
-    /// The value from now on.
+    /// The value after.
     pub new: Option<V>,
 }
 
 impl<K, V> KeyChange<K, V> {
-    /// The values that rows are made of, each with what its row does. With `all`, what is replaced has a
-    /// row too.
+    /// The values of rows, each with its change. With `all`, replaced values have a row, too.
     pub fn rows(&self, all: bool) -> impl Iterator<Item = (&V, Change)> {
         let old = self.old.as_ref().map(|old| match self.new {
             Some(_) => (old, Change::Before),
@@ -58,7 +57,7 @@ impl<K, V> KeyChange<K, V> {
     }
 }
 
-/// Gives what each complete epoch after `start` did to each key to `logic`.
+/// Calls `logic` with the changes of each complete epoch after `start`.
 pub(super) fn changes_by_key<'scope, K: ExchangeData, V: ExchangeData>(
     collection: VecCollection<'scope, Epoch, (K, V), isize>,
     pact: impl ParallelizationContract<Epoch, Vec<((K, V), Epoch, isize)>>,
@@ -81,7 +80,7 @@ pub(super) fn changes_by_key<'scope, K: ExchangeData, V: ExchangeData>(
     )
 }
 
-/// A key that is arranged by its hash first: names are compared only where hashes are equal.
+/// A key ordered by its hash first, so that names are compared only if hashes are equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Hashed<K> {
     hash: u64,
@@ -100,7 +99,7 @@ impl<K> Hash for Hashed<K> {
     }
 }
 
-/// How batches of totals lie in memory: as differential's own, but for the differences.
+/// The memory layout of batches of totals: that of differential dataflow, with packed differences.
 type TotalsLayout<K, R> = (Vec<Hashed<K>>, Vec<()>, Vec<Epoch>, Packed<R>, OffsetList);
 type TotalsSpine<K, R> = Spine<Rc<OrdKeyBatch<TotalsLayout<K, R>>>>;
 type Updates<K, R> = Vec<((Hashed<K>, ()), Epoch, R)>;
@@ -110,14 +109,14 @@ type TotalsBatcher<K, R> = MergeBatcher<
     OrdKeyBuilder<TotalsLayout<K, R>, Updates<K, R>>,
 >;
 
-/// Changes that are given at once: what is made of them is on its way while the next ones are found.
+/// The number of changes passed on at once, so that later stages work on them while the next ones are found.
 const CHANGES_AT_ONCE: usize = 1 << 16;
 
-/// Adds up the differences of each key, and gives what each complete epoch after `start` did to the totals
-/// to `logic`, some at a time. What `logic` returns goes out in that epoch.
+/// Adds up the differences of each key, and calls `logic` with the changes of the totals of each complete epoch after
+/// `start`, some at a time. The output of `logic` is sent in that epoch.
 ///
-/// It reads the arrangement as `count_total` does, but a key's old and new total come together: nothing
-/// has to be sorted to find them again.
+/// It reads the arrangement like `count_total`, but returns the old and the new total of a key together, so that they
+/// need not be matched by sorting.
 pub(super) fn totals_by_key<'scope, K, R>(
     collection: VecCollection<'scope, Epoch, Hashed<K>, R>,
     name: &str,
@@ -150,7 +149,7 @@ where
                 }
             });
             if let Some(held) = held {
-                let mut give = |epoch: Epoch, changes: &mut Vec<KeyChange<K, R>>| {
+                let mut send = |epoch: Epoch, changes: &mut Vec<KeyChange<K, R>>| {
                     if epoch > start && !changes.is_empty() {
                         output.session(&held.delayed(&epoch)).give_iterator(logic(changes).into_iter());
                     }
@@ -173,12 +172,12 @@ where
                         let changes = open.entry(epoch).or_default();
                         changes.push(KeyChange { key: key.key.clone(), old, new: total.clone() });
                         if changes.len() == CHANGES_AT_ONCE {
-                            give(epoch, changes);
+                            send(epoch, changes);
                         }
                     });
                     new.step_key(&new_storage);
                 }
-                open.into_iter().for_each(|(epoch, mut changes)| give(epoch, &mut changes));
+                open.into_iter().for_each(|(epoch, mut changes)| send(epoch, &mut changes));
             }
             trace.advance_upper(&mut upper);
             trace.set_logical_compaction(upper.borrow());
@@ -187,7 +186,7 @@ where
     })
 }
 
-/// Adds a difference to a total, which is none where it is zero.
+/// Adds a difference to a total; a zero total is none.
 fn add<R: Semigroup>(total: &mut Option<R>, diff: R) {
     match total {
         Some(sum) => sum.plus_equals(&diff),
@@ -217,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn old_and_new_values_of_a_key_come_together_in_any_order() {
+    fn old_and_new_values_of_a_key_are_paired_in_any_order() {
         let updates = vec![(("b", 2), 1), (("a", 1), -1), (("c", 5), 1), (("b", 1), -1), (("c", 5), -1)];
         let changes = pair(updates);
         assert_eq!(

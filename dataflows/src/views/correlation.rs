@@ -1,4 +1,4 @@
-//! The correlation of two axes per truck: what all correlation views are made of.
+//! The correlation of two axes per truck, the implementation of all correlation views.
 //!
 //! ```text
 //! append  records -> sums of the epoch -> (truck; difference = sums and extent) -> totals -> rows, state
@@ -7,12 +7,12 @@
 //!                     `-> extremes: the earliest and latest readings of each truck -- join -> rows
 //! ```
 //!
-//! The accumulation is the difference of the collection, so that differential dataflow's own
-//! addition merges batches, workers and restarts. The arrangement gives, for each epoch that changed a
-//! truck, its old and its new total; the new one is the row and the state entry.
+//! The accumulation is the difference of the collection, so that differential dataflow's addition merges batches,
+//! workers and restarts. For each epoch that changed a truck, the arrangement returns the old and the new total; the
+//! new one is the row and the state entry.
 //!
-//! Sums can be undone, the latest reading cannot: where readings are taken back, those that are left
-//! say which is the latest now.
+//! Sums can be retracted, the latest reading cannot: if readings are retracted, the latest of the remaining ones has
+//! to be found.
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
@@ -39,24 +39,24 @@ use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
 use crate::batch::{Batch, ExtraColumn, FieldSpec, Measure, NANO_SCALE, Truck};
 use crate::effect::{Effect, Restored};
-use crate::epochs::{as_travelled, folded, when_complete};
+use crate::epochs::{folded, stream_epoch, when_complete};
 use crate::packed::{Pack, pack_numbers, unpack_numbers};
 use crate::rows::{Change, Changes, Column, ColumnSpec, NULL, Rows, Type, column};
 use crate::state::{entries, push_entry};
 
-/// What is correlated: an axis of the pairs.
+/// An axis of the correlated pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
-    /// Event time; shown as the seconds since the truck's earliest event.
+    /// Event time; the column has the seconds since the truck's earliest event.
     Time,
     /// A measure.
     Measure(Measure),
-    /// A declared field that is a number, by its place.
+    /// A declared numeric field, by its index.
     Extra(usize),
 }
 
 impl Axis {
-    /// Its column's name.
+    /// The name of its column.
     fn name(self, fields: &[FieldSpec]) -> Cow<'static, str> {
         match self {
             Self::Time => "time_elapsed".into(),
@@ -65,20 +65,20 @@ impl Axis {
         }
     }
 
-    /// Its values in a batch; [`NULL`] where a record has none.
+    /// Its values in a batch; [`NULL`] if a record has none.
     fn values(self, batch: &Batch) -> &[i64] {
         match self {
             Self::Time => &batch.time,
             Self::Measure(measure) => batch.measure(measure),
             Self::Extra(place) => match &batch.extras[place] {
                 ExtraColumn::Number(values) => values,
-                ExtraColumn::Text(_) => unreachable!("the configuration lets only numbers be correlated"),
+                ExtraColumn::Text(_) => unreachable!("the configuration only allows correlations of numbers"),
             },
         }
     }
 }
 
-/// A correlation that a job keeps per truck, of the records that have both values.
+/// A correlation per truck, over the records that have both values.
 ///
 /// ```
 /// use dataflows::batch::Measure;
@@ -106,7 +106,7 @@ pub struct Correlation {
 }
 
 impl Correlation {
-    /// The view that keeps it.
+    /// The view of this correlation.
     pub fn view(self, settings: &Settings) -> View {
         let decimal =
             |axis: Axis| ColumnSpec { name: axis.name(&settings.fields), column_type: Type::Decimal };
@@ -133,7 +133,7 @@ impl Correlation {
             keyed: form.latest,
             of_readings: true,
             keeps_times: false,
-            gives_up: false,
+            drops_readings: false,
             definition,
             keeps: Arc::new(move |key, value| read(key, value, form.axes).is_some()),
             build: Arc::new(move |inputs| match form.upserts {
@@ -144,27 +144,26 @@ impl Correlation {
     }
 }
 
-/// What is correlated, and what its rows are.
+/// The axes, and the kind of rows.
 #[derive(Clone, Copy, Debug)]
 struct Form {
     axes: (Axis, Axis),
-    /// Whether a truck's row replaces the one before.
+    /// Whether a truck's row replaces the previous one.
     latest: bool,
-    /// Whether readings can be taken back.
+    /// Whether readings can be retracted.
     upserts: bool,
 }
 
-/// Event time, then the second and the first axis' values. Of equal times the greatest values count as
-/// the latest, so that the order of arrival does not matter. The first axis is 0 where it is time.
+/// Event time, then the values of the second and the first axis. Of equal times the greatest values count as the
+/// latest, so that the order of arrival does not matter. The first axis is 0 if it is time.
 type Point = (i64, i64, i64);
 
-/// The times a truck's records span, and its latest values: the maximum and minimum as a semigroup.
-/// It has no inverse.
+/// The time span of a truck's records, and its latest values: minimum and maximum as a semigroup without inverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 struct Extent {
     /// The earliest event time, in microseconds.
     earliest: i64,
-    /// The latest event, and the values then.
+    /// The latest event and its values.
     latest: Point,
 }
 
@@ -187,10 +186,10 @@ impl Semigroup for Extent {
     }
 }
 
-/// What is known of one truck: a difference, and its totals.
+/// The sums and extent of a truck, both as a difference and as a total.
 type Tally = (Accumulation, Extent);
 
-/// Written narrow, if it can be, or as state is.
+/// Packed in 128-bit numbers if possible, otherwise in the format of state.
 impl Pack for Tally {
     fn pack(&self, out: &mut Vec<u8>) {
         let (sums, Extent { earliest, latest: (time, second, first) }) = *self;
@@ -212,7 +211,7 @@ impl Pack for Tally {
     }
 
     fn unpack(bytes: &[u8]) -> Self {
-        let (&form, mut bytes) = bytes.split_first().expect("a tally has bytes");
+        let (&form, mut bytes) = bytes.split_first().expect("a packed tally is not empty");
         if form == NARROW {
             let [n, x, y, xx, xy, yy, time, since, second, first] = unpack_numbers(bytes);
             let [time, since, second, first] = [time, since, second, first].map(|field| field as i64);
@@ -224,7 +223,7 @@ impl Pack for Tally {
             bytes = rest;
             i64::from_le_bytes(*field)
         });
-        let sums = Accumulation::read(&mut bytes).expect("what was written is read");
+        let sums = Accumulation::read(&mut bytes).expect("sums that were written parse");
         (sums, Extent { earliest, latest: (time, second, first) })
     }
 }
@@ -234,13 +233,13 @@ const NARROW: u8 = 0;
 /// The first byte of any other.
 const WIDE: u8 = 1;
 
-/// The tallies of an open epoch, so that the arrangement gets one a truck, not one a batch.
+/// The tallies of an open epoch, so that the arrangement gets one per truck, not one per batch.
 #[derive(Default)]
 struct Open {
-    /// The places among the tallies, by where a truck's name lies: names are neither read nor compared.
-    /// A name that lies in two places has two tallies, which the arrangement adds up.
+    /// Indices of the tallies by the address of a truck's name, so that names are neither hashed nor compared. A name
+    /// with two addresses has two tallies, which the arrangement adds up.
     places: HashMap<*const u8, u32, RandomState>,
-    /// They keep the names where they lie.
+    /// The clones of names keep their addresses valid.
     tallies: Vec<(Truck, Tally)>,
 }
 
@@ -256,13 +255,13 @@ impl Open {
     }
 }
 
-/// The view of a job whose readings are never taken back.
+/// The view of an append job, whose readings are never retracted.
 fn build_append<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> StreamVec<'scope, Epoch, Effect> {
     let fresh = folded(
         inputs.records.clone(),
         Pipeline,
         "PreAggregate",
-        as_travelled,
+        stream_epoch,
         move |open: &mut Open, batch: Batch| {
             aggregate(&batch, form.axes).for_each(|(truck, tally)| open.add(truck, tally));
         },
@@ -291,7 +290,7 @@ fn build_append<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> Stre
     })
 }
 
-/// The view of a job whose readings can be taken back.
+/// The view of an upsert job, whose readings can be retracted.
 fn build_upsert<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> StreamVec<'scope, Epoch, Effect> {
     let sums = inputs.records.clone().unary(Pipeline, "PreAggregate", move |_, _| {
         move |input, output| {
@@ -315,7 +314,7 @@ fn build_upsert<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> Stre
     });
     let by_truck = Exchange::new(|(truck, _, _): &(Truck, Point, i8)| truck.hashed());
     let mut left: HashMap<Truck, BTreeMap<Point, i64>> = HashMap::new();
-    let extents = when_complete(points, by_truck, "Extremes", as_travelled, move |epoch, points| {
+    let extents = when_complete(points, by_truck, "Extremes", stream_epoch, move |epoch, points| {
         extremes(&mut left, epoch, points)
     });
     let totals = sums.as_collection().count_total();
@@ -326,7 +325,7 @@ fn build_upsert<'scope>(inputs: &Inputs<'scope>, name: &str, form: Form) -> Stre
     })
 }
 
-/// The records that have both values, each with its place.
+/// The records that have both values, each with its index.
 fn points(batch: &Batch, (x, y): (Axis, Axis)) -> impl Iterator<Item = (usize, Point)> {
     let (first, second) = (x.values(batch), y.values(batch));
     (0..batch.len()).filter(move |&place| first[place] != NULL && second[place] != NULL).map(move |place| {
@@ -340,7 +339,7 @@ fn pair((time, y, x): Point, axis: Axis) -> (i64, i64) {
     (if axis == Axis::Time { time } else { x }, y)
 }
 
-/// Sums a batch per truck; a truck's tally appears once.
+/// Aggregates a batch per truck; each truck has one tally.
 fn aggregate(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (&Truck, Tally)> {
     let mut open: Vec<Option<(Narrow, Extent)>> = vec![None; batch.trucks.len()];
     for (place, point) in points(batch, axes) {
@@ -357,7 +356,7 @@ fn aggregate(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (&Truck,
     batch.trucks.iter().zip(open).filter_map(move |(truck, open)| Some((truck, tally(open?))))
 }
 
-/// The sums that a batch of corrections adds, and those that it takes away.
+/// The sums of a batch of corrections: inserted minus retracted.
 fn signed_sums(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (Truck, Accumulation)> {
     let mut open: Vec<[Option<Narrow>; 2]> = vec![[None; 2]; batch.trucks.len()];
     for (place, point) in points(batch, axes) {
@@ -379,7 +378,7 @@ fn signed_sums(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (Truck
     })
 }
 
-/// Adds and takes points, and gives the changes of the trucks' extents.
+/// Inserts and retracts points, and returns the changes of the trucks' extents.
 fn extremes(
     left: &mut HashMap<Truck, BTreeMap<Point, i64>>,
     epoch: Epoch,
@@ -414,8 +413,8 @@ fn extremes(
     changes
 }
 
-/// The rows of changed trucks. A history ends, for a truck whose readings are all gone, with a row of
-/// no samples.
+/// The rows of changed trucks. The history of a truck whose readings are all retracted ends with a row of zero
+/// samples.
 fn rows(changes: &[KeyChange<Truck, Tally>], form: Form) -> Rows {
     let mut kept: Vec<(&Truck, Option<&Tally>, Change)> = Vec::with_capacity(changes.len());
     for change in changes {
@@ -439,7 +438,7 @@ fn rows(changes: &[KeyChange<Truck, Tally>], form: Form) -> Rows {
     }
     let first = match form.axes.0 {
         Axis::Time => Column::Decimal {
-            scale: 6, // microseconds, shown as seconds
+            scale: 6, // microseconds as seconds
             values: column(&kept, NULL, |_, extent| extent.latest.0.saturating_sub(extent.earliest)),
         },
         _ => Column::Decimal { scale: NANO_SCALE, values: column(&kept, NULL, |_, extent| extent.latest.2) },
@@ -462,7 +461,7 @@ fn rows(changes: &[KeyChange<Truck, Tally>], form: Form) -> Rows {
     Rows { columns, changes }
 }
 
-/// The rows that a committed state stands for, one a truck, with the columns of [`Correlation::view`].
+/// The rows of a committed state, one per truck, with the columns of [`Correlation::view`].
 pub fn committed_rows(restored: &Restored, axes: (Axis, Axis)) -> Rows {
     let form = Form { axes, latest: false, upserts: false };
     let change = |(key, tally)| KeyChange { key, old: None, new: Some(tally) };
@@ -476,7 +475,7 @@ fn state(changes: &[KeyChange<Truck, Tally>], (x, _): (Axis, Axis)) -> Vec<u8> {
         push_entry(&mut bytes, change.key.as_bytes(), |out| {
             let (time, second, first) = extent.latest;
             let fields = [extent.earliest, time, second, first];
-            // Where the first axis is time it is known already.
+            // If the first axis is time, its value is known already.
             for field in &fields[..if x == Axis::Time { 3 } else { 4 }] {
                 out.extend_from_slice(&field.to_le_bytes());
             }
@@ -486,16 +485,15 @@ fn state(changes: &[KeyChange<Truck, Tally>], (x, _): (Axis, Axis)) -> Vec<u8> {
     bytes
 }
 
-/// The tallies of a committed state change. It was looked through when it was loaded, so what does not
-/// parse is a bug of ours.
+/// The tallies of a committed state change. It was validated when it was loaded, so a parse error is a bug.
 fn restore(restored: &Restored, axes: (Axis, Axis)) -> impl Iterator<Item = (Truck, Tally)> {
     entries(&restored.bytes).map(move |entry| {
         let tally = entry.ok().and_then(|(key, value)| read(key, value, axes));
-        tally.expect("state that was looked through parses")
+        tally.expect("validated state parses")
     })
 }
 
-/// What an entry of the state keeps.
+/// Parses an entry of the state.
 fn read(key: &[u8], mut value: &[u8], (x, _): (Axis, Axis)) -> Option<(Truck, Tally)> {
     let truck = std::str::from_utf8(key).ok()?;
     let mut field = || {

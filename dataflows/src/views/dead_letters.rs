@@ -1,4 +1,4 @@
-//! Input that could not be used, with its bytes and the reason.
+//! Rejected input, with its bytes and the reason.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(super) fn view() -> View {
         keyed: false,
         of_readings: false,
         keeps_times: false,
-        gives_up: false,
+        drops_readings: false,
         definition: String::new(),
         keeps: keeps_nothing(),
         build: Arc::new(|inputs| {
@@ -65,7 +65,7 @@ pub fn rows(letters: Vec<DeadLetter>) -> Rows {
     .into()
 }
 
-/// How many of these rows of the view have which reason.
+/// The number of these rows of the view by reason.
 pub fn reasons(rows: &Rows) -> ByReason {
     let mut numbers = ByReason::default();
     if let Some(Column::Text(reasons)) = rows.columns.get(5) {

@@ -1,4 +1,4 @@
-//! The union of the two derived measures, each row saying which of them it is.
+//! The union of the two derived measures, with a column that names the measure.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ fn rows(batch: &Batch, factor: Factor, names: &Arc<Vec<Arc<str>>>) -> Rows {
     Rows { columns, changes: both_changes(batch) }
 }
 
-/// A reading has two rows, which its key and the metric name.
+/// A reading has two rows, identified by its key and the metric.
 fn both_changes(batch: &Batch) -> Option<Changes> {
     let places = places(batch);
     let [first, second] = METRICS.map(|metric| Changes::of(batch, &places, metric.as_bytes()));

@@ -1,15 +1,15 @@
-//! The readings above the threshold, joined to every reading of the truck with the same timestamp.
+//! The readings above the threshold, joined with every reading of the truck with the same timestamp.
 //!
 //! ```text
 //! records --(truck)--> gate --> blocks (truck, stretch of time) -- join with themselves -> rows
-//!                       `-> state; what is late or too much (see `lateness`)
+//!                       `-> state; late and surplus readings (see `lateness`)
 //! ```
 //!
-//! The join is differential dataflow's, of blocks of readings ([`block`]); the [`gate`] gives it each block
-//! and takes it back when it is old.
+//! The join is that of differential dataflow, on blocks of readings ([`block`]); the [`gate`] inserts blocks into it,
+//! and retracts them when they are old.
 //!
-//! Where readings can be taken back they are all kept, so there is no gate, readings meet one by one, and
-//! rows end as readings do.
+//! In an upsert job all readings are kept, so there is no gate: readings are joined individually, and rows are
+//! retracted with their readings.
 
 mod block;
 mod gate;
@@ -28,7 +28,7 @@ use timely::dataflow::operators::vec::Map;
 
 use super::by_key::{KeyChange, changes_by_key};
 use super::inputs::Inputs;
-use super::lateness::{bury, by_truck};
+use super::lateness::{by_truck, write_dead_letters};
 use super::settings::Settings;
 use super::view::View;
 use super::watermark::TopicTimes;
@@ -38,7 +38,7 @@ use crate::dead_letter::{DeadLetter, Reason};
 use crate::effect::Effect;
 use crate::epochs::when_complete;
 use crate::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
-use block::{Block, Meeting};
+use block::{Block, BlockKey};
 use gate::{Gate, Output};
 
 const NAME: &str = "filtered_join";
@@ -59,7 +59,7 @@ pub(super) fn view(settings: &Settings) -> View {
         keyed: settings.upserts(),
         of_readings: true,
         keeps_times: !settings.upserts(),
-        gives_up: !settings.upserts(),
+        drops_readings: !settings.upserts(),
         definition: format!("engine_speed > {} nano", settings.above_speed),
         keeps: Arc::new(|key, value| {
             TopicTimes::of_entry(key, value).is_some() || gate::read(key, value).is_some()
@@ -71,22 +71,22 @@ pub(super) fn view(settings: &Settings) -> View {
     }
 }
 
-/// What a row is made of: the timestamp, the distance of the one reading, the speed of the other.
+/// The content of a row: the timestamp, the distance of one reading, the speed of the other, and the truck.
 type Joined = (i64, i64, i64, Truck);
 
-/// Rows that are given at once: while they are rendered and written, the next ones are made.
+/// The number of rows passed on at once, so that they are rendered and written while the next ones are joined.
 const ROWS_AT_ONCE: usize = 1 << 14;
 
 fn build_append<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'scope, Epoch, Effect> {
     let mut gate = Gate::new(settings, inputs.start, inputs.records.scope().index() == 0);
     let (batches, output) =
-        by_truck(inputs, NAME, gate::parts, gate::read, move |epoch, told| gate.pass(epoch, told));
+        by_truck(inputs, NAME, gate::parts, gate::read, move |epoch, inputs| gate.pass(epoch, inputs));
     let effects = output.clone().flat_map(|output| match output {
         Output::Effect(effect) => Some(effect),
         _ => None,
     });
-    let given_up = output.clone().flat_map(|output| match output {
-        Output::GivenUp(given_up) => Some(given_up),
+    let dropped = output.clone().flat_map(|output| match output {
+        Output::Dropped(dropped) => Some(dropped),
         _ => None,
     });
     let blocks = output.flat_map(|output| match output {
@@ -94,29 +94,29 @@ fn build_append<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamV
         _ => Vec::new(),
     });
     let blocks = blocks.as_collection().arrange_by_key();
-    let met = blocks.clone().join_core(blocks, |(truck, _): &Meeting, above: &Arc<Block>, all| {
+    let joined = blocks.clone().join_core(blocks, |(truck, _): &BlockKey, above: &Arc<Block>, all| {
         above.overlaps(all).then(|| (truck.clone(), above.clone(), all.clone()))
     });
-    rows_that_begin(met, settings.above_speed, inputs.start).concat(effects).concat(bury(
+    inserted_rows(joined, settings.above_speed, inputs.start).concat(effects).concat(write_dead_letters(
         batches,
-        given_up,
+        dropped,
         NAME,
         |_, places: &Vec<u32>| places.clone(),
     ))
 }
 
-/// Blocks of a truck that meet: of the first only the readings above the threshold count.
-type Met = (Truck, Arc<Block>, Arc<Block>);
+/// Two overlapping blocks of a truck: of the first only readings above the threshold count.
+type JoinedBlocks = (Truck, Arc<Block>, Arc<Block>);
 
-/// The rows that the join gives. What ends here is forgotten, not untrue. A pair whose blocks are both
-/// taken back is given in parts of either sign, so only their sum tells.
-fn rows_that_begin<'scope>(
-    met: VecCollection<'scope, Epoch, Met, isize>,
+/// The rows that the join inserts. Retractions are ignored, as the gate only retracts blocks to free memory. If both
+/// blocks of a pair are retracted, the join sends updates of both signs, so only their sum counts.
+fn inserted_rows<'scope>(
+    joined: VecCollection<'scope, Epoch, JoinedBlocks, isize>,
     threshold: i64,
     start: Epoch,
 ) -> StreamVec<'scope, Epoch, Effect> {
     when_complete(
-        met.inner,
+        joined.inner,
         Pipeline,
         "JoinRows",
         |(_, time, _), _| *time,
@@ -124,8 +124,8 @@ fn rows_that_begin<'scope>(
             if epoch <= start {
                 return Vec::new();
             }
-            let mut updates: Vec<(Met, isize)> =
-                updates.into_iter().map(|(met, _, diff)| (met, diff)).collect();
+            let mut updates: Vec<(JoinedBlocks, isize)> =
+                updates.into_iter().map(|(joined, _, diff)| (joined, diff)).collect();
             if updates.iter().any(|(_, diff)| *diff < 0) {
                 consolidate(&mut updates);
             }
@@ -147,7 +147,7 @@ fn rows_that_begin<'scope>(
     )
 }
 
-/// Rows that are being made, as columns.
+/// Rows under construction, as columns.
 #[derive(Default)]
 struct JoinedRows {
     trucks: Vec<Truck>,
@@ -169,7 +169,7 @@ impl JoinedRows {
                 place
             }
         };
-        above.meet(all, threshold, |above, other| {
+        above.for_each_pair(all, threshold, |above, other| {
             self.times.push(above.0);
             self.distances.push(above.1);
             self.speeds.push(other.2);
@@ -198,10 +198,10 @@ fn columns(
     ]
 }
 
-/// Readings meet when they share this: the truck and the timestamp.
-type Moment = (Truck, i64);
+/// The join key of readings: the truck and the timestamp.
+type JoinKey = (Truck, i64);
 
-/// The key of a reading, its distance and its speed.
+/// A reading: its message key, its distance and its speed.
 type Named = (Arc<[u8]>, i64, i64);
 
 fn build_upsert<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'scope, Epoch, Effect> {
@@ -216,7 +216,7 @@ fn build_upsert<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamV
             });
         }
     });
-    // The first by their keys, so that which readings are too many does not depend on what was there.
+    // The first ones in the order of keys, so that the choice of surplus readings does not depend on earlier ones.
     let limit = settings.join_limit;
     let readings = readings.as_collection().reduce(move |_, readings: &[(&Named, isize)], kept| {
         kept.extend(
@@ -226,9 +226,9 @@ fn build_upsert<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamV
     let (threshold, start) = (settings.above_speed, inputs.start);
     let all = readings
         .clone()
-        .flat_map(|(moment, ((key, _, speed), surplus))| (!surplus).then_some((moment, (key, speed))));
-    let above = readings.clone().flat_map(move |(moment, ((key, distance, speed), surplus))| {
-        (!surplus && speed > threshold).then_some((moment, (key, distance)))
+        .flat_map(|(join_key, ((key, _, speed), surplus))| (!surplus).then_some((join_key, (key, speed))));
+    let above = readings.clone().flat_map(move |(join_key, ((key, distance, speed), surplus))| {
+        (!surplus && speed > threshold).then_some((join_key, (key, distance)))
     });
     let joined = above.join_map(all, |(truck, time), (key, distance), (other, speed)| {
         ((key.clone(), other.clone()), (*time, *distance, *speed, truck.clone()))
@@ -236,26 +236,26 @@ fn build_upsert<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamV
     let by_pair =
         Exchange::new(|((pair, _), _, _): &(((Arc<[u8]>, Arc<[u8]>), Joined), Epoch, isize)| pair.hashed());
     let surplus = readings.inner.flat_map(move |((_, ((key, _, _), surplus)), epoch, diff)| {
-        (surplus && diff > 0 && epoch > start).then(|| Effect::DeadLetters(vec![too_many(&key)]))
+        (surplus && diff > 0 && epoch > start).then(|| Effect::DeadLetters(vec![surplus_letter(&key)]))
     });
     changes_by_key(joined, by_pair, NAME, start, |changes| vec![Effect::Rows(changed_rows(&changes))])
         .concat(surplus)
 }
 
 /// The readings of a batch of corrections.
-fn named(batch: &Batch) -> impl Iterator<Item = ((Moment, Named), isize)> {
+fn named(batch: &Batch) -> impl Iterator<Item = ((JoinKey, Named), isize)> {
     let corrections = batch.corrections.as_ref();
     let (distance, speed) = (batch.measure(Measure::DistanceCovered), batch.measure(Measure::EngineSpeed));
     (0..batch.len()).filter_map(move |place| {
         let corrections = corrections?;
-        let moment = (batch.trucks[batch.truck[place] as usize].clone(), batch.time[place]);
+        let join_key = (batch.trucks[batch.truck[place] as usize].clone(), batch.time[place]);
         let named = (corrections.keys[place].clone(), distance[place], speed[place]);
-        Some(((moment, named), isize::from(corrections.signs[place])))
+        Some(((join_key, named), isize::from(corrections.signs[place])))
     })
 }
 
-/// A reading that is one too many at its timestamp. Its message is the latest of its key.
-fn too_many(key: &Arc<[u8]>) -> DeadLetter {
+/// The dead letter of a surplus reading at its timestamp. Its message is the latest of its key.
+fn surplus_letter(key: &Arc<[u8]>) -> DeadLetter {
     DeadLetter {
         topic: NAME.into(),
         partition: -1,

@@ -1,4 +1,4 @@
-//! What sources feed the graph, split into the streams that views are built from.
+//! Splits the items of sources into the input streams of views.
 
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -14,28 +14,28 @@ use crate::item::Item;
 use crate::orientation::Orientation;
 use crate::readings;
 
-/// The streams that a view is built from.
+/// The input streams of a view.
 #[derive(Clone)]
 pub struct Inputs<'scope> {
     /// The decoded readings.
     pub records: StreamVec<'scope, Epoch, Batch>,
-    /// Input that could not be used.
+    /// Rejected input.
     pub dead_letters: StreamVec<'scope, Epoch, Vec<DeadLetter>>,
-    /// What the views held at the last commit, at epoch `start`.
+    /// The state of the views at the last commit, in epoch `start`.
     pub restored: StreamVec<'scope, Epoch, Restored>,
     /// How far the workers' partitions are behind: see [`Item::Behind`].
     pub behind: StreamVec<'scope, Epoch, i64>,
     /// When the latest messages arrived: see [`Item::Arrived`].
     pub arrived: StreamVec<'scope, Epoch, i64>,
-    /// In an upsert job, the changes of state that keep the readings.
+    /// In an upsert job, the state changes of the readings.
     pub readings: Option<StreamVec<'scope, Epoch, Effect>>,
-    /// The last committed epoch. Effects are due after it only.
+    /// The last committed epoch. Only later epochs have effects.
     pub start: Epoch,
     items: StreamVec<'scope, Epoch, Item>,
 }
 
 impl<'scope> Inputs<'scope> {
-    /// Splits what sources feed into the streams that views are built from.
+    /// Splits the items of sources into the input streams of views.
     pub fn new(
         items: StreamVec<'scope, Epoch, Item>,
         restored: StreamVec<'scope, Epoch, Restored>,
@@ -74,13 +74,13 @@ impl<'scope> Inputs<'scope> {
         Self { records, dead_letters, restored, behind, arrived, readings, start, items }
     }
 
-    /// The same, for a view whose effects are due after another epoch.
+    /// The same inputs, for a view whose effects start after another epoch.
     pub fn beginning_after(&self, start: Epoch) -> Self {
         Self { start, ..self.clone() }
     }
 
-    /// The decoded orientation readings, picked out for whoever asks: a job without their view has no
-    /// operator for them.
+    /// The decoded orientation readings. The stream is built on demand: a job without their view has no operator for
+    /// them.
     pub fn orientation(&self) -> StreamVec<'scope, Epoch, Orientation> {
         pick(&self.items, "Orientation", |item| match item {
             Item::Orientation(readings) => Some(readings),

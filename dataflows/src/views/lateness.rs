@@ -1,19 +1,19 @@
-//! When a record comes too late for a view that forgets, and what becomes of it.
+//! Late records: records that are too old for the state that a view still keeps.
 //!
 //! ```text
 //! records -> numbered batches -.-> the view's parts --(truck)--> its state: late for this truck?
 //!                              |                                      |
-//!                              `-> kept until the epoch is decided <--' (back to the batch's worker)
+//!                              `-> kept until the epoch is complete <-' (back to the batch's worker)
 //!                                            `-> dead letters with the records' own bytes
 //! ```
 //!
-//! A view forgets a truck's state up to a horizon that follows the truck's latest event, and for a
-//! truck that is idle the topic's. A record before the horizon *at the end of the epoch before* is late:
-//! within an epoch the order of arrival decides nothing. While a source catches up, partitions are
-//! read unevenly; the slowest that is behind its end then holds every horizon back.
+//! A view discards a truck's state up to a horizon that follows the truck's latest event, or for an idle truck the
+//! latest event of the topic. A record before the horizon *at the end of the previous epoch* is late, so that the
+//! order of arrival within an epoch does not matter. While a source catches up, partitions are read unevenly; the
+//! slowest one that is behind its end then holds back all horizons.
 //!
-//! A truck that nothing comes of is not looked at, so its horizon is found anew when something does. The
-//! time of the topic is part of a view's state for that: after a restart the same records are late.
+//! A truck without input is not visited, so its horizon is recomputed when input arrives. For this the time of the
+//! topic is part of a view's state: after a restart the same records are late.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -33,10 +33,10 @@ use crate::Epoch;
 use crate::batch::{Batch, Truck};
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::effect::Effect;
-use crate::epochs::{as_travelled, when_complete};
+use crate::epochs::{stream_epoch, when_complete};
 use crate::state::entries;
 
-/// Names a batch: the worker that read it, and its number there.
+/// Identifies a batch: the worker that read it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct BatchId {
     worker: u64,
@@ -48,55 +48,55 @@ fn worker_of(truck: &Truck) -> u64 {
     truck.hashed()
 }
 
-/// What a view that keeps state by truck is told.
+/// The input of a view with state per truck.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Told<P, K> {
-    /// What a batch has of a truck.
+pub(super) enum TruckInput<P, K> {
+    /// The part of a batch for a truck.
     Part(BatchId, Truck, P),
-    /// What moves the time of the topic on.
+    /// An update of the topic's time.
     Watermark(WatermarkUpdate),
-    /// What was committed of a truck.
+    /// The committed state of a truck.
     Kept(Truck, K),
 }
 
-/// Brings what each batch has of a truck (`parts`) and what was committed of it (which `read` reads from
-/// an entry of the view's state) to the worker that keeps the truck, and the time of the topic to all.
-/// There `pass` is given what a complete epoch brought. Gives the batches by their names, too.
+/// Sends the part of each batch for a truck (`parts`) and the committed state of the truck (which `read` parses from
+/// an entry of the view's state) to the worker that keeps the truck, and the time of the topic to all workers. There
+/// `pass` gets the input of each complete epoch. Also returns the batches with their ids.
 pub(super) fn by_truck<'scope, P: ExchangeData, K: ExchangeData, O: Clone + 'static>(
     inputs: &Inputs<'scope>,
     name: &'static str,
     parts: impl Fn(&Batch) -> Vec<(Truck, P)> + 'static,
     read: impl Fn(&[u8], &[u8]) -> Option<(Truck, K)> + 'static,
-    mut pass: impl FnMut(Epoch, Vec<Told<P, K>>) -> Vec<O> + 'static,
+    mut pass: impl FnMut(Epoch, Vec<TruckInput<P, K>>) -> Vec<O> + 'static,
 ) -> (StreamVec<'scope, Epoch, (BatchId, Batch)>, StreamVec<'scope, Epoch, O>) {
     let batches = number(inputs.records.clone());
     let parts = batches.clone().flat_map(move |(batch, records)| {
-        let told = |(truck, part): (Truck, P)| (worker_of(&truck), Told::Part(batch, truck, part));
-        parts(&records).into_iter().map(told).collect::<Vec<_>>()
+        let input = |(truck, part): (Truck, P)| (worker_of(&truck), TruckInput::Part(batch, truck, part));
+        parts(&records).into_iter().map(input).collect::<Vec<_>>()
     });
     let kept = inputs.restored.clone().flat_map(move |restored| {
         let is_ours = &*restored.view == name;
         entries(&restored.bytes)
             .filter(|_| is_ours)
-            // It was looked through when it was loaded: what does not parse is a bug of ours.
-            .map(|entry| entry.expect("state that was looked through parses"))
+            // It was validated when it was loaded, so a parse error is a bug.
+            .map(|entry| entry.expect("validated state parses"))
             .filter(|(key, _)| *key != TOPIC)
-            .map(|(key, value)| read(key, value).expect("state that was looked through parses"))
-            .map(|(truck, kept)| (worker_of(&truck), Told::Kept(truck, kept)))
+            .map(|(key, value)| read(key, value).expect("validated state parses"))
+            .map(|(truck, kept)| (worker_of(&truck), TruckInput::Kept(truck, kept)))
             .collect::<Vec<_>>()
     });
-    let updates = updates(inputs, name).map(|(worker, update)| (worker, Told::Watermark(update)));
+    let updates = updates(inputs, name).map(|(worker, update)| (worker, TruckInput::Watermark(update)));
     let output = when_complete(
         parts.concat(kept).concat(updates),
-        Exchange::new(|(worker, _): &(u64, Told<P, K>)| *worker),
+        Exchange::new(|(worker, _): &(u64, TruckInput<P, K>)| *worker),
         name,
-        as_travelled,
-        move |epoch, told| pass(epoch, told.into_iter().map(|(_, told)| told).collect()),
+        stream_epoch,
+        move |epoch, inputs| pass(epoch, inputs.into_iter().map(|(_, input)| input).collect()),
     );
     (batches, output)
 }
 
-/// Gives each batch a name.
+/// Assigns an id to each batch.
 fn number<'scope>(records: StreamVec<'scope, Epoch, Batch>) -> StreamVec<'scope, Epoch, (BatchId, Batch)> {
     let worker = records.scope().index() as u64;
     let mut number = 0;
@@ -106,39 +106,39 @@ fn number<'scope>(records: StreamVec<'scope, Epoch, Batch>) -> StreamVec<'scope,
     })
 }
 
-/// Records of a batch that a view gives up, named as the view names them.
+/// Records of a batch that a view drops, identified by a part as the view defines it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct GivenUp<P> {
+pub(super) struct Dropped<P> {
     pub batch: BatchId,
     pub reason: Reason,
     pub part: P,
 }
 
-/// Turns what a view gives up into dead letters: `places` finds the records of a part in their batch.
-/// A record is a letter once, whatever number of parts it is in.
-pub(super) fn bury<'scope, P: ExchangeData>(
+/// Turns dropped records into dead letters: `places` returns the indices of a part's records in their batch. A record
+/// becomes one letter, even if it is in several parts.
+pub(super) fn write_dead_letters<'scope, P: ExchangeData>(
     batches: StreamVec<'scope, Epoch, (BatchId, Batch)>,
-    given_up: StreamVec<'scope, Epoch, GivenUp<P>>,
+    dropped: StreamVec<'scope, Epoch, Dropped<P>>,
     view: &'static str,
     places: impl Fn(&Batch, &P) -> Vec<u32> + 'static,
 ) -> StreamVec<'scope, Epoch, Effect> {
-    let home = Exchange::new(|given_up: &GivenUp<P>| given_up.batch.worker);
+    let home = Exchange::new(|dropped: &Dropped<P>| dropped.batch.worker);
     batches.binary_frontier::<_, CapacityContainerBuilder<_>, _, _, _, _>(
-        given_up,
+        dropped,
         Pipeline,
         home,
-        "Bury",
+        "WriteDeadLetters",
         move |capability, _| {
             drop(capability);
             let mut kept: BTreeMap<Epoch, HashMap<u64, Batch>> = BTreeMap::new();
             let mut open: BTreeMap<Epoch, _> = BTreeMap::new();
-            move |(batches, batches_frontier), (given_up, frontier), output| {
+            move |(batches, batches_frontier), (dropped, frontier), output| {
                 batches.for_each_stamp(|cap, containers| {
                     let Some(&epoch) = cap.least() else { return };
                     let named = containers.flat_map(|container| container.drain(..));
                     kept.entry(epoch).or_default().extend(named.map(|(id, batch)| (id.number, batch)));
                 });
-                given_up.for_each_stamp(|cap, containers| {
+                dropped.for_each_stamp(|cap, containers| {
                     let Some(&epoch) = cap.least() else { return };
                     let (_, parts) =
                         open.entry(epoch).or_insert_with(|| (cap.delayed(&epoch, 0), Vec::new()));
@@ -162,7 +162,7 @@ pub(super) fn bury<'scope, P: ExchangeData>(
 }
 
 fn letters<P>(
-    parts: &[GivenUp<P>],
+    parts: &[Dropped<P>],
     batches: Option<&HashMap<u64, Batch>>,
     view: &str,
     places: &impl Fn(&Batch, &P) -> Vec<u32>,
@@ -170,7 +170,7 @@ fn letters<P>(
     let mut found = BTreeSet::new();
     for part in parts {
         let batch = batches.and_then(|batches| batches.get(&part.batch.number));
-        let batch = batch.expect("a batch is kept until its epoch is decided");
+        let batch = batch.expect("a batch is kept until its epoch is complete");
         found.extend(
             places(batch, &part.part).into_iter().map(|place| (part.batch.number, place, part.reason)),
         );
@@ -182,7 +182,7 @@ fn letters<P>(
     found.into_iter().filter_map(letter).collect()
 }
 
-/// What the keys of trucks' times begin with in a view's state. Their values are times.
+/// The prefix of the keys of trucks' times in a view's state. Their values are times.
 const TIMES: u8 = b't';
 
 /// The key of a truck's times.
@@ -190,12 +190,12 @@ pub(super) fn truck_key(truck: &str) -> Vec<u8> {
     [&[TIMES], truck.as_bytes()].concat()
 }
 
-/// The truck whose times have this key, if it is the key of times.
+/// The truck whose times have this key, if it is such a key.
 pub(super) fn truck_of_times(key: &[u8]) -> Option<Truck> {
     Some(std::str::from_utf8(key.strip_prefix(&[TIMES])?).ok()?.into())
 }
 
-/// The trucks that have to be looked at when time reaches a point, without looking at all others.
+/// The trucks that have to be visited when time reaches a point, without a scan of all trucks.
 #[derive(Debug, Default)]
 struct Agenda {
     by_time: BTreeSet<(i64, Truck)>,
@@ -203,7 +203,7 @@ struct Agenda {
 }
 
 impl Agenda {
-    /// Puts a truck on the agenda for `time`, instead of what it was there for; none takes it off.
+    /// Schedules a truck for `time`, replacing its earlier entry; none removes it.
     fn set(&mut self, truck: &Truck, time: Option<i64>) {
         let old = match time {
             Some(time) => self.of_truck.insert(truck.clone(), time),
@@ -219,7 +219,7 @@ impl Agenda {
         }
     }
 
-    /// Takes the trucks off that are due at `time`.
+    /// Removes and returns the trucks that are due at `time`.
     fn due(&mut self, time: i64) -> Vec<Truck> {
         let mut due = Vec::new();
         while let Some((at, _)) = self.by_time.first()
@@ -233,8 +233,8 @@ impl Agenda {
     }
 }
 
-/// The trucks whose time passes a point although nothing of them comes: when the topic moves on, or
-/// when the slowest partition no longer holds them back.
+/// The trucks whose time can pass a point without input: when the topic advances, or when the slowest partition no
+/// longer holds them back.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     for_topic: Agenda,
@@ -242,14 +242,14 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// A truck whose latest event is `latest` waits until its time ([`Watermark::of_truck`]) reaches the
-    /// first of `points`; this replaces what it waited for.
+    /// Lets a truck whose latest event is `latest` wait until its time ([`Watermark::of_truck`]) reaches the first of
+    /// `points`. This replaces its earlier points.
     pub fn set(&mut self, truck: &Truck, latest: i64, points: impl Iterator<Item = i64> + Clone) {
         self.for_topic.set(truck, points.clone().filter(|point| *point > latest).min());
         self.for_slowest.set(truck, points.filter(|point| *point <= latest).min());
     }
 
-    /// Takes the trucks that need not wait any longer.
+    /// Removes and returns the trucks whose wait is over.
     pub fn due(&mut self, watermark: &Watermark) -> Vec<Truck> {
         let mut due = self.for_topic.due(watermark.of_idle());
         due.extend(self.for_slowest.due(watermark.slowest()));
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_truck_waits_for_one_thing_of_a_kind() {
+    fn a_truck_waits_for_one_point_of_each_kind() {
         let (a, b): (Truck, Truck) = ("a".into(), "b".into());
         let mut watermark = Watermark::new(10);
         watermark.update(WatermarkUpdate::Arrived(i64::MAX));

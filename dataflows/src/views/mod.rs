@@ -1,7 +1,7 @@
-//! The views: one file each, and the one list of them.
+//! The views: one file each, and the list of all views.
 //!
-//! A view is a function from the [`Inputs`] to a stream of [`Effect`](crate::effect::Effect)s. A new view is a file here
-//! and a line in [`NAMES`] and [`all`]; sinks, tables, files and metrics follow from its columns.
+//! A view is a function from the [`Inputs`] to a stream of [`Effect`](crate::effect::Effect)s. A new view is a file
+//! here and a line in [`NAMES`] and [`all`]; sinks, tables, files and metrics follow from its columns.
 
 mod above_speed;
 mod by_key;
@@ -14,11 +14,11 @@ mod filtered_join;
 mod inputs;
 mod lateness;
 mod orientation;
-mod own;
 mod parameter_map;
 mod recovery;
 mod settings;
 mod transformed;
+mod user_view;
 mod view;
 mod watermark;
 mod window_averages;
@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::readings;
 
-/// The names of the views that every job has unless it chooses, in the order in which they are shown.
+/// The names of the default views, in display order.
 pub const NAMES: [&str; 10] = [
     "parameter_map",
     "distance_correlation",
@@ -42,7 +42,7 @@ pub const NAMES: [&str; 10] = [
     DEAD_LETTERS,
 ];
 
-/// The views of [`NAMES`], as `settings` have them, in that order.
+/// The views of [`NAMES`], configured by `settings`, in that order.
 ///
 /// ```
 /// use dataflows::views::{NAMES, Settings, all};
@@ -68,19 +68,19 @@ pub fn all(settings: &Settings) -> Vec<View> {
 }
 
 pub use correlation::{Axis, Correlation, committed_rows};
-/// The view of dead letters, which sinks add to when a row is refused.
+/// The view of dead letters; sinks also add refused rows to it.
 pub use dead_letters::{NAME as DEAD_LETTERS, reasons as dead_letter_reasons, rows as dead_letter_rows};
 pub use inputs::Inputs;
-/// The one view that is not made of trucks' readings.
+/// The only view that is not based on readings of trucks.
 pub use orientation::NAME as ORIENTATION;
-pub use own::Own;
-/// What is done at a start about stored times that are too far ahead.
+/// The correction, at a start, of stored times that are too far in the future.
 pub use recovery::{Recovery, SetBack};
 pub use settings::{CorrelationTables, Mode, Settings};
+pub use user_view::UserView;
 pub use view::{Build, Keeps, View};
 pub use watermark::TopicTimes;
 
-/// The readings of an upsert job: they have state, and neither table nor file.
+/// The readings of an upsert job as a view with state, but without table and file.
 pub fn readings_view(settings: &Settings) -> View {
     let fields = settings.fields.clone();
     View {
@@ -90,7 +90,7 @@ pub fn readings_view(settings: &Settings) -> View {
         keyed: false,
         of_readings: true,
         keeps_times: false,
-        gives_up: false,
+        drops_readings: false,
         definition: String::new(),
         keeps: Arc::new(move |_, value| readings::read(value, &fields).is_some()),
         build: Arc::new(|inputs| inputs.readings.clone().expect("only an upsert job has this view")),

@@ -1,5 +1,5 @@
-//! Every orientation reading of the phone, as it came. It is no reading of a truck: it is never
-//! corrected, and other views do not see it.
+//! Every orientation reading of the phone, unchanged. These are not readings of trucks: they are never corrected, and
+//! other views do not see them.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(super) fn view() -> View {
         keyed: false,
         of_readings: false,
         keeps_times: false,
-        gives_up: false,
+        drops_readings: false,
         definition: String::new(),
         keeps: keeps_nothing(),
         build: Arc::new(|inputs| render_each(inputs.orientation(), inputs.start, "OrientationRows", rows)),

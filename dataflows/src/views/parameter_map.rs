@@ -1,4 +1,4 @@
-//! Every record, as it came. The columns are the batch's own: nothing is copied.
+//! Every record, unchanged. The columns are shared with the batch, not copied.
 
 use super::settings::Settings;
 use super::view::{View, of_readings, places, render_stateless};

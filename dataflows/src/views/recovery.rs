@@ -1,16 +1,16 @@
-//! How views recover from one reading that was dated years ahead.
+//! Recovers views from a reading whose time was years in the future.
 //!
-//! Such a reading moves the time of its truck, and the topic's time with it, past all that comes after it:
-//! later readings of the truck are late, and windows of other trucks count as closed. A source gives such
-//! readings up; this is for state from before it did, or of a job that allows them. At a start every stored
-//! time beyond a limit is set back. Windows before the time that it is set back to stay closed.
+//! Such a reading advances the time of its truck and of the topic beyond all later readings: those of the truck are
+//! late, and windows of other trucks count as closed. Sources reject such readings; this handles state from earlier
+//! versions, or of jobs that allow them. At a start every stored time beyond a limit is reset. Windows before the new
+//! time stay closed.
 
 use super::lateness::truck_of_times;
 use super::watermark::{TOPIC, TopicTimes};
 use crate::batch::Truck;
 use crate::state::{entries, push_entry};
 
-/// Which stored times are too far ahead, and what becomes of them.
+/// Which stored times are too far in the future, and their replacement.
 ///
 /// ```
 /// use dataflows::views::Recovery;
@@ -23,9 +23,9 @@ use crate::state::{entries, push_entry};
 pub struct Recovery {
     /// The wall clock, in microseconds since 1970.
     pub now: i64,
-    /// Times beyond this are too far ahead.
+    /// Times beyond this are too far in the future.
     pub limit: i64,
-    /// What they become: the end of the window that contains the wall clock.
+    /// Their replacement: the end of the window that contains the wall clock.
     pub to: i64,
 }
 
@@ -39,16 +39,15 @@ pub struct SetBack {
 }
 
 impl Recovery {
-    /// That of a start at `now`, where readings may be `max_ahead` ahead and windows are `window` long, all
-    /// in microseconds.
+    /// For a start at `now`, where readings may be `max_ahead` ahead and windows have length `window`, all in
+    /// microseconds.
     pub fn at(now: i64, max_ahead: i64, window: i64) -> Self {
         let to = now.div_euclid(window).saturating_mul(window).saturating_add(window);
-        // A time that is set back must not be too far ahead again.
+        // The replacement itself must not be beyond the limit.
         Self { now, limit: now.saturating_add(max_ahead).max(to), to }
     }
 
-    /// Sets times back in the parts of a view's state. Gives the changes of state that this makes, and what
-    /// was set back.
+    /// Resets times in the parts of a view's state. Returns the state change, and the times that were reset.
     pub fn apply(&self, parts: &mut [Vec<u8>]) -> (Vec<u8>, Vec<SetBack>) {
         let mut found: Vec<SetBack> = parts.iter().flat_map(|part| self.found_in(part)).collect();
         let mut changes = Vec::new();
@@ -79,7 +78,7 @@ impl Recovery {
         found.collect()
     }
 
-    /// The new value of an entry, if it has one: the topic's says when this was.
+    /// The new value of an entry, if it changes. The topic's entry records when times were reset.
     fn entry(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
         if let Some(times) = TopicTimes::of_entry(key, value) {
             let [latest, arrived, slowest] =
@@ -95,7 +94,7 @@ impl Recovery {
             .then(|| times(value).flat_map(|time| self.set_back(time).to_le_bytes()).collect())
     }
 
-    /// `i64::MAX` stands for no time.
+    /// `i64::MAX` means no time.
     fn is_ahead(&self, time: i64) -> bool {
         time > self.limit && time < i64::MAX
     }
@@ -105,7 +104,7 @@ impl Recovery {
     }
 }
 
-/// The numbers of an entry that holds times.
+/// The numbers in an entry of times.
 fn times(value: &[u8]) -> impl Iterator<Item = i64> {
     value.as_chunks::<8>().0.iter().map(|time| i64::from_le_bytes(*time))
 }
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_times_beyond_the_limit_are_set_back_and_the_topic_says_when() {
+    fn only_times_beyond_the_limit_are_reset_and_the_topic_records_when() {
         let recovery = Recovery::at(10 * HOUR + 5, HOUR, HOUR);
         let to = 11 * HOUR;
         let (a, b, window) = (truck_key("a"), truck_key("b"), b"w\0\0\0\0\0\0\0\x7fa".to_vec());
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_set_back_is_not_ahead_again() {
+    fn a_time_that_was_reset_is_not_beyond_the_limit() {
         let recovery = Recovery::at(0, 0, HOUR);
         let mut parts = vec![entry(&truck_key("a"), &[2 * HOUR, 0])];
         assert_eq!(recovery.apply(&mut parts).1.len(), 1);

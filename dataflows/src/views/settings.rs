@@ -1,4 +1,4 @@
-//! What is configurable about the views.
+//! The settings of the views.
 
 use std::sync::Arc;
 
@@ -7,50 +7,50 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{FieldSpec, NANO};
 use crate::real::Factor;
 
-/// What a message does to the readings before it.
+/// The effect of a message on earlier readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Every message is a reading of its own.
+    /// Every message is a new reading.
     #[default]
     Append,
-    /// The message's key names the reading that it replaces or, without a value, takes back.
+    /// The message's key identifies the reading that it replaces or, without a value, deletes.
     Upsert,
 }
 
-/// What a correlation's table holds.
+/// The rows of a correlation's table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CorrelationTables {
     /// A row for each truck and epoch that changed it.
     #[default]
     History,
-    /// One row a truck, replaced in place.
+    /// One row per truck, updated in place.
     Latest,
 }
 
-/// What is configurable about the views. Spans of event time are in microseconds.
+/// The settings of the views. Spans of event time are in microseconds.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What a message does to the readings before it.
+    /// The effect of a message on earlier readings.
     pub mode: Mode,
-    /// Whether partitions follow each other, as the parts of a file do, and are not read side by side.
+    /// Whether partitions are read one after another, like the parts of a file, and not concurrently.
     pub one_after_another: bool,
-    /// The fields that readings have beyond the seed's.
+    /// The declared fields of readings, in addition to the default schema.
     pub fields: Arc<[FieldSpec]>,
     /// `above_speed` keeps engine speeds strictly above this, in nano-units.
     pub above_speed: i64,
     /// `transformed` multiplies the engine's speed by this.
     pub speed_factor: Factor,
-    /// What the correlations' tables hold.
+    /// The rows of the correlations' tables.
     pub correlation_tables: CorrelationTables,
-    /// How long a window is.
+    /// The length of a window.
     pub window: i64,
     /// How far a truck may be behind the topic before it counts as idle.
     pub window_idle: i64,
-    /// How far behind a truck's latest event `window_averages` still takes readings.
+    /// How far behind a truck's latest event `window_averages` still accepts readings.
     pub window_retention: i64,
-    /// How far behind a truck's latest event `filtered_join` still takes readings.
+    /// How far behind a truck's latest event `filtered_join` still accepts readings.
     pub join_retention: i64,
     /// How many readings of a truck may share a timestamp in `filtered_join`.
     pub join_limit: usize,
@@ -77,7 +77,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether rows of readings may change and end.
+    /// Whether readings can be updated and deleted.
     pub fn upserts(&self) -> bool {
         self.mode == Mode::Upsert
     }

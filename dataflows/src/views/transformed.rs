@@ -1,5 +1,5 @@
-//! Every record, with the scaled engine speed and the ratio of distance to engine speed, each
-//! computed exactly and rounded once.
+//! Every record, with the scaled engine speed and the ratio of distance to engine speed, each computed exactly and
+//! rounded once.
 
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ const COLUMNS: &[ColumnSpec] = &[
     column("truck_id", Type::Text),
 ];
 
-/// The name of the engine speed times the factor.
+/// The column of the engine speed times the factor.
 pub(super) const SCALED: &str = "engine_speed_scaled";
-/// The name of distance divided by engine speed.
+/// The column of distance divided by engine speed.
 pub(super) const RATIO: &str = "distance_engine_ratio";
 
 pub(super) fn view(settings: &Settings) -> View {

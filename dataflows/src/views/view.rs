@@ -1,4 +1,4 @@
-//! What a view is, and what the views without state have in common.
+//! The definition of a view, and the common part of views without state.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,40 +17,40 @@ use crate::rows::{ColumnSpec, Rows};
 /// Builds a view's part of the graph.
 pub type Build = Arc<dyn for<'scope> Fn(&Inputs<'scope>) -> StreamVec<'scope, Epoch, Effect> + Send + Sync>;
 
-/// A result that the graph maintains. [The crate's example](crate) builds one.
+/// A result that the graph maintains. [The example of the crate](crate) builds one.
 #[derive(Clone)]
 pub struct View {
-    /// The name in configuration, metrics and of the CSV file.
+    /// The name in the configuration, in metrics and of the CSV file.
     pub name: Cow<'static, str>,
     /// The table.
     pub table: Cow<'static, str>,
     /// The columns of table and CSV, without `id`.
     pub columns: Cow<'static, [ColumnSpec]>,
-    /// Whether its rows may change and end, and so carry [`Changes`].
+    /// Whether its rows can be updated and deleted, and so have [`Changes`](crate::rows::Changes).
     pub keyed: bool,
-    /// Whether it is made of readings: in an upsert job its files then say what each line does.
+    /// Whether it is based on readings of trucks: in an upsert job its files then have a column `change`.
     pub of_readings: bool,
     /// Whether its state has times of trucks and of the topic: see [`Recovery`](super::Recovery).
     pub keeps_times: bool,
-    /// Whether it may give records up, so that batches need their [`Origin`](crate::origin::Origin).
-    pub gives_up: bool,
-    /// What its state depends on beside its name: another text is another view.
+    /// Whether it may drop readings, so that batches need their [`Origin`](crate::origin::Origin).
+    pub drops_readings: bool,
+    /// The settings on which its state depends: with another text it is another view.
     pub definition: String,
-    /// Whether an entry of state, a key and its value, is one that it keeps.
+    /// Whether an entry, a key and its value, is valid in its state.
     pub keeps: Keeps,
     /// Builds its part of the graph.
     pub build: Build,
 }
 
-/// Whether an entry of state, a key and its value, is one that a view keeps.
+/// Whether an entry, a key and its value, is valid in the state of a view.
 pub type Keeps = Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
 
-/// Of a view without state.
+/// For a view without state.
 pub(super) fn keeps_nothing() -> Keeps {
     Arc::new(|_, _| false)
 }
 
-/// A view of readings, whose rows change and end in an upsert job, and which needs no state.
+/// A stateless view of readings, whose rows can be updated and deleted in an upsert job.
 pub(super) fn of_readings(
     settings: &Settings,
     name: &'static str,
@@ -65,14 +65,14 @@ pub(super) fn of_readings(
         keyed: settings.upserts(),
         of_readings: true,
         keeps_times: false,
-        gives_up: false,
+        drops_readings: false,
         definition: String::new(),
         keeps: keeps_nothing(),
         build: Arc::new(build),
     }
 }
 
-/// Builds a view that needs no state: each batch gives its rows by itself.
+/// Builds a stateless view, which renders each batch independently.
 pub(super) fn render_stateless<'scope>(
     inputs: &Inputs<'scope>,
     name: &str,
@@ -81,7 +81,7 @@ pub(super) fn render_stateless<'scope>(
     render_each(inputs.records.clone(), inputs.start, name, rows)
 }
 
-/// Gives the rows of each piece of data in an epoch after `start`.
+/// Renders each piece of data of the epochs after `start`.
 pub(super) fn render_each<'scope, D: Clone + 'static>(
     stream: StreamVec<'scope, Epoch, D>,
     start: Epoch,
@@ -104,7 +104,7 @@ pub(super) fn render_each<'scope, D: Clone + 'static>(
     })
 }
 
-/// The places of all records of a batch.
+/// The indices of all records of a batch.
 pub(super) fn places(batch: &Batch) -> Vec<u32> {
     (0..batch.len() as u32).collect()
 }

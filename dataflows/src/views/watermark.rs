@@ -1,8 +1,8 @@
-//! The time of the whole topic, which holds trucks back or moves them on.
+//! The time of the whole topic, which holds trucks back or advances them.
 //!
-//! A truck's time is its latest event; a truck that is idle follows the topic's latest event instead. That is
-//! never later than the latest message arrived, so that readings which are dated ahead do not close the
-//! windows of other trucks. While a source catches up, its slowest partition holds all trucks back.
+//! A truck's time is its latest event; an idle truck follows the topic's latest event instead. That never exceeds the
+//! arrival of the latest message, so that readings with times in the future do not close the windows of other trucks.
+//! While a source catches up, its slowest partition holds all trucks back.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::state::{entries, push_entry};
 /// The key of the topic's times among the entries of a view's state.
 pub(super) const TOPIC: &[u8] = b"T";
 
-/// What moves the time of the topic on. Every worker gets every update.
+/// An update of the topic's time. Every worker gets every update.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum WatermarkUpdate {
     /// An event time.
@@ -28,26 +28,26 @@ pub(super) enum WatermarkUpdate {
     Arrived(i64),
     /// How far a worker's partitions are behind: see [`Item::Behind`](crate::item::Item::Behind).
     Behind(u64, i64),
-    /// What was committed.
+    /// The committed times.
     Committed(TopicTimes),
 }
 
-/// The times of the topic as a view's state has them, in microseconds.
+/// The times of the topic in a view's state, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicTimes {
     /// The latest event time; `i64::MIN` before the first.
     pub latest: i64,
-    /// When the latest message arrived: see [`Item::Arrived`](crate::item::Item::Arrived). The topic's time
-    /// does not go beyond it.
+    /// When the latest message arrived: see [`Item::Arrived`](crate::item::Item::Arrived). The topic's time never
+    /// exceeds it.
     pub arrived: i64,
-    /// How far the slowest partition that is behind has come; `i64::MAX` if none is behind.
+    /// The time of the slowest partition that is behind; `i64::MAX` if none is behind.
     pub slowest: i64,
     /// When times of the view were last set back (see [`Recovery`](super::Recovery)); `i64::MIN` if never.
     pub set_back: i64,
 }
 
 impl TopicTimes {
-    /// The times in an entry of a view's state, if it is the topic's.
+    /// Parses the entry of the topic in a view's state.
     pub fn of_entry(key: &[u8], value: &[u8]) -> Option<Self> {
         let (numbers, []) = value.as_chunks::<8>() else { return None };
         let [latest, arrived, slowest, set_back] = *numbers else { return None };
@@ -56,7 +56,7 @@ impl TopicTimes {
         (key == TOPIC).then_some(Self { latest, arrived, slowest, set_back })
     }
 
-    /// Adds the entry of these times to changes of state.
+    /// Appends the entry of these times to a state change.
     pub(super) fn push(&self, state: &mut Vec<u8>) {
         push_entry(state, TOPIC, |out| {
             for time in [self.latest, self.arrived, self.slowest, self.set_back] {
@@ -66,8 +66,8 @@ impl TopicTimes {
     }
 }
 
-/// Sends every worker the latest event times, arrivals, what is behind, and what was committed of the view
-/// `name`.
+/// Sends every worker the latest event times, arrivals, how far partitions are behind, and the committed times of the
+/// view `name`.
 pub(super) fn updates<'scope>(
     inputs: &Inputs<'scope>,
     name: &'static str,
@@ -92,22 +92,22 @@ fn latest(batch: &Batch) -> Option<i64> {
     (0..batch.len()).filter(|&place| batch.sign(place) > 0).map(|place| batch.time[place]).max()
 }
 
-/// The time of the whole topic, and of trucks against it. All times in microseconds.
+/// The time of the whole topic and of trucks relative to it. All times in microseconds.
 #[derive(Clone, Debug)]
 pub(super) struct Watermark {
     latest: i64,
     arrived: i64,
     behind: HashMap<u64, i64>,
-    /// How far the slowest partition was at the last commit, until the workers say how far it is now.
+    /// The time of the slowest partition at the last commit, used until the workers report.
     committed: i64,
     set_back: i64,
     idle: i64,
-    /// What was kept of it last.
+    /// The times last written to state.
     kept: Option<TopicTimes>,
 }
 
 impl Watermark {
-    /// Nothing was read yet; a truck that is `idle` behind the topic follows the topic's time.
+    /// The watermark before any input; a truck that is `idle` behind the topic follows the topic's time.
     pub fn new(idle: i64) -> Self {
         Self {
             latest: i64::MIN,
@@ -145,12 +145,12 @@ impl Watermark {
         self.latest.min(self.arrived).min(self.slowest()).saturating_sub(self.idle)
     }
 
-    /// The time up to which a truck's readings are expected to be there.
+    /// The time up to which a truck's readings are expected to have arrived.
     pub fn of_truck(&self, latest: i64) -> i64 {
         latest.min(self.slowest()).max(self.of_idle())
     }
 
-    /// Adds itself to a view's changes of state, if it has changed; how many entries are new.
+    /// Appends the times to a state change, if they have changed. Returns the number of new entries.
     pub fn keep(&mut self, state: &mut Vec<u8>) -> i64 {
         let now = TopicTimes {
             latest: self.latest,
@@ -171,7 +171,7 @@ mod tests {
     use super::WatermarkUpdate::{Arrived, Behind, Committed, Event};
     use super::*;
 
-    /// Of a topic whose messages arrive right after their events.
+    /// The watermark of a topic whose messages arrive immediately after their events.
     fn watermark() -> Watermark {
         let mut watermark = Watermark::new(10);
         watermark.update(Arrived(1000));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_truck_follows_the_topic_and_others_themselves() {
+    fn an_idle_truck_follows_the_topic_and_others_their_own_events() {
         let mut watermark = watermark();
         assert_eq!(watermark.of_idle(), i64::MIN);
         watermark.update(Event(100));
@@ -188,17 +188,17 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_the_topic_does_not_go_beyond_the_latest_arrival() {
+    fn the_time_of_the_topic_never_exceeds_the_latest_arrival() {
         let mut watermark = Watermark::new(10);
         watermark.update(Event(5000));
-        assert_eq!(watermark.of_truck(20), 20, "nothing is known to have arrived");
+        assert_eq!(watermark.of_truck(20), 20, "no arrival is known");
         watermark.update(Arrived(100));
         watermark.update(Arrived(50));
         assert_eq!((watermark.of_truck(5000), watermark.of_truck(20)), (5000, 90));
     }
 
     #[test]
-    fn the_slowest_partition_that_is_behind_holds_all_back() {
+    fn the_slowest_partition_that_is_behind_holds_back_all_trucks() {
         let mut watermark = watermark();
         watermark.update(Event(100));
         watermark.update(Behind(0, 60));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watermark_goes_on_from_where_it_was_committed() {
+    fn a_watermark_resumes_from_its_committed_times() {
         let mut watermark = watermark();
         watermark.update(Event(100));
         watermark.update(Behind(3, 60));

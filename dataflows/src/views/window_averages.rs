@@ -6,8 +6,8 @@
 //!                                                                 `----> state; late parts (see `lateness`)
 //! ```
 //!
-//! A window is open until the truck's own time, or for an idle truck the topic's, has passed its end;
-//! it takes readings until the horizon has passed it, and is then forgotten: its row stays.
+//! A window is open until the truck's time, or for an idle truck the topic's, has passed its end. It accepts readings
+//! until the horizon has passed it; then its state is discarded, and its row stays.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -21,7 +21,9 @@ use timely::dataflow::operators::vec::Map;
 
 use super::by_key::KeyChange;
 use super::inputs::Inputs;
-use super::lateness::{GivenUp, Told, Waiting, bury, by_truck, truck_key, truck_of_times};
+use super::lateness::{
+    Dropped, TruckInput, Waiting, by_truck, truck_key, truck_of_times, write_dead_letters,
+};
 use super::settings::Settings;
 use super::view::View;
 use super::watermark::TopicTimes;
@@ -58,7 +60,7 @@ pub(super) fn view(settings: &Settings) -> View {
         keyed: true,
         of_readings: true,
         keeps_times: true,
-        gives_up: !settings.upserts(),
+        drops_readings: !settings.upserts(),
         definition: format!("windows of {} us", settings.window),
         keeps: Arc::new(|key, value| {
             TopicTimes::of_entry(key, value).is_some() || read(key, value).is_some()
@@ -94,36 +96,35 @@ impl Sums {
         self.distance.samples()
     }
 
-    /// Sum over the samples, in nano-units, as an average in units.
+    /// The average in units of a sum in nano-units.
     fn average(&self, sum: i128) -> f64 {
         ratio(sum, i128::from(self.samples()) * i128::from(NANO)).unwrap_or(f64::NAN)
     }
 }
 
-/// A truck's window: its name and its start.
+/// A window: the truck's name and the window's start.
 type Window = (Truck, i64);
 
-/// What a batch adds to a window of a truck, or takes from it: the window's start, the sums, and the
-/// latest event time in it.
+/// The part of a batch for a window of a truck: the window's start, the sums to add, and the latest event time in it.
 type Part = (i64, Sums, i64);
 
-/// What is kept of a truck.
+/// The stored state of a truck.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Kept {
     /// A window, by its start.
     Window(i64, Box<Sums>),
-    /// Its time.
+    /// Its times.
     Times(Times),
 }
 
-/// What is known of a truck's time, in microseconds. All only rise.
+/// The times of a truck, in microseconds. All only increase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Times {
     /// The latest event.
     latest: i64,
     /// Windows that end up to here are closed.
     closed: i64,
-    /// Windows that end up to here are forgotten.
+    /// Windows that end up to here are discarded.
     horizon: i64,
 }
 
@@ -136,7 +137,7 @@ impl Default for Times {
 #[derive(Clone)]
 enum Output {
     Effect(Effect),
-    GivenUp(GivenUp<Window>),
+    Dropped(Dropped<Window>),
 }
 
 fn build<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'scope, Epoch, Effect> {
@@ -147,17 +148,17 @@ fn build<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'sco
         NAME,
         move |batch| parts(batch, length).collect(),
         read,
-        move |epoch, told| windows.pass(epoch, told),
+        move |epoch, inputs| windows.pass(epoch, inputs),
     );
     let effects = output.clone().flat_map(|output| match output {
         Output::Effect(effect) => Some(effect),
-        Output::GivenUp(_) => None,
+        Output::Dropped(_) => None,
     });
     if settings.upserts() {
         return effects;
     }
     let late = output.flat_map(|output| match output {
-        Output::GivenUp(window) => Some(window),
+        Output::Dropped(window) => Some(window),
         Output::Effect(_) => None,
     });
     let places = move |batch: &Batch, (truck, start): &Window| {
@@ -168,15 +169,15 @@ fn build<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'sco
         };
         (0..batch.len() as u32).filter(is_in).collect()
     };
-    effects.concat(bury(batches, late, NAME, places))
+    effects.concat(write_dead_letters(batches, late, NAME, places))
 }
 
-/// The start of the window that holds an event.
+/// The start of the window that contains an event.
 fn start_of(time: i64, length: i64) -> i64 {
     time.div_euclid(length).saturating_mul(length)
 }
 
-/// Sums a batch per truck and window, what it adds and what it takes apart.
+/// Aggregates a batch per truck and window, separately for insertions and retractions.
 fn parts(batch: &Batch, length: i64) -> impl Iterator<Item = (Truck, Part)> {
     struct Open {
         distance: Narrow,
@@ -190,7 +191,7 @@ fn parts(batch: &Batch, length: i64) -> impl Iterator<Item = (Truck, Part)> {
     for (place, &time) in batch.time.iter().enumerate() {
         let key = (batch.truck[place], start_of(time, length), batch.sign(place) < 0);
         let (distance, speed, fuel) = (distance[place], speed[place], fuel[place]);
-        // Most neighbours are of one truck and window.
+        // Neighbouring records are mostly of the same truck and window.
         let found = match sums.last() {
             Some((last, _)) if *last == key => Some(sums.len() - 1),
             _ => open.get(&key).copied(),
@@ -216,7 +217,7 @@ fn parts(batch: &Batch, length: i64) -> impl Iterator<Item = (Truck, Part)> {
         if taken {
             sums.negate();
         }
-        // A reading that is taken back does not move time on.
+        // A retracted reading does not advance time.
         let latest = if taken { i64::MIN } else { open.latest };
         (trucks[truck as usize].clone(), (start, sums, latest))
     })
@@ -225,7 +226,7 @@ fn parts(batch: &Batch, length: i64) -> impl Iterator<Item = (Truck, Part)> {
 /// The windows of the trucks that this worker keeps.
 struct Windows {
     length: i64,
-    forgetting: Forgetting,
+    retention: Retention,
     upserts: bool,
     start: Epoch,
     /// Whether this worker keeps the time of the topic.
@@ -235,7 +236,7 @@ struct Windows {
     waiting: Waiting,
 }
 
-/// What an epoch did.
+/// The changes of an epoch.
 #[derive(Default)]
 struct Done {
     table: Vec<KeyChange<Window, Sums>>,
@@ -244,17 +245,17 @@ struct Done {
     added: i64,
 }
 
-/// What is forgotten when.
+/// Decides when windows are discarded.
 #[derive(Clone, Copy)]
-struct Forgetting {
+struct Retention {
     length: i64,
-    /// None where readings can be taken back: they are kept then, and nothing is forgotten.
+    /// None if readings can be retracted: nothing is discarded then.
     retention: Option<i64>,
 }
 
-impl Forgetting {
-    /// A truck's horizon at a time of the topic; it never falls. The last window stays: what the truck
-    /// sends behind its latest event is never late.
+impl Retention {
+    /// A truck's horizon at a time of the topic; it never decreases. The last window stays: readings after the
+    /// truck's latest event are never late.
     fn horizon(self, times: &Times, watermark: &Watermark) -> i64 {
         let Some(retention) = self.retention else { return times.horizon };
         let bound = watermark.of_truck(times.latest).saturating_sub(retention);
@@ -268,7 +269,7 @@ impl Windows {
         let retention = (!settings.upserts()).then_some(settings.window_retention);
         Self {
             length: settings.window,
-            forgetting: Forgetting { length: settings.window, retention },
+            retention: Retention { length: settings.window, retention },
             upserts: settings.upserts(),
             start,
             leads,
@@ -282,29 +283,29 @@ impl Windows {
         start.saturating_add(self.length)
     }
 
-    /// Takes what an epoch brought.
-    fn pass(&mut self, epoch: Epoch, told: Vec<Told<Part, Kept>>) -> Vec<Output> {
+    /// Processes the input of an epoch.
+    fn pass(&mut self, epoch: Epoch, inputs: Vec<TruckInput<Part, Kept>>) -> Vec<Output> {
         let mut output = Vec::new();
-        // What each window that the epoch changes held before.
+        // The sums before the epoch of each window that it changes.
         let mut before: BTreeMap<Window, Option<Sums>> = BTreeMap::new();
         let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
         let (mut parts, mut updates) = (Vec::new(), Vec::new());
-        // At a start an upsert job is fed its readings again: their times are in the state already, where
-        // they may have been set back.
+        // At a start an upsert job is fed its readings again. Their times are already in the state, where they may
+        // have been reset.
         let is_again = epoch <= self.start;
-        for told in told {
-            match told {
-                Told::Kept(truck, Kept::Window(start, sums)) => {
+        for input in inputs {
+            match input {
+                TruckInput::Kept(truck, Kept::Window(start, sums)) => {
                     self.trucks.entry(truck.clone()).or_default().1.insert(start, *sums);
                     times_before.entry(truck).or_default();
                 }
-                Told::Kept(truck, Kept::Times(times)) => {
+                TruckInput::Kept(truck, Kept::Times(times)) => {
                     self.trucks.entry(truck.clone()).or_default().0 = times;
                     times_before.insert(truck, Some(times));
                 }
-                Told::Watermark(WatermarkUpdate::Event(_)) if is_again => {}
-                Told::Watermark(update) => updates.push(update),
-                Told::Part(batch, truck, (start, sums, latest)) => {
+                TruckInput::Watermark(WatermarkUpdate::Event(_)) if is_again => {}
+                TruckInput::Watermark(update) => updates.push(update),
+                TruckInput::Part(batch, truck, (start, sums, latest)) => {
                     parts.push(((truck, start), sums, latest, batch));
                 }
             }
@@ -315,10 +316,10 @@ impl Windows {
             let (times, windows) = self.trucks.entry(window.0.clone()).or_default();
             if let Entry::Vacant(before) = times_before.entry(window.0.clone()) {
                 before.insert(known);
-                times.horizon = self.forgetting.horizon(times, &self.watermark);
+                times.horizon = self.retention.horizon(times, &self.watermark);
             }
             if end <= times.horizon {
-                output.push(Output::GivenUp(GivenUp { batch, reason: Reason::Late, part: window }));
+                output.push(Output::Dropped(Dropped { batch, reason: Reason::Late, part: window }));
                 continue;
             }
             if !is_again {
@@ -348,7 +349,7 @@ impl Windows {
             self.write_windows(&mut done);
             self.note_corrections(&times_before, &mut done);
             for (truck, before) in &times_before {
-                self.look_at(truck, *before, &mut done);
+                self.advance_truck(truck, *before, &mut done);
             }
             if self.leads {
                 done.added += self.watermark.keep(&mut done.state);
@@ -361,7 +362,7 @@ impl Windows {
         output
     }
 
-    /// Keeps the windows that changed.
+    /// Writes the changed windows to the state.
     fn write_windows(&self, done: &mut Done) {
         if self.upserts {
             return;
@@ -374,7 +375,7 @@ impl Windows {
         }
     }
 
-    /// The file is told again of a window that was closed before this epoch changed it.
+    /// Changes of windows that were already closed are written to the file again.
     fn note_corrections(&self, times_before: &BTreeMap<Truck, Option<Times>>, done: &mut Done) {
         let was_closed = |(truck, start): &Window| {
             let times = times_before.get(truck).copied().flatten().unwrap_or_default();
@@ -383,8 +384,8 @@ impl Windows {
         done.file = done.table.iter().filter(|change| was_closed(&change.key)).cloned().collect();
     }
 
-    /// Closes and forgets the windows of a truck whose time, or that of the topic, has moved on.
-    fn look_at(&mut self, truck: &Truck, before: Option<Times>, done: &mut Done) {
+    /// Closes and discards the windows of a truck after its time, or that of the topic, has advanced.
+    fn advance_truck(&mut self, truck: &Truck, before: Option<Times>, done: &mut Done) {
         let length = self.length;
         let Some((times, windows)) = self.trucks.get_mut(truck) else { return };
         let bound = self.watermark.of_truck(times.latest);
@@ -401,7 +402,7 @@ impl Windows {
                 done.file.push(KeyChange { key, old: None, new: Some(*sums) });
             }
         }
-        times.horizon = self.forgetting.horizon(times, &self.watermark);
+        times.horizon = self.retention.horizon(times, &self.watermark);
         while let Some(entry) = windows.first_entry()
             && entry.key().saturating_add(length) <= times.horizon
         {
@@ -419,7 +420,7 @@ impl Windows {
         }
     }
 
-    /// Notes when a truck has to be looked at again, should nothing of it come.
+    /// Schedules when a truck has to be visited again if it has no input.
     fn wait(&mut self, truck: &Truck) {
         let Some((times, windows)) = self.trucks.get(truck) else { return };
         let end_of = |start: &i64| start.saturating_add(self.length);
@@ -429,7 +430,7 @@ impl Windows {
         let last = start_of(times.latest, self.length);
         let oldest = windows.first_key_value().filter(|(start, _)| **start < last);
         let next_to_forget = oldest.and_then(|(start, _)| {
-            self.forgetting.retention.map(|retention| end_of(start).saturating_add(retention))
+            self.retention.retention.map(|retention| end_of(start).saturating_add(retention))
         });
         let points = next_to_close.into_iter().chain(next_to_forget);
         self.waiting.set(truck, times.latest, points);
@@ -450,7 +451,7 @@ impl Windows {
     }
 }
 
-/// The rows of changed windows; with `all`, what is replaced has a row too.
+/// The rows of changed windows; with `all`, replaced values have a row, too.
 fn rows(changes: &[KeyChange<Window, Sums>], all: bool, length: i64) -> Rows {
     let kept: Vec<(&Window, &Sums, Change)> = changes
         .iter()
@@ -492,7 +493,7 @@ fn write_sums(sums: &Sums, out: &mut Vec<u8>) {
     out.extend_from_slice(&sums.fuel.to_le_bytes());
 }
 
-/// What an entry of the state keeps.
+/// Parses an entry of the state.
 fn read(key: &[u8], mut value: &[u8]) -> Option<(Truck, Kept)> {
     if let Some(truck) = truck_of_times(key) {
         let (times, []) = value.as_chunks::<8>() else { return None };
@@ -512,7 +513,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_and_trucks_are_read_as_they_were_written() {
+    fn windows_and_times_are_read_back() {
         let sums =
             Sums { distance: Accumulation::of(5, -7), speed: Accumulation::of(5, i64::MAX), fuel: -1 << 100 };
         let window: Window = ("näher".into(), -300);
@@ -526,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_holds_its_start_and_not_its_end() {
+    fn a_window_includes_its_start_and_excludes_its_end() {
         for (time, start) in [(0, 0), (299, 0), (300, 300), (-1, -300), (-300, -300), (-301, -600)] {
             assert_eq!(start_of(time, 300), start);
         }

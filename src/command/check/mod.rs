@@ -120,7 +120,7 @@ fn check_ahead(config: &Job, report: &mut Report) -> Result<(), Error> {
     let Some(max_ahead) = config.max_ahead else { return Ok(()) };
     let (settings, texts) = (config.view_settings.clone(), &config.settings);
     let views = config.active_views.clone();
-    let is_on = |name: &str| views.iter().any(|view| view.name == name && view.gives_up);
+    let is_on = |name: &str| views.iter().any(|view| view.name == name && view.drops_readings);
     let allowed = &config.limits.max_ahead;
     for (view, key, retention, text) in [
         ("window_averages", "settings.window_retention", settings.window_retention, &texts.window_retention),

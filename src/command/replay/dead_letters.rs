@@ -124,7 +124,7 @@ impl DeadLetters {
             field: column("field"),
             payload,
         };
-        let giving_up = views::all(&Settings::default()).into_iter().filter(|view| view.gives_up);
+        let giving_up = views::all(&Settings::default()).into_iter().filter(|view| view.drops_readings);
         let giving_up = giving_up.map(|view| view.name.as_bytes().into()).collect();
         let (path, row) = (path.to_owned(), ByteRecord::new());
         Ok(Some(DeadLetters { reader, path, columns, giving_up, row }))

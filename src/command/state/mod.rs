@@ -27,7 +27,7 @@ use crate::runtime::folder::FolderLock;
 use crate::runtime::print;
 use crate::sink::csv;
 use crate::state::export::{Export, ExportError, TableSize};
-use crate::state::{Owner, SealedFold, look_through, seal};
+use crate::state::{Owner, SealedFold, seal, validate_entries};
 use crate::store::{self, Adopted, Commit, LastCommit, StateChange, StoreError, StoreReader};
 
 /// More starts than a job has had since an export: who was cut off then must not commit to what was imported.
@@ -109,7 +109,7 @@ fn gather(config: &Job, look: &mut dyn StoreReader, last: LastCommit) -> Result<
 
 fn looked_through(views: &[View], name: &str, folded: &[Vec<u8>]) -> Result<(), Error> {
     if let Some(view) = views.iter().find(|view| view.name == name) {
-        folded.iter().try_for_each(|part| look_through(view, part).map(drop))?;
+        folded.iter().try_for_each(|part| validate_entries(view, part).map(drop))?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use dataflows::expression::{
     Arithmetic, Comparison, Expression, Field, Kind, MOST_PLACES, MOST_ROUNDED_PLACES, Mismatch, Query,
     Rounding, Test,
 };
-use dataflows::views::{Own, Settings};
+use dataflows::views::{Settings, UserView};
 use sqlparser::ast::{
     BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArguments, Ident, InTarget, Spanned, UnaryOperator, Value,
@@ -42,7 +42,7 @@ const MAX_COLUMNS: usize = 1_000;
 const STACK: usize = 32 << 20;
 
 /// The view that a definition says.
-pub fn compile(own: &OwnView, settings: &Settings) -> Result<Own, ConfigError> {
+pub fn compile(own: &OwnView, settings: &Settings) -> Result<UserView, ConfigError> {
     let compiled = thread::scope(|scope| {
         let compiling = thread::Builder::new().name("sql".into()).stack_size(STACK);
         Some(compiling.spawn_scoped(scope, || compile_here(own, settings)).ok()?.join())
@@ -53,7 +53,7 @@ pub fn compile(own: &OwnView, settings: &Settings) -> Result<Own, ConfigError> {
     }
 }
 
-fn compile_here(own: &OwnView, settings: &Settings) -> Result<Own, ConfigError> {
+fn compile_here(own: &OwnView, settings: &Settings) -> Result<UserView, ConfigError> {
     let view = format!("views.{}", own.name);
     let fault = |key: &str, fault: Fault| {
         let at = match fault.at {
@@ -83,7 +83,7 @@ fn compile_here(own: &OwnView, settings: &Settings) -> Result<Own, ConfigError> 
     }
     let query = Query::new(filter, columns).map_err(|error| wrong(&*view, error.reason))?;
     let condition = own.filter.as_ref().map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
-    Ok(Own {
+    Ok(UserView {
         name: own.name.clone().into(),
         table: own.table().into(),
         definition: format!("SELECT {}{condition}", own.columns.join(", ")),

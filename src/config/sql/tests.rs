@@ -13,7 +13,7 @@ fn settings() -> Settings {
     Settings { fields, ..Settings::default() }
 }
 
-fn view(filter: Option<&str>, columns: &[&str]) -> Result<Own, String> {
+fn view(filter: Option<&str>, columns: &[&str]) -> Result<UserView, String> {
     let own = OwnView {
         name: "hot".into(),
         filter: filter.map(str::to_owned),
@@ -179,11 +179,11 @@ fn errors_have_a_position() {
         ("driver LIKE truck_id", "column 13: LIKE takes a pattern in quotes"),
         ("driver LIKE 'a' ESCAPE 'bc'", "column 24: ESCAPE takes one character"),
         ("CASE WHEN oil THEN TRUE END", "column 11: WHEN takes a condition, not a number"),
-        ("CASE WHEN TRUE THEN 1 ELSE 'x' END = 1", "column 28: a text cannot stand where a number does"),
+        ("CASE WHEN TRUE THEN 1 ELSE 'x' END = 1", "column 28: a text cannot be combined with a number"),
         ("CASE oil WHEN 'x' THEN TRUE END", "column 15: a text cannot be compared with a number"),
         (
             "CASE oil WHEN 1 THEN 1 WHEN 2 THEN 'x' END = 1",
-            "column 36: a text cannot stand where a number does",
+            "column 36: a text cannot be combined with a number",
         ),
         ("timestamp > 'soon'", "column 13: 'soon' is not a time; give 'YYYY-MM-DD'"),
         ("timestamp > '2023-02-30 00:00:00'", "column 13: '2023-02-30 00:00:00' is not a time"),

@@ -19,7 +19,7 @@ use crate::job::error::JobError;
 use crate::job::graph::{Message, Route};
 use crate::observe::board::{CommitPoint, Doing, Feed};
 use crate::runtime::clock::Clock;
-use crate::runtime::counts::{Counter, Counts, Turn};
+use crate::runtime::counts::{AcceptanceChange, Counter, Counts};
 use crate::runtime::fault::{self, Moment};
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
@@ -257,8 +257,8 @@ impl Committer {
     /// Counts messages, and warns if the job accepts none.
     fn hear(&mut self, intake: &Intake) {
         match self.counter.hear(intake) {
-            Some(Turn::NothingAccepted(said)) => tracing::warn!("{said}"),
-            Some(Turn::Accepted) => tracing::info!("a reading was accepted"),
+            Some(AcceptanceChange::NothingAccepted(said)) => tracing::warn!("{said}"),
+            Some(AcceptanceChange::Accepted) => tracing::info!("a reading was accepted"),
             None => return,
         }
         if let Some(page) = &self.setup.page {

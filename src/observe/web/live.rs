@@ -34,7 +34,7 @@ use crate::observe::board::trucks::{By, Question};
 use crate::observe::board::{Board, Doing, Page, now};
 use crate::observe::web::lasting::Lasting;
 use crate::runtime::health::Health;
-use crate::runtime::metrics::{Metrics, Reading};
+use crate::runtime::metrics::{Metrics, Snapshot};
 
 /// Pages that listen at once.
 const PAGES: usize = 16;
@@ -354,7 +354,7 @@ impl Live {
     }
 
     /// What the job does, or waits for, in a word and in a sentence.
-    fn doing(&self, reading: &Reading, lag: Option<i64>, committed: Option<u64>) -> (&'static str, String) {
+    fn doing(&self, reading: &Snapshot, lag: Option<i64>, committed: Option<u64>) -> (&'static str, String) {
         match self.board.doing() {
             Doing::Starting(text) => return ("starting", text),
             Doing::Stopping => {

@@ -1,5 +1,5 @@
-//! Times as text, in the proleptic Gregorian calendar and UTC: the one calendar of truckflow.
-//! [`mod@read`] has text to microseconds, [`mod@write`] the way back.
+//! Times as text, in the proleptic Gregorian calendar and UTC: the only calendar in truckflow.
+//! [`mod@read`] parses text into microseconds, [`mod@write`] writes them.
 
 pub(crate) mod read;
 mod span;

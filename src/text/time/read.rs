@@ -1,16 +1,15 @@
-//! Text into times: `YYYY-MM-DD HH:MM:SS[.f…][zone]`, what Python and ISO 8601 write.
+//! Parses `YYYY-MM-DD HH:MM:SS[.f…][zone]`, the format of Python and ISO 8601.
 
 use super::span::{DAY, MINUTE, SECOND, SHOWN};
 use crate::text::number;
 
-/// Reads `YYYY-MM-DD HH:MM:SS[.f…][zone]` into microseconds since 1970, UTC, as the field `timestamp`
-/// is read.
+/// Parses `YYYY-MM-DD HH:MM:SS[.f…][zone]` into microseconds since 1970, UTC, like the field `timestamp`.
 pub fn parse(text: &str) -> Option<i64> {
     micros(text.as_bytes()).map(|(micros, _)| micros)
 }
 
-/// Microseconds since 1970, UTC, rounded half to even, and whether that lost digits. Without a zone
-/// the time is UTC. None if the text has another form or there is no such instant.
+/// Microseconds since 1970, UTC, rounded half to even, and whether digits were lost. Without a zone the time
+/// is UTC. None if the text has another format or there is no such instant.
 pub(crate) fn micros(text: &[u8]) -> Option<(i64, bool)> {
     let (head, rest) = text.split_first_chunk::<16>()?;
     let (tail, rest) = rest.split_first_chunk::<3>()?;
@@ -67,12 +66,12 @@ fn fraction_micros(digits: &[u8]) -> Option<(i64, bool)> {
     }
     let next = rest.next().unwrap_or(0);
     let beyond = rest.any(|digit| digit != 0);
-    // Whole seconds are even, so the fraction alone says what the nearest even is.
+    // Whole seconds are even, so the fraction alone determines the nearest even value.
     value += u64::from(number::rounds_up(next, beyond, value));
     Some((value as i64, next != 0 || beyond))
 }
 
-/// What the zone is ahead of UTC, in microseconds.
+/// The offset of the zone from UTC, in microseconds.
 fn zone(text: &[u8]) -> Option<i64> {
     let (sign, h1, h2, m1, m2) = match *text {
         [] | [b'Z'] => return Some(0),
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn another_form_is_none() {
+    fn another_format_is_none() {
         for text in [
             "",
             "2023-04-10",
@@ -219,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_time_written_out_is_read_back(
+        fn a_written_time_is_read_back(
             year in 1970i64..=9998,
             (month, day) in (1i64..=12, 1i64..=28),
             of_day in 0..DAY,

@@ -1,14 +1,14 @@
-//! Times into text: `YYYY-MM-DD HH:MM:SS.ffffff`, UTC.
+//! Writes times as `YYYY-MM-DD HH:MM:SS.ffffff`, UTC.
 
 use super::span::{SECOND, SHOWN};
 use crate::text::number::zero_padded;
 
-/// Writes times as `YYYY-MM-DD HH:MM:SS.ffffff`, UTC. Neighbouring rows share their second, so its
-/// text is kept.
+/// Writes times as `YYYY-MM-DD HH:MM:SS.ffffff`, UTC. Neighbouring rows usually share their second, so its
+/// text is cached.
 ///
-/// A time outside the years 1 to 9999 is written as the nearest inside: neither four digits nor a
-/// DATETIME can hold it. No event time is outside, but the bounds of its window may be, and a
-/// timestamp of Kafka that was not in milliseconds.
+/// A time outside the years 1 to 9999 is clamped: it fits neither four digits nor a DATETIME. Event times are
+/// never outside, but the bounds of their windows may be, and so may a Kafka timestamp that was not in
+/// milliseconds.
 #[derive(Clone, Debug)]
 pub struct TimeWriter {
     second: i64,
@@ -58,7 +58,7 @@ impl TimeWriter {
     }
 }
 
-/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+/// Year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar.
 /// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
 fn date(days: i64) -> (i64, u64, u64) {
     let shifted = days + 719_468; // days since 0000-03-01

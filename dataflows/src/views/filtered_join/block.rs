@@ -1,24 +1,22 @@
-//! Readings of a truck that are near each other in time, sorted: what the join works on.
+//! Sorted readings of a truck that are near each other in time: the unit of the join.
 //!
-//! A reading by itself would be an update of an arrangement, sorted and merged again and again. As blocks
-//! of one stretch of time they meet a block at a time, and two blocks are merged only if their times
-//! overlap.
+//! Single readings would be updates of an arrangement, sorted and merged again and again. Blocks of a stretch of time
+//! are joined a block at a time, and two blocks are only compared if their times overlap.
 
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Truck;
 
-/// Blocks can meet if they are of the same stretch of event time. Short enough that a truck has few
-/// blocks in it where each epoch brings one, long enough that a block is many readings where an epoch is
-/// hours.
+/// Blocks of the same stretch of event time can be joined. It is short enough that a truck has few blocks in it if
+/// each epoch adds one, and long enough that a block has many readings if an epoch spans hours.
 const STRETCH: i64 = 30_000_000;
 
-/// The start of the stretch that holds an event, in microseconds.
+/// The start of the stretch that contains an event, in microseconds.
 pub(super) fn stretch_of(time: i64) -> i64 {
     time.div_euclid(STRETCH).saturating_mul(STRETCH)
 }
 
-/// The time behind a stretch.
+/// The end of a stretch.
 pub(super) fn end_of(stretch: i64) -> i64 {
     stretch.saturating_add(STRETCH)
 }
@@ -26,12 +24,12 @@ pub(super) fn end_of(stretch: i64) -> i64 {
 /// Event time, distance covered, engine speed.
 pub(super) type Reading = (i64, i64, i64);
 
-/// At least one reading, of one truck and one stretch, in order.
+/// One or more sorted readings of one truck and one stretch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Block(Vec<Reading>);
 
 impl Block {
-    /// A block of readings that are sorted; none of none.
+    /// A block of sorted readings; none if there are no readings.
     pub fn of(readings: Vec<Reading>) -> Option<Self> {
         debug_assert!(readings.is_sorted());
         (!readings.is_empty()).then_some(Self(readings))
@@ -45,34 +43,34 @@ impl Block {
         self.0.last().map_or(i64::MIN, |reading| reading.0)
     }
 
-    /// Whether it reaches into the times from `first` to `last`.
+    /// Whether its times overlap those from `first` to `last`.
     pub fn reaches(&self, first: i64, last: i64) -> bool {
         self.first() <= last && first <= self.last()
     }
 
-    /// Whether readings of both may share a timestamp.
+    /// Whether readings of both can have the same timestamp.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.reaches(other.first(), other.last())
     }
 
-    /// How many readings it has at a timestamp.
+    /// The number of readings with a timestamp.
     pub fn count(&self, time: i64) -> usize {
         let from = self.0.partition_point(|reading| reading.0 < time);
         self.0[from..].iter().take_while(|reading| reading.0 == time).count()
     }
 
-    /// The timestamps, each once.
+    /// The distinct timestamps.
     pub fn times(&self) -> impl Iterator<Item = i64> {
         self.0.chunk_by(|a, b| a.0 == b.0).map(|readings| readings[0].0)
     }
 
-    /// Gives each of its readings faster than `threshold` with each one of `all` at the same timestamp.
-    pub fn meet(&self, all: &Self, threshold: i64, mut give: impl FnMut(&Reading, &Reading)) {
+    /// Calls `pair` for each of its readings above `threshold` with each reading of `all` with the same timestamp.
+    pub fn for_each_pair(&self, all: &Self, threshold: i64, mut pair: impl FnMut(&Reading, &Reading)) {
         let mut rest = &all.0[..];
         for above in self.0.iter().filter(|reading| reading.2 > threshold) {
             let before = rest.iter().take_while(|reading| reading.0 < above.0).count();
             rest = &rest[before..];
-            rest.iter().take_while(|reading| reading.0 == above.0).for_each(|other| give(above, other));
+            rest.iter().take_while(|reading| reading.0 == above.0).for_each(|other| pair(above, other));
         }
     }
 
@@ -86,7 +84,7 @@ impl Block {
         }
     }
 
-    /// Reads what [`write`](Self::write) wrote.
+    /// Parses a block that [`write`](Self::write) wrote.
     pub fn read(numbers: impl Iterator<Item = i64>) -> Option<Self> {
         let mut numbers = numbers.peekable();
         let mut readings = Vec::new();
@@ -97,8 +95,8 @@ impl Block {
     }
 }
 
-/// What names the blocks that can meet: the truck, and the stretch.
-pub(super) type Meeting = (Truck, i64);
+/// The join key of blocks: the truck and the stretch.
+pub(super) type BlockKey = (Truck, i64);
 
 #[cfg(test)]
 mod tests {
@@ -107,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stretch_holds_its_start_and_not_its_end() {
+    fn a_stretch_includes_its_start_and_excludes_its_end() {
         for time in [0, 1, STRETCH - 1, -1, -STRETCH, i64::MAX, i64::MIN + STRETCH] {
             let start = stretch_of(time);
             assert!(start <= time && (time < end_of(start) || end_of(start) == i64::MAX), "{time}");
@@ -124,22 +122,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn blocks_meet_as_their_readings_do(a in block(), b in block(), threshold in -1i64..3) {
-            let mut met = Vec::new();
-            a.meet(&b, threshold, |above, other| met.push((*above, *other)));
+        fn joining_blocks_equals_joining_their_readings(a in block(), b in block(), threshold in -1i64..3) {
+            let mut joined = Vec::new();
+            a.for_each_pair(&b, threshold, |above, other| joined.push((*above, *other)));
             let mut expected = Vec::new();
             for above in a.0.iter().filter(|reading| reading.2 > threshold) {
                 expected.extend(b.0.iter().filter(|other| other.0 == above.0).map(|other| (*above, *other)));
             }
             prop_assert!(expected.is_empty() || a.overlaps(&b));
-            prop_assert_eq!(met, expected);
+            prop_assert_eq!(joined, expected);
             for time in 0..12 {
                 prop_assert_eq!(a.count(time), a.0.iter().filter(|reading| reading.0 == time).count());
             }
         }
 
         #[test]
-        fn a_block_is_read_as_it_was_written(block in block()) {
+        fn a_block_is_read_back(block in block()) {
             let mut bytes = Vec::new();
             block.write(&mut bytes);
             let (numbers, rest) = bytes.as_chunks::<8>();

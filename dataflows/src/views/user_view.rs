@@ -1,4 +1,4 @@
-//! A view of the user's own: the readings that meet a condition, and columns made of their fields.
+//! A user-defined view: the readings that satisfy a condition, and columns computed from their fields.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,32 +11,32 @@ use crate::expression::Query;
 ///
 /// ```
 /// use dataflows::expression::{Expression, Field, Query};
-/// use dataflows::views::{Own, Settings};
+/// use dataflows::views::{UserView, Settings};
 ///
 /// let truck = ("truck_id".to_owned(), Expression::field(Field::Truck));
-/// let own = Own {
+/// let user_view = UserView {
 ///     name: "trucks".into(),
 ///     table: "TRUCK_TRUCKS".into(),
 ///     definition: "truck_id".into(),
 ///     query: Query::new(None, [truck]).unwrap(),
 /// };
-/// let view = own.view(&Settings::default());
+/// let view = user_view.view(&Settings::default());
 /// assert_eq!(view.columns[0].name, "truck_id");
 /// ```
 #[derive(Clone, Debug)]
-pub struct Own {
+pub struct UserView {
     /// The view's name.
     pub name: Cow<'static, str>,
     /// Its table.
     pub table: Cow<'static, str>,
-    /// The text that it was made from: another text is another view.
+    /// The text of the definition: with another text it is another view.
     pub definition: String,
-    /// What it shows.
+    /// The condition and columns.
     pub query: Query,
 }
 
-impl Own {
-    /// The view that keeps it.
+impl UserView {
+    /// The view itself.
     pub fn view(self, settings: &Settings) -> View {
         let query = Arc::new(self.query);
         let operator = self.name.clone();
@@ -47,7 +47,7 @@ impl Own {
             keyed: settings.upserts(),
             of_readings: true,
             keeps_times: false,
-            gives_up: false,
+            drops_readings: false,
             definition: self.definition,
             keeps: keeps_nothing(),
             build: Arc::new(move |inputs| {
