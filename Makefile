@@ -10,11 +10,13 @@ FEATURES = $(shell tools/cargo-features)
 run:
 	@exec tools/run-demo
 
-# Every test, on real servers. Failed tests are listed again at the end.
+# Every test, on real servers. Failed tests are listed again at the end. Tests wait for servers much of their time, so
+# there are more at once than cores.
 test:
 	@tools/install-test-servers
 	@mkdir -p .test; log=$$(mktemp .test/log.XXXXXX); status=0; \
-	cargo test --locked --release $(FEATURES) --workspace --no-fail-fast | tee "$$log" || status=$$?; \
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} \
+	    cargo test --locked --release $(FEATURES) --workspace --no-fail-fast | tee "$$log" || status=$$?; \
 	failed=$$(sed -n 's/^test \(.*\) \.\.\. FAILED$$/    \1/p' "$$log" | sort -u); \
 	rm -rf "$$log" .test/run; \
 	if [ -n "$$failed" ]; then printf '\nfailed tests:\n%s\n' "$$failed"; fi; \
@@ -22,7 +24,8 @@ test:
 
 # The tests that need no server, in less than 2 minutes once they are built.
 test-fast:
-	cargo test --locked --release $(FEATURES) --workspace --no-fail-fast --lib --bins --test views --test structure --test fuzz_corpus
+	cargo test --locked --release $(FEATURES) --workspace --no-fail-fast --lib --bins --test views --test structure --test messages \
+	    --test fuzz_corpus
 
 # Kills jobs much more often than `make test`, on MariaDB, MySQL and SQLite. Takes about half an hour.
 torture:

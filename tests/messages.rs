@@ -90,7 +90,8 @@ fn logged(code: &str) -> Vec<Message> {
             while let Some((text, behind)) = literal(rest) {
                 (last, rest) = (Some(text), behind);
             }
-            let is_message = |text: &String| text.contains(|char: char| char.is_alphabetic()) && text != "{said}";
+            let is_message =
+                |text: &String| text.contains(|char: char| char.is_alphabetic()) && text != "{said}";
             found.extend(last.filter(is_message).map(|text| Message { kind: level.to_owned(), text }));
         }
     }

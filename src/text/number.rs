@@ -6,6 +6,7 @@ use dataflows::batch::NANO_SCALE;
 const LIMIT: u64 = 9_200_000_000_000_000_000;
 
 /// The length of the JSON number at the start of `bytes`; none if there is no number.
+#[inline]
 pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     let digits_at = |at: usize| bytes.get(at..).map_or(0, digits);
     let mut at = usize::from(bytes.first() == Some(&b'-'));
@@ -30,6 +31,7 @@ pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
 
 /// The value of a JSON number in nano-units, rounded half to even, and whether digits were lost; none if it
 /// is not below the limit. Takes time linear in the text, whatever the exponent.
+#[inline]
 pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
     let negative = number.first() == Some(&b'-');
     let number = &number[usize::from(negative)..];
@@ -109,11 +111,13 @@ pub(crate) fn integer(number: &[u8]) -> Result<i64, NoInteger> {
 
 /// Whether half-to-even rounds `value` up: `next` is the first digit that is cut off, and `beyond` says whether
 /// any later digit is not zero.
+#[inline]
 pub(crate) fn rounds_up(next: u8, beyond: bool, value: u64) -> bool {
     next > 5 || next == 5 && (beyond || value % 2 == 1)
 }
 
 /// The number of digits at the start of `bytes`.
+#[inline]
 pub(crate) fn digits(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len())
 }
@@ -132,6 +136,7 @@ fn exponent(text: Option<&[u8]>) -> i64 {
 }
 
 /// Fills `out` with the last decimal digits of a number, padded with zeros on the left.
+#[inline]
 pub(crate) fn zero_padded(mut value: u64, out: &mut [u8]) {
     for digit in out.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;

@@ -10,6 +10,7 @@ pub fn parse(text: &str) -> Option<i64> {
 
 /// Microseconds since 1970, UTC, rounded half to even, and whether digits were lost. Without a zone the time
 /// is UTC. None if the text has another format or there is no such instant.
+#[inline]
 pub(crate) fn micros(text: &[u8]) -> Option<(i64, bool)> {
     let (head, rest) = text.split_first_chunk::<16>()?;
     let (tail, rest) = rest.split_first_chunk::<3>()?;
@@ -28,6 +29,7 @@ pub(crate) fn micros(text: &[u8]) -> Option<(i64, bool)> {
 }
 
 /// Microseconds since 1970 at the start of the minute `YYYY-MM-DD HH:MM`.
+#[inline]
 pub(crate) fn minute(text: &[u8; 16]) -> Option<i64> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ' | b'T', h1, h2, b':', n1, n2] = *text else {
         return None;
