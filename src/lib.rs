@@ -5,28 +5,28 @@
 //!                    ^--- start offsets, read once; pressure (clock) <--------'
 //! ```
 //!
-//! The folders, from the top to the bottom. A module imports from its own folder and from those below it, and from
+//! The folders, from top to bottom. A module imports from its own folder, from the folders below it, and from
 //! the crate `dataflows`, never upward; `tests/structure.rs` checks that.
 //!
-//! | folder | is |
+//! | folder | contains |
 //! |---|---|
-//! | [`command`] | one entry per subcommand; the error that knows all others, and the exit status |
+//! | [`command`] | one module per subcommand; the top-level error and the exit status |
 //! | [`cli`] | commands and flags |
 //! | [`job`] | a job: launch, workers, the graph around the views, commits, the processes of a cluster |
-//! | [`config`] | file, variables and flags to one validated job; the SQL of a user's views |
-//! | [`observe`] | what is seen of a running job: progress, the live page, HTTP |
-//! | [`source`] | Kafka topics, files, the embedded broker: bytes |
+//! | [`config`] | file, environment variables and flags, parsed into one validated job; the SQL of user views |
+//! | [`observe`] | monitoring of a running job: progress line, live page, HTTP |
+//! | [`source`] | Kafka topics, files, the embedded broker: raw messages |
 //! | [`decode`] | bytes to batches of records, or dead letters |
-//! | [`sink`] | CSV files, the topic of dead letters |
+//! | [`sink`] | CSV files, the dead-letter topic |
 //! | [`store`] | the database: rows, bookkeeping, schema, on MySQL, MariaDB and SQLite |
 //! | [`state`] | the format of views' state, and its export |
-//! | [`render`] | columns to CSV lines, SQL values, lines that MySQL loads |
-//! | [`kafka`] | what all clients of Kafka share |
+//! | [`render`] | columns to CSV lines, SQL values and `LOAD DATA` lines |
+//! | [`kafka`] | shared by all Kafka clients |
 //! | [`runtime`] | epochs, signals, metrics, health, secrets, the operating system |
 //! | [`text`] | numbers, times and printable text |
 
 #![warn(missing_docs)]
-// A file's first lines are a map of what is in it, private modules too.
+// Module docs link to private items, so that they can serve as a map of the module.
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod cli;

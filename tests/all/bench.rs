@@ -225,7 +225,7 @@ fn wrong_use_is_one_sentence() {
     let fixture = fixture();
     let grant = format!(r"run GRANT ALL PRIVILEGES ON `truckflow\_bench\_%`.* TO '{user}'@'127.0.0.1'");
     let cases: [(&[&str], i32, &str); 5] = [
-        (&["--input", "-"], 2, "standard input cannot be read again"),
+        (&["--input", "-"], 2, "standard input cannot be read a second time"),
         (&["--input", "no-such-file"], 1, "no-such-file"),
         (&["--brokers", kafka().brokers(), "--topic", "no-such-topic"], 1, "does not exist"),
         (&["--brokers", kafka().brokers(), "--topic", &empty], 1, "holds nothing to be measured"),

@@ -269,7 +269,7 @@ fn a_job_goes_back_to_its_export_and_on_bit_for_bit() {
         assert_eq!(status, 0, "{said}");
         assert!(shown.contains("has forgotten job `truckflow`") && shown.contains("stay"), "{shown}");
         assert_eq!(rows(), [0; 5]);
-        place.refused(&["state", "reset", "--yes"], &[], 1, &["has committed nothing"]);
+        place.refused(&["state", "reset", "--yes"], &[], 1, &["has no commit in this database"]);
         // Rows are there that an empty job would write again.
         place.refused(&["run", "--until-end"], &[], 1, &["parameter_map.csv", "another job's"]);
         assert_eq!(place.call(&["state", "reset", "--yes"], &[]).0, 0);

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum BenchError {
     /// What cannot be read twice.
-    #[error("standard input cannot be read again and again; give a file or a topic")]
+    #[error("standard input cannot be read a second time; give a file or a topic")]
     Unrepeatable,
     /// A job without the trucks' readings.
     #[error("the job reads no readings of trucks, which are what is measured; give other views")]
