@@ -153,7 +153,7 @@ Examples, with the job stopped:
 pub struct ConfigArgs {
     /// The subcommand.
     #[command(subcommand)]
-    /// The subcommand.
+    pub command: ConfigCommand,
 }
 
 /// The subcommands of `config`.

@@ -236,7 +236,8 @@ fn check_looks_at_the_hosts_and_the_port_of_a_cluster() {
         ("ok      cluster host", &[&own]),
     ];
     check_as(&[&own, &taken], "1", 1, &refused);
-    let unknown: [(&str, &[&str]); 1] = [("FAILED  cluster host", &["no-such-host.invalid", "correct --hosts"])];
+    let unknown: [(&str, &[&str]); 1] =
+        [("FAILED  cluster host", &["no-such-host.invalid", "correct --hosts"])];
     check_as(&[&own, "no-such-host.invalid:7100"], "0", 1, &unknown);
     check_as(&[&own], "0", 1, &[("FAILED  hosts", &["1 of the 2 lines"])]);
     check_as(&["0.0.0.0:7100", &own], "0", 1, &[("FAILED  hosts", &["cluster_secret_file"])]);

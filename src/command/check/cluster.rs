@@ -19,7 +19,11 @@ pub(super) fn check(config: &Job, report: &mut Report) {
     report.ok("hosts", format!("{} processes; this is process {own} at {}", addresses.len(), addresses[own]));
     report.ok(
         "cluster secret",
-        if members.has_secret() { "set" } else { "not set; not required, as all processes run on this machine" },
+        if members.has_secret() {
+            "set"
+        } else {
+            "not set; not required, as all processes run on this machine"
+        },
     );
     for (process, address) in addresses.iter().enumerate() {
         if process == own {
@@ -27,9 +31,12 @@ pub(super) fn check(config: &Job, report: &mut Report) {
             report.add("cluster port", listens);
         } else {
             let found = address.to_socket_addrs().map(|_| format!("{address} of process {process} resolves"));
-            report.add("cluster host", found.map_err(|error| {
-                format!("cannot resolve {address} of process {process} ({error}); correct --hosts or DNS")
-            }));
+            report.add(
+                "cluster host",
+                found.map_err(|error| {
+                    format!("cannot resolve {address} of process {process} ({error}); correct --hosts or DNS")
+                }),
+            );
         }
     }
 }

@@ -123,8 +123,8 @@ impl ClientContext for ClientErrors {
         log::line(level, facility, message);
     }
 
-    fn error(&self, error: KafkaError, said: &str) {
     fn error(&self, error: KafkaError, reason: &str) {
+        // "All brokers down" says less than the error before it.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) && !is_end(&error) {
             let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| reason.split_whitespace().collect::<Vec<_>>().join(" "));

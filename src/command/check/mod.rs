@@ -162,8 +162,7 @@ fn check_database(config: &Job, report: &mut Report) -> Result<(), Error> {
             // A database that cannot be read was reported above.
             if let Ok(last) = last {
                 let committed = last.map(|last| last.files).unwrap_or_default();
-                report
-                    .add("files", routes::check_files(config, &committed).map(|()| "no conflicting files"));
+                report.add("files", routes::check_files(config, &committed).map(|()| "no conflicting files"));
             }
         }
         Err(error) => report.add("database", Err::<&str, _>(error)),

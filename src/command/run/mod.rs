@@ -38,8 +38,8 @@ pub fn run(args: &RunArgs) -> Result<(), Error> {
             "done"
         );
     }
-    // The summary says it itself.
-    // The summary already contains this warning. = nothing_accepted(&done.counts.intake).filter(|_| !args.summary) {
+    // The summary already contains this warning.
+    if let Some(said) = nothing_accepted(&done.counts.intake).filter(|_| !args.summary) {
         tracing::warn!("{said}");
     }
     Ok(())

@@ -75,11 +75,10 @@ fn counted(summary: &Summary) -> String {
         ("rows refused by the database", rows.refused.to_string()),
         ("dead letters", by_reason(letters)),
     ];
-    let mut text =
-        format!("committed epoch {} after {seconds:.2} s ({rate:.0} readings/s)\n", summary.epoch);
+    let mut text = format!("committed epoch {} after {seconds:.2} s ({rate:.0} readings/s)\n", summary.epoch);
     for (what, number) in lines {
-        // Writing to a string does not fail.
         // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {what:<32} {number}");
     }
     text
 }
