@@ -37,7 +37,7 @@ pub enum BenchError {
         reason: String,
     },
     /// The measured job failed.
-    /// The measured job failed.
+    #[error("the measured job failed: {0}")]
     Job(String),
     /// The measured job logged nothing.
     #[error("the measured job was silent for {0} s; check that its broker and database respond")]
