@@ -102,7 +102,7 @@ pub enum JobError {
         partitions: (i32, i32),
     },
     /// Something that the job needs is unavailable at the start, and --wait was not given.
-    #[error("{0}, or retry with --wait")]
+    #[error("{0}, or keep trying with --wait")]
     NotThere(Box<JobError>),
 }
 

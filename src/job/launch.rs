@@ -126,7 +126,7 @@ fn run_shown(
     page: Option<Feed>,
     stop: &Arc<Stop>,
 ) -> Result<Summary, JobError> {
-    let starts = |text: &str| page.iter().for_each(|page| page.board.starts(text));
+    let starts = |text: &str| page.iter().for_each(|page| page.board.set_starting(text));
     let reloads = stop.reloads();
     let token = reloads.watch("listen_token_file", {
         let config = config.clone();
@@ -281,7 +281,7 @@ impl Launch<'_> {
             Some(endpoint) => {
                 // All other processes start at the offsets of process 0.
                 let offsets = inputs.starts().into_iter().chain(last.offsets.iter().cloned()).collect();
-                page.iter().for_each(|page| page.board.starts("Waiting for the other processes."));
+                page.iter().for_each(|page| page.board.set_starting("Waiting for the other processes."));
                 let welcome = Welcome { epoch: start, offsets, form: parts.store.form() };
                 match endpoint.gather(&welcome, patience(config), stop)? {
                     Some(others) => Some((Control::lead(others, &clock, stop)?, endpoint)),
@@ -329,7 +329,7 @@ impl Launch<'_> {
         }
         let began = Instant::now();
         self.health.set_reading(filled.is_none());
-        page.iter().for_each(|page| page.board.does(Doing::Reading));
+        page.iter().for_each(|page| page.board.set_doing(Doing::Reading));
 
         let work = |cluster: Option<(&mut Control, &Endpoint)>| {
             let commit = spawn("commit", move || committer.run(&messages))?;
@@ -495,7 +495,7 @@ impl ProgressThread {
             while !over.load(SeqCst) {
                 if stop.requested() && !clock.is_stopping() {
                     tracing::info!("stopping after the open epoch");
-                    board.iter().for_each(|board| board.does(Doing::Stopping));
+                    board.iter().for_each(|board| board.set_doing(Doing::Stopping));
                     clock.stop();
                 }
                 metrics.epochs_in_flight.set(clock.in_flight() as i64);
@@ -571,7 +571,7 @@ fn open_store(
     let (mut store, last) = loop {
         match open() {
             Err(error) if config.wait && error.is_retryable() && !stop.requested() => {
-                tracing::warn!("{}; retrying", error.while_waiting());
+                tracing::warn!("{}; trying again", error.while_waiting());
                 stop.wait(pause);
                 pause = (pause * 2).min(Duration::from_secs(5));
             }

@@ -260,11 +260,11 @@ impl Committer {
     fn count_intake(&mut self, intake: &Intake) {
         match self.counter.hear(intake) {
             Some(Turn::NothingAccepted(said)) => tracing::warn!("{said}"),
-            Some(Turn::Accepted) => tracing::info!("readings are accepted again"),
+            Some(Turn::Accepted) => tracing::info!("a reading was accepted"),
             None => return,
         }
         if let Some(page) = &self.setup.page {
-            page.board.warns(self.counter.warning());
+            page.board.set_warning(self.counter.warning());
         }
     }
 
@@ -296,7 +296,7 @@ impl Committer {
                 }
                 Err(JobError::Store(error)) if error.is_retryable() && !self.setup.clock.is_stopping() => {
                     let error = error.while_waiting();
-                    tracing::warn!(error, pause_seconds = pause.as_secs_f64(), "commit failed; retrying");
+                    tracing::warn!(error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
                     self.setup.metrics.commit_retries.inc();
                     self.setup.health.lost(STORE, &error);
                     self.show(Doing::Retrying(error));
@@ -315,7 +315,7 @@ impl Committer {
     /// Shows the job's state on the live page.
     fn show(&self, doing: Doing) {
         if let Some(page) = &self.setup.page {
-            page.board.does(doing);
+            page.board.set_doing(doing);
         }
     }
 
@@ -345,7 +345,7 @@ impl Committer {
     fn commit(&mut self, epoch: Epoch) -> Result<(), JobError> {
         let began = Instant::now();
         if let Some(page) = &self.setup.page {
-            page.board.commits(true);
+            page.board.set_committing(true);
         }
         fault::at(Moment::CsvSync);
         let lengths = self.setup.parts.files.sync()?;
@@ -353,7 +353,7 @@ impl Committer {
         if !self.pending.is_dirty && lengths.is_empty() {
             self.setup.clock.commit(epoch, 0);
             if let Some(page) = &self.setup.page {
-                page.board.commits(false);
+                page.board.set_committing(false);
             }
             return Ok(());
         }
@@ -424,7 +424,7 @@ impl Committer {
                     return Ok(());
                 }
                 Err(error) if !self.setup.clock.is_stopping() => {
-                    tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "{what} does not accept dead letters; retrying");
+                    tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "{what} does not accept dead letters; trying again");
                     self.setup.health.lost(&what, format!("{what}: {error}"));
                     self.show(Doing::Retrying(error.to_string()));
                     wait(pause, || self.setup.clock.is_stopping());
@@ -477,8 +477,8 @@ impl Committer {
         self.setup.metrics.committed_epoch.set(epoch as i64);
         self.setup.clock.commit(epoch, pending.weight);
         if let Some(page) = &self.setup.page {
-            page.board.commits(false);
-            page.board.warns(self.counter.warning());
+            page.board.set_committing(false);
+            page.board.set_warning(self.counter.warning());
             let commit = CommitPoint { epoch, at: now.as_millis() as u64, seconds, messages };
             pending.shown.extend(refused);
             if page.committed(commit, pending.shown) {
