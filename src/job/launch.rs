@@ -112,8 +112,8 @@ pub fn run(config: &Arc<Job>, stop: &Arc<Stop>) -> Result<Summary, JobError> {
     let result = run_shown(config, views, page.clone(), stop);
     if let Some(page) = page {
         page.board.end(&match &result {
-            Ok(_) => "The job has ended after a final commit.".to_owned(),
-            Err(error) => format!("The job has failed: {error}."),
+            Ok(_) => "It ended after a final commit.".to_owned(),
+            Err(error) => format!("It failed: {error}."),
         });
     }
     result

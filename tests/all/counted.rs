@@ -168,7 +168,7 @@ fn the_page_and_top_say_that_nothing_is_accepted_until_something_is() {
     banner.push('.');
     browser.wait("body > #warning:not([hidden])", "the banner is there", |text| text == banner);
     browser.wait("#n-records", "no reading was accepted", |text| text == "0");
-    browser.wait("#n-rate", "the rejections are counted", |text| text.ends_with(" a second, 120 rejected"));
+    browser.wait("#n-rate", "the rejections are counted", |text| text.ends_with("/s, 120 rejected"));
     let once = || {
         let mut top = Job::start(["top", &listen, "--once"]);
         assert!(top.wait(TIMEOUT).0.success());

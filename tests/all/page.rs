@@ -91,7 +91,7 @@ fn a_browser_sees_a_job_work_die_and_come_back() {
 
     // A killed job is gone, and a restarted one shows at once what was committed.
     job.kill9();
-    browser.wait("#gone-title", "the job is missed", |text| text == "The job is gone.");
+    browser.wait("#gone-title", "the job is missed", |text| text == "Lost the connection to the job.");
     assert_eq!(browser.text("#t-distance"), "123.45", "what was known stays");
     let mut job = start();
     browser.wait("body > #gone[hidden] ~ header #state", "the page goes on", |text| text == "idle");

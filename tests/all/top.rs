@@ -178,7 +178,7 @@ fn a_terminal_shows_the_job_while_it_works_is_gone_and_comes_back() {
     terminal.wait_for("Connection refused", TIMEOUT);
     drop(job);
     let mut job = follow(&input, &out, &listen);
-    terminal.wait_for(" idle  All that was there is committed", TIMEOUT);
+    terminal.wait_for(" idle  Everything is committed", TIMEOUT);
     terminal.press("q");
     assert!(terminal.wait(TIMEOUT).success(), "{}", terminal.shown());
     // The terminal is as it was before.

@@ -401,7 +401,7 @@ fn list(state: &crate::observe::board::State, query: &TruckQuery) -> (Value, Vec
         "total": state.trucks.count(),
         "full": state.trucks.is_full(),
         "matching": matching,
-        "offset": question.offset,
+        "offset": query.offset,
         "rows": rows,
     });
     (list, places)
