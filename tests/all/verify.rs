@@ -419,7 +419,7 @@ fn a_topic_is_verified_as_far_as_it_is_committed_and_still_there() {
     kafka().produce(&topic, (0..5).map(|n| (n % 2, None, "not read yet")));
     assert_eq!(verify(&args), BTreeMap::new());
     database.query("UPDATE TRUCK_ABOVE_SPEED SET engine_speed = engine_speed + 1 LIMIT 1");
-    assert_names(&verify(&args), "above_speed", "nearest to it is", "a changed row");
+    assert_names(&verify(&args), "above_speed", "the nearest row is", "a changed row");
     kafka().delete_before(&topic, 1, 3);
     let (status, said) = Job::start(["verify".to_owned()].iter().chain(&args)).wait(TIMEOUT);
     assert_eq!(status.code(), Some(1));

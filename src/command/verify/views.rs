@@ -160,7 +160,7 @@ impl Views<'_> {
     fn surplus(&self, table: &Table) -> Surplus {
         match (self.has_others, table.found.has_id) {
             (true, _) => Surplus::Others,
-            (false, true) => Surplus::WrongBehindOurs,
+            (false, true) => Surplus::WrongAfterFirst,
             (false, false) => Surplus::WrongIfTwice,
         }
     }
@@ -373,7 +373,7 @@ impl Views<'_> {
             let has_file = files.is_some();
             let all = |give: &mut dyn FnMut(&[u8], &[Cell])| {
                 // The record of a refused dead letter has no bytes.
-                let mut is_refused = refused.teller();
+                let mut is_refused = refused.matcher();
                 let mut give = |key: &[u8], cells: &[Cell]| {
                     let mut without_bytes = cells.to_vec();
                     (without_bytes[letter::KEY], without_bytes[letter::PAYLOAD]) = (Cell::Null, Cell::Null);
