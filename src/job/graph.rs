@@ -1,7 +1,7 @@
 //! The dataflow of a job: the views of [`dataflows`], and the operators that carry their effects out.
 //!
-//! Workers render the rows and send them to the commit thread; the graph itself never waits for a file or a database. In
-//! a cluster, the commit thread is in process 0:
+//! Workers render the rows and send them to the commit thread; the graph itself never waits for a file or a database.
+//! In a cluster, the commit thread is in process 0:
 //!
 //! ```text
 //! single     view -> Deliver (renders) -> commit thread
@@ -198,8 +198,8 @@ impl Outlet {
 }
 
 impl Message {
-    /// The approximate size in memory until the commit. It is the same in the process that creates the message and in the
-    /// one that commits it.
+    /// The approximate size in memory until the commit. It is the same in the process that creates the message and in
+    /// the one that commits it.
     pub fn weight(&self) -> u64 {
         let bytes = match self {
             Self::Rows { csv, chunks, forward, shown, .. } => {

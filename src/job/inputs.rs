@@ -59,7 +59,7 @@ pub struct Inputs {
     /// The state of the feeder.
     feed: Option<Arc<Feed>>,
     brokers: Option<String>,
-    /// What topics are reached with.
+    /// The Kafka client properties.
     properties: Arc<Reloaded<Properties>>,
 }
 
@@ -302,8 +302,8 @@ impl Inputs {
         self.sources.iter().filter_map(id).collect()
     }
 
-    /// A function for the progress in the first source, which is that of the trucks' readings if there is one. None for a
-    /// source without an end. Call it before [`watch`](Self::watch).
+    /// A function for the progress in the first source, which is that of the trucks' readings if there is one. None
+    /// for a source without an end. Call it before [`watch`](Self::watch).
     pub fn share(&self) -> Option<Share> {
         match &self.sources.first()?.kind {
             Kind::Topic(watched) => {
@@ -319,8 +319,8 @@ impl Inputs {
         }
     }
 
-    /// The readers of each worker of this process: the indexes `own` among the `workers` of all processes. Call it before
-    /// [`watch`](Self::watch).
+    /// The readers of each worker of this process: the indexes `own` among the `workers` of all processes. Call it
+    /// before [`watch`](Self::watch).
     pub fn shares(&self, own: Range<usize>, workers: usize) -> Result<Vec<Several>, JobError> {
         let share = |worker| {
             let mut share = Several::default();
@@ -382,8 +382,8 @@ impl Inputs {
         Ok(())
     }
 
-    /// Waits for the feeder thread, and returns its error if no reader has reported it. After a stop request the thread
-    /// may be blocked on a pipe; then it is not waited for.
+    /// Waits for the feeder thread, and returns its error if no reader has reported it. After a stop request the
+    /// thread may be blocked on a pipe; then it is not waited for.
     pub fn join_feeder(&mut self, stop: &Stop) -> Result<(), JobError> {
         if stop.requested() && self.feeder.as_ref().is_some_and(|feeder| !feeder.is_finished()) {
             stop::leave_work();
@@ -397,8 +397,8 @@ impl Inputs {
         }
     }
 
-    /// Waits for the watch threads, which end when the commit thread has ended. A thread whose brokers are unreachable is
-    /// not waited for.
+    /// Waits for the watch threads, which end when the commit thread has ended. A thread whose brokers are unreachable
+    /// is not waited for.
     pub fn finish(&mut self, health: &Health) {
         // They are still here if nothing was committed.
         self.followers.clear();

@@ -4,8 +4,8 @@
 //! configuration -> graph::build, as `run` does -> timely's log: operators, channels -> Plan
 //! ```
 //!
-//! The graph is built on a worker that gets no input, so the plan has exactly the operators that a job has. Only sources
-//! (topic or file, committed state) and sinks (files, tables) are added from the configuration.
+//! The graph is built on a worker that gets no input, so the plan has exactly the operators that a job has. Only
+//! sources (topic or file, committed state) and sinks (files, tables) are added from the configuration.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

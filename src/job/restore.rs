@@ -1,5 +1,5 @@
-//! Loads the views' state of the last commit at a start. Times that are too far ahead are set back first, so that a job
-//! recovers from a reading that was dated years ahead.
+//! Loads the views' state of the last commit at a start. Times that are too far ahead are set back first, so that a
+//! job recovers from a reading that was dated years ahead.
 
 use std::collections::BTreeMap;
 

@@ -151,7 +151,7 @@ fn process_0_counts_what_all_processes_read() {
 }
 
 #[test]
-fn two_processes_hold_what_one_does() {
+fn two_processes_produce_the_results_of_one() {
     let cluster = Cluster::new(&["--set", "settings.correlation_tables=latest"]);
     cluster.feed(40_000);
     finish(cluster.start("one", None, &["--until-end", "--workers", "2"]));
@@ -418,7 +418,7 @@ fn a_process_that_joins_a_running_cluster_is_refused_immediately() {
 }
 
 #[test]
-fn who_waits_for_ever_and_is_terminated_ends_well() {
+fn a_process_that_waits_forever_can_be_terminated() {
     let mut cluster = Cluster::new(&[]);
     cluster.hosts.push(format!("127.0.0.1:{}", free_port()));
     cluster.write_hosts(&cluster.hosts);
@@ -437,7 +437,7 @@ fn who_waits_for_ever_and_is_terminated_ends_well() {
 }
 
 #[test]
-fn a_view_that_has_to_be_filled_is_left_to_one_process() {
+fn a_backfill_requires_a_single_process() {
     let cluster = Cluster::new(&[]);
     kafka().produce(&cluster.topic, (0..100).map(|n| (n % 4, None, LINE)));
     let views = |more: &str| {
@@ -467,7 +467,7 @@ fn wrong_use_is_one_sentence() {
         (&["--process", "1"][..], "--processes N"),
         (&["--processes", "2", "--process", "2", "--hosts", &hosts], "numbered 0 to 1"),
         (&["--processes", "2"], "--hosts FILE"),
-        (&["--processes", "2", "--hosts", &hosts], "1 of the 2 lines"),
+        (&["--processes", "2", "--hosts", &hosts], "1 of 2 processes"),
         (&["--processes", "2", "--hosts", "no-such-file"], "no-such-file"),
         (&["--processes", "2", "--hosts", &hosts, "--embedded", "--input", "-"], "--embedded"),
     ] {

@@ -72,7 +72,7 @@ fn check_goes_through_everything_and_changes_nothing() {
 }
 
 #[test]
-fn check_decodes_a_sample_of_all_partitions_and_says_what_would_be_rejected() {
+fn check_decodes_a_sample_of_all_partitions_and_reports_rejections() {
     let good = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "engine_speed": 81, "fuel_consumed": 0}"#;
     let bad = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "fuel_consumed": 0}"#;
     let topic = unique_topic();
@@ -104,7 +104,7 @@ fn check_decodes_a_sample_of_all_partitions_and_says_what_would_be_rejected() {
 }
 
 #[test]
-fn check_as_json_says_the_same_with_the_same_status() {
+fn check_as_json_has_the_same_results_and_status() {
     let topic = unique_topic();
     kafka().create_topic(&topic, 1);
     let args = |topic| {
@@ -155,7 +155,7 @@ fn check_finds_a_missing_topic_and_a_missing_topic_of_dead_letters() {
 }
 
 #[test]
-fn check_finds_what_the_access_control_lists_of_kafka_deny() {
+fn check_finds_missing_kafka_acls() {
     let kafka = Kafka::start_secured("truck", "secret");
     let topic = unique_topic();
     kafka.create_topic(&topic, 2);
@@ -239,7 +239,7 @@ fn check_looks_at_the_hosts_and_the_port_of_a_cluster() {
     let unknown: [(&str, &[&str]); 1] =
         [("FAILED  cluster host", &["no-such-host.invalid", "correct --hosts"])];
     check_as(&[&own, "no-such-host.invalid:7100"], "0", 1, &unknown);
-    check_as(&[&own], "0", 1, &[("FAILED  hosts", &["1 of the 2 lines"])]);
+    check_as(&[&own], "0", 1, &[("FAILED  hosts", &["1 of 2 processes"])]);
     check_as(&["0.0.0.0:7100", &own], "0", 1, &[("FAILED  hosts", &["cluster_secret_file"])]);
 }
 
@@ -280,7 +280,7 @@ fn check_finds_missing_privileges_and_the_grants_that_it_names_are_enough() {
 }
 
 #[test]
-fn check_does_not_call_missing_what_a_role_may_have() {
+fn check_accepts_privileges_of_a_role() {
     let database = mariadb().create_database();
     let (name, role) = (&database.name, format!("r_{}", database.name));
     let (url, user) = user_of(&database);
@@ -291,7 +291,7 @@ fn check_does_not_call_missing_what_a_role_may_have() {
 }
 
 #[test]
-fn check_does_not_call_missing_what_everybody_may() {
+fn check_accepts_privileges_of_everybody() {
     let database = mariadb().create_database();
     let (url, _) = user_of(&database);
     database.query(&format!("GRANT ALL ON {}.* TO PUBLIC", database.name));
@@ -398,7 +398,7 @@ fn config_init_writes_a_file_that_a_job_takes_and_replaces_none() {
 }
 
 #[test]
-fn config_show_says_where_values_come_from_and_no_secret() {
+fn config_show_reports_the_origin_of_values_and_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("job.toml");
     let name = path.to_str().unwrap();
@@ -430,7 +430,7 @@ fn config_show_says_where_values_come_from_and_no_secret() {
 }
 
 #[test]
-fn what_was_done_is_json_where_a_machine_asks() {
+fn summaries_are_json_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let (file, out) = (folder.path().join("r.jsonl"), folder.path().join("out"));
     let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
@@ -544,7 +544,7 @@ fn a_disk_that_is_full_under_standard_output_ends_a_command_in_a_sentence() {
 }
 
 #[test]
-fn a_job_whose_log_nobody_reads_goes_on() {
+fn a_job_continues_if_its_log_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
     readings(folder.path(), 100);
     let status = Command::new(TRUCKFLOW)

@@ -51,7 +51,7 @@ fn done(input: &Path, more: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn a_job_whose_messages_are_all_rejected_says_so_after_a_hundred_and_at_its_end() {
+fn a_job_that_rejects_all_messages_warns_after_a_hundred_and_at_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("input.jsonl");
     std::fs::write(&input, rejected(120)).unwrap();

@@ -84,7 +84,7 @@ fn a_script_is_shown_the_job() {
 }
 
 #[test]
-fn statuses_are_lines_until_the_job_is_gone() {
+fn statuses_are_lines_until_the_connection_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let (port, input) = (free_port(), input(folder.path()));
     let listen = format!("127.0.0.1:{port}");
@@ -113,7 +113,7 @@ fn statuses_are_lines_until_the_job_is_gone() {
 }
 
 #[test]
-fn who_shows_no_job_says_why_in_a_sentence() {
+fn top_explains_in_a_sentence_why_it_shows_no_job() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -156,7 +156,7 @@ fn who_shows_no_job_says_why_in_a_sentence() {
 }
 
 #[test]
-fn a_terminal_shows_the_job_while_it_works_is_gone_and_comes_back() {
+fn the_terminal_shows_a_job_that_runs_disconnects_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let (port, input) = (free_port(), input(folder.path()));
     let listen = format!("127.0.0.1:{port}");
@@ -210,7 +210,7 @@ fn it_ends_when_its_terminal_is_closed() {
 }
 
 #[test]
-fn it_ends_when_its_terminal_is_closed_though_no_signal_says_so() {
+fn it_ends_when_its_terminal_is_closed_without_a_signal() {
     // SIGHUP is ignored, and a shell that ignores it lives on.
     close_its_terminal(&[("trap '' HUP; exec ", ""), ("trap '' HUP; ", "; true")]);
 }

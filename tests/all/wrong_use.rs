@@ -219,7 +219,7 @@ fn a_full_disk() {
 }
 
 #[test]
-fn check_says_what_is_in_order_and_what_is_not() {
+fn check_reports_what_is_ok_and_what_failed() {
     let topic = unique_topic();
     kafka().create_topic(&topic, 2);
     let database = mariadb().create_database();

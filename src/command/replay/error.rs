@@ -29,7 +29,7 @@ pub enum ReplayError {
     Text {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The dead letters are not a CSV file of the expected shape.
@@ -39,7 +39,7 @@ pub enum ReplayError {
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A folder, or a file in it, has no dead letters.

@@ -148,7 +148,7 @@ fn letters_that_count_already_or_are_not_messages_are_left_out() {
 }
 
 #[test]
-fn one_line_says_what_was_left_out_and_why() {
+fn one_line_lists_the_letters_left_out_and_why() {
     let left_out = LeftOut([(Reason::RefusedByDatabase, 1), (Reason::Late, 2)].into());
     assert_eq!(
         left_out.to_string(),

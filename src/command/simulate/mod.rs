@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_keeps_what_was_generated() {
+    fn a_stop_keeps_the_generated_readings() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         let stop = Stop::default();

@@ -1,5 +1,5 @@
-//! Expected values, and their form in a file or a table column. Written independently of [`crate::render`], whose output
-//! is verified here; the calendar is that of `jiff`.
+//! Expected values, and their form in a file or a table column. Written independently of [`crate::render`], whose
+//! output is verified here; the calendar is that of `jiff`.
 
 use std::sync::Arc;
 

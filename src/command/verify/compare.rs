@@ -1,5 +1,5 @@
-//! Compares expected and actual rows. Rows are compared by 128-bit fingerprints; only those that differ are read again,
-//! to describe the difference.
+//! Compares expected and actual rows. Rows are compared by 128-bit fingerprints; only those that differ are read
+//! again, to describe the difference.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,8 +14,8 @@ use dataflows::rows::RowKey;
 /// Passes each expected row, with its key in the view. Returns the same rows every time.
 pub type Rows<'a> = dyn Fn(&mut dyn FnMut(&[u8], &[Cell])) + 'a;
 
-/// Passes each line with its change (1 inserts, -1 retracts) and its position in the order, if there is one. Returns the
-/// same lines every time.
+/// Passes each line with its change (1 inserts, -1 retracts) and its position in the order, if there is one. Returns
+/// the same lines every time.
 pub type Lines<'a> = dyn FnMut(&mut dyn FnMut(i64, i64, &Line)) -> Result<(), Trouble> + 'a;
 
 /// Passes each row of a table. Returns the same rows every time.

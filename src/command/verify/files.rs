@@ -19,8 +19,8 @@ pub struct Files {
 }
 
 impl Files {
-    /// The files of `view`, given the `committed` file numbers and lengths. A job that was switched between one file and
-    /// a folder has both; the one in use comes last.
+    /// The files of `view`, given the `committed` file numbers and lengths. A job that was switched between one file
+    /// and a folder has both; the one in use comes last.
     pub fn of(
         out: &Path,
         view: &str,

@@ -18,8 +18,8 @@
 //! | [`views`] | the rules for each kind of view |
 //!
 //! Which records are late depends on past epoch boundaries, which are not stored. So late records are taken from the
-//! job's dead letters, after a check that each is old enough. Which records are in the future was decided by a clock, and
-//! is read from the store.
+//! job's dead letters, after a check that each is old enough. Which records are in the future was decided by a clock,
+//! and is read from the store.
 
 mod cell;
 mod compare;

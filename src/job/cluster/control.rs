@@ -132,8 +132,8 @@ impl Control {
     /// Waits until this process's workers have ended.
     ///
     /// # Errors
-    /// Another process is lost, or a worker panicked. The other workers would wait forever, so they are not joined, and
-    /// this process must exit.
+    /// Another process is lost, or a worker panicked. The other workers would wait forever, so they are not joined,
+    /// and this process must exit.
     pub fn work(
         &mut self,
         guards: WorkerGuards<()>,
@@ -184,8 +184,8 @@ impl Control {
 
     /// The others end when process 0 reports that everything is committed.
     fn finish_other<T>(mut self, done: Result<T, JobError>) -> Result<T, JobError> {
-        // After a cluster error, process 0 knows about it or is lost. After a panic, only the exit of this process ends
-        // the workers of the others, which wait for it.
+        // After a cluster error, process 0 knows about it or is lost. After a panic, only the exit of this process
+        // ends the workers of the others, which wait for it.
         if matches!(done, Err(JobError::Cluster(_) | JobError::Bug(_))) {
             return done;
         }

@@ -160,7 +160,7 @@ impl Members {
         if addresses.len() < config.processes {
             let (lines, processes) = (addresses.len(), config.processes);
             return Err(wrong(format!(
-                "it has {lines} lines for {processes} processes: give one line `host:port` for each process"
+                "it has addresses for {lines} of {processes} processes: give one line `host:port` for each process"
             )));
         }
         addresses.truncate(config.processes);
@@ -352,9 +352,11 @@ mod tests {
             Members::of(&config, &Reloads::default()).map(|members| members.unwrap().addresses)
         };
         assert_eq!(members("a:1\n b:2 \n\nc:3\n").unwrap(), ["a:1", "b:2"]);
-        for (text, reason) in
-            [("a:1\n", "1 lines for 2"), ("a:1\nb", "`b` is not a `host:port`"), ("a:1\na:1", "same address")]
-        {
+        for (text, reason) in [
+            ("a:1\n", "1 of 2 processes"),
+            ("a:1\nb", "`b` is not a `host:port`"),
+            ("a:1\na:1", "same address"),
+        ] {
             let error = members(text).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }

@@ -9,9 +9,9 @@
 //! Answer: accepted, or refusal -------------->
 //! ```
 //!
-//! The connecting side proves first that it knows the secret, then the accepting side. A proof covers both nonces, both
-//! processes, the purpose and the side, so it is valid only once, on this connection and in this direction. Before
-//! that, messages are limited to [`MAX_UNAUTHENTICATED`] bytes, and nothing about the job is sent.
+//! The connecting side proves first that it knows the secret, then the accepting side. A proof covers both nonces,
+//! both processes, the purpose and the side, so it is valid only once, on this connection and in this direction.
+//! Before that, messages are limited to [`MAX_UNAUTHENTICATED`] bytes, and nothing about the job is sent.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

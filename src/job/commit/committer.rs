@@ -95,8 +95,8 @@ impl Committer {
     /// A committer that starts after the clock's committed epoch.
     pub fn new(mut setup: Setup) -> Self {
         let open = setup.clock.committed() + 1;
-        // The start of each partition is committed before it is read. If the broker then deletes records, the next start
-        // notices the gap, even for a partition that had no record yet.
+        // The start of each partition is committed before it is read. If the broker then deletes records, the next
+        // start notices the gap, even for a partition that had no record yet.
         let mut pending = Pending { is_dirty: true, ..Pending::default() };
         let is_known = |at: &&NextOffset| {
             setup.committed.iter().any(|known| {

@@ -2,8 +2,8 @@
 //! topic.
 //!
 //! Refusals belong to one attempt of a commit. A retry may refuse other rows, because a table was altered or another
-//! program wrote the same key. So each attempt truncates the file and writes its own dead letters. Counters and the live
-//! page use those of the attempt that committed.
+//! program wrote the same key. So each attempt truncates the file and writes its own dead letters. Counters and the
+//! live page use those of the attempt that committed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

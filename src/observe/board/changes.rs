@@ -1,7 +1,7 @@
 //! The changes of one or more commits, merged: for each truck only the result.
 //!
-//! The board takes every commit in this form. If it falls behind, the waiting commits are merged into one, so that their
-//! memory is bounded by the number of changed trucks.
+//! The board takes every commit in this form. If it falls behind, the waiting commits are merged into one, so that
+//! their memory is bounded by the number of changed trucks.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

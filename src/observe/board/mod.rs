@@ -5,8 +5,8 @@
 //! workers: timely's log -> Meter ---------------------------------------------------------^
 //! ```
 //!
-//! A search of many trucks holds the board's lock, and the board thread waits for it. The commit thread does not wait: it
-//! puts each commit into the inbox. If the previous commit is still there, it is merged into those before it
+//! A search of many trucks holds the board's lock, and the board thread waits for it. The commit thread does not wait:
+//! it puts each commit into the inbox. If the previous commit is still there, it is merged into those before it
 //! ([`changes`]), so the size of the inbox is bounded by the trucks and one commit.
 
 pub mod changes;
@@ -302,8 +302,8 @@ impl Drop for Page {
 }
 
 impl Feed {
-    /// Sends a commit, without waiting for any page. Returns whether the previous commit was not taken yet, so that the
-    /// page shows both as one.
+    /// Sends a commit, without waiting for any page. Returns whether the previous commit was not taken yet, so that
+    /// the page shows both as one.
     pub fn committed(&self, commit: CommitPoint, shown: Vec<Shown>) -> bool {
         self.put(Update { commit: Some(commit), shown })
     }

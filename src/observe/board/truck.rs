@@ -195,8 +195,8 @@ impl Truck {
         &self.windows
     }
 
-    /// The history of the correlations: event times, and the values of distance and speed. The last point is the current
-    /// one.
+    /// The history of the correlations: event times, and the values of distance and speed. The last point is the
+    /// current one.
     pub fn history(&self) -> (Vec<i64>, Vec<Option<f64>>, Vec<Option<f64>>) {
         let mut points = self.history.points.clone();
         if self.latest.time != NULL {

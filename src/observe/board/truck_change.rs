@@ -22,7 +22,8 @@ pub enum Correlated {
 /// The changes of a truck.
 #[derive(Debug, Default)]
 pub struct TruckChange {
-    /// From a correlation: the event time of the latest reading ([`NULL`] if none is left), and the number of readings.
+    /// From a correlation: the event time of the latest reading ([`NULL`] if none is left), and the number of
+    /// readings.
     pub time_and_samples: Option<(i64, i64)>,
     /// The latest distance and its correlation.
     pub distance: Option<(i64, f64)>,

@@ -9,8 +9,8 @@
 //! | `/api/dead-letters?reason=&before=&limit=` | the last dead letters, newest first |
 //! | `/api/graph` | the dataflow graph, as in `truckflow explain --json` |
 //!
-//! A slow page gets the next event only after it has read the last one, and is disconnected if that takes too long. The
-//! number of open pages is limited. The job never waits for a page.
+//! A slow page gets the next event only after it has read the last one, and is disconnected if that takes too long.
+//! The number of open pages is limited. The job never waits for a page.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};

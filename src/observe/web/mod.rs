@@ -1,9 +1,10 @@
-//! The HTTP server: `/metrics`, `/healthz`, `/readyz`, and the live page, with its files ([`page`]) and its API ([`live`]).
+//! The HTTP server: `/metrics`, `/healthz`, `/readyz`, and the live page, with its files ([`page`]) and its API
+//! ([`live`]).
 //!
-//! Any client that reaches the address can connect, so its resources are bounded: the size of request heads, the time of
-//! a connection, and the number of connections, of which the oldest is closed first. Requests are read-only and have no
-//! body. If the job has a token, everything requires it except `/healthz` and `/readyz`, which then return only the status,
-//! and the page's files, which contain no data of the job.
+//! Any client that reaches the address can connect, so its resources are bounded: the size of request heads, the time
+//! of a connection, and the number of connections, of which the oldest is closed first. Requests are read-only and
+//! have no body. If the job has a token, everything requires it except `/healthz` and `/readyz`, which then return
+//! only the status, and the page's files, which contain no data of the job.
 
 mod lasting;
 pub mod live;
@@ -69,8 +70,8 @@ pub struct Seen {
     pub page: Option<live::Live>,
 }
 
-/// Starts a thread that serves on `address` until the process ends, and returns the bound address. `off` serves nothing.
-/// With a token, clients have to send `Authorization: Bearer <token>` (RFC 6750).
+/// Starts a thread that serves on `address` until the process ends, and returns the bound address. `off` serves
+/// nothing. With a token, clients have to send `Authorization: Bearer <token>` (RFC 6750).
 pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAddr>, ListenError> {
     if address == "off" {
         return Ok(None);

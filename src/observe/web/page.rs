@@ -1,8 +1,8 @@
 //! The live page's files, embedded in the binary. The page loads nothing from other servers.
 //!
 //! They contain no data, so that the page can be loaded without the token. Names and payloads come as JSON from
-//! [`super::live`], and the page inserts them as text. As a second line of defence, the content security policy allows no
-//! other script than the page's own.
+//! [`super::live`], and the page inserts them as text. As a second line of defence, the content security policy allows
+//! no other script than the page's own.
 
 use axum::Router;
 use axum::http::{StatusCode, header};
