@@ -5,10 +5,10 @@
 //!                    ^--- start offsets, read once; pressure (clock) <--------'
 //! ```
 //!
-//! The folders, from the top to the bottom. A module imports from its own folder and from those below it, and from
+//! The folders, from top to bottom. A module imports from its own folder, from the folders below it, and from
 //! the crate `dataflows`, never upward; `tests/structure.rs` checks that.
 //!
-//! | folder | is |
+//! | folder | contains |
 //! |---|---|
 //! | [`command`] | one entry per subcommand; the top-level error, and the exit status |
 //! | [`cli`] | commands and flags |

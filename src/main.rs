@@ -1,4 +1,4 @@
-//! The command: parses, runs, and ends with one sentence and an exit status.
+//! The binary: parses the command line, runs the command, and maps its error to one sentence and an exit status.
 
 use std::process::ExitCode;
 

@@ -16,68 +16,68 @@ use replay::ReplayArgs;
 use simulate::SimulateArgs;
 use top::TopArgs;
 
-/// The version, and the commit that it is made from where that is known.
+/// The version, with the commit it was built from, if known.
 const VERSION: &str = env!("VERSION_WITH_COMMIT");
 
 /// Exact correlations of truck telemetry: from Kafka to SQL and CSV, exactly once.
 #[derive(Parser)]
 #[command(version = VERSION, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
-    /// How log lines are written to standard error
+    /// Format of the log on standard error
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "TRUCKFLOW_LOG_FORMAT")]
     pub log_format: LogFormat,
 }
 
-/// How log lines look.
+/// The log format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable lines.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 /// The commands.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Launch the job: keep the views up to date while readings stream in
+    /// Run the job: keep the views up to date as readings arrive
     #[command(after_help = RUN)]
     Run(RunArgs),
-    /// Send a fixture, or dead letters, into a topic
+    /// Send the lines of a file, or dead letters, to a Kafka topic
     #[command(after_help = REPLAY)]
     Replay(ReplayArgs),
-    /// Simulate trucks: to a topic, a file or standard output
+    /// Generate simulated truck readings to a topic, a file or standard output
     #[command(after_help = SIMULATE)]
     Simulate(SimulateArgs),
-    /// Measure throughput, latency, memory and start of a job of this configuration, beside the bare consumer
+    /// Benchmark this configuration: throughput compared with a bare consumer, latency, memory and start-up time
     #[command(after_help = BENCH)]
     Bench(BenchArgs),
-    /// Check configuration, brokers, topics, ACLs, a sample of the input, database, privileges, tables and disk: each ok,
-    /// or what to do
+    /// Dry run: check configuration, brokers, topics, ACLs, a sample of the input, database, privileges, tables and
+    /// disk; report `ok` or a fix for each
     #[command(after_help = CHECK)]
     Check(CheckArgs),
-    /// Recompute every view from the input by another path, and compare it with tables and files
+    /// Verify the results: recompute every view from the input independently, and compare it with tables and files
     #[command(after_help = VERIFY)]
     Verify(CheckArgs),
-    /// Draw the job's dataflow as it is built, without any server
+    /// Draw the job's dataflow graph; needs no broker or database
     #[command(after_help = EXPLAIN)]
     Explain(ExplainArgs),
-    /// Show a running job on the terminal: what it waits for, rate, lag, commits, trucks and their correlations
+    /// Monitor a running job in the terminal: status, rate, lag, commits, trucks and their correlations
     #[command(after_help = TOP)]
     Top(TopArgs),
-    /// Write a configuration file with every key, or show what is in force and where it comes from
+    /// Write a configuration template, or show the effective settings and where they come from
     #[command(after_help = CONFIG)]
     Config(ConfigArgs),
-    /// Print what lets a shell complete commands and flags
+    /// Print a shell completion script
     #[command(after_help = COMPLETIONS)]
     Completions(CompletionsArgs),
     /// Write the manual pages
     #[command(after_help = MAN)]
     Man(ManArgs),
-    /// Move what a stopped job has committed, but its rows, to a file and back, or forget it
+    /// Export, import or reset the committed state of a stopped job (without its rows)
     #[command(after_help = STATE)]
     State(StateArgs),
 }
@@ -89,7 +89,7 @@ Examples:
       --database mysql://truckflow@db:3306/KAFKA_DB --set database_password_file=/run/secrets/db
   truckflow run --config job.toml --set settings.above_speed=85
 
-Status 0: done. 1: failed while running. 2: wrong usage or configuration.";
+Exit status: 0 done, 1 failed while running, 2 wrong usage or configuration.";
 const REPLAY: &str = "\
 Examples:
   truckflow replay fixtures/demo/input.jsonl --topic Truck-Data --rate 1000 --loop
@@ -121,15 +121,15 @@ Examples:
   truckflow top --once --sort -speed --search truck-7
   truckflow top --json | jq --unbuffered .lag
 
-Keys: q ends; arrows, Page Up, Page Down choose a truck; / searches; n d s f c e r t sort, again: turned around.
-Colours are left out where NO_COLOR is set. Status 1: no job answers, or it is gone.";
+Keys: q quits; arrows, Page Up, Page Down select a truck; / searches; n d s f c e r t sort, pressed again reverse.
+Set NO_COLOR to disable colours. Exit status 1: no job answers, or the connection to it was lost.";
 const CONFIG: &str = "\
 Examples:
   truckflow config init job.toml
   truckflow config init | less
   truckflow config show --config job.toml";
 const CONFIG_SHOW: &str = "\
-The last of these that gives a key is in force: default, file, TRUCKFLOW_… variable, --set, the key's own flag.
+Precedence, lowest first: default, file, TRUCKFLOW_… variable, --set, the key's own flag.
 
 Examples:
   truckflow config show --config job.toml
@@ -148,20 +148,20 @@ Examples, with the job stopped:
   truckflow state reset --config job.toml --yes
   truckflow state import job.state --config job.toml";
 
-/// Of `config`.
+/// Arguments of `config`.
 #[derive(Args)]
 pub struct ConfigArgs {
-    /// What to do with it.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: ConfigCommand,
 }
 
-/// What is done with a configuration.
+/// The subcommands of `config`.
 #[derive(Subcommand)]
 pub enum ConfigCommand {
-    /// Write a file with every key, commented out: as it is, it says the defaults
+    /// Write a configuration file with every key and its default, commented out
     Init(InitArgs),
-    /// Show what is in force, and where each value comes from; secrets as ***
+    /// Show the effective settings and where they come from; secrets are shown as ***
     #[command(after_help = CONFIG_SHOW)]
     Show(Box<CheckArgs>),
 }
@@ -172,7 +172,7 @@ pub struct InitArgs {
     /// The file to write [default: standard output]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Replace a file that is there
+    /// Overwrite an existing file
     #[arg(long, requires = "file")]
     pub force: bool,
 }
@@ -188,34 +188,34 @@ pub struct CompletionsArgs {
 /// Flags of `man`.
 #[derive(Args)]
 pub struct ManArgs {
-    /// The folder that they go to
+    /// The folder to write them to
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
 }
 
-/// Of `state`.
+/// Arguments of `state`.
 #[derive(Args)]
 pub struct StateArgs {
-    /// What to do with it.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: StateCommand,
 }
 
-/// What is done with the state of a job that is stopped.
+/// The subcommands of `state`.
 #[derive(Subcommand)]
 pub enum StateCommand {
-    /// Write epoch, offsets, lengths of files, views and state to one file; changes nothing
+    /// Write epoch, offsets, file lengths, view definitions and state to one file; read-only
     Export(ExportArgs),
-    /// Put an export into a database that does not have the job, of whatever kind
+    /// Load an export into a database of any kind that does not have the job yet
     Import(ImportArgs),
-    /// Forget the job; rows of tables and files stay
+    /// Delete the job's state and offsets; table rows and files stay
     Reset(ResetArgs),
 }
 
 /// Flags of `state export`.
 #[derive(Args)]
 pub struct ExportArgs {
-    /// The file to write; one that is there is replaced when the new one is whole
+    /// The file to write; an existing file is replaced atomically
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Which job.
@@ -235,7 +235,7 @@ pub struct ImportArgs {
     /// Which job.
     #[command(flatten)]
     pub job: JobArgs,
-    /// Go on although tables hold more or fewer rows than at the export: you know that they are right
+    /// Import even if table row counts differ from the export; use it if you know that they are correct
     #[arg(long)]
     pub tables_as_they_are: bool,
     /// One JSON object instead of lines
@@ -249,7 +249,7 @@ pub struct ResetArgs {
     /// Which job.
     #[command(flatten)]
     pub job: JobArgs,
-    /// Do it; without this it is only said what would be forgotten
+    /// Confirm; without this flag, only print what would be deleted
     #[arg(long)]
     pub yes: bool,
     /// One JSON object instead of lines
@@ -263,43 +263,43 @@ pub struct RunArgs {
     /// Which job.
     #[command(flatten)]
     pub job: JobArgs,
-    /// Show the latest correlations and the files at the end
+    /// Print the latest correlations and the files at the end
     #[arg(long)]
     pub summary: bool,
-    /// Say at the end what was done as one JSON object, on standard output
+    /// Print a summary as one JSON object on standard output at the end
     #[arg(long, conflicts_with = "summary")]
     pub json: bool,
-    /// End when the process that started it ends: what `bench` starts is not left behind
+    /// Exit with the parent process, so that `bench` leaves no job behind
     #[arg(long, hide = true)]
     pub die_with_parent: bool,
-    /// Die as by `kill -9` at a moment, `MOMENT#N` for the Nth time: tests look at what is left
+    /// Abort as with `kill -9` at a fault point, `MOMENT#N` for its Nth time; for tests
     #[arg(long, hide = true, value_name = "MOMENT")]
     pub die_at: Option<Passage>,
 }
 
 /// Flags of `bench`.
 ///
-/// Nothing of the job itself is touched: what is measured runs under a name of its own, in a folder, a
-/// database and a topic that are made for it and removed again, all named `truckflow-bench-…`
-/// (databases `truckflow_bench_…`). A `kill -9` leaves them behind.
+/// The job itself is not touched: the benchmark runs under its own name, with a temporary folder, database
+/// and topic named `truckflow-bench-…` (databases `truckflow_bench_…`), which are removed at the end. After a
+/// `kill -9`, remove them by hand.
 #[derive(Args)]
 pub struct BenchArgs {
-    /// Which job: its topic or file is read, from its beginning to the end that is there at the start
+    /// Which job: its topic or file is read from the beginning to the end as of the start
     #[command(flatten)]
     pub job: JobArgs,
     /// One JSON object instead of a table
     #[arg(long)]
     pub json: bool,
-    /// Measure throughput on the first N records [default: all that are there]
+    /// Measure throughput on the first N records [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub records: Option<u64>,
-    /// How often throughput and start are measured; medians are compared
+    /// Number of throughput and start-up runs; the report compares medians
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
-    /// Readings a second that are sent to measure latency
+    /// Readings per second to send for the latency measurement
     #[arg(long, value_name = "R", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
-    /// How long they are sent, after one second that does not count; 0: no latency is measured
+    /// Seconds to send them for, after a one-second warm-up; 0 skips the latency measurement
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub seconds: u32,
 }
@@ -321,7 +321,7 @@ pub struct ExplainArgs {
     /// Which job.
     #[command(flatten)]
     pub job: JobArgs,
-    /// The language of the drawing
+    /// Output language
     #[arg(long, value_enum, default_value_t = Drawing::Mermaid)]
     pub format: Drawing,
     /// Operators, channels and views as one JSON object instead of a drawing
@@ -329,40 +329,40 @@ pub struct ExplainArgs {
     pub json: bool,
 }
 
-/// How a graph is drawn.
+/// The output language of `explain`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Drawing {
-    /// For Markdown: GitHub and others show it.
+    /// Mermaid, for Markdown.
     Mermaid,
-    /// For Graphviz: `dot -Tsvg`.
+    /// Graphviz: `dot -Tsvg`.
     Dot,
 }
 
-/// What says which job: a configuration file, and flags over it.
+/// Selects and configures a job: a configuration file, and flags that override it.
 #[derive(Args)]
 pub struct JobArgs {
-    /// A TOML file; variables TRUCKFLOW_… and flags go over it
+    /// A TOML file; TRUCKFLOW_… variables and flags override it
     #[arg(long, value_name = "FILE", env = "TRUCKFLOW_CONFIG")]
     pub config: Option<PathBuf>,
-    /// The job's name: what its state and offsets are kept under [default: truckflow]
+    /// The job's name, under which its state and offsets are stored [default: truckflow]
     #[arg(long, value_name = "NAME")]
     pub job: Option<String>,
     /// Worker threads [default: 1]
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
-    /// Processes that work on the job together, each with --workers threads [default: 1]
+    /// Number of processes that run the job together, each with --workers threads [default: 1]
     #[arg(long, value_name = "N")]
     pub processes: Option<u32>,
-    /// Which of them this is; process 0 holds the sinks and commits [default: 0]
+    /// Index of this process; process 0 owns the sinks and commits [default: 0]
     #[arg(long, value_name = "I")]
     pub process: Option<u32>,
-    /// Where they listen to each other: the file's first line, `host:port`, is process 0's, and so on
+    /// File with the cluster address of each process, one `host:port` per line, process 0 first
     #[arg(long, value_name = "FILE")]
     pub hosts: Option<String>,
-    /// Need no server: an in-process broker, fed from --input
+    /// Use an in-process broker, fed from --input; needs no Kafka server
     #[arg(long)]
     pub embedded: bool,
-    /// Read lines of a file instead of Kafka; `-`: standard input
+    /// Read the lines of a file instead of Kafka; `-` for standard input
     #[arg(long, value_name = "FILE")]
     pub input: Option<String>,
     /// Kafka brokers; or TRUCKFLOW_BROKERS [default: 127.0.0.1:9092]
@@ -371,28 +371,28 @@ pub struct JobArgs {
     /// Kafka topic; or TRUCKFLOW_TOPIC [default: Truck-Data]
     #[arg(long, value_name = "TOPIC")]
     pub topic: Option<String>,
-    /// The folder of the CSV files and truckflow.db [default: out]
+    /// Folder for the CSV files and truckflow.db [default: out]
     #[arg(long, value_name = "DIR")]
     pub out: Option<String>,
     /// mysql://user:password@host:port/database or sqlite:PATH [default: sqlite:OUT/truckflow.db]
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
-    /// The views to keep, separated by commas [default: all]
+    /// Comma-separated list of views to compute [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub views: Option<Vec<String>>,
-    /// Stop, after the commit, at the end that was there at the start
+    /// Stop after committing everything up to the end of the input as of the start
     #[arg(long)]
     pub until_end: bool,
-    /// Keep trying when broker, topic or database are not there at the start
+    /// Retry if broker, topic or database are unavailable at the start
     #[arg(long)]
     pub wait: bool,
-    /// Where /metrics, /healthz and /readyz are, or `off` [default: 127.0.0.1:9600]
+    /// Address for /metrics, /healthz, /readyz and the live page, or `off` [default: 127.0.0.1:9600]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
     /// How long an epoch lasts, such as 250ms [default: 1s]
     #[arg(long, value_name = "TIME")]
     pub commit_interval: Option<String>,
-    /// Any key of the configuration; may be repeated
+    /// Set any configuration key; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub set: Vec<(String, String)>,
 }
@@ -419,7 +419,7 @@ impl JobArgs {
         origin::shown(self.config.as_deref(), &config::variables()?, flags)
     }
 
-    /// What `--set`, and then the other flags, say of keys.
+    /// The keys set by `--set`, then by the other flags, which override it.
     fn keys(&self) -> Vec<(String, toml::Value)> {
         use toml::Value::{Array, Boolean, Integer, String};
         let mut keys = Vec::new();
@@ -453,7 +453,7 @@ impl JobArgs {
     }
 }
 
-/// The flag of `run` that sets a key of the configuration, besides `--set`.
+/// The flag of `run` that sets a configuration key, other than `--set`.
 pub fn flag_of(key: &str) -> Option<String> {
     let id = key.strip_prefix("kafka.").unwrap_or(key);
     let command = Cli::command();
@@ -467,12 +467,12 @@ mod tests {
     use super::*;
     use crate::config::reference;
 
-    /// Says what to do with the page: `write` makes it what the code says.
+    /// Set to `write` to regenerate the page.
     const VARIABLE: &str = "TRUCKFLOW_CONFIGURATION";
     const COMMAND: &str = "TRUCKFLOW_CONFIGURATION=write cargo test --locked --release --lib cli";
 
     #[test]
-    fn the_page_of_the_configuration_says_what_the_code_says() {
+    fn the_configuration_page_matches_the_code() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
         if std::env::var(VARIABLE).is_ok_and(|value| value == "write") {
             std::fs::write(path, reference::page(flag_of)).unwrap();

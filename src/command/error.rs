@@ -1,4 +1,4 @@
-//! What can end a command, and its exit status. Every message is one sentence that names the thing
+//! The top-level error of all commands, and the exit status. Every message is one sentence that names the thing
 //! and the next step.
 
 use thiserror::Error;
@@ -12,53 +12,51 @@ use crate::command::top::error::TopError;
 use crate::job::error::JobError;
 use crate::runtime::print::PrintError;
 
-/// Why a command ended.
+/// Why a command failed.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// A job ended.
+    /// A job failed.
     #[error(transparent)]
     Job(JobError),
-    /// No configuration file is written.
+    /// The configuration template cannot be written.
     #[error(transparent)]
     Init(#[from] InitError),
-    /// The simulator cannot go on.
+    /// The simulator failed.
     #[error(transparent)]
     Simulate(#[from] SimulateError),
-    /// A job's state is not moved or forgotten.
+    /// A job's state cannot be exported, imported or reset.
     #[error(transparent)]
     Transfer(#[from] TransferError),
-    /// The replay cannot go on.
+    /// The replay failed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// Nothing can be measured.
+    /// The benchmark failed.
     #[error(transparent)]
     Bench(#[from] BenchError),
-    /// A running job is not shown.
+    /// A running job cannot be shown.
     #[error(transparent)]
     Top(#[from] TopError),
     /// Standard output cannot be written.
     #[error(transparent)]
     Print(#[from] PrintError),
-    /// A job that runs, or ran meanwhile, changes while it is read.
+    /// The job runs, or ran in the meantime, so its state changes while it is read.
     #[error("job `{0}` is running; stop it first")]
     Running(String),
-    /// A job that the database does not know.
-    #[error("job `{0}` has committed nothing in this database; give its --job, --out and --database")]
+    /// The database does not have the job.
+    #[error("job `{0}` has no commit in this database; check --job, --out and --database")]
     NothingCommitted(String),
-    /// An input that is gone once it was read.
-    #[error("standard input cannot be read again; verify a job that reads a topic or a file")]
+    /// The input cannot be read a second time.
+    #[error("standard input cannot be read a second time; verify a job that reads a topic or a file")]
     Unrepeatable,
-    /// Views are not as the input says.
-    #[error(
-        "{0} of the views are not what their input says; the lines above name the first difference of each"
-    )]
+    /// Some views differ from their recomputation.
+    #[error("{0} views differ from their recomputation; the lines above name the first difference of each")]
     Verify(usize),
-    /// Something that was checked is not in order.
-    #[error("{0} of the checks failed; fix what they name")]
+    /// Some checks failed.
+    #[error("{0} checks failed; see the lines above")]
     Check(usize),
 }
 
-/// What ends a job ends other commands, too.
+/// Errors of a job are also errors of other commands.
 impl<E: Into<JobError>> From<E> for Error {
     fn from(error: E) -> Self {
         Self::Job(error.into())

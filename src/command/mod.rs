@@ -1,14 +1,14 @@
-//! The commands, an entry each. They borrow from nothing above them, and little from each other.
+//! The subcommands, one module each.
 //!
-//! | module | is |
+//! | module | contains |
 //! |---|---|
 //! | [`run`] | launches a job, and prints what it did; the job itself is in `job/` |
-//! | [`replay`], [`simulate`] | messages into a topic: those of a file, those of simulated trucks |
-//! | [`mod@bench`] | measures a job |
-//! | [`check`], [`verify`] | whether a job can run; whether its results are what its input says |
-//! | [`explain`], [`top`] | draws a job's dataflow; shows a running job on a terminal |
+//! | [`replay`], [`simulate`] | send messages to a topic: from a file, or of simulated trucks |
+//! | [`mod@bench`] | benchmarks a job |
+//! | [`check`], [`verify`] | checks whether a job can run; recomputes its results from the input |
+//! | [`explain`], [`top`] | draws a job's dataflow; shows a running job in the terminal |
 //! | [`state`], [`config`], [`shell`] | `state`, `config`, and `completions` with `man` |
-//! | [`error`] | what can end a command, and its exit status |
+//! | [`error`] | the top-level error, and the exit status |
 
 pub mod bench;
 pub mod check;
@@ -28,7 +28,7 @@ pub mod verify;
 use crate::cli::Command;
 use error::Error;
 
-/// Does what the command line says.
+/// Runs the command.
 pub fn execute(command: &Command) -> Result<(), Error> {
     match command {
         Command::Run(args) => run::run(args),

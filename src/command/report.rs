@@ -1,4 +1,4 @@
-//! What `check` and `verify` found, as lines and as JSON.
+//! The results of `check` and `verify`, as lines or as JSON.
 
 use std::fmt::Display;
 
@@ -8,26 +8,26 @@ use crate::command::error::Error;
 use crate::runtime::failure::Bug;
 use crate::runtime::print::{self, PrintError};
 
-/// What was looked at.
+/// The results of all checks.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
-    checks: Vec<Look>,
+    checks: Vec<Check>,
     failed: usize,
-    /// Whether each line is printed at once.
+    /// Whether each result is printed immediately, as a line.
     #[serde(skip)]
-    told: bool,
-    /// What became of printing them.
+    as_lines: bool,
+    /// The first error of printing a line.
     #[serde(skip)]
-    printed: Option<PrintError>,
+    print_error: Option<PrintError>,
 }
 
 #[derive(Debug, Serialize)]
-struct Look {
+struct Check {
     what: String,
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// What is no obstacle, and most likely not as it should be.
+    /// Not an obstacle, but probably a mistake.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,20 +35,20 @@ struct Look {
 }
 
 impl Report {
-    /// An empty one; with `told`, each line is printed at once.
-    pub(crate) fn new(told: bool) -> Self {
-        Self { told, ..Self::default() }
+    /// An empty report. With `as_lines`, each result is printed immediately.
+    pub(crate) fn new(as_lines: bool) -> Self {
+        Self { as_lines, ..Self::default() }
     }
 
-    /// How many are not in order.
+    /// The number of failed checks.
     pub(crate) fn failed(&self) -> usize {
         self.failed
     }
 
-    /// Prints it as JSON, unless its lines were printed.
+    /// Prints the report as JSON, unless its lines were printed already.
     pub(crate) fn print(&mut self) -> Result<(), Error> {
-        if self.told {
-            return self.printed.take().map_or(Ok(()), |error| Err(error.into()));
+        if self.as_lines {
+            return self.print_error.take().map_or(Ok(()), |error| Err(error.into()));
         }
         let json = serde_json::to_string_pretty(self).map_err(|_| Bug("the report as JSON"))?;
         Ok(print::line(json)?)
@@ -65,27 +65,27 @@ impl Report {
         };
         self.failed += usize::from(problem.is_some());
         match (&detail, &problem) {
-            (Some(detail), _) => self.tell(format_args!("ok      {what}: {detail}")),
+            (Some(detail), _) => self.line(format_args!("ok      {what}: {detail}")),
             (None, problem) => {
-                self.tell(format_args!("FAILED  {what}: {}", problem.as_deref().unwrap_or_default()));
+                self.line(format_args!("FAILED  {what}: {}", problem.as_deref().unwrap_or_default()));
             }
         }
-        self.checks.push(Look { what: what.into(), ok: problem.is_none(), detail, warning: None, problem });
+        self.checks.push(Check { what: what.into(), ok: problem.is_none(), detail, warning: None, problem });
     }
 
-    /// Prints a line, if lines are printed at once.
-    fn tell(&mut self, line: impl Display) {
-        if self.told {
+    /// Prints a line, if the report is printed as lines.
+    fn line(&mut self, line: impl Display) {
+        if self.as_lines {
             let printed = print::line(line);
-            self.printed = self.printed.take().or(printed.err());
+            self.print_error = self.print_error.take().or(printed.err());
         }
     }
 
-    /// Adds what does not keep a job from running, and should be looked at all the same.
+    /// Adds a problem that does not keep the job from running.
     pub(crate) fn warn(&mut self, what: &str, warning: String) {
-        self.tell(format_args!("WARNING {what}: {warning}"));
+        self.line(format_args!("WARNING {what}: {warning}"));
         let (detail, problem) = (None, None);
-        self.checks.push(Look { what: what.into(), ok: true, detail, warning: Some(warning), problem });
+        self.checks.push(Check { what: what.into(), ok: true, detail, warning: Some(warning), problem });
     }
 }
 

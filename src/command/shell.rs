@@ -1,4 +1,4 @@
-//! What makes the command at home on a system: completions for shells, and manual pages.
+//! Shell completions and manual pages.
 
 use clap::CommandFactory;
 
@@ -7,14 +7,14 @@ use crate::command::error::Error;
 use crate::runtime::failure::SystemError;
 use crate::runtime::print;
 
-/// Prints the script that lets a shell complete commands and flags.
+/// Prints the completion script of a shell.
 pub fn completions(args: &CompletionsArgs) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "truckflow", &mut script);
     Ok(print::out(String::from_utf8_lossy(&script))?)
 }
 
-/// Writes `truckflow.1`, and a page for each command, into a folder.
+/// Writes `truckflow.1` and a page for each subcommand to a folder.
 pub fn man(args: &ManArgs) -> Result<(), Error> {
     let system = |source| SystemError { verb: "write the manual pages", source };
     std::fs::create_dir_all(&args.to).map_err(system)?;

@@ -1,4 +1,4 @@
-//! Jobs that are read while they are stopped.
+//! Reads the committed state of a stopped job.
 
 use crate::command::error::Error;
 use crate::config::Job;
@@ -7,11 +7,11 @@ use crate::runtime::secret::DatabaseUrl;
 use crate::store;
 use crate::store::LastCommit;
 
-/// What a job that does not run now has committed.
+/// The last commit of a job, which must not be running.
 pub(crate) fn committed(config: &Job, url: &DatabaseUrl) -> Result<LastCommit, Error> {
-    let mut look = store::open_reader(url)?;
-    if FolderLock::is_held(&config.out) || look.is_running(&config.job)? {
+    let mut reader = store::open_reader(url)?;
+    if FolderLock::is_held(&config.out) || reader.is_running(&config.job)? {
         return Err(Error::Running(config.job.clone()));
     }
-    look.last_commit(&config.job)?.ok_or_else(|| Error::NothingCommitted(config.job.clone()))
+    reader.last_commit(&config.job)?.ok_or_else(|| Error::NothingCommitted(config.job.clone()))
 }

@@ -1,15 +1,14 @@
-//! Views that are new to a job that runs already: what is known of a job's views, and what a new one
-//! is given of what was before it.
+//! Backfills views that are added to an existing job.
 //!
 //! ```text
-//! append   the trucks' source again, from its beginning (or where a kill left the filling) to the
-//!          job's committed offsets, through the new view alone; its progress is committed as offsets
-//!          of the view, with the rows
-//! upsert   the readings that the job keeps, given to the new view as if they were new
+//! append   reads the trucks' source again, from its beginning (or where an interrupted backfill left off)
+//!          to the job's committed offsets, through the new view only; progress is committed as offsets of
+//!          the view, with the rows
+//! upsert   feeds the readings that the job keeps as state to the new view
 //! ```
 //!
-//! The job's own offsets stay where they are meanwhile; when the new view has caught up with them, all
-//! go on together.
+//! The job's own offsets do not move during a backfill. When the new view has caught up with them, all views continue
+//! together.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +22,7 @@ use crate::state::StoredView;
 use crate::state::offset::{Role, ViewOffset, for_view, of_view};
 use crate::store::{Commit, LastCommit, Store};
 
-/// Keeps what is to be known of the views, and gives the places of those that have to be filled.
+/// Stores the definitions of the views, and returns the indexes of those that need a backfill.
 pub fn plan(
     store: &mut dyn Store,
     config: &Job,
@@ -45,7 +44,7 @@ pub fn plan(
             }
             Some(stored) => stored.clone(),
             None => {
-                // What was before is nothing in a job without a commit.
+                // A job without a commit has nothing to backfill.
                 let is_filled = match config.mode {
                     Mode::Append => !config.is_backfilled(&view.name),
                     Mode::Upsert => view.columns.is_empty() || !view.of_readings,
@@ -71,7 +70,7 @@ pub fn plan(
     Ok(to_fill)
 }
 
-/// Says of views that come back what they have missed, and keeps where others are left.
+/// Warns about views that were left out for a while and missed records, and stores the offsets of those left out now.
 fn note_left(
     store: &mut dyn Store,
     config: &Job,
@@ -79,7 +78,7 @@ fn note_left(
     views: &[View],
     last: &LastCommit,
 ) -> Result<(), JobError> {
-    // The phone's view goes on where it was, as its topic does.
+    // The phone's view resumes at its own topic's offsets.
     let trucks = match &config.input {
         Some(path) if !config.embedded => full_path(path),
         _ => config.kafka.topic.clone(),
@@ -101,7 +100,7 @@ fn note_left(
                 tracing::warn!(
                     view = name,
                     missed,
-                    "the view was left out of the job and has not seen what came meanwhile, which it lacks from now on; to have all, give it another name with `backfill`, or start a new job"
+                    "the view was left out of the job and has missed records; for complete results, give it another name with `backfill`, or start a new job"
                 );
             }
             let back = left.into_iter().map(|at| NextOffset { offset: BACK, ..at.clone() });
@@ -113,7 +112,7 @@ fn note_left(
     keep(store, last, &changes)
 }
 
-/// Commits offsets of views in addition to the job's last commit.
+/// Adds offsets of views to the job's last commit.
 fn keep(store: &mut dyn Store, last: &LastCommit, view_offsets: &[ViewOffset]) -> Result<(), JobError> {
     if view_offsets.is_empty() {
         return Ok(());
@@ -122,29 +121,29 @@ fn keep(store: &mut dyn Store, last: &LastCommit, view_offsets: &[ViewOffset]) -
     Ok(store.commit(&Commit { epoch: last.epoch, view_offsets, ..Commit::default() })?)
 }
 
-/// Where a view began that was not filled; nothing for one that has all.
+/// The start offsets of a view that was not backfilled; empty for a complete view.
 pub fn starts(view: &str, last: &LastCommit) -> Vec<NextOffset> {
     of_view(&last.view_offsets, view, Role::Since).cloned().collect()
 }
 
-/// Says that a view has taken all that was before it.
+/// Marks a view as backfilled.
 pub fn finish(store: &mut dyn Store, view: &View) -> Result<(), JobError> {
     let (name, definition) = (view.name.to_string(), view.definition.clone());
     Ok(store.put_view(&StoredView { name, definition, backfilled: true })?)
 }
 
-/// The offset of a view that is back.
+/// Marks a view that is no longer left out.
 const BACK: i64 = -1;
 
-/// The topic of the one offset that says that a view was given the kept readings.
+/// The topic of the marker offset of a backfill from kept readings.
 const KEPT: &str = "readings";
 
-/// How far a view is filled: the committed offsets of its filling.
+/// The committed offsets of a backfill.
 pub fn progress(view: &str, last: &LastCommit) -> Vec<NextOffset> {
     of_view(&last.view_offsets, view, Role::Filled).cloned().collect()
 }
 
-/// The offset of a view that says that it was given the kept readings.
+/// The marker offset of a backfill from kept readings.
 pub fn kept() -> NextOffset {
     NextOffset { topic: KEPT.into(), partition: 0, offset: 1, mark: None }
 }

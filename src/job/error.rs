@@ -1,4 +1,4 @@
-//! What can end a job. Every message is one sentence that names the thing and the next step.
+//! The errors of a job. Every message is one sentence that names the thing and the next step.
 
 use thiserror::Error;
 
@@ -14,7 +14,7 @@ use crate::source::SourceError;
 use crate::state::StateError;
 use crate::store::StoreError;
 
-/// Why a job ended.
+/// Why a job failed.
 #[derive(Debug, Error)]
 pub enum JobError {
     /// The configuration cannot be used.
@@ -32,53 +32,53 @@ pub enum JobError {
     /// Stored state cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The processes of a cluster do not come together, or one is gone.
+    /// The processes of a cluster could not connect, or one was lost.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The topic of dead letters cannot be written.
+    /// The dead-letter topic cannot be written.
     #[error(transparent)]
     Produce(#[from] ProduceError),
     /// The output folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// The address cannot be listened on.
+    /// The HTTP server cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// A resource of the operating system is missing.
+    /// An operating system call failed.
     #[error(transparent)]
     System(#[from] SystemError),
     /// A part of the job panicked.
     #[error(transparent)]
     Bug(#[from] Bug),
-    /// The job's records come from elsewhere.
+    /// The job has read another input before.
     #[error(
-        "job `{job}` reads {stored}, but was asked to read {asked}; give another --job (and --out) to start over, or the input it began with"
+        "job `{job}` reads {stored}, but is configured to read {asked}; restore its input, or give another --job and --out to start over"
     )]
     OtherSource {
         /// The job.
         job: String,
-        /// What it read so far.
+        /// The stored input.
         stored: String,
-        /// What it should read now.
+        /// The configured input.
         asked: String,
     },
-    /// A view is not what it was when its state was made.
+    /// The definition of a view has changed.
     #[error(
-        "view `{view}` of job `{job}` was made as `{stored}` and is now `{asked}`; give it another name and table, the old definition, or start a new --job with a new --out"
+        "view `{view}` of job `{job}` was created as `{stored}` and is now `{asked}`; restore its definition, give it another name and table, or start a new --job with a new --out"
     )]
     OtherView {
         /// The view.
         view: String,
         /// The job.
         job: String,
-        /// What it was.
+        /// The stored definition.
         stored: String,
-        /// What it should be now.
+        /// The configured definition.
         asked: String,
     },
-    /// A view cannot be given what was before it.
+    /// A view cannot be backfilled.
     #[error(
-        "view `{view}` cannot be filled from the input `{input}`, which cannot be read again; leave out its `backfill`"
+        "view `{view}` cannot be backfilled, because the input `{input}` cannot be read again; leave out its `backfill`"
     )]
     NoBackfill {
         /// The view.
@@ -86,11 +86,11 @@ pub enum JobError {
         /// The input.
         input: String,
     },
-    /// A key of an upsert job comes from another partition than before.
+    /// A key of an upsert job appeared in a second partition.
     #[error(
-        "key `{key}` of topic `{topic}` was read from partition {} and now comes from partition {}, so the order of its \
-         messages is not known (were partitions added, or do producers choose them differently?); copy the messages \
-         into a topic where each key has one partition, and start a new --job with a new --out on it",
+        "key `{key}` of topic `{topic}` was read from partition {} and now appears in partition {}, so the order of its \
+         messages is unknown (were partitions added, or do producers partition differently?); copy the messages to a \
+         topic with one partition per key, and start a new --job with a new --out on it",
         .partitions.0, .partitions.1
     )]
     KeyMoved {
@@ -98,10 +98,10 @@ pub enum JobError {
         topic: String,
         /// The key.
         key: String,
-        /// The partition that it came from first, and the other.
+        /// The first partition, and the second.
         partitions: (i32, i32),
     },
-    /// Something that a job needs at its start is not there, and it was not asked to wait.
+    /// Something that the job needs is unavailable at the start, and --wait was not given.
     #[error("{0}, or keep trying with --wait")]
     NotThere(Box<JobError>),
 }
@@ -116,7 +116,7 @@ impl From<WorkError> for JobError {
 }
 
 impl JobError {
-    /// What ends a job at its start: the advice to wait is for one that does not.
+    /// Marks an error at the start: without --wait, the message suggests it.
     pub fn at_start(self, waits: bool) -> Self {
         let can_wait = match &self {
             Self::Source(error) => error.is_missing(),
@@ -126,7 +126,7 @@ impl JobError {
         if can_wait && !waits { Self::NotThere(Box::new(self)) } else { self }
     }
 
-    /// Whether the configuration is wrong, not what it meets: exit status 2 instead of 1.
+    /// Whether the configuration is wrong: exit status 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Config(_) | Self::OtherSource { .. } | Self::OtherView { .. } | Self::NoBackfill { .. } => {

@@ -1,14 +1,14 @@
-//! The dataflow of a job: the views of [`dataflows`], and what carries their effects out of it.
+//! The dataflow of a job: the views of [`dataflows`], and the operators that carry their effects out.
 //!
-//! Rows are rendered here, on the workers, and handed to the commit thread; the graph itself
-//! never waits for a file or a database. In a cluster the commit thread is in process 0:
+//! Workers render the rows and send them to the commit thread; the graph itself never waits for a file or a database.
+//! In a cluster, the commit thread is in process 0:
 //!
 //! ```text
-//! alone      view -> Deliver (renders) -> commit thread
+//! single     view -> Deliver (renders) -> commit thread
 //! cluster    view -> Render -> over timely's channels, to a worker of process 0 -> Deliver -> commit thread
 //! ```
 //!
-//! The probe stands behind Deliver, so that what the frontier has passed was handed over in both.
+//! The probe follows Deliver, so that in both cases everything before the frontier has been sent.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,42 +36,42 @@ use crate::runtime::counts::Letters;
 use crate::state::{self, Owner};
 use crate::store::{Chunk, Form};
 
-/// What a worker tells the commit thread.
+/// A message to the commit thread.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// Rows of a view.
     Rows {
         /// The epoch they belong to.
         epoch: Epoch,
-        /// The view's place in the job's list.
+        /// The view's index.
         view: usize,
         /// Their CSV lines; empty for a view without a file.
         csv: Vec<u8>,
-        /// How many records of CSV that is.
+        /// The number of CSV records.
         csv_rows: u64,
-        /// What they do to the view's table, if it has one.
+        /// The changes of the view's table, if it has one.
         chunks: Vec<Chunk>,
-        /// How many rows of the table they write or end.
+        /// The number of table rows written or ended.
         table_rows: u64,
-        /// The rows themselves, if they go to the topic of dead letters.
+        /// The rows themselves, if they go to the dead-letter topic.
         forward: Option<Rows>,
-        /// What the live page is told of them, if there is one.
+        /// The part that the live page shows, if there is one.
         shown: Option<Shown>,
-        /// What is to be counted of them, if they are dead letters.
+        /// The counts, if the rows are dead letters.
         letters: Option<Letters>,
     },
     /// A change of a view's state.
     State {
         /// The epoch it belongs to.
         epoch: Epoch,
-        /// The view's place in the job's list.
+        /// The view's index.
         view: usize,
         /// The change, with version and checksum.
         sealed: Bytes,
-        /// Entries that were added.
+        /// The number of added entries.
         added: i64,
     },
-    /// How far a worker has read in an epoch.
+    /// The offsets that a worker has reached in an epoch.
     Progress {
         /// The epoch.
         epoch: Epoch,
@@ -80,21 +80,21 @@ pub enum Message {
         /// When the messages were produced.
         arrivals: Vec<Arrival>,
     },
-    /// What a worker made of messages.
+    /// The decoding results of a worker.
     Intake {
         /// The epoch that they belong to.
         epoch: Epoch,
-        /// How many were accepted and rejected.
+        /// The number of accepted and rejected messages.
         intake: Intake,
     },
-    /// Messages whose event time was found to be too far ahead.
+    /// Messages whose event time is too far ahead.
     InTheFuture {
         /// The epoch they belong to.
         epoch: Epoch,
         /// The messages.
         messages: Vec<MessageId>,
     },
-    /// A key of an upsert job whose messages come from two partitions: the job cannot go on.
+    /// A key of an upsert job with messages in two partitions; the job must end.
     KeyMoved {
         /// The key.
         key: Vec<u8>,
@@ -107,24 +107,24 @@ pub enum Message {
     Done,
 }
 
-/// Where a view's rows go.
+/// The sinks of a view.
 #[derive(Clone, Debug)]
 pub struct Route {
     /// The view.
     pub name: Arc<str>,
     /// Whether it has a CSV file.
     pub csv: bool,
-    /// Whether the lines of its file say what they do.
+    /// Whether its file has a `change` column.
     pub change: bool,
-    /// The place of its table among the prepared ones.
+    /// The index of its table among the prepared ones.
     pub table: Option<usize>,
-    /// Whether they are dead letters that go to a topic too.
+    /// Whether the rows are dead letters that also go to a topic.
     pub forwarded: bool,
-    /// What the live page shows of them, if there is one.
+    /// The part that the live page shows, if there is one.
     pub shown: Option<ShownPart>,
 }
 
-/// Which sinks rows go to.
+/// The sinks that rows go to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum To {
     Both,
@@ -137,21 +137,21 @@ enum To {
 pub struct Outlet {
     /// The commit thread.
     pub sender: Sender<Message>,
-    /// What is told of bytes that wait.
+    /// Counts the queued bytes.
     pub clock: Arc<Clock>,
     /// One for each view, in the job's order.
     pub routes: Arc<[Route]>,
-    /// The form in which the store wants rows.
+    /// The row format that the store requires.
     pub form: Form,
 }
 
 impl Outlet {
-    /// Hands a message over. A commit thread that is gone has failed, and stops the job itself.
+    /// Sends a message. If the commit thread has ended, it has already stopped the job.
     pub fn send(&self, message: Message) {
         let _ = self.sender.send(message);
     }
 
-    /// What the commit thread is told of an effect of a view.
+    /// The message for an effect of a view.
     fn message(&self, epoch: Epoch, view: usize, effect: Effect) -> Option<Message> {
         match effect {
             Effect::Rows(rows) => {
@@ -170,7 +170,7 @@ impl Outlet {
         }
     }
 
-    /// Records that a view gave up go the way of all dead letters.
+    /// Records dropped by a view become dead letters.
     fn dead_letters(&self, epoch: Epoch, letters: Vec<DeadLetter>) -> Option<Message> {
         let view = (0..self.routes.len()).find(|&view| self.is_of_letters(view))?;
         let counted = Letters::of_view(&letters);
@@ -198,8 +198,8 @@ impl Outlet {
 }
 
 impl Message {
-    /// About how many bytes it holds while it waits for its commit. The process that makes it and the one
-    /// that commits it find the same.
+    /// The approximate size in memory until the commit. It is the same in the process that creates the message and in
+    /// the one that commits it.
     pub fn weight(&self) -> u64 {
         let bytes = match self {
             Self::Rows { csv, chunks, forward, shown, .. } => {
@@ -219,34 +219,34 @@ impl Message {
 
 /// A worker's ends of its dataflow.
 pub struct Graph {
-    /// What the source feeds.
+    /// The input fed by the sources.
     pub items: InputHandle<Epoch, CapacityContainerBuilder<Vec<Item>>>,
-    /// What was committed, fed once.
+    /// The input for the committed state, fed once.
     pub restored: InputHandle<Epoch, CapacityContainerBuilder<Vec<Restored>>>,
-    /// Passes an epoch when all its effects were handed over, on all workers.
+    /// Passes an epoch when all workers have sent all its effects.
     pub probe: ProbeHandle<Epoch>,
-    /// Which operators belong to what: see [`Part`].
+    /// The operators of each [`Part`].
     pub parts: Vec<(Part, Range<usize>)>,
 }
 
-/// A part of the graph, whose operators have identifiers in one range: the worker counts them up.
-/// What is in none is shared by the views.
+/// A part of the graph, whose operators have a contiguous range of ids. Operators outside all parts are shared by the
+/// views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Where what the source reads comes in.
+    /// The input of messages.
     Source,
-    /// Where the committed state comes in.
+    /// The input of the committed state.
     Restored,
-    /// What tells how far the sources have read.
+    /// Reports the progress of the sources.
     Progress,
-    /// A view, by its place in the job's list.
+    /// A view, by its index.
     View(usize),
 }
 
-/// The operator that hands effects over: at the end of each view, in a cluster at the end of all.
+/// The operator that sends effects to the commit thread: one per view, in a cluster one for all.
 pub const DELIVER: &str = "Deliver";
 
-/// What the graph is made of.
+/// The parameters of the graph.
 #[derive(Clone)]
 pub struct Shape {
     /// The views.
@@ -255,13 +255,13 @@ pub struct Shape {
     pub settings: Settings,
     /// The last committed epoch.
     pub start: Epoch,
-    /// The view, by its place, that is filled with what was before it; the others are not built then.
+    /// The index of the view to backfill; the others are not built then.
     pub filled: Option<usize>,
-    /// In a cluster, how many workers hand over to the commit thread: those of process 0.
+    /// In a cluster, the number of workers of process 0, which send to the commit thread.
     pub gathered: Option<usize>,
 }
 
-/// Builds the same graph on every worker, beginning after the last commit.
+/// Builds the graph on a worker, starting after the last commit. All workers build the same graph.
 pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
     let start = shape.start;
     let probe = ProbeHandle::new();
@@ -279,7 +279,7 @@ pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
         end(Some(Part::Source));
         let restored = scope.input_from(&mut restored);
         end(Some(Part::Restored));
-        // A worker of process 0 hands over what is its own.
+        // A worker of process 0 delivers its own messages.
         let to = shape.gathered.map(|workers| (scope.worker().index() % workers) as u64);
         let mut gathered = to.map(|_| Vec::new());
         let report = leave(items.clone(), "Report", outlet.clone(), to, |_, epoch, item| match item {
@@ -296,7 +296,7 @@ pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
             if shape.filled.is_some_and(|filled| filled != index) {
                 continue;
             }
-            // A view that is filled with the kept readings is given them in the epoch of the commit.
+            // A backfill from kept readings feeds them in the epoch of the commit.
             let all = shape.filled.is_some() && shape.settings.upserts();
             let inputs = inputs.beginning_after(if all { start.saturating_sub(1) } else { start });
             let name = if to.is_some() { "Render" } else { DELIVER };
@@ -313,11 +313,10 @@ pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
     Graph { items, restored, probe, parts }
 }
 
-/// A message, and the worker that hands it over.
+/// A message, and the worker that delivers it.
 type Bound = (u64, Message);
 
-/// Hands over the messages that `message` makes of what leaves the graph, or sends them on to worker
-/// `to` for that.
+/// Turns the output of the graph into messages, and sends them to the commit thread or, with `to`, on to that worker.
 fn leave<'scope, D: Clone + 'static>(
     stream: StreamVec<'scope, Epoch, D>,
     name: &str,
@@ -330,7 +329,7 @@ fn leave<'scope, D: Clone + 'static>(
             input.for_each_stamp(|cap, containers| {
                 let Some(&epoch) = cap.least() else { return };
                 let data = containers.flat_map(|container| container.drain(..));
-                // It counts from here on: in a cluster it may wait in a channel to process 0.
+                // Counted from here on, because in a cluster it may wait in a channel to process 0.
                 let messages = data
                     .filter_map(|data| message(&outlet, epoch, data))
                     .inspect(|message| outlet.clock.queue(message.weight()));
@@ -345,7 +344,7 @@ fn leave<'scope, D: Clone + 'static>(
     })
 }
 
-/// Looks at the end of a way out of the graph, where it is handed over, or adds it to those that go on.
+/// Attaches the probe to the end of an output or, in a cluster, adds the output to `gathered`.
 fn end_way<'scope>(
     way: StreamVec<'scope, Epoch, Bound>,
     probe: &ProbeHandle<Epoch>,
@@ -357,7 +356,7 @@ fn end_way<'scope>(
     }
 }
 
-/// Brings the messages of all processes to the commit thread.
+/// Sends the messages of all processes to the commit thread.
 fn deliver<'scope>(
     messages: StreamVec<'scope, Epoch, Bound>,
     outlet: Outlet,
@@ -384,7 +383,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
     use std::time::Duration;
 
-    /// A job with a page, whose dead letters go to a topic as well.
+    /// A job with a page and a dead-letter topic.
     fn parts(gathered: Option<usize>) -> (Shape, Outlet, Receiver<Message>) {
         let mut config = Config { listen: "127.0.0.1:0".into(), ..Config::default() };
         config.dead_letters.topic = Some("letters".into());
@@ -405,7 +404,7 @@ mod tests {
         (Shape { views, settings, start: 0, filled: None, gathered }, outlet, messages)
     }
 
-    /// Readings, a dead letter, and how far they were read, in the first epoch, which is complete.
+    /// Feeds readings, a dead letter and progress in the first epoch, and completes it.
     fn feed(graph: &mut Graph) {
         let mut batch = BatchBuilder::new(&[]);
         (0..10).for_each(|second| batch.push("truck", second * 1_000_000, [NANO, 90 * NANO, NANO]));
@@ -429,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_waits_for_its_commit_counts_once_alone_and_in_a_cluster() {
+    fn queued_bytes_are_counted_once_with_and_without_a_cluster() {
         for gathered in [None, Some(1)] {
             let (shape, outlet, messages) = parts(gathered);
             let clock = outlet.clock.clone();
@@ -462,23 +461,23 @@ mod tests {
     }
 
     #[test]
-    fn rows_on_their_way_to_process_0_count_before_they_are_there() {
+    fn rows_sent_to_process_0_count_before_they_arrive() {
         let (shape, outlet, messages) = parts(Some(1));
         let clock = outlet.clock.clone();
-        let (tell, told) = channel();
-        let (receiver, tell) =
-            (std::sync::Mutex::new(Some((messages, told))), std::sync::Mutex::new(Some(tell)));
+        let (weight_sender, weights) = channel();
+        let (receiver, weight_sender) =
+            (std::sync::Mutex::new(Some((messages, weights))), std::sync::Mutex::new(Some(weight_sender)));
         let workers = timely::execute(timely::Config::process(2), move |worker| {
             let mut graph = build(worker, &shape, &outlet);
             let clock = &outlet.clock;
             if worker.index() == 1 {
                 feed(&mut graph);
                 worker.step_while(|| clock.bytes_in_flight() < 1000);
-                tell.lock().unwrap().take().unwrap().send(clock.bytes_in_flight()).unwrap();
+                weight_sender.lock().unwrap().take().unwrap().send(clock.bytes_in_flight()).unwrap();
             } else {
-                // The worker that hands over has not done anything yet.
-                let (messages, told) = receiver.lock().unwrap().take().unwrap();
-                assert!(told.recv().unwrap() >= 1000);
+                // The delivering worker has not run yet.
+                let (messages, weights) = receiver.lock().unwrap().take().unwrap();
+                assert!(weights.recv().unwrap() >= 1000);
                 assert!(messages.try_recv().is_err());
                 graph.restored.advance_to(2);
                 graph.items.advance_to(2);

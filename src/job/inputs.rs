@@ -1,4 +1,4 @@
-//! The topics and files that a job reads: opened, dealt to the workers, watched, and ended.
+//! The topics and files that a job reads: opens them, assigns them to the workers, and watches them.
 //!
 //! ```text
 //! Inputs -> Source: a topic or a file -> a reader and a decoder for each worker -> InputSet
@@ -35,31 +35,31 @@ use crate::source::several::{Decoded, InputSet};
 use crate::store::LastCommit;
 use dataflows::item::TopicId;
 
-/// How long the last report to a consumer group may take.
+/// Timeout of the last offset commit to a consumer group.
 const LAST_REPORT: Duration = Duration::from_secs(5);
-/// How often to check whether it is done.
+/// How often to check for it.
 const CHECK_EVERY: Duration = Duration::from_millis(5);
 
-/// Where a job's messages come from.
+/// The inputs of a job.
 pub struct Inputs {
     sources: Vec<Source>,
     followers: Vec<Sender<Vec<NextOffset>>>,
     message_bytes: usize,
     settings: Settings,
     max_ahead: Option<i64>,
-    /// The messages that were found to be in the future, where that is not decided any more.
+    /// In a backfill, the messages that were already found to be in the future.
     decided: Option<Vec<MessageId>>,
-    /// Whether a view may give records up.
+    /// Whether a view may drop records.
     origins: bool,
-    /// One for each topic, with what it is called in the health of the job.
+    /// The watch thread of each topic, with the topic's name in the job's health.
     watches: Vec<(String, JoinHandle<()>)>,
-    /// Lives as long as the readers.
+    /// Kept as long as the readers.
     _cluster: Option<Embedded>,
     feeder: Option<JoinHandle<()>>,
-    /// What the feeder says.
+    /// The state of the feeder.
     feed: Option<Arc<Feed>>,
     brokers: Option<String>,
-    /// What topics are reached with.
+    /// The Kafka client properties.
     properties: Arc<Reloaded<Properties>>,
 }
 
@@ -71,7 +71,7 @@ struct Source {
     kind: Kind,
 }
 
-/// What a source's messages say.
+/// The content of a source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Content {
     /// Readings of trucks.
@@ -82,11 +82,11 @@ enum Content {
 
 enum Kind {
     File(Arc<Mutex<Lines>>),
-    /// None when its watch has taken it.
+    /// None once the watch thread has taken it.
     Topic(Option<Box<Watched>>),
 }
 
-/// A topic with what its watch needs.
+/// A topic with the channel of its watch thread.
 struct Watched {
     topic: Topic,
     committed: Receiver<Vec<NextOffset>>,
@@ -111,13 +111,13 @@ impl Inputs {
         })
     }
 
-    /// Opens nothing.
+    /// No inputs.
     pub fn none(config: &Job) -> Result<Self, JobError> {
         Self::new(config, &[], &Reloaded::fixed(Properties::default()))
     }
 
-    /// Opens the trucks' source again to fill `view`, from where its filling has got to up to the job's
-    /// offsets; `decided` are the messages in it that are in the future.
+    /// Opens the trucks' source again to backfill `view`, from the `progress` of the backfill to the job's offsets.
+    /// `decided` are the messages that are in the future.
     pub fn again(
         config: &Job,
         view: &View,
@@ -136,14 +136,14 @@ impl Inputs {
                 let options = TopicOptions { until_end: true, ..options };
                 let connect = || Topic::connect(options.clone(), progress, &last.topics);
                 let topic = connect_at_start(config, stop, connect)?.up_to(offsets);
-                // The topic that the job has read is no more.
+                // The topic was re-created.
                 if topic.is_recreated() {
                     let (view, input) = (view.name.to_string(), config.kafka.topic.clone());
                     return Err(JobError::NoBackfill { view, input });
                 }
                 inputs.add_topic(&config.kafka.topic, Content::Trucks, topic);
             }
-            // A pipe is gone once it was read.
+            // A pipe can be read only once.
             Some(path) if !std::fs::metadata(path).is_ok_and(|found| found.is_file()) => {
                 return Err(JobError::NoBackfill { view: view.name.to_string(), input: path.clone() });
             }
@@ -163,8 +163,8 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// Opens what `views` need, each part of it at its committed offset, which is one of the topic that has
-    /// its id in `known`.
+    /// Opens the inputs that `views` need at their committed offsets. `known` are the ids of the topics that these
+    /// offsets belong to.
     pub fn open(
         config: &Job,
         views: &[View],
@@ -178,7 +178,7 @@ impl Inputs {
         match &config.input {
             _ if !reads.trucks => {}
             None => inputs.open_topic(config, &config.kafka.topic, Content::Trucks, offsets, known, stop)?,
-            // Of a cluster, process 0 reads the files.
+            // In a cluster, process 0 reads the files.
             Some(_) if config.process > 0 => {}
             Some(path) if config.embedded => {
                 inputs.open_embedded(config, path, offsets, &[], Feed::new(None))?
@@ -219,8 +219,8 @@ impl Inputs {
         Ok(())
     }
 
-    /// Feeds `path` into a broker of the process's own, and reads it from there behind `offsets`. `known` are
-    /// offsets that were read, too.
+    /// Feeds `path` to an in-process broker, and reads it from there at `offsets`. `known` are other offsets that were
+    /// read before.
     fn open_embedded(
         &mut self,
         config: &Job,
@@ -240,7 +240,7 @@ impl Inputs {
         let path = path.to_owned();
         self.feeder = Some(spawn("feeder", move || feeder.run(&path, ready))?);
         self.feed = Some(feed.clone());
-        // An error of the feeder closes the channel, too.
+        // An error of the feeder also closes the channel.
         if fed.recv().is_err() {
             self.join_feeder(&Stop::default())?;
         }
@@ -259,32 +259,32 @@ impl Inputs {
         self.sources.push(Source { name: name.into(), content, kind });
     }
 
-    /// A channel on which commits are told.
+    /// A channel that receives the offsets of each commit.
     fn follow(&mut self) -> Receiver<Vec<NextOffset>> {
         let (sender, receiver) = channel();
         self.followers.push(sender);
         receiver
     }
 
-    /// Takes the channels on which commits are to be told.
+    /// Takes the senders for the offsets of each commit.
     pub fn take_followers(&mut self) -> Vec<Sender<Vec<NextOffset>>> {
         std::mem::take(&mut self.followers)
     }
 
-    /// The broker that is fed from a file, if there is one.
+    /// The address of the embedded broker, if there is one.
     pub fn embedded_broker(&self) -> Option<&str> {
         self.brokers.as_deref()
     }
 
-    /// What is read, in words.
+    /// Describes the inputs.
     pub fn describe(&self) -> String {
         if self.sources.is_empty() {
-            return "nothing of its own".into();
+            return "none".into();
         }
         self.sources.iter().map(|source| &*source.name).collect::<Vec<_>>().join(", ")
     }
 
-    /// Where each partition starts; a file's line is not worth a commit of its own.
+    /// The start offset of each partition. Files have none, because their start needs no commit.
     pub fn starts(&self) -> Vec<NextOffset> {
         let starts = |source: &Source| match &source.kind {
             Kind::Topic(Some(watched)) => watched.topic.starts(),
@@ -293,7 +293,7 @@ impl Inputs {
         self.sources.iter().flat_map(starts).collect()
     }
 
-    /// The ids of the topics.
+    /// The topic ids.
     pub fn topics(&self) -> Vec<TopicId> {
         let id = |source: &Source| match &source.kind {
             Kind::Topic(Some(watched)) => watched.topic.id(),
@@ -302,8 +302,8 @@ impl Inputs {
         self.sources.iter().filter_map(id).collect()
     }
 
-    /// How far a job is in its first source, which has the trucks' readings if it reads any; none if that has no
-    /// end. To be asked for before [`watch`](Self::watch).
+    /// A function for the progress in the first source, which is that of the trucks' readings if there is one. None
+    /// for a source without an end. Call it before [`watch`](Self::watch).
     pub fn share(&self) -> Option<Share> {
         match &self.sources.first()?.kind {
             Kind::Topic(watched) => {
@@ -319,8 +319,8 @@ impl Inputs {
         }
     }
 
-    /// What each worker of this process reads, `own` among the `workers` of all processes. To be asked
-    /// for before [`watch`](Self::watch).
+    /// The readers of each worker of this process: the indexes `own` among the `workers` of all processes. Call it
+    /// before [`watch`](Self::watch).
     pub fn shares(&self, own: Range<usize>, workers: usize) -> Result<Vec<InputSet>, JobError> {
         let share = |worker| {
             let mut share = InputSet::default();
@@ -345,7 +345,7 @@ impl Inputs {
         if self.origins { decoder.with_origins() } else { decoder }
     }
 
-    /// Lines of files that were left at the end, as they have no end yet.
+    /// Last lines of files that were not read because they have no line feed yet.
     pub fn unfinished(&self) -> Vec<Unfinished> {
         let unfinished = |source: &Source| match &source.kind {
             Kind::File(lines) => lock(lines).unfinished(),
@@ -355,7 +355,7 @@ impl Inputs {
         self.sources.iter().filter_map(unfinished).chain(fed).collect()
     }
 
-    /// Which readings of a source are in the future.
+    /// How to decide which readings of a source are in the future.
     fn future(&self, source: &Source) -> Future {
         let topic = match source.kind {
             Kind::File(_) => full_path(&source.name).into(),
@@ -367,7 +367,7 @@ impl Inputs {
         }
     }
 
-    /// Starts the threads that watch topics, and that measure `lag` where that is done here.
+    /// Starts the threads that watch topics and, with `lag`, measure their lag.
     pub fn watch(&mut self, health: &Arc<Health>, lag: Option<&Metrics>) -> Result<(), JobError> {
         for source in &mut self.sources {
             if let Kind::Topic(topic) = &mut source.kind
@@ -382,14 +382,14 @@ impl Inputs {
         Ok(())
     }
 
-    /// Waits for the thread that feeds the embedded broker, and gives its error if no reader has taken it. Of a job
-    /// that was asked to end it may read a pipe that nobody writes to; then it ends with the process.
+    /// Waits for the feeder thread, and returns its error if no reader has reported it. After a stop request the
+    /// thread may be blocked on a pipe; then it is not waited for.
     pub fn join_feeder(&mut self, stop: &Stop) -> Result<(), JobError> {
         if stop.requested() && self.feeder.as_ref().is_some_and(|feeder| !feeder.is_finished()) {
             stop::leave_work();
             return Ok(());
         }
-        // A panic is an error of the feed, too.
+        // A panic is reported as an error of the feed.
         self.feeder.take().map(JoinHandle::join);
         match self.feed.as_ref().and_then(|feed| feed.take_failure()) {
             Some(failure) => Err(failure.into()),
@@ -397,28 +397,30 @@ impl Inputs {
         }
     }
 
-    /// Waits for the threads that watch topics, which end when no more commits can be told. One whose topic is away
-    /// waits for its brokers, has nothing to tell them, and ends with the process.
+    /// Waits for the watch threads, which end when the commit thread has ended. A thread whose brokers are unreachable
+    /// is not waited for.
     pub fn finish(&mut self, health: &Health) {
-        // Nobody has taken them where nothing is committed.
+        // They are still here if nothing was committed.
         self.followers.clear();
         let until = Instant::now() + LAST_REPORT;
         for (topic, thread) in self.watches.drain(..) {
-            // If the brokers went away just now, neither the report nor the end of the client returns.
+            // If the brokers have just become unreachable, the offset commit and closing the client block.
             while !thread.is_finished() && !health.is_away(&topic) && Instant::now() < until {
                 std::thread::sleep(CHECK_EVERY);
             }
             if !thread.is_finished() {
                 stop::leave_work();
             } else if thread.join().is_err() {
-                tracing::error!("the watch thread ended by a bug; the job itself is not affected");
+                tracing::error!(
+                    "the watch thread panicked; this is a bug in truckflow, please report it (the job is not affected)"
+                );
             }
         }
     }
 }
 
 impl Source {
-    /// Adds a worker's share of the source, read by `decoder`.
+    /// Adds a worker's share of the source, decoded by `decoder`.
     fn deal(
         &self,
         decoder: impl Decode + Send + 'static,
@@ -439,7 +441,7 @@ impl Source {
     }
 }
 
-/// The decoder of the trucks' readings in an input of this name.
+/// The decoder of truck readings for an input.
 pub(crate) fn trucks_decoder(name: &str, message_bytes: usize, settings: &Settings) -> Decoder {
     Decoder::new(name.into())
         .with_max_bytes(message_bytes)
@@ -447,7 +449,7 @@ pub(crate) fn trucks_decoder(name: &str, message_bytes: usize, settings: &Settin
         .with_fields(settings.fields.clone())
 }
 
-/// Connects to a topic at the start of a job, which waits for it if it was asked to.
+/// Connects to a topic at the start of a job; retries with --wait.
 fn connect_at_start(
     config: &Job,
     stop: &Stop,
@@ -456,7 +458,7 @@ fn connect_at_start(
     keep_trying(config.wait, stop, connect).map_err(|error| JobError::from(error).at_start(config.wait))
 }
 
-/// How the file of the trucks' readings is read.
+/// The options of the trucks' file.
 pub(crate) fn trucks_file(config: &Job) -> Options<'_> {
     Options {
         follow: !config.until_end,
@@ -466,7 +468,7 @@ pub(crate) fn trucks_file(config: &Job) -> Options<'_> {
     }
 }
 
-/// How the phone's file is read: its first character says what it holds.
+/// The options of the phone's file, whose first character determines its format.
 pub(crate) fn phone_file(config: &Job) -> Options<'static> {
     Options {
         follow: !config.until_end,
@@ -476,7 +478,7 @@ pub(crate) fn phone_file(config: &Job) -> Options<'static> {
     }
 }
 
-/// Opens the phone's file behind what was read of it, and checks that it can be used as far as it is there.
+/// Opens the phone's file at its offset, and checks its header.
 pub(crate) fn open_phone_file(
     path: &str,
     offsets: &[NextOffset],
@@ -491,7 +493,7 @@ pub(crate) fn open_phone_file(
     Ok(lines)
 }
 
-/// How a topic is reached, with these properties of librdkafka.
+/// The options of a topic, with these librdkafka properties.
 pub(crate) fn topic_options(
     config: &Config,
     topic: &str,
@@ -507,7 +509,7 @@ pub(crate) fn topic_options(
     }
 }
 
-/// How a topic is reached by a command that ends by itself: with the properties as they are now.
+/// The options of a topic for a short-lived command, which does not reload properties.
 pub(crate) fn topic_options_now(config: &Config, topic: &str) -> Result<TopicOptions, ConfigError> {
     Ok(topic_options(config, topic, Reloaded::fixed(config.kafka_properties()?)))
 }

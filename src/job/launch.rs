@@ -1,4 +1,4 @@
-//! `truckflow run`: the one place that sees all parts.
+//! Starts and ends all parts of a job; the only module that knows all of them.
 //!
 //! ```text
 //! worker threads: sources -> decode -> graph -> render -.
@@ -7,8 +7,8 @@
 //! feeder thread: embedded broker    <---- committed -------------'
 //! ```
 //!
-//! In a cluster that is process 0; the others have the workers alone ([`Launch::follow`]), and what leaves
-//! their graphs goes to its commit thread.
+//! In a cluster, this is process 0. The others have only workers ([`Launch::follow`]); their output goes to the commit
+//! thread of process 0.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -25,7 +25,7 @@ use dataflows::views::{Mode, View};
 use crate::config::Job;
 use crate::job::backfill;
 use crate::job::cluster::control::Control;
-use crate::job::cluster::door::{Door, PATIENCE, Welcome};
+use crate::job::cluster::endpoint::{Endpoint, PATIENCE, Welcome};
 use crate::job::cluster::{ClusterError, Members};
 use crate::job::commit::{Committer, Parts, Setup};
 use crate::job::error::JobError;
@@ -59,23 +59,23 @@ use crate::source::kafka::keep_trying;
 use crate::store::{self, Form, LastCommit, Login, Store, StoreError, Table};
 use dataflows::item::TopicId;
 
-/// What a run did. In a cluster that of process 0 is about all processes; another's has only the messages that
-/// it read itself.
+/// The summary of a run. In a cluster, process 0 has the counts of all processes; the others count only the messages
+/// that they read.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// What was counted.
+    /// The counts.
     pub counts: Counts,
-    /// How long it took, from the first read to the last commit.
+    /// Time from the first read to the last commit.
     pub elapsed: Duration,
     /// The last commit.
     pub epoch: Epoch,
-    /// Lines at the ends of files that were left, as they have no end yet.
+    /// Last lines of files that were not read because they have no line feed yet.
     pub unfinished: Vec<Unfinished>,
 }
 
 impl Summary {
-    /// As one object: readings, rows and dead letters, `epoch`, `seconds`, this process's
-    /// `peak_memory_bytes`, and `unfinished_lines`: of each its `input`, `line` and `bytes`.
+    /// As one object: readings, rows, dead letters, `epoch`, `seconds`, `peak_memory_bytes` of this process, and
+    /// `unfinished_lines` with `input`, `line` and `bytes` of each.
     pub fn to_json(&self) -> serde_json::Value {
         let Counts { intake, left_out, letters, .. } = &self.counts;
         let rows = self.counts.all_rows();
@@ -103,8 +103,8 @@ impl Summary {
     }
 }
 
-/// Runs a job to its end: that of its input with `until_end`, a signal (`stop`), or an error. Until it reads, a
-/// signal ends it at once, whatever it waits for: there is nothing to commit yet.
+/// Runs a job until the end of its input (with `until_end`), a signal (`stop`), or an error. Before it reads, a signal
+/// ends it immediately, because there is nothing to commit yet.
 pub fn run(config: &Arc<Job>, stop: &Arc<Stop>) -> Result<Summary, JobError> {
     let views = config.active_views.clone();
     let shows = config.process == 0 && config.listen != "off";
@@ -112,21 +112,21 @@ pub fn run(config: &Arc<Job>, stop: &Arc<Stop>) -> Result<Summary, JobError> {
     let result = run_shown(config, views, page.clone(), stop);
     if let Some(page) = page {
         page.board.end(&match &result {
-            Ok(_) => "It has ended, after a commit.".to_owned(),
-            Err(error) => format!("It has failed: {error}."),
+            Ok(_) => "It ended after a final commit.".to_owned(),
+            Err(error) => format!("It failed: {error}."),
         });
     }
     result
 }
 
-/// Runs a job, and shows on `page` how it gets on.
+/// Runs a job and reports its progress to `page`.
 fn run_shown(
     config: &Arc<Job>,
     views: Vec<View>,
     page: Option<Feed>,
     stop: &Arc<Stop>,
 ) -> Result<Summary, JobError> {
-    let starts = |text: &str| page.iter().for_each(|page| page.board.starts(text));
+    let starts = |text: &str| page.iter().for_each(|page| page.board.set_starting(text));
     let reloads = stop.reloads();
     let token = reloads.watch("listen_token_file", {
         let config = config.clone();
@@ -151,21 +151,21 @@ fn run_shown(
     if let Some(address) = web::serve(&config.listen, token, seen)? {
         tracing::info!("metrics at http://{address}/metrics");
         if page.is_some() {
-            tracing::info!("the live page is at http://{address}/");
+            tracing::info!("live page at http://{address}/");
         }
     }
 
-    // Before all that takes time: the others may be there already.
-    let door = Members::of(config, reloads)?.map(Door::open).transpose()?;
+    // Before anything that takes time, because the other processes may already be waiting.
+    let endpoint = Members::of(config, reloads)?.map(Endpoint::open).transpose()?;
     let routes = routes(config, &views);
-    if let (Some(door), 1..) = (&door, config.process) {
-        return Launch { config, views, routes, metrics, health, page, kafka, stop }.follow(door);
+    if let (Some(endpoint), 1..) = (&endpoint, config.process) {
+        return Launch { config, views, routes, metrics, health, page, kafka, stop }.follow(endpoint);
     }
     let login = reloads.watch("password and certificates of the database", {
         let config = config.clone();
         move || Ok::<_, JobError>(Login::read(&config.database_url()?)?)
     })?;
-    starts("It waits for the database to answer.");
+    starts("Waiting for the database.");
     csv::prepare_folder(&config.out)?;
     let lock = FolderLock::take(&config.out)?;
     fault::at(Moment::FolderLocked);
@@ -175,7 +175,7 @@ fn run_shown(
     })?;
     let Some(opened) = opened.transpose()? else { return Ok(Summary::default()) };
     let Opened { store, mut last, to_fill } = opened;
-    if let (Some(_), Some(&view)) = (&door, to_fill.first()) {
+    if let (Some(_), Some(&view)) = (&endpoint, to_fill.first()) {
         return Err(ClusterError::Unfilled(views[view].name.to_string()).into());
     }
     let files = open_files(config, &views, &routes, &last)?;
@@ -184,8 +184,8 @@ fn run_shown(
     let mut parts = Parts { store, files, lock };
     for view in to_fill {
         let name = &*launch.views[view].name;
-        starts(&format!("It fills the view {name} with what was before it; the others wait for that."));
-        tracing::info!(view = name, "filling the view with what was before it");
+        starts(&format!("Backfilling view {name}; the other views wait for it."));
+        tracing::info!(view = name, "backfilling the view");
         let Some((filled, summary)) = launch.pass(parts, &last, Some(view), None)? else {
             return Ok(Summary { epoch: last.epoch, ..Summary::default() });
         };
@@ -197,12 +197,12 @@ fn run_shown(
         }
         backfill::finish(parts.store.as_mut(), &launch.views[view])?;
     }
-    starts("It waits for the input to answer.");
-    let passed = launch.pass(parts, &last, None, door.as_ref())?;
+    starts("Waiting for the input.");
+    let passed = launch.pass(parts, &last, None, endpoint.as_ref())?;
     Ok(passed.map_or(Summary { epoch: last.epoch, ..Summary::default() }, |(_, summary)| summary))
 }
 
-/// A job that is set up, and has what lasts from one pass over its input to the next.
+/// The parts of a job that are shared by all passes over its input.
 struct Launch<'job> {
     config: &'job Arc<Job>,
     views: Vec<View>,
@@ -211,20 +211,20 @@ struct Launch<'job> {
     health: Arc<Health>,
     /// The live page, if there is one.
     page: Option<Feed>,
-    /// What topics are reached with.
+    /// The Kafka client properties.
     kafka: Arc<Reloaded<Properties>>,
     stop: &'job Arc<Stop>,
 }
 
 impl Launch<'_> {
-    /// Reads, works and commits to the end: the job itself, with those who knock at `door`, or what fills
-    /// the view `filled`. None if it was asked to end before it read anything.
+    /// Runs a pass over the input to its end: the job itself, with the other processes of a cluster at `endpoint`, or
+    /// the backfill of the view `filled`. None if a stop was requested before it read anything.
     fn pass(
         &self,
         parts: Parts,
         last: &LastCommit,
         filled: Option<usize>,
-        door: Option<&Door>,
+        endpoint: Option<&Endpoint>,
     ) -> Result<Option<(Parts, Summary)>, JobError> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
         let loaded = stop.unless_requested({
@@ -236,8 +236,8 @@ impl Launch<'_> {
         fault::at(Moment::StateRead);
         let page = self.page.as_ref().filter(|_| filled.is_none());
         page.iter().for_each(|page| page.restored(&restored));
-        // Headers of files, first offsets and ids of topics are committed before a record is: in an epoch of
-        // their own, so that none is committed twice.
+        // File headers, first offsets and topic ids are committed before any record, in an epoch of their own, so that
+        // no epoch is committed twice.
         let start = last.epoch + 1;
         let clock = Arc::new(Clock::new(config.epoch_limits, start));
         let mut done = Vec::new();
@@ -276,20 +276,20 @@ impl Launch<'_> {
             }
             None => None,
         };
-        let team = match door {
+        let cluster = match endpoint {
             None => None,
-            Some(door) => {
-                // What process 0 has found is where all others begin, too.
+            Some(endpoint) => {
+                // All other processes start at the offsets of process 0.
                 let offsets = inputs.starts().into_iter().chain(last.offsets.iter().cloned()).collect();
-                page.iter().for_each(|page| page.board.starts("It waits for the other processes."));
+                page.iter().for_each(|page| page.board.set_starting("Waiting for the other processes."));
                 let welcome = Welcome { epoch: start, offsets, form: parts.store.form() };
-                match door.gather(&welcome, patience(config), stop)? {
-                    Some(others) => Some((Control::lead(others, &clock, stop)?, door)),
+                match endpoint.gather(&welcome, patience(config), stop)? {
+                    Some(others) => Some((Control::lead(others, &clock, stop)?, endpoint)),
                     None => return Ok(None),
                 }
             }
         };
-        // Where a filling begins is not worth a commit: the view has no row yet.
+        // The start of a backfill needs no commit, because the view has no row yet.
         let (committed, starts, mut topics): (&[_], _, _) = match filled {
             None => (&last.offsets, inputs.starts(), inputs.topics()),
             Some(_) => (&[], Vec::new(), Vec::new()),
@@ -317,35 +317,41 @@ impl Launch<'_> {
         let shape = self.shape(start, filled)?;
         let meter = page.map(|page| plan::as_it_runs(config).map(|plan| page.board.show_graph(plan)));
         let job = self.job(shape, outlet, &inputs, restored, meter.transpose()?)?;
-        // Of a cluster, each process sees its own part of the messages only.
+        // In a cluster, each process sees only its share of the messages.
         let share = if config.processes == 1 { inputs.share() } else { None };
         if filled.is_none() {
             if last.epoch > 0 {
                 let generation = last.generation;
-                tracing::info!(epoch = last.epoch, generation, "going on after the last commit");
+                tracing::info!(epoch = last.epoch, generation, "resuming after the last commit");
             }
             tracing::info!(source = inputs.describe(), workers = config.workers, "reading");
             inputs.watch(&self.health, Some(metrics))?;
         }
         let began = Instant::now();
         self.health.set_reading(filled.is_none());
-        page.iter().for_each(|page| page.board.does(Doing::Reading));
+        page.iter().for_each(|page| page.board.set_doing(Doing::Reading));
 
-        let work = |team: Option<(&mut Control, &Door)>| {
+        let work = |cluster: Option<(&mut Control, &Endpoint)>| {
             let commit = spawn("commit", move || committer.run(&messages))?;
             let board = page.map(|page| page.board.clone());
-            let beside =
-                Beside::start(stop.clone(), clock.clone(), metrics.clone(), job.records(), board, share)?;
-            let panicked = self.work(&job, team)?;
+            let progress = ProgressThread::start(
+                stop.clone(),
+                clock.clone(),
+                metrics.clone(),
+                job.records(),
+                board,
+                share,
+            )?;
+            let panicked = self.work(&job, cluster)?;
             job.close();
             let committed = commit.join();
             self.health.set_reading(false);
-            beside.finish();
+            progress.finish();
             inputs.finish(&self.health);
 
             let (parts, mut counts) = committed.map_err(|_| Bug("the commit thread"))??;
             if filled.is_some() {
-                // The messages were counted when they were read first.
+                // The messages were already counted when they were first read.
                 counts.intake = job.intake();
             }
             if panicked {
@@ -354,9 +360,9 @@ impl Launch<'_> {
             inputs.join_feeder(stop)?;
             job.take_failure().map_or(Ok((parts, counts)), |failure| Err(failure.into()))
         };
-        let (parts, counts) = match team {
+        let (parts, counts) = match cluster {
             None => work(None)?,
-            Some((control, door)) => control.finish_with(|control| work(Some((control, door))))?,
+            Some((control, endpoint)) => control.finish_with(|control| work(Some((control, endpoint))))?,
         };
         let unfinished = inputs.unfinished();
         unfinished.iter().for_each(|line| tracing::warn!("{line}"));
@@ -364,7 +370,7 @@ impl Launch<'_> {
         Ok(Some((parts, summary)))
     }
 
-    /// Opens the job's topics and files at these offsets. None if it was asked to end meanwhile.
+    /// Opens the job's topics and files at these offsets. None if a stop was requested.
     fn open_inputs(&self, offsets: &[NextOffset], topics: &[TopicId]) -> Result<Option<Inputs>, JobError> {
         let (config, views, kafka) = (self.config.clone(), self.views.clone(), self.kafka.clone());
         let (offsets, topics, stop) = (offsets.to_vec(), topics.to_vec(), self.stop.clone());
@@ -373,22 +379,22 @@ impl Launch<'_> {
             .transpose()
     }
 
-    /// Works for process 0 of a cluster: all but the commits, which it has.
-    fn follow(&self, door: &Door) -> Result<Summary, JobError> {
+    /// Runs the workers of another process than process 0.
+    fn follow(&self, endpoint: &Endpoint) -> Result<Summary, JobError> {
         let (config, stop) = (self.config, self.stop);
-        let Some((first, welcome)) = door.join(patience(config), stop)? else {
+        let Some((first, welcome)) = endpoint.join(patience(config), stop)? else {
             return Ok(Summary::default());
         };
         let clock = Arc::new(Clock::following(config.epoch_limits, welcome.epoch));
         let control = Control::follow(first, &clock, stop)?;
         let summary = control.finish_with(|control| {
-            // Process 0 has seen whether the topics are still the same. One that is asked to end still works with
-            // the others until all do.
+            // Process 0 checks whether topics were re-created. After a stop request, this process runs without inputs
+            // until all processes end.
             let mut inputs = match self.open_inputs(&welcome.offsets, &[])? {
                 Some(inputs) => inputs,
                 None => Inputs::none(config)?,
             };
-            // Nothing is handed over here.
+            // Only process 0 has a commit thread.
             let (sender, _) = channel();
             let outlet = self.outlet(sender, &clock, welcome.form);
             let shape = self.shape(welcome.epoch, None)?;
@@ -396,12 +402,18 @@ impl Launch<'_> {
             tracing::info!(source = inputs.describe(), workers = config.workers, "reading for process 0");
             inputs.watch(&self.health, None)?;
             let began = Instant::now();
-            let beside =
-                Beside::start(stop.clone(), clock.clone(), self.metrics.clone(), job.records(), None, None)?;
+            let progress = ProgressThread::start(
+                stop.clone(),
+                clock.clone(),
+                self.metrics.clone(),
+                job.records(),
+                None,
+                None,
+            )?;
             self.health.set_reading(true);
-            self.work(&job, Some((control, door)))?;
+            self.work(&job, Some((control, endpoint)))?;
             self.health.set_reading(false);
-            beside.finish();
+            progress.finish();
             inputs.finish(&self.health);
             if let Some(failure) = job.take_failure() {
                 return Err(failure.into());
@@ -412,7 +424,7 @@ impl Launch<'_> {
         Ok(Summary { epoch: clock.committed(), ..summary })
     }
 
-    /// What carries rows out of the graph, in the form that the store wants.
+    /// The outlet that carries rows out of the graph, in the form that the store requires.
     fn outlet(&self, sender: Sender<Message>, clock: &Arc<Clock>, form: Form) -> Outlet {
         Outlet { sender, clock: clock.clone(), routes: self.routes.clone(), form }
     }
@@ -423,7 +435,7 @@ impl Launch<'_> {
         Ok(Shape { views: self.views.clone(), settings, start, filled, gathered })
     }
 
-    /// What the workers of this process share.
+    /// The state shared by the workers of this process.
     fn job(
         &self,
         shape: Shape,
@@ -440,13 +452,13 @@ impl Launch<'_> {
         Ok(Arc::new(Shared::new(setup, outlet, shares, restored)))
     }
 
-    /// Starts the workers, waits until they have ended, and says whether one panicked.
-    fn work(&self, job: &Arc<Shared>, team: Option<(&mut Control, &Door)>) -> Result<bool, JobError> {
+    /// Starts the workers and waits until they have ended. Returns whether one panicked.
+    fn work(&self, job: &Arc<Shared>, cluster: Option<(&mut Control, &Endpoint)>) -> Result<bool, JobError> {
         let start = |network| worker::start(job.clone(), self.config.workers, network);
-        let panicked = match team {
+        let panicked = match cluster {
             None => start(None)?.join().into_iter().any(|result| result.is_err()),
-            Some((control, door)) => {
-                let network = door.connect(|| control.check())?;
+            Some((control, endpoint)) => {
+                let network = endpoint.connect(|| control.check())?;
                 return control.work(start(Some(network))?, || job.has_panicked()).map(|()| false);
             }
         };
@@ -459,13 +471,13 @@ fn patience(config: &Job) -> Option<Duration> {
     (!config.wait).then_some(PATIENCE)
 }
 
-/// The thread beside the workers: passes a signal on, keeps gauges and the progress line.
-struct Beside {
+/// The thread that forwards a stop request to the clock, and updates gauges and the progress line.
+struct ProgressThread {
     ended: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-impl Beside {
+impl ProgressThread {
     const EVERY: Duration = Duration::from_millis(50);
 
     fn start(
@@ -478,12 +490,12 @@ impl Beside {
     ) -> Result<Self, JobError> {
         let ended = Arc::new(AtomicBool::new(false));
         let over = ended.clone();
-        let thread = spawn("beside", move || {
+        let thread = spawn("progress", move || {
             let progress = Progress::start(share);
             while !over.load(SeqCst) {
                 if stop.requested() && !clock.is_stopping() {
                     tracing::info!("stopping after the open epoch");
-                    board.iter().for_each(|board| board.does(Doing::Stopping));
+                    board.iter().for_each(|board| board.set_doing(Doing::Stopping));
                     clock.stop();
                 }
                 metrics.epochs_in_flight.set(clock.in_flight() as i64);
@@ -500,12 +512,14 @@ impl Beside {
         self.ended.store(true, SeqCst);
         self.thread.thread().unpark();
         if self.thread.join().is_err() {
-            tracing::error!("the progress thread ended by a bug; the job itself is not affected");
+            tracing::error!(
+                "the progress thread panicked; this is a bug in truckflow, please report it (the job is not affected)"
+            );
         }
     }
 }
 
-/// What the live page shows of a job that does not change.
+/// The constant properties of a job, for the live page.
 fn about(config: &Job, views: &[View]) -> About {
     About {
         version: env!("CARGO_PKG_VERSION"),
@@ -520,15 +534,15 @@ fn about(config: &Job, views: &[View]) -> About {
     }
 }
 
-/// A store that has the job.
+/// An opened store.
 struct Opened {
     store: Box<dyn Store>,
     last: LastCommit,
-    /// The views that are to be filled with what was before them.
+    /// The views that need a backfill.
     to_fill: Vec<usize>,
 }
 
-/// Opens the store, takes the job's lock, makes the tables fit, and finds which views are to be filled.
+/// Opens the store, takes the job's lock, prepares the tables, and finds the views that need a backfill.
 fn open_store(
     config: &Job,
     login: Arc<Reloaded<Login>>,

@@ -3,16 +3,16 @@
 //! | module | does |
 //! |---|---|
 //! | [`launch`] | starts and ends all parts, and is the one place that sees them |
-//! | [`backfill`] | what a view that is new to a running job is given |
-//! | `restore` | the views' state at a start, set back where it is too far ahead |
-//! | [`inputs`] | the topics and files that the job reads, opened and dealt to the workers |
+//! | [`backfill`] | fills a view that is added to an existing job ||
+//! | `restore` | loads the views' state at a start, and sets back times that are too far ahead ||
+//! | [`inputs`] | opens the job's topics and files, and assigns them to the workers ||
 //! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
-//! | [`graph`] | the dataflow: the views of the crate `dataflows`, and what carries rows out |
-//! | [`routes`] | where the rows of each view go |
-//! | [`plan`] | what the graph is made of, for whoever wants to see it |
-//! | [`commit`] | makes an epoch durable, all at once |
-//! | [`cluster`] | several processes that work on one job |
-//! | [`error`] | what can end a job |
+//! | [`graph`] | the dataflow: the views of the crate `dataflows`, and the operators that carry rows out ||
+//! | [`routes`] | the sinks of each view ||
+//! | [`plan`] | a description of the graph, for `explain` and the live page ||
+//! | [`commit`] | makes each epoch durable atomically ||
+//! | [`cluster`] | a job in several processes ||
+//! | [`error`] | the errors of a job ||
 
 pub mod backfill;
 pub mod cluster;

@@ -1,12 +1,11 @@
-//! What the graph of a job is made of, found by building it.
+//! Describes the graph of a job, by building it.
 //!
 //! ```text
 //! configuration -> graph::build, as `run` does -> timely's log: operators, channels -> Plan
 //! ```
 //!
-//! Nothing is in the plan that was not built: the graph is made on a worker that gets no input and then
-//! ends. Only where it begins (topic or file, committed state) and ends (files, tables) is
-//! added from the configuration, as those are not the graph's.
+//! The graph is built on a worker that gets no input, so the plan has exactly the operators that a job has. Only
+//! sources (topic or file, committed state) and sinks (files, tables) are added from the configuration.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,19 +25,19 @@ use crate::observe::board::plan::{Channel, Operator, Plan, Source, ViewPlan};
 use crate::runtime::clock::Clock;
 use crate::store::Form;
 
-/// What a worker logged while the graph was built.
+/// The log of a worker while it built the graph.
 struct Built {
     operators: Vec<OperatesEvent>,
     channels: Vec<ChannelsEvent>,
     parts: Vec<(Part, Range<usize>)>,
 }
 
-/// Builds the graph of a job, and lets go of it.
+/// The graph of a job.
 pub fn of(config: &Job) -> Result<Plan, JobError> {
     with(config, None)
 }
 
-/// Builds the graph that the workers of `config` have, with the same numbers.
+/// The graph as the workers of `config` run it, with the same operator ids.
 pub fn as_it_runs(config: &Job) -> Result<Plan, JobError> {
     with(config, (config.processes > 1).then_some(config.workers))
 }
@@ -74,7 +73,7 @@ fn with(config: &Job, gathered: Option<usize>) -> Result<Plan, JobError> {
 fn plan(built: Built, mut views: Vec<ViewPlan>, source: &str) -> Plan {
     let part_of =
         |id: usize| built.parts.iter().find(|(_, operators)| operators.contains(&id)).map(|(part, _)| *part);
-    // The dataflow is an operator of the worker, and is the drawing itself.
+    // The dataflow itself is an operator of the worker, and is not drawn.
     let mut events: Vec<_> = built.operators.into_iter().filter(|event| event.addr.len() > 1).collect();
     events.sort_by_key(|event| event.id);
     let mut sources = Vec::new();
@@ -90,7 +89,7 @@ fn plan(built: Built, mut views: Vec<ViewPlan>, source: &str) -> Plan {
     }
     let by_address: BTreeMap<Vec<usize>, usize> =
         events.iter().map(|event| (event.addr.clone(), event.id)).collect();
-    // The number 0 is, within a scope, the scope itself.
+    // Within a scope, 0 is the scope itself.
     let operator = |scope: &[usize], node: usize| {
         let within = if node == 0 { scope.to_vec() } else { [scope, &[node]].concat() };
         by_address.get(&within).copied()
@@ -121,7 +120,7 @@ fn plan(built: Built, mut views: Vec<ViewPlan>, source: &str) -> Plan {
     Plan { operators, channels, views, sources }
 }
 
-/// Builds something with timely's log on, and gives what was logged.
+/// Builds a graph with timely's log enabled, and returns the log.
 fn logged(worker: &mut Worker, build: impl FnOnce(&mut Worker) -> Vec<(Part, Range<usize>)>) -> Built {
     let events = Rc::new(RefCell::new((Vec::new(), Vec::new())));
     let seen = events.clone();
@@ -165,7 +164,7 @@ mod tests {
         }
     }
 
-    /// Two operators before a view with an inner scope, and a name that is hard to draw.
+    /// An operator before a view with an inner scope, and a name that needs escapes.
     fn small() -> Plan {
         let built = timely::execute_directly(|worker| {
             logged(worker, |worker| {
@@ -217,7 +216,7 @@ mod tests {
         for channel in &plan.channels {
             assert!(ids.contains(&channel.from) && ids.contains(&channel.to));
         }
-        // Nothing hangs in the air.
+        // Every operator has an input.
         for operator in &plan.operators {
             let is_fed = plan.channels.iter().any(|channel| channel.to == operator.id)
                 || plan.sources.iter().any(|source| source.operator == operator.id);

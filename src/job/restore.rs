@@ -1,5 +1,5 @@
-//! What the views held at the last commit: read at a start, checked, and fed to the graph. Times that are too
-//! far ahead are set back before, so that a job recovers from a reading that was dated years ahead.
+//! Loads the views' state of the last commit at a start. Times that are too far ahead are set back first, so that a
+//! job recovers from a reading that was dated years ahead.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ use crate::store::Store;
 use crate::text::printable::printable;
 use crate::text::time::TimeWriter;
 
-/// Trucks that are named in one line of the log.
+/// Maximum number of trucks per log line.
 const NAMED: usize = 100;
 
 /// The state of all views at a start.
 pub struct Restore {
     /// Their entries, folded.
     pub restored: Vec<Restored>,
-    /// What they weigh in the store, one for each view.
+    /// The size of each view's state in the store.
     pub weights: Vec<StateWeight>,
-    /// Changes that the start makes, sealed, by their views' places: they are still to be committed.
+    /// Changes made at the start, sealed, by view index; not committed yet.
     pub changed: BTreeMap<usize, Vec<Bytes>>,
 }
 
@@ -45,7 +45,7 @@ impl Restore {
                 weight.snapshot += part.len();
                 weight.entries += validate_entries(view, part)?;
             }
-            // What lies above the folded size is what folding would save.
+            // The excess over the folded size is what folding would save.
             weight.deltas = weight.deltas.saturating_sub(weight.snapshot);
             weights.push(weight);
             if let Some(recovery) = recovery.filter(|_| view.keeps_times) {
@@ -61,7 +61,7 @@ impl Restore {
     }
 }
 
-/// Logs the trucks whose times were set back, and from when.
+/// Logs the trucks whose times were set back, with their old times.
 fn report(view: &View, recovery: Recovery, set_back: &[SetBack]) {
     let text = |time| String::from_utf8_lossy(&TimeWriter::default().text(time)).into_owned();
     let (view, to) = (&*view.name, text(recovery.to));

@@ -1,4 +1,4 @@
-//! Where the rows of each view go, and what the job's offsets are offsets of.
+//! The sinks of each view, and the description of the job's source.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -17,7 +17,7 @@ use crate::sink::csv::{CsvError, CsvFiles};
 use crate::source::file::full_path;
 use crate::store::LastCommit;
 
-/// Where the rows of each view go.
+/// The sinks of each view.
 pub(crate) fn routes(config: &Job, views: &[View]) -> Arc<[Route]> {
     let mut tables = 0..;
     let route = |view: &View| Route {
@@ -26,13 +26,13 @@ pub(crate) fn routes(config: &Job, views: &[View]) -> Arc<[Route]> {
         change: config.mode == Mode::Upsert && view.of_readings,
         table: if config.tables.takes(&view.name) && !view.columns.is_empty() { tables.next() } else { None },
         forwarded: view.name == DEAD_LETTERS && config.dead_letters.topic.is_some(),
-        // Whether process 0 has a page the others do not know.
+        // The other processes of a cluster do not know whether process 0 has a page.
         shown: Part::of(&view.name).filter(|_| config.processes > 1 || config.listen != "off"),
     };
     views.iter().map(route).collect()
 }
 
-/// Opens the files, each cut to what was committed.
+/// Opens the files and truncates each to its committed length.
 pub(crate) fn open_files(
     config: &Job,
     views: &[View],
@@ -42,14 +42,14 @@ pub(crate) fn open_files(
     with_files(config, views, routes, &last.files, CsvFiles::open)
 }
 
-/// Refuses files that a start would refuse, where `committed` is what the job has committed of them.
+/// Fails for files that a start would refuse, given their `committed` lengths.
 pub(crate) fn check_files(config: &Job, committed: &[(String, u64)]) -> Result<(), JobError> {
     let views = config.active_views.clone();
     with_files(config, &views, &routes(config, &views), committed, CsvFiles::check)
 }
 
-/// What is done with the folder, the job, each view's columns in its file, what was committed of the
-/// files, and the most records of one.
+/// An operation on all files: takes the folder, the job, the columns of each view's file, the committed lengths, and
+/// the maximum records per file.
 type WithFiles<T> = fn(
     &Path,
     &str,
@@ -81,7 +81,7 @@ fn file_columns(view: &View, route: &Route) -> Vec<ColumnSpec> {
     view.columns.iter().cloned().chain(route.change.then_some(CHANGE)).collect()
 }
 
-/// What the trucks' offsets are offsets of: a phone may be added later.
+/// Describes the trucks' source, for which the offsets are committed. A phone's source may be added later.
 pub(crate) fn source_name(config: &Job) -> String {
     let source = match &config.input {
         Some(input) if config.embedded => format!("embedded {}", full_path(input)),
@@ -89,7 +89,7 @@ pub(crate) fn source_name(config: &Job) -> String {
         Some(input) => format!("file {}", full_path(input)),
         None => format!("topic {}", config.kafka.topic),
     };
-    // What a message does to those before it is part of what they are.
+    // The same messages mean something else in an upsert job.
     match config.mode {
         Mode::Append => source,
         Mode::Upsert => format!("{source}, whose keys name readings"),

@@ -1,7 +1,7 @@
-//! What one worker thread does: it polls its inputs, feeds the graph, and steps it.
+//! A worker thread: polls its inputs, feeds the graph, and steps it.
 //!
-//! A worker holds one capability for all partitions of all its inputs, its input handle: they all
-//! close an epoch together, when the clock says so.
+//! A worker has one input handle, and so one capability, for all partitions of all its inputs. They close an epoch
+//! together, when the clock advances.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -26,24 +26,24 @@ use crate::runtime::metrics::Metrics;
 use crate::source::several::{Input, InputSet};
 use crate::source::{Polled, SourceError};
 
-/// How long a worker with nothing to do sleeps before it looks again.
+/// How long an idle worker sleeps.
 const IDLE: Duration = Duration::from_millis(2);
 
-/// What every worker is set up with.
+/// The parameters of all workers.
 pub struct Setup {
-    /// What its graph is made of.
+    /// The parameters of the graph.
     pub shape: Shape,
     /// The clock.
     pub clock: Arc<Clock>,
     /// The metrics.
     pub metrics: Metrics,
-    /// The number of this process's first worker among those of the whole cluster.
+    /// The cluster-wide index of this process's first worker.
     pub first: usize,
-    /// What listens to what the worker does, if anything.
+    /// Measures the worker's operators, if there is a live page.
     pub meter: Option<Arc<Meter>>,
 }
 
-/// What all workers share, and what they leave behind.
+/// The state shared by all workers, and their results.
 pub struct Shared {
     setup: Setup,
     outlet: Mutex<Option<Outlet>>,
@@ -55,13 +55,13 @@ pub struct Shared {
     intake: Mutex<Intake>,
 }
 
-/// A lock that a panicking thread held is still good: the job ends anyway.
+/// Poisoning is ignored, because the job ends after a panic anyway.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Shared {
-    /// A job with the inputs of each worker of this process.
+    /// The shared state, with the inputs of each worker of this process.
     pub fn new(setup: Setup, outlet: Outlet, inputs: Vec<InputSet>, restored: Vec<Restored>) -> Self {
         Self {
             setup,
@@ -80,12 +80,12 @@ impl Shared {
         self.records.clone()
     }
 
-    /// What this process made of the messages that it read.
+    /// The decoding results of this process.
     pub fn intake(&self) -> Intake {
         lock(&self.intake).clone()
     }
 
-    /// Closes the way to the commit thread, which ends when the workers' ways are closed too.
+    /// Drops this sender to the commit thread, which ends when the workers' senders are dropped as well.
     pub fn close(&self) {
         lock(&self.outlet).take();
     }
@@ -101,7 +101,7 @@ impl Shared {
     }
 }
 
-/// Starts the workers of this process, which talk to those of others over `network`.
+/// Starts the workers of this process, which exchange data with those of other processes over `network`.
 pub fn start(
     job: Arc<Shared>,
     workers: usize,
@@ -115,7 +115,7 @@ pub fn start(
     }
     .map_err(failed)?;
     execute_from(builders, others, WorkerConfig::default(), move |worker| {
-        // A worker that panics leaves the others waiting for it: they are told to give up.
+        // If a worker panics, the others would wait for it forever; they are stopped.
         let worked = catch_unwind(AssertUnwindSafe(|| work(worker, &job)));
         if worked.is_err() {
             job.panicked.store(true, SeqCst);
@@ -141,7 +141,7 @@ fn work(worker: &mut Worker, job: &Shared) {
     let Graph { items, mut restored, probe, .. } = graph::build(worker, &setup.shape, &outlet);
     restored.advance_to(setup.shape.start);
     if worker.index() == 0 {
-        // A part at a time: what it becomes takes more room than its bytes.
+        // One part at a time, because decoded entries take more memory than their bytes.
         let parts = std::mem::take(&mut *lock(&job.restored));
         for part in parts {
             restored.send(part);
@@ -151,14 +151,13 @@ fn work(worker: &mut Worker, job: &Shared) {
     }
     restored.close();
 
-    let mut told = setup.shape.start + 1;
+    let mut reported = setup.shape.start + 1;
     let leads = worker.index() == 0;
-    let mut tell = || {
-        // Only one worker tells: the frontier is the same for all, and everything before it was
-        // handed over by every worker.
+    let mut report_frontier = || {
+        // One worker reports for all: the frontier is global, and every worker has sent everything before it.
         let frontier = probe.with_frontier(|frontier| frontier.first().copied());
-        if let Some(frontier) = frontier.filter(|frontier| leads && *frontier > told) {
-            told = frontier;
+        if let Some(frontier) = frontier.filter(|frontier| leads && *frontier > reported) {
+            reported = frontier;
             outlet.send(Message::Frontier(frontier));
         }
     };
@@ -180,7 +179,7 @@ fn work(worker: &mut Worker, job: &Shared) {
             }
             Fed::End => break,
         }
-        tell();
+        report_frontier();
         if fed == Fed::Some {
             busy += began.elapsed();
         }
@@ -192,7 +191,7 @@ fn work(worker: &mut Worker, job: &Shared) {
     feed.close();
     while !probe.done() && !job.has_panicked() {
         worker.step_or_park(Some(IDLE));
-        tell();
+        report_frontier();
     }
     if leads && probe.done() {
         outlet.send(Message::Done);
@@ -206,20 +205,19 @@ enum Fed {
     End,
 }
 
-/// A worker's inputs and the graph's: the way of the records up to it.
+/// Moves records from a worker's inputs to the graph's input.
 struct Feed<'job> {
     job: &'job Shared,
     items: timely::dataflow::InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Item>>>,
     inputs: InputSet,
-    /// What was decoded and not sent yet.
+    /// Decoded, but not sent yet.
     decoded: Vec<Item>,
-    /// The epoch that the worker feeds.
+    /// The current epoch.
     epoch: Epoch,
     offsets: Vec<NextOffset>,
     arrivals: Vec<Arrival>,
     latest: i64,
-    /// How far the inputs were behind when what is sent was read. A poll reads for the epoch that it
-    /// gives, which may be the next.
+    /// How far the inputs were behind at the last poll. A poll may read for the next epoch.
     behind: i64,
 }
 
@@ -247,8 +245,7 @@ impl<'job> Feed<'job> {
         }
     }
 
-    /// Polls the inputs until one has read something, unless they have to wait, and feeds what was
-    /// decoded.
+    /// Polls the inputs, unless they have to wait, and feeds the decoded records.
     fn step(&mut self) -> Fed {
         let clock = &self.job.setup.clock;
         if clock.is_stopping() {
@@ -280,9 +277,9 @@ impl<'job> Feed<'job> {
     fn send(&mut self) {
         let setup = &self.job.setup;
         self.inputs.take(&mut self.decoded);
-        // They were told of when they were read first.
-        let told = setup.shape.filled.is_some();
-        if !told {
+        // A backfill reads messages that were already counted.
+        let is_backfill = setup.shape.filled.is_some();
+        if !is_backfill {
             self.inputs.take_rounded(&mut |field, count| setup.metrics.rounded(field, count));
         }
         let mut intake = Intake::default();
@@ -293,7 +290,7 @@ impl<'job> Feed<'job> {
                     self.saw(batch.time.iter().copied().max());
                 }
                 Item::Orientation(readings) => intake.accepted += readings.len() as u64,
-                Item::DeadLetters(_) if told => continue,
+                Item::DeadLetters(_) if is_backfill => continue,
                 Item::DeadLetters(letters) => {
                     letters.iter().for_each(|letter| intake.reject(letter.reason, &letter.field));
                 }
@@ -311,14 +308,14 @@ impl<'job> Feed<'job> {
         }
         self.job.records.fetch_add(intake.accepted, SeqCst);
         lock(&self.job.intake).merge(&intake);
-        if !told && !intake.is_empty() {
+        if !is_backfill && !intake.is_empty() {
             self.items.send(Item::Intake(intake));
         }
-        // A batch is on its way at once, not when a container of batches is full.
+        // Send each batch immediately instead of waiting for a full container.
         self.items.flush();
     }
 
-    /// Notes the latest event time of what was decoded.
+    /// Records the latest event time.
     fn saw(&mut self, latest: Option<i64>) {
         if let Some(latest) = latest.filter(|latest| *latest > self.latest) {
             self.latest = latest;
@@ -326,7 +323,7 @@ impl<'job> Feed<'job> {
         }
     }
 
-    /// Ends the epochs before `epoch`: sends how far they read, and lets go of them.
+    /// Ends the epochs before `epoch`, after reporting their progress.
     fn move_to(&mut self, epoch: Epoch) {
         if epoch > self.epoch {
             self.report();

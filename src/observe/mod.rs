@@ -1,10 +1,10 @@
-//! What is seen of a job while it runs.
+//! Monitoring of a running job.
 //!
-//! | module | is |
+//! | module | contains |
 //! |---|---|
-//! | `progress` | the progress line of a terminal |
-//! | [`board`] | what the live page shows, in bounded memory |
-//! | [`web`] | HTTP: the page, its API, metrics, health |
+//! | `progress` | progress bars and lines on standard error |
+//! | [`board`] | the live page's data, in bounded memory |
+//! | [`web`] | the HTTP server: live page, API, metrics, health |
 
 pub mod board;
 pub(crate) mod progress;

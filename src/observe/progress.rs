@@ -1,4 +1,4 @@
-//! Progress on standard error.
+//! Progress bars and lines on standard error.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, Prog
 
 use crate::runtime::print;
 
-/// How far a job is that ends by itself: from the messages that it has decoded to a share of all.
+/// Computes the completed share of a job with a finite input from the number of decoded messages.
 pub type Share = Box<dyn Fn(u64) -> f64 + Send>;
 
-/// A line on standard error that says how far a job is.
+/// The progress line of a job.
 pub struct Progress {
     line: ProgressBar,
     started: Instant,
@@ -18,7 +18,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts the line; hidden where standard error is not a terminal.
+    /// Starts the line; hidden if standard error is not a terminal.
     pub fn start(share: Option<Share>) -> Self {
         let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
         line.set_style(styled("{spinner} {elapsed} {human_pos} records, {rate}, {msg}"));
@@ -37,7 +37,7 @@ impl Progress {
     }
 }
 
-/// What of it is done after a time, and how long the rest takes at that rate.
+/// The completed share and the estimated remaining time.
 fn done(share: Option<f64>, elapsed: Duration) -> String {
     match share {
         Some(share) if share > 0.0 => {
@@ -48,7 +48,7 @@ fn done(share: Option<f64>, elapsed: Duration) -> String {
     }
 }
 
-/// How long the rest takes, if this share of all took so long.
+/// The remaining time, if this share took `elapsed`.
 pub fn left(share: f64, elapsed: Duration) -> HumanDuration {
     let left = Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - share) / share);
     HumanDuration(left.unwrap_or(Duration::MAX))
@@ -60,20 +60,20 @@ impl Drop for Progress {
     }
 }
 
-/// Where there is no terminal, a transfer reports this often.
+/// Without a terminal, a transfer logs its progress this often.
 const REPORT_EACH: Duration = Duration::from_secs(10);
 
-/// Messages that are sent from a file or pipe: a bar on a terminal, else a line now and then.
+/// The progress of sending messages from a file or pipe: a bar on a terminal, otherwise an occasional line.
 pub struct Transfer {
     bar: ProgressBar,
-    /// Bytes of the whole input, where that is known and ends.
+    /// Bytes of the whole input, if known and finite.
     total: Option<u64>,
     started: Instant,
     reported: Instant,
 }
 
 impl Transfer {
-    /// Starts it, with the bytes of the whole input where they are known.
+    /// Starts it, with the bytes of the whole input, if known.
     pub fn start(total: Option<u64>) -> Self {
         let template = match total {
             Some(_) => "{bar:30} {bytes} of {total_bytes}, {msg}, {eta} left",
@@ -89,7 +89,7 @@ impl Transfer {
         Self { bar: bar.with_style(style), total, started: now, reported: now }
     }
 
-    /// Shows how many messages were sent, and how many bytes of the input were read.
+    /// Shows the number of messages sent and of input bytes read.
     pub fn at(&mut self, messages: u64, bytes: u64) {
         let each = if self.bar.is_hidden() { REPORT_EACH } else { Duration::from_millis(100) };
         if self.reported.elapsed() < each {
@@ -116,18 +116,18 @@ impl Transfer {
     }
 }
 
-/// A bar that counts to `total` of what has this name, with rate and time left; hidden where standard error is
-/// not a terminal.
+/// A progress bar up to `total` items called `name`, with rate and remaining time; hidden if standard error is not a
+/// terminal.
 pub fn counted(total: u64, name: &str) -> ProgressBar {
     let template = format!("{{bar:30}} {{human_pos}} of {{human_len}} {name}, {{rate}}, {{eta}} left");
     ProgressBar::new(total).with_style(styled(&template))
 }
 
-/// A template, with a rate in whole numbers.
+/// A template with the rate as a whole number.
 fn styled(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).expect("the template is well formed");
     style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
-        // The line is drawn all the same if this fails.
+        // If this fails, the line is drawn without the rate.
         let _ = write!(out, "{:.0}/s", state.per_sec());
     })
 }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_takes_as_long_for_each_message_as_what_is_done() {
+    fn the_remaining_time_is_extrapolated() {
         let after = |share| done(share, Duration::from_secs(30));
         assert_eq!(after(Some(0.25)), "25 %, 2 minutes left, ");
         assert_eq!(after(Some(1.5)), "100 %, 0 seconds left, ");

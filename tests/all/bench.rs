@@ -164,8 +164,8 @@ fn a_file_is_measured_and_shown_as_a_table() {
     assert!(status.success(), "{said}");
     for words in [
         "input.jsonl, 6,000 records",
-        "lines of the file, counted",
-        "the job's share",
+        "line count of the file",
+        "the job, as a fraction",
         "MiB",
         "latency was not measured",
         "SQLite",
@@ -203,7 +203,9 @@ fn an_interrupted_measurement_leaves_nothing_behind() {
     let (status, said) = job.wait(LONG);
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(
-        said.ends_with("truckflow: interrupted: nothing was measured, and nothing is left behind\n"),
+        said.ends_with(
+            "truckflow: interrupted; nothing was measured, and all scratch resources were removed\n"
+        ),
         "{said}"
     );
     nothing_is_left_behind();
@@ -225,10 +227,10 @@ fn wrong_use_is_one_sentence() {
     let fixture = fixture();
     let grant = format!(r"run GRANT ALL PRIVILEGES ON `truckflow\_bench\_%`.* TO '{user}'@'127.0.0.1'");
     let cases: [(&[&str], i32, &str); 5] = [
-        (&["--input", "-"], 2, "standard input cannot be read again"),
+        (&["--input", "-"], 2, "standard input cannot be read a second time"),
         (&["--input", "no-such-file"], 1, "no-such-file"),
         (&["--brokers", kafka().brokers(), "--topic", "no-such-topic"], 1, "does not exist"),
-        (&["--brokers", kafka().brokers(), "--topic", &empty], 1, "holds nothing to be measured"),
+        (&["--brokers", kafka().brokers(), "--topic", &empty], 1, "is empty; send records first"),
         (&["--input", &fixture, "--database", &url], 1, &grant),
     ];
     for (args, code, words) in cases {

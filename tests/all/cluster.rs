@@ -151,7 +151,7 @@ fn process_0_counts_what_all_processes_read() {
 }
 
 #[test]
-fn two_processes_hold_what_one_does() {
+fn two_processes_produce_the_results_of_one() {
     let cluster = Cluster::new(&["--set", "settings.correlation_tables=latest"]);
     cluster.feed(40_000);
     finish(cluster.start("one", None, &["--until-end", "--workers", "2"]));
@@ -208,7 +208,7 @@ fn a_killed_process_ends_the_other_and_leaves_no_trace() {
         eventually(TIMEOUT, "more is committed", || committed() > before + 5000);
         two[killed].kill9();
         let said = sentence(&mut two[1 - killed], 1);
-        let gone = format!("process {killed} at {} is gone", cluster.hosts[killed]);
+        let gone = format!("lost process {killed} at {}", cluster.hosts[killed]);
         assert!(said.contains(&gone) && said.contains("from its last commit"), "{said}");
     }
     cluster.two("disturbed", Some(&database), &["--until-end"]).into_iter().for_each(finish);
@@ -332,12 +332,12 @@ fn a_process_that_does_not_fit_is_refused_and_the_others_wait_on() {
     std::fs::write(&secret, "sesame\n").unwrap();
     let secret = format!("cluster_secret_file={}", secret.display());
     let said = sentence(&mut cluster.process(1, "out", None, &["--until-end", "--set", &secret]), 2);
-    assert!(said.contains("does not know the secret"), "{said}");
+    assert!(said.contains("does not know the cluster secret"), "{said}");
     finish(cluster.process(1, "out", None, &["--until-end"]));
     finish(first);
 }
 
-/// Does at a port what strangers do there, and gives the connections that stay open.
+/// Sends garbage to a port as unknown clients would, and returns the connections that stay open.
 fn make_noise(address: &str) -> Vec<TcpStream> {
     let noise: [&[u8]; 7] = [
         b"",
@@ -362,7 +362,7 @@ fn make_noise(address: &str) -> Vec<TcpStream> {
 }
 
 #[test]
-fn strangers_at_the_door_neither_enter_nor_disturb() {
+fn unknown_clients_are_refused_and_disturb_nothing() {
     let cluster = Cluster::new(&[]);
     cluster.feed(5_000);
     finish(cluster.start("one", None, &["--until-end"]));
@@ -391,7 +391,7 @@ fn strangers_at_the_door_neither_enter_nor_disturb() {
 }
 
 #[test]
-fn who_knocks_at_a_cluster_that_works_is_told_so_at_once() {
+fn a_process_that_joins_a_running_cluster_is_refused_immediately() {
     let cluster = Cluster::new(&[]);
     let [mut first, mut second] = cluster.two("out", None, &[]);
     second.wait_for_line("reading for process 0", TIMEOUT);
@@ -402,11 +402,11 @@ fn who_knocks_at_a_cluster_that_works_is_told_so_at_once() {
     let hosts = hosts.display().to_string();
     let third = ["--processes", "2", "--process", "1", "--hosts", &hosts];
     let said = sentence(&mut cluster.start("not made", None, &third), 1);
-    let works = format!("process 0 at {} works with others already", cluster.hosts[0]);
+    let works = format!("process 0 at {} already runs the job", cluster.hosts[0]);
     assert!(said.contains(&works) && said.contains("--wait"), "{said}");
     // With --wait it comes when they have ended.
     let mut patient = cluster.start("not made", None, &[&third[..], &["--wait"]].concat());
-    patient.wait_for_line("works with others already", TIMEOUT);
+    patient.wait_for_line("the job already runs with all its processes", TIMEOUT);
     first.terminate();
     finish(first);
     finish(second);
@@ -418,7 +418,7 @@ fn who_knocks_at_a_cluster_that_works_is_told_so_at_once() {
 }
 
 #[test]
-fn who_waits_for_ever_and_is_terminated_ends_well() {
+fn a_process_that_waits_forever_can_be_terminated() {
     let mut cluster = Cluster::new(&[]);
     cluster.hosts.push(format!("127.0.0.1:{}", free_port()));
     cluster.write_hosts(&cluster.hosts);
@@ -437,7 +437,7 @@ fn who_waits_for_ever_and_is_terminated_ends_well() {
 }
 
 #[test]
-fn a_view_that_has_to_be_filled_is_left_to_one_process() {
+fn a_backfill_requires_a_single_process() {
     let cluster = Cluster::new(&[]);
     kafka().produce(&cluster.topic, (0..100).map(|n| (n % 4, None, LINE)));
     let views = |more: &str| {
@@ -467,7 +467,7 @@ fn wrong_use_is_one_sentence() {
         (&["--process", "1"][..], "--processes N"),
         (&["--processes", "2", "--process", "2", "--hosts", &hosts], "numbered 0 to 1"),
         (&["--processes", "2"], "--hosts FILE"),
-        (&["--processes", "2", "--hosts", &hosts], "1 of the 2 lines"),
+        (&["--processes", "2", "--hosts", &hosts], "1 of 2 processes"),
         (&["--processes", "2", "--hosts", "no-such-file"], "no-such-file"),
         (&["--processes", "2", "--hosts", &hosts, "--embedded", "--input", "-"], "--embedded"),
     ] {

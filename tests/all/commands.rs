@@ -56,13 +56,13 @@ fn check_goes_through_everything_and_changes_nothing() {
             ("ok      configuration", &["truckflow"]),
             ("ok      broker port", &[kafka().brokers()]),
             ("ok      topic: ", &[&topic, "2 partitions, each with a leader"]),
-            ("ok      offsets", &["holds 5"]),
+            ("ok      offsets", &["has 5 offsets"]),
             ("ok      read access", &["User:ANONYMOUS"]),
             ("ok      group access", &["`truckflow`"]),
-            ("WARNING sample", &["0 of 5 readings are accepted; most common rejection: not_an_object (5);"]),
+            ("WARNING sample", &["0 of 5 readings accepted; most common rejection: not_an_object (5);"]),
             ("ok      topic of dead letters", &[&letters]),
             ("ok      folder", &[]),
-            ("ok      disk", &["iB are free"]),
+            ("ok      disk", &["iB free at"]),
             ("ok      database", &["job_"]),
             ("ok      table TRUCK_PARAMETER_MAP", &["will be created on the first run"]),
             ("ok      privileges", &["CREATE", "DELETE", "granted"]),
@@ -72,7 +72,7 @@ fn check_goes_through_everything_and_changes_nothing() {
 }
 
 #[test]
-fn check_decodes_a_sample_of_all_partitions_and_says_what_would_be_rejected() {
+fn check_decodes_a_sample_of_all_partitions_and_reports_rejections() {
     let good = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "engine_speed": 81, "fuel_consumed": 0}"#;
     let bad = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "fuel_consumed": 0}"#;
     let topic = unique_topic();
@@ -84,27 +84,27 @@ fn check_decodes_a_sample_of_all_partitions_and_says_what_would_be_rejected() {
     let args = ["--brokers", kafka().brokers(), "--topic", &topic, "--database", "sqlite:x.db"];
     // Of partition 0 a third of a thousand, half of it from each end.
     let line = format!(
-        "`{topic}`: 314 of 364 readings are accepted; most common rejection: missing_field `engine_speed` (30)"
+        "`{topic}`: 314 of 364 readings accepted; most common rejection: missing_field `engine_speed` (30)"
     );
     check(&args, 0, &[("ok      sample", &[&line])]);
 
     let file = std::env::temp_dir().join(&topic);
     std::fs::write(&file, format!("{good}\n{bad}\n{good}\n")).unwrap();
     let input = ["--input", file.to_str().unwrap(), "--database", "sqlite:x.db"];
-    let line = "2 of 3 readings are accepted; most common rejection: missing_field `engine_speed` (1)";
+    let line = "2 of 3 readings accepted; most common rejection: missing_field `engine_speed` (1)";
     check(&input, 0, &[("ok      sample", &[line])]);
     std::fs::write(&file, format!("{bad}\n")).unwrap();
     let (status, stdout, _) = run(&[&["check", "--json"], &input[..]].concat());
     let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     let look = json["checks"].as_array().unwrap().iter().find(|look| look["what"] == "sample").unwrap();
     let warning = look["warning"].as_str().unwrap();
-    assert!(warning.contains("0 of 1 reading is accepted") && look["ok"] == true, "{look}");
+    assert!(warning.contains("0 of 1 reading accepted") && look["ok"] == true, "{look}");
     assert_eq!((status, &json["failed"]), (Some(0), &0.into()), "a run does not fail for it either");
     std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
-fn check_as_json_says_the_same_with_the_same_status() {
+fn check_as_json_has_the_same_results_and_status() {
     let topic = unique_topic();
     kafka().create_topic(&topic, 1);
     let args = |topic| {
@@ -155,7 +155,7 @@ fn check_finds_a_missing_topic_and_a_missing_topic_of_dead_letters() {
 }
 
 #[test]
-fn check_finds_what_the_access_control_lists_of_kafka_deny() {
+fn check_finds_missing_kafka_acls() {
     let kafka = Kafka::start_secured("truck", "secret");
     let topic = unique_topic();
     kafka.create_topic(&topic, 2);
@@ -178,7 +178,7 @@ fn check_finds_what_the_access_control_lists_of_kafka_deny() {
     };
     let (topic_command, group_command) =
         (command("Read", "topic", &topic), command("Read", "group", "truckflow"));
-    check(&args, 1, &[("FAILED  topic: ", &["may not be described", &topic_command])]);
+    check(&args, 1, &[("FAILED  topic: ", &["is not allowed to describe it", &topic_command])]);
 
     // An answer to the list is not yet its effect.
     kafka.allow("truck", Operation::Describe, &Resource::Topic(&topic));
@@ -190,7 +190,7 @@ fn check_finds_what_the_access_control_lists_of_kafka_deny() {
         1,
         &[
             ("ok      topic: ", &["2 partitions"]),
-            ("FAILED  read access", &["may not be read as User:truck", &topic_command]),
+            ("FAILED  read access", &["User:truck is not allowed to read topic", &topic_command]),
             ("FAILED  group access", &["group `truckflow`", &group_command]),
         ],
     );
@@ -225,10 +225,10 @@ fn check_looks_at_the_hosts_and_the_port_of_a_cluster() {
         check(&[&job[..], &["--process", process, "--hosts", &hosts_name]].concat(), status, expected);
     };
     let good: [(&str, &[&str]); 4] = [
-        ("ok      hosts", &["2 processes, this is 0", &own]),
-        ("ok      cluster secret", &["none, as no other machine comes"]),
-        ("ok      cluster port", &[&own, "can be listened on"]),
-        ("ok      cluster host", &[&taken, "process 1's"]),
+        ("ok      hosts", &["2 processes; this is process 0", &own]),
+        ("ok      cluster secret", &["not set; not required"]),
+        ("ok      cluster port", &["can listen on", &own]),
+        ("ok      cluster host", &[&taken, "of process 1 resolves"]),
     ];
     check_as(&[&own, &taken], "0", 0, &good);
     let refused: [(&str, &[&str]); 2] = [
@@ -236,9 +236,10 @@ fn check_looks_at_the_hosts_and_the_port_of_a_cluster() {
         ("ok      cluster host", &[&own]),
     ];
     check_as(&[&own, &taken], "1", 1, &refused);
-    let unknown: [(&str, &[&str]); 1] = [("FAILED  cluster host", &["no-such-host.invalid", "mend --hosts"])];
+    let unknown: [(&str, &[&str]); 1] =
+        [("FAILED  cluster host", &["no-such-host.invalid", "correct --hosts"])];
     check_as(&[&own, "no-such-host.invalid:7100"], "0", 1, &unknown);
-    check_as(&[&own], "0", 1, &[("FAILED  hosts", &["1 of the 2 lines"])]);
+    check_as(&[&own], "0", 1, &[("FAILED  hosts", &["1 of 2 processes"])]);
     check_as(&["0.0.0.0:7100", &own], "0", 1, &[("FAILED  hosts", &["cluster_secret_file"])]);
 }
 
@@ -278,7 +279,7 @@ fn check_finds_missing_privileges_and_the_grants_that_it_names_are_enough() {
 }
 
 #[test]
-fn check_does_not_call_missing_what_a_role_may_have() {
+fn check_accepts_privileges_of_a_role() {
     let database = mariadb().create_database();
     let (name, role) = (&database.name, format!("r_{}", database.name));
     let (url, user) = user_of(&database);
@@ -289,7 +290,7 @@ fn check_does_not_call_missing_what_a_role_may_have() {
 }
 
 #[test]
-fn check_does_not_call_missing_what_everybody_may() {
+fn check_accepts_privileges_of_everybody() {
     let database = mariadb().create_database();
     let (url, _) = user_of(&database);
     database.query(&format!("GRANT ALL ON {}.* TO PUBLIC", database.name));
@@ -396,7 +397,7 @@ fn config_init_writes_a_file_that_a_job_takes_and_replaces_none() {
 }
 
 #[test]
-fn config_show_says_where_values_come_from_and_no_secret() {
+fn config_show_reports_the_origin_of_values_and_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("job.toml");
     let name = path.to_str().unwrap();
@@ -428,7 +429,7 @@ fn config_show_says_where_values_come_from_and_no_secret() {
 }
 
 #[test]
-fn what_was_done_is_json_where_a_machine_asks() {
+fn summaries_are_json_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let (file, out) = (folder.path().join("r.jsonl"), folder.path().join("out"));
     let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
@@ -461,7 +462,7 @@ fn check_names_the_files_of_another_job() {
     let (status, _, said) = run(&["simulate", "--records", "50", "--to", input]);
     assert_eq!(status, Some(0), "{said}");
     let job = ["--input", input, "--out", out, "--listen", "off"];
-    check(&job, 0, &[("ok      files", &["none yet"])]);
+    check(&job, 0, &[("ok      files", &["no conflicting files"])]);
     let (status, _, said) = run(&[&["run", "--until-end"], &job[..]].concat());
     assert_eq!(status, Some(0), "{said}");
     check(&job, 0, &[("ok      files", &[])]);
@@ -542,7 +543,7 @@ fn a_disk_that_is_full_under_standard_output_ends_a_command_in_a_sentence() {
 }
 
 #[test]
-fn a_job_whose_log_nobody_reads_goes_on() {
+fn a_job_continues_if_its_log_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
     readings(folder.path(), 100);
     let status = Command::new(TRUCKFLOW)

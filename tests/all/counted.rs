@@ -51,7 +51,7 @@ fn done(input: &Path, more: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn a_job_whose_messages_are_all_rejected_says_so_after_a_hundred_and_at_its_end() {
+fn a_job_that_rejects_all_messages_warns_after_a_hundred_and_at_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("input.jsonl");
     std::fs::write(&input, rejected(120)).unwrap();
@@ -168,7 +168,7 @@ fn the_page_and_top_say_that_nothing_is_accepted_until_something_is() {
     banner.push('.');
     browser.wait("body > #warning:not([hidden])", "the banner is there", |text| text == banner);
     browser.wait("#n-records", "no reading was accepted", |text| text == "0");
-    browser.wait("#n-rate", "the rejections are counted", |text| text.ends_with(" a second, 120 rejected"));
+    browser.wait("#n-rate", "the rejections are counted", |text| text.ends_with("/s, 120 rejected"));
     let once = || {
         let mut top = Job::start(["top", &listen, "--once"]);
         assert!(top.wait(TIMEOUT).0.success());

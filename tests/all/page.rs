@@ -91,7 +91,7 @@ fn a_browser_sees_a_job_work_die_and_come_back() {
 
     // A killed job is gone, and a restarted one shows at once what was committed.
     job.kill9();
-    browser.wait("#gone-title", "the job is missed", |text| text == "The job is gone.");
+    browser.wait("#gone-title", "the job is missed", |text| text == "Lost the connection to the job.");
     assert_eq!(browser.text("#t-distance"), "123.45", "what was known stays");
     let mut job = start();
     browser.wait("body > #gone[hidden] ~ header #state", "the page goes on", |text| text == "idle");
@@ -110,7 +110,7 @@ fn a_browser_sees_a_job_work_die_and_come_back() {
 }
 
 #[test]
-fn what_the_page_reads_says_what_is_wrong_and_no_more_than_a_few_listen() {
+fn the_api_reports_errors_and_limits_the_number_of_pages() {
     let (port, out) = (free_port(), tempfile::tempdir().unwrap());
     let input = out.path().join("readings.jsonl");
     std::fs::write(&input, reading("a/b ü", 1, 1.5, 0.25) + "\nbad\n").unwrap();

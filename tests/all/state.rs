@@ -229,7 +229,7 @@ fn state_that_cannot_be_used_is_refused_with_a_way_to_go_on() {
 
         // Another configuration of the view.
         let words =
-            ["view `window_averages`", "was made as", "windows of 300000000 us", "the old definition"];
+            ["view `window_averages`", "was created as", "windows of 300000000 us", "restore its definition"];
         place.refused(&run, &["--set", "settings.window=10m"], 2, &words);
         place.run();
     }
@@ -263,20 +263,20 @@ fn a_job_goes_back_to_its_export_and_on_bit_for_bit() {
         let books = ["jobs", "offsets", "files", "state", "views"];
         let rows = || books.map(|book| place.query(&format!("SELECT * FROM truckflow_{book}")).len());
         let before = rows();
-        place.refused(&["state", "reset"], &[], 2, &["forget job `truckflow`", "epoch 2", "--yes"]);
+        place.refused(&["state", "reset"], &[], 2, &["this deletes job `truckflow`", "epoch 2", "--yes"]);
         assert_eq!(rows(), before);
         let (status, said, shown) = place.call(&["state", "reset", "--yes"], &[]);
         assert_eq!(status, 0, "{said}");
-        assert!(shown.contains("has forgotten job `truckflow`") && shown.contains("stay"), "{shown}");
+        assert!(shown.contains("deleted job `truckflow`") && shown.contains("are kept"), "{shown}");
         assert_eq!(rows(), [0; 5]);
-        place.refused(&["state", "reset", "--yes"], &[], 1, &["has committed nothing"]);
+        place.refused(&["state", "reset", "--yes"], &[], 1, &["has no commit in this database"]);
         // Rows are there that an empty job would write again.
         place.refused(&["run", "--until-end"], &[], 1, &["parameter_map.csv", "another job's"]);
         assert_eq!(place.call(&["state", "reset", "--yes"], &[]).0, 0);
 
         let (status, said, shown) = place.call(&import, &[]);
         assert_eq!(status, 0, "{said}");
-        assert!(shown.contains("imported job `truckflow`, as of epoch 2"), "{shown}");
+        assert!(shown.contains("imported job `truckflow` at epoch 2"), "{shown}");
         place.feed(&texts(&second));
         place.run();
         let (made, expected) = (place.made(), undisturbed.made());
@@ -312,7 +312,7 @@ fn a_job_moves_from_sqlite_to_mariadb() {
     place.refused(&import, &[], 1, &[words[0], words[1], "--tables-as-they-are"]);
     let (status, said, shown) = place.call(&import, &["--tables-as-they-are"]);
     assert_eq!(status, 0, "{said}");
-    assert!(shown.contains("the next run goes on from there"), "{shown}");
+    assert!(shown.contains("the next run continues from there"), "{shown}");
     place.feed(&texts(&second));
     place.run();
     assert_eq!(place.made().0, undisturbed.made().0);
@@ -343,18 +343,18 @@ fn an_import_that_would_lose_or_double_rows_is_refused() {
         place.feed(&texts(&second));
         place.run();
         assert_eq!(place.call(&["state", "reset", "--yes"], &[]).0, 0);
-        place.refused(&import, &[], 1, &["TRUCK_PARAMETER_MAP has 3000 rows", "1500 rows", "deleting"]);
+        place.refused(
+            &import,
+            &[],
+            1,
+            &["TRUCK_PARAMETER_MAP has 3000 rows", "1500 rows", "delete the rows"],
+        );
         place.execute("DELETE FROM TRUCK_PARAMETER_MAP WHERE id > 1500");
         place.refused(&import, &[], 1, &["SPARK_TABLE_TRANSFORMED has 3000 rows"]);
 
         // Files that are too short, and none.
         fs::write(&csv, &whole[..whole.len() - 1]).unwrap();
-        place.refused(
-            &import,
-            &[],
-            1,
-            &["parameter_map.csv holds", "belong to the export", "copy the files"],
-        );
+        place.refused(&import, &[], 1, &["parameter_map.csv has", "the export expects", "copy the files"]);
         fs::remove_file(&csv).unwrap();
         place.refused(&import, &[], 1, &["parameter_map.csv holds 0 bytes"]);
         let more = [&whole[..], b"more\n"].concat();
@@ -381,7 +381,7 @@ fn an_import_that_would_lose_or_double_rows_is_refused() {
 
         let (status, said, shown) = place.call(&import, &["--tables-as-they-are"]);
         assert_eq!(status, 0, "{said}");
-        assert!(shown.contains("bytes from after the export, which the next run cuts off"), "{shown}");
+        assert!(shown.contains("bytes from after the export; the next run truncates them"), "{shown}");
         place.run();
         let (status, said, _) = place.call(&["state", "export", "/no/such/folder/x"], &[]);
         assert_eq!(status, 1);

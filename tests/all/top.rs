@@ -59,7 +59,7 @@ fn a_script_is_shown_the_job() {
         "messages      2,002, ",
         "readings      2,001 accepted, 1 rejected\n",
         "dead letters  1 (not_an_object 1)\n",
-        "trucks: 6, by truck\n",
+        "trucks: 6, sorted by truck\n",
         "\n\\u{1b}[2J\\nowned ",
         "  99.50  ",
     ] {
@@ -84,7 +84,7 @@ fn a_script_is_shown_the_job() {
 }
 
 #[test]
-fn statuses_are_lines_until_the_job_is_gone() {
+fn statuses_are_lines_until_the_connection_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let (port, input) = (free_port(), input(folder.path()));
     let listen = format!("127.0.0.1:{port}");
@@ -95,7 +95,7 @@ fn statuses_are_lines_until_the_job_is_gone() {
     job.kill9();
     let (status, said) = top.wait(TIMEOUT);
     assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.starts_with(&format!("truckflow: the job at {listen} is gone: ")), "{said}");
+    assert!(said.starts_with(&format!("truckflow: lost the connection to the job at {listen}: ")), "{said}");
     for line in top.stdout().lines() {
         assert_eq!(serde_json::from_str::<Value>(line).unwrap()["messages"], 2002);
     }
@@ -113,7 +113,7 @@ fn statuses_are_lines_until_the_job_is_gone() {
 }
 
 #[test]
-fn who_shows_no_job_says_why_in_a_sentence() {
+fn top_explains_in_a_sentence_why_it_shows_no_job() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -130,15 +130,15 @@ fn who_shows_no_job_says_why_in_a_sentence() {
         assert!(!said.contains("s3cret") && !said.contains("0ther"), "{said}");
     };
     says(&[&listen, "--once"], 1, &format!("no job answers at {listen}: Connection refused"));
-    says(&[&listen, "--json"], 1, "give the address of its --listen");
+    says(&[&listen, "--json"], 1, "give its --listen address");
     says(&[&listen, "--token-file", "/none"], 2, "cannot read it");
 
     let set = format!("listen_token_file={token}");
     let out = folder.path().join("out").display().to_string();
     let _job = Job::start(["run", "--input", &input, "--out", &out, "--listen", &listen, "--set", &set]);
     eventually(TIMEOUT, "it answers", || get(port, "/metrics").contains("401"));
-    says(&[&listen], 1, "asks for its token");
-    says(&[&listen, "--token-file", &other], 1, "has another token");
+    says(&[&listen], 1, "requires a token");
+    says(&[&listen, "--token-file", &other], 1, "rejects the token");
     let (status, printed, said) = top(&[&listen, "--token-file", &token]);
     assert_eq!(status, Some(0), "{said}");
     assert!(printed.contains("\nmessages      0, ") && printed.contains("\ntrucks: none"), "{printed}");
@@ -156,7 +156,7 @@ fn who_shows_no_job_says_why_in_a_sentence() {
 }
 
 #[test]
-fn a_terminal_shows_the_job_while_it_works_is_gone_and_comes_back() {
+fn the_terminal_shows_a_job_that_runs_disconnects_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let (port, input) = (free_port(), input(folder.path()));
     let listen = format!("127.0.0.1:{port}");
@@ -165,20 +165,20 @@ fn a_terminal_shows_the_job_while_it_works_is_gone_and_comes_back() {
     eventually(TIMEOUT, "all is committed", || is_committed(port));
     let mut terminal = Terminal::start(&format!("exec '{}' top {listen}", env!("CARGO_BIN_EXE_truckflow")));
     terminal.wait_for("messages      2,002", TIMEOUT);
-    terminal.wait_for("trucks: 6, by truck", TIMEOUT);
+    terminal.wait_for("trucks: 6, sorted by truck", TIMEOUT);
     terminal.wait_for("\\u{1b}[2J\\nowned", TIMEOUT);
 
     terminal.press("s");
-    terminal.wait_for("trucks: 6, by speed\n", TIMEOUT);
+    terminal.wait_for("trucks: 6, sorted by speed\n", TIMEOUT);
     terminal.press("/OWNED\r");
-    terminal.wait_for("trucks: 1 with `OWNED` of 6, by speed", TIMEOUT);
+    terminal.wait_for("trucks: 1 matching `OWNED` of 6, sorted by speed", TIMEOUT);
 
     job.kill9();
-    terminal.wait_for(" gone  the job is gone since 20", TIMEOUT);
+    terminal.wait_for(" disconnected  no connection to the job since 20", TIMEOUT);
     terminal.wait_for("Connection refused", TIMEOUT);
     drop(job);
     let mut job = follow(&input, &out, &listen);
-    terminal.wait_for(" idle  All that was there is committed", TIMEOUT);
+    terminal.wait_for(" idle  Everything is committed", TIMEOUT);
     terminal.press("q");
     assert!(terminal.wait(TIMEOUT).success(), "{}", terminal.shown());
     // The terminal is as it was before.
@@ -210,7 +210,7 @@ fn it_ends_when_its_terminal_is_closed() {
 }
 
 #[test]
-fn it_ends_when_its_terminal_is_closed_though_no_signal_says_so() {
+fn it_ends_when_its_terminal_is_closed_without_a_signal() {
     // SIGHUP is ignored, and a shell that ignores it lives on.
     close_its_terminal(&[("trap '' HUP; exec ", ""), ("trap '' HUP; ", "; true")]);
 }

@@ -1,4 +1,4 @@
-//! What the job is compared with: reading the same messages, and counting them.
+//! The baseline of the benchmark: read the same messages and count them.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,12 +20,12 @@ use crate::runtime::stop::Stop;
 use crate::source::SourceError;
 use crate::source::kafka::{Topic, TopicOptions, TopicReader, consumer_with};
 
-/// One wait for messages.
+/// Timeouts of a single poll.
 const BATCH_WAIT: Duration = Duration::from_millis(2);
 const POLL_WAIT: Duration = Duration::from_millis(50);
-/// A broker that gives nothing for so long is given up.
+/// Give up if a broker sends nothing for this long.
 const SILENCE: Duration = Duration::from_secs(60);
-/// A client whose complaints are for those who look for them: what ends a reading is told by it.
+/// A client context that logs errors at debug level only. Errors that end a read are returned by it.
 pub(super) struct Quiet;
 
 impl ClientContext for Quiet {
@@ -36,16 +36,16 @@ impl ClientContext for Quiet {
 
 impl ConsumerContext for Quiet {}
 
-/// What is read of a file at once.
+/// Bytes per read of a file.
 const BUFFER: usize = 1 << 18;
 
-/// A way to read without doing anything else.
+/// A baseline reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Way {
     /// `rd_kafka_consume_batch_queue` on each consumer's queue.
     Batch,
-    /// rdkafka's safe `BaseConsumer::poll`, a message a call.
+    /// rdkafka's safe `BaseConsumer::poll`, one message per call.
     Poll,
     /// The lines of a file.
     Lines,
@@ -54,14 +54,14 @@ pub(super) enum Way {
 impl Way {
     pub(super) fn describe(self) -> &'static str {
         match self {
-            Self::Batch => "bare consumer, batches of its queue",
+            Self::Batch => "bare consumer, queue batches",
             Self::Poll => "bare consumer, poll",
-            Self::Lines => "lines of the file, counted",
+            Self::Lines => "line count of the file",
         }
     }
 }
 
-/// The part of a topic that is read.
+/// The range of a topic to read.
 pub(super) struct Span<'a> {
     pub(super) options: &'a TopicOptions,
     pub(super) ends: &'a [NextOffset],
@@ -73,7 +73,7 @@ impl Span<'_> {
         Ok(Topic::connect(self.options.clone(), &[], &[])?.up_to(self.ends))
     }
 
-    /// Reads it once, with a consumer a thread and the partitions dealt as to the job's workers.
+    /// Reads the range once, with one consumer per thread and the partitions assigned as for the job's workers.
     pub(super) fn read(&self, way: Way, stop: &Stop) -> Result<Run, Error> {
         let topic = self.connect()?;
         let offsets = self.offsets(&topic.starts());
@@ -92,11 +92,11 @@ impl Span<'_> {
         if stop.requested() {
             return Err(BenchError::Interrupted.into());
         }
-        // An offset without a message (compacted, or a transaction's) counts for both sides.
+        // An offset without a message (compacted, or a transaction marker) counts for both sides.
         Ok(Run { messages, ..Run::of(offsets, seconds) })
     }
 
-    /// How many offsets it has from `starts` on.
+    /// The number of offsets from `starts` to the ends.
     pub(super) fn offsets(&self, starts: &[NextOffset]) -> u64 {
         let start = |end: &NextOffset| starts.iter().find(|start| start.partition == end.partition);
         let long = |end: &NextOffset| (end.offset - start(end).map_or(end.offset, |at| at.offset)).max(0);
@@ -104,7 +104,7 @@ impl Span<'_> {
     }
 }
 
-/// Lets each of `readers` count on a thread of its own; what they counted, and how long it took.
+/// Runs each reader on its own thread. Returns the total count and the elapsed seconds.
 fn timed<R: Send>(
     readers: Vec<R>,
     count: impl Fn(R) -> Result<u64, SourceError> + Sync,
@@ -129,12 +129,12 @@ fn timed<R: Send>(
 }
 
 fn count(mut reader: TopicReader, stop: &Stop) -> Result<u64, SourceError> {
-    let (mut total, mut heard) = (0, Instant::now());
+    let (mut total, mut last_seen) = (0, Instant::now());
     while let Some(count) = reader.count(BATCH_WAIT)? {
         if count > 0 {
-            heard = Instant::now();
+            last_seen = Instant::now();
         }
-        check(heard)?;
+        check(last_seen)?;
         if stop.requested() {
             break;
         }
@@ -143,18 +143,18 @@ fn count(mut reader: TopicReader, stop: &Stop) -> Result<u64, SourceError> {
     Ok(total)
 }
 
-fn check(heard: Instant) -> Result<(), SourceError> {
-    match heard.elapsed() > SILENCE {
+fn check(last_seen: Instant) -> Result<(), SourceError> {
+    match last_seen.elapsed() > SILENCE {
         true => Err(SourceError::Silent { seconds: SILENCE.as_secs() }),
         false => Ok(()),
     }
 }
 
-/// A consumer that is polled.
+/// A consumer read with `poll`.
 struct Polled {
     consumer: BaseConsumer<Quiet>,
     topic: String,
-    /// By partition, where each ends; `i64::MIN` where it is read to its end.
+    /// The end offset by partition; `i64::MIN` once the partition has been read.
     ends: Vec<i64>,
     unfinished: usize,
 }
@@ -184,7 +184,7 @@ impl Polled {
     }
 
     fn count(&mut self, stop: &Stop) -> Result<u64, SourceError> {
-        let (mut count, mut heard) = (0, Instant::now());
+        let (mut count, mut last_seen) = (0, Instant::now());
         while self.unfinished > 0 && !stop.requested() {
             let (partition, next) = match self.consumer.poll(POLL_WAIT) {
                 Some(Ok(message)) => {
@@ -195,7 +195,7 @@ impl Polled {
                 Some(Err(KafkaError::PartitionEOF(partition))) => (partition as usize, i64::MAX),
                 Some(Err(error)) => return Err(failed(&self.topic, &error)),
                 None => {
-                    check(heard)?;
+                    check(last_seen)?;
                     continue;
                 }
             };
@@ -203,9 +203,9 @@ impl Polled {
                 self.ends[partition] = i64::MIN;
                 self.unfinished -= 1;
             }
-            // The clock is not looked at for each message.
+            // Reading the clock for every message would be too slow.
             if count % 1024 == 0 {
-                heard = Instant::now();
+                last_seen = Instant::now();
             }
         }
         Ok(count)
@@ -226,7 +226,7 @@ pub(super) fn lines(path: &str, limit: u64, stop: &Stop) -> Result<Run, Error> {
     while lines < limit && !stop.requested() {
         let bytes = file.read(&mut buffer).map_err(cannot)?;
         if bytes == 0 {
-            // A last line may have no end.
+            // The last line may lack a line feed.
             lines += u64::from(last != b'\n');
             break;
         }
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_counted_with_a_last_one_that_has_no_end() {
+    fn a_last_line_without_a_line_feed_is_counted() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_str().unwrap();
         for (text, expected) in [("", 0), ("a\n", 1), ("a\nb", 2), ("\n\n", 2)] {

@@ -1,7 +1,7 @@
-//! A job in a process of its own, as its user starts it: `truckflow run`, told by the lines of its log.
+//! Runs a job as a child process, as a user would start it, and follows it through its JSON log.
 //!
-//! It gets its configuration through a pipe, so that no secret comes to a disk or into the list of
-//! processes, and says of each commit when it was and how far it reached.
+//! The configuration is passed through a pipe, so that no secret reaches the disk or the process list. The log has
+//! the time and the offsets of each commit.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -19,37 +19,37 @@ use crate::runtime::secret::ExposeSecret;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
 
-/// A job that says nothing for so long is given up.
+/// Give up if the job logs nothing for this long.
 const SILENCE: Duration = Duration::from_secs(120);
-/// How long it may take to end.
+/// How long the job may take to stop.
 const END: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(50);
 
-/// A commit, as the job told it.
+/// A commit, from the job's log.
 pub(super) struct Commit {
     pub(super) at: SystemTime,
-    /// Messages up to and with it.
+    /// Messages up to and including this commit.
     pub(super) messages: u64,
     /// The next offset of each partition that moved.
     pub(super) offsets: Vec<(i32, i64)>,
 }
 
-/// What a job has told until now.
-pub(super) struct Told {
+/// What the job's log has reported so far.
+pub(super) struct JobLog {
     pub(super) started: SystemTime,
-    /// When it began to read.
+    /// When the job began to read.
     pub(super) reading: Option<SystemTime>,
-    /// The commits that hold a message.
+    /// The commits with at least one message.
     pub(super) commits: Vec<Commit>,
-    /// Whether it has done all that it was asked to.
+    /// Whether the job has logged `done`.
     done: bool,
     pub(super) dead_letters: u64,
     pub(super) peak_memory: u64,
-    /// What it said last of what went wrong.
+    /// The last logged error.
     failure: Option<String>,
 }
 
-impl Told {
+impl JobLog {
     fn new(started: SystemTime) -> Self {
         Self {
             started,
@@ -66,17 +66,17 @@ impl Told {
         self.commits.last().map_or(0, |commit| commit.messages)
     }
 
-    /// From the start of the process to its first commit.
+    /// Time from the process start to the first commit.
     pub(super) fn to_first_commit(&self) -> Option<Duration> {
         self.commits.first()?.at.duration_since(self.started).ok()
     }
 
-    /// From the start of the process until it reads.
+    /// Time from the process start to the start of reading.
     pub(super) fn to_reading(&self) -> Option<Duration> {
         self.reading?.duration_since(self.started).ok()
     }
 
-    fn take(&mut self, line: &str) {
+    fn add(&mut self, line: &str) {
         let Ok(line) = serde_json::from_str::<Line>(line) else { return };
         let at = humantime::parse_rfc3339(&line.timestamp).unwrap_or(self.started);
         let Fields { message, messages, offsets, dead_letters, peak_memory_bytes } = line.fields;
@@ -118,11 +118,11 @@ struct Fields {
     peak_memory_bytes: u64,
 }
 
-/// A job that runs, killed when dropped.
+/// A running job, killed on drop.
 pub(super) struct Job {
     process: Child,
     lines: Receiver<String>,
-    told: Told,
+    log: JobLog,
 }
 
 impl Job {
@@ -135,7 +135,7 @@ impl Job {
         if !config.selected.is_empty() {
             command.args(["--views", &config.selected.join(",")]);
         }
-        // They are in the configuration already, and would go over what is changed there.
+        // The configuration already contains these variables; here they would override its changes.
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"TRUCKFLOW_") {
                 command.env_remove(name);
@@ -146,7 +146,7 @@ impl Job {
         let started = SystemTime::now();
         let mut process = command.spawn().map_err(system)?;
         if let Some(mut stdin) = process.stdin.take() {
-            // A job that ends before it has read all says why.
+            // A job that exits before reading all of it logs the reason.
             let _ = stdin.write_all(toml.expose_secret().as_bytes());
         }
         let (sender, lines) = channel();
@@ -160,31 +160,31 @@ impl Job {
                 }
             })?;
         }
-        Ok(Self { process, lines, told: Told::new(started) })
+        Ok(Self { process, lines, log: JobLog::new(started) })
     }
 
-    /// What it has told until now.
-    pub(super) fn told(&self) -> &Told {
-        &self.told
+    /// What the log has reported so far.
+    pub(super) fn log(&self) -> &JobLog {
+        &self.log
     }
 
-    /// Listens until `enough`, or until it ends, which is an error if it failed. Whether it still runs.
-    pub(super) fn listen(
+    /// Reads the log until `enough` or until the job ends; fails if the job failed. Returns whether it still runs.
+    pub(super) fn follow(
         &mut self,
         stop: &Stop,
-        mut enough: impl FnMut(&Told) -> bool,
+        mut enough: impl FnMut(&JobLog) -> bool,
     ) -> Result<bool, Error> {
-        let mut heard = Instant::now();
-        while !enough(&self.told) {
+        let mut last_line = Instant::now();
+        while !enough(&self.log) {
             if stop.requested() {
                 return Err(BenchError::Interrupted.into());
             }
-            match self.lines.recv_timeout(LOOK) {
+            match self.lines.recv_timeout(POLL) {
                 Ok(line) => {
-                    heard = Instant::now();
-                    self.told.take(&line);
+                    last_line = Instant::now();
+                    self.log.add(&line);
                 }
-                Err(RecvTimeoutError::Timeout) if heard.elapsed() < SILENCE => {}
+                Err(RecvTimeoutError::Timeout) if last_line.elapsed() < SILENCE => {}
                 Err(RecvTimeoutError::Timeout) => return Err(BenchError::Silent(SILENCE.as_secs()).into()),
                 Err(RecvTimeoutError::Disconnected) => return self.ended().map(|()| false),
             }
@@ -192,40 +192,40 @@ impl Job {
         Ok(true)
     }
 
-    /// Asks it to end, and waits until it has: what it has told.
-    pub(super) fn finish(&mut self) -> Result<&Told, Error> {
-        // The number of a process that was waited for may be another's.
+    /// Stops the job, waits for its end, and returns its log.
+    pub(super) fn finish(&mut self) -> Result<&JobLog, Error> {
+        // The pid of a process that was waited for may have been reused.
         let runs = self.process.try_wait().is_ok_and(|status| status.is_none());
         if let Some(pid) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).filter(|_| runs) {
-            // It may have ended by itself just now.
+            // The process may have just exited by itself.
             let _ = kill_process(pid, Signal::TERM);
         }
         let deadline = Instant::now() + END;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.told.take(&line),
+                Ok(line) => self.log.add(&line),
                 Err(RecvTimeoutError::Timeout) => return Err(BenchError::Silent(END.as_secs()).into()),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         self.ended()?;
-        Ok(&self.told)
+        Ok(&self.log)
     }
 
     fn ended(&mut self) -> Result<(), Error> {
         let status =
             self.process.wait().map_err(|source| SystemError { verb: "wait for the job", source })?;
-        // A signal may find one that has done all and is about to exit.
-        match status.success() || self.told.done {
+        // The signal may reach a job that is done and about to exit.
+        match status.success() || self.log.done {
             true => Ok(()),
-            false => Err(BenchError::Job(self.told.failure.take().unwrap_or(status.to_string())).into()),
+            false => Err(BenchError::Job(self.log.failure.take().unwrap_or(status.to_string())).into()),
         }
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        // It has ended, or is to be ended.
+        // Fails if the process has already exited.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -236,8 +236,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_is_told_by_its_log() {
-        let mut told = Told::new(SystemTime::UNIX_EPOCH);
+    fn the_log_of_a_job_is_parsed() {
+        let mut log = JobLog::new(SystemTime::UNIX_EPOCH);
         for line in [
             r#"{"timestamp":"1970-01-01T00:00:00.250000Z","level":"INFO","fields":{"message":"reading","workers":2},"target":"t"}"#,
             r#"{"timestamp":"1970-01-01T00:00:00.300000Z","level":"DEBUG","fields":{"message":"committed","epoch":0,"messages":0,"offsets":"0:0 1:0"},"target":"t"}"#,
@@ -246,11 +246,11 @@ mod tests {
             r#"{"timestamp":"1970-01-01T00:00:02.000000Z","level":"DEBUG","fields":{"message":"committed","epoch":2,"messages":1,"offsets":"1:5"},"target":"t"}"#,
             r#"{"timestamp":"1970-01-01T00:00:02.100000Z","level":"INFO","fields":{"message":"done","records":8,"dead_letters":2,"peak_memory_bytes":4096},"target":"t"}"#,
         ] {
-            told.take(line);
+            log.add(line);
         }
-        assert_eq!(told.to_reading(), Some(Duration::from_millis(250)));
-        assert_eq!(told.to_first_commit(), Some(Duration::from_millis(1500)));
-        assert_eq!((told.messages(), told.dead_letters, told.peak_memory), (8, 2, 4096));
-        assert_eq!(told.commits[0].offsets, [(0, 3), (1, 4)]);
+        assert_eq!(log.to_reading(), Some(Duration::from_millis(250)));
+        assert_eq!(log.to_first_commit(), Some(Duration::from_millis(1500)));
+        assert_eq!((log.messages(), log.dead_letters, log.peak_memory), (8, 2, 4096));
+        assert_eq!(log.commits[0].offsets, [(0, 3), (1, 4)]);
     }
 }

@@ -1,53 +1,53 @@
-//! Why nothing is measured.
+//! Errors of `bench`.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why nothing was measured.
+/// Why the benchmark failed.
 #[derive(Debug, Error)]
 pub enum BenchError {
-    /// What cannot be read twice.
-    #[error("standard input cannot be read again and again; give a file or a topic")]
+    /// The input can be read only once.
+    #[error("standard input cannot be read a second time; give a file or a topic")]
     Unrepeatable,
-    /// A job without the trucks' readings.
-    #[error("the job reads no readings of trucks, which are what is measured; give other views")]
+    /// The job does not read truck readings.
+    #[error("the benchmark measures truck readings, but no view of the job reads them; add such a view")]
     NoTrucks,
-    /// Nothing to be read.
-    #[error("{0} holds nothing to be measured; send it records, such as with `truckflow simulate`")]
+    /// The input is empty.
+    #[error("{0} is empty; send records first, for example with `truckflow simulate`")]
     Empty(String),
-    /// A folder that cannot be made or used.
-    #[error("cannot use {path}: {source}; choose another --out, or mend the system's temporary folder")]
+    /// A scratch folder cannot be created or used.
+    #[error("cannot use {path}: {source}; choose another --out or fix the system's temporary folder")]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// Kafka did not do what was asked of it.
+    /// A request to Kafka failed.
     #[error(
-        "cannot {what} {name}: {reason}; let the user do that with topics `truckflow-bench-*`, or measure no latency with --seconds 0"
+        "cannot {what} {name}: {reason}; allow the user to do that for topics `truckflow-bench-*`, or skip the latency measurement with --seconds 0"
     )]
     Kafka {
-        /// What was asked, as a verb.
+        /// The operation, as a verb.
         what: &'static str,
-        /// Of which topic, group or brokers.
+        /// The topic, group or brokers.
         name: String,
-        /// What the brokers said.
+        /// The reason.
         reason: String,
     },
     /// The measured job failed.
     #[error("the measured job failed: {0}")]
     Job(String),
-    /// The measured job said nothing.
-    #[error("the measured job said nothing for {0} s; look whether its broker and database answer")]
+    /// The measured job logged nothing.
+    #[error("the measured job was silent for {0} s; check that its broker and database respond")]
     Silent(u64),
-    /// The measured job has not done anything.
-    #[error("the measured job committed nothing; look whether its input holds records")]
+    /// The measured job made no commit.
+    #[error("the measured job committed nothing; check that its input has records")]
     NothingCommitted,
     /// The measured job did not keep up.
     #[error(
-        "of {sent} records that were sent, {committed} were committed a minute later; the job does not keep up: give a lower --rate"
+        "only {committed} of {sent} sent records were committed within a minute; the job does not keep up, give a lower --rate"
     )]
     Late {
         /// Records sent.
@@ -56,12 +56,12 @@ pub enum BenchError {
         committed: u64,
     },
     /// A signal.
-    #[error("interrupted: nothing was measured, and nothing is left behind")]
+    #[error("interrupted; nothing was measured, and all scratch resources were removed")]
     Interrupted,
 }
 
 impl BenchError {
-    /// Whether the command was used in a wrong way.
+    /// Whether the usage is wrong.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Unrepeatable | Self::NoTrucks)
     }

@@ -1,4 +1,4 @@
-//! The numbers of a run, and how several become one.
+//! The numbers of a run, and their median.
 
 use serde::Serialize;
 
@@ -7,9 +7,9 @@ use crate::text::printable::count;
 /// One run over the input.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Run {
-    /// Offsets of a topic, lines of a file.
+    /// Offsets of a topic, or lines of a file.
     pub(super) records: u64,
-    /// The messages among them, where they were counted.
+    /// The messages among them, if counted.
     pub(super) messages: u64,
     pub(super) seconds: f64,
     pub(super) records_per_second: f64,
@@ -21,7 +21,7 @@ impl Run {
     }
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The median; for an even count, the mean of the middle two.
 pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -32,7 +32,7 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// A whole number with commas.
+/// Formats as a whole number with thousands separators.
 pub(super) fn rate(value: f64) -> String {
     count(format!("{value:.0}"))
 }

@@ -1,12 +1,12 @@
-//! Latency: from a message's Kafka timestamp to the commit that holds its rows, of every message.
+//! Latency of every message: from its Kafka timestamp to the commit that contains its rows.
 //!
 //! ```text
-//! simulator --rate--> scratch topic --> the job, which tells each commit: when, and up to which offsets
-//!                          '--> read again at the end: partition, offset, timestamp of each message
+//! simulator --rate--> scratch topic --> the job, which logs the time and offsets of each commit
+//!                          '--> read back at the end: partition, offset, timestamp of each message
 //! ```
 //!
-//! A message's commit is the first one behind its offset. Kafka's timestamps are whole milliseconds, cut
-//! off, so that a latency is never too low, and at most 1 ms too high.
+//! A message belongs to the first commit beyond its offset. Kafka timestamps are truncated to milliseconds, so a
+//! latency is never too low, and at most 1 ms too high.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -35,19 +35,19 @@ use crate::runtime::stop::Stop;
 use crate::source::SourceError;
 use crate::source::kafka::consumer_with;
 
-/// Clients connect and servers warm up in the first second, which does not count.
+/// The first second, while clients connect and servers warm up, is not measured.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// How long the last message may take, to its commit or back to us.
+/// How long the last message may take until it is committed or read back.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What was measured.
+/// The result.
 #[derive(Debug, Serialize)]
 pub(super) struct Latency {
     pub(super) records_per_second: u32,
     pub(super) seconds: u32,
     pub(super) commit_interval: String,
     pub(super) sent: u64,
-    /// Those whose latency counts.
+    /// Messages after the warm-up.
     pub(super) measured: u64,
     pub(super) commits: usize,
     pub(super) p50_ms: f64,
@@ -58,15 +58,15 @@ pub(super) struct Latency {
     pub(super) peak_memory_bytes: u64,
 }
 
-/// Measures it.
+/// Measures the latency.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
     let args = bench.args;
-    let topic = Topic::make(&bench.config, &topic_options_now(&bench.config, &bench.config.kafka.topic)?)?;
-    let mut place = Place::make(&bench.config)?;
+    let topic = Topic::create(&bench.config, &topic_options_now(&bench.config, &bench.config.kafka.topic)?)?;
+    let mut place = Place::create(&bench.config)?;
     place.config.kafka.topic = topic.name().to_owned();
     place.config.until_end = false;
     let mut job = Job::start(&place.config)?;
-    job.listen(bench.stop, |told| told.reading.is_some())?;
+    job.follow(bench.stop, |log| log.reading.is_some())?;
 
     let send = SimulateArgs {
         records: u64::from(args.rate) * (u64::from(args.seconds) + WARM_UP.as_secs()),
@@ -81,23 +81,23 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
         ..simulated()
     };
     let (rate, seconds) = (rate(args.rate.into()), args.seconds);
-    print::note(format_args!("latency: {rate} records/s for {seconds} s and one before"));
+    print::note(format_args!("latency: {rate} records/s for {seconds} s after 1 s of warm-up"));
     let halt = Stop::default();
     let sent = std::thread::scope(|scope| {
         let sender = scope.spawn(|| simulate::run_until(&send, &[], &halt));
-        // What the job says is taken meanwhile.
-        job.listen(bench.stop, |_| sender.is_finished()).inspect_err(|_| halt.request())?;
+        // Meanwhile, read the job's log.
+        job.follow(bench.stop, |_| sender.is_finished()).inspect_err(|_| halt.request())?;
         sender.join().map_err(|_| Bug("the simulator"))?.map_err(Error::from)
     })?
     .records;
     let deadline = Instant::now() + PATIENCE;
-    job.listen(bench.stop, |told| told.messages() >= sent || Instant::now() > deadline)?;
-    let told = job.finish()?;
-    if told.messages() < sent {
-        return Err(BenchError::Late { sent, committed: told.messages() }.into());
+    job.follow(bench.stop, |log| log.messages() >= sent || Instant::now() > deadline)?;
+    let log = job.finish()?;
+    if log.messages() < sent {
+        return Err(BenchError::Late { sent, committed: log.messages() }.into());
     }
     let messages = read_back(&place.config, sent)?;
-    let measured = latencies(&messages, &told.commits);
+    let measured = latencies(&messages, &log.commits);
     let at = |quantile| percentile(&measured, quantile);
     Ok(Latency {
         records_per_second: args.rate,
@@ -105,24 +105,24 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
         commit_interval: bench.config.commit_interval.clone(),
         sent,
         measured: measured.values().sum(),
-        commits: told.commits.len(),
+        commits: log.commits.len(),
         p50_ms: at(0.5),
         p90_ms: at(0.9),
         p99_ms: at(0.99),
         p99_9_ms: at(0.999),
         max_ms: at(1.0),
-        peak_memory_bytes: told.peak_memory,
+        peak_memory_bytes: log.peak_memory,
     })
 }
 
-/// A message that was sent: its timestamp in ms.
+/// A sent message, with its timestamp in ms.
 struct Sent {
     partition: i32,
     offset: i64,
     timestamp: i64,
 }
 
-/// Reads the scratch topic.
+/// Reads the scratch topic back.
 fn read_back(config: &Config, count: u64) -> Result<Vec<Sent>, Error> {
     let topic = &config.kafka.topic;
     let failed = |error: &KafkaError| SourceError::Kafka {
@@ -158,9 +158,9 @@ fn read_back(config: &Config, count: u64) -> Result<Vec<Sent>, Error> {
     Ok(messages)
 }
 
-/// How many messages took how many microseconds, without those of the first second.
+/// The number of messages by latency in microseconds, without the first second.
 fn latencies(messages: &[Sent], commits: &[Commit]) -> BTreeMap<i64, u64> {
-    // Of each partition, the next offset and the time of each commit; both rise.
+    // By partition, the next offset and the time of each commit; both are increasing.
     let mut reached: BTreeMap<i32, Vec<(i64, i64)>> = BTreeMap::new();
     for commit in commits {
         let micros = commit.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
@@ -182,7 +182,7 @@ fn latencies(messages: &[Sent], commits: &[Commit]) -> BTreeMap<i64, u64> {
     counts
 }
 
-/// The least latency, in ms, that so much of all messages do not exceed.
+/// The quantile of the latencies, in ms.
 fn percentile(counts: &BTreeMap<i64, u64>, quantile: f64) -> f64 {
     let all: u64 = counts.values().sum();
     let rank = ((all as f64 * quantile).ceil() as u64).max(1);
@@ -201,14 +201,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_committed_by_the_first_commit_behind_it() {
+    fn a_message_is_committed_by_the_first_commit_beyond_it() {
         let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
         let commit = |millis, offsets| Commit { at: at(millis), messages: 1, offsets };
         let commits =
             [commit(1100, vec![(0, 1), (1, 1)]), commit(1200, vec![(0, 2)]), commit(1300, vec![(1, 3)])];
         let sent = |partition, offset, timestamp| Sent { partition, offset, timestamp };
         let messages = [sent(0, 0, 0), sent(1, 0, 999), sent(0, 1, 1000), sent(1, 1, 1001), sent(1, 2, 1290)];
-        // The first two are of the first second.
+        // The first two are within the warm-up.
         assert_eq!(
             latencies(&messages, &commits).into_iter().collect::<Vec<_>>(),
             [(10_000, 1), (200_000, 1), (299_000, 1)]

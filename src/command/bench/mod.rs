@@ -1,21 +1,21 @@
-//! `truckflow bench`: what a user's own broker, database and messages give.
+//! `truckflow bench`: benchmarks the user's own broker, database and messages.
 //!
 //! ```text
-//! throughput  bare consumers, and the job in a process of its own, over the same messages in turn
-//! latency     simulator -> scratch topic -> the job, which says when each offset was committed
-//! start       a process over a few readings, to its first commit
+//! throughput  bare consumers, then the job as a child process, over the same messages
+//! latency     simulator -> scratch topic -> the job, which logs when each offset was committed
+//! start       from the process start to the first commit, with few readings
 //! ```
 //!
-//! | module | holds |
+//! | module | contains |
 //! |---|---|
-//! | [`throughput`], [`latency`], [`start`] | what is measured |
-//! | [`bare`] | readers that only count |
-//! | [`child`] | a job in a process of its own, told by its log |
-//! | [`scratch`] | folders, databases and topics that are removed again |
-//! | [`subject`], [`figures`] | what is measured, and the numbers of a run |
-//! | [`report`] | the numbers, as text and as JSON |
+//! | [`throughput`], [`latency`], [`start`] | the measurements |
+//! | [`bare`] | baseline readers that only count |
+//! | [`child`] | the job as a child process, followed through its log |
+//! | [`scratch`] | temporary folders, databases and topics |
+//! | [`subject`], [`figures`] | the measured configuration, and the numbers of a run |
+//! | [`report`] | the report, as text and as JSON |
 //!
-//! The user's job, tables and files are never opened: only his topic or file is read.
+//! The user's job, tables and files are never opened; only the input is read.
 
 mod bare;
 mod child;
@@ -39,11 +39,11 @@ use crate::runtime::print;
 use crate::runtime::stop::{Hangup, Stop};
 use crate::source::file::full_path;
 
-/// Measures, and prints what was found.
+/// Runs the benchmark and prints the report.
 pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let config = args.job.load()?;
     let stop = Stop::on_signals(Hangup::Stops)?;
-    let bench = Bench { args, config: alone(&config)?, stop: &stop };
+    let bench = Bench { args, config: isolated(&config)?, stop: &stop };
     let measured = Measured {
         throughput: throughput::measure(&bench)?,
         latency: match args.seconds > 0 && bench.config.input.is_none() {
@@ -52,15 +52,15 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
         },
         start: start::measure(&bench)?,
     };
-    let report = Report::new(&bench, Machine::look(), measured)?;
+    let report = Report::new(&bench, Machine::inspect(), measured)?;
     match args.json {
         true => report.print_json(),
         false => Ok(print::out(report)?),
     }
 }
 
-/// The configuration of a job that reaches nothing but what it reads.
-fn alone(job: &Job) -> Result<Config, Error> {
+/// The configuration of a job that touches nothing but its input.
+fn isolated(job: &Job) -> Result<Config, Error> {
     if !job.reads.trucks {
         return Err(BenchError::NoTrucks.into());
     }
@@ -78,7 +78,7 @@ fn alone(job: &Job) -> Result<Config, Error> {
     config.listen = "off".into();
     config.wait = false;
     config.until_end = false;
-    // The user's group keeps telling how far his own job is.
+    // The user's group keeps the offsets of the user's job.
     config.kafka.properties.remove("group.id");
     Ok(config)
 }
@@ -89,7 +89,7 @@ mod tests {
     use crate::runtime::secret::ExposeSecret;
 
     #[test]
-    fn a_measured_job_reaches_nothing_but_its_input() {
+    fn a_measured_job_touches_nothing_but_its_input() {
         let toml = r#"
             views = ["above_speed", "orientation", { name = "hot", columns = ["truck_id"] }]
             dead_letters.topic = "letters"
@@ -98,7 +98,7 @@ mod tests {
             group.id = "mine"
             security.protocol = "plaintext"
         "#;
-        let config = alone(&Job::read(toml, "", std::iter::empty(), Vec::new()).unwrap()).unwrap();
+        let config = isolated(&Job::read(toml, "", std::iter::empty(), Vec::new()).unwrap()).unwrap();
         assert_eq!(config.kafka_properties().unwrap().names().collect::<Vec<_>>(), ["security.protocol"]);
         assert!(config.dead_letters.topic.is_none() && config.orientation.topic.is_none());
         let names: Vec<String> = Job::try_from(config.clone())
@@ -108,8 +108,8 @@ mod tests {
             .map(|view| view.name.into())
             .collect();
         assert_eq!(names, ["above_speed", "hot", "dead_letters"]);
-        // What the child is given says the same.
-        let told: Config = toml::from_str(config.exposed().unwrap().expose_secret()).unwrap();
-        assert_eq!(format!("{told:?}"), format!("{config:?}"));
+        // The child process gets the same configuration.
+        let parsed: Config = toml::from_str(config.exposed().unwrap().expose_secret()).unwrap();
+        assert_eq!(format!("{parsed:?}"), format!("{config:?}"));
     }
 }

@@ -1,5 +1,4 @@
-//! The numbers, as a table for people and as one JSON object for machines; and the machine that they
-//! are of.
+//! The report, as a table and as one JSON object, with a description of the machine.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -20,16 +19,16 @@ use crate::runtime::secret::hidden;
 
 const MIB: f64 = 1048576.0;
 
-/// What was measured.
+/// The results of all measurements.
 #[derive(Debug, Serialize)]
 pub(super) struct Measured {
     pub(super) throughput: Throughput,
-    /// None where there is no topic, or it was not asked for.
+    /// None for a file, or if the measurement was skipped.
     pub(super) latency: Option<Latency>,
     pub(super) start: Vec<Start>,
 }
 
-/// Everything that is told.
+/// The whole report.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     date: String,
@@ -53,7 +52,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn look() -> Self {
+    pub(super) fn inspect() -> Self {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         Self {
             cores: std::thread::available_parallelism().map_or(1, Into::into),
@@ -111,7 +110,7 @@ impl fmt::Display for Report {
         let mut runs = throughput.job.iter().map(|job| job.run.records_per_second);
         line("the job", throughput.job_records_per_second, &mut runs)?;
         let compared = throughput.compared_with.describe();
-        writeln!(f, "  {:<38} {:>14.3}  of {compared}", "the job's share", throughput.ratio)?;
+        writeln!(f, "  {:<38} {:>14.3}  of {compared}", "the job, as a fraction", throughput.ratio)?;
         writeln!(
             f,
             "  {:<38} {:>14.1}  MiB",
@@ -120,11 +119,11 @@ impl fmt::Display for Report {
         )?;
 
         match latency {
-            None => writeln!(f, "\nlatency was not measured: it takes a topic, and --seconds above 0")?,
+            None => writeln!(f, "\nlatency was not measured; it requires a topic and --seconds above 0")?,
             Some(latency) => {
                 writeln!(
                     f,
-                    "\nlatency, record to committed row: {} records/s for {} s, a commit every {}",
+                    "\nlatency, from record to committed row: {} records/s for {} s, commit interval {}",
                     rate(latency.records_per_second.into()),
                     latency.seconds,
                     latency.commit_interval
@@ -144,7 +143,7 @@ impl fmt::Display for Report {
             }
         }
 
-        writeln!(f, "\n{:<40} {:>14}  restart, ms", "start of a process to its first commit", "ms")?;
+        writeln!(f, "\n{:<40} {:>14}  restart, ms", "process start to first commit", "ms")?;
         for start in start {
             writeln!(
                 f,
@@ -154,8 +153,8 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "  {:<38} {:>14.0}  {:.0}, to its first read",
-            "the job, over its input", throughput.start_to_first_commit_ms, throughput.restart_to_reading_ms
+            "  {:<38} {:>14.0}  {:.0}, to the first read",
+            "the job, on its input", throughput.start_to_first_commit_ms, throughput.restart_to_reading_ms
         )
     }
 }

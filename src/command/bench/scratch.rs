@@ -1,5 +1,4 @@
-//! The places of a measurement: a folder, a database, a topic and a consumer group of its own, removed
-//! when it is over, whatever ended it.
+//! The temporary folder, database, topic and consumer group of a measurement, removed on drop.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,24 +19,24 @@ use crate::source::kafka::{ANSWER, TopicOptions};
 use crate::store;
 use crate::store::mysql::scratch::Scratch as Database;
 
-/// What the names of folders, topics, jobs and groups begin with.
+/// Prefix of the names of folders, topics, jobs and groups.
 const PREFIX: &str = "truckflow-bench-";
-/// The same of databases.
+/// Prefix of the names of databases.
 const DATABASE_PREFIX: &str = "truckflow_bench_";
-/// How long a new topic may take until each partition has a leader.
+/// How long to wait for the leaders of a new topic.
 const LEADERS: Duration = Duration::from_secs(30);
 
-/// What tells this measurement from others.
+/// A unique name.
 pub(super) fn name() -> String {
     format!("{PREFIX}{:016x}", rand::rng().random::<u64>())
 }
 
-/// A folder, removed when dropped.
+/// A folder, removed on drop.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes one in `place`, or among the system's temporary files if that is no folder.
-    pub(super) fn make(place: &Path, name: &str) -> Result<Self, Error> {
+    /// Creates a folder in `place`, or in the system's temporary folder if `place` is not a folder.
+    pub(super) fn create(place: &Path, name: &str) -> Result<Self, Error> {
         let temporary = std::env::temp_dir();
         let path = if place.is_dir() { place } else { &temporary }.join(name);
         match std::fs::create_dir(&path) {
@@ -54,26 +53,26 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!("cannot remove {}: {error}; remove it by hand", self.0.display());
+            tracing::warn!("cannot remove {}: {error}; remove it manually", self.0.display());
         }
     }
 }
 
-/// Where one job of a measurement commits to: empty at its start.
+/// Where a measured job commits to; empty at its start.
 pub(super) struct Place {
-    /// The measured configuration, with the places of this job.
+    /// The measured configuration, with the folder and database of this job.
     pub(super) config: Config,
-    /// The database server's version, unless it is SQLite.
+    /// The database server's version; None for SQLite.
     pub(super) server: Option<String>,
     database: Option<(String, Database)>,
     _folders: Vec<Folder>,
 }
 
 impl Place {
-    /// Makes a folder and, if the job is to have one, a database for a job of this configuration.
-    pub(super) fn make(config: &Config) -> Result<Self, Error> {
+    /// Creates a folder and, if configured, a database.
+    pub(super) fn create(config: &Config) -> Result<Self, Error> {
         let name = name();
-        let out = Folder::make(&config.out, &name)?;
+        let out = Folder::create(&config.out, &name)?;
         let mut own = Config {
             job: name.clone(),
             out: out.path().to_owned(),
@@ -95,10 +94,10 @@ impl Place {
                     database = Some((database_name, made));
                 }
                 None => {
-                    // On the same disk.
+                    // On the same disk as the user's database.
                     let path = Path::new(url.file().unwrap_or_default());
-                    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                    let folder = Folder::make(beside.unwrap_or(Path::new(".")), &format!("{name}-sqlite"))?;
+                    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                    let folder = Folder::create(parent.unwrap_or(Path::new(".")), &format!("{name}-sqlite"))?;
                     own.database = Some(DatabaseUrl::of_file(&folder.path().join("truckflow.db")));
                     folders.push(folder);
                 }
@@ -114,16 +113,16 @@ impl Drop for Place {
         if let Some((name, database)) = self.database.take()
             && let Err(error) = database.drop()
         {
-            tracing::warn!("cannot drop database {name}: {error}; drop it by hand");
+            tracing::warn!("cannot drop database {name}: {error}; drop it manually");
         }
         if self.config.input.is_none() {
-            // It only holds what lag tools would have seen; a group that was never used is not there.
+            // The group has no other use. Fails if it was never used.
             let _ = Admin::connect(&self.config).and_then(|admin| admin.delete_group(&self.config.job));
         }
     }
 }
 
-/// What may make and delete topics.
+/// An admin client.
 struct Admin {
     client: AdminClient<DefaultClientContext>,
     runtime: tokio::runtime::Runtime,
@@ -150,10 +149,10 @@ impl Admin {
 
     fn create_topic(&self, name: &str, partitions: i32, replicas: i32) -> Result<(), Error> {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas))
-            // The timestamps are this machine's, as the commits' are.
+            // The timestamps must come from this machine, like those of the commits.
             .set("message.timestamp.type", "CreateTime");
         let made = self.runtime.block_on(self.client.create_topics([&topic], &self.options));
-        answered("make topic", name, made)
+        answered("create topic", name, made)
     }
 
     fn delete_topic(&self, name: &str) -> Result<(), Error> {
@@ -167,7 +166,7 @@ impl Admin {
     }
 }
 
-/// What became of the one thing that was asked for.
+/// The result of a request for a single topic or group.
 fn answered(what: &'static str, name: &str, answer: KafkaResult<Vec<TopicResult>>) -> Result<(), Error> {
     let reason = match answer.map(|mut answer| answer.pop()) {
         Ok(Some(Err((_, code)))) => code.to_string(),
@@ -177,15 +176,15 @@ fn answered(what: &'static str, name: &str, answer: KafkaResult<Vec<TopicResult>
     Err(BenchError::Kafka { what, name: name.to_owned(), reason }.into())
 }
 
-/// A topic, deleted when dropped.
+/// A topic, deleted on drop.
 pub(super) struct Topic {
     admin: Admin,
     name: String,
 }
 
 impl Topic {
-    /// Makes one with as many partitions, and replicas of each, as the topic of `like`.
-    pub(super) fn make(config: &Config, like: &TopicOptions) -> Result<Self, Error> {
+    /// Creates a topic with the partition and replica count of the topic of `like`.
+    pub(super) fn create(config: &Config, like: &TopicOptions) -> Result<Self, Error> {
         let admin = Admin::connect(config)?;
         let (partitions, replicas) = admin.shape(&like.topic)?;
         let topic = Self { name: name(), admin };
@@ -208,10 +207,10 @@ impl Topic {
 }
 
 impl Admin {
-    /// How many partitions of a topic have a leader, and how many replicas each has.
+    /// The number of partitions with a leader, and of replicas.
     fn shape(&self, topic: &str) -> Result<(i32, i32), Error> {
         let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER).map_err(|error| {
-            BenchError::Kafka { what: "look at topic", name: topic.to_owned(), reason: reason(&error) }
+            BenchError::Kafka { what: "describe topic", name: topic.to_owned(), reason: reason(&error) }
         })?;
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         let led: Vec<_> = partitions.filter(|partition| partition.leader() >= 0).collect();

@@ -1,5 +1,5 @@
-//! From the start of a process to its first commit, and again from a restart: a few readings through the
-//! embedded broker, so that only the database differs.
+//! Time from the process start to the first commit, for a new job and for a restart. The few readings come through
+//! the embedded broker, so that only the database differs.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -19,21 +19,21 @@ use crate::command::simulate;
 use crate::config::Config;
 use crate::runtime::print;
 
-/// Readings of a start, and of a restart.
+/// Readings per start and restart.
 const RECORDS: u64 = 1000;
 
-/// What was measured: medians.
+/// The results, as medians.
 #[derive(Debug, Serialize)]
 pub(super) struct Start {
-    /// What it commits to.
+    /// The database.
     pub(super) database: String,
     pub(super) first_commit_ms: f64,
     pub(super) restart_first_commit_ms: f64,
 }
 
-/// Measures it, with SQLite and with the job's database.
+/// Measures with SQLite and with the job's database.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Start>, Error> {
-    let folder = Folder::make(&bench.config.out, &name())?;
+    let folder = Folder::create(&bench.config.out, &name())?;
     let readings = folder.path().join("readings");
     let args = SimulateArgs { records: 2 * RECORDS, to: Destination::File(readings.clone()), ..simulated() };
     simulate::run_until(&args, &[], bench.stop)?;
@@ -71,13 +71,13 @@ fn measure_one(
     for _ in 0..bench.args.runs {
         let _ = std::fs::remove_file(&input);
         let config = Config { input: Some(input.display().to_string()), ..config.clone() };
-        let place = Place::make(&config)?;
+        let place = Place::create(&config)?;
         for (readings, times) in readings.iter().zip([&mut first, &mut again]) {
             let mut file = OpenOptions::new().create(true).append(true).open(&input).map_err(cannot)?;
             file.write_all(readings.as_bytes()).map_err(cannot)?;
             let mut job = Job::start(&place.config)?;
-            job.listen(bench.stop, |_| false)?;
-            let took = job.told().to_first_commit().ok_or(BenchError::NothingCommitted)?;
+            job.follow(bench.stop, |_| false)?;
+            let took = job.log().to_first_commit().ok_or(BenchError::NothingCommitted)?;
             times.push(took.as_secs_f64() * 1e3);
         }
         if let Some(server) = &place.server {

@@ -1,4 +1,4 @@
-//! What is measured: the user's job, and simulated trucks.
+//! The measured configuration, and simulated trucks.
 
 use crate::cli::BenchArgs;
 use crate::cli::simulate::{Destination, Format, SimulateArgs};
@@ -6,19 +6,19 @@ use crate::config::Config;
 use crate::runtime::pace::Rate;
 use crate::runtime::stop::Stop;
 
-/// Trucks that are simulated.
+/// Number of simulated trucks.
 const TRUCKS: u32 = 10;
 
-/// What is measured, and how.
+/// The benchmark's arguments and configuration.
 pub(super) struct Bench<'a> {
     pub(super) args: &'a BenchArgs,
-    /// The user's configuration, without what would reach beyond the measurement.
+    /// The user's configuration, isolated from the user's job.
     pub(super) config: Config,
     pub(super) stop: &'a Stop,
 }
 
 impl Bench<'_> {
-    /// What is read, in words.
+    /// Describes the input.
     pub(super) fn source(&self) -> String {
         match &self.config.input {
             Some(path) => format!("file {path}"),
@@ -27,7 +27,7 @@ impl Bench<'_> {
     }
 }
 
-/// Simulated trucks; how many readings, how fast and where to is said by whoever takes them.
+/// Default arguments of the simulator; callers set count, rate and destination.
 pub(super) fn simulated() -> SimulateArgs {
     SimulateArgs {
         trucks: TRUCKS,

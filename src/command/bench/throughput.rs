@@ -1,10 +1,10 @@
-//! Throughput and memory: the job from the beginning of its input to the end, and beside it whoever only
-//! counts the same messages, in turn.
+//! Throughput and memory of the job over its whole input, compared with baseline readers that only count the same
+//! messages.
 
 use serde::Serialize;
 
 use super::bare::{self, Span, Way};
-use super::child::{Job, Told};
+use super::child::{Job, JobLog};
 use super::error::BenchError;
 use super::figures::{Run, median, rate};
 use super::scratch::Place;
@@ -14,25 +14,25 @@ use crate::job::inputs::topic_options_now;
 use crate::runtime::print;
 use crate::source::kafka::{Topic, TopicOptions};
 
-/// What was measured.
+/// The result.
 #[derive(Debug, Serialize)]
 pub(super) struct Throughput {
-    /// Those who only count.
+    /// The baseline readers.
     pub(super) bare: Vec<Bare>,
-    /// The way of the fastest of them.
+    /// The fastest of them.
     pub(super) compared_with: Way,
     pub(super) job: Vec<JobRun>,
     pub(super) job_records_per_second: f64,
-    /// Medians: the job's records a second over those of the fastest who only counts.
+    /// The job's median records per second, divided by those of the fastest baseline.
     pub(super) ratio: f64,
     pub(super) peak_memory_bytes: u64,
-    /// From the start of the process to its first commit, which ends an epoch.
+    /// From the process start to the first commit, which ends an epoch.
     pub(super) start_to_first_commit_ms: f64,
-    /// From the start of a process that finds all committed until it reads.
+    /// From the process start until it reads, if everything is already committed.
     pub(super) restart_to_reading_ms: f64,
 }
 
-/// One way to count.
+/// The runs of a baseline reader.
 #[derive(Debug, Serialize)]
 pub(super) struct Bare {
     pub(super) way: Way,
@@ -50,7 +50,7 @@ pub(super) struct JobRun {
     pub(super) start_to_first_commit_ms: f64,
 }
 
-/// What is read.
+/// The input.
 enum Input {
     Topic { options: TopicOptions, ends: Vec<dataflows::item::NextOffset>, records: u64 },
     File { path: String, records: u64 },
@@ -67,7 +67,7 @@ impl Input {
         let options = TopicOptions { until_end: true, ..topic_options_now(config, &config.kafka.topic)? };
         let topic = Topic::connect(options.clone(), &[], &[])?;
         let (starts, mut ends) = (topic.starts(), topic.ends());
-        // The first records: as many of each partition, as far as it has them.
+        // The limit is divided evenly among the partitions, as far as each has records.
         let (mut left, mut partitions) = (limit, ends.len() as u64);
         let mut order: Vec<usize> = (0..ends.len()).collect();
         order.sort_by_key(|&at| ends[at].offset - starts[at].offset);
@@ -105,7 +105,7 @@ impl Input {
     }
 }
 
-/// Measures it.
+/// Measures the throughput.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Throughput, Error> {
     let input = Input::find(bench)?;
     let records = input.records();
@@ -122,7 +122,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Throughput, Error> {
             print::note(format_args!("run {round}: {} records/s, {way}", rate(run.records_per_second)));
             side.runs.push(run);
         }
-        let place = Place::make(&bench.config)?;
+        let place = Place::create(&bench.config)?;
         let run = run_job(bench, &place, records)?;
         print::note(format_args!("run {round}: {} records/s, the job", rate(run.run.records_per_second)));
         job.push(run);
@@ -148,31 +148,31 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Throughput, Error> {
     })
 }
 
-/// Runs the job until it has committed so many records.
+/// Runs the job until it has committed `records` records.
 fn run_job(bench: &Bench<'_>, place: &Place, records: u64) -> Result<JobRun, Error> {
     let config = crate::config::Config { until_end: true, ..place.config.clone() };
     let mut job = Job::start(&config)?;
-    let enough = |told: &Told| told.messages() >= records;
-    job.listen(bench.stop, enough)?;
-    let told = job.finish()?;
-    // What it committed after that, while it ended, does not count.
-    let last = told.commits.iter().find(|commit| commit.messages >= records).or(told.commits.last());
-    let (Some(last), Some(reading)) = (last, told.reading) else {
+    let enough = |log: &JobLog| log.messages() >= records;
+    job.follow(bench.stop, enough)?;
+    let log = job.finish()?;
+    // Commits after that, while the job stops, do not count.
+    let last = log.commits.iter().find(|commit| commit.messages >= records).or(log.commits.last());
+    let (Some(last), Some(reading)) = (last, log.reading) else {
         return Err(BenchError::NothingCommitted.into());
     };
     let seconds = last.at.duration_since(reading).unwrap_or_default().as_secs_f64();
     Ok(JobRun {
         run: Run::of(last.messages, seconds),
-        dead_letters: told.dead_letters,
-        peak_memory_bytes: told.peak_memory,
-        start_to_first_commit_ms: told.to_first_commit().unwrap_or_default().as_secs_f64() * 1e3,
+        dead_letters: log.dead_letters,
+        peak_memory_bytes: log.peak_memory,
+        start_to_first_commit_ms: log.to_first_commit().unwrap_or_default().as_secs_f64() * 1e3,
     })
 }
 
-/// Starts the job again where it has committed all, until it reads.
+/// Restarts the job after everything is committed, and measures the time until it reads.
 fn restart_job(bench: &Bench<'_>, place: &Place) -> Result<f64, Error> {
     let mut job = Job::start(&crate::config::Config { until_end: true, ..place.config.clone() })?;
-    job.listen(bench.stop, |told| told.reading.is_some())?;
-    let told = job.finish()?;
-    Ok(told.to_reading().unwrap_or_default().as_secs_f64() * 1e3)
+    job.follow(bench.stop, |log| log.reading.is_some())?;
+    let log = job.finish()?;
+    Ok(log.to_reading().unwrap_or_default().as_secs_f64() * 1e3)
 }

@@ -1,6 +1,6 @@
-//! The cluster as this process will join it: the hosts file, its secret, and the port of this process.
+//! Checks the hosts file of a cluster, its secret, and the port of this process.
 //!
-//! The others may not be there yet: only the names of their hosts are looked up.
+//! The other processes may not be running yet, so only their host names are resolved.
 
 use std::net::ToSocketAddrs;
 
@@ -16,20 +16,27 @@ pub(super) fn check(config: &Job, report: &mut Report) {
         Err(error) => return report.add("hosts", Err::<&str, _>(error)),
     };
     let (own, addresses) = (config.process, members.addresses());
-    report.ok("hosts", format!("{} processes, this is {own} at {}", addresses.len(), addresses[own]));
+    report.ok("hosts", format!("{} processes; this is process {own} at {}", addresses.len(), addresses[own]));
     report.ok(
         "cluster secret",
-        if members.has_secret() { "who joins has to know it" } else { "none, as no other machine comes" },
+        if members.has_secret() {
+            "set"
+        } else {
+            "not set; not required, as all processes run on this machine"
+        },
     );
     for (process, address) in addresses.iter().enumerate() {
         if process == own {
-            let listens = members.listen().map(|_| format!("{address} can be listened on"));
+            let listens = members.listen().map(|_| format!("can listen on {address}"));
             report.add("cluster port", listens);
         } else {
-            let found = address.to_socket_addrs().map(|_| format!("{address} is process {process}'s"));
-            report.add("cluster host", found.map_err(|error| {
-                format!("process {process}'s {address} is not found ({error}); mend --hosts, or the names of this network")
-            }));
+            let found = address.to_socket_addrs().map(|_| format!("{address} of process {process} resolves"));
+            report.add(
+                "cluster host",
+                found.map_err(|error| {
+                    format!("cannot resolve {address} of process {process} ({error}); correct --hosts or DNS")
+                }),
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The output folder: whether files can be made there, and how much is free.
+//! Checks that files can be created in the output folder, and the free disk space.
 
 use std::fmt;
 use std::path::Path;
@@ -7,9 +7,9 @@ use crate::command::report::Report;
 use crate::sink::csv;
 
 const MIB: u64 = 1 << 20;
-/// Below it a job would soon stop.
+/// Below this, the check fails.
 const TOO_LITTLE: u64 = 64 * MIB;
-/// Below it somebody should look.
+/// Below this, the check passes with a note.
 const LITTLE: u64 = 1024 * MIB;
 
 pub(super) fn check(out: &Path, report: &mut Report) {
@@ -21,10 +21,10 @@ pub(super) fn check(out: &Path, report: &mut Report) {
     }
 }
 
-/// The bytes that the job can still write there.
+/// The free bytes on the disk of the output folder.
 fn free(out: &Path) -> Result<u64, String> {
     let found = rustix::fs::statvfs(out).map_err(|error| {
-        format!("cannot see how much is free at {}: {error}; choose another --out", out.display())
+        format!("cannot read the free space of {}: {error}; choose another --out", out.display())
     })?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
@@ -32,9 +32,9 @@ fn free(out: &Path) -> Result<u64, String> {
 fn judge(free: u64, out: &Path) -> Result<String, String> {
     let (size, place) = (Size(free), out.display());
     match free {
-        ..TOO_LITTLE => Err(format!("only {size} are free at {place}; free some, or choose another --out")),
-        TOO_LITTLE..LITTLE => Ok(format!("{size} are free at {place}, which is little: free some soon")),
-        _ => Ok(format!("{size} are free at {place}")),
+        ..TOO_LITTLE => Err(format!("only {size} free at {place}; free some space or choose another --out")),
+        TOO_LITTLE..LITTLE => Ok(format!("low disk space: {size} free at {place}; free some space soon")),
+        _ => Ok(format!("{size} free at {place}")),
     }
 }
 
@@ -54,17 +54,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn little_is_said_and_too_little_fails() {
+    fn low_space_is_noted_and_too_little_fails() {
         let out = Path::new("out");
-        let too_little = "only 63 MiB are free at out; free some, or choose another --out";
+        let too_little = "only 63 MiB free at out; free some space or choose another --out";
         assert_eq!(judge(64 * MIB - 1, out), Err(too_little.into()));
-        let little = "64 MiB are free at out, which is little: free some soon";
+        let little = "low disk space: 64 MiB free at out; free some space soon";
         assert_eq!(judge(64 * MIB, out), Ok(little.into()));
-        assert_eq!(judge(3 * LITTLE / 2, out), Ok("1.5 GiB are free at out".into()));
+        assert_eq!(judge(3 * LITTLE / 2, out), Ok("1.5 GiB free at out".into()));
     }
 
     #[test]
-    fn a_folder_that_is_there_has_a_size() {
+    fn an_existing_folder_has_free_space() {
         assert!(free(&std::env::temp_dir()).is_ok());
         assert!(free(Path::new("/no/such/folder")).unwrap_err().contains("/no/such/folder"));
     }

@@ -1,8 +1,7 @@
-//! Kafka as the job will use it: the brokers' ports, the topic, what its access control lists let the
-//! job do, and the topic of dead letters.
+//! Checks Kafka as the job will use it: the brokers' ports, the topics and their ACLs, and the dead-letter topic.
 //!
-//! What may be done is found out by doing it, with the job's own settings: a list of lists would be
-//! another privilege. Nothing is committed, and no group is joined.
+//! Permissions are tested by using them, with the job's own settings, because listing ACLs would require another
+//! privilege. Nothing is committed, and no consumer group is joined.
 
 use std::cell::Cell;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -28,7 +27,7 @@ use crate::source::SourceError;
 use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, is_end};
 use crate::source::sample::{Bounds, Sample, There, of_topic};
 
-/// How long a host may take to accept a connection, and a partition to be read.
+/// Timeout for connecting to a host, and for reading a partition.
 const REACH: Duration = Duration::from_secs(3);
 
 pub(super) fn check(config: &Job, reads: &Reads, report: &mut Report) {
@@ -72,7 +71,7 @@ enum Input<'a> {
 }
 
 impl Input<'_> {
-    /// Reports what the job would make of a sample.
+    /// Decodes a sample as the job would, and reports the result.
     fn report(self, sample: &Sample, config: &Job, report: &mut Report) {
         let most = config.limits.message_bytes;
         let future = |topic: &str| Future::new(config.max_ahead, topic.into());
@@ -89,10 +88,10 @@ impl Input<'_> {
     }
 }
 
-/// Whether a host and port accept a connection.
+/// Checks that a host and port accept a connection.
 fn reach(address: &str) -> Result<String, String> {
     let failed = |reason: std::io::Error| {
-        format!("nothing accepts connections at {address} ({reason}); start the broker, or mend --brokers")
+        format!("cannot connect to {address} ({reason}); start the broker or correct --brokers")
     };
     let addresses = address.to_socket_addrs().map_err(failed)?;
     let mut last = std::io::Error::from(std::io::ErrorKind::NotFound);
@@ -109,54 +108,54 @@ fn described(topic: &str, partitions: &[i32]) -> String {
     format!("`{topic}`, {} partitions, each with a leader", partitions.len())
 }
 
-/// The first thing that the client could not do: why a question has no answer.
+/// The first error that the client reported, which explains why a request had no answer.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Option<String>>>);
+struct ClientErrors(Arc<Mutex<Option<String>>>);
 
-impl Heard {
+impl ClientErrors {
     fn first(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl ClientContext for Heard {
+impl ClientContext for ClientErrors {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log::line(level, facility, message);
     }
 
-    fn error(&self, error: KafkaError, said: &str) {
-        // That no broker is left says less than what came before it.
+    fn error(&self, error: KafkaError, reason: &str) {
+        // "All brokers down" says less than the error before it.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) && !is_end(&error) {
             let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| said.split_whitespace().collect::<Vec<_>>().join(" "));
+            first.get_or_insert_with(|| reason.split_whitespace().collect::<Vec<_>>().join(" "));
         }
     }
 }
 
-impl ConsumerContext for Heard {}
+impl ConsumerContext for ClientErrors {}
 
-/// The brokers, seen as the job sees them.
+/// The brokers, reached with the job's own settings.
 struct Cluster {
-    consumer: BaseConsumer<Heard>,
-    heard: Heard,
+    consumer: BaseConsumer<ClientErrors>,
+    errors: ClientErrors,
     options: TopicOptions,
-    /// As access control lists name it.
+    /// The name of the job's user in ACLs.
     principal: String,
-    /// Whether the group may not be used. That is told but once, and to whoever polls.
+    /// Whether access to the group is denied. The client reports this only once, in a poll.
     group_denied: Cell<bool>,
 }
 
 impl Cluster {
     fn connect(config: &Job) -> Result<Self, Error> {
         let options = topic_options_now(config, &config.kafka.topic)?;
-        let heard = Heard::default();
-        let consumer = consumer_with(&options, heard.clone())?;
+        let errors = ClientErrors::default();
+        let consumer = consumer_with(&options, errors.clone())?;
         let properties = options.properties.get();
         let principal = principal(properties.get("security.protocol"), properties.get("sasl.username"));
-        Ok(Self { consumer, heard, options, principal, group_denied: Cell::new(false) })
+        Ok(Self { consumer, errors, options, principal, group_denied: Cell::new(false) })
     }
 
-    /// Checks a topic that the job reads; gives a sample of it, if it may be read.
+    /// Checks a topic that the job reads. Returns a sample of it, if it can be read.
     fn check_input(&self, input: Input<'_>, report: &mut Report) -> Option<Sample> {
         let group = &self.options.group;
         let (what, topic) = match input {
@@ -173,14 +172,14 @@ impl Cluster {
         report.ok(what, described(topic, &partitions));
         let there = self.watermarks(topic, &partitions);
         let all = there.as_ref().map(|there| there.iter().map(|at| at.end - at.low).sum::<i64>());
-        let holds = |all| format!("`{topic}` holds {all} from its earliest offsets to its ends");
+        let holds = |all| format!("`{topic}` has {all} offsets from its earliest to its latest");
         report.add("offsets", all.map(holds));
         let read = self.read(topic, partitions[0]);
         let can_read = read.is_ok();
-        report.add("read access", read.map(|()| format!("`{topic}` may be read as {}", self.principal)));
+        report.add("read access", read.map(|()| format!("`{topic}` can be read as {}", self.principal)));
         report.add(
             "group access",
-            self.ask_group(topic, &partitions).map(|()| format!("offsets are reported to group `{group}`")),
+            self.check_group(topic, &partitions).map(|()| format!("group `{group}` can be used")),
         );
         let there = there.ok().filter(|_| can_read)?;
         match of_topic(&self.consumer, topic, &there, Bounds::default()) {
@@ -192,15 +191,15 @@ impl Cluster {
         }
     }
 
-    /// The partitions of a topic, if each can be used. `operation` is what the job needs beside its
-    /// description.
+    /// The partitions of a topic, if each has a leader. `operation` is the ACL operation that the job needs in
+    /// addition to Describe.
     fn partitions(&self, topic: &str, operation: &str) -> Result<Vec<i32>, String> {
         let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER).map_err(|error| {
-            // The reason waits in the queue of events.
+            // The reason is in the event queue.
             let _ = self.consumer.poll(Duration::from_millis(10));
             SourceError::NoBroker {
                 brokers: self.options.brokers.clone(),
-                reason: self.heard.first().unwrap_or_else(|| reason(&error)),
+                reason: self.errors.first().unwrap_or_else(|| reason(&error)),
             }
             .to_string()
         })?;
@@ -208,7 +207,7 @@ impl Cluster {
         let code = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
         if code == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
             return Err(format!(
-                "topic `{topic}` may not be described as {}, or does not exist; run {}",
+                "topic `{topic}` does not exist, or {} is not allowed to describe it; run {}",
                 self.principal,
                 self.acl(operation, "topic", topic)
             ));
@@ -218,20 +217,20 @@ impl Cluster {
             let brokers = &self.options.brokers;
             return Err(match code {
                 None | Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                    format!("topic `{topic}` does not exist on {brokers}; create it, or mend its name")
+                    format!("topic `{topic}` does not exist on {brokers}; create it or correct its name")
                 }
-                Some(code) => format!("topic `{topic}` on {brokers}: {code}; look at the brokers' logs"),
+                Some(code) => format!("topic `{topic}` on {brokers}: {code}; check the brokers' logs"),
             });
         }
-        let headless: Vec<String> = partitions
+        let leaderless: Vec<String> = partitions
             .iter()
             .filter(|partition| partition.leader() < 0)
             .map(|partition| partition.id().to_string())
             .collect();
-        if !headless.is_empty() {
+        if !leaderless.is_empty() {
             return Err(format!(
-                "topic `{topic}` has no leader for partition {}; start the brokers that hold it",
-                headless.join(", ")
+                "topic `{topic}` has no leader for partition {}; start the brokers that host it",
+                leaderless.join(", ")
             ));
         }
         let mut ids: Vec<i32> = partitions.iter().map(|partition| partition.id()).collect();
@@ -239,7 +238,7 @@ impl Cluster {
         Ok(ids)
     }
 
-    /// What is there to be read.
+    /// The offset range of each partition.
     fn watermarks(&self, topic: &str, partitions: &[i32]) -> Result<Vec<There>, String> {
         let there = |&partition: &i32| {
             let (low, end) = self.consumer.fetch_watermarks(topic, partition, ANSWER).map_err(|error| {
@@ -250,7 +249,7 @@ impl Cluster {
         partitions.iter().map(there).collect()
     }
 
-    /// Reads a partition at its end: nothing has to be sent for that, but it has to be allowed.
+    /// Reads a partition at its end, which needs the permission but transfers no message.
     fn read(&self, topic: &str, partition: i32) -> Result<(), String> {
         let what = format!("`{topic}` partition {partition}");
         let mut list = TopicPartitionList::new();
@@ -262,7 +261,7 @@ impl Cluster {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(format!(
-                    "{what} did not answer a read within {} s; look at the brokers' logs",
+                    "{what} did not answer a read within {} s; check the brokers' logs",
                     REACH.as_secs()
                 ));
             }
@@ -270,20 +269,20 @@ impl Cluster {
                 Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(()),
                 Some(Err(error)) if is(&error, RDKafkaErrorCode::TopicAuthorizationFailed) => {
                     return Err(format!(
-                        "topic `{topic}` may not be read as {}; run {}",
+                        "{} is not allowed to read topic `{topic}`; run {}",
                         self.principal,
                         self.acl("Read", "topic", topic)
                     ));
                 }
-                // The client goes on by itself.
-                Some(Err(error)) => self.hear(&error),
+                // The client retries by itself.
+                Some(Err(error)) => self.note_group_error(&error),
                 None => {}
             }
         }
     }
 
-    /// Asks the group for its offsets.
-    fn ask_group(&self, topic: &str, partitions: &[i32]) -> Result<(), String> {
+    /// Checks access to the group by reading its offsets.
+    fn check_group(&self, topic: &str, partitions: &[i32]) -> Result<(), String> {
         let group = &self.options.group;
         let mut list = TopicPartitionList::new();
         for &partition in partitions {
@@ -297,39 +296,40 @@ impl Cluster {
                 Err(self.failed(&format!("the offsets of group `{group}`"), &error))
             }
             _ => Err(format!(
-                "group `{group}` may not be used as {}, so that lag tools would see nothing; run {}",
+                "group access denied: lag tools will not see the job's offsets, because {1} is not allowed to use group `{0}`; run {2}",
+                group,
                 self.principal,
                 self.acl("Read", "group", group)
             )),
         }
     }
 
-    fn hear(&self, error: &KafkaError) {
+    fn note_group_error(&self, error: &KafkaError) {
         if is(error, RDKafkaErrorCode::GroupAuthorizationFailed) {
             self.group_denied.set(true);
         }
     }
 
-    /// Whether it was told until now.
+    /// Whether the client has reported so far that access to the group is denied.
     fn is_group_denied(&self) -> bool {
-        while let Some(told) = self.consumer.poll(Duration::ZERO) {
-            told.as_ref().err().inspect(|error| self.hear(error));
+        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+            polled.as_ref().err().inspect(|error| self.note_group_error(error));
         }
         self.group_denied.get()
     }
 
-    /// A group's broker that is not told is a question that is never answered.
+    /// Denied access may also show as a request that times out.
     fn is_group_denied_by(&self, error: &KafkaError) -> bool {
-        self.hear(error);
+        self.note_group_error(error);
         self.is_group_denied()
     }
 
     fn failed(&self, what: &str, error: &KafkaError) -> String {
         let brokers = &self.options.brokers;
-        format!("{what} on {brokers}: {}; look at the brokers' logs", reason(error))
+        format!("{what} on {brokers}: {}; check the brokers' logs", reason(error))
     }
 
-    /// The command that allows something.
+    /// The command that grants a permission.
     fn acl(&self, operation: &str, kind: &str, name: &str) -> String {
         format!(
             "kafka-acls --bootstrap-server {} --add --allow-principal {} --operation {operation} --{kind} {name}",
@@ -343,18 +343,18 @@ fn is(error: &KafkaError, code: RDKafkaErrorCode) -> bool {
     error.rdkafka_error_code() == Some(code)
 }
 
-/// Whom the brokers take the job for.
+/// The user that the brokers see.
 fn principal(protocol: Option<&str>, user: Option<&str>) -> String {
     let protocol = protocol.unwrap_or("plaintext").to_ascii_lowercase();
     match (protocol.as_str(), user) {
         ("sasl_plaintext" | "sasl_ssl", Some(user)) => format!("User:{user}"),
         ("plaintext", _) => "User:ANONYMOUS".into(),
-        // The certificate or the ticket has it.
+        // The name is in the certificate or ticket.
         _ => "User:NAME".into(),
     }
 }
 
-/// A word of a command.
+/// A shell word, quoted if necessary.
 fn shell(word: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || "-_.:@=,/".contains(char);
     if word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
@@ -365,7 +365,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whom_the_brokers_take_the_job_for() {
+    fn the_principal_depends_on_the_security_protocol() {
         assert_eq!(principal(None, Some("truck")), "User:ANONYMOUS");
         assert_eq!(principal(Some("SASL_SSL"), Some("truck")), "User:truck");
         assert_eq!(principal(Some("ssl"), None), "User:NAME");

@@ -1,13 +1,13 @@
-//! `truckflow check`: is everything there that the job needs? Each thing `ok`, or what to do.
+//! `truckflow check`: a dry run that reports `ok` or a fix for everything that the job needs.
 //!
-//! | module | looks at |
+//! | module | checks |
 //! |---|---|
-//! | [`kafka`] | brokers, topics, and what the job may do there |
+//! | [`kafka`] | brokers, topics and permissions |
 //! | [`cluster`] | the hosts file of a cluster, and this process's port |
-//! | [`disk`] | the output folder, and what is free there |
-//! | [`sample`] | some messages of each input, and whether the job would accept them |
+//! | [`disk`] | the output folder and its free space |
+//! | [`sample`] | whether the job would accept a sample of each input |
 //!
-//! The store looks at itself: [`crate::store::Store::check`]. Nothing is changed on any server.
+//! The store checks itself: [`crate::store::Store::check`]. No server is changed.
 
 mod cluster;
 mod disk;
@@ -29,7 +29,7 @@ use crate::source::file::{LineReader, Lines, Options};
 use crate::source::sample::{Bounds, of_reader};
 use crate::store::{self, Table};
 
-/// Looks at each part of the job and tells what it found; fails if one is not in order.
+/// Checks each part of the job; fails if any check failed.
 pub fn run(args: &CheckArgs) -> Result<(), Error> {
     let mut report = Report::new(!args.json);
     let config = args.job.load();
@@ -56,7 +56,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Error> {
 fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
     let reads = &config.reads;
     match &config.input {
-        // Of a cluster, process 0 reads the files.
+        // In a cluster, process 0 reads the files.
         _ if !reads.trucks || config.process > 0 => {}
         Some(path) if path == "-" => report.ok("input", "standard input"),
         Some(path) => {
@@ -89,7 +89,7 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
     if let Err(error) = config.listen_token() {
         report.add("listen_token_file", Err::<&str, _>(error));
     }
-    // Folder and database are process 0's.
+    // Only process 0 uses the folder and the database.
     if config.process > 0 {
         return Ok(());
     }
@@ -97,7 +97,7 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
     check_database(config, report)
 }
 
-/// Reports what the job would make of a file. What can be read once only is left to the job.
+/// Decodes a sample of a file as the job would. Pipes are skipped, because they can be read only once.
 fn sample_file(
     what: &str,
     path: &str,
@@ -114,8 +114,8 @@ fn sample_file(
     }
 }
 
-/// A reading that is ahead, but not too far, makes the readings of its truck late for a view whose retention
-/// is shorter than that.
+/// Warns if a reading dated ahead, within `limits.max_ahead`, could make the other readings of its truck late for a
+/// view with a shorter retention.
 fn check_ahead(config: &Job, report: &mut Report) -> Result<(), Error> {
     let Some(max_ahead) = config.max_ahead else { return Ok(()) };
     let (settings, texts) = (config.view_settings.clone(), &config.settings);
@@ -130,9 +130,9 @@ fn check_ahead(config: &Job, report: &mut Report) -> Result<(), Error> {
             report.warn(
                 key,
                 format!(
-                    "{text} is shorter than limits.max_ahead = {allowed}: a reading that is dated ahead by more \
-                     than {text} makes what its truck sends until then late for `{view}`; lower limits.max_ahead \
-                     or raise {key}"
+                    "{text} is shorter than limits.max_ahead = {allowed}: a reading dated ahead by more than {text} \
+                     makes the readings of its truck late for `{view}` until that time; lower limits.max_ahead or \
+                     raise {key}"
                 ),
             );
         }
@@ -158,12 +158,11 @@ fn check_database(config: &Job, report: &mut Report) -> Result<(), Error> {
             }
             drop(store);
             let last = store::open_reader(&config.database_url()?)
-                .and_then(|mut look| look.last_commit(&config.job));
-            // A database that cannot be looked into was told of above.
+                .and_then(|mut reader| reader.last_commit(&config.job));
+            // A database that cannot be read was reported above.
             if let Ok(last) = last {
                 let committed = last.map(|last| last.files).unwrap_or_default();
-                report
-                    .add("files", routes::check_files(config, &committed).map(|()| "the job's, or none yet"));
+                report.add("files", routes::check_files(config, &committed).map(|()| "no conflicting files"));
             }
         }
         Err(error) => report.add("database", Err::<&str, _>(error)),

@@ -1,5 +1,5 @@
-//! What the job would make of some of the messages that are there: how many readings it would accept, and why
-//! not the others.
+//! Decodes a sample of the input as the job would: how many readings it would accept, and why it would reject the
+//! others.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +12,21 @@ use crate::runtime::clock::wall_clock;
 use crate::runtime::counts::rejection;
 use crate::source::sample::Sample;
 
-/// Decodes a sample as the job would, and reports it. A job that accepts nothing runs all the same, so that
-/// this is a warning.
+/// Decodes a sample and reports the result. A sample without any accepted reading is only a warning, because the job
+/// could still run.
 pub(super) fn report(what: &str, name: &str, sample: &Sample, decoder: impl Decode, report: &mut Report) {
     let found = decode(sample, decoder);
     let said = format!("`{name}`: {}", found.describe());
     match found.accepted {
         0 if found.all() > 0 => report.warn(
             what,
-            format!("{said}; compare the messages with the fields that the job reads, or correct the input"),
+            format!("{said}; compare the messages with the fields that the job reads, or correct the input setting"),
         ),
         _ => report.ok(what, said),
     }
 }
 
-/// What became of a sample.
+/// The result of decoding a sample.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Found {
     accepted: u64,
@@ -42,14 +42,14 @@ impl Found {
     fn describe(&self) -> String {
         let all = self.all();
         if all == 0 {
-            return "there is no message yet".into();
+            return "no messages yet".into();
         }
-        let are = if all == 1 { "reading is" } else { "readings are" };
+        let readings = if all == 1 { "reading" } else { "readings" };
         let most = self.rejected.iter().max_by_key(|(_, number)| **number);
         let most = most.map_or_else(String::new, |((reason, field), number)| {
             format!("; most common rejection: {} ({number})", rejection(*reason, field))
         });
-        format!("{} of {all} {are} accepted{most}", self.accepted)
+        format!("{} of {all} {readings} accepted{most}", self.accepted)
     }
 }
 
@@ -58,7 +58,7 @@ fn decode(sample: &Sample, mut decoder: impl Decode) -> Found {
     if let Some(header) = &sample.header
         && decoder.header(header).is_err()
     {
-        // The file itself is refused for it.
+        // The check of the file reports a bad header.
         return found;
     }
     decoder.set_wall_clock(wall_clock());
@@ -100,18 +100,18 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_says_how_many_are_accepted_and_the_most_common_rejection() {
+    fn a_sample_reports_accepted_readings_and_the_most_common_rejection() {
         let good = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "engine_speed": 81, "fuel_consumed": 0}"#;
         let without = r#"{"timestamp": "2023-04-10 01:02:27", "distance_covered": 1, "fuel_consumed": 0}"#;
         assert_eq!(
             found(&[good, without, "no reading", without, good]).describe(),
-            "2 of 5 readings are accepted; most common rejection: missing_field `engine_speed` (2)"
+            "2 of 5 readings accepted; most common rejection: missing_field `engine_speed` (2)"
         );
-        assert_eq!(found(&[good]).describe(), "1 of 1 reading is accepted");
+        assert_eq!(found(&[good]).describe(), "1 of 1 reading accepted");
         assert_eq!(
             found(&["no reading"]).describe(),
-            "0 of 1 reading is accepted; most common rejection: not_an_object (1)"
+            "0 of 1 reading accepted; most common rejection: not_an_object (1)"
         );
-        assert_eq!(found(&[]).describe(), "there is no message yet");
+        assert_eq!(found(&[]).describe(), "no messages yet");
     }
 }

@@ -1,22 +1,22 @@
-//! Why no configuration file is written.
+//! Errors of `config init`.
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why no file is written.
+/// Why the configuration template was not written.
 #[derive(Debug, Error)]
 pub enum InitError {
-    /// It is there.
-    #[error("{0} is there already; give another name, or --force to replace it")]
+    /// The file exists.
+    #[error("{0} already exists; give another name, or overwrite it with --force")]
     Exists(PathBuf),
-    /// The operating system refuses.
-    #[error("cannot write {path}: {source}; give a file in a folder that is there and may be written")]
+    /// The file cannot be written.
+    #[error("cannot write {path}: {source}; give a file in an existing, writable folder")]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! `truckflow config`: writes a configuration file to begin with, and shows what is in force.
+//! `truckflow config`: writes a configuration template, and shows the effective settings.
 
 pub mod error;
 
@@ -13,7 +13,7 @@ use crate::runtime::failure::Bug;
 use crate::runtime::print;
 use crate::text::printable::printable;
 
-/// Does what `config` is asked for.
+/// Runs a subcommand of `config`.
 pub fn run(command: &ConfigCommand) -> Result<(), Error> {
     match command {
         ConfigCommand::Init(args) => init(args),

@@ -1,4 +1,4 @@
-//! Drawings for Graphviz.
+//! Graphviz output.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ impl Pen for Dot {
     }
 
     fn open(&mut self, out: &mut String, id: &str, label: &str) -> fmt::Result {
-        // Only a subgraph with such a name is drawn as a box.
+        // Graphviz draws a subgraph as a box only if its name begins with `cluster`.
         line(out, self.depth, format_args!("subgraph cluster_{id} {{"))?;
         self.depth += 1;
         line(out, self.depth, format_args!("label=\"{}\";", dot_text(label)))
@@ -47,7 +47,7 @@ impl Pen for Dot {
     }
 }
 
-/// A label between quotes, where `\` begins an escape. DOT decodes HTML's entities there.
+/// Escapes a quoted label. DOT decodes HTML entities in it.
 fn dot_text(label: &str) -> String {
     label.chars().fold(String::new(), |mut text, char| {
         match char {

@@ -1,4 +1,4 @@
-//! Drawings for Markdown: GitHub and others show them.
+//! Mermaid output, for Markdown.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -44,8 +44,7 @@ impl Pen for Mermaid {
     }
 }
 
-/// A label between quotes, where Mermaid reads HTML, Markdown and its own `#…;`. An underscore within
-/// a word is none of these.
+/// Escapes a quoted label, in which Mermaid interprets HTML, Markdown and `#…;`. Underscores within a word are safe.
 fn mermaid_text(label: &str) -> String {
     let mut text = String::new();
     let mut rest = label.chars().peekable();

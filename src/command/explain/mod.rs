@@ -1,6 +1,6 @@
-//! `truckflow explain`: the job's dataflow, drawn as it is built.
+//! `truckflow explain`: draws the job's dataflow graph as it is built.
 //!
-//! Each language of drawings is a [`Pen`]; [`drawing`] says what it draws.
+//! Each output language is a [`Pen`]; [`drawing`] draws the graph with it.
 
 mod dot;
 mod mermaid;
@@ -32,7 +32,7 @@ pub fn run(args: &ExplainArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a view is written to, in words.
+/// Describes the sinks of a view.
 fn sinks(view: &ViewPlan) -> impl Iterator<Item = String> {
     let named = |kind: &str, name: &Option<String>| name.as_ref().map(|name| format!("{kind} {name}"));
     [named("file", &view.file), named("table", &view.table), named("topic", &view.topic)]
@@ -42,7 +42,7 @@ fn sinks(view: &ViewPlan) -> impl Iterator<Item = String> {
 
 fn drawing(plan: &Plan, pen: &mut impl Pen) -> String {
     let mut out = String::new();
-    draw(plan, pen, &mut out).expect("a string takes everything");
+    draw(plan, pen, &mut out).expect("writing to a string cannot fail");
     out
 }
 
@@ -89,7 +89,7 @@ fn draw(plan: &Plan, pen: &mut impl Pen, out: &mut String) -> fmt::Result {
 mod tests {
     use crate::observe::board::plan::{Channel, Operator, Plan, Source, ViewPlan};
 
-    /// A view that is delivered, and names that are hard to draw.
+    /// A plan with a delivered view, and names that need escapes.
     pub(super) fn delivered() -> Plan {
         let view = "v_1 & <w>";
         let operator = |id, name: &str, view: Option<&str>| Operator {

@@ -1,8 +1,8 @@
-//! What a language of drawings can draw.
+//! The trait of the output languages.
 
 use std::fmt::{self, Write as _};
 
-/// What a node looks like.
+/// The shape of a node.
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
     Source,
@@ -10,7 +10,7 @@ pub(super) enum Shape {
     Sink,
 }
 
-/// A language of drawings. Identifiers are letters and digits; labels may be anything.
+/// An output language. Identifiers are letters and digits; labels may be any text.
 pub(super) trait Pen {
     fn begin(&mut self, out: &mut String) -> fmt::Result;
     fn node(&mut self, out: &mut String, id: &str, label: &str, shape: Shape) -> fmt::Result;

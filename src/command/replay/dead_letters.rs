@@ -1,10 +1,9 @@
-//! Dead letters that truckflow kept in a CSV file, as the messages that they were.
+//! Reads dead letters from CSV files and restores the original messages.
 //!
-//! `payload` and `message_key` are text, or `base64:` and base64 for other bytes (so that a text which
-//! begins with `base64:` is written in base64 too). An empty key is none; an empty payload with the
-//! reason `null_value` is a message without a value, a tombstone.
+//! `payload` and `message_key` are text, or base64 with the prefix `base64:` (text that begins with `base64:` is
+//! encoded as well). An empty key means no key. An empty payload with the reason `null_value` is a tombstone.
 //!
-//! They are in one file, or in the numbered files of a folder.
+//! The input is one file, or a folder of numbered files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,7 +23,7 @@ use crate::sink::csv::numbered;
 const BASE64: &[u8] = b"base64:";
 const BUFFER: usize = 256 * 1024;
 
-/// Opens a folder, or a file if it is one of dead letters.
+/// Opens a folder, or a file if it has dead letters.
 pub(super) fn open(path: &Path) -> Result<Option<Box<dyn Input>>, ReplayError> {
     if path != Path::new("-") && path.is_dir() {
         return Ok(Some(Box::new(Folder::open(path)?)));
@@ -35,11 +34,11 @@ pub(super) fn open(path: &Path) -> Result<Option<Box<dyn Input>>, ReplayError> {
     Ok(DeadLetters::open(path)?.map(|letters| Box::new(letters) as Box<dyn Input>))
 }
 
-/// The numbered files of a folder, one after the other.
+/// The numbered files of a folder, read in order.
 struct Folder {
     file: DeadLetters,
     later: IntoIter<PathBuf>,
-    /// Bytes of the files before.
+    /// Bytes of the files before the current one.
     before: u64,
 }
 
@@ -53,7 +52,7 @@ impl Folder {
         Ok(Folder { file, later, before: 0 })
     }
 
-    /// Opens the next file that a job has written to.
+    /// Opens the next file that is not empty.
     fn next(later: &mut IntoIter<PathBuf>) -> Result<Option<DeadLetters>, ReplayError> {
         for path in later {
             let length = path.metadata().map_err(|source| read_error(&path, source))?.len();
@@ -88,12 +87,12 @@ pub(super) struct DeadLetters {
     reader: Reader<Box<dyn Read>>,
     path: PathBuf,
     columns: Columns,
-    /// The names of the views that give up readings which the others keep.
-    giving_up: Vec<Box<[u8]>>,
+    /// The views that drop readings which other views keep.
+    dropping_views: Vec<Box<[u8]>>,
     row: ByteRecord,
 }
 
-/// Where the columns are; only `payload` has to be there.
+/// Column indexes; only `payload` is required.
 struct Columns {
     topic: Option<usize>,
     partition: Option<usize>,
@@ -104,16 +103,16 @@ struct Columns {
 }
 
 impl DeadLetters {
-    /// Opens a CSV file; `None` if its header has no `payload`, and so is not one of dead letters.
+    /// Opens a CSV file; `None` if its header has no `payload`, so that it has no dead letters.
     fn open(path: &Path) -> Result<Option<DeadLetters>, ReplayError> {
         let file = File::open(path).map_err(|source| read_error(path, source))?;
         Self::read_from(Box::new(file), path)
     }
 
-    /// Reads a CSV file that is called `path`.
+    /// Reads a CSV file; `path` is for error messages.
     pub(super) fn read_from(file: Box<dyn Read>, path: &Path) -> Result<Option<DeadLetters>, ReplayError> {
         let mut reader = ReaderBuilder::new().buffer_capacity(BUFFER).from_reader(file);
-        let header = reader.byte_headers().map_err(|error| mistake(path, &error))?;
+        let header = reader.byte_headers().map_err(|error| csv_error(path, &error))?;
         let column = |name: &str| header.iter().position(|column| column == name.as_bytes());
         let Some(payload) = column("payload") else { return Ok(None) };
         let columns = Columns {
@@ -124,17 +123,17 @@ impl DeadLetters {
             field: column("field"),
             payload,
         };
-        let giving_up = views::all(&Settings::default()).into_iter().filter(|view| view.drops_readings);
-        let giving_up = giving_up.map(|view| view.name.as_bytes().into()).collect();
+        let dropping_views = views::all(&Settings::default()).into_iter().filter(|view| view.drops_readings);
+        let dropping_views = dropping_views.map(|view| view.name.as_bytes().into()).collect();
         let (path, row) = (path.to_owned(), ByteRecord::new());
-        Ok(Some(DeadLetters { reader, path, columns, giving_up, row }))
+        Ok(Some(DeadLetters { reader, path, columns, dropping_views, row }))
     }
 
-    /// Whether a letter would count twice if it were sent, or is no message.
+    /// Whether the reading would count twice if it were sent again, or the letter is not a message.
     fn is_left_out(&self, reason: Reason, field: &[u8]) -> bool {
         match reason {
             Reason::Late | Reason::RefusedByDatabase => true,
-            Reason::TooLarge => self.giving_up.iter().any(|view| **view == *field),
+            Reason::TooLarge => self.dropping_views.iter().any(|view| **view == *field),
             _ => false,
         }
     }
@@ -147,7 +146,7 @@ impl DeadLetters {
 
 impl Input for DeadLetters {
     fn read(&mut self, message: &mut Message) -> Result<Next, ReplayError> {
-        if !self.reader.read_byte_record(&mut self.row).map_err(|error| mistake(&self.path, &error))? {
+        if !self.reader.read_byte_record(&mut self.row).map_err(|error| csv_error(&self.path, &error))? {
             return Ok(Next::End);
         }
         let field = |column: Option<usize>| column.and_then(|n| self.row.get(n)).unwrap_or_default();
@@ -160,22 +159,22 @@ impl Input for DeadLetters {
         message.topic.clear();
         match std::str::from_utf8(field(self.columns.topic)) {
             Ok(topic) => message.topic.push_str(topic),
-            Err(_) => return Err(self.broken("its topic is no text")),
+            Err(_) => return Err(self.broken("its topic is not UTF-8")),
         }
         let partition = field(self.columns.partition);
         message.partition = match std::str::from_utf8(partition).ok().and_then(|text| text.parse().ok()) {
-            None if !partition.is_empty() => return Err(self.broken("its partition is no number")),
+            None if !partition.is_empty() => return Err(self.broken("its partition is not a number")),
             partition => partition,
         };
         let key = field(self.columns.key);
         message.has_key = !key.is_empty();
         if !decode(key, &mut message.key) {
-            return Err(self.broken("its message_key is no base64"));
+            return Err(self.broken("its message_key is not valid base64"));
         }
         let payload = field(Some(self.columns.payload));
         message.has_payload = !payload.is_empty() || reason != Some(Reason::NullValue);
         if !decode(payload, &mut message.payload) {
-            return Err(self.broken("its payload is no base64"));
+            return Err(self.broken("its payload is not valid base64"));
         }
         Ok(Next::Message)
     }
@@ -185,7 +184,7 @@ impl Input for DeadLetters {
     }
 }
 
-/// Writes the bytes that a field stands for into `out`; `false` if it is not what it says.
+/// Decodes a field into `out`; `false` if it is not valid base64.
 fn decode(field: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     match field.strip_prefix(BASE64) {
@@ -201,7 +200,7 @@ fn read_error(path: &Path, source: io::Error) -> ReplayError {
     ReplayError::Read { path: path.to_owned(), source }
 }
 
-fn mistake(path: &Path, error: &csv::Error) -> ReplayError {
+fn csv_error(path: &Path, error: &csv::Error) -> ReplayError {
     let line = error.position().map_or(1, csv::Position::line);
     let reason = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {

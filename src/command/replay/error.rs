@@ -1,4 +1,4 @@
-//! Why a replay failed.
+//! Errors of `replay`.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,82 +13,82 @@ pub enum ReplayError {
     /// Kafka did not take the messages.
     #[error(transparent)]
     Produce(#[from] ProduceError),
-    /// What was sent cannot be printed.
+    /// The summary cannot be printed.
     #[error(transparent)]
     Print(#[from] PrintError),
     /// The input could not be opened or read.
-    #[error("{path} cannot be read ({source}): mend FILE")]
+    #[error("cannot read {path}: {source}; correct FILE")]
     Read {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The input is no text of lines.
-    #[error("{path} cannot be read: {reason}; give lines of UTF-8 as FILE")]
+    /// The input is not lines of text.
+    #[error("cannot read {path}: {reason}; FILE must be lines of UTF-8 text")]
     Text {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The dead letters are not a CSV file of the expected shape.
-    #[error("{path} is no file of dead letters at line {line} ({reason}): mend the line or take it out")]
+    #[error("bad dead letter at line {line} of {path}: {reason}; correct or remove the line")]
     DeadLetter {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A folder is not one of dead letters, or a file in it is not.
+    /// A folder, or a file in it, has no dead letters.
     #[error(
-        "{path} holds no dead letters: name a file, or the folder `dead_letters` that csv.max_records makes"
+        "{path} has no dead letters; give a dead_letters.csv, or the folder `dead_letters` of a job with csv.max_records"
     )]
     NoDeadLetters {
         /// The folder, or the file in it.
         path: PathBuf,
     },
-    /// Lines do not know their topic.
-    #[error("the lines of {path} do not say where they go: name the topic with --topic")]
+    /// Lines need a topic.
+    #[error("no topic for the lines of {path}; give --topic")]
     NoTopic {
         /// The file.
         path: PathBuf,
     },
-    /// Standard input has no start to go back to.
-    #[error("--loop cannot start standard input over: name a file")]
+    /// Standard input cannot be repeated.
+    #[error("--loop cannot repeat standard input; give a file")]
     LoopOverStdin,
-    /// A loop over nothing would never end.
-    #[error("--loop over {path}, which holds nothing to send, would never end: name another file")]
+    /// A loop over an empty input would never end.
+    #[error("{path} has nothing to send, so --loop would never end; give another file")]
     LoopOverNothing {
         /// The file.
         path: PathBuf,
     },
     /// A dead letter has its own key.
-    #[error("dead letters are sent with the keys that they had: leave out {flag}")]
+    #[error("dead letters are sent with their original keys; leave out {flag}")]
     KeyOfDeadLetters {
         /// The flag that asks for other keys.
         flag: &'static str,
     },
     /// A message has one key.
-    #[error("--key and --key-separator each say what a line's key is: leave out one of them")]
+    #[error("--key and --key-separator exclude each other; leave out one of them")]
     TwoKeys,
-    /// No line holds the separator, or each begins with it.
+    /// The separator cannot occur within a line.
     #[error(
-        "--key-separator {separator:?} ends no key within a line: give a text that lines do not end with, such as $'\\t'"
+        "--key-separator {separator:?} cannot end a key within a line; give a separator that lines do not end with, such as $'\\t'"
     )]
     KeySeparator {
-        /// What was given.
+        /// The separator.
         separator: String,
     },
-    /// Signals cannot be listened to.
+    /// Signal handlers cannot be installed.
     #[error(transparent)]
     Signals(#[from] SystemError),
 }
 
 impl ReplayError {
-    /// Whether the command line, not the run, is wrong: exit status 2 instead of 1.
+    /// Whether the usage is wrong: exit status 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         !matches!(
             self,

@@ -1,15 +1,15 @@
-//! Where the messages of a replay come from.
+//! The trait of the inputs of a replay.
 
 use dataflows::dead_letter::Reason;
 
 use super::error::ReplayError;
 
-/// One message on its way from the input to Kafka; its buffers are used again.
+/// A message between the input and Kafka; its buffers are reused.
 #[derive(Default)]
 pub(super) struct Message {
-    /// Empty where the input does not say.
+    /// Empty if the input does not name a topic.
     pub topic: String,
-    /// The partition that it came from, if it did.
+    /// The partition that the message came from, if known.
     pub partition: Option<i32>,
     pub has_key: bool,
     pub key: Vec<u8>,
@@ -17,24 +17,24 @@ pub(super) struct Message {
     pub payload: Vec<u8>,
 }
 
-/// What was read.
+/// The result of a read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     Message,
-    /// A dead letter that is not to be sent, for its reason.
+    /// A dead letter that must not be sent, because of its reason.
     LeftOut(Reason),
     End,
 }
 
-/// Where messages come from.
+/// A source of messages.
 pub(super) trait Input {
-    /// Reads what comes next, if it is a message into `message`.
+    /// Reads the next message into `message`.
     fn read(&mut self, message: &mut Message) -> Result<Next, ReplayError>;
 
-    /// How many bytes of the input were read.
+    /// The number of bytes read so far.
     fn position(&self) -> u64;
 
-    /// The number of the last line, from 1, and its bytes, if it was left as it has no end.
+    /// The number (from 1) and length of a last line that was skipped because it has no line feed.
     fn unfinished(&self) -> Option<(i64, u64)> {
         None
     }

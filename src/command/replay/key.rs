@@ -1,10 +1,10 @@
-//! Finding the text of one field in a line without parsing the rest of it.
+//! Finds one field in a line without parsing the rest of the line.
 
 use memchr::memmem::Finder;
 
-/// A field whose text becomes the message's key.
+/// The field that becomes the message key.
 pub(super) struct KeyField {
-    /// The field's name between quotes, as in JSON and as in Python.
+    /// The field's name in double quotes (JSON) and single quotes (Python).
     quoted: [Finder<'static>; 2],
 }
 
@@ -14,13 +14,13 @@ impl KeyField {
         KeyField { quoted: [finder("\""), finder("'")] }
     }
 
-    /// Writes the field's value into `key`: a text without its quotes, a number or a word as it stands.
-    /// `false` if the line has no such field, or null in it, or an object or array.
+    /// Writes the field's value into `key`: a string without its quotes, other values unchanged. `false` if the
+    /// field is missing, null, an object or an array.
     pub(super) fn find(&self, line: &[u8], key: &mut Vec<u8>) -> bool {
         key.clear();
         self.quoted.iter().any(|quoted| {
             quoted.find_iter(line).any(|at| {
-                // After a backslash it stands inside another text.
+                // After a backslash, the quote is inside another string.
                 let inside = at > 0 && line[at - 1] == b'\\';
                 let after = line[at + quoted.needle().len()..].trim_ascii_start();
                 !inside
@@ -64,7 +64,7 @@ fn read_text(quote: u8, text: &[u8], key: &mut Vec<u8>) -> bool {
         key.extend_from_slice(text);
         return true;
     }
-    // Python's escapes are JSON's but for the single quote and \x; with those the line stays without a key.
+    // Python's escapes are those of JSON, except `\'` and `\x`; a line with those gets no key.
     let json = [b"\"", text, b"\""].concat();
     match serde_json::from_slice::<String>(&json) {
         Ok(text) => {

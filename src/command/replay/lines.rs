@@ -1,4 +1,4 @@
-//! Any file or standard input, each line a message as it is.
+//! Any file or standard input; each line is a message, unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use super::input::{Input, Message, Next};
 use super::key::KeyField;
 use crate::source::file::{self, TextError, TextLines};
 
-/// What a line's key is.
+/// The key of a line.
 pub(super) enum Key {
     None,
-    /// The text of a field.
+    /// The value of a field.
     Field(Box<KeyField>),
-    /// What stands before the separator.
+    /// The text before the separator.
     Before(Box<Finder<'static>>),
 }
 
@@ -55,7 +55,7 @@ impl Input for Lines {
     }
 }
 
-/// Moves the key from a line into `key`, and leaves the value; says whether each is there.
+/// Moves the key from a line into `key`, and leaves the value. Returns whether each exists.
 fn split(line: &mut Vec<u8>, key: &mut Vec<u8>, separator: &Finder<'_>) -> (bool, bool) {
     key.clear();
     let (found, value) = file::message(line, Some(separator));

@@ -1,12 +1,12 @@
-//! `truckflow replay`: the lines of a file, or the dead letters of an earlier run, into a topic.
+//! `truckflow replay`: sends the lines of a file, or dead letters, to a topic.
 //!
 //! ```text
 //! file or standard input --> lines ------------------------> key, partition --> producer --> summary
 //!     folder, file       --> dead letters --> left out? -----^
 //! ```
 //!
-//! Dead letters whose reading counts already, but in the view that gave it up, are left out: sent again, it
-//! would count twice there. So are rows that a database refused, which are no messages.
+//! Some dead letters are left out: readings that only one view dropped, which would count twice in the other views,
+//! and rows that the database refused, which are not messages.
 
 mod dead_letters;
 pub mod error;
@@ -36,11 +36,11 @@ use crate::source::file::{Unfinished, is_separator};
 use send::{open, send_all};
 use summary::LeftOut;
 
-/// Longer than a message may be on its way.
+/// Longer than the delivery timeout of a message.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Sends everything in the file, or until SIGINT or SIGTERM; what was queued is flushed. The last line on
-/// standard error is the [`Summary`], also when deliveries failed; before it stands what was left out.
+/// Sends everything in the file, or until SIGINT or SIGTERM, then flushes the queue. The last line on standard error
+/// is the [`Summary`], even if deliveries failed; the line before it lists what was left out.
 pub fn run(args: &ReplayArgs) -> Result<Summary, ReplayError> {
     run_until(args, &Stop::on_signals(Hangup::Stops)?)
 }
@@ -55,7 +55,7 @@ fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
     if let Some(separator) = args.key_separator.clone().filter(|separator| !is_separator(separator)) {
         return Err(ReplayError::KeySeparator { separator });
     }
-    // Opened first: a wrong name is found without a broker.
+    // Opened before connecting, so that a wrong file name is reported without a broker.
     let mut input = open(args)?;
     let mut producer =
         Producer::new(&args.brokers, &args.properties.iter().chain(&args.property_files).cloned().collect())?;
@@ -85,7 +85,7 @@ fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
     result.map(|()| summary)
 }
 
-/// The bytes of a file, or of a folder's numbered files, where these are known.
+/// The size of a file, or of a folder's numbered files, if known.
 fn size(path: &Path) -> Option<u64> {
     let metadata = std::fs::metadata(path).ok()?;
     if metadata.is_dir() {

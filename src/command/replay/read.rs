@@ -1,4 +1,4 @@
-//! What a replay would send, without a broker: for fuzzing, and for tests of what comes back.
+//! Reads the messages that a replay would send, without a broker; for fuzzing and tests.
 
 use std::io::Read;
 use std::path::Path;
@@ -12,20 +12,20 @@ use super::key::KeyField;
 use super::lines::{Key, Lines};
 use crate::source::file::TextLines;
 
-/// A message: its key and its value, where it has them.
+/// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// The topic; empty where the input does not say.
+    /// The topic; empty if the input does not name one.
     pub topic: String,
-    /// The partition that it came from, if it did.
+    /// The partition that the message came from, if known.
     pub partition: Option<i32>,
     /// The key.
     pub key: Option<Vec<u8>>,
-    /// The value; none is a tombstone.
+    /// The value; None is a tombstone.
     pub payload: Option<Vec<u8>>,
 }
 
-/// The messages of lines, with the text of the field `key` or what stands before `separator` as their key.
+/// The messages of lines, keyed by the field `key` or by the text before `separator`.
 pub fn lines_of(
     input: impl Read + Send + 'static,
     key: Option<&str>,
@@ -42,7 +42,7 @@ pub fn lines_of(
     all(&mut Lines::new(lines, path, key))
 }
 
-/// The messages of a CSV file of dead letters; none if it is not one.
+/// The messages of a CSV file of dead letters; None for any other file.
 pub fn dead_letters_of(input: impl Read + 'static) -> Result<Option<Vec<Sent>>, ReplayError> {
     let letters = DeadLetters::read_from(Box::new(input), Path::new("-"))?;
     letters.map(|mut letters| all(&mut letters)).transpose()

@@ -1,4 +1,4 @@
-//! Sends what an input has, at its rate.
+//! Sends the messages of an input at the given rate.
 
 use std::collections::HashMap;
 
@@ -17,10 +17,10 @@ use crate::runtime::pace::Pace;
 use crate::runtime::stop::Stop;
 use crate::source::file::TextLines;
 
-/// Messages between two looks at the clock for progress.
+/// Messages between two updates of the progress bar.
 const MESSAGES_PER_LOOK: u64 = 256;
 
-/// Opens what the flags name.
+/// Opens the input.
 pub(super) fn open(args: &ReplayArgs) -> Result<Box<dyn Input>, ReplayError> {
     let path = &args.file;
     let read_error = |source| ReplayError::Read { path: path.clone(), source };
@@ -43,7 +43,7 @@ pub(super) fn open(args: &ReplayArgs) -> Result<Box<dyn Input>, ReplayError> {
     Ok(Box::new(Lines::new(lines, path, key)))
 }
 
-/// Sends until the input ends or the command is asked to.
+/// Sends until the input ends or a stop is requested.
 pub(super) fn send_all(
     args: &ReplayArgs,
     input: &mut Box<dyn Input>,
@@ -92,7 +92,7 @@ pub(super) fn send_all(
         let partitions = topics.partitions(topic, producer)?;
         let key = message.has_key.then_some(&message.key[..]);
         let partition = match message.partition {
-            // Back where it came from, whatever partitioner chose that.
+            // The original partition, whatever partitioner chose it.
             Some(partition) if args.topic.is_none() && (0..partitions).contains(&partition) => {
                 Some(partition)
             }
@@ -105,7 +105,7 @@ pub(super) fn send_all(
     Ok(())
 }
 
-/// How many partitions each topic has; asked once a topic.
+/// The partition count of each topic, requested once per topic.
 #[derive(Default)]
 struct Topics {
     partitions: HashMap<String, i32>,

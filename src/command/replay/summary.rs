@@ -1,4 +1,4 @@
-//! What a replay did.
+//! The summary of a replay.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use dataflows::dead_letter::Reason;
 
-/// What a replay did.
+/// The result of a replay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
     /// Messages that the brokers acknowledged.
     pub sent: u64,
-    /// Messages that they did not.
+    /// Messages that the brokers did not acknowledge.
     pub failed: u64,
-    /// Dead letters that were not to be sent.
+    /// Dead letters that were left out.
     pub left_out: u64,
     /// How long it took.
     pub elapsed: Duration,
@@ -36,7 +36,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// How many dead letters of each reason were left out.
+/// The number of dead letters left out, by reason.
 #[derive(Default)]
 pub(super) struct LeftOut(pub BTreeMap<Reason, u64>);
 
@@ -52,7 +52,7 @@ impl fmt::Display for LeftOut {
         for (place, (reason, count)) in self.0.iter().enumerate() {
             let why = match reason {
                 Reason::RefusedByDatabase => "a row, not a message",
-                _ => "counted already in the other views",
+                _ => "already counted in the other views",
             };
             write!(f, "{} {count} {} ({why})", if place == 0 { ':' } else { ',' }, reason.name())?;
         }

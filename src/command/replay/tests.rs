@@ -62,7 +62,7 @@ fn a_field_of_the_line_becomes_the_key() {
 }
 
 #[test]
-fn what_stands_before_the_separator_becomes_the_key_and_nothing_behind_it_a_tombstone() {
+fn text_before_the_separator_is_the_key_and_an_empty_rest_is_a_tombstone() {
     let cluster = cluster("t", 1);
     let brokers = cluster.bootstrap_servers();
     let (_folder, path) = file("in.txt", "k\t{\"a\": \"\t\"}\r\n{}\nk\t\nk\t\r\n\t1\nl\t\nm\t{\"a\":");
@@ -105,11 +105,12 @@ fn dead_letters_go_back_where_they_came_from() {
 
 #[test]
 fn dead_letters_go_to_a_named_topic() {
-    let cluster = cluster("mended", 1);
+    let cluster = cluster("corrected", 1);
     let brokers = cluster.bootstrap_servers();
     let (_folder, path) = file("dead_letters.csv", LETTERS);
-    replay(&path, &["--brokers", &brokers, "--topic", "mended"]).unwrap();
-    let payloads: Vec<_> = read(&brokers, "mended", 1, 5).into_iter().map(|(.., payload)| payload).collect();
+    replay(&path, &["--brokers", &brokers, "--topic", "corrected"]).unwrap();
+    let payloads: Vec<_> =
+        read(&brokers, "corrected", 1, 5).into_iter().map(|(.., payload)| payload).collect();
     assert_eq!(payloads[2], None);
     assert_eq!(payloads[3], Some(vec![0, 255]));
 }
@@ -117,7 +118,7 @@ fn dead_letters_go_to_a_named_topic() {
 const HEADER: &str = "topic,partition,offset,kafka_timestamp,message_key,reason,field,payload\n";
 
 #[test]
-fn what_counted_already_and_what_is_no_message_is_left_out() {
+fn letters_that_count_already_or_are_not_messages_are_left_out() {
     let cluster = cluster("a", 1);
     let brokers = cluster.bootstrap_servers();
     let letters = [
@@ -147,11 +148,11 @@ fn what_counted_already_and_what_is_no_message_is_left_out() {
 }
 
 #[test]
-fn one_line_says_what_was_left_out_and_why() {
+fn one_line_lists_the_letters_left_out_and_why() {
     let left_out = LeftOut([(Reason::RefusedByDatabase, 1), (Reason::Late, 2)].into());
     assert_eq!(
         left_out.to_string(),
-        "left out 3 dead letters: 2 late (counted already in the other views), \
+        "left out 3 dead letters: 2 late (already counted in the other views), \
          1 refused_by_database (a row, not a message)"
     );
 }
@@ -166,7 +167,7 @@ fn the_numbered_files_of_a_folder_are_sent_in_order() {
     write("000010.csv", &format!("{HEADER}a,0,1,,,not_an_object,,4\n"));
     write("000002.csv", &format!("{HEADER}a,0,1,,,not_an_object,,2\na,0,1,,,not_an_object,,3\n"));
     write("000001.csv", &format!("{HEADER}a,0,1,,,not_an_object,,1\na,0,1,,,late,filtered_join,0\n"));
-    // Begun, and nothing was committed to it.
+    // Created, but nothing was committed to it.
     write("1000001.csv", "");
     write("1000002.csv", HEADER);
     write("notes.csv", "not one of them\n");
@@ -177,7 +178,7 @@ fn the_numbered_files_of_a_folder_are_sent_in_order() {
 
     write("000002.csv", &format!("{HEADER}a,0,1\n"));
     let error = replay(folder.path(), &["--brokers", &brokers]).unwrap_err().to_string();
-    assert!(error.contains("000002.csv is no file of dead letters at line 2"), "{error}");
+    assert!(error.contains("bad dead letter at line 2 of ") && error.contains("000002.csv"), "{error}");
     let keyed = replay(folder.path(), &["--key", "truck_id"]);
     assert!(matches!(keyed, Err(ReplayError::KeyOfDeadLetters { .. })));
 }
@@ -207,8 +208,8 @@ fn a_broken_dead_letter_is_named_by_its_line() {
     let cluster = cluster("a", 1);
     let brokers = cluster.bootstrap_servers();
     for (row, reason) in [
-        ("a,0,1,,,wrong_type,,base64:%", "its payload is no base64"),
-        ("a,x,1,,,wrong_type,,p", "its partition is no number"),
+        ("a,0,1,,,wrong_type,,base64:%", "its payload is not valid base64"),
+        ("a,x,1,,,wrong_type,,p", "its partition is not a number"),
         ("a,0", "it has 2 fields instead of 8"),
     ] {
         let text = format!("{HEADER}a,0,11,,,null_value,,x\n{row}\n");

@@ -1,4 +1,4 @@
-//! `truckflow run`: launches a job, and prints what it did.
+//! `truckflow run`: runs a job and prints a summary.
 
 pub mod summary;
 
@@ -11,7 +11,7 @@ use crate::runtime::counts::{Counts, nothing_accepted};
 use crate::runtime::stop::{Hangup, Stop};
 use crate::runtime::{fault, print, process};
 
-/// Runs the job to its end.
+/// Runs the job until it ends.
 pub fn run(args: &RunArgs) -> Result<(), Error> {
     if args.die_with_parent {
         process::die_with_parent()?;
@@ -38,7 +38,7 @@ pub fn run(args: &RunArgs) -> Result<(), Error> {
             "done"
         );
     }
-    // The summary says it itself.
+    // The summary already contains this warning.
     if let Some(said) = nothing_accepted(&done.counts.intake).filter(|_| !args.summary) {
         tracing::warn!("{said}");
     }

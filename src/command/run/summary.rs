@@ -1,4 +1,4 @@
-//! What a run made, shown at its end.
+//! The summary at the end of a run.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,10 +13,10 @@ use crate::runtime::counts::{Counts, nothing_accepted};
 use crate::sink::csv::{files_of, numbered};
 use crate::text::printable::printable;
 
-/// Correlations shown; the rest is in the files.
+/// The number of trucks shown; the rest is in the files.
 const TRUCKS_SHOWN: usize = 20;
 
-/// The end of a run in words: what was counted, the latest correlations of each truck, the files, the metrics.
+/// The summary as text: counts, the latest correlations of each truck, files and metrics.
 pub fn describe(config: &Job, summary: &Summary) -> String {
     let mut text = counted(summary);
     for line in &summary.unfinished {
@@ -49,7 +49,7 @@ pub fn describe(config: &Job, summary: &Summary) -> String {
         let _ = writeln!(text, "  {name:<32} {bytes:>14} bytes");
     }
     if config.listen != "off" {
-        let _ = writeln!(text, "metrics, while a job runs: http://{}/metrics", config.listen);
+        let _ = writeln!(text, "metrics, while the job runs: http://{}/metrics", config.listen);
     }
     if let Some(said) = nothing_accepted(&summary.counts.intake) {
         let _ = writeln!(text, "\n{said}");
@@ -57,7 +57,7 @@ pub fn describe(config: &Job, summary: &Summary) -> String {
     text
 }
 
-/// Readings, rows and dead letters, each by reason.
+/// Counts of readings, rows and dead letters, by reason.
 fn counted(summary: &Summary) -> String {
     let Counts { intake, left_out, letters, .. } = &summary.counts;
     let rows = summary.counts.all_rows();
@@ -70,15 +70,14 @@ fn counted(summary: &Summary) -> String {
     let lines = [
         ("accepted readings", intake.accepted.to_string()),
         ("rejected messages", by_reason(&intake.rejected)),
-        ("readings that a view left out", by_reason(left_out)),
-        ("rows in tables, in files", format!("{}, {}", rows.table, rows.csv)),
-        ("rows that the database refused", rows.refused.to_string()),
+        ("readings left out by a view", by_reason(left_out)),
+        ("rows written to tables, files", format!("{}, {}", rows.table, rows.csv)),
+        ("rows refused by the database", rows.refused.to_string()),
         ("dead letters", by_reason(letters)),
     ];
-    let mut text =
-        format!("epoch {} is committed after {seconds:.2} s ({rate:.0} readings a second)\n", summary.epoch);
+    let mut text = format!("committed epoch {} after {seconds:.2} s ({rate:.0} readings/s)\n", summary.epoch);
     for (what, number) in lines {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "  {what:<32} {number}");
     }
     text
@@ -99,8 +98,7 @@ fn latest(config: &Job, view: &str) -> BTreeMap<String, Latest> {
     latest
 }
 
-/// Takes the rows of a file in its order, in which a row that is retracted stands before the row that
-/// replaces it.
+/// Reads the rows in file order: a retraction comes before the row that replaces it.
 fn take_latest(path: &Path, latest: &mut BTreeMap<String, Latest>) {
     let Ok(mut reader) = csv::Reader::from_path(path) else { return };
     let Ok(header) = reader.headers().cloned() else { return };
@@ -115,7 +113,7 @@ fn take_latest(path: &Path, latest: &mut BTreeMap<String, Latest>) {
         let field = |at: usize| row.get(at).unwrap_or_default().to_owned();
         let name = if field(truck).is_empty() { "(no name)".to_owned() } else { field(truck) };
         let is_retracted = change.is_some_and(|change| field(change) == "-1");
-        // A history ends with a row of no samples.
+        // A truck's history ends with a row of zero samples.
         if is_retracted || field(samples) == "0" {
             latest.remove(&name);
         } else {
@@ -124,7 +122,7 @@ fn take_latest(path: &Path, latest: &mut BTreeMap<String, Latest>) {
     }
 }
 
-/// The files that a job makes and, in one line each, the folders of numbered files.
+/// The files that the job writes, and each folder of numbered files as one entry.
 fn files(config: &Job) -> Vec<(String, u64)> {
     let mut files: Vec<_> = std::fs::read_dir(&config.out)
         .into_iter()

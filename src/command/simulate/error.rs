@@ -1,4 +1,4 @@
-//! Why a simulation failed.
+//! Errors of `simulate`.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,28 +13,26 @@ pub enum SimulateError {
     #[error(transparent)]
     Produce(#[from] ProduceError),
     /// The output could not be opened.
-    #[error("{path} cannot be written ({source}): mend --to")]
+    #[error("cannot write {path}: {source}; correct --to")]
     Open {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The output could not be written to its end.
-    #[error(
-        "writing {output} failed after {records} readings ({source}): look at its disk, then start again"
-    )]
+    /// Writing the output failed.
+    #[error("writing to {output} failed after {records} readings: {source}; check its disk and start again")]
     Write {
         /// The file, or `standard output`.
         output: String,
         /// Readings generated so far.
         records: u64,
-        /// The system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A last reading is out of range.
+    /// A truck's last row is out of range.
     #[error(
-        "truck `{truck}` cannot go on from its last row (distance {distance}, fuel {fuel}): mend the row or \
+        "truck `{truck}` cannot continue from its last row (distance {distance}, fuel {fuel}); correct the row or \
          leave out --resume-from"
     )]
     Resume {
@@ -45,10 +43,12 @@ pub enum SimulateError {
         /// The row's fuel.
         fuel: f64,
     },
-    /// One output would have two things.
-    #[error("--json says its object where the readings go: give --to a file or `topic`, or leave out --json")]
+    /// Readings and JSON summary would go to the same output.
+    #[error(
+        "--json would print among the readings on standard output; write to a file or `topic` with --to, or leave out --json"
+    )]
     JsonAmongReadings,
-    /// Signals cannot be listened to.
+    /// Signal handlers cannot be installed.
     #[error(transparent)]
     Signals(#[from] SystemError),
 }

@@ -1,4 +1,4 @@
-//! Many trucks as one sequence of readings, in the order of event time.
+//! Merges the readings of all trucks in the order of event time.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -7,15 +7,15 @@ use std::collections::binary_heap::{BinaryHeap, PeekMut};
 use super::truck::{Departure, Reading, Truck};
 use crate::store::LastReading;
 
-/// The trucks that still drive. At equal event times the truck with the lower number comes first.
+/// The trucks that still drive. At equal event times, the truck with the lower number comes first.
 pub(super) struct Fleet {
     trucks: Vec<Truck>,
-    /// Event time of the next reading, and whose it is.
+    /// Event time and truck of each next reading.
     due: BinaryHeap<Reverse<(i64, usize)>>,
 }
 
 impl Fleet {
-    /// One truck a name; those in `resume` go on from there, the others start at `start`.
+    /// One truck per name. Those in `resume` continue from their last reading, the others start at `start`.
     pub(super) fn new(names: &[String], seed: u64, start: i64, resume: &[LastReading]) -> Fleet {
         let resume: HashMap<&str, &LastReading> =
             resume.iter().map(|last| (last.truck.as_str(), last)).collect();

@@ -1,10 +1,10 @@
-//! A reading as text: JSON, or what Python prints for a dict.
+//! Formats a reading as JSON or as a printed Python dict.
 
 use super::truck::Reading;
 use crate::cli::simulate::Format;
 use crate::text::time::TimeWriter;
 
-/// What stands around the values, in the order of the fields.
+/// The text around the values, in field order.
 struct Frame {
     timestamp: &'static [u8],
     distance: &'static [u8],
@@ -43,7 +43,7 @@ const NUMPY: Frame = Frame {
     end: b")}\n",
 };
 
-/// Writes readings into one buffer, again and again.
+/// Formats readings into a reused buffer.
 pub(super) struct Message {
     frame: Frame,
     clock: TimeWriter,
@@ -60,12 +60,12 @@ impl Message {
         Message { frame, clock: TimeWriter::default(), text: Vec::new() }
     }
 
-    /// The reading as a line, with its end; without the truck's name if that is empty.
+    /// The reading as a line with its line feed; without the truck's name if that is empty.
     pub(super) fn line(&mut self, reading: &Reading, name: &str) -> &[u8] {
         let Message { frame, clock, text } = self;
         text.clear();
         text.extend_from_slice(frame.timestamp);
-        // Python leaves the fraction out where it is zero.
+        // Python omits a zero fraction.
         let time = clock.text(reading.micros);
         text.extend_from_slice(time.strip_suffix(b".000000").unwrap_or(&time));
         text.extend_from_slice(frame.distance);

@@ -1,11 +1,11 @@
-//! `truckflow simulate`: readings of trucks that do not exist, as messages, lines or a file.
+//! `truckflow simulate`: generates readings of simulated trucks to a topic, a file or standard output.
 //!
 //! ```text
 //! truck (model, one RNG each) --> fleet (merged by event time) --> message (text) --> output
 //! ```
 //!
-//! The bytes depend on the arguments alone: the same seed gives the same readings on every machine,
-//! and adding trucks does not change those of the others.
+//! The output depends only on the arguments: the same seed produces the same bytes on every machine, and adding
+//! trucks does not change the readings of the others.
 
 pub mod error;
 mod fleet;
@@ -32,20 +32,20 @@ use crate::runtime::stop::{Hangup, Stop};
 use crate::store;
 use crate::store::LastReading;
 
-/// Records between two looks at the progress bar.
+/// Records between two updates of the progress bar.
 const RECORDS_PER_TICK: u64 = 8_192;
-/// Event times and measures to go on from end here: year 9999, and what truckflow can read back.
+/// Limits for a row to resume from: year 9999, and the largest measure that truckflow can read back.
 const LAST_EVENT_TIME: i64 = 253_402_300_799_999_999;
 const LARGEST_MEASURE: f64 = 9.2e9;
 
-/// Whether a drive can go on from a reading.
+/// Whether a drive can continue from a reading.
 fn is_usable(last: &LastReading) -> bool {
     let measure = |value: f64| (0.0..LARGEST_MEASURE).contains(&value);
     let time = -LAST_EVENT_TIME..=LAST_EVENT_TIME;
     measure(last.distance) && measure(last.fuel) && time.contains(&last.timestamp_micros)
 }
 
-/// What a simulation did.
+/// The result of a simulation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
     /// Readings written or acknowledged.
@@ -69,7 +69,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Simulates, from where a database says that the trucks are, and prints what was done.
+/// Runs a simulation, optionally from the last rows in a database, and prints the summary.
 pub fn run_and_print(args: &SimulateArgs) -> Result<(), Error> {
     let resume = match (&args.resume_from, &args.resume_password_file) {
         (Some(url), Some(path)) => {
@@ -86,13 +86,13 @@ pub fn run_and_print(args: &SimulateArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Generates readings until `--records`, empty tanks, SIGINT or SIGTERM, or until the reader of
-/// standard output is gone; whatever was generated is flushed. Trucks in `resume` go on from there.
+/// Generates readings until `--records`, empty tanks, SIGINT, SIGTERM or a closed standard output, then flushes
+/// them. Trucks in `resume` continue from their last reading.
 pub fn run(args: &SimulateArgs, resume: Vec<LastReading>) -> Result<Summary, SimulateError> {
     run_until(args, &resume, &Stop::on_signals(Hangup::Stops)?)
 }
 
-/// The same, until a stop is requested.
+/// Like [`run`], until a stop is requested.
 pub(crate) fn run_until(
     args: &SimulateArgs,
     resume: &[LastReading],
@@ -116,7 +116,7 @@ pub(crate) fn run_until(
     let mut records = 0;
     while records < args.records && !stop.requested() {
         if let Some(wait) = pace.wait(records) {
-            // Whoever follows the output sees each reading when it is due.
+            // Readers of the output see each reading when it is due.
             if output.flush(records)? == Written::ReaderGone {
                 break;
             }
@@ -139,7 +139,7 @@ pub(crate) fn run_until(
     Ok(Summary { records, elapsed: started.elapsed() })
 }
 
-/// One name a truck, in the trucks' order; a single truck that nobody named has the empty name.
+/// The names of the trucks, in order; a single truck without a prefix has an empty name.
 fn truck_names(trucks: u32, prefix: Option<&str>) -> Vec<String> {
     match prefix {
         None if trucks == 1 => vec![String::new()],
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_keeps_what_was_generated() {
+    fn a_stop_keeps_the_generated_readings() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         let stop = Stop::default();

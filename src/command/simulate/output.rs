@@ -1,4 +1,4 @@
-//! Where simulated readings go: a Kafka topic, a file, or standard output.
+//! The output of a simulation: a Kafka topic, a file, or standard output.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -10,15 +10,15 @@ use crate::kafka::producer::Producer;
 use crate::runtime::print;
 
 const BUFFER: usize = 256 * 1024;
-/// Longer than a message may be on its way.
+/// Longer than the delivery timeout of a message.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Whether anybody still takes the readings.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// Written, or kept for the next write.
+    /// Written or buffered.
     Kept,
-    /// The reader of a pipe is gone, as `head` goes: no reason to complain.
+    /// The reader closed the pipe, as `head` does. Not an error.
     ReaderGone,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Output<'a> {
         })
     }
 
-    /// Takes one line, with its end. In Kafka the truck's name is the key, unless it is empty.
+    /// Writes one line, with its line feed. In Kafka the truck's name is the key, unless it is empty.
     pub(super) fn write(&mut self, line: &[u8], name: &str, records: u64) -> Result<Written, SimulateError> {
         match self {
             Output::Topic { producer, topic } => {
@@ -65,7 +65,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Hands on what is kept; Kafka's producer does so by itself and here reports what failed.
+    /// Writes the buffer. Kafka's producer sends by itself; here it reports failed deliveries.
     pub(super) fn flush(&mut self, records: u64) -> Result<Written, SimulateError> {
         match self {
             Output::Topic { producer, .. } => producer.poll().map(|()| Written::Kept).map_err(Into::into),
@@ -73,7 +73,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Hands on what is kept and, with Kafka, waits until it is acknowledged.
+    /// Writes the buffer and, with Kafka, waits for all acknowledgements.
     pub(super) fn finish(mut self, records: u64) -> Result<(), SimulateError> {
         self.flush(records)?;
         if let Output::Topic { producer, .. } = &mut self {

@@ -1,4 +1,4 @@
-//! The model of one truck, as the system that truckflow replaces had it.
+//! The model of one truck, taken from the original pipeline.
 //!
 //! ```text
 //! speed ~ Normal(80, 1)                                   km/h
@@ -19,7 +19,7 @@ const MEAN_SPEED: f64 = 80.0;
 const SPEED_DEVIATION: f64 = 1.0;
 const MEAN_GAP_HOURS: f64 = 1.0 / 10_000.0;
 
-/// What a truck measures at one instant. Not rounded; messages are.
+/// The measures of a truck at one instant, not rounded; rounding happens in messages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Reading {
     /// Which truck, from 0.
@@ -34,16 +34,16 @@ pub(super) struct Reading {
     pub(super) fuel: f64,
 }
 
-/// Where a truck's drive begins, or goes on.
+/// The start of a drive.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Departure {
     /// With a reading at this event time.
     At(i64),
-    /// After this reading.
+    /// Resumed after this reading.
     After { micros: i64, distance: f64, fuel: f64 },
 }
 
-/// A truck on its way, with its next reading already taken, so that trucks can be put in order.
+/// A driving truck, with its next reading already generated, so that trucks can be ordered.
 pub(super) struct Truck {
     rng: ChaCha8Rng,
     next: Reading,
@@ -61,10 +61,10 @@ impl Truck {
                 Truck { rng, next, remaining: TANK }
             }
             Departure::After { micros, distance, fuel } => {
-                // Whoever goes on with an empty tank has filled it.
+                // A truck that resumes with an empty tank has refuelled.
                 let remaining = TANK - fuel % TANK;
                 let last = Reading { truck, micros, distance, speed: 0.0, fuel };
-                // Mixed with the time, or the drive would repeat the one that it goes on from.
+                // Mixed with the time, otherwise the drive would repeat the one before it.
                 let mut truck = Truck { rng: stream(seed, truck, micros), next: last, remaining };
                 truck.drive();
                 truck
@@ -77,7 +77,7 @@ impl Truck {
         self.next.micros
     }
 
-    /// The next reading, and whether there is one after it.
+    /// Returns the next reading, and whether another follows.
     pub(super) fn take(&mut self) -> (Reading, bool) {
         let reading = self.next;
         if self.remaining <= 0.0 {
@@ -108,9 +108,9 @@ fn litres_per_km(speed: f64) -> f64 {
     (0.01 + (speed - 80.0) * (0.1 - 0.01) / (200.0 - 80.0)).clamp(0.01, 0.1)
 }
 
-/// A stream of random numbers of its own for each seed, truck and departure. ChaCha gives the same
+/// A separate stream of random numbers for each seed, truck and departure. ChaCha produces the same
 /// numbers on every machine. The distributions call `ln` and `exp` for a few readings in a hundred,
-/// whose last bit is the platform's; two decimals do not show it.
+/// whose last bit depends on the platform; rounding to two decimals hides it.
 fn stream(seed: u64, truck: usize, departed: i64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[0..8].copy_from_slice(&seed.to_le_bytes());
@@ -144,7 +144,7 @@ mod tests {
                 readings.windows(2).map(|w| (w[1].micros - w[0].micros) as f64 / 1e6).collect();
             let mean_gap = gaps.iter().sum::<f64>() / gaps.len() as f64;
             assert!((mean_gap / 0.36 - 1.0).abs() < 0.02, "{mean_gap}");
-            // An exponential's deviation is its mean.
+            // The standard deviation of an exponential distribution is its mean.
             let spread =
                 (gaps.iter().map(|g| (g - mean_gap).powi(2)).sum::<f64>() / gaps.len() as f64).sqrt();
             assert!((spread / 0.36 - 1.0).abs() < 0.03, "{spread}");

@@ -1,4 +1,4 @@
-//! Why a job's state is not moved or forgotten.
+//! Errors of `state`.
 
 use std::path::PathBuf;
 
@@ -6,36 +6,36 @@ use thiserror::Error;
 
 use crate::state::export::ExportError;
 
-/// Why a job's state is not moved or forgotten.
+/// Why a job's state cannot be exported, imported or reset.
 #[derive(Debug, Error)]
 pub enum TransferError {
-    /// The file cannot be used.
+    /// The export file cannot be used.
     #[error(transparent)]
     Export(#[from] ExportError),
-    /// A CSV file lacks what the job has committed.
+    /// A CSV file is shorter than the job's committed length.
     #[error(
-        "{path} holds {found} bytes, but the job's first {committed} belong to the export; copy the files of the job's --out there, of the export's time or later, and import again"
+        "{path} has {found} bytes, but the export expects at least {committed}; copy the files of the job's --out there, as of the export or later, and import again"
     )]
     File {
         /// The file.
         path: PathBuf,
         /// Its length.
         found: u64,
-        /// What was committed.
+        /// The committed length.
         committed: u64,
     },
-    /// Tables hold other rows than at the export.
+    /// Tables have changed since the export.
     #[error(
-        "{0}; make them what they were, from a dump of that time or by deleting what has a higher `id`, or say --tables-as-they-are if they are right: rows of after the export come again, rows of before it do not"
+        "{0}; restore the tables from a dump of that time or delete the rows with a higher `id`, or give --tables-as-they-are if they are correct: the job writes rows from after the export again, but not rows from before it"
     )]
     Tables(String),
-    /// Nothing was said that a job may be forgotten.
-    #[error("{0}; say it again with --yes to do that")]
+    /// The reset was not confirmed.
+    #[error("{0}; repeat the command with --yes to confirm")]
     Unconfirmed(String),
 }
 
 impl TransferError {
-    /// Whether the command line, not what is there, is wrong: exit status 2 instead of 1.
+    /// Whether the usage is wrong: exit status 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Unconfirmed(_) | Self::Export(ExportError::OtherJob { .. }))
     }

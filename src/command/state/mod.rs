@@ -1,13 +1,13 @@
-//! `truckflow state`: what a job has committed, but its rows, to a file and back; and forgetting it.
+//! `truckflow state`: exports, imports or resets a job's committed state, without its rows.
 //!
 //! ```text
-//! export   store: epoch, offsets, lengths of files, views, state -> checked, folded -> FILE
-//! import   FILE -> checked against the configuration, the folder and the tables -> an empty store
-//! reset    store: all of that, removed
+//! export   store: epoch, offsets, file lengths, views, state -> checked, folded -> FILE
+//! import   FILE -> checked against configuration, folder and tables -> a store without the job
+//! reset    store: all of that is deleted
 //! ```
 //!
-//! Rows of tables and CSV files are not touched, and not in FILE: they are moved by what moves databases and
-//! files. What FILE says of them is compared before an import, so that none is doubled or lost unsaid.
+//! Table rows and CSV files are not part of FILE, and are not touched: use the tools for databases and files to move
+//! them. An import compares them with the sizes in FILE, so that no row is lost or duplicated unnoticed.
 
 pub mod error;
 
@@ -30,10 +30,11 @@ use crate::state::export::{Export, ExportError, TableSize};
 use crate::state::{Owner, SealedFold, seal, validate_entries};
 use crate::store::{self, Adopted, Commit, LastCommit, StateChange, StoreError, StoreReader};
 
-/// More starts than a job has had since an export: who was cut off then must not commit to what was imported.
+/// Added to the generation at an import. It must exceed the number of starts since the export, so that an older
+/// instance cannot commit to the imported job.
 const GENERATIONS: u64 = 1000;
 
-/// Does what a subcommand of `state` says.
+/// Runs a subcommand of `state`.
 pub fn run(command: &StateCommand) -> Result<(), Error> {
     match command {
         StateCommand::Export(args) => export(args),
@@ -46,50 +47,50 @@ fn export(args: &ExportArgs) -> Result<(), Error> {
     let config = args.job.load()?;
     let url = config.database_url()?;
     let last = committed(&config, &url)?;
-    let mut look = store::open_reader(&url)?;
-    let export = gather(&config, look.as_mut(), last.clone())?;
-    // What was read meanwhile would be no state of the job's.
+    let mut reader = store::open_reader(&url)?;
+    let export = gather(&config, reader.as_mut(), last.clone())?;
+    // If the job has committed in the meantime, the export is inconsistent.
     let now = committed(&config, &url)?;
     if (now.epoch, now.generation) != (last.epoch, last.generation) {
         return Err(Error::Running(config.job.clone()));
     }
     export.write(&args.file).map_err(TransferError::from)?;
     if args.json {
-        let mut said = said_of(&export);
+        let mut said = export_json(&export);
         said["file"] = args.file.display().to_string().into();
         print::line(said)?;
         return Ok(());
     }
     Ok(print::out(format_args!(
-        "exported job `{}`, as of epoch {}, to {}\n{}\
-         rows and files are not in it: to go back to this, keep the files of {} and a dump of the tables, too\n",
+        "exported job `{}` at epoch {} to {}\n{}\
+         rows and CSV files are not included; to restore this state later, also keep the files in {} and a dump of the tables\n",
         export.job,
         export.epoch,
         args.file.display(),
-        described(&export),
+        describe(&export),
         config.out.display()
     ))?)
 }
 
-/// What the store holds of a job, looked through and folded.
-fn gather(config: &Job, look: &mut dyn StoreReader, last: LastCommit) -> Result<Export, Error> {
+/// Reads, checks and folds the state of a job.
+fn gather(config: &Job, reader: &mut dyn StoreReader, last: LastCommit) -> Result<Export, Error> {
     let job = &config.job;
-    look.last_commit(job)?;
+    reader.last_commit(job)?;
     let views = config.active_views.clone();
-    let with_state = look.with_state(job)?;
+    let with_state = reader.with_state(job)?;
     let mut state = Vec::with_capacity(with_state.len());
     for name in &with_state {
         let owner = Owner { job, view: name };
         let mut fold = SealedFold::new(owner);
-        look.state(job, name, &mut |part| fold.older(&part))?;
+        reader.state(job, name, &mut |part| fold.older(&part))?;
         let folded = fold.finish()?;
         state.push(folded.iter().map(|part| seal(owner, part)).collect());
-        looked_through(&views, name, &folded)?;
+        check_state(&views, name, &folded)?;
     }
-    let tables = tables(config, &views).iter().map(|table| look.size(table)).collect::<Result<_, _>>()?;
+    let tables = tables(config, &views).iter().map(|table| reader.size(table)).collect::<Result<_, _>>()?;
     let LastCommit { generation, epoch, source, offsets, view_offsets, topics, files } = last;
-    let in_the_future = look.in_the_future(job)?;
-    let (job, views) = (job.clone(), look.views(job)?);
+    let in_the_future = reader.in_the_future(job)?;
+    let (job, views) = (job.clone(), reader.views(job)?);
     Ok(Export {
         job,
         source,
@@ -107,7 +108,7 @@ fn gather(config: &Job, look: &mut dyn StoreReader, last: LastCommit) -> Result<
     })
 }
 
-fn looked_through(views: &[View], name: &str, folded: &[Vec<u8>]) -> Result<(), Error> {
+fn check_state(views: &[View], name: &str, folded: &[Vec<u8>]) -> Result<(), Error> {
     if let Some(view) = views.iter().find(|view| view.name == name) {
         folded.iter().try_for_each(|part| validate_entries(view, part).map(drop))?;
     }
@@ -137,22 +138,22 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
     for (name, parts) in export.with_state.iter().zip(&export.state) {
         let mut fold = SealedFold::new(Owner { job: &config.job, view: name });
         parts.iter().rev().for_each(|part| fold.older(part));
-        looked_through(&views, name, &fold.finish()?)?;
+        check_state(&views, name, &fold.finish()?)?;
     }
     csv::prepare_folder(&config.out)?;
     let _lock = FolderLock::take(&config.out)?;
-    let mut look = store::open_reader(&url)?;
-    if look.last_commit(&config.job)?.is_some() {
-        let place = look.place();
+    let mut reader = store::open_reader(&url)?;
+    if reader.last_commit(&config.job)?.is_some() {
+        let place = reader.place();
         return Err(StoreError::JobExists { job: config.job.clone(), place }.into());
     }
     let notes = compare_files(&config, &export)?;
-    let differing = differing_tables(look.as_mut(), &export)?;
+    let differing = differing_tables(reader.as_mut(), &export)?;
     if !differing.is_empty() && !args.tables_as_they_are {
         return Err(TransferError::Tables(differing).into());
     }
-    let place = look.place();
-    drop(look);
+    let place = reader.place();
+    drop(reader);
     let changes: Vec<StateChange> = export
         .with_state
         .iter()
@@ -180,7 +181,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
         commit,
     })?;
     if args.json {
-        let mut said = said_of(&export);
+        let mut said = export_json(&export);
         said["database"] = place.into();
         said["notes"] = notes.into();
         print::line(said)?;
@@ -188,14 +189,14 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
     }
     let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
     Ok(print::out(format_args!(
-        "imported job `{}`, as of epoch {}, into {place}\n{}{notes}the next run goes on from there\n",
+        "imported job `{}` at epoch {} into {place}\n{}{notes}the next run continues from there\n",
         export.job,
         export.epoch,
-        described(&export)
+        describe(&export)
     ))?)
 }
 
-/// Refuses files that lack what was committed; says which have more.
+/// Fails if a file is shorter than its committed length. Returns a note for each longer file.
 fn compare_files(config: &Job, export: &Export) -> Result<Vec<String>, Error> {
     let mut notes = Vec::new();
     for end in csv::committed_ends(&config.out, &export.files)? {
@@ -206,21 +207,21 @@ fn compare_files(config: &Job, export: &Export) -> Result<Vec<String>, Error> {
         let more = end.found - end.committed;
         if more > 0 {
             let path = end.path.display();
-            notes.push(format!("{path} has {more} bytes from after the export, which the next run cuts off"));
+            notes.push(format!("{path} has {more} bytes from after the export; the next run truncates them"));
         }
     }
     Ok(notes)
 }
 
-/// The tables that are not as the export says, in words; empty if all are.
-fn differing_tables(look: &mut dyn StoreReader, export: &Export) -> Result<String, Error> {
+/// Describes the tables that differ from the export; empty if none does.
+fn differing_tables(reader: &mut dyn StoreReader, export: &Export) -> Result<String, Error> {
     let mut said = String::new();
     for then in &export.tables {
-        let now = look.size(&then.table)?;
+        let now = reader.size(&then.table)?;
         if (now.rows, now.last_id) != (then.rows, then.last_id) {
             let and = if said.is_empty() { "" } else { ", " };
             let table = &then.table;
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ =
                 write!(said, "{and}table {table} has {}, but had {} at the export", size(&now), size(then));
         }
@@ -239,13 +240,13 @@ fn reset(args: &ResetArgs) -> Result<(), Error> {
     let config = args.job.load()?;
     let url = config.database_url()?;
     let last = committed(&config, &url)?;
-    let mut look = store::open_reader(&url)?;
-    look.last_commit(&config.job)?;
-    let (views, with_state) = (look.views(&config.job)?, look.with_state(&config.job)?);
-    let (job, place, out) = (&config.job, look.place(), config.out.display());
-    drop(look);
+    let mut reader = store::open_reader(&url)?;
+    reader.last_commit(&config.job)?;
+    let (views, with_state) = (reader.views(&config.job)?, reader.with_state(&config.job)?);
+    let (job, place, out) = (&config.job, reader.place(), config.out.display());
+    drop(reader);
     let what = format!(
-        "epoch {}, {} offsets, the state of {} views, the definitions of {} and {} lengths of files",
+        "epoch {}, {} offsets, the state of {} views, {} view definitions and {} file lengths",
         last.epoch,
         last.offsets.len(),
         with_state.len(),
@@ -254,13 +255,13 @@ fn reset(args: &ResetArgs) -> Result<(), Error> {
     );
     if !args.yes {
         let question = format!(
-            "this makes {place} forget job `{job}`: {what}; rows of tables and the files in {out} stay as they are"
+            "this deletes job `{job}` from {place}: {what}; table rows and the files in {out} are kept"
         );
         return Err(TransferError::Unconfirmed(question).into());
     }
     store::open(&url)?.forget(job)?;
     if args.json {
-        let mut said = said_of(&Export {
+        let mut said = export_json(&Export {
             job: job.clone(),
             source: last.source,
             epoch: last.epoch,
@@ -276,13 +277,13 @@ fn reset(args: &ResetArgs) -> Result<(), Error> {
         return Ok(());
     }
     Ok(print::out(format_args!(
-        "{place} has forgotten job `{job}`: {what}\n\
-         rows of tables and the files in {out} stay: import an export to go on, or remove them before the job starts over\n"
+        "deleted job `{job}` from {place}: {what}\n\
+         table rows and the files in {out} are kept; import an export to continue, or remove them before the job starts over\n"
     ))?)
 }
 
-/// What is in an export, for machines.
-fn said_of(export: &Export) -> Value {
+/// The content of an export as JSON.
+fn export_json(export: &Export) -> Value {
     let state = export.with_state.iter().zip(&export.state);
     let bytes = |parts: &Vec<Vec<u8>>| parts.iter().map(Vec::len).sum::<usize>();
     let offset = |at: &dataflows::item::NextOffset| json!({ "topic": &*at.topic, "partition": at.partition, "offset": at.offset });
@@ -298,8 +299,8 @@ fn said_of(export: &Export) -> Value {
     })
 }
 
-/// What is in an export, for people.
-fn described(export: &Export) -> String {
+/// The content of an export as text.
+fn describe(export: &Export) -> String {
     let list = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
     let offsets = export.offsets.iter().map(|at| format!("{} {}:{}", at.topic, at.partition, at.offset));
     let state = export.with_state.iter().zip(&export.state);

@@ -1,55 +1,53 @@
-//! Why a job is not shown.
+//! Errors of `top`.
 
 use std::io;
 
 use thiserror::Error;
 
-/// Why a job is not shown.
+/// Why a job cannot be shown.
 #[derive(Debug, Error)]
 pub enum TopError {
-    /// Nobody is there.
-    #[error("no job answers at {address}: {reason}; start one, or give the address of its --listen")]
+    /// No answer.
+    #[error("no job answers at {address}: {reason}; start the job or give its --listen address")]
     NoAnswer {
-        /// Where it was asked.
+        /// The address.
         address: String,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
-    /// The job wants a token.
+    /// The job requires a token.
     #[error(
-        "the job at {0} asks for its token; give the file that it has as listen_token_file in --token-file"
+        "the job at {0} requires a token; give the file with its listen_token_file token in --token-file"
     )]
     NoToken(String),
-    /// The job has another token.
+    /// The token is wrong.
     #[error(
-        "the job at {0} has another token; give the file that it has as listen_token_file in --token-file"
+        "the job at {0} rejects the token; give the file with its listen_token_file token in --token-file"
     )]
     OtherToken(String),
-    /// It has no page.
-    #[error("{0} shows no trucks: of a job with several processes, give the address of process 0")]
+    /// The process has no live page.
+    #[error("{0} does not serve the live page; in a cluster, give the address of process 0")]
     Elsewhere(String),
-    /// The job says why not.
-    #[error("the job at {address} refuses: {said}")]
+    /// The job refuses the request.
+    #[error("the job at {address} refuses the connection: {said}")]
     Refused {
-        /// Where it was asked.
+        /// The address.
         address: String,
-        /// What it said.
+        /// The response of the job.
         said: String,
     },
-    /// What was heard is not what a job says.
-    #[error(
-        "what answers at {0} is not a truckflow that this version understands; give the address of a job's --listen"
-    )]
-    Strange(String),
-    /// The connection ended, though the job had not said that it ends.
-    #[error("the job at {address} is gone: {reason}")]
+    /// The response is not one of a job.
+    #[error("{0} is not a truckflow job of a compatible version; give a job's --listen address")]
+    Incompatible(String),
+    /// The connection was lost before the job ended.
+    #[error("lost the connection to the job at {address}: {reason}")]
     Gone {
-        /// Where it was asked.
+        /// The address.
         address: String,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
     /// The terminal cannot be used.
-    #[error("cannot use the terminal: {0}; --once prints one view as plain text")]
+    #[error("cannot use the terminal: {0}; --once prints a snapshot as plain text")]
     Terminal(io::Error),
 }

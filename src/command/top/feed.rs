@@ -1,4 +1,4 @@
-//! The events of a job's live page, over plain HTTP: as `src/observe/web/assets/stream.js` reads them.
+//! Reads the server-sent events of a job's live page, as `src/observe/web/assets/stream.js` does.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use crate::runtime::failure::SystemError;
 use crate::runtime::secret::{ExposeSecret, SecretString};
 use crate::text::printable::printable;
 
-/// A job that says nothing for so long is gone: it says something every two seconds.
+/// The connection is lost after this time without an event; a job sends one every two seconds.
 const SILENCE: Duration = Duration::from_secs(8);
-/// Trucks that are asked for at once: the most that a job lists.
+/// Trucks per request: the maximum that a job returns.
 pub const LISTED: usize = 200;
-/// No event is longer, in bytes; an address that sends more is no job.
+/// The maximum size of an event in bytes; a job never sends more.
 const EVENT: usize = 16 << 20;
-/// The most that is shown of why a job refuses.
+/// The maximum length of a refusal that is shown.
 const REFUSAL: usize = 4 << 10;
 
-/// A job that is listened to.
+/// The event stream of a job.
 #[derive(Clone)]
 pub struct Feed {
     address: Address,
@@ -41,28 +41,29 @@ impl Feed {
         Self { address, token }
     }
 
-    /// Gives each event to `take`, until that has enough or the job has ended.
+    /// Passes each event to `take`, until that breaks or the job ends.
     pub async fn listen(
         &self,
         asked: &Asked,
         mut take: impl FnMut(News) -> ControlFlow<()>,
     ) -> Result<(), TopError> {
         let address = || self.address.host_and_port.clone();
-        let strange = || TopError::Strange(address());
+        let incompatible = || TopError::Incompatible(address());
         let no_answer = |reason: String| TopError::NoAnswer { address: address(), reason };
-        let in_time = |_| no_answer(format!("it said nothing for {} s", SILENCE.as_secs()));
+        let in_time = |_| no_answer(format!("no data for {} s", SILENCE.as_secs()));
 
         let stream =
             timeout(SILENCE, TcpStream::connect(&self.address.host_and_port)).await.map_err(in_time)?;
         let stream = stream.map_err(|error| no_answer(error.to_string()))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| strange())?;
-        // Ends the connection when this ends.
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|_| incompatible())?;
+        // Dropping it closes the connection.
         let mut driver = JoinSet::new();
         driver.spawn(connection);
-        let request = self.request(asked).map_err(|_| strange())?;
+        let request = self.request(asked).map_err(|_| incompatible())?;
         let answer = timeout(SILENCE, sender.send_request(request)).await.map_err(in_time)?;
         let answer = answer.map_err(|error| match error.is_parse() {
-            true => strange(),
+            true => incompatible(),
             false => no_answer(error.to_string()),
         })?;
         let (status, is_events) = (answer.status(), is_events(answer.headers()));
@@ -78,27 +79,27 @@ impl Feed {
                 let said = printable(String::from_utf8_lossy(&said).trim()).into_owned();
                 return Err(TopError::Refused { address: address(), said });
             }
-            _ => return Err(strange()),
+            _ => return Err(incompatible()),
         }
 
-        let gone = |reason: String| TopError::Gone { address: address(), reason };
-        let (mut chunks, mut heard) = (body.into_data_stream(), Vec::new());
+        let lost = |reason: String| TopError::Gone { address: address(), reason };
+        let (mut chunks, mut received) = (body.into_data_stream(), Vec::new());
         loop {
             let chunk = timeout(SILENCE, chunks.next()).await;
-            let chunk = chunk.map_err(|_| gone(format!("it said nothing for {} s", SILENCE.as_secs())))?;
-            let chunk = chunk.ok_or_else(|| gone("it closed the connection".into()))?;
-            heard.extend_from_slice(&chunk.map_err(|error| gone(error.to_string()))?);
-            while let Some(end) = memchr::memmem::find(&heard, b"\n\n") {
-                let news = heard[..end].strip_prefix(b"data: ").and_then(News::read);
-                let news = news.ok_or_else(strange)?;
+            let chunk = chunk.map_err(|_| lost(format!("no data for {} s", SILENCE.as_secs())))?;
+            let chunk = chunk.ok_or_else(|| lost("it closed the connection".into()))?;
+            received.extend_from_slice(&chunk.map_err(|error| lost(error.to_string()))?);
+            while let Some(end) = memchr::memmem::find(&received, b"\n\n") {
+                let news = received[..end].strip_prefix(b"data: ").and_then(News::read);
+                let news = news.ok_or_else(incompatible)?;
                 let ended = news.status.doing == "ended";
-                heard.drain(..end + 2);
+                received.drain(..end + 2);
                 if take(news).is_break() || ended {
                     return Ok(());
                 }
             }
-            if heard.len() > EVENT {
-                return Err(strange());
+            if received.len() > EVENT {
+                return Err(incompatible());
             }
         }
     }
@@ -121,7 +122,7 @@ impl Feed {
     }
 }
 
-/// Does asynchronous work on this thread.
+/// Runs a future on this thread.
 pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, SystemError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| SystemError { verb: "start a runtime", source })?;
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_what_listen_says_or_a_browser_has() {
+    fn an_address_is_host_and_port_or_a_url() {
         for (text, address) in [
             ("127.0.0.1:9600", "127.0.0.1:9600"),
             ("truckflow", "truckflow:9600"),

@@ -1,11 +1,11 @@
-//! `truckflow top`: a running job on a terminal, for whoever has no browser at hand.
+//! `truckflow top`: monitors a running job in the terminal.
 //!
 //! ```text
 //! the job's /api/events -> feed -> seen -> screen (a terminal)
-//!                                     '-> text (a pipe, --once), or the status as it is (--json)
+//!                                     '-> text (a pipe, --once), or the raw status (--json)
 //! ```
 //!
-//! It reads what the live page reads, takes one of its places, and changes nothing.
+//! It reads the same events as the live page, counts as one of its viewers, and is read-only.
 
 pub mod error;
 mod feed;
@@ -26,7 +26,7 @@ use seen::{Asked, News, Seen};
 /// Shows a job.
 ///
 /// # Errors
-/// Nobody answers, or who answers is no job, or does not let one look.
+/// No job answers at the address, or it refuses the connection.
 pub fn run(args: &TopArgs) -> Result<(), Error> {
     let token = args.token_file.as_deref().map(|path| read_secret("--token-file", path)).transpose()?;
     let feed = Feed::new(args.address.clone(), token);
@@ -37,14 +37,14 @@ pub fn run(args: &TopArgs) -> Result<(), Error> {
         print::out(text::plain(&first(&feed, &asked)?))?;
     } else {
         let stop = Stop::on_signals(Hangup::Kills)?;
-        // Whoever mistypes the address sees it at once, and no empty screen.
+        // A wrong address is reported before the screen is opened.
         let seen = first(&feed, &asked)?;
         screen::show(feed, seen, &stop)?;
     }
     Ok(())
 }
 
-/// What the job says first: all that it has.
+/// Reads the first event, which has the complete status.
 fn first(feed: &Feed, asked: &Asked) -> Result<Seen, Error> {
     let mut seen = Seen::new(asked.clone());
     block_on(feed.listen(asked, |news| {
@@ -54,15 +54,15 @@ fn first(feed: &Feed, asked: &Asked) -> Result<Seen, Error> {
     Ok(seen)
 }
 
-/// The statuses as they come. The job's own end is the end; any other is a failure.
+/// Prints each status. Succeeds if the job ends; fails if the connection is lost.
 fn json(feed: &Feed, asked: &Asked, once: bool) -> Result<(), Error> {
     let (mut ended, mut printed) = (false, Ok(true));
-    let heard = block_on(feed.listen(asked, |news: News| {
+    let result = block_on(feed.listen(asked, |news: News| {
         ended = news.status.doing == "ended";
         printed = print::stream(format_args!("{}\n", news.status_line()));
         let goes_on = !once && !ended && matches!(printed, Ok(true));
         if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }))?;
     printed?;
-    heard.map_err(Error::from)
+    result.map_err(Error::from)
 }

@@ -1,4 +1,4 @@
-//! The terminal: what is drawn, what keys do, and the thread that listens to the job meanwhile.
+//! The terminal screen: drawing, keys, and the thread that receives the job's events.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -26,19 +26,19 @@ use crate::command::error::Error;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
 
-/// How long a key or an event may wait until it is seen.
-const LOOK: Duration = Duration::from_millis(100);
-/// Between two tries to hear a job that is gone.
+/// Maximum delay until a key or event is handled.
+const POLL: Duration = Duration::from_millis(100);
+/// Between two attempts to reconnect.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between a key of a search and the question.
+/// Between a key of a search and the request.
 const TYPING: Duration = Duration::from_millis(150);
-/// Partitions that are drawn.
+/// Number of partitions shown.
 const PARTITIONS: usize = 6;
-/// Rows that Page Up and Page Down go.
+/// Rows per Page Up and Page Down.
 const PAGE: usize = 10;
 
-/// What the listening thread says.
-enum Heard {
+/// Messages of the feed thread.
+enum Update {
     News(Box<News>),
     Lost(String),
 }
@@ -46,13 +46,13 @@ enum Heard {
 /// Shows the job until `q`, or until `stop` is requested.
 pub fn show(feed: Feed, seen: Seen, stop: &Stop) -> Result<(), Error> {
     let (asks, asked) = watch::channel(seen.asked.clone());
-    let (says, heard) = channel();
-    // It ends with the process.
-    spawn("feed", move || block_on(listen(feed, asked, says)))?;
+    let (sender, updates) = channel();
+    // The thread ends with the process.
+    spawn("feed", move || block_on(listen(feed, asked, sender)))?;
     spawn("terminal", end_without_terminal)?;
     let mut screen = Screen { seen, chosen: 0, typing: None, colours: colours() };
     let mut terminal = ratatui::try_init().map_err(TopError::Terminal)?;
-    let shown = screen.run(&mut terminal, &asks, &heard, stop);
+    let shown = screen.run(&mut terminal, &asks, &updates, stop);
     let restored = ratatui::try_restore();
     shown.and(restored).map_err(|error| TopError::Terminal(error).into())
 }
@@ -67,16 +67,16 @@ fn end_without_terminal() {
     }
 }
 
-/// Colours, unless they are not wanted (no-color.org).
+/// Whether to use colours; see no-color.org.
 fn colours() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Listens for as long as somebody looks: anew when other trucks are asked for, and when the job is gone.
-async fn listen(feed: Feed, mut asked: watch::Receiver<Asked>, says: Sender<Heard>) {
+/// Receives events until the screen is closed. Reconnects when other trucks are requested or the connection is lost.
+async fn listen(feed: Feed, mut asked: watch::Receiver<Asked>, sender: Sender<Update>) {
     loop {
         let now = asked.borrow_and_update().clone();
-        let take = |news| match says.send(Heard::News(Box::new(news))) {
+        let take = |news| match sender.send(Update::News(Box::new(news))) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         };
@@ -87,7 +87,7 @@ async fn listen(feed: Feed, mut asked: watch::Receiver<Asked>, says: Sender<Hear
                     Err(TopError::Gone { reason, .. } | TopError::NoAnswer { reason, .. }) => reason,
                     Err(error) => error.to_string(),
                 };
-                if says.send(Heard::Lost(why)).is_err() {
+                if sender.send(Update::Lost(why)).is_err() {
                     return;
                 }
                 sleep(PAUSE).await;
@@ -96,19 +96,19 @@ async fn listen(feed: Feed, mut asked: watch::Receiver<Asked>, says: Sender<Hear
                 if changed.is_err() {
                     return;
                 }
-                // Whoever types asks for something else right away.
+                // More typing may change the request.
                 sleep(TYPING).await;
             }
         }
     }
 }
 
-/// What is on the terminal.
+/// The state of the screen.
 struct Screen {
     seen: Seen,
-    /// Which of the listed trucks is chosen.
+    /// Index of the selected truck.
     chosen: usize,
-    /// What is typed after `/`, until Enter.
+    /// The text typed after `/`, until Enter.
     typing: Option<String>,
     colours: bool,
 }
@@ -118,15 +118,15 @@ impl Screen {
         &mut self,
         terminal: &mut ratatui::DefaultTerminal,
         asks: &watch::Sender<Asked>,
-        heard: &Receiver<Heard>,
+        updates: &Receiver<Update>,
         stop: &Stop,
     ) -> io::Result<()> {
         while !stop.requested() {
-            for heard in heard.try_iter() {
-                self.hear(heard, SystemTime::now());
+            for update in updates.try_iter() {
+                self.apply(update, SystemTime::now());
             }
             terminal.draw(|frame| self.draw(frame))?;
-            if !event::poll(LOOK)? {
+            if !event::poll(POLL)? {
                 continue;
             }
             if let Event::Key(key) = event::read()?
@@ -144,17 +144,17 @@ impl Screen {
         Ok(())
     }
 
-    fn hear(&mut self, heard: Heard, at: SystemTime) {
-        match heard {
-            Heard::News(news) => {
+    fn apply(&mut self, update: Update, at: SystemTime) {
+        match update {
+            Update::News(news) => {
                 self.seen.take(*news);
                 self.chosen = self.chosen.min(self.seen.list.rows.len().saturating_sub(1));
             }
-            Heard::Lost(why) => self.seen.lose(why, at),
+            Update::Lost(why) => self.seen.lose(why, at),
         }
     }
 
-    /// Does what a key says; breaks if it is the end.
+    /// Handles a key; breaks to quit.
     fn press(&mut self, key: KeyEvent) -> ControlFlow<()> {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return if key.code == KeyCode::Char('c') {
@@ -203,7 +203,7 @@ impl Screen {
         }
     }
 
-    /// Chooses another truck; behind the last, and before the first that are listed, others are asked for.
+    /// Moves the selection, and requests other trucks when it leaves the listed ones.
     fn go(&mut self, by: isize) {
         let last = self.seen.list.matching.saturating_sub(1);
         let at = (self.seen.asked.offset + self.chosen).saturating_add_signed(by).min(last);
@@ -222,7 +222,7 @@ impl Screen {
         let (word, said) = text::doing(&self.seen);
         let colour = match &*word {
             "reading" | "idle" => Color::Green,
-            "gone" | "ended" => Color::Red,
+            "disconnected" | "ended" => Color::Red,
             _ => Color::Yellow,
         };
         let state = Line::from(vec![
@@ -240,7 +240,7 @@ impl Screen {
                 Line::from(vec![Span::styled(format!("{name:<13} "), quiet), Span::raw(text)])
             }));
         }
-        // What is said may be longer than the terminal is wide.
+        // Lines may be wrapped.
         let wide = usize::from(frame.area().width.max(1));
         let tall: usize = lines.iter().map(|line| line.width().div_ceil(wide).max(1)).sum();
         let top = Paragraph::new(lines).wrap(Wrap { trim: false });
@@ -266,11 +266,11 @@ impl Screen {
         self.draw_one(frame, one);
         let help = match &self.typing {
             Some(typed) => {
-                format!("/{}▏ Enter keeps, Esc ends the search", crate::text::printable::printable(typed))
+                format!("/{}▏ Enter to apply, Esc to clear", crate::text::printable::printable(typed))
             }
             None => {
                 let keys = COLUMNS.map(|(key, ..)| key.to_string()).join(" ");
-                format!("q end  / search  ↑↓ choose  sort by a column: {keys}")
+                format!("q quit  / search  ↑↓ select  sort by column: {keys}")
             }
         };
         frame.render_widget(Line::from(help).style(quiet), keys);
@@ -295,7 +295,7 @@ impl Screen {
     }
 
     fn draw_trucks(&self, frame: &mut Frame, area: Rect, quiet: Style) {
-        // On a narrow terminal the last ones are left out.
+        // A narrow terminal shows fewer columns.
         let columns = match area.width {
             0..92 => 6,
             92..108 => 7,
@@ -334,13 +334,13 @@ impl Screen {
         frame.render_stateful_widget(table, area, &mut state);
     }
 
-    /// The chosen truck, with all digits of its correlations.
+    /// The selected truck, with all digits of its correlations.
     fn draw_one(&self, frame: &mut Frame, area: Rect) {
         let Some(row) = self.seen.list.rows.get(self.chosen) else { return };
         let lines = vec![
             Line::from(text::name(&row.name)).style(Modifier::BOLD),
             Line::from(format!(
-                "r of distance and time {}, of engine speed and time {}, of {} readings",
+                "r of distance and time {}, of engine speed and time {}, from {} readings",
                 text::r(row.distance_r, 15),
                 text::r(row.speed_r, 15),
                 text::count(row.samples)
@@ -392,7 +392,7 @@ mod tests {
     fn screen(trucks: &[(&str, Option<f64>)]) -> Screen {
         let asked = Asked { sort: "name".into(), ..Asked::default() };
         let mut screen = Screen { seen: Seen::new(asked), chosen: 0, typing: None, colours: false };
-        screen.hear(Heard::News(Box::new(news(trucks))), SystemTime::UNIX_EPOCH);
+        screen.apply(Update::News(Box::new(news(trucks))), SystemTime::UNIX_EPOCH);
         screen
     }
 
@@ -424,18 +424,18 @@ mod tests {
         for part in [
             "truckflow 0.1.0 · job fleet · Truck-Data · 2 workers",
             " behind  The source waits.",
-            "5,000, 500 a second over the last 10 s",
-            "70,000, about 2 min to the end at this rate",
+            "5,000, 500/s over the last 10 s",
+            "70,000, about 2 min left at this rate",
             "3 (not_an_object 3)",
             "17 committed, 1 in flight",
-            "last 2.0 s ago, took 12 ms; half took less than 500 ms, 95 in 100 less than 500 ms",
+            "last 2.0 s ago, took 12 ms; p50 500 ms, p95 500 ms",
             "2023-04-10 01:02:27 UTC",
             "Truck-Data 0",
-            "8 more, with no greater lag",
-            "trucks: 2, by truck",
+            "8 more, none with a larger lag",
+            "trucks: 2, sorted by truck",
             "12.50     80.25          –   +0.999999  -0.250000        1,234  2023-04-10 01:02:27",
             "(no name)",
-            "r of distance and time +0.999999990000000, of engine speed and time -0.250000000000000, of 1,234 readings",
+            "r of distance and time +0.999999990000000, of engine speed and time -0.250000000000000, from 1,234 readings",
         ] {
             assert!(text.contains(part), "`{part}` is not in:\n{text}");
         }
@@ -449,11 +449,11 @@ mod tests {
         terminal.draw(|frame| screen(&[("truck-1", Some(0.5))]).draw(frame)).unwrap();
         let text = text(terminal.backend().buffer());
         assert!(text.contains("  +0.500000  -0.250000\n"), "{text}");
-        assert!(text.contains("q end  / search"), "{text}");
+        assert!(text.contains("q quit  / search"), "{text}");
     }
 
     #[test]
-    fn no_name_tells_the_terminal_anything() {
+    fn names_cannot_control_the_terminal() {
         let screen = screen(&[("\x1b[31mred\r\n\u{202e}", None)]);
         let buffer = drawn(&screen);
         for shown in [text(&buffer).replace('\n', ""), text::plain(&screen.seen).replace('\n', "")] {
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_colours_only_where_they_are_wanted() {
+    fn colours_can_be_disabled() {
         let coloured = |colours| {
             let screen = Screen { colours, ..screen(&[("a", None)]) };
             drawn(&screen).content.iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset)
@@ -472,21 +472,24 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_is_gone_is_said_to_be_so_and_what_it_said_stays() {
+    fn a_lost_connection_is_shown_and_the_last_data_stay() {
         let mut screen = screen(&[("a", None)]);
         let since = SystemTime::UNIX_EPOCH + Duration::from_secs(1_681_088_547);
-        screen.hear(Heard::Lost("it closed the connection".into()), since);
-        screen.hear(Heard::Lost("connection refused".into()), since + Duration::from_secs(60));
+        screen.apply(Update::Lost("it closed the connection".into()), since);
+        screen.apply(Update::Lost("connection refused".into()), since + Duration::from_secs(60));
         let text_of = |screen: &Screen| text(&drawn(screen));
         let said = text_of(&screen);
-        assert!(said.contains("the job is gone since 2023-04-10 01:02:27 UTC: connection refused"), "{said}");
+        assert!(
+            said.contains("no connection to the job since 2023-04-10 01:02:27 UTC: connection refused"),
+            "{said}"
+        );
         assert!(said.contains("17 committed"), "{said}");
-        screen.hear(Heard::News(Box::new(news(&[("a", None)]))), since);
-        assert!(!text_of(&screen).contains("gone"));
+        screen.apply(Update::News(Box::new(news(&[("a", None)]))), since);
+        assert!(!text_of(&screen).contains("disconnected"));
     }
 
     #[test]
-    fn keys_sort_search_and_end() {
+    fn keys_sort_search_and_quit() {
         let mut screen = screen(&[("a", None), ("b", None)]);
         press(&mut screen, "s");
         assert_eq!(screen.seen.asked.sort, "speed");
@@ -505,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_the_trucks_that_are_listed_others_are_asked_for() {
+    fn moving_beyond_the_listed_trucks_requests_others() {
         let mut screen = screen(&[("a", None)]);
         screen.seen.list.matching = 450;
         screen.chosen = LISTED - 1;

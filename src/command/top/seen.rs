@@ -1,4 +1,4 @@
-//! What is known of the job, from its events, and which trucks are asked for.
+//! The job's data as received so far, and the requested trucks.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::SystemTime;
@@ -13,18 +13,18 @@ use crate::runtime::metrics::Partition;
 /// Rates are of the last ten seconds, in milliseconds.
 const WINDOW: u64 = 10_000;
 
-/// Which trucks are asked for.
+/// The requested trucks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// What their names contain.
+    /// Text that their names contain.
     pub search: String,
-    /// A field of a row, with `-` before it from the last.
+    /// A field of a row, prefixed with `-` for descending order.
     pub sort: String,
-    /// How many are before those that are listed.
+    /// How many to skip.
     pub offset: usize,
 }
 
-/// What does not change while a job runs: of `web::live::About`.
+/// The constant properties of a job; see `web::live::About`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct About {
     pub version: String,
@@ -34,20 +34,20 @@ pub struct About {
     pub processes: usize,
 }
 
-/// What the job does, and its numbers: of `/api/status`.
+/// The job's status, as in `/api/status`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Status {
     /// Milliseconds since 1970.
     pub now: u64,
     pub doing: String,
     pub text: String,
-    /// What is wrong with the input, if something is.
+    /// A warning about the input.
     pub warning: Option<String>,
     pub letters: u64,
     pub messages: u64,
-    /// Readings that were accepted.
+    /// Accepted readings.
     pub records: u64,
-    /// Messages that are no reading.
+    /// Rejected messages.
     pub rejected: u64,
     pub lag: Option<i64>,
     pub partitions: Vec<Partition>,
@@ -58,18 +58,18 @@ pub struct Status {
     pub event_time: Option<f64>,
     pub epoch: i64,
     pub retries: u64,
-    /// Since when a commit is on its way, in milliseconds since 1970.
+    /// Start of the commit in progress, in milliseconds since 1970.
     pub committing: Option<u64>,
 }
 
-/// Trucks, in the order that was asked for.
+/// The requested trucks, in the requested order.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct List {
-    /// How many there are.
+    /// Number of all trucks.
     pub total: usize,
-    /// How many match what was searched.
+    /// Number of trucks that match the search.
     pub matching: usize,
-    /// How many of these come before the rows.
+    /// Number of matching trucks before the rows.
     pub offset: usize,
     pub rows: Vec<Row>,
 }
@@ -77,7 +77,7 @@ pub struct List {
 /// An event.
 #[derive(Debug)]
 pub struct News {
-    /// What names this run of the job.
+    /// Identifies this run of the job.
     instance: String,
     about: Option<About>,
     pub status: Status,
@@ -88,7 +88,7 @@ pub struct News {
 }
 
 impl News {
-    /// Reads an event; none if it is not one of a job.
+    /// Parses an event; None if it is not one of a job.
     pub fn read(text: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Event {
@@ -113,41 +113,41 @@ impl News {
         })
     }
 
-    /// The status with all that the job says in it, as JSON on one line.
+    /// The complete status as one line of JSON.
     pub fn status_line(&self) -> String {
         self.status_as_sent.to_string()
     }
 }
 
-/// When the job was heard last, and why it is not any more.
+/// A lost connection.
 #[derive(Clone, Debug)]
 pub struct Gone {
-    /// Since when.
+    /// The time of the loss.
     pub since: SystemTime,
-    /// A sentence, without its end.
+    /// The reason, without a full stop.
     pub why: String,
 }
 
-/// What is known.
+/// The job's data.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// Which trucks are asked for.
+    /// The requested trucks.
     pub asked: Asked,
     instance: String,
-    /// None before anything was heard.
+    /// None before the first event.
     pub about: Option<About>,
-    /// The same.
+    /// None before the first event.
     pub status: Option<Status>,
     /// Oldest first.
     pub commits: VecDeque<CommitPoint>,
-    /// The trucks that were asked for.
+    /// The requested trucks.
     pub list: List,
-    /// Whether the job cannot be heard.
+    /// Set while the connection is lost.
     pub gone: Option<Gone>,
 }
 
 impl Seen {
-    /// Nothing yet.
+    /// Without any data.
     pub fn new(asked: Asked) -> Self {
         Self {
             asked,
@@ -160,7 +160,7 @@ impl Seen {
         }
     }
 
-    /// Takes an event in. Of another run of the job nothing that was known holds.
+    /// Applies an event. A new run of the job replaces all data.
     pub fn take(&mut self, news: News) {
         if self.instance != news.instance {
             *self = Self { instance: news.instance, ..Self::new(self.asked.clone()) };
@@ -168,7 +168,7 @@ impl Seen {
         self.gone = None;
         self.about = news.about.or(self.about.take());
         self.status = Some(news.status);
-        // A stream that is opened anew begins anew.
+        // A new stream repeats earlier commits.
         let known = self.commits.back().map(|commit| commit.epoch);
         self.commits
             .extend(news.commits.into_iter().filter(|commit| known.is_none_or(|known| commit.epoch > known)));
@@ -183,20 +183,20 @@ impl Seen {
         }
     }
 
-    /// The job cannot be heard any more: `why` is a sentence without its end.
+    /// Records a lost connection; `why` has no full stop.
     pub fn lose(&mut self, why: String, at: SystemTime) {
         let since = self.gone.as_ref().map_or(at, |gone| gone.since);
         self.gone = Some(Gone { since, why });
     }
 
-    /// Messages a second, of the last ten.
+    /// Messages per second, over the last ten seconds.
     pub fn rate(&self) -> f64 {
         let now = self.status.as_ref().map_or(0, |status| status.now);
         let recent = self.commits.iter().filter(|commit| commit.at + WINDOW > now);
         recent.map(|commit| commit.messages).sum::<u64>() as f64 / (WINDOW as f64 / 1000.0)
     }
 
-    /// How long commits took: half of them less than the first, 95 in 100 less than the second, in seconds.
+    /// The median and the 95th percentile of commit durations, in seconds.
     pub fn commit_times(&self) -> Option<(f64, f64)> {
         let mut times: Vec<f64> = self.commits.iter().map(|commit| commit.seconds).collect();
         times.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! What is said of the job, in words: on a terminal, and as plain text where there is none.
+//! The job's data as text, for the terminal screen and for plain text output.
 
 use std::time::SystemTime;
 
@@ -10,13 +10,13 @@ pub use crate::text::printable::count;
 use crate::text::printable::printable;
 use crate::text::time::TimeWriter;
 
-/// What stands for a value that is not known or not defined.
+/// Shown for unknown or undefined values.
 const NONE: &str = "–";
-/// Partitions, and trucks, in plain text.
+/// Number of partitions and trucks in plain text.
 const PARTITIONS: usize = 10;
 const TRUCKS: usize = 50;
 
-/// The columns of the trucks: the key that sorts by it, the field, the title.
+/// The columns of the truck table: sort key, field, title.
 pub const COLUMNS: [(char, &str, &str); 8] = [
     ('n', "name", "truck"),
     ('d', "distance", "distance km"),
@@ -32,14 +32,14 @@ fn measure(value: Option<f64>) -> String {
     value.map_or_else(|| NONE.into(), |value| format!("{value:.2}"))
 }
 
-/// A correlation with its sign. What is not quite 1 does not look like it.
+/// A correlation with its sign. A value just below 1 is not rounded up to 1.
 pub fn r(value: Option<f64>, digits: usize) -> String {
     let Some(value) = value else { return NONE.into() };
     let most = if value.abs() < 1.0 { 1.0 - 0.1_f64.powi(digits as i32) } else { 1.0 };
     format!("{:+.digits$}", value.clamp(-most, most))
 }
 
-/// Seconds, as short as one says them.
+/// A duration, rounded for display.
 pub fn seconds(seconds: f64) -> String {
     match seconds {
         ..1.0 => format!("{:.0} ms", seconds * 1000.0),
@@ -62,12 +62,12 @@ pub fn wall(at: SystemTime) -> String {
     time(i64::try_from(since.as_micros()).ok()) + " UTC"
 }
 
-/// The name of a truck, without what would tell the terminal something; one without a name has one here.
+/// A truck's name with control characters escaped; `(no name)` if it is empty.
 pub fn name(name: &str) -> String {
     if name.is_empty() { "(no name)".into() } else { printable(name).into_owned() }
 }
 
-/// What a row of the trucks' table holds, a column each.
+/// The cells of a row of the truck table.
 pub fn cells(row: &Row) -> [String; 8] {
     [
         name(&row.name),
@@ -81,7 +81,7 @@ pub fn cells(row: &Row) -> [String; 8] {
     ]
 }
 
-/// Which job this is.
+/// The title line.
 pub fn title(seen: &Seen) -> String {
     let Some(about) = &seen.about else { return "truckflow".into() };
     let workers = |count: usize| if count == 1 { "1 worker".into() } else { format!("{count} workers") };
@@ -93,24 +93,24 @@ pub fn title(seen: &Seen) -> String {
     format!("truckflow {} · job {job} · {source} · {where_}", printable(&about.version))
 }
 
-/// What the job does or waits for: in a word, and in a sentence.
+/// The job's state, as a word and as a sentence.
 pub fn doing(seen: &Seen) -> (String, String) {
     let status = seen.status.as_ref();
     match (&seen.gone, status) {
         (Some(gone), _) => {
             let text = format!(
-                "the job is gone since {}: {}; what is below was heard before",
+                "no connection to the job since {}: {}; the data below are from before",
                 wall(gone.since),
                 gone.why
             );
-            ("gone".into(), printable(&text).into_owned())
+            ("disconnected".into(), printable(&text).into_owned())
         }
         (None, Some(status)) => (printable(&status.doing).into_owned(), printable(&status.text).into_owned()),
-        (None, None) => ("asked".into(), String::new()),
+        (None, None) => ("connecting".into(), String::new()),
     }
 }
 
-/// What is wrong with the job's input, if something is; a job that is gone says nothing.
+/// The warning about the job's input, if any; none while disconnected.
 pub fn warning(seen: &Seen) -> Option<String> {
     let said = seen.status.as_ref().filter(|_| seen.gone.is_none())?.warning.as_deref()?;
     Some(printable(said).into_owned())
@@ -123,7 +123,7 @@ pub fn numbers(seen: &Seen, status: &Status) -> Vec<(&'static str, String)> {
     let to_the_end = status.lag.filter(|lag| *lag > 0 && rate > 0.0).map(|lag| lag as f64 / rate);
     let lag = status.lag.map_or_else(|| "not measured for this source".into(), count);
     let lag = match to_the_end.filter(|left| *left > 5.0) {
-        Some(left) => format!("{lag}, about {} to the end at this rate", seconds(left)),
+        Some(left) => format!("{lag}, about {} left at this rate", seconds(left)),
         None => lag,
     };
     let letters = {
@@ -137,10 +137,7 @@ pub fn numbers(seen: &Seen, status: &Status) -> Vec<(&'static str, String)> {
     };
     let event_time = status.event_time.map(|seconds| (seconds * 1e6) as i64);
     vec![
-        (
-            "messages",
-            format!("{}, {} a second over the last 10 s", count(status.messages), thousands(rate, digits)),
-        ),
+        ("messages", format!("{}, {}/s over the last 10 s", count(status.messages), thousands(rate, digits))),
         ("readings", format!("{} accepted, {} rejected", count(status.records), count(status.rejected))),
         ("lag", lag),
         ("dead letters", letters),
@@ -163,7 +160,7 @@ fn thousands(number: f64, digits: usize) -> String {
 fn commits(seen: &Seen, status: &Status) -> String {
     let mut said = match (seen.commits.back(), seen.commit_times()) {
         (Some(last), Some((half, most))) => format!(
-            "last {} ago, took {}; half took less than {}, 95 in 100 less than {}",
+            "last {} ago, took {}; p50 {}, p95 {}",
             seconds(status.now.saturating_sub(last.at) as f64 / 1000.0),
             seconds(last.seconds),
             seconds(half),
@@ -173,15 +170,15 @@ fn commits(seen: &Seen, status: &Status) -> String {
     };
     if let Some(since) = status.committing {
         said +=
-            &format!("; one on its way for {}", seconds(status.now.saturating_sub(since) as f64 / 1000.0));
+            &format!("; one in progress for {}", seconds(status.now.saturating_sub(since) as f64 / 1000.0));
     }
     if status.retries > 0 {
-        said += &format!("; {} tried again", count(status.retries));
+        said += &format!("; {} retries", count(status.retries));
     }
     said
 }
 
-/// Partitions that are furthest behind, at most `most`, and what is left out.
+/// The partitions with the largest lag, at most `most`, and a note on the others.
 pub fn partitions(status: &Status, most: usize) -> (Vec<[String; 3]>, Option<String>) {
     let rows = status.partitions.iter().take(most).map(|partition| {
         [
@@ -192,10 +189,10 @@ pub fn partitions(status: &Status, most: usize) -> (Vec<[String; 3]>, Option<Str
     });
     let rows: Vec<_> = rows.collect();
     let more = status.partition_count.saturating_sub(rows.len());
-    (rows, (more > 0).then(|| format!("{} more, with no greater lag", count(more))))
+    (rows, (more > 0).then(|| format!("{} more, none with a larger lag", count(more))))
 }
 
-/// Which trucks are listed.
+/// Describes which trucks are listed.
 pub fn trucks(seen: &Seen) -> String {
     let list = &seen.list;
     let (first, last) = (list.offset + 1, list.offset + list.rows.len());
@@ -206,17 +203,17 @@ pub fn trucks(seen: &Seen) -> String {
     };
     let searched = match &*seen.asked.search {
         "" => String::new(),
-        search => format!(" with `{}` of {}", printable(search), count(list.total)),
+        search => format!(" matching `{}` of {}", printable(search), count(list.total)),
     };
     let (field, order) = match seen.asked.sort.strip_prefix('-') {
-        Some(field) => (field, ", from the last"),
+        Some(field) => (field, ", descending"),
         None => (&*seen.asked.sort, ""),
     };
     let title = COLUMNS.iter().find(|column| column.1 == field).map_or(field, |column| column.2);
-    format!("{range}{searched}, by {title}{order}")
+    format!("{range}{searched}, sorted by {title}{order}")
 }
 
-/// One view of the job, for a pipe.
+/// A snapshot of the job as plain text.
 pub fn plain(seen: &Seen) -> String {
     let mut lines = vec![title(seen)];
     let (word, text) = doing(seen);
@@ -236,12 +233,12 @@ pub fn plain(seen: &Seen) -> String {
     lines.extend(aligned(&[COLUMNS.map(|column| column.2.to_owned())], &rows));
     let more = seen.list.rows.len().saturating_sub(rows.len());
     if more > 0 {
-        lines.push(format!("the first {TRUCKS} are listed; --search TEXT finds others"));
+        lines.push(format!("only the first {TRUCKS} are listed; find others with --search TEXT"));
     }
     lines.join("\n") + "\n"
 }
 
-/// The first column to the left, all others to the right.
+/// Aligns the first column to the left and the others to the right.
 fn aligned<const N: usize>(title: &[[String; N]], rows: &[[String; N]]) -> Vec<String> {
     let width = |text: &str| Span::raw(text).width();
     let all = || title.iter().chain(rows);
@@ -262,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_as_they_are_read() {
+    fn numbers_are_formatted_for_people() {
         assert_eq!(
             ["0", "999", "1,000", "-12,345,678"],
             [0, 999, 1000, -12_345_678].map(count).each_ref().map(|text| &**text)

@@ -1,5 +1,5 @@
-//! The values that a row should have, and what a file or a column of a table makes of them. Written
-//! without [`crate::render`], whose output is verified here; the calendar is that of `jiff`.
+//! Expected values, and their form in a file or a table column. Written independently of [`crate::render`], whose
+//! output is verified here; the calendar is that of `jiff`.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub enum Cell {
     Decimal(i128, u32),
     /// A double.
     Real(f64),
-    /// A correlation: what is found may be two units in the last place away.
+    /// A correlation; the actual value may differ by two units in the last place.
     Correlation(Arc<oracle::Correlation>),
     /// An integer.
     Integer(i64),
@@ -50,7 +50,7 @@ impl Cell {
         value.map_or(Self::Null, |value| Self::Bytes(value.into()))
     }
 
-    /// The value that a field of a CSV file is of; none if it is of no value of the type.
+    /// Parses a field of a CSV file; None if it is not a value of the type.
     pub fn of_csv(field: &[u8], column_type: Type) -> Option<Self> {
         if field.is_empty() && !matches!(column_type, Type::Text) {
             return Some(Self::Null);
@@ -73,17 +73,17 @@ impl Cell {
     }
 }
 
-/// Where a row is looked for.
+/// The place of a row.
 #[derive(Clone, Debug)]
 pub enum Form {
     /// A CSV file.
     Csv,
-    /// A table, with what each of its columns keeps.
+    /// A table, with the precision of its columns.
     Table(Vec<Keeps>),
 }
 
 impl Form {
-    /// A row as it has to be there.
+    /// Writes the expected form of a row.
     pub fn line(&self, cells: &[Cell], line: &mut Line) {
         line.clear();
         for (at, cell) in cells.iter().enumerate() {
@@ -102,7 +102,7 @@ impl Form {
         }
     }
 
-    /// Whether a row that was found is the one that should be.
+    /// Whether an actual row matches the expected one.
     pub fn agrees(&self, cells: &[Cell], found: &Line) -> bool {
         let mut line = Line::default();
         cells.len() == found.len()
@@ -127,11 +127,11 @@ impl Form {
         };
         match self {
             Self::Table(keeps) if keeps[at] != Keeps::Double => {
-                // The column keeps less: what it keeps of one of those that are near.
+                // The column has less precision: compare with the stored forms of all close values.
                 let least = exact.nearest().next_down().next_down();
                 std::iter::successors(Some(least), |r| Some(r.next_up())).take(5).any(is_so_there)
             }
-            // Its shortest text, and no other of the same value.
+            // Only the shortest text of the value is accepted.
             _ => is_so_there(found) && exact.is_within_ulps(found, 2, 1),
         }
     }
@@ -160,9 +160,9 @@ fn csv(cell: &Cell, out: &mut Vec<u8>) {
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 const YEAR_1: DateTime = DateTime::constant(1, 1, 1, 0, 0, 0, 0);
 
-/// `2023-04-10 01:02:27.000000`; of a time outside the years 1 to 9999, the nearest inside.
+/// `2023-04-10 01:02:27.000000`; times outside the years 1 to 9999 are clamped.
 fn time(micros: i64) -> String {
-    // It saturates at the end of the year 9999.
+    // Saturates at the end of the year 9999.
     let time = EPOCH.saturating_add(SignedDuration::from_micros(micros)).max(YEAR_1);
     let (year, month, day) = (time.year(), time.month(), time.day());
     let (hour, minute, second) = (time.hour(), time.minute(), time.second());
@@ -173,11 +173,11 @@ fn time(micros: i64) -> String {
 /// Microseconds since 1970.
 fn micros(time: DateTime) -> i64 {
     let since = time.duration_since(EPOCH);
-    // All times that there are fit.
+    // All valid times fit.
     since.as_micros() as i64
 }
 
-/// With no superfluous digit.
+/// Without superfluous digits.
 fn decimal(units: i128, scale: u32) -> String {
     let sign = if units < 0 { "-" } else { "" };
     let digits = format!("{:0width$}", units.unsigned_abs(), width = scale as usize + 1);
@@ -187,7 +187,7 @@ fn decimal(units: i128, scale: u32) -> String {
     format!("{sign}{whole}{point}{fraction}")
 }
 
-/// What a column keeps of a value.
+/// The stored form of a value in a column.
 fn kept(cell: &Cell, keeps: Keeps) -> Vec<u8> {
     let number = || match cell {
         Cell::Decimal(units, scale) => decimal(*units, *scale).parse().unwrap_or(f64::NAN),
@@ -196,7 +196,7 @@ fn kept(cell: &Cell, keeps: Keeps) -> Vec<u8> {
         Cell::Integer(value) => *value as f64,
         _ => f64::NAN,
     };
-    // A number as digits, to be cut: a double by its shortest text, as servers do it.
+    // A number as digits to truncate; a double by its shortest text, as servers do.
     let digits = || match cell {
         Cell::Decimal(units, scale) => decimal(*units, *scale),
         Cell::Integer(value) => value.to_string(),
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_narrow_columns_keep() {
+    fn narrow_columns_lose_precision() {
         let kept = |cell, keeps| String::from_utf8(super::kept(&cell, keeps)).unwrap();
         let number = Cell::Decimal(80_225_000_000, 9);
         for (keeps, expected) in [

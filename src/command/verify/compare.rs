@@ -1,5 +1,5 @@
-//! Rows that should be, against rows that are. Millions of rows are compared by fingerprints of 128 bits;
-//! only those that differ are looked at again, to be named.
+//! Compares expected and actual rows. Rows are compared by 128-bit fingerprints; only those that differ are read
+//! again, to describe the difference.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,18 +11,18 @@ use super::trouble::Trouble;
 use crate::store::reader::{Line, TableRow};
 use dataflows::rows::RowKey;
 
-/// Gives each row that should be, with the key that names it in its view: the same ones each time.
+/// Passes each expected row, with its key in the view. Returns the same rows every time.
 pub type Rows<'a> = dyn Fn(&mut dyn FnMut(&[u8], &[Cell])) + 'a;
 
-/// Gives each line with what it adds up (1, or of a file that takes rows back, -1) and its place in the
-/// order, if there is one; the same ones each time.
+/// Passes each line with its change (1 inserts, -1 retracts) and its position in the order, if there is one. Returns
+/// the same lines every time.
 pub type Lines<'a> = dyn FnMut(&mut dyn FnMut(i64, i64, &Line)) -> Result<(), Trouble> + 'a;
 
-/// Gives each row of a table; the same ones each time.
+/// Passes each row of a table. Returns the same rows every time.
 pub type Table<'a> = dyn FnMut(&mut dyn FnMut(TableRow<'_>)) -> Result<(), Trouble> + 'a;
 
-/// Rows looked at for the one that is most alike.
-const LOOKED_AT: usize = 100_000;
+/// Maximum number of rows searched for the nearest one.
+const MAX_SEARCHED: usize = 100_000;
 
 type Print = u128;
 
@@ -36,7 +36,7 @@ fn print(line: &Line) -> Print {
     half(0) << 64 | half(1)
 }
 
-/// The rows of a view that the database refused, as lines of CSV, each as often as it did.
+/// The rows of a view that the database refused, as CSV lines, one per refusal.
 #[derive(Clone, Debug, Default)]
 pub struct Refused {
     lines: Vec<Line>,
@@ -53,8 +53,8 @@ impl Refused {
         self.lines.is_empty()
     }
 
-    /// Tells of one row after the other whether it was refused.
-    pub fn teller(&self) -> impl FnMut(&[Cell]) -> bool + '_ {
+    /// A function that returns for each row whether it was refused. Each refusal is used once.
+    pub fn matcher(&self) -> impl FnMut(&[Cell]) -> bool + '_ {
         let mut left: Vec<&Line> = self.lines.iter().collect();
         move |cells| {
             let found = (!left.is_empty())
@@ -64,35 +64,35 @@ impl Refused {
         }
     }
 
-    /// Whether a row is one that was refused some time.
+    /// Whether a row was ever refused.
     fn has(&self, cells: &[Cell]) -> bool {
         self.lines.iter().any(|line| Form::Csv.agrees(cells, line))
     }
 }
 
-/// Which of the rows found must be rows that should be.
+/// Which unexpected rows are errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surplus {
     /// All of them.
     Wrong,
-    /// Those behind the first of ours: in the order of their `id`.
-    WrongBehindOurs,
-    /// Only a second copy of one of ours: they have no order.
+    /// Those after the first expected row, in the order of `id`.
+    WrongAfterFirst,
+    /// Only duplicates of expected rows, because there is no order.
     WrongIfTwice,
-    /// None: others write there, too.
+    /// None, because other jobs write to the table as well.
     Others,
 }
 
-/// What was found of a kind of row.
+/// An actual row.
 struct Found {
     print: Print,
-    /// What it adds up: 1, or of a file that takes rows back, -1.
+    /// The change: 1 inserts, -1 retracts.
     change: i64,
-    /// Its place in the order.
+    /// The position in the order.
     id: i64,
 }
 
-/// Compares rows without an order. Gives how many should be there.
+/// Compares rows regardless of their order. Returns the number of expected rows.
 pub fn unordered(
     place: &str,
     form: &Form,
@@ -102,7 +102,7 @@ pub fn unordered(
     each: &mut Lines<'_>,
 ) -> Result<usize, Trouble> {
     let (mut want, mut line) = (Vec::new(), Line::default());
-    let mut is_refused = refused.teller();
+    let mut is_refused = refused.matcher();
     rows(&mut |_, cells| {
         if !is_refused(cells) {
             form.line(cells, &mut line);
@@ -114,10 +114,10 @@ pub fn unordered(
     each(&mut |change, id, line| have.push(Found { print: print(line), change, id }))?;
     have.sort_unstable_by_key(|found| (found.print, found.id));
 
-    // How many of each are missing, and which are too many: the later ones.
+    // The number of missing copies of each row, and the surplus rows: the later ones.
     let mut missing: HashMap<Print, i64> = HashMap::new();
     let mut too_many: Vec<(Print, i64, bool)> = Vec::new();
-    let mut first_of_ours = i64::MAX;
+    let mut first_expected = i64::MAX;
     let (mut wanted, mut there) =
         (want.chunk_by(|a, b| a == b).peekable(), have.chunk_by(|a, b| a.print == b.print).peekable());
     loop {
@@ -129,12 +129,12 @@ pub fn unordered(
         if count > 0
             && let Some(first) = found.first()
         {
-            first_of_ours = first_of_ours.min(first.id);
+            first_expected = first_expected.min(first.id);
         }
         if sum < count && count > 0 {
             missing.insert(next, count - sum.max(0));
         } else if sum < 0 {
-            // It was taken back but never given.
+            // Retracted but never inserted.
             too_many.extend(found.first().map(|found| (next, found.id, false)));
         }
         if sum > count {
@@ -145,11 +145,11 @@ pub fn unordered(
     drop(have);
     let all_too_many: HashSet<Print> = too_many.iter().map(|(print, ..)| *print).collect();
     if !missing.is_empty() {
-        // Correlations may be near enough.
+        // Correlations may be close enough.
         let (mut absent, mut others): (Vec<Vec<Cell>>, Vec<Line>) = Default::default();
-        let mut is_refused = refused.teller();
+        let mut is_refused = refused.matcher();
         rows(&mut |_, cells| {
-            if absent.len() < LOOKED_AT && !is_refused(cells) {
+            if absent.len() < MAX_SEARCHED && !is_refused(cells) {
                 form.line(cells, &mut line);
                 if let Some(count) = missing.get_mut(&print(&line)).filter(|count| **count > 0) {
                     *count -= 1;
@@ -158,7 +158,7 @@ pub fn unordered(
             }
         });
         each(&mut |change, _, line| {
-            if change > 0 && others.len() < LOOKED_AT && all_too_many.contains(&print(line)) {
+            if change > 0 && others.len() < MAX_SEARCHED && all_too_many.contains(&print(line)) {
                 others.push(line.clone());
             }
         })?;
@@ -191,7 +191,7 @@ pub fn unordered(
     }
     too_many.retain(|(_, id, is_copy)| match surplus {
         Surplus::Wrong => true,
-        Surplus::WrongBehindOurs => *id > first_of_ours,
+        Surplus::WrongAfterFirst => *id > first_expected,
         Surplus::WrongIfTwice => *is_copy,
         Surplus::Others => false,
     });
@@ -203,20 +203,20 @@ pub fn unordered(
             }
         })?;
         let named = named.unwrap_or_default();
-        let why = if is_copy { "once more than it should" } else { "which is not a row of the view" };
+        let why = if is_copy { "one copy too many" } else { "which is not a row of the view" };
         return Err(Trouble::Differs(format!("{place} has {named}, {why}{}", besides(too_many.len(), None))));
     }
     Ok(want.len())
 }
 
-/// What follows on the first difference.
+/// The text after the first difference.
 fn besides(count: usize, near: Option<&Line>) -> String {
-    let near = near.map(|line| format!("; nearest to it is {line}")).unwrap_or_default();
+    let near = near.map(|line| format!("; the nearest row is {line}")).unwrap_or_default();
     let others = if count > 1 { format!(" ({} more differ)", count - 1) } else { String::new() };
     near + &others
 }
 
-/// The line that is most alike.
+/// The most similar line.
 fn nearest<'a>(line: &Line, others: &'a [Line]) -> Option<&'a Line> {
     others.iter().rev().max_by_key(|other| line.likeness(other)).filter(|other| line.likeness(other) > 0)
 }
@@ -230,7 +230,7 @@ pub fn row_key(job: &str, key: &[u8]) -> RowKey {
     std::array::from_fn(|at| hash[at])
 }
 
-/// Compares the rows of a table that have keys. Gives how many should be there.
+/// Compares the rows of a keyed table. Returns the number of expected rows.
 pub fn keyed(
     place: &str,
     form: &Form,
@@ -287,13 +287,13 @@ pub fn keyed(
             if differs.is_none() {
                 form.line(cells, &mut line);
                 differs = Some(match there {
-                    Some(there) => format!("has {there}, which should be {line}"),
+                    Some(there) => format!("has {there}, but expected {line}"),
                     None => format!("lacks {line}"),
                 });
             }
         });
         count += found.len();
-        // What is left has keys that no row of ours has.
+        // The remaining rows have keys that no expected row has.
         let differs = differs.or_else(|| {
             found.into_values().min().map(|line| format!("has {line}, which is not a row of the view"))
         });
@@ -311,7 +311,7 @@ pub fn keyed(
                 }
             })?;
             let named = named.unwrap_or_default();
-            return Err(Trouble::Differs(format!("{place} has {named} once more, without its key")));
+            return Err(Trouble::Differs(format!("{place} has a copy of {named} without its key")));
         }
     }
     Ok(want.len())
@@ -365,26 +365,26 @@ mod tests {
         assert_eq!(compare(&want, &[(1, 2, "b"), (1, 1, "a"), (1, 2, "b")], &[], Surplus::Wrong), "3");
         assert_eq!(
             compare(&want, &[(1, 2, "b"), (1, 1, "x"), (1, 2, "b")], &[], Surplus::Others),
-            "it lacks 1,a; nearest to it is 1,x"
+            "it lacks 1,a; the nearest row is 1,x"
         );
         assert_eq!(compare(&want, &[(1, 2, "b"), (1, 1, "a")], &[], Surplus::Wrong), "it lacks 2,b");
         assert_eq!(compare(&want, &[(1, 2, "b"), (1, 1, "a")], &["2,b"], Surplus::Wrong), "2");
         assert_eq!(
             compare(&want[..1], &[(1, 1, "a"), (1, 1, "a")], &[], Surplus::Wrong),
-            "it has 1,a, once more than it should"
+            "it has 1,a, one copy too many"
         );
-        // What was there before is not ours; what came later is.
+        // Earlier rows are not of this job; later ones are.
         let old = [(1, 9, "old"), (1, 1, "a"), (1, 9, "new")];
-        assert_eq!(compare(&want[..1], &old[..2], &[], Surplus::WrongBehindOurs), "1");
+        assert_eq!(compare(&want[..1], &old[..2], &[], Surplus::WrongAfterFirst), "1");
         assert_eq!(
-            compare(&want[..1], &old, &[], Surplus::WrongBehindOurs),
+            compare(&want[..1], &old, &[], Surplus::WrongAfterFirst),
             "it has 9,new, which is not a row of the view"
         );
         assert_eq!(compare(&want[..1], &old, &[], Surplus::Others), "1");
         assert_eq!(compare(&want[..1], &old, &[], Surplus::WrongIfTwice), "1");
         assert_eq!(
-            compare(&want[..1], &[(1, 1, "a"), (1, 1, "a")], &[], Surplus::WrongBehindOurs),
-            "it has 1,a, once more than it should"
+            compare(&want[..1], &[(1, 1, "a"), (1, 1, "a")], &[], Surplus::WrongAfterFirst),
+            "it has 1,a, one copy too many"
         );
     }
 
@@ -431,7 +431,7 @@ mod tests {
         assert_eq!(compare_keyed(&want, &right, &[], false), "2");
         assert_eq!(
             compare_keyed(&want, &[(Some("b"), 2), (Some("a"), 7)], &[], false),
-            "it has 7,a, which should be 1,a"
+            "it has 7,a, but expected 1,a"
         );
         assert_eq!(compare_keyed(&want, &right[..1], &[], false), "it lacks 2,b");
         assert_eq!(compare_keyed(&want, &right[..1], &["2,b"], false), "2");
@@ -444,7 +444,7 @@ mod tests {
         assert_eq!(compare_keyed(&want[..1], &[(None, 1), (Some("a"), 1)], &[], false), "1");
         assert_eq!(
             compare_keyed(&want[..1], &[(Some("a"), 1), (None, 1)], &[], false),
-            "it has 1,a once more, without its key"
+            "it has a copy of 1,a without its key"
         );
     }
 }

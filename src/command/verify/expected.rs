@@ -1,4 +1,4 @@
-//! The rows that each view should have, recomputed from the readings by [`dataflows::oracle`].
+//! The expected rows of each view, recomputed from the readings by [`dataflows::oracle`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::cell::Cell;
 use super::compare::Rows;
 use super::input::{Input, Reading};
 
-/// The records that a view has given up, by partition and offset.
+/// The records that a view has dropped, by partition and offset.
 pub type GivenUp = HashSet<(i32, i64)>;
 
 fn measure(record: &Record, measure: Measure) -> Cell {
@@ -30,10 +30,10 @@ fn truck(record: &Record) -> Cell {
     Cell::Text(record.truck.clone())
 }
 
-/// Gives the rows that one reading makes.
+/// Passes the rows of one reading.
 type OfReading = Box<dyn Fn(&Reading, &mut dyn FnMut(&[u8], &[Cell]))>;
 
-/// The rows of a view that makes each of one reading; none if it is another view.
+/// The rows of a view whose rows each come from one reading; None for other views.
 pub fn of_readings<'a>(view: &str, input: &'a Input, settings: &Settings) -> Option<Box<Rows<'a>>> {
     let factor = oracle::decimal(&settings.speed_factor.to_string())?;
     let derived = move |record: &Record| {
@@ -83,7 +83,7 @@ pub fn of_readings<'a>(view: &str, input: &'a Input, settings: &Settings) -> Opt
 /// The rows of `filtered_join`.
 pub fn joined<'a>(input: &'a Input, settings: &Settings, given_up: &'a GivenUp) -> Box<Rows<'a>> {
     let (threshold, upserts) = (settings.above_speed, settings.upserts());
-    // Where readings can be taken back those that are too many are told by their keys.
+    // In an upsert job, the readings beyond the limit are determined by their keys.
     let limit = if upserts { settings.join_limit } else { usize::MAX };
     Box::new(move |give| {
         let mut all: Vec<&Reading> =
@@ -111,7 +111,7 @@ pub fn joined<'a>(input: &'a Input, settings: &Settings, given_up: &'a GivenUp) 
     })
 }
 
-/// The rows of a view of the user's own.
+/// The rows of a user view.
 pub fn own<'a>(input: &'a Input, query: Query) -> Box<Rows<'a>> {
     let columns = query.columns();
     Box::new(move |give| {
@@ -170,10 +170,10 @@ pub fn letters(letters: &[DeadLetter]) -> Box<Rows<'_>> {
     })
 }
 
-/// Rows of which each is of one thing, such as a truck or a window.
+/// Rows by key, one for each truck or window.
 pub type OfThings = BTreeMap<Vec<u8>, Vec<Cell>>;
 
-/// The rows of a correlation by the trucks' names, which are their keys.
+/// The rows of a correlation, with the trucks' names as keys.
 pub fn correlations(input: &Input, (x, y): (Axis, Axis)) -> OfThings {
     let row = |(truck, row): (Truck, CorrelationRow)| {
         let first = match x {
@@ -194,7 +194,7 @@ pub fn correlations(input: &Input, (x, y): (Axis, Axis)) -> OfThings {
     oracle::correlations(records, x, y).into_iter().map(row).collect()
 }
 
-/// The row of a history in which a truck has no readings any more.
+/// The history row of a truck without readings.
 pub fn gone(truck: &Truck) -> Vec<Cell> {
     let null = Cell::Null;
     vec![null.clone(), null.clone(), null.clone(), Cell::Text(truck.clone()), Cell::Integer(0), null]
@@ -205,13 +205,13 @@ pub fn gone(truck: &Truck) -> Vec<Cell> {
 pub struct Window {
     /// The truck.
     pub truck: Truck,
-    /// Where it ends.
+    /// The end.
     pub end: i64,
-    /// Its row.
+    /// The row.
     pub cells: Vec<Cell>,
 }
 
-/// The windows by their keys.
+/// The windows by key.
 pub fn windows(input: &Input, length: i64, given_up: &GivenUp) -> BTreeMap<Vec<u8>, Window> {
     let row = |((truck, start), row): ((Truck, i64), WindowRow)| {
         let end = start + length;
@@ -227,19 +227,19 @@ pub fn windows(input: &Input, length: i64, given_up: &GivenUp) -> BTreeMap<Vec<u
     oracle::windows(counts.map(|reading| &reading.record), length).into_iter().map(row).collect()
 }
 
-/// How far time has come: of each truck, and of the topic for those that are idle.
+/// The progress of event time: per truck, and of the topic for idle trucks.
 pub struct Times<'a> {
     latest: &'a HashMap<Truck, i64>,
     idle: i64,
 }
 
 impl<'a> Times<'a> {
-    /// By the latest event of each truck; a truck that is `idle` behind the topic follows the topic.
+    /// From the latest event of each truck. A truck that is `idle` behind the topic follows the topic.
     pub fn new(latest: &'a HashMap<Truck, i64>, idle: i64) -> Self {
         Self::arrived(latest, idle, i64::MAX)
     }
 
-    /// The same where the latest message arrived at `arrived`, which the topic's time does not go beyond.
+    /// Like [`new`](Self::new), with the topic's time limited to the arrival of the latest message.
     pub fn arrived(latest: &'a HashMap<Truck, i64>, idle: i64, arrived: i64) -> Self {
         let topic = latest.values().max().copied().unwrap_or(i64::MIN).min(arrived);
         Self { latest, idle: topic.saturating_sub(idle) }
@@ -250,13 +250,13 @@ impl<'a> Times<'a> {
         self.latest.get(truck).copied().unwrap_or(i64::MIN)
     }
 
-    /// The time up to which its readings are expected to be there.
+    /// The time up to which the truck's readings are complete.
     pub fn of(&self, truck: &Truck) -> i64 {
         self.latest(truck).max(self.idle)
     }
 }
 
-/// The latest event time of each truck among the readings that are left.
+/// The latest event time of each truck among the current readings.
 pub fn latest_left(input: &Input) -> HashMap<Truck, i64> {
     let mut latest: HashMap<Truck, i64> = HashMap::new();
     for reading in &input.readings {
@@ -266,7 +266,7 @@ pub fn latest_left(input: &Input) -> HashMap<Truck, i64> {
     latest
 }
 
-/// A name as it is shared.
+/// A truck name as an `Arc`.
 pub fn name(text: &[u8]) -> Arc<str> {
     String::from_utf8_lossy(text).into()
 }

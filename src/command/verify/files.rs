@@ -1,4 +1,4 @@
-//! The records of a view's CSV files, as far as they were committed.
+//! Reads the committed records of a view's CSV files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,18 +9,18 @@ use csv::{ByteRecord, ReaderBuilder, Terminator};
 
 use crate::store::reader::Line;
 
-/// The files of a view, in their order, each with its committed bytes; all of them if none.
+/// The files of a view, in order, each with its committed length; None for the whole file.
 #[derive(Debug)]
 pub struct Files {
     files: Vec<(PathBuf, Option<u64>)>,
     columns: Vec<String>,
-    /// Whether the last field of a record says what it does.
+    /// Whether the last field of a record is its change.
     change: bool,
 }
 
 impl Files {
-    /// The files that a job has committed of `view`: `committed` are the numbers that it keeps of them.
-    /// A job that was switched between one file and a folder has both, the one in use last.
+    /// The files of `view`, given the `committed` file numbers and lengths. A job that was switched between one file
+    /// and a folder has both; the one in use comes last.
     pub fn of(
         out: &Path,
         view: &str,
@@ -40,10 +40,10 @@ impl Files {
         Self { files, columns, change }
     }
 
-    /// Gives every record, with what it does: 1, or -1 where it takes one back. An error is one sentence.
+    /// Passes every record to `each`, with its change: 1 inserts, -1 retracts. An error is one sentence.
     pub fn each(&self, each: &mut dyn FnMut(i64, &Line)) -> Result<(), String> {
         if self.files.is_empty() {
-            return Err("the job has committed no file of it".into());
+            return Err("no file of this view is committed".into());
         }
         let mut line = Line::default();
         for (path, length) in &self.files {
@@ -64,10 +64,10 @@ impl Files {
         let found = file.metadata().map_err(|error| error.to_string())?.len();
         let length = length.unwrap_or(found);
         if found < length {
-            return Err(format!("it holds {found} bytes, but {length} were committed"));
+            return Err(format!("it has {found} bytes, but {length} were committed"));
         }
         let bytes = BufReader::with_capacity(1 << 18, file).take(length);
-        // Only what a job writes: a line feed ends a record, and nothing else does.
+        // Exactly the format that a job writes: only a line feed ends a record.
         let mut reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -79,13 +79,17 @@ impl Files {
         let mut next =
             |record: &mut ByteRecord| reader.read_byte_record(record).map_err(|error| error.to_string());
         if !next(&mut record)? || record != header {
-            return Err("its header is not that of the view".into());
+            return Err("its header does not match the view".into());
         }
         let mut number = 1u64;
         while next(&mut record)? {
             number += 1;
             if record.len() != header.len() {
-                return Err(format!("record {number} has {} fields and not {}", record.len(), header.len()));
+                return Err(format!(
+                    "record {number} has {} fields instead of {}",
+                    record.len(),
+                    header.len()
+                ));
             }
             line.clear();
             record.iter().take(self.columns.len()).for_each(|field| line.push(Some(field)));
@@ -94,7 +98,7 @@ impl Files {
                 Some(b"-1") => -1,
                 Some(other) => {
                     let other = String::from_utf8_lossy(other);
-                    return Err(format!("record {number} has the change {other}, which is neither 1 nor -1"));
+                    return Err(format!("record {number} has the change {other}; expected 1 or -1"));
                 }
             };
             each(change, line);
@@ -108,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_read_as_far_as_they_were_committed() {
+    fn records_are_read_up_to_the_committed_length() {
         let out = tempfile::tempdir().unwrap();
         std::fs::create_dir(out.path().join("v")).unwrap();
         for (name, text) in [
@@ -129,7 +133,7 @@ mod tests {
         let expected = [(1, "1"), (1, "x\\ny"), (-1, "1")].map(|(change, text)| (change, text.to_owned()));
         assert_eq!(read(&committed).unwrap(), expected);
         committed.insert("v/length".into(), 15);
-        assert!(read(&committed).unwrap_err().contains("holds 14 bytes, but 15 were committed"));
+        assert!(read(&committed).unwrap_err().contains("has 14 bytes, but 15 were committed"));
         committed.insert("v".into(), 12);
         let none = Files::of(out.path(), "u", &committed, false, vec![], false);
         assert!(none.each(&mut |_, _| {}).unwrap_err().contains("no file"));

@@ -1,5 +1,5 @@
-//! What the job has read, read again: each topic from its beginning and each file from its first line, up
-//! to what was committed. Decoded by the general parser alone, which knows nothing of the scanner's ways.
+//! Reads the job's committed input again: each topic from its beginning and each file from its first line, up to the
+//! committed offsets. Only the general parser is used, which is independent of the scanner.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,15 +24,15 @@ use crate::source::kafka::Topic;
 use crate::source::{Polled, Reader, SourceError};
 use crate::store::LastCommit;
 
-/// How long a broker may be silent before what it has to give.
+/// Give up if a broker sends nothing for this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A reading that counts.
+/// An accepted reading.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// What it says.
+    /// The record.
     pub record: Record,
-    /// Where it came from.
+    /// Partition and offset.
     pub place: (i32, i64),
     /// The message's key, in an upsert job.
     pub key: Arc<[u8]>,
@@ -40,35 +40,35 @@ pub struct Reading {
     pub bytes: u64,
 }
 
-/// What the job has read.
+/// The committed input of a job.
 #[derive(Debug, Default)]
 pub struct Input {
-    /// The readings: in an upsert job those that are left.
+    /// The readings; in an upsert job the current ones.
     pub readings: Vec<Reading>,
-    /// The phone's: times and values.
+    /// The phone's readings: times and values.
     pub phone: Vec<(i64, [f64; 8])>,
-    /// What could not be used.
+    /// Dead letters of the decoders.
     pub letters: Vec<DeadLetter>,
-    /// The latest event time of each truck, also of readings that were taken back.
+    /// The latest event time of each truck, including retracted readings.
     pub latest: HashMap<Truck, i64>,
-    /// How many messages there were.
+    /// The number of messages.
     pub messages: u64,
-    /// Whether what was read is all there is, so that no partition held the time back.
+    /// Whether everything that exists was read, so that no partition held the time back.
     pub is_all: bool,
-    /// The files that were read, where their names are not the input's.
+    /// The files that were read, if their names differ from the input's.
     pub files: Vec<String>,
 }
 
 impl Input {
-    /// What a view has been told of that began at these offsets of the trucks' source.
+    /// The input of a view that was added at these offsets of the trucks' source.
     pub fn since(&self, starts: &[NextOffset]) -> Self {
-        let is_told = |reading: &&Reading| {
+        let is_included = |reading: &&Reading| {
             let (partition, offset) = reading.place;
             starts.iter().all(|at| at.partition != partition || at.offset <= offset)
         };
         let mut latest = HashMap::new();
-        let readings: Vec<Reading> = self.readings.iter().filter(is_told).cloned().collect();
-        readings.iter().for_each(|reading| see(&mut latest, &reading.record));
+        let readings: Vec<Reading> = self.readings.iter().filter(is_included).cloned().collect();
+        readings.iter().for_each(|reading| note_time(&mut latest, &reading.record));
         Self { readings, latest, phone: Vec::new(), letters: Vec::new(), files: Vec::new(), ..*self }
     }
 }
@@ -80,7 +80,7 @@ pub fn fingerprint(payload: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Reads everything up to what was committed last; `decided` are the messages in it that are in the future.
+/// Reads everything up to the committed offsets. `decided` are the messages that are in the future.
 pub fn read(config: &Job, last: &LastCommit, decided: &[MessageId]) -> Result<Input, Error> {
     let committed = &*last.offsets;
     let settings = config.view_settings.clone();
@@ -93,9 +93,9 @@ pub fn read(config: &Job, last: &LastCommit, decided: &[MessageId]) -> Result<In
     let mut keys: HashMap<Arc<[u8]>, Option<Reading>> = HashMap::new();
     let clock = Clock::new(config.epoch_limits, 0);
     let bar = progress::counted(0, "messages read again");
-    let mut again = Again { clock, input: &mut input, keys: &mut keys, bar: &bar };
+    let mut again = InputReader { clock, input: &mut input, keys: &mut keys, bar: &bar };
 
-    let topic = |name: &str, trucks: bool, again: &mut Again<'_>| -> Result<i64, Error> {
+    let topic = |name: &str, trucks: bool, again: &mut InputReader<'_>| -> Result<i64, Error> {
         let of_the_phone = |error: SourceError| if trucks { error } else { error.of_the_phone() };
         let (topic, is_all) =
             Topic::again(topic_options_now(config, name)?, committed, &last.topics).map_err(of_the_phone)?;
@@ -144,7 +144,7 @@ pub fn read(config: &Job, last: &LastCommit, decided: &[MessageId]) -> Result<In
     Ok(input)
 }
 
-struct Again<'a> {
+struct InputReader<'a> {
     clock: Clock,
     input: &'a mut Input,
     /// The last message of each key of an upsert job.
@@ -152,8 +152,8 @@ struct Again<'a> {
     bar: &'a ProgressBar,
 }
 
-impl Again<'_> {
-    /// Reads the files that were read under the name `path`.
+impl InputReader<'_> {
+    /// Reads the files that were read as `path`.
     fn file<D: Decode>(
         &mut self,
         path: &str,
@@ -172,7 +172,7 @@ impl Again<'_> {
         Ok(())
     }
 
-    /// Reads everything that a reader has; gives how many messages that is.
+    /// Reads a reader to its end. Returns the number of messages.
     fn drain<R: Reader, D: Decode>(
         &mut self,
         mut reader: R,
@@ -183,7 +183,7 @@ impl Again<'_> {
         let (input, keys) = (&mut *self.input, &mut *self.keys);
         let mut collect = Collect { decoder, limit, dealt, seen: 0, input, keys, items: Vec::new() };
         let (mut offsets, mut arrivals) = (Vec::new(), Vec::new());
-        let mut heard = Instant::now();
+        let mut last_read = Instant::now();
         loop {
             match reader.poll(&self.clock, &mut collect)? {
                 Polled::End => return Ok(collect.seen),
@@ -191,10 +191,10 @@ impl Again<'_> {
                     reader.positions(&mut offsets, &mut arrivals);
                     offsets.clear();
                     arrivals.clear();
-                    heard = Instant::now();
+                    last_read = Instant::now();
                     self.bar.set_position(collect.input.messages);
                 }
-                Polled::Idle if heard.elapsed() > PATIENCE => {
+                Polled::Idle if last_read.elapsed() > PATIENCE => {
                     return Err(SourceError::Silent { seconds: PATIENCE.as_secs() });
                 }
                 Polled::Idle => std::thread::sleep(Duration::from_millis(1)),
@@ -203,14 +203,14 @@ impl Again<'_> {
     }
 }
 
-/// Takes each message apart at once, so that it is known which reading came from where.
+/// Decodes messages one by one, so that the origin of each reading is known.
 struct Collect<'a, D> {
     decoder: D,
-    /// Where what was committed of a partition ends.
+    /// The committed offset of a partition.
     limit: &'a dyn Fn(i32) -> i64,
-    /// How many partitions the lines of a file were dealt to.
+    /// The number of partitions that the lines of a file were distributed to.
     dealt: Option<i32>,
-    /// How many messages there were.
+    /// The number of messages.
     seen: i64,
     input: &'a mut Input,
     keys: &'a mut HashMap<Arc<[u8]>, Option<Reading>>,
@@ -245,7 +245,7 @@ impl<D: Decode> Decode for Collect<'_, D> {
                     let read =
                         |at| Reading { record: batch.record(at), place, key: [].into(), bytes: bytes() };
                     for reading in (0..batch.len()).map(read) {
-                        see(&mut self.input.latest, &reading.record);
+                        note_time(&mut self.input.latest, &reading.record);
                         self.input.readings.push(reading);
                     }
                 }
@@ -255,7 +255,7 @@ impl<D: Decode> Decode for Collect<'_, D> {
                             |record| Reading { record, place, key: upsert.key.clone(), bytes: bytes() };
                         let reading = upsert.record.map(read);
                         if let Some(reading) = &reading {
-                            see(&mut self.input.latest, &reading.record);
+                            note_time(&mut self.input.latest, &reading.record);
                         }
                         self.keys.insert(upsert.key, reading);
                     }
@@ -279,7 +279,7 @@ impl<D: Decode> Decode for Collect<'_, D> {
     fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
 }
 
-fn see(latest: &mut HashMap<Truck, i64>, record: &Record) {
+fn note_time(latest: &mut HashMap<Truck, i64>, record: &Record) {
     match latest.get_mut(&record.truck) {
         Some(time) => *time = record.time.max(*time),
         None => {

@@ -1,25 +1,25 @@
-//! `truckflow verify`: every view recomputed from the input by another path, and compared with what tables
-//! and files hold. Nothing is written anywhere.
+//! `truckflow verify`: recomputes every view from the input by an independent path, and compares it with tables and
+//! files. Read-only.
 //!
 //! ```text
 //! store: offsets, epoch ----> input again -> general parser -> readings, dead letters
 //! dead letters of the job: late, refused --------.               | oracle: big rationals, no timely
 //!                                                v               v
-//! tables, files (as far as they are committed) = rows that should be
+//! tables, files (up to their committed length) = expected rows
 //! ```
 //!
-//! | module | holds |
+//! | module | contains |
 //! |---|---|
-//! | [`input`] | what the job has read, read again |
-//! | [`expected`] | the rows that each view should have |
-//! | [`cell`] | what a file or a column makes of a value |
+//! | [`input`] | reads the job's committed input again |
+//! | [`expected`] | the expected rows of each view |
+//! | [`cell`] | the form of a value in a file or column |
 //! | [`files`] | the committed records of CSV files |
-//! | [`compare`] | rows that should be, against rows that are |
-//! | [`views`] | which rules hold for each kind of view |
+//! | [`compare`] | compares expected and actual rows |
+//! | [`views`] | the rules for each kind of view |
 //!
-//! Which records are late depends on where epochs ended, which nobody knows any more: what the job gave up
-//! is taken from its dead letters, after a look whether each is old enough. Which are in the future was
-//! decided by clocks, and is taken from where that is kept.
+//! Which records are late depends on past epoch boundaries, which are not stored. So late records are taken from the
+//! job's dead letters, after a check that each is old enough. Which records are in the future was decided by a clock,
+//! and is read from the store.
 
 mod cell;
 mod compare;
@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use dataflows::views::DEAD_LETTERS;
 
 use self::input::Input;
-use self::views::{Said, Views};
+use self::views::{Recorded, Views};
 use crate::cli::CheckArgs;
 use crate::command::error::Error;
 use crate::command::report::Report;
@@ -46,7 +46,7 @@ use crate::job::routes::{routes, source_name};
 use crate::store;
 use trouble::Trouble;
 
-/// Verifies a job, and tells of each view what it found; fails if one is not as it should be.
+/// Verifies a job and reports the result of each view; fails if any view differs.
 pub fn run(args: &CheckArgs) -> Result<(), Error> {
     let config = args.job.load()?;
     let mut report = Report::new(!args.json);
@@ -69,9 +69,9 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     if last.source != asked {
         return Err(JobError::OtherSource { job: config.job.clone(), stored: last.source, asked }.into());
     }
-    let mut look = store::open_reader(&url)?;
-    look.last_commit(&config.job)?;
-    let input = input::read(config, &last, &look.in_the_future(&config.job)?)?;
+    let mut reader = store::open_reader(&url)?;
+    reader.last_commit(&config.job)?;
+    let input = input::read(config, &last, &reader.in_the_future(&config.job)?)?;
     let epoch = last.epoch;
     let files = match &*input.files {
         [] => String::new(),
@@ -82,10 +82,10 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
 
     let views = config.active_views.clone();
     let routes = routes(config, &views);
-    let has_others = look.has_other_jobs(&config.job)?;
-    let unfilled = look.unfilled(&config.job)?;
-    // A view that began later was told of less.
-    let told: BTreeMap<String, Input> = views
+    let has_others = reader.has_other_jobs(&config.job)?;
+    let unfilled = reader.unfilled(&config.job)?;
+    // A view that was added later has a shorter input.
+    let shorter: BTreeMap<String, Input> = views
         .iter()
         .map(|view| (view.name.to_string(), backfill::starts(&view.name, &last)))
         .filter(|(_, starts)| !starts.is_empty())
@@ -96,24 +96,24 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
         settings: config.view_settings.clone(),
         last: &last,
         input: &input,
-        look: look.as_mut(),
+        reader: reader.as_mut(),
         has_others,
-        said: Said::default(),
+        recorded: Recorded::default(),
     };
     let both = || views.iter().zip(routes.iter()).filter(|(view, _)| !view.columns.is_empty());
     if let Some((view, route)) = both().find(|(view, _)| view.name == DEAD_LETTERS) {
-        settle(job.listen(view, route))?.unwrap_or_default();
+        settle(job.read_dead_letters(view, route))?.unwrap_or_default();
     }
     for (view, route) in both() {
-        job.input = told.get(&*view.name).unwrap_or(&input);
+        job.input = shorter.get(&*view.name).unwrap_or(&input);
         if unfilled.iter().any(|name| *name == view.name) {
-            let why = "it has not taken all that was before it yet; run the job until it has";
+            let why = "its backfill is not complete yet; run the job until it is";
             report.add(&view.name, Err::<&str, _>(why));
             continue;
         }
         report.add(&view.name, settle(job.verify(view, route))?);
     }
-    // What was compared meanwhile would be no state of the job's.
+    // If the job has committed in the meantime, the comparison is inconsistent.
     let now = committed(config, &url)?;
     match (now.epoch, now.generation) == (last.epoch, last.generation) {
         true => Ok(()),
@@ -121,7 +121,7 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     }
 }
 
-/// An error ends it all; a difference is told.
+/// Separates errors, which end the command, from differences, which are reported.
 fn settle<T>(result: Result<T, Trouble>) -> Result<Result<T, String>, Error> {
     match result {
         Ok(found) => Ok(Ok(found)),

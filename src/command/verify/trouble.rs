@@ -1,13 +1,13 @@
-//! What keeps a view from being right, or from being verified.
+//! Why the verification of a view failed.
 
 use crate::command::error::Error;
 
-/// Why a view was not found as it should be.
+/// Why the verification of a view failed.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// Something is not as it should be, in words.
+    /// A difference, described.
     Differs(String),
-    /// It cannot be looked at.
+    /// An error that ends the command.
     Ends(Error),
 }
 

@@ -27,7 +27,7 @@ use crate::store::reader::{Found, Line, StoreReader, TableRow};
 const FILTERED_JOIN: &str = "filtered_join";
 const WINDOW_AVERAGES: &str = "window_averages";
 
-/// The columns of dead letters that tell something here.
+/// Indexes of the columns of dead letters.
 mod letter {
     pub const TOPIC: usize = 0;
     pub const PARTITION: usize = 1;
@@ -39,26 +39,26 @@ mod letter {
     pub const PAYLOAD: usize = 7;
 }
 
-/// A job that is verified.
+/// The job to verify.
 pub struct Views<'a> {
     pub config: &'a Job,
     pub settings: Settings,
     pub last: &'a LastCommit,
     pub input: &'a Input,
-    pub look: &'a mut dyn StoreReader,
+    pub reader: &'a mut dyn StoreReader,
     /// Whether other jobs commit to the database.
     pub has_others: bool,
-    /// What the job's own dead letters say.
-    pub said: Said,
+    /// The facts recorded in the job's dead letters.
+    pub recorded: Recorded,
 }
 
-/// What dead letters say that cannot be recomputed: which records views gave up, and which rows the
-/// database refused.
+/// Facts from dead letters that cannot be recomputed: the records that views dropped, and the rows that the database
+/// refused.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct Recorded {
     given_up: HashMap<String, GivenUp>,
     refused: HashMap<String, Refused>,
-    /// What is wrong with the letters of a view.
+    /// The first problem with the dead letters of each view.
     wrong: HashMap<String, String>,
 }
 
@@ -67,21 +67,21 @@ struct Table {
     place: String,
     found: Found,
     form: Form,
-    /// The column of the truck's name, which only rows of others leave NULL.
+    /// The column of the truck's name, which is NULL only in rows of other programs.
     truck: Option<usize>,
 }
 
-/// A row's place in its table's order, and what it adds up.
+/// Receives the change, the position and the values of a row.
 type Each<'a> = &'a mut dyn FnMut(i64, i64, &Line);
 
 impl Views<'_> {
-    /// Compares a view with what its sinks hold. Gives what was found, in words.
+    /// Compares a view with its sinks. Returns a description of what was compared.
     pub fn verify(&mut self, view: &View, route: &Route) -> Result<String, Trouble> {
-        if let Some(wrong) = self.said.wrong.get(&*view.name) {
+        if let Some(wrong) = self.recorded.wrong.get(&*view.name) {
             return Err(Trouble::Differs(wrong.clone()));
         }
         let (input, name) = (self.input, &*view.name);
-        let given_up = self.said.given_up.get(name).cloned().unwrap_or_default();
+        let given_up = self.recorded.given_up.get(name).cloned().unwrap_or_default();
         if let Some(rows) = expected::of_readings(name, input, &self.settings) {
             return self.rows(view, route, &*rows);
         }
@@ -130,8 +130,8 @@ impl Views<'_> {
             return Ok(None);
         }
         let place = format!("table {}", view.table);
-        let Some(found) = self.look.columns(&view.table, &view.columns)? else {
-            return Err(Trouble::Differs(format!("{place} is not there")));
+        let Some(found) = self.reader.columns(&view.table, &view.columns)? else {
+            return Err(Trouble::Differs(format!("{place} does not exist")));
         };
         let mut keeps = Vec::new();
         for column in &found.columns {
@@ -149,7 +149,7 @@ impl Views<'_> {
 
     fn table_rows(&mut self, table: &Table, each: &mut dyn FnMut(TableRow<'_>)) -> Result<(), Trouble> {
         let is_ours = |row: &TableRow<'_>| !table.truck.is_some_and(|truck| row.values.is_null(truck));
-        self.look.rows(&table.found, &mut |row| {
+        self.reader.rows(&table.found, &mut |row| {
             if is_ours(&row) {
                 each(row);
             }
@@ -160,16 +160,16 @@ impl Views<'_> {
     fn surplus(&self, table: &Table) -> Surplus {
         match (self.has_others, table.found.has_id) {
             (true, _) => Surplus::Others,
-            (false, true) => Surplus::WrongBehindOurs,
+            (false, true) => Surplus::WrongAfterFirst,
             (false, false) => Surplus::WrongIfTwice,
         }
     }
 
     fn refused(&self, view: &View) -> Refused {
-        self.said.refused.get(&*view.name).cloned().unwrap_or_default()
+        self.recorded.refused.get(&*view.name).cloned().unwrap_or_default()
     }
 
-    /// A view of which every row is known.
+    /// Verifies a view whose rows are all known.
     fn rows(&mut self, view: &View, route: &Route, rows: &Rows<'_>) -> Result<String, Trouble> {
         let mut count = None;
         if let Some(files) = self.files(view, route) {
@@ -189,7 +189,7 @@ impl Views<'_> {
             let found = self.table_against(view, &table, rows)?;
             count = count.or(Some(found));
         }
-        Ok(said(count, "rows", route))
+        Ok(describe(count, "rows", route))
     }
 
     fn table_against(&mut self, view: &View, table: &Table, rows: &Rows<'_>) -> Result<usize, Trouble> {
@@ -211,11 +211,11 @@ impl Views<'_> {
             |give: &mut dyn FnMut(&[u8], &[Cell])| rows.iter().for_each(|(key, cells)| give(key, cells));
         let is_history = self.settings.correlation_tables == CorrelationTables::History;
         if !is_history && self.settings.upserts() {
-            return self.rows(view, route, &given).map(|_| said(Some(rows.len()), "trucks", route));
+            return self.rows(view, route, &given).map(|_| describe(Some(rows.len()), "trucks", route));
         }
         if let Some(files) = self.files(view, route) {
             let mut history = History::new("file", Form::Csv, &rows, self.settings.upserts());
-            files.each(&mut |_, line| history.see(line)).map_err(Trouble::Differs)?;
+            files.each(&mut |_, line| history.add(line)).map_err(Trouble::Differs)?;
             history.end(&self.input.latest)?;
         }
         if let Some(table) = self.table(view, route)? {
@@ -225,10 +225,10 @@ impl Views<'_> {
                 self.table_against(view, &table, &given)?;
             }
         }
-        Ok(said(Some(rows.len()), "trucks", route))
+        Ok(describe(Some(rows.len()), "trucks", route))
     }
 
-    /// A table of a history: its last rows, and all of them against those of the file.
+    /// Verifies a history table: its last rows, and all rows against those of the file.
     fn history_table(
         &mut self,
         view: &View,
@@ -236,16 +236,16 @@ impl Views<'_> {
         table: &Table,
         rows: &OfThings,
     ) -> Result<(), Trouble> {
-        // Rows of others may stand between ours, and a row that was refused may have been the last.
+        // The last rows cannot be checked if other jobs write to the table, or if the last row may have been refused.
         let refused = self.refused(view);
         if table.found.has_id && !self.has_others && refused.is_empty() {
             let mut history = History::new(&table.place, table.form.clone(), rows, self.settings.upserts());
             let latest = &self.input.latest;
-            self.table_rows(table, &mut |row| history.see(row.values))?;
+            self.table_rows(table, &mut |row| history.add(row.values))?;
             history.end(latest)?;
         }
         let Some(files) = self.files(view, route) else { return Ok(()) };
-        // What is in the file is what should be in the table.
+        // The file has the expected rows of the table.
         let mut broken = None;
         let mut lines: Vec<Vec<Cell>> = Vec::new();
         files
@@ -273,21 +273,20 @@ impl Views<'_> {
             let topic = self.topic_times(view)?;
             self.windows_file(&files, &windows, topic)?;
         }
-        Ok(said(Some(windows.len()), "windows", route))
+        Ok(describe(Some(windows.len()), "windows", route))
     }
 
-    /// What the job has committed of the topic's times in a view's state: clocks have a part in it. None
-    /// where a view has read nothing.
+    /// The topic's times from a view's committed state, which depend on a clock. None if the view has read nothing.
     fn topic_times(&mut self, view: &View) -> Result<Option<TopicTimes>, Trouble> {
         let owner = Owner { job: &self.config.job, view: &view.name };
         let mut fold = SealedFold::new(owner);
-        self.look.state(owner.job, owner.view, &mut |part| fold.older(&part))?;
+        self.reader.state(owner.job, owner.view, &mut |part| fold.older(&part))?;
         let parts = fold.finish().map_err(Error::from)?;
         let mut entries = parts.iter().flat_map(|part| entries(part)).flatten();
         Ok(entries.find_map(|(key, value)| TopicTimes::of_entry(key, value)))
     }
 
-    /// The lines of closed windows: the last of each holds, or what the lines of each add up to.
+    /// Verifies the lines of closed windows: for each window the last line or, in an upsert job, the sum of its lines.
     fn windows_file(
         &self,
         files: &Files,
@@ -296,10 +295,10 @@ impl Views<'_> {
     ) -> Result<(), Trouble> {
         let idle = self.settings.window_idle;
         let left = expected::latest_left(self.input);
-        // What readings that were taken back have closed stays closed, if an epoch ended meanwhile.
+        // A window that was closed by a reading stays closed if that reading is retracted in a later epoch.
         let arrived = topic.map_or(i64::MIN, |topic| topic.arrived);
         let (surely, maybe) = (Times::arrived(&left, idle, arrived), Times::new(&self.input.latest, idle));
-        // Where times were set back, some windows that readings have passed are open again.
+        // If times were set back, some closed windows are open again.
         let is_all = self.input.is_all && topic.is_none_or(|topic| topic.set_back == i64::MIN);
         let mut found: HashMap<Line, (i64, Line)> = HashMap::new();
         let upserts = self.settings.upserts();
@@ -326,7 +325,7 @@ impl Views<'_> {
             Form::Csv.line(&window.cells, &mut should);
             match lines.remove(&identity(&should)) {
                 Some(line) if !Form::Csv.agrees(&window.cells, &line) => {
-                    return Err(Trouble::Differs(format!("file has {line}, which should be {should}")));
+                    return Err(Trouble::Differs(format!("file has {line}, but expected {should}")));
                 }
                 Some(line) if window.end > maybe.of(&window.truck) => {
                     return Err(Trouble::Differs(format!("file has {line}, whose window is not closed yet")));
@@ -343,7 +342,7 @@ impl Views<'_> {
         }
     }
 
-    /// Those that can be recomputed, in both places; the others in one as in the other.
+    /// Verifies the dead letters: recomputes those of the decoders, and compares the others between table and file.
     fn dead_letters(&mut self, view: &View, route: &Route) -> Result<String, Trouble> {
         let letters = self.letters_again();
         let rows = expected::letters(&letters);
@@ -363,7 +362,7 @@ impl Views<'_> {
             compare::unordered("file", &Form::Csv, &*rows, &Refused::default(), Surplus::Wrong, &mut each)?;
             let mut keep = |_, line: &Line| {
                 if is_of_views(line) {
-                    // As those of the table are looked at, too.
+                    // Normalized like the rows of the table.
                     others.extend(cells(&topic.known(line), view));
                 }
             };
@@ -373,8 +372,8 @@ impl Views<'_> {
             let (refused, surplus) = (self.refused(view), self.surplus(table));
             let has_file = files.is_some();
             let all = |give: &mut dyn FnMut(&[u8], &[Cell])| {
-                // What is said of a letter that the table refused has none of its bytes.
-                let mut is_refused = refused.teller();
+                // The record of a refused dead letter has no bytes.
+                let mut is_refused = refused.matcher();
                 let mut give = |key: &[u8], cells: &[Cell]| {
                     let mut without_bytes = cells.to_vec();
                     (without_bytes[letter::KEY], without_bytes[letter::PAYLOAD]) = (Cell::Null, Cell::Null);
@@ -395,13 +394,13 @@ impl Views<'_> {
             };
             compare::unordered(&table.place, &table.form, &all, &refused, surplus, &mut each)?;
         }
-        Ok(said(Some(letters.len() + others.len()), "letters", route))
+        Ok(describe(Some(letters.len() + others.len()), "letters", route))
     }
 
     fn letters_again(&self) -> Vec<DeadLetter> {
         let mut letters = self.input.letters.clone();
         if self.config.embedded {
-            // When its own broker got a line is not to be found again.
+            // The timestamps of the embedded broker cannot be reproduced.
             letters.iter_mut().for_each(|letter| letter.kafka_timestamp = None);
         }
         letters
@@ -416,21 +415,21 @@ impl Views<'_> {
         }
     }
 
-    /// Reads what the job's dead letters say, and looks whether it can be so.
-    pub fn listen(&mut self, view: &View, route: &Route) -> Result<(), Trouble> {
-        let mut said = Said::default();
+    /// Reads the job's dead letters, and checks them for plausibility.
+    pub fn read_dead_letters(&mut self, view: &View, route: &Route) -> Result<(), Trouble> {
+        let mut recorded = Recorded::default();
         let mut of_views: Vec<Line> = Vec::new();
         let mut take = |line: &Line| {
             if line.field(letter::REASON) == b"refused_by_database" {
                 let row = csv_fields(line.field(letter::PAYLOAD));
                 let name = String::from_utf8_lossy(line.field(letter::TOPIC)).into_owned();
-                said.refused.entry(name).or_default().push(row);
+                recorded.refused.entry(name).or_default().push(row);
             } else if is_of_views(line) {
                 of_views.push(line.clone());
             }
         };
         if let Some(files) = self.files(view, route) {
-            // What is wrong with the file is told of the view itself.
+            // Problems with the file are reported by the verification of the view.
             let _ = files.each(&mut |_, line| take(line));
         } else if let Ok(Some(table)) = self.table(view, route) {
             self.table_rows(&table, &mut |row| take(row.values))?;
@@ -445,20 +444,20 @@ impl Views<'_> {
             let name = String::from_utf8_lossy(line.field(letter::FIELD)).into_owned();
             match self.given_up(&line, &name, &places, &times) {
                 Ok(Some(place)) => {
-                    said.given_up.entry(name).or_default().insert(place);
+                    recorded.given_up.entry(name).or_default().insert(place);
                 }
                 Ok(None) => {}
                 Err(why) => {
-                    said.wrong.entry(name).or_insert_with(|| format!("dead letter {line} {why}"));
+                    recorded.wrong.entry(name).or_insert_with(|| format!("dead letter {line} {why}"));
                 }
             }
         }
-        self.too_many(&mut said);
-        self.said = said;
+        self.check_too_many(&mut recorded);
+        self.recorded = recorded;
         Ok(())
     }
 
-    /// The record that a view gave up, if it may have; none for a letter that names no record.
+    /// The record that a view dropped, if that is plausible; None for a dead letter without a record.
     fn given_up(
         &self,
         line: &Line,
@@ -468,24 +467,28 @@ impl Views<'_> {
     ) -> Result<Option<(i32, i64)>, &'static str> {
         let is_too_large = line.field(letter::REASON) == b"too_large";
         if self.settings.upserts() {
-            // It names the key: which readings are too many now is told by their keys.
-            return if is_too_large { Ok(None) } else { Err("is late in a job in which nothing is") };
+            // It names a key, and keys determine which readings are beyond the limit now.
+            return if is_too_large {
+                Ok(None)
+            } else {
+                Err("is late, but an upsert job has no late readings")
+            };
         }
         let number = |at| std::str::from_utf8(line.field(at)).ok()?.parse::<i64>().ok();
         let place = (number(letter::PARTITION).unwrap_or(-1) as i32, number(letter::OFFSET).unwrap_or(-1));
-        let reading = places.get(&place).ok_or("is of no reading")?;
+        let reading = places.get(&place).ok_or("does not belong to a reading")?;
         let payload = match Cell::of_csv(line.field(letter::PAYLOAD), Type::Bytes) {
             Some(Cell::Bytes(bytes)) if self.files_hold_letters() => bytes,
             _ => line.field(letter::PAYLOAD).into(),
         };
         if fingerprint(&payload) != reading.bytes {
-            return Err("has other bytes than its message");
+            return Err("differs from its message");
         }
         if is_too_large {
             return if view == FILTERED_JOIN {
                 Ok(Some(place))
             } else {
-                Err("is of no reading that is too many")
+                Err("is too_large, but this view has no limit of readings")
             };
         }
         let (truck, time) = (&reading.record.truck, reading.record.time);
@@ -499,17 +502,21 @@ impl Views<'_> {
                 start(time).saturating_add(length) <= horizon
             }
         };
-        if is_late { Ok(Some(place)) } else { Err("is of a reading that is not older than the retention") }
+        if is_late {
+            Ok(Some(place))
+        } else {
+            Err("is late, but its reading is not older than the retention")
+        }
     }
 
     fn files_hold_letters(&self) -> bool {
         self.config.csv.takes(DEAD_LETTERS)
     }
 
-    /// Readings are too many only where as many as may be share truck and time.
-    fn too_many(&self, said: &mut Said) {
+    /// Checks that readings were dropped as too many only if the limit for their truck and time was reached.
+    fn check_too_many(&self, recorded: &mut Recorded) {
         let limit = self.settings.join_limit;
-        let Some(given_up) = said.given_up.get(FILTERED_JOIN) else { return };
+        let Some(given_up) = recorded.given_up.get(FILTERED_JOIN) else { return };
         let mut kept: HashMap<(&Truck, i64), (usize, bool)> = HashMap::new();
         let times = Times::new(&self.input.latest, self.settings.window_idle);
         let is_late = |reading: &Reading| {
@@ -528,25 +535,25 @@ impl Views<'_> {
             kept.iter().find(|(_, (count, given_up))| *given_up && *count < limit)
         {
             let wrong = format!(
-                "dead letters too_large of truck `{truck}` leave {count} readings, and {limit} may share a time"
+                "dead letters too_large of truck `{truck}` leave only {count} readings at a time, below the limit of {limit}"
             );
-            said.wrong.entry(FILTERED_JOIN.into()).or_insert(wrong);
+            recorded.wrong.entry(FILTERED_JOIN.into()).or_insert(wrong);
         }
     }
 }
 
-/// What was compared, in words.
-fn said(count: Option<usize>, things: &str, route: &Route) -> String {
+/// Describes what was compared.
+fn describe(count: Option<usize>, things: &str, route: &Route) -> String {
     let places = match (route.table.is_some(), route.csv) {
         (true, true) => "table and file",
         (true, false) => "table",
         (false, true) => "file",
-        (false, false) => return "kept nowhere".into(),
+        (false, false) => return "no table or file".into(),
     };
     format!("{} {things}, {places}", count.unwrap_or(0))
 }
 
-/// Whether a dead letter is one that a view or the database made, and not a decoder.
+/// Whether a dead letter comes from a view or the database, not from a decoder.
 fn is_of_views(line: &Line) -> bool {
     let is_views = || matches!(line.field(letter::FIELD), b"filtered_join" | b"window_averages");
     match line.field(letter::REASON) {
@@ -556,9 +563,9 @@ fn is_of_views(line: &Line) -> bool {
     }
 }
 
-/// Names the inputs of dead letters as they are named now.
+/// Maps the inputs of dead letters to their current names.
 struct Topic {
-    /// Full paths, and paths as they are given.
+    /// Full paths, and paths as configured.
     files: Vec<(String, String)>,
     forgets_time: bool,
 }
@@ -586,25 +593,25 @@ impl Topic {
     }
 }
 
-/// A row that was written as CSV into a dead letter.
+/// The fields of a row in a dead letter.
 fn csv_fields(record: &[u8]) -> Line {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .terminator(csv::Terminator::Any(b'\n'))
         .from_reader(record);
     let mut fields = csv::ByteRecord::new();
-    // What is no CSV is no row of ours.
+    // Invalid CSV matches no expected row.
     let _ = reader.read_byte_record(&mut fields);
     fields.iter().collect()
 }
 
-/// The values of a line of a file; none if it is of no row of the view.
+/// The values of a line of a file; None if it is not a row of the view.
 fn cells(line: &Line, view: &View) -> Option<Vec<Cell>> {
     let columns = view.columns.iter().enumerate();
     columns.map(|(at, column)| Cell::of_csv(line.field(at), column.column_type)).collect()
 }
 
-/// Rows of trucks in the order in which they were written: the last of each truck holds.
+/// The rows of a history in the order of writing; the last row of each truck is current.
 struct History<'a> {
     place: String,
     form: Form,
@@ -623,7 +630,7 @@ impl<'a> History<'a> {
         Self { place: place.to_owned(), form, rows, upserts, last: HashMap::new(), wrong: None }
     }
 
-    fn see(&mut self, line: &Line) {
+    fn add(&mut self, line: &Line) {
         let samples = |line: &Line| std::str::from_utf8(line.field(SAMPLES)).ok()?.parse::<f64>().ok();
         let before = self.last.get(line.field(TRUCK));
         let grows = match (samples(line), before.and_then(samples)) {
@@ -632,7 +639,7 @@ impl<'a> History<'a> {
         };
         if !grows && self.wrong.is_none() {
             let before = before.map(|before| format!(" after {before}")).unwrap_or_default();
-            self.wrong = Some(format!("{} has {line}{before}, and samples only grow", self.place));
+            self.wrong = Some(format!("{} has {line}{before}, but samples must increase", self.place));
         }
         self.last.insert(line.field(TRUCK).to_vec(), line.clone());
     }
@@ -647,11 +654,11 @@ impl<'a> History<'a> {
             }
             self.form.line(cells, &mut should);
             return Err(Trouble::Differs(match found {
-                Some(line) => format!("{place} has {line} last, which should be {should}"),
+                Some(line) => format!("{place} has {line} as the last row, but expected {should}"),
                 None => format!("{place} lacks {should}"),
             }));
         }
-        // Trucks whose readings were all taken back.
+        // Trucks whose readings were all retracted.
         let known: HashSet<&[u8]> = ever.keys().map(|truck| truck.as_bytes()).collect();
         for (truck, line) in &self.last {
             let gone = expected::gone(&expected::name(truck));

@@ -1,16 +1,16 @@
-//! What is said between process 0 and the others while they work.
+//! The control messages between process 0 and the others while the job runs.
 //!
 //! ```text
 //! process 0                                                    each other process
-//! speaks   -- epoch, committed, pressure, stop ------------------> hears: its clock follows
-//! hears: the clock counts  <-- what was read, stop ----------------   speaks
-//!                          <-- its workers have ended, or failed --
-//!          -- the end: all is committed, or what failed ---------->
+//! sends     -- epoch, committed, pressure, stop -----------------> receives: its clock follows
+//! receives: the clock counts <-- number of reads, stop -----------   sends
+//!                            <-- its workers have ended, or failed --
+//!           -- the end: everything is committed, or the failure --->
 //! ```
 //!
-//! Both sides say something at least every second; who is silent for long, or whose connection ends
-//! before its last word, is gone. Then the others end as they stand: threads are left where they are,
-//! and what was not committed is read again.
+//! Both sides send at least every second. A process that is silent for too long, or whose connection closes before its
+//! last message, is lost. Then the others exit immediately, without joining their threads; uncommitted input is read
+//! again.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use timely::communication::WorkerGuards;
 
 use super::ClusterError;
-use super::door::Peer;
+use super::endpoint::Peer;
 use super::wire::{FromFirst, FromOther, receive, send};
 use crate::job::error::JobError;
 use crate::runtime::clock::{Clock, Tally};
@@ -30,54 +30,54 @@ use crate::runtime::failure::Bug;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
 
-/// How often a thread looks whether there is something to say.
-const LOOK: Duration = Duration::from_millis(2);
-/// Something is said at least so often.
+/// How often a thread checks for something to send.
+const POLL: Duration = Duration::from_millis(2);
+/// The maximum pause between two messages.
 const ALIVE: Duration = Duration::from_secs(1);
-/// Who is silent for so long is gone.
+/// A process that is silent for this long is lost.
 const SILENT: Duration = Duration::from_secs(30);
-/// How long a worker's failure waits for the news that another process is gone, which is why; and how long the last
-/// word may take to a process that takes nothing.
+/// How long to wait, after a worker panicked, for the loss of another process, which may be the cause; and how long
+/// sending the last message may take.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// The last word of a process: what failed, if anything did.
-type LastWord = OnceLock<Option<String>>;
+/// The content of a process's last message: the failure, if any.
+type Outcome = OnceLock<Option<String>>;
 
-/// What is heard of another process last.
+/// The events that end the connection to another process, or this process's work.
 enum Event {
-    /// Its last word: all is done, or it failed.
+    /// Its last message: done or failed.
     Ended(Result<(), ClusterError>),
-    /// It is gone.
+    /// It is lost.
     Lost(ClusterError),
-    /// It takes no messages, and so is not told any more.
-    Deaf(ClusterError),
-    /// This process's own workers have ended.
-    Worked,
+    /// It does not take messages any more.
+    Unresponsive(ClusterError),
+    /// This process's workers have ended.
+    WorkersEnded,
 }
 
 /// This process's end of the control connections.
 pub struct Control {
-    /// Those whose last word is still to come.
+    /// The number of processes whose last message is still to come.
     awaited: usize,
-    /// What failed elsewhere.
+    /// The failure of another process.
     failure: Option<ClusterError>,
-    last_word: Arc<LastWord>,
-    /// Ends when all threads that speak have said the last word, or cannot.
-    speaking: Receiver<()>,
+    outcome: Arc<Outcome>,
+    /// Disconnects when all sending threads have ended.
+    sending: Receiver<()>,
     events: Receiver<Event>,
-    tell: Sender<Event>,
+    event_sender: Sender<Event>,
     is_first: bool,
 }
 
 impl Control {
-    /// In process 0: begins to tell the others of the clock, and to count what they read.
+    /// In process 0: starts sending the clock to the others, and counting their reads.
     pub fn lead(others: Vec<Peer>, clock: &Arc<Clock>, stop: &Arc<Stop>) -> Result<Self, JobError> {
-        Self::start(true, others, clock, stop, hear_other, speak_first)
+        Self::start(true, others, clock, stop, receive_from_other, send_to_other)
     }
 
-    /// In the others: lets the clock follow that of process 0, and tells it what is read.
+    /// In the others: lets the clock follow that of process 0, and reports reads to it.
     pub fn follow(first: Peer, clock: &Arc<Clock>, stop: &Arc<Stop>) -> Result<Self, JobError> {
-        Self::start(false, vec![first], clock, stop, hear_first, speak_other)
+        Self::start(false, vec![first], clock, stop, receive_from_first, send_to_first)
     }
 
     fn start(
@@ -85,42 +85,43 @@ impl Control {
         peers: Vec<Peer>,
         clock: &Arc<Clock>,
         stop: &Arc<Stop>,
-        hear: fn(&mut Peer, &Clock, &Stop) -> Result<(), ClusterError>,
-        speak: fn(&mut TcpStream, &Clock, &LastWord) -> io::Result<()>,
+        receive: fn(&mut Peer, &Clock, &Stop) -> Result<(), ClusterError>,
+        send: fn(&mut TcpStream, &Clock, &Outcome) -> io::Result<()>,
     ) -> Result<Self, JobError> {
-        let (tell, events) = channel();
-        let (speaks, speaking) = channel();
-        let (awaited, last_word) = (peers.len(), Arc::<LastWord>::default());
+        let (event_sender, events) = channel();
+        let (is_sending, sending) = channel();
+        let (awaited, outcome) = (peers.len(), Arc::<Outcome>::default());
         for mut peer in peers {
-            let mut heard = peer.to_hear(SILENT)?;
-            let (heard_clock, stop, heard_of) = (clock.clone(), stop.clone(), tell.clone());
+            let mut receiver = peer.receiver(SILENT)?;
+            let (receiver_clock, stop, receiver_events) = (clock.clone(), stop.clone(), event_sender.clone());
             let listen = move || {
-                let event = match hear(&mut heard, &heard_clock, &stop) {
+                let event = match receive(&mut receiver, &receiver_clock, &stop) {
                     Err(lost @ ClusterError::Lost { .. }) => Event::Lost(lost),
                     ended => Event::Ended(ended),
                 };
-                // A process that is about to end asks no more.
-                let _ = heard_of.send(event);
+                // Fails if this process is about to exit.
+                let _ = receiver_events.send(event);
             };
-            spawn("hear", listen)?;
-            // A thread for each: one that takes nothing does not hold up the others.
-            let (clock, word, tell, speaks) =
-                (clock.clone(), last_word.clone(), tell.clone(), speaks.clone());
-            spawn("speak", move || {
-                // Until its last word is said.
-                let _speaks: Sender<()> = speaks;
-                let spoken = peer.to_speak(SILENT).and_then(|()| speak(&mut peer.stream, &clock, &word));
-                if let Err(error) = spoken {
-                    let _ = tell.send(Event::Deaf(peer.lost(&error)));
-                    // A part of a message may be sent: what would follow it means something else.
+            spawn("receive", listen)?;
+            // A thread for each process, so that an unresponsive one does not block the others.
+            let (clock, outcome, event_sender, is_sending) =
+                (clock.clone(), outcome.clone(), event_sender.clone(), is_sending.clone());
+            spawn("send", move || {
+                // Dropped after the last message.
+                let _is_sending: Sender<()> = is_sending;
+                let sent =
+                    peer.set_send_timeout(SILENT).and_then(|()| send(&mut peer.stream, &clock, &outcome));
+                if let Err(error) = sent {
+                    let _ = event_sender.send(Event::Unresponsive(peer.lost(&error)));
+                    // After a partial message, the stream cannot be used any more.
                     let _ = peer.stream.shutdown(Shutdown::Both);
                 }
             })?;
         }
-        Ok(Self { awaited, failure: None, last_word, speaking, events, tell, is_first })
+        Ok(Self { awaited, failure: None, outcome, sending, events, event_sender, is_first })
     }
 
-    /// Fails if another process is gone or has failed.
+    /// Fails if another process is lost or has failed.
     pub fn check(&mut self) -> Result<(), JobError> {
         while let Ok(event) = self.events.try_recv() {
             self.take(event)?;
@@ -131,23 +132,23 @@ impl Control {
     /// Waits until this process's workers have ended.
     ///
     /// # Errors
-    /// Another process is gone, or a worker panicked. Then others wait for what does not come: they are
-    /// left where they are, and this process has to end.
+    /// Another process is lost, or a worker panicked. The other workers would wait forever, so they are not joined,
+    /// and this process must exit.
     pub fn work(
         &mut self,
         guards: WorkerGuards<()>,
         has_panicked: impl Fn() -> bool,
     ) -> Result<(), JobError> {
-        let tell = self.tell.clone();
+        let event_sender = self.event_sender.clone();
         spawn("workers", move || {
-            // A worker that panicked has said so itself.
+            // A worker that panicked has already reported it.
             guards.join();
-            let _ = tell.send(Event::Worked);
+            let _ = event_sender.send(Event::WorkersEnded);
         })?;
         let mut panicked: Option<Instant> = None;
         loop {
             match self.events.recv_timeout(GRACE / 10) {
-                Ok(Event::Worked) if !has_panicked() => return Ok(()),
+                Ok(Event::WorkersEnded) if !has_panicked() => return Ok(()),
                 Ok(event) => self.take(event)?,
                 Err(_) => {}
             }
@@ -157,7 +158,7 @@ impl Control {
         }
     }
 
-    /// Does `work`, and ends together with the others, or fails with them.
+    /// Runs `work`, then ends or fails together with the other processes.
     pub fn finish_with<T>(
         mut self,
         work: impl FnOnce(&mut Self) -> Result<T, JobError>,
@@ -166,10 +167,10 @@ impl Control {
         if self.is_first { self.finish_first(done) } else { self.finish_other(done) }
     }
 
-    /// Process 0 hears all others before it says its last word, so that it passes on what failed.
+    /// Process 0 waits for the last messages of all others before it sends its own, to pass on a failure.
     fn finish_first<T>(mut self, done: Result<T, JobError>) -> Result<T, JobError> {
         let done = done.and_then(|done| {
-            self.hear_last()?;
+            self.receive_last()?;
             self.check()?;
             Ok(done)
         });
@@ -177,23 +178,23 @@ impl Control {
             JobError::Cluster(_) => failure.to_string(),
             _ => format!("process 0 failed: {failure}"),
         });
-        self.say_last(failure);
+        self.send_last(failure);
         done
     }
 
-    /// The others end when process 0 says that all is committed.
+    /// The others end when process 0 reports that everything is committed.
     fn finish_other<T>(mut self, done: Result<T, JobError>) -> Result<T, JobError> {
-        // Process 0 knows or is gone; and where a worker failed, only the end of the process ends the
-        // workers of the others, which wait for it.
+        // After a cluster error, process 0 knows about it or is lost. After a panic, only the exit of this process
+        // ends the workers of the others, which wait for it.
         if matches!(done, Err(JobError::Cluster(_) | JobError::Bug(_))) {
             return done;
         }
-        self.say_last(done.as_ref().err().map(JobError::to_string));
-        let heard = self.hear_last();
-        done.and_then(|done| heard.map(|()| done))
+        self.send_last(done.as_ref().err().map(JobError::to_string));
+        let received = self.receive_last();
+        done.and_then(|done| received.map(|()| done))
     }
 
-    fn hear_last(&mut self) -> Result<(), JobError> {
+    fn receive_last(&mut self) -> Result<(), JobError> {
         while self.awaited > 0 {
             match self.events.recv() {
                 Ok(event) => self.take(event)?,
@@ -203,11 +204,11 @@ impl Control {
         Ok(())
     }
 
-    fn say_last(&mut self, failure: Option<String>) {
-        // Set once; who speaks ends with it.
-        let _ = self.last_word.set(failure);
-        // One that takes nothing is left: it will hear that the connection ended.
-        let _ = self.speaking.recv_timeout(GRACE);
+    fn send_last(&mut self, failure: Option<String>) {
+        // Set once; the sending threads end with it.
+        let _ = self.outcome.set(failure);
+        // An unresponsive process is not waited for; it will notice that the connection is closed.
+        let _ = self.sending.recv_timeout(GRACE);
     }
 
     fn take(&mut self, event: Event) -> Result<(), JobError> {
@@ -215,7 +216,7 @@ impl Control {
             Event::Ended(ended) => {
                 self.awaited -= 1;
                 if let Err(failure) = ended {
-                    // The end of process 0 is that of all; another's workers end all workers.
+                    // If process 0 failed, all end. If another failed, its workers end the workers of all.
                     if !self.is_first {
                         return Err(failure.into());
                     }
@@ -227,14 +228,14 @@ impl Control {
                 self.awaited -= 1;
                 Err(lost.into())
             }
-            Event::Deaf(lost) => Err(lost.into()),
-            Event::Worked => Ok(()),
+            Event::Unresponsive(lost) => Err(lost.into()),
+            Event::WorkersEnded => Ok(()),
         }
     }
 }
 
-/// In process 0: counts what another process reads, until its last word.
-fn hear_other(other: &mut Peer, clock: &Clock, stop: &Stop) -> Result<(), ClusterError> {
+/// In process 0: counts the reads of another process, until its last message.
+fn receive_from_other(other: &mut Peer, clock: &Clock, stop: &Stop) -> Result<(), ClusterError> {
     loop {
         match receive(&mut other.stream).map_err(|error| other.lost(&error))? {
             FromOther::Read(Tally { records, bytes, queued }) => {
@@ -243,9 +244,9 @@ fn hear_other(other: &mut Peer, clock: &Clock, stop: &Stop) -> Result<(), Cluste
             }
             FromOther::Stop if clock.is_stopping() => {}
             FromOther::Stop => {
-                tracing::info!("process {} was asked to end: stopping after the open epoch", other.process);
+                tracing::info!("process {} was asked to stop; stopping after the open epoch", other.process);
                 clock.stop();
-                // What still waits for a start does so no more.
+                // Ends waits of the start.
                 stop.request();
             }
             FromOther::Ended(None) => return Ok(()),
@@ -259,8 +260,8 @@ fn hear_other(other: &mut Peer, clock: &Clock, stop: &Stop) -> Result<(), Cluste
     }
 }
 
-/// In the others: lets the clock follow that of process 0, until its last word.
-fn hear_first(first: &mut Peer, clock: &Clock, stop: &Stop) -> Result<(), ClusterError> {
+/// In the others: lets the clock follow that of process 0, until its last message.
+fn receive_from_first(first: &mut Peer, clock: &Clock, stop: &Stop) -> Result<(), ClusterError> {
     loop {
         match receive(&mut first.stream).map_err(|error| first.lost(&error))? {
             FromFirst::Beat(beat) => {
@@ -276,34 +277,34 @@ fn hear_first(first: &mut Peer, clock: &Clock, stop: &Stop) -> Result<(), Cluste
     }
 }
 
-/// In process 0: tells one of the others of the clock whenever it changes.
+/// In process 0: sends the clock to one of the others whenever it changes.
 ///
 /// # Errors
-/// It does not take a message. Nothing may be sent to it any more.
-fn speak_first(other: &mut impl Write, clock: &Clock, last_word: &LastWord) -> io::Result<()> {
-    let (mut said, mut at) = (None, Instant::now());
+/// A message could not be sent. The stream must not be used any more.
+fn send_to_other(other: &mut impl Write, clock: &Clock, outcome: &Outcome) -> io::Result<()> {
+    let (mut sent, mut at) = (None, Instant::now());
     loop {
-        let last = last_word.get();
+        let last = outcome.get();
         let beat = clock.beat();
-        if said != Some(beat) || at.elapsed() >= ALIVE {
+        if sent != Some(beat) || at.elapsed() >= ALIVE {
             send(other, &FromFirst::Beat(beat))?;
-            (said, at) = (Some(beat), Instant::now());
+            (sent, at) = (Some(beat), Instant::now());
         }
         if let Some(failure) = last {
             return send(other, &FromFirst::End(failure.clone()));
         }
-        sleep(LOOK);
+        sleep(POLL);
     }
 }
 
-/// In the others: tells process 0 what was read, and that this process was asked to end.
+/// In the others: reports reads to process 0, and that this process was asked to stop.
 ///
 /// # Errors
-/// It does not take a message. Nothing may be sent to it any more.
-fn speak_other(first: &mut impl Write, clock: &Clock, last_word: &LastWord) -> io::Result<()> {
+/// A message could not be sent. The stream must not be used any more.
+fn send_to_first(first: &mut impl Write, clock: &Clock, outcome: &Outcome) -> io::Result<()> {
     let (mut stopping, mut at) = (false, Instant::now());
     loop {
-        let last = last_word.get();
+        let last = outcome.get();
         let tally = clock.take_tally();
         if tally != Tally::default() || at.elapsed() >= ALIVE {
             send(first, &FromOther::Read(tally))?;
@@ -315,7 +316,7 @@ fn speak_other(first: &mut impl Write, clock: &Clock, last_word: &LastWord) -> i
         if let Some(failure) = last {
             return send(first, &FromOther::Ended(failure.clone()));
         }
-        sleep(LOOK);
+        sleep(POLL);
     }
 }
 
@@ -336,7 +337,7 @@ mod tests {
         (Arc::new(Clock::new(limits, 7)), Arc::new(Clock::following(limits, 7)))
     }
 
-    /// Both ends of a connection: what process 0 has, and what process 1 has.
+    /// Both ends of a connection: the one of process 0, and the one of process 1.
     fn peers() -> (Peer, Peer) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -354,7 +355,7 @@ mod tests {
         Control::follow(first, clock, &Arc::default()).unwrap()
     }
 
-    /// Sends bytes until the connection takes no more.
+    /// Sends bytes until the connection's buffers are full.
     fn fill(stream: &mut TcpStream) {
         stream.set_nonblocking(true).unwrap();
         while stream.write(&[0; 1 << 16]).is_ok() {}
@@ -369,12 +370,12 @@ mod tests {
         let began = Instant::now();
         while !is_so() {
             assert!(began.elapsed() < Duration::from_secs(20));
-            sleep(LOOK);
+            sleep(POLL);
         }
     }
 
     #[test]
-    fn a_clock_follows_and_what_is_read_counts_until_both_end() {
+    fn the_clock_is_followed_and_reads_are_counted_until_both_end() {
         let (one, other) = peers();
         let (first, second) = clocks();
         let mut lead = lead(vec![one], &first);
@@ -412,8 +413,8 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_stalls_in_the_middle_of_a_message_holds_up_nobody_else() {
-        // It reads nothing, and its connection is full: each message to it stops on its way.
+    fn a_peer_that_stalls_within_a_message_does_not_block_others() {
+        // It reads nothing and its buffers are full, so that every message to it blocks.
         let (mut stalled, takes_nothing) = peers();
         fill(&mut stalled.stream);
         let (one, other) = peers();
@@ -422,7 +423,7 @@ mod tests {
         let follow = follow(other, &second);
         first.read(1, 10);
         until(|| second.now() == 9);
-        // The last word reaches who listens, too.
+        // The last message also reaches the other process.
         let fails = |_: &mut Control| Err::<(), _>(unreadable());
         let ends = std::thread::spawn(move || follow.finish_with(|_| Ok(())).unwrap_err().to_string());
         let error = lead.finish_with(fails).unwrap_err().to_string();
@@ -430,7 +431,7 @@ mod tests {
         drop(takes_nothing);
     }
 
-    /// Takes so many bytes, and then nothing for too long.
+    /// Accepts `room` bytes, then times out.
     struct Stalls {
         room: usize,
         taken: Vec<u8>,
@@ -439,7 +440,7 @@ mod tests {
 
     impl Write for Stalls {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            assert!(!self.stalled, "it is spoken to after a part of a message");
+            assert!(!self.stalled, "a write after a partial message");
             let takes = bytes.len().min(self.room);
             self.room -= takes;
             self.taken.extend_from_slice(&bytes[..takes]);
@@ -453,30 +454,30 @@ mod tests {
     }
 
     #[test]
-    fn after_a_part_of_a_message_nothing_more_is_said() {
+    fn after_a_partial_message_nothing_more_is_sent() {
         let (first, second) = clocks();
-        let over: LastWord = OnceLock::from(None);
+        let over: Outcome = OnceLock::from(None);
         let mut stalls = Stalls { room: 10, taken: Vec::new(), stalled: false };
-        assert!(speak_first(&mut stalls, &first, &over).is_err());
+        assert!(send_to_other(&mut stalls, &first, &over).is_err());
         assert_eq!(stalls.taken.len(), 10);
         let mut stalls = Stalls { room: 10, taken: Vec::new(), stalled: false };
         second.read(1, 10);
-        assert!(speak_other(&mut stalls, &second, &over).is_err());
+        assert!(send_to_first(&mut stalls, &second, &over).is_err());
         assert_eq!(stalls.taken.len(), 10);
     }
 
     #[test]
-    fn who_takes_no_message_is_gone() {
+    fn a_process_that_takes_no_message_is_lost() {
         let (one, _takes_nothing) = peers();
         let (first, _) = clocks();
-        // Nothing more can be sent.
+        // Sending fails from now on.
         one.stream.shutdown(Shutdown::Write).unwrap();
         let mut lead = lead(vec![one], &first);
-        until(|| lead.check().is_err_and(|error| error.to_string().contains("is gone")));
+        until(|| lead.check().is_err_and(|error| error.to_string().contains("lost process 1")));
     }
 
     #[test]
-    fn who_is_gone_is_named() {
+    fn a_lost_process_is_named() {
         let (one, other) = peers();
         let (first, _) = clocks();
         let mut lead = lead(vec![one], &first);
@@ -484,7 +485,7 @@ mod tests {
         let parked = timely::execute(timely::Config::thread(), |_| std::thread::park()).unwrap();
         let worker = parked.guards()[0].thread().clone();
         let error = lead.work(parked, || false).unwrap_err().to_string();
-        assert!(error.starts_with("process 1 at 127.0.0.1") && error.contains("is gone"), "{error}");
+        assert!(error.starts_with("lost process 1 at 127.0.0.1"), "{error}");
         worker.unpark();
     }
 }

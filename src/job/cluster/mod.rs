@@ -1,31 +1,30 @@
-//! Several processes that work on one job.
+//! A job that runs in several processes.
 //!
 //! ```text
-//!              proofs of both, terms      welcome: last commit, offsets          reads, stop, ended
+//!              mutual proofs, terms       welcome: last commit, offsets          reads, stop, ended
 //! process 1, 2… ---------------> process 0 ------------------------> process 1, 2… ------------> process 0
 //!                                    '--------------------- epochs, pressure, stop, end -----------> all
-//! each pair of processes: timely's own connection, over which records, rows and progress go
+//! each pair of processes: timely's connection for records, rows and progress
 //! ```
 //!
-//! - A file, the same on all machines, says where each process listens: a line `host:port` for each, the
-//!   first is process 0's. All connections come to that one port, and say what they are for.
+//! - A hosts file, the same on all machines, has the address of each process, one `host:port` per line, process 0
+//!   first. Each process accepts all connections on this one port; their first message names their purpose.
 //! - Process 0 has the store, the files and the commit thread, and its clock mints epochs; those of the
-//!   others follow it ([`crate::runtime::clock`]). Partitions are dealt over the workers of all.
-//! - Whoever joins proves that it knows the cluster's secret, and so does whom it joins; both have the same
-//!   terms: all of the configuration but what is a machine's own. Only where no other machine comes may
-//!   there be no secret.
-//! - A process that is gone ends all others with one sentence. What was not committed is read again.
+//!   others follow it ([`crate::runtime::clock`]). Partitions are assigned to the workers of all processes.
+//! - Both ends of a connection prove that they know the cluster's secret, and compare their terms: the
+//!   configuration without machine-specific settings. The secret is optional only if all processes run on one machine.
+//! - If a process is lost, all others exit with an error. Uncommitted input is read again.
 //!
 //! | file | does |
 //! |---|---|
-//! | [`door`] | waits for the others and connects with them |
-//! | [`porter`] | hears whoever knocks at the door, and lets in who belongs there |
-//! | [`control`] | what is said between process 0 and the others while they work |
-//! | [`wire`] | the messages of both |
+//! | [`endpoint`] | connects the processes |
+//! | [`listener`] | accepts and authenticates connections |
+//! | [`control`] | the control messages between process 0 and the others while the job runs |
+//! | [`wire`] | the message formats |
 
 pub mod control;
-pub mod door;
-mod porter;
+pub mod endpoint;
+mod listener;
 mod wire;
 
 use std::any::Any;
@@ -45,110 +44,112 @@ use crate::config::{Config, ConfigError, Kafka, read_secret};
 use crate::runtime::reload::{Reloaded, Reloads};
 use crate::runtime::secret::{ExposeSecret, SecretString};
 
-/// Why a cluster does not come together, or ends.
+/// Why a cluster cannot start, or ended.
 #[derive(Debug, Error)]
 pub enum ClusterError {
-    /// The own address cannot be listened on.
+    /// The process cannot listen on its address.
     #[error(
-        "process {process} cannot listen on {address}: {source}; stop what does, or give it another address in every process's --hosts"
+        "process {process} cannot listen on {address}: {source}; stop the program that uses it, or choose another address in the --hosts file of every process"
     )]
     Listen {
         /// This process.
         process: usize,
         /// Its address.
         address: String,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// Other processes did not come.
-    #[error("{missing} did not come within {seconds} s; start what is missing, or give all --wait")]
+    /// Other processes did not connect.
+    #[error(
+        "{missing} did not connect within {seconds} s; start the missing processes, or give all processes --wait"
+    )]
     Missing {
-        /// Which, and where they were to listen.
+        /// The processes, with their addresses.
         missing: String,
-        /// How long they were waited for.
+        /// The timeout.
         seconds: u64,
     },
-    /// Another process does not answer.
+    /// Another process did not answer.
     #[error(
-        "process {process} at {address} did not answer within {seconds} s ({reason}); start it, or give all --wait"
+        "process {process} at {address} did not answer within {seconds} s ({reason}); start it, or give all processes --wait"
     )]
     NoAnswer {
         /// The process.
         process: usize,
-        /// Where it was to listen.
+        /// Its configured address.
         address: String,
-        /// How long it was tried.
+        /// The timeout.
         seconds: u64,
-        /// What happened last.
+        /// The last error.
         reason: String,
     },
-    /// This process does not fit.
-    #[error("process {process} refuses this one: {reason}")]
+    /// Another process rejects this one.
+    #[error("process {process} rejects this process: {reason}")]
     Refused {
-        /// Who refuses.
+        /// The other process.
         process: usize,
-        /// What does not fit, and what would.
+        /// The reason, with the next step.
         reason: String,
     },
-    /// What answers is not the process.
+    /// The server at the address does not know the secret.
     #[error(
-        "what answers at {address} is not process {process} of this cluster, as it does not know the secret; look what listens there, and mend --hosts"
+        "the server at {address} is not process {process} of this cluster: it does not know the cluster secret; check what listens there, and correct --hosts"
     )]
-    Impostor {
-        /// Who was to be there.
+    WrongSecret {
+        /// The expected process.
         process: usize,
-        /// Where.
+        /// Its address.
         address: String,
     },
-    /// The cluster works already.
+    /// The cluster already runs with all processes.
     #[error(
-        "process {process} at {address} works with others already, and all are there; stop the job first, or give --wait to come when it has ended"
+        "process {process} at {address} already runs the job with all its processes; stop the job first, or give --wait to join after it ends"
     )]
     Complete {
-        /// Who says so.
+        /// The process that answered.
         process: usize,
-        /// Where it listens.
+        /// Its address.
         address: String,
     },
-    /// A process that worked is gone.
+    /// The connection to a process was lost.
     #[error(
-        "process {process} at {address} is gone ({reason}); look at what it said, and start all again: the job goes on from its last commit"
+        "lost process {process} at {address} ({reason}); check its log and restart all processes: the job continues from its last commit"
     )]
     Lost {
         /// The process.
         process: usize,
-        /// Where it listened.
+        /// Its address.
         address: String,
-        /// How that was noticed.
+        /// How the loss was noticed.
         reason: String,
     },
-    /// Another process failed, and said so.
+    /// Another process reported a failure.
     #[error("{0}")]
     Failed(String),
-    /// A view cannot be filled.
+    /// A view needs a backfill, which a cluster does not support.
     #[error(
-        "view `{0}` has to be filled with what was before it, which one process does alone: run the job once without --processes until it is filled, and stop it then"
+        "view `{0}` needs a backfill, which only a single process can do; run the job once without --processes until the view is filled, then stop it"
     )]
     Unfilled(String),
 }
 
-/// The processes of a cluster. Not to be shown: it holds the secret.
+/// The processes of a cluster. Has no `Debug`, because it contains the secret.
 #[derive(Clone)]
 pub struct Members {
-    /// Which of them this is.
+    /// The index of this process.
     process: usize,
-    /// Where each of them listens.
+    /// The address of each process.
     addresses: Vec<String>,
-    /// What whoever joins has to know; empty where nobody has to.
+    /// The cluster secret; empty if none is required.
     secret: Arc<Reloaded<SecretString>>,
-    /// What builds have to share to work together.
+    /// The protocol version; only equal builds can work together.
     protocol: &'static str,
-    /// What all have to have in common.
+    /// The configuration that all processes must share.
     terms: Value,
 }
 
 impl Members {
-    /// The cluster that a configuration names; none if the process works alone.
+    /// The cluster of a configuration; None for a single process.
     pub fn of(config: &Config, reloads: &Reloads) -> Result<Option<Self>, ConfigError> {
         let (Some(hosts), true) = (&config.hosts, config.processes > 1) else { return Ok(None) };
         let text = std::fs::read_to_string(hosts).map_err(|source| unusable("hosts", hosts, &source))?;
@@ -159,7 +160,7 @@ impl Members {
         if addresses.len() < config.processes {
             let (lines, processes) = (addresses.len(), config.processes);
             return Err(wrong(format!(
-                "it has {lines} of the {processes} lines: give a line `host:port` for each process"
+                "it has addresses for {lines} of {processes} processes: give one line `host:port` for each process"
             )));
         }
         addresses.truncate(config.processes);
@@ -172,7 +173,7 @@ impl Members {
             return Err(wrong(format!("the line `{other}` is not a `host:port`")));
         }
         if addresses.iter().collect::<BTreeSet<_>>().len() < addresses.len() {
-            return Err(wrong("two processes have the same line: give each its own".into()));
+            return Err(wrong("two processes have the same address: give each its own".into()));
         }
         let secret = match &config.cluster_secret_file {
             Some(path) => {
@@ -181,7 +182,7 @@ impl Members {
             }
             None if is_open(&addresses[config.process]) => {
                 return Err(wrong(format!(
-                    "other machines reach {}: give all processes the same cluster_secret_file, such as `openssl rand -hex 32` makes one",
+                    "other machines can reach {}: give all processes the same cluster_secret_file, for example from `openssl rand -hex 32`",
                     addresses[config.process]
                 )));
             }
@@ -195,34 +196,34 @@ impl Members {
         self.addresses.len()
     }
 
-    /// Where each of them listens.
+    /// The address of each process.
     pub fn addresses(&self) -> &[String] {
         &self.addresses
     }
 
-    /// Whether who joins has to know a secret.
+    /// Whether the cluster has a secret.
     pub fn has_secret(&self) -> bool {
         !self.secret.get().expose_secret().is_empty()
     }
 
-    /// Listens where this process is to listen.
+    /// Listens on this process's address.
     pub fn listen(&self) -> Result<TcpListener, ClusterError> {
         let (process, address) = (self.process, self.addresses[self.process].clone());
         TcpListener::bind(&address).map_err(|source| ClusterError::Listen { process, address, source })
     }
 }
 
-/// Whether other machines reach an address of this one. What has no address cannot be listened on either.
+/// Whether other machines can reach the address. An address that does not resolve fails later, in `listen`.
 fn is_open(address: &str) -> bool {
     address.to_socket_addrs().is_ok_and(|mut all| all.any(|address| !address.ip().is_loopback()))
 }
 
 fn unusable(key: &'static str, path: &Path, source: &std::io::Error) -> ConfigError {
-    let reason = format!("cannot read it: {source}; give a file that is there");
+    let reason = format!("cannot read it: {source}; give an existing, readable file");
     ConfigError::Value { key, value: path.display().to_string(), reason }
 }
 
-/// What all processes have to have in common: the configuration without what is a machine's own.
+/// The configuration that all processes must share: everything except machine-specific settings.
 fn terms(config: &Config) -> Value {
     let common = Config {
         process: 0,
@@ -244,7 +245,7 @@ fn terms(config: &Config) -> Value {
     terms
 }
 
-/// The first key under which two processes' terms differ, with both values.
+/// The first key whose value differs between two processes, with both values.
 fn difference<'a>(key: &str, a: &'a Value, b: &'a Value) -> Option<(String, &'a Value, &'a Value)> {
     if let (Value::Object(a), Value::Object(b)) = (a, b) {
         let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
@@ -257,16 +258,16 @@ fn difference<'a>(key: &str, a: &'a Value, b: &'a Value) -> Option<(String, &'a 
     (a != b).then(|| (key.to_owned(), a, b))
 }
 
-/// Timely's connections with the other processes.
+/// Timely's connections to the other processes.
 #[derive(Debug)]
 pub struct Network {
     process: usize,
-    /// One for each process, none with itself.
+    /// One for each process; None for this process.
     sockets: Vec<Option<TcpStream>>,
 }
 
 impl Network {
-    /// What `workers` workers of this process talk over, and what has to be held meanwhile.
+    /// The allocators of this process's workers, and a guard to keep while they run.
     pub fn build(self, workers: usize) -> std::io::Result<(Vec<AllocatorBuilder>, Box<dyn Any + Send>)> {
         silence_lost_connections();
         let local = ProcessBuilder::new_typed_vector(workers, Hooks::default().refill, None);
@@ -276,8 +277,8 @@ impl Network {
     }
 }
 
-/// Timely's threads panic when a connection breaks. That is told in one sentence by who notices it on
-/// the control connection, and not in a backtrace of each thread.
+/// Suppresses the backtraces of timely's threads, which panic when a connection breaks. The control connection reports
+/// the loss in one sentence.
 fn silence_lost_connections() {
     static ONCE: Once = Once::new();
     const LOST: [&str; 5] = [
@@ -303,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_a_machines_own_may_differ_and_what_is_not_is_named() {
+    fn machine_specific_settings_may_differ_and_other_differences_are_named() {
         let one = Config { out: "a".into(), listen: "off".into(), wait: true, ..Config::default() };
         let mut other = Config { out: "b".into(), process: 1, ..Config::default() };
         assert_eq!(difference("", &terms(&one), &terms(&other)), None);
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn where_other_machines_come_there_is_a_secret() {
+    fn a_secret_is_required_if_other_machines_can_connect() {
         let folder = tempfile::tempdir().unwrap();
         let (hosts, secret) = (folder.path().join("hosts"), folder.path().join("secret"));
         let members = |first: &str, secret: Option<&Path>| {
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hosts_file_has_a_line_of_its_own_for_each_process() {
+    fn a_hosts_file_needs_a_distinct_address_for_each_process() {
         let folder = tempfile::tempdir().unwrap();
         let hosts = folder.path().join("hosts");
         let members = |text: &str| {
@@ -351,9 +352,11 @@ mod tests {
             Members::of(&config, &Reloads::default()).map(|members| members.unwrap().addresses)
         };
         assert_eq!(members("a:1\n b:2 \n\nc:3\n").unwrap(), ["a:1", "b:2"]);
-        for (text, reason) in
-            [("a:1\n", "1 of the 2 lines"), ("a:1\nb", "`b` is not a `host:port`"), ("a:1\na:1", "same line")]
-        {
+        for (text, reason) in [
+            ("a:1\n", "1 of 2 processes"),
+            ("a:1\nb", "`b` is not a `host:port`"),
+            ("a:1\na:1", "same address"),
+        ] {
             let error = members(text).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }

@@ -4,14 +4,14 @@
 //! accepts                                  connects
 //! Challenge: protocol, nonce ---------------->
 //!                 <- Hello: protocol, processes, purpose, nonce, proof
-//! Greeting: proof, or why not --------------->
-//!                 <- terms, where it is to follow process 0
-//! Answer: accepted, or why not -------------->
+//! Greeting: proof, or refusal --------------->
+//!                 <- terms, on a control connection
+//! Answer: accepted, or refusal -------------->
 //! ```
 //!
-//! Who connects proves first that it knows the secret, then who accepts. A proof is of both nonces, both
-//! processes, the purpose and the side that makes it: it is good once, on this connection, in this
-//! direction. Until then no message is long, and nothing of the job is said.
+//! The connecting side proves first that it knows the secret, then the accepting side. A proof covers both nonces,
+//! both processes, the purpose and the side, so it is valid only once, on this connection and in this direction.
+//! Before that, messages are limited to [`MAX_UNAUTHENTICATED`] bytes, and nothing about the job is sent.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -26,104 +26,104 @@ use crate::runtime::clock::{Beat, Tally};
 use crate::runtime::secret;
 use crate::store::Form;
 
-/// What builds have to share to talk to each other: what timely sends has the layout of the types, and goes to
-/// the operators, of the very sources that a process was built from. `build/sources.rs` makes the number.
+/// The protocol version, which includes a digest of the sources (`build/sources.rs`): timely's messages depend on the
+/// types and operators of the build.
 pub(super) const PROTOCOL: &str =
     concat!("truckflow ", env!("CARGO_PKG_VERSION"), ", sources ", env!("DIGEST_OF_SOURCES"));
 
-/// A message is not longer than this,
-pub(super) const LONGEST: usize = 64 << 20;
-/// and one of someone who has proven nothing not longer than this.
-pub(super) const LONGEST_OF_STRANGERS: usize = 4 << 10;
+/// The maximum size of a message.
+pub(super) const MAX_SIZE: usize = 64 << 20;
+/// The maximum size of a message before authentication.
+pub(super) const MAX_UNAUTHENTICATED: usize = 4 << 10;
 
-/// The first message of a connection, from who accepts it.
+/// The first message of a connection, from the accepting side.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Challenge {
     pub protocol: String,
-    /// Who answers has to prove that it knows the secret, with this.
+    /// For the proof of the connecting side.
     pub nonce: [u8; 32],
 }
 
-/// The answer to it.
+/// The response to the challenge.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Hello {
     pub protocol: String,
-    /// Who connects.
+    /// The connecting process.
     pub from: usize,
-    /// With whom.
+    /// The process that it wants to reach.
     pub to: usize,
     pub purpose: Purpose,
-    /// Who accepts has to prove that it knows the secret, with this.
+    /// For the proof of the accepting side.
     pub nonce: [u8; 32],
     pub proof: [u8; 32],
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Purpose {
-    /// To follow process 0, which compares the terms.
+    /// Control messages with process 0, which compares the terms.
     Control,
-    /// For timely.
+    /// Timely's data.
     Data,
 }
 
-/// Whether a process is known.
+/// The response to a hello.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Greeting {
     Known { proof: [u8; 32] },
     Refused(String),
 }
 
-/// Whether a process is let in.
+/// Whether a connection is accepted.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     Accepted,
     Refused(String),
-    /// All are there already.
+    /// All processes are already connected.
     Complete,
 }
 
-/// What a process has to know to begin.
+/// The start position, sent by process 0.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Welcome {
     /// The last committed epoch.
     pub epoch: Epoch,
     /// Where every partition starts.
     pub offsets: Vec<NextOffset>,
-    /// The form in which the store wants rows.
+    /// The row format that the store requires.
     pub form: Form,
 }
 
-/// What process 0 says.
+/// The messages of process 0.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum FromFirst {
     Welcome(Welcome),
     Beat(Beat),
-    /// All is committed, or why not; nothing follows.
+    /// The last message: everything is committed, or the failure.
     End(Option<String>),
-    /// Another process with the same number was there first; nothing follows.
+    /// The last message: another process with the same index connected first.
     Complete,
 }
 
-/// What the others say to it.
+/// The messages of the other processes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum FromOther {
     Read(Tally),
-    /// The process was asked to end.
+    /// The process was asked to stop.
     Stop,
-    /// Its workers have ended, well or not; nothing follows.
+    /// The last message: the workers have ended, or the failure.
     Ended(Option<String>),
 }
 
-/// Which end of a connection makes a proof.
+/// The side of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Side {
     Accepts,
     Connects,
 }
 
-/// Proves on `side` that one knows `secret`, to who asked with its nonce in `challenge` or `hello`, whose
-/// proof counts for nothing.
+/// The proof of one side that it knows `secret`. It covers the nonces in `challenge` and `hello`; `hello.proof` is
+/// ignored.
 pub(super) fn proof(secret: &[u8], side: Side, challenge: &[u8; 32], hello: &Hello) -> [u8; 32] {
     let side: &[u8] = match side {
         Side::Accepts => b"accepts",
@@ -147,27 +147,27 @@ pub(super) fn send(stream: &mut impl Write, message: &impl Serialize) -> io::Res
     stream.write_all(&frame)
 }
 
-/// Waits for a message of someone who is known.
+/// Receives a message of an authenticated process.
 pub(super) fn receive<M: DeserializeOwned>(stream: &mut impl Read) -> io::Result<M> {
-    receive_up_to(LONGEST, stream)
+    receive_up_to(MAX_SIZE, stream)
 }
 
-/// Waits for a message of at most `longest` bytes.
-pub(super) fn receive_up_to<M: DeserializeOwned>(longest: usize, stream: &mut impl Read) -> io::Result<M> {
-    let strange = || io::Error::new(io::ErrorKind::InvalidData, "it does not speak truckflow's protocol");
+/// Receives a message of at most `max` bytes.
+pub(super) fn receive_up_to<M: DeserializeOwned>(max: usize, stream: &mut impl Read) -> io::Result<M> {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "it does not speak truckflow's protocol");
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length) as usize;
-    if length > longest {
-        return Err(strange());
+    if length > max {
+        return Err(invalid());
     }
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes)?;
-    // What it says instead is not repeated.
-    serde_json::from_slice(&bytes).map_err(|_| strange())
+    // The error does not repeat the received bytes.
+    serde_json::from_slice(&bytes).map_err(|_| invalid())
 }
 
-/// A connection that is given up at a time, however slowly its other end goes on.
+/// A connection with a deadline for all reads and writes together.
 pub(super) struct Until<'a> {
     pub stream: &'a TcpStream,
     pub end: Instant,
@@ -198,18 +198,18 @@ impl Write for Until<'_> {
     }
 }
 
-/// What went wrong on a connection, in words.
+/// Describes a connection error.
 pub(super) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-            "the connection ended".into()
+            "the connection was closed".into()
         }
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "nothing was heard of it".into(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no response".into(),
         _ => error.to_string(),
     }
 }
 
-/// What another process says, to be shown: it may be anybody.
+/// Sanitizes text from another process, which may be an unknown client.
 pub(super) fn shown(said: &str) -> String {
     const MOST: usize = 1000;
     said.chars().filter(|char| !char.is_control()).take(MOST).collect()
@@ -227,7 +227,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn each_change_of_the_sources_makes_another_build() {
+    fn each_change_of_the_sources_changes_the_protocol() {
         let (_, built) = PROTOCOL.rsplit_once(' ').unwrap();
         assert!(built.len() == 16 && u64::from_str_radix(built, 16).is_ok(), "{PROTOCOL}");
         let folder = tempfile::tempdir().unwrap();
@@ -246,13 +246,13 @@ mod tests {
             assert!(!seen.contains(&digest()), "{file}: {text}");
             seen.push(digest());
         }
-        // What is no source does not count.
+        // Other files do not count.
         fs::write(folder.path().join("README.md"), "truckflow").unwrap();
         assert_eq!(seen.last(), Some(&digest()));
     }
 
     #[test]
-    fn a_message_comes_out_as_it_went_in() {
+    fn messages_round_trip() {
         let mut bytes = Vec::new();
         let tally = Tally { records: 3, bytes: 70, queued: 500 };
         send(&mut bytes, &FromOther::Read(tally)).unwrap();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn another_protocol_is_noticed_at_once() {
+    fn another_protocol_is_detected_immediately() {
         for bytes in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"\x10\0\0\0\x1b[2Jsomething....."] {
             let error = receive::<FromOther>(&mut &*bytes).unwrap_err();
             assert_eq!(reason(&error), "it does not speak truckflow's protocol");
@@ -273,15 +273,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stranger_may_say_is_short() {
+    fn messages_before_authentication_are_limited() {
         let mut bytes = Vec::new();
-        send(&mut bytes, &"a".repeat(LONGEST_OF_STRANGERS)).unwrap();
-        assert!(receive_up_to::<String>(LONGEST_OF_STRANGERS, &mut bytes.as_slice()).is_err());
+        send(&mut bytes, &"a".repeat(MAX_UNAUTHENTICATED)).unwrap();
+        assert!(receive_up_to::<String>(MAX_UNAUTHENTICATED, &mut bytes.as_slice()).is_err());
         assert!(receive::<String>(&mut bytes.as_slice()).is_ok());
     }
 
     #[test]
-    fn who_speaks_slowly_is_not_heard_for_ever() {
+    fn a_slow_client_is_disconnected() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
@@ -294,13 +294,13 @@ mod tests {
         let end = Instant::now() + Duration::from_millis(200);
         let mut until = Until { stream: &stream, end };
         let error = until.read_exact(&mut [0; 100_000]).unwrap_err();
-        assert_eq!(reason(&error), "nothing was heard of it");
+        assert_eq!(reason(&error), "no response");
         drop(stream);
         drips.join().unwrap();
     }
 
     #[test]
-    fn a_proof_is_of_the_secret_and_of_all_that_was_said() {
+    fn a_proof_covers_the_secret_and_the_handshake() {
         let hello = |from, to, purpose, nonce| Hello {
             protocol: PROTOCOL.into(),
             from,

@@ -28,52 +28,52 @@ use crate::state::offset::{Role, for_view};
 use crate::store::{Commit, StateChange, StoreError};
 use crate::text::printable::printable;
 
-/// Messages that are taken before the rows of all of them go to the store.
+/// The maximum number of messages per insert into the store.
 const MESSAGES: usize = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How often the store is asked whether it is there, while there is nothing to commit.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Characters of a key that an error shows.
+/// How often to check the store while there is nothing to commit.
+const PING_EVERY: Duration = Duration::from_secs(2);
+/// Characters of a key shown in an error.
 const SHOWN_KEY: usize = 100;
-/// How long the brokers may take to acknowledge a dead letter before that is said.
+/// How long to wait for the brokers to acknowledge dead letters before warning.
 const ACKNOWLEDGED: Duration = Duration::from_secs(5);
-/// The store, among what the job needs.
+/// The name of the store in the job's health.
 const STORE: &str = "database";
 
-/// Everything that a [`Committer`] works with. `starts`, `topics`, `changed` are committed with the epoch of the start.
+/// The parameters of a [`Committer`]. `starts`, `topics` and `changed` are committed with the epoch of the start.
 pub struct Setup {
     /// Database, files and the lock on them.
     pub parts: Parts,
-    /// Where the rows of each view go.
+    /// The sinks of each view.
     pub routes: Arc<[Route]>,
-    /// Its `committed` is the epoch of the start: the first commit has it, without a record.
+    /// The clock. Its committed epoch is that of the start, which the first commit uses, without a record.
     pub clock: Arc<Clock>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
-    /// Told whether the database and the topic of dead letters do their part.
+    /// Gets the state of the database and of the dead-letter topic.
     pub health: Arc<Health>,
-    /// What each view's state weighs in the database.
+    /// The size of each view's state in the database.
     pub weights: Vec<StateWeight>,
-    /// Told the next offsets of each commit: the watcher of lag, the feeder of an embedded broker.
+    /// Receivers of the offsets of each commit: the watch threads, and the feeder of an embedded broker.
     pub followers: Vec<Sender<Vec<NextOffset>>>,
-    /// The next offsets of the commit before; none where a view is filled.
+    /// The offsets of the previous commit; empty in a backfill.
     pub committed: Vec<NextOffset>,
-    /// Where the source begins.
+    /// The start offsets of the sources.
     pub starts: Vec<NextOffset>,
-    /// The ids of topics that are not committed yet.
+    /// Topic ids that are not committed yet.
     pub topics: Vec<TopicId>,
-    /// Changes of state that were made at the start, by their views' places.
+    /// Changes of state made at the start, by view index.
     pub changed: BTreeMap<usize, Vec<Bytes>>,
-    /// The topic that dead letters go to.
+    /// The dead-letter topic.
     pub forward: Option<DeadLetterTopic>,
     /// The live page, if there is one.
     pub page: Option<Feed>,
     /// The topic of the readings, for errors.
     pub topic: Arc<str>,
-    /// The view that is filled with what was before it, if that is all that is done.
+    /// The view to backfill, in a backfill.
     pub filled: Option<Arc<str>>,
-    /// The offsets that say that all is done, committed with the last rows.
+    /// Marker offsets, committed with the last rows.
     pub done: Vec<NextOffset>,
 }
 
@@ -82,21 +82,21 @@ pub struct Committer {
     setup: Setup,
     /// The first epoch that is not committed.
     open: Epoch,
-    /// What came for later epochs.
+    /// Messages of later epochs.
     later: BTreeMap<Epoch, Vec<Message>>,
     pending: Pending,
-    /// Whether the store's transaction holds all of `pending`.
+    /// Whether a transaction is open.
     begun: bool,
     last_offsets: BTreeMap<(Arc<str>, i32), i64>,
     counter: Counter,
 }
 
 impl Committer {
-    /// A committer of all that comes after the epoch that the clock calls committed.
+    /// A committer that starts after the clock's committed epoch.
     pub fn new(mut setup: Setup) -> Self {
         let open = setup.clock.committed() + 1;
-        // Where a partition begins is committed before it is read: what the broker drops from then
-        // on is missed at the next start, also in a partition that had no message yet.
+        // The start of each partition is committed before it is read. If the broker then deletes records, the next
+        // start notices the gap, even for a partition that had no record yet.
         let mut pending = Pending { is_dirty: true, ..Pending::default() };
         let is_known = |at: &&NextOffset| {
             setup.committed.iter().any(|known| {
@@ -124,8 +124,8 @@ impl Committer {
         }
     }
 
-    /// Works until everything that the workers sent is committed, and says what that was. On an error the
-    /// workers are asked to stop: what is not committed will be read again.
+    /// Runs until everything that the workers sent is committed, and returns the counts. On an error the workers are
+    /// stopped; uncommitted input is read again by the next start.
     pub fn run(mut self, messages: &Receiver<Message>) -> Result<(Parts, Counts), JobError> {
         let result = self.work(messages);
         if result.is_err() {
@@ -139,16 +139,16 @@ impl Committer {
         self.commit(self.open - 1)?;
         self.pending.state = std::mem::take(&mut self.setup.changed);
         loop {
-            let first = match messages.recv_timeout(LOOK_EVERY) {
+            let first = match messages.recv_timeout(PING_EVERY) {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.look()?;
+                    self.ping()?;
                     continue;
                 }
-                // The workers are gone without a word: one of them has failed.
+                // The workers have ended without `Done`: one of them has failed.
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
-            // What waits goes to the store together: it may take it in fewer statements.
+            // All waiting messages are inserted together, in fewer statements.
             for message in iter::once(first).chain(messages.try_iter()).take(MESSAGES) {
                 match message {
                     Message::Frontier(frontier) => self.pass(frontier)?,
@@ -180,9 +180,8 @@ impl Committer {
         }
     }
 
-    /// Sees whether the store is there, unless the next commit will: a job that has nothing to write
-    /// would not know. Nothing is lost if it is not, so nothing is tried again.
-    fn look(&mut self) -> Result<(), JobError> {
+    /// Checks whether the store is reachable, so that an idle job notices an outage. There is nothing to retry.
+    fn ping(&mut self) -> Result<(), JobError> {
         if self.begun || self.setup.clock.is_stopping() {
             return Ok(());
         }
@@ -196,7 +195,10 @@ impl Committer {
             Err(error) => {
                 let said = error.while_waiting();
                 if self.setup.health.lost(STORE, &said) {
-                    tracing::warn!(error = said, "nothing is to be committed now");
+                    tracing::warn!(
+                        error = said,
+                        "the database is unavailable; there is nothing to commit at the moment"
+                    );
                 }
             }
         }
@@ -214,14 +216,14 @@ impl Committer {
         }
         self.commit(frontier - 1)?;
         self.open = frontier;
-        // What has come for the new open epoch goes on its way at once.
+        // Messages of the new open epoch are inserted immediately.
         for message in self.later.remove(&frontier).into_iter().flatten() {
             self.take(message)?;
         }
         self.insert()
     }
 
-    /// Adds a message to what commits next; its CSV lines are written, not yet durable.
+    /// Adds a message to the next commit, and writes its CSV lines, which are not yet durable.
     fn take(&mut self, message: Message) -> Result<(), JobError> {
         let pending = &mut self.pending;
         pending.weight += message.weight();
@@ -247,7 +249,7 @@ impl Committer {
                 }
                 pending.arrivals.append(&mut arrivals);
             }
-            Message::Intake { intake, .. } => self.hear(&intake),
+            Message::Intake { intake, .. } => self.count_intake(&intake),
             Message::InTheFuture { messages, .. } => pending.in_the_future.extend(messages),
             Message::KeyMoved { .. } | Message::Frontier(_) | Message::Done => {}
         }
@@ -255,14 +257,14 @@ impl Committer {
     }
 
     /// Counts messages, and warns if the job accepts none.
-    fn hear(&mut self, intake: &Intake) {
+    fn count_intake(&mut self, intake: &Intake) {
         match self.counter.hear(intake) {
             Some(AcceptanceChange::NothingAccepted(said)) => tracing::warn!("{said}"),
             Some(AcceptanceChange::Accepted) => tracing::info!("a reading was accepted"),
             None => return,
         }
         if let Some(page) = &self.setup.page {
-            page.board.warns(self.counter.warning());
+            page.board.set_warning(self.counter.warning());
         }
     }
 
@@ -272,7 +274,7 @@ impl Committer {
         JobError::KeyMoved { topic, key, partitions }
     }
 
-    /// Puts what can be put into the transaction already, so that the commit finds little to do.
+    /// Inserts pending rows early, so that the commit has little left to do.
     fn insert(&mut self) -> Result<(), JobError> {
         if self.pending.inserted == self.pending.chunks.len() {
             return Ok(());
@@ -280,7 +282,7 @@ impl Committer {
         self.retry(Self::try_insert)
     }
 
-    /// Runs `step` until it succeeds, with growing pauses while the database is away.
+    /// Runs `step` until it succeeds, with growing pauses while the database is unavailable.
     fn retry<T>(&mut self, mut step: impl FnMut(&mut Self) -> Result<T, JobError>) -> Result<T, JobError> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -310,10 +312,10 @@ impl Committer {
         }
     }
 
-    /// Shows on the live page what the job does.
+    /// Shows the job's state on the live page.
     fn show(&self, doing: Doing) {
         if let Some(page) = &self.setup.page {
-            page.board.does(doing);
+            page.board.set_doing(doing);
         }
     }
 
@@ -343,7 +345,7 @@ impl Committer {
     fn commit(&mut self, epoch: Epoch) -> Result<(), JobError> {
         let began = Instant::now();
         if let Some(page) = &self.setup.page {
-            page.board.commits(true);
+            page.board.set_committing(true);
         }
         fault::at(Moment::CsvSync);
         let lengths = self.setup.parts.files.sync()?;
@@ -351,7 +353,7 @@ impl Committer {
         if !self.pending.is_dirty && lengths.is_empty() {
             self.setup.clock.commit(epoch, 0);
             if let Some(page) = &self.setup.page {
-                page.board.commits(false);
+                page.board.set_committing(false);
             }
             return Ok(());
         }
@@ -368,10 +370,10 @@ impl Committer {
             fault::at(Moment::Folded);
         }
         let topics = std::mem::take(&mut self.setup.topics);
-        let mut asked = false;
+        let mut is_retry = false;
         self.retry(|this| {
-            // The answer to a COMMIT can be lost: what the database holds decides.
-            if std::mem::replace(&mut asked, true) && this.setup.parts.store.committed_epoch()? >= epoch {
+            // The answer to a COMMIT can be lost, so the epoch in the database decides.
+            if std::mem::replace(&mut is_retry, true) && this.setup.parts.store.committed_epoch()? >= epoch {
                 return Ok(());
             }
             this.try_insert()?;
@@ -398,8 +400,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Sends dead letters to their topic, before the commit: after a crash between the two, or when an
-    /// attempt is repeated, a dead letter is there twice rather than never.
+    /// Sends dead letters to their topic before the commit. After a crash in between, or a retry, a dead letter may be
+    /// duplicated, but never lost.
     fn forward_letters(&mut self) -> Result<(), JobError> {
         let refusals = self.pending.refusals.to_forward(&self.setup.routes);
         let Some(mut topic) = self.setup.forward.take() else { return Ok(()) };
@@ -409,20 +411,20 @@ impl Committer {
         forwarded
     }
 
-    /// Waits until the topic has taken all letters, however long that takes.
+    /// Waits until the topic has acknowledged all dead letters, without a timeout.
     fn flush_forwarded(&mut self, topic: &mut DeadLetterTopic) -> Result<(), JobError> {
         let (what, mut pause) = (topic.in_health(), FIRST_PAUSE);
         loop {
             match topic.flush(ACKNOWLEDGED) {
                 Ok(()) => {
                     if self.setup.health.found(&what) {
-                        tracing::info!("{what} takes letters again");
+                        tracing::info!("{what} accepts dead letters again");
                         self.show(Doing::Reading);
                     }
                     return Ok(());
                 }
                 Err(error) if !self.setup.clock.is_stopping() => {
-                    tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "{what} does not take letters; trying again");
+                    tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "{what} does not accept dead letters; trying again");
                     self.setup.health.lost(&what, format!("{what}: {error}"));
                     self.show(Doing::Retrying(error.to_string()));
                     wait(pause, || self.setup.clock.is_stopping());
@@ -433,7 +435,7 @@ impl Committer {
         }
     }
 
-    /// Tells everyone who waits for it that `epoch` is durable.
+    /// Publishes that `epoch` is durable.
     fn committed(&mut self, epoch: Epoch, state: &[StateChange], seconds: f64) {
         let mut pending = std::mem::take(&mut self.pending);
         let refused = std::mem::take(&mut pending.refusals).count(&self.setup.routes, &mut self.counter);
@@ -458,7 +460,7 @@ impl Committer {
             }
         }
         self.setup.metrics.counted(&counts);
-        // What a view is filled with was consumed before.
+        // A backfill reads messages that were already counted as consumed.
         let mut messages = 0;
         for at in offsets.iter().filter(|_| self.setup.filled.is_none()) {
             let last = self.last_offsets.insert((at.topic.clone(), at.partition), at.offset).unwrap_or(0);
@@ -475,8 +477,8 @@ impl Committer {
         self.setup.metrics.committed_epoch.set(epoch as i64);
         self.setup.clock.commit(epoch, pending.weight);
         if let Some(page) = &self.setup.page {
-            page.board.commits(false);
-            page.board.warns(self.counter.warning());
+            page.board.set_committing(false);
+            page.board.set_warning(self.counter.warning());
             let commit = CommitPoint { epoch, at: now.as_millis() as u64, seconds, messages };
             pending.shown.extend(refused);
             if page.committed(commit, pending.shown) {
@@ -489,7 +491,7 @@ impl Committer {
     }
 }
 
-/// Offsets in a log line: `partition:offset` of each, with blanks between them.
+/// Formats offsets for the log as `partition:offset`, separated by spaces.
 struct Offsets<'a>(&'a [NextOffset]);
 
 impl fmt::Display for Offsets<'_> {

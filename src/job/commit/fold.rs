@@ -1,4 +1,4 @@
-//! When the state changes of a view are folded into one snapshot.
+//! Decides when the state changes of a view are folded into one snapshot.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use crate::runtime::fault::{self, Moment};
 use crate::state::{Owner, SealedFold, seal};
 use crate::store::{StateChange, Store};
 
-/// State deltas are folded into a snapshot when they outweigh it, or there are this many parts.
+/// State deltas are folded when they are larger than the snapshot, or when there are this many parts.
 const FOLD_PARTS: usize = 256;
-/// Or, for a small snapshot, when they have this many bytes.
+/// For a small snapshot, they are folded at this many bytes.
 const FOLD_BYTES: usize = 1 << 20;
-/// Bytes of state that are folded in one commit; if a view has more, its alone. Others wait until their
-/// deltas outweigh the snapshot this many times.
+/// The maximum bytes of state folded in one commit, unless a single view has more. Others wait, until their deltas are
+/// `PATIENCE` times as large as the snapshot.
 const FOLD_AT_ONCE: usize = 64 << 20;
 const PATIENCE: usize = 4;
-/// What the parts of a view's state weigh in the store.
+/// The size of a view's state in the store.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StateWeight {
     /// Bytes of the last snapshot.
@@ -32,7 +32,7 @@ pub struct StateWeight {
 }
 
 impl StateWeight {
-    /// Adds what a commit changed.
+    /// Adds the changes of a commit.
     pub(super) fn add(&mut self, change: &StateChange, entries: i64) {
         let bytes: usize = change.parts.iter().map(Bytes::len).sum();
         if change.replaces {
@@ -45,8 +45,8 @@ impl StateWeight {
     }
 }
 
-/// The state parts to commit: deltas, or a snapshot where they have grown too heavy. `deltas` are the sealed deltas of
-/// each view, by its place among `routes`.
+/// The state changes to commit: deltas, or a snapshot if the deltas are too large. `deltas` are the sealed deltas by
+/// view index.
 pub(super) fn state_changes(
     store: &mut dyn Store,
     routes: &[Route],

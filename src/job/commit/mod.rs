@@ -1,5 +1,5 @@
-//! The one place that commits: a thread that writes rows as they come and, when the frontier has
-//! passed an epoch, makes its effects durable all at once.
+//! The only place that commits: a thread that writes rows as they arrive and, when the frontier has passed an epoch,
+//! makes its effects durable atomically.
 //!
 //! ```text
 //! rows of the open epoch -> CSV files (not yet durable) and the open SQL transaction
@@ -7,16 +7,16 @@
 //!                           into the same transaction -> COMMIT: the only commit point
 //! ```
 //!
-//! When the database fails, the transaction is tried again from the rows kept until the commit.
+//! If the database fails, the transaction is retried with the rows, which are kept until the commit.
 //!
-//! Each commit has an epoch of its own, higher than any before, also the one with which a start begins: so the
-//! epoch that the database holds says whether a commit whose answer was lost took place.
+//! Each commit, including the first one of a start, has a higher epoch than all before it. The epoch in the database
+//! therefore decides whether a commit whose answer was lost has succeeded.
 //!
-//! | module | is |
+//! | module | contains |
 //! |---|---|
-//! | `committer` | the thread; [`Committer::run`] is its loop, and a commit is tried again in its `retry` |
-//! | `pending` | what commits next |
-//! | `refused` | rows that the database refuses become dead letters |
+//! | `committer` | the thread; [`Committer::run`] is its loop, and `retry` retries a failed commit |
+//! | `pending` | the effects of the next commit |
+//! | `refused` | turns rows that the database refuses into dead letters |
 //! | `fold` | when the state changes of a view are folded into one snapshot |
 
 mod committer;

@@ -1,15 +1,15 @@
-//! What commits are made of.
+//! The stores that a commit writes to.
 
 use crate::runtime::folder::FolderLock;
 use crate::sink::csv::CsvFiles;
 use crate::store::Store;
 
-/// The parts of a job that commits are made of.
+/// The stores that a commit writes to.
 pub struct Parts {
     /// The database.
     pub store: Box<dyn Store>,
     /// The files.
     pub files: CsvFiles,
-    /// Keeps other instances away from the files, as long as anyone may write to them.
+    /// Locks the folder against other instances, as long as the files are open.
     pub lock: FolderLock,
 }

@@ -1,4 +1,4 @@
-//! What commits next.
+//! The effects of the next commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use super::refused::Refusals;
 use crate::observe::board::shown::Shown;
 use crate::store::Chunk;
 
-/// How far a partition was read: the next offset and, of a file, the bytes before it.
+/// The position in a partition: the next offset and, for a file, the bytes before it.
 type Position = (i64, Option<Mark>);
 
-/// The effects that commit next.
+/// The effects of the next commit.
 #[derive(Default)]
 pub(super) struct Pending {
     pub chunks: Vec<Chunk>,
-    /// How many of `chunks` are in the transaction.
+    /// The number of `chunks` in the open transaction.
     pub inserted: usize,
     pub refusals: Refusals,
     pub state: BTreeMap<usize, Vec<Bytes>>,

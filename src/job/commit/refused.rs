@@ -1,10 +1,9 @@
-//! Rows that the database refuses for their content alone become dead letters: in the file, in the table and
-//! in the topic.
+//! Rows that the database refuses because of their content become dead letters: in the file, in the table and in the
+//! topic.
 //!
-//! Refusals belong to an attempt of a commit. When a transaction is tried again, other rows may be refused: a
-//! table was changed meanwhile, or another program wrote the same key. So the file is cut back, and each
-//! attempt writes the letters of its own refusals; what is counted and shown is that of the attempt that
-//! committed.
+//! Refusals belong to one attempt of a commit. A retry may refuse other rows, because a table was altered or another
+//! program wrote the same key. So each attempt truncates the file and writes its own dead letters. Counters and the
+//! live page use those of the attempt that committed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,26 +23,26 @@ use crate::sink::csv::End;
 use crate::store::{Chunk, Refused, Store, StoreError};
 use crate::text::printable::printable;
 
-/// The characters of a column of texts.
+/// The length of a text column, in characters.
 const LONGEST_FIELD: usize = 255;
-/// The characters of a row that the log shows.
+/// Characters of a row shown in the log.
 const SHOWN: usize = 200;
 
-/// The refusals of the attempt that is under way.
+/// The refusals of the current attempt.
 #[derive(Default)]
 pub(super) struct Refusals {
-    /// Dead letters of the rows that the open transaction refused, and that are not written yet.
+    /// Dead letters of refused rows, not written yet.
     pub letters: Vec<DeadLetter>,
-    /// Those that this attempt wrote, as rows of the view `dead_letters`.
+    /// Written dead letters, as rows of the view `dead_letters`.
     written: Vec<Rows>,
-    /// The views of the rows that this attempt refused, one for each row.
+    /// The view of each refused row.
     views: Vec<usize>,
-    /// Where the file of the dead letters ends without them, once an attempt wrote to it.
+    /// The end of the dead-letter file without these refusals, once an attempt has written to it.
     end: Option<End>,
 }
 
 impl Refusals {
-    /// Forgets those of an attempt that was rolled back. Where the file ends without them stays known.
+    /// Discards the refusals of an attempt that was rolled back. `end` is kept.
     pub fn roll_back(&mut self) {
         self.letters.clear();
         self.written.clear();
@@ -52,8 +51,8 @@ impl Refusals {
 }
 
 impl Refusals {
-    /// Writes the dead letters of this attempt to the file, in the place of an earlier attempt's, and into
-    /// the transaction; returns what to commit of the files, of which `ends` says it without them.
+    /// Writes the dead letters of this attempt to the file, replacing those of an earlier attempt, and to the
+    /// transaction. `ends` are the file lengths without them; returns the lengths to commit.
     pub fn write(
         &mut self,
         Parts { store, files, .. }: &mut Parts,
@@ -70,13 +69,13 @@ impl Refusals {
                 None => self.end = files.end(view),
             }
         }
-        // A letter may be refused, too, for its bytes; the letter of that has none. If the table refuses
-        // even those, the log alone says so.
+        // The table may also refuse a dead letter for its bytes; then its own dead letter has no bytes. If the table
+        // refuses that as well, it is only logged.
         for _ in 0..2 {
             if letters.is_empty() {
                 break;
             }
-            // The letter of a refused row names its view as the topic.
+            // The dead letter of a refused row has the view's name as its topic.
             let view_of = |letter: &DeadLetter| routes.iter().position(|route| *route.name == *letter.topic);
             self.views.extend(letters.iter().filter_map(view_of));
             let rows = dead_letter_rows(letters);
@@ -102,13 +101,13 @@ impl Refusals {
         Ok(ends)
     }
 
-    /// Those letters of this attempt that go to a topic.
+    /// The dead letters of this attempt that go to the topic.
     pub fn to_forward(&self, routes: &[Route]) -> Vec<Rows> {
         let is_forwarded = dead_letters_view(routes).is_some_and(|view| routes[view].forwarded);
         if is_forwarded { self.written.clone() } else { Vec::new() }
     }
 
-    /// Counts the letters of the attempt that was committed, and returns what the live page shows of them.
+    /// Counts the dead letters of the committed attempt, and returns what the live page shows.
     pub fn count(self, routes: &[Route], counter: &mut Counter) -> Vec<Shown> {
         self.views.into_iter().for_each(|view| counter.refuse(view));
         let Some(view) = dead_letters_view(routes) else { return Vec::new() };
@@ -126,7 +125,7 @@ fn dead_letters_view(routes: &[Route]) -> Option<usize> {
     routes.iter().position(|route| *route.name == *DEAD_LETTERS)
 }
 
-/// Puts chunks into the open transaction; returns dead letters of the rows that were refused.
+/// Inserts chunks in the open transaction, and returns the dead letters of refused rows.
 pub(super) fn put(
     store: &mut dyn Store,
     routes: &[Route],
@@ -143,7 +142,7 @@ pub(super) fn put(
         let line = line_of(&chunks[first.chunk].rows.row(first.row));
         let row: String = String::from_utf8_lossy(&line).chars().take(SHOWN).collect();
         let (reason, row) = (&*first.reason, &*printable(&row));
-        tracing::warn!(table, rows, reason, row, "the database refused rows, which become dead letters");
+        tracing::warn!(table, rows, reason, row, "the database refused rows; they become dead letters");
     }
     let letter = |refused: Refused| {
         let table = Some(chunks[refused.chunk].table);
@@ -153,7 +152,7 @@ pub(super) fn put(
     Ok(refused.into_iter().map(letter).collect())
 }
 
-/// A row as a line of a file, without its end.
+/// A row as a CSV line, without its line feed.
 fn line_of(row: &Rows) -> Vec<u8> {
     let mut line = Vec::new();
     render::csv(row, false, &mut line);
@@ -161,8 +160,8 @@ fn line_of(row: &Rows) -> Vec<u8> {
     line
 }
 
-/// The dead letter of a row of `view` that the database refused. That of a dead letter is without its bytes,
-/// which are in the file: what was refused for them would be refused again.
+/// The dead letter of a refused row of `view`. For a refused dead letter it omits the bytes, which are in the file;
+/// otherwise it would be refused for them again.
 fn refusal(view: &str, mut row: Rows, refused: &Refused) -> DeadLetter {
     if view == DEAD_LETTERS {
         for column in &mut row.columns {

@@ -1,7 +1,7 @@
-//! What commits changed of what the page shows, merged: of each truck only what came of it.
+//! The changes of one or more commits, merged: for each truck only the result.
 //!
-//! The board takes every commit in this form. If it falls behind, the commits that wait for it are merged
-//! into one, so that they take no more memory than the trucks that changed.
+//! The board takes every commit in this form. If it falls behind, the waiting commits are merged into one, so that
+//! their memory is bounded by the number of changed trucks.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,31 +15,30 @@ use super::shown::{Latest, Shown};
 use super::truck_change::{Correlated, TruckChange};
 use super::window::Window;
 
-/// What a commit brings to the board; what was committed before the start comes without one.
+/// A commit for the board. The data committed before the start come without a commit.
 #[derive(Debug)]
 pub struct Update {
     /// The commit.
     pub commit: Option<CommitPoint>,
-    /// What it changed.
+    /// The changes.
     pub shown: Vec<Shown>,
 }
 
-/// What one commit or several changed.
+/// The changes of one or more commits.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// The trucks, by their names.
+    /// The changed trucks, by name.
     pub trucks: HashMap<Arc<str>, TruckChange>,
-    /// How many dead letters there were.
+    /// The number of dead letters.
     pub letters: u64,
-    /// The last of them, with the times of their commits in milliseconds since 1970.
+    /// The last dead letters, with the times of their commits in milliseconds since 1970.
     pub last_letters: VecDeque<(u64, Letter)>,
     /// The last commits, oldest first.
     pub commits: VecDeque<CommitPoint>,
 }
 
 impl Changes {
-    /// Adds what came after. Of trucks that are not among `known`, if all of those that are kept are known,
-    /// nothing is kept.
+    /// Adds a later update. With `known`, the trucks that are kept, changes of other trucks are dropped.
     pub fn add(&mut self, update: Update, known: Option<&Places>) {
         let Update { commit, shown } = update;
         for shown in shown {
@@ -60,7 +59,7 @@ impl Changes {
         self.commits.drain(..self.commits.len().saturating_sub(COMMITS));
     }
 
-    /// The change of a truck; none if it is not one of those that are kept.
+    /// The change of a truck; None if the truck is not kept.
     fn of(&mut self, name: &Arc<str>, known: Option<&Places>) -> Option<&mut TruckChange> {
         let is_kept = match known {
             Some(known) => known.contains_key(name),
@@ -69,7 +68,7 @@ impl Changes {
         is_kept.then(|| self.trucks.entry(name.clone()).or_default())
     }
 
-    /// Rows of a correlation: they say which reading is the latest, also after corrections.
+    /// Rows of a correlation, which determine the latest reading, also after corrections.
     pub(super) fn correlation(&mut self, which: Correlated, rows: &Rows, known: Option<&Places>) {
         let [
             Column::Decimal { values: measures, .. },
@@ -98,7 +97,7 @@ impl Changes {
         }
     }
 
-    /// The latest readings of some, and readings that were taken back.
+    /// The latest readings of trucks, and retracted readings.
     pub(super) fn readings(
         &mut self,
         names: &[Arc<str>],
@@ -108,12 +107,12 @@ impl Changes {
     ) {
         for &(name, reading) in taken {
             let Some(truck) = self.of(&names[name as usize], known) else { continue };
-            truck.fuel.take_back((reading.time, reading.fuel));
+            truck.fuel.retract((reading.time, reading.fuel));
         }
         for (name, &reading) in names.iter().zip(latest).filter(|(_, reading)| reading.time != NULL) {
             let Some(truck) = self.of(name, known) else { continue };
             if !taken.is_empty() {
-                // What was the latest may be what is corrected here.
+                // The previous latest reading may be the corrected one.
                 truck.fuel.forget();
             }
             truck.fuel.latest = truck.fuel.latest.max((reading.time, reading.fuel));
@@ -123,7 +122,7 @@ impl Changes {
         }
     }
 
-    /// Live rows of windows.
+    /// Rows of windows.
     pub(super) fn windows(&mut self, rows: &Rows, known: Option<&Places>) {
         let [Column::Name { names, index }, ..] = &rows.columns[..] else { return };
         for (row, &name) in index.iter().enumerate() {
@@ -210,7 +209,7 @@ mod tests {
         })
     }
 
-    /// The board after commits, of which some are merged.
+    /// The board after commits, some of them merged.
     fn board(commits: &[Vec<Shown>], merged: impl Fn(usize) -> bool) -> State {
         let (mut state, mut changes) = (State::default(), Changes::default());
         for (place, shown) in commits.iter().enumerate() {
@@ -227,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn merged_commits_show_what_they_show_one_after_the_other(
+        fn merged_commits_show_the_same_as_separate_ones(
             commits in prop::collection::vec(prop::collection::vec(shown(), 0..6), 1..12),
             merged in prop::collection::vec(any::<bool>(), 12),
         ) {
@@ -240,7 +239,7 @@ mod tests {
                 let (Some(one), Some(other)) = (one, other) else { continue };
                 prop_assert_eq!(one.windows(), other.windows());
                 let (one, other) = (one.row(), other.row());
-                // A fuel may be unknown after a reading was taken back; it is never another one.
+                // The fuel may be unknown after a retraction, but it is never wrong.
                 prop_assert!(one.fuel == other.fuel || one.fuel.is_none() || other.fuel.is_none());
                 let fuel = None;
                 prop_assert_eq!(Row { fuel, ..one }, Row { fuel, ..other });
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_of_a_truck_take_bounded_room() {
+    fn changes_of_a_truck_are_bounded() {
         let mut changes = Changes::default();
         for time in 0..1000 {
             let shown = vec![
@@ -260,7 +259,7 @@ mod tests {
             ];
             changes.add(Update { commit: None, shown }, None);
             let truck = changes.trucks.get_mut("a").unwrap();
-            truck.fuel.take_back((time - 500, 0));
+            truck.fuel.retract((time - 500, 0));
             assert!(truck.windows.len() <= windows_of_each(1) && truck.fuel.taken.len() <= TAKEN);
         }
         let truck = &changes.trucks["a"];
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn of_trucks_that_are_not_kept_nothing_is_kept() {
+    fn changes_of_unknown_trucks_are_dropped() {
         let known: Places = [("a".into(), 0)].into();
         let mut changes = Changes::default();
         let shown = (0..TRUCKS.len()).map(|truck| Shown::Speed(correlation(truck, 1, Change::Insert)));

@@ -1,16 +1,16 @@
-//! A commit, as the page shows it.
+//! A commit, as shown on the page.
 
 use serde::{Deserialize, Serialize};
 
 /// A commit.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct CommitPoint {
-    /// The epoch up to which it reached.
+    /// The committed epoch.
     pub epoch: u64,
-    /// When it was, in milliseconds since 1970.
+    /// The time, in milliseconds since 1970.
     pub at: u64,
-    /// How long it took.
+    /// The duration.
     pub seconds: f64,
-    /// Messages whose offsets it moved past.
+    /// The number of messages whose offsets it committed.
     pub messages: u64,
 }

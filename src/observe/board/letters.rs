@@ -1,4 +1,4 @@
-//! The last dead letters, with their bytes as far as a page can show them.
+//! The last dead letters, with the beginning of their bytes.
 
 use std::collections::VecDeque;
 
@@ -7,12 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use dataflows::rows::{Column, NULL, Rows};
 use serde::{Deserialize, Serialize};
 
-/// Dead letters that are kept.
+/// Maximum number of dead letters kept.
 pub const LETTERS: usize = 200;
-/// Bytes that are kept of each, and of its key.
+/// Maximum number of bytes kept of a payload or key.
 const BYTES: usize = 4 << 10;
 
-/// A dead letter, as the page has it.
+/// A dead letter, as shown on the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letter {
     topic: String,
@@ -26,13 +26,13 @@ pub struct Letter {
     payload: Option<Cut>,
 }
 
-/// The beginning of some bytes.
+/// A prefix of some bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Cut {
-    /// As text, if they are UTF-8; else in base64.
+    /// Text, if the bytes are UTF-8, otherwise base64.
     text: String,
     is_base64: bool,
-    /// How many there are, and how many of them are in `text`.
+    /// The number of all bytes, and of those in `text`.
     bytes: usize,
     kept: usize,
 }
@@ -42,7 +42,7 @@ impl Cut {
         let kept = &bytes[..bytes.len().min(BYTES)];
         let text = match std::str::from_utf8(kept) {
             Ok(text) => Some(text),
-            // A character may be cut in two, and is left out.
+            // An incomplete last character is left out.
             Err(error) if error.error_len().is_none() && kept.len() < bytes.len() => {
                 std::str::from_utf8(&kept[..error.valid_up_to()]).ok()
             }
@@ -61,14 +61,14 @@ impl Cut {
 }
 
 impl Letter {
-    /// About how many bytes it takes.
+    /// The approximate size in bytes.
     pub fn weight(&self) -> usize {
         let texts = [&self.topic, &self.reason, &self.field].map(String::len).iter().sum::<usize>();
         let bytes = [&self.key, &self.payload].into_iter().flatten().map(|cut| cut.text.len());
         size_of::<Self>() + texts + bytes.sum::<usize>()
     }
 
-    /// The dead letter in a row of their view.
+    /// The dead letter in a row of the view `dead_letters`.
     pub fn of(rows: &Rows, row: usize) -> Option<Self> {
         let [
             Column::Text(topic),
@@ -98,12 +98,12 @@ impl Letter {
     }
 }
 
-/// A dead letter with its number, counted from the start of the job, and the time of its commit.
+/// A dead letter with its sequence number since the start of the job, and the time of its commit.
 #[derive(Clone, Debug, Serialize)]
 pub struct Numbered {
-    /// Its number.
+    /// The sequence number.
     pub number: u64,
-    /// When it was committed, in milliseconds since 1970.
+    /// The time of the commit, in milliseconds since 1970.
     pub committed: u64,
     #[serde(flatten)]
     letter: Letter,
@@ -117,7 +117,7 @@ pub struct Letters {
 }
 
 impl Letters {
-    /// Adds `count` dead letters, the last of which are `last`, each with the time of its commit.
+    /// Adds `count` dead letters. `last` are the last of them, with the times of their commits.
     pub fn add(&mut self, count: u64, last: VecDeque<(u64, Letter)>) {
         self.count += count;
         let first = self.count - last.len() as u64;
@@ -126,13 +126,13 @@ impl Letters {
         self.last.drain(..self.last.len().saturating_sub(LETTERS));
     }
 
-    /// How many there were since the start.
+    /// The number of all dead letters since the start.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// At most `limit` of the last ones, newest first; of one reason, if one is asked for, and with lower
-    /// numbers than `before`.
+    /// At most `limit` dead letters, newest first, optionally only those with a `reason` or with numbers lower than
+    /// `before`.
     pub fn list(&self, reason: Option<&str>, before: Option<u64>, limit: usize) -> Vec<&Numbered> {
         let wanted = |letter: &&Numbered| {
             reason.is_none_or(|reason| letter.letter.reason == reason)
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_cut_between_characters_and_are_base64_if_they_are_no_text() {
+    fn bytes_are_cut_between_characters_and_are_base64_if_they_are_not_text() {
         let text = "é".repeat(BYTES);
         let cut = letter(0, &text.as_bytes()[..BYTES + 1]).payload.unwrap();
         assert_eq!((cut.is_base64, cut.bytes, cut.kept), (false, BYTES + 1, BYTES));

@@ -1,20 +1,20 @@
-//! What bounds the memory of the live page.
+//! Limits of the live page's memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Commits that are kept.
+/// Maximum number of commits kept.
 pub const COMMITS: usize = 300;
-/// Trucks that are kept; of a job with more, those that come later are only counted by the tables.
+/// Maximum number of trucks kept; later ones are not shown on the page.
 pub(super) const TRUCKS: usize = 250_000;
-/// Points of all trucks' pasts.
+/// Maximum number of history points over all trucks.
 pub(super) const POINTS: usize = 2_000_000;
-/// Windows of all trucks.
+/// Maximum number of windows over all trucks.
 const WINDOWS: usize = 400_000;
-/// The places of trucks in their list, by name.
+/// The index of each truck in the list, by name.
 pub type Places = HashMap<Arc<str>, u32>;
 
-/// How many windows are kept of each of so many trucks.
+/// The number of windows kept per truck, for this number of trucks.
 pub(super) fn windows_of_each(trucks: usize) -> usize {
     (WINDOWS / trucks.max(1)).clamp(2, 24)
 }

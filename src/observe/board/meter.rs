@@ -1,4 +1,4 @@
-//! Where the dataflow is busy: timely's own log of the workers, added up per operator and channel.
+//! Measures where the dataflow is busy: sums up timely's log of the workers by operator and channel.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,25 +7,25 @@ use std::time::Duration;
 use timely::logging::{StartStop, TimelyEvent, TimelyEventBuilder};
 use timely::worker::Worker;
 
-/// What the workers of this process have done.
+/// The activity of the workers of this process.
 #[derive(Debug)]
 pub struct Meter {
-    /// Nanoseconds in each operator, without those in it.
+    /// Nanoseconds in each operator, without its inner operators.
     busy: Box<[AtomicU64]>,
-    /// What was sent over each channel: mostly batches of readings, not single ones.
+    /// Records sent over each channel; most are batches of readings.
     sent: Box<[AtomicU64]>,
     /// Nanoseconds of reading and decoding.
     read: AtomicU64,
 }
 
 impl Meter {
-    /// A meter for a graph whose operators and channels have numbers below `ids`.
+    /// A meter for a graph whose operator and channel ids are below `ids`.
     pub fn new(ids: usize) -> Self {
         let zeros = || (0..ids).map(|_| AtomicU64::new(0)).collect();
         Self { busy: zeros(), sent: zeros(), read: AtomicU64::new(0) }
     }
 
-    /// Listens to a worker, whose graph is not built yet.
+    /// Measures a worker. Call it before the graph is built.
     pub fn listen(self: Arc<Self>, worker: &Worker) {
         let mut open: Vec<(usize, Duration, Duration)> = Vec::new();
         let Some(mut logs) = worker.log_register() else { return };
@@ -52,7 +52,7 @@ impl Meter {
         });
     }
 
-    /// Says that a worker read and decoded for so long.
+    /// Adds time that a worker spent reading and decoding.
     pub fn reads(&self, time: Duration) {
         self.read.fetch_add(time.as_nanos() as u64, Relaxed);
     }
@@ -62,12 +62,12 @@ impl Meter {
         self.read.load(Relaxed) / 1000
     }
 
-    /// Microseconds in each operator that did something, by its number.
+    /// Microseconds in each active operator, by id.
     pub fn busy(&self) -> Vec<(usize, u64)> {
         counted(&self.busy).map(|(id, nanos)| (id, nanos / 1000)).collect()
     }
 
-    /// What was sent over each channel that sent something, by its number.
+    /// Records sent over each active channel, by id.
     pub fn sent(&self) -> Vec<(usize, u64)> {
         counted(&self.sent).collect()
     }
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(meter.sent().iter().map(|(_, count)| *count).sum::<u64>(), 5);
         let most = meter.busy().into_iter().map(|(_, micros)| micros).max();
         assert!(most.is_some_and(|most| most >= 5000), "{most:?}");
-        // What is within the dataflow is not counted for the dataflow, too.
+        // The time of inner operators does not count for the dataflow itself.
         assert_eq!(meter.busy().iter().filter(|(_, micros)| *micros >= 5000).count(), 1);
     }
 }

@@ -1,13 +1,13 @@
-//! What the live page shows: what is committed, and nothing else, in bounded memory.
+//! The live page's data, in bounded memory. Only committed data are shown.
 //!
 //! ```text
 //! workers: Part::shown(rows) -> commit thread, after the COMMIT -> Inbox -> board thread -> Board <- src/observe/web/live.rs
 //! workers: timely's log -> Meter ---------------------------------------------------------^
 //! ```
 //!
-//! A search of many trucks holds the board's lock, and the board thread waits for it. The commit thread does
-//! not: it puts a commit into the inbox and goes on. If the commit before is still there, it merges that into
-//! the ones before ([`changes`]), so that the inbox is bounded by the trucks and one commit.
+//! A search of many trucks holds the board's lock, and the board thread waits for it. The commit thread does not wait:
+//! it puts each commit into the inbox. If the previous commit is still there, it is merged into those before it
+//! ([`changes`]), so the size of the inbox is bounded by the trucks and one commit.
 
 pub mod changes;
 mod commit_point;
@@ -44,63 +44,63 @@ use limits::Places;
 use meter::Meter;
 use plan::Plan;
 use shown::Shown;
-use truck::Alone;
+use truck::ReadingsOnly;
 use trucks::Trucks;
 
-/// How long a job that ends waits until the pages have heard of it.
+/// How long a job that ends waits for the open pages to receive the last event.
 const GOODBYE: Duration = Duration::from_millis(300);
 
-/// What the job does, where that is not reading.
+/// The job's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", content = "text", rename_all = "snake_case")]
 pub enum Doing {
-    /// It is on its way to its first reading: what it does for that.
+    /// Starting, with the current step.
     Starting(String),
-    /// It reads.
+    /// Reading.
     Reading,
-    /// The database does not take a commit, and is asked again: what it said.
+    /// A failed commit is being retried, with the error.
     Retrying(String),
-    /// It was asked to stop, and finishes the open epoch.
+    /// Stopping after the open epoch.
     Stopping,
-    /// It has ended: how.
+    /// Ended, with the outcome.
     Ended(String),
 }
 
-/// What is on the board.
+/// The content of the board.
 #[derive(Debug, Default)]
 pub struct State {
-    /// Counts the updates.
+    /// The number of updates.
     pub version: u64,
     /// The trucks.
     pub trucks: Trucks,
-    /// The dead letters since the start.
+    /// The dead letters since the job started.
     pub letters: Letters,
     /// The last commits, oldest first.
     pub commits: VecDeque<CommitPoint>,
-    alone: Alone,
+    readings_only: ReadingsOnly,
 }
 
 impl State {
     fn take(&mut self, changes: Changes) {
         self.version += 1;
-        self.trucks.take(changes.trucks, self.alone, self.version);
+        self.trucks.take(changes.trucks, self.readings_only, self.version);
         self.letters.add(changes.letters, changes.last_letters);
         self.commits.extend(changes.commits);
         self.commits.drain(..self.commits.len().saturating_sub(COMMITS));
     }
 }
 
-/// What the board has not taken yet.
+/// Commits that the board has not taken yet.
 #[derive(Debug, Default)]
 struct Inbox {
-    /// The last commit. The board has mostly taken it before the next one comes.
+    /// The last commit. Usually the board takes it before the next one.
     last: Option<Update>,
-    /// Those before it.
+    /// The commits before it, merged.
     merged: Changes,
 }
 
 impl Inbox {
-    /// Puts a commit in, and returns whether the one before was still there.
+    /// Adds a commit. Returns whether the previous one was still there.
     fn put(&mut self, update: Update, known: Option<&Places>) -> bool {
         match self.last.replace(update) {
             Some(earlier) => {
@@ -112,27 +112,27 @@ impl Inbox {
     }
 }
 
-/// What the live page shows of a job.
+/// The live page's data.
 #[derive(Debug)]
 pub struct Board {
-    /// What names this run of the job: another one has nothing to do with what a page knows.
+    /// Identifies this run of the job. A page discards its data if it changes.
     pub instance: u64,
     state: RwLock<State>,
-    /// Locked for as long as a commit is put in or taken out: whoever reads the board never locks it.
+    /// Locked only while a commit is added or taken. Readers of the board never lock it.
     inbox: Mutex<Inbox>,
-    /// The trucks that are kept, when there will be no others.
+    /// The trucks that are kept, once the maximum is reached.
     known: OnceLock<Arc<Places>>,
     doing: Mutex<Doing>,
-    /// What is wrong with the input, if something is.
+    /// A warning about the input.
     warning: Mutex<Option<String>>,
     changes: watch::Sender<u64>,
     graph: OnceLock<(Arc<Plan>, Arc<Meter>)>,
-    /// Since when a commit is on its way, in milliseconds since 1970; 0 if none is.
+    /// Start of the commit in progress, in milliseconds since 1970; 0 if there is none.
     committing: AtomicU64,
     pages: AtomicUsize,
 }
 
-/// The way to the board.
+/// Sends commits to the board.
 #[derive(Clone, Debug)]
 pub struct Feed {
     /// The board.
@@ -147,19 +147,19 @@ pub fn now() -> u64 {
 }
 
 impl Board {
-    /// A board of a job with these views, and the thread that keeps it.
+    /// Creates the board of a job with these views, and starts its thread.
     pub fn start<'a>(views: impl IntoIterator<Item = &'a str>) -> Result<Feed, SystemError> {
-        let mut alone = Alone { distance: true, speed: true };
+        let mut readings_only = ReadingsOnly { distance: true, speed: true };
         for view in views {
-            alone.distance &= view != "distance_correlation";
-            alone.speed &= view != "engine_speed_correlation";
+            readings_only.distance &= view != "distance_correlation";
+            readings_only.speed &= view != "engine_speed_correlation";
         }
         let board = Arc::new(Self {
             instance: (now() << 20) | (u64::from(std::process::id()) & 0xf_ffff),
-            state: RwLock::new(State { alone, ..State::default() }),
+            state: RwLock::new(State { readings_only, ..State::default() }),
             inbox: Mutex::default(),
             known: OnceLock::new(),
-            doing: Mutex::new(Doing::Starting("It starts.".into())),
+            doing: Mutex::new(Doing::Starting("Starting.".into())),
             warning: Mutex::default(),
             changes: watch::Sender::new(0),
             graph: OnceLock::new(),
@@ -181,7 +181,7 @@ impl Board {
             let mut state = self.state.write().unwrap_or_else(|poisoned| poisoned.into_inner());
             state.take(changes);
             if let Some(all) = state.trucks.all().filter(|_| self.known().is_none()) {
-                // Nobody else sets it.
+                // Only this thread sets it.
                 let _ = self.known.set(all);
             }
             drop(state);
@@ -201,12 +201,12 @@ impl Board {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// What is on it.
+    /// The content.
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Tells of changes.
+    /// A receiver that is notified of changes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -215,38 +215,38 @@ impl Board {
         self.doing.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// What the job does.
+    /// The job's state.
     pub fn doing(&self) -> Doing {
         self.lock_doing().clone()
     }
 
-    /// Says what the job does. Who stops or has ended does nothing else any more.
-    pub fn does(&self, doing: Doing) {
+    /// Sets the job's state. After `Stopping` only `Ended` is possible, and after `Ended` nothing.
+    pub fn set_doing(&self, doing: Doing) {
         let mut now = self.lock_doing();
-        let holds = match &*now {
+        let is_ignored = match &*now {
             Doing::Ended(_) => true,
             Doing::Stopping => !matches!(doing, Doing::Ended(_)),
             now => *now == doing,
         };
-        if !holds {
+        if !is_ignored {
             *now = doing;
             drop(now);
             self.changed();
         }
     }
 
-    /// Says that the job starts, and what it does for that.
-    pub fn starts(&self, text: impl Into<String>) {
-        self.does(Doing::Starting(text.into()));
+    /// Sets the current step of the start.
+    pub fn set_starting(&self, text: impl Into<String>) {
+        self.set_doing(Doing::Starting(text.into()));
     }
 
-    /// What is wrong with the input, if something is.
+    /// A warning about the input.
     pub fn warning(&self) -> Option<String> {
         self.warning.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
-    /// Says what is wrong with the input, or that nothing is.
-    pub fn warns(&self, warning: Option<String>) {
+    /// Sets or clears the warning about the input.
+    pub fn set_warning(&self, warning: Option<String>) {
         let mut now = self.warning.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if *now != warning {
             *now = warning;
@@ -255,43 +255,43 @@ impl Board {
         }
     }
 
-    /// Says how the job has ended, and waits, not for long, until the pages that are open have heard it.
+    /// Sets the outcome of the job, and waits briefly for the open pages to receive it.
     pub fn end(&self, text: &str) {
-        self.does(Doing::Ended(text.to_owned()));
+        self.set_doing(Doing::Ended(text.to_owned()));
         let due = Instant::now() + GOODBYE;
         while self.pages.load(SeqCst) > 0 && Instant::now() < due {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
-    /// Counts a page that listens for as long as the guard lives; none if `most` listen.
+    /// Counts an open page until the guard is dropped; None if `most` pages are open.
     pub fn listen(self: &Arc<Self>, most: usize) -> Option<Page> {
         let more = |pages: usize| (pages < most).then_some(pages + 1);
         self.pages.fetch_update(SeqCst, SeqCst, more).ok().map(|_| Page(self.clone()))
     }
 
-    /// Says that a commit is on its way, or no longer.
-    pub fn commits(&self, on_its_way: bool) {
-        self.committing.store(if on_its_way { now() } else { 0 }, SeqCst);
+    /// Records that a commit starts or has ended.
+    pub fn set_committing(&self, in_progress: bool) {
+        self.committing.store(if in_progress { now() } else { 0 }, SeqCst);
     }
 
-    /// Since when a commit is on its way, in milliseconds since 1970.
+    /// Start of the commit in progress, in milliseconds since 1970.
     pub fn committing(&self) -> Option<u64> {
         Some(self.committing.load(SeqCst)).filter(|since| *since > 0)
     }
 
-    /// The graph, once it is built, and what happens in it.
+    /// The graph, once it is built, and its meter.
     pub fn graph(&self) -> Option<&(Arc<Plan>, Arc<Meter>)> {
         self.graph.get()
     }
 
-    /// Shows a graph, and gives the meter that its workers are to be listened to with.
+    /// Sets the graph, and returns the meter for its workers.
     pub fn show_graph(&self, plan: Plan) -> Arc<Meter> {
         self.graph.get_or_init(|| (Arc::new(plan.clone()), Arc::new(Meter::new(plan.ids())))).1.clone()
     }
 }
 
-/// A page that listens.
+/// An open page.
 #[derive(Debug)]
 pub struct Page(Arc<Board>);
 
@@ -302,8 +302,8 @@ impl Drop for Page {
 }
 
 impl Feed {
-    /// Hands a commit over, without waiting for anything that a page does. Returns whether the commit before
-    /// was not taken yet, so that the page shows both as one.
+    /// Sends a commit, without waiting for any page. Returns whether the previous commit was not taken yet, so that
+    /// the page shows both as one.
     pub fn committed(&self, commit: CommitPoint, shown: Vec<Shown>) -> bool {
         self.put(Update { commit: Some(commit), shown })
     }
@@ -311,12 +311,12 @@ impl Feed {
     fn put(&self, update: Update) -> bool {
         let is_merged = self.board.inbox().put(update, self.board.known());
         match self.wake.try_send(()) {
-            // A board thread that is gone has panicked: the page stands still, the job does not.
+            // If the board thread has panicked, the page is no longer updated, but the job continues.
             Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => is_merged,
         }
     }
 
-    /// Tells what was committed before the start, as far as the views' states say.
+    /// Sends the data committed before the start, as far as the views' state has them.
     pub fn restored(&self, restored: &[Restored]) {
         let shown = restored.iter().filter_map(|restored| match &*restored.view {
             "distance_correlation" => {
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn commits_pass_while_a_search_is_open_and_the_page_shows_them_all_after_it() {
+    fn commits_do_not_wait_for_a_search_and_the_page_shows_them_all_afterwards() {
         const EPOCHS: u64 = 1000;
         let feed = Board::start([]).unwrap();
         let mut changes = feed.board.changes();
@@ -389,19 +389,19 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_stops_says_nothing_else_but_its_end() {
+    fn after_stopping_only_the_end_is_shown() {
         let board = Board::start([]).unwrap().board;
-        board.does(Doing::Reading);
-        board.does(Doing::Stopping);
-        board.does(Doing::Reading);
+        board.set_doing(Doing::Reading);
+        board.set_doing(Doing::Stopping);
+        board.set_doing(Doing::Reading);
         assert_eq!(board.doing(), Doing::Stopping);
         board.end("done");
-        board.does(Doing::Reading);
+        board.set_doing(Doing::Reading);
         assert_eq!(board.doing(), Doing::Ended("done".into()));
     }
 
     #[test]
-    fn only_so_many_pages_listen() {
+    fn the_number_of_open_pages_is_limited() {
         let board = Board::start([]).unwrap().board;
         let first = board.listen(1);
         assert!(first.is_some() && board.listen(1).is_none());

@@ -1,57 +1,57 @@
-//! The dataflow of a job as data: what `truckflow explain` draws and the live page shows.
+//! The dataflow graph of a job as data, for `truckflow explain` and the live page.
 
 use serde::Serialize;
 
-/// The dataflow that was built.
+/// The dataflow graph.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// The operators, in the order in which they were made.
+    /// The operators, in the order of their creation.
     pub operators: Vec<Operator>,
     /// The channels between them.
     pub channels: Vec<Channel>,
     /// The views, in the job's order.
     pub views: Vec<ViewPlan>,
-    /// What the graph is fed from.
+    /// The sources of the graph.
     pub sources: Vec<Source>,
 }
 
 /// An operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Operator {
-    /// The worker's number for it.
+    /// The worker's id for it.
     pub id: usize,
     /// Its name.
     pub name: String,
-    /// The path to it from the worker's root, as timely's own logs have it.
+    /// The path to it from the worker's root, as in timely's log.
     pub address: Vec<usize>,
-    /// The view that it belongs to; none for those that the views share.
+    /// The view that it belongs to; None if it is shared.
     pub view: Option<String>,
 }
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Channel {
-    /// The worker's number for it.
+    /// The worker's id for it.
     pub id: usize,
-    /// The operator that sends.
+    /// The sending operator.
     pub from: usize,
     /// Its output.
     pub from_port: usize,
-    /// The operator that receives.
+    /// The receiving operator.
     pub to: usize,
     /// Its input.
     pub to_port: usize,
-    /// What the containers are that go over it.
+    /// The container type.
     #[serde(rename = "type")]
     pub type_name: String,
 }
 
-/// A view, and where its rows go.
+/// A view and its sinks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ViewPlan {
     /// The name.
     pub name: String,
-    /// The operator that hands its rows over.
+    /// The operator that delivers its rows.
     pub deliver: Option<usize>,
     /// The CSV file, if it has one.
     pub file: Option<String>,
@@ -61,17 +61,17 @@ pub struct ViewPlan {
     pub topic: Option<String>,
 }
 
-/// What an input of the graph is fed from.
+/// A source of the graph.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Source {
-    /// What it is.
+    /// The name.
     pub name: String,
     /// The operator.
     pub operator: usize,
 }
 
 impl Plan {
-    /// One more than the highest number of an operator or channel.
+    /// The highest id of an operator or channel, plus one.
     pub fn ids(&self) -> usize {
         let operators = self.operators.iter().map(|operator| operator.id);
         operators.chain(self.channels.iter().map(|channel| channel.id)).max().map_or(0, |id| id + 1)

@@ -1,4 +1,4 @@
-//! What leaves the graph for the live page, beside the rows: made on the workers, and as small as it can be.
+//! The parts of rows that the live page shows. Workers create them, as small as possible.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::letters::{LETTERS, Letter};
 
-/// A view whose rows the page shows.
+/// A view shown on the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// `parameter_map`: the latest reading of each truck.
@@ -24,7 +24,7 @@ pub enum Part {
     DeadLetters,
 }
 
-/// A truck's latest reading among some: event time and the measures, as the rows have them.
+/// A truck's latest reading: event time and measures, in the units of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Latest {
     /// Event time, in microseconds since 1970; [`NULL`] if there is none.
@@ -48,16 +48,16 @@ impl Default for Latest {
     }
 }
 
-/// What the page is told of rows.
+/// The parts of rows that the page shows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Shown {
-    /// Readings of each truck named.
+    /// Readings by truck.
     Readings {
         /// The trucks.
         names: Arc<Vec<Arc<str>>>,
         /// The latest reading of each, in the same order.
         latest: Vec<Latest>,
-        /// Readings that were taken back, or replaced, with their truck's place in `names`.
+        /// Retracted or replaced readings, with the index of their truck in `names`.
         taken: Vec<(u32, Latest)>,
     },
     /// Rows of `distance_correlation`.
@@ -66,9 +66,9 @@ pub enum Shown {
     Speed(Rows),
     /// Rows of `window_averages`.
     Windows(Rows),
-    /// The last dead letters, and how many there were.
+    /// Dead letters.
     DeadLetters {
-        /// All of them.
+        /// The number of all of them.
         count: u64,
         /// The last ones.
         last: VecDeque<Letter>,
@@ -76,7 +76,7 @@ pub enum Shown {
 }
 
 impl Part {
-    /// The part that shows a view's rows, if one does.
+    /// The part for a view, if the page shows it.
     pub fn of(view: &str) -> Option<Self> {
         match view {
             "parameter_map" => Some(Self::Readings),
@@ -88,7 +88,7 @@ impl Part {
         }
     }
 
-    /// What the page is told of `rows`.
+    /// The part of `rows` that the page shows.
     pub fn shown(self, rows: &Rows) -> Option<Shown> {
         match self {
             Self::Readings => readings(rows),
@@ -105,7 +105,7 @@ impl Part {
 }
 
 impl Shown {
-    /// About how many bytes it takes.
+    /// The approximate size in bytes.
     pub fn weight(&self) -> usize {
         match self {
             Self::Readings { names, latest, taken } => {
@@ -117,7 +117,7 @@ impl Shown {
     }
 }
 
-/// Rows of which the board knows the truck, and needs no key.
+/// Rows without their keys, which the board does not need.
 fn without_keys(rows: &Rows) -> Rows {
     let kinds = rows.changes.as_ref().map(|changes| changes.kinds.clone());
     Rows {

@@ -1,7 +1,7 @@
-//! A truck: the latest of it, and a bounded past.
+//! A truck: its latest values and a bounded history.
 //!
-//! All pasts together have a bounded number of points; with more trucks each has fewer. A full one drops
-//! every second point and then takes in half as many, so that it always reaches back to its beginning.
+//! The histories of all trucks together have a bounded number of points, so with more trucks each has fewer. A full
+//! history drops every second point, and then half of the new ones, so that it always reaches back to its beginning.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,33 +16,33 @@ use super::window::{Window, defined};
 /// Nano-units in a unit.
 const NANO: f64 = 1e9;
 
-/// Which views a job lacks, so that only readings tell a measure.
+/// The measures whose correlation view is missing in the job, so that they come from readings only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Alone {
+pub struct ReadingsOnly {
     /// `distance_correlation`.
     pub distance: bool,
     /// `engine_speed_correlation`.
     pub speed: bool,
 }
 
-/// A truck, as it is known.
+/// A truck.
 #[derive(Debug)]
 pub struct Truck {
     pub(super) name: Arc<str>,
-    /// The latest reading. Of its measures, those are [`NULL`] that nothing has said yet.
+    /// The latest reading; measures that are not known yet are [`NULL`].
     pub(super) latest: Latest,
     /// The event time that `latest.fuel` belongs to.
     pub(super) fuel_time: i64,
     pub(super) distance_r: f64,
     pub(super) speed_r: f64,
     pub(super) samples: i64,
-    /// The version of the board in which it changed last.
+    /// The version of the board at its last change.
     pub(super) changed: u64,
-    past: Past,
+    history: History,
     pub(super) windows: VecDeque<Window>,
 }
 
-/// A truck's row, as the page has it. What is not known, or not defined, is null.
+/// A truck's row on the page. Unknown and undefined values are null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The name.
@@ -59,7 +59,7 @@ pub struct Row {
     pub distance_r: Option<f64>,
     /// The correlation of engine speed with time.
     pub speed_r: Option<f64>,
-    /// Readings that the correlations are of.
+    /// The number of readings in the correlations.
     pub samples: i64,
 }
 
@@ -67,18 +67,18 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Point(i64, f32, f32);
 
-/// How the correlations came to be what they are.
+/// The history of the correlations.
 #[derive(Debug, Default)]
-struct Past {
+struct History {
     points: Vec<Point>,
-    /// One point of so many is kept, less one.
+    /// The number of points to skip after each one kept.
     skip: u32,
     skipped: u32,
 }
 
-impl Past {
+impl History {
     fn push(&mut self, point: Point, room: usize) {
-        // A correction of what was, or of what is: the later part is no longer so.
+        // After a correction, later points are no longer valid.
         while self.points.last().is_some_and(|last| last.0 >= point.0) {
             self.points.pop();
         }
@@ -114,21 +114,21 @@ impl Truck {
             speed_r: f64::NAN,
             samples: 0,
             changed: 0,
-            past: Past::default(),
+            history: History::default(),
             windows: VecDeque::new(),
         }
     }
 
-    /// Adds the correlations of now to the past, which has room for so many points.
+    /// Adds the current correlations to the history, which has room for this number of points.
     pub(super) fn remember(&mut self, room: usize) {
         if self.latest.time != NULL {
             let point = Point(self.latest.time, self.distance_r as f32, self.speed_r as f32);
-            self.past.push(point, room);
+            self.history.push(point, room);
         }
     }
 
-    /// Takes what changed of it. What a correlation says holds before what a reading says.
-    pub(super) fn take(&mut self, change: TruckChange, alone: Alone, windows: usize) {
+    /// Applies a change. Values from a correlation take precedence over those from readings.
+    pub(super) fn take(&mut self, change: TruckChange, readings_only: ReadingsOnly, windows: usize) {
         if let Some((time, samples)) = change.time_and_samples {
             (self.latest.time, self.samples) = (time, samples);
         }
@@ -141,13 +141,13 @@ impl Truck {
         (self.fuel_time, self.latest.fuel) = change.fuel.apply((self.fuel_time, self.latest.fuel));
         let reading = change.reading;
         if reading.time != NULL && reading.time >= self.latest.time {
-            if alone.distance {
+            if readings_only.distance {
                 self.latest.distance = reading.distance;
             }
-            if alone.speed {
+            if readings_only.speed {
                 self.latest.speed = reading.speed;
             }
-            if alone.distance && alone.speed {
+            if readings_only.distance && readings_only.speed {
                 self.latest.time = reading.time;
             }
         }
@@ -180,12 +180,12 @@ impl Truck {
         }
     }
 
-    /// The fuel of the latest reading, [`NULL`] if only that of another is known.
+    /// The fuel of the latest reading; [`NULL`] if only that of another reading is known.
     pub(super) fn fuel(&self) -> i64 {
         if self.fuel_time == self.latest.time { self.latest.fuel } else { NULL }
     }
 
-    /// When it changed last.
+    /// The version of the board at its last change.
     pub fn changed(&self) -> u64 {
         self.changed
     }
@@ -195,15 +195,15 @@ impl Truck {
         &self.windows
     }
 
-    /// How the correlations came to be what they are: event times, distance's, speed's. The last point is
-    /// what holds now.
-    pub fn past(&self) -> (Vec<i64>, Vec<Option<f64>>, Vec<Option<f64>>) {
-        let mut points = self.past.points.clone();
+    /// The history of the correlations: event times, and the values of distance and speed. The last point is the
+    /// current one.
+    pub fn history(&self) -> (Vec<i64>, Vec<Option<f64>>, Vec<Option<f64>>) {
+        let mut points = self.history.points.clone();
         if self.latest.time != NULL {
             points.retain(|point| point.0 < self.latest.time);
             points.push(Point(self.latest.time, self.distance_r as f32, self.speed_r as f32));
         }
-        // A float is written with the digits that it has, not those of a double.
+        // Written with the digits of a float, not of a double.
         let written =
             |value: f32| defined(value.into()).map(|_| value.to_string().parse().unwrap_or_default());
         (
@@ -219,8 +219,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_past_reaches_to_its_beginning_in_bounded_room() {
-        let mut past = Past::default();
+    fn a_bounded_history_reaches_back_to_its_beginning() {
+        let mut past = History::default();
         for time in 0..10_000 {
             past.push(Point(time, 0.0, 0.0), 16);
             assert!(past.points.len() <= 16);
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(past.points[0].0, 0);
         let gaps: Vec<i64> = past.points.windows(2).map(|two| two[1].0 - two[0].0).collect();
         assert!(gaps.iter().all(|gap| *gap == gaps[0]) && past.points.len() >= 8, "{gaps:?}");
-        // What a correction reaches back to is forgotten.
+        // A correction removes all later points.
         past.push(Point(-1, 1.0, 1.0), 16);
         assert_eq!(past.points, [Point(-1, 1.0, 1.0)]);
     }

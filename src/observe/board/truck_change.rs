@@ -1,4 +1,4 @@
-//! What commits changed of one truck.
+//! The changes of one truck in one or more commits.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use dataflows::rows::NULL;
 use super::shown::Latest;
 use super::window::Window;
 
-/// Readings of a truck that were taken back and are compared with its latest one.
+/// Maximum number of retracted readings that are compared with the latest one.
 pub(super) const TAKEN: usize = 16;
 
-/// Which of the two correlations.
+/// The two correlations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Correlated {
     /// Distance with time.
@@ -19,34 +19,34 @@ pub enum Correlated {
     Speed,
 }
 
-/// What changed of a truck.
+/// The changes of a truck.
 #[derive(Debug, Default)]
 pub struct TruckChange {
-    /// What a correlation says: the event time of the latest reading, [`NULL`] if none is left, and how many
-    /// readings there are.
+    /// From a correlation: the event time of the latest reading ([`NULL`] if none is left), and the number of
+    /// readings.
     pub time_and_samples: Option<(i64, i64)>,
     /// The latest distance and its correlation.
     pub distance: Option<(i64, f64)>,
     /// The latest engine speed and its correlation.
     pub speed: Option<(i64, f64)>,
-    /// The latest reading that came.
+    /// The latest new reading.
     pub reading: Latest,
     /// The fuel of the latest reading.
     pub fuel: FuelChange,
-    /// The windows that changed, by their starts; none where a window is gone.
+    /// The changed windows by start; None for a removed window.
     pub windows: BTreeMap<i64, Option<Window>>,
     /// Windows that start earlier are no longer shown.
     pub windows_from: i64,
 }
 
-/// What readings say of the latest fuel. A reading is its event time and its fuel here.
+/// The change of the latest fuel. Readings are pairs of event time and fuel.
 #[derive(Debug)]
 pub struct FuelChange {
-    /// Whether what was known before is of no reading any more.
+    /// Whether the previous value was retracted.
     pub(super) forgets: bool,
-    /// Readings that were taken back, if it is not forgotten anyway.
+    /// Retracted readings, unless `forgets` is set.
     pub(super) taken: Vec<(i64, i64)>,
-    /// The latest that came.
+    /// The latest new reading.
     pub(super) latest: (i64, i64),
 }
 
@@ -59,13 +59,13 @@ impl Default for FuelChange {
 impl FuelChange {
     const NONE: (i64, i64) = (NULL, NULL);
 
-    pub(super) fn take_back(&mut self, reading: (i64, i64)) {
+    pub(super) fn retract(&mut self, reading: (i64, i64)) {
         if self.latest == reading {
             self.forget();
         } else if !self.forgets {
             match self.taken.len() < TAKEN {
                 true => self.taken.push(reading),
-                // It may be the one that is shown: nothing is shown until the next reading.
+                // It may be the shown one, so nothing is shown until the next reading.
                 false => self.forget(),
             }
         }
@@ -75,7 +75,7 @@ impl FuelChange {
         *self = Self { forgets: true, ..Self::default() };
     }
 
-    /// What is known of the fuel after the change, where `known` was.
+    /// The fuel after the change, given the one before.
     pub fn apply(&self, known: (i64, i64)) -> (i64, i64) {
         let left = if self.forgets || self.taken.contains(&known) { Self::NONE } else { known };
         left.max(self.latest)

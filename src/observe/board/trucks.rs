@@ -1,4 +1,4 @@
-//! All trucks, in the orders that a page asks for.
+//! All trucks, with search and sorting.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use dataflows::rows::NULL;
 
 use super::limits::{POINTS, Places, TRUCKS, windows_of_each};
-use super::truck::{Alone, Truck};
+use super::truck::{ReadingsOnly, Truck};
 use super::truck_change::TruckChange;
 
-/// What trucks are sorted by.
+/// Sort fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// The name.
@@ -32,11 +32,11 @@ pub enum By {
 }
 
 impl By {
-    /// What [`By::named`] takes.
+    /// The names that [`By::named`] accepts.
     pub const NAMES: [&str; 8] =
         ["name", "distance", "speed", "fuel", "distance_r", "speed_r", "samples", "time"];
 
-    /// The order that `name` names: a field of [`Row`].
+    /// The sort field called `name`, a field of [`Row`](super::truck::Row).
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "name" => Self::Name,
@@ -52,18 +52,18 @@ impl By {
     }
 }
 
-/// Which trucks are asked for, and in which order.
+/// A query for trucks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// What their names contain, in capitals or not.
+pub struct TruckQuery {
+    /// Text that their names contain, case-insensitive.
     pub search: String,
-    /// The order.
+    /// The sort field.
     pub by: By,
-    /// From the last to the first; what is not known stays behind.
+    /// Whether the order is descending; unknown values are always last.
     pub descending: bool,
-    /// How many to leave out.
+    /// How many to skip.
     pub offset: usize,
-    /// How many to give.
+    /// How many to return.
     pub limit: usize,
 }
 
@@ -75,27 +75,27 @@ pub struct Trucks {
 }
 
 impl Trucks {
-    /// How many there are.
+    /// The number of trucks.
     pub fn count(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there are more than are kept.
+    /// Whether the maximum number of trucks is reached.
     pub fn is_full(&self) -> bool {
         self.list.len() >= TRUCKS
     }
 
-    /// Those that are kept, if there will be no others.
+    /// The trucks that are kept, if the maximum is reached.
     pub fn all(&self) -> Option<Arc<Places>> {
         self.is_full().then(|| self.places.clone())
     }
 
-    /// The truck of a name.
+    /// The truck called `name`.
     pub fn get(&self, name: &str) -> Option<&Truck> {
         self.places.get(name).map(|&place| &self.list[place as usize])
     }
 
-    /// The truck at a place that [`ask`](Self::ask) gave.
+    /// The truck at an index returned by [`find`](Self::find).
     pub fn at(&self, place: u32) -> &Truck {
         &self.list[place as usize]
     }
@@ -106,7 +106,7 @@ impl Trucks {
             None if self.is_full() => return None,
             None => {
                 let place = self.list.len() as u32;
-                // It is shared only when there are as many as are kept.
+                // It is shared only after the maximum is reached.
                 Arc::make_mut(&mut self.places).insert(name.clone(), place);
                 self.list.push(Truck::new(name.clone()));
                 place
@@ -115,9 +115,13 @@ impl Trucks {
         Some(&mut self.list[place as usize])
     }
 
-    /// Takes what changed of trucks; `alone` says which correlations do not exist in the job, so that the
-    /// readings are all that there is.
-    pub fn take(&mut self, changes: HashMap<Arc<str>, TruckChange>, alone: Alone, version: u64) {
+    /// Applies changes of trucks. For the measures in `readings_only`, the job has no correlation view.
+    pub fn take(
+        &mut self,
+        changes: HashMap<Arc<str>, TruckChange>,
+        readings_only: ReadingsOnly,
+        version: u64,
+    ) {
         let mut taken = Vec::with_capacity(changes.len());
         for (name, change) in changes {
             taken.extend(self.truck(&name).is_some().then_some((name, change)));
@@ -127,29 +131,29 @@ impl Trucks {
         for (name, change) in taken {
             let Some(truck) = self.truck(&name) else { continue };
             truck.changed = version;
-            truck.take(change, alone, windows);
+            truck.take(change, readings_only, windows);
             truck.remember(points);
         }
     }
 
-    /// The places of the trucks that are asked for, and how many match.
-    pub fn ask(&self, question: &Question) -> (Vec<u32>, usize) {
-        let search = question.search.to_lowercase();
+    /// The indexes of the requested trucks, and the number of matches.
+    pub fn find(&self, query: &TruckQuery) -> (Vec<u32>, usize) {
+        let search = query.search.to_lowercase();
         let matches = |truck: &Truck| search.is_empty() || truck.name.to_lowercase().contains(&search);
         let mut places: Vec<u32> =
             (0u32..).zip(&self.list).filter(|(_, truck)| matches(truck)).map(|(place, _)| place).collect();
         let matching = places.len();
         let order = |a: &u32, b: &u32| {
             let (a, b) = (self.at(*a), self.at(*b));
-            compare(a, b, question.by, question.descending).then_with(|| by_numbers(&a.name, &b.name))
+            compare(a, b, query.by, query.descending).then_with(|| by_numbers(&a.name, &b.name))
         };
-        let end = question.offset.saturating_add(question.limit);
+        let end = query.offset.saturating_add(query.limit);
         if end < places.len() {
             places.select_nth_unstable_by(end, order);
             places.truncate(end);
         }
         places.sort_unstable_by(order);
-        places.drain(..question.offset.min(places.len()));
+        places.drain(..query.offset.min(places.len()));
         (places, matching)
     }
 }
@@ -176,7 +180,7 @@ fn compare(a: &Truck, b: &Truck, by: By, descending: bool) -> Ordering {
     }
 }
 
-/// The order of names as one counts: `truck-2` before `truck-10`.
+/// The natural order of names: `truck-2` before `truck-10`.
 fn by_numbers(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a.as_bytes(), b.as_bytes());
     loop {
@@ -197,7 +201,7 @@ fn by_numbers(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Takes the digits that a text begins with, and gives them without the zeros before them.
+/// Takes the leading digits of a text, and returns them without leading zeros.
 fn number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (taken, rest) = text.split_at(digits);
@@ -213,11 +217,11 @@ mod tests {
     use crate::observe::board::truck_change::Correlated;
     use dataflows::rows::{self, Change, Column, Rows};
 
-    /// Takes what `add` adds, as of one commit.
-    fn take(trucks: &mut Trucks, alone: Alone, add: impl FnOnce(&mut Changes)) {
+    /// Applies the changes made by `add`, as one commit.
+    fn take(trucks: &mut Trucks, readings_only: ReadingsOnly, add: impl FnOnce(&mut Changes)) {
         let mut changes = Changes::default();
         add(&mut changes);
-        trucks.take(changes.trucks, alone, 1);
+        trucks.take(changes.trucks, readings_only, 1);
     }
 
     /// Rows of a correlation: truck, measure, r, samples, time.
@@ -242,30 +246,30 @@ mod tests {
         Latest { time, distance: 1, speed: 2, fuel }
     }
 
-    fn question(by: By, descending: bool) -> Question {
-        Question { search: String::new(), by, descending, offset: 0, limit: 10 }
+    fn query(by: By, descending: bool) -> TruckQuery {
+        TruckQuery { search: String::new(), by, descending, offset: 0, limit: 10 }
     }
 
-    fn names(trucks: &Trucks, question: &Question) -> Vec<String> {
-        trucks.ask(question).0.into_iter().map(|place| trucks.at(place).name.to_string()).collect()
+    fn names(trucks: &Trucks, query: &TruckQuery) -> Vec<String> {
+        trucks.find(query).0.into_iter().map(|place| trucks.at(place).name.to_string()).collect()
     }
 
     #[test]
-    fn fuel_is_shown_only_with_the_reading_that_it_belongs_to() {
+    fn fuel_is_shown_only_with_its_own_reading() {
         let mut trucks = Trucks::default();
         let truck: [Arc<str>; 1] = ["a".into()];
-        take(&mut trucks, Alone::default(), |changes| {
+        take(&mut trucks, ReadingsOnly::default(), |changes| {
             changes.correlation(Correlated::Distance, &rows(&[("a", 5_000_000_000, 0.5, 2, 10)], None), None);
         });
         let row = trucks.get("a").unwrap().row();
         assert_eq!((row.distance, row.fuel, row.speed, row.distance_r), (Some(5.0), None, None, Some(0.5)));
-        take(&mut trucks, Alone::default(), |changes| {
+        take(&mut trucks, ReadingsOnly::default(), |changes| {
             changes.readings(&truck, &[reading(10, 3_000_000_000)], &[], None);
         });
         assert_eq!(trucks.get("a").unwrap().row().fuel, Some(3.0));
-        assert_eq!(trucks.get("a").unwrap().row().distance, Some(5.0), "the correlation says it");
-        // The reading is taken back, and the one before it is the latest again.
-        take(&mut trucks, Alone::default(), |changes| {
+        assert_eq!(trucks.get("a").unwrap().row().distance, Some(5.0), "from the correlation");
+        // The reading is retracted, and the one before it is the latest again.
+        take(&mut trucks, ReadingsOnly::default(), |changes| {
             changes.readings(&truck, &[Latest::NONE], &[(0, reading(10, 3_000_000_000))], None);
             changes.correlation(Correlated::Distance, &rows(&[("a", 4, f64::NAN, 1, 9)], None), None);
         });
@@ -274,20 +278,20 @@ mod tests {
     }
 
     #[test]
-    fn without_correlations_the_readings_tell_all() {
+    fn without_correlations_all_measures_come_from_readings() {
         let mut trucks = Trucks::default();
-        let alone = Alone { distance: true, speed: true };
+        let readings_only = ReadingsOnly { distance: true, speed: true };
         for latest in [reading(10, 3), reading(9, 2)] {
-            take(&mut trucks, alone, |changes| changes.readings(&["a".into()], &[latest], &[], None));
+            take(&mut trucks, readings_only, |changes| changes.readings(&["a".into()], &[latest], &[], None));
         }
         assert_eq!(trucks.get("a").unwrap().latest, reading(10, 3));
     }
 
     #[test]
-    fn a_truck_without_readings_is_not_known() {
+    fn a_truck_without_readings_has_no_values() {
         let mut trucks = Trucks::default();
         for change in [Change::Insert, Change::Delete] {
-            take(&mut trucks, Alone::default(), |changes| {
+            take(&mut trucks, ReadingsOnly::default(), |changes| {
                 changes.correlation(Correlated::Speed, &rows(&[("a", 5, 0.5, 2, 10)], Some(&[change])), None);
             });
         }
@@ -296,25 +300,25 @@ mod tests {
     }
 
     #[test]
-    fn trucks_are_searched_sorted_and_paged_and_the_unknown_comes_last() {
+    fn trucks_are_searched_sorted_and_paged_with_unknown_values_last() {
         let mut trucks = Trucks::default();
         let all =
             [("Bär", 3, 0.1, 1, 5), ("a", 2, f64::NAN, 1, 6), ("c", 1, -0.5, 1, 7), ("d", 9, 0.9, 1, 1)];
-        take(&mut trucks, Alone::default(), |changes| {
+        take(&mut trucks, ReadingsOnly::default(), |changes| {
             changes.correlation(Correlated::Distance, &rows(&all, None), None);
         });
-        assert_eq!(names(&trucks, &question(By::Name, false)), ["Bär", "a", "c", "d"]);
-        assert_eq!(names(&trucks, &question(By::DistanceR, false)), ["c", "Bär", "d", "a"]);
-        assert_eq!(names(&trucks, &question(By::DistanceR, true)), ["d", "Bär", "c", "a"]);
-        let page = Question { offset: 1, limit: 2, ..question(By::Distance, true) };
-        assert_eq!((names(&trucks, &page), trucks.ask(&page).1), (vec!["Bär".into(), "a".into()], 4));
-        let found = Question { search: "BÄ".into(), ..question(By::Name, false) };
+        assert_eq!(names(&trucks, &query(By::Name, false)), ["Bär", "a", "c", "d"]);
+        assert_eq!(names(&trucks, &query(By::DistanceR, false)), ["c", "Bär", "d", "a"]);
+        assert_eq!(names(&trucks, &query(By::DistanceR, true)), ["d", "Bär", "c", "a"]);
+        let page = TruckQuery { offset: 1, limit: 2, ..query(By::Distance, true) };
+        assert_eq!((names(&trucks, &page), trucks.find(&page).1), (vec!["Bär".into(), "a".into()], 4));
+        let found = TruckQuery { search: "BÄ".into(), ..query(By::Name, false) };
         assert_eq!(names(&trucks, &found), ["Bär"]);
-        assert!(names(&trucks, &Question { offset: 9, ..question(By::Name, false) }).is_empty());
+        assert!(names(&trucks, &TruckQuery { offset: 9, ..query(By::Name, false) }).is_empty());
     }
 
     #[test]
-    fn names_are_sorted_as_one_counts() {
+    fn names_are_sorted_in_natural_order() {
         let mut names = ["b1", "a10", "a2", "a02", "a", "a1b", "", "a00000000000000000000000000003"];
         names.sort_by(|a, b| by_numbers(a, b));
         assert_eq!(names, ["", "a", "a1b", "a02", "a2", "a00000000000000000000000000003", "a10", "b1"]);

@@ -1,4 +1,4 @@
-//! A window of event time, as the page shows it.
+//! A window of event time, as shown on the page.
 
 use dataflows::rows::{Column, Rows};
 use serde::Serialize;
@@ -45,13 +45,13 @@ impl Window {
         })
     }
 
-    /// Where it starts, in microseconds since 1970.
+    /// The start, in microseconds since 1970.
     pub(super) fn start(&self) -> i64 {
         self.start
     }
 }
 
-/// A number, unless it is not defined.
+/// The value, or None for NaN.
 pub(super) fn defined(value: f64) -> Option<f64> {
     (!value.is_nan()).then_some(value)
 }

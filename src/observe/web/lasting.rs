@@ -1,19 +1,19 @@
-//! Connections that may last.
+//! Long-lived connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// Whether what a connection is asked for takes as long as it likes: the events of a page that takes them.
+/// Whether a connection is exempt from the time limit, because it streams events to a page that reads them.
 #[derive(Clone, Debug, Default)]
 pub struct Lasting(Arc<AtomicBool>);
 
 impl Lasting {
-    /// Whether it does now.
-    pub(super) fn does(&self) -> bool {
+    /// Whether it is exempt now.
+    pub(super) fn is_active(&self) -> bool {
         self.0.load(SeqCst)
     }
 
-    /// Lets the connection last until the guard is dropped.
+    /// Exempts the connection until the guard is dropped.
     pub fn lasts(&self) -> impl Drop + Send + use<> {
         struct Lasts(Lasting);
         impl Drop for Lasts {

@@ -1,16 +1,16 @@
-//! What the live page reads: `/api/…`, all of it JSON.
+//! The API of the live page: `/api/…`, all of it JSON.
 //!
-//! | path | is |
+//! | path | returns |
 //! |---|---|
-//! | `/api/events?truck=&search=&sort=&offset=&limit=` | server-sent events: what changed, after commits |
-//! | `/api/status` | what an event says of the job |
-//! | `/api/trucks?search=&sort=&offset=&limit=` | trucks; `sort` is a field of a row, with `-` before it from the last |
-//! | `/api/truck/NAME` | a truck, its windows, and how its correlations came to be what they are |
+//! | `/api/events?truck=&search=&sort=&offset=&limit=` | server-sent events with the changes of commits |
+//! | `/api/status` | the job's status, as in an event |
+//! | `/api/trucks?search=&sort=&offset=&limit=` | trucks; `sort` is a field of a row, prefixed with `-` for descending order |
+//! | `/api/truck/NAME` | a truck, its windows, and the history of its correlations |
 //! | `/api/dead-letters?reason=&before=&limit=` | the last dead letters, newest first |
-//! | `/api/graph` | the dataflow, as `truckflow explain --json` has it |
+//! | `/api/graph` | the dataflow graph, as in `truckflow explain --json` |
 //!
-//! A page that reads slowly is sent the next event when it has taken the last one, and nothing more if that
-//! takes too long; no more than a few pages listen. The job never waits for any of them.
+//! A slow page gets the next event only after it has read the last one, and is disconnected if that takes too long.
+//! The number of open pages is limited. The job never waits for a page.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -30,55 +30,55 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{sleep, timeout};
 
 use crate::observe::board::truck::Truck;
-use crate::observe::board::trucks::{By, Question};
+use crate::observe::board::trucks::{By, TruckQuery};
 use crate::observe::board::{Board, Doing, Page, now};
 use crate::observe::web::lasting::Lasting;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::{Metrics, Snapshot};
 
-/// Pages that listen at once.
+/// Maximum number of open pages.
 const PAGES: usize = 16;
-/// Events are not closer to each other.
+/// Minimum time between two events.
 const GAP: Duration = Duration::from_millis(250);
-/// And not further apart: what a job waits for, and its metrics, change without a commit.
+/// Maximum time between two events, because status and metrics also change without a commit.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A page that has not taken an event after this is told nothing more.
+/// A page that has not read an event after this time is disconnected.
 const SLOW: Duration = Duration::from_secs(10);
-/// How often trucks are put in order anew.
+/// How often the list of trucks is sorted again.
 const ORDER: Duration = Duration::from_secs(5);
-/// What many pages ask for at once is read once.
+/// How long the status is cached, for requests of several pages.
 const FRESH: Duration = Duration::from_millis(200);
-/// The most that one answer lists.
+/// Maximum number of items in a response.
 const LIMIT: usize = 200;
-/// Partitions in an event: those that are furthest behind.
+/// Maximum number of partitions in an event; those with the largest lag are included.
 const PARTITIONS: usize = 64;
-/// A commit that takes longer than this is what the job waits for.
+/// After this time, in milliseconds, a commit in progress is shown as waiting.
 const LONG_COMMIT: u64 = 3_000;
 
-/// What does not change while a job runs.
+/// The constant properties of a job.
 #[derive(Clone, Debug, Serialize)]
 pub struct About {
     /// The version of truckflow.
     pub version: &'static str,
-    /// The job.
+    /// The job's name.
     pub job: String,
-    /// What it reads.
+    /// The source.
     pub source: String,
-    /// Worker threads of each process.
+    /// Worker threads per process.
     pub workers: usize,
-    /// Processes.
+    /// Number of processes.
     pub processes: usize,
-    /// Whether messages replace readings.
+    /// Whether it is an upsert job.
     pub upsert: bool,
-    /// How long an epoch lasts.
+    /// The commit interval.
     pub commit_interval: String,
-    /// How long a window is.
+    /// The length of a window.
     pub window: String,
-    /// The views that the page is made of and that this job has.
+    /// The job's views.
     pub views: Vec<String>,
 }
 
-/// What the handlers read.
+/// The data of the handlers.
 #[derive(Clone)]
 pub struct Live {
     board: Arc<Board>,
@@ -114,21 +114,23 @@ impl Query {
         self.0.iter().find(|(field, _)| field == name).map(|(_, value)| &**value)
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Wrong> {
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, BadQuery> {
         self.get(name)
-            .map(|value| value.parse().map_err(|_| Wrong(format!("`{name}` is not a number"))))
+            .map(|value| value.parse().map_err(|_| BadQuery(format!("`{name}` is not a number"))))
             .transpose()
     }
 
-    fn limit(&self, default: usize) -> Result<usize, Wrong> {
+    fn limit(&self, default: usize) -> Result<usize, BadQuery> {
         Ok(self.number("limit")?.unwrap_or(default).min(LIMIT))
     }
 
-    fn question(&self) -> Result<Question, Wrong> {
+    fn truck_query(&self) -> Result<TruckQuery, BadQuery> {
         let sort = self.get("sort").filter(|sort| !sort.is_empty()).unwrap_or("name");
         let (name, descending) = sort.strip_prefix('-').map_or((sort, false), |name| (name, true));
-        let by = By::named(name).ok_or_else(|| Wrong(format!("`sort` cannot be {name:?}")))?;
-        Ok(Question {
+        let by = By::named(name).ok_or_else(|| {
+            BadQuery(format!("unknown `sort` {name:?}; expected one of {}", By::NAMES.join(", ")))
+        })?;
+        Ok(TruckQuery {
             search: self.get("search").unwrap_or_default().to_owned(),
             by,
             descending,
@@ -138,10 +140,10 @@ impl Query {
     }
 }
 
-/// What is wrong with a query.
-struct Wrong(String);
+/// An error in a query.
+struct BadQuery(String);
 
-impl IntoResponse for Wrong {
+impl IntoResponse for BadQuery {
     fn into_response(self) -> Response {
         (StatusCode::BAD_REQUEST, self.0 + "\n").into_response()
     }
@@ -152,9 +154,9 @@ fn json_answer(value: &Value) -> Response {
     (headers, value.to_string()).into_response()
 }
 
-async fn trucks(State(live): State<Live>, RawQuery(query): RawQuery) -> Result<Response, Wrong> {
-    let question = Query::of(query).question()?;
-    Ok(json_answer(&live.list(&question).0))
+async fn trucks(State(live): State<Live>, RawQuery(query): RawQuery) -> Result<Response, BadQuery> {
+    let query = Query::of(query).truck_query()?;
+    Ok(json_answer(&live.list(&query).0))
 }
 
 async fn truck(State(live): State<Live>, uri: Uri) -> Response {
@@ -162,11 +164,11 @@ async fn truck(State(live): State<Live>, uri: Uri) -> Response {
     let name = percent_decode_str(name).decode_utf8_lossy();
     match live.board.state().trucks.get(&name) {
         Some(truck) => json_answer(&whole(truck)),
-        None => (StatusCode::NOT_FOUND, "no truck of that name has been committed\n").into_response(),
+        None => (StatusCode::NOT_FOUND, "no committed readings of a truck with this name\n").into_response(),
     }
 }
 
-async fn dead_letters(State(live): State<Live>, RawQuery(query): RawQuery) -> Result<Response, Wrong> {
+async fn dead_letters(State(live): State<Live>, RawQuery(query): RawQuery) -> Result<Response, BadQuery> {
     let query = Query::of(query);
     let (before, limit) = (query.number("before")?, query.limit(20)?);
     let state = live.board.state();
@@ -185,10 +187,10 @@ async fn events(
     State(live): State<Live>,
     Extension(lasting): Extension<Lasting>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Wrong> {
+) -> Result<Response, BadQuery> {
     let query = Query::of(query);
-    let told = Told {
-        question: query.question()?,
+    let subscription = Subscription {
+        query: query.truck_query()?,
         truck: query.get("truck").map(str::to_owned),
         version: None,
         commits: 0,
@@ -196,13 +198,13 @@ async fn events(
         ordered: None,
     };
     let Some(page) = live.board.listen(PAGES) else {
-        let said = format!("{PAGES} pages are open already: close one\n");
+        let said = format!("{PAGES} pages are already open; close one of them\n");
         return Ok((StatusCode::SERVICE_UNAVAILABLE, said).into_response());
     };
     let (sender, events) = channel(1);
     let lasts = lasting.lasts();
     tokio::spawn(async move {
-        live.tell(told, page, sender).await;
+        live.send_events(subscription, page, sender).await;
         drop(lasts);
     });
     let events = stream::unfold(events, async |mut events| {
@@ -212,39 +214,39 @@ async fn events(
     Ok((headers, Body::from_stream(events)).into_response())
 }
 
-/// A truck with its windows and its past.
+/// A truck with its windows and history.
 fn whole(truck: &Truck) -> Value {
-    let past = truck.past();
+    let past = truck.history();
     json!({ "row": truck.row(), "windows": truck.windows(), "past": [past.0, past.1, past.2] })
 }
 
-/// What a page asked for, and what it knows.
-struct Told {
-    question: Question,
+/// The request of an open page, and what it has received.
+struct Subscription {
+    query: TruckQuery,
     truck: Option<String>,
-    /// The version of the board that it knows; none at first.
+    /// The version of the board at the last event; None before the first one.
     version: Option<u64>,
-    /// The time of the last commit that it knows.
+    /// The time of the last commit sent.
     commits: u64,
     /// The trucks in its list.
     places: Vec<u32>,
-    /// When they were put in order.
+    /// When the list was sorted.
     ordered: Option<Instant>,
 }
 
 impl Live {
-    /// The page of a job.
+    /// The live page of a job.
     pub fn new(board: Arc<Board>, metrics: Metrics, health: Arc<Health>, about: About) -> Self {
         Self { board, metrics, health, about: Arc::new(about), status: Arc::default() }
     }
 
-    /// Sends a page what it does not know, until it is gone or the job ends.
-    async fn tell(self, mut told: Told, _listens: Page, sender: Sender<Bytes>) {
+    /// Sends events to a page until it is closed or the job ends.
+    async fn send_events(self, mut subscription: Subscription, _page: Page, sender: Sender<Bytes>) {
         let mut changes = self.board.changes();
         loop {
             changes.mark_unchanged();
             let ends = matches!(self.board.doing(), Doing::Ended(_));
-            let event = format!("data: {}\n\n", self.news(&mut told));
+            let event = format!("data: {}\n\n", self.next_event(&mut subscription));
             if !matches!(timeout(SLOW, sender.send(event.into())).await, Ok(Ok(()))) || ends {
                 return;
             }
@@ -260,46 +262,46 @@ impl Live {
         }
     }
 
-    /// What a page does not know yet.
-    fn news(&self, told: &mut Told) -> Value {
-        let mut news = json!({ "instance": self.board.instance.to_string(), "status": self.status() });
-        if told.version.is_none() {
-            news["about"] = json!(*self.about);
+    /// The changes since the last event of a page.
+    fn next_event(&self, subscription: &mut Subscription) -> Value {
+        let mut event = json!({ "instance": self.board.instance.to_string(), "status": self.status() });
+        if subscription.version.is_none() {
+            event["about"] = json!(*self.about);
         }
         let state = self.board.state();
-        let since = told.version;
+        let since = subscription.version;
         let is_new = |changed: u64| since.is_none_or(|since| changed > since);
-        let commits = state.commits.iter().filter(|commit| commit.at > told.commits);
-        news["commits"] = commits.map(|commit| json!(commit)).collect();
-        told.commits = state.commits.back().map_or(told.commits, |commit| commit.at);
-        if let Some(name) = &told.truck {
+        let commits = state.commits.iter().filter(|commit| commit.at > subscription.commits);
+        event["commits"] = commits.map(|commit| json!(commit)).collect();
+        subscription.commits = state.commits.back().map_or(subscription.commits, |commit| commit.at);
+        if let Some(name) = &subscription.truck {
             let truck = state.trucks.get(name);
             match truck.filter(|truck| is_new(truck.changed())) {
-                Some(truck) if since.is_none() => news["truck"] = whole(truck),
-                Some(truck) => news["truck"] = json!({ "row": truck.row(), "windows": truck.windows() }),
-                None if truck.is_none() => news["truck"] = Value::Null,
+                Some(truck) if since.is_none() => event["truck"] = whole(truck),
+                Some(truck) => event["truck"] = json!({ "row": truck.row(), "windows": truck.windows() }),
+                None if truck.is_none() => event["truck"] = Value::Null,
                 None => {}
             }
         }
-        let is_due = told.ordered.is_none_or(|at| at.elapsed() >= ORDER);
+        let is_due = subscription.ordered.is_none_or(|at| at.elapsed() >= ORDER);
         if is_due && is_new(state.version) {
-            let (list, places) = list(&state, &told.question);
-            news["trucks"] = list;
-            (told.places, told.ordered) = (places, Some(Instant::now()));
+            let (list, places) = list(&state, &subscription.query);
+            event["trucks"] = list;
+            (subscription.places, subscription.ordered) = (places, Some(Instant::now()));
         } else {
-            let changed = told.places.iter().map(|&place| state.trucks.at(place));
-            news["changed"] =
+            let changed = subscription.places.iter().map(|&place| state.trucks.at(place));
+            event["changed"] =
                 changed.filter(|truck| is_new(truck.changed())).map(|truck| json!(truck.row())).collect();
         }
-        told.version = Some(state.version);
-        news
+        subscription.version = Some(state.version);
+        event
     }
 
-    fn list(&self, question: &Question) -> (Value, Vec<u32>) {
-        list(&self.board.state(), question)
+    fn list(&self, query: &TruckQuery) -> (Value, Vec<u32>) {
+        list(&self.board.state(), query)
     }
 
-    /// What the job does, and its numbers.
+    /// The job's status and counters.
     fn status(&self) -> Value {
         let mut kept = self.status.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match &*kept {
@@ -353,57 +355,53 @@ impl Live {
         status
     }
 
-    /// What the job does, or waits for, in a word and in a sentence.
+    /// The job's state, as a word and as a sentence.
     fn doing(&self, reading: &Snapshot, lag: Option<i64>, committed: Option<u64>) -> (&'static str, String) {
         match self.board.doing() {
             Doing::Starting(text) => return ("starting", text),
             Doing::Stopping => {
-                return ("stopping", "It was asked to stop: it finishes the open epoch, and commits.".into());
+                return ("stopping", "Stopping after the open epoch is committed.".into());
             }
             Doing::Ended(text) => return ("ended", text),
             Doing::Retrying(text) => {
-                return (
-                    "waiting",
-                    format!("It waits for the database, and tries the commit again: {text}."),
-                );
+                return ("waiting", format!("Waiting for the database; retrying the commit: {text}."));
             }
             Doing::Reading => {}
         }
         let took = self.board.committing().map_or(0, |since| now().saturating_sub(since));
         let quiet = committed.is_none_or(|at| now().saturating_sub(at) > LONG_COMMIT);
         if let Some(reasons) = self.health.missing() {
-            return ("waiting", format!("It waits, and goes on by itself: {reasons}."));
+            return ("waiting", format!("Waiting, and will continue automatically: {reasons}."));
         }
         match lag {
             _ if took > LONG_COMMIT => {
                 let seconds = took / 1000;
                 (
                     "waiting",
-                    format!("It waits for the database: a commit has been on its way for {seconds} s."),
+                    format!("Waiting for the database: a commit has been in progress for {seconds} s."),
                 )
             }
             _ if reading.source_paused => {
-                ("behind", "The source waits until more of what it has read is committed.".into())
+                ("behind", "The source is paused until more of its records are committed.".into())
             }
-            Some(1..) if !quiet => ("reading", "It reads.".into()),
-            Some(1..) => (
-                "behind",
-                "It works on the open epoch, which commits when all of its views are ready.".into(),
-            ),
-            _ if quiet => ("idle", "All that was there is committed; it waits for new readings.".into()),
-            _ => ("reading", "It keeps up with what comes.".into()),
+            Some(1..) if !quiet => ("reading", "Reading.".into()),
+            Some(1..) => {
+                ("behind", "Working on the open epoch, which commits when all views are ready.".into())
+            }
+            _ if quiet => ("idle", "Everything is committed; waiting for new readings.".into()),
+            _ => ("reading", "Up to date.".into()),
         }
     }
 }
 
-fn list(state: &crate::observe::board::State, question: &Question) -> (Value, Vec<u32>) {
-    let (places, matching) = state.trucks.ask(question);
+fn list(state: &crate::observe::board::State, query: &TruckQuery) -> (Value, Vec<u32>) {
+    let (places, matching) = state.trucks.find(query);
     let rows: Vec<_> = places.iter().map(|&place| state.trucks.at(place).row()).collect();
     let list = json!({
         "total": state.trucks.count(),
         "full": state.trucks.is_full(),
         "matching": matching,
-        "offset": question.offset,
+        "offset": query.offset,
         "rows": rows,
     });
     (list, places)

@@ -1,10 +1,10 @@
-//! What is seen from outside over HTTP: `/metrics`, `/healthz`, `/readyz`, and the live page: [`page`] is what
-//! a browser loads, [`live`] what the page reads.
+//! The HTTP server: `/metrics`, `/healthz`, `/readyz`, and the live page, with its files ([`page`]) and its API
+//! ([`live`]).
 //!
-//! Whoever reaches the address may connect. What one takes up is bounded: the size of its head, the time of
-//! its connection, the number of connections, of which the oldest gives way; nobody is asked for a body, and
-//! nothing can be changed. Where a job has a token, everything needs it but `/healthz` and `/readyz`, which then
-//! say no more than their status, and the page's own files, which hold nothing of the job.
+//! Any client that reaches the address can connect, so its resources are bounded: the size of request heads, the time
+//! of a connection, and the number of connections, of which the oldest is closed first. Requests are read-only and
+//! have no body. If the job has a token, everything requires it except `/healthz` and `/readyz`, which then return
+//! only the status, and the page's files, which contain no data of the job.
 
 mod lasting;
 pub mod live;
@@ -36,44 +36,42 @@ use crate::runtime::reload::Reloaded;
 use crate::runtime::secret::{self, ExposeSecret, SecretString};
 use lasting::Lasting;
 
-/// Connections that are served at once.
+/// Maximum number of connections.
 const CONNECTIONS: usize = 64;
-/// From its beginning to its end, a connection takes no longer, unless it is [`Lasting`], and it is for one
-/// request.
+/// The time limit of a connection, which serves one request, unless it is [`Lasting`].
 const CONNECTION: Duration = Duration::from_secs(10);
-/// The longest head of a request, in bytes, and its most headers.
+/// The maximum size of a request head in bytes, and of its headers.
 const HEAD: usize = 16 << 10;
 const HEADERS: usize = 64;
-/// Connections cannot be taken for a while, as when there are no files left.
+/// The pause after a failed accept, for example when there are no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The address cannot be listened on.
+/// The server cannot listen on the address.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}; choose another --listen, or `--listen off`")]
 pub struct ListenError {
     /// The address.
     pub address: String,
-    /// What the operating system returned.
+    /// The operating system's error.
     pub source: std::io::Error,
 }
 
-/// What whoever asks has to send, if anything.
+/// The token that clients have to send, if any.
 pub type Token = Arc<Reloaded<Option<SecretString>>>;
 
-/// What the handlers show.
+/// The data of the handlers.
 #[derive(Clone)]
 pub struct Seen {
     /// The job's metrics.
     pub metrics: Metrics,
-    /// Whether the job does its work.
+    /// The job's health.
     pub health: Arc<Health>,
-    /// The live page; none in the processes of a cluster that do not commit.
+    /// The live page; in a cluster only process 0 has one.
     pub page: Option<live::Live>,
 }
 
-/// Serves on `address` from a thread of its own for as long as the process lives, and gives the
-/// address that was bound. `off` serves nothing. With a token, who asks has to send it:
-/// `Authorization: Bearer <token>` (RFC 6750).
+/// Starts a thread that serves on `address` until the process ends, and returns the bound address. `off` serves
+/// nothing. With a token, clients have to send `Authorization: Bearer <token>` (RFC 6750).
 pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAddr>, ListenError> {
     if address == "off" {
         return Ok(None);
@@ -84,7 +82,7 @@ pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAdd
     let bound = listener.local_addr().map_err(failed)?;
     if token.get().is_none() && !bound.ip().to_canonical().is_loopback() {
         tracing::warn!(
-            "http://{bound} is open to whoever reaches it; give listen_token_file, or listen on 127.0.0.1"
+            "http://{bound} is accessible without a token; set listen_token_file, or listen on 127.0.0.1"
         );
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -92,7 +90,7 @@ pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAdd
         runtime.block_on(async move {
             match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => take_connections(&listener, routes(token, seen)).await,
-                Err(error) => tracing::error!(%error, "the metrics are not served; the job goes on"),
+                Err(error) => tracing::error!(%error, "cannot serve metrics; the job continues"),
             }
         });
     };
@@ -101,7 +99,7 @@ pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAdd
 }
 
 fn routes(token: Token, seen: Seen) -> Router {
-    // An orchestrator asks these, and has no token.
+    // Orchestrators request these without a token.
     let open = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready));
     let guarded = Router::new().route("/metrics", get(metrics));
     let (guarded, open) = match &seen.page {
@@ -137,39 +135,39 @@ async fn take_connections(listener: &tokio::net::TcpListener, routes: Router) {
             service.call(request)
         });
         let served = http.serve_connection(TokioIo::new(stream), service);
-        // Who is slow or speaks no HTTP is told nothing.
+        // Slow clients and those that do not speak HTTP get no response.
         let served = async move {
             let mut served = pin!(served);
-            while timeout(CONNECTION, &mut served).await.is_err() && lasting.does() {}
+            while timeout(CONNECTION, &mut served).await.is_err() && lasting.is_active() {}
         };
         open.push_back(tokio::spawn(served).abort_handle());
     }
 }
 
-/// What the handlers share.
+/// The state shared by the handlers.
 #[derive(Clone)]
 struct Served {
     seen: Seen,
     token: Token,
 }
 
-/// Lets a request pass that has the token.
+/// Passes on requests with the token.
 async fn guard(State(token): State<Token>, request: Request, next: Next) -> Response {
     if is_known(request.headers(), &token) {
         return checked(request, next).await;
     }
-    let said = "send `Authorization: Bearer` and the token of listen_token_file\n";
+    let said = "token required; send `Authorization: Bearer` with the token of listen_token_file\n";
     marked((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], said).into_response())
 }
 
-/// Lets a request pass that changes nothing and has no body.
+/// Passes on GET and HEAD requests without a body.
 async fn checked(request: Request, next: Next) -> Response {
     let headers = request.headers();
     marked(if ![Method::GET, Method::HEAD].contains(request.method()) {
-        let said = "nothing can be changed here: GET or HEAD\n";
+        let said = "read-only; use GET or HEAD\n";
         (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], said).into_response()
     } else if has_body(headers) {
-        (StatusCode::PAYLOAD_TOO_LARGE, "no body is taken\n").into_response()
+        (StatusCode::PAYLOAD_TOO_LARGE, "request bodies are not accepted\n").into_response()
     } else {
         next.run(request).await
     })
@@ -180,7 +178,7 @@ fn marked(mut response: Response) -> Response {
     response
 }
 
-/// Whether a request has the token, or needs none.
+/// Whether a request has the token, or none is required.
 fn is_known(headers: &HeaderMap, token: &Token) -> bool {
     token.get().as_ref().as_ref().is_none_or(|token| sends(headers, token.expose_secret()))
 }
@@ -213,10 +211,10 @@ async fn metrics(State(served): State<Served>) -> impl IntoResponse {
 async fn ready(State(served): State<Served>, headers: HeaderMap) -> (StatusCode, String) {
     match served.seen.health.ready() {
         Ok(()) => (StatusCode::OK, "ready\n".into()),
-        // The reason names servers.
+        // The reason may contain server names.
         Err(reason) if is_known(&headers, &served.token) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
         }
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready; the reason needs the token\n".into()),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready; send the token to see the reason\n".into()),
     }
 }

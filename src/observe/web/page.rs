@@ -1,15 +1,15 @@
-//! The live page's files, which are part of the program: nothing is fetched from anywhere else.
+//! The live page's files, embedded in the binary. The page loads nothing from other servers.
 //!
-//! They hold no data, so that a page can be loaded before it says who it is. Names and payloads come as
-//! JSON from [`super::live`], and the page puts them in as text; should it ever not, the policy sent with it
-//! lets no script run but the page's own.
+//! They contain no data, so that the page can be loaded without the token. Names and payloads come as JSON from
+//! [`super::live`], and the page inserts them as text. As a second line of defence, the content security policy allows
+//! no other script than the page's own.
 
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-/// What the page may load, and run: what comes from here.
+/// The content security policy: only resources of this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -18,7 +18,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Path, type and content of each file. uPlot is MIT; its licence is served beside it.
+/// Path, type and content of each file. uPlot is under the MIT licence, which is served next to it.
 const FILES: [(&str, &str, &str); 10] = [
     ("/", HTML, include_str!("assets/index.html")),
     ("/assets/page.css", STYLE, include_str!("assets/page.css")),
@@ -44,13 +44,13 @@ fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
-        // Another version of the program has other files under the same names.
+        // Other versions of truckflow have other files at the same paths.
         (header::CACHE_CONTROL, "no-cache"),
     ];
     (headers, content)
 }
 
-/// What stands at `/` of a process that has no page.
+/// The response at `/` of a process without a page.
 pub async fn elsewhere() -> (StatusCode, &'static str) {
-    (StatusCode::NOT_FOUND, "the live page of a job with several processes is at process 0\n")
+    (StatusCode::NOT_FOUND, "this process does not serve the live page; open that of process 0\n")
 }

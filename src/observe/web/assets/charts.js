@@ -5,10 +5,10 @@ import { iso } from "./text.js";
 /* global uPlot */
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC");
-/** Times of an axis, no finer than its steps. */
+/** Labels of a time axis, with the precision of its steps. */
 const times = (_, ticks, __, ___, step) =>
   ticks.map((tick) => {
-    if (tick < 1000) return ""; // there is nothing yet
+    if (tick < 1000) return ""; // no data yet
     const text = iso(tick * 1000);
     return step < 1 ? text.slice(14, 21) : step < 60 ? text.slice(11, 19) : step < 86400 ? text.slice(11, 16) : text.slice(5, 10);
   });
@@ -22,7 +22,7 @@ const axis = (more) => ({
   ...more,
 });
 
-/** A chart that has its element's size, whatever that is, and is drawn again when colours change. */
+/** A chart that follows its element's size and the colour scheme. */
 function chart(element, options) {
   const size = () => ({ width: Math.max(element.clientWidth, 120), height: element.clientHeight || 124 });
   const plot = new uPlot({ ...size(), ...options, legend: { show: false } }, options.series.map(() => []), element);
@@ -31,10 +31,10 @@ function chart(element, options) {
   return plot;
 }
 
-/** What the time axis spans; of a single time, a minute about it. */
+/** The range of the time axis; for a single time, one minute around it. */
 const span = (_, low, high) => (low == null ? [0, 60] : low === high ? [low - 30, high + 30] : [low, high]);
 
-/** A correlation over event time. Its range is what it spans, but never less than what rounding makes. */
+/** A correlation over event time. Its range fits the values, but is not smaller than rounding errors. */
 export function correlation(element, variable) {
   return chart(element, {
     tzDate: utc,
@@ -62,7 +62,7 @@ export function correlation(element, variable) {
   });
 }
 
-/** How long commits took, and the messages that they held. */
+/** Duration and number of messages of commits. */
 export function commits(element) {
   return chart(element, {
     tzDate: utc,

@@ -1,4 +1,4 @@
-// The dataflow, drawn: where readings come in, the views, and where their rows go.
+// Draws the dataflow: sources, views and sinks.
 
 import { compact, percent } from "./text.js";
 
@@ -14,13 +14,13 @@ function draw(tag, attributes, text) {
   return element;
 }
 
-/** A text in so many pixels. */
+/** Truncates a text to a width in pixels. */
 function cut(text, width) {
   const room = Math.floor(width / 6.8);
   return text.length > room ? text.slice(0, room - 1) + "…" : text;
 }
 
-/** Draws a plan, and gives a function that shows what happens in it. */
+/** Draws a plan, and returns a function that updates its rates and loads. */
 export function graph(svg, plan) {
   const views = plan.views.filter((view) => view.file || view.table || view.topic);
   const height = views.length * ROW + 20;
@@ -84,6 +84,6 @@ export function graph(svg, plan) {
     for (const show of shown) show(now);
     const busiest = Object.entries(now.views).sort((a, b) => b[1] - a[1])[0];
     const most = busiest && busiest[1] > 0 ? `; ${busiest[0]} is the busiest view with ${percent(busiest[1])} of a core` : "";
-    svg.setAttribute("aria-label", `The dataflow: ${compact(now.messages)} messages a second go to ${views.length} views${most}`);
+    svg.setAttribute("aria-label", `The dataflow: ${compact(now.messages)} messages per second to ${views.length} views${most}`);
   };
 }

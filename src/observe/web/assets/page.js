@@ -1,4 +1,4 @@
-// The live page: one stream of events keeps all of it.
+// The live page, updated by one stream of events.
 
 import { commits as commitsChart, correlation } from "./charts.js";
 import { graph } from "./graph.js";
@@ -6,18 +6,18 @@ import { listen, read, token } from "./stream.js";
 import { NONE, byId, clock, compact, count, counted, duration, hex, make, measure, name, percent, put, r, sentence, time, visible } from "./text.js";
 
 const PAGE = 50;
-const WINDOW = 10_000; // rates are of the last ten seconds
+const WINDOW = 10_000; // rates are averages over the last ten seconds
 const POINTS = 2000;
 
 const state = {
   instance: null,
   about: null,
   status: null,
-  past: [], // statuses of the last seconds
+  past: [], // statuses of the last ten seconds
   asked: { search: "", sort: "name", offset: 0 },
   rows: [],
   matching: 0,
-  truck: null, // the name of the one that is shown
+  truck: null, // the name of the selected truck
   row: null,
   points: [[], [], []],
   commits: [],
@@ -29,7 +29,7 @@ const state = {
   plan: null,
 };
 
-// What is looked at stands in the address: a reload, or a restarted job, shows the same.
+// The selection is kept in the address, so that it survives a reload or a restart of the job.
 const place = new URLSearchParams(location.hash.slice(1));
 state.asked.search = place.get("search") ?? "";
 state.asked.sort = place.get("sort") || "name";
@@ -61,7 +61,7 @@ function open() {
 
 function news(event) {
   if (state.instance !== null && state.instance !== event.instance) {
-    location.reload(); // another run of the job: nothing that is known holds
+    location.reload(); // another run of the job: discard all data
     return;
   }
   state.instance = event.instance;
@@ -82,7 +82,7 @@ function lost(said) {
 
 function refused() {
   link("opening");
-  put(byId("doing"), "The job asks for its token.");
+  put(byId("doing"), "The job requires a token.");
   const ask = byId("ask");
   if (!ask.open) ask.showModal();
 }
@@ -101,14 +101,14 @@ function link(now, said) {
   const over = now === "gone" || now === "ended";
   gone.hidden = !over;
   if (!over) return;
-  const since = state.heard ? ` What stands here was last heard at ${new Date(state.heard).toLocaleTimeString("en-GB")}.` : "";
+  const since = state.heard ? ` Last update at ${new Date(state.heard).toLocaleTimeString("en-GB")}.` : "";
   const expected = state.status?.doing === "stopping" || now === "ended";
-  put(byId("gone-title"), now === "ended" ? "The job has ended." : expected ? "The job has stopped." : "The job is gone.");
-  const text = said || (now === "ended" ? state.status.text : expected ? "It was asked to." : "Nobody answers here any more.");
-  put(byId("gone-text"), `${visible(text.trim())}${since} The page goes on by itself when the job is started again.`);
+  put(byId("gone-title"), now === "ended" ? "The job has ended." : expected ? "The job has stopped." : "Lost the connection to the job.");
+  const text = said || (now === "ended" ? state.status.text : expected ? "It was stopped by a request." : "The job does not respond.");
+  put(byId("gone-text"), `${visible(text.trim())}${since} The page reconnects automatically when the job is restarted.`);
   const pill = byId("state");
   pill.dataset.state = "gone";
-  put(pill, now === "ended" ? "ended" : expected ? "stopped" : "gone");
+  put(pill, now === "ended" ? "ended" : expected ? "stopped" : "disconnected");
   put(byId("doing"), "");
   put(byId("eta"), "");
 }
@@ -143,11 +143,11 @@ function status(now) {
   put(byId("n-trucks"), count(now.trucks));
   put(byId("n-event"), now.event_time ? `until ${time(now.event_time * 1e6)}` : "none yet");
   const flow = rate((at) => at.messages);
-  put(byId("n-rate"), `${compact(flow)} a second${now.rejected > 0 ? `, ${count(now.rejected)} rejected` : ""}`);
+  put(byId("n-rate"), `${compact(flow)}/s${now.rejected > 0 ? `, ${count(now.rejected)} rejected` : ""}`);
   put(byId("n-lag"), now.lag == null ? NONE : count(now.lag));
   const left = now.lag > 0 && flow > 0 ? now.lag / flow : null;
-  put(byId("eta"), left > 5 ? `About ${duration(left)} to the end at this pace.` : "");
-  put(byId("n-lag-note"), now.lag == null ? "not measured for this source" : now.lag === 0 ? "all is read and committed" : "messages, in all partitions");
+  put(byId("eta"), left > 5 ? `About ${duration(left)} left at this rate.` : "");
+  put(byId("n-lag-note"), now.lag == null ? "not measured for this source" : now.lag === 0 ? "everything is committed" : "messages, in all partitions");
   put(byId("n-letters"), count(now.letters));
   partitions(now);
   const busiest = Object.entries(now.dead_letters).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
@@ -158,7 +158,7 @@ function status(now) {
   dataflow();
 }
 
-/** What a number grew by in a second. */
+/** The growth of a counter per second. */
 function rate(of) {
   const [from, to] = [state.past[0], state.past.at(-1)];
   return to.now > from.now ? Math.max(0, (of(to) - of(from)) / ((to.now - from.now) / 1000)) : 0;
@@ -179,27 +179,27 @@ function partitions(now) {
   });
   const more = now.partition_count - now.partitions.length;
   const topic = now.partitions.length && !several ? `${now.partitions[0].topic}: ` : "";
-  put(byId("lag-note"), `${topic}${counted(now.partition_count, "partition")}, those furthest behind first${more > 0 ? `; ${count(more)} more are not shown` : ""}`);
+  put(byId("lag-note"), `${topic}${counted(now.partition_count, "partition")}, largest lag first${more > 0 ? `; ${count(more)} more are not shown` : ""}`);
 }
 
-/** Makes as many rows as there are items, and lets `write` write each. */
+/** Adjusts the number of rows to the items, and calls `write` for each. */
 function fill(body, items, write) {
   while (body.rows.length > items.length) body.deleteRow(-1);
   items.forEach((item, at) => write(body.rows[at] ?? body.insertRow(), item, at));
 }
 
 function commits(more) {
-  const last = state.commits.at(-1)?.epoch ?? -1; // a stream that is opened anew begins anew
+  const last = state.commits.at(-1)?.epoch ?? -1; // a new stream repeats earlier commits
   state.commits.push(...more.filter((commit) => commit.epoch > last));
   state.commits.splice(0, Math.max(0, state.commits.length - 300));
   const all = state.commits;
   charts.commits.setData([all.map((at) => at.at / 1000), all.map((at) => at.seconds), all.map((at) => at.messages)]);
   const sorted = all.map((at) => at.seconds).sort((a, b) => a - b);
   const at = (share) => duration(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]);
-  put(byId("commits-note"), `The last ${sorted.length}: half took less than ${at(0.5)}, 95 in 100 less than ${at(0.95)}. Bars: time; line: messages.`);
+  put(byId("commits-note"), `The last ${sorted.length} commits: p50 ${at(0.5)}, p95 ${at(0.95)}. Bars: duration; line: messages.`);
 }
 
-/** What changes by the clock alone. */
+/** Updates the values that change with time only. */
 function tick() {
   const now = state.status;
   const last = state.commits.at(-1);
@@ -241,7 +241,7 @@ function row(element, now) {
 
 function gauge(cell, value) {
   put(cell.firstChild, r(value));
-  cell.title = value == null ? "not defined: fewer than two readings, or a measure that does not change" : String(value);
+  cell.title = value == null ? "undefined: fewer than two readings, or a constant measure" : String(value);
   const bar = cell.lastChild.firstChild;
   bar.style.left = `${50 + Math.min(0, value ?? 0) * 50}%`;
   bar.style.width = `${Math.abs(value ?? 0) * 50}%`;
@@ -250,7 +250,7 @@ function gauge(cell, value) {
 const table = byId("truck-table");
 const body = table.tBodies[0];
 
-/** Who reads a row, or stands in it, does not want it to move. */
+/** Rows must not move while one is hovered or focused. */
 const held = () => body.matches(":hover") || body.contains(document.activeElement);
 
 function trucks(list) {
@@ -268,7 +268,7 @@ function trucks(list) {
   const { offset, rows, matching, total } = list;
   const none = byId("no-trucks");
   none.hidden = rows.length > 0;
-  put(none, state.asked.search ? `No truck's name contains “${visible(state.asked.search)}”.` : "No truck yet: the first comes with the first commit.");
+  put(none, state.asked.search ? `No truck's name contains “${visible(state.asked.search)}”.` : "No trucks yet. The first appear with the first commit.");
   const all = list.full ? "more than " : "";
   const of = matching === total ? `${all}${count(total)}` : `${count(matching)} found of ${all}${count(total)}`;
   put(byId("truck-range"), rows.length ? `${count(offset + 1)}–${count(offset + rows.length)} of ${of}` : "");
@@ -349,7 +349,7 @@ function choose(truck, scroll) {
 function truck(now) {
   put(byId("truck-title"), visible(name(state.truck)));
   if (now === null) {
-    put(byId("truck-note"), "Nothing of this truck has been committed yet.");
+    put(byId("truck-note"), "No committed readings of this truck yet.");
     return;
   }
   const { row, windows, past } = now;
@@ -360,10 +360,10 @@ function truck(now) {
   } else {
     while (times.length && times.at(-1) >= row.time) [times, distances, speeds].forEach((all) => all.pop());
     times.push(row.time), distances.push(row.distance_r), speeds.push(row.speed_r);
-    // Every second one goes, but not the first and the last.
+    // Drop every second point, except the first and the last.
     if (times.length > POINTS) state.points = state.points.map((all) => all.filter((_, at) => at % 2 === 0 || at === all.length - 1));
   }
-  put(byId("truck-note"), row.time == null ? "All of its readings were taken back." : `${count(row.samples)} ${row.samples === 1 ? "reading" : "readings"}, the latest at ${time(row.time)} UTC`);
+  put(byId("truck-note"), row.time == null ? "All of its readings were retracted." : `${count(row.samples)} ${row.samples === 1 ? "reading" : "readings"}, the latest at ${time(row.time)} UTC`);
   put(byId("t-distance"), measure(row.distance));
   put(byId("t-speed"), measure(row.speed));
   put(byId("t-fuel"), measure(row.fuel));
@@ -372,7 +372,7 @@ function truck(now) {
     const value = row[`${kind}_r`];
     const shown = byId(`t-${kind}-r`);
     put(shown, r(value));
-    shown.title = value == null ? "not defined: fewer than two readings, or a measure that does not change" : String(value);
+    shown.title = value == null ? "undefined: fewer than two readings, or a constant measure" : String(value);
     const points = state.points[at];
     charts[kind].setData([state.points[0].map((micros) => micros / 1e6), points]);
     const seen = points.filter((value) => value != null);
@@ -403,7 +403,7 @@ function dataflow() {
   const { plan } = state;
   const [from, to] = [state.past[0], state.past.at(-1)];
   const micros = (to.now - from.now) * 1000;
-  if (micros <= 0) return; // the same status, by a stream that was opened anew
+  if (micros <= 0) return; // the same status, from a new stream
   const before = new Map(from.operators ?? []);
   const busy = new Map((to.operators ?? []).map(([id, total]) => [id, Math.max(0, total - (before.get(id) ?? 0)) / micros]));
   const views = {};
@@ -446,7 +446,7 @@ function reasons(found) {
   }
 }
 
-/** Reads the newest, if there are newer ones than those that are shown. */
+/** Loads new dead letters, if there are any. */
 async function letters() {
   const known = state.letters;
   if (known.reading || known.count === state.status.letters) return;
@@ -456,7 +456,7 @@ async function letters() {
     known.count = found.count;
     const numbers = new Set(found.list.map((letter) => letter.number));
     const last = found.list.at(-1)?.number ?? -1;
-    // What was read of older ones stays.
+    // Keep older ones that were already loaded.
     known.list = [...found.list, ...known.list.filter((letter) => !numbers.has(letter.number) && letter.number < last)].slice(0, 200);
     lettersShown(found.list.length === 20);
   }
@@ -479,16 +479,16 @@ function item(letter) {
   const details = element.appendChild(make("details"));
   const summary = details.appendChild(make("summary"));
   const where = letter.partition < 0 ? `view ${letter.topic}` : `${letter.topic} ${letter.partition} @ ${count(letter.offset)}`;
-  const preview = letter.payload === null ? "no value" : letter.payload.is_base64 ? "bytes that are no text" : visible(letter.payload.text.slice(0, 160));
+  const preview = letter.payload === null ? "no value" : letter.payload.is_base64 ? "binary data" : visible(letter.payload.text.slice(0, 160));
   summary.append(make("span", "when", time(letter.committed * 1000)), make("span", "reason", letter.reason), make("span", "where", visible(where)), make("code", "", preview));
   details.addEventListener("toggle", () => {
     if (details.childElementCount > 1) return;
-    const told = [];
-    if (letter.field) told.push(`field ${visible(letter.field)}`);
-    told.push(where);
-    if (letter.kafka_timestamp !== null) told.push(`produced ${time(letter.kafka_timestamp)} UTC`);
-    if (letter.key) told.push(`key ${letter.key.is_base64 ? `base64 ${letter.key.text}` : visible(letter.key.text.slice(0, 200))}`);
-    details.append(make("p", "note", told.join(" · ")));
+    const facts = [];
+    if (letter.field) facts.push(`field ${visible(letter.field)}`);
+    facts.push(where);
+    if (letter.kafka_timestamp !== null) facts.push(`produced ${time(letter.kafka_timestamp)} UTC`);
+    if (letter.key) facts.push(`key ${letter.key.is_base64 ? `base64 ${letter.key.text}` : visible(letter.key.text.slice(0, 200))}`);
+    details.append(make("p", "note", facts.join(" · ")));
     if (letter.payload) {
       details.append(make("pre", "", bytes(letter.payload)));
       const { kept, bytes: all } = letter.payload;

@@ -1,6 +1,6 @@
-// Server-sent events, read with fetch: EventSource cannot send a token, nor say why it was refused.
+// Reads server-sent events with fetch, because EventSource cannot send a token or report why it was refused.
 
-const SILENCE = 8000; // the job says something every two seconds
+const SILENCE = 8000; // the job sends an event every two seconds
 const PAUSES = [0, 500, 1000, 2000];
 
 export const token = {
@@ -10,7 +10,7 @@ export const token = {
 
 const headers = () => (token.get() ? { Authorization: `Bearer ${token.get()}` } : {});
 
-/** The JSON at a path, or null where there is none. */
+/** The JSON at a path, or null on any error. */
 export async function read(path) {
   try {
     const answer = await fetch(path, { headers: headers() });
@@ -21,8 +21,8 @@ export async function read(path) {
 }
 
 /**
- * Listens until it is told to stop: `news` takes each event, `lost` is called when the job cannot be heard, with what
- * it said if it said something, `refused` when it wants a token.
+ * Receives events until it is stopped. `news` gets each event. `lost` is called when the connection is lost, with the
+ * response text, if any. `refused` is called when a token is required.
  */
 export function listen(path, { news, lost, refused }) {
   const stop = new AbortController();
@@ -62,7 +62,7 @@ export function listen(path, { news, lost, refused }) {
           }
         }
       }
-      // It was closed in good order: it may be asked again at once.
+      // After a clean close, reconnect immediately.
       if (failed > 0) lost(said);
     } catch {
       if (!stop.signal.aborted) lost(said);

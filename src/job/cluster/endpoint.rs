@@ -1,7 +1,7 @@
-//! Where a process waits for the others, and knocks at theirs.
+//! Connects the processes of a cluster.
 //!
-//! Nothing here depends on who is started first: a door is open before anything else is done, and a
-//! process knocks until it is answered.
+//! The processes may start in any order: each listens before it does anything else, and retries its own connections
+//! until they are accepted.
 
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -9,9 +9,9 @@ use std::panic::resume_unwind;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::porter::{HANDSHAKE, Porter, set_up};
+use super::listener::{HANDSHAKE, Listener, set_up};
 pub use super::wire::Welcome;
-use super::wire::{Answer, Challenge, FromFirst, Greeting, Hello, LONGEST_OF_STRANGERS, Purpose};
+use super::wire::{Answer, Challenge, FromFirst, Greeting, Hello, MAX_UNAUTHENTICATED, Purpose};
 use super::wire::{Side, Until, proof, reason, receive, receive_up_to, send, shown};
 use super::{ClusterError, Members, Network};
 use crate::job::error::JobError;
@@ -19,18 +19,18 @@ use crate::runtime::failure::SystemError;
 use crate::runtime::secret::{self, ExposeSecret};
 use crate::runtime::stop::Stop;
 
-/// How long processes wait for each other, unless they do for ever.
+/// How long processes wait for each other without --wait.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// How often one knocks.
-const KNOCK_EVERY: Duration = Duration::from_millis(200);
+/// The pause between connection attempts.
+const RETRY_EVERY: Duration = Duration::from_millis(200);
 
-/// A process of a cluster that listens for the others.
-pub struct Door {
+/// This process's endpoint in the cluster.
+pub struct Endpoint {
     members: Members,
-    porter: Porter,
+    listener: Listener,
 }
 
-/// A process, over its control connection.
+/// Another process, with its control connection.
 #[derive(Debug)]
 pub struct Peer {
     pub(super) process: usize,
@@ -38,7 +38,7 @@ pub struct Peer {
     pub(super) stream: TcpStream,
 }
 
-/// A time after which no one waits any more; none: for ever.
+/// A timeout; None waits forever.
 #[derive(Clone, Copy)]
 struct Deadline {
     patience: Option<Duration>,
@@ -59,18 +59,17 @@ impl Deadline {
     }
 }
 
-impl Door {
-    /// Listens at this process's address.
+impl Endpoint {
+    /// Listens on this process's address.
     pub fn open(members: Members) -> Result<Self, JobError> {
         let listener = members.listen()?;
         let listening = |source| SystemError { verb: "listen to other processes", source };
         listener.set_nonblocking(true).map_err(listening)?;
-        let porter = Porter::start(members.clone(), listener)?;
-        Ok(Self { members, porter })
+        let listener = Listener::start(members.clone(), listener)?;
+        Ok(Self { members, listener })
     }
 
-    /// In process 0: waits until all others are there, and tells them where the job goes on. None if the
-    /// process was asked to stop meanwhile.
+    /// In process 0: waits for all other processes, and sends them where to start. None if a stop was requested.
     pub fn gather(
         &self,
         welcome: &Welcome,
@@ -93,16 +92,16 @@ impl Door {
                     seconds: deadline.seconds(),
                 });
             }
-            match self.porter.guest() {
-                // One that was started again takes the place of its former self.
-                Some(guest) if guest.purpose == Purpose::Control => {
-                    others[guest.process - 1] = Some(guest.stream);
+            match self.listener.accepted() {
+                // A restarted process replaces its previous connection.
+                Some(connection) if connection.purpose == Purpose::Control => {
+                    others[connection.process - 1] = Some(connection.stream);
                 }
                 _ => {}
             }
         }
-        for mut late in self.porter.close(Purpose::Control) {
-            // It may be gone.
+        for mut late in self.listener.close(Purpose::Control) {
+            // Fails if the process has exited.
             let _ = send(&mut late.stream, &FromFirst::Complete);
         }
         let welcome = &FromFirst::Welcome(welcome.clone());
@@ -111,7 +110,7 @@ impl Door {
             send(&mut peer.stream, welcome).map_err(|error| peer.lost(&error))?;
             Ok(peer)
         };
-        // All at once: one that does not take it does not hold up the others.
+        // In parallel, so that a slow process does not delay the others.
         let peers: Result<Vec<_>, _> = thread::scope(|threads| {
             let others = (1..).zip(others.into_iter().flatten());
             let welcomed: Vec<_> = others.map(|other| threads.spawn(move || peer(other))).collect();
@@ -123,14 +122,13 @@ impl Door {
         peers.map(Some)
     }
 
-    /// In the others: knocks at process 0's door until it says where the job goes on. None if the process
-    /// was asked to stop meanwhile.
+    /// In the others: connects to process 0 and waits until it sends where to start. None if a stop was requested.
     pub fn join(&self, patience: Option<Duration>, stop: &Stop) -> Result<Option<(Peer, Welcome)>, JobError> {
         let deadline = Deadline::after(patience);
-        let mut told = false;
+        let mut is_logged = false;
         loop {
             let members = self.members.clone();
-            let asked = stop.unless_requested(move || members.ask_for_welcome(deadline))?;
+            let asked = stop.unless_requested(move || members.request_welcome(deadline))?;
             let Some(answer) = asked.transpose()? else { return Ok(None) };
             let error = match answer {
                 Ok(joined) => return Ok(Some(joined)),
@@ -139,29 +137,29 @@ impl Door {
             if deadline.is_over() {
                 return Err(self.members.no_answer(0, deadline, &error).into());
             }
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut is_logged, true) {
                 tracing::info!("waiting for {}: {}", self.members.name(0), reason(&error));
             }
-            stop.wait(KNOCK_EVERY);
+            stop.wait(RETRY_EVERY);
         }
     }
 
-    /// Connects with every other process, for timely: with those before this one by knocking there, with
-    /// those behind it by waiting as long as `check` finds nothing wrong.
+    /// Opens timely's connections with all other processes: connects to those with a lower index, and accepts those
+    /// with a higher one. Fails early if `check` does.
     pub fn connect(&self, mut check: impl FnMut() -> Result<(), JobError>) -> Result<Network, JobError> {
         let deadline = Deadline::after(Some(PATIENCE));
         let process = self.members.process;
         let mut sockets: Vec<Option<TcpStream>> = (0..self.members.count()).map(|_| None).collect();
         for (other, socket) in sockets.iter_mut().enumerate().take(process) {
-            // It is there, as it was welcomed too.
+            // The process is running, because process 0 has accepted it.
             *socket = loop {
                 check()?;
-                match self.members.knock(other, Purpose::Data, deadline)? {
+                match self.members.connect_to(other, Purpose::Data, deadline)? {
                     Ok(stream) => break Some(stream),
                     Err(error) if deadline.is_over() => {
                         return Err(self.members.no_answer(other, deadline, &error).into());
                     }
-                    Err(_) => thread::sleep(KNOCK_EVERY),
+                    Err(_) => thread::sleep(RETRY_EVERY),
                 }
             };
         }
@@ -172,14 +170,16 @@ impl Door {
                 let (missing, seconds) = (self.members.name(missing), deadline.seconds());
                 return Err(ClusterError::Missing { missing, seconds }.into());
             }
-            match self.porter.guest() {
-                Some(guest) if guest.purpose == Purpose::Data => sockets[guest.process] = Some(guest.stream),
+            match self.listener.accepted() {
+                Some(connection) if connection.purpose == Purpose::Data => {
+                    sockets[connection.process] = Some(connection.stream);
+                }
                 _ => {}
             }
         }
-        self.porter.close(Purpose::Control);
-        self.porter.close(Purpose::Data);
-        // Timely's threads wait for messages as long as it takes.
+        self.listener.close(Purpose::Control);
+        self.listener.close(Purpose::Data);
+        // Timely's threads wait for messages without a timeout.
         for socket in sockets.iter().flatten() {
             let wait = || socket.set_read_timeout(None).and_then(|()| socket.set_write_timeout(None));
             wait().map_err(|source| SystemError { verb: "set up a connection", source })?;
@@ -189,11 +189,11 @@ impl Door {
 }
 
 impl Members {
-    /// Knocks at process 0's door, and waits until it says where the job goes on. The outer error is for good.
-    fn ask_for_welcome(&self, deadline: Deadline) -> Result<io::Result<(Peer, Welcome)>, ClusterError> {
-        let welcomed = self.knock(0, Purpose::Control, deadline)?.and_then(|mut stream| {
-            // Who is busy yet, or waits for others, answers later.
-            stream.set_read_timeout(Some(KNOCK_EVERY))?;
+    /// Connects to process 0 and waits for its welcome. The outer error is permanent.
+    fn request_welcome(&self, deadline: Deadline) -> Result<io::Result<(Peer, Welcome)>, ClusterError> {
+        let welcomed = self.connect_to(0, Purpose::Control, deadline)?.and_then(|mut stream| {
+            // Process 0 answers later if it is still starting or waits for other processes.
+            stream.set_read_timeout(Some(RETRY_EVERY))?;
             while let Err(error) = stream.peek(&mut [0]) {
                 let is_early = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
                 if !is_early || deadline.is_over() {
@@ -210,43 +210,46 @@ impl Members {
                 Ok(Ok((Peer { process: 0, address, stream }, welcome)))
             }
             Ok((_, FromFirst::Complete)) => self.complete(0, deadline).map(Err),
-            Ok(_) => Ok(Err(io::Error::other("it did not say where the job goes on"))),
+            Ok(_) => Ok(Err(io::Error::other("unexpected message instead of the welcome"))),
             Err(error) => Ok(Err(error)),
         }
     }
 
-    /// Knocks at a process's door. The outer error is for good.
-    fn knock(
+    /// Connects to a process and authenticates. The outer error is permanent.
+    fn connect_to(
         &self,
         process: usize,
         purpose: Purpose,
         deadline: Deadline,
     ) -> Result<io::Result<TcpStream>, ClusterError> {
         let address = &self.addresses[process];
-        let stream = match reach(address).and_then(|stream| set_up(&stream).map(|()| stream)) {
+        let stream = match open(address).and_then(|stream| set_up(&stream).map(|()| stream)) {
             Ok(stream) => stream,
             Err(error) => return Ok(Err(error)),
         };
-        match self.introduce(process, purpose, &stream) {
-            Ok(Introduced::Accepted) => Ok(set_up(&stream).map(|()| stream)),
-            Ok(Introduced::Complete) => self.complete(process, deadline).map(Err),
-            Ok(Introduced::Refused(reason)) => Err(ClusterError::Refused { process, reason: shown(&reason) }),
-            Ok(Introduced::Impostor) => Err(ClusterError::Impostor { process, address: address.clone() }),
+        match self.authenticate(process, purpose, &stream) {
+            Ok(Handshake::Accepted) => Ok(set_up(&stream).map(|()| stream)),
+            Ok(Handshake::Complete) => self.complete(process, deadline).map(Err),
+            Ok(Handshake::Refused(reason)) => Err(ClusterError::Refused { process, reason: shown(&reason) }),
+            Ok(Handshake::WrongSecret) => {
+                Err(ClusterError::WrongSecret { process, address: address.clone() })
+            }
             Err(error) => Ok(Err(error)),
         }
     }
 
-    /// Says who this is to who accepted a connection, and sees whether that is who it is to be.
-    fn introduce(&self, process: usize, purpose: Purpose, stream: &TcpStream) -> io::Result<Introduced> {
+    /// Authenticates to the process at the other end, and verifies that it knows the secret, too.
+    fn authenticate(&self, process: usize, purpose: Purpose, stream: &TcpStream) -> io::Result<Handshake> {
         let Self { process: own, secret, terms, protocol, .. } = self;
         let secret = secret.get();
         let secret = secret.expose_secret().as_bytes();
         let mut until = Until { stream, end: Instant::now() + HANDSHAKE };
-        let challenge: Challenge = receive_up_to(LONGEST_OF_STRANGERS, &mut until)?;
+        let challenge: Challenge = receive_up_to(MAX_UNAUTHENTICATED, &mut until)?;
         if challenge.protocol != *protocol {
             let other = challenge.protocol;
-            let reason = format!("this one is `{protocol}`, it is `{other}`; run one build everywhere");
-            return Ok(Introduced::Refused(reason));
+            let reason =
+                format!("this process is `{protocol}`, it is `{other}`; run the same build everywhere");
+            return Ok(Handshake::Refused(reason));
         }
         let mut hello = Hello {
             protocol: (*protocol).into(),
@@ -258,12 +261,12 @@ impl Members {
         };
         hello.proof = proof(secret, Side::Connects, &challenge.nonce, &hello);
         send(&mut until, &hello)?;
-        match receive_up_to(LONGEST_OF_STRANGERS, &mut until)? {
-            Greeting::Refused(reason) => return Ok(Introduced::Refused(reason)),
+        match receive_up_to(MAX_UNAUTHENTICATED, &mut until)? {
+            Greeting::Refused(reason) => return Ok(Handshake::Refused(reason)),
             Greeting::Known { proof: theirs } => {
                 let expected = proof(secret, Side::Accepts, &challenge.nonce, &hello);
                 if !secret::is_same(&theirs, &expected) {
-                    return Ok(Introduced::Impostor);
+                    return Ok(Handshake::WrongSecret);
                 }
             }
         }
@@ -271,16 +274,16 @@ impl Members {
             send(&mut until, terms)?;
         }
         Ok(match receive(&mut until)? {
-            Answer::Accepted => Introduced::Accepted,
-            Answer::Refused(reason) => Introduced::Refused(reason),
-            Answer::Complete => Introduced::Complete,
+            Answer::Accepted => Handshake::Accepted,
+            Answer::Refused(reason) => Handshake::Refused(reason),
+            Answer::Complete => Handshake::Complete,
         })
     }
 
-    /// Who may wait for ever waits until the job that runs has ended.
+    /// With --wait, a process waits until the running job has ended.
     fn complete(&self, process: usize, deadline: Deadline) -> Result<io::Error, ClusterError> {
         match deadline.patience {
-            None => Ok(io::Error::other("it works with others already, and all are there")),
+            None => Ok(io::Error::other("the job already runs with all its processes")),
             Some(_) => {
                 let address = self.addresses[process].clone();
                 Err(ClusterError::Complete { process, address })
@@ -298,29 +301,29 @@ impl Members {
     }
 }
 
-/// What came of an introduction.
-enum Introduced {
+/// The result of a handshake.
+enum Handshake {
     Accepted,
-    /// It has all others already.
+    /// All processes are already connected.
     Complete,
     Refused(String),
-    /// It is not who it is to be.
-    Impostor,
+    /// The other end does not know the secret.
+    WrongSecret,
 }
 
 impl Peer {
-    /// The same connection, to be heard by a thread of its own that takes `silence` for the end.
-    pub(super) fn to_hear(&self, silence: Duration) -> Result<Self, JobError> {
-        let hear = || {
+    /// A second handle to the connection, for a receiving thread. It fails after `silence` without a message.
+    pub(super) fn receiver(&self, silence: Duration) -> Result<Self, JobError> {
+        let clone = || {
             let stream = self.stream.try_clone()?;
             stream.set_read_timeout(Some(silence))?;
             Ok(Self { process: self.process, address: self.address.clone(), stream })
         };
-        Ok(hear().map_err(|source| SystemError { verb: "share a connection", source })?)
+        Ok(clone().map_err(|source| SystemError { verb: "share a connection", source })?)
     }
 
-    /// Takes `silence` for the end when this connection is spoken to, too.
-    pub(super) fn to_speak(&self, silence: Duration) -> io::Result<()> {
+    /// Lets sending fail after `silence` without progress.
+    pub(super) fn set_send_timeout(&self, silence: Duration) -> io::Result<()> {
         self.stream.set_write_timeout(Some(silence))
     }
 
@@ -330,9 +333,9 @@ impl Peer {
     }
 }
 
-/// Connects with the first address of a name that answers.
-fn reach(address: &str) -> io::Result<TcpStream> {
-    let mut last = io::Error::other("the name has no address");
+/// Connects to the first address of a host that accepts.
+fn open(address: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::other("the host name has no address");
     for address in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, HANDSHAKE) {
             Ok(stream) => return Ok(stream),
@@ -355,7 +358,7 @@ mod tests {
     const SHORT: Option<Duration> = Some(Duration::from_millis(100));
     const LONG: Option<Duration> = Some(Duration::from_secs(20));
 
-    /// The members of a cluster, on ports that were free just now.
+    /// The members of a cluster, on free ports.
     fn members(count: usize) -> Vec<Members> {
         let free: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let addresses: Vec<_> =
@@ -379,20 +382,20 @@ mod tests {
     }
 
     #[test]
-    fn all_meet_whoever_knocks_first() {
+    fn processes_connect_in_any_order() {
         let mut members = members(3);
         let last = members.pop().unwrap();
         let stop = Stop::default();
         let follow = |members: Members| {
-            let door = Door::open(members).unwrap();
-            let (peer, welcome) = door.join(LONG, &stop).unwrap().unwrap();
+            let endpoint = Endpoint::open(members).unwrap();
+            let (peer, welcome) = endpoint.join(LONG, &stop).unwrap().unwrap();
             assert_eq!((peer.process, welcome.epoch), (0, 7));
-            door.connect(|| Ok(())).unwrap()
+            endpoint.connect(|| Ok(())).unwrap()
         };
         scope(|threads| {
             let second = members.pop().unwrap();
             let early = threads.spawn(|| follow(last));
-            let first = Door::open(members.pop().unwrap()).unwrap();
+            let first = Endpoint::open(members.pop().unwrap()).unwrap();
             let late = threads.spawn(|| follow(second));
             let peers = first.gather(&welcome(), LONG, &stop).unwrap().unwrap();
             assert_eq!(peers.iter().map(|peer| peer.process).collect::<Vec<_>>(), [1, 2]);
@@ -405,13 +408,13 @@ mod tests {
     }
 
     #[test]
-    fn who_is_missing_is_named() {
+    fn missing_processes_are_named() {
         let members = members(3);
         let stop = Stop::default();
-        let second = Door::open(members[1].clone()).unwrap();
+        let second = Endpoint::open(members[1].clone()).unwrap();
         let error = second.join(SHORT, &stop).unwrap_err().to_string();
         assert!(error.contains("process 0 at 127.0.0.1") && error.contains("--wait"), "{error}");
-        let first = Door::open(members[0].clone()).unwrap();
+        let first = Endpoint::open(members[0].clone()).unwrap();
         let error = first.gather(&welcome(), SHORT, &stop).unwrap_err().to_string();
         assert!(error.contains("process 1 at") && error.contains("process 2 at"), "{error}");
         stop.request();
@@ -420,17 +423,17 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_fit_is_refused_in_a_sentence() {
+    fn a_process_with_another_configuration_or_secret_is_refused() {
         let members = members(2);
-        let first = Door::open(members[0].clone()).unwrap();
+        let first = Endpoint::open(members[0].clone()).unwrap();
         let refused = |other: Members| {
-            let door = Door::open(other).unwrap();
+            let endpoint = Endpoint::open(other).unwrap();
             let (stop, over) = (Stop::default(), Stop::default());
             scope(|threads| {
                 let gather = threads.spawn(|| first.gather(&welcome(), None, &over));
-                let error = door.join(LONG, &stop).unwrap_err();
+                let error = endpoint.join(LONG, &stop).unwrap_err();
                 over.request();
-                assert!(gather.join().unwrap().unwrap().is_none(), "it waits on");
+                assert!(gather.join().unwrap().unwrap().is_none(), "it keeps waiting");
                 assert!(matches!(error, JobError::Cluster(ClusterError::Refused { process: 0, .. })));
                 error.to_string()
             })
@@ -443,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_read_again_counts_for_who_joins_next() {
+    fn a_reloaded_secret_is_used_for_the_next_connection() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, "old").unwrap();
@@ -452,13 +455,13 @@ mod tests {
         members[0].secret = reloads
             .watch("cluster_secret_file", move || crate::runtime::secret::read(&path))
             .unwrap_or_else(|error| panic!("{error}"));
-        let first = Door::open(members.remove(0)).unwrap();
+        let first = Endpoint::open(members.remove(0)).unwrap();
         let (stop, over) = (Stop::default(), Stop::default());
-        let second = Door::open(members.remove(0)).unwrap();
+        let second = Endpoint::open(members.remove(0)).unwrap();
         scope(|threads| {
             let gather = threads.spawn(|| first.gather(&welcome(), LONG, &over));
             let error = second.join(LONG, &stop).unwrap_err().to_string();
-            assert!(error.contains("does not know the secret"), "{error}");
+            assert!(error.contains("does not know the cluster secret"), "{error}");
             std::fs::write(folder.path().join("secret"), "secret\n").unwrap();
             reloads.reload();
             second.join(LONG, &stop).unwrap().unwrap();
@@ -470,15 +473,15 @@ mod tests {
     fn another_build_of_the_same_version_is_refused() {
         let members = members(2);
         const OTHER: &str = concat!("truckflow ", env!("CARGO_PKG_VERSION"), ", sources 0123456789abcdef");
-        let first = Door::open(members[0].clone()).unwrap();
-        let second = Door::open(Members { protocol: OTHER, ..members[1].clone() }).unwrap();
+        let first = Endpoint::open(members[0].clone()).unwrap();
+        let second = Endpoint::open(Members { protocol: OTHER, ..members[1].clone() }).unwrap();
         let said = second.join(LONG, &Stop::default()).unwrap_err().to_string();
-        for part in ["process 0 refuses this one: ", PROTOCOL, OTHER, "run one build everywhere"] {
+        for part in ["process 0 rejects this process: ", PROTOCOL, OTHER, "run the same build everywhere"] {
             assert!(said.contains(part), "`{part}` is not in: {said}");
         }
         drop(first);
-        // Who accepts looks, too: another build may not.
-        let first = Door::open(members[0].clone()).unwrap();
+        // The accepting side checks as well.
+        let first = Endpoint::open(members[0].clone()).unwrap();
         let mut stream = TcpStream::connect(&members[0].addresses[0]).unwrap();
         let challenge: Challenge = receive(&mut stream).unwrap();
         let mut hello = Hello {
@@ -497,85 +500,85 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_know_the_secret_is_not_taken_for_process_0() {
+    fn a_server_without_the_secret_is_not_trusted() {
         let members = members(2);
         let listener = TcpListener::bind(&members[0].addresses[0]).unwrap();
-        let second = Door::open(members[1].clone()).unwrap();
+        let second = Endpoint::open(members[1].clone()).unwrap();
         let stop = Stop::default();
         let error = scope(|threads| {
             threads.spawn(|| {
                 let (mut stream, _) = listener.accept().unwrap();
                 send(&mut stream, &Challenge { protocol: PROTOCOL.into(), nonce: [1; 32] }).unwrap();
                 let hello: Hello = receive(&mut stream).unwrap();
-                // All it can do is to say what was said to it.
+                // It can only replay the client's proof.
                 send(&mut stream, &Greeting::Known { proof: hello.proof }).unwrap();
-                // Nothing of the job is said to it.
+                // The client does not send the job's terms.
                 assert!(receive::<serde_json::Value>(&mut stream).is_err());
             });
             second.join(LONG, &stop).unwrap_err()
         });
-        assert!(matches!(error, JobError::Cluster(ClusterError::Impostor { process: 0, .. })), "{error}");
+        assert!(matches!(error, JobError::Cluster(ClusterError::WrongSecret { process: 0, .. })), "{error}");
     }
 
     #[test]
-    fn strangers_hold_nobody_up_and_none_comes_in() {
+    fn unknown_clients_are_refused_and_do_not_block_processes() {
         use std::io::{Read, Write};
         let mut members = members(2);
         let second = members.pop().unwrap();
-        let first = Door::open(members.pop().unwrap()).unwrap();
+        let first = Endpoint::open(members.pop().unwrap()).unwrap();
         let address = first.members.addresses[0].clone();
-        let knock = || TcpStream::connect(&address).unwrap();
-        // More than are heard at once, and all silent.
-        let silent: Vec<_> = (0..200).map(|_| knock()).collect();
+        let connect = || TcpStream::connect(&address).unwrap();
+        // More silent clients than there are handshakes at once.
+        let silent: Vec<_> = (0..200).map(|_| connect()).collect();
         let mut loud = Vec::new();
         for bytes in
             [&[0xff; 4][..], b"GET / HTTP/1.1\r\n\r\n", &[0, 0, 1, 0], b"\x16\x03\x01\x02\0\x01\0\x01\xfc"]
         {
-            let mut stream = knock();
+            let mut stream = connect();
             stream.write_all(bytes).unwrap();
             loud.push(stream);
         }
         let stop = Stop::default();
         scope(|threads| {
             let follow = threads.spawn(|| {
-                let door = Door::open(second.clone()).unwrap();
-                door.join(LONG, &stop).unwrap().unwrap();
-                door.connect(|| Ok(())).map(drop)
+                let endpoint = Endpoint::open(second.clone()).unwrap();
+                endpoint.join(LONG, &stop).unwrap().unwrap();
+                endpoint.connect(|| Ok(())).map(drop)
             });
             first.gather(&welcome(), LONG, &stop).unwrap().unwrap();
             first.connect(|| Ok(())).unwrap();
             follow.join().unwrap().unwrap();
         });
-        // Those are sent away at once.
+        // Clients that send something else are disconnected immediately.
         let mut stream = loud.remove(1);
         stream.set_read_timeout(LONG).unwrap();
         let ended = stream.read_to_end(&mut Vec::new()).err().map(|error| reason(&error));
-        assert!(ended.is_none_or(|ended| ended == "the connection ended"));
+        assert!(ended.is_none_or(|ended| ended == "the connection was closed"));
         drop((silent, loud));
     }
 
     #[test]
-    fn a_cluster_that_works_is_complete() {
+    fn a_running_cluster_refuses_more_processes() {
         let mut members = members(2);
         let second = members.pop().unwrap();
-        let first = Door::open(members.pop().unwrap()).unwrap();
+        let first = Endpoint::open(members.pop().unwrap()).unwrap();
         let (stop, complete) = (Stop::default(), std::sync::Barrier::new(2));
         scope(|threads| {
             let follow = threads.spawn(|| {
-                let door = Door::open(second.clone()).unwrap();
-                let (peer, _) = door.join(LONG, &stop).unwrap().unwrap();
-                door.connect(|| Ok(())).unwrap();
-                // Its port is another's now.
-                drop(door);
+                let endpoint = Endpoint::open(second.clone()).unwrap();
+                let (peer, _) = endpoint.join(LONG, &stop).unwrap().unwrap();
+                endpoint.connect(|| Ok(())).unwrap();
+                // Frees the port.
+                drop(endpoint);
                 complete.wait();
-                let again = Door::open(second.clone()).unwrap();
+                let again = Endpoint::open(second.clone()).unwrap();
                 let error = again.join(LONG, &stop).unwrap_err();
                 assert!(
                     matches!(error, JobError::Cluster(ClusterError::Complete { process: 0, .. })),
                     "{error}"
                 );
                 let error = again.connect(|| Ok(())).unwrap_err();
-                assert!(error.to_string().contains("works with others already"), "{error}");
+                assert!(error.to_string().contains("already runs with all its processes"), "{error}");
                 drop(peer);
             });
             let _peers = first.gather(&welcome(), LONG, &stop).unwrap().unwrap();
@@ -586,20 +589,20 @@ mod tests {
     }
 
     #[test]
-    fn who_may_wait_for_ever_waits_until_a_cluster_has_ended() {
+    fn with_wait_a_process_waits_until_the_cluster_has_ended() {
         let mut members = members(2);
         let second = members.pop().unwrap();
-        let first = Door::open(members[0].clone()).unwrap();
-        first.porter.close(Purpose::Control);
+        let first = Endpoint::open(members[0].clone()).unwrap();
+        first.listener.close(Purpose::Control);
         let (stop, over) = (Stop::default(), Stop::default());
         scope(|threads| {
             let follow = threads.spawn(|| {
-                let door = Door::open(second).unwrap();
-                door.join(None, &stop).unwrap().unwrap()
+                let endpoint = Endpoint::open(second).unwrap();
+                endpoint.join(None, &stop).unwrap().unwrap()
             });
-            std::thread::sleep(KNOCK_EVERY * 2);
+            std::thread::sleep(RETRY_EVERY * 2);
             drop(first);
-            let next = Door::open(members.remove(0)).unwrap();
+            let next = Endpoint::open(members.remove(0)).unwrap();
             next.gather(&welcome(), LONG, &over).unwrap().unwrap();
             follow.join().unwrap();
         });
