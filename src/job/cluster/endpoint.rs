@@ -578,7 +578,7 @@ mod tests {
                     "{error}"
                 );
                 let error = again.connect(|| Ok(())).unwrap_err();
-                assert!(error.to_string().contains("already runs with all its processes"), "{error}");
+                assert!(error.to_string().contains("already runs the job with all its processes"), "{error}");
                 drop(peer);
             });
             let _peers = first.gather(&welcome(), LONG, &stop).unwrap().unwrap();
