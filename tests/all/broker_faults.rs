@@ -481,7 +481,7 @@ fn a_key_that_comes_from_another_partition_ends_an_upsert_job() {
             "key `k1`",
             &format!("topic `{}`", road.topic),
             "from partition 0 and now",
-            "from partition 1",
+            "in partition 1",
             "--job",
         ] {
             assert!(said.contains(words), "`{words}` is not in: {said}");

@@ -467,7 +467,7 @@ fn check_names_the_files_of_another_job() {
     assert_eq!(status, Some(0), "{said}");
     check(&job, 0, &[("ok      files", &[])]);
     let other = [&job[..], &["--job", "other"]].concat();
-    check(&other, 1, &[("FAILED  files", &["parameter_map.csv", "give the --out"])]);
+    check(&other, 1, &[("FAILED  files", &["parameter_map.csv", "use the --out"])]);
 }
 
 /// Runs a command in a folder with this standard output: its status, its standard error.

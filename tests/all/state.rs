@@ -254,7 +254,7 @@ fn a_job_goes_back_to_its_export_and_on_bit_for_bit() {
         let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
         assert_eq!((shown["epoch"].as_u64(), shown["job"].as_str()), (Some(2), Some("truckflow")));
         assert_eq!(shown["offsets"][0]["offset"].as_u64(), Some(first.len() as u64));
-        place.refused(&import, &[], 1, &["job `truckflow` is in", "already", "truckflow state reset"]);
+        place.refused(&import, &[], 1, &["job `truckflow` already exists in", "truckflow state reset"]);
 
         place.change_state("window_averages", |bytes| bytes[20] ^= 1);
         place.refused(&["run", "--until-end"], &[], 1, &["is damaged", "truckflow state import FILE"]);
@@ -356,7 +356,7 @@ fn an_import_that_would_lose_or_double_rows_is_refused() {
         fs::write(&csv, &whole[..whole.len() - 1]).unwrap();
         place.refused(&import, &[], 1, &["parameter_map.csv has", "the export expects", "copy the files"]);
         fs::remove_file(&csv).unwrap();
-        place.refused(&import, &[], 1, &["parameter_map.csv holds 0 bytes"]);
+        place.refused(&import, &[], 1, &["parameter_map.csv has 0 bytes"]);
         let more = [&whole[..], b"more\n"].concat();
         fs::write(&csv, more).unwrap();
 
