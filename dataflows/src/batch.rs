@@ -160,6 +160,7 @@ pub struct Batch {
 
 impl Batch {
     /// How many records there are.
+    #[inline]
     pub fn len(&self) -> usize {
         self.time.len()
     }
@@ -170,6 +171,7 @@ impl Batch {
     }
 
     /// One measure's column.
+    #[inline]
     pub fn measure(&self, measure: Measure) -> &Arc<Vec<i64>> {
         &self.measures[measure as usize]
     }
@@ -351,6 +353,7 @@ impl BatchBuilder {
     }
 
     /// How many records were pushed since the last [`take`](Self::take).
+    #[inline]
     pub fn len(&self) -> usize {
         self.time.len()
     }

@@ -160,6 +160,7 @@ pub struct Changes {
 impl Changes {
     /// The changes of a view with one row per record: those at the indices `kept`, in their order. `part`
     /// distinguishes several rows of a record. None in an append job.
+    #[inline]
     pub(crate) fn of(batch: &Batch, kept: &[u32], part: &[u8]) -> Option<Self> {
         let corrections = batch.corrections.as_ref()?;
         let of = |place: u32| (corrections.signs[place as usize], &corrections.keys[place as usize]);

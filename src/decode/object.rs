@@ -68,21 +68,25 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
     /// Consumes `byte`, if it is next.
+    #[inline]
     fn passes(&mut self, byte: u8) -> bool {
         let passes = self.peek() == Some(byte);
         self.at += usize::from(passes);
         passes
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8) -> Option<()> {
         self.passes(byte).then_some(())
     }
 
+    #[inline]
     fn blanks(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
@@ -90,6 +94,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The next `length` bytes.
+    #[inline]
     fn token(&mut self, length: usize) -> Option<&'a str> {
         let token = self.text.get(self.at..self.at + length)?;
         self.at += length;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 /// The string at the start of `rest`, without quotes and escapes, and its length in `rest` including quotes. As in
 /// JSON and Python's output, control characters must be escaped. A lone surrogate is invalid.
+#[inline]
 pub(super) fn quoted(rest: &str) -> Option<(Cow<'_, str>, usize)> {
     let bytes = rest.as_bytes();
     let quote = *bytes.first()?;
