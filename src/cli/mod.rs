@@ -1,5 +1,6 @@
 //! The command line: every command and flag. A flag of `run` is a key of the configuration.
 
+pub mod properties;
 pub mod replay;
 pub mod simulate;
 pub mod top;
@@ -272,6 +273,9 @@ pub struct RunArgs {
     /// Exit with the parent process, so that `bench` leaves no job behind
     #[arg(long, hide = true)]
     pub die_with_parent: bool,
+    /// Write events as JSON lines to this file descriptor, for `bench`
+    #[arg(long, hide = true, value_name = "FD")]
+    pub events: Option<u32>,
     /// Abort as with `kill -9` at a fault point, `MOMENT#N` for its Nth time; for tests
     #[arg(long, hide = true, value_name = "MOMENT")]
     pub die_at: Option<Passage>,

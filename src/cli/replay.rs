@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::properties::PropertyArgs;
 use crate::config::{BROKERS, variable_of};
-use crate::kafka::producer::{parse_property, parse_property_file};
 use crate::runtime::pace::Rate;
-use crate::runtime::secret::SecretString;
 
 /// Send the lines of a file, or truckflow's dead letters, to a Kafka topic.
 #[derive(Clone, clap::Args)]
@@ -41,13 +40,9 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "SEP")]
     pub key_separator: Option<String>,
 
-    /// librdkafka property; may be repeated
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
-    pub properties: Vec<(String, SecretString)>,
-
-    /// librdkafka property whose value is read from a file, such as sasl.password; may be repeated
-    #[arg(long = "property-file", value_name = "NAME=FILE", value_parser = parse_property_file)]
-    pub property_files: Vec<(String, SecretString)>,
+    /// Properties of the producer.
+    #[command(flatten)]
+    pub properties: PropertyArgs,
 
     /// Print a summary as one JSON object on standard output at the end
     #[arg(long)]

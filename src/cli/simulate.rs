@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::properties::PropertyArgs;
 use crate::config::{BROKERS, TOPIC, variable_of};
-use crate::kafka::producer::{parse_property, parse_property_file};
 use crate::runtime::pace::Rate;
-use crate::runtime::secret::{DatabaseUrl, SecretString};
+use crate::runtime::secret::DatabaseUrl;
 use crate::text::time;
 
 /// Simulate trucks that drive at about 80 km/h and send a reading every 0.36 s of event time on average.
@@ -60,13 +60,9 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE", requires = "resume_from")]
     pub resume_password_file: Option<PathBuf>,
 
-    /// librdkafka property; may be repeated
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
-    pub properties: Vec<(String, SecretString)>,
-
-    /// librdkafka property whose value is read from a file, such as sasl.password; may be repeated
-    #[arg(long = "property-file", value_name = "NAME=FILE", value_parser = parse_property_file)]
-    pub property_files: Vec<(String, SecretString)>,
+    /// Properties of the producer.
+    #[command(flatten)]
+    pub properties: PropertyArgs,
 
     /// Print a summary as one JSON object on standard output at the end
     #[arg(long)]

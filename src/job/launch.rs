@@ -41,8 +41,9 @@ use crate::observe::board::{Board, Doing, Feed};
 use crate::observe::progress::{Progress, Share};
 use crate::observe::web::live::{About, Live};
 use crate::observe::web::{self, Seen};
-use crate::runtime::clock::Clock;
+use crate::runtime::clock::{Clock, wall_clock};
 use crate::runtime::counts::Counts;
+use crate::runtime::events::{Event, Events};
 use crate::runtime::failure::Bug;
 use crate::runtime::fault::{self, Moment};
 use crate::runtime::folder::FolderLock;
@@ -50,6 +51,7 @@ use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::process::peak_memory;
 use crate::runtime::reload::Reloaded;
+use crate::runtime::retry;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
 use crate::sink::csv;
@@ -105,11 +107,11 @@ impl Summary {
 
 /// Runs a job until the end of its input (with `until_end`), a signal (`stop`), or an error. Before it reads, a signal
 /// ends it immediately, because there is nothing to commit yet.
-pub fn run(config: &Arc<Job>, stop: &Arc<Stop>) -> Result<Summary, JobError> {
+pub fn run(config: &Arc<Job>, stop: &Arc<Stop>, events: Option<Arc<Events>>) -> Result<Summary, JobError> {
     let views = config.active_views.clone();
     let shows = config.process == 0 && config.listen != "off";
     let page = shows.then(|| Board::start(views.iter().map(|view| &*view.name))).transpose()?;
-    let result = run_shown(config, views, page.clone(), stop);
+    let result = run_shown(config, views, page.clone(), stop, events);
     if let Some(page) = page {
         page.board.end(&match &result {
             Ok(_) => "It ended after a final commit.".to_owned(),
@@ -125,6 +127,7 @@ fn run_shown(
     views: Vec<View>,
     page: Option<Feed>,
     stop: &Arc<Stop>,
+    events: Option<Arc<Events>>,
 ) -> Result<Summary, JobError> {
     let starts = |text: &str| page.iter().for_each(|page| page.board.set_starting(text));
     let reloads = stop.reloads();
@@ -159,7 +162,7 @@ fn run_shown(
     let endpoint = Members::of(config, reloads)?.map(Endpoint::open).transpose()?;
     let routes = routes(config, &views);
     if let (Some(endpoint), 1..) = (&endpoint, config.process) {
-        return Launch { config, views, routes, metrics, health, page, kafka, stop }.follow(endpoint);
+        return Launch { config, views, routes, metrics, health, page, kafka, stop, events }.follow(endpoint);
     }
     let login = reloads.watch("password and certificates of the database", {
         let config = config.clone();
@@ -180,7 +183,7 @@ fn run_shown(
     }
     let files = open_files(config, &views, &routes, &last)?;
     fault::at(Moment::FilesCut);
-    let launch = Launch { config, views, routes, metrics, health, page: page.clone(), kafka, stop };
+    let launch = Launch { config, views, routes, metrics, health, page: page.clone(), kafka, stop, events };
     let mut parts = Parts { store, files, lock };
     for view in to_fill {
         let name = &*launch.views[view].name;
@@ -211,6 +214,8 @@ struct Launch<'job> {
     health: Arc<Health>,
     /// The live page, if there is one.
     page: Option<Feed>,
+    /// Where the process that started the job gets its reports.
+    events: Option<Arc<Events>>,
     /// The Kafka client properties.
     kafka: Arc<Reloaded<Properties>>,
     stop: &'job Arc<Stop>,
@@ -309,6 +314,7 @@ impl Launch<'_> {
             changed,
             forward,
             page: page.cloned(),
+            events: self.events.clone().filter(|_| filled.is_none()),
             topic: config.kafka.topic.as_str().into(),
             filled: filled.map(|view| (*self.views[view].name).into()),
             done,
@@ -325,6 +331,7 @@ impl Launch<'_> {
                 tracing::info!(epoch = last.epoch, generation, "resuming after the last commit");
             }
             tracing::info!(source = inputs.describe(), workers = config.workers, "reading");
+            self.events.iter().for_each(|events| events.send(&Event::Reading { at: wall_clock() }));
             inputs.watch(&self.health, Some(metrics))?;
         }
         let began = Instant::now();
@@ -567,17 +574,9 @@ fn open_store(
         fault::at(Moment::JobClaimed);
         Ok((store, last))
     };
-    let mut pause = Duration::from_millis(250);
-    let (mut store, last) = loop {
-        match open() {
-            Err(error) if config.wait && error.is_retryable() && !stop.requested() => {
-                tracing::warn!("{}; trying again", error.while_waiting());
-                stop.wait(pause);
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
-            result => break result.map_err(|error| JobError::from(error).at_start(config.wait))?,
-        }
-    };
+    let may_pass = |error: &StoreError| (config.wait && error.is_retryable()).then(|| error.while_waiting());
+    let opened = retry::until_stopped(stop, open, may_pass);
+    let (mut store, last) = opened.map_err(|error| JobError::from(error).at_start(config.wait))?;
     if last.source != asked {
         return Err(JobError::OtherSource { job: config.job.clone(), stored: last.source, asked });
     }

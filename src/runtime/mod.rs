@@ -5,12 +5,15 @@
 //! | [`clock`] | mints epochs, and applies backpressure to sources |
 //! | [`stop`], [`reload`] | signals: shutdown, and reloading of secrets |
 //! | [`metrics`], [`counts`], [`health`] | metrics and counters, and whether the job is ready |
+//! | [`retry`] | retries with growing pauses |
+//! | [`events`] | what a job reports to the process that started it |
 //! | [`secret`] | values that are never printed |
 //! | [`failure`], [`fault`] | two errors that can occur anywhere, and faults that tests inject |
 //! | [`folder`], [`process`], `thread`, `pace`, [`mod@print`] | access to the operating system |
 
 pub mod clock;
 pub mod counts;
+pub mod events;
 pub mod failure;
 pub mod fault;
 pub mod folder;
@@ -20,6 +23,7 @@ pub(crate) mod pace;
 pub mod print;
 pub mod process;
 pub mod reload;
+pub mod retry;
 pub mod secret;
 pub mod stop;
 pub(crate) mod thread;

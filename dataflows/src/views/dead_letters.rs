@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::view::{View, keeps_nothing, render_each};
+use super::view::{View, append_only, render_each};
 use crate::dead_letter::{ByReason, DeadLetter, Reason};
 use crate::rows::{Column, ColumnSpec, NULL, Rows, Type, column};
 
@@ -21,20 +21,9 @@ const COLUMNS: &[ColumnSpec] = &[
 ];
 
 pub(super) fn view() -> View {
-    View {
-        name: NAME.into(),
-        table: "TRUCK_DEAD_LETTERS".into(),
-        columns: COLUMNS.into(),
-        keyed: false,
-        of_readings: false,
-        keeps_times: false,
-        drops_readings: false,
-        definition: String::new(),
-        keeps: keeps_nothing(),
-        build: Arc::new(|inputs| {
-            render_each(inputs.dead_letters.clone(), inputs.start, "DeadLetterRows", rows)
-        }),
-    }
+    append_only(NAME, "TRUCK_DEAD_LETTERS", COLUMNS, |inputs| {
+        render_each(inputs.dead_letters.clone(), inputs.start, "DeadLetterRows", rows)
+    })
 }
 
 /// Dead letters as rows of the view.

@@ -1,9 +1,7 @@
 //! Every orientation reading of the phone, unchanged. These are not readings of trucks: they are never corrected, and
 //! other views do not see them.
 
-use std::sync::Arc;
-
-use super::view::{View, keeps_nothing, render_each};
+use super::view::{View, append_only, render_each};
 use crate::orientation::Orientation;
 use crate::rows::{Column, ColumnSpec, Rows, Type, column};
 
@@ -23,18 +21,9 @@ const COLUMNS: &[ColumnSpec] = &[
 ];
 
 pub(super) fn view() -> View {
-    View {
-        name: NAME.into(),
-        table: "INGESTED_TABLE_1".into(),
-        columns: COLUMNS.into(),
-        keyed: false,
-        of_readings: false,
-        keeps_times: false,
-        drops_readings: false,
-        definition: String::new(),
-        keeps: keeps_nothing(),
-        build: Arc::new(|inputs| render_each(inputs.orientation(), inputs.start, "OrientationRows", rows)),
-    }
+    append_only(NAME, "INGESTED_TABLE_1", COLUMNS, |inputs| {
+        render_each(inputs.orientation(), inputs.start, "OrientationRows", rows)
+    })
 }
 
 fn rows(readings: Orientation) -> Rows {
@@ -46,6 +35,8 @@ fn rows(readings: Orientation) -> Rows {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::orientation::{FIELDS, OrientationBuilder};
 

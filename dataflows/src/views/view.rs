@@ -50,9 +50,8 @@ pub(super) fn keeps_nothing() -> Keeps {
     Arc::new(|_, _| false)
 }
 
-/// A stateless view of readings, whose rows can be updated and deleted in an upsert job.
-pub(super) fn of_readings(
-    settings: &Settings,
+/// A stateless view that is not made of readings: its rows are only appended.
+pub(super) fn append_only(
     name: &'static str,
     table: &'static str,
     columns: &'static [ColumnSpec],
@@ -62,14 +61,25 @@ pub(super) fn of_readings(
         name: name.into(),
         table: table.into(),
         columns: columns.into(),
-        keyed: settings.upserts(),
-        of_readings: true,
+        keyed: false,
+        of_readings: false,
         keeps_times: false,
         drops_readings: false,
         definition: String::new(),
         keeps: keeps_nothing(),
         build: Arc::new(build),
     }
+}
+
+/// A stateless view of readings, whose rows can be updated and deleted in an upsert job.
+pub(super) fn of_readings(
+    settings: &Settings,
+    name: &'static str,
+    table: &'static str,
+    columns: &'static [ColumnSpec],
+    build: impl for<'scope> Fn(&Inputs<'scope>) -> StreamVec<'scope, Epoch, Effect> + Send + Sync + 'static,
+) -> View {
+    View { keyed: settings.upserts(), of_readings: true, ..append_only(name, table, columns, build) }
 }
 
 /// Builds a stateless view, which renders each batch independently.

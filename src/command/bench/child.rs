@@ -1,6 +1,6 @@
-//! Runs a job as a child process, as a user would start it, and follows it through its JSON log.
+//! Runs a job as a child process, as a user would start it, and follows its events (`run --events`).
 //!
-//! The configuration is passed through a pipe, so that no secret reaches the disk or the process list. The log has
+//! The configuration is passed through a pipe, so that no secret reaches the disk or the process list. The events have
 //! the time and the offsets of each commit.
 
 use std::io::{BufRead, BufReader, Write};
@@ -9,23 +9,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
 
 use super::error::BenchError;
 use crate::command::error::Error;
 use crate::config::Config;
+use crate::runtime::events::Event;
 use crate::runtime::failure::{Bug, SystemError};
 use crate::runtime::secret::ExposeSecret;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
 
-/// Give up if the job logs nothing for this long.
+/// Give up if the job reports nothing for this long.
 const SILENCE: Duration = Duration::from_secs(120);
 /// How long the job may take to stop.
 const END: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
-/// A commit, from the job's log.
+/// A commit, that the job reported.
 pub(super) struct Commit {
     pub(super) at: SystemTime,
     /// Messages up to and including this commit.
@@ -34,18 +34,18 @@ pub(super) struct Commit {
     pub(super) offsets: Vec<(i32, i64)>,
 }
 
-/// What the job's log has reported so far.
+/// What the job has reported so far.
 pub(super) struct JobLog {
     pub(super) started: SystemTime,
     /// When the job began to read.
     pub(super) reading: Option<SystemTime>,
     /// The commits with at least one message.
     pub(super) commits: Vec<Commit>,
-    /// Whether the job has logged `done`.
+    /// Whether the job has reported its end.
     done: bool,
     pub(super) dead_letters: u64,
     pub(super) peak_memory: u64,
-    /// The last logged error.
+    /// Its error.
     failure: Option<String>,
 }
 
@@ -76,52 +76,27 @@ impl JobLog {
         self.reading?.duration_since(self.started).ok()
     }
 
-    fn add(&mut self, line: &str) {
-        let Ok(line) = serde_json::from_str::<Line>(line) else { return };
-        let at = humantime::parse_rfc3339(&line.timestamp).unwrap_or(self.started);
-        let Fields { message, messages, offsets, dead_letters, peak_memory_bytes } = line.fields;
-        match message.as_str() {
-            "reading" => self.reading = Some(at),
-            "committed" if messages > 0 => {
-                let offsets = offsets.split(' ').filter_map(|pair| {
-                    let (partition, offset) = pair.split_once(':')?;
-                    Some((partition.parse().ok()?, offset.parse().ok()?))
-                });
+    fn add(&mut self, event: Event) {
+        let time = |micros: i64| SystemTime::UNIX_EPOCH + Duration::from_micros(micros.max(0) as u64);
+        match event {
+            Event::Reading { at } => self.reading = Some(time(at)),
+            Event::Committed { at, messages, offsets } if messages > 0 => {
                 let messages = self.messages() + messages;
-                self.commits.push(Commit { at, messages, offsets: offsets.collect() });
+                self.commits.push(Commit { at: time(at), messages, offsets });
             }
-            "done" => {
+            Event::Committed { .. } => {}
+            Event::Done { dead_letters, peak_memory_bytes } => {
                 (self.done, self.dead_letters, self.peak_memory) = (true, dead_letters, peak_memory_bytes);
             }
-            _ if line.level == "ERROR" => self.failure = Some(message),
-            _ if line.level == "WARN" => tracing::warn!("the measured job: {message}"),
-            _ => {}
+            Event::Failed { reason } => self.failure = Some(reason),
         }
     }
-}
-
-/// A line of the log.
-#[derive(Deserialize)]
-struct Line {
-    timestamp: String,
-    level: String,
-    fields: Fields,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Fields {
-    message: String,
-    messages: u64,
-    offsets: String,
-    dead_letters: u64,
-    peak_memory_bytes: u64,
 }
 
 /// A running job, killed on drop.
 pub(super) struct Job {
     process: Child,
-    lines: Receiver<String>,
+    events: Receiver<Event>,
     log: JobLog,
 }
 
@@ -131,7 +106,7 @@ impl Job {
         let system = |source| SystemError { verb: "start the job", source };
         let toml = config.exposed().map_err(|_| Bug("the configuration as TOML"))?;
         let mut command = Command::new(std::env::current_exe().map_err(system)?);
-        command.args(["run", "--die-with-parent", "--config", "/dev/stdin", "--log-format", "json"]);
+        command.args(["run", "--die-with-parent", "--config", "/dev/stdin", "--events", "1"]);
         if !config.selected.is_empty() {
             command.args(["--views", &config.selected.join(",")]);
         }
@@ -141,50 +116,61 @@ impl Job {
                 command.env_remove(name);
             }
         }
-        command.env("TRUCKFLOW_LOG", "info,truckflow::job::commit=debug");
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.env("TRUCKFLOW_LOG", "warn");
+        let (reports, pipe) = std::io::pipe().map_err(system)?;
+        command.stdin(Stdio::piped()).stdout(pipe).stderr(Stdio::piped());
         let started = SystemTime::now();
         let mut process = command.spawn().map_err(system)?;
+        // It holds this end of the pipe, too.
+        drop(command);
         if let Some(mut stdin) = process.stdin.take() {
-            // A job that exits before reading all of it logs the reason.
+            // A job that exits before reading all of it reports the reason.
             let _ = stdin.write_all(toml.expose_secret().as_bytes());
         }
-        let (sender, lines) = channel();
         if let Some(log) = process.stderr.take() {
             // Ends with the process.
             spawn("log", move || {
-                for line in BufReader::new(log).lines().map_while(Result::ok) {
-                    if sender.send(line).is_err() {
-                        break;
-                    }
+                // The error is reported as an event.
+                let is_warning = |line: &String| !line.starts_with("truckflow: ");
+                for line in BufReader::new(log).lines().map_while(Result::ok).filter(is_warning) {
+                    tracing::warn!("the measured job: {line}");
                 }
             })?;
         }
-        Ok(Self { process, lines, log: JobLog::new(started) })
+        let (sender, events) = channel();
+        // Ends with the process.
+        spawn("events", move || {
+            for line in BufReader::new(reports).lines().map_while(Result::ok) {
+                if serde_json::from_str(&line).is_ok_and(|event| sender.send(event).is_err()) {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { process, events, log: JobLog::new(started) })
     }
 
-    /// What the log has reported so far.
+    /// What the job has reported so far.
     pub(super) fn log(&self) -> &JobLog {
         &self.log
     }
 
-    /// Reads the log until `enough` or until the job ends; fails if the job failed. Returns whether it still runs.
+    /// Reads the events until `enough` or until the job ends; fails if the job failed. Returns whether it still runs.
     pub(super) fn follow(
         &mut self,
         stop: &Stop,
         mut enough: impl FnMut(&JobLog) -> bool,
     ) -> Result<bool, Error> {
-        let mut last_line = Instant::now();
+        let mut last_event = Instant::now();
         while !enough(&self.log) {
             if stop.requested() {
                 return Err(BenchError::Interrupted.into());
             }
-            match self.lines.recv_timeout(POLL) {
-                Ok(line) => {
-                    last_line = Instant::now();
-                    self.log.add(&line);
+            match self.events.recv_timeout(POLL) {
+                Ok(event) => {
+                    last_event = Instant::now();
+                    self.log.add(event);
                 }
-                Err(RecvTimeoutError::Timeout) if last_line.elapsed() < SILENCE => {}
+                Err(RecvTimeoutError::Timeout) if last_event.elapsed() < SILENCE => {}
                 Err(RecvTimeoutError::Timeout) => return Err(BenchError::Silent(SILENCE.as_secs()).into()),
                 Err(RecvTimeoutError::Disconnected) => return self.ended().map(|()| false),
             }
@@ -202,8 +188,8 @@ impl Job {
         }
         let deadline = Instant::now() + END;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.log.add(&line),
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(event) => self.log.add(event),
                 Err(RecvTimeoutError::Timeout) => return Err(BenchError::Silent(END.as_secs()).into()),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -236,17 +222,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_of_a_job_is_parsed() {
+    fn the_reports_of_a_job_are_added_up() {
         let mut log = JobLog::new(SystemTime::UNIX_EPOCH);
         for line in [
-            r#"{"timestamp":"1970-01-01T00:00:00.250000Z","level":"INFO","fields":{"message":"reading","workers":2},"target":"t"}"#,
-            r#"{"timestamp":"1970-01-01T00:00:00.300000Z","level":"DEBUG","fields":{"message":"committed","epoch":0,"messages":0,"offsets":"0:0 1:0"},"target":"t"}"#,
-            "no JSON",
-            r#"{"timestamp":"1970-01-01T00:00:01.500000Z","level":"DEBUG","fields":{"message":"committed","epoch":1,"messages":7,"offsets":"0:3 1:4"},"target":"t"}"#,
-            r#"{"timestamp":"1970-01-01T00:00:02.000000Z","level":"DEBUG","fields":{"message":"committed","epoch":2,"messages":1,"offsets":"1:5"},"target":"t"}"#,
-            r#"{"timestamp":"1970-01-01T00:00:02.100000Z","level":"INFO","fields":{"message":"done","records":8,"dead_letters":2,"peak_memory_bytes":4096},"target":"t"}"#,
+            r#"{"event":"reading","at":250000}"#,
+            r#"{"event":"committed","at":300000,"messages":0,"offsets":[[0,0],[1,0]]}"#,
+            r#"{"event":"committed","at":1500000,"messages":7,"offsets":[[0,3],[1,4]]}"#,
+            r#"{"event":"committed","at":2000000,"messages":1,"offsets":[[1,5]]}"#,
+            r#"{"event":"done","dead_letters":2,"peak_memory_bytes":4096}"#,
         ] {
-            log.add(line);
+            log.add(serde_json::from_str(line).unwrap());
         }
         assert_eq!(log.to_reading(), Some(Duration::from_millis(250)));
         assert_eq!(log.to_first_commit(), Some(Duration::from_millis(1500)));

@@ -22,6 +22,7 @@ use super::error::BenchError;
 use super::figures::rate;
 use super::scratch::{Place, Topic};
 use super::subject::{Bench, simulated};
+use crate::cli::properties::PropertyArgs;
 use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::command::error::Error;
 use crate::command::simulate;
@@ -74,9 +75,11 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
         to: Destination::Topic,
         brokers: place.config.kafka.brokers.clone(),
         topic: topic.name().to_owned(),
-        properties: {
-            let properties = place.config.kafka_properties()?;
-            properties.exposed().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
+        properties: PropertyArgs {
+            properties: (place.config.kafka_properties()?.exposed().into_iter())
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect(),
+            property_files: Vec::new(),
         },
         ..simulated()
     };

@@ -1,6 +1,7 @@
 //! The measured configuration, and simulated trucks.
 
 use crate::cli::BenchArgs;
+use crate::cli::properties::PropertyArgs;
 use crate::cli::simulate::{Destination, Format, SimulateArgs};
 use crate::config::Config;
 use crate::runtime::pace::Rate;
@@ -42,8 +43,7 @@ pub(super) fn simulated() -> SimulateArgs {
         start: 0,
         resume_from: None,
         resume_password_file: None,
-        properties: Vec::new(),
-        property_files: Vec::new(),
+        properties: PropertyArgs::default(),
         json: false,
     }
 }

@@ -57,8 +57,7 @@ fn run_until(args: &ReplayArgs, stop: &Stop) -> Result<Summary, ReplayError> {
     }
     // Opened before connecting, so that a wrong file name is reported without a broker.
     let mut input = open(args)?;
-    let mut producer =
-        Producer::new(&args.brokers, &args.properties.iter().chain(&args.property_files).cloned().collect())?;
+    let mut producer = Producer::new(&args.brokers, &args.properties.all())?;
     let is_endless = args.repeat || args.file == Path::new("-");
     let mut progress = Transfer::start(if is_endless { None } else { size(&args.file) });
     let mut left_out = LeftOut::default();

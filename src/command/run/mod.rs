@@ -6,10 +6,22 @@ use std::sync::Arc;
 
 use crate::cli::RunArgs;
 use crate::command::error::Error;
-use crate::job::launch;
+use crate::config::Job;
+use crate::job::launch::{self, Summary};
 use crate::runtime::counts::{Counts, nothing_accepted};
+use crate::runtime::events::{Event, Events};
 use crate::runtime::stop::{Hangup, Stop};
 use crate::runtime::{fault, print, process};
+
+fn run_job(
+    args: &RunArgs,
+    stop: &Arc<Stop>,
+    events: Option<Arc<Events>>,
+) -> Result<(Arc<Job>, Summary), Error> {
+    let config = Arc::new(args.job.load()?);
+    let done = launch::run(&config, stop, events)?;
+    Ok((config, done))
+}
 
 /// Runs the job until it ends.
 pub fn run(args: &RunArgs) -> Result<(), Error> {
@@ -18,8 +30,18 @@ pub fn run(args: &RunArgs) -> Result<(), Error> {
     }
     args.die_at.into_iter().for_each(fault::arm);
     let stop = Arc::new(Stop::on_signals(Hangup::Reloads)?);
-    let config = Arc::new(args.job.load()?);
-    let done = launch::run(&config, &stop)?;
+    let events = args.events.map(Events::open).transpose()?.map(Arc::new);
+    let done = run_job(args, &stop, events.clone());
+    if let Some(events) = events {
+        events.send(&match &done {
+            Ok((_, done)) => Event::Done {
+                dead_letters: done.counts.letters.total(),
+                peak_memory_bytes: process::peak_memory(),
+            },
+            Err(error) => Event::Failed { reason: error.to_string() },
+        });
+    }
+    let (config, done) = done?;
     if args.summary {
         print::out(summary::describe(&config, &done))?;
     } else if args.json {

@@ -32,10 +32,7 @@ impl<'a> Output<'a> {
         let lines = |writer, name| Output::Lines { writer, buffer: Vec::with_capacity(BUFFER), name };
         Ok(match &args.to {
             Destination::Topic => {
-                let producer = Producer::new(
-                    &args.brokers,
-                    &args.properties.iter().chain(&args.property_files).cloned().collect(),
-                )?;
+                let producer = Producer::new(&args.brokers, &args.properties.all())?;
                 producer.partitions(&args.topic)?;
                 Output::Topic { producer, topic: &args.topic }
             }

@@ -1,7 +1,6 @@
 //! The thread that commits.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -20,9 +19,11 @@ use crate::job::graph::{Message, Route};
 use crate::observe::board::{CommitPoint, Doing, Feed};
 use crate::runtime::clock::Clock;
 use crate::runtime::counts::{AcceptanceChange, Counter, Counts};
+use crate::runtime::events::{Event, Events};
 use crate::runtime::fault::{self, Moment};
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::retry::Pauses;
 use crate::sink::topic::DeadLetterTopic;
 use crate::state::offset::{Role, for_view};
 use crate::store::{Commit, StateChange, StoreError};
@@ -69,6 +70,8 @@ pub struct Setup {
     pub forward: Option<DeadLetterTopic>,
     /// The live page, if there is one.
     pub page: Option<Feed>,
+    /// Where commits are reported to the process that started the job.
+    pub events: Option<Arc<Events>>,
     /// The topic of the readings, for errors.
     pub topic: Arc<str>,
     /// The view to backfill, in a backfill.
@@ -284,25 +287,26 @@ impl Committer {
 
     /// Runs `step` until it succeeds, with growing pauses while the database is unavailable.
     fn retry<T>(&mut self, mut step: impl FnMut(&mut Self) -> Result<T, JobError>) -> Result<T, JobError> {
-        let mut pause = FIRST_PAUSE;
+        let (mut pauses, mut is_first) = (Pauses::new(FIRST_PAUSE, LONGEST_PAUSE), true);
         loop {
             match step(self) {
                 Ok(done) => {
                     self.setup.health.found(STORE);
-                    if pause > FIRST_PAUSE {
+                    if !is_first {
                         self.show(Doing::Reading);
                     }
                     return Ok(done);
                 }
                 Err(JobError::Store(error)) if error.is_retryable() && !self.setup.clock.is_stopping() => {
                     let error = error.while_waiting();
+                    let pause = pauses.next();
+                    is_first = false;
                     tracing::warn!(error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
                     self.setup.metrics.commit_retries.inc();
                     self.setup.health.lost(STORE, &error);
                     self.show(Doing::Retrying(error));
                     self.forget_transaction();
                     wait(pause, || self.setup.clock.is_stopping());
-                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => {
                     self.forget_transaction();
@@ -413,7 +417,7 @@ impl Committer {
 
     /// Waits until the topic has acknowledged all dead letters, without a timeout.
     fn flush_forwarded(&mut self, topic: &mut DeadLetterTopic) -> Result<(), JobError> {
-        let (what, mut pause) = (topic.in_health(), FIRST_PAUSE);
+        let (what, mut pauses) = (topic.in_health(), Pauses::new(FIRST_PAUSE, LONGEST_PAUSE));
         loop {
             match topic.flush(ACKNOWLEDGED) {
                 Ok(()) => {
@@ -424,11 +428,11 @@ impl Committer {
                     return Ok(());
                 }
                 Err(error) if !self.setup.clock.is_stopping() => {
+                    let pause = pauses.next();
                     tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "{what} does not accept dead letters; trying again");
                     self.setup.health.lost(&what, format!("{what}: {error}"));
                     self.show(Doing::Retrying(error.to_string()));
                     wait(pause, || self.setup.clock.is_stopping());
-                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -469,8 +473,11 @@ impl Committer {
             messages += consumed;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        // `truckflow bench` reads this line.
-        tracing::debug!(epoch, messages, offsets = %Offsets(&offsets), "committed");
+        tracing::debug!(epoch, messages, "committed");
+        if let Some(events) = &self.setup.events {
+            let offsets = offsets.iter().map(|at| (at.partition, at.offset)).collect();
+            events.send(&Event::Committed { at: now.as_micros() as i64, messages, offsets });
+        }
         if self.setup.filled.is_none() {
             self.setup.metrics.arrived(&pending.arrivals, now.as_millis() as i64);
         }
@@ -488,20 +495,6 @@ impl Committer {
         if !offsets.is_empty() {
             self.setup.followers.retain(|follower| follower.send(offsets.clone()).is_ok());
         }
-    }
-}
-
-/// Formats offsets for the log as `partition:offset`, separated by spaces.
-struct Offsets<'a>(&'a [NextOffset]);
-
-impl fmt::Display for Offsets<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut blank = "";
-        for at in self.0 {
-            write!(f, "{blank}{}:{}", at.partition, at.offset)?;
-            blank = " ";
-        }
-        Ok(())
     }
 }
 

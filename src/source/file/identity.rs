@@ -16,6 +16,7 @@ use dataflows::item::Mark;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::compression::{self, Format};
+use super::fill::fill;
 use super::folder;
 
 /// Bytes at the beginning of which a copy is kept.
@@ -66,7 +67,7 @@ impl Trace {
         let mut block = vec![0; STEP];
         while trace.bytes < bytes {
             let want = (bytes - trace.bytes).min(STEP as u64) as usize;
-            let read = read_full(input, &mut block[..want])?;
+            let read = fill(&mut block[..want], |rest, _| input.read(rest))?;
             trace.add(&block[..read]);
             if read < want {
                 break;
@@ -121,7 +122,7 @@ impl Trace {
         for mark in &self.marks {
             while bytes < mark.bytes {
                 let want = (mark.bytes - bytes).min(STEP as u64) as usize;
-                let read = read_full(input, &mut block[..want])?;
+                let read = fill(&mut block[..want], |rest, _| input.read(rest))?;
                 let known = self.head.get(bytes as usize..).unwrap_or_default();
                 let both = known.len().min(read);
                 if known[..both] != block[..both] {
@@ -146,19 +147,6 @@ impl Trace {
         let oldest = self.marks.len().saturating_sub(LATEST);
         bytes > 0 && self.marks.get(oldest).is_some_and(|mark| mark.bytes <= bytes || oldest == 0)
     }
-}
-
-fn read_full(input: &mut dyn Read, bytes: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match input.read(&mut bytes[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// A file that was found by its bytes.

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::compression;
+use super::fill::fill;
 
 /// Bytes per block: two blocks and a decoded batch fit into the cache of a core.
 pub(super) const BLOCK: usize = 256 << 10;
@@ -99,7 +100,7 @@ impl Growing {
 
     fn bytes_at(&self, position: u64, length: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length as usize];
-        let read = read_at(&self.file, &mut bytes, position)?;
+        let read = fill(&mut bytes, |rest, filled| self.file.read_at(rest, position + filled))?;
         bytes.truncate(read);
         Ok(bytes)
     }
@@ -109,7 +110,8 @@ impl Growing {
         let before = block.len();
         let want = self.left().unwrap_or(u64::MAX).min(BLOCK as u64) as usize;
         block.resize(before + want, 0);
-        let read = read_at(&self.file, &mut block[before..], self.position)?;
+        let read =
+            fill(&mut block[before..], |rest, filled| self.file.read_at(rest, self.position + filled))?;
         block.truncate(before + read);
         if read == 0 {
             return self.at_end();
@@ -179,19 +181,6 @@ impl Growing {
 
 fn id(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
-}
-
-fn read_at(file: &File, bytes: &mut [u8], position: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], position + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// A stream: a pipe, or the text of a compressed file. A thread reads it, because reads may block.

@@ -22,6 +22,7 @@
 
 mod compression;
 mod encoding;
+mod fill;
 mod framing;
 mod identity;
 mod input;

@@ -404,14 +404,14 @@ fn a_replaced_file_is_finished_and_the_new_one_is_read_from_its_first_line() {
         folder.append("in", line(103)); // never gets a line end
         let whole = fs::read(folder.path("in")).unwrap();
         fs::remove_file(folder.path("in")).unwrap();
+        // Similar files do not match. They are older: a newer one would be taken for a later rotation.
+        folder.write("in.2", lines(0..99));
+        folder.write("in.3", lines(1..300));
         match archive {
             "in.1" => folder.write(archive, &whole),
             "in.1.gz" => folder.write(archive, gzip(&whole)),
             _ => folder.write(archive, zstd(&whole)),
         }
-        // Similar files do not match.
-        folder.write("in.2", lines(0..99));
-        folder.write("in.3", lines(1..300));
         folder.write("in", lines(1000..1200));
         let expected = [read_lines(0, 100..104, 100), read_lines(1, 1000..1200, 0)].concat();
         let mut job = folder.open(&offsets, Options::default()).unwrap();

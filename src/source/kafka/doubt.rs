@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::runtime::retry::Pauses;
+
 /// Timeout of a query; the worker waits meanwhile.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -25,7 +27,7 @@ struct Open {
     doubt: Doubt,
     since: Instant,
     next: Instant,
-    pause: Duration,
+    pauses: Pauses,
 }
 
 /// The partitions of a reader with an open question.
@@ -35,7 +37,7 @@ pub(super) struct Doubts(BTreeMap<i32, Open>);
 impl Doubts {
     pub(super) fn add(&mut self, partition: i32, doubt: Doubt) {
         let now = Instant::now();
-        let open = Open { doubt, since: now, next: now, pause: FIRST_PAUSE };
+        let open = Open { doubt, since: now, next: now, pauses: Pauses::new(FIRST_PAUSE, LONGEST_PAUSE) };
         self.0.entry(partition).or_insert(open);
     }
 
@@ -48,8 +50,7 @@ impl Doubts {
 
     pub(super) fn postpone(&mut self, partition: i32) {
         if let Some(open) = self.0.get_mut(&partition) {
-            open.next = Instant::now() + open.pause;
-            open.pause = (open.pause * 2).min(LONGEST_PAUSE);
+            open.next = Instant::now() + open.pauses.next();
         }
     }
 

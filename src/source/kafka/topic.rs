@@ -8,6 +8,7 @@ use super::options::{OnDataLoss, TopicOptions};
 use super::queue::{is_of, reading};
 use super::reader::{Position, TopicReader};
 use crate::kafka::errors::{Fault, reason};
+use crate::runtime::retry;
 use crate::runtime::stop::Stop;
 use crate::source::embedded::Feed;
 use crate::source::{BATCH_RECORDS, SourceError};
@@ -342,17 +343,8 @@ impl Topic {
 pub fn keep_trying<T>(
     wait: bool,
     stop: &Stop,
-    mut connect: impl FnMut() -> Result<T, SourceError>,
+    connect: impl FnMut() -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {
-    let mut pause = Duration::from_millis(250);
-    loop {
-        match connect() {
-            Err(error) if wait && error.may_pass() && !stop.requested() => {
-                tracing::warn!("{}; trying again", error.while_waiting());
-                stop.wait(pause);
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
-            result => return result,
-        }
-    }
+    let may_pass = |error: &SourceError| (wait && error.may_pass()).then(|| error.while_waiting());
+    retry::until_stopped(stop, connect, may_pass)
 }

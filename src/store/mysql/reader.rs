@@ -196,11 +196,7 @@ impl Server {
             "SELECT COALESCE(long_topic, topic), part, next_offset, byte_position, hash, view_name, role \
              FROM truckflow_offsets WHERE job = {job} ORDER BY topic, part, view_name, role"
         ))?;
-        // An earlier version may not have created this table, and a reader changes nothing.
-        let topics = match self.books()?.contains("truckflow_topics") {
-            true => self.fetch(format!("SELECT topic, topic_id FROM truckflow_topics WHERE job = {job}"))?,
-            false => Vec::new(),
-        };
+        let topics = self.fetch(format!("SELECT topic, topic_id FROM truckflow_topics WHERE job = {job}"))?;
         let files = self.fetch(format!("SELECT name, length FROM truckflow_files WHERE job = {job}"))?;
         let number = |row: &TextRow, index| row.number(index).unwrap_or_default();
         let offset = |row: &TextRow| NextOffset {

@@ -6,7 +6,6 @@ use dataflows::Epoch;
 use dataflows::item::{MessageId, NextOffset, TopicId};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::tables::look_up;
 use crate::state::StoredView;
 use crate::store::commit::{Adopted, Commit, LastCommit};
 use crate::store::offset;
@@ -102,13 +101,10 @@ pub(super) fn read_last(connection: &Connection, job: &str) -> rusqlite::Result<
         };
         last.add_offset(row.get(5)?, &row.get::<_, String>(6)?, at);
     }
-    // An earlier version may not have created this table, and a reader changes nothing.
-    if look_up(connection, "truckflow_topics")?.is_some() {
-        last.topics = connection
-            .prepare("SELECT topic, topic_id FROM truckflow_topics WHERE job = ? ORDER BY topic")?
-            .query_map([job], |row| Ok(TopicId { topic: row.get::<_, String>(0)?.into(), id: row.get(1)? }))?
-            .collect::<rusqlite::Result<_>>()?;
-    }
+    last.topics = connection
+        .prepare("SELECT topic, topic_id FROM truckflow_topics WHERE job = ? ORDER BY topic")?
+        .query_map([job], |row| Ok(TopicId { topic: row.get::<_, String>(0)?.into(), id: row.get(1)? }))?
+        .collect::<rusqlite::Result<_>>()?;
     last.files = connection
         .prepare("SELECT name, length FROM truckflow_files WHERE job = ? ORDER BY name")?
         .query_map([job], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?

@@ -242,7 +242,6 @@ impl Store for SqliteStore {
         let connection = self.connect(false)?;
         let mut forget = || -> rusqlite::Result<()> {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            // Creates tables that an older version did not have.
             transaction.execute_batch(BOOKKEEPING)?;
             for book in BOOKS {
                 transaction.execute(&format!("DELETE FROM {book} WHERE job = ?"), [job])?;
