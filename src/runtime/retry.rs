@@ -21,7 +21,7 @@ impl Pauses {
     }
 
     /// The next pause.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         self.pauses.next().unwrap_or(self.longest)
     }
 }
@@ -45,7 +45,7 @@ pub fn until_stopped<T, E>(
             Err(error) if !stop.requested() => {
                 let Some(said) = may_pass(&error) else { return Err(error) };
                 tracing::warn!("{said}; trying again");
-                stop.wait(pauses.next());
+                stop.wait(pauses.pause());
             }
             result => return result,
         }
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest() {
         let mut pauses = Pauses::new(Duration::from_millis(100), Duration::from_secs(1));
-        let taken: Vec<_> = (0..70).map(|_| pauses.next().as_millis()).collect();
+        let taken: Vec<_> = (0..70).map(|_| pauses.pause().as_millis()).collect();
         assert_eq!(taken[..6], [100, 200, 400, 800, 1000, 1000]);
         assert_eq!(taken[69], 1000);
     }

@@ -299,7 +299,7 @@ impl Committer {
                 }
                 Err(JobError::Store(error)) if error.is_retryable() && !self.setup.clock.is_stopping() => {
                     let error = error.while_waiting();
-                    let pause = pauses.next();
+                    let pause = pauses.pause();
                     is_first = false;
                     tracing::warn!(error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
                     self.setup.metrics.commit_retries.inc();
@@ -428,7 +428,7 @@ impl Committer {
                     return Ok(());
                 }
                 Err(error) if !self.setup.clock.is_stopping() => {
-                    let pause = pauses.next();
+                    let pause = pauses.pause();
                     tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "{what} does not accept dead letters; trying again");
                     self.setup.health.lost(&what, format!("{what}: {error}"));
                     self.show(Doing::Retrying(error.to_string()));

@@ -50,7 +50,7 @@ impl Doubts {
 
     pub(super) fn postpone(&mut self, partition: i32) {
         if let Some(open) = self.0.get_mut(&partition) {
-            open.next = Instant::now() + open.pauses.next();
+            open.next = Instant::now() + open.pauses.pause();
         }
     }
 
