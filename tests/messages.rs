@@ -98,18 +98,25 @@ fn logged(code: &str) -> Vec<Message> {
     found
 }
 
+/// The files under `src/` in the order of their paths, each with its code up to its tests.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    found.sort();
+    let with_code = |path| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path, text.split("#[cfg(test)]\nmod ").next().unwrap().to_owned())
+    };
+    found.into_iter().map(with_code).collect()
+}
+
 /// The page.
 fn page() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = Vec::new();
-    files(&root.join("src"), &mut found);
-    found.sort();
     let (mut errors_of, mut logs_of) = (String::new(), String::new());
-    for path in found {
-        let text = fs::read_to_string(&path).unwrap();
-        let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+    for (path, code) in sources() {
         let shown = path.strip_prefix(root).unwrap().display().to_string();
-        for (messages, page) in [(errors(code), &mut errors_of), (logged(code), &mut logs_of)] {
+        for (messages, page) in [(errors(&code), &mut errors_of), (logged(&code), &mut logs_of)] {
             if messages.is_empty() {
                 continue;
             }
@@ -151,12 +158,8 @@ fn an_error_and_a_log_message_are_read() {
 fn messages_are_one_sentence_in_the_field_s_words() {
     // Words that a user of Kafka and MySQL would stumble over.
     const OTHERS: [&str; 6] = ["mend ", "anew", "doubled", "look whether", "the seed", "nobody"];
-    let mut found = Vec::new();
-    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    for path in found {
-        let text = fs::read_to_string(&path).unwrap();
-        let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
-        for Message { kind, text } in errors(code).into_iter().chain(logged(code)) {
+    for (path, code) in sources() {
+        for Message { kind, text } in errors(&code).into_iter().chain(logged(&code)) {
             let other = OTHERS.iter().find(|word| text.contains(**word));
             assert!(other.is_none() && !text.ends_with('.'), "{}: {kind}: {text}", path.display());
         }

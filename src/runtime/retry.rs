@@ -27,7 +27,7 @@ impl Pauses {
 }
 
 /// Pauses for a server that is unavailable at the start of a job.
-pub fn at_start() -> Pauses {
+fn at_start() -> Pauses {
     Pauses::new(Duration::from_millis(250), Duration::from_secs(5))
 }
 

@@ -18,6 +18,7 @@ const FOLD_BYTES: usize = 1 << 20;
 /// `PATIENCE` times as large as the snapshot.
 const FOLD_AT_ONCE: usize = 64 << 20;
 const PATIENCE: usize = 4;
+
 /// The size of a view's state in the store.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StateWeight {

@@ -48,9 +48,7 @@ impl Refusals {
         self.written.clear();
         self.views.clear();
     }
-}
 
-impl Refusals {
     /// Writes the dead letters of this attempt to the file, replacing those of an earlier attempt, and to the
     /// transaction. `ends` are the file lengths without them; returns the lengths to commit.
     pub fn write(
