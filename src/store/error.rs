@@ -75,6 +75,43 @@ pub enum StoreError {
         /// Host, port and database, or the file.
         place: String,
     },
+    /// The bookkeeping tables were written by a newer program.
+    #[error(
+        "the tables truckflow_* in {place} have version {version}, and this program knows version {known}; \
+         use the newer truckflow that wrote them"
+    )]
+    NewerSchema {
+        /// Host, port and database, or the file.
+        place: String,
+        /// Their version.
+        version: usize,
+        /// The version of this program.
+        known: usize,
+    },
+    /// The bookkeeping tables must be migrated before they can be read.
+    #[error(
+        "the tables truckflow_* in {place} have version {version}, and this program reads version {known}; \
+         start a job with this program, which migrates them, or use the older truckflow"
+    )]
+    OlderSchema {
+        /// Host, port and database, or the file.
+        place: String,
+        /// Their version; 0 if a table is missing.
+        version: usize,
+        /// The version of this program.
+        known: usize,
+    },
+    /// The bookkeeping tables must be migrated while another job uses them.
+    #[error(
+        "the tables truckflow_* in {place} must be migrated, and job `{job}` uses them; \
+         stop that job, start this one, and start it again"
+    )]
+    Migrating {
+        /// Host, port and database.
+        place: String,
+        /// A running job.
+        job: String,
+    },
     /// Another instance took over the job.
     #[error(
         "another instance of job `{job}` took over on {place}; this one stops and has committed nothing since then"
@@ -108,4 +145,9 @@ impl StoreError {
             other => other.to_string(),
         }
     }
+}
+
+/// An error of a database in one line.
+pub(super) fn one_line(error: impl ToString) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -2,8 +2,9 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`mysql`] | MySQL and MariaDB, through mysql_async |
+//! | [`mysql`] | MySQL and MariaDB |
 //! | [`sqlite`] | a file, by default in the output folder |
+//! | `bookkeeping` | the tables `truckflow_*`, for all databases |
 //! | [`privileges`] | the privileges of a MySQL or MariaDB account |
 //! | [`reader`] | reading a job's data without claiming the job |
 //! | [`offset`] | offsets of the job and its views |
@@ -14,6 +15,7 @@
 //! [`Store::abandon`] and start over with `begin`.
 
 mod api;
+mod bookkeeping;
 pub mod chunk;
 mod commit;
 mod error;
@@ -66,10 +68,7 @@ pub fn create_scratch(url: &DatabaseUrl, name: &str) -> Result<Option<mysql::scr
 
 /// The last reading of each truck in `TRUCK_PARAMETER_MAP`; empty if there is no such table.
 pub fn last_readings(url: &DatabaseUrl) -> Result<Vec<LastReading>, StoreError> {
-    match Login::read(url)?.0 {
-        Place::Sqlite(path) => sqlite::last_readings::last_readings(&path),
-        Place::Mysql(address) => mysql::last_readings::last_readings(address),
-    }
+    last_reading::last_readings(open_reader(url)?.as_mut())
 }
 
 /// Opens the store at `url` for reading only.

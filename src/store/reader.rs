@@ -8,6 +8,8 @@ use dataflows::rows::ColumnSpec;
 
 use dataflows::rows::RowKey;
 
+use super::bookkeeping::session::Session;
+use super::bookkeeping::{migrate, read};
 use super::commit::LastCommit;
 use super::error::StoreError;
 use crate::state::StoredView;
@@ -15,32 +17,46 @@ use crate::state::export::TableSize;
 
 /// A database that is only read.
 pub trait StoreReader {
-    /// Whether an instance of the job holds its lock.
-    fn is_running(&mut self, job: &str) -> Result<bool, StoreError>;
-
-    /// The committed data of the job; `None` if this database does not have the job.
-    fn last_commit(&mut self, job: &str) -> Result<Option<LastCommit>, StoreError>;
-
-    /// Whether other jobs also commit here, so that some rows of a table may be theirs.
-    fn has_other_jobs(&mut self, job: &str) -> Result<bool, StoreError>;
-
-    /// The views of the job whose backfill is not complete.
-    fn unfilled(&mut self, job: &str) -> Result<Vec<String>, StoreError>;
+    /// The connection for the bookkeeping tables. Without a database, its answers are empty.
+    fn session(&mut self) -> Result<&mut dyn Session, StoreError>;
 
     /// Host, port and database, or the file.
     fn place(&self) -> String;
 
+    /// Whether an instance of the job holds its lock.
+    fn is_running(&mut self, job: &str) -> Result<bool, StoreError>;
+
+    /// The committed data of the job; `None` if this database does not have the job.
+    fn last_commit(&mut self, job: &str) -> Result<Option<LastCommit>, StoreError> {
+        let session = self.session()?;
+        if migrate::is_readable(session)? { read::last_commit(session, job) } else { Ok(None) }
+    }
+
+    /// Whether other jobs also commit here, so that some rows of a table may be theirs.
+    fn has_other_jobs(&mut self, job: &str) -> Result<bool, StoreError> {
+        read::has_other_jobs(self.session()?, job)
+    }
+
     /// The views that the job has had, by name.
-    fn views(&mut self, job: &str) -> Result<Vec<StoredView>, StoreError>;
+    fn views(&mut self, job: &str) -> Result<Vec<StoredView>, StoreError> {
+        let session = self.session()?;
+        if migrate::is_readable(session)? { read::views(session, job) } else { Ok(Vec::new()) }
+    }
 
     /// The messages whose event time was too far ahead, in any order.
-    fn in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError>;
+    fn in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError> {
+        read::in_the_future(self.session()?, job)
+    }
 
     /// The views that have state, by name.
-    fn with_state(&mut self, job: &str) -> Result<Vec<String>, StoreError>;
+    fn with_state(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
+        read::with_state(self.session()?, job)
+    }
 
     /// Passes the parts of a view's state to `take`, newest first, with only a few in memory at a time.
-    fn state(&mut self, job: &str, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError>;
+    fn state(&mut self, job: &str, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
+        read::state(self.session()?, job, view, take)
+    }
 
     /// The size of a table; 0 rows if it does not exist.
     fn size(&mut self, table: &str) -> Result<TableSize, StoreError>;

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use truckflow::store;
+
 use crate::support::certificates::{Authority, Certificate, Validity};
 use crate::support::job::Job;
 use crate::support::kafka::{Kafka, Listener, PLAIN, unique_topic};
@@ -237,7 +239,11 @@ fn look(url: &str) -> (bool, String) {
     assert!(!stdout.contains(PASSWORD) && !said.contains(PASSWORD), "{stdout}{said}");
     let line = stdout.lines().find(|line| line.contains("  database 127."));
     let line = line.unwrap_or_else(|| panic!("no word of the database:\n{stdout}{said}"));
-    (line.starts_with("ok "), line.to_owned())
+    let is_in = line.starts_with("ok ");
+    // `check` uses one client, and a job that starts uses both.
+    let claimed = store::open(&url.to_owned().into()).and_then(|mut store| store.claim("look", "none"));
+    assert_eq!(claimed.is_ok(), is_in, "{line}: {claimed:?}");
+    (is_in, line.to_owned())
 }
 
 #[test]
@@ -295,7 +301,8 @@ fn a_database_without_tls_is_not_used_where_tls_is_asked_for() {
         assert!(is_in, "{option}: {line}");
     }
     let authority = Authority::new(&new_folder("papers"), "own");
-    for option in ["ssl-mode=REQUIRED".to_owned(), format!("ssl-ca={}", authority.file)] {
+    let identity = "ssl-mode=VERIFY_IDENTITY".to_owned();
+    for option in ["ssl-mode=REQUIRED".to_owned(), identity, format!("ssl-ca={}", authority.file)] {
         let (is_in, line) = look(&format!("{}?{option}", database.url));
         assert!(!is_in && line.contains("TLS: the server does not support it"), "{option}: {line}");
     }

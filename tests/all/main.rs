@@ -23,6 +23,7 @@
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`kubernetes`] | the manifests under `deploy/kubernetes` |
 //! | [`load`] | load in one partition, and in a thousand |
+//! | [`migrations`] | the version of the bookkeeping tables |
 //! | [`moves`] | the seed's topic, tables and queries |
 //! | [`orientation`] | the phone's topic and file |
 //! | [`own_views`] | views that a job defines, against built-in ones |
@@ -70,6 +71,7 @@ mod injection;
 mod keyed;
 mod kubernetes;
 mod load;
+mod migrations;
 mod moves;
 mod orientation;
 mod own_views;

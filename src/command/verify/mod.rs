@@ -83,7 +83,7 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     let views = config.active_views.clone();
     let routes = routes(config, &views);
     let has_others = reader.has_other_jobs(&config.job)?;
-    let unfilled = reader.unfilled(&config.job)?;
+    let recorded = reader.views(&config.job)?;
     // A view that was added later has a shorter input.
     let shorter: BTreeMap<String, Input> = views
         .iter()
@@ -106,7 +106,7 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     }
     for (view, route) in both() {
         job.input = shorter.get(&*view.name).unwrap_or(&input);
-        if unfilled.iter().any(|name| *name == view.name) {
+        if recorded.iter().any(|recorded| recorded.name == *view.name && !recorded.backfilled) {
             let why = "its backfill is not complete yet; run the job until it is";
             report.add(&view.name, Err::<&str, _>(why));
             continue;

@@ -15,8 +15,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mysql_async::{ClientIdentity, Conn, DriverError, Error, Opts, OptsBuilder, SslOpts};
+use sqlx::ConnectOptions as _;
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use url::{Host, Url};
 
+use super::client::CatalogClient;
+use super::errors::Fault;
 use crate::store::error::StoreError;
 
 const PORT: u16 = 3306;
@@ -38,6 +42,9 @@ pub(crate) struct Address {
     secured: Option<Opts>,
     /// Whether to connect without TLS if the server does not support it.
     may_be_plain: bool,
+    /// The same for sqlx. `None` with `ssl-ca`: sqlx would also trust the public authorities, and with `VERIFY_CA` a
+    /// certificate of theirs for any host.
+    to_read: Option<MySqlConnectOptions>,
 }
 
 /// The value of `ssl-mode`.
@@ -65,6 +72,17 @@ impl SslMode {
 
     fn verifies(self) -> bool {
         matches!(self, Self::VerifyCa | Self::VerifyIdentity)
+    }
+
+    /// The same for sqlx.
+    fn of_sqlx(self) -> MySqlSslMode {
+        match self {
+            Self::Disabled => MySqlSslMode::Disabled,
+            Self::Preferred => MySqlSslMode::Preferred,
+            Self::Required => MySqlSslMode::Required,
+            Self::VerifyCa => MySqlSslMode::VerifyCa,
+            Self::VerifyIdentity => MySqlSslMode::VerifyIdentity,
+        }
     }
 }
 
@@ -129,7 +147,7 @@ impl Address {
         let identity = match (certificate, key) {
             (Some(certificate), Some(key)) => {
                 let (certificate, key) = (pem("ssl-cert", certificate)?, pem("ssl-key", key)?);
-                Some(ClientIdentity::new(certificate.into(), key.into()))
+                Some((certificate, key))
             }
             (None, None) => None,
             _ => return Err(wrong("ssl-cert and ssl-key must be given together")),
@@ -141,17 +159,46 @@ impl Address {
             database => database,
         };
         let user = Some(part(url.username())?).filter(|user| !user.is_empty());
+        let user = user.unwrap_or_else(|| "root".into());
+        let password = url.password().map(part).transpose()?;
         let port = url.port().unwrap_or(PORT);
         let (shown, host) = match url.host() {
             Some(Host::Ipv6(address)) => (format!("[{address}]"), address.to_string()),
             Some(host) => (host.to_string(), host.to_string()),
             None => ("localhost".into(), "localhost".into()),
         };
+        let authority = authority.map(|path| pem("ssl-ca", path)).transpose()?;
+        let to_read = authority.is_none().then(|| {
+            // The session is set up for both clients alike, by our own statement.
+            let mut options = MySqlConnectOptions::new()
+                .host(&host)
+                .port(port)
+                .username(&user)
+                .database(&database)
+                .ssl_mode(mode.of_sqlx())
+                .pipes_as_concat(false)
+                .no_engine_substitution(false)
+                .timezone(None)
+                .set_names(false)
+                .disable_statement_logging();
+            if let Some(password) = &password {
+                options = options.password(password);
+            }
+            if let Some((certificate, key)) = &identity {
+                options = options.ssl_client_cert_from_pem(certificate).ssl_client_key_from_pem(key);
+            }
+            match &socket {
+                // A socket is on the same machine and needs no TLS.
+                Some(socket) => options.socket(socket).ssl_mode(MySqlSslMode::Disabled),
+                None => options,
+            }
+        });
+        let identity = identity.map(|(certificate, key)| ClientIdentity::new(certificate.into(), key.into()));
         let options = OptsBuilder::default()
             .ip_or_hostname(host)
             .tcp_port(port)
-            .user(Some(user.unwrap_or_else(|| "root".into())))
-            .pass(url.password().map(part).transpose()?)
+            .user(Some(user))
+            .pass(password)
             .db_name(Some(&database))
             .tcp_nodelay(true)
             .socket(socket.as_ref())
@@ -160,8 +207,6 @@ impl Address {
             .max_allowed_packet(Some(LARGEST_PACKET))
             .wait_timeout(Some(0))
             .client_found_rows(true);
-        // A socket is on the same machine and needs no TLS.
-        let authority = authority.map(|path| pem("ssl-ca", path)).transpose()?;
         let secured = (mode != SslMode::Disabled && socket.is_none()).then(|| {
             let any_host = (mode == SslMode::VerifyCa).then_some(ANY_HOST);
             let tls = SslOpts::default()
@@ -183,11 +228,25 @@ impl Address {
             plain: options.into(),
             secured,
             may_be_plain: mode == SslMode::Preferred,
+            to_read,
         })
     }
 
-    /// A new connection.
-    pub async fn connect(&self) -> mysql_async::Result<Conn> {
+    /// A new connection for everything except commits.
+    pub(super) async fn connect_to_read(&self) -> Result<CatalogClient, Fault> {
+        if let Some(options) = &self.to_read {
+            match options.connect().await {
+                // Without TLS a server asks for passwords encrypted by RSA, unless it saw the account lately. sqlx uses
+                // the crate `rsa` for it, of which an attack on timing is known (RUSTSEC-2023-0071).
+                Err(sqlx::Error::Configuration(reason)) if reason.to_string().contains("RSA") => {}
+                connected => return Ok(CatalogClient::Sqlx(Box::new(connected?))),
+            }
+        }
+        Ok(CatalogClient::MysqlAsync(self.connect_to_commit().await?))
+    }
+
+    /// A new connection for commits.
+    pub(super) async fn connect_to_commit(&self) -> mysql_async::Result<Conn> {
         let Some(secured) = self.secured.clone() else { return Conn::new(self.plain.clone()).await };
         match Conn::new(secured).await {
             Err(Error::Driver(DriverError::NoClientSslFlagFromServer)) if self.may_be_plain => {
@@ -221,6 +280,27 @@ mod tests {
         let address = read("mysql://localhost/d?socket=%2Frun%2Fs.sock");
         assert_eq!((&*address.place, address.plain.socket()), ("/run/s.sock/d", Some("/run/s.sock")));
         assert!(address.secured.is_none());
+    }
+
+    #[test]
+    fn both_clients_get_the_same_options() {
+        let to_read = |url: &str| read(url).to_read;
+        let options = to_read("mysql://o%27neil:p@db.example:3307/trucks?ssl-mode=REQUIRED").unwrap();
+        assert_eq!((options.get_host(), options.get_port()), ("db.example", 3307));
+        assert_eq!((options.get_username(), options.get_database()), ("o'neil", Some("trucks")));
+        let options = to_read("mysql://localhost/d?socket=%2Frun%2Fs.sock").unwrap();
+        assert_eq!(options.get_socket().map(|path| path.as_path()), Some(Path::new("/run/s.sock")));
+        assert!(matches!(options.get_ssl_mode(), MySqlSslMode::Disabled));
+        let mode = |options: &str| to_read(&format!("mysql://h/d?{options}")).map(|read| read.get_ssl_mode());
+        assert!(matches!(mode(""), Some(MySqlSslMode::Preferred)));
+        assert!(matches!(mode("ssl-mode=DISABLED"), Some(MySqlSslMode::Disabled)));
+        assert!(matches!(mode("ssl-mode=REQUIRED"), Some(MySqlSslMode::Required)));
+        assert!(matches!(mode("ssl-cert=c&ssl-key=k"), Some(MySqlSslMode::Required)));
+        assert!(matches!(mode("ssl-mode=VERIFY_IDENTITY"), Some(MySqlSslMode::VerifyIdentity)));
+        // sqlx would trust public authorities as well.
+        for own in ["ssl-ca=c", "ssl-ca=c&ssl-mode=VERIFY_CA", "ssl-ca=c&ssl-cert=c&ssl-key=k"] {
+            assert!(mode(own).is_none(), "{own}");
+        }
     }
 
     #[test]

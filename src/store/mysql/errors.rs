@@ -11,9 +11,10 @@
 use std::io;
 
 use mysql_async::{DriverError, IoError};
+use sqlx::mysql::MySqlDatabaseError;
 
 use super::sql::literal;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, one_line};
 use crate::store::schema::quoted;
 use crate::store::table::ROW_KEY;
 
@@ -195,26 +196,51 @@ impl From<mysql_async::Error> for Fault {
         use mysql_async::Error::{Driver, Io, Server};
         match error {
             Server(error) => {
-                Self::Server { number: error.code, message: one_line(&error.message), state: error.state }
+                Self::Server { number: error.code, message: one_line(error.message), state: error.state }
             }
             // It is reported as a failed read, but a retry does not help.
             Io(IoError::Io(error)) if error.to_string().contains("certificate") => {
-                Self::Untrusted(one_line(&error.to_string()))
+                Self::Untrusted(one_line(error))
             }
             // The client reports bytes that it does not understand like this.
             Io(IoError::Io(error)) if error.kind() == io::ErrorKind::Other => {
-                Self::Lost(one_line(&format!("it does not speak the MySQL protocol: {error}")))
+                Self::Lost(one_line(format!("it does not speak the MySQL protocol: {error}")))
             }
-            Io(IoError::Io(error)) => Self::Lost(one_line(&error.to_string())),
-            Io(IoError::Tls(error)) => Self::Lost(one_line(&format!("TLS: {error}"))),
+            Io(IoError::Io(error)) => Self::Lost(one_line(error)),
+            Io(IoError::Tls(error)) => Self::Lost(one_line(format!("TLS: {error}"))),
             Driver(DriverError::NoClientSslFlagFromServer) => {
                 Self::Lost("TLS: the server does not support it".into())
             }
             Driver(error @ (DriverError::UnexpectedPacket { .. } | DriverError::PacketOutOfOrder)) => {
-                Self::Lost(one_line(&format!("it does not speak the MySQL protocol: {error}")))
+                Self::Lost(one_line(format!("it does not speak the MySQL protocol: {error}")))
             }
-            Driver(error @ DriverError::ConnectionClosed) => Self::Lost(one_line(&error.to_string())),
-            error => Self::Other(one_line(&error.to_string())),
+            Driver(error @ DriverError::ConnectionClosed) => Self::Lost(one_line(error)),
+            error => Self::Other(one_line(error)),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error::{Database, Io, Protocol, Tls};
+        match error {
+            Database(error) => match error.try_downcast_ref::<MySqlDatabaseError>() {
+                Some(error) => Self::Server {
+                    number: error.number(),
+                    state: error.code().unwrap_or_default().to_owned(),
+                    message: one_line(error.message()),
+                },
+                None => Self::Other(one_line(error)),
+            },
+            Io(error) if error.to_string().contains("certificate") => Self::Untrusted(one_line(error)),
+            Io(error) => Self::Lost(one_line(error)),
+            Tls(error) if error.to_string().contains("does not support TLS") => {
+                Self::Lost("TLS: the server does not support it".into())
+            }
+            Tls(error) if error.to_string().contains("certificate") => Self::Untrusted(one_line(error)),
+            Tls(error) => Self::Lost(one_line(format!("TLS: {error}"))),
+            Protocol(error) => Self::Lost(one_line(format!("it does not speak the MySQL protocol: {error}"))),
+            error => Self::Other(one_line(error)),
         }
     }
 }
@@ -359,11 +385,6 @@ fn denied_account(message: &str) -> Option<String> {
 pub(super) fn account(current: &str) -> String {
     let (user, host) = current.rsplit_once('@').unwrap_or((current, "%"));
     format!("{}@{}", literal(user), literal(host))
-}
-
-/// A server's message in one line.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

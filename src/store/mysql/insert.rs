@@ -50,7 +50,7 @@ impl MysqlStore {
             let reason = format!("larger than the server's max_allowed_packet of {largest} bytes");
             return Ok(Put::Refused(reason));
         }
-        match self.server.try_execute(sql, STATEMENT_LIMIT) {
+        match self.server.write(&sql) {
             Ok(found) if operation == Operation::Update && found < rows.len() as u64 => Ok(Put::Missing),
             Ok(_) => Ok(Put::Done),
             Err(Fault::Server { number, message, .. })
@@ -93,7 +93,7 @@ impl MysqlStore {
             let mut sql = format!("SELECT {ROW_KEY} FROM {table} WHERE {ROW_KEY} IN (").into_bytes();
             list(keys, &mut sql);
             sql.push(b')');
-            let found = self.server.try_fetch(sql, STATEMENT_LIMIT);
+            let found = self.server.try_query(&String::from_utf8_lossy(&sql), STATEMENT_LIMIT);
             let found = found.map_err(|fault| prepared.explain(&self.server, fault))?;
             there.extend(found.into_iter().filter_map(|mut row| row.0[0].take()));
         }

@@ -19,7 +19,7 @@ use memchr::memchr_iter;
 use mysql_async::prelude::Queryable;
 
 use super::errors::Fault;
-use super::server::{STATEMENT_LIMIT, Server, time_of};
+use super::server::{Committer, STATEMENT_LIMIT, time_of};
 use super::tables::names;
 use crate::store::error::StoreError;
 use crate::store::schema::quoted;
@@ -107,12 +107,12 @@ pub(super) fn take(parts: &mut Vec<Part>, mut rows: usize) -> Vec<Part> {
     taken
 }
 
-impl Server {
+impl Committer {
     /// Detects whether the server supports loads, by a load without rows.
     pub(super) fn detect_loads(&mut self) -> Result<(), StoreError> {
         // TiDB and Galera with this setting may commit in the middle of a load.
         let splits = "SHOW VARIABLES WHERE Variable_name = 'wsrep_load_data_splitting' AND Value = 'ON'";
-        let splits = self.version().contains("TiDB") || !self.fetch(splits)?.is_empty();
+        let splits = self.version().contains("TiDB") || !self.query(splits)?.is_empty();
         let loads = !splits
             && match self.load("LOAD DATA LOCAL INFILE 'none' INTO TABLE truckflow_jobs (job)", Vec::new()) {
                 Ok(_) => true,
@@ -140,7 +140,7 @@ impl Server {
             connection.set_infile_handler(async move { Ok(stream::iter(packets(lines)).map(Ok).boxed()) });
             let loaded = connection.query_iter(statement).await?;
             let counts = (loaded.affected_rows(), loaded.warnings());
-            loaded.drop_result().await.map(|()| counts)
+            Ok(loaded.drop_result().await.map(|()| counts)?)
         })
     }
 }

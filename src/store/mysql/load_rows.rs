@@ -53,7 +53,7 @@ impl MysqlStore {
         if load.rolled_back >= MAX_ROLLED_BACK {
             return Ok(false);
         }
-        self.server.execute("SAVEPOINT loading")?;
+        self.server.run("SAVEPOINT loading")?;
         let rows: usize = parts.iter().map(|part| part.rows.len()).sum();
         let lines = parts.iter().map(|part| part.lines.clone()).collect();
         match self.server.load(&load.statement, lines) {
@@ -65,7 +65,7 @@ impl MysqlStore {
             Err(fault) => return Err(prepared.explain(&self.server, fault)),
         }
         load.rolled_back += 1;
-        self.server.execute("ROLLBACK TO SAVEPOINT loading")?;
+        self.server.run("ROLLBACK TO SAVEPOINT loading")?;
         Ok(false)
     }
 }

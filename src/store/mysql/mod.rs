@@ -1,4 +1,4 @@
-//! MySQL and MariaDB, through mysql_async: rows as text, state as bound bytes, all in one transaction.
+//! MySQL and MariaDB: rows as text, state as bound bytes, all in one transaction.
 //!
 //! ```text
 //! claim     GET_LOCK -> bookkeeping tables -> generation + 1
@@ -19,18 +19,16 @@
 //! |---|---|
 //! | `store` | the store of a job: lock, generation, transactions |
 //! | `insert`, `load`, `load_rows` | writing rows in the open transaction, by statements and by `LOAD DATA LOCAL` |
-//! | `commit` | writing everything else of a commit |
-//! | `books`, `tables`, `prepared` | the bookkeeping tables, the tables of views, and their statements |
-//! | `server`, `address`, `sql` | the connection, its URL, and pieces of SQL |
+//! | `books`, `tables`, `prepared` | the bookkeeping tables, the tables of views, and the statements that write them |
+//! | `server`, `client`, `address`, `sql` | the connection, its two clients, its URL, and pieces of SQL |
 //! | `errors` | the classification of errors |
-//! | `reader`, `last_readings`, [`scratch`] | readers that claim no job, and temporary databases |
+//! | `reader`, [`scratch`] | a reader that claims no job, and temporary databases |
 
 pub(super) mod address;
 mod books;
-mod commit;
+mod client;
 mod errors;
 mod insert;
-pub(super) mod last_readings;
 mod load;
 mod load_rows;
 mod prepared;

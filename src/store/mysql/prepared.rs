@@ -2,7 +2,7 @@
 
 use super::errors::Fault;
 use super::load::Load;
-use super::server::Server;
+use super::server::Committer;
 use super::tables::names;
 use crate::store::chunk::Operation;
 use crate::store::error::StoreError;
@@ -96,7 +96,7 @@ impl Prepared {
     }
 
     /// The error for a fault of a statement on this table.
-    pub(super) fn explain(&self, server: &Server, fault: Fault) -> StoreError {
+    pub(super) fn explain(&self, server: &Committer, fault: Fault) -> StoreError {
         let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
         server.error_context().explain_on(&self.table, &columns, fault)
     }

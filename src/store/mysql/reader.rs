@@ -1,80 +1,31 @@
 //! Reads MySQL and MariaDB without claiming a job, and streams the rows of tables.
 
-use dataflows::Epoch;
-use dataflows::item::{MessageId, NextOffset};
 use dataflows::rows::ColumnSpec;
-use mysql_async::prelude::Queryable;
 
 use super::address::Address;
-use super::books::COMPLETE;
-use super::server::{Server, TABLE_LIMIT, TextRow};
-use super::sql::{literal, lock_name};
-use crate::state::StoredView;
+use super::server::{Catalog, TABLE_LIMIT};
+use super::sql::lock_name;
 use crate::state::export::TableSize;
-use crate::store::commit::LastCommit;
+use crate::store::bookkeeping::session::Session;
+use crate::store::bookkeeping::statement::{Row, Statement};
 use crate::store::error::StoreError;
-use crate::store::offset;
 use crate::store::reader::{Found, Keeps, Line, StoreReader, TableRow, shortest};
 use crate::store::schema::{FoundColumn, quoted};
 use crate::store::table::ROW_KEY;
-use dataflows::item::TopicId;
 
-impl StoreReader for Server {
-    fn is_running(&mut self, job: &str) -> Result<bool, StoreError> {
+impl StoreReader for Catalog {
+    fn session(&mut self) -> Result<&mut dyn Session, StoreError> {
         self.connect()?;
-        let name = lock_name(&self.address.database, job);
-        let holder = self.fetch(format!("SELECT IS_USED_LOCK({name})"))?;
-        Ok(holder.first().is_some_and(|row| !row.is_null(0)))
-    }
-
-    fn last_commit(&mut self, job: &str) -> Result<Option<LastCommit>, StoreError> {
-        self.connect()?;
-        if !self.books()?.contains("truckflow_jobs") {
-            return Ok(None);
-        }
-        self.read_last(&literal(job))
-    }
-
-    fn has_other_jobs(&mut self, job: &str) -> Result<bool, StoreError> {
-        let sql = format!("SELECT 1 FROM truckflow_jobs WHERE job <> {} LIMIT 1", literal(job));
-        Ok(!self.fetch(sql)?.is_empty())
-    }
-
-    fn unfilled(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
-        if !self.books()?.contains("truckflow_views") {
-            return Ok(Vec::new());
-        }
-        let sql = format!(
-            "SELECT view_name FROM truckflow_views WHERE job = {} AND state <> '{COMPLETE}'",
-            literal(job)
-        );
-        Ok(self.fetch(sql)?.iter().map(|row| row.text(0)).collect())
+        Ok(self)
     }
 
     fn place(&self) -> String {
         self.address.place.clone()
     }
 
-    fn views(&mut self, job: &str) -> Result<Vec<StoredView>, StoreError> {
-        if !self.books()?.contains("truckflow_views") {
-            return Ok(Vec::new());
-        }
-        self.read_views(job)
-    }
-
-    fn in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError> {
-        self.read_in_the_future(job)
-    }
-
-    fn with_state(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
-        let job = literal(job);
-        let sql =
-            format!("SELECT DISTINCT view_name FROM truckflow_state WHERE job = {job} ORDER BY view_name");
-        Ok(self.fetch(sql)?.iter().map(|row| row.text(0)).collect())
-    }
-
-    fn state(&mut self, job: &str, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
-        self.read_state(job, view, take)
+    fn is_running(&mut self, job: &str) -> Result<bool, StoreError> {
+        self.connect()?;
+        Ok(self.lock_holder(&lock_name(&self.address.database, job))?.is_some())
     }
 
     fn size(&mut self, table: &str) -> Result<TableSize, StoreError> {
@@ -83,7 +34,7 @@ impl StoreReader for Server {
         let has_id = found.columns.iter().any(|column| column.name.eq_ignore_ascii_case("id"));
         let id = if has_id { "MAX(`id`)" } else { "NULL" };
         let sql = format!("SELECT COUNT(*), {id} FROM {}", quoted(&found.name));
-        let rows = self.try_fetch(sql, TABLE_LIMIT).map_err(|fault| self.explain(fault))?;
+        let rows = self.try_query(&sql, TABLE_LIMIT).map_err(|fault| self.explain(fault))?;
         let number = |index| rows.first().and_then(|row| row.number(index));
         Ok(TableSize { rows: number(0).unwrap_or_default() as u64, last_id: number(1), ..none })
     }
@@ -120,16 +71,15 @@ impl StoreReader for Server {
             if found.has_id { " ORDER BY `id`" } else { "" }
         );
         let keeps: Vec<Keeps> = columns.iter().map(|(_, keeps)| *keeps).collect();
-        let read = self.ask(TABLE_LIMIT, async |connection| {
-            let rows = connection.query_iter(sql).await?;
-            let mut line = Line::default();
-            rows.for_each_and_drop(|row| give(&row.into(), &keeps, &mut line, each)).await
+        let mut line = Line::default();
+        let read = self.try_each(&Statement::new(sql, []), TABLE_LIMIT, &mut |row| {
+            give(&row, &keeps, &mut line, each);
         });
         read.map_err(|fault| self.explain(fault))
     }
 }
 
-fn give(row: &TextRow, keeps: &[Keeps], line: &mut Line, each: &mut dyn FnMut(TableRow<'_>)) {
+fn give(row: &Row, keeps: &[Keeps], line: &mut Line, each: &mut dyn FnMut(TableRow<'_>)) {
     let bytes = |at: usize| row.0.get(at).and_then(Option::as_deref);
     line.clear();
     for (at, keeps) in keeps.iter().enumerate() {
@@ -170,57 +120,7 @@ fn keeps(column: &FoundColumn) -> Keeps {
     }
 }
 
-impl Server {
-    /// The messages of a job whose event time was too far ahead.
-    pub(super) fn read_in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError> {
-        let sql = format!(
-            "SELECT COALESCE(long_topic, topic), part, message_offset FROM truckflow_in_the_future \
-             WHERE job = {}",
-            literal(job)
-        );
-        let number = |row: &TextRow, index| row.number(index).unwrap_or_default();
-        let message = |row: &TextRow| MessageId {
-            topic: row.text(0).into(),
-            partition: number(row, 1) as i32,
-            offset: number(row, 2),
-        };
-        Ok(self.fetch(sql)?.iter().map(message).collect())
-    }
-
-    /// The committed data of a job; `None` if there is no such job. `job` is a literal.
-    pub(super) fn read_last(&mut self, job: &str) -> Result<Option<LastCommit>, StoreError> {
-        let jobs =
-            self.fetch(format!("SELECT generation, epoch, source FROM truckflow_jobs WHERE job = {job}"))?;
-        let Some(last) = jobs.first() else { return Ok(None) };
-        let offsets = self.fetch(format!(
-            "SELECT COALESCE(long_topic, topic), part, next_offset, byte_position, hash, view_name, role \
-             FROM truckflow_offsets WHERE job = {job} ORDER BY topic, part, view_name, role"
-        ))?;
-        let topics = self.fetch(format!("SELECT topic, topic_id FROM truckflow_topics WHERE job = {job}"))?;
-        let files = self.fetch(format!("SELECT name, length FROM truckflow_files WHERE job = {job}"))?;
-        let number = |row: &TextRow, index| row.number(index).unwrap_or_default();
-        let offset = |row: &TextRow| NextOffset {
-            topic: row.text(0).into(),
-            partition: number(row, 1) as i32,
-            offset: number(row, 2),
-            mark: offset::mark(row.number(3), Some(&row.text(4))),
-        };
-        let mut last = LastCommit {
-            generation: number(last, 0) as u64,
-            epoch: number(last, 1) as Epoch,
-            source: last.text(2),
-            topics: topics.iter().map(|row| TopicId { topic: row.text(0).into(), id: row.text(1) }).collect(),
-            files: files.iter().map(|row| (row.text(0), number(row, 1) as u64)).collect(),
-            ..LastCommit::default()
-        };
-        for row in &offsets {
-            last.add_offset(row.text(5), &row.text(6), offset(row));
-        }
-        Ok(Some(last))
-    }
-}
-
 /// Opens the database at an address for reading only.
 pub(crate) fn open(address: Address) -> Result<Box<dyn StoreReader>, StoreError> {
-    Ok(Box::new(Server::new(address)?))
+    Ok(Box::new(Catalog::new(address)?))
 }

@@ -1,6 +1,6 @@
 //! A temporary MySQL or MariaDB database.
 
-use super::server::{STATEMENT_LIMIT, Server};
+use super::server::{Catalog, STATEMENT_LIMIT};
 use crate::runtime::secret::{DatabaseUrl, ExposeSecret};
 use crate::store::error::StoreError;
 use crate::store::login::{Login, Place};
@@ -8,7 +8,7 @@ use crate::store::schema::quoted;
 
 /// A temporary database on the server of a URL.
 pub struct Scratch {
-    server: Server,
+    server: Catalog,
     name: String,
     url: DatabaseUrl,
 }
@@ -19,21 +19,19 @@ impl Scratch {
         let Place::Mysql(address) = Login::read(url)?.0 else {
             return Err(StoreError::Url("this database is a file".into()));
         };
-        let mut server = Server::new(address)?;
+        let mut server = Catalog::new(address)?;
         server.connect()?;
-        server.try_execute(format!("CREATE DATABASE {}", quoted(name)), STATEMENT_LIMIT).map_err(
-            |fault| {
-                let (account, prefix) = (server.account().to_owned(), like(name));
-                match server.explain(fault) {
-                    StoreError::Denied { place, reason, .. } => StoreError::Denied {
-                        place,
-                        reason,
-                        advice: format!("run GRANT ALL PRIVILEGES ON {}.* TO {account}", quoted(&prefix)),
-                    },
-                    other => other,
-                }
-            },
-        )?;
+        server.try_run(&format!("CREATE DATABASE {}", quoted(name)), STATEMENT_LIMIT).map_err(|fault| {
+            let (account, prefix) = (server.account().to_owned(), like(name));
+            match server.explain(fault) {
+                StoreError::Denied { place, reason, .. } => StoreError::Denied {
+                    place,
+                    reason,
+                    advice: format!("run GRANT ALL PRIVILEGES ON {}.* TO {account}", quoted(&prefix)),
+                },
+                other => other,
+            }
+        })?;
         let wrong = |_| StoreError::Url("the database URL is wrong".into());
         let mut parsed = url::Url::parse(url.expose_secret()).map_err(wrong)?;
         parsed.set_path(name);
@@ -53,7 +51,7 @@ impl Scratch {
     /// Drops it.
     pub fn drop(mut self) -> Result<(), StoreError> {
         self.server.connect()?;
-        self.server.execute(format!("DROP DATABASE IF EXISTS {}", quoted(&self.name)))
+        self.server.run(&format!("DROP DATABASE IF EXISTS {}", quoted(&self.name)))
     }
 }
 

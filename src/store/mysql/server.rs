@@ -3,19 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row, Value};
 use tokio::runtime::{Builder, Runtime};
 
 use super::address::Address;
+use super::client::{CatalogClient, Client};
 use super::errors::{ErrorContext, Fault, Meaning, Product, account};
 use super::sql::lock_name;
 use crate::runtime::fault::{self, Moment};
 use crate::runtime::reload::Reloaded;
+use crate::store::bookkeeping::session::{Dialect, Session};
+use crate::store::bookkeeping::statement::{Row, Statement};
+use crate::store::bookkeeping::tables::Kind;
 use crate::store::chunk::Text;
 use crate::store::error::StoreError;
 use crate::store::login::{Login, Place};
-use crate::store::schema::{self};
+use crate::store::schema::{self, quoted};
 
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// In addition to the transfer of the statement: [`time_of`].
@@ -25,10 +29,17 @@ pub(super) const SLOWEST_LINK: u64 = 50_000;
 /// For statements that read or copy a whole table.
 pub(super) const TABLE_LIMIT: Duration = Duration::from_secs(1800);
 pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// Bytes reserved for a statement without its values.
+const PACKET_SPARE: usize = 1 << 10;
 
-/// A server, and the connection to it while there is one.
-pub(super) struct Server {
-    pub(super) link: Option<Link>,
+/// The connection that commits.
+pub(super) type Committer = Server<Conn>;
+/// The connection for everything else.
+pub(super) type Catalog = Server<CatalogClient>;
+
+/// A server, and the connection of a client to it while there is one.
+pub(super) struct Server<C: Client> {
+    pub(super) link: Option<Link<C>>,
     pub(super) address: Address,
     /// The source of the address of the next connection, if it may change.
     pub(super) login: Option<Arc<Reloaded<Login>>>,
@@ -40,8 +51,8 @@ pub(super) struct Server {
 }
 
 /// A connection.
-pub(super) struct Link {
-    pub(super) connection: Conn,
+pub(super) struct Link<C> {
+    pub(super) client: C,
     pub(super) id: i64,
     /// `'user'@'host'`, as grants name it.
     pub(super) account: String,
@@ -55,37 +66,7 @@ pub(super) struct Link {
     pub(super) collation: &'static str,
 }
 
-/// A row as text.
-pub(super) struct TextRow(pub(super) Vec<Option<Vec<u8>>>);
-
-impl From<Row> for TextRow {
-    fn from(row: Row) -> Self {
-        let bytes = |value| match value {
-            Some(Value::Bytes(bytes)) => Some(bytes),
-            _ => None, // in the text protocol only NULL is not bytes
-        };
-        Self(row.unwrap_raw().into_iter().map(bytes).collect())
-    }
-}
-
-impl TextRow {
-    /// The field as text; empty if it is NULL.
-    pub(super) fn text(&self, index: usize) -> String {
-        let bytes = self.0.get(index).and_then(Option::as_deref).unwrap_or_default();
-        String::from_utf8_lossy(bytes).into_owned()
-    }
-
-    /// The field as an integer; `None` if it is NULL or not an integer.
-    pub(super) fn number(&self, index: usize) -> Option<i64> {
-        self.text(index).parse().ok()
-    }
-
-    pub(super) fn is_null(&self, index: usize) -> bool {
-        self.0.get(index).is_none_or(Option::is_none)
-    }
-}
-
-impl Server {
+impl<C: Client> Server<C> {
     /// A server without a connection.
     pub(super) fn new(address: Address) -> Result<Self, StoreError> {
         let runtime =
@@ -106,14 +87,14 @@ impl Server {
         {
             self.address = address.clone();
         }
-        let connecting = async { tokio::time::timeout(CONNECT_LIMIT, self.address.connect()).await };
-        let connection = match self.runtime.block_on(connecting) {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(self.explain(Fault::from(error))),
+        let connecting = async { tokio::time::timeout(CONNECT_LIMIT, C::connect(&self.address)).await };
+        let client = match self.runtime.block_on(connecting) {
+            Ok(Ok(client)) => client,
+            Ok(Err(fault)) => return Err(self.explain(fault)),
             Err(_) => return Err(self.explain(timed_out(CONNECT_LIMIT))),
         };
         self.link = Some(Link {
-            connection,
+            client,
             id: 0,
             account: String::new(),
             version: String::new(),
@@ -127,7 +108,7 @@ impl Server {
 
     /// Asks for the properties of the server and sets the session variables.
     pub(super) fn set_up(&mut self) -> Result<(), StoreError> {
-        let rows = self.fetch(
+        let rows = self.query(
             "SELECT CONNECTION_ID(), CURRENT_USER(), VERSION(), @@max_allowed_packet, \
              @@lower_case_table_names, (SELECT GROUP_CONCAT(COLLATION_NAME) \
              FROM information_schema.COLLATIONS \
@@ -148,7 +129,7 @@ impl Server {
             link.version = version;
         }
         // Lock waits end before our own timeout. Notes are off, because they would count as warnings of a load.
-        self.execute(format!(
+        self.run(&format!(
             "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION{truncate}', \
              autocommit = 1, lock_wait_timeout = 50, innodb_lock_wait_timeout = 50, \
              sql_safe_updates = 0, sql_big_selects = 1, sql_notes = 0"
@@ -159,7 +140,7 @@ impl Server {
     pub(super) fn close(&mut self) {
         if let Some(link) = self.link.take() {
             self.last_id = Some(link.id);
-            let closing = async { tokio::time::timeout(CLOSE_LIMIT, link.connection.disconnect()).await };
+            let closing = async { tokio::time::timeout(CLOSE_LIMIT, link.client.close()).await };
             // An error does not matter: the connection ends anyway.
             let _ = self.runtime.block_on(closing);
         }
@@ -169,69 +150,74 @@ impl Server {
     /// is gone, that connection is killed.
     pub(super) fn lock(&mut self, job: &str) -> Result<bool, StoreError> {
         let name = lock_name(&self.address.database, job);
-        if let Some(last) = self.last_id.take() {
-            let holder = self.fetch(format!("SELECT IS_USED_LOCK({name})"))?;
-            if holder.first().and_then(|row| row.number(0)) == Some(last) {
-                // It may have ended by itself meanwhile.
-                let _ = self.try_execute(format!("KILL CONNECTION {last}"), STATEMENT_LIMIT);
-                self.last_id = Some(last);
-            }
+        if let Some(last) = self.last_id.take()
+            && self.lock_holder(&name)? == Some(last)
+        {
+            // It may have ended by itself meanwhile.
+            let _ = self.try_run(&format!("KILL CONNECTION {last}"), STATEMENT_LIMIT);
+            self.last_id = Some(last);
         }
-        let got = self.fetch(format!("SELECT GET_LOCK({name}, 5)"))?;
+        self.take_lock(&name, 5)
+    }
+
+    /// Takes a lock of the server, waiting up to `seconds`.
+    pub(super) fn take_lock(&mut self, name: &str, seconds: i64) -> Result<bool, StoreError> {
+        let got = self.fetch(&Statement::new("SELECT GET_LOCK(?, ?)", [name.into(), seconds.into()]))?;
         Ok(got.first().and_then(|row| row.number(0)) == Some(1))
     }
 
-    /// Executes a statement without a result.
-    pub(super) fn execute(&mut self, sql: impl AsRef<[u8]>) -> Result<(), StoreError> {
-        self.try_execute(sql, STATEMENT_LIMIT).map(drop).map_err(|fault| self.explain(fault))
+    /// The id of the connection that holds a lock of the server.
+    pub(super) fn lock_holder(&mut self, name: &str) -> Result<Option<i64>, StoreError> {
+        let holder = self.fetch(&Statement::new("SELECT IS_USED_LOCK(?)", [name.into()]))?;
+        Ok(holder.first().and_then(|row| row.number(0)))
     }
 
-    /// Runs a query and returns its rows.
-    pub(super) fn fetch(&mut self, sql: impl AsRef<[u8]>) -> Result<Vec<TextRow>, StoreError> {
-        self.try_fetch(sql, STATEMENT_LIMIT).map_err(|fault| self.explain(fault))
+    /// Executes a statement without values.
+    pub(super) fn run(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.try_run(sql, STATEMENT_LIMIT).map(drop).map_err(|fault| self.explain(fault))
     }
 
-    /// Returns the number of rows that the statement matched, whether or not it changed them.
-    pub(super) fn try_execute(&mut self, sql: impl AsRef<[u8]>, limit: Duration) -> Result<u64, Fault> {
-        self.ask(limit + time_of(sql.as_ref().len()), async |connection| {
-            let done = connection.query_iter(sql.as_ref()).await?;
-            let found = done.affected_rows();
-            done.drop_result().await.map(|()| found)
-        })
+    /// Runs a query without values and returns its rows.
+    pub(super) fn query(&mut self, sql: &str) -> Result<Vec<Row>, StoreError> {
+        self.try_query(sql, STATEMENT_LIMIT).map_err(|fault| self.explain(fault))
     }
 
-    /// Commits the open transaction.
-    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
-        let asked = self.ask(STATEMENT_LIMIT, async |connection| {
-            fault::asked(Moment::CommitSent, connection.query_drop("COMMIT")).await
-        });
-        asked.map_err(|fault| self.explain(fault))
+    /// Like [`run`](Self::run), with a given timeout and the fault itself as the error. Returns the number of rows that
+    /// the statement matched.
+    pub(super) fn try_run(&mut self, sql: &str, limit: Duration) -> Result<u64, Fault> {
+        let statement = Statement::new(sql, []);
+        self.ask(limit + time_of(sql.len()), async |client| client.execute(&statement).await)
     }
 
-    /// Like [`fetch`](Self::fetch), with a given timeout and the fault itself as the error.
-    pub(super) fn try_fetch(
+    /// Like [`query`](Self::query), with a given timeout and the fault itself as the error.
+    pub(super) fn try_query(&mut self, sql: &str, limit: Duration) -> Result<Vec<Row>, Fault> {
+        let mut rows = Vec::new();
+        self.try_each(&Statement::new(sql, []), limit, &mut |row| rows.push(row))?;
+        Ok(rows)
+    }
+
+    /// Passes the rows of a query to `take`.
+    pub(super) fn try_each(
         &mut self,
-        sql: impl AsRef<[u8]>,
+        query: &Statement<'_>,
         limit: Duration,
-    ) -> Result<Vec<TextRow>, Fault> {
-        self.ask(limit, async |connection| {
-            let rows: Vec<Row> = connection.query(sql.as_ref()).await?;
-            Ok(rows.into_iter().map(TextRow::from).collect())
-        })
+        take: &mut dyn FnMut(Row),
+    ) -> Result<(), Fault> {
+        self.ask(limit, async |client| client.each(query, take).await)
     }
 
     /// Sends a request to the server. The connection is dropped after a timeout or if it is broken.
     pub(super) fn ask<T>(
         &mut self,
         limit: Duration,
-        request: impl AsyncFnOnce(&mut Conn) -> mysql_async::Result<T>,
+        request: impl AsyncFnOnce(&mut C) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let Some(link) = &mut self.link else { return Err(Fault::Lost("the connection is closed".into())) };
         let id = link.id;
-        let asking = async { tokio::time::timeout(limit, request(&mut link.connection)).await };
+        let asking = async { tokio::time::timeout(limit, request(&mut link.client)).await };
         let fault = match self.runtime.block_on(asking) {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => Fault::from(error),
+            Ok(Err(fault)) => fault,
             Err(_) => timed_out(limit),
         };
         if fault.meaning(self.product) == Meaning::Connection {
@@ -244,11 +230,6 @@ impl Server {
     /// `max_allowed_packet`; 0 without a connection.
     pub(super) fn max_packet(&self) -> usize {
         self.link.as_ref().map_or(0, |link| link.max_packet)
-    }
-
-    /// Whether rows can be loaded on this connection.
-    pub(super) fn loads(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| link.loads)
     }
 
     pub(super) fn version(&self) -> &str {
@@ -290,6 +271,105 @@ impl Server {
     /// Whether a fault concerns the values of a row.
     pub(super) fn concerns_a_row(&self, fault: &Fault) -> bool {
         fault.meaning(self.product) == Meaning::Row
+    }
+}
+
+impl Server<Conn> {
+    /// Commits the open transaction.
+    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
+        let asked = self.ask(STATEMENT_LIMIT, async |client| {
+            Ok(fault::asked(Moment::CommitSent, client.query_drop("COMMIT")).await?)
+        });
+        asked.map_err(|fault| self.explain(fault))
+    }
+
+    /// Executes a statement that writes rows. Returns the number of rows that it matched, whether or not it changed
+    /// them.
+    pub(super) fn write(&mut self, sql: &[u8]) -> Result<u64, Fault> {
+        self.ask(STATEMENT_LIMIT + time_of(sql.len()), async |client| {
+            let done = client.query_iter(sql).await?;
+            let found = done.affected_rows();
+            Ok(done.drop_result().await.map(|()| found)?)
+        })
+    }
+
+    /// Whether rows can be loaded on this connection.
+    pub(super) fn loads(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.loads)
+    }
+}
+
+impl<C: Client> Drop for Server<C> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<C: Client> Dialect for Server<C> {
+    fn column_type(&self, kind: Kind) -> String {
+        match kind {
+            Kind::Name(characters) => format!("VARCHAR({characters})"),
+            Kind::Text => "MEDIUMTEXT".into(),
+            Kind::Int => "INT".into(),
+            Kind::BigInt => "BIGINT".into(),
+            Kind::Bytes => "LONGBLOB".into(),
+        }
+    }
+
+    fn table_options(&self) -> String {
+        format!(" ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {}", self.collation())
+    }
+
+    fn update_existing(&self, _key: &[&str], columns: &[&str]) -> String {
+        let updated: Vec<String> =
+            columns.iter().map(|column| format!("{column} = VALUES({column})")).collect();
+        format!(" ON DUPLICATE KEY UPDATE {}", updated.join(", "))
+    }
+
+    fn insert_ignore(&self) -> &'static str {
+        "INSERT IGNORE"
+    }
+
+    fn for_update(&self) -> &'static str {
+        " FOR UPDATE"
+    }
+
+    fn table_names(&self) -> &'static str {
+        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
+    }
+
+    fn quoted(&self, name: &str) -> String {
+        quoted(name)
+    }
+
+    fn exact(&self, text: &str) -> String {
+        format!("CAST({text} AS BINARY)")
+    }
+
+    fn row_id(&self) -> &'static str {
+        "`id`"
+    }
+}
+
+impl<C: Client> Session for Server<C> {
+    fn place(&self) -> &str {
+        &self.address.place
+    }
+
+    fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, StoreError> {
+        let limit = STATEMENT_LIMIT + time_of(statement.bytes());
+        let done = self.ask(limit, async |client| client.execute(statement).await);
+        done.map_err(|fault| self.explain(fault))
+    }
+
+    fn fetch(&mut self, query: &Statement<'_>) -> Result<Vec<Row>, StoreError> {
+        let (limit, mut rows) = (STATEMENT_LIMIT + time_of(query.answer_bytes), Vec::new());
+        let fetched = self.try_each(query, limit, &mut |row| rows.push(row));
+        fetched.map(|()| rows).map_err(|fault| self.explain(fault))
+    }
+
+    fn max_value(&self) -> usize {
+        self.max_packet().saturating_sub(PACKET_SPARE)
     }
 }
 

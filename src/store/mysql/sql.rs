@@ -1,6 +1,7 @@
 //! Pieces of SQL.
 
 use dataflows::rows::RowKey;
+use sha2::{Digest, Sha256};
 
 use crate::render::sql_bytes;
 
@@ -14,19 +15,18 @@ pub(super) fn list(keys: &[RowKey], sql: &mut Vec<u8>) {
     }
 }
 
-/// The key column of a topic, and its full name if that differs: the path of a file can be longer than a key.
-pub(super) fn topic_key(topic: &str) -> (String, String) {
-    let whole = literal(topic);
-    if topic.chars().count() <= 255 {
-        return (whole, "NULL".into());
-    }
-    let start: String = topic.chars().take(190).collect();
-    (format!("CONCAT({}, '#', SHA2({whole}, 256))", literal(&start)), whole)
+/// The name of a job's lock.
+pub(super) fn lock_name(database: &str, job: &str) -> String {
+    format!("truckflow_{}", &hash(&format!("{database}\n{job}"))[..48])
 }
 
-/// The name of a job's lock, as an expression.
-pub(super) fn lock_name(database: &str, job: &str) -> String {
-    format!("CONCAT('truckflow_', LEFT(SHA2({}, 256), 48))", literal(&format!("{database}\n{job}")))
+/// The name of the lock that keeps jobs from starting while the bookkeeping tables of a database are migrated.
+pub(super) fn schema_lock_name(database: &str) -> String {
+    format!("truckflow_schema_{}", &hash(database)[..40])
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A string literal. The session's mode does not include NO_BACKSLASH_ESCAPES.
@@ -44,11 +44,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_path_has_a_key_of_its_own() {
-        assert_eq!(topic_key("Truck-Data"), ("'Truck-Data'".into(), "NULL".into()));
-        let path = "/dir".repeat(100);
-        let (key, whole) = topic_key(&path);
-        assert_eq!(whole, format!("'{path}'"));
-        assert!(key.starts_with("CONCAT('/dir") && key.contains("'#', SHA2("));
+    fn locks_have_short_names() {
+        const LOCK: &str = "truckflow_a7dab185f2a6fb9a17ca6a98d30efa07f7d29b1e6504a7ac"; // of "trucks\njob"
+        assert_eq!(lock_name("trucks", "job"), LOCK);
+        assert_eq!(LOCK.len(), 58);
+        // MySQL accepts 64 characters.
+        assert_eq!(schema_lock_name("trucks").len(), 57);
+        assert_ne!(lock_name("trucks", "other"), LOCK);
     }
 }

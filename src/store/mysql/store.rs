@@ -9,16 +9,15 @@ use dataflows::item::MessageId;
 use mysql_async::prelude::Queryable;
 
 use super::address::Address;
-use super::books::BOOKS;
-use super::errors::Fault;
 use super::load::Load;
 use super::prepared::Prepared;
-use super::server::{STATEMENT_LIMIT, Server, update_text};
-use super::sql::literal;
+use super::server::{Catalog, Committer, Server, update_text};
 use super::tables::{Plan, needed, written};
 use crate::runtime::reload::Reloaded;
 use crate::state::StoredView;
 use crate::store::api::{Finding, Store};
+use crate::store::bookkeeping::read;
+use crate::store::bookkeeping::write::{self, Lock};
 use crate::store::chunk::{Chunk, Form, Text};
 use crate::store::commit::{Adopted, Commit, LastCommit};
 use crate::store::error::StoreError;
@@ -30,7 +29,7 @@ pub(super) const PING_LIMIT: Duration = Duration::from_secs(5);
 
 /// A MySQL or MariaDB database.
 pub struct MysqlStore {
-    pub(super) server: Server,
+    pub(super) server: Committer,
     pub(super) claim: Option<Claim>,
     /// Whether a transaction is open.
     pub(super) open: bool,
@@ -46,16 +45,11 @@ pub(super) struct Claim {
     pub(super) text: Text,
 }
 
-/// Whether a row that is read stays locked until the commit.
-pub(super) enum Reading {
-    Plain,
-    ForUpdate,
-}
-
 impl MysqlStore {
     /// The store at `address`, without connecting yet. New connections use the latest address of `login`.
     pub(crate) fn open(address: Address, login: Arc<Reloaded<Login>>) -> Result<Self, StoreError> {
-        let server = Server { login: Some(login), ..Server::new(address)? };
+        let mut server = Server::new(address)?;
+        server.login = Some(login);
         Ok(Self { server, claim: None, open: false, tables: Vec::new() })
     }
 
@@ -78,7 +72,7 @@ impl MysqlStore {
 
     /// Takes the lock on a new connection, unless another instance has taken over.
     pub(super) fn retake(&mut self, claim: &Claim) -> Result<(), StoreError> {
-        self.check_generation(claim, Reading::Plain)?;
+        write::check_generation(&mut self.server, &claim.job, claim.generation, Lock::No)?;
         if !self.server.lock(&claim.job)? {
             return Err(StoreError::Busy {
                 place: self.server.address.place.clone(),
@@ -86,84 +80,55 @@ impl MysqlStore {
                 advice: "stop the other instance".into(),
             });
         }
-        self.check_generation(claim, Reading::Plain)?;
+        write::check_generation(&mut self.server, &claim.job, claim.generation, Lock::No)?;
         self.server.detect_loads()
     }
 
-    /// Fails with [`StoreError::Fenced`] if the stored generation is not that of the claim.
-    pub(super) fn check_generation(&mut self, claim: &Claim, reading: Reading) -> Result<(), StoreError> {
-        let lock = match reading {
-            Reading::Plain => "",
-            Reading::ForUpdate => " FOR UPDATE",
-        };
-        let sql = format!("SELECT generation FROM truckflow_jobs WHERE job = {}{lock}", literal(&claim.job));
-        match self.server.fetch(sql)?.first().and_then(|row| row.number(0)) {
-            Some(generation) if generation == claim.generation as i64 => Ok(()),
-            _ => Err(StoreError::Fenced {
-                job: claim.job.to_string(),
-                place: self.server.address.place.clone(),
-            }),
-        }
+    /// A connection for everything except commits.
+    pub(super) fn catalog(&self) -> Result<Catalog, StoreError> {
+        let mut catalog = Catalog::new(self.server.address.clone())?;
+        catalog.connect()?;
+        Ok(catalog)
     }
 
-    /// Connects, takes the lock of a job, and creates the bookkeeping tables.
-    pub(super) fn lock_books(&mut self, job: &str) -> Result<(), StoreError> {
+    /// Connects, takes the lock of a job, and creates or migrates the bookkeeping tables.
+    pub(super) fn lock_books(&mut self, job: &str) -> Result<Catalog, StoreError> {
         self.server.connect()?;
+        let mut catalog = self.catalog()?;
+        catalog.lock_schema()?;
         if !self.server.lock(job)? {
             return Err(StoreError::Taken { job: job.into(), place: self.server.address.place.clone() });
         }
-        self.server.create_books()
+        catalog.prepare_books(job)?;
+        Ok(catalog)
     }
 
-    /// Writes an adopted job and commits.
-    pub(super) fn put_adopted(&mut self, adopted: &Adopted<'_>) -> Result<(), StoreError> {
-        let Adopted { job, source, generation, views, commit } = *adopted;
-        let (name, source) = (literal(job), literal(source));
-        let sql = format!(
-            "INSERT INTO truckflow_jobs (job, source, generation, epoch) VALUES ({name},{source},{generation},0)"
-        );
-        match self.server.try_execute(sql, STATEMENT_LIMIT) {
-            Ok(_) => {}
-            Err(Fault::Server { number: 1062, .. }) => {
-                let place = self.server.address.place.clone();
-                return Err(StoreError::JobExists { job: job.to_owned(), place });
-            }
-            Err(fault) => return Err(self.server.explain(fault)),
+    /// Does `work` in a transaction.
+    pub(super) fn in_transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Committer) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.server.run("START TRANSACTION")?;
+        self.open = true;
+        let done = work(&mut self.server).and_then(|done| self.server.run("COMMIT").map(|()| done));
+        match done {
+            Ok(_) => self.open = false,
+            Err(_) => self.abandon(),
         }
-        for view in views {
-            self.server.put_view(job, view)?;
-        }
-        self.put_commit(&commit)?;
-        self.server.execute("COMMIT")
+        done
     }
 
-    /// Takes the lock, creates the bookkeeping tables, and raises the generation.
+    /// Takes the lock, creates or migrates the bookkeeping tables, and raises the generation.
     pub(super) fn take(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
         self.lock_books(job)?;
         self.server.detect_loads()?;
-        self.raise_generation(job, source)
+        self.in_transaction(|server| write::raise_generation(server, job, source))
     }
 
     /// Closes the connection and with it an open transaction.
     pub(super) fn disconnect(&mut self) {
         self.open = false;
         self.server.close();
-    }
-
-    /// Inserts the job or raises its generation, commits, and returns the last commit.
-    pub(super) fn raise_generation(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
-        let job = literal(job);
-        self.server.execute("START TRANSACTION")?;
-        self.open = true;
-        self.server.execute(format!(
-            "INSERT INTO truckflow_jobs (job, source, generation, epoch) VALUES ({job},{},1,0) \
-             ON DUPLICATE KEY UPDATE generation = generation + 1",
-            literal(source)
-        ))?;
-        let last = self.server.read_last(&job)?;
-        self.server.execute("COMMIT")?;
-        self.open = false;
-        last.ok_or_else(|| self.server.failed("truckflow_jobs lost the job that was just inserted"))
     }
 }
 
@@ -183,26 +148,27 @@ impl Store for MysqlStore {
 
     fn prepare(&mut self, tables: &[Table]) -> Result<(), StoreError> {
         self.ready()?;
+        let mut catalog = self.catalog()?;
         let mut prepared = Vec::new();
         for table in tables {
-            let loads = match self.server.plan(table)? {
+            let loads = match catalog.plan(table)? {
                 Plan::Create => {
-                    let sql = schema::create(table, self.server.collation());
-                    self.server.define(table, sql)?;
+                    let sql = schema::create(table, catalog.collation());
+                    catalog.define(table, &sql)?;
                     true
                 }
                 Plan::Extend { columns, with_key, loads, is_versioned, .. } => {
                     if with_key || !columns.is_empty() {
-                        let sql = schema::extend(&table.name, &columns, with_key, self.server.collation());
+                        let sql = schema::extend(&table.name, &columns, with_key, catalog.collation());
                         // Keeps the history, in which the new columns are NULL.
                         let keeping = "SET STATEMENT system_versioning_alter_history = KEEP FOR ";
                         let sql = format!("{}{sql}", if is_versioned { keeping } else { "" });
-                        self.server.define(table, sql)?;
+                        catalog.define(table, &sql)?;
                     }
                     loads
                 }
             };
-            self.server.probe(&table.name, &written(table), needed(table))?;
+            catalog.probe(&table.name, &written(table), needed(table))?;
             prepared.push(Prepared::new(table, loads));
         }
         self.tables = prepared;
@@ -211,17 +177,17 @@ impl Store for MysqlStore {
 
     fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
         let claim = self.ready()?;
-        self.server.read_state(&claim.job, view, take)
+        read::state(&mut self.server, &claim.job, view, take)
     }
 
     fn in_the_future(&mut self) -> Result<Vec<MessageId>, StoreError> {
         let claim = self.ready()?;
-        self.server.read_in_the_future(&claim.job)
+        read::in_the_future(&mut self.server, &claim.job)
     }
 
     fn views(&mut self) -> Result<Vec<StoredView>, StoreError> {
         let claim = self.ready()?;
-        self.server.read_views(&claim.job)
+        read::views(&mut self.server, &claim.job)
     }
 
     fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError> {
@@ -229,30 +195,23 @@ impl Store for MysqlStore {
         if self.open {
             return Err(self.server.failed("a view cannot be stored inside an epoch's transaction"));
         }
-        self.server.execute("START TRANSACTION")?;
-        self.open = true;
-        let put = self.check_generation(&claim, Reading::ForUpdate).and_then(|()| {
-            self.server.put_view(&claim.job, view)?;
-            self.server.execute("COMMIT")
-        });
-        match put {
-            Ok(()) => self.open = false,
-            Err(_) => self.abandon(),
-        }
-        put
+        self.in_transaction(|server| {
+            write::check_generation(server, &claim.job, claim.generation, Lock::UntilCommit)?;
+            write::put_view(server, &claim.job, view)
+        })
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {
         // START TRANSACTION would commit an open transaction.
         self.abandon();
         self.ready()?;
-        if let Err(error) = self.server.execute("START TRANSACTION") {
+        if let Err(error) = self.server.run("START TRANSACTION") {
             // The server may have closed an idle connection; there is nothing to roll back.
             if !matches!(error, StoreError::Away { .. }) {
                 return Err(error);
             }
             self.ready()?;
-            self.server.execute("START TRANSACTION")?;
+            self.server.run("START TRANSACTION")?;
         }
         self.open = true;
         Ok(())
@@ -282,7 +241,8 @@ impl Store for MysqlStore {
         if !self.open {
             return Err(self.server.failed("no transaction is open"));
         }
-        self.put_commit(commit)?;
+        let claim = self.claimed()?;
+        write::put_commit(&mut self.server, &claim.job, claim.generation, commit)?;
         self.server.commit()?;
         self.open = false;
         Ok(())
@@ -290,18 +250,14 @@ impl Store for MysqlStore {
 
     fn committed_epoch(&mut self) -> Result<Epoch, StoreError> {
         let claim = self.ready()?;
-        let sql = format!("SELECT epoch FROM truckflow_jobs WHERE job = {}", literal(&claim.job));
-        let epoch = self.server.fetch(sql)?.first().and_then(|row| row.number(0));
-        epoch
-            .map(|epoch| epoch as Epoch)
-            .ok_or_else(|| self.server.failed("truckflow_jobs does not contain the job"))
+        read::committed_epoch(&mut self.server, &claim.job)
     }
 
     fn ping(&mut self) -> Result<(), StoreError> {
         // If the server closed the old connection, a new one may succeed.
         for last in [false, true] {
             self.ready()?;
-            match self.server.ask(PING_LIMIT, async |connection| connection.ping().await) {
+            match self.server.ask(PING_LIMIT, async |client| Ok(client.ping().await?)) {
                 Ok(()) => return Ok(()),
                 Err(fault) if last || self.server.link.is_some() => return Err(self.server.explain(fault)),
                 Err(_) => {}
@@ -313,7 +269,7 @@ impl Store for MysqlStore {
     fn abandon(&mut self) {
         if std::mem::take(&mut self.open)
             && self.server.link.is_some()
-            && self.server.execute("ROLLBACK").is_err()
+            && self.server.run("ROLLBACK").is_err()
         {
             self.server.link = None;
         }
@@ -321,40 +277,20 @@ impl Store for MysqlStore {
 
     fn adopt(&mut self, adopted: &Adopted<'_>) -> Result<(), StoreError> {
         self.lock_books(adopted.job)?;
-        let (job, generation) = (adopted.job.into(), adopted.generation);
-        self.claim = Some(Claim { job, generation, text: Text::Inserts });
-        self.server.execute("START TRANSACTION")?;
-        self.open = true;
-        let put = self.put_adopted(adopted);
-        match put {
-            Ok(()) => self.open = false,
-            Err(_) => self.abandon(),
-        }
-        put
+        self.in_transaction(|server| write::adopt(server, adopted))
     }
 
     fn forget(&mut self, job: &str) -> Result<(), StoreError> {
-        self.lock_books(job)?;
-        let there = self.server.books()?;
-        let kept = self.server.not_deletable(&there)?;
+        let mut catalog = self.lock_books(job)?;
+        let kept = catalog.not_deletable()?;
         if !kept.is_empty() {
             return Err(StoreError::Denied {
-                place: self.server.address.place.clone(),
-                reason: format!("{} lacks DELETE on {}", self.server.account(), kept.join(", ")),
-                advice: self.server.grant_of_deletes(&kept),
+                place: catalog.address.place.clone(),
+                reason: format!("{} lacks DELETE on {}", catalog.account(), kept.join(", ")),
+                advice: catalog.grant_of_deletes(&kept),
             });
         }
-        self.server.execute("START TRANSACTION")?;
-        self.open = true;
-        let forgotten = BOOKS.iter().rev().try_for_each(|book| {
-            self.server.execute(format!("DELETE FROM {} WHERE job = {}", book.name, literal(job)))
-        });
-        let forgotten = forgotten.and_then(|()| self.server.execute("COMMIT"));
-        match forgotten {
-            Ok(()) => self.open = false,
-            Err(_) => self.abandon(),
-        }
-        forgotten
+        self.in_transaction(|server| write::forget(server, job))
     }
 
     fn form(&self) -> Form {
@@ -371,22 +307,17 @@ impl Store for MysqlStore {
             what,
             result: result.map_err(|error| error.to_string()),
         };
-        let reached = self.server.connect().map(|()| self.server.described());
-        let is_reached = reached.is_ok();
-        let mut findings = vec![finding(format!("database {}", self.server.address.place), reached)];
-        if is_reached {
-            findings.push(finding("tables truckflow_*".into(), self.server.check_books()));
-            for table in tables {
-                findings.push(finding(format!("table {}", table.name), self.server.check_table(table)));
-            }
-            findings.push(finding("privileges".into(), self.server.check_privileges(tables)));
+        let database = format!("database {}", self.server.address.place);
+        let mut catalog = match self.catalog() {
+            Ok(catalog) => catalog,
+            Err(error) => return vec![finding(database, Err(error))],
+        };
+        let mut findings = vec![finding(database, Ok(catalog.described()))];
+        findings.push(finding("tables truckflow_*".into(), catalog.check_books()));
+        for table in tables {
+            findings.push(finding(format!("table {}", table.name), catalog.check_table(table)));
         }
+        findings.push(finding("privileges".into(), catalog.check_privileges(tables)));
         findings
-    }
-}
-
-impl Drop for MysqlStore {
-    fn drop(&mut self) {
-        self.server.close();
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::books::BOOKS;
 use super::errors::Fault;
-use super::server::{STATEMENT_LIMIT, Server, TABLE_LIMIT, TextRow};
-use super::sql::literal;
+use super::server::{Catalog, STATEMENT_LIMIT, TABLE_LIMIT};
+use crate::store::bookkeeping::session::Session;
+use crate::store::bookkeeping::statement::{Row, Statement};
+use crate::store::bookkeeping::{migrate, tables};
 use crate::store::error::StoreError;
 use crate::store::privileges::{Answer, Privileges};
 use crate::store::schema::{self, FoundColumn, Kind, quoted};
@@ -41,7 +42,7 @@ pub(super) enum Plan {
     },
 }
 
-impl Server {
+impl Catalog {
     /// Checks that a table can be read and written, by statements that affect no row.
     pub(super) fn probe(
         &mut self,
@@ -61,7 +62,7 @@ impl Server {
                 "UPDATE" => format!("UPDATE {name} SET {0} = {0} WHERE FALSE", columns[0]),
                 _ => format!("DELETE FROM {name} WHERE FALSE"),
             };
-            match self.try_execute(sql, STATEMENT_LIMIT) {
+            match self.try_run(&sql, STATEMENT_LIMIT) {
                 Ok(_) => {}
                 Err(Fault::Server { number: number @ (1142 | 1143), message, .. }) => {
                     // The other statements also need SELECT, which is reported once.
@@ -122,8 +123,8 @@ impl Server {
     /// Checks the privileges to create, alter and use what is missing. Existing tables are checked by [`Self::probe`].
     pub(super) fn check_privileges(&mut self, tables: &[Table]) -> Result<String, StoreError> {
         let mut needs: Vec<(String, Vec<&str>)> = Vec::new();
-        let there = self.books()?;
-        for book in BOOKS.iter().filter(|book| !there.contains(book.name)) {
+        let existing = migrate::existing(self)?;
+        for book in tables::all().filter(|book| !existing.contains(book.name)) {
             needs.push((book.name.into(), [&["CREATE", "SELECT"], book.privileges].concat()));
         }
         for table in tables {
@@ -141,7 +142,7 @@ impl Server {
         if needs.is_empty() {
             return Ok("no table has to be created or altered".into());
         }
-        let lines = match self.try_fetch("SHOW GRANTS", STATEMENT_LIMIT) {
+        let lines = match self.try_query("SHOW GRANTS", STATEMENT_LIMIT) {
             Ok(rows) => rows,
             Err(fault) if self.link.is_none() => return Err(self.explain(fault)),
             Err(_) => return Ok("unknown; the next run reports missing ones".into()),
@@ -245,32 +246,32 @@ impl Server {
     /// The table `name`, if it exists.
     pub(super) fn found(&mut self, name: &str) -> Result<Option<FoundTable>, StoreError> {
         let folds = self.link.as_ref().is_some_and(|link| link.folds_names);
-        let is_it = |row: &TextRow| {
+        let is_it = |row: &Row| {
             let there = row.text(0);
             there == name || (folds && there.eq_ignore_ascii_case(name))
         };
-        let literal = literal(name);
-        let tables = self.fetch(format!(
+        let mut of_table = |sql: &'static str| self.fetch(&Statement::new(sql, [name.into()]));
+        let tables = of_table(
             "SELECT t.TABLE_NAME, t.TABLE_TYPE, t.ENGINE, e.TRANSACTIONS FROM information_schema.TABLES t \
              LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE \
-             WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = {literal} \
-             AND t.TABLE_TYPE NOT LIKE 'TEMPORARY%'"
-        ))?;
+             WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = ? \
+             AND t.TABLE_TYPE NOT LIKE 'TEMPORARY%'",
+        )?;
         let Some(table) = tables.iter().find(|row| is_it(row)) else { return Ok(None) };
-        let columns = self.fetch(format!(
+        let columns = of_table(
             "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, \
              COLUMN_KEY, COLLATION_NAME, GENERATION_EXPRESSION FROM information_schema.COLUMNS \
-             WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {literal} ORDER BY ORDINAL_POSITION"
-        ))?;
+             WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
+        )?;
         // In a system-versioned table, the end of a row's period is part of each key.
         let is_end = |name: &str| {
             columns.iter().any(|row| is_it(row) && row.text(1) == name && row.text(9) == "ROW END")
         };
-        let parts = self.fetch(format!(
+        let parts = of_table(
             "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART \
-             FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {literal}"
-        ))?;
-        let mut keys: BTreeMap<String, Vec<&TextRow>> = BTreeMap::new();
+             FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
+        )?;
+        let mut keys: BTreeMap<String, Vec<&Row>> = BTreeMap::new();
         for part in parts.iter().filter(|part| is_it(part) && !is_end(&part.text(3))) {
             keys.entry(part.text(1)).or_default().push(part);
         }
@@ -281,7 +282,7 @@ impl Server {
                 _ => false,
             })
         };
-        let column = |row: &TextRow| {
+        let column = |row: &Row| {
             let extra = row.text(6).to_ascii_lowercase();
             FoundColumn {
                 name: row.text(1),
@@ -306,8 +307,8 @@ impl Server {
     }
 
     /// Creates or alters a table of the job.
-    pub(super) fn define(&mut self, table: &Table, sql: String) -> Result<(), StoreError> {
-        let defined = self.try_execute(sql, TABLE_LIMIT).map(drop);
+    pub(super) fn define(&mut self, table: &Table, sql: &str) -> Result<(), StoreError> {
+        let defined = self.try_run(sql, TABLE_LIMIT).map(drop);
         defined.map_err(|fault| match self.explain(fault) {
             StoreError::Failed { reason, .. } => StoreError::Table {
                 table: table.name.clone(),

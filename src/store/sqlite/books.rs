@@ -1,14 +1,17 @@
-//! The bookkeeping tables, `truckflow_*`.
+//! The bookkeeping tables in a file.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
-use dataflows::Epoch;
-use dataflows::item::{MessageId, NextOffset, TopicId};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, params_from_iter};
 
-use crate::state::StoredView;
-use crate::store::commit::{Adopted, Commit, LastCommit};
-use crate::store::offset;
+use super::errors::failure;
+use super::tables::quoted;
+use crate::store::bookkeeping::session::{Dialect, Session};
+use crate::store::bookkeeping::statement::{Row, Statement, Value};
+use crate::store::bookkeeping::tables::Kind;
+use crate::store::error::StoreError;
 
 /// Epochs may be large: checkpoints run every 16 MiB instead of 4, and the log is truncated to 64 MiB after a large
 /// epoch.
@@ -21,202 +24,123 @@ pub(super) const PRAGMAS: &str = "
     PRAGMA wal_autocheckpoint = 4096;
     PRAGMA journal_size_limit = 67108864;";
 
-/// The statements that create missing bookkeeping tables.
-pub(super) const BOOKKEEPING: &str = "
-    CREATE TABLE IF NOT EXISTS truckflow_jobs (
-        job TEXT PRIMARY KEY, source TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL);
-    CREATE TABLE IF NOT EXISTS truckflow_offsets (
-        job TEXT, topic TEXT, part INTEGER, view_name TEXT, role TEXT, next_offset INTEGER NOT NULL,
-        byte_position INTEGER, hash TEXT, PRIMARY KEY (job, topic, part, view_name, role));
-    CREATE TABLE IF NOT EXISTS truckflow_topics (
-        job TEXT, topic TEXT, topic_id TEXT NOT NULL, PRIMARY KEY (job, topic));
-    CREATE TABLE IF NOT EXISTS truckflow_in_the_future (
-        job TEXT, topic TEXT, part INTEGER, message_offset INTEGER, PRIMARY KEY (job, topic, part, message_offset));
-    CREATE TABLE IF NOT EXISTS truckflow_files (
-        job TEXT, name TEXT, length INTEGER NOT NULL, PRIMARY KEY (job, name));
-    CREATE TABLE IF NOT EXISTS truckflow_state (
-        job TEXT, view_name TEXT, epoch INTEGER, part INTEGER, bytes BLOB NOT NULL,
-        PRIMARY KEY (job, view_name, epoch, part));
-    CREATE TABLE IF NOT EXISTS truckflow_views (
-        job TEXT, view_name TEXT, definition TEXT NOT NULL, backfilled INTEGER NOT NULL,
-        PRIMARY KEY (job, view_name));";
-
-/// The tables of [`BOOKKEEPING`].
-pub(super) const BOOKS: [&str; 7] = [
-    "truckflow_state",
-    "truckflow_views",
-    "truckflow_files",
-    "truckflow_in_the_future",
-    "truckflow_topics",
-    "truckflow_offsets",
-    "truckflow_jobs",
-];
+/// The largest value that SQLite stores in its default configuration.
+const MAX_VALUE: usize = 1_000_000_000;
 
 /// The claimed job.
+#[derive(Clone)]
 pub(super) struct Claim {
     pub(super) job: Arc<str>,
-    pub(super) generation: i64,
+    pub(super) generation: u64,
 }
 
-/// Raises the generation of the job and reads its last commit.
-pub(super) fn raise_generation(
-    connection: &mut Connection,
-    job: &str,
-    source: &str,
-) -> rusqlite::Result<LastCommit> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(BOOKKEEPING)?;
-    transaction.execute(
-        "INSERT INTO truckflow_jobs (job, source, generation, epoch) VALUES (?, ?, 1, 0)
-         ON CONFLICT (job) DO UPDATE SET generation = generation + 1",
-        [job, source],
-    )?;
-    let last = read_last(&transaction, job)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    transaction.commit()?;
-    Ok(last)
+/// A connection to the file at `path`; without one, each answer is empty.
+pub(in crate::store) struct Books<C> {
+    pub(in crate::store) connection: Option<C>,
+    pub(in crate::store) path: String,
 }
 
-/// The committed data of a job; `None` if there is no such job.
-pub(super) fn read_last(connection: &Connection, job: &str) -> rusqlite::Result<Option<LastCommit>> {
-    let sql = "SELECT source, generation, epoch FROM truckflow_jobs WHERE job = ?";
-    let last = connection.query_row(sql, [job], |row| {
-        Ok(LastCommit {
-            source: row.get(0)?,
-            generation: row.get::<_, i64>(1)? as u64,
-            epoch: row.get::<_, i64>(2)? as Epoch,
-            ..LastCommit::default()
-        })
-    });
-    let Some(mut last) = last.optional()? else { return Ok(None) };
-    let sql = "SELECT topic, part, next_offset, byte_position, hash, view_name, role FROM truckflow_offsets
-               WHERE job = ? ORDER BY topic, part, view_name, role";
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([job])?;
-    while let Some(row) = rows.next()? {
-        let at = NextOffset {
-            topic: row.get::<_, String>(0)?.into(),
-            partition: row.get(1)?,
-            offset: row.get(2)?,
-            mark: offset::mark(row.get(3)?, row.get::<_, Option<String>>(4)?.as_deref()),
+impl<C: Borrow<Connection>> Dialect for Books<C> {
+    fn column_type(&self, kind: Kind) -> String {
+        let column_type = match kind {
+            Kind::Name(_) | Kind::Text => "TEXT",
+            Kind::Int | Kind::BigInt => "INTEGER",
+            Kind::Bytes => "BLOB",
         };
-        last.add_offset(row.get(5)?, &row.get::<_, String>(6)?, at);
+        column_type.into()
     }
-    last.topics = connection
-        .prepare("SELECT topic, topic_id FROM truckflow_topics WHERE job = ? ORDER BY topic")?
-        .query_map([job], |row| Ok(TopicId { topic: row.get::<_, String>(0)?.into(), id: row.get(1)? }))?
-        .collect::<rusqlite::Result<_>>()?;
-    last.files = connection
-        .prepare("SELECT name, length FROM truckflow_files WHERE job = ? ORDER BY name")?
-        .query_map([job], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(Some(last))
+
+    fn table_options(&self) -> String {
+        String::new()
+    }
+
+    fn update_existing(&self, key: &[&str], columns: &[&str]) -> String {
+        let updated: Vec<String> =
+            columns.iter().map(|column| format!("{column} = excluded.{column}")).collect();
+        format!(" ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), updated.join(", "))
+    }
+
+    fn insert_ignore(&self) -> &'static str {
+        "INSERT OR IGNORE"
+    }
+
+    fn for_update(&self) -> &'static str {
+        // A transaction holds the lock of the whole file from its beginning.
+        ""
+    }
+
+    fn table_names(&self) -> &'static str {
+        "SELECT name FROM sqlite_master WHERE type = 'table'"
+    }
+
+    fn quoted(&self, name: &str) -> String {
+        quoted(name)
+    }
+
+    fn exact(&self, text: &str) -> String {
+        format!("CAST({text} AS BLOB)")
+    }
+
+    fn row_id(&self) -> &'static str {
+        "rowid"
+    }
 }
 
-/// Passes the parts of a view's state to `take`, newest first.
-pub(super) fn read_state(
-    connection: &Connection,
-    job: &str,
-    view: &str,
-    take: &mut dyn FnMut(Vec<u8>),
-) -> rusqlite::Result<()> {
-    let sql =
-        "SELECT bytes FROM truckflow_state WHERE job = ? AND view_name = ? ORDER BY epoch DESC, part DESC";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([job, view])?;
-    while let Some(row) = rows.next()? {
-        take(row.get(0)?);
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
     }
-    Ok(())
 }
 
-/// The messages of a job whose event time was too far ahead.
-pub(super) fn read_in_the_future(connection: &Connection, job: &str) -> rusqlite::Result<Vec<MessageId>> {
-    let sql = "SELECT topic, part, message_offset FROM truckflow_in_the_future WHERE job = ?";
-    let message = |row: &rusqlite::Row<'_>| {
-        let topic = Arc::from(row.get::<_, String>(0)?);
-        Ok(MessageId { topic, partition: row.get(1)?, offset: row.get(2)? })
-    };
-    connection.prepare(sql)?.query_map([job], message)?.collect()
+impl<C: Borrow<Connection>> Session for Books<C> {
+    fn place(&self) -> &str {
+        &self.path
+    }
+
+    fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, StoreError> {
+        let Some(connection): Option<&Connection> = self.connection.as_ref().map(Borrow::borrow) else {
+            return Ok(0);
+        };
+        let execute = || {
+            let mut prepared = connection.prepare_cached(&statement.sql)?;
+            prepared.execute(params_from_iter(&statement.values))
+        };
+        execute().map(|rows| rows as u64).map_err(|error| failure(&self.path, &error))
+    }
+
+    fn fetch(&mut self, query: &Statement<'_>) -> Result<Vec<Row>, StoreError> {
+        let Some(connection): Option<&Connection> = self.connection.as_ref().map(Borrow::borrow) else {
+            return Ok(Vec::new());
+        };
+        let fetch = || -> rusqlite::Result<Vec<Row>> {
+            let mut prepared = connection.prepare_cached(&query.sql)?;
+            let width = prepared.column_count();
+            let mut rows = prepared.query(params_from_iter(&query.values))?;
+            let mut fetched = Vec::new();
+            while let Some(row) = rows.next()? {
+                let field = |at| Ok(as_text(row.get_ref(at)?));
+                fetched.push(Row((0..width).map(field).collect::<rusqlite::Result<_>>()?));
+            }
+            Ok(fetched)
+        };
+        fetch().map_err(|error| failure(&self.path, &error))
+    }
+
+    fn max_value(&self) -> usize {
+        MAX_VALUE
+    }
 }
 
-/// The views that a job has had.
-pub(super) fn read_views(connection: &Connection, job: &str) -> rusqlite::Result<Vec<StoredView>> {
-    let sql =
-        "SELECT view_name, definition, backfilled FROM truckflow_views WHERE job = ? ORDER BY view_name";
-    let view = |row: &rusqlite::Row<'_>| {
-        Ok(StoredView { name: row.get(0)?, definition: row.get(1)?, backfilled: row.get(2)? })
-    };
-    connection.prepare(sql)?.query_map([job], view)?.collect()
-}
-
-/// Writes a job from another store; false if the job already exists.
-pub(super) fn adopt(connection: &mut Connection, adopted: &Adopted<'_>) -> rusqlite::Result<bool> {
-    let Adopted { job, source, generation, views, commit } = *adopted;
-    let claim = Claim { job: job.into(), generation: generation as i64 };
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(BOOKKEEPING)?;
-    let sql = "INSERT INTO truckflow_jobs (job, source, generation, epoch) VALUES (?, ?, ?, 0)
-               ON CONFLICT (job) DO NOTHING";
-    if transaction.execute(sql, params![job, source, claim.generation])? == 0 {
-        return Ok(false);
+fn as_text(value: ValueRef<'_>) -> Option<Vec<u8>> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string().into_bytes()),
+        ValueRef::Real(number) => Some(number.to_string().into_bytes()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.to_vec()),
     }
-    let sql = "INSERT INTO truckflow_views (job, view_name, definition, backfilled) VALUES (?, ?, ?, ?)";
-    for view in views {
-        transaction.execute(sql, params![job, view.name, view.definition, view.backfilled])?;
-    }
-    Ok(write(&transaction, &claim, &commit)? && transaction.commit().map(|()| true)?)
-}
-
-/// Writes everything of a commit except rows; false if the generation is no longer that of the claim.
-pub(super) fn write(connection: &Connection, claim: &Claim, commit: &Commit<'_>) -> rusqlite::Result<bool> {
-    let (job, epoch) = (&claim.job, commit.epoch as i64);
-    for change in commit.state {
-        if change.replaces {
-            let sql = "DELETE FROM truckflow_state WHERE job = ? AND view_name = ?";
-            connection.prepare_cached(sql)?.execute(params![job, change.view])?;
-        }
-        let sql = "SELECT coalesce(max(part) + 1, 0) FROM truckflow_state
-                   WHERE job = ? AND view_name = ? AND epoch = ?";
-        let next: i64 =
-            connection.prepare_cached(sql)?.query_row(params![job, change.view, epoch], |row| row.get(0))?;
-        let sql = "INSERT INTO truckflow_state (job, view_name, epoch, part, bytes) VALUES (?, ?, ?, ?, ?)";
-        let mut statement = connection.prepare_cached(sql)?;
-        for (part, bytes) in (next..).zip(&change.parts) {
-            statement.execute(params![job, change.view, epoch, part, &**bytes])?;
-        }
-    }
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO truckflow_offsets
-             (job, topic, part, view_name, role, next_offset, byte_position, hash)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (job, topic, part, view_name, role) DO UPDATE SET
-             next_offset = excluded.next_offset, byte_position = excluded.byte_position, hash = excluded.hash",
-    )?;
-    for offset::Row { view, role, at } in commit.offset_rows() {
-        let (bytes, hash) = (at.mark.map(|mark| mark.bytes as i64), at.mark.map(offset::hash_text));
-        statement.execute(params![job, &*at.topic, at.partition, view, role, at.offset, bytes, hash])?;
-    }
-    for TopicId { topic, id } in commit.topics {
-        let sql = "INSERT INTO truckflow_topics (job, topic, topic_id) VALUES (?, ?, ?)
-                   ON CONFLICT (job, topic) DO UPDATE SET topic_id = excluded.topic_id";
-        connection.prepare_cached(sql)?.execute(params![job, topic, id])?;
-        // Decisions about an earlier topic of this name.
-        let sql = "DELETE FROM truckflow_in_the_future WHERE job = ? AND topic = ?";
-        connection.prepare_cached(sql)?.execute(params![job, topic])?;
-    }
-    let mut statement = connection.prepare_cached(
-        "INSERT OR IGNORE INTO truckflow_in_the_future (job, topic, part, message_offset) VALUES (?, ?, ?, ?)",
-    )?;
-    for MessageId { topic, partition, offset } in commit.in_the_future {
-        statement.execute(params![job, topic, partition, offset])?;
-    }
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO truckflow_files (job, name, length) VALUES (?, ?, ?)
-         ON CONFLICT (job, name) DO UPDATE SET length = excluded.length",
-    )?;
-    for (name, length) in commit.files {
-        statement.execute(params![job, name, *length as i64])?;
-    }
-    let sql = "UPDATE truckflow_jobs SET epoch = ? WHERE job = ? AND generation = ?";
-    Ok(connection.prepare_cached(sql)?.execute(params![epoch, job, claim.generation])? == 1)
 }

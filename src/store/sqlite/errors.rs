@@ -4,11 +4,7 @@ use std::io;
 
 use rusqlite::ErrorCode;
 
-use crate::store::error::StoreError;
-
-pub(super) fn one_line(error: &rusqlite::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
-}
+use crate::store::error::{StoreError, one_line};
 
 /// The error for a file `name` that cannot be opened.
 pub(super) fn unopened(place: &str, name: &str, error: &io::Error) -> StoreError {

@@ -4,9 +4,9 @@ use dataflows::rows::{Column, NULL, RowKey, Type};
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, Statement};
 
-use super::errors::one_line;
 use super::tables::quoted;
 use crate::store::chunk::{Chunk, Operation};
+use crate::store::error::one_line;
 use crate::store::table::{ROW_KEY, Refused, Table};
 use crate::text::time::TimeWriter;
 

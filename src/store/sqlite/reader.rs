@@ -4,27 +4,24 @@
 use std::fs::File;
 use std::path::Path;
 
-use dataflows::item::MessageId;
 use dataflows::rows::{ColumnSpec, Type};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::books::{read_in_the_future, read_last, read_state, read_views};
+use super::books::Books;
 use super::errors::failure;
 use super::open::open_to_read;
 use super::tables::{Affinity, look_up, quoted};
-use crate::state::StoredView;
 use crate::state::export::TableSize;
-use crate::store::commit::LastCommit;
+use crate::store::bookkeeping::session::Session;
 use crate::store::error::StoreError;
 use crate::store::reader::{Found, Keeps, Line, StoreReader, TableRow, shortest};
 use crate::store::table::ROW_KEY;
 
 /// See [`StoreReader`].
 pub struct SqliteReader {
-    path: String,
-    /// `None` if there is no file.
-    connection: Option<Connection>,
+    /// Without a connection if there is no file.
+    books: Books<Connection>,
 }
 
 impl SqliteReader {
@@ -34,15 +31,15 @@ impl SqliteReader {
             true if Path::new(&format!("{path}-wal")).exists() => Some(open_to_read(path)?),
             true => Some(open_unchanging(path)?),
         };
-        Ok(Self { path: path.to_owned(), connection })
+        Ok(Self { books: Books { path: path.to_owned(), connection } })
     }
 
     fn with<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
-        let done = self.connection.as_ref().map(work).transpose();
-        done.map_err(|error| failure(&self.path, &error))
+        let done = self.books.connection.as_ref().map(work).transpose();
+        done.map_err(|error| failure(&self.books.path, &error))
     }
 }
 
@@ -56,61 +53,18 @@ fn open_unchanging(path: &str) -> Result<Connection, StoreError> {
 }
 
 impl StoreReader for SqliteReader {
-    fn is_running(&mut self, _job: &str) -> Result<bool, StoreError> {
-        // Released at once. A missing lock file is not created.
-        let Ok(file) = File::open(format!("{}.lock", self.path)) else { return Ok(false) };
-        Ok(matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
-    }
-
-    fn last_commit(&mut self, job: &str) -> Result<Option<LastCommit>, StoreError> {
-        let read = |connection: &Connection| match look_up(connection, "truckflow_jobs")? {
-            Some(_) => read_last(connection, job),
-            None => Ok(None),
-        };
-        Ok(self.with(read)?.flatten())
-    }
-
-    fn has_other_jobs(&mut self, job: &str) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM truckflow_jobs WHERE job <> ?)";
-        Ok(self.with(|connection| connection.query_row(sql, [job], |row| row.get(0)))?.unwrap_or(false))
-    }
-
-    fn unfilled(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
-        let read = |connection: &Connection| {
-            if look_up(connection, "truckflow_views")?.is_none() {
-                return Ok(Vec::new());
-            }
-            let sql = "SELECT view_name FROM truckflow_views WHERE job = ? AND NOT backfilled";
-            connection.prepare(sql)?.query_map([job], |row| row.get(0))?.collect()
-        };
-        Ok(self.with(read)?.unwrap_or_default())
+    fn session(&mut self) -> Result<&mut dyn Session, StoreError> {
+        Ok(&mut self.books)
     }
 
     fn place(&self) -> String {
-        self.path.clone()
+        self.books.path.clone()
     }
 
-    fn views(&mut self, job: &str) -> Result<Vec<StoredView>, StoreError> {
-        let read = |connection: &Connection| match look_up(connection, "truckflow_views")? {
-            Some(_) => read_views(connection, job),
-            None => Ok(Vec::new()),
-        };
-        Ok(self.with(read)?.unwrap_or_default())
-    }
-
-    fn in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError> {
-        Ok(self.with(|connection| read_in_the_future(connection, job))?.unwrap_or_default())
-    }
-
-    fn with_state(&mut self, job: &str) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT DISTINCT view_name FROM truckflow_state WHERE job = ? ORDER BY view_name";
-        let read =
-            |connection: &Connection| connection.prepare(sql)?.query_map([job], |row| row.get(0))?.collect();
-        Ok(self.with(read)?.unwrap_or_default())
-    }
-
-    fn state(&mut self, job: &str, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
-        self.with(|connection| read_state(connection, job, view, take)).map(drop)
+    fn is_running(&mut self, _job: &str) -> Result<bool, StoreError> {
+        // Released at once. A missing lock file is not created.
+        let Ok(file) = File::open(format!("{}.lock", self.books.path)) else { return Ok(false) };
+        Ok(matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
     }
 
     fn size(&mut self, table: &str) -> Result<TableSize, StoreError> {

@@ -7,18 +7,20 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::item::MessageId;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::books::{
-    BOOKKEEPING, BOOKS, Claim, PRAGMAS, adopt, raise_generation, read_in_the_future, read_state, read_views,
-    write,
-};
+use super::books::{Books, Claim, PRAGMAS};
 use super::errors::{failure, failure_on, unopened};
 use super::insert::{Prepared, put};
 use super::open::{LOCK_POLL, LOCK_TIMEOUT, inspect};
 use super::tables::{changes, look_up};
 use crate::state::StoredView;
 use crate::store::api::{Finding, Store};
+use crate::store::bookkeeping::migrate::{self, STEPS};
+use crate::store::bookkeeping::read;
+use crate::store::bookkeeping::session::Session;
+use crate::store::bookkeeping::statement::Statement;
+use crate::store::bookkeeping::write::{self, Lock};
 use crate::store::chunk::{Chunk, Form};
 use crate::store::commit::{Adopted, Commit, LastCommit};
 use crate::store::error::StoreError;
@@ -98,30 +100,41 @@ impl SqliteStore {
         Ok(self.connection.as_mut().expect("it was opened"))
     }
 
-    /// Runs `work` on the connection; its error names the file.
-    pub(super) fn with<T>(
-        &mut self,
-        work: impl FnOnce(&Connection, &Claim) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    /// The bookkeeping tables and the claim, once a job is claimed.
+    pub(super) fn books(&mut self) -> Result<(Books<&Connection>, Claim), StoreError> {
         self.connect(false)?;
-        let connection = self.connection.as_ref().expect("it was opened");
-        let claim = self.claim.as_ref().expect("a job is claimed first");
-        work(connection, claim).map_err(|error| failure(&self.path, &error))
+        let claim = self.claim.clone().expect("a job is claimed first");
+        Ok((Books { connection: self.connection.as_ref(), path: self.path.clone() }, claim))
     }
 
-    /// The error if another instance took over.
-    pub(super) fn fenced(&self) -> StoreError {
-        let job = self.claim.as_ref().map(|claim| claim.job.to_string()).unwrap_or_default();
-        StoreError::Fenced { job, place: self.path.clone() }
+    /// Does `work` with the bookkeeping tables, in a transaction that locks the file.
+    pub(super) fn in_transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Books<&Connection>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let path = self.path.clone();
+        let transaction = self.connection.as_mut().expect("it was opened");
+        let transaction = transaction.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = transaction.map_err(|error| failure(&path, &error))?;
+        // Rolled back if it is dropped.
+        let done = work(&mut Books { connection: Some(&*transaction), path: path.clone() })?;
+        transaction.commit().map(|()| done).map_err(|error| failure(&path, &error))
+    }
+
+    /// Takes the lock and creates or migrates the bookkeeping tables. The lock is that of the file, so no other job
+    /// runs.
+    pub(super) fn lock_books(&mut self, job: &str) -> Result<(), StoreError> {
+        self.take_lock(job)?;
+        self.connect(true)?;
+        self.in_transaction(|books| migrate::migrate(books, STEPS, job, |_, _| Ok(false)))
     }
 }
 
 impl Store for SqliteStore {
     fn claim(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
-        self.take_lock(job)?;
-        let connection = self.connect(true)?;
-        let last = raise_generation(connection, job, source).map_err(|error| failure(&self.path, &error))?;
-        self.claim = Some(Claim { job: job.into(), generation: last.generation as i64 });
+        self.lock_books(job)?;
+        let last = self.in_transaction(|books| write::raise_generation(books, job, source))?;
+        self.claim = Some(Claim { job: job.into(), generation: last.generation });
         Ok(last)
     }
 
@@ -143,43 +156,34 @@ impl Store for SqliteStore {
     }
 
     fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
-        self.with(|connection, claim| read_state(connection, &claim.job, view, take))
+        let (mut books, claim) = self.books()?;
+        read::state(&mut books, &claim.job, view, take)
     }
 
     fn in_the_future(&mut self) -> Result<Vec<MessageId>, StoreError> {
-        self.with(|connection, claim| read_in_the_future(connection, &claim.job))
+        let (mut books, claim) = self.books()?;
+        read::in_the_future(&mut books, &claim.job)
     }
 
     fn views(&mut self) -> Result<Vec<StoredView>, StoreError> {
-        self.with(|connection, claim| read_views(connection, &claim.job))
+        let (mut books, claim) = self.books()?;
+        read::views(&mut books, &claim.job)
     }
 
     fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError> {
-        let put = self.with(|connection, claim| {
-            // The generation is checked in the same statement, and so in the same transaction.
-            let sql = "INSERT INTO truckflow_views (job, view_name, definition, backfilled)
-                       SELECT job, ?2, ?3, ?4 FROM truckflow_jobs WHERE job = ?1 AND generation = ?5
-                       ON CONFLICT (job, view_name) DO UPDATE
-                       SET definition = excluded.definition, backfilled = excluded.backfilled";
-            let values = params![claim.job, view.name, view.definition, view.backfilled, claim.generation];
-            Ok(connection.execute(sql, values)? == 1)
-        })?;
-        if put { Ok(()) } else { Err(self.fenced()) }
+        let (_, claim) = self.books()?;
+        self.in_transaction(|books| {
+            write::check_generation(books, &claim.job, claim.generation, Lock::UntilCommit)?;
+            write::put_view(books, &claim.job, view)
+        })
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {
-        let holds = self.with(|connection, claim| {
-            connection.execute_batch("BEGIN IMMEDIATE")?;
-            let sql = "SELECT generation FROM truckflow_jobs WHERE job = ?";
-            let found =
-                connection.prepare_cached(sql)?.query_row([&claim.job], |row| row.get(0)).optional()?;
-            Ok(found == Some(claim.generation))
-        })?;
-        if !holds {
-            self.abandon();
-            return Err(self.fenced());
-        }
-        Ok(())
+        let (mut books, claim) = self.books()?;
+        let begun = books.execute(&Statement::new("BEGIN IMMEDIATE", [])).and_then(|_| {
+            write::check_generation(&mut books, &claim.job, claim.generation, Lock::UntilCommit)
+        });
+        begun.inspect_err(|_| self.abandon())
     }
 
     fn insert(&mut self, chunks: &[Chunk]) -> Result<Vec<Refused>, StoreError> {
@@ -195,25 +199,14 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
-        let committed = self.with(|connection, claim| {
-            let holds = write(connection, claim, commit)?;
-            if holds {
-                connection.execute_batch("COMMIT")?;
-            }
-            Ok(holds)
-        })?;
-        if !committed {
-            self.abandon();
-            return Err(self.fenced());
-        }
-        Ok(())
+        let (mut books, claim) = self.books()?;
+        write::put_commit(&mut books, &claim.job, claim.generation, commit)?;
+        books.execute(&Statement::new("COMMIT", [])).map(drop)
     }
 
     fn committed_epoch(&mut self) -> Result<Epoch, StoreError> {
-        self.with(|connection, claim| {
-            let sql = "SELECT epoch FROM truckflow_jobs WHERE job = ?";
-            connection.query_row(sql, [&claim.job], |row| row.get::<_, i64>(0)).map(|epoch| epoch as Epoch)
-        })
+        let (mut books, claim) = self.books()?;
+        read::committed_epoch(&mut books, &claim.job)
     }
 
     fn ping(&mut self) -> Result<(), StoreError> {
@@ -227,28 +220,13 @@ impl Store for SqliteStore {
     }
 
     fn adopt(&mut self, adopted: &Adopted<'_>) -> Result<(), StoreError> {
-        self.take_lock(adopted.job)?;
-        let path = self.path.clone();
-        match adopt(self.connect(true)?, adopted) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(StoreError::JobExists { job: adopted.job.to_owned(), place: path }),
-            Err(error) => Err(failure(&path, &error)),
-        }
+        self.lock_books(adopted.job)?;
+        self.in_transaction(|books| write::adopt(books, adopted))
     }
 
     fn forget(&mut self, job: &str) -> Result<(), StoreError> {
-        self.take_lock(job)?;
-        let path = self.path.clone();
-        let connection = self.connect(false)?;
-        let mut forget = || -> rusqlite::Result<()> {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute_batch(BOOKKEEPING)?;
-            for book in BOOKS {
-                transaction.execute(&format!("DELETE FROM {book} WHERE job = ?"), [job])?;
-            }
-            transaction.commit()
-        };
-        forget().map_err(|error| failure(&path, &error))
+        self.lock_books(job)?;
+        self.in_transaction(|books| write::forget(books, job))
     }
 
     fn form(&self) -> Form {
@@ -267,6 +245,10 @@ impl Store for SqliteStore {
                 return vec![Finding { what: self.path.clone(), result: Err(error.to_string()) }];
             }
         };
+        findings.push(Finding {
+            what: "tables truckflow_*".into(),
+            result: check_books(connection.as_ref(), &self.path),
+        });
         for table in tables {
             let found = match &connection {
                 Some(connection) => look_up(connection, &table.name),
@@ -284,4 +266,10 @@ impl Store for SqliteStore {
         }
         findings
     }
+}
+
+/// What `truckflow check` reports of the bookkeeping tables.
+fn check_books(connection: Option<&Connection>, path: &str) -> Result<String, String> {
+    let schema = migrate::schema(&mut Books { connection, path: path.to_owned() });
+    schema.map(|schema| schema.to_string()).map_err(|error| error.to_string())
 }

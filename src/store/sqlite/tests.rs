@@ -14,7 +14,6 @@ use rusqlite::types::Value;
 use tempfile::TempDir;
 
 use super::insert::double;
-use super::last_readings::last_readings;
 use super::tables::Affinity;
 use super::*;
 use crate::state::offset::{Role, ViewOffset};
@@ -34,6 +33,10 @@ impl Place {
     /// A connection of another program.
     fn raw(&self) -> Connection {
         Connection::open(self.path()).unwrap()
+    }
+
+    fn last_readings(&self) -> Result<Vec<LastReading>, StoreError> {
+        crate::store::last_readings(&format!("sqlite:{}", self.path()).into())
     }
 
     fn claimed(&self) -> (SqliteStore, LastCommit) {
@@ -441,7 +444,11 @@ fn a_check_changes_nothing() {
     let findings = said(&mut store);
     assert_eq!(
         findings,
-        ["exists", "the next run will execute ALTER TABLE \"numbers\" ADD COLUMN \"n\" INTEGER"]
+        [
+            "exists",
+            "the missing ones will be created on the first run",
+            "the next run will execute ALTER TABLE \"numbers\" ADD COLUMN \"n\" INTEGER"
+        ]
     );
     assert_eq!(fs::read(place.path()).unwrap(), before);
 
@@ -452,7 +459,7 @@ fn a_check_changes_nothing() {
 #[test]
 fn last_readings_are_those_of_the_highest_id() {
     let place = Place::new();
-    assert_eq!(last_readings(&place.path()).unwrap(), []);
+    assert_eq!(place.last_readings().unwrap(), []);
     assert!(!Path::new(&place.path()).exists());
     let reading = |truck: &str, distance, micros| LastReading {
         truck: truck.into(),
@@ -469,7 +476,7 @@ fn last_readings_are_those_of_the_highest_id() {
                  (2, '1970-01-01 00:00:02', 9, 0.5), (1, '1970-01-01 00:00:09', 1, 1);",
         )
         .unwrap();
-    assert_eq!(last_readings(&place.path()).unwrap(), [reading("", 9.0, 2_000_000)]);
+    assert_eq!(place.last_readings().unwrap(), [reading("", 9.0, 2_000_000)]);
     place
         .raw()
         .execute_batch(
@@ -480,5 +487,5 @@ fn last_readings_are_those_of_the_highest_id() {
         )
         .unwrap();
     let expected = [reading("", 9.0, 2_000_000), reading("a", 8.0, 4_000_000), reading("b", 6.0, 1_000_000)];
-    assert_eq!(last_readings(&place.path()).unwrap(), expected);
+    assert_eq!(place.last_readings().unwrap(), expected);
 }

@@ -9,9 +9,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
+use futures_util::TryStreamExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Either, Row};
 use tokio::runtime::{Builder, Runtime};
 
 use super::process::{Process, command, free_port, new_folder};
@@ -240,15 +241,17 @@ impl Database {
 /// A connection that lasts, and with it its transaction.
 pub struct Session {
     runtime: Runtime,
-    connection: Conn,
+    connection: MySqlConnection,
 }
 
 impl Session {
     fn new(url: &str) -> Result<Self, String> {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let options = Opts::from_url(url).map_err(|error| error.to_string())?;
-        let connecting = Conn::new(OptsBuilder::from_opts(options).prefer_socket(false));
-        let connection = answered(&runtime, connecting)?;
+        let options: MySqlConnectOptions = url.parse().map_err(|error: sqlx::Error| error.to_string())?;
+        // As a client that asks for nothing: with the modes and the time zone of the server.
+        let options = options.pipes_as_concat(false).no_engine_substitution(false).timezone(None);
+        let options = options.disable_statement_logging();
+        let connection = answered(&runtime, options.connect())?;
         Ok(Self { runtime, connection })
     }
 
@@ -263,21 +266,19 @@ impl Session {
         let connection = &mut self.connection;
         answered(&self.runtime, async {
             // Not prepared: only then does the server send every value as text.
-            let mut sets = connection.query_iter(sql).await?;
+            let mut answer = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(connection);
             let mut rows = Vec::new();
-            while !sets.is_empty() {
-                rows.extend(sets.map(text_row).await?);
+            while let Some(part) = answer.try_next().await? {
+                if let Either::Right(row) = part {
+                    rows.push(text_row(&row)?);
+                }
             }
-            sets.drop_result().await?;
             Ok(rows)
         })
     }
 }
 
-fn answered<T>(
-    runtime: &Runtime,
-    asking: impl Future<Output = Result<T, mysql_async::Error>>,
-) -> Result<T, String> {
+fn answered<T>(runtime: &Runtime, asking: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, String> {
     runtime.block_on(async {
         match tokio::time::timeout(TIMEOUT, asking).await {
             Ok(answer) => answer.map_err(|error| error.to_string()),
@@ -289,19 +290,16 @@ fn answered<T>(
 fn query(url: &str, sql: &str) -> Result<Vec<TextRow>, String> {
     let mut session = Session::new(url)?;
     let rows = session.try_query(sql)?;
-    answered(&session.runtime, session.connection.disconnect())?;
+    answered(&session.runtime, session.connection.close())?;
     Ok(rows)
 }
 
-fn text_row(row: Row) -> TextRow {
-    let text = |value| match value {
-        Some(Value::Bytes(bytes)) => Some(
-            String::from_utf8(bytes)
-                .unwrap_or_else(|error| error.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()),
-        ),
-        _ => None, // all that is not NULL comes as text
+fn text_row(row: &MySqlRow) -> Result<TextRow, sqlx::Error> {
+    let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
     };
-    row.unwrap_raw().into_iter().map(text).collect()
+    (0..row.len()).map(|at| Ok(row.try_get_unchecked::<Option<&[u8]>, _>(at)?.map(text))).collect()
 }
 
 fn run(folder: &Path, port: u16, more: &[String], disk: Option<&str>) -> Result<Process, String> {

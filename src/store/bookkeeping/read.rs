@@ -1,0 +1,140 @@
+//! Reads the data of a job.
+
+use dataflows::Epoch;
+use dataflows::item::{MessageId, NextOffset, TopicId};
+
+use super::session::Session;
+use super::statement::{Row, Statement, Value};
+use super::write::{COMPLETE, PIECES};
+use crate::state::StoredView;
+use crate::store::commit::LastCommit;
+use crate::store::error::StoreError;
+use crate::store::offset;
+
+/// Pieces of state per query.
+const STATE_PAGE: usize = 8;
+
+fn number(row: &Row, index: usize) -> i64 {
+    row.number(index).unwrap_or_default()
+}
+
+/// The committed data of a job; `None` if there is no such job.
+pub(in crate::store) fn last_commit(
+    session: &mut dyn Session,
+    job: &str,
+) -> Result<Option<LastCommit>, StoreError> {
+    let mut of_job = |sql: &'static str| session.fetch(&Statement::new(sql, [job.into()]));
+    let jobs = of_job("SELECT generation, epoch, source FROM truckflow_jobs WHERE job = ?")?;
+    let Some(last) = jobs.first() else { return Ok(None) };
+    let offsets = of_job(
+        "SELECT COALESCE(long_topic, topic), part, next_offset, byte_position, hash, view_name, role \
+         FROM truckflow_offsets WHERE job = ? ORDER BY topic, part, view_name, role",
+    )?;
+    let topics = of_job("SELECT topic, topic_id FROM truckflow_topics WHERE job = ? ORDER BY topic")?;
+    let files = of_job("SELECT name, length FROM truckflow_files WHERE job = ? ORDER BY name")?;
+    let offset = |row: &Row| NextOffset {
+        topic: row.text(0).into(),
+        partition: number(row, 1) as i32,
+        offset: number(row, 2),
+        mark: offset::mark(row.number(3), Some(&row.text(4))),
+    };
+    let mut last = LastCommit {
+        generation: number(last, 0) as u64,
+        epoch: number(last, 1) as Epoch,
+        source: last.text(2),
+        topics: topics.iter().map(|row| TopicId { topic: row.text(0).into(), id: row.text(1) }).collect(),
+        files: files.iter().map(|row| (row.text(0), number(row, 1) as u64)).collect(),
+        ..LastCommit::default()
+    };
+    for row in &offsets {
+        last.add_offset(row.text(5), &row.text(6), offset(row));
+    }
+    Ok(Some(last))
+}
+
+/// The last committed epoch of a job that exists.
+pub(in crate::store) fn committed_epoch(session: &mut dyn Session, job: &str) -> Result<Epoch, StoreError> {
+    let sql = "SELECT epoch FROM truckflow_jobs WHERE job = ?";
+    let epoch = session.fetch(&Statement::new(sql, [job.into()]))?.first().and_then(|row| row.number(0));
+    epoch.map(|epoch| epoch as Epoch).ok_or_else(|| StoreError::Failed {
+        place: session.place().to_owned(),
+        reason: "truckflow_jobs does not contain the job".into(),
+    })
+}
+
+/// Whether there are other jobs.
+pub(in crate::store) fn has_other_jobs(session: &mut dyn Session, job: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM truckflow_jobs WHERE job <> ? LIMIT 1";
+    Ok(!session.fetch(&Statement::new(sql, [job.into()]))?.is_empty())
+}
+
+/// The views that a job has had, by name.
+pub(in crate::store) fn views(session: &mut dyn Session, job: &str) -> Result<Vec<StoredView>, StoreError> {
+    let sql = "SELECT view_name, definition, state FROM truckflow_views WHERE job = ? ORDER BY view_name";
+    let view = |row: &Row| StoredView {
+        name: row.text(0),
+        definition: row.text(1),
+        backfilled: row.text(2) == COMPLETE,
+    };
+    Ok(session.fetch(&Statement::new(sql, [job.into()]))?.iter().map(view).collect())
+}
+
+/// The messages of a job whose event time was too far ahead.
+pub(in crate::store) fn in_the_future(
+    session: &mut dyn Session,
+    job: &str,
+) -> Result<Vec<MessageId>, StoreError> {
+    let sql = "SELECT COALESCE(long_topic, topic), part, message_offset FROM truckflow_in_the_future \
+               WHERE job = ?";
+    let message = |row: &Row| MessageId {
+        topic: row.text(0).into(),
+        partition: number(row, 1) as i32,
+        offset: number(row, 2),
+    };
+    Ok(session.fetch(&Statement::new(sql, [job.into()]))?.iter().map(message).collect())
+}
+
+/// The views of a job that have state, by name.
+pub(in crate::store) fn with_state(session: &mut dyn Session, job: &str) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT DISTINCT view_name FROM truckflow_state WHERE job = ? ORDER BY view_name";
+    Ok(session.fetch(&Statement::new(sql, [job.into()]))?.iter().map(|row| row.text(0)).collect())
+}
+
+/// Passes the parts of a view's state to `take`, newest first.
+pub(in crate::store) fn state(
+    session: &mut dyn Session,
+    job: &str,
+    view: &str,
+    take: &mut dyn FnMut(Vec<u8>),
+) -> Result<(), StoreError> {
+    let sql = "SELECT epoch, part, LENGTH(bytes) FROM truckflow_state WHERE job = ? AND view_name = ? \
+               ORDER BY epoch DESC, part DESC";
+    let pieces = session.fetch(&Statement::new(sql, [job.into(), view.into()]))?;
+    // Pieces of a part, last first, until its first piece is read.
+    let mut rest: Vec<Vec<u8>> = Vec::new();
+    // In pages: everything at once may exceed the timeout of a statement, and takes much memory. Pieces are selected by
+    // their full keys, because a range would also read the pieces before it.
+    for page in pieces.chunks(STATE_PAGE) {
+        let keys = vec!["epoch = ? AND part = ?"; page.len()].join(" OR ");
+        let sql = format!(
+            "SELECT part, bytes FROM truckflow_state WHERE job = ? AND view_name = ? AND ({keys}) \
+             ORDER BY epoch DESC, part DESC"
+        );
+        let of_page = page.iter().flat_map(|piece| [number(piece, 0).into(), number(piece, 1).into()]);
+        let values: Vec<Value<'_>> = [job.into(), view.into()].into_iter().chain(of_page).collect();
+        let answer_bytes = page.iter().map(|piece| number(piece, 2) as usize).sum();
+        for mut row in session.fetch(&Statement { answer_bytes, ..Statement::new(sql, values) })? {
+            let bytes = row.0[1].take().unwrap_or_default();
+            if number(&row, 0) % PIECES as i64 != 0 {
+                rest.push(bytes);
+            } else if rest.is_empty() {
+                take(bytes);
+            } else {
+                rest.push(bytes);
+                rest.reverse();
+                take(std::mem::take(&mut rest).concat());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! What a database has to provide, and the SQL that it writes differently.
+
+use super::statement::{Row, Statement};
+use super::tables::{Kind, Table};
+use crate::store::error::StoreError;
+
+/// The SQL that databases write differently.
+pub trait Dialect {
+    /// The type of a column.
+    fn column_type(&self, kind: Kind) -> String;
+
+    /// What follows the columns in a CREATE TABLE.
+    fn table_options(&self) -> String;
+
+    /// The end of an INSERT that updates `columns` of a row with the same key.
+    fn update_existing(&self, key: &[&str], columns: &[&str]) -> String;
+
+    /// The beginning of an INSERT that keeps a row with the same key.
+    fn insert_ignore(&self) -> &'static str;
+
+    /// The end of a SELECT whose rows must not change before the end of the transaction.
+    fn for_update(&self) -> &'static str;
+
+    /// The query for the names of all tables.
+    fn table_names(&self) -> &'static str;
+
+    /// An identifier.
+    fn quoted(&self, name: &str) -> String;
+
+    /// An expression that differs if any byte of a text does.
+    fn exact(&self, text: &str) -> String;
+
+    /// The column that counts the rows of a table.
+    fn row_id(&self) -> &'static str;
+}
+
+/// A connection to a database with bookkeeping tables.
+pub trait Session: Dialect {
+    /// Host, port and database, or the file.
+    fn place(&self) -> &str;
+
+    /// Executes a statement; returns the number of rows that it changed.
+    fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, StoreError>;
+
+    /// Runs a query.
+    fn fetch(&mut self, query: &Statement<'_>) -> Result<Vec<Row>, StoreError>;
+
+    /// The number of bytes that fit into a value.
+    fn max_value(&self) -> usize;
+}
+
+/// The statement that creates a missing bookkeeping table.
+pub(in crate::store) fn create(dialect: &(impl Dialect + ?Sized), table: &Table) -> String {
+    let columns = table.columns.iter().map(|column| {
+        let null = if column.nullable { "NULL" } else { "NOT NULL" };
+        format!("{} {} {null}", column.name, dialect.column_type(column.kind))
+    });
+    let key = format!("PRIMARY KEY ({})", table.names()[..table.key].join(", "));
+    let parts: Vec<String> = columns.chain([key]).collect();
+    format!("CREATE TABLE IF NOT EXISTS {} ({}){}", table.name, parts.join(", "), dialect.table_options())
+}

@@ -1,0 +1,166 @@
+//! Statements with their values, and the rows of an answer.
+
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
+
+use super::session::Dialect;
+use super::tables::Table;
+
+/// Rows per INSERT: 500 fit into the smallest packet of a MySQL server.
+const ROWS: usize = 500;
+/// The number of characters of a topic's name that fit into a key.
+const TOPIC_CHARACTERS: usize = 255;
+
+/// A value of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// No value.
+    Null,
+    /// An integer.
+    Integer(i64),
+    /// A text.
+    Text(Cow<'a, str>),
+    /// Bytes.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<u64> for Value<'_> {
+    fn from(number: u64) -> Self {
+        Self::Integer(number as i64)
+    }
+}
+
+impl From<i32> for Value<'_> {
+    fn from(number: i32) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// A statement. Its values replace the `?` in it, in their order; texts in it contain no `?`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement<'a> {
+    /// The SQL.
+    pub sql: Cow<'a, str>,
+    /// The values.
+    pub values: Vec<Value<'a>>,
+    /// The size of the answer in bytes, if it may be large.
+    pub answer_bytes: usize,
+}
+
+impl<'a> Statement<'a> {
+    /// A statement with these values.
+    pub fn new(sql: impl Into<Cow<'a, str>>, values: impl Into<Vec<Value<'a>>>) -> Self {
+        Self { sql: sql.into(), values: values.into(), answer_bytes: 0 }
+    }
+
+    /// The number of bytes of its SQL and values.
+    pub fn bytes(&self) -> usize {
+        let size = |value: &Value<'_>| match value {
+            Value::Null | Value::Integer(_) => 0,
+            Value::Text(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+        };
+        self.sql.len() + self.values.iter().map(size).sum::<usize>()
+    }
+}
+
+/// A row of an answer: each field as text, or as bytes if it is a BLOB. NULL is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row(pub Vec<Option<Vec<u8>>>);
+
+impl Row {
+    /// The field as text; empty if it is NULL.
+    pub fn text(&self, index: usize) -> String {
+        let bytes = self.0.get(index).and_then(Option::as_deref).unwrap_or_default();
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    /// The field as an integer; `None` if it is NULL or not an integer.
+    pub fn number(&self, index: usize) -> Option<i64> {
+        std::str::from_utf8(self.0.get(index)?.as_deref()?).ok()?.parse().ok()
+    }
+
+    /// Whether the field is NULL.
+    pub fn is_null(&self, index: usize) -> bool {
+        self.0.get(index).is_none_or(Option::is_none)
+    }
+}
+
+/// What an INSERT does with a row whose key exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Existing {
+    /// It fails.
+    Fail,
+    /// It updates the other columns.
+    Update,
+    /// It keeps the existing row.
+    Keep,
+}
+
+/// The statements that insert `rows`, which have a value for each column of the table.
+pub(in crate::store) fn insert<'a>(
+    dialect: &(impl Dialect + ?Sized),
+    table: &Table,
+    existing: Existing,
+    rows: impl IntoIterator<Item = Vec<Value<'a>>>,
+) -> Vec<Statement<'a>> {
+    let names = table.names();
+    let into = match existing {
+        Existing::Keep => dialect.insert_ignore(),
+        Existing::Fail | Existing::Update => "INSERT",
+    };
+    let ending = match existing {
+        Existing::Update => dialect.update_existing(&names[..table.key], &names[table.key..]),
+        Existing::Fail | Existing::Keep => String::new(),
+    };
+    let row = format!("({})", vec!["?"; names.len()].join(","));
+    let rows: Vec<Vec<Value<'a>>> = rows.into_iter().collect();
+    rows.chunks(ROWS)
+        .map(|rows| {
+            let values = vec![&*row; rows.len()].join(",");
+            let sql = format!("{into} INTO {} ({}) VALUES {values}{ending}", table.name, names.join(","));
+            Statement::new(sql, rows.concat())
+        })
+        .collect()
+}
+
+/// A topic as key, and its name if that is longer than a key: a "topic" may be the path of a file.
+pub(in crate::store) fn topic_key(topic: &str) -> (Cow<'_, str>, Option<&str>) {
+    if topic.chars().count() <= TOPIC_CHARACTERS {
+        return (topic.into(), None);
+    }
+    let start: String = topic.chars().take(190).collect();
+    let hash: String = Sha256::digest(topic).iter().map(|byte| format!("{byte:02x}")).collect();
+    (format!("{start}#{hash}").into(), Some(topic))
+}

@@ -1,0 +1,210 @@
+//! Writes the data of a job in an open transaction.
+
+use std::collections::BTreeMap;
+
+use dataflows::Epoch;
+
+use super::read;
+use super::session::Session;
+use super::statement::{Existing, Statement, Value, insert, topic_key};
+use super::tables::{FILES, IN_THE_FUTURE, JOBS, OF_JOBS, OFFSETS, STATE, TOPICS, Table, VIEWS};
+use crate::state::StoredView;
+use crate::store::commit::{Adopted, Commit, LastCommit, StateChange};
+use crate::store::error::StoreError;
+use crate::store::offset;
+
+/// The number of a piece is the index of its part times this, plus its index in the part.
+pub(super) const PIECES: usize = 1 << 10;
+/// State parts are split into pieces of at most this, or of what fits into a value.
+const STATE_PIECE: usize = 4 << 20;
+/// The states of a view in `truckflow_views`.
+pub(super) const COMPLETE: &str = "complete";
+const BACKFILLING: &str = "backfilling";
+
+/// Whether the row of the job may change before the end of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Lock {
+    No,
+    UntilCommit,
+}
+
+/// Fails with [`StoreError::Fenced`] if the generation of the job is another one.
+pub(in crate::store) fn check_generation(
+    session: &mut dyn Session,
+    job: &str,
+    generation: u64,
+    lock: Lock,
+) -> Result<(), StoreError> {
+    match read_generation(session, job, lock)? {
+        Some(found) if found == generation as i64 => Ok(()),
+        _ => Err(StoreError::Fenced { job: job.to_owned(), place: session.place().to_owned() }),
+    }
+}
+
+/// The generation of a job; `None` if there is no such job.
+fn read_generation(session: &mut dyn Session, job: &str, lock: Lock) -> Result<Option<i64>, StoreError> {
+    let lock = match lock {
+        Lock::No => "",
+        Lock::UntilCommit => session.for_update(),
+    };
+    let sql = format!("SELECT generation FROM truckflow_jobs WHERE job = ?{lock}");
+    Ok(session.fetch(&Statement::new(sql, [job.into()]))?.first().and_then(|row| row.number(0)))
+}
+
+/// Inserts the job or raises its generation, and returns its last commit.
+pub(in crate::store) fn raise_generation(
+    session: &mut dyn Session,
+    job: &str,
+    source: &str,
+) -> Result<LastCommit, StoreError> {
+    match read_generation(session, job, Lock::UntilCommit)? {
+        Some(generation) => {
+            let sql = "UPDATE truckflow_jobs SET generation = ? WHERE job = ?";
+            session.execute(&Statement::new(sql, [(generation + 1).into(), job.into()]))?;
+        }
+        None => put_job(session, job, source, 1)?,
+    }
+    let last = read::last_commit(session, job)?;
+    last.ok_or_else(|| StoreError::Failed {
+        place: session.place().to_owned(),
+        reason: "truckflow_jobs lost the job that was just inserted".into(),
+    })
+}
+
+fn put_job(session: &mut dyn Session, job: &str, source: &str, generation: u64) -> Result<(), StoreError> {
+    put(session, &JOBS, Existing::Fail, [vec![job.into(), source.into(), generation.into(), 0.into()]])
+}
+
+/// Writes a job from another store; fails if the job exists.
+pub(in crate::store) fn adopt(session: &mut dyn Session, adopted: &Adopted<'_>) -> Result<(), StoreError> {
+    let Adopted { job, source, generation, views, commit } = *adopted;
+    if read_generation(session, job, Lock::UntilCommit)?.is_some() {
+        return Err(StoreError::JobExists { job: job.to_owned(), place: session.place().to_owned() });
+    }
+    put_job(session, job, source, generation)?;
+    for view in views {
+        put_view(session, job, view)?;
+    }
+    put_commit(session, job, generation, &commit)
+}
+
+/// Removes all data of a job except rows of its views.
+pub(in crate::store) fn forget(session: &mut dyn Session, job: &str) -> Result<(), StoreError> {
+    OF_JOBS.iter().rev().try_for_each(|table| {
+        let sql = format!("DELETE FROM {} WHERE job = ?", table.name);
+        session.execute(&Statement::new(sql, [job.into()])).map(drop)
+    })
+}
+
+/// Inserts or updates the entry of a view.
+pub(in crate::store) fn put_view(
+    session: &mut dyn Session,
+    job: &str,
+    view: &StoredView,
+) -> Result<(), StoreError> {
+    let state = if view.backfilled { COMPLETE } else { BACKFILLING };
+    let row = vec![job.into(), view.name.as_str().into(), view.definition.as_str().into(), state.into()];
+    put(session, &VIEWS, Existing::Update, [row])
+}
+
+/// Writes everything of a commit except rows of views. Fails with [`StoreError::Fenced`] if the job has another
+/// generation.
+pub(in crate::store) fn put_commit(
+    session: &mut dyn Session,
+    job: &str,
+    generation: u64,
+    commit: &Commit<'_>,
+) -> Result<(), StoreError> {
+    check_generation(session, job, generation, Lock::UntilCommit)?;
+    // The number of the next part of each view.
+    let mut next: BTreeMap<&str, usize> = BTreeMap::new();
+    for change in commit.state {
+        let first = next.entry(&change.view).or_default();
+        put_state(session, job, commit.epoch, change, *first)?;
+        *first += change.parts.len();
+    }
+    let offsets = commit.offset_rows().map(|offset::Row { view, role, at }| {
+        let (topic, long_topic) = topic_key(&at.topic);
+        vec![
+            job.into(),
+            Value::Text(topic),
+            at.partition.into(),
+            view.into(),
+            role.into(),
+            at.offset.into(),
+            at.mark.map(|mark| mark.bytes).into(),
+            at.mark.map(offset::hash_text).into(),
+            long_topic.into(),
+        ]
+    });
+    put(session, &OFFSETS, Existing::Update, offsets)?;
+    let topics = commit.topics.iter();
+    let topics = topics.map(|topic| vec![job.into(), (&*topic.topic).into(), topic.id.as_str().into()]);
+    put(session, &TOPICS, Existing::Update, topics)?;
+    for topic in commit.topics {
+        // Decisions about an earlier topic of this name.
+        let sql = "DELETE FROM truckflow_in_the_future WHERE job = ? AND topic = ?";
+        session.execute(&Statement::new(sql, [job.into(), Value::Text(topic_key(&topic.topic).0)]))?;
+    }
+    let messages = commit.in_the_future.iter().map(|message| {
+        let (topic, long_topic) = topic_key(&message.topic);
+        vec![
+            job.into(),
+            Value::Text(topic),
+            message.partition.into(),
+            message.offset.into(),
+            long_topic.into(),
+        ]
+    });
+    put(session, &IN_THE_FUTURE, Existing::Keep, messages)?;
+    let files = commit.files.iter();
+    let files = files.map(|(name, length)| vec![job.into(), name.as_str().into(), (*length).into()]);
+    put(session, &FILES, Existing::Update, files)?;
+    let sql = "UPDATE truckflow_jobs SET epoch = ? WHERE job = ?";
+    session.execute(&Statement::new(sql, [commit.epoch.into(), job.into()])).map(drop)
+}
+
+/// Writes a change of state, in pieces that fit into a value. `first` is the number of its first part.
+fn put_state(
+    session: &mut dyn Session,
+    job: &str,
+    epoch: Epoch,
+    change: &StateChange,
+    first: usize,
+) -> Result<(), StoreError> {
+    let view = change.view.as_str();
+    if change.replaces {
+        let sql = "DELETE FROM truckflow_state WHERE job = ? AND view_name = ? AND epoch <= ?";
+        session.execute(&Statement::new(sql, [job.into(), view.into(), epoch.into()]))?;
+    }
+    let largest = session.max_value().clamp(1, STATE_PIECE);
+    for (place, part) in (first..).zip(&change.parts) {
+        // An empty part is written as one piece.
+        let pieces = part.len().div_ceil(largest).max(1);
+        if pieces > PIECES {
+            let (bytes, most) = (part.len(), session.max_value());
+            return Err(StoreError::Failed {
+                place: session.place().to_owned(),
+                reason: format!("state of {bytes} bytes is too large for values of at most {most} bytes"),
+            });
+        }
+        for piece in 0..pieces {
+            let bytes = &part[piece * largest..part.len().min((piece + 1) * largest)];
+            let number = (place * PIECES + piece) as i64;
+            let row = vec![job.into(), view.into(), epoch.into(), number.into(), bytes.into()];
+            put(session, &STATE, Existing::Fail, [row])?;
+        }
+    }
+    Ok(())
+}
+
+fn put<'a>(
+    session: &mut dyn Session,
+    table: &Table,
+    existing: Existing,
+    rows: impl IntoIterator<Item = Vec<Value<'a>>>,
+) -> Result<(), StoreError> {
+    insert(session, table, existing, rows)
+        .iter()
+        .try_for_each(|statement| session.execute(statement).map(drop))
+}

@@ -1,0 +1,168 @@
+//! The two clients: mysql_async for the connection that commits, and sqlx for everything else, such as reading the
+//! catalog and creating tables.
+//!
+//! The connection that commits stays with mysql_async as long as sqlx has no `LOAD DATA LOCAL` (sqlx issue 1766, pull
+//! request 4265).
+
+use std::fmt::Write as _;
+
+use futures_util::TryStreamExt;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Params};
+use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, Connection, Either, Row as _};
+
+use super::address::Address;
+use super::errors::Fault;
+use super::sql::literal;
+use crate::store::bookkeeping::statement::{Row, Statement, Value};
+
+/// A connection of a client.
+pub(super) trait Client: Sized {
+    /// Connects; the session is not set up yet.
+    async fn connect(address: &Address) -> Result<Self, Fault>;
+
+    /// Executes a statement; returns the number of rows that it matched or changed.
+    async fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, Fault>;
+
+    /// Passes the rows of a query to `take`. They come as text, which only statements that are not prepared give.
+    async fn each(&mut self, query: &Statement<'_>, take: &mut dyn FnMut(Row)) -> Result<(), Fault>;
+
+    /// Closes the connection properly, so that the server releases its locks at once.
+    async fn close(self) -> Result<(), Fault>;
+}
+
+/// The SQL of a statement with its values in it.
+pub(super) fn rendered(statement: &Statement<'_>) -> String {
+    if statement.values.is_empty() {
+        return statement.sql.to_string();
+    }
+    let mut sql = String::with_capacity(statement.bytes() + 16 * statement.values.len());
+    let mut values = statement.values.iter();
+    for (place, part) in statement.sql.split('?').enumerate() {
+        if place > 0 {
+            match values.next().unwrap_or(&Value::Null) {
+                Value::Null => sql.push_str("NULL"),
+                Value::Integer(number) => write!(sql, "{number}").expect("a String takes it"),
+                Value::Text(text) => sql.push_str(&literal(text)),
+                Value::Bytes(bytes) => {
+                    sql.push_str("X'");
+                    bytes.iter().for_each(|byte| write!(sql, "{byte:02x}").expect("a String takes it"));
+                    sql.push('\'');
+                }
+            }
+        }
+        sql.push_str(part);
+    }
+    sql
+}
+
+impl Client for Conn {
+    async fn connect(address: &Address) -> Result<Self, Fault> {
+        Ok(address.connect_to_commit().await?)
+    }
+
+    async fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, Fault> {
+        if statement.values.iter().any(|value| matches!(value, Value::Bytes(_))) {
+            // Bound, because as text bytes would be twice as large.
+            let bound = |value: &Value<'_>| match value {
+                Value::Null => mysql_async::Value::NULL,
+                Value::Integer(number) => (*number).into(),
+                Value::Text(text) => (&**text).into(),
+                Value::Bytes(bytes) => (*bytes).into(),
+            };
+            let values = Params::Positional(statement.values.iter().map(bound).collect());
+            let done = self.exec_iter(&*statement.sql, values).await?;
+            let rows = done.affected_rows();
+            return Ok(done.drop_result().await.map(|()| rows)?);
+        }
+        let done = self.query_iter(rendered(statement)).await?;
+        let rows = done.affected_rows();
+        Ok(done.drop_result().await.map(|()| rows)?)
+    }
+
+    async fn each(&mut self, query: &Statement<'_>, take: &mut dyn FnMut(Row)) -> Result<(), Fault> {
+        let text = |value| match value {
+            Some(mysql_async::Value::Bytes(bytes)) => Some(bytes),
+            _ => None, // in the text protocol only NULL is not bytes
+        };
+        let rows = self.query_iter(rendered(query)).await?;
+        let row = |row: mysql_async::Row| take(Row(row.unwrap_raw().into_iter().map(text).collect()));
+        Ok(rows.for_each_and_drop(row).await?)
+    }
+
+    async fn close(self) -> Result<(), Fault> {
+        Ok(self.disconnect().await?)
+    }
+}
+
+/// A connection for everything except commits.
+pub(super) enum CatalogClient {
+    Sqlx(Box<MySqlConnection>),
+    /// Where sqlx cannot be used: see [`Address::connect_to_read`].
+    MysqlAsync(Conn),
+}
+
+impl Client for CatalogClient {
+    async fn connect(address: &Address) -> Result<Self, Fault> {
+        address.connect_to_read().await
+    }
+
+    async fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, Fault> {
+        match self {
+            Self::MysqlAsync(connection) => connection.execute(statement).await,
+            Self::Sqlx(connection) => {
+                let sql = sqlx::raw_sql(AssertSqlSafe(rendered(statement)));
+                Ok(sql.execute(connection.as_mut()).await?.rows_affected())
+            }
+        }
+    }
+
+    async fn each(&mut self, query: &Statement<'_>, take: &mut dyn FnMut(Row)) -> Result<(), Fault> {
+        match self {
+            Self::MysqlAsync(connection) => connection.each(query, take).await,
+            Self::Sqlx(connection) => {
+                let mut answer =
+                    sqlx::raw_sql(AssertSqlSafe(rendered(query))).fetch_many(connection.as_mut());
+                while let Some(part) = answer.try_next().await? {
+                    if let Either::Right(row) = part {
+                        take(text_row(&row)?);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn close(self) -> Result<(), Fault> {
+        match self {
+            Self::MysqlAsync(connection) => connection.close().await,
+            Self::Sqlx(connection) => Ok(Connection::close(*connection).await?),
+        }
+    }
+}
+
+/// A row as text. Nothing is decoded, so the declared types of the columns do not matter.
+fn text_row(row: &MySqlRow) -> Result<Row, sqlx::Error> {
+    let field = |index| {
+        let field: Option<&[u8]> = row.try_get_unchecked(index)?;
+        Ok(field.map(<[u8]>::to_vec))
+    };
+    Ok(Row((0..row.len()).map(field).collect::<Result<_, sqlx::Error>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_into_a_statement() {
+        let values = [Value::Null, 7.into(), r"it's \ ?".into(), (&b"\x00\xfe"[..]).into()];
+        assert_eq!(
+            rendered(&Statement::new("INSERT INTO t VALUES (?,?,?,?)", values)),
+            r"INSERT INTO t VALUES (NULL,7,'it''s \\ ?',X'00fe')"
+        );
+        let quoted = "ALTER TABLE `really?` ADD c INT";
+        assert_eq!(rendered(&Statement::new(quoted, [])), quoted);
+    }
+}
