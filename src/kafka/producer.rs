@@ -15,7 +15,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
-use crate::kafka::errors::is_of_security;
+use crate::kafka::codes::is_of_security;
+use crate::kafka::error::BrokerError;
 use crate::kafka::log;
 use crate::kafka::properties::Properties;
 use crate::runtime::secret::{self, SecretString};
@@ -45,44 +46,9 @@ const SENDS_PER_POLL: u64 = 512;
 /// Messages could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
-    /// No broker answered in time.
-    #[error("no Kafka broker answers at {brokers}; start it or correct --brokers")]
-    NoBroker {
-        /// The bootstrap servers.
-        brokers: String,
-    },
-    /// A broker answered, but the connection failed at TLS or SASL.
-    #[error(
-        "the Kafka broker at {brokers} refuses the connection ({reason}); correct the security properties"
-    )]
-    Refused {
-        /// The bootstrap servers.
-        brokers: String,
-        /// The reason from librdkafka.
-        reason: String,
-    },
-    /// The cluster does not know the topic.
-    #[error("topic `{topic}` does not exist on {brokers}; create it or correct --topic")]
-    NoTopic {
-        /// The topic.
-        topic: String,
-        /// The bootstrap servers.
-        brokers: String,
-    },
-    /// librdkafka rejects a property. Its value may be a secret and is not shown.
-    #[error("librdkafka rejects the property `{name}` ({reason}); correct --property {name}=…")]
-    Property {
-        /// The property.
-        name: String,
-        /// The reason from librdkafka.
-        reason: String,
-    },
-    /// librdkafka rejects the combination of properties.
-    #[error("cannot create a Kafka producer ({reason}); correct the Kafka properties")]
-    Properties {
-        /// The reason from librdkafka.
-        reason: String,
-    },
+    /// The brokers cannot be used.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
     /// A message could not be queued.
     #[error("a message of {bytes} bytes cannot be sent to topic `{topic}` ({reason}){}", hint(*.code))]
     Message {
@@ -231,11 +197,7 @@ impl Producer {
         config.set("bootstrap.servers", brokers);
         properties.set_on(&mut config);
         let producer: BaseProducer<Deliveries> =
-            config.create_with_context(Deliveries::default()).map_err(|error| match error {
-                KafkaError::ClientConfig(_, reason, name, _) => ProduceError::Property { name, reason },
-                KafkaError::ClientCreation(reason) => ProduceError::Properties { reason },
-                other => ProduceError::Properties { reason: other.to_string() },
-            })?;
+            config.create_with_context(Deliveries::default()).map_err(BrokerError::of_creation)?;
         let producer = Producer { producer, brokers: brokers.to_owned(), sent: 0 };
         producer.metadata()?;
         Ok(producer)
@@ -249,19 +211,16 @@ impl Producer {
             metadata.topics().iter().find(|found| found.name() == topic).map(|t| t.partitions().len());
         match partitions {
             Some(count) if count > 0 => Ok(i32::try_from(count).unwrap_or(i32::MAX)),
-            _ => Err(ProduceError::NoTopic { topic: topic.to_owned(), brokers: self.brokers.clone() }),
+            _ => Err(BrokerError::NoTopic { topic: topic.to_owned(), brokers: self.brokers.clone() }.into()),
         }
     }
 
-    fn metadata(&self) -> Result<rdkafka::metadata::Metadata, ProduceError> {
-        self.producer.client().fetch_metadata(None, METADATA_TIMEOUT).map_err(|_| {
+    fn metadata(&self) -> Result<rdkafka::metadata::Metadata, BrokerError> {
+        self.producer.client().fetch_metadata(None, METADATA_TIMEOUT).map_err(|error| {
             // The reason waits in the queue of events.
             self.producer.poll(Duration::from_millis(10));
-            let brokers = self.brokers.clone();
-            match lock(&self.producer.context().security).take() {
-                Some(reason) => ProduceError::Refused { brokers, reason },
-                None => ProduceError::NoBroker { brokers },
-            }
+            let security = lock(&self.producer.context().security).take();
+            BrokerError::of_request(&self.brokers, security, &error)
         })
     }
 
@@ -533,17 +492,17 @@ pub(crate) mod tests {
     #[test]
     fn an_absent_broker_is_named() {
         let error = Producer::new("127.0.0.1:9", &Properties::default()).err().unwrap();
-        assert_eq!(
-            error.to_string(),
-            "no Kafka broker answers at 127.0.0.1:9; start it or correct --brokers"
-        );
+        let error = error.to_string();
+        assert!(error.starts_with("no Kafka broker answers at 127.0.0.1:9 ("), "{error}");
+        assert!(error.ends_with("); start it or correct --brokers"), "{error}");
     }
 
     #[test]
     fn an_unknown_property_is_named_without_its_value() {
         let properties = properties("sasl.pasword", "secret");
         let error = Producer::new("127.0.0.1:9", &properties).err().unwrap();
-        assert!(matches!(&error, ProduceError::Property { name, .. } if name == "sasl.pasword"), "{error}");
+        let named = |error: &BrokerError| matches!(error, BrokerError::Property { name, .. } if name == "sasl.pasword");
+        assert!(matches!(&error, ProduceError::Broker(error) if named(error)), "{error}");
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 

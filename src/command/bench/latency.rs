@@ -28,7 +28,7 @@ use crate::command::error::Error;
 use crate::command::simulate;
 use crate::config::Config;
 use crate::job::inputs::topic_options_now;
-use crate::kafka::errors::reason;
+use crate::kafka::codes::reason;
 use crate::runtime::failure::Bug;
 use crate::runtime::pace::Rate;
 use crate::runtime::print;

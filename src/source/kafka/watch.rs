@@ -3,7 +3,7 @@
 use super::client::{ANSWER, consumer};
 use super::describe::describe;
 use super::topic::Topic;
-use crate::kafka::errors::reason;
+use crate::kafka::codes::reason;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use dataflows::item::NextOffset;
