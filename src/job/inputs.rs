@@ -163,17 +163,16 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// Opens the inputs that `views` need at their committed offsets. `known` are the ids of the topics that these
+    /// Opens the inputs that the views need at their committed offsets. `known` are the ids of the topics that these
     /// offsets belong to.
     pub fn open(
         config: &Job,
-        views: &[View],
         offsets: &[NextOffset],
         known: &[TopicId],
         properties: &Arc<Reloaded<Properties>>,
         stop: &Stop,
     ) -> Result<Self, JobError> {
-        let mut inputs = Self::new(config, views, properties)?;
+        let mut inputs = Self::new(config, &config.active_views, properties)?;
         let reads = &config.reads;
         match &config.input {
             _ if !reads.trucks => {}

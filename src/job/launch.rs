@@ -20,7 +20,7 @@ use dataflows::Epoch;
 use dataflows::dead_letter::ByReason;
 use dataflows::effect::Restored;
 use dataflows::item::NextOffset;
-use dataflows::views::{Mode, View};
+use dataflows::views::Mode;
 
 use crate::config::Job;
 use crate::job::backfill;
@@ -108,10 +108,9 @@ impl Summary {
 /// Runs a job until the end of its input (with `until_end`), a signal (`stop`), or an error. Before it reads, a signal
 /// ends it immediately, because there is nothing to commit yet.
 pub fn run(config: &Arc<Job>, stop: &Arc<Stop>, events: Option<Arc<Events>>) -> Result<Summary, JobError> {
-    let views = config.active_views.clone();
     let shows = config.process == 0 && config.listen != "off";
-    let page = shows.then(|| Board::start(views.iter().map(|view| &*view.name))).transpose()?;
-    let result = run_shown(config, views, page.clone(), stop, events);
+    let page = shows.then(|| Board::start(config.active_views.iter().map(|view| &*view.name))).transpose()?;
+    let result = run_shown(config, page.clone(), stop, events);
     if let Some(page) = page {
         page.board.end(&match &result {
             Ok(_) => "It ended after a final commit.".to_owned(),
@@ -124,7 +123,6 @@ pub fn run(config: &Arc<Job>, stop: &Arc<Stop>, events: Option<Arc<Events>>) -> 
 /// Runs a job and reports its progress to `page`.
 fn run_shown(
     config: &Arc<Job>,
-    views: Vec<View>,
     page: Option<Feed>,
     stop: &Arc<Stop>,
     events: Option<Arc<Events>>,
@@ -147,9 +145,9 @@ fn run_shown(
     let seen = Seen {
         metrics: metrics.clone(),
         health: health.clone(),
-        page: page.as_ref().map(|page| {
-            Live::new(page.board.clone(), metrics.clone(), health.clone(), about(config, &views))
-        }),
+        page: page
+            .as_ref()
+            .map(|page| Live::new(page.board.clone(), metrics.clone(), health.clone(), about(config))),
     };
     if let Some(address) = web::serve(&config.listen, token, seen)? {
         tracing::info!("metrics at http://{address}/metrics");
@@ -160,9 +158,9 @@ fn run_shown(
 
     // Before anything that takes time, because the other processes may already be waiting.
     let endpoint = Members::of(config, reloads)?.map(Endpoint::open).transpose()?;
-    let routes = routes(config, &views);
+    let routes = routes(config);
     if let (Some(endpoint), 1..) = (&endpoint, config.process) {
-        return Launch { config, views, routes, metrics, health, page, kafka, stop, events }.follow(endpoint);
+        return Launch { config, routes, metrics, health, page, kafka, stop, events }.follow(endpoint);
     }
     let login = reloads.watch("password and certificates of the database", {
         let config = config.clone();
@@ -173,20 +171,20 @@ fn run_shown(
     let lock = FolderLock::take(&config.out)?;
     fault::at(Moment::FolderLocked);
     let opened = stop.unless_requested({
-        let (config, views, routes, stop) = (config.clone(), views.clone(), routes.clone(), stop.clone());
-        move || open_store(&config, login, &views, &routes, &stop)
+        let (config, routes, stop) = (config.clone(), routes.clone(), stop.clone());
+        move || open_store(&config, login, &routes, &stop)
     })?;
     let Some(opened) = opened.transpose()? else { return Ok(Summary::default()) };
     let Opened { store, mut last, to_fill } = opened;
     if let (Some(_), Some(&view)) = (&endpoint, to_fill.first()) {
-        return Err(ClusterError::Unfilled(views[view].name.to_string()).into());
+        return Err(ClusterError::Unfilled(config.active_views[view].name.to_string()).into());
     }
-    let files = open_files(config, &views, &routes, &last)?;
+    let files = open_files(config, &routes, &last)?;
     fault::at(Moment::FilesCut);
-    let launch = Launch { config, views, routes, metrics, health, page: page.clone(), kafka, stop, events };
+    let launch = Launch { config, routes, metrics, health, page: page.clone(), kafka, stop, events };
     let mut parts = Parts { store, files, lock };
     for view in to_fill {
-        let name = &*launch.views[view].name;
+        let name = &*config.active_views[view].name;
         starts(&format!("Backfilling view {name}; the other views wait for it."));
         tracing::info!(view = name, "backfilling the view");
         let Some((filled, summary)) = launch.pass(parts, &last, Some(view), None)? else {
@@ -198,7 +196,7 @@ fn run_shown(
         if stop.requested() {
             return Ok(summary);
         }
-        backfill::finish(parts.store.as_mut(), &launch.views[view])?;
+        backfill::finish(parts.store.as_mut(), &config.active_views[view])?;
     }
     starts("Waiting for the input.");
     let passed = launch.pass(parts, &last, None, endpoint.as_ref())?;
@@ -208,7 +206,6 @@ fn run_shown(
 /// The parts of a job that are shared by all passes over its input.
 struct Launch<'job> {
     config: &'job Arc<Job>,
-    views: Vec<View>,
     routes: Arc<[Route]>,
     metrics: Metrics,
     health: Arc<Health>,
@@ -233,8 +230,8 @@ impl Launch<'_> {
     ) -> Result<Option<(Parts, Summary)>, JobError> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
         let loaded = stop.unless_requested({
-            let (config, views, mut parts) = (config.clone(), self.views.clone(), parts);
-            move || Restore::read(parts.store.as_mut(), &config, &views).map(|restore| (parts, restore))
+            let (config, mut parts) = (config.clone(), parts);
+            move || Restore::read(parts.store.as_mut(), &config).map(|restore| (parts, restore))
         })?;
         let Some((mut parts, restore)) = loaded.transpose()? else { return Ok(None) };
         let Restore { restored, weights, changed } = restore;
@@ -246,10 +243,10 @@ impl Launch<'_> {
         let start = last.epoch + 1;
         let clock = Arc::new(Clock::new(config.epoch_limits, start));
         let mut done = Vec::new();
-        let opened = match filled.map(|view| &self.views[view]) {
+        let opened = match filled {
             None => self.open_inputs(&last.offsets, &last.topics)?,
             Some(view) => {
-                let progress = backfill::progress(&view.name, last);
+                let progress = backfill::progress(&config.active_views[view].name, last);
                 if config.mode == Mode::Upsert {
                     if progress.contains(&backfill::kept()) {
                         return Ok(Some((parts, Summary { epoch: last.epoch, ..Summary::default() })));
@@ -258,10 +255,11 @@ impl Launch<'_> {
                     Some(Inputs::none(config)?)
                 } else {
                     let decided = parts.store.in_the_future()?;
-                    let (config, view, last) = (config.clone(), view.clone(), last.clone());
+                    let (config, last) = (config.clone(), last.clone());
                     let (kafka, waits) = (self.kafka.clone(), stop.clone());
                     stop.unless_requested(move || {
-                        Inputs::again(&config, &view, &progress, &last, decided, &kafka, &waits)
+                        let view = &config.active_views[view];
+                        Inputs::again(&config, view, &progress, &last, decided, &kafka, &waits)
                     })?
                     .transpose()?
                 }
@@ -316,7 +314,7 @@ impl Launch<'_> {
             page: page.cloned(),
             events: self.events.clone().filter(|_| filled.is_none()),
             topic: config.kafka.topic.as_str().into(),
-            filled: filled.map(|view| (*self.views[view].name).into()),
+            filled: filled.map(|view| (*config.active_views[view].name).into()),
             done,
         });
 
@@ -379,10 +377,10 @@ impl Launch<'_> {
 
     /// Opens the job's topics and files at these offsets. None if a stop was requested.
     fn open_inputs(&self, offsets: &[NextOffset], topics: &[TopicId]) -> Result<Option<Inputs>, JobError> {
-        let (config, views, kafka) = (self.config.clone(), self.views.clone(), self.kafka.clone());
+        let (config, kafka) = (self.config.clone(), self.kafka.clone());
         let (offsets, topics, stop) = (offsets.to_vec(), topics.to_vec(), self.stop.clone());
         self.stop
-            .unless_requested(move || Inputs::open(&config, &views, &offsets, &topics, &kafka, &stop))?
+            .unless_requested(move || Inputs::open(&config, &offsets, &topics, &kafka, &stop))?
             .transpose()
     }
 
@@ -438,8 +436,8 @@ impl Launch<'_> {
 
     fn shape(&self, start: Epoch, filled: Option<usize>) -> Result<Shape, JobError> {
         let gathered = (self.config.processes > 1).then_some(self.config.workers);
-        let settings = self.config.view_settings.clone();
-        Ok(Shape { views: self.views.clone(), settings, start, filled, gathered })
+        let (views, settings) = (self.config.active_views.clone(), self.config.view_settings.clone());
+        Ok(Shape { views, settings, start, filled, gathered })
     }
 
     /// The state shared by the workers of this process.
@@ -527,7 +525,7 @@ impl ProgressThread {
 }
 
 /// The constant properties of a job, for the live page.
-fn about(config: &Job, views: &[View]) -> About {
+fn about(config: &Job) -> About {
     About {
         version: env!("CARGO_PKG_VERSION"),
         job: config.job.clone(),
@@ -537,7 +535,7 @@ fn about(config: &Job, views: &[View]) -> About {
         upsert: config.mode == Mode::Upsert,
         commit_interval: config.commit_interval.clone(),
         window: config.settings.window.clone(),
-        views: views.iter().map(|view| view.name.to_string()).collect(),
+        views: config.active_views.iter().map(|view| view.name.to_string()).collect(),
     }
 }
 
@@ -553,11 +551,11 @@ struct Opened {
 fn open_store(
     config: &Job,
     login: Arc<Reloaded<Login>>,
-    views: &[View],
     routes: &[Route],
     stop: &Stop,
 ) -> Result<Opened, JobError> {
-    let tables: Vec<Table> = views
+    let tables: Vec<Table> = config
+        .active_views
         .iter()
         .zip(routes)
         .filter(|(_, route)| route.table.is_some())
@@ -582,6 +580,6 @@ fn open_store(
     }
     store.prepare(&tables)?;
     fault::at(Moment::TablesMade);
-    let to_fill = backfill::plan(store.as_mut(), config, views, &last)?;
+    let to_fill = backfill::plan(store.as_mut(), config, &last)?;
     Ok(Opened { store, last, to_fill })
 }

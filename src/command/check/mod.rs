@@ -62,8 +62,7 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
         Some(path) => {
             let options = Options { follow: false, ..inputs::trucks_file(config) };
             report.add("input", Lines::check(path, options).map(|()| path.clone()));
-            let settings = config.view_settings.clone();
-            let decoder = inputs::trucks_decoder(path, config.limits.message_bytes, &settings)
+            let decoder = inputs::trucks_decoder(path, config.limits.message_bytes, &config.view_settings)
                 .with_future(Future::new(config.max_ahead, path.as_str().into()));
             sample_file("sample", path, decoder, report, || Lines::open(path, &[], options));
         }
@@ -118,9 +117,8 @@ fn sample_file(
 /// view with a shorter retention.
 fn check_ahead(config: &Job, report: &mut Report) -> Result<(), Error> {
     let Some(max_ahead) = config.max_ahead else { return Ok(()) };
-    let (settings, texts) = (config.view_settings.clone(), &config.settings);
-    let views = config.active_views.clone();
-    let is_on = |name: &str| views.iter().any(|view| view.name == name && view.drops_readings);
+    let (settings, texts) = (&config.view_settings, &config.settings);
+    let is_on = |name: &str| config.active_views.iter().any(|view| view.name == name && view.drops_readings);
     let allowed = &config.limits.max_ahead;
     for (view, key, retention, text) in [
         ("window_averages", "settings.window_retention", settings.window_retention, &texts.window_retention),
