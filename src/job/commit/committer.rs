@@ -287,20 +287,20 @@ impl Committer {
 
     /// Runs `step` until it succeeds, with growing pauses while the database is unavailable.
     fn retry<T>(&mut self, mut step: impl FnMut(&mut Self) -> Result<T, JobError>) -> Result<T, JobError> {
-        let (mut pauses, mut is_first) = (Pauses::new(FIRST_PAUSE, LONGEST_PAUSE), true);
+        // Present after the first failure.
+        let mut pauses = None;
         loop {
             match step(self) {
                 Ok(done) => {
                     self.setup.health.found(STORE);
-                    if !is_first {
+                    if pauses.is_some() {
                         self.show(Doing::Reading);
                     }
                     return Ok(done);
                 }
                 Err(JobError::Store(error)) if error.is_retryable() && !self.setup.clock.is_stopping() => {
                     let error = error.while_waiting();
-                    let pause = pauses.pause();
-                    is_first = false;
+                    let pause = pauses.get_or_insert_with(|| Pauses::new(FIRST_PAUSE, LONGEST_PAUSE)).pause();
                     tracing::warn!(error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
                     self.setup.metrics.commit_retries.inc();
                     self.setup.health.lost(STORE, &error);
