@@ -404,7 +404,7 @@ impl Inputs {
         let until = Instant::now() + LAST_REPORT;
         for (topic, thread) in self.watches.drain(..) {
             // If the brokers have just become unreachable, the offset commit and closing the client block.
-            while !thread.is_finished() && !health.is_away(&topic) && Instant::now() < until {
+            while !thread.is_finished() && !health.is_unavailable(&topic) && Instant::now() < until {
                 std::thread::sleep(CHECK_EVERY);
             }
             if !thread.is_finished() {

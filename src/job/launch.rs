@@ -40,7 +40,7 @@ use crate::observe::board::meter::Meter;
 use crate::observe::board::{Board, Doing, Feed};
 use crate::observe::progress::{Progress, Share};
 use crate::observe::web::live::{About, Live};
-use crate::observe::web::{self, Seen};
+use crate::observe::web::{self, AppState};
 use crate::runtime::clock::{Clock, wall_clock};
 use crate::runtime::counts::Counts;
 use crate::runtime::events::{Event, Events};
@@ -142,14 +142,15 @@ fn run_shown(
     };
     let metrics = Metrics::new(&config.view_settings.fields).map_err(|_| Bug("the metrics"))?;
     let health = Arc::<Health>::default();
-    let seen = Seen {
+    let state = AppState {
         metrics: metrics.clone(),
         health: health.clone(),
         page: page
             .as_ref()
             .map(|page| Live::new(page.board.clone(), metrics.clone(), health.clone(), about(config))),
+        token,
     };
-    if let Some(address) = web::serve(&config.listen, token, seen)? {
+    if let Some(address) = web::serve(&config.listen, state)? {
         tracing::info!("metrics at http://{address}/metrics");
         if page.is_some() {
             tracing::info!("live page at http://{address}/");

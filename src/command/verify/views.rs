@@ -93,7 +93,7 @@ impl Views<'_> {
             _ => match self.axes(name)? {
                 Some(axes) => self.correlation(view, route, axes),
                 None => {
-                    let own = self.config.own_views().find(|own| own.name == name);
+                    let own = self.config.view_definitions().find(|own| own.name == name);
                     let own = own.ok_or(Bug("a view without a recomputation"))?;
                     let query = sql::compile(own, self.settings).map_err(Error::from)?.query;
                     self.rows(view, route, &*expected::own(input, query))

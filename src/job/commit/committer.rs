@@ -190,14 +190,14 @@ impl Committer {
         }
         match self.setup.parts.store.ping() {
             Ok(()) => {
-                if self.setup.health.found(STORE) {
+                if self.setup.health.set_available(STORE) {
                     tracing::info!("the database is back");
                 }
             }
             Err(error @ StoreError::Fenced { .. }) => return Err(error.into()),
             Err(error) => {
                 let said = error.while_waiting();
-                if self.setup.health.lost(STORE, &said) {
+                if self.setup.health.set_unavailable(STORE, &said) {
                     tracing::warn!(
                         error = said,
                         "the database is unavailable; there is nothing to commit at the moment"
@@ -261,7 +261,7 @@ impl Committer {
 
     /// Counts messages, and warns if the job accepts none.
     fn count_intake(&mut self, intake: &Intake) {
-        match self.counter.hear(intake) {
+        match self.counter.intake(intake) {
             Some(AcceptanceChange::NothingAccepted(said)) => tracing::warn!("{said}"),
             Some(AcceptanceChange::Accepted) => tracing::info!("a reading was accepted"),
             None => return,
@@ -292,7 +292,7 @@ impl Committer {
         loop {
             match step(self) {
                 Ok(done) => {
-                    self.setup.health.found(STORE);
+                    self.setup.health.set_available(STORE);
                     if pauses.is_some() {
                         self.show(Doing::Reading);
                     }
@@ -303,7 +303,7 @@ impl Committer {
                     let pause = pauses.get_or_insert_with(|| Pauses::new(FIRST_PAUSE, LONGEST_PAUSE)).pause();
                     tracing::warn!(error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
                     self.setup.metrics.commit_retries.inc();
-                    self.setup.health.lost(STORE, &error);
+                    self.setup.health.set_unavailable(STORE, &error);
                     self.show(Doing::Retrying(error));
                     self.forget_transaction();
                     wait(pause, || self.setup.clock.is_stopping());
@@ -421,7 +421,7 @@ impl Committer {
         loop {
             match topic.flush(ACKNOWLEDGED) {
                 Ok(()) => {
-                    if self.setup.health.found(&what) {
+                    if self.setup.health.set_available(&what) {
                         tracing::info!("{what} accepts dead letters again");
                         self.show(Doing::Reading);
                     }
@@ -430,7 +430,7 @@ impl Committer {
                 Err(error) if !self.setup.clock.is_stopping() => {
                     let pause = pauses.pause();
                     tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "{what} does not accept dead letters; trying again");
-                    self.setup.health.lost(&what, format!("{what}: {error}"));
+                    self.setup.health.set_unavailable(&what, format!("{what}: {error}"));
                     self.show(Doing::Retrying(error.to_string()));
                     wait(pause, || self.setup.clock.is_stopping());
                 }
