@@ -3,7 +3,6 @@
 //! Its settings are those of the original pipeline (`acks=all`, lz4, `partitioner=consistent`), plus idempotence and
 //! batching.
 
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +18,6 @@ use crate::kafka::codes::is_of_security;
 use crate::kafka::error::BrokerError;
 use crate::kafka::log;
 use crate::kafka::properties::Properties;
-use crate::runtime::secret::{self, SecretString};
 
 /// The default settings, which the user's properties override.
 const PROPERTIES: [(&str, &str); 9] = [
@@ -337,47 +335,6 @@ impl Producer {
     }
 }
 
-/// Parses `NAME=VALUE`, the format of `--property`.
-pub fn parse_property(text: &str) -> Result<(String, SecretString), NotAProperty> {
-    let (name, value) = name_and_value(text)?;
-    Ok((name.to_owned(), value.into()))
-}
-
-fn name_and_value(text: &str) -> Result<(&str, &str), NotAProperty> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim(), value)),
-        _ => Err(NotAProperty),
-    }
-}
-
-/// Parses `NAME=FILE`, the format of `--property-file`, and reads the secret from the file.
-pub fn parse_property_file(text: &str) -> Result<(String, SecretString), NotAPropertyFile> {
-    let (name, path) = name_and_value(text)?;
-    let cannot = |source| NotAPropertyFile::Read { path: path.to_owned(), source };
-    Ok((name.to_owned(), secret::read(Path::new(path)).map_err(cannot)?))
-}
-
-/// An invalid `--property-file`.
-#[derive(Debug, thiserror::Error)]
-pub enum NotAPropertyFile {
-    /// The format is wrong.
-    #[error("expected NAME=FILE, as in sasl.password=/run/secrets/kafka")]
-    Form(#[from] NotAProperty),
-    /// The file cannot be read.
-    #[error("cannot read {path}: {source}; name a file that contains the secret")]
-    Read {
-        /// The file.
-        path: String,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-}
-
-/// An invalid `--property`.
-#[derive(Debug, thiserror::Error)]
-#[error("expected NAME=VALUE, as in compression.type=zstd")]
-pub struct NotAProperty;
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::BTreeMap;
@@ -527,12 +484,5 @@ pub(crate) mod tests {
         let mut producer = Producer::new(&cluster.bootstrap_servers(), &Properties::default()).unwrap();
         let error = producer.send("t", None, None, Some(&vec![0; 2_000_000])).unwrap_err().to_string();
         assert!(error.contains("2000000 bytes") && error.contains("message.max.bytes"), "{error}");
-    }
-
-    #[test]
-    fn properties_are_names_and_values() {
-        assert_eq!(name_and_value("a.b=c=d").unwrap(), ("a.b", "c=d"));
-        assert!(parse_property("a.b").is_err());
-        assert!(parse_property("=c").is_err());
     }
 }
