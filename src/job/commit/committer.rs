@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dataflows::Epoch;
@@ -16,17 +16,17 @@ use super::pending::Pending;
 use super::refused;
 use crate::job::error::JobError;
 use crate::job::graph::{Message, Route};
-use crate::observe::board::{CommitPoint, Doing, Feed};
+use crate::observe::board::{Doing, Feed};
 use crate::runtime::clock::Clock;
 use crate::runtime::counts::{AcceptanceChange, Counter, Counts};
-use crate::runtime::events::{Event, Events};
+use crate::runtime::events::Events;
 use crate::runtime::fault::{self, Moment};
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::retry::Pauses;
 use crate::sink::topic::DeadLetterTopic;
 use crate::state::offset::{Role, for_view};
-use crate::store::{Commit, StateChange, StoreError};
+use crate::store::{Commit, StoreError};
 use crate::text::printable::printable;
 
 /// The maximum number of messages per insert into the store.
@@ -82,16 +82,16 @@ pub struct Setup {
 
 /// Commits epochs, one after another.
 pub struct Committer {
-    setup: Setup,
+    pub(super) setup: Setup,
     /// The first epoch that is not committed.
     open: Epoch,
     /// Messages of later epochs.
     later: BTreeMap<Epoch, Vec<Message>>,
-    pending: Pending,
+    pub(super) pending: Pending,
     /// Whether a transaction is open.
     begun: bool,
-    last_offsets: BTreeMap<(Arc<str>, i32), i64>,
-    counter: Counter,
+    pub(super) last_offsets: BTreeMap<(Arc<str>, i32), i64>,
+    pub(super) counter: Counter,
 }
 
 impl Committer {
@@ -399,7 +399,7 @@ impl Committer {
         self.begun = false;
         let seconds = began.elapsed().as_secs_f64();
         self.setup.metrics.commit_seconds.observe(seconds);
-        self.committed(epoch, &state, seconds);
+        self.publish(epoch, &state, seconds);
         fault::at(Moment::CommitTold);
         Ok(())
     }
@@ -436,64 +436,6 @@ impl Committer {
                 }
                 Err(error) => return Err(error.into()),
             }
-        }
-    }
-
-    /// Publishes that `epoch` is durable.
-    fn committed(&mut self, epoch: Epoch, state: &[StateChange], seconds: f64) {
-        let mut pending = std::mem::take(&mut self.pending);
-        let refused = std::mem::take(&mut pending.refusals).count(&self.setup.routes, &mut self.counter);
-        let offsets = pending.offsets();
-        for change in state {
-            let Some(view) = self.setup.routes.iter().position(|route| *route.name == *change.view) else {
-                continue;
-            };
-            let weight = &mut self.setup.weights[view];
-            weight.add(change, pending.added.get(&view).copied().unwrap_or(0));
-            self.setup.metrics.state_records(&change.view, weight.entries);
-        }
-        let counts = self.counter.commit();
-        for (&view, rows) in &counts.rows {
-            let route = &self.setup.routes[view];
-            if route.csv {
-                self.setup.metrics.rows("csv", &route.name, rows.csv);
-            }
-            if route.table.is_some() {
-                self.setup.metrics.rows("table", &route.name, rows.table);
-                self.setup.metrics.refused_rows(&route.name, rows.refused);
-            }
-        }
-        self.setup.metrics.counted(&counts);
-        // A backfill reads messages that were already counted as consumed.
-        let mut messages = 0;
-        for at in offsets.iter().filter(|_| self.setup.filled.is_none()) {
-            let last = self.last_offsets.insert((at.topic.clone(), at.partition), at.offset).unwrap_or(0);
-            let consumed = (at.offset - last).max(0) as u64;
-            self.setup.metrics.consumed(&at.topic, at.partition, consumed);
-            messages += consumed;
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        tracing::debug!(epoch, messages, "committed");
-        if let Some(events) = &self.setup.events {
-            let offsets = offsets.iter().map(|at| (at.partition, at.offset)).collect();
-            events.send(&Event::Committed { at: now.as_micros() as i64, messages, offsets });
-        }
-        if self.setup.filled.is_none() {
-            self.setup.metrics.arrived(&pending.arrivals, now.as_millis() as i64);
-        }
-        self.setup.metrics.committed_epoch.set(epoch as i64);
-        self.setup.clock.commit(epoch, pending.weight);
-        if let Some(page) = &self.setup.page {
-            page.board.set_committing(false);
-            page.board.set_warning(self.counter.warning());
-            let commit = CommitPoint { epoch, at: now.as_millis() as u64, seconds, messages };
-            pending.shown.extend(refused);
-            if page.committed(commit, pending.shown) {
-                self.setup.metrics.page_commits_merged.inc();
-            }
-        }
-        if !offsets.is_empty() {
-            self.setup.followers.retain(|follower| follower.send(offsets.clone()).is_ok());
         }
     }
 }
