@@ -27,7 +27,7 @@ use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::command::error::Error;
 use crate::command::simulate;
 use crate::config::Config;
-use crate::job::inputs::topic_options_now;
+use crate::job::options::topic_options_now;
 use crate::kafka::codes::reason;
 use crate::runtime::failure::Bug;
 use crate::runtime::pace::Rate;

@@ -10,7 +10,7 @@ use super::figures::{Run, median, rate};
 use super::scratch::Place;
 use super::subject::Bench;
 use crate::command::error::Error;
-use crate::job::inputs::topic_options_now;
+use crate::job::options::topic_options_now;
 use crate::runtime::print;
 use crate::source::kafka::{Topic, TopicOptions};
 

@@ -20,7 +20,7 @@ use crate::command::report::Report;
 use crate::config::{Job, Reads};
 use crate::decode::Future;
 use crate::decode::orientation::OrientationDecoder;
-use crate::job::inputs::{topic_options_now, trucks_decoder};
+use crate::job::options::{topic_options_now, trucks_decoder};
 use crate::kafka::codes::reason;
 use crate::kafka::error::BrokerError;
 use crate::kafka::log;

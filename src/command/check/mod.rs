@@ -22,7 +22,7 @@ use crate::command::report::Report;
 use crate::config::Job;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future};
-use crate::job::inputs;
+use crate::job::options::{open_phone_file, phone_file, trucks_decoder, trucks_file};
 use crate::job::routes;
 use crate::source::SourceError;
 use crate::source::file::{LineReader, Lines, Options};
@@ -60,9 +60,9 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
         _ if !reads.trucks || config.process > 0 => {}
         Some(path) if path == "-" => report.ok("input", "standard input"),
         Some(path) => {
-            let options = Options { follow: false, ..inputs::trucks_file(config) };
+            let options = Options { follow: false, ..trucks_file(config) };
             report.add("input", Lines::check(path, options).map(|()| path.clone()));
-            let decoder = inputs::trucks_decoder(path, config.limits.message_bytes, &config.view_settings)
+            let decoder = trucks_decoder(path, config.limits.message_bytes, &config.view_settings)
                 .with_future(Future::new(config.max_ahead, path.as_str().into()));
             sample_file("sample", path, decoder, report, || Lines::open(path, &[], options));
         }
@@ -71,14 +71,12 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
     match reads.phone_file.as_deref().filter(|_| config.process == 0) {
         Some("-") => report.ok("orientation file", "standard input"),
         Some(path) => {
-            let options = Options { follow: false, ..inputs::phone_file(config) };
-            let opened = inputs::open_phone_file(path, &[], options);
+            let options = Options { follow: false, ..phone_file(config) };
+            let opened = open_phone_file(path, &[], options);
             report.add("orientation file", opened.map(|_| path.to_owned()));
             let decoder = OrientationDecoder::new(path.into(), config.limits.message_bytes)
                 .with_future(Future::new(config.max_ahead, path.into()));
-            sample_file("orientation sample", path, decoder, report, || {
-                inputs::open_phone_file(path, &[], options)
-            });
+            sample_file("orientation sample", path, decoder, report, || open_phone_file(path, &[], options));
         }
         None => {}
     }

@@ -15,7 +15,7 @@ use crate::command::error::Error;
 use crate::config::Job;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future, Message};
-use crate::job::inputs::{phone_file, topic_options_now, trucks_decoder, trucks_file};
+use crate::job::options::{phone_file, topic_options_now, trucks_decoder, trucks_file};
 use crate::observe::progress;
 use crate::runtime::clock::Clock;
 use crate::source::embedded::PARTITIONS;
