@@ -11,13 +11,10 @@
 //! thread of process 0.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
-use dataflows::dead_letter::ByReason;
 use dataflows::effect::Restored;
 use dataflows::item::NextOffset;
 use dataflows::views::Mode;
@@ -32,13 +29,14 @@ use crate::job::error::JobError;
 use crate::job::graph::{Message, Outlet, Route, Shape};
 use crate::job::inputs::Inputs;
 use crate::job::plan;
+use crate::job::progress::ProgressThread;
 use crate::job::restore::Restore;
 use crate::job::routes::{open_files, routes, source_name};
+use crate::job::summary::Summary;
 use crate::job::worker::{self, Shared};
 use crate::kafka::properties::Properties;
 use crate::observe::board::meter::Meter;
 use crate::observe::board::{Board, Doing, Feed};
-use crate::observe::progress::{Progress, Share};
 use crate::observe::web::live::{About, Live};
 use crate::observe::web::{self, AppState};
 use crate::runtime::clock::{Clock, wall_clock};
@@ -49,61 +47,15 @@ use crate::runtime::fault::{self, Moment};
 use crate::runtime::folder::FolderLock;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
-use crate::runtime::process::peak_memory;
 use crate::runtime::reload::Reloaded;
 use crate::runtime::retry;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
 use crate::sink::csv;
 use crate::sink::topic::DeadLetterTopic;
-use crate::source::file::Unfinished;
 use crate::source::kafka::keep_trying;
 use crate::store::{self, Form, LastCommit, Login, Store, StoreError, Table};
 use dataflows::item::TopicId;
-
-/// The summary of a run. In a cluster, process 0 has the counts of all processes; the others count only the messages
-/// that they read.
-#[derive(Clone, Debug, Default)]
-pub struct Summary {
-    /// The counts.
-    pub counts: Counts,
-    /// Time from the first read to the last commit.
-    pub elapsed: Duration,
-    /// The last commit.
-    pub epoch: Epoch,
-    /// Last lines of files that were not read because they have no line feed yet.
-    pub unfinished: Vec<Unfinished>,
-}
-
-impl Summary {
-    /// As one object: readings, rows, dead letters, `epoch`, `seconds`, `peak_memory_bytes` of this process, and
-    /// `unfinished_lines` with `input`, `line` and `bytes` of each.
-    pub fn to_json(&self) -> serde_json::Value {
-        let Counts { intake, left_out, letters, .. } = &self.counts;
-        let rows = self.counts.all_rows();
-        let by_reason = |numbers: &ByReason| {
-            let numbers = numbers.iter().map(|(reason, number)| (reason.name().to_owned(), number.into()));
-            serde_json::Value::Object(numbers.collect())
-        };
-        let unfinished = |left: &Unfinished| serde_json::json!({ "input": left.path, "line": left.line, "bytes": left.bytes });
-        serde_json::json!({
-            "records": intake.accepted,
-            "rejected": intake.rejected.total(),
-            "rejected_by_reason": by_reason(&intake.rejected),
-            "left_out": left_out.total(),
-            "left_out_by_reason": by_reason(left_out),
-            "csv_rows": rows.csv,
-            "table_rows": rows.table,
-            "refused_rows": rows.refused,
-            "dead_letters": letters.total(),
-            "dead_letters_by_reason": by_reason(letters),
-            "epoch": self.epoch,
-            "seconds": self.elapsed.as_secs_f64(),
-            "peak_memory_bytes": peak_memory(),
-            "unfinished_lines": self.unfinished.iter().map(unfinished).collect::<Vec<_>>(),
-        })
-    }
-}
 
 /// Runs a job until the end of its input (with `until_end`), a signal (`stop`), or an error. Before it reads, a signal
 /// ends it immediately, because there is nothing to commit yet.
@@ -475,54 +427,6 @@ impl Launch<'_> {
 /// How long processes wait for each other.
 fn patience(config: &Job) -> Option<Duration> {
     (!config.wait).then_some(PATIENCE)
-}
-
-/// The thread that forwards a stop request to the clock, and updates gauges and the progress line.
-struct ProgressThread {
-    ended: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl ProgressThread {
-    const EVERY: Duration = Duration::from_millis(50);
-
-    fn start(
-        stop: Arc<Stop>,
-        clock: Arc<Clock>,
-        metrics: Metrics,
-        records: Arc<std::sync::atomic::AtomicU64>,
-        board: Option<Arc<Board>>,
-        share: Option<Share>,
-    ) -> Result<Self, JobError> {
-        let ended = Arc::new(AtomicBool::new(false));
-        let over = ended.clone();
-        let thread = spawn("progress", move || {
-            let progress = Progress::start(share);
-            while !over.load(SeqCst) {
-                if stop.requested() && !clock.is_stopping() {
-                    tracing::info!("stopping after the open epoch");
-                    board.iter().for_each(|board| board.set_doing(Doing::Stopping));
-                    clock.stop();
-                }
-                metrics.epochs_in_flight.set(clock.in_flight() as i64);
-                metrics.bytes_in_flight.set(clock.bytes_in_flight() as i64);
-                metrics.source_paused.set(i64::from(!clock.may_read()));
-                progress.show(records.load(SeqCst), clock.committed());
-                std::thread::park_timeout(Self::EVERY);
-            }
-        })?;
-        Ok(Self { ended, thread })
-    }
-
-    fn finish(self) {
-        self.ended.store(true, SeqCst);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::error!(
-                "the progress thread panicked; this is a bug in truckflow, please report it (the job is not affected)"
-            );
-        }
-    }
 }
 
 /// The constant properties of a job, for the live page.

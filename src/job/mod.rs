@@ -13,6 +13,8 @@
 //! | [`plan`] | a description of the graph, for `explain` and the live page |
 //! | [`commit`] | makes each epoch durable atomically |
 //! | [`cluster`] | a job in several processes |
+//! | `progress` | the thread that forwards a stop request, and updates gauges and the progress line |
+//! | [`summary`] | the summary of a run |
 //! | [`error`] | the errors of a job |
 
 pub mod backfill;
@@ -24,6 +26,8 @@ pub mod inputs;
 pub mod launch;
 pub(crate) mod options;
 pub mod plan;
+mod progress;
 pub(crate) mod restore;
 pub mod routes;
+pub mod summary;
 pub mod worker;
