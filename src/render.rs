@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use dataflows::rows::{Column, ColumnSpec, NULL, RowKey, Rows, Type, column};
 
+use crate::text::csv::write_field;
 use crate::text::number::zero_padded;
 use crate::text::time::TimeWriter;
 
@@ -24,7 +25,7 @@ pub fn csv_header(columns: &[ColumnSpec], out: &mut Vec<u8>) {
         if index > 0 {
             out.push(b',');
         }
-        csv_text(column.name.as_bytes(), out);
+        write_field(column.name.as_bytes(), out);
     }
     out.push(b'\n');
 }
@@ -48,12 +49,14 @@ pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
                 Column::Real(values) if values[row].is_nan() => {}
                 Column::Real(values) => real(values[row], out),
                 Column::Integer(values) => integer(values[row], out),
-                Column::Name { names, index } => csv_text(names[index[row] as usize].as_bytes(), out),
-                Column::Text(values) => csv_text(values[row].as_deref().unwrap_or_default().as_bytes(), out),
+                Column::Name { names, index } => write_field(names[index[row] as usize].as_bytes(), out),
+                Column::Text(values) => {
+                    write_field(values[row].as_deref().unwrap_or_default().as_bytes(), out)
+                }
                 Column::Bytes(values) => match values[row].as_deref() {
                     None => {}
                     Some(bytes) if std::str::from_utf8(bytes).is_ok() && !bytes.starts_with(BASE64) => {
-                        csv_text(bytes, out);
+                        write_field(bytes, out);
                     }
                     Some(bytes) => {
                         out.extend_from_slice(BASE64);
@@ -69,22 +72,6 @@ pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
         }
         out.push(b'\n');
     }
-}
-
-/// A CSV field, quoted if necessary.
-fn csv_text(text: &[u8], out: &mut Vec<u8>) {
-    if !text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
-        out.extend_from_slice(text);
-        return;
-    }
-    out.push(b'"');
-    for &byte in text {
-        if byte == b'"' {
-            out.push(b'"');
-        }
-        out.push(byte);
-    }
-    out.push(b'"');
 }
 
 /// Rows as values of an SQL statement: literals that MySQL and MariaDB read back exactly under every

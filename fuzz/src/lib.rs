@@ -15,7 +15,7 @@ use dataflows::rows::{Column, NULL};
 use dataflows::state::entries;
 use dataflows::views::{self, Mode, Settings, View, dead_letter_rows};
 use truckflow::config::Job;
-use truckflow::config::defined::OwnView;
+use truckflow::config::defined::ViewDefinition;
 use truckflow::config::sql;
 use truckflow::decode::orientation::OrientationDecoder;
 use truckflow::decode::{Decode, Decoder, Message};
@@ -249,7 +249,7 @@ pub fn of_expression(bytes: &[u8]) {
     let mut lines = text.split('\n');
     let filter = lines.next().filter(|filter| !filter.is_empty()).map(str::to_owned);
     let columns = lines.map(str::to_owned).collect();
-    let own = OwnView { name: "hot".into(), filter, columns, table: None, backfill: false };
+    let own = ViewDefinition { name: "hot".into(), filter, columns, table: None, backfill: false };
     let settings = Settings { fields: fields(), ..Settings::default() };
     let query = match sql::compile(&own, &settings) {
         Ok(own) => own.query,

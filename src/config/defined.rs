@@ -18,13 +18,13 @@ pub enum ViewEntry {
     /// The name of a built-in view.
     Name(String),
     /// A user-defined view.
-    Own(OwnView),
+    Definition(ViewDefinition),
 }
 
 /// `[[views]]`: a user-defined view.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OwnView {
+pub struct ViewDefinition {
     /// The name in the configuration, in metrics and of the CSV file.
     pub name: String,
     /// Which readings the view contains; absent: all.
@@ -43,7 +43,7 @@ pub struct OwnView {
 /// `[[correlations]]`: a user-defined correlation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OwnCorrelation {
+pub struct CorrelationDefinition {
     /// The name in the configuration, in metrics and of the CSV file.
     pub name: String,
     /// The field of the first axis: a number, or `timestamp`.
@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for ViewEntry {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ViewEntry, A::Error> {
-                OwnView::deserialize(MapAccessDeserializer::new(map)).map(ViewEntry::Own)
+                ViewDefinition::deserialize(MapAccessDeserializer::new(map)).map(ViewEntry::Definition)
             }
         }
         deserializer.deserialize_any(Entry)
@@ -111,14 +111,14 @@ fn table_of(name: &str, table: &Option<String>) -> String {
     table.clone().unwrap_or_else(|| format!("TRUCK_{}", name.to_uppercase()))
 }
 
-impl OwnView {
+impl ViewDefinition {
     /// Its table.
     pub fn table(&self) -> String {
         table_of(&self.name, &self.table)
     }
 }
 
-impl OwnCorrelation {
+impl CorrelationDefinition {
     /// Its table.
     pub fn table(&self) -> String {
         table_of(&self.name, &self.table)

@@ -259,13 +259,13 @@ fn active_views(config: &Config, settings: &Settings) -> Result<Vec<View>, Confi
     }
     active.retain(|view| is_built_in_on(&view.name) && (has_phone || view.name != views::ORIENTATION));
     // Definitions that are not selected must be valid, too.
-    for own in &config.correlations {
-        let view = own.view(settings)?;
-        active.extend(is_on(&own.name).then_some(view));
+    for definition in &config.correlations {
+        let view = definition.view(settings)?;
+        active.extend(is_on(&definition.name).then_some(view));
     }
-    for own in config.own_views() {
-        let view = sql::compile(own, settings)?.view(settings);
-        active.extend(is_on(&own.name).then_some(view));
+    for definition in config.view_definitions() {
+        let view = sql::compile(definition, settings)?.view(settings);
+        active.extend(is_on(&definition.name).then_some(view));
     }
     if settings.upserts() {
         active.push(views::readings_view(settings));

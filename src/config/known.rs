@@ -34,9 +34,9 @@ pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
     let mut tables: Vec<String> = built_in.iter().map(|view| view.table.to_string()).collect();
     // Reserved for the readings of an upsert job.
     let kept_readings = views::readings_view(&Settings::default()).name;
-    let own_views = config.own_views().map(|own| ("views", &own.name, own.table()));
-    let own_correlations = config.correlations.iter().map(|own| ("correlations", &own.name, own.table()));
-    for (key, name, table) in own_correlations.chain(own_views) {
+    let defined_views = config.view_definitions().map(|view| ("views", &view.name, view.table()));
+    let correlations = config.correlations.iter().map(|view| ("correlations", &view.name, view.table()));
+    for (key, name, table) in correlations.chain(defined_views) {
         let place = format!("{key}.{name}");
         if !is_view_name(name) {
             let rule = "use lowercase letters, digits and `_`, at most 48, starting with a letter";

@@ -7,7 +7,7 @@ use dataflows::batch::FieldType;
 use dataflows::views::{CorrelationTables, Mode};
 use serde::{Deserialize, Serialize};
 
-use super::defined::{OwnCorrelation, OwnView, ViewEntry};
+use super::defined::{CorrelationDefinition, ViewDefinition, ViewEntry};
 use crate::kafka::properties::{Properties, flat};
 use crate::runtime::secret::DatabaseUrl;
 use crate::source::kafka::OnDataLoss;
@@ -52,7 +52,7 @@ pub struct Config {
     #[serde(skip)]
     pub selected: Vec<String>,
     /// User-defined correlations.
-    pub correlations: Vec<OwnCorrelation>,
+    pub correlations: Vec<CorrelationDefinition>,
     /// Fields of a reading beyond the five standard ones.
     pub record: BTreeMap<String, FieldType>,
     /// Address of the live page, `/metrics`, `/healthz` and `/readyz`, or `off`.
@@ -278,24 +278,24 @@ pub(crate) const TOPIC: &str = "Truck-Data";
 
 impl Config {
     /// The user-defined views.
-    pub fn own_views(&self) -> impl Iterator<Item = &OwnView> {
+    pub fn view_definitions(&self) -> impl Iterator<Item = &ViewDefinition> {
         self.views.iter().filter_map(|entry| match entry {
-            ViewEntry::Own(view) => Some(view),
+            ViewEntry::Definition(view) => Some(view),
             ViewEntry::Name(_) => None,
         })
     }
 
     /// Whether a view is filled from the beginning of the topic when it is added to an existing job.
     pub fn is_backfilled(&self, view: &str) -> bool {
-        self.own_views().any(|own| own.name == view && own.backfill)
-            || self.correlations.iter().any(|own| own.name == view && own.backfill)
+        self.view_definitions().any(|defined| defined.name == view && defined.backfill)
+            || self.correlations.iter().any(|defined| defined.name == view && defined.backfill)
     }
 
     /// The names of built-in views in the file.
     pub(super) fn builtin(&self) -> impl Iterator<Item = &str> {
         self.views.iter().filter_map(|entry| match entry {
             ViewEntry::Name(name) => Some(name.as_str()),
-            ViewEntry::Own(_) => None,
+            ViewEntry::Definition(_) => None,
         })
     }
 }

@@ -236,7 +236,7 @@ mod tests {
 
     use super::*;
     use crate::config::Job;
-    use crate::config::defined::{OwnCorrelation, OwnView};
+    use crate::config::defined::{CorrelationDefinition, ViewDefinition};
 
     fn names(prefix: &str, value: &Value, to: &mut BTreeSet<String>) {
         for (name, value) in value.as_object().unwrap() {
@@ -252,14 +252,14 @@ mod tests {
     fn every_key_is_in_the_reference_once() {
         let text = || Some("x".to_owned());
         let (name, x, y) = ("n".to_owned(), "x".to_owned(), "y".to_owned());
-        let view = OwnView {
+        let view = ViewDefinition {
             name: name.clone(),
             filter: text(),
             columns: Vec::new(),
             table: text(),
             backfill: true,
         };
-        let correlation = OwnCorrelation { name, x, y, table: text(), backfill: true };
+        let correlation = CorrelationDefinition { name, x, y, table: text(), backfill: true };
         let mut known = BTreeSet::new();
         names("", &defaults(), &mut known);
         names("views[].", &serde_json::to_value(view).unwrap(), &mut known);

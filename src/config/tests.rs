@@ -258,13 +258,16 @@ fn names_of_a_file_select_among_the_built_in_views_and_those_of_a_flag_among_all
     let config =
         load(DEFINED, &[("TRUCKFLOW_VIEWS", "transformed")], &[("views", "[\"fuel_speed\"]")]).unwrap();
     assert_eq!(names(&config), ["fuel_speed", "dead_letters"]);
-    assert_eq!(config.own_views().count(), 1);
+    assert_eq!(config.view_definitions().count(), 1);
     let config = load(DEFINED, &[("TRUCKFLOW_VIEWS", "transformed, fuel_speed")], &[]).unwrap();
     assert_eq!(names(&config), ["transformed", "fuel_speed", "dead_letters"]);
     assert!(load(DEFINED, &[("TRUCKFLOW_VIEWS", "nope")], &[]).unwrap_err().to_string().contains("hot"));
     let added = [("views", "[{ name = \"cold\", columns = [\"truck_id\"], backfill = true }]")];
     let config = load(DEFINED, &[], &added).unwrap();
-    assert_eq!(config.own_views().map(|own| own.table()).collect::<Vec<_>>(), ["TRUCK_HOT", "TRUCK_COLD"]);
+    assert_eq!(
+        config.view_definitions().map(|own| own.table()).collect::<Vec<_>>(),
+        ["TRUCK_HOT", "TRUCK_COLD"]
+    );
     assert!(config.is_backfilled("cold") && !config.is_backfilled("hot"));
     assert_eq!(names(&config), ["above_speed", "fuel_speed", "hot", "cold", "dead_letters"]);
     // Without names in the file all built-in views are on.

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! This is for readings of trucks. Readings of a phone are decoded in [`orientation`], from the same syntax or from
-//! CSV records ([`record`]).
+//! CSV records ([`text::csv`](crate::text::csv)).
 //!
 //! `scan` exists only for speed: for every payload that it accepts, `general` returns the same result. It leaves all
 //! other payloads, and all rejections, to `general`.
@@ -18,7 +18,6 @@ mod future;
 mod general;
 mod object;
 pub mod orientation;
-pub(crate) mod record;
 mod scan;
 mod text;
 

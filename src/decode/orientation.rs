@@ -18,7 +18,8 @@ use dataflows::rows::NULL;
 
 use super::future::{Future, FutureCheck};
 use super::object::{self, Value};
-use super::{Decode, Message, Rejection, record};
+use super::{Decode, Message, Rejection};
+use crate::text::csv;
 use crate::text::number::{self, NoInteger};
 
 /// Some programs write this at the start of a file.
@@ -47,7 +48,7 @@ impl Columns {
     /// of a missing field.
     fn of(header: &[u8]) -> Result<Self, &'static str> {
         let header = header.strip_prefix(BYTE_ORDER_MARK).unwrap_or(header);
-        let names: Vec<_> = record::fields(record::without_end(header)).collect();
+        let names: Vec<_> = csv::fields(csv::without_end(header)).collect();
         let mut places = [0; 9];
         for (place, name) in places.iter_mut().zip(NAMES) {
             let found = names.iter().rposition(|found| found.trim_ascii() == name.as_bytes());
@@ -141,7 +142,7 @@ impl OrientationDecoder {
 fn of_record<'a>(record: &'a [u8], columns: &Columns) -> Option<[Value<'a>; 9]> {
     let mut values = [const { Value::Null }; 9];
     let mut count = 0;
-    for field in record::fields(record) {
+    for field in csv::fields(record) {
         for (value, _) in values.iter_mut().zip(columns.places).filter(|(_, place)| *place == count) {
             *value = Value::Text(match &field {
                 Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),

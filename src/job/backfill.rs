@@ -23,16 +23,11 @@ use crate::state::offset::{Role, ViewOffset, for_view, of_view};
 use crate::store::{Commit, LastCommit, Store};
 
 /// Stores the definitions of the views, and returns the indexes of those that need a backfill.
-pub fn plan(
-    store: &mut dyn Store,
-    config: &Job,
-    views: &[View],
-    last: &LastCommit,
-) -> Result<Vec<usize>, JobError> {
+pub fn plan(store: &mut dyn Store, config: &Job, last: &LastCommit) -> Result<Vec<usize>, JobError> {
     let known: BTreeMap<String, StoredView> =
         store.views()?.into_iter().map(|view| (view.name.clone(), view)).collect();
     let mut to_fill = Vec::new();
-    for (place, view) in views.iter().enumerate() {
+    for (place, view) in config.active_views.iter().enumerate() {
         let stored = match known.get(&*view.name) {
             Some(stored) if stored.definition != view.definition => {
                 return Err(JobError::OtherView {
@@ -66,7 +61,7 @@ pub fn plan(
             to_fill.push(place);
         }
     }
-    note_left(store, config, &known, views, last)?;
+    note_left(store, config, &known, last)?;
     Ok(to_fill)
 }
 
@@ -75,7 +70,6 @@ fn note_left(
     store: &mut dyn Store,
     config: &Job,
     known: &BTreeMap<String, StoredView>,
-    views: &[View],
     last: &LastCommit,
 ) -> Result<(), JobError> {
     // The phone's view resumes at its own topic's offsets.
@@ -88,7 +82,7 @@ fn note_left(
     for name in known.keys().filter(|name| *name != ORIENTATION) {
         let left: Vec<_> = of_view(&last.view_offsets, name, Role::Left).collect();
         let is_left = left.iter().any(|at| at.offset >= 0);
-        let is_active = views.iter().any(|view| *view.name == **name);
+        let is_active = config.active_views.iter().any(|view| *view.name == **name);
         if is_active && is_left {
             let until = |at: &NextOffset| {
                 let of_partition =

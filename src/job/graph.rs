@@ -388,7 +388,6 @@ mod tests {
         let mut config = Config { listen: "127.0.0.1:0".into(), ..Config::default() };
         config.dead_letters.topic = Some("letters".into());
         let job = Job::try_from(config).unwrap();
-        let views = job.active_views.clone();
         let limits = Limits {
             interval: Duration::ZERO,
             epoch_records: u64::MAX,
@@ -398,9 +397,8 @@ mod tests {
         };
         let (sender, messages) = channel();
         let form = Form { job: "job".into(), text: Some(Text::Inserts), lines: Arc::default() };
-        let outlet =
-            Outlet { sender, clock: Arc::new(Clock::new(limits, 0)), routes: routes(&job, &views), form };
-        let settings = job.view_settings.clone();
+        let outlet = Outlet { sender, clock: Arc::new(Clock::new(limits, 0)), routes: routes(&job), form };
+        let (views, settings) = (job.active_views.clone(), job.view_settings.clone());
         (Shape { views, settings, start: 0, filled: None, gathered }, outlet, messages)
     }
 

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use dataflows::item::{MessageId, NextOffset};
 use dataflows::views::{Settings, View};
 
-use crate::config::{Config, ConfigError, Job};
-use crate::decode::orientation::{self, OrientationDecoder};
+use crate::config::Job;
+use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Decoder, Future};
 use crate::job::error::JobError;
+use crate::job::options::{open_phone_file, phone_file, topic_options, trucks_decoder, trucks_file};
 use crate::kafka::properties::Properties;
 use crate::observe::progress::Share;
 use crate::runtime::failure::Bug;
@@ -29,7 +30,7 @@ use crate::runtime::stop::{self, Stop};
 use crate::runtime::thread::spawn;
 use crate::source::SourceError;
 use crate::source::embedded::{Embedded, Feed, Feeder, PARTITIONS};
-use crate::source::file::{LineReader, Lines, Options, Unfinished, full_path, lock};
+use crate::source::file::{LineReader, Lines, Unfinished, full_path, lock};
 use crate::source::kafka::{Topic, TopicOptions, keep_trying};
 use crate::source::several::{Decoded, InputSet};
 use crate::store::LastCommit;
@@ -163,17 +164,16 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// Opens the inputs that `views` need at their committed offsets. `known` are the ids of the topics that these
+    /// Opens the inputs that the views need at their committed offsets. `known` are the ids of the topics that these
     /// offsets belong to.
     pub fn open(
         config: &Job,
-        views: &[View],
         offsets: &[NextOffset],
         known: &[TopicId],
         properties: &Arc<Reloaded<Properties>>,
         stop: &Stop,
     ) -> Result<Self, JobError> {
-        let mut inputs = Self::new(config, views, properties)?;
+        let mut inputs = Self::new(config, &config.active_views, properties)?;
         let reads = &config.reads;
         match &config.input {
             _ if !reads.trucks => {}
@@ -405,7 +405,7 @@ impl Inputs {
         let until = Instant::now() + LAST_REPORT;
         for (topic, thread) in self.watches.drain(..) {
             // If the brokers have just become unreachable, the offset commit and closing the client block.
-            while !thread.is_finished() && !health.is_away(&topic) && Instant::now() < until {
+            while !thread.is_finished() && !health.is_unavailable(&topic) && Instant::now() < until {
                 std::thread::sleep(CHECK_EVERY);
             }
             if !thread.is_finished() {
@@ -441,14 +441,6 @@ impl Source {
     }
 }
 
-/// The decoder of truck readings for an input.
-pub(crate) fn trucks_decoder(name: &str, message_bytes: usize, settings: &Settings) -> Decoder {
-    Decoder::new(name.into())
-        .with_max_bytes(message_bytes)
-        .with_mode(settings.mode)
-        .with_fields(settings.fields.clone())
-}
-
 /// Connects to a topic at the start of a job; retries with --wait.
 fn connect_at_start(
     config: &Job,
@@ -456,60 +448,4 @@ fn connect_at_start(
     connect: impl FnMut() -> Result<Topic, SourceError>,
 ) -> Result<Topic, JobError> {
     keep_trying(config.wait, stop, connect).map_err(|error| JobError::from(error).at_start(config.wait))
-}
-
-/// The options of the trucks' file.
-pub(crate) fn trucks_file(config: &Job) -> Options<'_> {
-    Options {
-        follow: !config.until_end,
-        separator: config.key_separator.as_deref(),
-        on_data_loss: config.on_data_loss,
-        ..Options::default()
-    }
-}
-
-/// The options of the phone's file, whose first character determines its format.
-pub(crate) fn phone_file(config: &Job) -> Options<'static> {
-    Options {
-        follow: !config.until_end,
-        framing: None,
-        on_data_loss: config.on_data_loss,
-        ..Options::default()
-    }
-}
-
-/// Opens the phone's file at its offset, and checks its header.
-pub(crate) fn open_phone_file(
-    path: &str,
-    offsets: &[NextOffset],
-    options: Options<'_>,
-) -> Result<Arc<Mutex<Lines>>, SourceError> {
-    let lines = Lines::open(path, offsets, options).map_err(SourceError::of_the_phone)?;
-    let header = lock(&lines).header().cloned();
-    if let Some(header) = header {
-        orientation::check_header(&header)
-            .map_err(|column| SourceError::NoColumn { path: path.to_owned(), column })?;
-    }
-    Ok(lines)
-}
-
-/// The options of a topic, with these librdkafka properties.
-pub(crate) fn topic_options(
-    config: &Config,
-    topic: &str,
-    properties: Arc<Reloaded<Properties>>,
-) -> TopicOptions {
-    TopicOptions {
-        brokers: config.kafka.brokers.clone(),
-        topic: topic.to_owned(),
-        group: config.job.clone(),
-        properties,
-        on_data_loss: config.on_data_loss,
-        until_end: config.until_end,
-    }
-}
-
-/// The options of a topic for a short-lived command, which does not reload properties.
-pub(crate) fn topic_options_now(config: &Config, topic: &str) -> Result<TopicOptions, ConfigError> {
-    Ok(topic_options(config, topic, Reloaded::fixed(config.kafka_properties()?)))
 }

@@ -11,16 +11,13 @@
 //! thread of process 0.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
-use dataflows::dead_letter::ByReason;
 use dataflows::effect::Restored;
 use dataflows::item::NextOffset;
-use dataflows::views::{Mode, View};
+use dataflows::views::Mode;
 
 use crate::config::Job;
 use crate::job::backfill;
@@ -32,15 +29,16 @@ use crate::job::error::JobError;
 use crate::job::graph::{Message, Outlet, Route, Shape};
 use crate::job::inputs::Inputs;
 use crate::job::plan;
+use crate::job::progress::ProgressThread;
 use crate::job::restore::Restore;
 use crate::job::routes::{open_files, routes, source_name};
+use crate::job::summary::Summary;
 use crate::job::worker::{self, Shared};
 use crate::kafka::properties::Properties;
 use crate::observe::board::meter::Meter;
 use crate::observe::board::{Board, Doing, Feed};
-use crate::observe::progress::{Progress, Share};
 use crate::observe::web::live::{About, Live};
-use crate::observe::web::{self, Seen};
+use crate::observe::web::{self, AppState};
 use crate::runtime::clock::{Clock, wall_clock};
 use crate::runtime::counts::Counts;
 use crate::runtime::events::{Event, Events};
@@ -49,69 +47,22 @@ use crate::runtime::fault::{self, Moment};
 use crate::runtime::folder::FolderLock;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
-use crate::runtime::process::peak_memory;
 use crate::runtime::reload::Reloaded;
 use crate::runtime::retry;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
 use crate::sink::csv;
 use crate::sink::topic::DeadLetterTopic;
-use crate::source::file::Unfinished;
 use crate::source::kafka::keep_trying;
 use crate::store::{self, Form, LastCommit, Login, Store, StoreError, Table};
 use dataflows::item::TopicId;
 
-/// The summary of a run. In a cluster, process 0 has the counts of all processes; the others count only the messages
-/// that they read.
-#[derive(Clone, Debug, Default)]
-pub struct Summary {
-    /// The counts.
-    pub counts: Counts,
-    /// Time from the first read to the last commit.
-    pub elapsed: Duration,
-    /// The last commit.
-    pub epoch: Epoch,
-    /// Last lines of files that were not read because they have no line feed yet.
-    pub unfinished: Vec<Unfinished>,
-}
-
-impl Summary {
-    /// As one object: readings, rows, dead letters, `epoch`, `seconds`, `peak_memory_bytes` of this process, and
-    /// `unfinished_lines` with `input`, `line` and `bytes` of each.
-    pub fn to_json(&self) -> serde_json::Value {
-        let Counts { intake, left_out, letters, .. } = &self.counts;
-        let rows = self.counts.all_rows();
-        let by_reason = |numbers: &ByReason| {
-            let numbers = numbers.iter().map(|(reason, number)| (reason.name().to_owned(), number.into()));
-            serde_json::Value::Object(numbers.collect())
-        };
-        let unfinished = |left: &Unfinished| serde_json::json!({ "input": left.path, "line": left.line, "bytes": left.bytes });
-        serde_json::json!({
-            "records": intake.accepted,
-            "rejected": intake.rejected.total(),
-            "rejected_by_reason": by_reason(&intake.rejected),
-            "left_out": left_out.total(),
-            "left_out_by_reason": by_reason(left_out),
-            "csv_rows": rows.csv,
-            "table_rows": rows.table,
-            "refused_rows": rows.refused,
-            "dead_letters": letters.total(),
-            "dead_letters_by_reason": by_reason(letters),
-            "epoch": self.epoch,
-            "seconds": self.elapsed.as_secs_f64(),
-            "peak_memory_bytes": peak_memory(),
-            "unfinished_lines": self.unfinished.iter().map(unfinished).collect::<Vec<_>>(),
-        })
-    }
-}
-
 /// Runs a job until the end of its input (with `until_end`), a signal (`stop`), or an error. Before it reads, a signal
 /// ends it immediately, because there is nothing to commit yet.
 pub fn run(config: &Arc<Job>, stop: &Arc<Stop>, events: Option<Arc<Events>>) -> Result<Summary, JobError> {
-    let views = config.active_views.clone();
     let shows = config.process == 0 && config.listen != "off";
-    let page = shows.then(|| Board::start(views.iter().map(|view| &*view.name))).transpose()?;
-    let result = run_shown(config, views, page.clone(), stop, events);
+    let page = shows.then(|| Board::start(config.active_views.iter().map(|view| &*view.name))).transpose()?;
+    let result = run_shown(config, page.clone(), stop, events);
     if let Some(page) = page {
         page.board.end(&match &result {
             Ok(_) => "It ended after a final commit.".to_owned(),
@@ -124,7 +75,6 @@ pub fn run(config: &Arc<Job>, stop: &Arc<Stop>, events: Option<Arc<Events>>) -> 
 /// Runs a job and reports its progress to `page`.
 fn run_shown(
     config: &Arc<Job>,
-    views: Vec<View>,
     page: Option<Feed>,
     stop: &Arc<Stop>,
     events: Option<Arc<Events>>,
@@ -144,14 +94,15 @@ fn run_shown(
     };
     let metrics = Metrics::new(&config.view_settings.fields).map_err(|_| Bug("the metrics"))?;
     let health = Arc::<Health>::default();
-    let seen = Seen {
+    let state = AppState {
         metrics: metrics.clone(),
         health: health.clone(),
-        page: page.as_ref().map(|page| {
-            Live::new(page.board.clone(), metrics.clone(), health.clone(), about(config, &views))
-        }),
+        page: page
+            .as_ref()
+            .map(|page| Live::new(page.board.clone(), metrics.clone(), health.clone(), about(config))),
+        token,
     };
-    if let Some(address) = web::serve(&config.listen, token, seen)? {
+    if let Some(address) = web::serve(&config.listen, state)? {
         tracing::info!("metrics at http://{address}/metrics");
         if page.is_some() {
             tracing::info!("live page at http://{address}/");
@@ -160,9 +111,9 @@ fn run_shown(
 
     // Before anything that takes time, because the other processes may already be waiting.
     let endpoint = Members::of(config, reloads)?.map(Endpoint::open).transpose()?;
-    let routes = routes(config, &views);
+    let routes = routes(config);
     if let (Some(endpoint), 1..) = (&endpoint, config.process) {
-        return Launch { config, views, routes, metrics, health, page, kafka, stop, events }.follow(endpoint);
+        return Launch { config, routes, metrics, health, page, kafka, stop, events }.follow(endpoint);
     }
     let login = reloads.watch("password and certificates of the database", {
         let config = config.clone();
@@ -173,20 +124,20 @@ fn run_shown(
     let lock = FolderLock::take(&config.out)?;
     fault::at(Moment::FolderLocked);
     let opened = stop.unless_requested({
-        let (config, views, routes, stop) = (config.clone(), views.clone(), routes.clone(), stop.clone());
-        move || open_store(&config, login, &views, &routes, &stop)
+        let (config, routes, stop) = (config.clone(), routes.clone(), stop.clone());
+        move || open_store(&config, login, &routes, &stop)
     })?;
     let Some(opened) = opened.transpose()? else { return Ok(Summary::default()) };
     let Opened { store, mut last, to_fill } = opened;
     if let (Some(_), Some(&view)) = (&endpoint, to_fill.first()) {
-        return Err(ClusterError::Unfilled(views[view].name.to_string()).into());
+        return Err(ClusterError::Unfilled(config.active_views[view].name.to_string()).into());
     }
-    let files = open_files(config, &views, &routes, &last)?;
+    let files = open_files(config, &routes, &last)?;
     fault::at(Moment::FilesCut);
-    let launch = Launch { config, views, routes, metrics, health, page: page.clone(), kafka, stop, events };
+    let launch = Launch { config, routes, metrics, health, page: page.clone(), kafka, stop, events };
     let mut parts = Parts { store, files, lock };
     for view in to_fill {
-        let name = &*launch.views[view].name;
+        let name = &*config.active_views[view].name;
         starts(&format!("Backfilling view {name}; the other views wait for it."));
         tracing::info!(view = name, "backfilling the view");
         let Some((filled, summary)) = launch.pass(parts, &last, Some(view), None)? else {
@@ -198,7 +149,7 @@ fn run_shown(
         if stop.requested() {
             return Ok(summary);
         }
-        backfill::finish(parts.store.as_mut(), &launch.views[view])?;
+        backfill::finish(parts.store.as_mut(), &config.active_views[view])?;
     }
     starts("Waiting for the input.");
     let passed = launch.pass(parts, &last, None, endpoint.as_ref())?;
@@ -208,7 +159,6 @@ fn run_shown(
 /// The parts of a job that are shared by all passes over its input.
 struct Launch<'job> {
     config: &'job Arc<Job>,
-    views: Vec<View>,
     routes: Arc<[Route]>,
     metrics: Metrics,
     health: Arc<Health>,
@@ -233,8 +183,8 @@ impl Launch<'_> {
     ) -> Result<Option<(Parts, Summary)>, JobError> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
         let loaded = stop.unless_requested({
-            let (config, views, mut parts) = (config.clone(), self.views.clone(), parts);
-            move || Restore::read(parts.store.as_mut(), &config, &views).map(|restore| (parts, restore))
+            let (config, mut parts) = (config.clone(), parts);
+            move || Restore::read(parts.store.as_mut(), &config).map(|restore| (parts, restore))
         })?;
         let Some((mut parts, restore)) = loaded.transpose()? else { return Ok(None) };
         let Restore { restored, weights, changed } = restore;
@@ -246,10 +196,10 @@ impl Launch<'_> {
         let start = last.epoch + 1;
         let clock = Arc::new(Clock::new(config.epoch_limits, start));
         let mut done = Vec::new();
-        let opened = match filled.map(|view| &self.views[view]) {
+        let opened = match filled {
             None => self.open_inputs(&last.offsets, &last.topics)?,
             Some(view) => {
-                let progress = backfill::progress(&view.name, last);
+                let progress = backfill::progress(&config.active_views[view].name, last);
                 if config.mode == Mode::Upsert {
                     if progress.contains(&backfill::kept()) {
                         return Ok(Some((parts, Summary { epoch: last.epoch, ..Summary::default() })));
@@ -258,10 +208,11 @@ impl Launch<'_> {
                     Some(Inputs::none(config)?)
                 } else {
                     let decided = parts.store.in_the_future()?;
-                    let (config, view, last) = (config.clone(), view.clone(), last.clone());
+                    let (config, last) = (config.clone(), last.clone());
                     let (kafka, waits) = (self.kafka.clone(), stop.clone());
                     stop.unless_requested(move || {
-                        Inputs::again(&config, &view, &progress, &last, decided, &kafka, &waits)
+                        let view = &config.active_views[view];
+                        Inputs::again(&config, view, &progress, &last, decided, &kafka, &waits)
                     })?
                     .transpose()?
                 }
@@ -316,7 +267,7 @@ impl Launch<'_> {
             page: page.cloned(),
             events: self.events.clone().filter(|_| filled.is_none()),
             topic: config.kafka.topic.as_str().into(),
-            filled: filled.map(|view| (*self.views[view].name).into()),
+            filled: filled.map(|view| (*config.active_views[view].name).into()),
             done,
         });
 
@@ -379,10 +330,10 @@ impl Launch<'_> {
 
     /// Opens the job's topics and files at these offsets. None if a stop was requested.
     fn open_inputs(&self, offsets: &[NextOffset], topics: &[TopicId]) -> Result<Option<Inputs>, JobError> {
-        let (config, views, kafka) = (self.config.clone(), self.views.clone(), self.kafka.clone());
+        let (config, kafka) = (self.config.clone(), self.kafka.clone());
         let (offsets, topics, stop) = (offsets.to_vec(), topics.to_vec(), self.stop.clone());
         self.stop
-            .unless_requested(move || Inputs::open(&config, &views, &offsets, &topics, &kafka, &stop))?
+            .unless_requested(move || Inputs::open(&config, &offsets, &topics, &kafka, &stop))?
             .transpose()
     }
 
@@ -438,8 +389,8 @@ impl Launch<'_> {
 
     fn shape(&self, start: Epoch, filled: Option<usize>) -> Result<Shape, JobError> {
         let gathered = (self.config.processes > 1).then_some(self.config.workers);
-        let settings = self.config.view_settings.clone();
-        Ok(Shape { views: self.views.clone(), settings, start, filled, gathered })
+        let (views, settings) = (self.config.active_views.clone(), self.config.view_settings.clone());
+        Ok(Shape { views, settings, start, filled, gathered })
     }
 
     /// The state shared by the workers of this process.
@@ -478,56 +429,8 @@ fn patience(config: &Job) -> Option<Duration> {
     (!config.wait).then_some(PATIENCE)
 }
 
-/// The thread that forwards a stop request to the clock, and updates gauges and the progress line.
-struct ProgressThread {
-    ended: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl ProgressThread {
-    const EVERY: Duration = Duration::from_millis(50);
-
-    fn start(
-        stop: Arc<Stop>,
-        clock: Arc<Clock>,
-        metrics: Metrics,
-        records: Arc<std::sync::atomic::AtomicU64>,
-        board: Option<Arc<Board>>,
-        share: Option<Share>,
-    ) -> Result<Self, JobError> {
-        let ended = Arc::new(AtomicBool::new(false));
-        let over = ended.clone();
-        let thread = spawn("progress", move || {
-            let progress = Progress::start(share);
-            while !over.load(SeqCst) {
-                if stop.requested() && !clock.is_stopping() {
-                    tracing::info!("stopping after the open epoch");
-                    board.iter().for_each(|board| board.set_doing(Doing::Stopping));
-                    clock.stop();
-                }
-                metrics.epochs_in_flight.set(clock.in_flight() as i64);
-                metrics.bytes_in_flight.set(clock.bytes_in_flight() as i64);
-                metrics.source_paused.set(i64::from(!clock.may_read()));
-                progress.show(records.load(SeqCst), clock.committed());
-                std::thread::park_timeout(Self::EVERY);
-            }
-        })?;
-        Ok(Self { ended, thread })
-    }
-
-    fn finish(self) {
-        self.ended.store(true, SeqCst);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::error!(
-                "the progress thread panicked; this is a bug in truckflow, please report it (the job is not affected)"
-            );
-        }
-    }
-}
-
 /// The constant properties of a job, for the live page.
-fn about(config: &Job, views: &[View]) -> About {
+fn about(config: &Job) -> About {
     About {
         version: env!("CARGO_PKG_VERSION"),
         job: config.job.clone(),
@@ -537,7 +440,7 @@ fn about(config: &Job, views: &[View]) -> About {
         upsert: config.mode == Mode::Upsert,
         commit_interval: config.commit_interval.clone(),
         window: config.settings.window.clone(),
-        views: views.iter().map(|view| view.name.to_string()).collect(),
+        views: config.active_views.iter().map(|view| view.name.to_string()).collect(),
     }
 }
 
@@ -553,11 +456,11 @@ struct Opened {
 fn open_store(
     config: &Job,
     login: Arc<Reloaded<Login>>,
-    views: &[View],
     routes: &[Route],
     stop: &Stop,
 ) -> Result<Opened, JobError> {
-    let tables: Vec<Table> = views
+    let tables: Vec<Table> = config
+        .active_views
         .iter()
         .zip(routes)
         .filter(|(_, route)| route.table.is_some())
@@ -582,6 +485,6 @@ fn open_store(
     }
     store.prepare(&tables)?;
     fault::at(Moment::TablesMade);
-    let to_fill = backfill::plan(store.as_mut(), config, views, &last)?;
+    let to_fill = backfill::plan(store.as_mut(), config, &last)?;
     Ok(Opened { store, last, to_fill })
 }

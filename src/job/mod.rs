@@ -3,16 +3,19 @@
 //! | module | does |
 //! |---|---|
 //! | [`launch`] | starts and ends all parts, and is the one place that sees them |
-//! | [`backfill`] | fills a view that is added to an existing job ||
-//! | `restore` | loads the views' state at a start, and sets back times that are too far ahead ||
-//! | [`inputs`] | opens the job's topics and files, and assigns them to the workers ||
+//! | [`backfill`] | fills a view that is added to an existing job |
+//! | `restore` | loads the views' state at a start, and sets back times that are too far ahead |
+//! | [`inputs`] | opens the job's topics and files, and assigns them to the workers |
+//! | `options` | the options and the decoder of each input |
 //! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
-//! | [`graph`] | the dataflow: the views of the crate `dataflows`, and the operators that carry rows out ||
-//! | [`routes`] | the sinks of each view ||
-//! | [`plan`] | a description of the graph, for `explain` and the live page ||
-//! | [`commit`] | makes each epoch durable atomically ||
-//! | [`cluster`] | a job in several processes ||
-//! | [`error`] | the errors of a job ||
+//! | [`graph`] | the dataflow: the views of the crate `dataflows`, and the operators that carry rows out |
+//! | [`routes`] | the sinks of each view |
+//! | [`plan`] | a description of the graph, for `explain` and the live page |
+//! | [`commit`] | makes each epoch durable atomically |
+//! | [`cluster`] | a job in several processes |
+//! | `progress` | the thread that forwards a stop request, and updates gauges and the progress line |
+//! | [`summary`] | the summary of a run |
+//! | [`error`] | the errors of a job |
 
 pub mod backfill;
 pub mod cluster;
@@ -21,7 +24,10 @@ pub mod error;
 pub mod graph;
 pub mod inputs;
 pub mod launch;
+pub(crate) mod options;
 pub mod plan;
+mod progress;
 pub(crate) mod restore;
 pub mod routes;
+pub mod summary;
 pub mod worker;

@@ -44,7 +44,7 @@ pub fn as_it_runs(config: &Job) -> Result<Plan, JobError> {
 
 fn with(config: &Job, gathered: Option<usize>) -> Result<Plan, JobError> {
     let (views, settings) = (config.active_views.clone(), config.view_settings.clone());
-    let routes = routes(config, &views);
+    let routes = routes(config);
     let sinks = views.iter().zip(routes.iter()).map(|(view, route)| ViewPlan {
         name: view.name.to_string(),
         deliver: None,

@@ -31,11 +31,11 @@ pub struct Restore {
 
 impl Restore {
     /// Reads the committed state of every view.
-    pub fn read(store: &mut dyn Store, config: &Job, views: &[View]) -> Result<Self, JobError> {
+    pub fn read(store: &mut dyn Store, config: &Job) -> Result<Self, JobError> {
         let window = config.view_settings.window;
         let recovery = config.max_ahead.map(|max_ahead| Recovery::at(wall_clock(), max_ahead, window));
         let (mut restored, mut weights, mut changed) = (Vec::new(), Vec::new(), BTreeMap::new());
-        for (place, view) in views.iter().enumerate() {
+        for (place, view) in config.active_views.iter().enumerate() {
             let owner = Owner { job: &config.job, view: &view.name };
             let mut fold = SealedFold::new(owner);
             store.state(&view.name, &mut |part| fold.older(&part))?;

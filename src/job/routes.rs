@@ -18,7 +18,7 @@ use crate::source::file::full_path;
 use crate::store::LastCommit;
 
 /// The sinks of each view.
-pub(crate) fn routes(config: &Job, views: &[View]) -> Arc<[Route]> {
+pub(crate) fn routes(config: &Job) -> Arc<[Route]> {
     let mut tables = 0..;
     let route = |view: &View| Route {
         name: (*view.name).into(),
@@ -29,23 +29,17 @@ pub(crate) fn routes(config: &Job, views: &[View]) -> Arc<[Route]> {
         // The other processes of a cluster do not know whether process 0 has a page.
         shown: Part::of(&view.name).filter(|_| config.processes > 1 || config.listen != "off"),
     };
-    views.iter().map(route).collect()
+    config.active_views.iter().map(route).collect()
 }
 
 /// Opens the files and truncates each to its committed length.
-pub(crate) fn open_files(
-    config: &Job,
-    views: &[View],
-    routes: &[Route],
-    last: &LastCommit,
-) -> Result<CsvFiles, JobError> {
-    with_files(config, views, routes, &last.files, CsvFiles::open)
+pub(crate) fn open_files(config: &Job, routes: &[Route], last: &LastCommit) -> Result<CsvFiles, JobError> {
+    with_files(config, routes, &last.files, CsvFiles::open)
 }
 
 /// Fails for files that a start would refuse, given their `committed` lengths.
 pub(crate) fn check_files(config: &Job, committed: &[(String, u64)]) -> Result<(), JobError> {
-    let views = config.active_views.clone();
-    with_files(config, &views, &routes(config, &views), committed, CsvFiles::check)
+    with_files(config, &routes(config), committed, CsvFiles::check)
 }
 
 /// An operation on all files: takes the folder, the job, the columns of each view's file, the committed lengths, and
@@ -60,13 +54,13 @@ type WithFiles<T> = fn(
 
 fn with_files<T>(
     config: &Job,
-    views: &[View],
     routes: &[Route],
     committed: &[(String, u64)],
     done: WithFiles<T>,
 ) -> Result<T, JobError> {
     let lengths: BTreeMap<String, u64> = committed.iter().cloned().collect();
-    let columns: Vec<_> = views
+    let columns: Vec<_> = config
+        .active_views
         .iter()
         .zip(routes)
         .map(|(view, route)| (&*view.name, route.csv.then(|| file_columns(view, route))))

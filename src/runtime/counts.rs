@@ -124,7 +124,7 @@ pub struct Counter {
     /// The readings of `pending` that a view dropped.
     left_out: BTreeSet<(Reason, Origin)>,
     /// All messages so far, committed or not.
-    heard: Intake,
+    all_intake: Intake,
     warned: bool,
 }
 
@@ -139,24 +139,24 @@ pub enum AcceptanceChange {
 
 impl Counter {
     /// Counts messages. Returns a change of whether the job accepts readings.
-    pub fn hear(&mut self, intake: &Intake) -> Option<AcceptanceChange> {
+    pub fn intake(&mut self, intake: &Intake) -> Option<AcceptanceChange> {
         self.pending.intake.merge(intake);
-        self.heard.merge(intake);
-        if self.warned && self.heard.accepted > 0 {
+        self.all_intake.merge(intake);
+        if self.warned && self.all_intake.accepted > 0 {
             self.warned = false;
             return Some(AcceptanceChange::Accepted);
         }
-        if self.warned || self.heard.rejected.total() < MANY {
+        if self.warned || self.all_intake.rejected.total() < MANY {
             return None;
         }
-        let said = nothing_accepted(&self.heard)?;
+        let said = nothing_accepted(&self.all_intake)?;
         self.warned = true;
         Some(AcceptanceChange::NothingAccepted(said))
     }
 
     /// The current warning of a job that accepts no reading.
     pub fn warning(&self) -> Option<String> {
-        nothing_accepted(&self.heard).filter(|_| self.warned)
+        nothing_accepted(&self.all_intake).filter(|_| self.warned)
     }
 
     /// Counts rows of a view that go to its files and its table.
@@ -209,9 +209,9 @@ mod tests {
     #[test]
     fn a_hundred_rejections_without_an_accepted_reading_warn_once() {
         let mut counter = Counter::default();
-        assert_eq!(counter.hear(&rejections(99)), None);
+        assert_eq!(counter.intake(&rejections(99)), None);
         assert_eq!(counter.warning(), None);
-        let Some(AcceptanceChange::NothingAccepted(said)) = counter.hear(&rejections(1)) else {
+        let Some(AcceptanceChange::NothingAccepted(said)) = counter.intake(&rejections(1)) else {
             panic!("no warning")
         };
         assert!(
@@ -220,18 +220,18 @@ mod tests {
             ),
             "{said}"
         );
-        assert_eq!(counter.hear(&rejections(1)), None);
+        assert_eq!(counter.intake(&rejections(1)), None);
         assert!(counter.warning().unwrap().contains("all 101 messages"));
         let accepted = Intake { accepted: 1, ..Intake::default() };
-        assert_eq!(counter.hear(&accepted), Some(AcceptanceChange::Accepted));
-        assert_eq!((counter.warning(), counter.hear(&rejections(500))), (None, None));
+        assert_eq!(counter.intake(&accepted), Some(AcceptanceChange::Accepted));
+        assert_eq!((counter.warning(), counter.intake(&rejections(500))), (None, None));
     }
 
     #[test]
     fn a_job_that_accepts_one_of_the_first_hundred_messages_does_not_warn() {
         let mut counter = Counter::default();
-        counter.hear(&Intake { accepted: 1, ..rejections(50) });
-        assert_eq!(counter.hear(&rejections(500)), None);
+        counter.intake(&Intake { accepted: 1, ..rejections(50) });
+        assert_eq!(counter.intake(&rejections(500)), None);
         assert_eq!(nothing_accepted(&Intake::default()), None);
         assert!(nothing_accepted(&rejections(1)).unwrap().contains("the only message was rejected"));
     }

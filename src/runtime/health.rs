@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct Health {
     reading: AtomicBool,
     /// The unavailable services by name, each with the reason.
-    away: Mutex<BTreeMap<String, String>>,
+    unavailable: Mutex<BTreeMap<String, String>>,
 }
 
 impl Health {
@@ -19,18 +19,18 @@ impl Health {
     }
 
     /// Marks `what` as unavailable, with the reason. Returns whether it was available before.
-    pub fn lost(&self, what: &str, reason: impl ToString) -> bool {
-        self.away().insert(what.to_owned(), reason.to_string()).is_none()
+    pub fn set_unavailable(&self, what: &str, reason: impl ToString) -> bool {
+        self.unavailable().insert(what.to_owned(), reason.to_string()).is_none()
     }
 
     /// Marks `what` as available. Returns whether it was unavailable before.
-    pub fn found(&self, what: &str) -> bool {
-        self.away().remove(what).is_some()
+    pub fn set_available(&self, what: &str) -> bool {
+        self.unavailable().remove(what).is_some()
     }
 
     /// Whether `what` is unavailable.
-    pub fn is_away(&self, what: &str) -> bool {
-        self.away().contains_key(what)
+    pub fn is_unavailable(&self, what: &str) -> bool {
+        self.unavailable().contains_key(what)
     }
 
     /// Ok if the job is ready, otherwise the reasons in one line.
@@ -44,12 +44,12 @@ impl Health {
 
     /// The reasons of all unavailable services, if there are any.
     pub fn missing(&self) -> Option<String> {
-        let away = self.away();
-        (!away.is_empty()).then(|| away.values().cloned().collect::<Vec<_>>().join("; "))
+        let unavailable = self.unavailable();
+        (!unavailable.is_empty()).then(|| unavailable.values().cloned().collect::<Vec<_>>().join("; "))
     }
 
-    fn away(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unavailable(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.unavailable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,12 +63,16 @@ mod tests {
         assert!(health.ready().is_err());
         health.set_reading(true);
         assert_eq!(health.ready(), Ok(()));
-        assert!(health.lost("database", "a") && !health.lost("database", "b") && health.lost("broker", "c"));
-        assert!(health.is_away("broker") && !health.is_away("brokers"));
+        assert!(
+            health.set_unavailable("database", "a")
+                && !health.set_unavailable("database", "b")
+                && health.set_unavailable("broker", "c")
+        );
+        assert!(health.is_unavailable("broker") && !health.is_unavailable("brokers"));
         assert_eq!(health.ready(), Err("c; b".into()));
-        assert!(health.found("broker") && !health.found("broker"));
+        assert!(health.set_available("broker") && !health.set_available("broker"));
         assert_eq!((health.ready(), health.missing()), (Err("b".into()), Some("b".into())));
-        health.found("database");
+        health.set_available("database");
         assert_eq!(health.ready(), Ok(()));
         health.set_reading(false);
         assert!(health.ready().is_err() && health.missing().is_none());

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dataflows::rows::{Column, Rows};
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::kafka::errors::Fault;
+use crate::kafka::codes::Fault;
 use crate::kafka::producer::{ProduceError, Producer};
 use crate::kafka::properties::Properties;
 use crate::runtime::reload::Reloaded;

@@ -14,6 +14,7 @@ use dataflows::item::{Arrival, NextOffset};
 use thiserror::Error;
 
 use crate::decode::Decode;
+use crate::kafka::error::BrokerError;
 use crate::kafka::producer::ProduceError;
 use crate::runtime::clock::Clock;
 
@@ -156,32 +157,9 @@ pub enum SourceError {
         /// The limit.
         limit: usize,
     },
-    /// No broker answers.
-    #[error("no Kafka broker answers at {brokers} ({reason}); start it or correct --brokers")]
-    NoBroker {
-        /// The bootstrap servers.
-        brokers: String,
-        /// The error of librdkafka.
-        reason: String,
-    },
-    /// A broker answered, but the connection failed at TLS or SASL.
-    #[error(
-        "the connection to the Kafka broker at {brokers} failed in TLS or SASL ({reason}); correct the security settings in [kafka.properties]"
-    )]
-    Refused {
-        /// The bootstrap servers.
-        brokers: String,
-        /// The error of librdkafka.
-        reason: String,
-    },
-    /// The topic is missing.
-    #[error("topic `{topic}` does not exist on {brokers}; create it or correct --topic")]
-    NoTopic {
-        /// The topic.
-        topic: String,
-        /// The bootstrap servers.
-        brokers: String,
-    },
+    /// The brokers cannot be used.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
     /// The phone's topic is missing.
     #[error("topic `{topic}` does not exist on {brokers}; create it or correct orientation.topic")]
     NoPhoneTopic {
@@ -190,9 +168,6 @@ pub enum SourceError {
         /// The bootstrap servers.
         brokers: String,
     },
-    /// A Kafka setting is invalid.
-    #[error("invalid Kafka setting: {0}; correct [kafka.properties]")]
-    Setting(String),
     /// The topic of dead letters cannot be opened.
     #[error(transparent)]
     DeadLetters(#[from] ProduceError),
@@ -296,41 +271,34 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    fn broker(&self) -> Option<&BrokerError> {
+        match self {
+            Self::Broker(error) | Self::DeadLetters(ProduceError::Broker(error)) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether a retry may succeed, so that `--wait` tries again.
     pub fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::NoBroker { .. }
-                | Self::Refused { .. }
-                | Self::NoTopic { .. }
-                | Self::NoPhoneTopic { .. }
-                | Self::Unavailable { .. }
-                | Self::DeadLetters(
-                    ProduceError::NoBroker { .. }
-                        | ProduceError::Refused { .. }
-                        | ProduceError::NoTopic { .. }
-                )
-        )
+        matches!(self, Self::NoPhoneTopic { .. } | Self::Unavailable { .. })
+            || self.broker().is_some_and(BrokerError::may_pass)
     }
 
     /// Whether something is only missing so far: a server that has to start, or a topic to be created.
     pub fn is_missing(&self) -> bool {
-        self.may_pass() && !matches!(self, Self::Refused { .. })
+        self.may_pass() && !matches!(self.broker(), Some(BrokerError::Refused { .. }))
     }
 
     /// The message for a job that retries by itself: without the advice to start the server.
     pub fn while_waiting(&self) -> String {
         match self {
-            Self::NoBroker { brokers, reason } => {
-                format!("no Kafka broker answers at {brokers} ({reason})")
-            }
-            Self::NoTopic { topic, brokers } | Self::NoPhoneTopic { topic, brokers } => {
+            Self::NoPhoneTopic { topic, brokers } => {
                 format!("topic `{topic}` does not exist on {brokers}; create it")
             }
             Self::Unavailable { topic, partition, brokers, reason } => {
                 format!("{topic} partition {partition} is not available on {brokers} ({reason})")
             }
-            other => other.to_string(),
+            other => other.broker().map_or_else(|| other.to_string(), BrokerError::while_waiting),
         }
     }
 
@@ -338,7 +306,7 @@ impl SourceError {
     pub fn of_the_phone(self) -> Self {
         match self {
             Self::File { path, source } => Self::PhoneFile { path, source },
-            Self::NoTopic { topic, brokers } => Self::NoPhoneTopic { topic, brokers },
+            Self::Broker(BrokerError::NoTopic { topic, brokers }) => Self::NoPhoneTopic { topic, brokers },
             other => other,
         }
     }

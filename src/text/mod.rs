@@ -1,5 +1,6 @@
-//! Parsing and writing of numbers and times, and escaping of untrusted text.
+//! Parsing and writing of numbers, times and CSV, and escaping of untrusted text.
 
+pub(crate) mod csv;
 pub(crate) mod number;
 pub mod printable;
 pub mod time;

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::error::BenchError;
 use super::figures::Run;
 use crate::command::error::Error;
-use crate::kafka::errors::reason;
+use crate::kafka::codes::reason;
 use crate::runtime::failure::Bug;
 use crate::runtime::stop::Stop;
 use crate::source::SourceError;

@@ -27,8 +27,8 @@ use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::command::error::Error;
 use crate::command::simulate;
 use crate::config::Config;
-use crate::job::inputs::topic_options_now;
-use crate::kafka::errors::reason;
+use crate::job::options::topic_options_now;
+use crate::kafka::codes::reason;
 use crate::runtime::failure::Bug;
 use crate::runtime::pace::Rate;
 use crate::runtime::print;
@@ -62,8 +62,8 @@ pub(super) struct Latency {
 /// Measures the latency.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
     let args = bench.args;
-    let topic = Topic::create(&bench.config, &topic_options_now(&bench.config, &bench.config.kafka.topic)?)?;
-    let mut place = Place::create(&bench.config)?;
+    let topic = Topic::create(&bench.job, &topic_options_now(&bench.job, &bench.job.kafka.topic)?)?;
+    let mut place = Place::create(&bench.job)?;
     place.config.kafka.topic = topic.name().to_owned();
     place.config.until_end = false;
     let mut job = Job::start(&place.config)?;
@@ -105,7 +105,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
     Ok(Latency {
         records_per_second: args.rate,
         seconds: args.seconds,
-        commit_interval: bench.config.commit_interval.clone(),
+        commit_interval: bench.job.commit_interval.clone(),
         sent,
         measured: measured.values().sum(),
         commits: log.commits.len(),

@@ -34,33 +34,33 @@ use self::subject::Bench;
 use crate::cli::BenchArgs;
 use crate::command::error::Error;
 use crate::config::defined::ViewEntry;
-use crate::config::{Config, Job, Orientation};
+use crate::config::{Job, Orientation};
 use crate::runtime::print;
 use crate::runtime::stop::{Hangup, Stop};
 use crate::source::file::full_path;
 
 /// Runs the benchmark and prints the report.
 pub fn run(args: &BenchArgs) -> Result<(), Error> {
-    let config = args.job.load()?;
+    let job = isolated(&args.job.load()?)?;
     let stop = Stop::on_signals(Hangup::Stops)?;
-    let bench = Bench { args, config: isolated(&config)?, stop: &stop };
+    let bench = Bench { args, job, stop: &stop };
     let measured = Measured {
         throughput: throughput::measure(&bench)?,
-        latency: match args.seconds > 0 && bench.config.input.is_none() {
+        latency: match args.seconds > 0 && bench.job.input.is_none() {
             true => Some(latency::measure(&bench)?),
             false => None,
         },
         start: start::measure(&bench)?,
     };
-    let report = Report::new(&bench, Machine::inspect(), measured)?;
+    let report = Report::new(&bench, Machine::inspect(), measured);
     match args.json {
         true => report.print_json(),
         false => Ok(print::out(report)?),
     }
 }
 
-/// The configuration of a job that touches nothing but its input.
-fn isolated(job: &Job) -> Result<Config, Error> {
+/// A job that touches nothing but the input of `job`.
+fn isolated(job: &Job) -> Result<Job, Error> {
     if !job.reads.trucks {
         return Err(BenchError::NoTrucks.into());
     }
@@ -80,12 +80,13 @@ fn isolated(job: &Job) -> Result<Config, Error> {
     config.until_end = false;
     // The user's group keeps the offsets of the user's job.
     config.kafka.properties.remove("group.id");
-    Ok(config)
+    Ok(Job::try_from(config)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use crate::runtime::secret::ExposeSecret;
 
     #[test]
@@ -98,18 +99,13 @@ mod tests {
             group.id = "mine"
             security.protocol = "plaintext"
         "#;
-        let config = isolated(&Job::read(toml, "", std::iter::empty(), Vec::new()).unwrap()).unwrap();
-        assert_eq!(config.kafka_properties().unwrap().names().collect::<Vec<_>>(), ["security.protocol"]);
-        assert!(config.dead_letters.topic.is_none() && config.orientation.topic.is_none());
-        let names: Vec<String> = Job::try_from(config.clone())
-            .unwrap()
-            .active_views
-            .into_iter()
-            .map(|view| view.name.into())
-            .collect();
+        let job = isolated(&Job::read(toml, "", std::iter::empty(), Vec::new()).unwrap()).unwrap();
+        assert_eq!(job.kafka_properties().unwrap().names().collect::<Vec<_>>(), ["security.protocol"]);
+        assert!(job.dead_letters.topic.is_none() && job.orientation.topic.is_none());
+        let names: Vec<&str> = job.active_views.iter().map(|view| &*view.name).collect();
         assert_eq!(names, ["above_speed", "hot", "dead_letters"]);
         // The child process gets the same configuration.
-        let parsed: Config = toml::from_str(config.exposed().unwrap().expose_secret()).unwrap();
-        assert_eq!(format!("{parsed:?}"), format!("{config:?}"));
+        let parsed: Config = toml::from_str(job.exposed().unwrap().expose_secret()).unwrap();
+        assert_eq!(format!("{parsed:?}"), format!("{job:?}"));
     }
 }

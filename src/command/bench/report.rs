@@ -11,7 +11,6 @@ use super::start::Start;
 use super::subject::Bench;
 use super::throughput::Throughput;
 use crate::command::error::Error;
-use crate::config::Job;
 use crate::runtime::failure::Bug;
 use crate::runtime::print;
 use crate::runtime::process::kib;
@@ -63,10 +62,8 @@ impl Machine {
 }
 
 impl Report {
-    pub(super) fn new(bench: &Bench<'_>, machine: Machine, measured: Measured) -> Result<Self, Error> {
-        let job = Job::try_from(bench.config.clone())?;
-        let views = job.active_views.into_iter().map(|view| view.name.into()).collect();
-        Ok(Self {
+    pub(super) fn new(bench: &Bench<'_>, machine: Machine, measured: Measured) -> Self {
+        Self {
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             command: std::env::args_os()
                 .map(|arg| hidden(&arg.to_string_lossy()))
@@ -76,10 +73,10 @@ impl Report {
             librdkafka: rdkafka::util::get_rdkafka_version().1,
             machine,
             source: bench.source(),
-            workers: bench.config.workers,
-            views,
+            workers: bench.job.workers,
+            views: bench.job.active_views.iter().map(|view| view.name.to_string()).collect(),
             measured,
-        })
+        }
     }
 
     pub(super) fn print_json(&self) -> Result<(), Error> {

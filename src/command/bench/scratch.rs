@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use super::error::BenchError;
 use crate::command::error::Error;
 use crate::config::Config;
-use crate::kafka::errors::reason;
+use crate::kafka::codes::reason;
 use crate::runtime::failure::SystemError;
 use crate::runtime::secret::DatabaseUrl;
 use crate::source::kafka::{ANSWER, TopicOptions};

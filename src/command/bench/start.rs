@@ -33,7 +33,7 @@ pub(super) struct Start {
 
 /// Measures with SQLite and with the job's database.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Start>, Error> {
-    let folder = Folder::create(&bench.config.out, &name())?;
+    let folder = Folder::create(&bench.job.out, &name())?;
     let readings = folder.path().join("readings");
     let args = SimulateArgs { records: 2 * RECORDS, to: Destination::File(readings.clone()), ..simulated() };
     simulate::run_until(&args, &[], bench.stop)?;
@@ -48,10 +48,10 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Start>, Error> {
         mode: Mode::Append,
         key_separator: None,
         database: None,
-        ..bench.config.clone()
+        ..bench.job.config().clone()
     };
     let mut starts = vec![measure_one(bench, &embedded, folder.path(), [first, second])?];
-    if let Some(database) = &bench.config.database {
+    if let Some(database) = &bench.job.database {
         let config = Config { database: Some(database.clone()), ..embedded };
         starts.push(measure_one(bench, &config, folder.path(), [first, second])?);
     }

@@ -3,7 +3,7 @@
 use crate::cli::BenchArgs;
 use crate::cli::properties::PropertyArgs;
 use crate::cli::simulate::{Destination, Format, SimulateArgs};
-use crate::config::Config;
+use crate::config::Job;
 use crate::runtime::pace::Rate;
 use crate::runtime::stop::Stop;
 
@@ -13,17 +13,17 @@ const TRUCKS: u32 = 10;
 /// The benchmark's arguments and configuration.
 pub(super) struct Bench<'a> {
     pub(super) args: &'a BenchArgs,
-    /// The user's configuration, isolated from the user's job.
-    pub(super) config: Config,
+    /// The measured job: the user's, isolated from its tables and files.
+    pub(super) job: Job,
     pub(super) stop: &'a Stop,
 }
 
 impl Bench<'_> {
     /// Describes the input.
     pub(super) fn source(&self) -> String {
-        match &self.config.input {
+        match &self.job.input {
             Some(path) => format!("file {path}"),
-            None => format!("topic `{}`", self.config.kafka.topic),
+            None => format!("topic `{}`", self.job.kafka.topic),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::figures::{Run, median, rate};
 use super::scratch::Place;
 use super::subject::Bench;
 use crate::command::error::Error;
-use crate::job::inputs::topic_options_now;
+use crate::job::options::topic_options_now;
 use crate::runtime::print;
 use crate::source::kafka::{Topic, TopicOptions};
 
@@ -59,7 +59,7 @@ enum Input {
 impl Input {
     fn find(bench: &Bench<'_>) -> Result<Self, Error> {
         let limit = bench.args.records.unwrap_or(u64::MAX);
-        let config = &bench.config;
+        let config = &bench.job;
         if let Some(path) = &config.input {
             let records = bare::lines(path, limit, bench.stop)?.records.min(limit);
             return Ok(Self::File { path: path.clone(), records });
@@ -98,7 +98,7 @@ impl Input {
     fn count(&self, way: Way, bench: &Bench<'_>) -> Result<Run, Error> {
         match self {
             Self::Topic { options, ends, .. } => {
-                Span { options, ends, threads: bench.config.workers }.read(way, bench.stop)
+                Span { options, ends, threads: bench.job.workers }.read(way, bench.stop)
             }
             Self::File { path, records } => bare::lines(path, *records, bench.stop),
         }
@@ -122,7 +122,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Throughput, Error> {
             print::note(format_args!("run {round}: {} records/s, {way}", rate(run.records_per_second)));
             side.runs.push(run);
         }
-        let place = Place::create(&bench.config)?;
+        let place = Place::create(&bench.job)?;
         let run = run_job(bench, &place, records)?;
         print::note(format_args!("run {round}: {} records/s, the job", rate(run.run.records_per_second)));
         job.push(run);

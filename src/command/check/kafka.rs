@@ -20,10 +20,10 @@ use crate::command::report::Report;
 use crate::config::{Job, Reads};
 use crate::decode::Future;
 use crate::decode::orientation::OrientationDecoder;
-use crate::job::inputs::{topic_options_now, trucks_decoder};
-use crate::kafka::errors::reason;
+use crate::job::options::{topic_options_now, trucks_decoder};
+use crate::kafka::codes::reason;
+use crate::kafka::error::BrokerError;
 use crate::kafka::log;
-use crate::source::SourceError;
 use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, is_end};
 use crate::source::sample::{Bounds, Sample, There, of_topic};
 
@@ -197,7 +197,7 @@ impl Cluster {
         let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER).map_err(|error| {
             // The reason is in the event queue.
             let _ = self.consumer.poll(Duration::from_millis(10));
-            SourceError::NoBroker {
+            BrokerError::Unreachable {
                 brokers: self.options.brokers.clone(),
                 reason: self.errors.first().unwrap_or_else(|| reason(&error)),
             }

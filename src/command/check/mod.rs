@@ -22,7 +22,7 @@ use crate::command::report::Report;
 use crate::config::Job;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future};
-use crate::job::inputs;
+use crate::job::options::{open_phone_file, phone_file, trucks_decoder, trucks_file};
 use crate::job::routes;
 use crate::source::SourceError;
 use crate::source::file::{LineReader, Lines, Options};
@@ -60,10 +60,9 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
         _ if !reads.trucks || config.process > 0 => {}
         Some(path) if path == "-" => report.ok("input", "standard input"),
         Some(path) => {
-            let options = Options { follow: false, ..inputs::trucks_file(config) };
+            let options = Options { follow: false, ..trucks_file(config) };
             report.add("input", Lines::check(path, options).map(|()| path.clone()));
-            let settings = config.view_settings.clone();
-            let decoder = inputs::trucks_decoder(path, config.limits.message_bytes, &settings)
+            let decoder = trucks_decoder(path, config.limits.message_bytes, &config.view_settings)
                 .with_future(Future::new(config.max_ahead, path.as_str().into()));
             sample_file("sample", path, decoder, report, || Lines::open(path, &[], options));
         }
@@ -72,14 +71,12 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
     match reads.phone_file.as_deref().filter(|_| config.process == 0) {
         Some("-") => report.ok("orientation file", "standard input"),
         Some(path) => {
-            let options = Options { follow: false, ..inputs::phone_file(config) };
-            let opened = inputs::open_phone_file(path, &[], options);
+            let options = Options { follow: false, ..phone_file(config) };
+            let opened = open_phone_file(path, &[], options);
             report.add("orientation file", opened.map(|_| path.to_owned()));
             let decoder = OrientationDecoder::new(path.into(), config.limits.message_bytes)
                 .with_future(Future::new(config.max_ahead, path.into()));
-            sample_file("orientation sample", path, decoder, report, || {
-                inputs::open_phone_file(path, &[], options)
-            });
+            sample_file("orientation sample", path, decoder, report, || open_phone_file(path, &[], options));
         }
         None => {}
     }
@@ -118,9 +115,8 @@ fn sample_file(
 /// view with a shorter retention.
 fn check_ahead(config: &Job, report: &mut Report) -> Result<(), Error> {
     let Some(max_ahead) = config.max_ahead else { return Ok(()) };
-    let (settings, texts) = (config.view_settings.clone(), &config.settings);
-    let views = config.active_views.clone();
-    let is_on = |name: &str| views.iter().any(|view| view.name == name && view.drops_readings);
+    let (settings, texts) = (&config.view_settings, &config.settings);
+    let is_on = |name: &str| config.active_views.iter().any(|view| view.name == name && view.drops_readings);
     let allowed = &config.limits.max_ahead;
     for (view, key, retention, text) in [
         ("window_averages", "settings.window_retention", settings.window_retention, &texts.window_retention),

@@ -7,7 +7,7 @@ use std::path::Path;
 use dataflows::dead_letter::ByReason;
 
 use crate::config::Job;
-use crate::job::launch::Summary;
+use crate::job::summary::Summary;
 use crate::render::CHANGE;
 use crate::runtime::counts::{Counts, nothing_accepted};
 use crate::sink::csv::{files_of, numbered};

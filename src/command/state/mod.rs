@@ -76,7 +76,6 @@ fn export(args: &ExportArgs) -> Result<(), Error> {
 fn gather(config: &Job, reader: &mut dyn StoreReader, last: LastCommit) -> Result<Export, Error> {
     let job = &config.job;
     reader.last_commit(job)?;
-    let views = config.active_views.clone();
     let with_state = reader.with_state(job)?;
     let mut state = Vec::with_capacity(with_state.len());
     for name in &with_state {
@@ -85,9 +84,9 @@ fn gather(config: &Job, reader: &mut dyn StoreReader, last: LastCommit) -> Resul
         reader.state(job, name, &mut |part| fold.older(&part))?;
         let folded = fold.finish()?;
         state.push(folded.iter().map(|part| seal(owner, part)).collect());
-        check_state(&views, name, &folded)?;
+        check_state(&config.active_views, name, &folded)?;
     }
-    let tables = tables(config, &views).iter().map(|table| reader.size(table)).collect::<Result<_, _>>()?;
+    let tables = tables(config).iter().map(|table| reader.size(table)).collect::<Result<_, _>>()?;
     let LastCommit { generation, epoch, source, offsets, view_offsets, topics, files } = last;
     let in_the_future = reader.in_the_future(job)?;
     let (job, views) = (job.clone(), reader.views(job)?);
@@ -116,9 +115,9 @@ fn check_state(views: &[View], name: &str, folded: &[Vec<u8>]) -> Result<(), Err
 }
 
 /// The tables that a job writes to.
-fn tables(config: &Job, views: &[View]) -> Vec<String> {
-    let routes = routes(config, views);
-    let both = views.iter().zip(routes.iter());
+fn tables(config: &Job) -> Vec<String> {
+    let routes = routes(config);
+    let both = config.active_views.iter().zip(routes.iter());
     both.filter(|(_, route)| route.table.is_some()).map(|(view, _)| view.table.to_string()).collect()
 }
 
@@ -134,11 +133,10 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
     if export.source != asked {
         return Err(JobError::OtherSource { job: config.job.clone(), stored: export.source, asked }.into());
     }
-    let views = config.active_views.clone();
     for (name, parts) in export.with_state.iter().zip(&export.state) {
         let mut fold = SealedFold::new(Owner { job: &config.job, view: name });
         parts.iter().rev().for_each(|part| fold.older(part));
-        check_state(&views, name, &fold.finish()?)?;
+        check_state(&config.active_views, name, &fold.finish()?)?;
     }
     csv::prepare_folder(&config.out)?;
     let _lock = FolderLock::take(&config.out)?;

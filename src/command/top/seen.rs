@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::observe::board::truck::Row;
 use crate::observe::board::{COMMITS, CommitPoint};
-use crate::runtime::metrics::Partition;
+use crate::runtime::metrics::snapshot::Partition;
 
 /// Rates are of the last ten seconds, in milliseconds.
 const WINDOW: u64 = 10_000;

@@ -15,7 +15,7 @@ use crate::command::error::Error;
 use crate::config::Job;
 use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future, Message};
-use crate::job::inputs::{phone_file, topic_options_now, trucks_decoder, trucks_file};
+use crate::job::options::{phone_file, topic_options_now, trucks_decoder, trucks_file};
 use crate::observe::progress;
 use crate::runtime::clock::Clock;
 use crate::source::embedded::PARTITIONS;
@@ -83,9 +83,9 @@ pub fn fingerprint(payload: &[u8]) -> u64 {
 /// Reads everything up to the committed offsets. `decided` are the messages that are in the future.
 pub fn read(config: &Job, last: &LastCommit, decided: &[MessageId]) -> Result<Input, Error> {
     let committed = &*last.offsets;
-    let settings = config.view_settings.clone();
-    let decoder =
-        |topic: &str| trucks_decoder(topic, config.limits.message_bytes, &settings).without_scanner();
+    let decoder = |topic: &str| {
+        trucks_decoder(topic, config.limits.message_bytes, &config.view_settings).without_scanner()
+    };
     let phone_decoder = |topic: &str| OrientationDecoder::new(topic.into(), config.limits.message_bytes);
     let future = |topic: &str| Future::decided(decided, topic);
     let reads = &config.reads;

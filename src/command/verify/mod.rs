@@ -80,8 +80,8 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     let (messages, letters) = (input.messages, input.letters.len());
     report.ok("input", format!("{messages} messages, {letters} dead letters, up to epoch {epoch}{files}"));
 
-    let views = config.active_views.clone();
-    let routes = routes(config, &views);
+    let views = &config.active_views;
+    let routes = routes(config);
     let has_others = reader.has_other_jobs(&config.job)?;
     let recorded = reader.views(&config.job)?;
     // A view that was added later has a shorter input.
@@ -93,7 +93,7 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
         .collect();
     let mut job = Views {
         config,
-        settings: config.view_settings.clone(),
+        settings: &config.view_settings,
         last: &last,
         input: &input,
         reader: reader.as_mut(),

@@ -42,7 +42,7 @@ mod letter {
 /// The job to verify.
 pub struct Views<'a> {
     pub config: &'a Job,
-    pub settings: Settings,
+    pub settings: &'a Settings,
     pub last: &'a LastCommit,
     pub input: &'a Input,
     pub reader: &'a mut dyn StoreReader,
@@ -82,22 +82,20 @@ impl Views<'_> {
         }
         let (input, name) = (self.input, &*view.name);
         let given_up = self.recorded.given_up.get(name).cloned().unwrap_or_default();
-        if let Some(rows) = expected::of_readings(name, input, &self.settings) {
+        if let Some(rows) = expected::of_readings(name, input, self.settings) {
             return self.rows(view, route, &*rows);
         }
         match name {
             DEAD_LETTERS => self.dead_letters(view, route),
             ORIENTATION => self.rows(view, route, &*expected::phone(input)),
-            FILTERED_JOIN => {
-                self.rows(view, route, &*expected::joined(input, &self.settings.clone(), &given_up))
-            }
+            FILTERED_JOIN => self.rows(view, route, &*expected::joined(input, self.settings, &given_up)),
             WINDOW_AVERAGES => self.windows(view, route, &given_up),
             _ => match self.axes(name)? {
                 Some(axes) => self.correlation(view, route, axes),
                 None => {
-                    let own = self.config.own_views().find(|own| own.name == name);
+                    let own = self.config.view_definitions().find(|own| own.name == name);
                     let own = own.ok_or(Bug("a view without a recomputation"))?;
-                    let query = sql::compile(own, &self.settings).map_err(Error::from)?.query;
+                    let query = sql::compile(own, self.settings).map_err(Error::from)?.query;
                     self.rows(view, route, &*expected::own(input, query))
                 }
             },
@@ -111,7 +109,7 @@ impl Views<'_> {
             "distance_correlation" => measure(Measure::DistanceCovered),
             "engine_speed_correlation" => measure(Measure::EngineSpeed),
             _ => match self.config.correlations.iter().find(|own| own.name == view) {
-                Some(own) => Ok(Some(own.axes(&self.settings)?)),
+                Some(own) => Ok(Some(own.axes(self.settings)?)),
                 None => Ok(None),
             },
         }

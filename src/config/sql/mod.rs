@@ -23,7 +23,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use crate::config::defined::OwnView;
+use crate::config::defined::ViewDefinition;
 use crate::config::error::ConfigError;
 use crate::config::error::wrong;
 use crate::config::names::{RESERVED_COLUMNS, STANDARD_FIELDS, is_column_name};
@@ -42,7 +42,7 @@ const MAX_COLUMNS: usize = 1_000;
 const STACK: usize = 32 << 20;
 
 /// The view that a definition says.
-pub fn compile(own: &OwnView, settings: &Settings) -> Result<UserView, ConfigError> {
+pub fn compile(own: &ViewDefinition, settings: &Settings) -> Result<UserView, ConfigError> {
     let compiled = thread::scope(|scope| {
         let compiling = thread::Builder::new().name("sql".into()).stack_size(STACK);
         Some(compiling.spawn_scoped(scope, || compile_here(own, settings)).ok()?.join())
@@ -53,7 +53,7 @@ pub fn compile(own: &OwnView, settings: &Settings) -> Result<UserView, ConfigErr
     }
 }
 
-fn compile_here(own: &OwnView, settings: &Settings) -> Result<UserView, ConfigError> {
+fn compile_here(own: &ViewDefinition, settings: &Settings) -> Result<UserView, ConfigError> {
     let view = format!("views.{}", own.name);
     let fault = |key: &str, fault: Fault| {
         let at = match fault.at {

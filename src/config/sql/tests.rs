@@ -14,7 +14,7 @@ fn settings() -> Settings {
 }
 
 fn view(filter: Option<&str>, columns: &[&str]) -> Result<UserView, String> {
-    let own = OwnView {
+    let own = ViewDefinition {
         name: "hot".into(),
         filter: filter.map(str::to_owned),
         columns: columns.iter().map(|&text| text.to_owned()).collect(),

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use timely::communication::WorkerGuards;
 
 use super::ClusterError;
-use super::endpoint::Peer;
+use super::peer::Peer;
 use super::wire::{FromFirst, FromOther, receive, send};
 use crate::job::error::JobError;
 use crate::runtime::clock::{Clock, Tally};

@@ -17,14 +17,18 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | [`endpoint`] | connects the processes |
+//! | [`endpoint`] | waits until all processes are connected |
+//! | [`connector`] | connects to other processes and authenticates |
 //! | [`listener`] | accepts and authenticates connections |
+//! | [`peer`] | another process, with its control connection |
 //! | [`control`] | the control messages between process 0 and the others while the job runs |
 //! | [`wire`] | the message formats |
 
+mod connector;
 pub mod control;
 pub mod endpoint;
 mod listener;
+pub mod peer;
 mod wire;
 
 use std::any::Any;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dataflows::Epoch;
@@ -16,17 +16,17 @@ use super::pending::Pending;
 use super::refused;
 use crate::job::error::JobError;
 use crate::job::graph::{Message, Route};
-use crate::observe::board::{CommitPoint, Doing, Feed};
+use crate::observe::board::{Doing, Feed};
 use crate::runtime::clock::Clock;
 use crate::runtime::counts::{AcceptanceChange, Counter, Counts};
-use crate::runtime::events::{Event, Events};
+use crate::runtime::events::Events;
 use crate::runtime::fault::{self, Moment};
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::retry::Pauses;
 use crate::sink::topic::DeadLetterTopic;
 use crate::state::offset::{Role, for_view};
-use crate::store::{Commit, StateChange, StoreError};
+use crate::store::{Commit, StoreError};
 use crate::text::printable::printable;
 
 /// The maximum number of messages per insert into the store.
@@ -82,16 +82,16 @@ pub struct Setup {
 
 /// Commits epochs, one after another.
 pub struct Committer {
-    setup: Setup,
+    pub(super) setup: Setup,
     /// The first epoch that is not committed.
     open: Epoch,
     /// Messages of later epochs.
     later: BTreeMap<Epoch, Vec<Message>>,
-    pending: Pending,
+    pub(super) pending: Pending,
     /// Whether a transaction is open.
     begun: bool,
-    last_offsets: BTreeMap<(Arc<str>, i32), i64>,
-    counter: Counter,
+    pub(super) last_offsets: BTreeMap<(Arc<str>, i32), i64>,
+    pub(super) counter: Counter,
 }
 
 impl Committer {
@@ -190,14 +190,14 @@ impl Committer {
         }
         match self.setup.parts.store.ping() {
             Ok(()) => {
-                if self.setup.health.found(STORE) {
+                if self.setup.health.set_available(STORE) {
                     tracing::info!("the database is back");
                 }
             }
             Err(error @ StoreError::Fenced { .. }) => return Err(error.into()),
             Err(error) => {
                 let said = error.while_waiting();
-                if self.setup.health.lost(STORE, &said) {
+                if self.setup.health.set_unavailable(STORE, &said) {
                     tracing::warn!(
                         error = said,
                         "the database is unavailable; there is nothing to commit at the moment"
@@ -261,7 +261,7 @@ impl Committer {
 
     /// Counts messages, and warns if the job accepts none.
     fn count_intake(&mut self, intake: &Intake) {
-        match self.counter.hear(intake) {
+        match self.counter.intake(intake) {
             Some(AcceptanceChange::NothingAccepted(said)) => tracing::warn!("{said}"),
             Some(AcceptanceChange::Accepted) => tracing::info!("a reading was accepted"),
             None => return,
@@ -287,23 +287,23 @@ impl Committer {
 
     /// Runs `step` until it succeeds, with growing pauses while the database is unavailable.
     fn retry<T>(&mut self, mut step: impl FnMut(&mut Self) -> Result<T, JobError>) -> Result<T, JobError> {
-        let (mut pauses, mut is_first) = (Pauses::new(FIRST_PAUSE, LONGEST_PAUSE), true);
+        // Present after the first failure.
+        let mut pauses = None;
         loop {
             match step(self) {
                 Ok(done) => {
-                    self.setup.health.found(STORE);
-                    if !is_first {
+                    self.setup.health.set_available(STORE);
+                    if pauses.is_some() {
                         self.show(Doing::Reading);
                     }
                     return Ok(done);
                 }
                 Err(JobError::Store(error)) if error.is_retryable() && !self.setup.clock.is_stopping() => {
                     let error = error.while_waiting();
-                    let pause = pauses.pause();
-                    is_first = false;
+                    let pause = pauses.get_or_insert_with(|| Pauses::new(FIRST_PAUSE, LONGEST_PAUSE)).pause();
                     tracing::warn!(error, pause_seconds = pause.as_secs_f64(), "commit failed; trying again");
                     self.setup.metrics.commit_retries.inc();
-                    self.setup.health.lost(STORE, &error);
+                    self.setup.health.set_unavailable(STORE, &error);
                     self.show(Doing::Retrying(error));
                     self.forget_transaction();
                     wait(pause, || self.setup.clock.is_stopping());
@@ -399,7 +399,7 @@ impl Committer {
         self.begun = false;
         let seconds = began.elapsed().as_secs_f64();
         self.setup.metrics.commit_seconds.observe(seconds);
-        self.committed(epoch, &state, seconds);
+        self.publish(epoch, &state, seconds);
         fault::at(Moment::CommitTold);
         Ok(())
     }
@@ -421,7 +421,7 @@ impl Committer {
         loop {
             match topic.flush(ACKNOWLEDGED) {
                 Ok(()) => {
-                    if self.setup.health.found(&what) {
+                    if self.setup.health.set_available(&what) {
                         tracing::info!("{what} accepts dead letters again");
                         self.show(Doing::Reading);
                     }
@@ -430,70 +430,12 @@ impl Committer {
                 Err(error) if !self.setup.clock.is_stopping() => {
                     let pause = pauses.pause();
                     tracing::warn!(%error, pause_seconds = pause.as_secs_f64(), "{what} does not accept dead letters; trying again");
-                    self.setup.health.lost(&what, format!("{what}: {error}"));
+                    self.setup.health.set_unavailable(&what, format!("{what}: {error}"));
                     self.show(Doing::Retrying(error.to_string()));
                     wait(pause, || self.setup.clock.is_stopping());
                 }
                 Err(error) => return Err(error.into()),
             }
-        }
-    }
-
-    /// Publishes that `epoch` is durable.
-    fn committed(&mut self, epoch: Epoch, state: &[StateChange], seconds: f64) {
-        let mut pending = std::mem::take(&mut self.pending);
-        let refused = std::mem::take(&mut pending.refusals).count(&self.setup.routes, &mut self.counter);
-        let offsets = pending.offsets();
-        for change in state {
-            let Some(view) = self.setup.routes.iter().position(|route| *route.name == *change.view) else {
-                continue;
-            };
-            let weight = &mut self.setup.weights[view];
-            weight.add(change, pending.added.get(&view).copied().unwrap_or(0));
-            self.setup.metrics.state_records(&change.view, weight.entries);
-        }
-        let counts = self.counter.commit();
-        for (&view, rows) in &counts.rows {
-            let route = &self.setup.routes[view];
-            if route.csv {
-                self.setup.metrics.rows("csv", &route.name, rows.csv);
-            }
-            if route.table.is_some() {
-                self.setup.metrics.rows("table", &route.name, rows.table);
-                self.setup.metrics.refused_rows(&route.name, rows.refused);
-            }
-        }
-        self.setup.metrics.counted(&counts);
-        // A backfill reads messages that were already counted as consumed.
-        let mut messages = 0;
-        for at in offsets.iter().filter(|_| self.setup.filled.is_none()) {
-            let last = self.last_offsets.insert((at.topic.clone(), at.partition), at.offset).unwrap_or(0);
-            let consumed = (at.offset - last).max(0) as u64;
-            self.setup.metrics.consumed(&at.topic, at.partition, consumed);
-            messages += consumed;
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        tracing::debug!(epoch, messages, "committed");
-        if let Some(events) = &self.setup.events {
-            let offsets = offsets.iter().map(|at| (at.partition, at.offset)).collect();
-            events.send(&Event::Committed { at: now.as_micros() as i64, messages, offsets });
-        }
-        if self.setup.filled.is_none() {
-            self.setup.metrics.arrived(&pending.arrivals, now.as_millis() as i64);
-        }
-        self.setup.metrics.committed_epoch.set(epoch as i64);
-        self.setup.clock.commit(epoch, pending.weight);
-        if let Some(page) = &self.setup.page {
-            page.board.set_committing(false);
-            page.board.set_warning(self.counter.warning());
-            let commit = CommitPoint { epoch, at: now.as_millis() as u64, seconds, messages };
-            pending.shown.extend(refused);
-            if page.committed(commit, pending.shown) {
-                self.setup.metrics.page_commits_merged.inc();
-            }
-        }
-        if !offsets.is_empty() {
-            self.setup.followers.retain(|follower| follower.send(offsets.clone()).is_ok());
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | module | contains |
 //! |---|---|
 //! | `committer` | the thread; [`Committer::run`] is its loop, and `retry` retries a failed commit |
+//! | `publish` | publishes a commit to metrics, the clock, the live page and all that follow it |
 //! | `pending` | the effects of the next commit |
 //! | `refused` | turns rows that the database refuses into dead letters |
 //! | `fold` | when the state changes of a view are folded into one snapshot |
@@ -23,6 +24,7 @@ mod committer;
 mod fold;
 mod parts;
 mod pending;
+mod publish;
 mod refused;
 
 pub use committer::{Committer, Setup};

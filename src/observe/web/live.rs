@@ -34,7 +34,8 @@ use crate::observe::board::trucks::{By, TruckQuery};
 use crate::observe::board::{Board, Doing, Page, now};
 use crate::observe::web::lasting::Lasting;
 use crate::runtime::health::Health;
-use crate::runtime::metrics::{Metrics, Snapshot};
+use crate::runtime::metrics::Metrics;
+use crate::runtime::metrics::snapshot::Snapshot;
 
 /// Maximum number of open pages.
 const PAGES: usize = 16;

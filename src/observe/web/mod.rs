@@ -56,23 +56,25 @@ pub struct ListenError {
     pub source: std::io::Error,
 }
 
-/// The token that clients have to send, if any.
+/// A token that is read again on a reload.
 pub type Token = Arc<Reloaded<Option<SecretString>>>;
 
-/// The data of the handlers.
+/// The state shared by the handlers.
 #[derive(Clone)]
-pub struct Seen {
+pub struct AppState {
     /// The job's metrics.
     pub metrics: Metrics,
     /// The job's health.
     pub health: Arc<Health>,
     /// The live page; in a cluster only process 0 has one.
     pub page: Option<live::Live>,
+    /// The token that clients have to send, if any.
+    pub token: Token,
 }
 
 /// Starts a thread that serves on `address` until the process ends, and returns the bound address. `off` serves
 /// nothing. With a token, clients have to send `Authorization: Bearer <token>` (RFC 6750).
-pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAddr>, ListenError> {
+pub fn serve(address: &str, state: AppState) -> Result<Option<SocketAddr>, ListenError> {
     if address == "off" {
         return Ok(None);
     }
@@ -80,7 +82,7 @@ pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAdd
     let listener = TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    if token.get().is_none() && !bound.ip().to_canonical().is_loopback() {
+    if state.token.get().is_none() && !bound.ip().to_canonical().is_loopback() {
         tracing::warn!(
             "http://{bound} is accessible without a token; set listen_token_file, or listen on 127.0.0.1"
         );
@@ -89,7 +91,7 @@ pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAdd
     let serve = move || {
         runtime.block_on(async move {
             match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => take_connections(&listener, routes(token, seen)).await,
+                Ok(listener) => take_connections(&listener, routes(state)).await,
                 Err(error) => tracing::error!(%error, "cannot serve metrics; the job continues"),
             }
         });
@@ -98,17 +100,17 @@ pub fn serve(address: &str, token: Token, seen: Seen) -> Result<Option<SocketAdd
     Ok(Some(bound))
 }
 
-fn routes(token: Token, seen: Seen) -> Router {
+fn routes(state: AppState) -> Router {
     // Orchestrators request these without a token.
     let open = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready));
     let guarded = Router::new().route("/metrics", get(metrics));
-    let (guarded, open) = match &seen.page {
+    let (guarded, open) = match &state.page {
         Some(page) => (guarded.merge(live::routes(page.clone())), open.merge(page::routes())),
         None => (guarded.route("/", get(page::elsewhere)), open),
     };
-    let guarded = guarded.layer(from_fn_with_state(token.clone(), guard));
+    let guarded = guarded.layer(from_fn_with_state(state.token.clone(), guard));
     let open = open.layer(from_fn(checked));
-    guarded.merge(open).with_state(Served { seen, token })
+    guarded.merge(open).with_state(state)
 }
 
 async fn take_connections(listener: &tokio::net::TcpListener, routes: Router) {
@@ -142,13 +144,6 @@ async fn take_connections(listener: &tokio::net::TcpListener, routes: Router) {
         };
         open.push_back(tokio::spawn(served).abort_handle());
     }
-}
-
-/// The state shared by the handlers.
-#[derive(Clone)]
-struct Served {
-    seen: Seen,
-    token: Token,
 }
 
 /// Passes on requests with the token.
@@ -198,8 +193,8 @@ fn has_body(headers: &HeaderMap) -> bool {
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
 }
 
-async fn metrics(State(served): State<Served>) -> impl IntoResponse {
-    match served.seen.metrics.render() {
+async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+    match state.metrics.render() {
         Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text),
         Err(error) => {
             let text = error.to_string().into_bytes();
@@ -208,11 +203,11 @@ async fn metrics(State(served): State<Served>) -> impl IntoResponse {
     }
 }
 
-async fn ready(State(served): State<Served>, headers: HeaderMap) -> (StatusCode, String) {
-    match served.seen.health.ready() {
+async fn ready(State(state): State<AppState>, headers: HeaderMap) -> (StatusCode, String) {
+    match state.health.ready() {
         Ok(()) => (StatusCode::OK, "ready\n".into()),
         // The reason may contain server names.
-        Err(reason) if is_known(&headers, &served.token) => {
+        Err(reason) if is_known(&headers, &state.token) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
         }
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready; send the token to see the reason\n".into()),

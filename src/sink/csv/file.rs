@@ -3,8 +3,8 @@
 use super::error::{CsvError, failed};
 use super::folder::sync_folder;
 use super::location::{End, Location};
-use super::measure::records_length;
 use crate::runtime::fault::{self, Moment};
+use crate::text::csv::records_length;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::num::NonZeroU64;

@@ -2,7 +2,8 @@
 
 use super::error::{CsvError, failed};
 use super::folder::{file_name, numbered, sync_folder};
-use super::measure::{MOST_SHOWN, length, reaches, records_length};
+use super::measure::{MOST_SHOWN, length, reaches};
+use crate::text::csv::records_length;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};

@@ -1,6 +1,5 @@
-//! How long a file is, and how many records it has.
+//! How long a file is.
 
-use memchr::memchr2_iter;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -26,21 +25,4 @@ pub(super) fn reaches(path: &Path, length: u64) -> io::Result<bool> {
     let mut last = [0];
     file.read_exact(&mut last)?;
     Ok(last == *b"\n")
-}
-
-/// The length of the first `count` records in bytes. A line feed inside quotes does not end a record.
-pub(super) fn records_length(lines: &[u8], count: u64) -> usize {
-    let (mut left, mut quoted) = (count, false);
-    for at in memchr2_iter(b'\n', b'"', lines) {
-        if lines[at] == b'"' {
-            // An escaped quote (`""`) toggles twice.
-            quoted = !quoted;
-        } else if !quoted {
-            left -= 1;
-            if left == 0 {
-                return at + 1;
-            }
-        }
-    }
-    lines.len()
 }

@@ -2,7 +2,8 @@
 
 use memchr::memmem::Finder;
 
-use crate::decode::{is_object, record};
+use crate::decode::is_object;
+use crate::text::csv;
 
 /// The kind of messages in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Framing {
     pub(super) fn length(self, bytes: &[u8], last: bool) -> Option<usize> {
         match self {
             Self::Lines => memchr::memchr(b'\n', bytes).map(|at| at + 1).or(last.then_some(bytes.len())),
-            Self::Records => record::length(bytes, last),
+            Self::Records => csv::record_length(bytes, last),
         }
     }
 
@@ -44,7 +45,7 @@ impl Framing {
             }
             Self::Records => {
                 while end < bytes.len()
-                    && let Some(length) = record::length(&bytes[end..], last)
+                    && let Some(length) = csv::record_length(&bytes[end..], last)
                 {
                     (end, messages) = (end + length, messages + 1);
                 }
@@ -62,7 +63,7 @@ impl Framing {
 
 /// A message without its line end.
 pub(crate) fn without_end(message: &[u8]) -> &[u8] {
-    record::without_end(message)
+    csv::without_end(message)
 }
 
 /// Whether a line is blank and therefore not a message. A line with a separator has a key and is not blank.

@@ -21,9 +21,9 @@ use super::folder;
 use super::framing::{Framing, is_blank};
 use super::input::Got;
 use super::part::{Again, Input, Part};
-use crate::decode::record;
 use crate::source::SourceError;
 use crate::source::kafka::OnDataLoss;
+use crate::text::csv;
 
 /// Longer lines end the job; readings are far shorter.
 pub(crate) const LINE_LIMIT: usize = 64 << 20;
@@ -198,7 +198,7 @@ impl Lines {
         let text = &head[skipped..];
         let framing = self.framing.or_else(|| Framing::of(text));
         if framing == Some(Framing::Records) {
-            self.part.header = record::length(text, true).map(|length| text[..length].into());
+            self.part.header = csv::record_length(text, true).map(|length| text[..length].into());
         }
         self.part.framing = framing;
     }
@@ -303,7 +303,7 @@ impl Lines {
             part.framing = self.framing.or_else(|| Framing::of(block)).or(last.then_some(Framing::Lines));
         }
         if part.framing == Some(Framing::Records) && part.line == 0 && part.header.is_none() {
-            part.header = record::length(block, last).map(|length| block[..length].into());
+            part.header = csv::record_length(block, last).map(|length| block[..length].into());
         }
         part.framing.map_or((0, 0), |framing| framing.whole(block, last))
     }

@@ -1,7 +1,8 @@
 //! Consumers and their logging.
 
 use super::options::TopicOptions;
-use crate::kafka::errors::{is_of_security, reason};
+use crate::kafka::codes::is_of_security;
+use crate::kafka::error::BrokerError;
 use crate::kafka::log;
 use crate::source::SourceError;
 use rdkafka::ClientContext;
@@ -74,11 +75,7 @@ pub(crate) fn consumer_with<C: ConsumerContext + 'static>(
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.nagle.disable", "true");
     options.properties.get().set_on(&mut config);
-    let consumer = config.create_with_context(context).map_err(|error| match error {
-        // Without the value, which may be a secret.
-        KafkaError::ClientConfig(_, what, key, _) => SourceError::Setting(format!("{key}: {what}")),
-        other => SourceError::Setting(reason(&other)),
-    })?;
+    let consumer = config.create_with_context(context).map_err(BrokerError::of_creation)?;
     log::listen(&consumer);
     Ok(consumer)
 }

@@ -2,7 +2,7 @@
 
 use super::client::{Logged, consumer};
 use super::options::TopicOptions;
-use crate::kafka::errors::reason;
+use crate::kafka::codes::reason;
 use crate::source::SourceError;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer};

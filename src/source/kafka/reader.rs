@@ -6,7 +6,7 @@ use super::found::{Found, Span, TROUBLE_FOR, unpoisoned};
 use super::options::TopicOptions;
 use super::queue::{Fetched, Queue, is_of, reading};
 use crate::decode::{Decode, Message};
-use crate::kafka::errors::{Fault, reason};
+use crate::kafka::codes::{Fault, reason};
 use crate::runtime::clock::{Clock, Tick};
 use crate::source::embedded::Feed;
 use crate::source::{BATCH_RECORDS, Polled, Reader, SourceError};

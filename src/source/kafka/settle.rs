@@ -2,7 +2,7 @@
 
 use super::doubt::{Doubt, QUERY_TIMEOUT, UNKNOWN_FOR};
 use super::reader::TopicReader;
-use crate::kafka::errors::{Fault, reason};
+use crate::kafka::codes::{Fault, reason};
 use crate::source::SourceError;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;

@@ -7,7 +7,8 @@ use super::found::{Found, Span};
 use super::options::{OnDataLoss, TopicOptions};
 use super::queue::{is_of, reading};
 use super::reader::{Position, TopicReader};
-use crate::kafka::errors::{Fault, reason};
+use crate::kafka::codes::{Fault, reason};
+use crate::kafka::error::BrokerError;
 use crate::runtime::retry;
 use crate::runtime::stop::Stop;
 use crate::source::embedded::Feed;
@@ -108,7 +109,7 @@ impl Topic {
     pub(super) fn identify(&mut self, known: &[TopicId]) -> Result<(), SourceError> {
         let described = match describe(&self.probe, &self.name, ANSWER) {
             Err(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => return Ok(()),
-            described => described.map_err(|code| SourceError::NoBroker {
+            described => described.map_err(|code| BrokerError::Unreachable {
                 brokers: self.options.brokers.clone(),
                 reason: code.to_string(),
             })?,
@@ -187,14 +188,10 @@ impl Topic {
         self.partitions.len()
     }
 
-    pub(super) fn no_broker(&self, error: &KafkaError) -> SourceError {
+    pub(super) fn no_broker(&self, error: &KafkaError) -> BrokerError {
         // Handles pending events, which may have the reason.
         let _ = self.probe.poll(Duration::from_millis(10));
-        let brokers = self.options.brokers.clone();
-        match self.probe.context().security() {
-            Some(reason) => SourceError::Refused { brokers, reason },
-            None => SourceError::NoBroker { brokers, reason: reason(error) },
-        }
+        BrokerError::of_request(&self.options.brokers, self.probe.context().security(), error)
     }
 
     pub(super) fn list_partitions(&self) -> Result<Vec<i32>, SourceError> {
@@ -208,7 +205,7 @@ impl Topic {
             .collect();
         if partitions.is_empty() {
             let brokers = self.options.brokers.clone();
-            return Err(SourceError::NoTopic { topic: self.name.to_string(), brokers });
+            return Err(BrokerError::NoTopic { topic: self.name.to_string(), brokers }.into());
         }
         Ok(partitions)
     }

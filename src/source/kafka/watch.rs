@@ -3,7 +3,7 @@
 use super::client::{ANSWER, consumer};
 use super::describe::describe;
 use super::topic::Topic;
-use crate::kafka::errors::reason;
+use crate::kafka::codes::reason;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use dataflows::item::NextOffset;
@@ -41,7 +41,7 @@ impl Topic {
                 Err(RecvTimeoutError::Disconnected) => {
                     if lag.is_some() {
                         // Waits only if a broker answered just before.
-                        let answers = !health.found(&what);
+                        let answers = !health.set_available(&what);
                         self.report(&offsets, if answers { CommitMode::Sync } else { CommitMode::Async });
                     }
                     return;
@@ -63,7 +63,7 @@ impl Topic {
             lag.iter().for_each(|metrics| metrics.brokers_away.set(i64::from(checked.is_err())));
             match checked {
                 Ok(()) => {
-                    if health.found(&what) {
+                    if health.set_available(&what) {
                         tracing::info!(topic = &*self.name, "the topic is available again");
                     }
                     if lag.is_some() && std::mem::take(&mut changed) {
@@ -72,7 +72,7 @@ impl Topic {
                 }
                 Err(reason) => {
                     let brokers = &self.options.brokers;
-                    health.lost(&what, format!("{what} is not available on {brokers}: {reason}"));
+                    health.set_unavailable(&what, format!("{what} is not available on {brokers}: {reason}"));
                     tracing::warn!(topic = &*self.name, reason, "the topic is not available; retrying");
                 }
             }
