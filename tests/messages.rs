@@ -105,7 +105,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     found.sort();
     let with_code = |path| {
         let text = fs::read_to_string(&path).unwrap();
-        (path, text.split("#[cfg(test)]\nmod ").next().unwrap().to_owned())
+        (path, text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned())
     };
     found.into_iter().map(with_code).collect()
 }

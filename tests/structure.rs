@@ -74,7 +74,7 @@ fn find(folder: &Path, of: &mut Module, files: &mut BTreeMap<Module, String>) {
 
 /// The text without comments and without the module of tests at its end.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 

@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::session::{Session, create};
-use super::statement::{Existing, Statement, insert};
+use super::session::Session;
+use super::sql::{Existing, create, insert};
+use super::statement::Statement;
 use super::tables::{JOBS, SCHEMA, all};
 use crate::store::error::StoreError;
 

@@ -1,7 +1,7 @@
 //! What a database has to provide, and the SQL that it writes differently.
 
 use super::statement::{Row, Statement};
-use super::tables::{Kind, Table};
+use super::tables::Kind;
 use crate::store::error::StoreError;
 
 /// The SQL that databases write differently.
@@ -47,15 +47,4 @@ pub trait Session: Dialect {
 
     /// The number of bytes that fit into a value.
     fn max_value(&self) -> usize;
-}
-
-/// The statement that creates a missing bookkeeping table.
-pub(in crate::store) fn create(dialect: &(impl Dialect + ?Sized), table: &Table) -> String {
-    let columns = table.columns.iter().map(|column| {
-        let null = if column.nullable { "NULL" } else { "NOT NULL" };
-        format!("{} {} {null}", column.name, dialect.column_type(column.kind))
-    });
-    let key = format!("PRIMARY KEY ({})", table.names()[..table.key].join(", "));
-    let parts: Vec<String> = columns.chain([key]).collect();
-    format!("CREATE TABLE IF NOT EXISTS {} ({}){}", table.name, parts.join(", "), dialect.table_options())
 }

@@ -4,11 +4,6 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-use super::session::Dialect;
-use super::tables::Table;
-
-/// Rows per INSERT: 500 fit into the smallest packet of a MySQL server.
-const ROWS: usize = 500;
 /// The number of characters of a topic's name that fit into a key.
 const TOPIC_CHARACTERS: usize = 255;
 
@@ -115,44 +110,6 @@ impl Row {
     pub fn is_null(&self, index: usize) -> bool {
         self.0.get(index).is_none_or(Option::is_none)
     }
-}
-
-/// What an INSERT does with a row whose key exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Existing {
-    /// It fails.
-    Fail,
-    /// It updates the other columns.
-    Update,
-    /// It keeps the existing row.
-    Keep,
-}
-
-/// The statements that insert `rows`, which have a value for each column of the table.
-pub(in crate::store) fn insert<'a>(
-    dialect: &(impl Dialect + ?Sized),
-    table: &Table,
-    existing: Existing,
-    rows: impl IntoIterator<Item = Vec<Value<'a>>>,
-) -> Vec<Statement<'a>> {
-    let names = table.names();
-    let into = match existing {
-        Existing::Keep => dialect.insert_ignore(),
-        Existing::Fail | Existing::Update => "INSERT",
-    };
-    let ending = match existing {
-        Existing::Update => dialect.update_existing(&names[..table.key], &names[table.key..]),
-        Existing::Fail | Existing::Keep => String::new(),
-    };
-    let row = format!("({})", vec!["?"; names.len()].join(","));
-    let rows: Vec<Vec<Value<'a>>> = rows.into_iter().collect();
-    rows.chunks(ROWS)
-        .map(|rows| {
-            let values = vec![&*row; rows.len()].join(",");
-            let sql = format!("{into} INTO {} ({}) VALUES {values}{ending}", table.name, names.join(","));
-            Statement::new(sql, rows.concat())
-        })
-        .collect()
 }
 
 /// A topic as key, and its name if that is longer than a key: a "topic" may be the path of a file.

@@ -3,8 +3,9 @@
 use rusqlite::Connection;
 
 use super::migrate::{STEPS, Schema, Step, VERSION, is_readable, migrate, schema};
-use super::session::{Dialect, Session, create};
-use super::statement::{Existing, Statement, Value, insert, topic_key};
+use super::session::{Dialect, Session};
+use super::sql::{Existing, create, insert};
+use super::statement::{Statement, Value, topic_key};
 use super::tables::{FILES, OFFSETS, TOPICS, all};
 use crate::store::error::StoreError;
 use crate::store::sqlite::books::Books;

@@ -6,7 +6,8 @@ use dataflows::Epoch;
 
 use super::read;
 use super::session::Session;
-use super::statement::{Existing, Statement, Value, insert, topic_key};
+use super::sql::{Existing, insert};
+use super::statement::{Statement, Value, topic_key};
 use super::tables::{FILES, IN_THE_FUTURE, JOBS, OF_JOBS, OFFSETS, STATE, TOPICS, Table, VIEWS};
 use crate::state::StoredView;
 use crate::store::commit::{Adopted, Commit, LastCommit, StateChange};
