@@ -17,8 +17,9 @@ use dataflows::orientation::{FIELDS, Orientation, OrientationBuilder};
 use dataflows::rows::NULL;
 
 use super::future::{Future, FutureCheck};
+use super::message::{Decode, Message, Rejection};
 use super::object::{self, Value};
-use super::{Decode, Message, Rejection, record};
+use super::record;
 use crate::text::number::{self, NoInteger};
 
 /// Some programs write this at the start of a file.
