@@ -17,13 +17,12 @@ use memchr::memmem::Finder;
 
 use super::compression::Format;
 use super::encoding::{self, Start};
-use super::folder;
 use super::framing::{Framing, is_blank};
 use super::input::Got;
 use super::part::{Again, Input, Part};
+use super::path::folder;
 use crate::decode::record;
-use crate::source::SourceError;
-use crate::source::kafka::OnDataLoss;
+use crate::source::{OnDataLoss, SourceError};
 
 /// Longer lines end the job; readings are far shorter.
 pub(crate) const LINE_LIMIT: usize = 64 << 20;
