@@ -18,9 +18,12 @@ struct Message {
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.file_stem().unwrap() == "tests" {
+            continue;
+        }
         if path.is_dir() {
             files(&path, found);
-        } else if path.extension().is_some_and(|end| end == "rs") && path.file_stem().unwrap() != "tests" {
+        } else if path.extension().is_some_and(|end| end == "rs") {
             found.push(path);
         }
     }
@@ -105,7 +108,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     found.sort();
     let with_code = |path| {
         let text = fs::read_to_string(&path).unwrap();
-        (path, text.split("#[cfg(test)]\nmod ").next().unwrap().to_owned())
+        (path, text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned())
     };
     found.into_iter().map(with_code).collect()
 }
