@@ -6,6 +6,7 @@ use dataflows::batch::{Batch, BatchBuilder, FieldSpec, FieldType, NANO, Record, 
 
 use super::*;
 use crate::render;
+use crate::text::time;
 
 fn settings() -> Settings {
     let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
