@@ -24,7 +24,7 @@ impl Views<'_> {
             |give: &mut dyn FnMut(&[u8], &[Cell])| rows.iter().for_each(|(key, cells)| give(key, cells));
         let is_history = self.settings.correlation_tables == CorrelationTables::History;
         if !is_history && self.settings.upserts() {
-            return self.rows(view, route, &given).map(|_| describe(Some(rows.len()), "trucks", route));
+            return self.rows(view, route, &given).map(|_| describe(Some(rows.len()), "truck", route));
         }
         if let Some(files) = self.files(view, route) {
             let mut history = History::new("file", Form::Csv, &rows, self.settings.upserts());
@@ -38,7 +38,7 @@ impl Views<'_> {
                 self.table_against(view, &table, &given)?;
             }
         }
-        Ok(describe(Some(rows.len()), "trucks", route))
+        Ok(describe(Some(rows.len()), "truck", route))
     }
 
     /// Verifies a history table: its last rows, and all rows against those of the file.

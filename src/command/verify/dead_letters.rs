@@ -76,7 +76,7 @@ impl Views<'_> {
             };
             compare::unordered(&table.place, &table.form, &all, &refused, surplus, &mut each)?;
         }
-        Ok(describe(Some(letters.len() + others.len()), "letters", route))
+        Ok(describe(Some(letters.len() + others.len()), "letter", route))
     }
 
     fn letters_again(&self) -> Vec<DeadLetter> {

@@ -50,6 +50,7 @@ use crate::job::backfill;
 use crate::job::error::JobError;
 use crate::job::routes::{routes, source_name};
 use crate::store;
+use crate::text::printable::quantity;
 use trouble::Trouble;
 
 /// Verifies a job and reports the result of each view; fails if any view differs.
@@ -83,8 +84,9 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
         [] => String::new(),
         files => format!(", read from {}", files.join(", ")),
     };
-    let (messages, letters) = (input.messages, input.letters.len());
-    report.ok("input", format!("{messages} messages, {letters} dead letters, up to epoch {epoch}{files}"));
+    let messages = quantity(input.messages as usize, "message");
+    let letters = quantity(input.letters.len(), "dead letter");
+    report.ok("input", format!("{messages}, {letters}, up to epoch {epoch}{files}"));
 
     let views = config.active_views.clone();
     let routes = routes(config, &views);

@@ -18,6 +18,7 @@ use crate::job::graph::Route;
 use crate::runtime::failure::Bug;
 use crate::store::LastCommit;
 use crate::store::reader::{Found, Line, StoreReader, TableRow};
+use crate::text::printable::quantity;
 
 pub(super) const FILTERED_JOIN: &str = "filtered_join";
 const WINDOW_AVERAGES: &str = "window_averages";
@@ -176,7 +177,7 @@ impl Views<'_> {
             let found = self.table_against(view, &table, rows)?;
             count = count.or(Some(found));
         }
-        Ok(describe(count, "rows", route))
+        Ok(describe(count, "row", route))
     }
 
     pub(super) fn table_against(
@@ -199,14 +200,14 @@ impl Views<'_> {
 }
 
 /// Describes what was compared.
-pub(super) fn describe(count: Option<usize>, things: &str, route: &Route) -> String {
+pub(super) fn describe(count: Option<usize>, thing: &str, route: &Route) -> String {
     let places = match (route.table.is_some(), route.csv) {
         (true, true) => "table and file",
         (true, false) => "table",
         (false, true) => "file",
         (false, false) => return "no table or file".into(),
     };
-    format!("{} {things}, {places}", count.unwrap_or(0))
+    format!("{}, {places}", quantity(count.unwrap_or(0), thing))
 }
 
 /// The values of a line of a file; None if it is not a row of the view.

@@ -33,7 +33,7 @@ impl Views<'_> {
             let topic = self.topic_times(view)?;
             self.windows_file(&files, &windows, topic)?;
         }
-        Ok(describe(Some(windows.len()), "windows", route))
+        Ok(describe(Some(windows.len()), "window", route))
     }
 
     /// The topic's times from a view's committed state, which depend on a clock. None if the view has read nothing.

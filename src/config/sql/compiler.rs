@@ -33,7 +33,7 @@ impl Compiler<'_> {
         let filter = self.expression(&expr, 0)?;
         match filter.kind() {
             Kind::Truth => Ok(filter),
-            other => Err(Fault::of(&expr, format!("{other} is not a condition; compare it with something"))),
+            other => Err(Fault::of(&expr, format!("{other} is not a condition; compare it with a value"))),
         }
     }
 

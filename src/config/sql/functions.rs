@@ -5,6 +5,7 @@ use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgum
 
 use super::compiler::Compiler;
 use super::fault::{Fault, mismatch};
+use crate::text::printable::quantity;
 
 /// Supported functions, for messages.
 const FUNCTIONS: &str = "ABS, CEIL, COALESCE, FLOOR, GREATEST, IF, IFNULL, LEAST, MOD, NULLIF, ROUND";
@@ -58,8 +59,12 @@ impl Compiler<'_> {
             _ => Err(plain()),
         });
         let operands: Vec<&Expr> = operands.collect::<Result<_, _>>()?;
-        let count =
-            |wanted: &str| Err(Fault::of(expr, format!("{name} takes {wanted}, not {}", operands.len())));
+        let count = |wanted: &str| {
+            Err(Fault::of(
+                expr,
+                format!("{name} takes {wanted}, not {}", quantity(operands.len(), "argument")),
+            ))
+        };
         let all = || self.all_alike(&operands, depth);
         let each = || operands.iter().map(|one| self.expression(one, depth));
         let two = |values: Vec<Expression>| <[Expression; 2]>::try_from(values).unwrap_or_default();

@@ -21,9 +21,9 @@ pub(super) fn parse(text: &str) -> Result<(Expr, Option<Ident>), Fault> {
         return Err(Fault::at(start, format!("{} bytes are too many; give at most {MAX_BYTES}", text.len())));
     }
     let dialect = MySqlDialect {};
-    let tokens = Tokenizer::new(&dialect, text)
-        .tokenize_with_location()
-        .map_err(|error| Fault::at(error.location, format!("{}; close or quote it", error.message)))?;
+    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
+        Fault::at(error.location, format!("{}; close or quote it", uncapitalized(&error.message)))
+    })?;
     let is_space = |token: &&TokenWithSpan| matches!(token.token, Token::Whitespace(_));
     if let Some(token) = tokens.iter().filter(|token| !is_space(token)).nth(MAX_TOKENS) {
         let reason = format!("it has more than {MAX_TOKENS} tokens; make it shorter");
@@ -72,4 +72,10 @@ fn of_parser(error: ParserError, end: Location) -> Fault {
         None => format!("{said}; give an SQL expression"),
     };
     Fault::at(at, reason)
+}
+
+/// A message of the tokenizer as part of a sentence.
+fn uncapitalized(message: &str) -> String {
+    let mut chars = message.chars();
+    chars.next().map_or(String::new(), |first| first.to_lowercase().chain(chars).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{LINE, PASSWORD, Papers, TIMEOUT, kafka, topic};
+use super::{LINE, PASSWORD, TIMEOUT, kafka, topic};
 use crate::support::job::Job;
 use crate::support::output::{csv_rows, lines};
 use crate::support::wait::eventually;
