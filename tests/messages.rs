@@ -132,7 +132,8 @@ fn page() -> String {
     format!(
         "# Errors and log messages\n\nMade from the code by `tests/messages.rs`. `{{…}}` stands for a value. A command that fails writes \
          one line, `truckflow: ` and the error, to standard error; its exit status is 1, or 2 for wrong usage or \
-         configuration. With `--log-format json` it is a line of the log.\n\n## Errors\n{errors_of}\n## Log messages\n{logs_of}"
+         configuration. With `--log-format json` it is a line of the log. \
+         `tests/cli_snapshots/snapshots/` has the complete output for many kinds of wrong use.\n\n## Errors\n{errors_of}\n## Log messages\n{logs_of}"
     )
 }
 
