@@ -6,6 +6,7 @@ use super::types::{Rounding, power};
 use crate::real::decimal;
 
 /// `units / by`, rounded.
+#[inline]
 pub(super) fn round(units: i128, by: i128, rounding: Rounding) -> i128 {
     let (whole, rest) = (units.div_euclid(by), units.rem_euclid(by));
     let up = match rounding {

@@ -53,6 +53,7 @@ pub(super) fn points(batch: &Batch, (x, y): (Axis, Axis)) -> impl Iterator<Item 
 }
 
 /// The first and the second value of a pair.
+#[inline]
 pub(super) fn pair((time, y, x): Point, axis: Axis) -> (i64, i64) {
     (if axis == Axis::Time { time } else { x }, y)
 }

@@ -17,6 +17,7 @@ pub(super) struct Extent {
 }
 
 impl Extent {
+    #[inline]
     pub fn of(point: Point) -> Self {
         Self { earliest: point.0, latest: point }
     }
@@ -29,6 +30,7 @@ impl IsZero for Extent {
 }
 
 impl Semigroup for Extent {
+    #[inline]
     fn plus_equals(&mut self, other: &Self) {
         self.earliest = self.earliest.min(other.earliest);
         self.latest = self.latest.max(other.latest);

@@ -49,6 +49,7 @@ pub(super) type Window = (Truck, i64);
 pub(super) type Part = (i64, Sums, i64);
 
 /// The start of the window that contains an event.
+#[inline]
 pub(super) fn start_of(time: i64, length: i64) -> i64 {
     time.div_euclid(length).saturating_mul(length)
 }
