@@ -111,7 +111,7 @@ fn check(table: &toml::Table) -> Result<(), String> {
     table.clone().try_into::<Config>().map(drop).map_err(|error| one_line(error.message()))
 }
 
-/// The parser's terms, which are those of Rust and serde, and what they are called in TOML.
+/// The terms of Rust and serde in the parser's messages, and their names in TOML.
 const TERMS: [(&str, &str); 6] = [
     ("unknown field ", "unknown key "),
     ("missing field ", "missing key "),
@@ -121,7 +121,7 @@ const TERMS: [(&str, &str); 6] = [
     (", expected ", "; expected "),
 ];
 
-/// The same for what it expected, at the end of its message.
+/// The same for the expected type, at the end of the message.
 const EXPECTED: [(&str, &str); 5] = [
     ("expected usize", "expected an integer of at least 0"),
     ("expected u64", "expected an integer of at least 0"),

@@ -1,4 +1,4 @@
-//! A message of a source, and what all decoders do with it.
+//! A message of a source, and the interface of all decoders.
 
 use std::sync::Arc;
 

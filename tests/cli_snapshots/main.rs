@@ -1,4 +1,4 @@
-//! What the binary prints for help and for wrong use, complete and with its exit status.
+//! The output of the binary for help and for wrong use, complete and with its exit status.
 //!
 //! `snapshots/` has a page for each test here. After a change, `INSTA_UPDATE=always make test-fast` writes them again.
 //! Nothing here needs a server. `tests/all/wrong_use.rs` has the cases that do.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// A line of an input.
 pub const READING: &str = "{\"timestamp\": \"2023-04-10 01:02:27\", \"distance_covered\": 0.01, \"engine_speed\": 79.2, \"fuel_consumed\": 0}\n";
 
-/// Commands and what they printed.
+/// Commands and their output.
 pub struct Session {
     folder: TempDir,
     transcript: String,

@@ -1,4 +1,4 @@
-//! The types of expressions, and what their operations are called.
+//! The types of expressions, and the names of their operations.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Runs the views of a job, and keeps what they return.
+//! Runs the views of a job, and collects their output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::channel;

@@ -3,7 +3,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `job` | runs the views of a job, and keeps what they return |
+//! | `job` | runs the views of a job, and collects their output |
 //! | `records` | random records, and jobs of them |
 //! | `expected` | the recomputation of each view |
 //! | `properties` | random jobs, compared with the recomputation |

@@ -1,4 +1,4 @@
-//! The screen, drawn in memory, and what keys do.
+//! The screen, drawn in memory, and its keys.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,12 +1,12 @@
 //! Who is let in and who is not, on real servers: TLS with an authority of one's own, certificates that are
 //! wrong in each way, logins; and that no secret is told to anybody.
 //!
-//! | file | who asks for what |
+//! | file | tests of |
 //! |---|---|
 //! | `kafka` | brokers with TLS and logins |
 //! | `database` | database servers with TLS |
 //! | `page` | the port for metrics and the live page |
-//! | `secrets` | secrets in files, and where none is shown |
+//! | `secrets` | secrets in files, and output without secrets |
 
 mod database;
 mod kafka;

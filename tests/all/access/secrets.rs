@@ -1,4 +1,4 @@
-//! Secrets in files, and that no secret is told to anybody.
+//! Secrets in files, and output that must not contain them.
 
 use super::page::get;
 use super::{LINE, PASSWORD, TIMEOUT, kafka, topic};

@@ -1,5 +1,5 @@
-//! What the codes of MySQL and MariaDB mean: they concern a row, the statement, the connection, or something that a
-//! person has to change.
+//! The meaning of the error codes of MySQL and MariaDB: each concerns a row, the statement, the connection, or something
+//! that a person has to change.
 //!
 //! The class of the SQLSTATE decides ([`by_class`]), also for codes of future versions. [`CODES`] lists the codes for
 //! which the class is missing (most have the general state `HY000`) or wrong. It is based on the complete error lists
