@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 # Cargo features for this machine: empty, or `--features vendored`.
 FEATURES = $(shell tools/cargo-features)
+# Snapshots that differ fail a test. `INSTA_UPDATE=always make test-fast` writes them again.
+export INSTA_UPDATE ?= no
 .PHONY: run test test-fast torture lint bench bench-peers bench-growth soak deny fuzz clean
 
 # A demonstration.
@@ -25,7 +27,7 @@ test:
 # The tests that need no server, in less than 2 minutes once they are built.
 test-fast:
 	cargo test --locked --release $(FEATURES) --workspace --no-fail-fast --lib --bins --test views --test structure --test messages \
-	    --test fuzz_corpus
+	    --test cli_snapshots --test fuzz_corpus
 
 # Kills jobs much more often than `make test`, on MariaDB, MySQL and SQLite. Takes about half an hour.
 torture:

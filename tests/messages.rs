@@ -18,9 +18,12 @@ struct Message {
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.file_stem().unwrap() == "tests" {
+            continue;
+        }
         if path.is_dir() {
             files(&path, found);
-        } else if path.extension().is_some_and(|end| end == "rs") && path.file_stem().unwrap() != "tests" {
+        } else if path.extension().is_some_and(|end| end == "rs") {
             found.push(path);
         }
     }
@@ -129,7 +132,8 @@ fn page() -> String {
     format!(
         "# Errors and log messages\n\nMade from the code by `tests/messages.rs`. `{{…}}` stands for a value. A command that fails writes \
          one line, `truckflow: ` and the error, to standard error; its exit status is 1, or 2 for wrong usage or \
-         configuration. With `--log-format json` it is a line of the log.\n\n## Errors\n{errors_of}\n## Log messages\n{logs_of}"
+         configuration. With `--log-format json` it is a line of the log. \
+         `tests/cli_snapshots/snapshots/` has the complete output for many kinds of wrong use.\n\n## Errors\n{errors_of}\n## Log messages\n{logs_of}"
     )
 }
 

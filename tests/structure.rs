@@ -56,23 +56,26 @@ impl Crate {
     }
 }
 
-/// Reads all modules of a folder; the files of tests are left out.
+/// Reads all modules of a folder; files and folders of tests are left out.
 fn find(folder: &Path, of: &mut Module, files: &mut BTreeMap<Module, String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if ["main", "tests"].contains(&&*name) {
+            continue;
+        }
         if path.is_dir() {
             of.push(name);
             find(&path, of, files);
             of.pop();
-        } else if path.extension().is_some_and(|end| end == "rs") && !["main", "tests"].contains(&&*name) {
+        } else if path.extension().is_some_and(|end| end == "rs") {
             let own = (!["lib", "mod"].contains(&&*name)).then_some(name);
             files.insert(of.iter().cloned().chain(own).collect(), code(&fs::read_to_string(path).unwrap()));
         }
     }
 }
 
-/// The text without comments and without the module of tests at its end.
+/// The text without comments and without the module of tests at its end. A declaration, `mod tests;`, ends nothing.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")

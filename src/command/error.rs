@@ -1,6 +1,9 @@
 //! The top-level error of all commands, and the exit status. Every message is one sentence that names the thing
 //! and the next step.
 
+use std::io;
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use crate::command::bench::error::BenchError;
@@ -11,6 +14,8 @@ use crate::command::state::error::TransferError;
 use crate::command::top::error::TopError;
 use crate::job::error::JobError;
 use crate::runtime::print::PrintError;
+use crate::store::StoreError;
+use crate::text::printable::quantity;
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -36,6 +41,14 @@ pub enum Error {
     /// A running job cannot be shown.
     #[error(transparent)]
     Top(#[from] TopError),
+    /// The manual pages cannot be written.
+    #[error("cannot write the manual pages to {path}: {source}; give a writable folder as --to")]
+    Man {
+        /// The folder.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
     /// Standard output cannot be written.
     #[error(transparent)]
     Print(#[from] PrintError),
@@ -49,10 +62,10 @@ pub enum Error {
     #[error("standard input cannot be read a second time; verify a job that reads a topic or a file")]
     Unrepeatable,
     /// Some views differ from their recomputation.
-    #[error("{0} views differ from their recomputation; the lines above name the first difference of each")]
+    #[error("{} differed from the recomputation; the lines above name the first difference of each", quantity(*.0, "view"))]
     Verify(usize),
     /// Some checks failed.
-    #[error("{0} checks failed; see the lines above")]
+    #[error("{} failed; the lines above name each with its fix", quantity(*.0, "check"))]
     Check(usize),
 }
 
@@ -67,6 +80,9 @@ impl Error {
     /// 1: failed while running. 2: wrong usage or configuration.
     pub fn exit_status(&self) -> u8 {
         let is_usage = match self {
+            Self::Job(JobError::Store(StoreError::Url(_))) | Self::Unrepeatable => true,
+            // It is not an address; one that cannot be used has another kind.
+            Self::Job(JobError::Listen(error)) => error.source.kind() == io::ErrorKind::InvalidInput,
             Self::Job(error) => error.is_usage(),
             Self::Init(InitError::Exists(_)) => true,
             Self::Transfer(error) => error.is_usage(),

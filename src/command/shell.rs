@@ -4,7 +4,6 @@ use clap::CommandFactory;
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::command::error::Error;
-use crate::runtime::failure::SystemError;
 use crate::runtime::print;
 
 /// Prints the completion script of a shell.
@@ -16,8 +15,8 @@ pub fn completions(args: &CompletionsArgs) -> Result<(), Error> {
 
 /// Writes `truckflow.1` and a page for each subcommand to a folder.
 pub fn man(args: &ManArgs) -> Result<(), Error> {
-    let system = |source| SystemError { verb: "write the manual pages", source };
-    std::fs::create_dir_all(&args.to).map_err(system)?;
     let command = Cli::command().disable_help_subcommand(true);
-    Ok(clap_mangen::generate_to(command, &args.to).map_err(system)?)
+    std::fs::create_dir_all(&args.to)
+        .and_then(|()| clap_mangen::generate_to(command, &args.to))
+        .map_err(|source| Error::Man { path: args.to.clone(), source })
 }

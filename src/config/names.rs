@@ -57,7 +57,10 @@ pub(super) fn fields(record: &BTreeMap<String, FieldType>) -> Result<Arc<[FieldS
             return Err(wrong(place, "every reading has this field; declare additional fields only"));
         }
         if !seen.insert(name.to_lowercase()) {
-            return Err(wrong(place, "another field differs only in case, which SQL ignores"));
+            return Err(wrong(
+                place,
+                "another field differs only in case, which SQL ignores; rename one of them",
+            ));
         }
     }
     Ok(record

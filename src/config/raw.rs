@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::defined::{CorrelationDefinition, ViewDefinition, ViewEntry};
 use crate::kafka::properties::{Properties, flat};
 use crate::runtime::secret::DatabaseUrl;
-use crate::source::kafka::OnDataLoss;
+use crate::source::OnDataLoss;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -13,15 +13,27 @@ pub(super) fn duration(
 ) -> Result<Duration, ConfigError> {
     let parsed = humantime::parse_duration(text.trim()).ok();
     parsed.filter(|time| range.contains(time) && time.subsec_nanos() % 1000 == 0).ok_or_else(|| {
-        let (least, most) = (range.start(), range.end());
+        let is_in =
+            |example: &&str| humantime::parse_duration(example).is_ok_and(|time| range.contains(&time));
+        let examples: Vec<&str> = ["250ms", "90s", "5m", "24h"].into_iter().filter(is_in).collect();
         ConfigError::Value {
             key,
             value: text.to_owned(),
             reason: format!(
-                "give a duration from {} to {}, such as `250ms`, `90s`, `5m` or `24h`",
-                humantime::format_duration(*least),
-                humantime::format_duration(*most)
+                "give a duration from {} to {}, such as {}",
+                shown(*range.start()),
+                shown(*range.end()),
+                examples.join(", ")
             ),
         }
     })
+}
+
+/// A duration as it can be written in a configuration; days are not converted to years of 365.25 days.
+fn shown(time: Duration) -> String {
+    const DAY: u64 = 24 * 3600;
+    match time.as_secs() / DAY {
+        days @ 1.. if time == Duration::from_secs(days * DAY) => format!("{days}d"),
+        _ => humantime::format_duration(time).to_string(),
+    }
 }

@@ -132,7 +132,7 @@ fn only_variables_that_set_keys_have_to_be_utf_8() {
     // It is an unknown key.
     let unknown = read(b"TRUCKFLOW_\xff", b"1").unwrap().remove(0);
     let error = Job::read("", "", [unknown].into_iter(), Vec::new()).unwrap_err().to_string();
-    assert!(error.contains("unknown field"), "{error}");
+    assert!(error.contains("unknown key"), "{error}");
 }
 
 #[test]
@@ -316,8 +316,8 @@ fn an_invalid_definition_is_refused_with_its_name() {
         ("[record]\noil = \"text\"\nOil = \"text\"".into(), "record.oil: another field differs only"),
         ("[record]\n\"1\" = \"text\"".into(), "record.1: use letters"),
         ("[record]\noil = \"bytes\"".into(), "line 2"),
-        ("[[views]]\nname = \"hot\"\ncolumn = []".into(), "unknown field `column`"),
-        ("[[views]]\nname = \"hot\"".into(), "missing field `columns`"),
+        ("[[views]]\nname = \"hot\"\ncolumn = []".into(), "unknown key `column`"),
+        ("[[views]]\nname = \"hot\"".into(), "missing key `columns`"),
         ("views = [5]".into(), "the name of a view, or a table that defines one"),
     ] {
         let error = load(&text, &[], &[]).unwrap_err().to_string();

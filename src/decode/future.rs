@@ -10,7 +10,7 @@ use std::sync::Arc;
 use dataflows::dead_letter::Reason;
 use dataflows::item::{Item, MessageId};
 
-use super::{Message, Rejection};
+use super::message::{Message, Rejection};
 
 /// Which readings are in the future.
 #[derive(Clone, Debug, Default)]

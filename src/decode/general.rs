@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use dataflows::batch::{self, FieldSpec, FieldType, Measure};
 use dataflows::dead_letter::Reason;
 
+use super::message::Rejection;
 use super::object::{self, Value};
-use super::{Reading, Rejection};
+use super::reading::Reading;
 use crate::text::number;
 use crate::text::time::read as timestamp;
 

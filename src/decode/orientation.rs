@@ -17,8 +17,8 @@ use dataflows::orientation::{FIELDS, Orientation, OrientationBuilder};
 use dataflows::rows::NULL;
 
 use super::future::{Future, FutureCheck};
+use super::message::{Decode, Message, Rejection};
 use super::object::{self, Value};
-use super::{Decode, Message, Rejection};
 use crate::text::csv;
 use crate::text::number::{self, NoInteger};
 

@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use super::{MAX_TRUCK_BYTES, Reading};
+use super::reading::{MAX_TRUCK_BYTES, Reading};
 use crate::text::time::read as timestamp;
 
 /// `10^0` to `10^9`.

@@ -21,6 +21,19 @@ use crate::runtime::clock::Clock;
 /// Maximum records decoded by a poll.
 pub const BATCH_RECORDS: usize = 8192;
 
+/// What to do if unread offsets are no longer on the broker, or the file that was read is gone.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDataLoss {
+    /// Stop with an error that names the missing offsets.
+    #[default]
+    Stop,
+    /// Continue from the earliest available offset.
+    Earliest,
+}
+
 /// The result of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polled {

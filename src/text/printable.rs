@@ -64,6 +64,11 @@ pub fn count(number: impl ToString) -> String {
     text
 }
 
+/// A number with its noun: `1 offset`, `2 offsets`.
+pub fn quantity(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -101,7 +101,8 @@ fn verify(args: &[String]) -> BTreeMap<String, String> {
         .map(|(view, said)| (view.to_owned(), said.to_owned()))
         .collect();
     assert_eq!(status.code(), Some(if found.is_empty() { 0 } else { 1 }), "{}{said}", job.stdout());
-    assert!(found.is_empty() || said.contains(&format!("{} views differ", found.len())), "{said}");
+    let noun = if found.len() == 1 { "view" } else { "views" };
+    assert!(found.is_empty() || said.contains(&format!("{} {noun} differed", found.len())), "{said}");
     found
 }
 
@@ -488,5 +489,5 @@ fn nothing_is_written_and_a_job_that_runs_is_refused() {
         "{json}"
     );
     let (status, _, said) = ended(&["verify", "--input", "-"], &args[2..]);
-    assert!(status == Some(1) && said.contains("standard input cannot be read a second time"), "{said}");
+    assert!(status == Some(2) && said.contains("standard input cannot be read a second time"), "{said}");
 }

@@ -58,7 +58,7 @@ fn truckflow_brokers_is_taken_by_every_command() {
             let said = job.wait(SOON * 2).1 + &job.stdout();
             // The graph does not show where its topic is.
             let is_known = command[0] == "explain" || said.contains(&brokers);
-            assert!(is_known && !said.contains("unknown field"), "{variable}: {command:?}: {said}");
+            assert!(is_known && !said.contains("unknown key"), "{variable}: {command:?}: {said}");
         }
     }
 }
@@ -119,7 +119,7 @@ fn a_missing_database() {
 fn a_url_that_names_no_database() {
     refused(
         &["run", "--input", &fixture(), "--database", "postgres://x"],
-        1,
+        2,
         &["--database", "mysql://", "sqlite:"],
     );
 }

@@ -6,12 +6,15 @@ use std::cmp::Ordering;
 use num_rational::BigRational;
 use num_traits::Signed;
 
-use super::{
-    Comparison, Constant, Expression, Field, Kind, NULL, Node, Query, Rounding, Test, power, values,
-};
+use super::compare::Comparison;
+use super::query::Query;
+use super::tree::{Constant, Expression, Node};
+use super::types::{Field, Kind, Rounding, Test, power};
+use super::values;
 use crate::batch::{Record, Value};
 use crate::oracle::nearest;
 use crate::oracle::value::{Datum, all_of, arithmetic, extreme, nano, order, rounded};
+use crate::rows::NULL;
 
 fn known(truth: Option<bool>) -> Datum {
     truth.map_or(Datum::Null, Datum::Truth)

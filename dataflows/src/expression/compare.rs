@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use ethnum::I256;
 
+use super::types::power;
 use super::values::{Texts, UNKNOWN, Unit, Values, Vector, zip};
-use super::{Expression, Kind, Mismatch, power};
 use crate::real::decimal;
 use crate::rows::NULL;
 
@@ -85,36 +85,6 @@ pub(super) enum Comparator {
     Reals,
     Texts,
     Truths,
-}
-
-/// The comparator for two expressions; a constant may be rescaled to the other's scale.
-pub(super) fn comparator(left: &Expression, right: &mut Expression) -> Result<Comparator, Mismatch> {
-    Ok(match (left.kind, right.kind) {
-        (Kind::Number(l), Kind::Number(mut r)) => {
-            if r.scale < l.scale
-                && right.is_constant()
-                && let Some(same) = r.at(l.scale)
-            {
-                *right = std::mem::take(right).rescaled(r, same);
-                r = same;
-            }
-            if l.scale == r.scale && !l.is_wide() && !r.is_wide() {
-                return Ok(Comparator::Units);
-            }
-            let scale = l.scale.max(r.scale);
-            match (l.at(scale), r.at(scale)) {
-                (Some(_), Some(_)) => Comparator::Scaled(power(scale - l.scale), power(scale - r.scale)),
-                _ => Comparator::Parts(power(l.scale.abs_diff(r.scale)), l.scale > r.scale),
-            }
-        }
-        (Kind::Number(l), Kind::Real) => Comparator::Mixed(l.scale, true),
-        (Kind::Real, Kind::Number(r)) => Comparator::Mixed(r.scale, false),
-        (Kind::Real, Kind::Real) => Comparator::Reals,
-        (Kind::Text, Kind::Text) => Comparator::Texts,
-        (Kind::Timestamp, Kind::Timestamp) => Comparator::Units,
-        (Kind::Truth, Kind::Truth) => Comparator::Truths,
-        (l, r) => return Err(Mismatch::new(1, format!("{r} cannot be compared with {l}"))),
-    })
 }
 
 impl Comparator {

@@ -4,17 +4,16 @@
 //! the selected rows.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::compare::Comparator;
+use super::compare::{Comparator, Comparison};
+use super::rounding::{round, round_real};
+use super::tree::{Constant, Expression, Node};
+use super::types::{Arithmetic, Decimal, Field, Kind, Test, power};
 use super::values::{FALSE, TRUE, Texts, UNKNOWN, Unit, Values, Vector, truth, zip};
-use super::{
-    Arithmetic, Comparison, Constant, Decimal, Expression, Field, Kind, Node, Rounding, Test, power,
-};
-use crate::batch::{Batch, ExtraColumn, NANO_SCALE};
+use crate::batch::{Batch, ExtraColumn};
 use crate::real::{decimal, ratio};
-use crate::rows::{Column, NULL};
+use crate::rows::NULL;
 
 /// The readings for which an expression is evaluated.
 #[derive(Clone, Copy)]
@@ -23,7 +22,7 @@ pub(super) struct Readings<'a> {
     /// Their indices; none means the whole batch.
     pub(super) places: Option<&'a [u32]>,
     /// Their number.
-    rows: usize,
+    pub(super) rows: usize,
 }
 
 impl<'a> Readings<'a> {
@@ -50,7 +49,7 @@ impl<'a> Readings<'a> {
     }
 
     /// The 64-bit column of a field for the whole batch.
-    fn units(&self, field: Field) -> Option<&'a Arc<Vec<i64>>> {
+    pub(super) fn units(&self, field: Field) -> Option<&'a Arc<Vec<i64>>> {
         match field {
             Field::Timestamp => Some(&self.batch.time),
             Field::Measure(measure) => Some(self.batch.measure(measure)),
@@ -344,129 +343,6 @@ impl Expression {
         };
         self.picked(&(0..rows).map(best).collect::<Vec<_>>(), values)
     }
-
-    /// The values as a column of type [`column_type`](Self::column_type).
-    pub(super) fn column(&self, readings: &Readings<'_>) -> Column {
-        if let Node::Field(field) = &self.node
-            && let Some(column) = field_column(*field, readings)
-        {
-            return column;
-        }
-        let rows = readings.rows;
-        let scale = match self.kind {
-            Kind::Number(decimal) => decimal.scale,
-            _ => 0,
-        };
-        let real = |units: Option<i128>| units.map_or(f64::NAN, |units| decimal(units, scale));
-        match self.values(readings) {
-            Values::Units(values) if self.kind == Kind::Timestamp => {
-                Column::Timestamp(Arc::new(values.into_vec(rows)))
-            }
-            values @ (Values::Units(_) | Values::Wide(_)) => {
-                Column::Real(Arc::new(values.map_units(real).into_vec(rows)))
-            }
-            Values::Real(values) => {
-                // + 0.0: no negative zero
-                Column::Real(Arc::new(values.map(|x| x + 0.0).into_vec(rows)))
-            }
-            Values::Text(texts) => {
-                Column::Text(Arc::new((0..rows).map(|row| texts.get(row).cloned()).collect()))
-            }
-            Values::Truth(_) if self.kind == Kind::Null => Column::Real(Arc::new(vec![f64::NAN; rows])),
-            Values::Truth(values) => {
-                let integer = |x| if x == UNKNOWN { NULL } else { i64::from(x == TRUE) };
-                Column::Integer(Arc::new(values.map(integer).into_vec(rows)))
-            }
-        }
-    }
-
-    /// The indices of the readings for which a condition is true.
-    pub(super) fn selected(&self, batch: &Batch, places: Option<Vec<u32>>) -> Vec<u32> {
-        match &self.node {
-            Node::And(all) => all
-                .iter()
-                .fold(places, |places, one| Some(one.selected(batch, places)))
-                .unwrap_or_else(|| (0..batch.len() as u32).collect()),
-            Node::Compare(op, Comparator::Units, left, right) => {
-                let all = Readings::all(batch);
-                if let (Node::Field(field), Values::Units(Vector::Constant(limit))) =
-                    (&left.node, right.values(&all))
-                    && let Some(column) = all.units(*field)
-                {
-                    return select_units(column, *op, limit, places);
-                }
-                self.selected_by_value(batch, places)
-            }
-            _ => self.selected_by_value(batch, places),
-        }
-    }
-
-    fn selected_by_value(&self, batch: &Batch, places: Option<Vec<u32>>) -> Vec<u32> {
-        let Some(places) = places else {
-            let values = self.values(&Readings::all(batch));
-            let truths = values.truths();
-            return select(batch.len(), |row| row as u32, |row| truths.get(row) == TRUE);
-        };
-        let values = self.values(&Readings::at(batch, &places));
-        let truths = values.truths();
-        select(places.len(), |row| places[row], |row| truths.get(row) == TRUE)
-    }
-}
-
-/// The rows that satisfy a predicate, without a branch per row.
-fn select(rows: usize, place: impl Fn(usize) -> u32, holds: impl Fn(usize) -> bool) -> Vec<u32> {
-    let mut kept = vec![0; rows];
-    let mut count = 0;
-    for row in 0..rows {
-        kept[count] = place(row);
-        count += usize::from(holds(row));
-    }
-    kept.truncate(count);
-    kept
-}
-
-/// The rows where `column op limit`, without NULL, which is stored as the least value.
-fn select_units(column: &[i64], op: Comparison, limit: i64, places: Option<Vec<u32>>) -> Vec<u32> {
-    fn by(column: &[i64], places: Option<Vec<u32>>, holds: impl Fn(i64) -> bool) -> Vec<u32> {
-        match places {
-            None => select(column.len(), |row| row as u32, |row| holds(column[row])),
-            Some(places) => {
-                select(places.len(), |row| places[row], |row| holds(column[places[row] as usize]))
-            }
-        }
-    }
-    if limit == NULL {
-        return Vec::new();
-    }
-    match op {
-        Comparison::Equal => by(column, places, |value| value == limit),
-        Comparison::NotEqual => by(column, places, |value| value != limit && value != NULL),
-        Comparison::Less => by(column, places, |value| value < limit && value != NULL),
-        Comparison::LessOrEqual => by(column, places, |value| value <= limit && value != NULL),
-        Comparison::Greater => by(column, places, |value| value > limit),
-        Comparison::GreaterOrEqual => by(column, places, |value| value >= limit),
-    }
-}
-
-/// The column of a field: shared if all readings are selected.
-fn field_column(field: Field, readings: &Readings<'_>) -> Option<Column> {
-    let batch = readings.batch;
-    let column = match (field, readings.units(field)) {
-        (Field::Timestamp, _) => Column::Timestamp(batch.time.clone()),
-        (Field::Truck, _) => Column::Name { names: batch.trucks.clone(), index: batch.truck.clone() },
-        (Field::Measure(_) | Field::Extra(..), Some(values)) => {
-            Column::Decimal { scale: NANO_SCALE, values: values.clone() }
-        }
-        (Field::Extra(place, _), None) => match batch.extras.get(place)? {
-            ExtraColumn::Text(values) => Column::Text(values.clone()),
-            ExtraColumn::Number(_) => return None,
-        },
-        (Field::Measure(_), None) => return None,
-    };
-    Some(match readings.places {
-        None => column,
-        Some(places) => column.gather(places),
-    })
 }
 
 fn each<'a>(all: impl IntoIterator<Item = &'a Expression>, readings: &Readings<'a>) -> Vec<Values<'a>> {
@@ -495,45 +371,4 @@ fn first_true<'v, 'a: 'v>(truths: impl Iterator<Item = &'v Vector<'a, u8>>, rows
         conditions += 1;
     }
     first.into_iter().map(|place| place.min(conditions)).collect()
-}
-
-/// `units / by`, rounded.
-fn round(units: i128, by: i128, rounding: Rounding) -> i128 {
-    let (whole, rest) = (units.div_euclid(by), units.rem_euclid(by));
-    let up = match rounding {
-        Rounding::Floor => false,
-        Rounding::Ceiling => rest > 0,
-        // Half away from zero: up unless negative.
-        Rounding::Nearest => match rest.cmp(&(by - rest)) {
-            Ordering::Less => false,
-            Ordering::Equal => units >= 0,
-            Ordering::Greater => true,
-        },
-    };
-    whole + i128::from(up)
-}
-
-/// The exact value of a double, rounded to decimal places, as the nearest double.
-pub(super) fn round_real(value: f64, rounding: Rounding, places: u8) -> f64 {
-    match rounding {
-        Rounding::Floor => value.floor(),
-        Rounding::Ceiling => value.ceil(),
-        // NaN, and whole numbers.
-        Rounding::Nearest if value.fract() == 0.0 || value.is_nan() => value,
-        Rounding::Nearest => {
-            // value = mantissa / 2^shift and below 2^52, as it is not a whole number.
-            let bits = value.abs().to_bits();
-            let biased = (bits >> 52) as u32;
-            let fraction = u128::from(bits & ((1 << 52) - 1));
-            let mantissa = if biased == 0 { fraction } else { fraction | 1 << 52 };
-            let shift = 1075 - biased.max(1);
-            // Below 2^(53 + 74).
-            let scaled = mantissa * power(places).unsigned_abs();
-            let rounded = match shift {
-                1..=127 => (scaled + (1 << (shift - 1))) >> shift,
-                _ => 0, // less than a half
-            };
-            decimal(rounded as i128, places).copysign(value)
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! A condition and columns, evaluated to the rows of a batch.
 
 use super::evaluate::Readings;
-use super::{Expression, Kind, Mismatch};
+use super::tree::Expression;
+use super::types::{Kind, Mismatch};
 use crate::batch::Batch;
 use crate::rows::{Changes, ColumnSpec, Rows};
 

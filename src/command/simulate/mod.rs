@@ -31,6 +31,7 @@ use crate::runtime::print;
 use crate::runtime::stop::{Hangup, Stop};
 use crate::store;
 use crate::store::LastReading;
+use crate::text::printable::quantity;
 
 /// Records between two updates of the progress bar.
 const RECORDS_PER_TICK: u64 = 8_192;
@@ -65,7 +66,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.elapsed.as_secs_f64();
         let rate = self.records as f64 / seconds.max(1e-9);
-        write!(f, "{} readings in {seconds:.1} s ({rate:.0}/s)", self.records)
+        write!(f, "{} in {seconds:.1} s ({rate:.0}/s)", quantity(self.records as usize, "reading"))
     }
 }
 

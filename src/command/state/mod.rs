@@ -29,6 +29,7 @@ use crate::sink::csv;
 use crate::state::export::{Export, ExportError, TableSize};
 use crate::state::{Owner, SealedFold, seal, validate_entries};
 use crate::store::{self, Adopted, Commit, LastCommit, StateChange, StoreError, StoreReader};
+use crate::text::printable::quantity;
 
 /// Added to the generation at an import. It must exceed the number of starts since the export, so that an older
 /// instance cannot commit to the imported job.
@@ -244,12 +245,12 @@ fn reset(args: &ResetArgs) -> Result<(), Error> {
     let (job, place, out) = (&config.job, reader.place(), config.out.display());
     drop(reader);
     let what = format!(
-        "epoch {}, {} offsets, the state of {} views, {} view definitions and {} file lengths",
+        "epoch {}, {}, the state of {}, {} and {}",
         last.epoch,
-        last.offsets.len(),
-        with_state.len(),
-        views.len(),
-        last.files.len()
+        quantity(last.offsets.len(), "offset"),
+        quantity(with_state.len(), "view"),
+        quantity(views.len(), "view definition"),
+        quantity(last.files.len(), "file length")
     );
     if !args.yes {
         let question = format!(

@@ -1,16 +1,19 @@
 //! `truckflow top`: monitors a running job in the terminal.
 //!
 //! ```text
-//! the job's /api/events -> feed -> seen -> screen (a terminal)
+//! the job's /api/events -> feed -> seen -> screen, draw (a terminal)
 //!                                     '-> text (a pipe, --once), or the raw status (--json)
 //! ```
 //!
 //! It reads the same events as the live page, counts as one of its viewers, and is read-only.
 
+mod draw;
 pub mod error;
 mod feed;
 mod screen;
 mod seen;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::ops::ControlFlow;

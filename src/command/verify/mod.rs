@@ -15,7 +15,9 @@
 //! | [`cell`] | the form of a value in a file or column |
 //! | [`files`] | the committed records of CSV files |
 //! | [`compare`] | compares expected and actual rows |
-//! | [`views`] | the rules for each kind of view |
+//! | [`views`] | a view's table and files, and the rule for its kind |
+//! | [`correlation`], [`windows`], [`dead_letters`] | the rules for kinds whose rows depend on time or on other rows |
+//! | [`recorded`] | the facts that only dead letters record |
 //!
 //! Which records are late depends on past epoch boundaries, which are not stored. So late records are taken from the
 //! job's dead letters, after a check that each is old enough. Which records are in the future was decided by a clock,
@@ -23,11 +25,15 @@
 
 mod cell;
 mod compare;
+mod correlation;
+mod dead_letters;
 mod expected;
 mod files;
 mod input;
+mod recorded;
 mod trouble;
 mod views;
+mod windows;
 
 use std::collections::BTreeMap;
 
@@ -44,6 +50,7 @@ use crate::job::backfill;
 use crate::job::error::JobError;
 use crate::job::routes::{routes, source_name};
 use crate::store;
+use crate::text::printable::quantity;
 use trouble::Trouble;
 
 /// Verifies a job and reports the result of each view; fails if any view differs.
@@ -77,8 +84,9 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
         [] => String::new(),
         files => format!(", read from {}", files.join(", ")),
     };
-    let (messages, letters) = (input.messages, input.letters.len());
-    report.ok("input", format!("{messages} messages, {letters} dead letters, up to epoch {epoch}{files}"));
+    let messages = quantity(input.messages as usize, "message");
+    let letters = quantity(input.letters.len(), "dead letter");
+    report.ok("input", format!("{messages}, {letters}, up to epoch {epoch}{files}"));
 
     let views = &config.active_views;
     let routes = routes(config);

@@ -6,6 +6,7 @@ use dataflows::batch::{Batch, BatchBuilder, FieldSpec, FieldType, NANO, Record, 
 
 use super::*;
 use crate::render;
+use crate::text::time;
 
 fn settings() -> Settings {
     let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
@@ -152,13 +153,13 @@ fn errors_have_a_position() {
         ("'x' < engine_speed", "column 7: a number cannot be compared with a text"),
         ("truck_id + 1 > 2", "column 1: `+` takes numbers, not a text"),
         ("1 + truck_id > 2", "column 5: `+` takes numbers, not a text"),
-        ("engine_speed", "column 1: a number is not a condition; compare it with something"),
+        ("engine_speed", "column 1: a number is not a condition; compare it with a value"),
         ("NULL", "column 1: NULL is not a condition"),
         ("engine_speed AND TRUE", "column 1: AND takes a condition, not a number"),
         ("TRUE AND TRUE AND 5", "column 19: AND takes a condition, not a number"),
         ("engine_speed > 1 AND AVG(oil) > 2", "column 22: AVG aggregates readings"),
         ("SQRT(oil) > 2", "column 1: unknown function SQRT; expected one of ABS"),
-        ("ABS(oil, 1) > 2", "column 1: ABS takes one number, not 2"),
+        ("ABS(oil, 1) > 2", "column 1: ABS takes one number, not 2 arguments"),
         ("ABS(truck_id) > 2", "column 5: ABS takes numbers, not a text"),
         ("ROUND(oil, -1) > 2", "column 13: ROUND takes 0 to 22 decimal places"),
         ("oil IN (SELECT 1)", "subqueries are not supported"),
@@ -170,7 +171,7 @@ fn errors_have_a_position() {
         ("oil > 1 oil", "column 9: unexpected `oil`"),
         ("oil > 1;", "column 8: unexpected `;`"),
         ("oil > 1 AS x", "column 12: a condition has no name"),
-        ("driver = 'x", "column 10: Unterminated string literal"),
+        ("driver = 'x", "column 10: unterminated string literal"),
         ("  ", "the text is empty"),
         ("oil >\n  fuel", "line 2, column 3: unknown field `fuel`"),
         ("oil IN (1, 'x')", "column 12: a text cannot be compared with a number"),

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::compression::{self, Format};
 use super::fill::fill;
-use super::folder;
+use super::path::folder;
 
 /// Bytes at the beginning of which a copy is kept.
 const HEAD: usize = 64 << 10;

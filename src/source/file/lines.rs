@@ -17,12 +17,11 @@ use memchr::memmem::Finder;
 
 use super::compression::Format;
 use super::encoding::{self, Start};
-use super::folder;
 use super::framing::{Framing, is_blank};
 use super::input::Got;
 use super::part::{Again, Input, Part};
-use crate::source::SourceError;
-use crate::source::kafka::OnDataLoss;
+use super::path::folder;
+use crate::source::{OnDataLoss, SourceError};
 use crate::text::csv;
 
 /// Longer lines end the job; readings are far shorter.

@@ -18,6 +18,7 @@
 //! | `framing` | the ends of messages |
 //! | `encoding` | byte order marks and encodings |
 //! | `compression` | gzip and zstd |
+//! | `path` | the path of an input, its name in the store |
 //! | `text` | lines of a text that is read once |
 
 mod compression;
@@ -29,45 +30,18 @@ mod input;
 mod lines;
 mod open;
 mod part;
+mod path;
 mod reader;
 mod replaced;
 #[cfg(test)]
 mod tests;
 mod text;
 
-use std::path::Path;
-
 pub use self::framing::{Framing, is_separator, message};
 pub(crate) use self::lines::LINE_LIMIT;
 pub use self::lines::{Lines, Options, Unfinished};
+pub use self::path::full_path;
+pub(crate) use self::path::is_same;
 pub use self::reader::LineReader;
 pub(crate) use self::reader::lock;
 pub(crate) use self::text::{TextError, TextLines};
-
-/// The absolute path of a file, under which its offsets are stored. A symbolic link is not resolved, because it may
-/// point to one file after another.
-pub fn full_path(path: &str) -> String {
-    let full = || {
-        let path = Path::new(path);
-        let folder = std::fs::canonicalize(folder(path)).ok()?;
-        Some(folder.join(path.file_name()?).display().to_string())
-    };
-    match path {
-        "-" => path.to_owned(),
-        _ => full().unwrap_or_else(|| path.to_owned()),
-    }
-}
-
-/// Whether two paths refer to the same file.
-pub(crate) fn is_same(one: &str, other: &str) -> bool {
-    let file = |path: &str| match path {
-        "-" => path.into(),
-        _ => std::fs::canonicalize(path).unwrap_or_else(|_| path.into()),
-    };
-    file(one) == file(other)
-}
-
-/// The folder of a path.
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use dataflows::item::{Mark, NextOffset};
 
 use super::compression::{self, Format};
-use super::full_path;
 use super::identity::{self, Found, Trace};
 use super::input::{Growing, Stream};
 use super::lines::{LINE_LIMIT, Lines, Options};
 use super::part::{Again, Input, Part};
+use super::path::full_path;
 use crate::source::SourceError;
 
 impl Lines {

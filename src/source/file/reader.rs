@@ -6,9 +6,9 @@ use dataflows::item::{Arrival, Mark, NextOffset};
 use memchr::memmem::Finder;
 
 use super::framing::{Framing, is_blank, message, without_end};
-use super::full_path;
 use super::input::{BLOCK, Got};
 use super::lines::Lines;
+use super::path::full_path;
 use crate::decode::{Decode, Message};
 use crate::runtime::clock::{Clock, Tick};
 use crate::source::{Polled, Reader, SourceError};

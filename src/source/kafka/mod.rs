@@ -27,7 +27,7 @@ mod topic;
 mod watch;
 
 pub(crate) use client::{ANSWER, consumer_with, is_end};
-pub use options::{OnDataLoss, TopicOptions};
+pub use options::TopicOptions;
 pub use reader::TopicReader;
 pub use topic::Topic;
 pub(crate) use topic::keep_trying;

@@ -1,21 +1,10 @@
 //! How to connect to a topic, and what to do about lost offsets.
 
-use crate::kafka::properties::Properties;
-use crate::runtime::reload::Reloaded;
 use std::sync::Arc;
 
-/// What to do if unread offsets are no longer on the broker.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum OnDataLoss {
-    /// Stop with an error that names the missing offsets.
-    #[default]
-    Stop,
-    /// Continue from the earliest available offset.
-    Earliest,
-}
+use crate::kafka::properties::Properties;
+use crate::runtime::reload::Reloaded;
+use crate::source::OnDataLoss;
 
 /// How to connect to a topic.
 #[derive(Clone)]

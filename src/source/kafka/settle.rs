@@ -84,7 +84,7 @@ mod tests {
     use rdkafka::producer::DefaultProducerContext;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-    use super::super::{OnDataLoss, Topic, TopicOptions};
+    use super::super::{Topic, TopicOptions};
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -94,7 +94,7 @@ mod tests {
     use crate::runtime::clock::{Clock, Limits};
     use crate::runtime::reload::Reloaded;
     use crate::source::embedded::Feed;
-    use crate::source::{Polled, Reader};
+    use crate::source::{OnDataLoss, Polled, Reader};
 
     const MESSAGES: i64 = 20;
     const PATIENCE: Duration = Duration::from_secs(60);

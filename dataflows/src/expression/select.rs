@@ -1,0 +1,77 @@
+//! The readings for which a condition is true.
+
+use super::compare::{Comparator, Comparison};
+use super::evaluate::Readings;
+use super::tree::{Expression, Node};
+use super::values::{TRUE, Values, Vector};
+use crate::batch::Batch;
+use crate::rows::NULL;
+
+impl Expression {
+    /// The indices of the readings for which a condition is true.
+    pub(super) fn selected(&self, batch: &Batch, places: Option<Vec<u32>>) -> Vec<u32> {
+        match &self.node {
+            Node::And(all) => all
+                .iter()
+                .fold(places, |places, one| Some(one.selected(batch, places)))
+                .unwrap_or_else(|| (0..batch.len() as u32).collect()),
+            Node::Compare(op, Comparator::Units, left, right) => {
+                let all = Readings::all(batch);
+                if let (Node::Field(field), Values::Units(Vector::Constant(limit))) =
+                    (&left.node, right.values(&all))
+                    && let Some(column) = all.units(*field)
+                {
+                    return select_units(column, *op, limit, places);
+                }
+                self.selected_by_value(batch, places)
+            }
+            _ => self.selected_by_value(batch, places),
+        }
+    }
+
+    fn selected_by_value(&self, batch: &Batch, places: Option<Vec<u32>>) -> Vec<u32> {
+        let Some(places) = places else {
+            let values = self.values(&Readings::all(batch));
+            let truths = values.truths();
+            return select(batch.len(), |row| row as u32, |row| truths.get(row) == TRUE);
+        };
+        let values = self.values(&Readings::at(batch, &places));
+        let truths = values.truths();
+        select(places.len(), |row| places[row], |row| truths.get(row) == TRUE)
+    }
+}
+
+/// The rows that satisfy a predicate, without a branch per row.
+fn select(rows: usize, place: impl Fn(usize) -> u32, holds: impl Fn(usize) -> bool) -> Vec<u32> {
+    let mut kept = vec![0; rows];
+    let mut count = 0;
+    for row in 0..rows {
+        kept[count] = place(row);
+        count += usize::from(holds(row));
+    }
+    kept.truncate(count);
+    kept
+}
+
+/// The rows where `column op limit`, without NULL, which is stored as the least value.
+fn select_units(column: &[i64], op: Comparison, limit: i64, places: Option<Vec<u32>>) -> Vec<u32> {
+    fn by(column: &[i64], places: Option<Vec<u32>>, holds: impl Fn(i64) -> bool) -> Vec<u32> {
+        match places {
+            None => select(column.len(), |row| row as u32, |row| holds(column[row])),
+            Some(places) => {
+                select(places.len(), |row| places[row], |row| holds(column[places[row] as usize]))
+            }
+        }
+    }
+    if limit == NULL {
+        return Vec::new();
+    }
+    match op {
+        Comparison::Equal => by(column, places, |value| value == limit),
+        Comparison::NotEqual => by(column, places, |value| value != limit && value != NULL),
+        Comparison::Less => by(column, places, |value| value < limit && value != NULL),
+        Comparison::LessOrEqual => by(column, places, |value| value <= limit && value != NULL),
+        Comparison::Greater => by(column, places, |value| value > limit),
+        Comparison::GreaterOrEqual => by(column, places, |value| value >= limit),
+    }
+}

@@ -1,0 +1,40 @@
+//! The types of expressions, and the errors for operands of other types.
+
+use super::{number, speed};
+use crate::expression::{Arithmetic, Comparison, Decimal, Expression, Field, Kind, Mismatch, Query};
+use crate::rows::Type;
+
+#[test]
+fn a_field_keeps_its_type_and_a_computed_number_is_a_double() {
+    let sum = Expression::arithmetic(Arithmetic::Add, speed(), number(1)).unwrap();
+    let truth = Expression::compare(Comparison::Greater, speed(), number(1)).unwrap();
+    let time = Expression::field(Field::Timestamp);
+    let types = [speed(), sum, truth, time, Expression::field(Field::Truck)].map(|one| one.column_type());
+    assert_eq!(types, [Type::Decimal, Type::Real, Type::Integer, Type::Timestamp, Type::Text]);
+}
+
+#[test]
+fn a_result_that_could_exceed_128_bits_is_a_double() {
+    let product = |a, b| Expression::arithmetic(Arithmetic::Multiply, a, b).unwrap();
+    let square = product(speed(), speed());
+    assert!(matches!(square.kind(), Kind::Number(Decimal { scale: 18, .. })));
+    assert_eq!(product(square, speed()).kind(), Kind::Real);
+}
+
+#[test]
+fn operands_of_the_wrong_type_are_named() {
+    let text = || Expression::text("x");
+    let operand = |result: Result<Expression, Mismatch>| result.unwrap_err().operand;
+    assert_eq!(operand(Expression::arithmetic(Arithmetic::Add, text(), speed())), 0);
+    assert_eq!(operand(Expression::arithmetic(Arithmetic::Add, speed(), text())), 1);
+    assert_eq!(operand(Expression::compare(Comparison::Less, speed(), text())), 1);
+    assert_eq!(operand(speed().between(number(1), text())), 2);
+    assert_eq!(operand(speed().is_in(vec![number(1), text()])), 2);
+    let truth = || Expression::truth(true);
+    assert_eq!(operand(Expression::case(vec![(truth(), speed()), (text(), speed())], number(1))), 2);
+    assert_eq!(operand(Expression::case(vec![(truth(), speed()), (truth(), text())], number(1))), 3);
+    assert_eq!(operand(Expression::case(vec![(truth(), speed()), (truth(), speed())], text())), 4);
+    assert_eq!(operand(speed().switch(vec![(text(), speed())], number(1))), 1);
+    assert_eq!(operand(speed().switch(vec![(number(1), speed())], text())), 3);
+    assert_eq!(Query::new(Some(speed()), []).unwrap_err().reason, "a number is not a condition");
+}

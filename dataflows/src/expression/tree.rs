@@ -1,0 +1,196 @@
+//! The tree of an expression, with the type of each node.
+
+use std::sync::Arc;
+
+use super::compare::{Comparator, Comparison};
+use super::pattern::Pattern;
+use super::types::{Arithmetic, Decimal, Field, Kind, MOST_PLACES, Rounding, Test, power};
+use super::values::truth;
+use crate::batch::{FieldType, NANO_SCALE};
+use crate::rows::{NULL, Type};
+
+/// A typed expression.
+///
+/// ```
+/// use dataflows::expression::{Arithmetic, Comparison, Expression, Field};
+/// use dataflows::batch::Measure;
+///
+/// let speed = Expression::field(Field::Measure(Measure::EngineSpeed));
+/// let limit = Expression::number(825, 1).unwrap(); // 82.5
+/// assert!(Expression::compare(Comparison::Greater, speed.clone(), limit).is_ok());
+/// let truck = Expression::field(Field::Truck);
+/// assert!(Expression::arithmetic(Arithmetic::Add, speed, truck).is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expression {
+    pub(super) kind: Kind,
+    pub(super) node: Node,
+}
+
+type Boxed = Box<Expression>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Node {
+    Field(Field),
+    Constant(Constant),
+    /// The same decimal with a larger scale: its units times this.
+    Scaled(i128, Boxed),
+    /// A decimal as the nearest double.
+    Rounded(u8, Boxed),
+    Negated(Boxed),
+    Absolute(Boxed),
+    /// On units, each multiplied by a power of ten.
+    Exact(Arithmetic, (i128, Boxed), (i128, Boxed)),
+    /// On doubles.
+    Real(Arithmetic, Boxed, Boxed),
+    Compare(Comparison, Comparator, Boxed, Boxed),
+    And(Vec<Expression>),
+    Or(Vec<Expression>),
+    Not(Boxed),
+    Is(Test, Boxed),
+    Between(Boxed, (Comparator, Boxed), (Comparator, Boxed)),
+    In(Boxed, Vec<(Comparator, Expression)>),
+    Like(Boxed, Pattern),
+    /// The result of the first true condition, or the last result.
+    Case(Vec<(Expression, Expression)>, Boxed),
+    /// The result of the first equal value, or the last result.
+    Switch(Boxed, Vec<(Comparator, Expression, Expression)>, Boxed),
+    Coalesce(Vec<Expression>),
+    NullIf(Boxed, Comparator, Boxed),
+    /// The greatest (`Greater`) or least (`Less`).
+    Extreme(Comparison, Comparator, Vec<Expression>),
+    Round(Rounding, u8, Boxed),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Constant {
+    Null,
+    Number(i128),
+    Real(f64),
+    Text(Arc<str>),
+    Timestamp(i64),
+    Truth(u8),
+}
+
+impl Default for Expression {
+    fn default() -> Self {
+        Self::null()
+    }
+}
+
+impl Expression {
+    /// A field.
+    pub fn field(field: Field) -> Self {
+        let number = Kind::Number(Decimal { scale: NANO_SCALE, bound: i64::MAX.into() });
+        let kind = match field {
+            Field::Timestamp => Kind::Timestamp,
+            Field::Truck | Field::Extra(_, FieldType::Text) => Kind::Text,
+            Field::Measure(_) | Field::Extra(_, FieldType::Number) => number,
+        };
+        Self { kind, node: Node::Field(field) }
+    }
+
+    /// `units / 10^scale`; none if it has more than [`MOST_PLACES`] or exceeds 128 bits.
+    pub fn number(units: i128, scale: u8) -> Option<Self> {
+        let bound = units.checked_abs()?;
+        (scale <= MOST_PLACES)
+            .then(|| Self::constant(Kind::Number(Decimal { scale, bound }), Constant::Number(units)))
+    }
+
+    /// A text.
+    pub fn text(text: &str) -> Self {
+        Self::constant(Kind::Text, Constant::Text(text.into()))
+    }
+
+    /// A time, in microseconds since 1970.
+    pub fn timestamp(time: i64) -> Self {
+        let constant = if time == NULL { Constant::Null } else { Constant::Timestamp(time) };
+        Self::constant(Kind::Timestamp, constant)
+    }
+
+    /// True or false.
+    pub fn truth(holds: bool) -> Self {
+        Self::constant(Kind::Truth, Constant::Truth(truth(holds)))
+    }
+
+    /// NULL.
+    pub fn null() -> Self {
+        Self::constant(Kind::Null, Constant::Null)
+    }
+
+    pub(super) fn constant(kind: Kind, constant: Constant) -> Self {
+        Self { kind, node: Node::Constant(constant) }
+    }
+
+    /// An expression, folded if all operands are constant.
+    pub(super) fn new(kind: Kind, node: Node) -> Self {
+        let expression = Self { kind, node };
+        if expression.children().iter().all(|child| child.is_constant()) {
+            expression.folded()
+        } else {
+            expression
+        }
+    }
+
+    fn children(&self) -> Vec<&Self> {
+        match &self.node {
+            Node::Field(_) | Node::Constant(_) => vec![self],
+            Node::Scaled(_, of)
+            | Node::Rounded(_, of)
+            | Node::Negated(of)
+            | Node::Absolute(of)
+            | Node::Not(of)
+            | Node::Is(_, of)
+            | Node::Like(of, _)
+            | Node::Round(_, _, of) => vec![of],
+            Node::Exact(_, (_, a), (_, b))
+            | Node::Real(_, a, b)
+            | Node::Compare(_, _, a, b)
+            | Node::NullIf(a, _, b) => vec![a, b],
+            Node::And(all) | Node::Or(all) | Node::Coalesce(all) | Node::Extreme(_, _, all) => {
+                all.iter().collect()
+            }
+            Node::Between(of, (_, low), (_, high)) => vec![of, low, high],
+            Node::In(of, list) => [&**of].into_iter().chain(list.iter().map(|(_, item)| item)).collect(),
+            Node::Case(branches, last) => {
+                branches.iter().flat_map(|(when, then)| [when, then]).chain([&**last]).collect()
+            }
+            Node::Switch(of, branches, last) => {
+                let branches = branches.iter().flat_map(|(_, when, then)| [when, then]);
+                [&**of].into_iter().chain(branches).chain([&**last]).collect()
+            }
+        }
+    }
+
+    /// The type.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The type of a column of this expression. A field keeps its own; any computed number is a double.
+    pub fn column_type(&self) -> Type {
+        match self.kind {
+            Kind::Number(_) if matches!(self.node, Node::Field(_)) => Type::Decimal,
+            Kind::Null | Kind::Number(_) | Kind::Real => Type::Real,
+            Kind::Text => Type::Text,
+            Kind::Timestamp => Type::Timestamp,
+            Kind::Truth => Type::Integer,
+        }
+    }
+
+    pub(super) fn is_constant(&self) -> bool {
+        matches!(self.node, Node::Constant(_))
+    }
+
+    /// Gives NULL a type; any other expression is unchanged.
+    pub(super) fn typed(self, kind: Kind) -> Self {
+        if self.kind == Kind::Null { Self::constant(kind, Constant::Null) } else { self }
+    }
+
+    pub(super) fn rescaled(self, from: Decimal, to: Decimal) -> Self {
+        match to.scale - from.scale {
+            0 => self,
+            more => Self::new(Kind::Number(to), Node::Scaled(power(more), self.into())),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The types of expressions, and the names of their operations.
+
+use std::fmt;
+
+use crate::batch::{FieldType, Measure};
+
+/// The maximum number of decimal places: 10 to this power fits 128 bits.
+pub const MOST_PLACES: u8 = 38;
+/// The maximum number of places for rounding.
+pub const MOST_ROUNDED_PLACES: u8 = 22;
+
+/// `10^places`, at most [`MOST_PLACES`].
+pub(super) fn power(places: u8) -> i128 {
+    10i128.pow(places.into())
+}
+
+/// The scale and bound of a decimal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Decimal {
+    /// Decimal places: a value is `units / 10^scale`.
+    pub scale: u8,
+    /// The maximum absolute value of the units.
+    pub bound: i128,
+}
+
+impl Decimal {
+    /// Whether its units need more than 64 bits.
+    pub(super) fn is_wide(self) -> bool {
+        self.bound > i128::from(i64::MAX)
+    }
+
+    /// The decimal with a larger scale, if the units fit.
+    pub(super) fn at(self, scale: u8) -> Option<Self> {
+        let bound = self.bound.checked_mul(power(scale.checked_sub(self.scale)?))?;
+        Some(Self { scale, bound })
+    }
+}
+
+/// The type of an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// NULL, which is of every type.
+    Null,
+    /// A decimal.
+    Number(Decimal),
+    /// A double.
+    Real,
+    /// A text.
+    Text,
+    /// Microseconds since 1970, UTC.
+    Timestamp,
+    /// True, false or unknown.
+    Truth,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "NULL",
+            Self::Number(_) | Self::Real => "a number",
+            Self::Text => "a text",
+            Self::Timestamp => "a timestamp",
+            Self::Truth => "a condition",
+        })
+    }
+}
+
+/// An operand of the wrong type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The index of the operand.
+    pub operand: usize,
+    /// The error.
+    pub reason: String,
+}
+
+impl Mismatch {
+    pub(super) fn new(operand: usize, reason: impl Into<String>) -> Self {
+        Self { operand, reason: reason.into() }
+    }
+}
+
+/// A field of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The event time.
+    Timestamp,
+    /// The truck's name.
+    Truck,
+    /// A measure.
+    Measure(Measure),
+    /// A declared field, by its index.
+    Extra(usize, FieldType),
+}
+
+/// An operation on two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`
+    Divide,
+    /// `%`: the remainder of a division, with the sign of the dividend.
+    Remainder,
+}
+
+/// A test with `IS`; never unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// `IS NULL`
+    Null,
+    /// `IS TRUE`
+    True,
+    /// `IS FALSE`
+    False,
+}
+
+/// The direction of rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// To the nearest, half away from zero.
+    Nearest,
+    /// Down.
+    Floor,
+    /// Up.
+    Ceiling,
+}

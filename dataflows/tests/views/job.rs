@@ -1,0 +1,209 @@
+//! Runs the views of a job, and collects their output.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::channel;
+
+use dataflows::Epoch;
+use dataflows::batch::{FieldType, Measure};
+use dataflows::effect::{Effect, Restored};
+use dataflows::expression::{Arithmetic, Comparison, Expression, Field, Query};
+use dataflows::item::Item;
+use dataflows::rows::{Change, Column, Rows};
+use dataflows::state::Fold;
+use dataflows::views::{Axis, Correlation, Inputs, Mode, Settings, UserView, View, all, readings_view};
+use timely::dataflow::operators::{Input, Inspect, Probe};
+use timely::dataflow::{InputHandle, ProbeHandle};
+
+/// A row of a view: its epoch, its change, its key, its cells.
+pub type Row = (Epoch, Change, Vec<u8>, Vec<String>);
+
+/// The output of a view.
+#[derive(Clone, Debug, Default)]
+pub struct Gave {
+    pub table: Vec<Row>,
+    pub file: Vec<Row>,
+    pub state: Vec<Vec<u8>>,
+    pub entries: i64,
+    pub letters: BTreeSet<(i64, String, &'static str)>,
+    pub moved: BTreeSet<(Epoch, Vec<u8>, (i32, i32))>,
+}
+
+pub fn cells(epoch: Epoch, rows: &Rows) -> Vec<Row> {
+    let cell = |column: &Column, row: usize| match column {
+        Column::Timestamp(values) | Column::Integer(values) | Column::Decimal { values, .. } => {
+            values[row].to_string()
+        }
+        // Bits, as results are promised to be bit-identical.
+        Column::Real(values) => format!("{:016x}", values[row].to_bits()),
+        Column::Name { names, index } => names[index[row] as usize].to_string(),
+        Column::Text(values) => format!("{:?}", values[row]),
+        Column::Bytes(values) => format!("{:?}", values[row]),
+    };
+    let row = |row: usize| {
+        let (change, key) = rows
+            .changes
+            .as_ref()
+            .map_or((Change::Insert, Vec::new()), |all| (all.kinds[row], all.keys[row].to_vec()));
+        (epoch, change, key, rows.columns.iter().map(|column| cell(column, row)).collect())
+    };
+    (0..rows.len()).map(row).collect()
+}
+
+/// A job: its settings, and its epochs of batches.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub settings: Settings,
+    pub epochs: Vec<Vec<Item>>,
+    /// When its messages arrived: the time of the topic never exceeds it.
+    pub arrived: i64,
+}
+
+pub fn views(settings: &Settings) -> Vec<View> {
+    let mut views = all(settings);
+    views.push(
+        Correlation {
+            name: "fuel_with_oil".into(),
+            table: "FUEL_WITH_OIL".into(),
+            x: Axis::Extra(0),
+            y: Axis::Measure(Measure::FuelConsumed),
+        }
+        .view(settings),
+    );
+    views.push(hot().view(settings));
+    if settings.mode == Mode::Upsert {
+        views.push(readings_view(settings));
+    }
+    views
+}
+
+/// `oil_pressure * 2 > engine_speed`: timestamp, truck_id, distance_covered / engine_speed.
+pub fn hot() -> UserView {
+    let field = |field| Expression::field(field);
+    let measure = |measure| field(Field::Measure(measure));
+    let (two, oil) = (Expression::number(2, 0).expect("it is small"), Field::Extra(0, FieldType::Number));
+    let doubled = Expression::arithmetic(Arithmetic::Multiply, field(oil), two).expect("numbers");
+    let speed = measure(Measure::EngineSpeed);
+    let filter = Expression::compare(Comparison::Greater, doubled, speed.clone()).expect("numbers");
+    let ratio = Expression::arithmetic(Arithmetic::Divide, measure(Measure::DistanceCovered), speed);
+    let columns = [
+        ("timestamp", field(Field::Timestamp)),
+        ("truck_id", field(Field::Truck)),
+        ("ratio", ratio.expect("numbers")),
+    ];
+    let columns = columns.map(|(name, expression)| (name.to_owned(), expression));
+    UserView {
+        name: "hot".into(),
+        table: "HOT".into(),
+        definition: "hot".into(),
+        query: Query::new(Some(filter), columns).expect("a condition"),
+    }
+}
+
+/// Runs every view over some epochs of a job, on `workers` workers that take the batches in turn, after
+/// the commit of `start`.
+pub fn run(
+    job: &Job,
+    workers: usize,
+    start: Epoch,
+    restored: &BTreeMap<String, Vec<Vec<u8>>>,
+    epochs: &[Vec<Item>],
+) -> BTreeMap<String, Gave> {
+    let (sender, receiver) = channel();
+    let (restored, epochs, settings) = (restored.clone(), epochs.to_vec(), job.settings.clone());
+    let arrived = job.arrived;
+    let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+    let guards = timely::execute(config, move |worker| {
+        let (index, peers) = (worker.index(), worker.peers());
+        let probe = ProbeHandle::new();
+        let mut items: InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Item>>> =
+            InputHandle::new();
+        let mut state: InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Restored>>> =
+            InputHandle::new();
+        worker.dataflow::<Epoch, _, _>(|scope| {
+            let (items, state) = (scope.input_from(&mut items), scope.input_from(&mut state));
+            let inputs = Inputs::new(items, state, start, &settings);
+            for view in views(&settings) {
+                let (name, sender) = (view.name.clone(), sender.clone());
+                (view.build)(&inputs)
+                    .inspect_core(move |event| {
+                        let Ok((stamp, effects)) = event else { return };
+                        let epoch = stamp.elements()[0];
+                        for effect in effects {
+                            sender
+                                .send((name.to_string(), epoch, effect.clone()))
+                                .expect("the receiver lives");
+                        }
+                    })
+                    .probe_with(&probe);
+            }
+        });
+        state.advance_to(start);
+        if index == 0 {
+            for (view, changes) in &restored {
+                for bytes in changes {
+                    state.send(Restored { view: view.as_str().into(), bytes: bytes.clone() });
+                }
+            }
+        }
+        state.close();
+        items.advance_to(start + 1);
+        if index == 0 {
+            items.send(Item::Arrived(arrived));
+        }
+        for (epoch, batches) in (start + 1..).zip(&epochs) {
+            for (_, item) in batches.iter().enumerate().filter(|(turn, _)| turn % peers == index) {
+                items.send(item.clone());
+                worker.step();
+            }
+            items.advance_to(epoch + 1);
+        }
+        items.close();
+        worker.step_or_park_while(Some(std::time::Duration::from_millis(5)), || !probe.done());
+    })
+    .expect("workers start");
+    guards.join().into_iter().for_each(|result| result.expect("a worker ends well"));
+    let mut gave: BTreeMap<String, Gave> = BTreeMap::new();
+    for (name, epoch, effect) in receiver {
+        let gave = gave.entry(name).or_default();
+        assert!(epoch > start, "an effect of an epoch that is already committed");
+        match effect {
+            Effect::Rows(rows) => {
+                gave.table.extend(cells(epoch, &rows));
+                gave.file.extend(cells(epoch, &rows));
+            }
+            Effect::TableRows(rows) => gave.table.extend(cells(epoch, &rows)),
+            Effect::FileRows(rows) => gave.file.extend(cells(epoch, &rows)),
+            Effect::State { bytes, added } => {
+                gave.state.push(bytes);
+                gave.entries += added;
+            }
+            Effect::KeyMoved { key, partitions } => {
+                gave.moved.insert((epoch, key.to_vec(), partitions));
+            }
+            Effect::DeadLetters(letters) => {
+                gave.letters.extend(letters.into_iter().map(|l| (l.offset, l.field.clone(), l.reason.name())))
+            }
+        }
+    }
+    for gave in gave.values_mut() {
+        gave.table.sort();
+        gave.file.sort();
+    }
+    gave
+}
+
+pub fn whole(job: &Job, workers: usize) -> BTreeMap<String, Gave> {
+    run(job, workers, 0, &BTreeMap::new(), &job.epochs)
+}
+
+/// The output of a view; empty if it has none.
+pub fn of(gave: &BTreeMap<String, Gave>, view: &str) -> Gave {
+    gave.get(view).cloned().unwrap_or_default()
+}
+
+/// Folded state changes.
+pub fn folded(changes: Vec<Vec<u8>>, part_size: usize) -> Vec<Vec<u8>> {
+    let mut fold = Fold::new(part_size);
+    changes.iter().rev().for_each(|change| fold.older(change).expect("state that was written parses"));
+    fold.finish()
+}

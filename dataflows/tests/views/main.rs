@@ -1,0 +1,16 @@
+//! The graph against the oracle: any stream, split into any batches and epochs, on 1, 2 and 3 workers, restarted
+//! anywhere, has the same rows, with bit-identical correlations.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `job` | runs the views of a job, and collects their output |
+//! | `records` | random records, and jobs of them |
+//! | `expected` | the recomputation of each view |
+//! | `properties` | random jobs, compared with the recomputation |
+//! | `cases` | jobs of a few readings, with their rows written out |
+
+mod cases;
+mod expected;
+mod job;
+mod properties;
+mod records;

@@ -1,0 +1,156 @@
+//! The facts that only the job's dead letters record, checked for plausibility.
+
+use std::collections::HashMap;
+
+use dataflows::batch::Truck;
+use dataflows::rows::Type;
+use dataflows::views::{DEAD_LETTERS, View};
+
+use super::cell::Cell;
+use super::dead_letters::{is_of_views, letter};
+use super::expected::Times;
+use super::input::{Reading, fingerprint};
+use super::trouble::Trouble;
+use super::views::{FILTERED_JOIN, Recorded, Views};
+use crate::job::graph::Route;
+use crate::store::reader::Line;
+
+impl Views<'_> {
+    /// Reads the job's dead letters, and checks them for plausibility.
+    pub fn read_dead_letters(&mut self, view: &View, route: &Route) -> Result<(), Trouble> {
+        let mut recorded = Recorded::default();
+        let mut of_views: Vec<Line> = Vec::new();
+        let mut take = |line: &Line| {
+            if line.field(letter::REASON) == b"refused_by_database" {
+                let row = csv_fields(line.field(letter::PAYLOAD));
+                let name = String::from_utf8_lossy(line.field(letter::TOPIC)).into_owned();
+                recorded.refused.entry(name).or_default().push(row);
+            } else if is_of_views(line) {
+                of_views.push(line.clone());
+            }
+        };
+        if let Some(files) = self.files(view, route) {
+            // Problems with the file are reported by the verification of the view.
+            let _ = files.each(&mut |_, line| take(line));
+        } else if let Ok(Some(table)) = self.table(view, route) {
+            self.table_rows(&table, &mut |row| take(row.values))?;
+        }
+        let places: HashMap<(i32, i64), &Reading> = if of_views.is_empty() {
+            HashMap::new()
+        } else {
+            self.input.readings.iter().map(|reading| (reading.place, reading)).collect()
+        };
+        let times = Times::new(&self.input.latest, self.settings.window_idle);
+        for line in of_views {
+            let name = String::from_utf8_lossy(line.field(letter::FIELD)).into_owned();
+            match self.given_up(&line, &name, &places, &times) {
+                Ok(Some(place)) => {
+                    recorded.given_up.entry(name).or_default().insert(place);
+                }
+                Ok(None) => {}
+                Err(why) => {
+                    recorded.wrong.entry(name).or_insert_with(|| format!("dead letter {line} {why}"));
+                }
+            }
+        }
+        self.check_too_many(&mut recorded);
+        self.recorded = recorded;
+        Ok(())
+    }
+
+    /// The record that a view dropped, if that is plausible; None for a dead letter without a record.
+    fn given_up(
+        &self,
+        line: &Line,
+        view: &str,
+        places: &HashMap<(i32, i64), &Reading>,
+        times: &Times<'_>,
+    ) -> Result<Option<(i32, i64)>, &'static str> {
+        let is_too_large = line.field(letter::REASON) == b"too_large";
+        if self.settings.upserts() {
+            // It names a key, and keys determine which readings are beyond the limit now.
+            return if is_too_large {
+                Ok(None)
+            } else {
+                Err("is late, but an upsert job has no late readings")
+            };
+        }
+        let number = |at| std::str::from_utf8(line.field(at)).ok()?.parse::<i64>().ok();
+        let place = (number(letter::PARTITION).unwrap_or(-1) as i32, number(letter::OFFSET).unwrap_or(-1));
+        let reading = places.get(&place).ok_or("does not belong to a reading")?;
+        let payload = match Cell::of_csv(line.field(letter::PAYLOAD), Type::Bytes) {
+            Some(Cell::Bytes(bytes)) if self.files_hold_letters() => bytes,
+            _ => line.field(letter::PAYLOAD).into(),
+        };
+        if fingerprint(&payload) != reading.bytes {
+            return Err("differs from its message");
+        }
+        if is_too_large {
+            return if view == FILTERED_JOIN {
+                Ok(Some(place))
+            } else {
+                Err("is too_large, but this view has no limit of readings")
+            };
+        }
+        let (truck, time) = (&reading.record.truck, reading.record.time);
+        let (latest, bound) = (times.latest(truck), times.of(truck));
+        let length = self.settings.window;
+        let start = |time: i64| time.div_euclid(length).saturating_mul(length);
+        let is_late = match view {
+            FILTERED_JOIN => time < bound.saturating_sub(self.settings.join_retention).min(latest),
+            _ => {
+                let horizon = start(bound.saturating_sub(self.settings.window_retention)).min(start(latest));
+                start(time).saturating_add(length) <= horizon
+            }
+        };
+        if is_late {
+            Ok(Some(place))
+        } else {
+            Err("is late, but its reading is not older than the retention")
+        }
+    }
+
+    fn files_hold_letters(&self) -> bool {
+        self.config.csv.takes(DEAD_LETTERS)
+    }
+
+    /// Checks that readings were dropped as too many only if the limit for their truck and time was reached.
+    fn check_too_many(&self, recorded: &mut Recorded) {
+        let limit = self.settings.join_limit;
+        let Some(given_up) = recorded.given_up.get(FILTERED_JOIN) else { return };
+        let mut kept: HashMap<(&Truck, i64), (usize, bool)> = HashMap::new();
+        let times = Times::new(&self.input.latest, self.settings.window_idle);
+        let is_late = |reading: &Reading| {
+            let truck = &reading.record.truck;
+            let bound = times.of(truck).saturating_sub(self.settings.join_retention).min(times.latest(truck));
+            reading.record.time < bound
+        };
+        for reading in &self.input.readings {
+            let (count, is_short) = kept.entry((&reading.record.truck, reading.record.time)).or_default();
+            match given_up.contains(&reading.place) {
+                true => *is_short |= !is_late(reading),
+                false => *count += 1,
+            }
+        }
+        if let Some(((truck, _), (count, _))) =
+            kept.iter().find(|(_, (count, given_up))| *given_up && *count < limit)
+        {
+            let wrong = format!(
+                "dead letters too_large of truck `{truck}` leave only {count} readings at a time, below the limit of {limit}"
+            );
+            recorded.wrong.entry(FILTERED_JOIN.into()).or_insert(wrong);
+        }
+    }
+}
+
+/// The fields of a row in a dead letter.
+fn csv_fields(record: &[u8]) -> Line {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .terminator(csv::Terminator::Any(b'\n'))
+        .from_reader(record);
+    let mut fields = csv::ByteRecord::new();
+    // Invalid CSV matches no expected row.
+    let _ = reader.read_byte_record(&mut fields);
+    fields.iter().collect()
+}

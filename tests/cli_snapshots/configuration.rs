@@ -1,0 +1,165 @@
+//! Keys, values and definitions that no job takes.
+
+use crate::session::Session;
+
+#[test]
+fn keys_and_values_of_the_file() {
+    let mut wrong = Session::new();
+    wrong.file("r.jsonl", "");
+    for text in [
+        "brokrs = \"x\"",
+        "[kafka]\nbroker = \"x\"",
+        "workers = \"two\"",
+        "workers = 1.5",
+        "workers = -1",
+        "workers = 0",
+        "workers = 257",
+        "workers = ",
+        "workers = 1\nworkers = 2",
+        "job = \"a b\"",
+        "job = \"\"",
+        "mode = \"delete\"",
+        "embedded = true",
+        "embedded = true\ninput = \"r.jsonl\"\nmode = \"upsert\"",
+        "commit_interval = \"soon\"",
+        "commit_interval = \"2h\"",
+        "key_separator = \"\"",
+        "on_data_loss = \"ignore\"",
+        "processes = 2",
+        "processes = 0",
+        "process = 1",
+        "processes = 2\nprocess = 2\nhosts = \"hosts\"",
+        "processes = 2\nhosts = \"hosts\"\nembedded = true\ninput = \"r.jsonl\"",
+        "[limits]\nepoch_records = 0",
+        "[limits]\nbytes_in_flight = 0",
+        "[limits]\nepochs_in_flight = 1",
+        "[limits]\nmax_ahead = \"never\"",
+        "[csv]\nmax_records = 0",
+        "[csv]\nviews = [\"nope\"]",
+        "[tables]\nviews = [\"nope\"]",
+        "[settings]\nabove_speed = \"fast\"",
+        "[settings]\nabove_speed = 9.3e9",
+        "[settings]\nspeed_factor = 0.12345678901",
+        "[settings]\nwindow = \"0s\"",
+        "[settings]\njoin_limit = 0",
+        "[settings]\ncorrelation_tables = \"all\"",
+        "[kafka.properties]\nsasl.password = \"a\"\n[kafka.property_files]\nsasl.password = \"secret\"",
+        "[orientation]\ntopic = \"Truck-Data\"",
+        "input = \"r.jsonl\"\n[orientation]\ninput = \"./r.jsonl\"",
+        "views = [\"orientation\"]",
+        "views = [\"nope\"]",
+        "views = \"transformed\"",
+    ] {
+        wrong.configured(text);
+    }
+    wrong.is_page("configuration");
+}
+
+#[test]
+fn values_of_flags_and_variables() {
+    let mut wrong = Session::new();
+    wrong.file("job.toml", "workers = 2\n");
+    for line in [
+        "explain --config missing.toml",
+        "explain --config .",
+        "explain --workers 0",
+        "explain --views nope,transformed",
+        "explain --processes 2",
+        "explain --process 1",
+        "explain --embedded",
+        "explain --commit-interval 1",
+        "explain --set brokrs=x",
+        "explain --set workers=two",
+        "explain --set workers.all=2",
+        "explain --set views=7",
+        "explain --config job.toml --set settings.window=now",
+    ] {
+        wrong.run(line);
+    }
+    for variable in [
+        ("TRUCKFLOW_WORKERS", "two"),
+        ("TRUCKFLOW_WORKER", "2"),
+        ("TRUCKFLOW_KAFKA__BROKER", "x"),
+        ("TRUCKFLOW_CONFIG", "missing.toml"),
+        ("TRUCKFLOW_KAFKA__PROPERTIES", "x"),
+        ("TRUCKFLOW_LOG_FORMAT", "xml"),
+    ] {
+        wrong.run_with(&[variable], "explain");
+    }
+    wrong.is_page("flags_and_variables");
+}
+
+#[test]
+fn definitions_of_views_correlations_and_fields() {
+    let mut wrong = Session::new();
+    for text in [
+        "[record]\n\"oil pressure\" = \"number\"",
+        "[record]\noil = \"float\"",
+        "[record]\nengine_speed = \"number\"",
+        "[record]\noil = \"number\"\nOil = \"number\"",
+        "[[correlations]]\nname = \"c\"\nx = \"timestamp\"",
+        "[[correlations]]\nname = \"Oil\"\nx = \"timestamp\"\ny = \"engine_speed\"",
+        "[[correlations]]\nname = \"transformed\"\nx = \"timestamp\"\ny = \"engine_speed\"",
+        "[[correlations]]\nname = \"c\"\nx = \"timestamp\"\ny = \"oil\"",
+        "[[correlations]]\nname = \"c\"\nx = \"timestamp\"\ny = \"truck_id\"",
+        "[[correlations]]\nname = \"c\"\nx = \"timestamp\"\ny = \"samples\"",
+        "[record]\ndriver = \"text\"\n[[correlations]]\nname = \"c\"\nx = \"timestamp\"\ny = \"driver\"",
+        "[[correlations]]\nname = \"c\"\nx = \"engine_speed\"\ny = \"engine_speed\"",
+        "[[correlations]]\nname = \"c\"\nx = \"engine_speed\"\ny = \"timestamp\"",
+        "[[views]]\nname = \"v\"",
+        "[[views]]\nname = \"v\"\ncolumns = []",
+        "[[views]]\nname = \"v\"\ncolumns = [\"truck_id\"]\ntable = \"a b\"",
+        "[[views]]\nname = \"v\"\ncolumns = [\"truck_id\"]\ntable = \"truckflow_v\"",
+        "[[views]]\nname = \"v\"\ncolumns = [\"truck_id\"]\ntable = \"SPARK_TABLE_TRANSFORMED\"",
+        "[[views]]\nname = \"v\"\ncolumns = [\"truck_id\", \"timestamp AS Truck_Id\"]",
+    ] {
+        wrong.configured(text);
+    }
+    wrong.is_page("definitions");
+}
+
+#[test]
+fn texts_of_user_defined_views() {
+    let mut wrong = Session::new();
+    for text in [
+        "",
+        "engine_speed >",
+        "engine_speed > 80 driver",
+        "(engine_speed > 80",
+        "'a",
+        "engine_speed",
+        "engine_speed > fuel",
+        "engine_speed > 'fast'",
+        "timestamp > 'yesterday'",
+        "truck_id LIKE engine_speed",
+        "truck_id RLIKE 'a'",
+        "truck_id LIKE 'a' ESCAPE 'bc'",
+        "NOT engine_speed",
+        "engine_speed & 1 = 1",
+        "engine_speed > 1e99",
+        "engine_speed > AVG(engine_speed)",
+        "engine_speed > SQRT(2)",
+        "engine_speed > ROUND(1, 30)",
+        "engine_speed > IF(1)",
+        "engine_speed > CAST(truck_id AS INT)",
+        "engine_speed > (SELECT 1)",
+        "engine_speed > 80 AS fast",
+        "t.engine_speed > 80",
+        "X'00' = truck_id",
+    ] {
+        wrong.configured(&format!("[[views]]\nname = \"v\"\ncolumns = [\"truck_id\"]\nwhere = \"{text}\"\n"));
+    }
+    for column in [
+        "engine_speed + 1",
+        "engine_speed AS `a b`",
+        "engine_speed AS id",
+        "NULL AS nothing",
+        "truck_id + 1 AS sum",
+        "CASE WHEN engine_speed THEN 1 END AS c",
+        "COALESCE(engine_speed, 'none') AS c",
+        "*",
+    ] {
+        wrong.configured(&format!("[[views]]\nname = \"v\"\ncolumns = [\"{column}\"]\n"));
+    }
+    wrong.is_page("sql");
+}
