@@ -78,6 +78,11 @@ fn find(folder: &Path, of: &mut Module, files: &mut BTreeMap<Module, String>) {
 /// The text without comments and without the module of tests at its end. A declaration, `mod tests;`, ends nothing.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    // A visibility, `pub(in crate::store)`, imports nothing.
+    let mut parts = text.split("pub(in ");
+    let first = parts.next().unwrap_or_default();
+    let text: String =
+        [first].into_iter().chain(parts.filter_map(|part| Some(part.split_once(')')?.1))).collect();
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
