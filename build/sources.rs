@@ -5,9 +5,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// All that decides which bytes processes send each other. A package of the crate has no `dataflows`, but its lock
-/// file names the version.
-const SOURCES: [&str; 5] = ["src", "dataflows/src", "dataflows/Cargo.toml", "Cargo.toml", "Cargo.lock"];
+/// All that decides which bytes processes send each other. A package of the crate has no `codec` and no `dataflows`,
+/// but its lock file names their versions.
+const SOURCES: [&str; 7] = [
+    "src",
+    "codec/src",
+    "codec/Cargo.toml",
+    "dataflows/src",
+    "dataflows/Cargo.toml",
+    "Cargo.toml",
+    "Cargo.lock",
+];
 
 /// The paths below `root` that [`digest`] depends on.
 pub fn paths(root: &Path) -> Vec<PathBuf> {

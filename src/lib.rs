@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The folders, from top to bottom. A module imports from its own folder, from the folders below it, and from
-//! the crate `dataflows`, never upward; `tests/structure.rs` checks that.
+//! the crates `codec` and `dataflows`, never upward; `tests/structure.rs` checks that.
 //!
 //! | folder | contains |
 //! |---|---|
@@ -16,14 +16,13 @@
 //! | [`config`] | file, variables and flags, parsed into one validated job; the SQL of user-defined views |
 //! | [`observe`] | progress, the live page and HTTP of a running job |
 //! | [`source`] | Kafka topics, files, the embedded broker: bytes |
-//! | [`decode`] | bytes to batches of records, or dead letters |
 //! | [`sink`] | CSV files, the dead letter topic |
 //! | [`store`] | the database: rows, bookkeeping, schema, on MySQL, MariaDB and SQLite |
 //! | [`state`] | the format of views' state, and its export |
-//! | [`render`] | columns to CSV lines, SQL values, lines that MySQL loads |
 //! | [`kafka`] | shared by all Kafka clients |
 //! | [`runtime`] | epochs, signals, metrics, health, secrets, the operating system |
-//! | [`text`] | numbers, times and printable text |
+//!
+//! The crate [`codec`] has what is done for each record outside the graph: [`decode`], [`render`], [`text`].
 
 #![warn(missing_docs)]
 // Module docs describe private modules, too.
@@ -32,14 +31,13 @@
 pub mod cli;
 pub mod command;
 pub mod config;
-pub mod decode;
 pub mod job;
 pub mod kafka;
 pub mod observe;
-pub mod render;
 pub mod runtime;
 pub mod sink;
 pub mod source;
 pub mod state;
 pub mod store;
-pub mod text;
+
+pub use codec::{decode, render, text};

@@ -84,7 +84,7 @@ fn the_commands_of_commits_work() {
 fn a_view_is_added_as_the_page_says() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path();
-    for place in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "dataflows", "benches", "tests"] {
+    for place in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "codec", "dataflows", "benches", "tests"] {
         let status = Command::new("cp").arg("-r").arg(repository().join(place)).arg(copy).status().unwrap();
         assert!(status.success(), "{place}");
     }

@@ -5,7 +5,7 @@ use dataflows::item::{MessageId, NextOffset, TopicId};
 
 use super::session::Session;
 use super::statement::{Row, Statement, Value};
-use super::write::{COMPLETE, PIECES};
+use super::tables::{COMPLETE, PIECES};
 use crate::state::StoredView;
 use crate::store::commit::LastCommit;
 use crate::store::error::StoreError;

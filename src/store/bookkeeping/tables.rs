@@ -134,6 +134,13 @@ pub(in crate::store) const VIEWS: Table = Table {
     privileges: &["INSERT", "UPDATE"],
 };
 
+/// The states of a view in `truckflow_views`.
+pub(super) const COMPLETE: &str = "complete";
+pub(super) const BACKFILLING: &str = "backfilling";
+
+/// In `truckflow_state`, `part` is the index of a part times this, plus the index of a piece in the part.
+pub(super) const PIECES: usize = 1 << 10;
+
 /// The tables that have rows of jobs. Each has a column `job`.
 pub(in crate::store) const OF_JOBS: [&Table; 7] =
     [&JOBS, &OFFSETS, &TOPICS, &IN_THE_FUTURE, &FILES, &STATE, &VIEWS];

@@ -8,20 +8,16 @@ use super::read;
 use super::session::Session;
 use super::sql::{Existing, insert};
 use super::statement::{Statement, Value, topic_key};
-use super::tables::{FILES, IN_THE_FUTURE, JOBS, OF_JOBS, OFFSETS, STATE, TOPICS, Table, VIEWS};
+use super::tables::{
+    BACKFILLING, COMPLETE, FILES, IN_THE_FUTURE, JOBS, OF_JOBS, OFFSETS, PIECES, STATE, TOPICS, Table, VIEWS,
+};
 use crate::state::StoredView;
 use crate::store::commit::{Adopted, Commit, LastCommit, StateChange};
 use crate::store::error::StoreError;
 use crate::store::offset;
 
-/// The number of a piece is the index of its part times this, plus its index in the part.
-pub(super) const PIECES: usize = 1 << 10;
 /// State parts are split into pieces of at most this, or of what fits into a value.
 const STATE_PIECE: usize = 4 << 20;
-/// The states of a view in `truckflow_views`.
-pub(super) const COMPLETE: &str = "complete";
-const BACKFILLING: &str = "backfilling";
-
 /// Whether the row of the job may change before the end of the transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Lock {

@@ -14,13 +14,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mysql_async::{ClientIdentity, Conn, DriverError, Error, Opts, OptsBuilder, SslOpts};
+use mysql_async::{ClientIdentity, Opts, OptsBuilder, SslOpts};
 use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use url::{Host, Url};
 
-use super::client::CatalogClient;
-use super::errors::Fault;
 use crate::store::error::StoreError;
 
 const PORT: u16 = 3306;
@@ -37,14 +35,15 @@ pub(crate) struct Address {
     /// Host, port and database, or socket and database.
     pub(super) place: String,
     pub(super) database: String,
-    plain: Opts,
+    /// For mysql_async, without TLS.
+    pub(super) plain: Opts,
     /// The same over TLS, unless disabled.
-    secured: Option<Opts>,
+    pub(super) secured: Option<Opts>,
     /// Whether to connect without TLS if the server does not support it.
-    may_be_plain: bool,
-    /// The same for sqlx. `None` with `ssl-ca`: sqlx would also trust the public authorities, and with `VERIFY_CA` a
+    pub(super) may_be_plain: bool,
+    /// For sqlx. `None` with `ssl-ca`: sqlx would also trust the public authorities, and with `VERIFY_CA` a
     /// certificate of theirs for any host.
-    to_read: Option<MySqlConnectOptions>,
+    pub(super) to_read: Option<MySqlConnectOptions>,
 }
 
 /// The value of `ssl-mode`.
@@ -230,30 +229,6 @@ impl Address {
             may_be_plain: mode == SslMode::Preferred,
             to_read,
         })
-    }
-
-    /// A new connection for everything except commits.
-    pub(super) async fn connect_to_read(&self) -> Result<CatalogClient, Fault> {
-        if let Some(options) = &self.to_read {
-            match options.connect().await {
-                // Without TLS a server asks for passwords encrypted by RSA, unless it saw the account lately. sqlx uses
-                // the crate `rsa` for it, of which an attack on timing is known (RUSTSEC-2023-0071).
-                Err(sqlx::Error::Configuration(reason)) if reason.to_string().contains("RSA") => {}
-                connected => return Ok(CatalogClient::Sqlx(Box::new(connected?))),
-            }
-        }
-        Ok(CatalogClient::MysqlAsync(self.connect_to_commit().await?))
-    }
-
-    /// A new connection for commits.
-    pub(super) async fn connect_to_commit(&self) -> mysql_async::Result<Conn> {
-        let Some(secured) = self.secured.clone() else { return Conn::new(self.plain.clone()).await };
-        match Conn::new(secured).await {
-            Err(Error::Driver(DriverError::NoClientSslFlagFromServer)) if self.may_be_plain => {
-                Conn::new(self.plain.clone()).await
-            }
-            connected => connected,
-        }
     }
 }
 

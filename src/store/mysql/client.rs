@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 
 use futures_util::TryStreamExt;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Params};
+use mysql_async::{Conn, DriverError, Params};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
-use sqlx::{AssertSqlSafe, Connection, Either, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Either, Row as _};
 
 use super::address::Address;
 use super::errors::Fault;
@@ -59,7 +59,17 @@ pub(super) fn rendered(statement: &Statement<'_>) -> String {
 
 impl Client for Conn {
     async fn connect(address: &Address) -> Result<Self, Fault> {
-        Ok(address.connect_to_commit().await?)
+        let Some(secured) = address.secured.clone() else {
+            return Ok(Self::new(address.plain.clone()).await?);
+        };
+        match Self::new(secured).await {
+            Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer))
+                if address.may_be_plain =>
+            {
+                Ok(Self::new(address.plain.clone()).await?)
+            }
+            connected => Ok(connected?),
+        }
     }
 
     async fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, Fault> {
@@ -99,13 +109,21 @@ impl Client for Conn {
 /// A connection for everything except commits.
 pub(super) enum CatalogClient {
     Sqlx(Box<MySqlConnection>),
-    /// Where sqlx cannot be used: see [`Address::connect_to_read`].
+    /// Where sqlx cannot be used: with `ssl-ca` ([`Address`]), or with a password that needs RSA.
     MysqlAsync(Conn),
 }
 
 impl Client for CatalogClient {
     async fn connect(address: &Address) -> Result<Self, Fault> {
-        address.connect_to_read().await
+        if let Some(options) = &address.to_read {
+            match options.connect().await {
+                // Without TLS a server asks for passwords encrypted by RSA, unless it saw the account lately. sqlx uses
+                // the crate `rsa` for it, of which an attack on timing is known (RUSTSEC-2023-0071).
+                Err(sqlx::Error::Configuration(reason)) if reason.to_string().contains("RSA") => {}
+                connected => return Ok(Self::Sqlx(Box::new(connected?))),
+            }
+        }
+        Ok(Self::MysqlAsync(Conn::connect(address).await?))
     }
 
     async fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, Fault> {

@@ -13,7 +13,7 @@ const QUOTED: usize = 1 << 20;
 
 /// The length of the record at the start of `bytes`, including its line end; none if `bytes` contain only a part of
 /// it. With `last`, nothing follows `bytes`.
-pub(crate) fn record_length(bytes: &[u8], last: bool) -> Option<usize> {
+pub fn record_length(bytes: &[u8], last: bool) -> Option<usize> {
     let line_end_from = |from: usize| memchr(b'\n', &bytes[from..]).map(|at| from + at + 1);
     let start = &bytes[..bytes.len().min(QUOTED)];
     match scan(start) {
@@ -26,7 +26,7 @@ pub(crate) fn record_length(bytes: &[u8], last: bool) -> Option<usize> {
 
 /// The length of the first `count` records of well-formed `bytes`, in which every quote is closed, however long the
 /// text in it is; all `bytes` if there are fewer.
-pub(crate) fn records_length(bytes: &[u8], count: u64) -> usize {
+pub fn records_length(bytes: &[u8], count: u64) -> usize {
     let mut length = 0;
     for _ in 0..count {
         match scan(&bytes[length..]) {
@@ -67,18 +67,18 @@ fn scan(bytes: &[u8]) -> Scan {
 }
 
 /// A record without its line end.
-pub(crate) fn without_end(record: &[u8]) -> &[u8] {
+pub fn without_end(record: &[u8]) -> &[u8] {
     let record = record.strip_suffix(b"\n").unwrap_or(record);
     record.strip_suffix(b"\r").unwrap_or(record)
 }
 
 /// The fields of a record without its line end.
-pub(crate) fn fields(record: &[u8]) -> Fields<'_> {
+pub fn fields(record: &[u8]) -> Fields<'_> {
     Fields { rest: Some(record) }
 }
 
 /// See [`fields`].
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     rest: Option<&'a [u8]>,
 }
 
@@ -125,7 +125,7 @@ fn quoted(bytes: &[u8]) -> Option<(Cow<'_, [u8]>, usize)> {
 /// Appends a field, quoted if necessary.
 // Inlined, because rows are written value by value.
 #[inline]
-pub(crate) fn write_field(text: &[u8], out: &mut Vec<u8>) {
+pub fn write_field(text: &[u8], out: &mut Vec<u8>) {
     if !text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
         out.extend_from_slice(text);
         return;

@@ -1,6 +1,6 @@
 //! Parsing and writing of numbers, times and CSV, and escaping of untrusted text.
 
-pub(crate) mod csv;
+pub mod csv;
 pub(crate) mod number;
 pub mod printable;
 pub mod time;

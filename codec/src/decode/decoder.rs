@@ -17,7 +17,7 @@ use super::scan::Scanner;
 /// Decodes messages of one topic into a batch and dead letters.
 ///
 /// ```
-/// use truckflow::decode::{Decoder, Message};
+/// use codec::decode::{Decoder, Message};
 ///
 /// let mut decoder = Decoder::new("Truck-Data".into());
 /// let payload = b"{'timestamp': '2023-04-10 01:02:28', 'distance_covered': np.float64(0.01), \
@@ -121,7 +121,6 @@ impl Decoder {
     }
 
     /// Adds the message's record to the batch, or the message to the dead letters.
-    #[inline]
     pub fn decode(&mut self, message: &Message<'_>) {
         self.future.arrive(message);
         if let Err(refusal) = self.try_decode(message) {

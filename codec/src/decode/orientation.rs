@@ -67,8 +67,8 @@ pub fn check_header(header: &[u8]) -> Result<(), &'static str> {
 ///
 /// ```
 /// use dataflows::item::Item;
-/// use truckflow::decode::orientation::OrientationDecoder;
-/// use truckflow::decode::{Decode, Message};
+/// use codec::decode::orientation::OrientationDecoder;
+/// use codec::decode::{Decode, Message};
 ///
 /// let mut decoder = OrientationDecoder::new("Mobile-Device-Data".into(), 1 << 20);
 /// let payload = b"{'time': '1681088547123456789', 'seconds_elapsed': '0.1', 'qz': 0.5, 'qy': 0.5, 'qx': 0.5, \

@@ -33,6 +33,6 @@ pub use message::{Decode, MAX_BYTES, Message, Rejection};
 pub use reading::MAX_TRUCK_BYTES;
 
 /// Whether the bytes are exactly one object, as written by JSON or Python.
-pub(crate) fn is_object(bytes: &[u8]) -> bool {
+pub fn is_object(bytes: &[u8]) -> bool {
     object::fields(bytes, []).is_some()
 }
