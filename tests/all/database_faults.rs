@@ -316,6 +316,38 @@ fn a_row_that_only_the_retry_of_a_commit_refuses_becomes_a_dead_letter() {
 }
 
 #[test]
+fn refused_rows_of_a_commit_whose_answer_is_lost_are_counted() {
+    let (server, database, folder) = (mariadb(), mariadb().create_database(), tempfile::tempdir().unwrap());
+    database.query(
+        "CREATE TABLE TRUCK_PARAMETER_MAP (id INT AUTO_INCREMENT PRIMARY KEY, distance_covered DOUBLE, \
+         CONSTRAINT not_7 CHECK (distance_covered <> 7))",
+    );
+    let [input, out] = ["in.jsonl", "out"].map(|name| folder.path().join(name).display().to_string());
+    let reading = |distance: u32| {
+        format!(
+            "{{\"timestamp\": \"2023-04-10 01:02:0{distance}\", \"distance_covered\": {distance}, \
+             \"engine_speed\": 80, \"fuel_consumed\": 0}}\n"
+        )
+    };
+    std::fs::write(&input, reading(3)).unwrap();
+    let proxy = Proxy::start(server.port());
+    let url = proxy.url(&database.url);
+    let run = ["run", "--input", &input, "--out", &out, "--database", &url, "--until-end", "--json"];
+    let started = || Job::start(run.into_iter().chain(["--listen", "off"]));
+    // Its second start has one commit with rows, after that of the start.
+    let (status, said) = started().wait(TIMEOUT);
+    assert!(status.success(), "{said}");
+    std::fs::write(&input, reading(3) + &reading(7)).unwrap();
+    proxy.cut_commit_after(1, Cut::After);
+    let mut job = started();
+    let (status, said) = job.wait(TIMEOUT);
+    assert!(status.success() && said.contains("trying again"), "{said}");
+    let summary: serde_json::Value = serde_json::from_str(&job.stdout()).unwrap();
+    assert_eq!(summary["refused_rows"], 1, "{summary}");
+    assert_eq!(number(&database, "SELECT COUNT(*) FROM TRUCK_DEAD_LETTERS"), 1);
+}
+
+#[test]
 fn a_deadlock_is_no_end() {
     let mut work = Work::new(5000);
     let database = mariadb().create_database();

@@ -78,6 +78,20 @@ fn a_missing_file() {
 }
 
 #[test]
+fn a_mistyped_file_does_not_keep_the_job_from_the_right_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (typo, out) = (path("raedings.jsonl"), path("out"));
+    refused(&["run", "--input", &typo, "--out", &out], 1, &[&typo, "--input"]);
+    let right = ["run", "--input", &fixture(), "--out", &out, "--until-end", "--listen", "off"];
+    let (status, said) = Job::start(right).wait(SOON);
+    assert!(status.success(), "{said}");
+    // From then on it has an input.
+    std::fs::copy(fixture(), path("other.jsonl")).unwrap();
+    refused(&["run", "--input", &path("other.jsonl"), "--out", &out], 2, &["reads file", "demo/input.jsonl"]);
+}
+
+#[test]
 fn a_folder_that_cannot_be_made() {
     refused(&["run", "--input", &fixture(), "--out", "/dev/null/out"], 1, &["/dev/null/out", "--out"]);
 }

@@ -327,11 +327,12 @@ impl Committer {
         self.setup.parts.store.abandon();
         self.begun = false;
         self.pending.inserted = 0;
-        self.pending.refusals.roll_back();
     }
 
     fn try_insert(&mut self) -> Result<(), JobError> {
         if !self.begun {
+            // Not when an attempt fails: if only its answer was lost, its refusals count.
+            self.pending.refusals.roll_back();
             self.setup.parts.store.begin()?;
             self.begun = true;
         }

@@ -48,7 +48,8 @@ fn read_generation(session: &mut dyn Session, job: &str, lock: Lock) -> Result<O
     Ok(session.fetch(&Statement::new(sql, [job.into()]))?.first().and_then(|row| row.number(0)))
 }
 
-/// Inserts the job or raises its generation, and returns its last commit.
+/// Inserts the job or raises its generation, and returns its last commit. Its source is that of the first claim, or of
+/// the last one before its first commit.
 pub(in crate::store) fn raise_generation(
     session: &mut dyn Session,
     job: &str,
@@ -56,8 +57,10 @@ pub(in crate::store) fn raise_generation(
 ) -> Result<LastCommit, StoreError> {
     match read_generation(session, job, Lock::UntilCommit)? {
         Some(generation) => {
-            let sql = "UPDATE truckflow_jobs SET generation = ? WHERE job = ?";
-            session.execute(&Statement::new(sql, [(generation + 1).into(), job.into()]))?;
+            // A job that has committed nothing, as its first input could not be opened, may have another one.
+            let sql = "UPDATE truckflow_jobs SET generation = ?, \
+                       source = CASE WHEN epoch = 0 THEN ? ELSE source END WHERE job = ?";
+            session.execute(&Statement::new(sql, [(generation + 1).into(), source.into(), job.into()]))?;
         }
         None => put_job(session, job, source, 1)?,
     }

@@ -259,6 +259,23 @@ fn a_second_instance_is_refused_until_the_first_ends() {
 }
 
 #[test]
+fn the_source_is_that_of_the_first_commit() {
+    let place = Place::new();
+    let claim = |source: &str| {
+        let mut store = SqliteStore::open(&place.path()).unwrap();
+        let last = store.claim("job", source).unwrap();
+        (store, last.source)
+    };
+    assert_eq!(claim("file /typo").1, "file /typo");
+    let (mut store, source) = claim("file /input");
+    assert_eq!(source, "file /input");
+    store.begin().unwrap();
+    store.commit(&commit(1)).unwrap();
+    drop(store);
+    assert_eq!(claim("file /other").1, "file /input");
+}
+
+#[test]
 fn a_claim_without_the_lock_changes_nothing() {
     let place = Place::new();
     let mut store = place.prepared(numbers_table());

@@ -23,8 +23,8 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct Plan {
-    /// What becomes of the next epoch's COMMIT.
-    next: Mutex<Option<Cut>>,
+    /// What becomes of an epoch's COMMIT, after how many others.
+    next: Mutex<Option<(u32, Cut)>>,
     /// How many were cut.
     cuts: AtomicU32,
     /// Bytes a second to the server; 0: as they come.
@@ -60,7 +60,12 @@ impl Proxy {
 
     /// Cuts the connection at the next COMMIT of an epoch.
     pub fn cut_next_commit(&self, cut: Cut) {
-        *self.plan.next.lock().unwrap() = Some(cut);
+        self.cut_commit_after(0, cut);
+    }
+
+    /// The same after `others` COMMITs of epochs.
+    pub fn cut_commit_after(&self, others: u32, cut: Cut) {
+        *self.plan.next.lock().unwrap() = Some((others, cut));
     }
 
     /// How many COMMITs were cut.
@@ -135,12 +140,14 @@ fn forward(
                 is_epoch = true;
             } else if is_epoch && sql == b"COMMIT" {
                 is_epoch = false;
-                match plan.next.lock().unwrap().take() {
-                    Some(Cut::Before) => {
+                let mut next = plan.next.lock().unwrap();
+                match next.take() {
+                    Some((0, Cut::Before)) => {
                         plan.cuts.fetch_add(1, SeqCst);
                         return Ok(());
                     }
-                    Some(Cut::After) => *lost.lock().unwrap() = true,
+                    Some((0, Cut::After)) => *lost.lock().unwrap() = true,
+                    Some((others, cut)) => *next = Some((others - 1, cut)),
                     None => {}
                 }
             }
