@@ -30,7 +30,7 @@ mod operations;
 mod pattern;
 mod query;
 mod rounding;
-mod select;
+pub(crate) mod select;
 #[cfg(test)]
 mod tests;
 mod tree;

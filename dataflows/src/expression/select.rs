@@ -43,10 +43,10 @@ impl Expression {
 
 /// The rows that satisfy a predicate, without a branch per row.
 fn select(rows: usize, place: impl Fn(usize) -> u32, holds: impl Fn(usize) -> bool) -> Vec<u32> {
-    let mut kept = vec![0; rows];
+    let mut kept: Vec<u32> = (0..rows).map(place).collect();
     let mut count = 0;
     for row in 0..rows {
-        kept[count] = place(row);
+        kept[count] = kept[row];
         count += usize::from(holds(row));
     }
     kept.truncate(count);
@@ -54,7 +54,7 @@ fn select(rows: usize, place: impl Fn(usize) -> u32, holds: impl Fn(usize) -> bo
 }
 
 /// The rows where `column op limit`, without NULL, which is stored as the least value.
-fn select_units(column: &[i64], op: Comparison, limit: i64, places: Option<Vec<u32>>) -> Vec<u32> {
+pub(crate) fn select_units(column: &[i64], op: Comparison, limit: i64, places: Option<Vec<u32>>) -> Vec<u32> {
     fn by(column: &[i64], places: Option<Vec<u32>>, holds: impl Fn(i64) -> bool) -> Vec<u32> {
         match places {
             None => select(column.len(), |row| row as u32, |row| holds(column[row])),

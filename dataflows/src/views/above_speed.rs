@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::settings::Settings;
 use super::view::{View, of_readings, render_stateless};
 use crate::batch::{Batch, Measure, NANO_SCALE};
+use crate::expression::Comparison;
+use crate::expression::select::select_units;
 use crate::rows::{Changes, Column, ColumnSpec, Rows, Type, column};
 
 const COLUMNS: &[ColumnSpec] = &[
@@ -22,9 +24,7 @@ pub(super) fn view(settings: &Settings) -> View {
 }
 
 fn rows(batch: &Batch, threshold: i64) -> Rows {
-    let speed = batch.measure(Measure::EngineSpeed);
-    let kept: Vec<u32> =
-        (0u32..).zip(speed.iter()).filter(|(_, v)| **v > threshold).map(|(i, _)| i).collect();
+    let kept = select_units(batch.measure(Measure::EngineSpeed), Comparison::Greater, threshold, None);
     let gather = |column: &[i64]| Arc::new(kept.iter().map(|&i| column[i as usize]).collect::<Vec<_>>());
     let decimal = |m| Column::Decimal { scale: NANO_SCALE, values: gather(batch.measure(m)) };
     let columns = vec![
