@@ -52,7 +52,7 @@ pub enum JobError {
     Bug(#[from] Bug),
     /// The job has read another input before.
     #[error(
-        "job `{job}` reads {stored}, but is configured to read {asked}; restore its input, or give another --job and --out to start over"
+        "job `{job}` reads {stored}, but is configured to read {asked}; restore its input and mode, or give another --job and --out to start over"
     )]
     OtherSource {
         /// The job.

@@ -23,6 +23,7 @@ mod last_reading;
 mod login;
 pub mod mysql;
 pub mod offset;
+mod plan;
 pub mod privileges;
 pub mod reader;
 pub mod schema;

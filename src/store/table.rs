@@ -28,3 +28,10 @@ pub struct Refused {
     /// The error of the database, in one line.
     pub reason: String,
 }
+
+impl Refused {
+    /// Refused rows of one chunk, as those of the chunk at this index of the call.
+    pub(super) fn in_chunk(chunk: usize, refused: Vec<Self>) -> impl Iterator<Item = Self> {
+        refused.into_iter().map(move |refused| Self { chunk, ..refused })
+    }
+}

@@ -79,6 +79,11 @@ pub fn run_and_print(args: &SimulateArgs) -> Result<(), Error> {
         (Some(url), None) => store::last_readings(url)?,
         (None, _) => Vec::new(),
     };
+    if args.resume_from.is_some() && resume.is_empty() {
+        tracing::warn!(
+            "TRUCK_PARAMETER_MAP in the database of --resume-from has no readings; the drive starts at zero"
+        );
+    }
     let simulated = run(args, resume)?;
     match args.json {
         true => print::line(simulated.to_json())?,

@@ -65,7 +65,10 @@ impl SslMode {
             "required" => Self::Required,
             "verify_ca" => Self::VerifyCa,
             "verify_identity" => Self::VerifyIdentity,
-            _ => return Err(format!("unknown ssl-mode `{text}`")),
+            _ => {
+                let known = "DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY";
+                return Err(format!("unknown ssl-mode `{text}`; expected one of {known}"));
+            }
         })
     }
 
@@ -307,7 +310,10 @@ mod tests {
     fn errors_say_what_is_wrong() {
         for (url, said) in [
             ("mysql://h:99999/d", "the database URL is wrong (invalid port number)"),
-            ("mysql://h/d?ssl-mode=x", "the database URL is wrong (unknown ssl-mode `x`)"),
+            (
+                "mysql://h/d?ssl-mode=x",
+                "the database URL is wrong (unknown ssl-mode `x`; expected one of DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY)",
+            ),
             (
                 "mysql://h/d?ssl-cert=c",
                 "the database URL is wrong (ssl-cert and ssl-key must be given together)",

@@ -36,8 +36,7 @@ impl MysqlStore {
                 let opening = form.opening(Operation::Append);
                 let text = SqlRows { rows: &chunk.rows, keys: &[], opening }.pieces(rows, STATEMENT_BYTES);
                 let pieces = text.iter().map(|(rows, text)| (rows.clone(), Some(text.as_slice())));
-                let of_part = self.put_pieces(chunk, pieces)?.into_iter();
-                refused.extend(of_part.map(|refused| Refused { chunk: place, ..refused }));
+                refused.extend(Refused::in_chunk(place, self.put_pieces(chunk, pieces)?));
             }
         }
         Ok(refused)

@@ -12,7 +12,7 @@ use super::address::Address;
 use super::load::Load;
 use super::prepared::Prepared;
 use super::server::{Catalog, Committer, Server, update_text};
-use super::tables::{Plan, needed, written};
+use super::tables::{TablePlan, needed, written};
 use crate::runtime::reload::Reloaded;
 use crate::state::StoredView;
 use crate::store::api::{Finding, Store};
@@ -22,7 +22,6 @@ use crate::store::chunk::{Chunk, Form, Text};
 use crate::store::commit::{Adopted, Commit, LastCommit};
 use crate::store::error::StoreError;
 use crate::store::login::Login;
-use crate::store::schema::{self};
 use crate::store::table::{Refused, Table};
 
 pub(super) const PING_LIMIT: Duration = Duration::from_secs(5);
@@ -151,23 +150,10 @@ impl Store for MysqlStore {
         let mut catalog = self.catalog()?;
         let mut prepared = Vec::new();
         for table in tables {
-            let loads = match catalog.plan(table)? {
-                Plan::Create => {
-                    let sql = schema::create(table, catalog.collation());
-                    catalog.define(table, &sql)?;
-                    true
-                }
-                Plan::Extend { columns, with_key, loads, is_versioned, .. } => {
-                    if with_key || !columns.is_empty() {
-                        let sql = schema::extend(&table.name, &columns, with_key, catalog.collation());
-                        // Keeps the history, in which the new columns are NULL.
-                        let keeping = "SET STATEMENT system_versioning_alter_history = KEEP FOR ";
-                        let sql = format!("{}{sql}", if is_versioned { keeping } else { "" });
-                        catalog.define(table, &sql)?;
-                    }
-                    loads
-                }
-            };
+            let TablePlan { plan, loads } = catalog.plan(table)?;
+            for statement in &plan.statements {
+                catalog.define(table, statement)?;
+            }
             catalog.probe(&table.name, &written(table), needed(table))?;
             prepared.push(Prepared::new(table, loads));
         }
@@ -228,8 +214,7 @@ impl Store for MysqlStore {
                 to_load.entry(chunk.table).or_default().push(place);
                 continue;
             }
-            let of_chunk = self.put_chunk(chunk)?.into_iter();
-            refused.extend(of_chunk.map(|refused| Refused { chunk: place, ..refused }));
+            refused.extend(Refused::in_chunk(place, self.put_chunk(chunk)?));
         }
         for (table, places) in to_load {
             refused.extend(self.put_lines(table, chunks, &places)?);

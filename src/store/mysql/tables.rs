@@ -1,7 +1,6 @@
 //! The tables of views: existing columns, missing ones, and the privileges of the account.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use super::errors::Fault;
 use super::server::{Catalog, STATEMENT_LIMIT, TABLE_LIMIT};
@@ -9,6 +8,7 @@ use crate::store::bookkeeping::session::Session;
 use crate::store::bookkeeping::statement::{Row, Statement};
 use crate::store::bookkeeping::{migrate, tables};
 use crate::store::error::StoreError;
+use crate::store::plan::Plan;
 use crate::store::privileges::{Answer, Privileges};
 use crate::store::schema::{self, FoundColumn, Kind, quoted};
 use crate::store::table::{ROW_KEY, Table};
@@ -23,23 +23,10 @@ pub(super) struct FoundTable {
     pub(super) columns: Vec<FoundColumn>,
 }
 
-/// The changes that a table needs.
-pub(super) enum Plan {
-    Create,
-    Extend {
-        /// The columns to add.
-        columns: Vec<dataflows::rows::ColumnSpec>,
-        /// Whether to add the column of row keys.
-        with_key: bool,
-        /// Existing columns that round values.
-        rounding: Vec<String>,
-        /// Existing key columns that ignore trailing spaces.
-        padded: Vec<String>,
-        /// Whether a load stores the same values as an INSERT.
-        loads: bool,
-        /// Whether the table is system-versioned.
-        is_versioned: bool,
-    },
+/// The changes that a table needs, and whether a load stores the same values in it as an INSERT.
+pub(super) struct TablePlan {
+    pub(super) plan: Plan,
+    pub(super) loads: bool,
 }
 
 impl Catalog {
@@ -91,33 +78,13 @@ impl Catalog {
 
     /// What `truckflow check` reports of a table.
     pub(super) fn check_table(&mut self, table: &Table) -> Result<String, StoreError> {
-        Ok(match self.plan(table)? {
-            Plan::Create => "will be created on the first run".into(),
-            Plan::Extend { columns, with_key, rounding, padded, .. } => {
-                let key = with_key.then_some(ROW_KEY);
-                let new: Vec<&str> = columns.iter().map(|column| &*column.name).chain(key).collect();
-                let there: Vec<&str> =
-                    written(table).into_iter().filter(|name| !new.contains(name)).collect();
-                if !there.is_empty() {
-                    self.probe(&table.name, &there, needed(table))?;
-                }
-                let mut said = String::from("compatible");
-                if !new.is_empty() {
-                    let _ = write!(said, "; the next run adds {}", new.join(", "));
-                }
-                if !rounding.is_empty() {
-                    let _ = write!(said, "; values are rounded in {}", rounding.join(", "));
-                }
-                if !padded.is_empty() {
-                    let _ = write!(
-                        said,
-                        "; keys that differ only in trailing spaces are equal in {}",
-                        padded.join(", ")
-                    );
-                }
-                said
-            }
-        })
+        let TablePlan { plan, .. } = self.plan(table)?;
+        let is_there = |name: &&str| !plan.is_new && !plan.added.iter().any(|added| added == name);
+        let there: Vec<&str> = written(table).into_iter().filter(is_there).collect();
+        if !there.is_empty() {
+            self.probe(&table.name, &there, needed(table))?;
+        }
+        Ok(plan.to_string())
     }
 
     /// Checks the privileges to create, alter and use what is missing. Existing tables are checked by [`Self::probe`].
@@ -130,13 +97,13 @@ impl Catalog {
         for table in tables {
             // Errors of tables are reported by `check_table`.
             match self.plan(table) {
-                Ok(Plan::Create) => {
+                Ok(TablePlan { plan, .. }) if plan.is_new => {
                     needs.push((table.name.clone(), [&["CREATE", "SELECT"], needed(table)].concat()));
                 }
-                Ok(Plan::Extend { columns, with_key, .. }) if with_key || !columns.is_empty() => {
+                Ok(TablePlan { plan, .. }) if !plan.statements.is_empty() => {
                     needs.push((table.name.clone(), vec!["ALTER"]));
                 }
-                Ok(Plan::Extend { .. }) | Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
         if needs.is_empty() {
@@ -194,8 +161,11 @@ impl Catalog {
     }
 
     /// The changes that `table` needs, or why it cannot be used.
-    pub(super) fn plan(&mut self, table: &Table) -> Result<Plan, StoreError> {
-        let Some(found) = self.found(&table.name)? else { return Ok(Plan::Create) };
+    pub(super) fn plan(&mut self, table: &Table) -> Result<TablePlan, StoreError> {
+        let Some(found) = self.found(&table.name)? else {
+            let statements = vec![schema::create(table, self.collation())];
+            return Ok(TablePlan { plan: Plan { is_new: true, statements, ..Plan::default() }, loads: true });
+        };
         let name = quoted(&table.name);
         let unusable = |reason: String, advice: String| {
             Err(StoreError::Table { table: table.name.clone(), reason, advice })
@@ -230,7 +200,8 @@ impl Catalog {
                     && schema::rounds(ours.column_type, &there.data_type)
             })
         });
-        let rounding = rounding.map(|column| format!("{} ({})", column.name, column.full_type)).collect();
+        let rounding: Vec<String> =
+            rounding.map(|column| format!("{} ({})", column.name, column.full_type)).collect();
         let loads = found.columns.iter().all(|there| {
             table
                 .columns
@@ -240,7 +211,23 @@ impl Catalog {
         });
         let with_key = schema::lacks_key(table, found.columns.iter().map(|column| &*column.name));
         let padded = schema::padded_keys(table, &found.columns);
-        Ok(Plan::Extend { columns: missing, with_key, rounding, padded, loads, is_versioned })
+        let mut plan = Plan::default();
+        if with_key || !missing.is_empty() {
+            let key = with_key.then(|| ROW_KEY.to_owned());
+            plan.added = missing.iter().map(|column| column.name.to_string()).chain(key).collect();
+            let sql = schema::extend(&table.name, &missing, with_key, self.collation());
+            // Keeps the history, in which the new columns are NULL.
+            let keeping = "SET STATEMENT system_versioning_alter_history = KEEP FOR ";
+            plan.statements = vec![format!("{}{sql}", if is_versioned { keeping } else { "" })];
+        }
+        if !rounding.is_empty() {
+            plan.notes.push(format!("values are rounded in {}", rounding.join(", ")));
+        }
+        if !padded.is_empty() {
+            let padded = padded.join(", ");
+            plan.notes.push(format!("keys that differ only in trailing spaces are equal in {padded}"));
+        }
+        Ok(TablePlan { plan, loads })
     }
 
     /// The table `name`, if it exists.

@@ -13,7 +13,7 @@ use super::books::{Books, Claim, PRAGMAS};
 use super::errors::{failure, failure_on, unopened};
 use super::insert::{Prepared, put};
 use super::open::{LOCK_POLL, LOCK_TIMEOUT, inspect};
-use super::tables::{changes, look_up};
+use super::tables::{look_up, plan};
 use crate::state::StoredView;
 use crate::store::api::{Finding, Store};
 use crate::store::bookkeeping::migrate::{self, STEPS};
@@ -146,7 +146,7 @@ impl Store for SqliteStore {
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
         for table in tables {
             let found = look_up(&transaction, &table.name).map_err(failure)?;
-            for statement in changes(table, found.as_ref())? {
+            for statement in plan(table, found.as_ref())?.statements {
                 transaction.execute_batch(&statement).map_err(failure)?;
             }
         }
@@ -193,7 +193,7 @@ impl Store for SqliteStore {
             let table = &self.tables[chunk.table];
             let of_chunk = put(connection, table, chunk)
                 .map_err(|error| failure_on(&self.path, &table.table, &error))?;
-            refused.extend(of_chunk.into_iter().map(|refused| Refused { chunk: place, ..refused }));
+            refused.extend(Refused::in_chunk(place, of_chunk));
         }
         Ok(refused)
     }
@@ -256,11 +256,8 @@ impl Store for SqliteStore {
             };
             let result = found
                 .map_err(|error| failure(&self.path, &error))
-                .and_then(|found| changes(table, found.as_ref()))
-                .map(|statements| match statements.is_empty() {
-                    true => "compatible".to_owned(),
-                    false => format!("the next run will execute {}", statements.join("; ")),
-                })
+                .and_then(|found| plan(table, found.as_ref()))
+                .map(|plan| plan.to_string())
                 .map_err(|error| error.to_string());
             findings.push(Finding { what: format!("table {}", table.name), result });
         }

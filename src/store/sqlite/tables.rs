@@ -1,11 +1,11 @@
 //! The tables of views: existing columns and missing ones.
 
-use std::collections::HashSet;
-
 use dataflows::rows::{ColumnSpec, Type, column};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::store::error::StoreError;
+use crate::store::plan::Plan;
+use crate::store::schema;
 use crate::store::table::{ROW_KEY, Table};
 
 /// The affinity of a declared type: <https://sqlite.org/datatype3.html#determination_of_column_affinity>.
@@ -106,63 +106,67 @@ pub(super) fn look_up(connection: &Connection, table: &str) -> rusqlite::Result<
     Ok(Some(Existing { kind, strict, columns, keyed }))
 }
 
-/// The statements that create or alter a table as needed, or why it cannot be used.
-pub(super) fn changes(table: &Table, found: Option<&Existing>) -> Result<Vec<String>, StoreError> {
+/// The changes that a table needs, or why it cannot be used.
+pub(super) fn plan(table: &Table, found: Option<&Existing>) -> Result<Plan, StoreError> {
     let name = quoted(&table.name);
     let definition =
         |column: &ColumnSpec| format!("{} {}", quoted(&column.name), declared(column.column_type));
     let key_column = column(ROW_KEY, Type::Bytes);
     let key = table.keyed.then_some(&key_column);
-    let index = || {
-        let index = quoted(&format!("{}_{ROW_KEY}", table.name));
-        format!("CREATE UNIQUE INDEX {index} ON {name} ({})", quoted(ROW_KEY))
-    };
+    let index_name = format!("{}_{ROW_KEY}", table.name);
+    let index = format!("CREATE UNIQUE INDEX {} ON {name} ({})", quoted(&index_name), quoted(ROW_KEY));
     let Some(found) = found else {
         let columns: Vec<_> = table.columns.iter().chain(key).map(definition).collect();
         let create = format!("CREATE TABLE {name} (id INTEGER PRIMARY KEY, {})", columns.join(", "));
-        return Ok([create].into_iter().chain(table.keyed.then(index)).collect());
+        let statements = [create].into_iter().chain(table.keyed.then_some(index)).collect();
+        return Ok(Plan { is_new: true, statements, ..Plan::default() });
     };
-    let refuse =
-        |reason: String, advice: String| StoreError::Table { table: table.name.clone(), reason, advice };
-    if found.kind == "view" {
-        return Err(refuse("it is a view, not a table".into(), format!("run DROP VIEW {name}")));
+    if let Some((reason, advice)) = flaw(table, key, found) {
+        return Err(StoreError::Table { table: table.name.clone(), reason, advice });
     }
-    let rename = || {
-        let old = quoted(&format!("{}_old", table.name));
-        format!("run ALTER TABLE {name} RENAME TO {old} and start again to create a new table")
-    };
-    if found.kind != "table" {
-        return Err(refuse(format!("it is a {} table", found.kind), rename()));
-    }
-    let ours: HashSet<_> =
-        table.columns.iter().chain(key).map(|column| column.name.to_ascii_lowercase()).collect();
-    for column in &found.columns {
-        if column.demanded && !ours.contains(&column.name.to_ascii_lowercase()) {
-            let reason = format!("its column {} is NOT NULL and has no default", column.name);
-            return Err(refuse(reason, rename()));
-        }
-    }
-    let mut statements = Vec::new();
-    for column in table.columns.iter().chain(key) {
-        let there = found.columns.iter().find(|there| there.name.eq_ignore_ascii_case(&column.name));
-        let Some(there) = there else {
-            statements.push(format!("ALTER TABLE {name} ADD COLUMN {}", definition(column)));
-            continue;
-        };
-        if there.generated {
-            return Err(refuse(format!("its column {} is generated", there.name), rename()));
-        }
-        if !Affinity::of(&there.declared, found.strict).keeps(column.column_type, found.strict) {
-            let wanted = declared(column.column_type);
-            let reason =
-                format!("its column {} is {} and must be {wanted} or compatible", there.name, there.declared);
-            return Err(refuse(reason, rename()));
-        }
+    let there = found.columns.iter().map(|column| &*column.name);
+    let lacks_key = schema::lacks_key(table, there.clone());
+    let missing = schema::missing(&table.columns, there);
+    let mut plan = Plan::default();
+    for column in missing.iter().chain(lacks_key.then_some(&key_column)) {
+        plan.added.push(column.name.to_string());
+        plan.statements.push(format!("ALTER TABLE {name} ADD COLUMN {}", definition(column)));
     }
     if table.keyed && !found.keyed {
-        statements.push(index());
+        plan.added.push(format!("the index {index_name}"));
+        plan.statements.push(index);
     }
-    Ok(statements)
+    Ok(plan)
+}
+
+/// Why an existing table cannot be used, and the next step. SQLite cannot change the type of a column.
+fn flaw(table: &Table, key: Option<&ColumnSpec>, found: &Existing) -> Option<(String, String)> {
+    let name = quoted(&table.name);
+    if found.kind == "view" {
+        return Some(("it is a view, not a table".into(), format!("run DROP VIEW {name}")));
+    }
+    let old = quoted(&format!("{}_old", table.name));
+    let rename = format!("run ALTER TABLE {name} RENAME TO {old} and start again to create a new table");
+    if found.kind != "table" {
+        return Some((format!("it is a {} table", found.kind), rename));
+    }
+    let reason = found.columns.iter().find_map(|there| {
+        let ours = table.columns.iter().chain(key).find(|ours| ours.name.eq_ignore_ascii_case(&there.name));
+        let Some(ours) = ours else {
+            return there
+                .demanded
+                .then(|| format!("its column {} is NOT NULL and has no default", there.name));
+        };
+        if there.generated {
+            return Some(format!("its column {} is generated", there.name));
+        }
+        let keeps = Affinity::of(&there.declared, found.strict).keeps(ours.column_type, found.strict);
+        let wanted = declared(ours.column_type);
+        (!keeps).then(|| {
+            format!("its column {} is {} and must be {wanted} or compatible", there.name, there.declared)
+        })
+    });
+    reason.map(|reason| (reason, rename))
 }
 
 pub(super) fn quoted(name: &str) -> String {
