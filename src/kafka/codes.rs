@@ -65,7 +65,14 @@ pub(crate) fn is_of_security(error: &KafkaError, reason: &str) -> bool {
 
 /// librdkafka's reason, without its prefixes.
 pub(crate) fn reason(error: &KafkaError) -> String {
-    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+    error.rdkafka_error_code().map_or_else(|| error.to_string(), words)
+}
+
+/// librdkafka's words for a code: of `BrokerTransportFailure (Local: Broker transport failure)` the last ones.
+pub(crate) fn words(code: RDKafkaErrorCode) -> String {
+    let text = code.to_string();
+    let words = text.split_once(" (").and_then(|(_, words)| words.strip_suffix(')')).unwrap_or(&text);
+    words.split_once(": ").map_or(words, |(_, words)| words).to_owned()
 }
 
 #[cfg(test)]
@@ -106,6 +113,12 @@ mod tests {
         ] {
             assert_eq!(Fault::of(code), Fault::Transient, "{code:?}");
         }
+    }
+
+    #[test]
+    fn a_code_is_described_in_words() {
+        assert_eq!(words(BrokerTransportFailure), "Broker transport failure");
+        assert_eq!(words(TopicAuthorizationFailed), "Topic authorization failed");
     }
 
     #[test]

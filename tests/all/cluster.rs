@@ -465,7 +465,7 @@ fn wrong_use_is_one_sentence() {
     cluster.write_hosts(&cluster.hosts[..1]);
     for (args, words) in [
         (&["--process", "1"][..], "--processes N"),
-        (&["--processes", "2", "--process", "2", "--hosts", &hosts], "numbered 0 to 1"),
+        (&["--processes", "2", "--process", "2", "--hosts", &hosts], "give 0 to 1, as there are 2 processes"),
         (&["--processes", "2"], "--hosts FILE"),
         (&["--processes", "2", "--hosts", &hosts], "1 of 2 processes"),
         (&["--processes", "2", "--hosts", "no-such-file"], "no-such-file"),

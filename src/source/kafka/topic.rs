@@ -7,7 +7,7 @@ use super::found::{Found, Span};
 use super::options::TopicOptions;
 use super::queue::{is_of, reading};
 use super::reader::{Position, TopicReader};
-use crate::kafka::codes::{Fault, reason};
+use crate::kafka::codes::{Fault, reason, words};
 use crate::kafka::error::BrokerError;
 use crate::runtime::retry;
 use crate::runtime::stop::Stop;
@@ -111,7 +111,7 @@ impl Topic {
             Err(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => return Ok(()),
             described => described.map_err(|code| BrokerError::Unreachable {
                 brokers: self.options.brokers.clone(),
-                reason: code.to_string(),
+                reason: words(code),
             })?,
         };
         self.id = described.id;
