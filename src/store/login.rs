@@ -9,7 +9,7 @@ pub struct Login(pub(super) Place);
 
 pub(super) enum Place {
     Sqlite(String),
-    Mysql(Address),
+    Mysql(Box<Address>),
 }
 
 impl Login {
@@ -20,7 +20,7 @@ impl Login {
             Some("") => Err(StoreError::Url("the SQLite path is empty".into())),
             Some(path) => Ok(Self(Place::Sqlite(path.to_owned()))),
             None if text.starts_with("mysql://") || text.starts_with("mariadb://") => {
-                Ok(Self(Place::Mysql(Address::read(text, |path| std::fs::read(path))?)))
+                Ok(Self(Place::Mysql(Box::new(Address::read(text, |path| std::fs::read(path))?))))
             }
             None => Err(StoreError::Url("the database URL has an unknown scheme".into())),
         }

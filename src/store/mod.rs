@@ -54,7 +54,7 @@ pub fn open(url: &DatabaseUrl) -> Result<Box<dyn Store>, StoreError> {
 pub fn open_reloaded(login: Arc<Reloaded<Login>>) -> Result<Box<dyn Store>, StoreError> {
     match &login.get().0 {
         Place::Sqlite(path) => Ok(Box::new(sqlite::SqliteStore::open(path)?)),
-        Place::Mysql(address) => Ok(Box::new(mysql::MysqlStore::open(address.clone(), login.clone())?)),
+        Place::Mysql(address) => Ok(Box::new(mysql::MysqlStore::open((**address).clone(), login.clone())?)),
     }
 }
 
@@ -76,6 +76,6 @@ pub fn last_readings(url: &DatabaseUrl) -> Result<Vec<LastReading>, StoreError> 
 pub fn open_reader(url: &DatabaseUrl) -> Result<Box<dyn StoreReader>, StoreError> {
     match Login::read(url)?.0 {
         Place::Sqlite(path) => sqlite::reader::open(&path),
-        Place::Mysql(address) => mysql::reader::open(address),
+        Place::Mysql(address) => mysql::reader::open(*address),
     }
 }

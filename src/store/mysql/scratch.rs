@@ -19,7 +19,7 @@ impl Scratch {
         let Place::Mysql(address) = Login::read(url)?.0 else {
             return Err(StoreError::Url("this database is a file".into()));
         };
-        let mut server = Catalog::new(address)?;
+        let mut server = Catalog::new(*address)?;
         server.connect()?;
         server.try_run(&format!("CREATE DATABASE {}", quoted(name)), STATEMENT_LIMIT).map_err(|fault| {
             let (account, prefix) = (server.account().to_owned(), like(name));

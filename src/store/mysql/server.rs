@@ -85,7 +85,7 @@ impl<C: Client> Server<C> {
         if let Some(login) = &self.login
             && let Place::Mysql(address) = &login.get().0
         {
-            self.address = address.clone();
+            self.address = (**address).clone();
         }
         let connecting = async { tokio::time::timeout(CONNECT_LIMIT, C::connect(&self.address)).await };
         let client = match self.runtime.block_on(connecting) {
