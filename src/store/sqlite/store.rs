@@ -121,18 +121,18 @@ impl SqliteStore {
         transaction.commit().map(|()| done).map_err(|error| failure(&path, &error))
     }
 
-    /// Takes the lock and creates or migrates the bookkeeping tables. The lock is that of the file, so no other job
-    /// runs.
-    pub(super) fn lock_books(&mut self, job: &str) -> Result<(), StoreError> {
+    /// Takes the lock and creates or migrates the bookkeeping tables, and with `create` a missing file. The lock is that
+    /// of the file, so no other job runs.
+    pub(super) fn lock_books(&mut self, job: &str, create: bool) -> Result<(), StoreError> {
         self.take_lock(job)?;
-        self.connect(true)?;
+        self.connect(create)?;
         self.in_transaction(|books| migrate::migrate(books, STEPS, job, |_, _| Ok(false)))
     }
 }
 
 impl Store for SqliteStore {
     fn claim(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
-        self.lock_books(job)?;
+        self.lock_books(job, true)?;
         let last = self.in_transaction(|books| write::raise_generation(books, job, source))?;
         self.claim = Some(Claim { job: job.into(), generation: last.generation });
         Ok(last)
@@ -220,12 +220,12 @@ impl Store for SqliteStore {
     }
 
     fn adopt(&mut self, adopted: &Adopted<'_>) -> Result<(), StoreError> {
-        self.lock_books(adopted.job)?;
+        self.lock_books(adopted.job, true)?;
         self.in_transaction(|books| write::adopt(books, adopted))
     }
 
     fn forget(&mut self, job: &str) -> Result<(), StoreError> {
-        self.lock_books(job)?;
+        self.lock_books(job, false)?;
         self.in_transaction(|books| write::forget(books, job))
     }
 

@@ -276,6 +276,13 @@ fn the_source_is_that_of_the_first_commit() {
 }
 
 #[test]
+fn a_job_of_a_missing_file_is_not_forgotten_by_creating_it() {
+    let place = Place::new();
+    assert!(SqliteStore::open(&place.path()).unwrap().forget("job").is_err());
+    assert!(!Path::new(&place.path()).exists());
+}
+
+#[test]
 fn a_claim_without_the_lock_changes_nothing() {
     let place = Place::new();
     let mut store = place.prepared(numbers_table());
