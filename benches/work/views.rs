@@ -52,13 +52,7 @@ struct Job {
 impl Job {
     fn new(views: Vec<View>, settings: Settings, sinks: Sinks) -> Self {
         let (sender, sent) = channel();
-        let limits = Limits {
-            interval: Duration::from_secs(1),
-            epoch_records: u64::MAX,
-            epoch_bytes: u64::MAX,
-            epochs_in_flight: u64::MAX,
-            bytes_in_flight: u64::MAX,
-        };
+        let limits = Limits { interval: Duration::from_secs(1), ..Limits::NONE };
         let route = |(table, view): (usize, &View)| Route {
             name: (&*view.name).into(),
             csv: sinks == Sinks::FileAndTable,

@@ -388,13 +388,7 @@ mod tests {
         let mut config = Config { listen: "127.0.0.1:0".into(), ..Config::default() };
         config.dead_letters.topic = Some("letters".into());
         let job = Job::try_from(config).unwrap();
-        let limits = Limits {
-            interval: Duration::ZERO,
-            epoch_records: u64::MAX,
-            epoch_bytes: u64::MAX,
-            epochs_in_flight: 2,
-            bytes_in_flight: u64::MAX,
-        };
+        let limits = Limits { interval: Duration::ZERO, epochs_in_flight: 2, ..Limits::NONE };
         let (sender, messages) = channel();
         let form = Form { job: "job".into(), text: Some(Text::Inserts), lines: Arc::default() };
         let outlet = Outlet { sender, clock: Arc::new(Clock::new(limits, 0)), routes: routes(&job), form };

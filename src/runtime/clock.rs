@@ -34,6 +34,17 @@ pub struct Limits {
     pub bytes_in_flight: u64,
 }
 
+impl Limits {
+    /// No limits.
+    pub const NONE: Self = Self {
+        interval: Duration::MAX,
+        epoch_records: u64::MAX,
+        epoch_bytes: u64::MAX,
+        epochs_in_flight: u64::MAX,
+        bytes_in_flight: u64::MAX,
+    };
+}
+
 /// How long an open epoch keeps its wall clock. A topic may be idle, or commits may be delayed, for long, and
 /// messages read after that must not count as being in the future.
 const RENEWED: Duration = Duration::from_secs(1);

@@ -199,14 +199,7 @@ fn take<C: ConsumerContext>(
 /// # Errors
 /// The file cannot be read.
 pub fn of_reader(mut reader: impl Reader, bounds: Bounds) -> Result<Sample, SourceError> {
-    let unbounded = Limits {
-        interval: Duration::MAX,
-        epoch_records: u64::MAX,
-        epoch_bytes: u64::MAX,
-        epochs_in_flight: u64::MAX,
-        bytes_in_flight: u64::MAX,
-    };
-    let (clock, deadline) = (Clock::new(unbounded, 0), Instant::now() + bounds.time);
+    let (clock, deadline) = (Clock::new(Limits::NONE, 0), Instant::now() + bounds.time);
     let mut collect = Collect { sample: Sample::default(), bounds };
     while !collect.is_full() && Instant::now() < deadline {
         match reader.poll(&clock, &mut collect)? {

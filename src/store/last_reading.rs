@@ -2,14 +2,12 @@
 
 use dataflows::rows::{Type, column};
 
-use super::bookkeeping::statement::{Row, Statement};
+use super::bookkeeping::statement::{Reads, Row, Statement};
 use super::error::StoreError;
 use super::reader::StoreReader;
 use crate::text::time;
 
 const TABLE: &str = "TRUCK_PARAMETER_MAP";
-/// The query reads the whole table, for which it gets the time of this many bytes: half an hour on MySQL.
-const WHOLE_TABLE: usize = 90_000_000;
 
 /// The last reading of a truck in TRUCK_PARAMETER_MAP, from which a simulated drive continues.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +31,6 @@ pub(super) fn last_readings(reader: &mut dyn StoreReader) -> Result<Vec<LastRead
         column("fuel_consumed", Type::Decimal),
         column("timestamp", Type::Timestamp),
     ];
-    // Connects.
-    reader.session()?;
     let Some(found) = reader.columns(TABLE, &columns)? else { return Ok(Vec::new()) };
     let session = reader.session()?;
     let name = |at: usize| match &found.columns[at] {
@@ -49,7 +45,7 @@ pub(super) fn last_readings(reader: &mut dyn StoreReader) -> Result<Vec<LastRead
          (SELECT id FROM (SELECT MAX({id}) AS id FROM {table} WHERE {distance} IS NOT NULL \
          AND {fuel} IS NOT NULL AND {time} IS NOT NULL GROUP BY {exact}) AS last) ORDER BY 1"
     );
-    let rows = session.fetch(&Statement { answer_bytes: WHOLE_TABLE, ..Statement::new(sql, []) })?;
+    let rows = session.fetch(&Statement { reads: Reads::Table, ..Statement::new(sql, []) })?;
     let reading = |row: Row| {
         let truck = row.text(0);
         let Some(timestamp_micros) = time::parse(&row.text(3)) else {

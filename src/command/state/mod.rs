@@ -76,7 +76,6 @@ fn export(args: &ExportArgs) -> Result<(), Error> {
 /// Reads, checks and folds the state of a job.
 fn gather(config: &Job, reader: &mut dyn StoreReader, last: LastCommit) -> Result<Export, Error> {
     let job = &config.job;
-    reader.last_commit(job)?;
     let with_state = reader.with_state(job)?;
     let mut state = Vec::with_capacity(with_state.len());
     for name in &with_state {
@@ -240,7 +239,6 @@ fn reset(args: &ResetArgs) -> Result<(), Error> {
     let url = config.database_url()?;
     let last = committed(&config, &url)?;
     let mut reader = store::open_reader(&url)?;
-    reader.last_commit(&config.job)?;
     let (views, with_state) = (reader.views(&config.job)?, reader.with_state(&config.job)?);
     let (job, place, out) = (&config.job, reader.place(), config.out.display());
     drop(reader);

@@ -77,7 +77,6 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
         return Err(JobError::OtherSource { job: config.job.clone(), stored: last.source, asked }.into());
     }
     let mut reader = store::open_reader(&url)?;
-    reader.last_commit(&config.job)?;
     let input = input::read(config, &last, &reader.in_the_future(&config.job)?)?;
     let epoch = last.epoch;
     let files = match &*input.files {

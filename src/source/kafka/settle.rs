@@ -131,13 +131,7 @@ mod tests {
         reader: &mut TopicReader,
         mut is_done: impl FnMut(&TopicReader, &Decoder) -> bool,
     ) -> Result<(), SourceError> {
-        let limits = Limits {
-            interval: Duration::from_secs(1),
-            epoch_records: u64::MAX,
-            epoch_bytes: u64::MAX,
-            epochs_in_flight: 2,
-            bytes_in_flight: u64::MAX,
-        };
+        let limits = Limits { interval: Duration::from_secs(1), epochs_in_flight: 2, ..Limits::NONE };
         let (clock, mut decoder, began) = (Clock::new(limits, 0), Decoder::new("t".into()), Instant::now());
         while !is_done(reader, &decoder) {
             assert!(began.elapsed() < PATIENCE, "timed out");

@@ -4,7 +4,7 @@ use dataflows::Epoch;
 use dataflows::item::{MessageId, NextOffset, TopicId};
 
 use super::session::Session;
-use super::statement::{Row, Statement, Value};
+use super::statement::{Reads, Row, Statement, Value};
 use super::tables::{COMPLETE, PIECES};
 use crate::state::StoredView;
 use crate::store::commit::LastCommit;
@@ -122,8 +122,8 @@ pub(in crate::store) fn state(
         );
         let of_page = page.iter().flat_map(|piece| [number(piece, 0).into(), number(piece, 1).into()]);
         let values: Vec<Value<'_>> = [job.into(), view.into()].into_iter().chain(of_page).collect();
-        let answer_bytes = page.iter().map(|piece| number(piece, 2) as usize).sum();
-        for mut row in session.fetch(&Statement { answer_bytes, ..Statement::new(sql, values) })? {
+        let reads = Reads::Bytes(page.iter().map(|piece| number(piece, 2) as usize).sum());
+        for mut row in session.fetch(&Statement { reads, ..Statement::new(sql, values) })? {
             let bytes = row.0[1].take().unwrap_or_default();
             if number(&row, 0) % PIECES as i64 != 0 {
                 rest.push(bytes);

@@ -21,7 +21,7 @@ pub trait Dialect {
     /// The end of a SELECT whose rows must not change before the end of the transaction.
     fn for_update(&self) -> &'static str;
 
-    /// The query for the names of all tables.
+    /// The query for the names of tables that begin with `truckflow_`.
     fn table_names(&self) -> &'static str;
 
     /// An identifier.

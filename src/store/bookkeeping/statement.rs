@@ -69,14 +69,23 @@ pub struct Statement<'a> {
     pub sql: Cow<'a, str>,
     /// The values.
     pub values: Vec<Value<'a>>,
-    /// The size of the answer in bytes, if it may be large.
-    pub answer_bytes: usize,
+    /// What the database has to read for the answer.
+    pub reads: Reads,
+}
+
+/// What a database has to read for an answer, which decides how long the answer may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// This many bytes, all of which are in the answer.
+    Bytes(usize),
+    /// A whole table.
+    Table,
 }
 
 impl<'a> Statement<'a> {
     /// A statement with these values.
     pub fn new(sql: impl Into<Cow<'a, str>>, values: impl Into<Vec<Value<'a>>>) -> Self {
-        Self { sql: sql.into(), values: values.into(), answer_bytes: 0 }
+        Self { sql: sql.into(), values: values.into(), reads: Reads::Bytes(0) }
     }
 
     /// The number of bytes of its SQL and values.
@@ -118,6 +127,10 @@ pub(in crate::store) fn topic_key(topic: &str) -> (Cow<'_, str>, Option<&str>) {
         return (topic.into(), None);
     }
     let start: String = topic.chars().take(190).collect();
-    let hash: String = Sha256::digest(topic).iter().map(|byte| format!("{byte:02x}")).collect();
-    (format!("{start}#{hash}").into(), Some(topic))
+    (format!("{start}#{}", hash(topic)).into(), Some(topic))
+}
+
+/// The SHA-256 of a text in hexadecimal digits, for names that are too long.
+pub(in crate::store) fn hash(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

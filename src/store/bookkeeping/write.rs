@@ -18,6 +18,7 @@ use crate::store::offset;
 
 /// State parts are split into pieces of at most this, or of what fits into a value.
 const STATE_PIECE: usize = 4 << 20;
+
 /// Whether the row of the job may change before the end of the transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Lock {

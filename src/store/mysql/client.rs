@@ -7,14 +7,15 @@
 use std::fmt::Write as _;
 
 use futures_util::TryStreamExt;
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, Params};
+use mysql_async::prelude::{Protocol, Queryable};
+use mysql_async::{Conn, DriverError, Params, QueryResult};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Either, Row as _};
 
 use super::address::Address;
 use super::errors::Fault;
 use super::sql::literal;
+use crate::render::sql_bytes;
 use crate::store::bookkeeping::statement::{Row, Statement, Value};
 
 /// A connection of a client.
@@ -46,15 +47,21 @@ pub(super) fn rendered(statement: &Statement<'_>) -> String {
                 Value::Integer(number) => write!(sql, "{number}").expect("a String takes it"),
                 Value::Text(text) => sql.push_str(&literal(text)),
                 Value::Bytes(bytes) => {
-                    sql.push_str("X'");
-                    bytes.iter().for_each(|byte| write!(sql, "{byte:02x}").expect("a String takes it"));
-                    sql.push('\'');
+                    let mut literal = Vec::new();
+                    sql_bytes(bytes, &mut literal);
+                    sql.push_str(&String::from_utf8_lossy(&literal));
                 }
             }
         }
         sql.push_str(part);
     }
     sql
+}
+
+/// The number of rows that a statement matched, whether or not it changed them.
+pub(super) async fn matched<P: Protocol>(done: QueryResult<'_, 'static, P>) -> Result<u64, Fault> {
+    let rows = done.affected_rows();
+    Ok(done.drop_result().await.map(|()| rows)?)
 }
 
 impl Client for Conn {
@@ -82,13 +89,9 @@ impl Client for Conn {
                 Value::Bytes(bytes) => (*bytes).into(),
             };
             let values = Params::Positional(statement.values.iter().map(bound).collect());
-            let done = self.exec_iter(&*statement.sql, values).await?;
-            let rows = done.affected_rows();
-            return Ok(done.drop_result().await.map(|()| rows)?);
+            return matched(self.exec_iter(&*statement.sql, values).await?).await;
         }
-        let done = self.query_iter(rendered(statement)).await?;
-        let rows = done.affected_rows();
-        Ok(done.drop_result().await.map(|()| rows)?)
+        matched(self.query_iter(rendered(statement)).await?).await
     }
 
     async fn each(&mut self, query: &Statement<'_>, take: &mut dyn FnMut(Row)) -> Result<(), Fault> {
@@ -178,7 +181,7 @@ mod tests {
         let values = [Value::Null, 7.into(), r"it's \ ?".into(), (&b"\x00\xfe"[..]).into()];
         assert_eq!(
             rendered(&Statement::new("INSERT INTO t VALUES (?,?,?,?)", values)),
-            r"INSERT INTO t VALUES (NULL,7,'it''s \\ ?',X'00fe')"
+            r"INSERT INTO t VALUES (NULL,7,'it''s \\ ?',X'00FE')"
         );
         let quoted = "ALTER TABLE `really?` ADD c INT";
         assert_eq!(rendered(&Statement::new(quoted, [])), quoted);

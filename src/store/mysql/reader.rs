@@ -29,6 +29,7 @@ impl StoreReader for Catalog {
     }
 
     fn size(&mut self, table: &str) -> Result<TableSize, StoreError> {
+        self.connect()?;
         let none = TableSize { table: table.to_owned(), rows: 0, last_id: None };
         let Some(found) = self.found(table)? else { return Ok(none) };
         let has_id = found.columns.iter().any(|column| column.name.eq_ignore_ascii_case("id"));
@@ -40,6 +41,7 @@ impl StoreReader for Catalog {
     }
 
     fn columns(&mut self, table: &str, columns: &[ColumnSpec]) -> Result<Option<Found>, StoreError> {
+        self.connect()?;
         let Some(found) = self.found(table)? else { return Ok(None) };
         let find = |name: &str| found.columns.iter().find(|there| there.name.eq_ignore_ascii_case(name));
         let column = |asked: &ColumnSpec| match find(&asked.name) {

@@ -8,13 +8,13 @@ use mysql_async::prelude::Queryable;
 use tokio::runtime::{Builder, Runtime};
 
 use super::address::Address;
-use super::client::{CatalogClient, Client};
+use super::client::{CatalogClient, Client, matched};
 use super::errors::{ErrorContext, Fault, Meaning, Product, account};
 use super::sql::lock_name;
 use crate::runtime::fault::{self, Moment};
 use crate::runtime::reload::Reloaded;
 use crate::store::bookkeeping::session::{Dialect, Session};
-use crate::store::bookkeeping::statement::{Row, Statement};
+use crate::store::bookkeeping::statement::{Reads, Row, Statement};
 use crate::store::bookkeeping::tables::Kind;
 use crate::store::chunk::Text;
 use crate::store::error::StoreError;
@@ -287,9 +287,7 @@ impl Server<Conn> {
     /// them.
     pub(super) fn write(&mut self, sql: &[u8]) -> Result<u64, Fault> {
         self.ask(STATEMENT_LIMIT + time_of(sql.len()), async |client| {
-            let done = client.query_iter(sql).await?;
-            let found = done.affected_rows();
-            Ok(done.drop_result().await.map(|()| found)?)
+            matched(client.query_iter(sql).await?).await
         })
     }
 
@@ -335,7 +333,8 @@ impl<C: Client> Dialect for Server<C> {
     }
 
     fn table_names(&self) -> &'static str {
-        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
+        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() \
+         AND TABLE_NAME LIKE 'truckflow\\_%'"
     }
 
     fn quoted(&self, name: &str) -> String {
@@ -363,7 +362,11 @@ impl<C: Client> Session for Server<C> {
     }
 
     fn fetch(&mut self, query: &Statement<'_>) -> Result<Vec<Row>, StoreError> {
-        let (limit, mut rows) = (STATEMENT_LIMIT + time_of(query.answer_bytes), Vec::new());
+        let limit = match query.reads {
+            Reads::Bytes(bytes) => STATEMENT_LIMIT + time_of(bytes),
+            Reads::Table => TABLE_LIMIT,
+        };
+        let mut rows = Vec::new();
         let fetched = self.try_each(query, limit, &mut |row| rows.push(row));
         fetched.map(|()| rows).map_err(|fault| self.explain(fault))
     }

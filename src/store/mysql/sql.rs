@@ -1,9 +1,9 @@
 //! Pieces of SQL.
 
 use dataflows::rows::RowKey;
-use sha2::{Digest, Sha256};
 
 use crate::render::sql_bytes;
+use crate::store::bookkeeping::statement::hash;
 
 /// Appends keys, separated by commas.
 pub(super) fn list(keys: &[RowKey], sql: &mut Vec<u8>) {
@@ -23,10 +23,6 @@ pub(super) fn lock_name(database: &str, job: &str) -> String {
 /// The name of the lock that keeps jobs from starting while the bookkeeping tables of a database are migrated.
 pub(super) fn schema_lock_name(database: &str) -> String {
     format!("truckflow_schema_{}", &hash(database)[..40])
-}
-
-fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A string literal. The session's mode does not include NO_BACKSLASH_ESCAPES.

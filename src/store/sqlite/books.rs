@@ -70,7 +70,7 @@ impl<C: Borrow<Connection>> Dialect for Books<C> {
     }
 
     fn table_names(&self) -> &'static str {
-        "SELECT name FROM sqlite_master WHERE type = 'table'"
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'truckflow_*'"
     }
 
     fn quoted(&self, name: &str) -> String {

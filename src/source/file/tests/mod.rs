@@ -114,13 +114,7 @@ struct Job {
 
 impl Job {
     fn new(lines: Arc<Mutex<Lines>>) -> Self {
-        let limits = Limits {
-            interval: Duration::from_secs(1),
-            epoch_records: u64::MAX,
-            epoch_bytes: u64::MAX,
-            epochs_in_flight: 2,
-            bytes_in_flight: u64::MAX,
-        };
+        let limits = Limits { interval: Duration::from_secs(1), epochs_in_flight: 2, ..Limits::NONE };
         let reader = LineReader::new(lines.clone());
         Self { lines, reader, clock: Clock::new(limits, 0), kept: Kept::default(), offsets: Vec::new() }
     }
