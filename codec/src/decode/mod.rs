@@ -23,6 +23,7 @@ pub mod orientation;
 mod reading;
 mod scan;
 mod text;
+pub mod tree;
 
 #[cfg(test)]
 mod tests;

@@ -7,3 +7,16 @@ mod write;
 
 pub use read::parse;
 pub use write::TimeWriter;
+
+/// The unit in which a time is counted since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Millis,
+    /// Microseconds.
+    Micros,
+    /// Nanoseconds.
+    Nanos,
+}
