@@ -1,10 +1,11 @@
 //! From each form of message to batches.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
-use dataflows::batch::{FieldSpec, FieldType};
 use dataflows::item::Item;
-use truckflow::decode::{Decode, Decoder, Message};
+use dataflows::schema::FieldType;
+use truckflow::decode::{Decode, Decoder, Mapping, Message};
 
 use super::messages::{Form, Messages, Shape, Times};
 use super::{BATCH, Stage, Work};
@@ -39,7 +40,7 @@ pub fn decode(
 ) {
     for batch in messages.batches(BATCH) {
         for (offset, payload) in (0..).zip(batch) {
-            decoder.decode(&Message { partition: 0, offset, timestamp: None, key, payload: Some(payload) });
+            decoder.decode(&Message { offset, key, payload: Some(payload), ..Message::default() });
         }
         // Every one of them is a record, so that the stage is what its name says.
         assert_eq!(decoder.records(), BATCH);
@@ -48,7 +49,11 @@ pub fn decode(
 }
 
 pub fn decoder() -> Decoder {
-    Decoder::new("Truck-Data".into())
+    of(Mapping::trucks())
+}
+
+fn of(mapping: Mapping) -> Decoder {
+    Decoder::new("Truck-Data".into(), Arc::new(mapping))
 }
 
 fn stage(name: &str, shape: Shape, key: Option<&'static [u8]>, decoder: fn() -> Decoder) -> Stage {
@@ -63,10 +68,7 @@ fn stage(name: &str, shape: Shape, key: Option<&'static [u8]>, decoder: fn() -> 
 pub fn stages() -> Vec<Stage> {
     let (json, dict, numpy) = (Shape::of(Form::Json), Shape::of(Form::Dict), Shape::of(Form::Numpy));
     let general = || decoder().without_scanner();
-    let declared = || {
-        let field = FieldSpec { name: "oil_pressure".into(), field_type: FieldType::Number };
-        decoder().with_fields([field].into())
-    };
+    let declared = || of(Mapping::trucks_and(&[("oil_pressure", FieldType::Number)]));
     vec![
         stage("json", json, None, decoder),
         stage("dict", dict, None, decoder),

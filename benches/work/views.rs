@@ -6,8 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
-use dataflows::batch::Measure;
-use dataflows::expression::{Comparison, Expression, Field, Query};
+use dataflows::expression::{Comparison, Expression, Query};
 use dataflows::item::Item;
 use dataflows::rows::Rows;
 use dataflows::views::{NAMES, ORIENTATION, Settings, UserView, View, all};
@@ -115,15 +114,14 @@ const OWN: &str = "own";
 
 /// `above_speed` as a user would define it.
 fn own(settings: &Settings) -> View {
-    let field = |measure| Expression::field(Field::Measure(measure));
+    let field = |name| Expression::field(settings.schema.field(name).expect("a field of trucks"));
     let limit = Expression::number(80, 0).expect("it is small");
-    let filter =
-        Expression::compare(Comparison::Greater, field(Measure::EngineSpeed), limit).expect("numbers");
+    let filter = Expression::compare(Comparison::Greater, field("engine_speed"), limit).expect("numbers");
     let columns = [
-        ("timestamp", Expression::field(Field::Timestamp)),
-        ("distance_covered", field(Measure::DistanceCovered)),
-        ("engine_speed", field(Measure::EngineSpeed)),
-        ("truck_id", Expression::field(Field::Truck)),
+        ("timestamp", field("timestamp")),
+        ("distance_covered", field("distance_covered")),
+        ("engine_speed", field("engine_speed")),
+        ("truck_id", field("truck_id")),
     ];
     let columns = columns.map(|(name, expression)| (name.to_owned(), expression));
     let query = Query::new(Some(filter), columns).expect("a condition");

@@ -11,106 +11,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::null::NULL;
 use crate::origin::Origin;
+use crate::schema::Schema;
 
-/// A truck's name; empty if the topic does not name trucks.
-pub type Truck = Arc<str>;
+/// The name of the entity that a record belongs to, such as a truck; empty if nothing names it.
+pub type Entity = Arc<str>;
 
 /// Nano-units per unit: measures are decimals stored as `value * 10^9` in an `i64`.
 pub const NANO: i64 = 1_000_000_000;
 /// Decimal places of a measure.
 pub const NANO_SCALE: u8 = 9;
 
-/// The numeric fields of a reading, and their index in [`Batch::measures`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Measure {
-    /// Kilometres since the start of the drive.
-    DistanceCovered = 0,
-    /// The engine's speed.
-    EngineSpeed = 1,
-    /// Litres since the start of the drive.
-    FuelConsumed = 2,
-}
-
-impl Measure {
-    /// Every measure, in the order of [`Batch::measures`].
-    pub const ALL: [Measure; 3] = [Self::DistanceCovered, Self::EngineSpeed, Self::FuelConsumed];
-
-    /// The field's name in messages, tables and files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::DistanceCovered => "distance_covered",
-            Self::EngineSpeed => "engine_speed",
-            Self::FuelConsumed => "fuel_consumed",
-        }
-    }
-}
-
-/// The fields of the default schema whose values can be rounded: the measures by index, then the timestamp.
-pub const ROUNDED_FIELDS: [&str; 4] =
-    [Measure::DistanceCovered.name(), Measure::EngineSpeed.name(), Measure::FuelConsumed.name(), "timestamp"];
-
-/// The type of a field that the job declares in addition to the default schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FieldType {
-    /// A decimal, stored in nano-units like the measures.
-    Number,
-    /// A text.
-    Text,
-}
-
-/// A field that the job declares in addition to the default schema. It is NULL in messages without it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FieldSpec {
-    /// The name in messages.
-    pub name: Arc<str>,
-    /// The type.
-    pub field_type: FieldType,
-}
-
-/// The value of a declared field in one reading.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Value {
-    /// The field is absent, or null.
-    #[default]
-    Null,
-    /// In nano-units.
-    Number(i64),
-    /// A text.
-    Text(Arc<str>),
-}
-
 /// One reading outside a batch, for upserts, tests and the oracle.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Record {
-    /// The truck's name.
-    pub truck: Truck,
+    /// The entity's name.
+    pub entity: Entity,
     /// Event time in microseconds since 1970, UTC.
     pub time: i64,
-    /// The measures in nano-units, indexed by [`Measure`].
-    pub measures: [i64; 3],
-    /// The declared fields, in the order of their declaration.
-    pub extras: Vec<Value>,
-}
-
-/// A declared field as a column.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ExtraColumn {
-    /// In nano-units; [`NULL`] is NULL.
-    Number(Arc<Vec<i64>>),
-    /// Texts; `None` is NULL.
-    Text(Arc<Vec<Option<Arc<str>>>>),
-}
-
-impl ExtraColumn {
-    /// The `index`-th value.
-    fn value(&self, index: usize) -> Value {
-        match self {
-            Self::Number(values) if values[index] == NULL => Value::Null,
-            Self::Number(values) => Value::Number(values[index]),
-            Self::Text(values) => values[index].clone().map_or(Value::Null, Value::Text),
-        }
-    }
+    /// The values of the columns of units; [`NULL`] is NULL.
+    pub units: Vec<i64>,
+    /// The values of the columns of texts; `None` is NULL.
+    pub texts: Vec<Option<Arc<str>>>,
 }
 
 /// The corrections that the records of an upsert job make: 1 inserts a reading, -1 retracts it. A reading that
@@ -123,35 +44,37 @@ pub struct Corrections {
     pub keys: Arc<Vec<Arc<[u8]>>>,
 }
 
-/// Records as columns. All columns have the same length; `truck` indexes `trucks`.
+/// Records as columns, in the order of the [`Schema`]. All columns have the same length; `entity` indexes `entities`.
 ///
 /// ```
-/// use dataflows::batch::{Batch, Measure, NANO, Record};
+/// use dataflows::batch::{Batch, NANO, Record};
+/// use dataflows::schema::Schema;
 ///
 /// let record = |truck: &str, time, speed: i64| Record {
-///     truck: truck.into(),
+///     entity: truck.into(),
 ///     time,
-///     measures: [0, speed * NANO, 0],
-///     extras: Vec::new(),
+///     units: vec![0, speed * NANO, 0],
+///     texts: Vec::new(),
 /// };
 /// let batch: Batch = [record("a", 0, 80), record("b", 5, 81), record("a", 9, 82)].into_iter().collect();
 /// assert_eq!(batch.len(), 3);
-/// assert_eq!(**batch.truck, [0, 1, 0]);
-/// assert_eq!(batch.measure(Measure::EngineSpeed)[2], 82 * NANO);
+/// assert_eq!(**batch.entity, [0, 1, 0]);
+/// let speed = Schema::trucks().number("engine_speed").unwrap();
+/// assert_eq!(batch.units[speed][2], 82 * NANO);
 /// assert_eq!(batch.record(1), record("b", 5, 81));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
-    /// The distinct truck names of this batch.
-    pub trucks: Arc<Vec<Truck>>,
-    /// For each record, the index of its truck in `trucks`.
-    pub truck: Arc<Vec<u32>>,
+    /// The distinct names of entities in this batch.
+    pub entities: Arc<Vec<Entity>>,
+    /// For each record, the index of its entity in `entities`.
+    pub entity: Arc<Vec<u32>>,
     /// Event time in microseconds since 1970, UTC.
     pub time: Arc<Vec<i64>>,
-    /// The measures in nano-units, indexed by [`Measure`].
-    pub measures: [Arc<Vec<i64>>; 3],
-    /// The declared fields, in the order of their declaration.
-    pub extras: Vec<ExtraColumn>,
+    /// Numbers in nano-units, integers, booleans, times; [`NULL`] is NULL.
+    pub units: Vec<Arc<Vec<i64>>>,
+    /// Texts; `None` is NULL.
+    pub texts: Vec<Arc<Vec<Option<Arc<str>>>>>,
     /// Which records insert and which retract; none in an append job, where all insert.
     pub corrections: Option<Corrections>,
     /// The origin and bytes of each record, kept if a view may have to drop it as late.
@@ -170,19 +93,13 @@ impl Batch {
         self.time.is_empty()
     }
 
-    /// One measure's column.
-    #[inline]
-    pub fn measure(&self, measure: Measure) -> &Arc<Vec<i64>> {
-        &self.measures[measure as usize]
-    }
-
     /// The `index`-th record.
     pub fn record(&self, index: usize) -> Record {
         Record {
-            truck: self.trucks[self.truck[index] as usize].clone(),
+            entity: self.entities[self.entity[index] as usize].clone(),
             time: self.time[index],
-            measures: Measure::ALL.map(|m| self.measure(m)[index]),
-            extras: self.extras.iter().map(|extra| extra.value(index)).collect(),
+            units: self.units.iter().map(|column| column[index]).collect(),
+            texts: self.texts.iter().map(|column| column[index].clone()).collect(),
         }
     }
 
@@ -194,7 +111,7 @@ impl Batch {
 }
 
 impl FromIterator<Record> for Batch {
-    /// Records of a job that declares no fields.
+    /// Readings of trucks, without other fields.
     fn from_iter<I: IntoIterator<Item = Record>>(records: I) -> Self {
         let mut builder = BatchBuilder::default();
         records.into_iter().for_each(|record| builder.push_record(record));
@@ -202,75 +119,49 @@ impl FromIterator<Record> for Batch {
     }
 }
 
-/// Collects records into a [`Batch`]. Each distinct truck name is allocated once in the lifetime of the builder.
+/// Collects records into a [`Batch`]. Each distinct name of an entity is allocated once in the lifetime of the builder.
 ///
 /// ```
-/// use dataflows::batch::{BatchBuilder, FieldSpec, FieldType, NANO, Value};
+/// use dataflows::batch::{BatchBuilder, NANO};
+/// use dataflows::rows::NULL;
+/// use dataflows::schema::{FieldType, Schema};
 ///
-/// let oil = FieldSpec { name: "oil_pressure".into(), field_type: FieldType::Number };
-/// let mut builder = BatchBuilder::new(&[oil]);
-/// builder.push("a", 0, [0, 80 * NANO, 0]);
-/// builder.push_extras([Value::Number(3 * NANO)]);
-/// builder.push("a", 1, [NANO, 81 * NANO, 0]);
-/// builder.push_extras([]); // NULL
+/// let schema = Schema::trucks().with("oil_pressure", FieldType::Number);
+/// let mut builder = BatchBuilder::new(&schema);
+/// builder.push("a", 0, &[0, 80 * NANO, 0, 3 * NANO]);
+/// builder.push("a", 1, &[NANO, 81 * NANO, 0]); // without oil pressure
 /// let batch = builder.take();
-/// assert_eq!(batch.record(0).extras, [Value::Number(3 * NANO)]);
-/// assert_eq!(batch.record(1).extras, [Value::Null]);
+/// assert_eq!(batch.record(0).units, [0, 80 * NANO, 0, 3 * NANO]);
+/// assert_eq!(batch.record(1).units[3], NULL);
 /// assert!(builder.is_empty());
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BatchBuilder {
     /// Every name so far, with its index in `names`.
-    known: HashMap<Truck, u32, RandomState>,
+    known: HashMap<Entity, u32, RandomState>,
     names: Vec<Name>,
-    /// The name of the last record: neighbouring records are mostly of the same truck.
+    /// The name of the last record: neighbouring records are mostly of the same entity.
     last: Option<u32>,
     batch: u64,
-    trucks: Vec<Truck>,
-    truck: Vec<u32>,
+    entities: Vec<Entity>,
+    entity: Vec<u32>,
     time: Vec<i64>,
-    measures: [Vec<i64>; 3],
-    extras: Vec<ExtraBuilder>,
+    units: Vec<Vec<i64>>,
+    texts: Vec<Vec<Option<Arc<str>>>>,
     signs: Vec<i8>,
     keys: Vec<Arc<[u8]>>,
 }
 
-/// Collects the values of a declared field.
-#[derive(Debug)]
-enum ExtraBuilder {
-    Number(Vec<i64>),
-    Text(Vec<Option<Arc<str>>>),
-}
-
-impl ExtraBuilder {
-    fn of(field: &FieldSpec) -> Self {
-        match field.field_type {
-            FieldType::Number => Self::Number(Vec::new()),
-            FieldType::Text => Self::Text(Vec::new()),
-        }
-    }
-
-    /// A value of the wrong type, which decoders never produce, becomes NULL.
-    fn push(&mut self, value: Value) {
-        match (self, value) {
-            (Self::Number(values), Value::Number(value)) => values.push(value),
-            (Self::Number(values), _) => values.push(NULL),
-            (Self::Text(values), Value::Text(text)) => values.push(Some(text)),
-            (Self::Text(values), _) => values.push(None),
-        }
-    }
-
-    fn take(&mut self) -> ExtraColumn {
-        match self {
-            Self::Number(values) => ExtraColumn::Number(Arc::new(std::mem::take(values))),
-            Self::Text(values) => ExtraColumn::Text(Arc::new(std::mem::take(values))),
-        }
+impl Default for BatchBuilder {
+    /// A builder for readings of trucks.
+    fn default() -> Self {
+        Self::new(&Schema::trucks())
     }
 }
 
 #[derive(Debug)]
 struct Name {
-    truck: Truck,
+    entity: Entity,
     /// The number of the batch for which `index` is valid.
     batch: u64,
     index: u32,
@@ -281,15 +172,26 @@ struct Name {
 const NAMES_KEPT: usize = 1 << 21;
 
 impl BatchBuilder {
-    /// A builder for records with these fields in addition to the default schema.
-    pub fn new(fields: &[FieldSpec]) -> Self {
-        Self { extras: fields.iter().map(ExtraBuilder::of).collect(), ..Self::default() }
+    /// A builder for records with these fields.
+    pub fn new(schema: &Schema) -> Self {
+        Self {
+            known: HashMap::default(),
+            names: Vec::new(),
+            last: None,
+            batch: 0,
+            entities: Vec::new(),
+            entity: Vec::new(),
+            time: Vec::new(),
+            units: vec![Vec::new(); schema.units()],
+            texts: vec![Vec::new(); schema.texts()],
+            signs: Vec::new(),
+            keys: Vec::new(),
+        }
     }
 
-    /// Adds a record with its declared fields.
+    /// Adds a record.
     pub fn push_record(&mut self, record: Record) {
-        self.push(&record.truck, record.time, record.measures);
-        self.push_extras(record.extras);
+        self.push_with(&record.entity, record.time, &record.units, record.texts);
     }
 
     /// Adds a correction: inserts (`sign` 1) or retracts (-1) a reading.
@@ -299,46 +201,56 @@ impl BatchBuilder {
         self.keys.push(key);
     }
 
-    /// Sets the declared fields of the last record; missing ones are NULL.
+    /// Adds a record: the name of its entity, its event time in microseconds, the values of the columns of units.
+    /// Columns without a value are NULL, as are all texts.
     #[inline]
-    pub fn push_extras(&mut self, values: impl IntoIterator<Item = Value>) {
-        if !self.extras.is_empty() {
-            let mut values = values.into_iter();
-            self.extras.iter_mut().for_each(|extra| extra.push(values.next().unwrap_or_default()));
-        }
+    pub fn push(&mut self, entity: &str, time: i64, units: &[i64]) {
+        self.push_with(entity, time, units, []);
     }
 
-    /// Adds a record: its truck's name, event time in microseconds, measures in nano-units.
+    /// Like [`push`](Self::push), with the values of the columns of texts.
     #[inline]
-    pub fn push(&mut self, truck: &str, time: i64, measures: [i64; 3]) {
-        let index = self.index_of(truck);
-        self.truck.push(index);
+    pub fn push_with(
+        &mut self,
+        entity: &str,
+        time: i64,
+        units: &[i64],
+        texts: impl IntoIterator<Item = Option<Arc<str>>>,
+    ) {
+        let index = self.index_of(entity);
+        self.entity.push(index);
         self.time.push(time);
-        for (column, value) in self.measures.iter_mut().zip(measures) {
-            column.push(value);
+        let mut columns = self.units.iter_mut();
+        for (value, column) in units.iter().zip(&mut columns) {
+            column.push(*value);
+        }
+        columns.for_each(|column| column.push(NULL));
+        if !self.texts.is_empty() {
+            let mut texts = texts.into_iter();
+            self.texts.iter_mut().for_each(|column| column.push(texts.next().flatten()));
         }
     }
 
     #[inline]
-    fn index_of(&mut self, truck: &str) -> u32 {
+    fn index_of(&mut self, entity: &str) -> u32 {
         if let Some(last) = self.last {
             let name = &self.names[last as usize];
-            if name.batch == self.batch && &*name.truck == truck {
+            if name.batch == self.batch && &*name.entity == entity {
                 return name.index;
             }
         }
-        self.look_up(truck)
+        self.look_up(entity)
     }
 
-    fn look_up(&mut self, truck: &str) -> u32 {
-        let id = match self.known.get(truck) {
+    fn look_up(&mut self, entity: &str) -> u32 {
+        let id = match self.known.get(entity) {
             Some(&id) => id,
             None => {
-                let truck: Truck = truck.into();
+                let entity: Entity = entity.into();
                 let id = self.names.len() as u32;
                 // No batch has this number: the name is in no batch yet.
-                self.names.push(Name { truck: truck.clone(), batch: u64::MAX, index: 0 });
-                self.known.insert(truck, id);
+                self.names.push(Name { entity: entity.clone(), batch: u64::MAX, index: 0 });
+                self.known.insert(entity, id);
                 id
             }
         };
@@ -346,8 +258,8 @@ impl BatchBuilder {
         let name = &mut self.names[id as usize];
         if name.batch != self.batch {
             name.batch = self.batch;
-            name.index = self.trucks.len() as u32;
-            self.trucks.push(name.truck.clone());
+            name.index = self.entities.len() as u32;
+            self.entities.push(name.entity.clone());
         }
         name.index
     }
@@ -367,18 +279,17 @@ impl BatchBuilder {
     pub fn take(&mut self) -> Batch {
         let records = self.time.len();
         let batch = Batch {
-            trucks: Arc::new(std::mem::take(&mut self.trucks)),
-            truck: Arc::new(std::mem::replace(&mut self.truck, Vec::with_capacity(records))),
+            entities: Arc::new(std::mem::take(&mut self.entities)),
+            entity: Arc::new(std::mem::replace(&mut self.entity, Vec::with_capacity(records))),
             time: Arc::new(std::mem::replace(&mut self.time, Vec::with_capacity(records))),
-            measures: std::mem::take(&mut self.measures).map(Arc::new),
-            extras: self.extras.iter_mut().map(ExtraBuilder::take).collect(),
+            units: self.units.iter_mut().map(|column| taken(column, records)).collect(),
+            texts: self.texts.iter_mut().map(|column| taken(column, records)).collect(),
             corrections: (!self.keys.is_empty()).then(|| Corrections {
                 signs: Arc::new(std::mem::take(&mut self.signs)),
                 keys: Arc::new(std::mem::take(&mut self.keys)),
             }),
             origin: None,
         };
-        self.measures = std::array::from_fn(|_| Vec::with_capacity(records));
         self.batch += 1;
         if self.names.len() > NAMES_KEPT {
             self.known.clear();
@@ -389,25 +300,31 @@ impl BatchBuilder {
     }
 }
 
+/// Takes a column, and leaves an empty one for as many records.
+fn taken<T>(column: &mut Vec<T>, records: usize) -> Arc<Vec<T>> {
+    Arc::new(std::mem::replace(column, Vec::with_capacity(records)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::FieldType;
 
     #[test]
     fn a_batch_has_the_pushed_records_and_each_name_once() {
         let mut builder = BatchBuilder::default();
         for round in 0..2 {
             for (truck, time) in [("a", 1), ("b", 2), ("a", 3), ("", 4)] {
-                builder.push(truck, time, [time * 10, time * 20, round]);
+                builder.push(truck, time, &[time * 10, time * 20, round]);
             }
             let batch = builder.take();
-            assert_eq!(batch.trucks.len(), 3);
+            assert_eq!(batch.entities.len(), 3);
             let got: Vec<_> = (0..batch.len()).map(|i| batch.record(i)).collect();
             assert_eq!(
                 got[2],
-                Record { truck: "a".into(), time: 3, measures: [30, 60, round], extras: vec![] }
+                Record { entity: "a".into(), time: 3, units: vec![30, 60, round], texts: vec![] }
             );
-            assert_eq!(&*got[3].truck, "");
+            assert_eq!(&*got[3].entity, "");
             assert_eq!(got.into_iter().collect::<Batch>(), batch);
         }
         assert!(builder.take().is_empty());
@@ -415,16 +332,15 @@ mod tests {
 
     #[test]
     fn declared_fields_and_corrections_are_columns() {
-        let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
-        let fields = [field("oil", FieldType::Number), field("driver", FieldType::Text)];
-        let mut builder = BatchBuilder::new(&fields);
-        let record = |oil, driver: Value| Record {
-            truck: "a".into(),
+        let schema = Schema::trucks().with("oil", FieldType::Number).with("driver", FieldType::Text);
+        let mut builder = BatchBuilder::new(&schema);
+        let record = |oil, driver: Option<&str>| Record {
+            entity: "a".into(),
             time: 1,
-            measures: [1, 2, 3],
-            extras: vec![oil, driver],
+            units: vec![1, 2, 3, oil],
+            texts: vec![driver.map(Arc::from)],
         };
-        let records = [record(Value::Number(5), Value::Text("x".into())), record(Value::Null, Value::Null)];
+        let records = [record(5, Some("x")), record(NULL, None)];
         builder.push_correction(records[0].clone(), -1, Arc::from(&b"k"[..]));
         builder.push_correction(records[1].clone(), 1, Arc::from(&b"k"[..]));
         let batch = builder.take();

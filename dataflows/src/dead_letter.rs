@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {
-    /// The bytes are not one JSON object or Python dict.
+    /// The bytes, or what they have at the place of a reading, are not an object.
     NotAnObject,
+    /// The bytes cannot be read with their schema.
+    Undecodable,
     /// A required field is absent or null.
     MissingField,
     /// A field has the wrong type.
@@ -41,8 +43,9 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Self::NotAnObject,
+        Self::Undecodable,
         Self::MissingField,
         Self::WrongType,
         Self::BadTimestamp,
@@ -64,6 +67,7 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotAnObject => "not_an_object",
+            Self::Undecodable => "undecodable",
             Self::MissingField => "missing_field",
             Self::WrongType => "wrong_type",
             Self::BadTimestamp => "bad_timestamp",
@@ -148,7 +152,9 @@ pub struct DeadLetter {
     pub kafka_timestamp: Option<i64>,
     /// The message's key, if it had one.
     pub key: Option<Vec<u8>>,
-    /// The message's exact bytes; none for a tombstone.
+    /// The place of the reading among those of its message, from 0; none if the letter is of the whole message.
+    pub place: Option<u32>,
+    /// The exact bytes of the message, or of the reading alone; none for a tombstone.
     pub payload: Option<Vec<u8>>,
     /// Why it was rejected.
     pub reason: Reason,

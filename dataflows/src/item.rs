@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{Batch, Record};
 use crate::dead_letter::{ByReason, DeadLetter, Reason};
-use crate::orientation::Orientation;
 
 /// How far a source has read a partition. Sent as data at the end of each epoch, so that it arrives in the commit of
 /// exactly that epoch.
@@ -40,15 +39,17 @@ pub struct Mark {
     pub hash: u128,
 }
 
-/// Permanently identifies a message of a source.
+/// Permanently identifies a reading of a message.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct MessageId {
+pub struct ReadingId {
     /// The topic, or the full path of the input file.
     pub topic: Arc<str>,
     /// The partition; 0 for a file.
     pub partition: i32,
     /// The offset, or the number of the line counted from 0.
     pub offset: i64,
+    /// The place of a reading among those of the message, from 0.
+    pub place: u32,
 }
 
 /// Records with the same Kafka timestamp, from which the end-to-end latency is measured.
@@ -94,8 +95,8 @@ pub struct Arrival {
 ///     restored.close();
 ///     for (offset, speed) in [(0, 82), (1, 79)] {
 ///         items.advance_to(offset as Epoch + 1);
-///         let measures = [0, speed * NANO, 0];
-///         let record = Record { truck: "a".into(), time: 0, measures, extras: Vec::new() };
+///         let units = vec![0, speed * NANO, 0];
+///         let record = Record { entity: "a".into(), time: 0, units, texts: Vec::new() };
 ///         let key = b"k"[..].into();
 ///         items.send(Item::Upserts(vec![Upsert { key, partition: 0, offset, record: Some(record) }]));
 ///     }
@@ -174,15 +175,13 @@ pub enum Item {
     /// The latest Kafka timestamp of truck messages so far, in microseconds; for messages without one, the wall clock
     /// of their epoch. The time of the topic never exceeds the latest of these.
     Arrived(i64),
-    /// Decoded orientation readings.
-    Orientation(Orientation),
     /// Rejected input.
     DeadLetters(Vec<DeadLetter>),
     /// How many messages were accepted and rejected since the last such item.
     Intake(Intake),
-    /// Messages among the dead letters whose event time is too far in the future. The decision is committed, so that
+    /// Readings among the dead letters whose event time is too far in the future. The decision is committed, so that
     /// later passes over the input do not decide again.
-    InTheFuture(Vec<MessageId>),
+    InTheFuture(Vec<ReadingId>),
     /// How far the source has read, at the end of an epoch.
     Progress {
         /// One entry per partition that this worker read in the epoch.

@@ -7,7 +7,6 @@
 //! |---|---|
 //! | [`batch`] | decoded readings as columns, the input of the graph |
 //! | [`dead_letter`] | rejected input, with its bytes and the reason |
-//! | [`orientation`] | decoded orientation readings of a phone as columns |
 //! | [`item`] | the items that sources feed into the graph: batches, dead letters, next offsets |
 //! | [`accumulation`] | the exact sums of a correlation, and `r` from them |
 //! | [`effect`] | the output of views, and their state at a start |
@@ -16,6 +15,7 @@
 //! | [`real`] | rounding an exact ratio to `f64`, once |
 //! | [`readings`] | the current reading of each message key, in an upsert job |
 //! | [`rows`] | the rows of views: typed columns |
+//! | [`schema`] | the fields of a record |
 //! | [`state`] | the format of a view's state |
 //! | [`views`] | one file per view, and the list of all views |
 //! | [`oracle`] | an independent computation of the same results by big rationals, for tests |
@@ -56,7 +56,7 @@
 //!     items.advance_to(1);
 //!     let mut batch = BatchBuilder::default();
 //!     for n in 0..3 {
-//!         batch.push("truck-1", n * 1_000_000, [n * NANO, 80 * NANO, 0]);
+//!         batch.push("truck-1", n * 1_000_000, &[n * NANO, 80 * NANO, 0]);
 //!     }
 //!     items.send(Item::Records(batch.take()));
 //!     items.close();
@@ -89,12 +89,12 @@ pub mod expression;
 pub mod item;
 mod null;
 pub mod oracle;
-pub mod orientation;
 pub mod origin;
 mod packed;
 pub mod readings;
 pub mod real;
 pub mod rows;
+pub mod schema;
 pub mod state;
 pub mod views;
 

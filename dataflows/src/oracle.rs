@@ -13,7 +13,9 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Signed, ToPrimitive, Zero};
 
-use crate::batch::{Measure, NANO, Record, Truck, Value};
+use crate::batch::{Entity, NANO, Record};
+use crate::rows::NULL;
+use crate::schema::Schema;
 use crate::views::Axis;
 
 /// The exact value of a correlation: its square, which is rational, and its sign.
@@ -188,29 +190,25 @@ pub struct CorrelationRow {
 pub fn value(record: &Record, axis: Axis) -> Option<i64> {
     match axis {
         Axis::Time => Some(record.time),
-        Axis::Measure(measure) => Some(record.measures[measure as usize]),
-        Axis::Extra(place) => match record.extras.get(place) {
-            Some(Value::Number(number)) => Some(*number),
-            _ => None,
-        },
+        Axis::Number(column) => record.units.get(column).copied().filter(|units| *units != NULL),
     }
 }
 
 /// The correlation of `x` and `y` per truck, over the records that have both.
 ///
 /// ```
-/// use dataflows::batch::{Measure, NANO, Record};
+/// use dataflows::batch::{NANO, Record};
 /// use dataflows::oracle::correlations;
 /// use dataflows::views::Axis;
 ///
 /// let record = |time: i64| Record {
-///     truck: "a".into(),
+///     entity: "a".into(),
 ///     time,
-///     measures: [time * NANO, 0, 0],
-///     extras: Vec::new(),
+///     units: vec![time * NANO],
+///     texts: Vec::new(),
 /// };
 /// let records = [record(1), record(2), record(3)];
-/// let rows = correlations(&records, Axis::Time, Axis::Measure(Measure::DistanceCovered));
+/// let rows = correlations(&records, Axis::Time, Axis::Number(0));
 /// let row = &rows["a"];
 /// assert_eq!((row.samples, row.earliest, row.latest.0), (3, 1, 3));
 /// assert_eq!(row.correlation.as_ref().unwrap().nearest(), 1.0);
@@ -219,11 +217,11 @@ pub fn correlations<'a>(
     records: impl IntoIterator<Item = &'a Record>,
     x: Axis,
     y: Axis,
-) -> BTreeMap<Truck, CorrelationRow> {
-    let mut points: BTreeMap<Truck, Vec<(i64, i64, i64)>> = BTreeMap::new();
+) -> BTreeMap<Entity, CorrelationRow> {
+    let mut points: BTreeMap<Entity, Vec<(i64, i64, i64)>> = BTreeMap::new();
     for record in records {
         if let (Some(first), Some(second)) = (value(record, x), value(record, y)) {
-            points.entry(record.truck.clone()).or_default().push((record.time, second, first));
+            points.entry(record.entity.clone()).or_default().push((record.time, second, first));
         }
     }
     points
@@ -242,13 +240,33 @@ pub fn correlations<'a>(
         .collect()
 }
 
+/// The columns of distance covered, engine speed and fuel consumed.
+#[derive(Clone, Copy, Debug)]
+pub struct Measures {
+    /// Distance covered.
+    pub distance: usize,
+    /// Engine speed.
+    pub speed: usize,
+    /// Fuel consumed.
+    pub fuel: usize,
+}
+
+impl Measures {
+    /// Their columns in a record, if it has them.
+    pub fn of(schema: &Schema) -> Option<Self> {
+        let [distance, speed, fuel] =
+            ["distance_covered", "engine_speed", "fuel_consumed"].map(|name| schema.number(name));
+        Some(Self { distance: distance?, speed: speed?, fuel: fuel? })
+    }
+}
+
 /// The final row of a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowRow {
     /// Records.
     pub samples: i64,
-    /// The exact averages, in units, indexed by [`Measure`].
-    pub averages: [BigRational; 3],
+    /// The exact averages of distance covered, engine speed and fuel consumed, of the records that have them.
+    pub averages: [Option<BigRational>; 3],
     /// The exact correlations of distance and of engine speed with time, if defined.
     pub correlations: [Option<Correlation>; 2],
 }
@@ -256,27 +274,28 @@ pub struct WindowRow {
 /// The windows of `length` microseconds, by truck and start.
 pub fn windows<'a>(
     records: impl IntoIterator<Item = &'a Record>,
+    measures: Measures,
     length: i64,
-) -> BTreeMap<(Truck, i64), WindowRow> {
-    let mut held: BTreeMap<(Truck, i64), Vec<&Record>> = BTreeMap::new();
+) -> BTreeMap<(Entity, i64), WindowRow> {
+    let mut held: BTreeMap<(Entity, i64), Vec<&Record>> = BTreeMap::new();
     for record in records {
         let start = record.time - record.time.rem_euclid(length);
-        held.entry((record.truck.clone(), start)).or_default().push(record);
+        held.entry((record.entity.clone(), start)).or_default().push(record);
     }
     let row = |records: Vec<&Record>| {
-        let n = BigInt::from(records.len());
-        let average = |measure: Measure| {
-            let sum: BigInt =
-                records.iter().map(|record| BigInt::from(record.measures[measure as usize])).sum();
-            BigRational::new(sum, &n * BigInt::from(NANO))
+        let pairs = |column: usize| -> Vec<(i64, i64)> {
+            let pairs = records.iter().map(|record| (record.time, record.units[column]));
+            pairs.filter(|(_, units)| *units != NULL).collect()
         };
-        let correlation = |measure: Measure| {
-            Correlation::of(records.iter().map(|record| (record.time, record.measures[measure as usize])))
+        let average = |column: usize| {
+            let pairs = pairs(column);
+            let sum: BigInt = pairs.iter().map(|(_, units)| BigInt::from(*units)).sum();
+            (!pairs.is_empty()).then(|| BigRational::new(sum, BigInt::from(pairs.len()) * BigInt::from(NANO)))
         };
         WindowRow {
             samples: records.len() as i64,
-            averages: Measure::ALL.map(average),
-            correlations: [Measure::DistanceCovered, Measure::EngineSpeed].map(correlation),
+            averages: [measures.distance, measures.speed, measures.fuel].map(average),
+            correlations: [measures.distance, measures.speed].map(|column| Correlation::of(pairs(column))),
         }
     };
     held.into_iter().map(|(window, records)| (window, row(records))).collect()
@@ -284,17 +303,18 @@ pub fn windows<'a>(
 
 /// The records whose engine speed is above `threshold`, joined with every record of the same truck and time: time,
 /// the distance of the first, the speed of the second, truck; sorted.
-pub fn joined(records: &[Record], threshold: i64) -> Vec<(i64, i64, i64, Truck)> {
+pub fn joined(records: &[Record], measures: Measures, threshold: i64) -> Vec<(i64, i64, i64, Entity)> {
     let mut joined = Vec::new();
     let all: Vec<&Record> = records.iter().collect();
     each_pair(
         all,
         |record| record,
+        measures,
         threshold,
         usize::MAX,
         |above, other| {
-            let distance = above.measures[Measure::DistanceCovered as usize];
-            joined.push((above.time, distance, speed(other), above.truck.clone()));
+            let (distance, speed) = (above.units[measures.distance], other.units[measures.speed]);
+            joined.push((above.time, distance, speed, above.entity.clone()));
         },
     );
     joined.sort_unstable();
@@ -306,25 +326,26 @@ pub fn joined(records: &[Record], threshold: i64) -> Vec<(i64, i64, i64, Truck)>
 pub fn each_pair<T: Copy>(
     mut all: Vec<T>,
     record: impl Fn(&T) -> &Record,
+    measures: Measures,
     threshold: i64,
     limit: usize,
     mut pair: impl FnMut(T, T),
 ) {
-    let place = |one: &T| (record(one).truck.clone(), record(one).time);
+    let place = |one: &T| (record(one).entity.clone(), record(one).time);
     all.sort_by(|a, b| {
         let (a, b) = (record(a), record(b));
-        (&a.truck, a.time).cmp(&(&b.truck, b.time))
+        (&a.entity, a.time).cmp(&(&b.entity, b.time))
     });
+    let is_above = |one: &&T| {
+        let speed = record(one).units[measures.speed];
+        speed != NULL && speed > threshold
+    };
     for group in all.chunk_by(|a, b| place(a) == place(b)) {
         let group = &group[..group.len().min(limit)];
-        for above in group.iter().filter(|above| speed(record(above)) > threshold) {
+        for above in group.iter().filter(is_above) {
             group.iter().for_each(|other| pair(*above, *other));
         }
     }
-}
-
-fn speed(record: &Record) -> i64 {
-    record.measures[Measure::EngineSpeed as usize]
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use crate::null::NULL;
 /// use dataflows::dead_letter::Reason;
 /// use dataflows::origin::Origin;
 ///
-/// let mut origin = Origin::new("Truck-Data".into());
-/// origin.push(3, 41, None, Some(b"truck-1"), b"{...}");
+/// let mut origin = Origin::new("Entity-Data".into());
+/// origin.push(3, 41, None, Some(b"truck-1"), None, b"{...}");
 /// let letter = origin.dead_letter(0, Reason::Late, "window_averages");
 /// assert_eq!((letter.partition, letter.offset, letter.payload.as_deref()), (3, 41, Some(&b"{...}"[..])));
 /// ```
@@ -35,7 +35,12 @@ pub struct Origin {
     ends: Vec<(u32, u32)>,
     /// The records that had a key.
     keyed: Vec<bool>,
+    /// The places of readings among those of their messages; [`WHOLE`] for one that is its whole message.
+    places: Vec<u32>,
 }
+
+/// The place of a reading that is its whole message.
+const WHOLE: u32 = u32::MAX;
 
 impl Origin {
     /// An empty origin for records of this topic.
@@ -43,13 +48,15 @@ impl Origin {
         Self { topic, ..Self::default() }
     }
 
-    /// Adds the origin of the next record.
+    /// Adds the origin of the next record. `place` is its place among the readings of its message, if that has several;
+    /// `payload` then has the bytes of the reading alone.
     pub fn push(
         &mut self,
         partition: i32,
         offset: i64,
         timestamp: Option<i64>,
         key: Option<&[u8]>,
+        place: Option<u32>,
         payload: &[u8],
     ) {
         self.partitions.push(partition);
@@ -60,6 +67,7 @@ impl Origin {
         self.bytes.extend_from_slice(payload);
         self.ends.push((key_end, self.bytes.len() as u32));
         self.keyed.push(key.is_some());
+        self.places.push(place.unwrap_or(WHOLE));
     }
 
     /// Takes everything that was pushed.
@@ -84,6 +92,7 @@ impl Origin {
             offset: self.offsets[index],
             kafka_timestamp: Some(self.timestamps[index]).filter(|timestamp| *timestamp != NULL),
             key: self.keyed[index].then(|| key.to_vec()),
+            place: Some(self.places[index]).filter(|place| *place != WHOLE),
             payload: Some(self.bytes[key_end as usize..end as usize].to_vec()),
             reason,
             field: field.to_owned(),
@@ -99,9 +108,9 @@ mod tests {
     fn a_dead_letter_has_the_bytes_of_its_record() {
         let mut origin = Origin::new("topic".into());
         for _ in 0..2 {
-            origin.push(1, 7, Some(5), Some(b"key"), b"\xff one");
-            origin.push(2, 8, None, None, b"two");
-            origin.push(3, 9, None, Some(b""), b"");
+            origin.push(1, 7, Some(5), Some(b"key"), Some(4), b"\xff one");
+            origin.push(2, 8, None, None, None, b"two");
+            origin.push(3, 9, None, Some(b""), None, b"");
             let taken = origin.take();
             let letters: Vec<_> = (0..3).map(|index| taken.dead_letter(index, Reason::Late, "v")).collect();
             assert_eq!(letters[0].key.as_deref(), Some(&b"key"[..]));
@@ -116,6 +125,7 @@ mod tests {
                 (Some(&b""[..]), Some(&b""[..]))
             );
             assert_eq!(letters[1].kafka_timestamp, None);
+            assert_eq!((letters[0].place, letters[1].place), (Some(4), None));
         }
     }
 }

@@ -22,10 +22,12 @@ use timely::dataflow::operators::vec::Map;
 use differential_dataflow::hashable::Hashable;
 
 use crate::Epoch;
-use crate::batch::{Batch, BatchBuilder, FieldSpec, FieldType, Record, Value};
+use crate::batch::{Batch, BatchBuilder, Record};
 use crate::effect::{Effect, Restored};
 use crate::epochs::{stream_epoch, when_complete};
 use crate::item::Upsert;
+use crate::rows::NULL;
+use crate::schema::{FieldType, Place, Schema};
 use crate::state::{entries, push_end, push_entry};
 
 /// The name of the readings in the store.
@@ -60,18 +62,18 @@ pub(crate) fn build<'scope>(
     upserts: StreamVec<'scope, Epoch, Upsert>,
     restored: StreamVec<'scope, Epoch, Restored>,
     start: Epoch,
-    fields: Arc<[FieldSpec]>,
+    schema: Schema,
     one_after_another: bool,
 ) -> (StreamVec<'scope, Epoch, Batch>, StreamVec<'scope, Epoch, Effect>) {
-    let declared = fields.clone();
+    let stored = schema.clone();
     let restored = restored
         .flat_map(move |restored| match &*restored.view == NAME {
-            true => restore(&restored.bytes, &declared),
+            true => restore(&restored.bytes, &stored),
             false => Vec::new(),
         })
         .map(|(key, partition, record)| Event::Restored(key, partition, record));
     let mut current: HashMap<Arc<[u8]>, Kept> = HashMap::new();
-    let mut builder = BatchBuilder::new(&fields);
+    let mut builder = BatchBuilder::new(&schema);
     let by_key = Exchange::new(|event: &Event| event.key().hashed());
     let output = when_complete(
         upserts.map(Event::Upsert).concat(restored),
@@ -100,7 +102,7 @@ pub(crate) fn build<'scope>(
                 }
                 match &record {
                     Some(record) => {
-                        push_entry(&mut bytes, &key, |out| write(partition, record, &fields, out));
+                        push_entry(&mut bytes, &key, |out| write(partition, record, &schema, out));
                     }
                     None => push_end(&mut bytes, &key),
                 }
@@ -175,31 +177,43 @@ fn last_of_each_key(events: Vec<Event>) -> impl Iterator<Item = Last> {
     last.into_iter()
 }
 
-fn write(partition: i32, record: &Record, fields: &[FieldSpec], out: &mut Vec<u8>) {
+fn write(partition: i32, record: &Record, schema: &Schema, out: &mut Vec<u8>) {
     out.extend_from_slice(&partition.to_le_bytes());
-    for number in [record.time].into_iter().chain(record.measures) {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-    write_text(&record.truck, out);
+    out.extend_from_slice(&record.time.to_le_bytes());
+    write_text(&record.entity, out);
     // Fields are stored by name, as a job may declare other fields after a restart.
-    for (field, value) in fields.iter().zip(&record.extras) {
-        match value {
-            Value::Null => continue,
-            Value::Number(number) => {
-                out.push(NUMBER);
-                out.extend_from_slice(&number.to_le_bytes());
+    for field in schema.fields() {
+        match field.place {
+            Place::Time | Place::Entity => {}
+            Place::Units(column) if record.units[column] == NULL => {}
+            Place::Units(column) => {
+                out.push(tag(field.field_type));
+                write_text(&field.name, out);
+                out.extend_from_slice(&record.units[column].to_le_bytes());
             }
-            Value::Text(text) => {
-                out.push(TEXT);
+            Place::Texts(column) => {
+                let Some(text) = &record.texts[column] else { continue };
+                out.push(tag(FieldType::Text));
+                write_text(&field.name, out);
                 write_text(text, out);
             }
         }
-        write_text(&field.name, out);
     }
 }
 
-const NUMBER: u8 = 1;
-const TEXT: u8 = 2;
+const TYPES: [FieldType; 5] =
+    [FieldType::Number, FieldType::Integer, FieldType::Boolean, FieldType::Text, FieldType::Timestamp];
+
+/// The byte that stands for a type.
+fn tag(field_type: FieldType) -> u8 {
+    match field_type {
+        FieldType::Number => 0,
+        FieldType::Integer => 1,
+        FieldType::Boolean => 2,
+        FieldType::Text => 3,
+        FieldType::Timestamp => 4,
+    }
+}
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&(text.len() as u32).to_le_bytes());
@@ -207,45 +221,50 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Parses the partition and the reading from a state value.
-pub(crate) fn read(bytes: &[u8], fields: &[FieldSpec]) -> Option<(i32, Record)> {
+pub(crate) fn read(bytes: &[u8], schema: &Schema) -> Option<(i32, Record)> {
     fn number(bytes: &mut &[u8]) -> Option<i64> {
         let (number, rest) = bytes.split_first_chunk::<8>()?;
         *bytes = rest;
         Some(i64::from_le_bytes(*number))
     }
-    fn text(bytes: &mut &[u8]) -> Option<Arc<str>> {
+    fn text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         *bytes = rest;
-        Some(std::str::from_utf8(text).ok()?.into())
+        std::str::from_utf8(text).ok()
     }
     let (partition, mut bytes) = bytes.split_first_chunk::<4>()?;
     let time = number(&mut bytes)?;
-    let measures = [number(&mut bytes)?, number(&mut bytes)?, number(&mut bytes)?];
-    let truck = text(&mut bytes)?;
-    let mut extras = vec![Value::Null; fields.len()];
-    while let Some((&kind, rest)) = bytes.split_first() {
+    let entity = text(&mut bytes)?.into();
+    let (units, texts) = (vec![NULL; schema.units()], vec![None; schema.texts()]);
+    let mut record = Record { entity, time, units, texts };
+    while let Some((&tag, rest)) = bytes.split_first() {
         bytes = rest;
-        let (value, field_type) = match kind {
-            NUMBER => (Value::Number(number(&mut bytes)?), FieldType::Number),
-            TEXT => (Value::Text(text(&mut bytes)?), FieldType::Text),
-            _ => return None,
-        };
+        let field_type = *TYPES.get(usize::from(tag))?;
         let name = text(&mut bytes)?;
-        let is_it = |field: &FieldSpec| field.name == name && field.field_type == field_type;
-        if let Some(place) = fields.iter().position(is_it) {
-            extras[place] = value;
+        let place =
+            schema.field(name).filter(|field| field.field_type == field_type).map(|field| field.place);
+        if field_type == FieldType::Text {
+            let value = text(&mut bytes)?;
+            if let Some(Place::Texts(column)) = place {
+                record.texts[column] = Some(value.into());
+            }
+        } else {
+            let value = number(&mut bytes)?;
+            if let Some(Place::Units(column)) = place {
+                record.units[column] = value;
+            }
         }
     }
-    Some((i32::from_le_bytes(*partition), Record { truck, time, measures, extras }))
+    Some((i32::from_le_bytes(*partition), record))
 }
 
 /// The readings of a committed state change. It was validated when it was loaded, so a parse error is a bug.
-fn restore(bytes: &[u8], fields: &[FieldSpec]) -> Vec<(Arc<[u8]>, i32, Record)> {
+fn restore(bytes: &[u8], schema: &Schema) -> Vec<(Arc<[u8]>, i32, Record)> {
     entries(bytes)
         .map(|entry| {
             let (key, value) = entry.expect("validated state parses");
-            let (partition, record) = read(value, fields).expect("validated state parses");
+            let (partition, record) = read(value, schema).expect("validated state parses");
             (key.into(), partition, record)
         })
         .collect()
@@ -256,33 +275,39 @@ mod tests {
     use super::*;
 
     fn record(time: i64) -> Record {
-        let extras = vec![Value::Null, Value::Number(-5), Value::Text("näher".into())];
-        Record { truck: "truck".into(), time, measures: [1, -2, 3], extras }
+        let texts = vec![Some("näher".into())];
+        Record { entity: "truck".into(), time, units: vec![NULL, -5, 1], texts }
     }
 
-    fn fields() -> Vec<FieldSpec> {
-        let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
-        vec![field("a", FieldType::Number), field("b", FieldType::Number), field("c", FieldType::Text)]
+    fn schema() -> Schema {
+        Schema::new("t")
+            .with("a", FieldType::Number)
+            .with("b", FieldType::Integer)
+            .with("c", FieldType::Text)
+            .with("d", FieldType::Boolean)
     }
 
     #[test]
     fn a_reading_is_read_back() {
-        let (mut bytes, fields) = (Vec::new(), fields());
-        write(5, &record(-7), &fields, &mut bytes);
-        assert_eq!(read(&bytes, &fields), Some((5, record(-7))));
+        let (mut bytes, schema) = (Vec::new(), schema());
+        write(5, &record(-7), &schema, &mut bytes);
+        assert_eq!(read(&bytes, &schema), Some((5, record(-7))));
         for cut in 0..bytes.len() {
-            assert_ne!(read(&bytes[..cut], &fields), Some((5, record(-7))), "{cut}");
+            assert_ne!(read(&bytes[..cut], &schema), Some((5, record(-7))), "{cut}");
         }
     }
 
     #[test]
     fn a_reading_keeps_its_fields_when_others_are_declared() {
-        let (mut bytes, mut fields) = (Vec::new(), fields());
-        write(0, &record(0), &fields, &mut bytes);
-        fields.swap_remove(0);
-        fields.push(FieldSpec { name: "new".into(), field_type: FieldType::Number });
-        let (_, Record { extras, .. }) = read(&bytes, &fields).expect("a reading");
-        assert_eq!(extras, [Value::Text("näher".into()), Value::Number(-5), Value::Null]);
+        let mut bytes = Vec::new();
+        write(0, &record(0), &schema(), &mut bytes);
+        let other = Schema::new("t")
+            .with("new", FieldType::Number)
+            .with("c", FieldType::Text)
+            .with("b", FieldType::Integer)
+            .with("d", FieldType::Number);
+        let (_, Record { units, texts, .. }) = read(&bytes, &other).expect("a reading");
+        assert_eq!((units, texts), (vec![NULL, -5, NULL], vec![Some("näher".into())]));
     }
 
     #[test]

@@ -7,18 +7,18 @@ use std::io::Cursor;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use dataflows::batch::{Batch, BatchBuilder, FieldSpec, FieldType, NANO, Record, Value};
+use dataflows::batch::{Batch, BatchBuilder, NANO, Record};
 use dataflows::dead_letter::{DeadLetter, Reason};
 use dataflows::item::Item;
 use dataflows::oracle::value::Datum;
 use dataflows::rows::{Column, NULL};
+use dataflows::schema::FieldType;
 use dataflows::state::entries;
 use dataflows::views::{self, Mode, Settings, View, dead_letter_rows};
 use truckflow::config::Job;
 use truckflow::config::defined::ViewDefinition;
 use truckflow::config::sql;
-use truckflow::decode::orientation::OrientationDecoder;
-use truckflow::decode::{Decode, Decoder, Message};
+use truckflow::decode::{Counted, Decode, Decoder, Mapping, Message};
 use truckflow::state::export::Export;
 use truckflow::state::{Owner, SealedFold, StateError, seal, unseal, validate_entries};
 use truckflow::{command::replay, render};
@@ -36,16 +36,18 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All of them.
 pub const TARGETS: [Target; 6] = [
     ("decode", decode),
-    ("orientation", orientation),
+    ("mapping", mapping),
     ("config", config),
     ("state", state),
     ("expression", of_expression),
     ("replay", of_replay),
 ];
 
-fn fields() -> Arc<[FieldSpec]> {
-    let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
-    Arc::new([field("driver", FieldType::Text), field("oil", FieldType::Number)])
+const FIELDS: [(&str, FieldType); 2] = [("driver", FieldType::Text), ("oil", FieldType::Number)];
+
+/// The settings of views of trucks with other fields.
+fn settings() -> Settings {
+    Settings { schema: Mapping::trucks_and(&FIELDS).schema, ..Settings::default() }
 }
 
 /// Splits bytes at the first of `mark`.
@@ -57,82 +59,57 @@ fn split(bytes: &[u8], mark: u8) -> (Option<&[u8]>, &[u8]) {
 }
 
 /// A message a line, behind its key and a tab if there is one: the scanner against the general parser, in both
-/// modes, with and without declared fields. Every message is a record or a dead letter with its bytes.
+/// modes, with and without declared fields.
 pub fn decode(bytes: &[u8]) {
-    for (mode, fields) in [(Mode::Append, fields()), (Mode::Append, Arc::default()), (Mode::Upsert, fields())]
-    {
-        let decoder =
-            || Decoder::new("t".into()).with_max_bytes(4096).with_fields(fields.clone()).with_mode(mode);
+    for (mode, fields) in [(Mode::Append, &FIELDS[..]), (Mode::Append, &[]), (Mode::Upsert, &FIELDS)] {
+        let mapping = Arc::new(Mapping::trucks_and(fields));
+        let decoder = || Decoder::new("t".into(), mapping.clone()).with_max_bytes(4096).with_mode(mode);
         let (mut both, mut general) = (decoder(), decoder().without_scanner());
         for (offset, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
-            let (key, payload) = split(line, b'\t');
-            let payload = Some(payload).filter(|payload| key.is_none() || !payload.is_empty());
-            let message = Message { partition: 0, offset: offset as i64, timestamp: Some(1), key, payload };
-            let outcomes = [&mut both, &mut general].map(|decoder| {
-                decoder.decode(&message);
-                let (mut items, mut rounded) = (Vec::new(), Vec::new());
-                decoder.take(&mut items);
-                decoder.take_rounded(&mut |field, count| rounded.push((field.to_owned(), count)));
-                (items, rounded, decoder.last_time())
-            });
-            let mut count = 0;
-            for item in &outcomes[0].0 {
-                match item {
-                    Item::Records(batch) => count += batch.len(),
-                    Item::Upserts(upserts) => count += upserts.len(),
-                    Item::DeadLetters(letters) => {
-                        count += letters.len();
-                        for letter in letters {
-                            assert_eq!(
-                                (letter.payload.as_deref(), letter.key.as_deref()),
-                                (message.payload, message.key)
-                            );
-                        }
-                    }
-                    // The clock of those that follow.
-                    Item::Arrived(_) => {}
-                    other => panic!("{other:?}"),
-                }
-            }
-            assert_eq!(count, 1);
-            let [one, other] = outcomes.map(|outcome| format!("{outcome:?}"));
+            let [one, other] =
+                [&mut both, &mut general].map(|decoder| format!("{:?}", outcome(decoder, offset, line)));
             assert_eq!(one, other, "{}", line.escape_ascii());
         }
     }
 }
 
-/// Orientation readings: an object a line, or CSV records behind a header.
-pub fn orientation(bytes: &[u8]) {
-    let mut decoder = OrientationDecoder::new("t".into(), 4096);
-    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n');
-    if bytes.first() != Some(&b'{')
-        && let Some(header) = lines.next()
-        && decoder.header(header).is_err()
-    {
-        return;
-    }
-    for (offset, line) in lines.enumerate() {
-        let (offset, payload) = (offset as i64, Some(line));
-        decoder.decode(&Message { partition: 0, offset, timestamp: None, key: None, payload });
-        let mut items = Vec::new();
-        decoder.take(&mut items);
-        let mut count = 0;
-        for item in items {
-            match item {
-                Item::Orientation(readings) => {
-                    count += readings.len();
-                    let finite = |values: &Arc<Vec<f64>>| values.iter().all(|value| value.is_finite());
-                    assert!(readings.values.iter().all(finite) && !readings.time.contains(&NULL));
-                }
-                Item::DeadLetters(letters) => {
-                    count += letters.len();
-                    assert!(letters.iter().all(|letter| letter.payload.as_deref() == Some(line)));
-                }
-                other => panic!("{other:?}"),
-            }
+/// What a message becomes. A dead letter has the message's bytes, or those of a part of it.
+fn outcome(decoder: &mut Decoder, offset: usize, line: &[u8]) -> (Vec<Item>, Vec<String>, Option<i64>) {
+    let (key, payload) = split(line, b'\t');
+    let payload = Some(payload).filter(|payload| key.is_none() || !payload.is_empty());
+    let (offset, timestamp) = (offset as i64, Some(1));
+    let message = Message { offset, timestamp, key, payload, ..Message::default() };
+    decoder.decode(&message);
+    let (mut items, mut counts) = (Vec::new(), Vec::new());
+    decoder.take(&mut items);
+    decoder.take_counts(&mut |counted: Counted<'_>, count| counts.push(format!("{counted:?} {count}")));
+    for letter in items.iter().flat_map(|item| match item {
+        Item::DeadLetters(letters) => &letters[..],
+        _ => &[],
+    }) {
+        assert_eq!(letter.key.as_deref(), message.key);
+        if letter.place.is_none() {
+            assert_eq!(letter.payload.as_deref(), message.payload);
         }
-        assert_eq!(count, 1);
     }
+    (items, counts, decoder.last_time())
+}
+
+/// A configuration up to a zero, and messages behind it, one a line.
+pub fn mapping(bytes: &[u8]) {
+    let (Some(text), messages) = split(bytes, 0) else { return };
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let job = match Job::read(text, "fuzz.toml", std::iter::empty(), Vec::new()) {
+        Ok(job) => job,
+        Err(error) => return assert_sentence(&error.to_string()),
+    };
+    let mode = job.view_settings.mode;
+    let mut decoder = Decoder::new("t".into(), job.mapping.clone()).with_max_bytes(4096).with_mode(mode);
+    for (offset, line) in messages.split(|&byte| byte == b'\n').enumerate() {
+        outcome(&mut decoder, offset, line);
+    }
+    // The same bytes as one message, such as several lines of CSV.
+    outcome(&mut decoder, 0, messages);
 }
 
 /// A configuration file: what is accepted has views, limits and properties.
@@ -156,7 +133,7 @@ fn assert_sentence(error: &str) {
 
 /// The views whose state is looked through, one after the other.
 static VIEWS: LazyLock<Vec<View>> = LazyLock::new(|| {
-    let settings = Settings { fields: fields(), ..Settings::default() };
+    let settings = settings();
     let mut all = views::all(&settings);
     all.push(views::readings_view(&Settings { mode: Mode::Upsert, ..settings }));
     all
@@ -219,26 +196,20 @@ pub fn state(bytes: &[u8]) {
 
 /// Readings that expressions are evaluated for.
 static READINGS: LazyLock<(Vec<Record>, Batch)> = LazyLock::new(|| {
-    let record = |truck: &str, time, measures, driver: &str, oil| Record {
-        truck: truck.into(),
+    let record = |truck: &str, time, [distance, speed, fuel]: [i64; 3], driver: &str, oil| Record {
+        entity: truck.into(),
         time,
-        measures,
-        extras: vec![if driver.is_empty() { Value::Null } else { Value::Text(driver.into()) }, oil],
+        units: vec![distance, speed, fuel, oil],
+        texts: vec![Some(driver).filter(|driver| !driver.is_empty()).map(Arc::from)],
     };
     let most = 9_199_999_999_999_999_999;
     let records = vec![
-        record(
-            "a",
-            1_681_088_400_000_000,
-            [100 * NANO, 82 * NANO + 1, 12 * NANO],
-            "Ann",
-            Value::Number(NANO / 4),
-        ),
-        record("truck_2", 0, [0, 0, -NANO / 10], "", Value::Null),
-        record("", -1, [most, -most, 1], "%_\\", Value::Number(most)),
-        record("näher", 253_402_300_799_999_999, [1, NANO, -1], "näh", Value::Number(-most)),
+        record("a", 1_681_088_400_000_000, [100 * NANO, 82 * NANO + 1, 12 * NANO], "Ann", NANO / 4),
+        record("truck_2", 0, [0, 0, -NANO / 10], "", NULL),
+        record("", -1, [most, -most, 1], "%_\\", most),
+        record("näher", 253_402_300_799_999_999, [1, NANO, -1], "näh", -most),
     ];
-    let mut builder = BatchBuilder::new(&fields());
+    let mut builder = BatchBuilder::new(&settings().schema);
     records.iter().for_each(|record| builder.push_record(record.clone()));
     (records, builder.take())
 });
@@ -250,7 +221,7 @@ pub fn of_expression(bytes: &[u8]) {
     let filter = lines.next().filter(|filter| !filter.is_empty()).map(str::to_owned);
     let columns = lines.map(str::to_owned).collect();
     let own = ViewDefinition { name: "hot".into(), filter, columns, table: None, backfill: false };
-    let settings = Settings { fields: fields(), ..Settings::default() };
+    let settings = settings();
     let query = match sql::compile(&own, &settings) {
         Ok(own) => own.query,
         Err(error) => return assert_sentence(&error.to_string().replace(['\n', '\r'], " ")),
@@ -328,6 +299,7 @@ pub fn of_replay(bytes: &[u8]) {
                 kafka_timestamp: None,
                 // An empty key is none.
                 key: key.filter(|key| !key.is_empty()).map(<[u8]>::to_vec),
+                place: None,
                 payload: Some(payload.to_vec()),
                 reason: Reason::NotAnObject,
                 field: String::from_utf8_lossy(payload).into_owned(),

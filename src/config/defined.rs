@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dataflows::batch::{FieldType, Measure};
+use dataflows::schema::{FieldType, Place};
 use dataflows::views::{Axis, Correlation, Settings, View};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -147,34 +147,25 @@ impl CorrelationDefinition {
         Ok((x, y))
     }
 
-    fn axis(&self, key: &str, field: &str, settings: &Settings) -> Result<Axis, ConfigError> {
+    fn axis(&self, key: &str, name: &str, settings: &Settings) -> Result<Axis, ConfigError> {
+        let schema = &settings.schema;
         let fail = |reason: String| {
-            let numbers = settings.fields.iter().filter(|field| field.field_type == FieldType::Number);
-            let known: Vec<&str> = std::iter::once("timestamp")
-                .chain(Measure::ALL.map(Measure::name))
-                .chain(numbers.map(|field| &*field.name))
-                .collect();
+            let numbers = schema.fields().iter().filter(|field| field.field_type == FieldType::Number);
+            let known: Vec<&str> =
+                std::iter::once(&**schema.time()).chain(numbers.map(|field| &*field.name)).collect();
             wrong(
                 format!("correlations.{} {key}", self.name),
-                format!("{reason}; expected one of {}, or a field declared in [record]", known.join(", ")),
+                format!("{reason}; expected one of {}, or a number declared in [record]", known.join(", ")),
             )
         };
-        if field == "timestamp" {
-            return Ok(Axis::Time);
+        if is_one_of(&RESERVED_COLUMNS, name) || is_one_of(&CORRELATION_COLUMNS, name) {
+            return Err(fail(format!("`{name}` is another column of its table")));
         }
-        if let Some(measure) = Measure::ALL.into_iter().find(|measure| measure.name() == field) {
-            return Ok(Axis::Measure(measure));
-        }
-        if is_one_of(&RESERVED_COLUMNS, field) || is_one_of(&CORRELATION_COLUMNS, field) {
-            return Err(fail(format!("`{field}` is another column of its table")));
-        }
-        if field == "truck_id" {
-            return Err(fail(format!("`{field}` is not a number")));
-        }
-        match settings.fields.iter().position(|declared| &*declared.name == field) {
-            None => Err(fail(format!("unknown field `{field}`"))),
-            Some(place) if settings.fields[place].field_type == FieldType::Number => Ok(Axis::Extra(place)),
-            Some(_) => Err(fail(format!("`{field}` is not a number"))),
+        match schema.field(name).map(|field| (field.field_type, field.place)) {
+            Some((_, Place::Time)) => Ok(Axis::Time),
+            Some((FieldType::Number, Place::Units(column))) => Ok(Axis::Number(column)),
+            Some(_) => Err(fail(format!("`{name}` is not a number"))),
+            None => Err(fail(format!("unknown field `{name}`"))),
         }
     }
 }

@@ -3,21 +3,24 @@
 use std::fmt;
 use std::ops::{Deref, RangeInclusive};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dataflows::batch::NANO;
 use dataflows::real::Factor;
-use dataflows::views::{self, Settings, View};
+use dataflows::schema::Schema;
+use dataflows::views::{self, Missing, Settings, View};
 
 use super::error::ConfigError;
 use super::known::names;
 use super::load;
-use super::names::fields;
+use super::message::{self, Preset};
 use super::raw::Config;
 use super::span::duration;
 use super::sql;
+use crate::decode::Mapping;
 use crate::runtime::clock::Limits;
-use crate::source::file::{is_same, is_separator};
+use crate::source::file::is_separator;
 
 /// A job. It derefs to its configuration, whose values have been validated.
 #[derive(Clone)]
@@ -31,8 +34,10 @@ pub struct Job {
     pub epoch_limits: Limits,
     /// How far a reading's event time may be ahead of the clocks, in microseconds; `None` if unlimited.
     pub max_ahead: Option<i64>,
-    /// Which inputs the job reads.
-    pub reads: Reads,
+    /// How messages are read.
+    pub mapping: Arc<Mapping>,
+    /// The built-in views that are not built, because the record lacks fields.
+    pub missing: Vec<Missing>,
 }
 
 impl fmt::Debug for Job {
@@ -47,17 +52,6 @@ impl Deref for Job {
     fn deref(&self) -> &Config {
         &self.config
     }
-}
-
-/// The inputs that a job reads: those that at least one of its views needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reads {
-    /// The trucks' readings.
-    pub trucks: bool,
-    /// The topic of the phone's readings.
-    pub phone_topic: Option<String>,
-    /// The file of the phone's readings.
-    pub phone_file: Option<String>,
 }
 
 impl Job {
@@ -85,11 +79,16 @@ impl Job {
         &self.config
     }
 
+    /// The built-in views that are not built, each with the fields that the record lacks; none if all are.
+    pub fn missing_views(&self) -> Option<String> {
+        let view = |missing: &Missing| format!("{} ({})", missing.view, missing.fields.join(", "));
+        let views: Vec<String> = self.missing.iter().map(view).collect();
+        (!views.is_empty()).then(|| views.join(", "))
+    }
+
     /// Whether the job reads from or writes to Kafka, including the embedded broker.
     pub fn reaches_kafka(&self) -> bool {
-        let reads = &self.reads;
-        let reads_trucks = reads.trucks && (self.input.is_none() || self.embedded);
-        reads_trucks || reads.phone_topic.is_some() || self.dead_letters.topic.is_some()
+        self.input.is_none() || self.embedded || self.dead_letters.topic.is_some()
     }
 }
 
@@ -99,11 +98,11 @@ impl TryFrom<Config> for Job {
     fn try_from(config: Config) -> Result<Self, ConfigError> {
         validate(&config)?;
         let (epoch_limits, max_ahead) = (epoch_limits(&config)?, max_ahead(&config)?);
-        let view_settings = view_settings(&config)?;
+        let mapping = Arc::new(message::mapping(&config)?);
+        let view_settings = view_settings(&config, &mapping.schema)?;
         let active_views = active_views(&config, &view_settings)?;
-        let reads = reads(&config, &active_views);
-        validate_reads(&config, &reads)?;
-        Ok(Self { config, active_views, view_settings, epoch_limits, max_ahead, reads })
+        let missing = missing(&config, &view_settings);
+        Ok(Self { config, active_views, view_settings, epoch_limits, max_ahead, mapping, missing })
     }
 }
 
@@ -201,45 +200,17 @@ fn validate_processes(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Offsets are stored by topic or file, so no topic or file can be read twice.
-fn validate_reads(config: &Config, reads: &Reads) -> Result<(), ConfigError> {
-    let wrong = |key, value: &str, reason: &str| {
-        Err(ConfigError::Value { key, value: value.to_owned(), reason: reason.into() })
+/// The built-in views that the job would have if the record had their fields.
+fn missing(config: &Config, settings: &Settings) -> Vec<Missing> {
+    let asked: Vec<&str> = config.builtin().chain(config.selected.iter().map(String::as_str)).collect();
+    let is_asked = |view: &str| match asked.is_empty() {
+        true => view != views::ORIENTATION || config.message.preset == Preset::Orientation,
+        false => asked.contains(&view),
     };
-    if let Some(topic) = reads.phone_topic.as_deref() {
-        if config.embedded {
-            return wrong(
-                "orientation.topic",
-                topic,
-                "the embedded broker serves the trucks' readings only; give orientation.input, or leave out --embedded",
-            );
-        }
-        if reads.trucks && config.input.is_none() && topic == config.kafka.topic {
-            return wrong(
-                "orientation.topic",
-                topic,
-                "the trucks' readings are read from it; give another topic",
-            );
-        }
-    }
-    if let (Some(path), Some(trucks)) =
-        (reads.phone_file.as_deref(), config.input.as_deref().filter(|_| reads.trucks))
-        && is_same(path, trucks)
-    {
-        return wrong("orientation.input", path, "the trucks' readings are read from it; give another file");
-    }
-    Ok(())
-}
-
-/// Which inputs the job reads.
-fn reads(config: &Config, views: &[View]) -> Reads {
-    let phone = views.iter().any(|view| view.name == views::ORIENTATION);
-    let other = |view: &View| ![views::ORIENTATION, views::DEAD_LETTERS].contains(&&*view.name);
-    Reads {
-        trucks: !phone || views.iter().any(other),
-        phone_topic: config.orientation.topic.clone().filter(|_| phone),
-        phone_file: config.orientation.input.clone().filter(|_| phone),
-    }
+    let is_expected = |missing: &Missing| {
+        is_asked(missing.view) && (config.message.preset != Preset::Orientation || !asked.is_empty())
+    };
+    views::missing(settings).into_iter().filter(is_expected).collect()
 }
 
 /// The views of the job: built-in ones in the order of their list, user-defined ones, dead letters.
@@ -250,16 +221,7 @@ fn active_views(config: &Config, settings: &Settings) -> Result<Vec<View>, Confi
     let is_built_in_on = |name: &str| is_on(name) && (names_none || config.builtin().any(|on| on == name));
     let (dead_letters, mut active): (Vec<_>, Vec<_>) =
         views::all(settings).into_iter().partition(|view| view.name == views::DEAD_LETTERS);
-    let has_phone = config.orientation.topic.is_some() || config.orientation.input.is_some();
-    let asked = config.builtin().chain(config.selected.iter().map(String::as_str));
-    if !has_phone && asked.into_iter().any(|name| name == views::ORIENTATION) {
-        return Err(ConfigError::Value {
-            key: "views",
-            value: views::ORIENTATION.into(),
-            reason: "it has no input; give orientation.topic or orientation.input".into(),
-        });
-    }
-    active.retain(|view| is_built_in_on(&view.name) && (has_phone || view.name != views::ORIENTATION));
+    active.retain(|view| is_built_in_on(&view.name));
     // Definitions that are not selected must be valid, too.
     for definition in &config.correlations {
         let view = definition.view(settings)?;
@@ -305,7 +267,7 @@ fn epoch_limits(config: &Config) -> Result<Limits, ConfigError> {
 }
 
 /// The views' thresholds and factors.
-fn view_settings(config: &Config) -> Result<Settings, ConfigError> {
+fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigError> {
     let parse = |key, value: &toml::Value| {
         let text = match value {
             toml::Value::String(text) => text.clone(),
@@ -340,7 +302,7 @@ fn view_settings(config: &Config) -> Result<Settings, ConfigError> {
     Ok(Settings {
         mode: config.mode,
         one_after_another: config.input.is_some(),
-        fields: fields(&config.record)?,
+        schema: schema.clone(),
         above_speed,
         speed_factor: parse("settings.speed_factor", &settings.speed_factor)?,
         correlation_tables: settings.correlation_tables,

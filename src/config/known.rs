@@ -1,5 +1,6 @@
 //! The views that a job can have.
 
+use dataflows::schema::Schema;
 use dataflows::views::{self, Settings};
 
 use super::error::{ConfigError, wrong};
@@ -29,7 +30,8 @@ impl Names {
 
 /// The names of all views, built-in and user-defined; refuses invalid and duplicate names.
 pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
-    let built_in = views::all(&Settings::default());
+    let presets = [Schema::trucks(), Schema::orientation()];
+    let built_in = presets.map(|schema| views::all(&Settings { schema, ..Settings::default() })).concat();
     let mut names: Vec<String> = views::NAMES.iter().map(|&name| name.into()).collect();
     let mut tables: Vec<String> = built_in.iter().map(|view| view.table.to_string()).collect();
     // Reserved for the readings of an upsert job.

@@ -1,21 +1,5 @@
 //! Valid names of fields, views and tables.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-use dataflows::batch::{FieldSpec, FieldType, Measure};
-
-use super::error::{ConfigError, wrong};
-
-/// The fields that every reading has.
-pub const STANDARD_FIELDS: [&str; 5] = [
-    "timestamp",
-    "truck_id",
-    Measure::DistanceCovered.name(),
-    Measure::EngineSpeed.name(),
-    Measure::FuelConsumed.name(),
-];
-
 /// Columns that tables and files have in addition to those of their view.
 pub const RESERVED_COLUMNS: [&str; 3] = ["id", "row_key", "change"];
 
@@ -43,28 +27,4 @@ pub(super) fn is_table_name(name: &str) -> bool {
 
 pub(super) fn is_one_of(names: &[&str], name: &str) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
-}
-
-/// The declared fields, ordered by name.
-pub(super) fn fields(record: &BTreeMap<String, FieldType>) -> Result<Arc<[FieldSpec]>, ConfigError> {
-    let mut seen = BTreeSet::new();
-    for name in record.keys() {
-        let place = format!("record.{name}");
-        if !is_column_name(name) {
-            return Err(wrong(place, "use letters, digits and `_`, at most 60, not starting with a digit"));
-        }
-        if is_one_of(&STANDARD_FIELDS, name) {
-            return Err(wrong(place, "every reading has this field; declare additional fields only"));
-        }
-        if !seen.insert(name.to_lowercase()) {
-            return Err(wrong(
-                place,
-                "another field differs only in case, which SQL ignores; rename one of them",
-            ));
-        }
-    }
-    Ok(record
-        .iter()
-        .map(|(name, &field_type)| FieldSpec { name: name.as_str().into(), field_type })
-        .collect())
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use dataflows::batch::FieldType;
 use dataflows::views::{CorrelationTables, Mode};
 use serde::{Deserialize, Serialize};
 
 use super::defined::{CorrelationDefinition, ViewDefinition, ViewEntry};
+use super::message::{MessageSettings, RecordFields};
 use crate::kafka::properties::{Properties, flat};
 use crate::runtime::secret::DatabaseUrl;
 use crate::source::OnDataLoss;
@@ -53,8 +53,10 @@ pub struct Config {
     pub selected: Vec<String>,
     /// User-defined correlations.
     pub correlations: Vec<CorrelationDefinition>,
-    /// Fields of a reading beyond the five standard ones.
-    pub record: BTreeMap<String, FieldType>,
+    /// How bytes become readings.
+    pub message: MessageSettings,
+    /// The fields of a reading beyond those of the preset, and where all of them are in messages.
+    pub record: RecordFields,
     /// Address of the live page, `/metrics`, `/healthz` and `/readyz`, or `off`.
     pub listen: String,
     /// A file with the token that clients must send.
@@ -65,8 +67,6 @@ pub struct Config {
     pub on_data_loss: OnDataLoss,
     /// The Kafka input.
     pub kafka: Kafka,
-    /// The phone's orientation readings.
-    pub orientation: Orientation,
     /// CSV files.
     pub csv: CsvSink,
     /// SQL tables.
@@ -115,17 +115,6 @@ impl CsvSink {
     pub fn takes(&self, view: &str) -> bool {
         chosen(self.views.as_deref(), view)
     }
-}
-
-/// `[orientation]`: both may be read at once.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Orientation {
-    /// The topic; absent: none is read.
-    pub topic: Option<String>,
-    /// Sensor Logger's `Orientation.csv`, or a file with one JSON object or Python dict per line; `-`: standard
-    /// input; absent: none is read.
-    pub input: Option<String>,
 }
 
 /// `[tables]`
@@ -216,13 +205,13 @@ impl Default for Config {
             views: Vec::new(),
             selected: Vec::new(),
             correlations: Vec::new(),
-            record: BTreeMap::new(),
+            message: MessageSettings::default(),
+            record: RecordFields::new(),
             listen: "127.0.0.1:9600".into(),
             listen_token_file: None,
             commit_interval: "1s".into(),
             on_data_loss: OnDataLoss::Stop,
             kafka: Kafka::default(),
-            orientation: Orientation::default(),
             csv: CsvSink::default(),
             tables: Sink::default(),
             dead_letters: DeadLetters::default(),

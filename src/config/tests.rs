@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 
-use dataflows::batch::FieldType;
+use dataflows::schema::FieldType;
 use dataflows::views;
 
 use super::variables::keys_among;
@@ -192,41 +192,25 @@ fn the_password_comes_from_a_file() {
 }
 
 #[test]
-fn a_job_reads_what_its_views_need() {
-    let both: [(&str, &str); 2] =
-        [("orientation.topic", "\"Mobile-Device-Data\""), ("orientation.input", "\"Orientation.csv\"")];
-    let reads = |views: &str, flags: &[(&str, &str)]| {
-        let config = load(&format!("views = [{views}]"), &[], flags).unwrap();
-        let reads = config.reads.clone();
-        (reads.trucks, reads.phone_topic.is_some(), reads.phone_file.is_some())
+fn a_built_in_view_is_built_if_the_record_has_its_fields() {
+    let missing = |text: &str| {
+        let job = load(text, &[], &[]).unwrap();
+        (names(&job), job.missing_views().unwrap_or_default())
     };
-    assert_eq!(reads("", &[]), (true, false, false));
-    assert_eq!(reads("", &both), (true, true, true));
-    assert_eq!(reads("\"orientation\"", &both), (false, true, true));
-    assert_eq!(reads("\"orientation\", \"dead_letters\"", &both[1..]), (false, false, true));
-    assert_eq!(reads("\"above_speed\", \"orientation\"", &both[..1]), (true, true, false));
-    assert_eq!(reads("\"parameter_map\"", &both), (true, false, false));
-    assert_eq!(reads("\"dead_letters\"", &both), (true, false, false));
-    let has_view = |flags: &[(&str, &str)]| {
-        let views = load("", &[], flags).unwrap().active_views;
-        views.iter().any(|view| view.name == views::ORIENTATION)
-    };
-    assert!(has_view(&both) && !has_view(&[]));
-}
-
-#[test]
-fn inputs_that_cannot_be_combined_are_refused() {
-    let refused = |text: &str, word: &str| {
-        let error = load(text, &[], &[]).unwrap_err().to_string();
-        assert!(error.contains(word) && !error.contains('\n'), "{error}");
-    };
-    refused("views = [\"orientation\"]", "it has no input");
-    refused("[orientation]\ntopic = \"Truck-Data\"", "another topic");
-    refused("input = \"-\"\n[orientation]\ninput = \"-\"", "another file");
-    refused("input = \"./x\"\nembedded = true\n[orientation]\ntopic = \"x\"", "orientation.input");
-    // An input that is not read does not conflict.
-    load("views = [\"orientation\"]\n[orientation]\ntopic = \"Truck-Data\"", &[], &[]).unwrap();
-    load("input = \"x\"\n[orientation]\ntopic = \"Truck-Data\"", &[], &[]).unwrap();
+    let (views, lacking) = missing("");
+    assert_eq!((views.len(), lacking.as_str()), (views::NAMES.len() - 1, ""));
+    let (views, lacking) = missing("[message]\npreset = \"orientation\"");
+    assert_eq!((views, lacking.as_str()), (vec!["orientation".into(), "dead_letters".into()], ""));
+    let record = "[message]\npreset = \"none\"\n[record]\ntimestamp = \"timestamp\"\ntruck_id = \"text\"\nengine_speed = \"number\"";
+    let (views, lacking) = missing(record);
+    assert_eq!(views, ["engine_speed_correlation", "dead_letters"]);
+    assert!(
+        lacking.starts_with("parameter_map (distance_covered, fuel_consumed), distance_correlation"),
+        "{lacking}"
+    );
+    assert!(!lacking.contains("orientation"), "{lacking}");
+    let (_, lacking) = missing("views = [\"orientation\"]");
+    assert!(lacking.starts_with("orientation (time, seconds_elapsed"), "{lacking}");
 }
 
 #[test]
@@ -272,7 +256,7 @@ fn names_of_a_file_select_among_the_built_in_views_and_those_of_a_flag_among_all
     assert_eq!(names(&config), ["above_speed", "fuel_speed", "hot", "cold", "dead_letters"]);
     // Without names in the file all built-in views are on.
     let text = "[[views]]\nname = \"hot\"\ncolumns = [\"truck_id\"]\n[csv]\nviews = [\"hot\"]";
-    // Except `orientation`, which has no input.
+    // Except `orientation`, whose fields the record lacks.
     assert_eq!(names(&load(text, &[], &[]).unwrap()).len(), views::NAMES.len());
 }
 
@@ -282,8 +266,9 @@ fn definitions_reach_the_views() {
     let settings = settings.view_settings.clone();
     assert_eq!((settings.window, settings.window_retention), (60_000_000, 86_400_000_000));
     assert!(settings.upserts());
-    let fields: Vec<_> = settings.fields.iter().map(|field| (&*field.name, field.field_type)).collect();
-    assert_eq!(fields, [("driver", FieldType::Text), ("oil", FieldType::Number)]);
+    let fields: Vec<_> =
+        settings.schema.fields().iter().map(|field| (&*field.name, field.field_type)).collect();
+    assert_eq!(fields[5..], [("oil", FieldType::Number), ("driver", FieldType::Text)]);
 }
 
 #[test]
@@ -312,7 +297,7 @@ fn an_invalid_definition_is_refused_with_its_name() {
         (named("hot", "truck_ABOVE_speed"), "views.hot table: another view writes to table"),
         (named("hot", "truckflow_state"), "views.hot table: `truckflow_state` is not a valid table name"),
         (named("hot", "a b"), "views.hot table: `a b` is not a valid table name"),
-        ("[record]\ntruck_id = \"text\"".into(), "record.truck_id: every reading has this field"),
+        ("[record]\ntruck_id = \"number\"".into(), "record.truck_id: the preset declares it as text"),
         ("[record]\noil = \"text\"\nOil = \"text\"".into(), "record.oil: another field differs only"),
         ("[record]\n\"1\" = \"text\"".into(), "record.1: use letters"),
         ("[record]\noil = \"bytes\"".into(), "line 2"),

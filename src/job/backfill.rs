@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use dataflows::item::NextOffset;
-use dataflows::views::{Mode, ORIENTATION, View};
+use dataflows::views::{Mode, View};
 
 use crate::config::Job;
 use crate::job::error::JobError;
@@ -72,14 +72,13 @@ fn note_left(
     known: &BTreeMap<String, StoredView>,
     last: &LastCommit,
 ) -> Result<(), JobError> {
-    // The phone's view resumes at its own topic's offsets.
-    let trucks = match &config.input {
+    let input = match &config.input {
         Some(path) if !config.embedded => full_path(path),
         _ => config.kafka.topic.clone(),
     };
-    let own: Vec<_> = last.offsets.iter().filter(|at| *at.topic == *trucks).collect();
+    let own: Vec<_> = last.offsets.iter().filter(|at| *at.topic == *input).collect();
     let mut changes = Vec::new();
-    for name in known.keys().filter(|name| *name != ORIENTATION) {
+    for name in known.keys() {
         let left: Vec<_> = of_view(&last.view_offsets, name, Role::Left).collect();
         let is_left = left.iter().any(|at| at.offset >= 0);
         let is_active = config.active_views.iter().any(|view| *view.name == **name);

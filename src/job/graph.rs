@@ -18,7 +18,7 @@ use bytes::Bytes;
 use dataflows::Epoch;
 use dataflows::dead_letter::DeadLetter;
 use dataflows::effect::{Effect, Restored};
-use dataflows::item::{Arrival, Intake, Item, MessageId, NextOffset};
+use dataflows::item::{Arrival, Intake, Item, NextOffset, ReadingId};
 use dataflows::rows::Rows;
 use dataflows::views::{DEAD_LETTERS, Inputs, Settings, View, dead_letter_reasons, dead_letter_rows};
 use serde::{Deserialize, Serialize};
@@ -92,7 +92,7 @@ pub enum Message {
         /// The epoch they belong to.
         epoch: Epoch,
         /// The messages.
-        messages: Vec<MessageId>,
+        messages: Vec<ReadingId>,
     },
     /// A key of an upsert job with messages in two partitions; the job must end.
     KeyMoved {
@@ -398,14 +398,15 @@ mod tests {
 
     /// Feeds readings, a dead letter and progress in the first epoch, and completes it.
     fn feed(graph: &mut Graph) {
-        let mut batch = BatchBuilder::new(&[]);
-        (0..10).for_each(|second| batch.push("truck", second * 1_000_000, [NANO, 90 * NANO, NANO]));
+        let mut batch = BatchBuilder::default();
+        (0..10).for_each(|second| batch.push("truck", second * 1_000_000, &[NANO, 90 * NANO, NANO]));
         let letter = DeadLetter {
             topic: "T".into(),
             partition: 0,
             offset: 10,
             kafka_timestamp: None,
             key: None,
+            place: None,
             payload: Some(vec![b'x'; 1000]),
             reason: dataflows::dead_letter::Reason::NotAnObject,
             field: String::new(),

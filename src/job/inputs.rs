@@ -12,14 +12,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dataflows::item::{MessageId, NextOffset};
-use dataflows::views::{Settings, View};
+use dataflows::item::{NextOffset, ReadingId};
+use dataflows::views::View;
 
 use crate::config::Job;
-use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Decoder, Future};
 use crate::job::error::JobError;
-use crate::job::options::{open_phone_file, phone_file, topic_options, trucks_decoder, trucks_file};
+use crate::job::options::{decoder, file_options, topic_options};
 use crate::kafka::properties::Properties;
 use crate::observe::progress::Share;
 use crate::runtime::failure::Bug;
@@ -45,11 +44,9 @@ const CHECK_EVERY: Duration = Duration::from_millis(5);
 pub struct Inputs {
     sources: Vec<Source>,
     followers: Vec<Sender<Vec<NextOffset>>>,
-    message_bytes: usize,
-    settings: Settings,
-    max_ahead: Option<i64>,
+    job: Job,
     /// In a backfill, the messages that were already found to be in the future.
-    decided: Option<Vec<MessageId>>,
+    decided: Option<Vec<ReadingId>>,
     /// Whether a view may drop records.
     origins: bool,
     /// The watch thread of each topic, with the topic's name in the job's health.
@@ -68,17 +65,7 @@ pub struct Inputs {
 struct Source {
     /// The topic, or the path of the file.
     name: Arc<str>,
-    content: Content,
     kind: Kind,
-}
-
-/// The content of a source.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Content {
-    /// Readings of trucks.
-    Trucks,
-    /// Orientation readings of a phone.
-    Phone,
 }
 
 enum Kind {
@@ -98,9 +85,7 @@ impl Inputs {
         Ok(Self {
             sources: Vec::new(),
             followers: Vec::new(),
-            message_bytes: config.limits.message_bytes,
-            settings: config.view_settings.clone(),
-            max_ahead: config.max_ahead,
+            job: config.clone(),
             decided: None,
             origins: views.iter().any(|view| view.drops_readings),
             watches: Vec::new(),
@@ -124,7 +109,7 @@ impl Inputs {
         view: &View,
         progress: &[NextOffset],
         last: &LastCommit,
-        decided: Vec<MessageId>,
+        decided: Vec<ReadingId>,
         properties: &Arc<Reloaded<Properties>>,
         stop: &Stop,
     ) -> Result<Self, JobError> {
@@ -142,7 +127,7 @@ impl Inputs {
                     let (view, input) = (view.name.to_string(), config.kafka.topic.clone());
                     return Err(JobError::NoBackfill { view, input });
                 }
-                inputs.add_topic(&config.kafka.topic, Content::Trucks, topic);
+                inputs.add_topic(&config.kafka.topic, topic);
             }
             // A pipe can be read only once.
             Some(path) if !std::fs::metadata(path).is_ok_and(|found| found.is_file()) => {
@@ -157,8 +142,8 @@ impl Inputs {
                 inputs.open_embedded(config, path, progress, offsets, feed)?;
             }
             Some(path) => {
-                let lines = Lines::again(path, progress, offsets, trucks_file(config))?;
-                inputs.add(path, Content::Trucks, Kind::File(lines));
+                let lines = Lines::again(path, progress, offsets, file_options(config))?;
+                inputs.add(path, Kind::File(lines));
             }
         }
         Ok(inputs)
@@ -174,26 +159,17 @@ impl Inputs {
         stop: &Stop,
     ) -> Result<Self, JobError> {
         let mut inputs = Self::new(config, &config.active_views, properties)?;
-        let reads = &config.reads;
         match &config.input {
-            _ if !reads.trucks => {}
-            None => inputs.open_topic(config, &config.kafka.topic, Content::Trucks, offsets, known, stop)?,
+            None => inputs.open_topic(config, &config.kafka.topic, offsets, known, stop)?,
             // In a cluster, process 0 reads the files.
             Some(_) if config.process > 0 => {}
             Some(path) if config.embedded => {
                 inputs.open_embedded(config, path, offsets, &[], Feed::new(None))?
             }
             Some(path) => {
-                let lines = Lines::open(path, offsets, trucks_file(config))?;
-                inputs.add(path, Content::Trucks, Kind::File(lines));
+                let lines = Lines::open(path, offsets, file_options(config))?;
+                inputs.add(path, Kind::File(lines));
             }
-        }
-        if let Some(topic) = reads.phone_topic.as_deref() {
-            inputs.open_topic(config, topic, Content::Phone, offsets, known, stop)?;
-        }
-        if let Some(path) = reads.phone_file.as_deref().filter(|_| config.process == 0) {
-            let lines = open_phone_file(path, offsets, phone_file(config))?;
-            inputs.add(path, Content::Phone, Kind::File(lines));
         }
         Ok(inputs)
     }
@@ -202,20 +178,14 @@ impl Inputs {
         &mut self,
         config: &Job,
         topic: &str,
-        content: Content,
         offsets: &[NextOffset],
         known: &[TopicId],
         stop: &Stop,
     ) -> Result<(), JobError> {
         let options = topic_options(config, topic, self.properties.clone());
-        let connect = || {
-            Topic::connect(options.clone(), offsets, known).map_err(|error| match content {
-                Content::Trucks => error,
-                Content::Phone => error.of_the_phone(),
-            })
-        };
+        let connect = || Topic::connect(options.clone(), offsets, known);
         let connected = connect_at_start(config, stop, connect)?;
-        self.add_topic(topic, content, connected);
+        self.add_topic(topic, connected);
         Ok(())
     }
 
@@ -246,17 +216,17 @@ impl Inputs {
         }
         let topic = Topic::embedded(options, offsets, PARTITIONS, feed)?;
         self._cluster = Some(cluster);
-        self.add_topic(&config.kafka.topic, Content::Trucks, topic);
+        self.add_topic(&config.kafka.topic, topic);
         Ok(())
     }
 
-    fn add_topic(&mut self, name: &str, content: Content, topic: Topic) {
+    fn add_topic(&mut self, name: &str, topic: Topic) {
         let committed = self.follow();
-        self.add(name, content, Kind::Topic(Some(Box::new(Watched { topic, committed }))));
+        self.add(name, Kind::Topic(Some(Box::new(Watched { topic, committed }))));
     }
 
-    fn add(&mut self, name: &str, content: Content, kind: Kind) {
-        self.sources.push(Source { name: name.into(), content, kind });
+    fn add(&mut self, name: &str, kind: Kind) {
+        self.sources.push(Source { name: name.into(), kind });
     }
 
     /// A channel that receives the offsets of each commit.
@@ -325,23 +295,15 @@ impl Inputs {
         let share = |worker| {
             let mut share = InputSet::default();
             for source in &self.sources {
-                match source.content {
-                    Content::Trucks => source.deal(self.trucks_decoder(source), worker, workers, &mut share),
-                    Content::Phone => {
-                        let decoder = OrientationDecoder::new(source.name.clone(), self.message_bytes)
-                            .with_future(self.future(source));
-                        source.deal(decoder, worker, workers, &mut share)
-                    }
-                }?;
+                source.deal(self.decoder(source), worker, workers, &mut share)?;
             }
             Ok(share)
         };
         own.map(share).collect()
     }
 
-    fn trucks_decoder(&self, source: &Source) -> Decoder {
-        let decoder =
-            trucks_decoder(&source.name, self.message_bytes, &self.settings).with_future(self.future(source));
+    fn decoder(&self, source: &Source) -> Decoder {
+        let decoder = decoder(&self.job, &source.name).with_future(self.future(source));
         if self.origins { decoder.with_origins() } else { decoder }
     }
 
@@ -363,7 +325,7 @@ impl Inputs {
         };
         match &self.decided {
             Some(decided) => Future::decided(decided, &topic),
-            None => Future::new(self.max_ahead, topic),
+            None => Future::new(self.job.max_ahead, topic),
         }
     }
 

@@ -92,7 +92,10 @@ fn run_shown(
         })?,
         false => Reloaded::fixed(Properties::default()),
     };
-    let metrics = Metrics::new(&config.view_settings.fields).map_err(|_| Bug("the metrics"))?;
+    if let Some(missing) = config.missing_views() {
+        tracing::info!("some built-in views are not built, because the record lacks their fields: {missing}");
+    }
+    let metrics = Metrics::new(&config.view_settings.schema).map_err(|_| Bug("the metrics"))?;
     let health = Arc::<Health>::default();
     let state = AppState {
         metrics: metrics.clone(),

@@ -1,60 +1,37 @@
 //! The options and the decoder of each input, from the configuration. Commands that read the inputs themselves use the
 //! same.
 
-use std::sync::{Arc, Mutex};
-
-use dataflows::item::NextOffset;
-use dataflows::views::Settings;
+use std::sync::Arc;
 
 use crate::config::{Config, ConfigError, Job};
-use crate::decode::{Decoder, orientation};
+use crate::decode::Decoder;
+use crate::decode::mapping::Format;
 use crate::kafka::properties::Properties;
 use crate::runtime::reload::Reloaded;
-use crate::source::SourceError;
-use crate::source::file::{Lines, Options, lock};
+use crate::source::file::{Framing, Options};
 use crate::source::kafka::TopicOptions;
 
-/// The decoder of truck readings for an input.
-pub(crate) fn trucks_decoder(name: &str, message_bytes: usize, settings: &Settings) -> Decoder {
-    Decoder::new(name.into())
-        .with_max_bytes(message_bytes)
-        .with_mode(settings.mode)
-        .with_fields(settings.fields.clone())
+/// The decoder of an input.
+pub(crate) fn decoder(job: &Job, name: &str) -> Decoder {
+    Decoder::new(name.into(), job.mapping.clone())
+        .with_max_bytes(job.limits.message_bytes)
+        .with_mode(job.view_settings.mode)
 }
 
-/// The options of the trucks' file.
-pub(crate) fn trucks_file(config: &Job) -> Options<'_> {
+/// The options of the file.
+pub(crate) fn file_options(job: &Job) -> Options<'_> {
+    let framing = match job.mapping.format {
+        Format::Text => Framing::Lines,
+        Format::Csv { separator, ref columns } => {
+            Framing::Records { separator, has_header: columns.is_none() }
+        }
+    };
     Options {
-        follow: !config.until_end,
-        separator: config.key_separator.as_deref(),
-        on_data_loss: config.on_data_loss,
-        ..Options::default()
+        follow: !job.until_end,
+        framing,
+        separator: job.key_separator.as_deref(),
+        on_data_loss: job.on_data_loss,
     }
-}
-
-/// The options of the phone's file, whose first character determines its format.
-pub(crate) fn phone_file(config: &Job) -> Options<'static> {
-    Options {
-        follow: !config.until_end,
-        framing: None,
-        on_data_loss: config.on_data_loss,
-        ..Options::default()
-    }
-}
-
-/// Opens the phone's file at its offset, and checks its header.
-pub(crate) fn open_phone_file(
-    path: &str,
-    offsets: &[NextOffset],
-    options: Options<'_>,
-) -> Result<Arc<Mutex<Lines>>, SourceError> {
-    let lines = Lines::open(path, offsets, options).map_err(SourceError::of_the_phone)?;
-    let header = lock(&lines).header().cloned();
-    if let Some(header) = header {
-        orientation::check_header(&header)
-            .map_err(|column| SourceError::NoColumn { path: path.to_owned(), column })?;
-    }
-    Ok(lines)
 }
 
 /// The options of a topic, with these librdkafka properties.

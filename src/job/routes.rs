@@ -75,7 +75,7 @@ fn file_columns(view: &View, route: &Route) -> Vec<ColumnSpec> {
     view.columns.iter().cloned().chain(route.change.then_some(CHANGE)).collect()
 }
 
-/// Describes the trucks' source, for which the offsets are committed. A phone's source may be added later.
+/// Describes the source for which the offsets are committed.
 pub(crate) fn source_name(config: &Job) -> String {
     let source = match &config.input {
         Some(input) if config.embedded => format!("embedded {}", full_path(input)),

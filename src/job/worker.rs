@@ -280,7 +280,7 @@ impl<'job> Feed<'job> {
         // A backfill reads messages that were already counted.
         let is_backfill = setup.shape.filled.is_some();
         if !is_backfill {
-            self.inputs.take_rounded(&mut |field, count| setup.metrics.rounded(field, count));
+            self.inputs.take_counts(&mut |counted, count| setup.metrics.count(counted, count));
         }
         let mut intake = Intake::default();
         for item in std::mem::take(&mut self.decoded) {
@@ -289,7 +289,6 @@ impl<'job> Feed<'job> {
                     intake.accepted += batch.len() as u64;
                     self.saw(batch.time.iter().copied().max());
                 }
-                Item::Orientation(readings) => intake.accepted += readings.len() as u64,
                 Item::DeadLetters(_) if is_backfill => continue,
                 Item::DeadLetters(letters) => {
                     letters.iter().for_each(|letter| intake.reject(letter.reason, &letter.field));

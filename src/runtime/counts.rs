@@ -244,6 +244,7 @@ mod tests {
             offset,
             kafka_timestamp: None,
             key: None,
+            place: None,
             payload: None,
             reason: Reason::Late,
             field: field.into(),

@@ -245,6 +245,7 @@ mod tests {
             offset: 7,
             kafka_timestamp: None,
             key: Some(b"k".to_vec()),
+            place: None,
             payload: Some(payload.clone()),
             reason: Reason::NotAnObject,
             field: String::new(),

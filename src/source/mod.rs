@@ -75,25 +75,6 @@ pub enum SourceError {
         /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The phone's file cannot be read.
-    #[error("cannot read {path}: {source}; give a readable file as orientation.input")]
-    PhoneFile {
-        /// The path.
-        path: String,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// A CSV file lacks a column.
-    #[error(
-        "{path} has no column `{column}`: its first line must name {}; give Sensor Logger's Orientation.csv as orientation.input",
-        crate::decode::orientation::NAMES.join(", ")
-    )]
-    NoColumn {
-        /// The path.
-        path: String,
-        /// The column.
-        column: &'static str,
-    },
     /// The file at a path is not the one that was read, and that one is not in the folder.
     #[error(
         "{path} is not the file that was read before: no file in {folder} begins with the {bytes} bytes ({lines} lines) that were read; put that file back into {folder}, start a new --job with a new --out, or set on_data_loss = \"earliest\" to continue with the first line of {path}"
@@ -173,14 +154,6 @@ pub enum SourceError {
     /// The brokers cannot be used.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// The phone's topic is missing.
-    #[error("topic `{topic}` does not exist on {brokers}; create it or correct orientation.topic")]
-    NoPhoneTopic {
-        /// The topic.
-        topic: String,
-        /// The bootstrap servers.
-        brokers: String,
-    },
     /// The topic of dead letters cannot be opened.
     #[error(transparent)]
     DeadLetters(#[from] ProduceError),
@@ -293,8 +266,7 @@ impl SourceError {
 
     /// Whether a retry may succeed, so that `--wait` tries again.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::NoPhoneTopic { .. } | Self::Unavailable { .. })
-            || self.broker().is_some_and(BrokerError::may_pass)
+        matches!(self, Self::Unavailable { .. }) || self.broker().is_some_and(BrokerError::may_pass)
     }
 
     /// Whether something is only missing so far: a server that has to start, or a topic to be created.
@@ -305,22 +277,10 @@ impl SourceError {
     /// The message for a job that retries by itself: without the advice to start the server.
     pub fn while_waiting(&self) -> String {
         match self {
-            Self::NoPhoneTopic { topic, brokers } => {
-                format!("topic `{topic}` does not exist on {brokers}; create it")
-            }
             Self::Unavailable { topic, partition, brokers, reason } => {
                 format!("{topic} partition {partition} is not available on {brokers} ({reason})")
             }
             other => other.broker().map_or_else(|| other.to_string(), BrokerError::while_waiting),
-        }
-    }
-
-    /// The same error for the phone's topic or file, which are configured by other keys.
-    pub fn of_the_phone(self) -> Self {
-        match self {
-            Self::File { path, source } => Self::PhoneFile { path, source },
-            Self::Broker(BrokerError::NoTopic { topic, brokers }) => Self::NoPhoneTopic { topic, brokers },
-            other => other,
         }
     }
 }

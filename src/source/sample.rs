@@ -14,7 +14,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::{Polled, Reader, SourceError};
-use crate::decode::{Decode, Message};
+use crate::decode::{Counted, Decode, Message};
 use crate::runtime::clock::{Clock, Limits};
 
 /// The limits of a sample.
@@ -53,7 +53,8 @@ impl Sampled {
     /// The message for a decoder.
     pub fn message(&self) -> Message<'_> {
         let Self { partition, offset, timestamp, ref key, ref payload } = *self;
-        Message { partition, offset, timestamp, key: key.as_deref(), payload: payload.as_deref() }
+        let (key, payload) = (key.as_deref(), payload.as_deref());
+        Message { partition, offset, timestamp, key, payload, ..Message::default() }
     }
 
     fn bytes(&self) -> usize {
@@ -226,16 +227,15 @@ impl Collect {
 impl Decode for Collect {
     fn set_wall_clock(&mut self, _wall: i64) {}
 
-    fn header(&mut self, header: &[u8]) -> Result<(), &'static str> {
+    fn header(&mut self, header: &[u8]) {
         self.sample.header = Some(header.to_vec());
-        Ok(())
     }
 
     fn decode(&mut self, message: &Message<'_>) {
         if self.is_full() {
             return;
         }
-        let &Message { partition, offset, timestamp, key, payload } = message;
+        let &Message { partition, offset, timestamp, key, payload, .. } = message;
         let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
         let sampled = Sampled { partition, offset, timestamp, key: owned(key), payload: owned(payload) };
         self.bounds.messages -= 1;
@@ -245,7 +245,7 @@ impl Decode for Collect {
 
     fn take(&mut self, _items: &mut Vec<Item>) {}
 
-    fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
+    fn take_counts(&mut self, _count: &mut dyn FnMut(Counted<'_>, u64)) {}
 }
 
 #[cfg(test)]

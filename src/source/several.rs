@@ -6,7 +6,7 @@
 use dataflows::item::{Arrival, Item, NextOffset};
 
 use super::{Polled, Reader, SourceError};
-use crate::decode::Decode;
+use crate::decode::{Counted, Decode};
 use crate::runtime::clock::Clock;
 
 /// A reader together with its decoder.
@@ -20,8 +20,8 @@ pub trait Input {
     /// Appends what the last polls decoded, like [`Decode::take`].
     fn take(&mut self, items: &mut Vec<Item>);
 
-    /// Reports how many values were rounded, like [`Decode::take_rounded`].
-    fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64));
+    /// Reports what was counted, like [`Decode::take_counts`].
+    fn take_counts(&mut self, count: &mut dyn FnMut(Counted<'_>, u64));
 
     /// How far it is behind, like [`Reader::behind`].
     fn behind(&self) -> i64;
@@ -49,8 +49,8 @@ impl<R: Reader, D: Decode> Input for Decoded<R, D> {
         self.decoder.take(items);
     }
 
-    fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64)) {
-        self.decoder.take_rounded(count);
+    fn take_counts(&mut self, count: &mut dyn FnMut(Counted<'_>, u64)) {
+        self.decoder.take_counts(count);
     }
 
     fn behind(&self) -> i64 {
@@ -112,9 +112,9 @@ impl Input for InputSet {
         }
     }
 
-    fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64)) {
+    fn take_counts(&mut self, count: &mut dyn FnMut(Counted<'_>, u64)) {
         if let Some(input) = self.last() {
-            input.take_rounded(count);
+            input.take_counts(count);
         }
     }
 
@@ -145,7 +145,7 @@ mod tests {
 
         fn take(&mut self, _items: &mut Vec<Item>) {}
 
-        fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
+        fn take_counts(&mut self, _count: &mut dyn FnMut(Counted<'_>, u64)) {}
 
         fn behind(&self) -> i64 {
             i64::MAX

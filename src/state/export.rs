@@ -15,7 +15,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use dataflows::Epoch;
-use dataflows::item::{MessageId, NextOffset};
+use dataflows::item::{NextOffset, ReadingId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -93,7 +93,7 @@ pub struct Export {
     /// The ids of the topics of these offsets.
     pub topics: Vec<TopicId>,
     /// Messages whose event time is too far in the future.
-    pub in_the_future: Vec<MessageId>,
+    pub in_the_future: Vec<ReadingId>,
     /// Committed numbers of the CSV files by name: see [`crate::sink::csv`].
     pub files: Vec<(String, u64)>,
     /// The views of the job, past ones included.
@@ -252,7 +252,7 @@ mod tests {
             offsets: vec![at.clone()],
             view_offsets: vec![ViewOffset { view: "hot".into(), role: Role::Since, at }],
             topics: vec![TopicId { topic: "Truck-Data".into(), id: "x".into() }],
-            in_the_future: vec![MessageId { topic: "Truck-Data".into(), partition: 3, offset: 7 }],
+            in_the_future: vec![ReadingId { topic: "Truck-Data".into(), partition: 3, offset: 7, place: 0 }],
             files: vec![("parameter_map".into(), 99)],
             views: vec![StoredView {
                 name: "hot".into(),

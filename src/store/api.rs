@@ -1,7 +1,7 @@
 //! The interface of a store.
 
 use dataflows::Epoch;
-use dataflows::item::MessageId;
+use dataflows::item::ReadingId;
 
 use super::chunk::{Chunk, Form};
 use super::commit::{Adopted, Commit, LastCommit};
@@ -33,7 +33,7 @@ pub trait Store: Send {
     fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError>;
 
     /// The messages whose event time was too far ahead, in any order.
-    fn in_the_future(&mut self) -> Result<Vec<MessageId>, StoreError>;
+    fn in_the_future(&mut self) -> Result<Vec<ReadingId>, StoreError>;
 
     /// The views that the job has had, by name.
     fn views(&mut self) -> Result<Vec<StoredView>, StoreError>;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dataflows::Epoch;
-use dataflows::item::{MessageId, NextOffset, TopicId};
+use dataflows::item::{NextOffset, ReadingId, TopicId};
 
 use crate::state::StoredView;
 use crate::state::offset::ViewOffset;
@@ -30,7 +30,7 @@ pub struct Commit<'a> {
     /// The ids of topics that are new or were re-created.
     pub topics: &'a [TopicId],
     /// Messages whose event time was too far ahead: see [`Store::in_the_future`](super::Store::in_the_future).
-    pub in_the_future: &'a [MessageId],
+    pub in_the_future: &'a [ReadingId],
     /// Numbers of the files that grew, by name, such as their lengths: see [`crate::sink::csv`].
     pub files: &'a [(String, u64)],
     /// Changes of state.

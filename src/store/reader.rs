@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use dataflows::item::MessageId;
+use dataflows::item::ReadingId;
 use dataflows::rows::ColumnSpec;
 
 use dataflows::rows::RowKey;
@@ -44,7 +44,7 @@ pub trait StoreReader {
     }
 
     /// The messages whose event time was too far ahead, in any order.
-    fn in_the_future(&mut self, job: &str) -> Result<Vec<MessageId>, StoreError> {
+    fn in_the_future(&mut self, job: &str) -> Result<Vec<ReadingId>, StoreError> {
         read::in_the_future(self.session()?, job)
     }
 

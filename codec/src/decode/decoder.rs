@@ -1,33 +1,46 @@
-//! The decoder of readings of trucks.
+//! The decoder of readings.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dataflows::batch::{Batch, BatchBuilder, FieldSpec, ROUNDED_FIELDS, Record, Value};
+use dataflows::batch::{Batch, BatchBuilder, Record};
 use dataflows::dead_letter::{DeadLetter, Reason};
 use dataflows::item::{Item, Upsert};
 use dataflows::origin::Origin;
+use dataflows::schema::FieldType;
 use dataflows::views::Mode;
 
+use super::extract::{self, Found, Kind, Reading, Source};
 use super::future::{Future, FutureCheck};
-use super::general;
-use super::message::{Decode, MAX_BYTES, Message, Rejection};
-use super::reading::{MAX_TRUCK_BYTES, Reading};
-use super::scan::Scanner;
+use super::lines::{self, Columns};
+use super::mapping::{Format, Mapping};
+use super::message::{Counted, Decode, MAX_BYTES, Message};
+use super::plan::Plan;
+use super::row::{Row, Verdict};
+use super::scan::{self, Scanner};
+use super::tree::{self, Tree};
+use super::value::Value;
+use crate::text::number;
+use crate::text::time::TimeWriter;
+
+/// The longest name of an entity, in bytes.
+pub const MAX_ENTITY_BYTES: usize = 255;
 
 /// Decodes messages of one topic into a batch and dead letters.
 ///
 /// ```
-/// use codec::decode::{Decoder, Message};
+/// use std::sync::Arc;
+/// use codec::decode::{Decoder, Mapping, Message};
 ///
-/// let mut decoder = Decoder::new("Truck-Data".into());
+/// let mut decoder = Decoder::new("Truck-Data".into(), Arc::new(Mapping::trucks()));
 /// let payload = b"{'timestamp': '2023-04-10 01:02:28', 'distance_covered': np.float64(0.01), \
 ///                  'engine_speed': 79.2, 'fuel_consumed': 0}";
-/// let message = Message { partition: 0, offset: 7, timestamp: None, key: None, payload: Some(payload) };
+/// let message = Message { partition: 0, offset: 7, payload: Some(payload), ..Message::default() };
 /// decoder.decode(&message);
 /// decoder.decode(&Message { payload: Some(b"{}"), ..message });
 ///
 /// let record = decoder.take_batch().record(0);
-/// assert_eq!(record.measures, [10_000_000, 79_200_000_000, 0]);
+/// assert_eq!(record.units, [10_000_000, 79_200_000_000, 0]);
 /// assert_eq!(decoder.take_dead_letters()[0].field, "timestamp");
 /// ```
 #[derive(Debug)]
@@ -35,64 +48,89 @@ pub struct Decoder {
     topic: Arc<str>,
     max_bytes: usize,
     mode: Mode,
-    fields: Arc<[FieldSpec]>,
-    /// None to use only the general parser.
+    mapping: Arc<Mapping>,
+    plan: Plan,
+    /// For messages of the default form.
     scanner: Option<Scanner>,
+    /// The columns of CSV, if they are known before a message.
+    columns: Option<Columns>,
+    found: Found<'static>,
+    row: Row,
+    units: Vec<i64>,
+    texts: Vec<Option<Arc<str>>>,
     records: BatchBuilder,
     upserts: Vec<Upsert>,
     origin: Option<Origin>,
     dead_letters: Vec<DeadLetter>,
     future: FutureCheck,
-    /// The number of rounded values of each of [`ROUNDED_FIELDS`].
-    rounded: [u64; 4],
-    /// The number of rounded values of each of `fields`.
-    rounded_declared: Vec<u64>,
+    /// The number of rounded values of each field.
+    rounded: Vec<u64>,
+    /// Bad values that became NULL, by field and reason.
+    forgiven: BTreeMap<(usize, Reason), u64>,
+    /// The number of readings that the condition of the mapping left out.
+    skipped: u64,
     last_time: Option<i64>,
+    times: TimeWriter,
 }
 
-/// Why a message was rejected: for a known field, or for one that the job declares.
-enum Refusal {
-    Of(Rejection),
-    OfDeclared(Reason, Arc<str>),
+/// Why a reading was rejected, and the field at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rejection {
+    reason: Reason,
+    field: Arc<str>,
 }
 
-impl From<Rejection> for Refusal {
-    fn from(rejection: Rejection) -> Self {
-        Self::Of(rejection)
+impl Rejection {
+    fn of_all(reason: Reason) -> Self {
+        Self { reason, field: "".into() }
     }
+}
+
+/// A part of a message with several readings.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    place: u32,
+    bytes: &'a [u8],
 }
 
 impl Decoder {
     /// A decoder for messages of `topic`; the name appears in dead letters.
-    pub fn new(topic: Arc<str>) -> Self {
+    pub fn new(topic: Arc<str>, mapping: Arc<Mapping>) -> Self {
+        let plan = Plan::new(&mapping);
+        let columns = match &mapping.format {
+            Format::Csv { columns: Some(names), .. } => {
+                Some(Columns::new(&mapping, &plan, names.iter().map(|name| name.as_str().into())))
+            }
+            _ => None,
+        };
         Self {
             topic,
             max_bytes: MAX_BYTES,
             mode: Mode::Append,
-            fields: Arc::new([]),
-            scanner: Some(Scanner::default()),
-            records: BatchBuilder::default(),
+            scanner: mapping.is_scanned().then(Scanner::default),
+            columns,
+            found: Found::default(),
+            row: Row::new(&mapping),
+            units: Vec::new(),
+            texts: Vec::new(),
+            records: BatchBuilder::new(&mapping.schema),
             upserts: Vec::new(),
             origin: None,
             dead_letters: Vec::new(),
             future: FutureCheck::new(Future::Never),
-            rounded: [0; 4],
-            rounded_declared: Vec::new(),
+            rounded: vec![0; mapping.fields.len()],
+            forgiven: BTreeMap::new(),
+            skipped: 0,
             last_time: None,
+            times: TimeWriter::default(),
+            plan,
+            mapping,
         }
     }
 
     /// Rejects payloads longer than `max_bytes` instead of [`MAX_BYTES`].
     pub fn with_max_bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = max_bytes;
-        self
-    }
-
-    /// Reads these fields in addition to those of the default schema.
-    pub fn with_fields(mut self, fields: Arc<[FieldSpec]>) -> Self {
-        self.records = BatchBuilder::new(&fields);
-        self.rounded_declared = vec![0; fields.len()];
-        self.fields = fields;
         self
     }
 
@@ -120,12 +158,21 @@ impl Decoder {
         self
     }
 
-    /// Adds the message's record to the batch, or the message to the dead letters.
+    /// Adds the records of the message to the batch; what cannot be read becomes a dead letter.
     pub fn decode(&mut self, message: &Message<'_>) {
         self.future.arrive(message);
-        if let Err(refusal) = self.try_decode(message) {
-            self.last_time = None;
-            self.reject(message, refusal);
+        self.last_time = None;
+        if self.mode == Mode::Append
+            && let Some(payload) = message.payload
+            && payload.len() <= self.max_bytes
+            && let Some(scanner) = &mut self.scanner
+            && let Some(scanned) = scanner.scan(payload)
+            && self.accept_scanned(&scanned, message, payload)
+        {
+            return;
+        }
+        if let Err(rejection) = self.read(message) {
+            self.reject(message, rejection);
         }
     }
 
@@ -144,122 +191,226 @@ impl Decoder {
         std::mem::take(&mut self.dead_letters)
     }
 
+    /// Adds a reading of the default form, unless something is wrong with it.
     #[inline]
-    fn try_decode(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
-        if self.mode == Mode::Upsert {
-            return self.try_upsert(message);
-        }
-        let Some(payload) = message.payload else {
-            return Err(Rejection { reason: Reason::NullValue, field: "" }.into());
+    fn accept_scanned(&mut self, scanned: &scan::Scanned<'_>, message: &Message<'_>, payload: &[u8]) -> bool {
+        let truck = match (scanned.truck, message.key) {
+            (Some(truck), _) => truck,
+            (None, None) => "",
+            (None, Some(key)) => match std::str::from_utf8(key) {
+                Ok(key) => key,
+                Err(_) => return false,
+            },
         };
-        let (reading, extras) = self.read(payload, message.key, message)?;
-        let truck = name_of_truck(&reading, message.key)?;
-        self.records.push(truck, reading.time, reading.measures);
-        self.records.push_extras(extras);
-        self.count_rounded(reading.rounded);
-        if let Some(origin) = &mut self.origin {
-            origin.push(message.partition, message.offset, message.timestamp, message.key, payload);
+        if truck.len() > MAX_ENTITY_BYTES || self.future.may_be_ahead(scanned.time) {
+            return false;
         }
-        self.last_time = Some(reading.time);
-        Ok(())
-    }
-
-    fn try_upsert(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
-        let Some(key) = message.key else {
-            return Err(Rejection { reason: Reason::MissingField, field: "key" }.into());
-        };
-        let record = match message.payload {
-            None => None,
-            Some(payload) => {
-                // The key identifies the reading, not the truck.
-                let (reading, mut extras) = self.read(payload, None, message)?;
-                let truck = name_of_truck(&reading, None)?.into();
-                self.count_rounded(reading.rounded);
-                // The same form as in restored state, so that a repeated reading is recognized.
-                extras.resize(self.fields.len(), Value::Null);
-                Some(Record { truck, time: reading.time, measures: reading.measures, extras })
-            }
-        };
-        self.last_time = record.as_ref().map(|record| record.time);
-        let (partition, offset) = (message.partition, message.offset);
-        self.upserts.push(Upsert { key: key.into(), partition, offset, record });
-        Ok(())
-    }
-
-    /// Parses a payload with its declared fields. `key` names the truck if the payload does not.
-    #[inline]
-    fn read<'a>(
-        &mut self,
-        payload: &'a [u8],
-        key: Option<&[u8]>,
-        message: &Message<'_>,
-    ) -> Result<(Reading<'a>, Vec<Value>), Refusal> {
-        if payload.len() > self.max_bytes {
-            return Err(Rejection { reason: Reason::TooLarge, field: "" }.into());
-        }
-        let scanned = self.scanner.as_mut().and_then(|scanner| scanner.scan(payload));
-        let has_declared = scanned.is_none() && !self.fields.is_empty();
-        let reading = scanned.map_or_else(|| general::read(payload), Ok)?;
-        self.future.check(reading.time, message, general::TIMESTAMP)?;
-        let extras = if has_declared { self.read_declared(payload, &reading, key)? } else { Vec::new() };
-        Ok((reading, extras))
-    }
-
-    /// The declared fields of a reading. Rounded values are counted here, to keep that cost off the path of the
-    /// scanner, which reads no declared fields.
-    fn read_declared(
-        &mut self,
-        payload: &[u8],
-        reading: &Reading<'_>,
-        key: Option<&[u8]>,
-    ) -> Result<Vec<Value>, Refusal> {
-        let declared = general::declared(payload, &self.fields)
-            .map_err(|(reason, place)| Refusal::OfDeclared(reason, self.fields[place].name.clone()))?;
-        // The last check of a record: count only accepted values.
-        name_of_truck(reading, key)?;
-        for (count, (_, rounded)) in self.rounded_declared.iter_mut().zip(&declared) {
-            *count += u64::from(*rounded);
-        }
-        Ok(declared.into_iter().map(|(value, _)| value).collect())
-    }
-
-    /// Counts the rounded values of an accepted record.
-    #[inline]
-    fn count_rounded(&mut self, rounded: [bool; 4]) {
-        for (count, rounded) in self.rounded.iter_mut().zip(rounded) {
+        self.records.push(truck, scanned.time, &scanned.measures);
+        for (count, rounded) in self.rounded.iter_mut().zip(scanned.rounded) {
             *count += u64::from(rounded);
         }
+        if let Some(origin) = &mut self.origin {
+            origin.push(message.partition, message.offset, message.timestamp, message.key, None, payload);
+        }
+        self.last_time = Some(scanned.time);
+        true
+    }
+
+    /// Reads a message of any form. An error concerns the message as a whole.
+    fn read(&mut self, message: &Message<'_>) -> Result<(), Rejection> {
+        if self.mode == Mode::Upsert && message.key.is_none() {
+            return Err(Rejection { reason: Reason::MissingField, field: "key".into() });
+        }
+        let Some(payload) = message.payload else {
+            if self.mode == Mode::Upsert {
+                self.upsert(message, None);
+                return Ok(());
+            }
+            return Err(Rejection::of_all(Reason::NullValue));
+        };
+        if payload.len() > self.max_bytes {
+            return Err(Rejection::of_all(Reason::TooLarge));
+        }
+        let not_an_object = || Rejection::of_all(Reason::NotAnObject);
+        let text = std::str::from_utf8(payload).map_err(|_| not_an_object())?;
+        let mapping = self.mapping.clone();
+        let mut found = std::mem::take(&mut self.found).emptied();
+        let is_read = match &mapping.format {
+            Format::Text if mapping.root.len() < 2 => extract::of_text(&self.plan, text, &mut found),
+            Format::Text => {
+                self.found = found.emptied();
+                return self.read_embedded(message, text, &mapping);
+            }
+            Format::Csv { separator, .. } => {
+                let columns = self.columns.as_ref();
+                lines::of_lines(&mapping, &self.plan, columns, *separator, text, &mut found);
+                Some(())
+            }
+        };
+        let result = is_read.ok_or_else(not_an_object).and_then(|()| self.take_all(&found, message, text));
+        self.found = found.emptied();
+        result
+    }
+
+    /// Reads a message whose root is inside a text.
+    fn read_embedded(
+        &mut self,
+        message: &Message<'_>,
+        text: &str,
+        mapping: &Mapping,
+    ) -> Result<(), Rejection> {
+        let not_an_object = || Rejection::of_all(Reason::NotAnObject);
+        let trees = Tree::parse(text).ok_or_else(not_an_object)?;
+        let mut all = Found::default();
+        for tree in trees {
+            let mut tree = tree.owned();
+            tree::splice(&mut tree, &mapping.root).ok_or_else(not_an_object)?;
+            extract::of_tree(&self.plan, &tree, &mut all);
+        }
+        self.take_all(&all, message, "")
+    }
+
+    /// Takes all readings that were found in a message with this text.
+    fn take_all(&mut self, found: &Found<'_>, message: &Message<'_>, text: &str) -> Result<(), Rejection> {
+        let several = found.readings.len() > 1;
+        if self.mode == Mode::Upsert {
+            return match &found.readings[..] {
+                [reading] if reading.kind == Kind::Null => {
+                    self.upsert(message, None);
+                    Ok(())
+                }
+                [reading] if !found.is_array => self.take_one(found, (0, reading), message, None),
+                _ => Err(Rejection::of_all(Reason::NotAnObject)),
+            };
+        }
+        for (number, reading) in found.readings.iter().enumerate() {
+            let bytes = match &reading.source {
+                Source::Bytes(range) => text.as_bytes().get(range.clone()).unwrap_or_default(),
+                Source::Json(text) => text.as_bytes(),
+            };
+            let part = several.then_some(Part { place: number as u32, bytes });
+            if let Err(rejection) = self.take_one(found, (number, reading), message, part) {
+                let mut letter = message.dead_letter(&self.topic, rejection.reason, &rejection.field);
+                if let Some(part) = part {
+                    letter.place = Some(part.place);
+                    letter.payload = Some(part.bytes.to_vec());
+                }
+                self.dead_letters.push(letter);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one reading.
+    fn take_one(
+        &mut self,
+        found: &Found<'_>,
+        (number, reading): (usize, &Reading<'_>),
+        message: &Message<'_>,
+        part: Option<Part<'_>>,
+    ) -> Result<(), Rejection> {
+        if reading.kind != Kind::Object {
+            return Err(Rejection::of_all(Reason::NotAnObject));
+        }
+        let mapping = self.mapping.clone();
+        let takes_key = self.mode == Mode::Append;
+        self.row.fill(&mapping, &self.plan, found, (number, reading), message, takes_key);
+        let is_key = self.row.key_stands_in;
+        let field = |index: usize| match is_key && mapping.fields[index].or_key {
+            true => "key".into(),
+            false => mapping.fields[index].name.clone(),
+        };
+        let place = part.map_or(0, |part| part.place);
+        let verdict = self.row.verdict(&mapping);
+        if verdict == Verdict::Skipped {
+            self.skipped += 1;
+            return Ok(());
+        }
+        if let Some(time) = self.row.time()
+            && self.future.is_ahead(time, message, place)
+        {
+            return Err(Rejection { reason: Reason::InTheFuture, field: field(0) });
+        }
+        if let Verdict::Rejected(reason, index) = verdict {
+            return Err(Rejection { reason, field: field(index) });
+        }
+        let entity = self.entity(&mapping, message)?;
+        let time = self.row.time().unwrap_or_default();
+        self.row.columns(&mapping, &mut self.units, &mut self.texts);
+        for (count, rounded) in self.rounded.iter_mut().zip(&self.row.rounded) {
+            *count += u64::from(*rounded);
+        }
+        for &bad in &self.row.forgiven {
+            *self.forgiven.entry(bad).or_default() += 1;
+        }
+        if self.mode == Mode::Upsert {
+            let (units, texts) = (self.units.clone(), self.texts.clone());
+            self.upsert(message, Some(Record { entity, time, units, texts }));
+            return Ok(());
+        }
+        self.records.push_with(&entity, time, &self.units, self.texts.drain(..));
+        if let Some(origin) = &mut self.origin {
+            let bytes = part.map_or(message.payload.unwrap_or_default(), |part| part.bytes);
+            let place = part.map(|part| part.place);
+            origin.push(message.partition, message.offset, message.timestamp, message.key, place, bytes);
+        }
+        self.last_time = self.last_time.max(Some(time));
+        Ok(())
+    }
+
+    /// The name of the reading's entity: the key field, otherwise the message's key, otherwise the empty name. In an
+    /// upsert job the message's key names the reading, not the entity.
+    fn entity(&mut self, mapping: &Mapping, message: &Message<'_>) -> Result<Arc<str>, Rejection> {
+        let key = mapping.key.map(|index| (&mapping.fields[index], &self.row.values[index]));
+        let (name, field): (Arc<str>, &str) = match (key, message.key) {
+            (Some((field, Value::Text(text))), _) => (text.clone(), &field.name),
+            (Some((field, Value::Units(units))), _) => {
+                (self.named(field.field_type, *units).into(), &field.name)
+            }
+            (_, Some(key)) if self.mode == Mode::Append => {
+                let wrong = Rejection { reason: Reason::WrongType, field: "key".into() };
+                (std::str::from_utf8(key).map_err(|_| wrong)?.into(), "key")
+            }
+            _ => ("".into(), ""),
+        };
+        if name.len() > MAX_ENTITY_BYTES {
+            let field = if self.row.key_stands_in { "key" } else { field };
+            return Err(Rejection { reason: Reason::TooLarge, field: field.into() });
+        }
+        Ok(name)
+    }
+
+    /// The text of a value that names an entity.
+    fn named(&mut self, field_type: FieldType, units: i64) -> String {
+        match field_type {
+            FieldType::Number => number::decimal_text(units),
+            FieldType::Timestamp => {
+                let mut text = Vec::new();
+                self.times.write(units, &mut text);
+                String::from_utf8(text).unwrap_or_default()
+            }
+            FieldType::Integer | FieldType::Boolean | FieldType::Text => units.to_string(),
+        }
+    }
+
+    fn upsert(&mut self, message: &Message<'_>, record: Option<Record>) {
+        self.last_time = record.as_ref().map(|record| record.time);
+        let (partition, offset) = (message.partition, message.offset);
+        let key = message.key.unwrap_or_default().into();
+        self.upserts.push(Upsert { key, partition, offset, record });
     }
 
     #[cold]
-    fn reject(&mut self, message: &Message<'_>, refusal: Refusal) {
-        let refusal = self.time_first(message, refusal);
-        let letter = match &refusal {
-            Refusal::Of(rejection) => message.dead_letter(&self.topic, rejection.reason, rejection.field),
-            Refusal::OfDeclared(reason, field) => message.dead_letter(&self.topic, *reason, field),
-        };
-        self.dead_letters.push(letter);
-    }
-
-    /// A reading in the future is always rejected for that reason, whatever else is wrong with it.
-    fn time_first(&mut self, message: &Message<'_>, refusal: Refusal) -> Refusal {
-        let is_read = matches!(
-            refusal,
-            Refusal::Of(Rejection { reason: Reason::InTheFuture | Reason::NotAnObject, .. })
-        );
-        let payload = message.payload.filter(|payload| payload.len() <= self.max_bytes);
-        let time = payload.filter(|_| !is_read && self.future.is_needed()).and_then(general::time);
-        match time.map(|time| self.future.check(time, message, general::TIMESTAMP)) {
-            Some(Err(rejection)) => rejection.into(),
-            Some(Ok(())) | None => refusal,
-        }
+    fn reject(&mut self, message: &Message<'_>, rejection: Rejection) {
+        self.dead_letters.push(message.dead_letter(&self.topic, rejection.reason, &rejection.field));
     }
 }
 
 impl Decode for Decoder {
-    /// Readings of trucks have no header.
-    fn header(&mut self, _header: &[u8]) -> Result<(), &'static str> {
-        Ok(())
+    fn header(&mut self, header: &[u8]) {
+        if let Format::Csv { separator, columns: None } = self.mapping.format {
+            self.columns = Some(Columns::of_header(&self.mapping, &self.plan, header, separator));
+        }
     }
 
     fn set_wall_clock(&mut self, wall: i64) {
@@ -282,32 +433,22 @@ impl Decode for Decoder {
         self.future.take(items);
     }
 
-    fn take_rounded(&mut self, count: &mut dyn FnMut(&str, u64)) {
-        let known = ROUNDED_FIELDS.into_iter().zip(&mut self.rounded);
-        let declared = self.fields.iter().map(|field| &*field.name).zip(&mut self.rounded_declared);
-        for (field, rounded) in known.chain(declared).filter(|(_, rounded)| **rounded > 0) {
-            count(field, std::mem::take(rounded));
+    fn take_counts(&mut self, count: &mut dyn FnMut(Counted<'_>, u64)) {
+        let fields = &self.mapping.fields;
+        for (field, rounded) in fields.iter().zip(&mut self.rounded) {
+            if *rounded > 0 {
+                count(Counted::Rounded(&field.name), std::mem::take(rounded));
+            }
+        }
+        for ((index, reason), forgiven) in std::mem::take(&mut self.forgiven) {
+            count(Counted::Forgiven(&fields[index].name, reason), forgiven);
+        }
+        if self.skipped > 0 {
+            count(Counted::Skipped, std::mem::take(&mut self.skipped));
         }
     }
 
     fn last_time(&self) -> Option<i64> {
         self.last_time
     }
-}
-
-/// The field `truck_id`, otherwise the message's key, otherwise the empty name.
-#[inline]
-fn name_of_truck<'a>(reading: &'a Reading<'_>, key: Option<&'a [u8]>) -> Result<&'a str, Rejection> {
-    let (name, field) = match (&reading.truck, key) {
-        (Some(name), _) => (&**name, general::TRUCK),
-        (None, Some(key)) => {
-            let wrong = Rejection { reason: Reason::WrongType, field: "key" };
-            (std::str::from_utf8(key).map_err(|_| wrong)?, "key")
-        }
-        (None, None) => ("", ""),
-    };
-    if name.len() > MAX_TRUCK_BYTES {
-        return Err(Rejection { reason: Reason::TooLarge, field });
-    }
-    Ok(name)
 }

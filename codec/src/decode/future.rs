@@ -7,10 +7,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use dataflows::dead_letter::Reason;
-use dataflows::item::{Item, MessageId};
+use dataflows::item::{Item, ReadingId};
 
-use super::message::{Message, Rejection};
+use super::message::Message;
 
 /// Which readings are in the future.
 #[derive(Clone, Debug, Default)]
@@ -25,8 +24,8 @@ pub enum Future {
         /// The topic, or the full path of the file, that the decision is committed under.
         topic: Arc<str>,
     },
-    /// Those for which it was decided before: partitions and offsets.
-    Decided(Arc<HashSet<(i32, i64)>>),
+    /// Those for which it was decided before: partitions, offsets and places.
+    Decided(Arc<HashSet<(i32, i64, u32)>>),
 }
 
 impl Future {
@@ -36,9 +35,9 @@ impl Future {
     }
 
     /// The earlier decisions for a topic, or for the file with this full path.
-    pub fn decided(messages: &[MessageId], topic: &str) -> Self {
-        let of_topic = messages.iter().filter(|message| *message.topic == *topic);
-        Self::Decided(Arc::new(of_topic.map(|message| (message.partition, message.offset)).collect()))
+    pub fn decided(readings: &[ReadingId], topic: &str) -> Self {
+        let of_topic = readings.iter().filter(|reading| *reading.topic == *topic);
+        Self::Decided(Arc::new(of_topic.map(|id| (id.partition, id.offset, id.place)).collect()))
     }
 }
 
@@ -54,7 +53,7 @@ pub(super) struct FutureCheck {
     arrived: i64,
     /// The last value of `arrived` that was sent.
     given: i64,
-    found: Vec<MessageId>,
+    found: Vec<ReadingId>,
 }
 
 impl FutureCheck {
@@ -80,44 +79,37 @@ impl FutureCheck {
         self.arrived = self.arrived.max(message.timestamp.unwrap_or(self.wall));
     }
 
-    /// Rejects a reading with this event time, in microseconds, if it is in the future. Must be called once per
-    /// message.
+    /// Whether a reading with this event time, in microseconds, is in the future. `place` is its place among the
+    /// readings of its message. Must be called once per reading.
     #[inline]
-    pub(super) fn check(
-        &mut self,
-        time: i64,
-        message: &Message<'_>,
-        field: &'static str,
-    ) -> Result<(), Rejection> {
-        if time > self.limit && self.is_in_the_future(time, message) {
-            return Err(Rejection { reason: Reason::InTheFuture, field });
-        }
-        Ok(())
+    pub(super) fn is_ahead(&mut self, time: i64, message: &Message<'_>, place: u32) -> bool {
+        time > self.limit && self.decide(time, message, place)
     }
 
-    /// Whether some reading may be in the future.
-    pub(super) fn is_needed(&self) -> bool {
-        !matches!(self.future, Future::Never)
+    /// Whether a reading with this event time may be in the future.
+    #[inline]
+    pub(super) fn may_be_ahead(&self, time: i64) -> bool {
+        time > self.limit
     }
 
     #[cold]
-    fn is_in_the_future(&mut self, time: i64, message: &Message<'_>) -> bool {
+    fn decide(&mut self, time: i64, message: &Message<'_>, place: u32) -> bool {
         let (partition, offset) = (message.partition, message.offset);
         match &self.future {
             Future::Never => false,
-            Future::Decided(messages) => messages.contains(&(partition, offset)),
+            Future::Decided(readings) => readings.contains(&(partition, offset, place)),
             Future::After { max_ahead, topic } => {
                 let limit = |ms: i64| ms.saturating_mul(1000).saturating_add(*max_ahead);
                 let is_ahead = message.timestamp.is_none_or(|ms| time > limit(ms));
                 if is_ahead {
-                    self.found.push(MessageId { topic: topic.clone(), partition, offset });
+                    self.found.push(ReadingId { topic: topic.clone(), partition, offset, place });
                 }
                 is_ahead
             }
         }
     }
 
-    /// Appends the messages found since the last call to `items`, and when the latest message arrived.
+    /// Appends the readings found since the last call to `items`, and when the latest message arrived.
     pub(super) fn take(&mut self, items: &mut Vec<Item>) {
         if !self.found.is_empty() {
             items.push(Item::InTheFuture(std::mem::take(&mut self.found)));
@@ -136,7 +128,7 @@ mod tests {
     const HOUR: i64 = 3_600_000_000;
 
     fn message(offset: i64, timestamp: Option<i64>) -> Message<'static> {
-        Message { partition: 3, offset, timestamp, key: None, payload: Some(b"") }
+        Message { partition: 3, offset, timestamp, payload: Some(b""), ..Message::default() }
     }
 
     #[test]
@@ -156,31 +148,30 @@ mod tests {
             (i64::MAX, Some(0), true),
             (i64::MIN, None, false),
         ] {
-            let refused = check.check(time, &message(time, timestamp), "timestamp").is_err();
+            let refused = check.is_ahead(time, &message(time, timestamp), 5);
             assert_eq!(refused, is_ahead, "{time} {timestamp:?}");
         }
         let mut items = Vec::new();
         check.take(&mut items);
         let [Item::InTheFuture(found)] = items.as_slice() else { panic!("{items:?}") };
-        assert!(found.iter().all(|id| &*id.topic == "/full/path" && id.partition == 3));
+        assert!(found.iter().all(|id| &*id.topic == "/full/path" && id.partition == 3 && id.place == 5));
         assert_eq!(
             found.iter().map(|id| id.offset).collect::<Vec<_>>(),
             [11 * HOUR + 1, 11 * HOUR + 1, i64::MAX]
         );
         // The wall clock advances with the epochs.
         check.set_wall_clock(10 * HOUR + 1);
-        assert!(check.check(11 * HOUR + 1, &message(0, None), "timestamp").is_ok());
+        assert!(!check.is_ahead(11 * HOUR + 1, &message(0, None), 0));
     }
 
     #[test]
     fn earlier_decisions_are_final() {
-        let mut check = FutureCheck::new(Future::Decided(Arc::new([(3, 7)].into())));
+        let mut check = FutureCheck::new(Future::Decided(Arc::new([(3, 7, 2)].into())));
         check.set_wall_clock(0);
-        let refused = |check: &mut FutureCheck, offset| {
-            check.check(-5, &message(offset, Some(9)), "timestamp").is_err()
-        };
-        assert!(refused(&mut check, 7) && !refused(&mut check, 8));
-        assert!(check.check(i64::MAX, &message(8, None), "timestamp").is_ok());
+        let refused =
+            |check: &mut FutureCheck, offset, place| check.is_ahead(-5, &message(offset, Some(9)), place);
+        assert!(refused(&mut check, 7, 2) && !refused(&mut check, 7, 1) && !refused(&mut check, 8, 2));
+        assert!(!check.is_ahead(i64::MAX, &message(8, None), 2));
         let mut items = Vec::new();
         check.take(&mut items);
         assert!(items.is_empty());
@@ -204,6 +195,6 @@ mod tests {
         assert!(taken(&mut check).is_empty());
         check.arrive(&message(2, None));
         assert_eq!(taken(&mut check), [5_000]);
-        assert!(check.check(i64::MAX, &message(3, None), "timestamp").is_ok());
+        assert!(!check.is_ahead(i64::MAX, &message(3, None), 0));
     }
 }

@@ -1,39 +1,44 @@
-//! Decodes a message into a record of the batch, or into a dead letter.
+//! Decodes messages into records of a batch, or into dead letters.
 //!
 //! ```text
-//!             +-> scan: the shapes of known producers ----+
-//!   payload --|                                           |--> Reading -> batch
-//!             +-> general: object -> fields -> checks ----+
-//!                  |  (text, number, timestamp)
-//!                  `-> Rejection -> dead letter
+//!             +-> scan: the shapes of known producers ------------------------------+
+//!   message --|                                                                     |--> batch
+//!             +-> extract, lines: readings and their values -> row: fields, checks -+
+//!                  (plan: where each value is)                  |
+//!                                                               `-> dead letters
 //! ```
 //!
-//! This is for readings of trucks. Readings of a phone are decoded in [`orientation`], from the same syntax or from
-//! CSV records ([`text::csv`](crate::text::csv)).
+//! [`mapping`] says where the fields of a record are in messages. [`plan`] compiles it, so that one pass over a message
+//! finds all values; [`tree`] is a message of any other format, whole.
 //!
-//! `scan` exists only for speed: for every payload that it accepts, `general` returns the same result. It leaves all
-//! other payloads, and all rejections, to `general`.
+//! `scan` exists only for speed: for every payload that it accepts, the others return the same record. It leaves all
+//! other payloads, and all rejections, to them.
 
 mod decoder;
+mod extract;
 mod future;
-mod general;
+mod lexer;
+mod lines;
+pub mod mapping;
 mod message;
-mod object;
-pub mod orientation;
-mod reading;
+pub mod path;
+mod plan;
+mod row;
 mod scan;
 mod text;
 pub mod tree;
+mod value;
 
 #[cfg(test)]
 mod tests;
 
-pub use decoder::Decoder;
+pub use decoder::{Decoder, MAX_ENTITY_BYTES};
 pub use future::Future;
-pub use message::{Decode, MAX_BYTES, Message, Rejection};
-pub use reading::MAX_TRUCK_BYTES;
+pub use mapping::Mapping;
+pub use message::{Counted, Decode, Headers, MAX_BYTES, Message};
 
-/// Whether the bytes are exactly one object, as written by JSON or Python.
-pub fn is_object(bytes: &[u8]) -> bool {
-    object::fields(bytes, []).is_some()
+/// Whether the bytes are exactly one object or list, as written by JSON or Python.
+pub fn is_whole(bytes: &[u8]) -> bool {
+    let values = std::str::from_utf8(bytes).ok().and_then(tree::Tree::parse);
+    values.is_some_and(|values| matches!(&values[..], [tree::Tree::Object(_) | tree::Tree::Array(_)]))
 }

@@ -30,6 +30,39 @@ pub(super) fn quoted(rest: &str) -> Option<(Cow<'_, str>, usize)> {
     }
 }
 
+/// The length of the text at the start of `bytes`, which ends before the quote; none if it has an escape, or does not
+/// end.
+#[inline]
+pub(super) fn plain_length(bytes: &[u8], quote: u8) -> Option<usize> {
+    let mut length = 0;
+    while let Some((eight, _)) = bytes[length..].split_first_chunk::<8>() {
+        let before = bytes_before_end(*eight, quote);
+        length += before;
+        if before < 8 {
+            return (bytes[length] == quote).then_some(length);
+        }
+    }
+    let ends = |byte: &u8| *byte == quote || *byte == b'\\' || *byte < b' ';
+    length += bytes[length..].iter().position(ends)?;
+    (bytes[length] == quote).then_some(length)
+}
+
+/// The same byte eight times.
+const fn eight(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// How many of eight bytes precede the first `quote`, backslash or control character; 8 if there is none. Method:
+/// Anderson, "Bit Twiddling Hacks", "Determine if a word has a byte less than n".
+#[inline]
+pub(super) fn bytes_before_end(bytes: [u8; 8], quote: u8) -> usize {
+    let text = u64::from_le_bytes(bytes);
+    // The lowest marked byte is correct; a borrow may mark bytes above it.
+    let below = |text: u64, limit: u8| text.wrapping_sub(eight(limit)) & !text & eight(0x80);
+    let ends = below(text ^ eight(quote), 1) | below(text ^ eight(b'\\'), 1) | below(text, b' ');
+    ends.trailing_zeros() as usize / 8
+}
+
 /// The character of an escape, and the length of the escape without the backslash.
 fn escape(rest: &[u8]) -> Option<(char, usize)> {
     let simple = match *rest.first()? {

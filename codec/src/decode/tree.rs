@@ -1,24 +1,10 @@
-//! A message as a tree of values, whatever its format.
-//!
-//! JSON, and dicts in the format of Python's `str`, have this syntax:
-//!
-//! ```text
-//! message  = value { [ "," ] value }                   the comma only inside of objects and sequences
-//! object   = "{" [ key ":" value { "," key ":" value } ] "}"     a key is a scalar or a tuple
-//! value    = object | sequence | scalar
-//! sequence = "[" [ value { "," value } ] "]" | "(" [ value { "," value } [ "," ] ] ")"
-//! scalar   = plain | numpy
-//! plain    = text | number | [ "-" ] "nan" | "NaN" | "inf" | "Infinity"
-//!          | "null" | "None" | "true" | "True" | "false" | "False"
-//! numpy    = ( "np." | "numpy." ) ( identifier "(" plain ")" | "nan" | "inf" | "True_" | "False_" )
-//! ```
-//!
-//! Text is defined in [`text`](super::text); numbers and blanks are as in JSON.
+//! A message as a tree of values, whatever its format. [`lexer`](super::lexer) has the syntax of JSON.
 
 use std::borrow::Cow;
 
-use super::text;
-use crate::text::number;
+use super::lexer::Lexer;
+use super::mapping::EACH;
+use super::path::{self, Pointer};
 use crate::text::time::Unit;
 
 /// The maximum nesting depth of objects and sequences, including the outermost.
@@ -42,6 +28,8 @@ pub enum Scalar<'a> {
     Null,
     /// True or false.
     Boolean(bool),
+    /// `True` or `False`, as Python writes them.
+    PythonBoolean(bool),
     /// The text of a number, in JSON's syntax.
     Number(Cow<'a, str>),
     /// An integer.
@@ -65,19 +53,106 @@ pub enum Scalar<'a> {
     },
     /// Bytes that are no text.
     Bytes,
+    /// An object or a list, where a value without parts was looked for.
+    Nested,
+}
+
+impl Scalar<'_> {
+    fn write_json(&self, out: &mut String) {
+        match self {
+            Self::Null | Self::Bytes | Self::Nested => out.push_str("null"),
+            Self::Boolean(value) | Self::PythonBoolean(value) => {
+                out.push_str(if *value { "true" } else { "false" });
+            }
+            Self::Number(text) => out.push_str(text),
+            Self::Integer(value) => out.push_str(&value.to_string()),
+            Self::Double(value) if value.is_finite() => {
+                out.push_str(ryu::Buffer::new().format_finite(*value))
+            }
+            Self::Float(value) if value.is_finite() => out.push_str(ryu::Buffer::new().format_finite(*value)),
+            Self::Double(_) | Self::Float(_) => write_json_text("NaN", out),
+            Self::NotFinite(text) => write_json_text(text, out),
+            Self::Text(text) => write_json_text(text, out),
+            Self::Time { nanos, .. } => out.push_str(&nanos.to_string()),
+        }
+    }
+
+    /// The same value without borrows.
+    pub(super) fn owned(self) -> Scalar<'static> {
+        match self {
+            Self::Null => Scalar::Null,
+            Self::Boolean(value) => Scalar::Boolean(value),
+            Self::PythonBoolean(value) => Scalar::PythonBoolean(value),
+            Self::Number(text) => Scalar::Number(Cow::Owned(text.into_owned())),
+            Self::Integer(value) => Scalar::Integer(value),
+            Self::Double(value) => Scalar::Double(value),
+            Self::Float(value) => Scalar::Float(value),
+            Self::NotFinite(_) => Scalar::NotFinite("NaN"),
+            Self::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
+            Self::Time { nanos, unit, local } => Scalar::Time { nanos, unit, local },
+            Self::Bytes => Scalar::Bytes,
+            Self::Nested => Scalar::Nested,
+        }
+    }
 }
 
 impl<'a> Tree<'a> {
     /// The values of a text; none if it is not exactly that.
     pub fn parse(text: &'a str) -> Option<Vec<Self>> {
-        let mut parser = Parser { text, at: 0 };
+        let mut lexer = Lexer::new(text);
         let mut values = Vec::with_capacity(1);
-        parser.blanks();
+        lexer.blanks();
         loop {
-            values.push(parser.value(0)?);
-            parser.blanks();
-            if parser.at == text.len() {
+            values.push(value(&mut lexer, 0)?);
+            lexer.blanks();
+            if lexer.is_done() {
                 return Some(values);
+            }
+        }
+    }
+
+    /// The same tree without borrows.
+    pub fn owned(self) -> Tree<'static> {
+        match self {
+            Self::Scalar(scalar) => Tree::Scalar(scalar.owned()),
+            Self::Object(entries) => {
+                let owned =
+                    |(key, value): (Cow<'_, str>, Tree<'_>)| (Cow::Owned(key.into_owned()), value.owned());
+                Tree::Object(entries.into_iter().map(owned).collect())
+            }
+            Self::Array(elements) => Tree::Array(elements.into_iter().map(Tree::owned).collect()),
+        }
+    }
+
+    /// The tree as JSON. What JSON has no value for is a text.
+    pub fn to_json(&self) -> String {
+        let mut out = String::new();
+        self.write_json(&mut out);
+        out
+    }
+
+    fn write_json(&self, out: &mut String) {
+        match self {
+            Self::Scalar(scalar) => scalar.write_json(out),
+            Self::Object(entries) => {
+                let mut before = '{';
+                for (key, value) in entries {
+                    out.push(before);
+                    write_json_text(key, out);
+                    out.push(':');
+                    value.write_json(out);
+                    before = ',';
+                }
+                out.push_str(if before == '{' { "{}" } else { "}" });
+            }
+            Self::Array(elements) => {
+                let mut before = '[';
+                for value in elements {
+                    out.push(before);
+                    value.write_json(out);
+                    before = ',';
+                }
+                out.push_str(if before == '[' { "[]" } else { "]" });
             }
         }
     }
@@ -100,177 +175,78 @@ pub(super) fn index(part: &str) -> Option<usize> {
     if is_index { part.parse().ok() } else { None }
 }
 
-/// A parser of JSON and Python's dicts.
-pub(super) struct Parser<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Parser<'a> {
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    /// Consumes `byte`, if it is next.
-    #[inline]
-    fn passes(&mut self, byte: u8) -> bool {
-        let passes = self.peek() == Some(byte);
-        self.at += usize::from(passes);
-        passes
-    }
-
-    #[inline]
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        self.passes(byte).then_some(())
-    }
-
-    #[inline]
-    fn blanks(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    /// The next `length` bytes.
-    #[inline]
-    fn token(&mut self, length: usize) -> Option<&'a str> {
-        let token = self.text.get(self.at..self.at + length)?;
-        self.at += length;
-        Some(token)
-    }
-
-    fn value(&mut self, depth: usize) -> Option<Tree<'a>> {
-        match self.peek()? {
-            b'{' => self.object(depth + 1),
-            b'[' => self.sequence(b']', depth + 1),
-            b'(' => self.sequence(b')', depth + 1),
-            _ => self.scalar().map(Tree::Scalar),
-        }
-    }
-
-    fn object(&mut self, depth: usize) -> Option<Tree<'a>> {
-        self.expect(b'{').filter(|()| depth <= MAX_DEPTH)?;
-        self.blanks();
+fn value<'a>(lexer: &mut Lexer<'a>, depth: usize) -> Option<Tree<'a>> {
+    let end = match lexer.peek()? {
+        b'{' => b'}',
+        b'[' => b']',
+        b'(' => b')',
+        _ => return lexer.scalar().map(Tree::Scalar),
+    };
+    let is_empty = lexer.enters(depth + 1, end)?;
+    if end == b'}' {
         let mut entries = Vec::new();
-        if self.passes(b'}') {
-            return Some(Tree::Object(entries));
+        let mut ends = is_empty;
+        while !ends {
+            entries.push((lexer.key(depth + 1)?, value(lexer, depth + 1)?));
+            ends = lexer.ends(end)?;
         }
-        loop {
-            let start = self.at;
-            let key = match self.peek()? {
-                b'(' => {
-                    self.sequence(b')', depth + 1)?;
-                    Cow::Borrowed(self.text.get(start..self.at)?)
-                }
-                _ => match self.scalar()? {
-                    Scalar::Text(key) => key,
-                    _ => Cow::Borrowed(self.text.get(start..self.at)?),
-                },
-            };
-            self.blanks();
-            self.expect(b':')?;
-            self.blanks();
-            entries.push((key, self.value(depth)?));
-            self.blanks();
-            if self.passes(b'}') {
-                return Some(Tree::Object(entries));
-            }
-            self.expect(b',')?;
-            self.blanks();
-        }
+        return Some(Tree::Object(entries));
     }
-
-    fn sequence(&mut self, end: u8, depth: usize) -> Option<Tree<'a>> {
-        if depth > MAX_DEPTH {
-            return None;
-        }
-        self.at += 1;
-        self.blanks();
-        let mut elements = Vec::new();
-        if self.passes(end) {
-            return Some(Tree::Array(elements));
-        }
-        loop {
-            elements.push(self.value(depth)?);
-            self.blanks();
-            if self.passes(end) {
-                return Some(Tree::Array(elements));
-            }
-            self.expect(b',')?;
-            self.blanks();
-            // Python prints a one-element tuple as `(1,)`.
-            if end == b')' && self.passes(end) {
-                return Some(Tree::Array(elements));
-            }
-        }
+    let mut elements = Vec::new();
+    let mut ends = is_empty;
+    while !ends {
+        elements.push(value(lexer, depth + 1)?);
+        ends = lexer.ends(end)?;
     }
-
-    fn scalar(&mut self) -> Option<Scalar<'a>> {
-        let rest = self.text.get(self.at..)?;
-        for module in ["np.", "numpy."] {
-            if rest.starts_with(module) {
-                self.at += module.len();
-                return self.numpy();
-            }
-        }
-        self.plain()
-    }
-
-    fn numpy(&mut self) -> Option<Scalar<'a>> {
-        let name = self.word()?;
-        if !self.passes(b'(') {
-            return match name {
-                "True_" | "False_" => Some(Scalar::Boolean(name == "True_")),
-                "nan" | "inf" => Some(Scalar::NotFinite(name)),
-                _ => None,
-            };
-        }
-        self.blanks();
-        let value = self.plain()?;
-        self.blanks();
-        self.expect(b')')?;
-        Some(value)
-    }
-
-    fn plain(&mut self) -> Option<Scalar<'a>> {
-        let rest = self.text.get(self.at..)?;
-        match rest.as_bytes().first()? {
-            b'"' | b'\'' => {
-                let (text, length) = text::quoted(rest)?;
-                self.at += length;
-                Some(Scalar::Text(text))
-            }
-            b'-' | b'0'..=b'9' => match number::length(rest.as_bytes()) {
-                Some(length) => self.token(length).map(|text| Scalar::Number(Cow::Borrowed(text))),
-                None => self.signed_name(),
-            },
-            _ => match self.word()? {
-                "null" | "None" => Some(Scalar::Null),
-                "true" | "True" => Some(Scalar::Boolean(true)),
-                "false" | "False" => Some(Scalar::Boolean(false)),
-                name => not_finite(name, name),
-            },
-        }
-    }
-
-    fn signed_name(&mut self) -> Option<Scalar<'a>> {
-        let start = self.at;
-        self.expect(b'-')?;
-        let name = self.word()?;
-        not_finite(name, self.text.get(start..self.at)?)
-    }
-
-    /// An identifier.
-    fn word(&mut self) -> Option<&'a str> {
-        let rest = self.text.as_bytes().get(self.at..)?;
-        let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-        let length = rest.iter().position(|byte| !belongs(byte)).unwrap_or(rest.len());
-        let begins = rest.first().is_some_and(|byte| !byte.is_ascii_digit());
-        if begins && length > 0 { self.token(length) } else { None }
-    }
+    Some(Tree::Array(elements))
 }
 
-fn not_finite<'a>(name: &str, source: &'a str) -> Option<Scalar<'a>> {
-    matches!(name, "nan" | "NaN" | "inf" | "Infinity").then_some(Scalar::NotFinite(source))
+fn write_json_text(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            control if control < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(control))),
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
+
+/// Replaces the texts that all but the last of these pointers find by the values that they contain. None if one of them
+/// is not a text of one value.
+pub(super) fn splice(tree: &mut Tree<'static>, pointers: &[Pointer]) -> Option<()> {
+    let [pointer, then @ ..] = pointers else { return Some(()) };
+    if then.is_empty() {
+        return Some(());
+    }
+    splice_at(tree, &pointer.0, then)
+}
+
+fn splice_at(tree: &mut Tree<'static>, parts: &[Box<str>], then: &[Pointer]) -> Option<()> {
+    let Some((part, rest)) = parts.split_first() else {
+        let Tree::Scalar(Scalar::Text(text)) = tree else { return None };
+        let text = path::embedded(text);
+        let mut values = Tree::parse(&text)?;
+        let (Some(value), true) = (values.pop(), values.is_empty()) else { return None };
+        let mut value = value.owned();
+        splice(&mut value, then)?;
+        *tree = value;
+        return Some(());
+    };
+    match tree {
+        Tree::Object(entries) if **part == *EACH => {
+            entries.iter_mut().try_for_each(|(_, value)| splice_at(value, rest, then))
+        }
+        Tree::Array(elements) if **part == *EACH => {
+            elements.iter_mut().try_for_each(|value| splice_at(value, rest, then))
+        }
+        Tree::Object(entries) => {
+            let found = entries.iter_mut().rev().find(|(key, _)| **key == **part);
+            found.and_then(|(_, value)| splice_at(value, rest, then))
+        }
+        Tree::Array(elements) => splice_at(elements.get_mut(index(part)?)?, rest, then),
+        Tree::Scalar(_) => None,
+    }
 }

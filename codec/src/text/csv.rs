@@ -13,10 +13,10 @@ const QUOTED: usize = 1 << 20;
 
 /// The length of the record at the start of `bytes`, including its line end; none if `bytes` contain only a part of
 /// it. With `last`, nothing follows `bytes`.
-pub fn record_length(bytes: &[u8], last: bool) -> Option<usize> {
+pub fn record_length(bytes: &[u8], separator: u8, last: bool) -> Option<usize> {
     let line_end_from = |from: usize| memchr(b'\n', &bytes[from..]).map(|at| from + at + 1);
     let start = &bytes[..bytes.len().min(QUOTED)];
-    match scan(start) {
+    match scan(start, separator) {
         Scan::End(length) => Some(length),
         _ if bytes.len() < QUOTED && !last => None,
         Scan::Quoted => line_end_from(0).or(last.then_some(bytes.len())),
@@ -29,7 +29,7 @@ pub fn record_length(bytes: &[u8], last: bool) -> Option<usize> {
 pub fn records_length(bytes: &[u8], count: u64) -> usize {
     let mut length = 0;
     for _ in 0..count {
-        match scan(&bytes[length..]) {
+        match scan(&bytes[length..], b',') {
             Scan::End(record) => length += record,
             _ => return bytes.len(),
         }
@@ -49,7 +49,7 @@ enum Scan {
 
 /// Finds the first line end outside quotes. A quote opens a text at the start of a field, and opens it again directly
 /// after the quote that closed it: that is an escaped quote.
-fn scan(bytes: &[u8]) -> Scan {
+fn scan(bytes: &[u8], separator: u8) -> Scan {
     let (mut quoted, mut closed) = (false, None);
     for at in memchr2_iter(b'"', b'\n', bytes) {
         if bytes[at] == b'\n' {
@@ -60,7 +60,7 @@ fn scan(bytes: &[u8]) -> Scan {
             (quoted, closed) = (false, Some(at));
         } else {
             let before = at.checked_sub(1);
-            quoted = before.is_none_or(|before| bytes[before] == b',') || before == closed;
+            quoted = before.is_none_or(|before| bytes[before] == separator) || before == closed;
         }
     }
     if quoted { Scan::Quoted } else { Scan::Unquoted }
@@ -73,13 +73,14 @@ pub fn without_end(record: &[u8]) -> &[u8] {
 }
 
 /// The fields of a record without its line end.
-pub fn fields(record: &[u8]) -> Fields<'_> {
-    Fields { rest: Some(record) }
+pub fn fields(record: &[u8], separator: u8) -> Fields<'_> {
+    Fields { rest: Some(record), separator }
 }
 
 /// See [`fields`].
 pub struct Fields<'a> {
     rest: Option<&'a [u8]>,
+    separator: u8,
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -91,7 +92,7 @@ impl<'a> Iterator for Fields<'a> {
             Some((text, length)) => (Some(text), &bytes[length..]),
             None => (None, bytes),
         };
-        let end = memchr(b',', plain).unwrap_or(plain.len());
+        let end = memchr(self.separator, plain).unwrap_or(plain.len());
         self.rest = plain.get(end + 1..);
         let plain = &plain[..end];
         Some(match quoted {
@@ -169,7 +170,7 @@ mod tests {
     }
 
     fn split(record: &str) -> Vec<String> {
-        fields(record.as_bytes()).map(|field| String::from_utf8(field.into_owned()).unwrap()).collect()
+        fields(record.as_bytes(), b',').map(|field| String::from_utf8(field.into_owned()).unwrap()).collect()
     }
 
     #[test]
@@ -184,26 +185,26 @@ mod tests {
             ("a,\"b\n", None),
             ("\n", Some(1)),
         ] {
-            assert_eq!(record_length(bytes.as_bytes(), false), expected, "{bytes:?}");
+            assert_eq!(record_length(bytes.as_bytes(), b',', false), expected, "{bytes:?}");
         }
-        assert_eq!(record_length(b"a,b", true), Some(3));
-        assert_eq!(record_length(b"a,\"b\nc\n", true), Some(5), "a quote that is never closed");
+        assert_eq!(record_length(b"a,b", b',', true), Some(3));
+        assert_eq!(record_length(b"a,\"b\nc\n", b',', true), Some(5), "a quote that is never closed");
     }
 
     #[test]
     fn an_unclosed_quote_affects_one_record() {
         let mut bytes = b"1,\"2\n3,4\n".to_vec();
         bytes.resize(QUOTED - 1, b'x');
-        assert_eq!(record_length(&bytes, false), None, "it may still be closed");
+        assert_eq!(record_length(&bytes, b',', false), None, "it may still be closed");
         bytes.push(b'x');
-        assert_eq!(record_length(&bytes, false), Some(5));
+        assert_eq!(record_length(&bytes, b',', false), Some(5));
         // Also if fewer bytes remain.
-        assert_eq!(record_length(&bytes[..9], true), Some(5));
+        assert_eq!(record_length(&bytes[..9], b',', true), Some(5));
         // A long line after a closed quote ends at its line end.
         let mut bytes = b"\"\n\"".to_vec();
         bytes.resize(QUOTED + 7, b'x');
         bytes.push(b'\n');
-        assert_eq!(record_length(&bytes, false), Some(QUOTED + 8));
+        assert_eq!(record_length(&bytes, b',', false), Some(QUOTED + 8));
     }
 
     #[test]
@@ -240,7 +241,7 @@ mod tests {
             let bytes = writer.into_inner().unwrap();
             let (mut rest, mut read) = (&bytes[..], Vec::new());
             while !rest.is_empty() {
-                let record = record_length(rest, false).expect("whole records");
+                let record = record_length(rest, b',', false).expect("whole records");
                 read.push(split(std::str::from_utf8(without_end(&rest[..record])).unwrap()));
                 rest = &rest[record..];
             }
@@ -249,7 +250,7 @@ mod tests {
 
         #[test]
         fn a_record_has_the_length_that_a_state_machine_finds(bytes in "[a,\"\n]{0,20}") {
-            prop_assert_eq!(record_length(bytes.as_bytes(), false), plain_length(bytes.as_bytes()));
+            prop_assert_eq!(record_length(bytes.as_bytes(), b',', false), plain_length(bytes.as_bytes()));
         }
 
         #[test]
@@ -267,7 +268,7 @@ mod tests {
             }
             for (index, row) in rows.iter().enumerate() {
                 let record = &bytes[records_length(&bytes, index as u64)..ends[index]];
-                prop_assert_eq!(record_length(record, false), Some(record.len()));
+                prop_assert_eq!(record_length(record, b',', false), Some(record.len()));
                 prop_assert_eq!(&split(std::str::from_utf8(without_end(record)).unwrap()), row);
             }
         }

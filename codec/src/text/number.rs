@@ -29,10 +29,49 @@ pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     Some(at)
 }
 
+/// A number as a text says it, in JSON's syntax apart from outer blanks, a `+` and leading zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written<'a> {
+    /// The number without blanks and `+`. It may still have leading zeros, which [`nano`] and the like read.
+    Number(&'a str),
+    /// NaN or an infinity.
+    NotFinite,
+    /// Not a number.
+    Other,
+}
+
+/// The number that a text says.
+#[inline]
+pub(crate) fn written(text: &str) -> Written<'_> {
+    let text = text.trim();
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let zeros = unsigned.bytes().take_while(|byte| *byte == b'0').count();
+    let all = unsigned.as_bytes();
+    // One zero stays if no digit follows it: it is the whole integer part.
+    let leading =
+        if all.get(zeros).is_some_and(u8::is_ascii_digit) { zeros } else { zeros.saturating_sub(1) };
+    let number = &all[leading..];
+    // `length` takes a `-`, which may not follow a sign.
+    if !number.starts_with(b"-") && length(number) == Some(number.len()) {
+        return Written::Number(text.strip_prefix('+').unwrap_or(text));
+    }
+    if ["nan", "inf", "infinity"].iter().any(|name| unsigned.eq_ignore_ascii_case(name)) {
+        return Written::NotFinite;
+    }
+    Written::Other
+}
+
 /// The value of a JSON number in nano-units, rounded half to even, and whether digits were lost; none if it
 /// is not below the limit. Takes time linear in the text, whatever the exponent.
 #[inline]
 pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
+    scaled(number, i64::from(NANO_SCALE)).filter(|(value, _)| value.unsigned_abs() < LIMIT)
+}
+
+/// The value of a JSON number times `10^places`, rounded half to even, and whether digits were lost; none if it is
+/// not within `i64`. Takes time linear in the text, whatever the exponent.
+#[inline]
+pub(crate) fn scaled(number: &[u8], places: i64) -> Option<(i64, bool)> {
     let negative = number.first() == Some(&b'-');
     let number = &number[usize::from(negative)..];
     let (integer, rest) = number.split_at(digits(number));
@@ -53,7 +92,7 @@ pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
     let mut significant = std::iter::once(first).chain(significant);
 
     // How many significant digits are at or before the last decimal place that is kept.
-    let kept = (integer.len() as i64 - zeros + i64::from(NANO_SCALE)).saturating_add(exponent(rest.get(1..)));
+    let kept = (integer.len() as i64 - zeros + places).saturating_add(exponent(rest.get(1..)));
     if kept < 0 {
         return Some((0, true));
     }
@@ -67,8 +106,20 @@ pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
     let next = significant.next().unwrap_or(0);
     let beyond = significant.any(|digit| digit != 0);
     value += u64::from(rounds_up(next, beyond, value));
-    let value = i64::try_from(value).ok().filter(|value| value.unsigned_abs() < LIMIT)?;
+    let value = i64::try_from(value).ok()?;
     Some((if negative { -value } else { value }, next != 0 || beyond))
+}
+
+/// Whether a value in nano-units is below the limit of measures.
+pub(crate) fn is_measure(value: i64) -> bool {
+    value.unsigned_abs() < LIMIT
+}
+
+/// A value in nano-units as the shortest decimal.
+pub(crate) fn decimal_text(value: i64) -> String {
+    let (sign, size) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
+    let text = format!("{sign}{}.{:09}", size / 1_000_000_000, size % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Why a number is not an `i64`.
@@ -154,6 +205,33 @@ mod tests {
     fn read(text: &str) -> Option<(i64, bool)> {
         assert_eq!(length(text.as_bytes()), Some(text.len()), "{text}");
         nano(text.as_bytes())
+    }
+
+    #[test]
+    fn a_text_may_have_blanks_a_plus_and_leading_zeros_around_its_number() {
+        for (text, number) in [
+            ("1", "1"),
+            (" +1.5e3\t", "1.5e3"),
+            ("-007", "-007"),
+            ("+000.5", "000.5"),
+            ("0", "0"),
+            ("-00", "-00"),
+            ("00e1", "00e1"),
+            ("\u{a0}7\u{a0}", "7"),
+        ] {
+            assert_eq!(written(text), Written::Number(number), "{text}");
+        }
+        assert_eq!(nano(b"-007.5"), Some((-7_500_000_000, false)));
+        assert_eq!(integer(b"-007"), Ok(-7));
+        for text in ["nan", "NaN", "-nan", "+inf", "-Infinity", " INF "] {
+            assert_eq!(written(text), Written::NotFinite, "{text}");
+        }
+        for text in [
+            "", " ", "+", "-", "+-1", "-+1", "--1", "- 1", "1 2", "1.", ".5", "-.5", "1e", "0x1", "1_0",
+            "１", "∞",
+        ] {
+            assert_eq!(written(text), Written::Other, "{text}");
+        }
     }
 
     #[test]

@@ -9,12 +9,13 @@ use num_traits::Signed;
 use super::compare::Comparison;
 use super::query::Query;
 use super::tree::{Constant, Expression, Node};
-use super::types::{Field, Kind, Rounding, Test, power};
+use super::types::{Kind, Rounding, Test, power};
 use super::values;
-use crate::batch::{Record, Value};
+use crate::batch::Record;
 use crate::oracle::nearest;
 use crate::oracle::value::{Datum, all_of, arithmetic, extreme, nano, order, rounded};
 use crate::rows::NULL;
+use crate::schema::{FieldType, Place};
 
 fn known(truth: Option<bool>) -> Datum {
     truth.map_or(Datum::Null, Datum::Truth)
@@ -25,7 +26,7 @@ impl Expression {
     pub fn value(&self, record: &Record) -> Datum {
         let all = |list: &[Self]| -> Vec<Datum> { list.iter().map(|one| one.value(record)).collect() };
         match &self.node {
-            Node::Field(field) => of_field(*field, record),
+            Node::Field(place, field_type) => of_field(*place, *field_type, record),
             Node::Constant(constant) => self.constant_value(constant),
             Node::Scaled(_, of) => of.value(record),
             Node::Rounded(_, of) => match of.value(record) {
@@ -123,15 +124,19 @@ impl Expression {
     }
 }
 
-fn of_field(field: Field, record: &Record) -> Datum {
-    match field {
-        Field::Timestamp => Datum::Time(record.time),
-        Field::Truck => Datum::Text(record.truck.clone()),
-        Field::Measure(measure) => nano(record.measures[measure as usize]),
-        Field::Extra(place, _) => match record.extras.get(place) {
-            None | Some(Value::Null) => Datum::Null,
-            Some(Value::Number(units)) => nano(*units),
-            Some(Value::Text(text)) => Datum::Text(text.clone()),
+fn of_field(place: Place, field_type: FieldType, record: &Record) -> Datum {
+    match place {
+        Place::Time => Datum::Time(record.time),
+        Place::Entity => Datum::Text(record.entity.clone()),
+        Place::Texts(column) => record.texts[column].clone().map_or(Datum::Null, Datum::Text),
+        Place::Units(column) => match (record.units[column], field_type) {
+            (NULL, _) => Datum::Null,
+            (units, FieldType::Number) => nano(units),
+            (units, FieldType::Timestamp) => Datum::Time(units),
+            (units, FieldType::Boolean) => Datum::Truth(units != 0),
+            (units, FieldType::Integer | FieldType::Text) => {
+                Datum::Exact(BigRational::from_integer(units.into()))
+            }
         },
     }
 }

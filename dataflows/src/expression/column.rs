@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use super::evaluate::Readings;
 use super::tree::{Expression, Node};
-use super::types::{Field, Kind};
+use super::types::Kind;
 use super::values::{TRUE, UNKNOWN, Values};
-use crate::batch::{ExtraColumn, NANO_SCALE};
+use crate::batch::NANO_SCALE;
 use crate::real::decimal;
 use crate::rows::{Column, NULL};
+use crate::schema::{FieldType, Place};
 
 impl Expression {
     /// The values as a column of type [`column_type`](Self::column_type).
     pub(super) fn column(&self, readings: &Readings<'_>) -> Column {
-        if let Node::Field(field) = &self.node
-            && let Some(column) = field_column(*field, readings)
+        if let Node::Field(place, field_type) = self.node
+            && let Some(column) = field_column(place, field_type, readings)
         {
             return column;
         }
@@ -48,19 +49,20 @@ impl Expression {
 }
 
 /// The column of a field: shared if all readings are selected.
-fn field_column(field: Field, readings: &Readings<'_>) -> Option<Column> {
+fn field_column(place: Place, field_type: FieldType, readings: &Readings<'_>) -> Option<Column> {
     let batch = readings.batch;
-    let column = match (field, readings.units(field)) {
-        (Field::Timestamp, _) => Column::Timestamp(batch.time.clone()),
-        (Field::Truck, _) => Column::Name { names: batch.trucks.clone(), index: batch.truck.clone() },
-        (Field::Measure(_) | Field::Extra(..), Some(values)) => {
-            Column::Decimal { scale: NANO_SCALE, values: values.clone() }
+    let column = match place {
+        Place::Time => Column::Timestamp(batch.time.clone()),
+        Place::Entity => Column::Name { names: batch.entities.clone(), index: batch.entity.clone() },
+        Place::Texts(column) => Column::Text(batch.texts.get(column)?.clone()),
+        Place::Units(column) => {
+            let values = batch.units.get(column)?.clone();
+            match field_type {
+                FieldType::Number => Column::Decimal { scale: NANO_SCALE, values },
+                FieldType::Timestamp => Column::Timestamp(values),
+                FieldType::Integer | FieldType::Boolean | FieldType::Text => Column::Integer(values),
+            }
         }
-        (Field::Extra(place, _), None) => match batch.extras.get(place)? {
-            ExtraColumn::Text(values) => Column::Text(values.clone()),
-            ExtraColumn::Number(_) => return None,
-        },
-        (Field::Measure(_), None) => return None,
     };
     Some(match readings.places {
         None => column,

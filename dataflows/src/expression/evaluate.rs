@@ -9,11 +9,12 @@ use std::sync::Arc;
 use super::compare::{Comparator, Comparison};
 use super::rounding::{round, round_real};
 use super::tree::{Constant, Expression, Node};
-use super::types::{Arithmetic, Decimal, Field, Kind, Test, power};
+use super::types::{Arithmetic, Decimal, Kind, Test, power};
 use super::values::{FALSE, TRUE, Texts, UNKNOWN, Unit, Values, Vector, truth, zip};
-use crate::batch::{Batch, ExtraColumn};
+use crate::batch::Batch;
 use crate::real::{decimal, ratio};
 use crate::rows::NULL;
+use crate::schema::{FieldType, Place};
 
 /// The readings for which an expression is evaluated.
 #[derive(Clone, Copy)]
@@ -49,15 +50,11 @@ impl<'a> Readings<'a> {
     }
 
     /// The 64-bit column of a field for the whole batch.
-    pub(super) fn units(&self, field: Field) -> Option<&'a Arc<Vec<i64>>> {
-        match field {
-            Field::Timestamp => Some(&self.batch.time),
-            Field::Measure(measure) => Some(self.batch.measure(measure)),
-            Field::Extra(place, _) => match self.batch.extras.get(place)? {
-                ExtraColumn::Number(values) => Some(values),
-                ExtraColumn::Text(_) => None,
-            },
-            Field::Truck => None,
+    pub(super) fn units(&self, place: Place) -> Option<&'a Arc<Vec<i64>>> {
+        match place {
+            Place::Time => Some(&self.batch.time),
+            Place::Units(column) => self.batch.units.get(column),
+            Place::Entity | Place::Texts(_) => None,
         }
     }
 }
@@ -100,7 +97,7 @@ impl Expression {
     pub(super) fn values<'a>(&'a self, readings: &Readings<'a>) -> Values<'a> {
         let rows = readings.rows;
         match &self.node {
-            Node::Field(field) => self.field_values(*field, readings),
+            Node::Field(place, field_type) => self.field_values(*place, *field_type, readings),
             Node::Constant(constant) => self.constant_values(constant),
             Node::Scaled(by, of) => self.mapped(&of.values(readings), |units| units * by),
             Node::Rounded(scale, of) => Values::Real(
@@ -197,20 +194,22 @@ impl Expression {
         }
     }
 
-    fn field_values<'a>(&self, field: Field, readings: &Readings<'a>) -> Values<'a> {
-        if let Some(values) = readings.units(field) {
-            return Values::Units(readings.of(values));
+    fn field_values<'a>(&self, place: Place, field_type: FieldType, readings: &Readings<'a>) -> Values<'a> {
+        if let Some(values) = readings.units(place) {
+            let values = readings.of(values);
+            return match field_type {
+                FieldType::Boolean => Values::Truth(values.map(truth_of_units)),
+                _ => Values::Units(values),
+            };
         }
-        match field {
-            Field::Truck => {
-                Values::Text(Texts::Names(&readings.batch.trucks, readings.of_texts(&readings.batch.truck)))
+        let batch = readings.batch;
+        match place {
+            Place::Entity => Values::Text(Texts::Names(&batch.entities, readings.of_texts(&batch.entity))),
+            Place::Texts(column) if column < batch.texts.len() => {
+                Values::Text(Texts::Values(readings.of_texts(&batch.texts[column])))
             }
-            Field::Extra(place, _) => match readings.batch.extras.get(place) {
-                Some(ExtraColumn::Text(values)) => Values::Text(Texts::Values(readings.of_texts(values))),
-                // No message of the batch has the field.
-                _ => self.constant_values(&Constant::Null),
-            },
-            Field::Timestamp | Field::Measure(_) => self.constant_values(&Constant::Null),
+            // An empty batch has no columns.
+            Place::Texts(_) | Place::Units(_) | Place::Time => self.constant_values(&Constant::Null),
         }
     }
 
@@ -343,6 +342,11 @@ impl Expression {
         };
         self.picked(&(0..rows).map(best).collect::<Vec<_>>(), values)
     }
+}
+
+/// The truth value of a boolean field.
+fn truth_of_units(units: i64) -> u8 {
+    if units == NULL { UNKNOWN } else { truth(units != 0) }
 }
 
 fn each<'a>(all: impl IntoIterator<Item = &'a Expression>, readings: &Readings<'a>) -> Vec<Values<'a>> {

@@ -25,6 +25,7 @@
 mod by_row;
 mod column;
 mod compare;
+mod computed;
 mod evaluate;
 mod operations;
 mod pattern;
@@ -38,8 +39,9 @@ mod types;
 mod values;
 
 pub use self::compare::Comparison;
+pub use self::computed::Computed;
 pub use self::query::Query;
 pub use self::tree::Expression;
 pub use self::types::{
-    Arithmetic, Decimal, Field, Kind, MOST_PLACES, MOST_ROUNDED_PLACES, Mismatch, Rounding, Test,
+    Arithmetic, Decimal, Kind, MOST_PLACES, MOST_ROUNDED_PLACES, Mismatch, Rounding, Test,
 };

@@ -9,21 +9,23 @@ use crate::rows::{Changes, ColumnSpec, Rows};
 /// The query of a user-defined view.
 ///
 /// ```
-/// use dataflows::batch::{BatchBuilder, Measure, NANO};
-/// use dataflows::expression::{Arithmetic, Comparison, Expression, Field, Query};
+/// use dataflows::batch::{BatchBuilder, NANO};
+/// use dataflows::expression::{Arithmetic, Comparison, Expression, Query};
 /// use dataflows::rows::Column;
+/// use dataflows::schema::Schema;
 ///
 /// // SELECT distance_covered / engine_speed AS ratio WHERE engine_speed > 80
-/// let field = |measure| Expression::field(Field::Measure(measure));
-/// let speed = field(Measure::EngineSpeed);
+/// let schema = Schema::trucks();
+/// let field = |name| Expression::field(schema.field(name).unwrap());
+/// let speed = field("engine_speed");
 /// let limit = Expression::number(80, 0).unwrap();
 /// let fast = Expression::compare(Comparison::Greater, speed.clone(), limit).unwrap();
-/// let ratio = Expression::arithmetic(Arithmetic::Divide, field(Measure::DistanceCovered), speed).unwrap();
+/// let ratio = Expression::arithmetic(Arithmetic::Divide, field("distance_covered"), speed).unwrap();
 /// let query = Query::new(Some(fast), [("ratio".to_owned(), ratio)]).unwrap();
 ///
 /// let mut batch = BatchBuilder::default();
-/// batch.push("a", 0, [20 * NANO, 80 * NANO, 0]);
-/// batch.push("a", 1, [41 * NANO, 82 * NANO, 0]);
+/// batch.push("a", 0, &[20 * NANO, 80 * NANO, 0]);
+/// batch.push("a", 1, &[41 * NANO, 82 * NANO, 0]);
 /// let Column::Real(ratios) = &query.rows(&batch.take()).columns[0] else { unreachable!() };
 /// assert_eq!(**ratios, [0.5]);
 /// ```

@@ -17,9 +17,9 @@ impl Expression {
                 .unwrap_or_else(|| (0..batch.len() as u32).collect()),
             Node::Compare(op, Comparator::Units, left, right) => {
                 let all = Readings::all(batch);
-                if let (Node::Field(field), Values::Units(Vector::Constant(limit))) =
+                if let (Node::Field(place, _), Values::Units(Vector::Constant(limit))) =
                     (&left.node, right.values(&all))
-                    && let Some(column) = all.units(*field)
+                    && let Some(column) = all.units(*place)
                 {
                     return select_units(column, *op, limit, places);
                 }

@@ -4,21 +4,23 @@ use std::sync::Arc;
 
 use super::compare::{Comparator, Comparison};
 use super::pattern::Pattern;
-use super::types::{Arithmetic, Decimal, Field, Kind, MOST_PLACES, Rounding, Test, power};
+use super::types::{Arithmetic, Decimal, Kind, MOST_PLACES, Rounding, Test, power};
 use super::values::truth;
-use crate::batch::{FieldType, NANO_SCALE};
+use crate::batch::NANO_SCALE;
 use crate::rows::{NULL, Type};
+use crate::schema::{Field, FieldType, Place};
 
 /// A typed expression.
 ///
 /// ```
-/// use dataflows::expression::{Arithmetic, Comparison, Expression, Field};
-/// use dataflows::batch::Measure;
+/// use dataflows::expression::{Arithmetic, Comparison, Expression};
+/// use dataflows::schema::Schema;
 ///
-/// let speed = Expression::field(Field::Measure(Measure::EngineSpeed));
+/// let schema = Schema::trucks();
+/// let speed = Expression::field(schema.field("engine_speed").unwrap());
 /// let limit = Expression::number(825, 1).unwrap(); // 82.5
 /// assert!(Expression::compare(Comparison::Greater, speed.clone(), limit).is_ok());
-/// let truck = Expression::field(Field::Truck);
+/// let truck = Expression::field(schema.field("truck_id").unwrap());
 /// assert!(Expression::arithmetic(Arithmetic::Add, speed, truck).is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +33,7 @@ type Boxed = Box<Expression>;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
-    Field(Field),
+    Field(Place, FieldType),
     Constant(Constant),
     /// The same decimal with a larger scale: its units times this.
     Scaled(i128, Boxed),
@@ -79,15 +81,17 @@ impl Default for Expression {
 }
 
 impl Expression {
-    /// A field.
-    pub fn field(field: Field) -> Self {
-        let number = Kind::Number(Decimal { scale: NANO_SCALE, bound: i64::MAX.into() });
-        let kind = match field {
-            Field::Timestamp => Kind::Timestamp,
-            Field::Truck | Field::Extra(_, FieldType::Text) => Kind::Text,
-            Field::Measure(_) | Field::Extra(_, FieldType::Number) => number,
+    /// A field of the record.
+    pub fn field(field: &Field) -> Self {
+        let number = |scale| Kind::Number(Decimal { scale, bound: i64::MAX.into() });
+        let kind = match field.field_type {
+            FieldType::Number => number(NANO_SCALE),
+            FieldType::Integer => number(0),
+            FieldType::Boolean => Kind::Truth,
+            FieldType::Text => Kind::Text,
+            FieldType::Timestamp => Kind::Timestamp,
         };
-        Self { kind, node: Node::Field(field) }
+        Self { kind, node: Node::Field(field.place, field.field_type) }
     }
 
     /// `units / 10^scale`; none if it has more than [`MOST_PLACES`] or exceeds 128 bits.
@@ -134,7 +138,7 @@ impl Expression {
 
     fn children(&self) -> Vec<&Self> {
         match &self.node {
-            Node::Field(_) | Node::Constant(_) => vec![self],
+            Node::Field(..) | Node::Constant(_) => vec![self],
             Node::Scaled(_, of)
             | Node::Rounded(_, of)
             | Node::Negated(of)
@@ -162,6 +166,15 @@ impl Expression {
         }
     }
 
+    /// Whether a field with these values is in it.
+    pub fn uses(&self, place: Place) -> bool {
+        match &self.node {
+            Node::Field(of, _) => *of == place,
+            Node::Constant(_) => false,
+            _ => self.children().iter().any(|child| child.uses(place)),
+        }
+    }
+
     /// The type.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -170,7 +183,8 @@ impl Expression {
     /// The type of a column of this expression. A field keeps its own; any computed number is a double.
     pub fn column_type(&self) -> Type {
         match self.kind {
-            Kind::Number(_) if matches!(self.node, Node::Field(_)) => Type::Decimal,
+            Kind::Number(_) if matches!(self.node, Node::Field(_, FieldType::Number)) => Type::Decimal,
+            Kind::Number(_) if matches!(self.node, Node::Field(_, FieldType::Integer)) => Type::Integer,
             Kind::Null | Kind::Number(_) | Kind::Real => Type::Real,
             Kind::Text => Type::Text,
             Kind::Timestamp => Type::Timestamp,

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::batch::{FieldType, Measure};
-
 /// The maximum number of decimal places: 10 to this power fits 128 bits.
 pub const MOST_PLACES: u8 = 38;
 /// The maximum number of places for rounding.
@@ -78,19 +76,6 @@ impl Mismatch {
     pub(super) fn new(operand: usize, reason: impl Into<String>) -> Self {
         Self { operand, reason: reason.into() }
     }
-}
-
-/// A field of a reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
-    /// The event time.
-    Timestamp,
-    /// The truck's name.
-    Truck,
-    /// A measure.
-    Measure(Measure),
-    /// A declared field, by its index.
-    Extra(usize, FieldType),
 }
 
 /// An operation on two numbers.

@@ -61,7 +61,7 @@ impl Datum {
 }
 
 /// A number in nano-units.
-pub(crate) fn nano(units: i64) -> Datum {
+pub fn nano(units: i64) -> Datum {
     Datum::Exact(BigRational::new(units.into(), NANO.into()))
 }
 

@@ -37,16 +37,17 @@ pub use axis::Axis;
 /// A correlation per truck, over the records that have both values.
 ///
 /// ```
-/// use dataflows::batch::Measure;
 /// use dataflows::views::{Axis, Correlation, Settings};
 ///
+/// let settings = Settings::default();
+/// let fuel = settings.schema.number("fuel_consumed").unwrap();
 /// let of_fuel = Correlation {
 ///     name: "fuel_correlation".into(),
 ///     table: "TRUCK_FUEL_CORRELATION".into(),
 ///     x: Axis::Time,
-///     y: Axis::Measure(Measure::FuelConsumed),
+///     y: Axis::Number(fuel),
 /// };
-/// let columns = of_fuel.view(&Settings::default()).columns;
+/// let columns = of_fuel.view(&settings).columns;
 /// assert_eq!([&*columns[0].name, &*columns[1].name], ["fuel_consumed", "time_elapsed"]);
 /// ```
 #[derive(Clone, Debug)]
@@ -65,7 +66,7 @@ impl Correlation {
     /// The view of this correlation.
     pub fn view(self, settings: &Settings) -> View {
         let decimal =
-            |axis: Axis| ColumnSpec { name: axis.name(&settings.fields), column_type: Type::Decimal };
+            |axis: Axis| ColumnSpec { name: axis.name(&settings.schema), column_type: Type::Decimal };
         let (x, y) = (decimal(self.x), decimal(self.y));
         let definition = format!("{} with {}", y.name, x.name);
         let columns = vec![

@@ -18,6 +18,7 @@ const COLUMNS: &[ColumnSpec] = &[
     column("reason", Type::Text),
     column("field", Type::Text),
     column("payload", Type::Bytes),
+    column("place", Type::Integer),
 ];
 
 pub(super) fn view() -> View {
@@ -28,7 +29,7 @@ pub(super) fn view() -> View {
 
 /// Dead letters as rows of the view.
 pub fn rows(letters: Vec<DeadLetter>) -> Rows {
-    let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut texts = (Vec::new(), Vec::<Option<Arc<str>>>::new(), Vec::<Option<Arc<str>>>::new());
     let mut payloads = Vec::new();
     for letter in letters {
@@ -37,6 +38,7 @@ pub fn rows(letters: Vec<DeadLetter>) -> Rows {
         columns.1.push(letter.offset);
         columns.2.push(letter.kafka_timestamp.map_or(NULL, |ms| ms.saturating_mul(1000)));
         columns.3.push(letter.key);
+        columns.4.push(letter.place.map_or(NULL, i64::from));
         texts.1.push(Some(letter.reason.name().into()));
         texts.2.push(Some(letter.field.into()));
         payloads.push(letter.payload);
@@ -50,6 +52,7 @@ pub fn rows(letters: Vec<DeadLetter>) -> Rows {
         Column::Text(Arc::new(texts.1)),
         Column::Text(Arc::new(texts.2)),
         Column::Bytes(Arc::new(payloads)),
+        Column::Integer(Arc::new(columns.4)),
     ]
     .into()
 }

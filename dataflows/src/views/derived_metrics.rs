@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::settings::Settings;
 use super::transformed::{RATIO, SCALED, ratios, scaled};
 use super::view::{View, of_readings, places, render_stateless};
+use super::wanted::{Measures, Missing, Wanted};
 use crate::batch::Batch;
 use crate::real::Factor;
 use crate::rows::{Changes, Column, ColumnSpec, Rows, Type, column};
@@ -19,24 +19,29 @@ const COLUMNS: &[ColumnSpec] = &[
 /// The metrics, in the order of a record's rows.
 const METRICS: [&str; 2] = [SCALED, RATIO];
 
-pub(super) fn view(settings: &Settings) -> View {
-    let factor = settings.speed_factor;
-    of_readings(settings, "derived_metrics", "TRUCK_DERIVED_METRICS", COLUMNS, move |inputs| {
+const NAME: &str = "derived_metrics";
+
+pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
+    let (measures, factor) = (wanted.measures(), wanted.settings.speed_factor);
+    let view = of_readings(wanted.settings, NAME, "TRUCK_DERIVED_METRICS", COLUMNS, move |inputs| {
         let names = Arc::new(METRICS.map(Arc::from).to_vec());
-        render_stateless(inputs, "DerivedMetrics", move |batch| rows(&batch, factor, &names))
-    })
+        render_stateless(inputs, "DerivedMetrics", move |batch| rows(&batch, measures, factor, &names))
+    });
+    wanted.found(NAME, view)
 }
 
-fn rows(batch: &Batch, factor: Factor, names: &Arc<Vec<Arc<str>>>) -> Rows {
+fn rows(batch: &Batch, measures: Measures, factor: Factor, names: &Arc<Vec<Arc<str>>>) -> Rows {
     fn twice<T: Copy>(values: &[T]) -> Arc<Vec<T>> {
         Arc::new(values.iter().flat_map(|&value| [value, value]).collect())
     }
-    let values = scaled(batch, factor).zip(ratios(batch)).flat_map(|(scaled, ratio)| [scaled, ratio]);
+    let values = scaled(batch, measures, factor)
+        .zip(ratios(batch, measures))
+        .flat_map(|(scaled, ratio)| [scaled, ratio]);
     let columns = vec![
         Column::Timestamp(twice(&batch.time)),
         Column::Name { names: names.clone(), index: Arc::new([0, 1].repeat(batch.len())) },
         Column::Real(Arc::new(values.collect())),
-        Column::Name { names: batch.trucks.clone(), index: twice(&batch.truck) },
+        Column::Name { names: batch.entities.clone(), index: twice(&batch.entity) },
     ];
     Rows { columns, changes: both_changes(batch) }
 }

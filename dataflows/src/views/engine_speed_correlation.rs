@@ -1,17 +1,15 @@
 //! The correlation of engine speed with time, per truck.
 
 use super::correlation::{Axis, Correlation};
-use super::settings::Settings;
 use super::view::View;
-use crate::batch::Measure;
+use super::wanted::{ENGINE_SPEED, Missing, Wanted};
 
-pub(super) fn view(settings: &Settings) -> View {
-    let (x, y) = (Axis::Time, Axis::Measure(Measure::EngineSpeed));
-    Correlation {
-        name: "engine_speed_correlation".into(),
-        table: "TRUCK_ENGINE_SPEED_CORRELATION".into(),
-        x,
-        y,
-    }
-    .view(settings)
+const NAME: &str = "engine_speed_correlation";
+
+pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
+    wanted.truck_and_time();
+    let (x, y) = (Axis::Time, Axis::Number(wanted.number(ENGINE_SPEED)));
+    let view = Correlation { name: NAME.into(), table: "TRUCK_ENGINE_SPEED_CORRELATION".into(), x, y }
+        .view(wanted.settings);
+    wanted.found(NAME, view)
 }

@@ -31,9 +31,10 @@ use super::inputs::Inputs;
 use super::lateness::{by_truck, write_dead_letters};
 use super::settings::Settings;
 use super::view::View;
+use super::wanted::{DISTANCE_COVERED, ENGINE_SPEED, Missing, Wanted};
 use super::watermark::TopicTimes;
 use crate::Epoch;
-use crate::batch::{Batch, Measure, NANO_SCALE, Truck};
+use crate::batch::{Batch, Entity, NANO_SCALE};
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::effect::Effect;
 use crate::epochs::when_complete;
@@ -50,9 +51,14 @@ const COLUMNS: &[ColumnSpec] = &[
     column("truck_id", Type::Text),
 ];
 
-pub(super) fn view(settings: &Settings) -> View {
-    let settings = settings.clone();
-    View {
+/// The columns of distance and speed.
+type Measured = [usize; 2];
+
+pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
+    wanted.truck_and_time();
+    let measured = [wanted.number(DISTANCE_COVERED), wanted.number(ENGINE_SPEED)];
+    let settings = wanted.settings.clone();
+    let view = View {
         name: NAME.into(),
         table: "TRUCK_FILTERED_JOIN".into(),
         columns: COLUMNS.into(),
@@ -65,22 +71,32 @@ pub(super) fn view(settings: &Settings) -> View {
             TopicTimes::of_entry(key, value).is_some() || gate::read(key, value).is_some()
         }),
         build: Arc::new(move |inputs| match settings.upserts() {
-            false => build_append(inputs, &settings),
-            true => build_upsert(inputs, &settings),
+            false => build_append(inputs, measured, &settings),
+            true => build_upsert(inputs, measured, &settings),
         }),
-    }
+    };
+    wanted.found(NAME, view)
 }
 
 /// The content of a row: the timestamp, the distance of one reading, the speed of the other, and the truck.
-type Joined = (i64, i64, i64, Truck);
+type Joined = (i64, i64, i64, Entity);
 
 /// The number of rows passed on at once, so that they are rendered and written while the next ones are joined.
 const ROWS_AT_ONCE: usize = 1 << 14;
 
-fn build_append<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'scope, Epoch, Effect> {
+fn build_append<'scope>(
+    inputs: &Inputs<'scope>,
+    measured: Measured,
+    settings: &Settings,
+) -> StreamVec<'scope, Epoch, Effect> {
     let mut gate = Gate::new(settings, inputs.start, inputs.records.scope().index() == 0);
-    let (batches, output) =
-        by_truck(inputs, NAME, gate::parts, gate::read, move |epoch, inputs| gate.pass(epoch, inputs));
+    let (batches, output) = by_truck(
+        inputs,
+        NAME,
+        move |batch| gate::parts(batch, measured),
+        gate::read,
+        move |epoch, inputs| gate.pass(epoch, inputs),
+    );
     let effects = output.clone().flat_map(|output| match output {
         Output::Effect(effect) => Some(effect),
         _ => None,
@@ -106,7 +122,7 @@ fn build_append<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamV
 }
 
 /// Two overlapping blocks of a truck: of the first only readings above the threshold count.
-type JoinedBlocks = (Truck, Arc<Block>, Arc<Block>);
+type JoinedBlocks = (Entity, Arc<Block>, Arc<Block>);
 
 /// The rows that the join inserts. Retractions are ignored, as the gate only retracts blocks to free memory. If both
 /// blocks of a pair are retracted, the join sends updates of both signs, so only their sum counts.
@@ -150,8 +166,8 @@ fn inserted_rows<'scope>(
 /// Rows under construction, as columns.
 #[derive(Default)]
 struct JoinedRows {
-    trucks: Vec<Truck>,
-    places: HashMap<Truck, u32>,
+    trucks: Vec<Entity>,
+    places: HashMap<Entity, u32>,
     times: Vec<i64>,
     distances: Vec<i64>,
     speeds: Vec<i64>,
@@ -159,7 +175,7 @@ struct JoinedRows {
 }
 
 impl JoinedRows {
-    fn add(&mut self, truck: &Truck, above: &Block, all: &Block, threshold: i64) {
+    fn add(&mut self, truck: &Entity, above: &Block, all: &Block, threshold: i64) {
         let place = match self.places.get(truck) {
             Some(&place) => place,
             None => {
@@ -186,7 +202,7 @@ fn columns(
     times: Vec<i64>,
     distances: Vec<i64>,
     speeds: Vec<i64>,
-    names: Arc<Vec<Truck>>,
+    names: Arc<Vec<Entity>>,
     index: Vec<u32>,
 ) -> Vec<Column> {
     let decimal = |values| Column::Decimal { scale: NANO_SCALE, values: Arc::new(values) };
@@ -199,19 +215,23 @@ fn columns(
 }
 
 /// The join key of readings: the truck and the timestamp.
-type JoinKey = (Truck, i64);
+type JoinKey = (Entity, i64);
 
 /// A reading: its message key, its distance and its speed.
 type Named = (Arc<[u8]>, i64, i64);
 
-fn build_upsert<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'scope, Epoch, Effect> {
-    let readings = inputs.records.clone().unary(Pipeline, "JoinReadings", |_, _| {
-        |input, output| {
+fn build_upsert<'scope>(
+    inputs: &Inputs<'scope>,
+    measured: Measured,
+    settings: &Settings,
+) -> StreamVec<'scope, Epoch, Effect> {
+    let readings = inputs.records.clone().unary(Pipeline, "JoinReadings", move |_, _| {
+        move |input, output| {
             input.for_each_stamp(|cap, containers| {
                 let Some(&epoch) = cap.least() else { return };
                 let mut session = output.session(&cap);
                 for batch in containers.flat_map(|container| container.drain(..)) {
-                    session.give_iterator(named(&batch).map(|(entry, sign)| (entry, epoch, sign)));
+                    session.give_iterator(named(&batch, measured).map(|(entry, sign)| (entry, epoch, sign)));
                 }
             });
         }
@@ -243,12 +263,12 @@ fn build_upsert<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamV
 }
 
 /// The readings of a batch of corrections.
-fn named(batch: &Batch) -> impl Iterator<Item = ((JoinKey, Named), isize)> {
+fn named(batch: &Batch, [distance, speed]: Measured) -> impl Iterator<Item = ((JoinKey, Named), isize)> {
     let corrections = batch.corrections.as_ref();
-    let (distance, speed) = (batch.measure(Measure::DistanceCovered), batch.measure(Measure::EngineSpeed));
+    let (distance, speed) = (&batch.units[distance], &batch.units[speed]);
     (0..batch.len()).filter_map(move |place| {
         let corrections = corrections?;
-        let join_key = (batch.trucks[batch.truck[place] as usize].clone(), batch.time[place]);
+        let join_key = (batch.entities[batch.entity[place] as usize].clone(), batch.time[place]);
         let named = (corrections.keys[place].clone(), distance[place], speed[place]);
         Some(((join_key, named), isize::from(corrections.signs[place])))
     })
@@ -262,6 +282,7 @@ fn surplus_letter(key: &Arc<[u8]>) -> DeadLetter {
         offset: -1,
         kafka_timestamp: None,
         key: Some(key.to_vec()),
+        place: None,
         payload: None,
         reason: Reason::TooLarge,
         field: NAME.into(),

@@ -11,7 +11,6 @@ use crate::batch::Batch;
 use crate::dead_letter::DeadLetter;
 use crate::effect::{Effect, Restored};
 use crate::item::Item;
-use crate::orientation::Orientation;
 use crate::readings;
 
 /// The input streams of a view.
@@ -31,7 +30,6 @@ pub struct Inputs<'scope> {
     pub readings: Option<StreamVec<'scope, Epoch, Effect>>,
     /// The last committed epoch. Only later epochs have effects.
     pub start: Epoch,
-    items: StreamVec<'scope, Epoch, Item>,
 }
 
 impl<'scope> Inputs<'scope> {
@@ -48,9 +46,9 @@ impl<'scope> Inputs<'scope> {
                 _ => None,
             });
             let upserts = upserts.flat_map(|upserts| upserts);
-            let fields = settings.fields.clone();
+            let schema = settings.schema.clone();
             let (records, readings) =
-                readings::build(upserts, restored.clone(), start, fields, settings.one_after_another);
+                readings::build(upserts, restored.clone(), start, schema, settings.one_after_another);
             (records, Some(readings))
         } else {
             let records = pick(&items, "Records", |item| match item {
@@ -71,21 +69,12 @@ impl<'scope> Inputs<'scope> {
             Item::DeadLetters(letters) => Some(letters),
             _ => None,
         });
-        Self { records, dead_letters, restored, behind, arrived, readings, start, items }
+        Self { records, dead_letters, restored, behind, arrived, readings, start }
     }
 
     /// The same inputs, for a view whose effects start after another epoch.
     pub fn beginning_after(&self, start: Epoch) -> Self {
         Self { start, ..self.clone() }
-    }
-
-    /// The decoded orientation readings. The stream is built on demand: a job without their view has no operator for
-    /// them.
-    pub fn orientation(&self) -> StreamVec<'scope, Epoch, Orientation> {
-        pick(&self.items, "Orientation", |item| match item {
-            Item::Orientation(readings) => Some(readings),
-            _ => None,
-        })
     }
 }
 

@@ -30,7 +30,7 @@ use timely::dataflow::operators::vec::Map;
 use super::inputs::Inputs;
 use super::watermark::{TOPIC, Watermark, WatermarkUpdate, updates};
 use crate::Epoch;
-use crate::batch::{Batch, Truck};
+use crate::batch::{Batch, Entity};
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::effect::Effect;
 use crate::epochs::{stream_epoch, when_complete};
@@ -44,7 +44,7 @@ pub(super) struct BatchId {
 }
 
 /// The worker that keeps a truck's state.
-fn worker_of(truck: &Truck) -> u64 {
+fn worker_of(truck: &Entity) -> u64 {
     truck.hashed()
 }
 
@@ -52,11 +52,11 @@ fn worker_of(truck: &Truck) -> u64 {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum TruckInput<P, K> {
     /// The part of a batch for a truck.
-    Part(BatchId, Truck, P),
+    Part(BatchId, Entity, P),
     /// An update of the topic's time.
     Watermark(WatermarkUpdate),
     /// The committed state of a truck.
-    Kept(Truck, K),
+    Kept(Entity, K),
 }
 
 /// Sends the part of each batch for a truck (`parts`) and the committed state of the truck (which `read` parses from
@@ -65,13 +65,13 @@ pub(super) enum TruckInput<P, K> {
 pub(super) fn by_truck<'scope, P: ExchangeData, K: ExchangeData, O: Clone + 'static>(
     inputs: &Inputs<'scope>,
     name: &'static str,
-    parts: impl Fn(&Batch) -> Vec<(Truck, P)> + 'static,
-    read: impl Fn(&[u8], &[u8]) -> Option<(Truck, K)> + 'static,
+    parts: impl Fn(&Batch) -> Vec<(Entity, P)> + 'static,
+    read: impl Fn(&[u8], &[u8]) -> Option<(Entity, K)> + 'static,
     mut pass: impl FnMut(Epoch, Vec<TruckInput<P, K>>) -> Vec<O> + 'static,
 ) -> (StreamVec<'scope, Epoch, (BatchId, Batch)>, StreamVec<'scope, Epoch, O>) {
     let batches = number(inputs.records.clone());
     let parts = batches.clone().flat_map(move |(batch, records)| {
-        let input = |(truck, part): (Truck, P)| (worker_of(&truck), TruckInput::Part(batch, truck, part));
+        let input = |(truck, part): (Entity, P)| (worker_of(&truck), TruckInput::Part(batch, truck, part));
         parts(&records).into_iter().map(input).collect::<Vec<_>>()
     });
     let kept = inputs.restored.clone().flat_map(move |restored| {
@@ -191,20 +191,20 @@ pub(super) fn truck_key(truck: &str) -> Vec<u8> {
 }
 
 /// The truck whose times have this key, if it is such a key.
-pub(super) fn truck_of_times(key: &[u8]) -> Option<Truck> {
+pub(super) fn truck_of_times(key: &[u8]) -> Option<Entity> {
     Some(std::str::from_utf8(key.strip_prefix(&[TIMES])?).ok()?.into())
 }
 
 /// The trucks that have to be visited when time reaches a point, without a scan of all trucks.
 #[derive(Debug, Default)]
 struct Agenda {
-    by_time: BTreeSet<(i64, Truck)>,
-    of_truck: HashMap<Truck, i64>,
+    by_time: BTreeSet<(i64, Entity)>,
+    of_truck: HashMap<Entity, i64>,
 }
 
 impl Agenda {
     /// Schedules a truck for `time`, replacing its earlier entry; none removes it.
-    fn set(&mut self, truck: &Truck, time: Option<i64>) {
+    fn set(&mut self, truck: &Entity, time: Option<i64>) {
         let old = match time {
             Some(time) => self.of_truck.insert(truck.clone(), time),
             None => self.of_truck.remove(truck),
@@ -220,7 +220,7 @@ impl Agenda {
     }
 
     /// Removes and returns the trucks that are due at `time`.
-    fn due(&mut self, time: i64) -> Vec<Truck> {
+    fn due(&mut self, time: i64) -> Vec<Entity> {
         let mut due = Vec::new();
         while let Some((at, _)) = self.by_time.first()
             && *at <= time
@@ -244,13 +244,13 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Lets a truck whose latest event is `latest` wait until its time ([`Watermark::of_truck`]) reaches the first of
     /// `points`. This replaces its earlier points.
-    pub fn set(&mut self, truck: &Truck, latest: i64, points: impl Iterator<Item = i64> + Clone) {
+    pub fn set(&mut self, truck: &Entity, latest: i64, points: impl Iterator<Item = i64> + Clone) {
         self.for_topic.set(truck, points.clone().filter(|point| *point > latest).min());
         self.for_slowest.set(truck, points.filter(|point| *point <= latest).min());
     }
 
     /// Removes and returns the trucks whose wait is over.
-    pub fn due(&mut self, watermark: &Watermark) -> Vec<Truck> {
+    pub fn due(&mut self, watermark: &Watermark) -> Vec<Entity> {
         let mut due = self.for_topic.due(watermark.of_idle());
         due.extend(self.for_slowest.due(watermark.slowest()));
         due
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_truck_waits_for_one_point_of_each_kind() {
-        let (a, b): (Truck, Truck) = ("a".into(), "b".into());
+        let (a, b): (Entity, Entity) = ("a".into(), "b".into());
         let mut watermark = Watermark::new(10);
         watermark.update(WatermarkUpdate::Arrived(i64::MAX));
         let mut waiting = Waiting::default();

@@ -20,6 +20,7 @@ mod settings;
 mod transformed;
 mod user_view;
 mod view;
+mod wanted;
 mod watermark;
 mod window_averages;
 
@@ -42,28 +43,39 @@ pub const NAMES: [&str; 10] = [
     DEAD_LETTERS,
 ];
 
-/// The views of [`NAMES`], configured by `settings`, in that order.
+/// The views of [`NAMES`] whose fields the record has, configured by `settings`, in that order.
 ///
 /// ```
 /// use dataflows::views::{NAMES, Settings, all};
 ///
 /// let views = all(&Settings::default());
-/// assert!(views.iter().map(|view| &*view.name).eq(NAMES));
+/// let without_phone = NAMES.into_iter().filter(|name| *name != "orientation");
+/// assert!(views.iter().map(|view| &*view.name).eq(without_phone));
 /// let windows = views.iter().find(|view| view.name == "window_averages").unwrap();
 /// assert_eq!((&*windows.table, windows.keyed), ("TRUCK_WINDOW_AVERAGES", true));
 /// ```
 pub fn all(settings: &Settings) -> Vec<View> {
+    builtin(settings).into_iter().flatten().collect()
+}
+
+/// The views of [`NAMES`] that are not built, because the record lacks fields.
+pub fn missing(settings: &Settings) -> Vec<Missing> {
+    builtin(settings).into_iter().filter_map(Result::err).collect()
+}
+
+fn builtin(settings: &Settings) -> Vec<Result<View, Missing>> {
+    let wanted = || Wanted::new(settings);
     vec![
-        parameter_map::view(settings),
-        distance_correlation::view(settings),
-        engine_speed_correlation::view(settings),
-        transformed::view(settings),
-        derived_metrics::view(settings),
-        above_speed::view(settings),
-        filtered_join::view(settings),
-        window_averages::view(settings),
-        orientation::view(),
-        dead_letters::view(),
+        parameter_map::view(wanted()),
+        distance_correlation::view(wanted()),
+        engine_speed_correlation::view(wanted()),
+        transformed::view(wanted()),
+        derived_metrics::view(wanted()),
+        above_speed::view(wanted()),
+        filtered_join::view(wanted()),
+        window_averages::view(wanted()),
+        orientation::view(wanted()),
+        Ok(dead_letters::view()),
     ]
 }
 
@@ -71,18 +83,21 @@ pub use correlation::{Axis, Correlation, committed_rows};
 /// The view of dead letters; sinks also add refused rows to it.
 pub use dead_letters::{NAME as DEAD_LETTERS, reasons as dead_letter_reasons, rows as dead_letter_rows};
 pub use inputs::Inputs;
-/// The only view that is not based on readings of trucks.
+/// The view of the phone's readings, which are a record of their own.
 pub use orientation::NAME as ORIENTATION;
 /// The correction, at a start, of stored times that are too far in the future.
 pub use recovery::{Recovery, SetBack};
 pub use settings::{CorrelationTables, Mode, Settings};
 pub use user_view::UserView;
 pub use view::{Build, Keeps, View};
+pub use wanted::Missing;
 pub use watermark::TopicTimes;
+
+use wanted::Wanted;
 
 /// The readings of an upsert job as a view with state, but without table and file.
 pub fn readings_view(settings: &Settings) -> View {
-    let fields = settings.fields.clone();
+    let schema = settings.schema.clone();
     View {
         name: readings::NAME.into(),
         table: "".into(),
@@ -92,7 +107,7 @@ pub fn readings_view(settings: &Settings) -> View {
         keeps_times: false,
         drops_readings: false,
         definition: String::new(),
-        keeps: Arc::new(move |_, value| readings::read(value, &fields).is_some()),
+        keeps: Arc::new(move |_, value| readings::read(value, &schema).is_some()),
         build: Arc::new(|inputs| inputs.readings.clone().expect("only an upsert job has this view")),
     }
 }

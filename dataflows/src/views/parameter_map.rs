@@ -1,8 +1,8 @@
 //! Every record, unchanged. The columns are shared with the batch, not copied.
 
-use super::settings::Settings;
 use super::view::{View, of_readings, places, render_stateless};
-use crate::batch::{Batch, Measure, NANO_SCALE};
+use super::wanted::{Measures, Missing, Wanted};
+use crate::batch::{Batch, NANO_SCALE};
 use crate::rows::{Changes, Column, ColumnSpec, Rows, Type, column};
 
 const COLUMNS: &[ColumnSpec] = &[
@@ -13,25 +13,29 @@ const COLUMNS: &[ColumnSpec] = &[
     column("truck_id", Type::Text),
 ];
 
-pub(super) fn view(settings: &Settings) -> View {
-    of_readings(settings, "parameter_map", "TRUCK_PARAMETER_MAP", COLUMNS, |inputs| {
-        render_stateless(inputs, "ParameterMap", |batch| {
-            let mut columns = reading(&batch);
+const NAME: &str = "parameter_map";
+
+pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
+    let measures = wanted.measures();
+    let view = of_readings(wanted.settings, NAME, "TRUCK_PARAMETER_MAP", COLUMNS, move |inputs| {
+        render_stateless(inputs, "ParameterMap", move |batch| {
+            let mut columns = reading(&batch, measures);
             columns.push(truck(&batch));
             Rows { columns, changes: Changes::of(&batch, &places(&batch), b"") }
         })
-    })
+    });
+    wanted.found(NAME, view)
 }
 
 /// The timestamp and the measures.
-pub(super) fn reading(batch: &Batch) -> Vec<Column> {
-    let measure = |m| Column::Decimal { scale: NANO_SCALE, values: batch.measure(m).clone() };
+pub(super) fn reading(batch: &Batch, Measures { distance, speed, fuel }: Measures) -> Vec<Column> {
+    let measure = |m: usize| Column::Decimal { scale: NANO_SCALE, values: batch.units[m].clone() };
     let mut columns = vec![Column::Timestamp(batch.time.clone())];
-    columns.extend(Measure::ALL.map(measure));
+    columns.extend([distance, speed, fuel].map(measure));
     columns
 }
 
 /// The trucks' names.
 pub(super) fn truck(batch: &Batch) -> Column {
-    Column::Name { names: batch.trucks.clone(), index: batch.truck.clone() }
+    Column::Name { names: batch.entities.clone(), index: batch.entity.clone() }
 }

@@ -7,7 +7,7 @@
 
 use super::lateness::truck_of_times;
 use super::watermark::{TOPIC, TopicTimes};
-use crate::batch::Truck;
+use crate::batch::Entity;
 use crate::state::{entries, push_entry};
 
 /// Which stored times are too far in the future, and their replacement.
@@ -33,7 +33,7 @@ pub struct Recovery {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SetBack {
     /// The truck; none if it is the topic's.
-    pub truck: Option<Truck>,
+    pub truck: Option<Entity>,
     /// The latest of its times, in microseconds since 1970.
     pub from: i64,
 }

@@ -1,11 +1,10 @@
 //! The settings of the views.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{FieldSpec, NANO};
+use crate::batch::NANO;
 use crate::real::Factor;
+use crate::schema::Schema;
 
 /// The effect of a message on earlier readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +35,8 @@ pub struct Settings {
     pub mode: Mode,
     /// Whether partitions are read one after another, like the parts of a file, and not concurrently.
     pub one_after_another: bool,
-    /// The declared fields of readings, in addition to the default schema.
-    pub fields: Arc<[FieldSpec]>,
+    /// The fields of the record.
+    pub schema: Schema,
     /// `above_speed` keeps engine speeds strictly above this, in nano-units.
     pub above_speed: i64,
     /// `transformed` multiplies the engine's speed by this.
@@ -63,7 +62,7 @@ impl Default for Settings {
         Self {
             mode: Mode::Append,
             one_after_another: false,
-            fields: Arc::new([]),
+            schema: Schema::trucks(),
             above_speed: 80 * NANO,
             speed_factor: Factor::new(12, 1).unwrap_or_default(),
             correlation_tables: CorrelationTables::History,

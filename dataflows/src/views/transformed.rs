@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::parameter_map::{reading, truck};
-use super::settings::Settings;
 use super::view::{View, of_readings, places, render_stateless};
-use crate::batch::{Batch, Measure};
+use super::wanted::{Measures, Missing, Wanted};
+use crate::batch::Batch;
 use crate::real::{Factor, product, ratio};
-use crate::rows::{Changes, Column, ColumnSpec, Rows, Type, column};
+use crate::rows::{Changes, Column, ColumnSpec, NULL, Rows, Type, column};
 
 const COLUMNS: &[ColumnSpec] = &[
     column("timestamp", Type::Timestamp),
@@ -25,29 +25,33 @@ pub(super) const SCALED: &str = "engine_speed_scaled";
 /// The column of distance divided by engine speed.
 pub(super) const RATIO: &str = "distance_engine_ratio";
 
-pub(super) fn view(settings: &Settings) -> View {
-    let factor = settings.speed_factor;
-    of_readings(settings, "transformed", "SPARK_TABLE_TRANSFORMED", COLUMNS, move |inputs| {
-        render_stateless(inputs, "Transformed", move |batch| rows(&batch, factor))
-    })
+const NAME: &str = "transformed";
+
+pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
+    let (measures, factor) = (wanted.measures(), wanted.settings.speed_factor);
+    let view = of_readings(wanted.settings, NAME, "SPARK_TABLE_TRANSFORMED", COLUMNS, move |inputs| {
+        render_stateless(inputs, "Transformed", move |batch| rows(&batch, measures, factor))
+    });
+    wanted.found(NAME, view)
 }
 
-fn rows(batch: &Batch, factor: Factor) -> Rows {
-    let mut columns = reading(batch);
-    columns.push(Column::Real(Arc::new(scaled(batch, factor).collect())));
-    columns.push(Column::Real(Arc::new(ratios(batch).collect())));
+fn rows(batch: &Batch, measures: Measures, factor: Factor) -> Rows {
+    let mut columns = reading(batch, measures);
+    columns.push(Column::Real(Arc::new(scaled(batch, measures, factor).collect())));
+    columns.push(Column::Real(Arc::new(ratios(batch, measures).collect())));
     columns.push(truck(batch));
     Rows { columns, changes: Changes::of(batch, &places(batch), b"") }
 }
 
 /// The engine speed of each record times `factor`.
-pub(super) fn scaled(batch: &Batch, factor: Factor) -> impl Iterator<Item = f64> {
-    batch.measure(Measure::EngineSpeed).iter().map(move |&speed| product(speed, factor))
+pub(super) fn scaled(batch: &Batch, measures: Measures, factor: Factor) -> impl Iterator<Item = f64> {
+    let scaled = move |&speed: &i64| if speed == NULL { f64::NAN } else { product(speed, factor) };
+    batch.units[measures.speed].iter().map(scaled)
 }
 
-/// The distance of each record divided by its engine speed; NaN, which is NULL, at speed 0.
-pub(super) fn ratios(batch: &Batch) -> impl Iterator<Item = f64> {
-    let distance = batch.measure(Measure::DistanceCovered);
-    let speed = batch.measure(Measure::EngineSpeed);
-    distance.iter().zip(speed.iter()).map(|(&d, &s)| ratio(d.into(), s.into()).unwrap_or(f64::NAN))
+/// The distance of each record divided by its engine speed; NaN, which is NULL, at speed 0 or if either is NULL.
+pub(super) fn ratios(batch: &Batch, measures: Measures) -> impl Iterator<Item = f64> {
+    let (distance, speed) = (&batch.units[measures.distance], &batch.units[measures.speed]);
+    let known = |d: i64, s: i64| if d == NULL || s == NULL { None } else { ratio(d.into(), s.into()) };
+    distance.iter().zip(speed.iter()).map(move |(&d, &s)| known(d, s).unwrap_or(f64::NAN))
 }

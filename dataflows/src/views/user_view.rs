@@ -10,17 +10,18 @@ use crate::expression::Query;
 /// A view that a job defines.
 ///
 /// ```
-/// use dataflows::expression::{Expression, Field, Query};
+/// use dataflows::expression::{Expression, Query};
 /// use dataflows::views::{UserView, Settings};
 ///
-/// let truck = ("truck_id".to_owned(), Expression::field(Field::Truck));
+/// let settings = Settings::default();
+/// let truck = ("truck_id".to_owned(), Expression::field(settings.schema.field("truck_id").unwrap()));
 /// let user_view = UserView {
 ///     name: "trucks".into(),
 ///     table: "TRUCK_TRUCKS".into(),
 ///     definition: "truck_id".into(),
 ///     query: Query::new(None, [truck]).unwrap(),
 /// };
-/// let view = user_view.view(&Settings::default());
+/// let view = user_view.view(&settings);
 /// assert_eq!(view.columns[0].name, "truck_id");
 /// ```
 #[derive(Clone, Debug)]

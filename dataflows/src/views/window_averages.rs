@@ -24,6 +24,7 @@ use super::inputs::Inputs;
 use super::lateness::{by_truck, write_dead_letters};
 use super::settings::Settings;
 use super::view::View;
+use super::wanted::{Measures, Missing, Wanted};
 use super::watermark::TopicTimes;
 use crate::Epoch;
 use crate::batch::Batch;
@@ -35,9 +36,9 @@ use windows::{Output, Windows};
 
 const NAME: &str = "window_averages";
 
-pub(super) fn view(settings: &Settings) -> View {
-    let settings = settings.clone();
-    View {
+pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
+    let (measures, settings) = (wanted.measures(), wanted.settings.clone());
+    let view = View {
         name: NAME.into(),
         table: "TRUCK_WINDOW_AVERAGES".into(),
         columns: COLUMNS.into(),
@@ -49,17 +50,22 @@ pub(super) fn view(settings: &Settings) -> View {
         keeps: Arc::new(|key, value| {
             TopicTimes::of_entry(key, value).is_some() || read(key, value).is_some()
         }),
-        build: Arc::new(move |inputs| build(inputs, &settings)),
-    }
+        build: Arc::new(move |inputs| build(inputs, measures, &settings)),
+    };
+    wanted.found(NAME, view)
 }
 
-fn build<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'scope, Epoch, Effect> {
+fn build<'scope>(
+    inputs: &Inputs<'scope>,
+    measures: Measures,
+    settings: &Settings,
+) -> StreamVec<'scope, Epoch, Effect> {
     let length = settings.window;
     let mut windows = Windows::new(settings, inputs.start, inputs.records.scope().index() == 0);
     let (batches, output) = by_truck(
         inputs,
         NAME,
-        move |batch| parts(batch, length).collect(),
+        move |batch| parts(batch, measures, length).collect(),
         read,
         move |epoch, inputs| windows.pass(epoch, inputs),
     );
@@ -77,7 +83,7 @@ fn build<'scope>(inputs: &Inputs<'scope>, settings: &Settings) -> StreamVec<'sco
     let places = move |batch: &Batch, (truck, start): &Window| {
         let is_in = |&place: &u32| {
             let place = place as usize;
-            batch.trucks[batch.truck[place] as usize] == *truck
+            batch.entities[batch.entity[place] as usize] == *truck
                 && start_of(batch.time[place], length) == *start
         };
         (0..batch.len() as u32).filter(is_in).collect()

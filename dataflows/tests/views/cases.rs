@@ -7,6 +7,7 @@ use dataflows::Epoch;
 use dataflows::batch::{NANO, Record};
 use dataflows::dead_letter::Reason;
 use dataflows::item::{Item, Upsert};
+use dataflows::rows::NULL;
 use dataflows::views::{Mode, Recovery, Settings};
 
 use crate::expected::table_after;
@@ -17,7 +18,7 @@ use crate::records::{MINUTE, append_job, settings, upsert_job};
 const DAY: i64 = 1_681_084_800_000_000;
 
 fn at(truck: &str, time: i64) -> Record {
-    Record { truck: truck.into(), time, measures: [NANO, 81 * NANO, NANO], extras: vec![] }
+    Record { entity: truck.into(), time, units: vec![NANO, 81 * NANO, NANO, NULL], texts: vec![None] }
 }
 
 /// One batch per epoch.
@@ -263,7 +264,7 @@ fn readings_that_would_explode_the_join_are_dead_letters() {
 #[test]
 fn a_correction_moves_a_reading_to_another_truck_window_and_below_the_threshold() {
     let mut slow = at("b", DAY + 7 * MINUTE);
-    slow.measures[1] = 80 * NANO;
+    slow.units[1] = 80 * NANO;
     let messages = |records: Vec<(u8, Option<Record>)>| vec![records];
     let job = upsert_job(
         &[

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataflows::batch::{Measure, NANO, Record, Truck, Value};
+use dataflows::batch::{Entity, NANO, Record};
 use dataflows::oracle;
-use dataflows::rows::Change;
+use dataflows::rows::{Change, NULL};
 use dataflows::views::Axis;
 
 use crate::job::{Gave, Job, Row, of};
@@ -85,21 +85,25 @@ pub fn assert_correlations(gave: &BTreeMap<String, Gave>, records: &[Record], la
     }
 }
 
+/// The columns of the measures.
+pub const MEASURES: oracle::Measures = oracle::Measures { distance: 0, speed: 1, fuel: 2 };
+
 /// The axes of each correlation among the views.
 pub const CORRELATIONS: [(&str, (Axis, Axis)); 3] = [
-    ("distance_correlation", (Axis::Time, Axis::Measure(Measure::DistanceCovered))),
-    ("engine_speed_correlation", (Axis::Time, Axis::Measure(Measure::EngineSpeed))),
-    ("fuel_with_oil", (Axis::Extra(0), Axis::Measure(Measure::FuelConsumed))),
+    ("distance_correlation", (Axis::Time, Axis::Number(MEASURES.distance))),
+    ("engine_speed_correlation", (Axis::Time, Axis::Number(MEASURES.speed))),
+    ("fuel_with_oil", (Axis::Number(3), Axis::Number(MEASURES.fuel))),
 ];
 
 pub fn assert_windows(rows: &BTreeMap<Vec<u8>, Vec<String>>, records: &[Record], length: i64) {
-    let truth = oracle::windows(records, length);
+    let truth = oracle::windows(records, MEASURES, length);
     assert_eq!(rows.len(), truth.len());
     for got in rows.values() {
         let start: i64 = got[1].parse().expect("a time");
         let want = &truth[&(got[0].as_str().into(), start)];
         assert_eq!(got[2..4], [(start + length).to_string(), want.samples.to_string()]);
-        let averages: Vec<_> = want.averages.iter().map(|average| bits(oracle::nearest(average))).collect();
+        let average = |average: &Option<_>| bits(average.as_ref().map_or(f64::NAN, oracle::nearest));
+        let averages: Vec<_> = want.averages.iter().map(average).collect();
         assert_eq!(got[4..7], averages);
         assert!(is_close(&got[7], &want.correlations[0]) && is_close(&got[8], &want.correlations[1]));
     }
@@ -107,12 +111,19 @@ pub fn assert_windows(rows: &BTreeMap<Vec<u8>, Vec<String>>, records: &[Record],
 
 pub fn stateless_rows(records: &[Record], view: &str) -> Vec<Vec<String>> {
     let number = |value: i64| value.to_string();
-    let ratio = |n: i64, d: i64| bits(dataflows::real::ratio(n.into(), d.into()).unwrap_or(f64::NAN));
-    let scaled = |speed: i64| bits(dataflows::real::ratio(i128::from(speed) * 12, 10i128.pow(10)).unwrap());
+    let known = |n: i64, d: i64| n != NULL && d != NULL;
+    let ratio = |n: i64, d: i64| {
+        let ratio = known(n, d).then(|| dataflows::real::ratio(n.into(), d.into())).flatten();
+        bits(ratio.unwrap_or(f64::NAN))
+    };
+    let scaled = |speed: i64| {
+        let scaled = dataflows::real::ratio(i128::from(speed) * 12, 10i128.pow(10)).filter(|_| speed != NULL);
+        bits(scaled.unwrap_or(f64::NAN))
+    };
     let mut rows = Vec::new();
     for record in records {
-        let [distance, speed, fuel] = record.measures;
-        let (time, truck) = (number(record.time), record.truck.to_string());
+        let [distance, speed, fuel, oil] = record.units[..] else { panic!("four numbers") };
+        let (time, truck) = (number(record.time), record.entity.to_string());
         let reading = vec![time.clone(), number(distance), number(speed), number(fuel)];
         match view {
             "parameter_map" => rows.push([reading, vec![truck]].concat()),
@@ -128,10 +139,7 @@ pub fn stateless_rows(records: &[Record], view: &str) -> Vec<Vec<String>> {
                 }
             }
             "hot" => {
-                let oil = record.extras.first().cloned().unwrap_or_default();
-                if let Value::Number(oil) = oil
-                    && i128::from(oil) * 2 > i128::from(speed)
-                {
+                if known(oil, speed) && i128::from(oil) * 2 > i128::from(speed) {
                     rows.push(vec![time, truck, ratio(distance, speed)]);
                 }
             }
@@ -147,10 +155,10 @@ pub fn stateless_rows(records: &[Record], view: &str) -> Vec<Vec<String>> {
 pub const STATELESS: [&str; 5] = ["parameter_map", "transformed", "derived_metrics", "above_speed", "hot"];
 
 pub fn joined_rows(records: &[Record]) -> Vec<Vec<String>> {
-    let row = |(time, distance, speed, truck): (i64, i64, i64, Truck)| {
+    let row = |(time, distance, speed, truck): (i64, i64, i64, Entity)| {
         vec![time.to_string(), distance.to_string(), speed.to_string(), truck.to_string()]
     };
-    oracle::joined(records, 80 * NANO).into_iter().map(row).collect()
+    oracle::joined(records, MEASURES, 80 * NANO).into_iter().map(row).collect()
 }
 
 pub fn all_cells(rows: &[Row]) -> BTreeMap<Vec<String>, i64> {
@@ -170,7 +178,7 @@ pub fn latest_of_history(rows: &[Row]) -> BTreeMap<String, Vec<String>> {
 #[derive(Default)]
 pub struct Forgetful {
     pub topic: i64,
-    pub latest: BTreeMap<Truck, i64>,
+    pub latest: BTreeMap<Entity, i64>,
     pub late: [BTreeSet<i64>; 2],
     pub kept: [Vec<Record>; 2],
 }
@@ -184,7 +192,7 @@ impl Forgetful {
             let records: Vec<&Record> = epoch.iter().flatten().collect();
             for record in &records {
                 let end = record.time - record.time.rem_euclid(settings.window) + settings.window;
-                let horizons = model.latest.get(&record.truck).map_or([i64::MIN; 2], |&latest| {
+                let horizons = model.latest.get(&record.entity).map_or([i64::MIN; 2], |&latest| {
                     let bound = latest.max(model.topic - settings.window_idle);
                     let last = latest - latest.rem_euclid(settings.window);
                     [
@@ -203,7 +211,7 @@ impl Forgetful {
             }
             for record in records {
                 model.topic = model.topic.max(record.time);
-                let latest = model.latest.entry(record.truck.clone()).or_insert(record.time);
+                let latest = model.latest.entry(record.entity.clone()).or_insert(record.time);
                 *latest = record.time.max(*latest);
             }
         }

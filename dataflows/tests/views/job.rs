@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::channel;
 
 use dataflows::Epoch;
-use dataflows::batch::{FieldType, Measure};
 use dataflows::effect::{Effect, Restored};
-use dataflows::expression::{Arithmetic, Comparison, Expression, Field, Query};
+use dataflows::expression::{Arithmetic, Comparison, Expression, Query};
 use dataflows::item::Item;
 use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::Fold;
@@ -64,12 +63,12 @@ pub fn views(settings: &Settings) -> Vec<View> {
         Correlation {
             name: "fuel_with_oil".into(),
             table: "FUEL_WITH_OIL".into(),
-            x: Axis::Extra(0),
-            y: Axis::Measure(Measure::FuelConsumed),
+            x: Axis::Number(3),
+            y: Axis::Number(2),
         }
         .view(settings),
     );
-    views.push(hot().view(settings));
+    views.push(hot(settings).view(settings));
     if settings.mode == Mode::Upsert {
         views.push(readings_view(settings));
     }
@@ -77,17 +76,16 @@ pub fn views(settings: &Settings) -> Vec<View> {
 }
 
 /// `oil_pressure * 2 > engine_speed`: timestamp, truck_id, distance_covered / engine_speed.
-pub fn hot() -> UserView {
-    let field = |field| Expression::field(field);
-    let measure = |measure| field(Field::Measure(measure));
-    let (two, oil) = (Expression::number(2, 0).expect("it is small"), Field::Extra(0, FieldType::Number));
-    let doubled = Expression::arithmetic(Arithmetic::Multiply, field(oil), two).expect("numbers");
-    let speed = measure(Measure::EngineSpeed);
+pub fn hot(settings: &Settings) -> UserView {
+    let field = |name| Expression::field(settings.schema.field(name).expect("a field"));
+    let two = Expression::number(2, 0).expect("it is small");
+    let doubled = Expression::arithmetic(Arithmetic::Multiply, field("oil_pressure"), two).expect("numbers");
+    let speed = field("engine_speed");
     let filter = Expression::compare(Comparison::Greater, doubled, speed.clone()).expect("numbers");
-    let ratio = Expression::arithmetic(Arithmetic::Divide, measure(Measure::DistanceCovered), speed);
+    let ratio = Expression::arithmetic(Arithmetic::Divide, field("distance_covered"), speed);
     let columns = [
-        ("timestamp", field(Field::Timestamp)),
-        ("truck_id", field(Field::Truck)),
+        ("timestamp", field("timestamp")),
+        ("truck_id", field("truck_id")),
         ("ratio", ratio.expect("numbers")),
     ];
     let columns = columns.map(|(name, expression)| (name.to_owned(), expression));

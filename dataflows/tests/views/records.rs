@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use dataflows::batch::{Batch, FieldSpec, FieldType, Record, Truck, Value};
+use dataflows::batch::{Batch, Entity, Record};
 use dataflows::item::{Item, Upsert};
 use dataflows::origin::Origin;
+use dataflows::rows::NULL;
+use dataflows::schema::{FieldType, Schema};
 use dataflows::views::{CorrelationTables, Mode, Settings};
 use proptest::prelude::*;
 
@@ -12,24 +14,18 @@ use crate::job::Job;
 
 pub const MINUTE: i64 = 60_000_000;
 
-pub const FIELDS: [&str; 2] = ["oil_pressure", "driver"];
-
 pub fn settings(mode: Mode) -> Settings {
-    let field = |(name, field_type): (&str, FieldType)| FieldSpec { name: name.into(), field_type };
-    Settings {
-        mode,
-        fields: FIELDS.into_iter().zip([FieldType::Number, FieldType::Text]).map(field).collect(),
-        ..Settings::default()
-    }
+    let schema = Schema::trucks().with("oil_pressure", FieldType::Number).with("driver", FieldType::Text);
+    Settings { mode, schema, ..Settings::default() }
 }
 
 /// A batch of records, with consecutive offsets starting at `from`.
 pub fn batch(records: &[Record], from: usize) -> Item {
-    let mut builder = dataflows::batch::BatchBuilder::new(&settings(Mode::Append).fields);
+    let mut builder = dataflows::batch::BatchBuilder::new(&settings(Mode::Append).schema);
     let mut origin = Origin::new("topic".into());
     for (place, record) in records.iter().enumerate() {
         builder.push_record(record.clone());
-        origin.push(0, (from + place) as i64, None, None, b"");
+        origin.push(0, (from + place) as i64, None, None, None, b"");
     }
     Item::Records(Batch { origin: Some(Arc::new(origin)), ..builder.take() })
 }
@@ -49,10 +45,11 @@ pub fn record() -> impl Strategy<Value = Record> {
         1_681_088_100_000_000i64..1_681_088_600_000_000,
         prop::sample::select(vec![1_681_088_400_000_000i64, 1_681_088_399_999_999, 1_681_088_547_000_000]),
     ];
-    let oil = prop_oneof![Just(Value::Null), measure().prop_map(Value::Number)];
-    (0u8..4, time, [measure(), measure(), measure()], oil).prop_map(|(truck, time, measures, oil)| {
-        let truck: Truck = ["", "a", "b", "truck-3"][usize::from(truck)].into();
-        Record { truck, time, measures, extras: vec![oil, Value::Text("x".into())] }
+    let optional = || prop_oneof![1 => Just(NULL), 3 => measure()];
+    let units = [optional(), optional(), optional(), optional()];
+    (0u8..4, time, units).prop_map(|(truck, time, units)| {
+        let entity: Entity = ["", "a", "b", "truck-3"][usize::from(truck)].into();
+        Record { entity, time, units: units.into(), texts: vec![Some("x".into())] }
     })
 }
 

@@ -10,9 +10,6 @@ pub enum BenchError {
     /// The input can be read only once.
     #[error("standard input cannot be read a second time; give a file or a topic")]
     Unrepeatable,
-    /// The job does not read truck readings.
-    #[error("the benchmark measures truck readings, but no view of the job reads them; add such a view")]
-    NoTrucks,
     /// The input is empty.
     #[error("{0} is empty; send records first, for example with `truckflow simulate`")]
     Empty(String),
@@ -63,6 +60,6 @@ pub enum BenchError {
 impl BenchError {
     /// Whether the usage is wrong.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Unrepeatable | Self::NoTrucks)
+        matches!(self, Self::Unrepeatable)
     }
 }

@@ -33,8 +33,7 @@ use self::report::{Machine, Measured, Report};
 use self::subject::Bench;
 use crate::cli::BenchArgs;
 use crate::command::error::Error;
-use crate::config::defined::ViewEntry;
-use crate::config::{Job, Orientation};
+use crate::config::Job;
 use crate::runtime::print;
 use crate::runtime::stop::{Hangup, Stop};
 use crate::source::file::full_path;
@@ -61,19 +60,12 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
 
 /// A job that touches nothing but the input of `job`.
 fn isolated(job: &Job) -> Result<Job, Error> {
-    if !job.reads.trucks {
-        return Err(BenchError::NoTrucks.into());
-    }
     let mut config = job.config().clone();
     match config.input.as_deref() {
         Some("-") => return Err(BenchError::Unrepeatable.into()),
         Some(path) => config.input = Some(full_path(path)),
         None => {}
     }
-    let is_phone = |name: &str| name == dataflows::views::ORIENTATION;
-    config.views.retain(|entry| !matches!(entry, ViewEntry::Name(name) if is_phone(name)));
-    config.selected.retain(|name| !is_phone(name));
-    config.orientation = Orientation::default();
     config.dead_letters.topic = None;
     config.listen = "off".into();
     config.wait = false;
@@ -92,16 +84,15 @@ mod tests {
     #[test]
     fn a_measured_job_touches_nothing_but_its_input() {
         let toml = r#"
-            views = ["above_speed", "orientation", { name = "hot", columns = ["truck_id"] }]
+            views = ["above_speed", { name = "hot", columns = ["truck_id"] }]
             dead_letters.topic = "letters"
-            orientation.topic = "phone"
             [kafka.properties]
             group.id = "mine"
             security.protocol = "plaintext"
         "#;
         let job = isolated(&Job::read(toml, "", std::iter::empty(), Vec::new()).unwrap()).unwrap();
         assert_eq!(job.kafka_properties().unwrap().names().collect::<Vec<_>>(), ["security.protocol"]);
-        assert!(job.dead_letters.topic.is_none() && job.orientation.topic.is_none());
+        assert!(job.dead_letters.topic.is_none());
         let names: Vec<&str> = job.active_views.iter().map(|view| &*view.name).collect();
         assert_eq!(names, ["above_speed", "hot", "dead_letters"]);
         // The child process gets the same configuration.

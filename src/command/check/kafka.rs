@@ -17,10 +17,9 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::sample;
 use crate::command::error::Error;
 use crate::command::report::Report;
-use crate::config::{Job, Reads};
+use crate::config::Job;
 use crate::decode::Future;
-use crate::decode::orientation::OrientationDecoder;
-use crate::job::options::{topic_options_now, trucks_decoder};
+use crate::job::options::{decoder, topic_options_now};
 use crate::kafka::codes::reason;
 use crate::kafka::error::BrokerError;
 use crate::kafka::log;
@@ -30,12 +29,10 @@ use crate::source::sample::{Bounds, Sample, There, of_topic};
 /// Timeout for connecting to a host, and for reading a partition.
 const REACH: Duration = Duration::from_secs(3);
 
-pub(super) fn check(config: &Job, reads: &Reads, report: &mut Report) {
+pub(super) fn check(config: &Job, report: &mut Report) {
     let forward = config.dead_letters.topic.as_deref().filter(|_| !config.embedded);
-    let trucks = (reads.trucks && config.input.is_none()).then_some(Input::Trucks(&config.kafka.topic));
-    let phone = reads.phone_topic.as_deref().map(Input::Phone);
-    let read: Vec<_> = trucks.into_iter().chain(phone).collect();
-    if read.is_empty() && forward.is_none() {
+    let read = config.input.is_none().then_some(&*config.kafka.topic);
+    if read.is_none() && forward.is_none() {
         return;
     }
     let mut reached = false;
@@ -49,10 +46,11 @@ pub(super) fn check(config: &Job, reads: &Reads, report: &mut Report) {
     }
     match Cluster::connect(config) {
         Ok(cluster) => {
-            for input in read {
-                if let Some(sample) = cluster.check_input(input, report) {
-                    input.report(&sample, config, report);
-                }
+            if let Some(topic) = read
+                && let Some(sample) = cluster.check_input(topic, report)
+            {
+                let future = Future::new(config.max_ahead, topic.into());
+                sample::report("sample", topic, &sample, decoder(config, topic).with_future(future), report);
             }
             if let Some(topic) = forward {
                 let found = cluster.partitions(topic, "Write");
@@ -60,31 +58,6 @@ pub(super) fn check(config: &Job, reads: &Reads, report: &mut Report) {
             }
         }
         Err(error) => report.add("Kafka", Err::<&str, _>(error)),
-    }
-}
-
-/// A topic that the job reads.
-#[derive(Clone, Copy)]
-enum Input<'a> {
-    Trucks(&'a str),
-    Phone(&'a str),
-}
-
-impl Input<'_> {
-    /// Decodes a sample as the job would, and reports the result.
-    fn report(self, sample: &Sample, config: &Job, report: &mut Report) {
-        let most = config.limits.message_bytes;
-        let future = |topic: &str| Future::new(config.max_ahead, topic.into());
-        match self {
-            Self::Trucks(topic) => {
-                let decoder = trucks_decoder(topic, most, &config.view_settings).with_future(future(topic));
-                sample::report("sample", topic, sample, decoder, report);
-            }
-            Self::Phone(topic) => {
-                let decoder = OrientationDecoder::new(topic.into(), most).with_future(future(topic));
-                sample::report("orientation sample", topic, sample, decoder, report);
-            }
-        }
     }
 }
 
@@ -156,12 +129,9 @@ impl Cluster {
     }
 
     /// Checks a topic that the job reads. Returns a sample of it, if it can be read.
-    fn check_input(&self, input: Input<'_>, report: &mut Report) -> Option<Sample> {
+    fn check_input(&self, topic: &str, report: &mut Report) -> Option<Sample> {
         let group = &self.options.group;
-        let (what, topic) = match input {
-            Input::Trucks(topic) => ("topic", topic),
-            Input::Phone(topic) => ("orientation topic", topic),
-        };
+        let what = "topic";
         let partitions = match self.partitions(topic, "Read") {
             Ok(partitions) => partitions,
             Err(problem) => {

@@ -20,9 +20,8 @@ use crate::cli::CheckArgs;
 use crate::command::error::Error;
 use crate::command::report::Report;
 use crate::config::Job;
-use crate::decode::orientation::OrientationDecoder;
 use crate::decode::{Decode, Future};
-use crate::job::options::{open_phone_file, phone_file, trucks_decoder, trucks_file};
+use crate::job::options::{decoder, file_options};
 use crate::job::routes;
 use crate::source::SourceError;
 use crate::source::file::{LineReader, Lines, Options};
@@ -54,33 +53,21 @@ pub fn run(args: &CheckArgs) -> Result<(), Error> {
 }
 
 fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
-    let reads = &config.reads;
+    check_record(config, report);
     match &config.input {
         // In a cluster, process 0 reads the files.
-        _ if !reads.trucks || config.process > 0 => {}
+        Some(_) if config.process > 0 => {}
         Some(path) if path == "-" => report.ok("input", "standard input"),
         Some(path) => {
-            let options = Options { follow: false, ..trucks_file(config) };
+            let options = Options { follow: false, ..file_options(config) };
             report.add("input", Lines::check(path, options).map(|()| path.clone()));
-            let decoder = trucks_decoder(path, config.limits.message_bytes, &config.view_settings)
-                .with_future(Future::new(config.max_ahead, path.as_str().into()));
+            let decoder =
+                decoder(config, path).with_future(Future::new(config.max_ahead, path.as_str().into()));
             sample_file("sample", path, decoder, report, || Lines::open(path, &[], options));
         }
         None => {}
     }
-    match reads.phone_file.as_deref().filter(|_| config.process == 0) {
-        Some("-") => report.ok("orientation file", "standard input"),
-        Some(path) => {
-            let options = Options { follow: false, ..phone_file(config) };
-            let opened = open_phone_file(path, &[], options);
-            report.add("orientation file", opened.map(|_| path.to_owned()));
-            let decoder = OrientationDecoder::new(path.into(), config.limits.message_bytes)
-                .with_future(Future::new(config.max_ahead, path.into()));
-            sample_file("orientation sample", path, decoder, report, || open_phone_file(path, &[], options));
-        }
-        None => {}
-    }
-    kafka::check(config, reads, report);
+    kafka::check(config, report);
     check_ahead(config, report)?;
     cluster::check(config, report);
     if let Err(error) = config.listen_token() {
@@ -92,6 +79,13 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
     }
     disk::check(&config.out, report);
     check_database(config, report)
+}
+
+/// Reports the built-in views that are not built, because the record lacks fields.
+fn check_record(config: &Job, report: &mut Report) {
+    if let Some(missing) = config.missing_views() {
+        report.ok("views that are not built", format!("the record lacks fields: {missing}"));
+    }
 }
 
 /// Decodes a sample of a file as the job would. Pipes are skipped, because they can be read only once.

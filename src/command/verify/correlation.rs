@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use dataflows::batch::Truck;
+use dataflows::batch::Entity;
 use dataflows::views::{Axis, CorrelationTables, View};
 
 use super::cell::{Cell, Form};
@@ -108,7 +108,7 @@ impl<'a> History<'a> {
         self.last.insert(line.field(TRUCK).to_vec(), line.clone());
     }
 
-    fn end(mut self, ever: &HashMap<Truck, i64>) -> Result<(), Trouble> {
+    fn end(mut self, ever: &HashMap<Entity, i64>) -> Result<(), Trouble> {
         let place = &self.place;
         let mut should = Line::default();
         for (truck, cells) in self.rows {

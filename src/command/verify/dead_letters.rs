@@ -22,6 +22,7 @@ pub(super) mod letter {
     pub const REASON: usize = 5;
     pub const FIELD: usize = 6;
     pub const PAYLOAD: usize = 7;
+    pub const PLACE: usize = 8;
 }
 
 impl Views<'_> {
@@ -89,10 +90,9 @@ impl Views<'_> {
     }
 
     fn topic(&self) -> Topic {
-        let files = [self.config.input.as_deref(), self.config.orientation.input.as_deref()];
-        let files = files.into_iter().flatten().filter(|_| !self.config.embedded);
+        let files = self.config.input.as_deref().filter(|_| !self.config.embedded);
         Topic {
-            files: files.map(|path| (full_path(path), path.to_owned())).collect(),
+            files: files.iter().map(|path| (full_path(path), (*path).to_owned())).collect(),
             forgets_time: self.config.embedded,
         }
     }

@@ -6,16 +6,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dataflows::batch::{Record, Truck};
-use dataflows::dead_letter::DeadLetter;
-use dataflows::item::{Item, MessageId, NextOffset};
+use dataflows::batch::{Entity, Record};
+use dataflows::dead_letter::{DeadLetter, Reason};
+use dataflows::item::{Item, NextOffset, ReadingId};
 use indicatif::ProgressBar;
 
 use crate::command::error::Error;
 use crate::config::Job;
-use crate::decode::orientation::OrientationDecoder;
-use crate::decode::{Decode, Future, Message};
-use crate::job::options::{phone_file, topic_options_now, trucks_decoder, trucks_file};
+use crate::decode::{Counted, Decode, Future, Message};
+use crate::job::options::{decoder, file_options, topic_options_now};
 use crate::observe::progress;
 use crate::runtime::clock::Clock;
 use crate::source::embedded::PARTITIONS;
@@ -27,13 +26,16 @@ use crate::store::LastCommit;
 /// Give up if a broker sends nothing for this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where a reading is: its partition, its offset, and its place among those of the message.
+pub type Place = (i32, i64, u32);
+
 /// An accepted reading.
 #[derive(Clone, Debug)]
 pub struct Reading {
     /// The record.
     pub record: Record,
-    /// Partition and offset.
-    pub place: (i32, i64),
+    /// Partition, offset, and the place in the message.
+    pub place: Place,
     /// The message's key, in an upsert job.
     pub key: Arc<[u8]>,
     /// A fingerprint of the message's bytes.
@@ -45,12 +47,10 @@ pub struct Reading {
 pub struct Input {
     /// The readings; in an upsert job the current ones.
     pub readings: Vec<Reading>,
-    /// The phone's readings: times and values.
-    pub phone: Vec<(i64, [f64; 8])>,
     /// Dead letters of the decoders.
     pub letters: Vec<DeadLetter>,
     /// The latest event time of each truck, including retracted readings.
-    pub latest: HashMap<Truck, i64>,
+    pub latest: HashMap<Entity, i64>,
     /// The number of messages.
     pub messages: u64,
     /// Whether everything that exists was read, so that no partition held the time back.
@@ -63,13 +63,13 @@ impl Input {
     /// The input of a view that was added at these offsets of the trucks' source.
     pub fn since(&self, starts: &[NextOffset]) -> Self {
         let is_included = |reading: &&Reading| {
-            let (partition, offset) = reading.place;
+            let (partition, offset, _) = reading.place;
             starts.iter().all(|at| at.partition != partition || at.offset <= offset)
         };
         let mut latest = HashMap::new();
         let readings: Vec<Reading> = self.readings.iter().filter(is_included).cloned().collect();
         readings.iter().for_each(|reading| note_time(&mut latest, &reading.record));
-        Self { readings, latest, phone: Vec::new(), letters: Vec::new(), files: Vec::new(), ..*self }
+        Self { readings, latest, letters: Vec::new(), files: Vec::new(), ..*self }
     }
 }
 
@@ -81,36 +81,27 @@ pub fn fingerprint(payload: &[u8]) -> u64 {
 }
 
 /// Reads everything up to the committed offsets. `decided` are the messages that are in the future.
-pub fn read(config: &Job, last: &LastCommit, decided: &[MessageId]) -> Result<Input, Error> {
+pub fn read(config: &Job, last: &LastCommit, decided: &[ReadingId]) -> Result<Input, Error> {
     let committed = &*last.offsets;
-    let decoder = |topic: &str| {
-        trucks_decoder(topic, config.limits.message_bytes, &config.view_settings).without_scanner()
-    };
-    let phone_decoder = |topic: &str| OrientationDecoder::new(topic.into(), config.limits.message_bytes);
+    // Of each reading the place in its message is needed.
+    let decoder = |topic: &str| decoder(config, topic).without_scanner().with_origins();
     let future = |topic: &str| Future::decided(decided, topic);
-    let reads = &config.reads;
     let mut input = Input { is_all: true, ..Input::default() };
     let mut keys: HashMap<Arc<[u8]>, Option<Reading>> = HashMap::new();
     let clock = Clock::new(config.epoch_limits, 0);
     let bar = progress::counted(0, "messages read again");
     let mut again = InputReader { clock, input: &mut input, keys: &mut keys, bar: &bar };
 
-    let topic = |name: &str, trucks: bool, again: &mut InputReader<'_>| -> Result<i64, Error> {
-        let of_the_phone = |error: SourceError| if trucks { error } else { error.of_the_phone() };
-        let (topic, is_all) =
-            Topic::again(topic_options_now(config, name)?, committed, &last.topics).map_err(of_the_phone)?;
-        again.input.is_all &= is_all || !trucks || topic.partitions() == 1;
-        again.bar.inc_length(topic.to_read().unwrap_or(0));
-        let reader = topic.reader(0, 1)?;
-        let limit = |_| i64::MAX; // the reader's own end
-        Ok(match trucks {
-            true => again.drain(reader, decoder(name).with_future(future(name)), &limit, None)?,
-            false => again.drain(reader, phone_decoder(name).with_future(future(name)), &limit, None)?,
-        })
-    };
     match &config.input {
-        _ if !reads.trucks => {}
-        None => topic(&config.kafka.topic, true, &mut again).map(drop)?,
+        None => {
+            let name = &*config.kafka.topic;
+            let (topic, is_all) = Topic::again(topic_options_now(config, name)?, committed, &last.topics)?;
+            again.input.is_all &= is_all || topic.partitions() == 1;
+            again.bar.inc_length(topic.to_read().unwrap_or(0));
+            // The reader has an end of its own.
+            let limit = |_| i64::MAX;
+            again.drain(topic.reader(0, 1)?, decoder(name).with_future(future(name)), &limit, None)?;
+        }
         Some(path) if config.embedded => {
             let next = |partition| {
                 let is_it = |at: &&NextOffset| *at.topic == *config.kafka.topic && at.partition == partition;
@@ -120,24 +111,16 @@ pub fn read(config: &Job, last: &LastCommit, decided: &[MessageId]) -> Result<In
             again.bar.inc_length(all as u64);
             let of_topic = committed.iter().filter(|at| *at.topic == *config.kafka.topic);
             let mark = of_topic.filter_map(|at| at.mark).max().unwrap_or_default();
-            let lines = Lines::open_marked(path, mark, trucks_file(config))?;
+            let lines = Lines::open_marked(path, mark, file_options(config))?;
             let topic = decoder(&config.kafka.topic).with_future(future(&config.kafka.topic));
             let fed = again.drain(LineReader::new(lines), topic, &next, Some(PARTITIONS))?;
             again.input.is_all = fed == all;
         }
         Some(path) => {
-            let lines = Lines::again(path, &[], committed, trucks_file(config))?;
+            let lines = Lines::again(path, &[], committed, file_options(config))?;
             let decoder = decoder(path).with_future(future(&full_path(path)));
             again.file(path, lines, committed, decoder)?;
         }
-    }
-    if let Some(name) = reads.phone_topic.as_deref() {
-        topic(name, false, &mut again)?;
-    }
-    if let Some(path) = reads.phone_file.as_deref() {
-        let lines = Lines::again(path, &[], committed, phone_file(config));
-        let decoder = phone_decoder(path).with_future(future(&full_path(path)));
-        again.file(path, lines.map_err(SourceError::of_the_phone)?, committed, decoder)?;
     }
     bar.finish_and_clear();
     input.readings.extend(keys.into_values().flatten());
@@ -218,8 +201,8 @@ struct Collect<'a, D> {
 }
 
 impl<D: Decode> Decode for Collect<'_, D> {
-    fn header(&mut self, header: &[u8]) -> Result<(), &'static str> {
-        self.decoder.header(header)
+    fn header(&mut self, header: &[u8]) {
+        self.decoder.header(header);
     }
 
     fn set_wall_clock(&mut self, _wall: i64) {}
@@ -237,13 +220,21 @@ impl<D: Decode> Decode for Collect<'_, D> {
         self.input.messages += 1;
         self.decoder.decode(&message);
         self.decoder.take(&mut self.items);
-        let place = (message.partition, message.offset);
-        let bytes = || message.payload.map_or(0, fingerprint);
+        let whole = (message.partition, message.offset, 0);
+        let bytes = message.payload.map_or(0, fingerprint);
         for item in self.items.drain(..) {
             match item {
                 Item::Records(batch) => {
-                    let read =
-                        |at| Reading { record: batch.record(at), place, key: [].into(), bytes: bytes() };
+                    let read = |at| {
+                        let letter =
+                            batch.origin.as_ref().map(|origin| origin.dead_letter(at, Reason::Late, ""));
+                        let part = letter.filter(|letter| letter.place.is_some());
+                        let place = part.as_ref().and_then(|part| part.place).unwrap_or(0);
+                        let bytes =
+                            part.and_then(|part| part.payload).map_or(bytes, |part| fingerprint(&part));
+                        let place = (message.partition, message.offset, place);
+                        Reading { record: batch.record(at), place, key: [].into(), bytes }
+                    };
                     for reading in (0..batch.len()).map(read) {
                         note_time(&mut self.input.latest, &reading.record);
                         self.input.readings.push(reading);
@@ -251,18 +242,13 @@ impl<D: Decode> Decode for Collect<'_, D> {
                 }
                 Item::Upserts(upserts) => {
                     for upsert in upserts {
-                        let read =
-                            |record| Reading { record, place, key: upsert.key.clone(), bytes: bytes() };
+                        let read = |record| Reading { record, place: whole, key: upsert.key.clone(), bytes };
                         let reading = upsert.record.map(read);
                         if let Some(reading) = &reading {
                             note_time(&mut self.input.latest, &reading.record);
                         }
                         self.keys.insert(upsert.key, reading);
                     }
-                }
-                Item::Orientation(readings) => {
-                    let values = |at: usize| readings.values.each_ref().map(|values| values[at]);
-                    self.input.phone.extend((0..readings.len()).map(|at| (readings.time[at], values(at))));
                 }
                 Item::DeadLetters(letters) => self.input.letters.extend(letters),
                 Item::Intake(_)
@@ -276,14 +262,14 @@ impl<D: Decode> Decode for Collect<'_, D> {
 
     fn take(&mut self, _items: &mut Vec<Item>) {}
 
-    fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
+    fn take_counts(&mut self, _count: &mut dyn FnMut(Counted<'_>, u64)) {}
 }
 
-fn note_time(latest: &mut HashMap<Truck, i64>, record: &Record) {
-    match latest.get_mut(&record.truck) {
+fn note_time(latest: &mut HashMap<Entity, i64>, record: &Record) {
+    match latest.get_mut(&record.entity) {
         Some(time) => *time = record.time.max(*time),
         None => {
-            latest.insert(record.truck.clone(), record.time);
+            latest.insert(record.entity.clone(), record.time);
         }
     }
 }

@@ -67,7 +67,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Error> {
 }
 
 fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
-    if config.input.as_deref() == Some("-") || config.orientation.input.as_deref() == Some("-") {
+    if config.input.as_deref() == Some("-") {
         return Err(Error::Unrepeatable);
     }
     let url = config.database_url()?;

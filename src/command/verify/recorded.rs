@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use dataflows::batch::Truck;
+use dataflows::batch::Entity;
 use dataflows::rows::Type;
 use dataflows::views::{DEAD_LETTERS, View};
 
 use super::cell::Cell;
 use super::dead_letters::{is_of_views, letter};
 use super::expected::Times;
-use super::input::{Reading, fingerprint};
+use super::input::{Place, Reading, fingerprint};
 use super::trouble::Trouble;
 use super::views::{FILTERED_JOIN, Recorded, Views};
 use crate::job::graph::Route;
@@ -35,7 +35,7 @@ impl Views<'_> {
         } else if let Ok(Some(table)) = self.table(view, route) {
             self.table_rows(&table, &mut |row| take(row.values))?;
         }
-        let places: HashMap<(i32, i64), &Reading> = if of_views.is_empty() {
+        let places: HashMap<Place, &Reading> = if of_views.is_empty() {
             HashMap::new()
         } else {
             self.input.readings.iter().map(|reading| (reading.place, reading)).collect()
@@ -63,9 +63,9 @@ impl Views<'_> {
         &self,
         line: &Line,
         view: &str,
-        places: &HashMap<(i32, i64), &Reading>,
+        places: &HashMap<Place, &Reading>,
         times: &Times<'_>,
-    ) -> Result<Option<(i32, i64)>, &'static str> {
+    ) -> Result<Option<Place>, &'static str> {
         let is_too_large = line.field(letter::REASON) == b"too_large";
         if self.settings.upserts() {
             // It names a key, and keys determine which readings are beyond the limit now.
@@ -76,7 +76,9 @@ impl Views<'_> {
             };
         }
         let number = |at| std::str::from_utf8(line.field(at)).ok()?.parse::<i64>().ok();
-        let place = (number(letter::PARTITION).unwrap_or(-1) as i32, number(letter::OFFSET).unwrap_or(-1));
+        let of_message =
+            (number(letter::PARTITION).unwrap_or(-1) as i32, number(letter::OFFSET).unwrap_or(-1));
+        let place = (of_message.0, of_message.1, number(letter::PLACE).unwrap_or(0) as u32);
         let reading = places.get(&place).ok_or("does not belong to a reading")?;
         let payload = match Cell::of_csv(line.field(letter::PAYLOAD), Type::Bytes) {
             Some(Cell::Bytes(bytes)) if self.files_hold_letters() => bytes,
@@ -92,7 +94,7 @@ impl Views<'_> {
                 Err("is too_large, but this view has no limit of readings")
             };
         }
-        let (truck, time) = (&reading.record.truck, reading.record.time);
+        let (truck, time) = (&reading.record.entity, reading.record.time);
         let (latest, bound) = (times.latest(truck), times.of(truck));
         let length = self.settings.window;
         let start = |time: i64| time.div_euclid(length).saturating_mul(length);
@@ -118,15 +120,15 @@ impl Views<'_> {
     fn check_too_many(&self, recorded: &mut Recorded) {
         let limit = self.settings.join_limit;
         let Some(given_up) = recorded.given_up.get(FILTERED_JOIN) else { return };
-        let mut kept: HashMap<(&Truck, i64), (usize, bool)> = HashMap::new();
+        let mut kept: HashMap<(&Entity, i64), (usize, bool)> = HashMap::new();
         let times = Times::new(&self.input.latest, self.settings.window_idle);
         let is_late = |reading: &Reading| {
-            let truck = &reading.record.truck;
+            let truck = &reading.record.entity;
             let bound = times.of(truck).saturating_sub(self.settings.join_retention).min(times.latest(truck));
             reading.record.time < bound
         };
         for reading in &self.input.readings {
-            let (count, is_short) = kept.entry((&reading.record.truck, reading.record.time)).or_default();
+            let (count, is_short) = kept.entry((&reading.record.entity, reading.record.time)).or_default();
             match given_up.contains(&reading.place) {
                 true => *is_short |= !is_late(reading),
                 false => *count += 1,

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use dataflows::batch::Measure;
-use dataflows::views::{Axis, DEAD_LETTERS, ORIENTATION, Settings, View};
+use dataflows::oracle::Measures;
+use dataflows::views::{Axis, DEAD_LETTERS, Settings, View};
 
 use super::cell::{Cell, Form};
 use super::compare::{self, Refused, Rows, Surplus};
@@ -71,8 +71,10 @@ impl Views<'_> {
         }
         match name {
             DEAD_LETTERS => self.dead_letters(view, route),
-            ORIENTATION => self.rows(view, route, &*expected::phone(input)),
-            FILTERED_JOIN => self.rows(view, route, &*expected::joined(input, self.settings, &given_up)),
+            FILTERED_JOIN => {
+                let rows = expected::joined(input, self.settings, self.measures()?, &given_up);
+                self.rows(view, route, &*rows)
+            }
             WINDOW_AVERAGES => self.windows(view, route, &given_up),
             _ => match self.axes(name)? {
                 Some(axes) => self.correlation(view, route, axes),
@@ -86,12 +88,17 @@ impl Views<'_> {
         }
     }
 
+    /// The columns of the measures, which the record of every view of trucks has.
+    pub(super) fn measures(&self) -> Result<Measures, Error> {
+        Measures::of(&self.settings.schema).ok_or_else(|| Bug("a view without its fields").into())
+    }
+
     /// The axes of a correlation.
     fn axes(&self, view: &str) -> Result<Option<(Axis, Axis)>, Error> {
-        let measure = |measure| Ok(Some((Axis::Time, Axis::Measure(measure))));
+        let with_time = |column| Ok(Some((Axis::Time, Axis::Number(column))));
         match view {
-            "distance_correlation" => measure(Measure::DistanceCovered),
-            "engine_speed_correlation" => measure(Measure::EngineSpeed),
+            "distance_correlation" => with_time(self.measures()?.distance),
+            "engine_speed_correlation" => with_time(self.measures()?.speed),
             _ => match self.config.correlations.iter().find(|own| own.name == view) {
                 Some(own) => Ok(Some(own.axes(self.settings)?)),
                 None => Ok(None),

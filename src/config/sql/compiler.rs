@@ -2,9 +2,8 @@
 
 use std::fmt::Display;
 
-use dataflows::batch::Measure;
-use dataflows::expression::{Arithmetic, Comparison, Expression, Field, Kind, Mismatch, Rounding, Test};
-use dataflows::views::Settings;
+use dataflows::expression::{Arithmetic, Comparison, Expression, Kind, Mismatch, Rounding, Test};
+use dataflows::schema::{Field, Schema};
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, InTarget, Spanned,
     UnaryOperator,
@@ -14,14 +13,14 @@ use sqlparser::tokenizer::Location;
 use super::fault::{Fault, OPERATORS, mismatch, no_operator};
 use super::literal::{literal, literal_text, text_of, time};
 use super::parse::parse;
-use crate::config::names::{RESERVED_COLUMNS, STANDARD_FIELDS, is_column_name};
+use crate::config::names::{RESERVED_COLUMNS, is_column_name};
 
 /// Levels of operations.
 const MAX_DEPTH: usize = 100;
 
-/// Compiles texts over the fields of these settings.
+/// Compiles texts over the fields of a record.
 pub(super) struct Compiler<'a> {
-    pub settings: &'a Settings,
+    pub schema: &'a Schema,
 }
 
 impl Compiler<'_> {
@@ -44,7 +43,7 @@ impl Compiler<'_> {
         let expression = self.expression(&expr, 0)?;
         let name = match (&name, self.field_of(&expr)) {
             (Some(name), _) => name.value.clone(),
-            (None, Some((field, _))) => field.to_owned(),
+            (None, Some(field)) => field.name.to_string(),
             (None, None) => return Err(Fault::at(at, "an expression needs a name; add AS and a name")),
         };
         if !is_column_name(&name) {
@@ -62,7 +61,7 @@ impl Compiler<'_> {
     }
 
     /// The field, if the expression consists of nothing else.
-    fn field_of(&self, expr: &Expr) -> Option<(&str, Field)> {
+    fn field_of(&self, expr: &Expr) -> Option<&Field> {
         match expr {
             Expr::Identifier(ident) => self.field(&ident.value),
             Expr::Nested(expr) => self.field_of(expr),
@@ -71,24 +70,25 @@ impl Compiler<'_> {
     }
 
     /// A field by its name, which is case-insensitive in SQL.
-    fn field(&self, name: &str) -> Option<(&str, Field)> {
-        let is_it = |field: &str| field.eq_ignore_ascii_case(name);
-        if let Some(&field) = STANDARD_FIELDS.iter().find(|field| is_it(field)) {
-            let measure = Measure::ALL.into_iter().find(|measure| measure.name() == field);
-            let other = if field == "timestamp" { Field::Timestamp } else { Field::Truck };
-            return Some((field, measure.map_or(other, Field::Measure)));
-        }
-        let (place, field) = self.settings.fields.iter().enumerate().find(|(_, field)| is_it(&field.name))?;
-        Some((&field.name, Field::Extra(place, field.field_type)))
+    fn field(&self, name: &str) -> Option<&Field> {
+        self.schema.fields().iter().find(|field| field.name.eq_ignore_ascii_case(name))
     }
 
     fn no_field(&self, name: impl Display) -> String {
-        let declared = self.settings.fields.iter().map(|field| &*field.name);
-        let fields: Vec<&str> = STANDARD_FIELDS.into_iter().chain(declared).collect();
+        let fields: Vec<&str> = self.schema.fields().iter().map(|field| &*field.name).collect();
         format!(
             "unknown field `{name}`; expected one of {}, or a field declared in [record]",
             fields.join(", ")
         )
+    }
+
+    /// The expression of a text that has no name.
+    pub fn unnamed(&self, text: &str) -> Result<Expression, Fault> {
+        let (expr, name) = parse(text)?;
+        match name {
+            Some(name) => Err(Fault::at(name.span.start, "a field has its name already; leave out AS")),
+            None => self.expression(&expr, 0),
+        }
     }
 
     pub(super) fn expression(&self, expr: &Expr, depth: usize) -> Result<Expression, Fault> {
@@ -101,7 +101,7 @@ impl Compiler<'_> {
         match expr {
             Expr::Nested(inner) => one(inner),
             Expr::Identifier(ident) => match self.field(&ident.value) {
-                Some((_, field)) => Ok(Expression::field(field)),
+                Some(field) => Ok(Expression::field(field)),
                 None => Err(Fault::of(expr, self.no_field(&ident.value))),
             },
             Expr::CompoundIdentifier(_) => Err(Fault::of(expr, self.no_field(expr))),

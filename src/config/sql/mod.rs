@@ -24,6 +24,7 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use dataflows::expression::{Expression, Query};
+use dataflows::schema::Schema;
 use dataflows::views::{Settings, UserView};
 use sqlparser::tokenizer::Location;
 
@@ -39,27 +40,45 @@ const STACK: usize = 32 << 20;
 
 /// The view that a definition says.
 pub fn compile(own: &ViewDefinition, settings: &Settings) -> Result<UserView, ConfigError> {
+    with_stack(|| compile_here(own, settings))
+}
+
+/// The expression of a computed field; `place` is where it is in the configuration.
+pub fn of_field(place: &str, text: &str, schema: &Schema) -> Result<Expression, ConfigError> {
+    with_stack(|| Compiler { schema }.unnamed(text).map_err(|fault| located(&format!("{place} sql"), fault)))
+}
+
+/// A condition on the fields of a record.
+pub fn condition(place: &str, text: &str, schema: &Schema) -> Result<Expression, ConfigError> {
+    with_stack(|| Compiler { schema }.filter(text).map_err(|fault| located(place, fault)))
+}
+
+/// Runs the parser on a stack that is large enough.
+fn with_stack<T: Send>(run: impl Fn() -> T + Sync) -> T {
     let compiled = thread::scope(|scope| {
         let compiling = thread::Builder::new().name("sql".into()).stack_size(STACK);
-        Some(compiling.spawn_scoped(scope, || compile_here(own, settings)).ok()?.join())
+        Some(compiling.spawn_scoped(scope, &run).ok()?.join())
     });
     match compiled {
         Some(result) => result.unwrap_or_else(|panic| resume_unwind(panic)),
-        None => compile_here(own, settings),
+        None => run(),
     }
+}
+
+/// An error with its position in the text.
+fn located(place: &str, fault: Fault) -> ConfigError {
+    let at = match fault.at {
+        Location { line: 0, .. } => String::new(),
+        Location { line: 1, column } => format!(", column {column}"),
+        Location { line, column } => format!(", line {line}, column {column}"),
+    };
+    wrong(format!("{place}{at}"), fault.reason)
 }
 
 fn compile_here(own: &ViewDefinition, settings: &Settings) -> Result<UserView, ConfigError> {
     let view = format!("views.{}", own.name);
-    let fault = |key: &str, fault: Fault| {
-        let at = match fault.at {
-            Location { line: 0, .. } => String::new(),
-            Location { line: 1, column } => format!(", column {column}"),
-            Location { line, column } => format!(", line {line}, column {column}"),
-        };
-        wrong(format!("{view} {key}{at}"), fault.reason)
-    };
-    let compiler = Compiler { settings };
+    let fault = |key: &str, fault: Fault| located(&format!("{view} {key}"), fault);
+    let compiler = Compiler { schema: &settings.schema };
     let filter = match &own.filter {
         None => None,
         Some(text) => Some(compiler.filter(text).map_err(|error| fault("where", error))?),

@@ -1,17 +1,16 @@
 //! Results of valid texts, and errors of invalid ones.
 
-use std::sync::Arc;
-
-use dataflows::batch::{Batch, BatchBuilder, FieldSpec, FieldType, NANO, Record, Value};
+use dataflows::batch::{Batch, BatchBuilder, NANO, Record};
+use dataflows::rows::NULL;
+use dataflows::schema::FieldType;
 
 use super::*;
 use crate::render;
 use crate::text::time;
 
 fn settings() -> Settings {
-    let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
-    let fields = Arc::new([field("driver", FieldType::Text), field("oil", FieldType::Number)]);
-    Settings { fields, ..Settings::default() }
+    let schema = Schema::trucks().with("driver", FieldType::Text).with("oil", FieldType::Number);
+    Settings { schema, ..Settings::default() }
 }
 
 fn view(filter: Option<&str>, columns: &[&str]) -> Result<UserView, String> {
@@ -26,19 +25,19 @@ fn view(filter: Option<&str>, columns: &[&str]) -> Result<UserView, String> {
 }
 
 fn batch() -> Batch {
-    let mut builder = BatchBuilder::new(&settings().fields);
+    let mut builder = BatchBuilder::new(&settings().schema);
     let time = time::parse("2023-04-10 01:00:00").unwrap();
     builder.push_record(Record {
-        truck: "a".into(),
+        entity: "a".into(),
         time,
-        measures: [100 * NANO, 82 * NANO + NANO / 2, 12 * NANO],
-        extras: vec![Value::Text("Ann".into()), Value::Number(3 * NANO + NANO / 4)],
+        units: vec![100 * NANO, 82 * NANO + NANO / 2, 12 * NANO, 3 * NANO + NANO / 4],
+        texts: vec![Some("Ann".into())],
     });
     builder.push_record(Record {
-        truck: "truck_2".into(),
+        entity: "truck_2".into(),
         time: time + 1_500_000,
-        measures: [0, 0, NANO / 10],
-        extras: vec![Value::Null, Value::Null],
+        units: vec![0, 0, NANO / 10, NULL],
+        texts: vec![None],
     });
     builder.take()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dataflows::item::{Arrival, Mark, MessageId, NextOffset};
+use dataflows::item::{Arrival, Mark, NextOffset, ReadingId};
 use dataflows::rows::Rows;
 
 use super::refused::Refusals;
@@ -25,7 +25,7 @@ pub(super) struct Pending {
     pub added: BTreeMap<usize, i64>,
     pub offsets: BTreeMap<(Arc<str>, i32), Position>,
     pub arrivals: Vec<Arrival>,
-    pub in_the_future: Vec<MessageId>,
+    pub in_the_future: Vec<ReadingId>,
     pub forward: Vec<Rows>,
     pub shown: Vec<Shown>,
     pub weight: u64,

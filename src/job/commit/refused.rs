@@ -175,6 +175,7 @@ fn refusal(view: &str, mut row: Rows, refused: &Refused) -> DeadLetter {
         offset: -1,
         kafka_timestamp: None,
         key: None,
+        place: None,
         payload: Some(line_of(&row)),
         reason: Reason::RefusedByDatabase,
         field: field.chars().take(LONGEST_FIELD).collect(),

@@ -153,6 +153,7 @@ mod tests {
             offset,
             kafka_timestamp: None,
             key: None,
+            place: None,
             payload: Some(payload.to_vec()),
             reason: dataflows::dead_letter::Reason::NotAnObject,
             field: "f".into(),

@@ -30,7 +30,6 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use dataflows::batch::Measure;
 use dataflows::effect::Restored;
 use dataflows::views::{Axis, committed_rows};
 use serde::Serialize;
@@ -318,15 +317,11 @@ impl Feed {
 
     /// Sends the data committed before the start, as far as the views' state has them.
     pub fn restored(&self, restored: &[Restored]) {
+        // Whichever column the second axis has: state and rows do not depend on it.
+        let axes = (Axis::Time, Axis::Number(0));
         let shown = restored.iter().filter_map(|restored| match &*restored.view {
-            "distance_correlation" => {
-                let axes = (Axis::Time, Axis::Measure(Measure::DistanceCovered));
-                Some(Shown::Distance(committed_rows(restored, axes)))
-            }
-            "engine_speed_correlation" => {
-                let axes = (Axis::Time, Axis::Measure(Measure::EngineSpeed));
-                Some(Shown::Speed(committed_rows(restored, axes)))
-            }
+            "distance_correlation" => Some(Shown::Distance(committed_rows(restored, axes))),
+            "engine_speed_correlation" => Some(Shown::Speed(committed_rows(restored, axes))),
             _ => None,
         });
         self.put(Update { commit: None, shown: shown.collect() });

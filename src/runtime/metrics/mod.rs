@@ -10,15 +10,16 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use dataflows::batch::{FieldSpec, FieldType, ROUNDED_FIELDS};
 use dataflows::dead_letter::Reason;
 use dataflows::item::Arrival;
+use dataflows::schema::{FieldType, Schema};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Counter, CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
+use crate::decode::Counted;
 use crate::runtime::counts::Counts;
 
 /// A lag that could not be measured for this long, because the broker does not answer, is no longer shown. (With
@@ -34,6 +35,8 @@ pub struct Metrics {
     rejected: IntCounterVec,
     dead_letters: IntCounterVec,
     rounded: IntCounterVec,
+    field_errors: IntCounterVec,
+    skipped: IntCounter,
     lag: IntGaugeVec,
     /// When the lag of each partition was last measured.
     measured: Arc<Mutex<BTreeMap<(String, i32), Instant>>>,
@@ -67,12 +70,12 @@ impl Metrics {
     ///
     /// # Errors
     /// Only if two metrics have the same name, which is a bug.
-    pub fn new(fields: &[FieldSpec]) -> Result<Self, prometheus::Error> {
-        Self::described(fields).map(|(metrics, _)| metrics)
+    pub fn new(schema: &Schema) -> Result<Self, prometheus::Error> {
+        Self::described(schema).map(|(metrics, _)| metrics)
     }
 
     /// The metrics, and a description of each.
-    fn described(fields: &[FieldSpec]) -> Result<(Self, Vec<Description>), prometheus::Error> {
+    fn described(schema: &Schema) -> Result<(Self, Vec<Description>), prometheus::Error> {
         let mut all = All::default();
         let metrics = Self {
             consumed: all.counters(
@@ -100,6 +103,15 @@ impl Metrics {
                 "Values that were rounded because they have more than 9 decimals.",
                 &["field"],
             )?,
+            field_errors: all.counters(
+                "field_errors_total",
+                "Bad values that became NULL, of fields with bad = \"null\".",
+                &["field", "reason"],
+            )?,
+            skipped: all.add(IntCounter::with_opts(opts(
+                "skipped_readings_total",
+                "Readings that message.only left out.",
+            )))?,
             lag: all.gauges(
                 "consumer_lag",
                 "End offset of a partition minus its committed offset, measured every second; absent \
@@ -169,9 +181,9 @@ impl Metrics {
             metrics.dead_letters.with_label_values(&[reason.name()]);
             metrics.rejected.with_label_values(&[reason.name()]);
         }
-        let numbers = fields.iter().filter(|field| field.field_type == FieldType::Number);
-        for field in ROUNDED_FIELDS.into_iter().chain(numbers.map(|field| &*field.name)) {
-            metrics.rounded.with_label_values(&[field]);
+        let can_round = |kind: FieldType| matches!(kind, FieldType::Number | FieldType::Timestamp);
+        for field in schema.fields().iter().filter(|field| can_round(field.field_type)) {
+            metrics.rounded.with_label_values(&[&*field.name]);
         }
         Ok((metrics, all.descriptions))
     }
@@ -181,7 +193,7 @@ impl Metrics {
     /// # Errors
     /// Only if two metrics have the same name, which is a bug.
     pub fn reference() -> Result<String, prometheus::Error> {
-        let (_, mut all) = Self::described(&[])?;
+        let (_, mut all) = Self::described(&Schema::trucks())?;
         all.sort();
         let mut table = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
         for Description { name, kind, labels, help } in all {
@@ -216,9 +228,15 @@ impl Metrics {
         }
     }
 
-    /// Values of a field were rounded.
-    pub fn rounded(&self, field: &str, count: u64) {
-        self.rounded.with_label_values(&[field]).inc_by(count);
+    /// A decoder counted something.
+    pub fn count(&self, counted: Counted<'_>, count: u64) {
+        match counted {
+            Counted::Rounded(field) => self.rounded.with_label_values(&[field]).inc_by(count),
+            Counted::Forgiven(field, reason) => {
+                self.field_errors.with_label_values(&[field, reason.name()]).inc_by(count);
+            }
+            Counted::Skipped => self.skipped.inc_by(count),
+        }
     }
 
     /// Sets a partition's current end offset minus its committed offset.
@@ -389,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_lag_that_cannot_be_measured_disappears() {
-        let metrics = Metrics::new(&[]).unwrap();
+        let metrics = Metrics::new(&Schema::trucks()).unwrap();
         let shown = || String::from_utf8(metrics.render().unwrap()).unwrap();
         metrics.lag("t", 0, 7);
         metrics.forget_lags(Instant::now());
@@ -402,7 +420,7 @@ mod tests {
 
     #[test]
     fn no_event_time_is_shown_before_the_first() {
-        let metrics = Metrics::new(&[]).unwrap();
+        let metrics = Metrics::new(&Schema::trucks()).unwrap();
         let shown = || String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(!shown().contains("event_time"));
         for micros in [-3_000_000, -2_500_000, -4_000_000] {
@@ -413,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_back_causes_no_negative_latency() {
-        let metrics = Metrics::new(&[]).unwrap();
+        let metrics = Metrics::new(&Schema::trucks()).unwrap();
         let arrivals = [Arrival { timestamp: 5000, records: 2 }, Arrival { timestamp: i64::MAX, records: 1 }];
         // The second arrival is far in the future, and the second `now` is before 1970.
         for now in [4000, i64::MIN, 6000] {
@@ -424,12 +442,11 @@ mod tests {
 
     #[test]
     fn every_metric_is_shown_before_its_first_event() {
-        let field = |name: &str, field_type| FieldSpec { name: name.into(), field_type };
-        let fields = [field("oil_pressure", FieldType::Number), field("driver", FieldType::Text)];
-        let text = String::from_utf8(Metrics::new(&fields).unwrap().render().unwrap()).unwrap();
+        let schema = Schema::trucks().with("oil_pressure", FieldType::Number).with("driver", FieldType::Text);
+        let text = String::from_utf8(Metrics::new(&schema).unwrap().render().unwrap()).unwrap();
         assert!(text.contains("truckflow_dead_letters_total{reason=\"late\"} 0"), "{text}");
         assert!(text.contains("truckflow_end_to_end_seconds_count 0"), "{text}");
-        for field in ROUNDED_FIELDS.into_iter().chain(["oil_pressure"]) {
+        for field in ["timestamp", "engine_speed", "oil_pressure"] {
             assert!(text.contains(&format!("rounded_values_total{{field=\"{field}\"}} 0")), "{text}");
         }
         assert!(!text.contains("driver"), "a text is not rounded: {text}");

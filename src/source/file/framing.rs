@@ -2,7 +2,7 @@
 
 use memchr::memmem::Finder;
 
-use crate::decode::is_object;
+use crate::decode::is_whole;
 use crate::text::csv;
 
 /// The kind of messages in a text.
@@ -10,16 +10,19 @@ use crate::text::csv;
 pub enum Framing {
     /// A line.
     Lines,
-    /// A CSV record; the first one is the header.
-    Records,
+    /// A CSV record.
+    Records {
+        /// The byte between its fields.
+        separator: u8,
+        /// Whether the first record names the fields.
+        has_header: bool,
+    },
 }
 
 impl Framing {
-    /// The framing of a text that begins with `bytes`: lines if its first character starts an object, else records.
-    /// `None` until that character is available.
-    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
-        let first = *bytes.trim_ascii_start().first()?;
-        Some(if first == b'{' { Self::Lines } else { Self::Records })
+    /// Whether the first message is a header.
+    pub(super) fn has_header(self) -> bool {
+        matches!(self, Self::Records { has_header: true, .. })
     }
 
     /// The length of the first message in `bytes`, including its end; `None` if it is incomplete. With `last`, nothing
@@ -27,7 +30,7 @@ impl Framing {
     pub(super) fn length(self, bytes: &[u8], last: bool) -> Option<usize> {
         match self {
             Self::Lines => memchr::memchr(b'\n', bytes).map(|at| at + 1).or(last.then_some(bytes.len())),
-            Self::Records => csv::record_length(bytes, last),
+            Self::Records { separator, .. } => csv::record_length(bytes, separator, last),
         }
     }
 
@@ -43,9 +46,9 @@ impl Framing {
                     (end, messages) = (bytes.len(), messages + 1);
                 }
             }
-            Self::Records => {
+            Self::Records { separator, .. } => {
                 while end < bytes.len()
-                    && let Some(length) = csv::record_length(&bytes[end..], last)
+                    && let Some(length) = csv::record_length(&bytes[end..], separator, last)
                 {
                     (end, messages) = (end + length, messages + 1);
                 }
@@ -57,7 +60,7 @@ impl Framing {
     /// Whether bytes without a line end are a complete message: an object is, after its key if there is a `separator`;
     /// a CSV record never is.
     pub(super) fn is_complete(self, bytes: &[u8], separator: Option<&Finder<'_>>) -> bool {
-        self == Self::Lines && message(bytes, separator).1.is_some_and(is_object)
+        self == Self::Lines && message(bytes, separator).1.is_some_and(is_whole)
     }
 }
 
@@ -117,7 +120,8 @@ mod tests {
             assert_eq!(Framing::Lines.is_complete(line.as_bytes(), None), complete, "{line}");
             let keyed = format!("k\t{line}");
             assert_eq!(Framing::Lines.is_complete(keyed.as_bytes(), Some(&separator)), complete, "{keyed}");
-            assert!(!Framing::Records.is_complete(line.as_bytes(), None), "{line}");
+            let records = Framing::Records { separator: b',', has_header: true };
+            assert!(!records.is_complete(line.as_bytes(), None), "{line}");
         }
     }
 

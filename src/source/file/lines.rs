@@ -22,7 +22,6 @@ use super::input::Got;
 use super::part::{Again, Input, Part};
 use super::path::folder;
 use crate::source::{OnDataLoss, SourceError};
-use crate::text::csv;
 
 /// Longer lines end the job; readings are far shorter.
 pub(crate) const LINE_LIMIT: usize = 64 << 20;
@@ -32,8 +31,8 @@ pub(crate) const LINE_LIMIT: usize = 64 << 20;
 pub struct Options<'a> {
     /// Whether to read lines that are appended later; otherwise the input ends at its current end.
     pub follow: bool,
-    /// The framing; `None`: decided by the first character of the text.
-    pub framing: Option<Framing>,
+    /// The kind of messages.
+    pub framing: Framing,
     /// Separates key and value of a line.
     pub separator: Option<&'a str>,
     /// What to do if the file that was read is gone.
@@ -42,7 +41,7 @@ pub struct Options<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { follow: false, framing: Some(Framing::Lines), separator: None, on_data_loss: OnDataLoss::Stop }
+        Self { follow: false, framing: Framing::Lines, separator: None, on_data_loss: OnDataLoss::Stop }
     }
 }
 
@@ -69,7 +68,7 @@ impl fmt::Display for Unfinished {
 pub struct Lines {
     pub(super) path: Arc<str>,
     pub(super) follow: bool,
-    pub(super) framing: Option<Framing>,
+    pub(super) framing: Framing,
     pub(super) separator: Option<Finder<'static>>,
     pub(super) on_data_loss: OnDataLoss,
     pub(super) part: Part,
@@ -118,9 +117,9 @@ impl Lines {
         self.separator.as_ref()
     }
 
-    /// The framing, once known.
-    pub fn framing(&self) -> Option<Framing> {
-        self.part.framing
+    /// The kind of messages.
+    pub fn framing(&self) -> Framing {
+        self.framing
     }
 
     /// The header record, if messages are records and it was read.
@@ -168,7 +167,7 @@ impl Lines {
         })
     }
 
-    /// Detects encoding, framing and header from what is available.
+    /// Detects encoding and header from what is available.
     pub(super) fn peek(&mut self) -> Result<(), SourceError> {
         let mut block = std::mem::take(&mut self.part.rest);
         if block.is_empty() {
@@ -187,7 +186,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Restores framing and header from what was read before.
+    /// Restores the header from what was read before.
     pub(super) fn learn(&mut self) {
         let head = self.part.trace.head();
         let skipped = match encoding::start(head, true) {
@@ -195,11 +194,9 @@ impl Lines {
             _ => return,
         };
         let text = &head[skipped..];
-        let framing = self.framing.or_else(|| Framing::of(text));
-        if framing == Some(Framing::Records) {
-            self.part.header = csv::record_length(text, true).map(|length| text[..length].into());
+        if self.framing.has_header() {
+            self.part.header = self.framing.length(text, true).map(|length| text[..length].into());
         }
-        self.part.framing = framing;
     }
 
     /// Puts the next whole messages into `block`.
@@ -260,7 +257,7 @@ impl Lines {
             return false;
         }
         part.checked = line.len();
-        part.framing.is_some_and(|framing| framing.is_complete(line, self.separator.as_ref()))
+        self.framing.is_complete(line, self.separator.as_ref())
     }
 
     /// Skips what is before the first line, and the line end of a message that was complete without it.
@@ -297,14 +294,10 @@ impl Lines {
         if !part.is_begun || (part.is_open && !last) {
             return (0, 0);
         }
-        if part.framing.is_none() {
-            // A text of white space only is read as lines.
-            part.framing = self.framing.or_else(|| Framing::of(block)).or(last.then_some(Framing::Lines));
+        if self.framing.has_header() && part.line == 0 && part.header.is_none() {
+            part.header = self.framing.length(block, last).map(|length| block[..length].into());
         }
-        if part.framing == Some(Framing::Records) && part.line == 0 && part.header.is_none() {
-            part.header = csv::record_length(block, last).map(|length| block[..length].into());
-        }
-        part.framing.map_or((0, 0), |framing| framing.whole(block, last))
+        self.framing.whole(block, last)
     }
 
     /// Appends the available bytes of the input to `block`.

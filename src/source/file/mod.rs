@@ -41,7 +41,6 @@ pub use self::framing::{Framing, is_separator, message};
 pub(crate) use self::lines::LINE_LIMIT;
 pub use self::lines::{Lines, Options, Unfinished};
 pub use self::path::full_path;
-pub(crate) use self::path::is_same;
 pub use self::reader::LineReader;
 pub(crate) use self::reader::lock;
 pub(crate) use self::text::{TextError, TextLines};

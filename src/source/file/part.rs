@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use dataflows::item::Mark;
 
-use super::framing::Framing;
 use super::identity::{Likeness, Trace};
 use super::input::{Growing, Stream};
 
@@ -20,9 +19,7 @@ pub(super) struct Part {
     pub(super) line: i64,
     pub(super) trace: Trace,
     pub(super) input: Input,
-    /// `None` until the first character was seen.
-    pub(super) framing: Option<Framing>,
-    /// The first record, where messages are records.
+    /// The first record, if it is a header.
     pub(super) header: Option<Arc<[u8]>>,
     /// The beginning of a message that is not complete yet.
     pub(super) rest: Vec<u8>,
@@ -67,7 +64,6 @@ impl Part {
             trace: Trace::new(),
             is_final: matches!(input, Input::Stream(_)),
             input,
-            framing: None,
             header: None,
             rest: Vec::new(),
             checked: 0,

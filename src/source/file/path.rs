@@ -16,15 +16,6 @@ pub fn full_path(path: &str) -> String {
     }
 }
 
-/// Whether two paths refer to the same file.
-pub(crate) fn is_same(one: &str, other: &str) -> bool {
-    let file = |path: &str| match path {
-        "-" => path.into(),
-        _ => std::fs::canonicalize(path).unwrap_or_else(|_| path.into()),
-    };
-    file(one) == file(other)
-}
-
 /// The folder of a path.
 pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))

@@ -17,8 +17,6 @@ use crate::source::{Polled, Reader, SourceError};
 #[derive(Debug)]
 pub struct LineReader {
     lines: Arc<Mutex<Lines>>,
-    /// The path as it was given.
-    path: Arc<str>,
     full_path: Arc<str>,
     separator: Option<Finder<'static>>,
     block: Vec<u8>,
@@ -56,7 +54,6 @@ impl LineReader {
         Self {
             lines,
             full_path: full_path(&path).into(),
-            path,
             separator,
             block: Vec::with_capacity(2 * BLOCK),
             taken: Taken {
@@ -83,7 +80,7 @@ impl LineReader {
             clock.read((next - first) as u64, self.block.len() as u64);
             let partition = lines.partition();
             let header = lines.header().filter(|_| self.knows_header_of != Some(partition)).cloned();
-            let framing = lines.framing().unwrap_or(Framing::Lines);
+            let framing = lines.framing();
             self.taken = Taken { tick, partition, first, next, mark: lines.mark(), framing, header };
         }
         Ok(got)
@@ -100,21 +97,19 @@ impl Reader for LineReader {
         let Taken { tick: Tick { epoch, wall }, partition, first, framing, .. } = self.taken;
         decoder.set_wall_clock(wall);
         if let Some(header) = self.taken.header.take() {
-            decoder
-                .header(&header)
-                .map_err(|column| SourceError::NoColumn { path: self.path.to_string(), column })?;
+            decoder.header(&header);
             self.knows_header_of = Some(partition);
         }
-        let is_csv = framing == Framing::Records;
+        let has_header = framing.has_header();
         let mut messages = self.block.as_slice();
         let mut offset = first;
         while !messages.is_empty() {
             let length = framing.length(messages, true).unwrap_or(messages.len());
             let line = without_end(&messages[..length]);
-            let is_header = is_csv && offset == 0;
+            let is_header = has_header && offset == 0;
             if !is_header && !is_blank(line, self.separator.as_ref()) {
                 let (key, payload) = message(line, self.separator.as_ref());
-                decoder.decode(&Message { partition, offset, timestamp: None, key, payload });
+                decoder.decode(&Message { partition, offset, key, payload, ..Message::default() });
             }
             messages = &messages[length..];
             offset += 1;

@@ -312,7 +312,8 @@ impl Reader for TopicReader {
                 _ => None,
             };
             payload = large.as_deref().or(payload);
-            decoder.decode(&Message { partition, offset, timestamp, key: fetched.key(), payload });
+            let (topic, key) = (Some(&self.topic), fetched.key());
+            decoder.decode(&Message { topic, partition, offset, timestamp, key, payload, headers: None });
             records += 1;
             bytes += payload.map_or(0, <[u8]>::len) as u64;
             if let Some(timestamp) = timestamp {

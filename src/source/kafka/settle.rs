@@ -85,10 +85,11 @@ mod tests {
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::super::{Topic, TopicOptions};
+    use std::sync::Arc;
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::decode::Decoder;
+    use crate::decode::{Decoder, Mapping};
     use crate::kafka::producer::Producer;
     use crate::kafka::properties::Properties;
     use crate::runtime::clock::{Clock, Limits};
@@ -132,7 +133,8 @@ mod tests {
         mut is_done: impl FnMut(&TopicReader, &Decoder) -> bool,
     ) -> Result<(), SourceError> {
         let limits = Limits { interval: Duration::from_secs(1), epochs_in_flight: 2, ..Limits::NONE };
-        let (clock, mut decoder, began) = (Clock::new(limits, 0), Decoder::new("t".into()), Instant::now());
+        let mut decoder = Decoder::new("t".into(), Arc::new(Mapping::trucks()));
+        let (clock, began) = (Clock::new(limits, 0), Instant::now());
         while !is_done(reader, &decoder) {
             assert!(began.elapsed() < PATIENCE, "timed out");
             if reader.poll(&clock, &mut decoder)? == Polled::Idle {

@@ -1,7 +1,7 @@
 //! Reads the data of a job.
 
 use dataflows::Epoch;
-use dataflows::item::{MessageId, NextOffset, TopicId};
+use dataflows::item::{NextOffset, ReadingId, TopicId};
 
 use super::session::Session;
 use super::statement::{Reads, Row, Statement, Value};
@@ -79,17 +79,18 @@ pub(in crate::store) fn views(session: &mut dyn Session, job: &str) -> Result<Ve
     Ok(session.fetch(&Statement::new(sql, [job.into()]))?.iter().map(view).collect())
 }
 
-/// The messages of a job whose event time was too far ahead.
+/// The readings of a job whose event time was too far ahead.
 pub(in crate::store) fn in_the_future(
     session: &mut dyn Session,
     job: &str,
-) -> Result<Vec<MessageId>, StoreError> {
-    let sql = "SELECT COALESCE(long_topic, topic), part, message_offset FROM truckflow_in_the_future \
+) -> Result<Vec<ReadingId>, StoreError> {
+    let sql = "SELECT COALESCE(long_topic, topic), part, message_offset, place FROM truckflow_in_the_future \
                WHERE job = ?";
-    let message = |row: &Row| MessageId {
+    let message = |row: &Row| ReadingId {
         topic: row.text(0).into(),
         partition: number(row, 1) as i32,
         offset: number(row, 2),
+        place: number(row, 3) as u32,
     };
     Ok(session.fetch(&Statement::new(sql, [job.into()]))?.iter().map(message).collect())
 }

@@ -102,8 +102,15 @@ pub(in crate::store) const TOPICS: Table = Table {
 
 pub(in crate::store) const IN_THE_FUTURE: Table = Table {
     name: "truckflow_in_the_future",
-    columns: &[JOB, TOPIC, column("part", Kind::Int), column("message_offset", Kind::BigInt), LONG_TOPIC],
-    key: 4,
+    columns: &[
+        JOB,
+        TOPIC,
+        column("part", Kind::Int),
+        column("message_offset", Kind::BigInt),
+        column("place", Kind::Int),
+        LONG_TOPIC,
+    ],
+    key: 5,
     privileges: &["INSERT", "DELETE"],
 };
 

@@ -154,6 +154,7 @@ pub(in crate::store) fn put_commit(
             Value::Text(topic),
             message.partition.into(),
             message.offset.into(),
+            i64::from(message.place).into(),
             long_topic.into(),
         ]
     });

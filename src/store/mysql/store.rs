@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataflows::Epoch;
-use dataflows::item::MessageId;
+use dataflows::item::ReadingId;
 use mysql_async::prelude::Queryable;
 
 use super::address::Address;
@@ -166,7 +166,7 @@ impl Store for MysqlStore {
         read::state(&mut self.server, &claim.job, view, take)
     }
 
-    fn in_the_future(&mut self) -> Result<Vec<MessageId>, StoreError> {
+    fn in_the_future(&mut self) -> Result<Vec<ReadingId>, StoreError> {
         let claim = self.ready()?;
         read::in_the_future(&mut self.server, &claim.job)
     }

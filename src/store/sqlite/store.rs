@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
-use dataflows::item::MessageId;
+use dataflows::item::ReadingId;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::books::{Books, Claim, PRAGMAS};
@@ -160,7 +160,7 @@ impl Store for SqliteStore {
         read::state(&mut books, &claim.job, view, take)
     }
 
-    fn in_the_future(&mut self) -> Result<Vec<MessageId>, StoreError> {
+    fn in_the_future(&mut self) -> Result<Vec<ReadingId>, StoreError> {
         let (mut books, claim) = self.books()?;
         read::in_the_future(&mut books, &claim.job)
     }

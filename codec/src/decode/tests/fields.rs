@@ -17,8 +17,20 @@ fn an_absent_or_null_field_is_missing() {
 
 #[test]
 fn a_measure_that_is_not_a_number_has_the_wrong_type() {
-    for value in ["'79.2'", "\"\"", "true", "False", "np.True_", "[79.2]", "(1,)", "{}", "np.str_('79.2')"] {
+    for value in
+        ["'fast'", "\"\"", "true", "False", "np.True_", "[79.2]", "(1,)", "{}", "np.str_('7 9')", "'0x10'"]
+    {
         assert_eq!(rejected(speed(value)), because(Reason::WrongType, "engine_speed"), "{value}");
+    }
+}
+
+#[test]
+fn a_measure_may_be_a_text_of_a_number() {
+    for value in ["'79.2'", "\" 79.20\\n\"", "'+79.2'", "'0079.2'", "np.str_('7.92e1')"] {
+        assert_eq!(accepted(speed(value)).units[1], 79_200_000_000, "{value}");
+    }
+    for value in ["'nan'", "'-Infinity'", "'NaN'"] {
+        assert_eq!(rejected(speed(value)), because(Reason::NotFinite, "engine_speed"), "{value}");
     }
 }
 
@@ -44,7 +56,7 @@ fn a_measure_from_9_2e9_on_is_out_of_range() {
     for value in ["9.2e9", "-9200000000", "9199999999.9999999999", "1e999999999999", "np.float64(1e+300)"] {
         assert_eq!(rejected(speed(value)), because(Reason::OutOfRange, "engine_speed"), "{value}");
     }
-    assert_eq!(accepted(speed("-9199999999.999999999")).measures[1], -9_199_999_999_999_999_999);
+    assert_eq!(accepted(speed("-9199999999.999999999")).units[1], -9_199_999_999_999_999_999);
 }
 
 #[test]
@@ -56,7 +68,7 @@ fn a_measure_is_parsed_by_digits_and_not_as_a_float() {
         ("80", 80_000_000_000),
         ("-0.0", 0),
     ] {
-        assert_eq!(accepted(speed(value)).measures[1], nano, "{value}");
+        assert_eq!(accepted(speed(value)).units[1], nano, "{value}");
     }
 }
 
@@ -67,6 +79,9 @@ fn a_timestamp_is_converted_to_utc_microseconds() {
         ("2023-04-10 01:02:27.123456", TIME + 123_456),
         ("2023-04-10 03:02:27+02:00", TIME),
         ("2023-04-09T23:32:27.000001-0130", TIME + 1),
+        ("2023-04-10T01:02:27,000001z", TIME + 1),
+        ("2023-04-10 01:02+00", TIME - 27_000_000),
+        ("20230410T010227Z", TIME),
     ] {
         assert_eq!(accepted(with("").replace("2023-04-10 01:02:27", text)).time, micros, "{text}");
     }
@@ -74,7 +89,14 @@ fn a_timestamp_is_converted_to_utc_microseconds() {
 
 #[test]
 fn another_timestamp_format_is_a_bad_timestamp() {
-    for text in ["", "2023-04-10", "2023-02-29 01:02:27", "2023-04-10 01:02:27.", "10.04.2023 01:02:27"] {
+    for text in [
+        "",
+        "2023-04-10",
+        "2023-02-29 01:02:27",
+        "2023-04-10 01:02:27.",
+        "10.04.2023 01:02:27",
+        "2023-04-10 24:00:00Z",
+    ] {
         let payload = with("").replace("2023-04-10 01:02:27", text);
         assert_eq!(rejected(payload), because(Reason::BadTimestamp, "timestamp"), "{text}");
     }

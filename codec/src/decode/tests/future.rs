@@ -4,13 +4,13 @@ use dataflows::dead_letter::Reason;
 use dataflows::item::Item;
 use dataflows::views::Mode;
 
-use super::{TIME, message, with};
+use super::{TIME, decoder, message, with};
 use crate::decode::{Decode, Decoder, Future, Message};
 
 /// A decoder of a job whose wall clock is at [`TIME`], and whose readings may be a second ahead.
 fn clocked() -> Decoder {
     let future = Future::After { max_ahead: 1_000_000, topic: "topic".into() };
-    let mut decoder = Decoder::new("topic".into()).with_future(future);
+    let mut decoder = decoder().with_future(future);
     Decode::set_wall_clock(&mut decoder, TIME);
     decoder
 }
@@ -18,9 +18,9 @@ fn clocked() -> Decoder {
 #[test]
 fn a_reading_in_the_future_is_a_dead_letter_whatever_else_is_wrong_with_it() {
     let at = |second: u32, more: &str| with(more).replace("01:02:27", &format!("01:02:{second}"));
-    for decoder in [clocked, || clocked().without_scanner()] {
+    for new in [clocked, || clocked().without_scanner()] {
         let letter = |payload: &str, timestamp| {
-            let mut decoder = decoder();
+            let mut decoder = new();
             decoder.decode(&Message { timestamp, ..message(payload.as_bytes()) });
             let mut items = Vec::new();
             decoder.take(&mut items);

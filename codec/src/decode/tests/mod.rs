@@ -19,7 +19,9 @@ mod truck;
 use dataflows::batch::Record;
 use dataflows::dead_letter::Reason;
 
-use super::{Decode, Decoder, Message};
+use std::sync::Arc;
+
+use super::{Counted, Decode, Decoder, Mapping, Message};
 
 /// 2023-04-10 01:02:27 UTC.
 const TIME: i64 = 1_681_088_547_000_000;
@@ -30,9 +32,14 @@ fn message(payload: &[u8]) -> Message<'_> {
         partition: 3,
         offset: 42,
         timestamp: Some(1_700_000_000_000),
-        key: None,
         payload: Some(payload),
+        ..Message::default()
     }
+}
+
+/// A decoder of readings of trucks.
+fn decoder() -> Decoder {
+    Decoder::new("topic".into(), Arc::new(Mapping::trucks()))
 }
 
 /// Fields and how many of their values were rounded.
@@ -40,13 +47,16 @@ type Rounded = Vec<(String, u64)>;
 
 fn take_rounded(decoder: &mut Decoder) -> Rounded {
     let mut rounded = Vec::new();
-    decoder.take_rounded(&mut |field, count| rounded.push((field.to_owned(), count)));
+    decoder.take_counts(&mut |counted, count| match counted {
+        Counted::Rounded(field) => rounded.push((field.to_owned(), count)),
+        other => panic!("{other:?}"),
+    });
     rounded
 }
 
 /// The one record or the one rejection of a message, and the rounded values.
 fn decode(message: &Message<'_>) -> (Result<Record, (Reason, String)>, Rounded) {
-    let mut decoder = Decoder::new("topic".into());
+    let mut decoder = decoder();
     decoder.decode(message);
     let records = decoder.records();
     let (batch, mut dead) = (decoder.take_batch(), decoder.take_dead_letters());
@@ -86,5 +96,5 @@ fn speed(value: &str) -> String {
 }
 
 fn record(truck: &str) -> Record {
-    Record { truck: truck.into(), time: TIME, measures: [10_000_000, 79_200_000_000, 0], extras: vec![] }
+    Record { entity: truck.into(), time: TIME, units: vec![10_000_000, 79_200_000_000, 0], texts: vec![] }
 }

@@ -17,14 +17,16 @@ fn a_truck_is_named_by_a_string_or_by_a_number_as_written() {
         ("1e2", "1e2"),
         ("np.int64(7)", "7"),
         ("np.str_('a')", "a"),
+        ("true", "true"),
+        ("False", "False"),
     ] {
         assert_eq!(accepted(with(&format!(", 'truck_id': {value}"))), record(name), "{value}");
     }
 }
 
 #[test]
-fn a_truck_named_by_a_bool_or_list_has_the_wrong_type() {
-    for value in ["true", "np.False_", "['a']", "{}", "('a',)"] {
+fn a_truck_named_by_a_list_has_the_wrong_type() {
+    for value in ["['a']", "{}", "('a',)"] {
         let payload = with(&format!(", 'truck_id': {value}"));
         assert_eq!(rejected(payload), because(Reason::WrongType, "truck_id"), "{value}");
     }

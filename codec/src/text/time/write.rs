@@ -1,5 +1,6 @@
 //! Writes times as `YYYY-MM-DD HH:MM:SS.ffffff`, UTC.
 
+use super::calendar;
 use super::span::{SECOND, SHOWN};
 use crate::text::number::zero_padded;
 
@@ -48,45 +49,12 @@ impl TimeWriter {
     fn set(&mut self, second: i64) {
         self.second = second;
         let (days, time) = (second.div_euclid(DAY_SECONDS), second.rem_euclid(DAY_SECONDS) as u64);
-        let (year, month, day) = date(days);
+        let (year, month, day) = calendar::date(days);
         zero_padded(year as u64, &mut self.text[0..4]);
         zero_padded(month, &mut self.text[5..7]);
         zero_padded(day, &mut self.text[8..10]);
         zero_padded(time / 3600, &mut self.text[11..13]);
         zero_padded(time / 60 % 60, &mut self.text[14..16]);
         zero_padded(time % 60, &mut self.text[17..19]);
-    }
-}
-
-/// Year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar.
-/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-fn date(days: i64) -> (i64, u64, u64) {
-    let shifted = days + 719_468; // days since 0000-03-01
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month as u64, day as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn dates_follow_each_other(days in -719_162i64..2_932_896) {
-            let (today, tomorrow) = (date(days), date(days + 1));
-            prop_assert!(tomorrow > today);
-            let same_month = (today.0, today.1) == (tomorrow.0, tomorrow.1);
-            let next_day = if same_month { today.2 + 1 } else { 1 };
-            prop_assert_eq!(tomorrow.2, next_day);
-            prop_assert!(same_month || today.2 >= 28);
-        }
     }
 }

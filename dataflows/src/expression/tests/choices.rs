@@ -1,9 +1,8 @@
 //! Sketches from random bytes.
 
-use super::TEXTS;
 use super::sketch::Sketch;
-use crate::batch::{FieldType, Measure};
-use crate::expression::{Arithmetic, Comparison, Field, Rounding, Test};
+use super::{TEXTS, field};
+use crate::expression::{Arithmetic, Comparison, Rounding, Test};
 
 /// Builds sketches from random bytes, so that failing ones shrink with them.
 pub(super) struct Choices<'a>(pub std::slice::Iter<'a, u8>);
@@ -40,22 +39,33 @@ impl Choices<'_> {
                     let scale = [0, 1, 3, 9, 10, 20, 38][self.below(7)];
                     Sketch::Number(units[self.below(units.len())], scale)
                 }
-                3..=5 => Sketch::Field(Field::Extra(self.below(2), FieldType::Number)),
-                _ => Sketch::Field(Field::Measure(Measure::ALL[self.below(3)])),
+                place => Sketch::Field(field(
+                    [
+                        "oil",
+                        "load",
+                        "gear",
+                        "distance_covered",
+                        "engine_speed",
+                        "engine_speed",
+                        "fuel_consumed",
+                    ][place - 3],
+                )),
             },
             Wanted::Text => match self.below(5) {
                 0 => Sketch::Null,
                 1 => Sketch::Text(TEXTS[self.below(TEXTS.len())]),
-                2 => Sketch::Field(Field::Truck),
-                _ => Sketch::Field(Field::Extra(2, FieldType::Text)),
+                2 => Sketch::Field(field("truck_id")),
+                _ => Sketch::Field(field("driver")),
             },
-            Wanted::Time => match self.below(4) {
+            Wanted::Time => match self.below(5) {
                 0 => Sketch::Null,
                 1 => Sketch::Time([0, 1, -5, 1_000_000][self.below(4)]),
-                _ => Sketch::Field(Field::Timestamp),
+                2 => Sketch::Field(field("sent")),
+                _ => Sketch::Field(field("timestamp")),
             },
-            Wanted::Truth => match self.below(3) {
+            Wanted::Truth => match self.below(4) {
                 0 => Sketch::Null,
+                3 => Sketch::Field(field("ignition")),
                 other => Sketch::Truth(other == 1),
             },
         }

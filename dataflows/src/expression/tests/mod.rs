@@ -15,8 +15,10 @@ mod values;
 
 use proptest::prelude::*;
 
-use super::{Expression, Field};
-use crate::batch::{Batch, BatchBuilder, FieldSpec, FieldType, Measure, NANO, Record, Value};
+use super::Expression;
+use crate::batch::{Batch, BatchBuilder, NANO, Record};
+use crate::rows::NULL;
+use crate::schema::{Field, FieldType, Schema};
 
 const TEXTS: [&str; 5] = ["", "a", "ab", "b%", "é"];
 
@@ -32,29 +34,49 @@ fn units() -> impl Strategy<Value = i64> {
 }
 
 fn record() -> impl Strategy<Value = Record> {
-    let number = || prop_oneof![1 => Just(Value::Null), 3 => units().prop_map(Value::Number)];
+    let number = || prop_oneof![1 => Just(NULL), 3 => units()];
     let text = prop_oneof![Just(None), (0..TEXTS.len()).prop_map(Some)]
-        .prop_map(|text| text.map_or(Value::Null, |place| Value::Text(TEXTS[place].into())));
-    let extras = (number(), number(), text).prop_map(|(a, b, c)| vec![a, b, c]);
-    (0..TEXTS.len(), -3i64..3, [units(), units(), units()], extras).prop_map(
-        |(truck, time, measures, extras)| Record { truck: TEXTS[truck].into(), time, measures, extras },
-    )
+        .prop_map(|text| text.map(|place| TEXTS[place].into()));
+    let boolean = prop_oneof![Just(NULL), Just(0), Just(1)];
+    let time = prop_oneof![Just(NULL), -3i64..3];
+    let units = ([number(), number(), number(), number(), number(), number()], boolean, time)
+        .prop_map(|(numbers, boolean, time)| [&numbers[..], &[boolean, time]].concat());
+    (0..TEXTS.len(), -3i64..3, units, text).prop_map(|(truck, time, units, text)| Record {
+        entity: TEXTS[truck].into(),
+        time,
+        units,
+        texts: vec![text],
+    })
 }
 
-fn fields() -> Vec<FieldSpec> {
-    [("oil", FieldType::Number), ("load", FieldType::Number), ("driver", FieldType::Text)]
-        .map(|(name, field_type)| FieldSpec { name: name.into(), field_type })
-        .to_vec()
+/// The fields of [`record`].
+fn schema() -> Schema {
+    Schema::trucks()
+        .with("oil", FieldType::Number)
+        .with("load", FieldType::Number)
+        .with("gear", FieldType::Integer)
+        .with("ignition", FieldType::Boolean)
+        .with("sent", FieldType::Timestamp)
+        .with("driver", FieldType::Text)
+}
+
+/// A field by its name.
+fn field(name: &str) -> Field {
+    schema().field(name).unwrap().clone()
+}
+
+fn of_field(name: &str) -> Expression {
+    Expression::field(&field(name))
 }
 
 fn batch(records: &[Record]) -> Batch {
-    let mut builder = BatchBuilder::new(&fields());
+    let mut builder = BatchBuilder::new(&schema());
     records.iter().for_each(|record| builder.push_record(record.clone()));
     builder.take()
 }
 
 fn speed() -> Expression {
-    Expression::field(Field::Measure(Measure::EngineSpeed))
+    of_field("engine_speed")
 }
 
 fn number(units: i128) -> Expression {

@@ -5,13 +5,15 @@ use std::cmp::Ordering;
 use num_rational::BigRational;
 use num_traits::Signed;
 
-use crate::batch::{Record, Value};
+use crate::batch::Record;
 use crate::expression::operations::exact;
 use crate::expression::pattern::Pattern;
 use crate::expression::types::power;
-use crate::expression::{Arithmetic, Comparison, Decimal, Expression, Field, Kind, Rounding, Test};
+use crate::expression::{Arithmetic, Comparison, Decimal, Expression, Kind, Rounding, Test};
 use crate::oracle::nearest;
 use crate::oracle::value::{Datum, all_of, arithmetic, extreme, nano, order, rounded};
+use crate::rows::NULL;
+use crate::schema::{Field, FieldType, Place};
 
 /// A description of an expression.
 #[derive(Clone, Debug)]
@@ -51,7 +53,7 @@ impl Sketch {
         };
         match self {
             Self::Null => Ok(Expression::null()),
-            Self::Field(field) => Ok(Expression::field(*field)),
+            Self::Field(field) => Ok(Expression::field(field)),
             Self::Number(units, scale) => Ok(Expression::number(*units, *scale).unwrap()),
             Self::Text(text) => Ok(Expression::text(text)),
             Self::Time(time) => Ok(Expression::timestamp(*time)),
@@ -91,14 +93,16 @@ impl Sketch {
         let known = |truth: Option<bool>| truth.map_or(Datum::Null, Datum::Truth);
         match self {
             Self::Null => Datum::Null,
-            Self::Field(field) => match field {
-                Field::Timestamp => Datum::Time(record.time),
-                Field::Truck => Datum::Text(record.truck.clone()),
-                Field::Measure(measure) => nano(record.measures[*measure as usize]),
-                Field::Extra(place, _) => match &record.extras[*place] {
-                    Value::Null => Datum::Null,
-                    Value::Number(units) => nano(*units),
-                    Value::Text(text) => Datum::Text(text.clone()),
+            Self::Field(field) => match field.place {
+                Place::Time => Datum::Time(record.time),
+                Place::Entity => Datum::Text(record.entity.clone()),
+                Place::Texts(column) => record.texts[column].clone().map_or(Datum::Null, Datum::Text),
+                Place::Units(column) => match (record.units[column], field.field_type) {
+                    (NULL, _) => Datum::Null,
+                    (units, FieldType::Number) => nano(units),
+                    (units, FieldType::Boolean) => Datum::Truth(units == 1),
+                    (units, FieldType::Timestamp) => Datum::Time(units),
+                    (units, _) => Datum::Exact(BigRational::from_integer(units.into())),
                 },
             },
             Self::Number(units, scale) => {

@@ -1,16 +1,21 @@
 //! The types of expressions, and the errors for operands of other types.
 
-use super::{number, speed};
-use crate::expression::{Arithmetic, Comparison, Decimal, Expression, Field, Kind, Mismatch, Query};
+use super::{number, of_field, speed};
+use crate::expression::{Arithmetic, Comparison, Decimal, Expression, Kind, Mismatch, Query};
 use crate::rows::Type;
 
 #[test]
 fn a_field_keeps_its_type_and_a_computed_number_is_a_double() {
     let sum = Expression::arithmetic(Arithmetic::Add, speed(), number(1)).unwrap();
     let truth = Expression::compare(Comparison::Greater, speed(), number(1)).unwrap();
-    let time = Expression::field(Field::Timestamp);
-    let types = [speed(), sum, truth, time, Expression::field(Field::Truck)].map(|one| one.column_type());
-    assert_eq!(types, [Type::Decimal, Type::Real, Type::Integer, Type::Timestamp, Type::Text]);
+    let types = [speed(), sum, truth].map(|one| one.column_type());
+    assert_eq!(types, [Type::Decimal, Type::Real, Type::Integer]);
+    let types = ["timestamp", "truck_id", "driver", "gear", "ignition", "sent"]
+        .map(|name| of_field(name).column_type());
+    assert_eq!(
+        types,
+        [Type::Timestamp, Type::Text, Type::Text, Type::Integer, Type::Integer, Type::Timestamp]
+    );
 }
 
 #[test]

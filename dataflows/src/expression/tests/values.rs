@@ -7,12 +7,12 @@ use proptest::prelude::*;
 
 use super::choices::{Choices, OPS, Wanted};
 use super::sketch::Sketch;
-use super::{batch, number, record, speed};
+use super::{batch, number, of_field, record, speed};
 use crate::batch::{BatchBuilder, NANO, Record};
 use crate::expression::evaluate::Readings;
 use crate::expression::types::power;
 use crate::expression::values::{Texts, UNKNOWN, Values};
-use crate::expression::{Comparison, Decimal, Expression, Field, Kind, Query};
+use crate::expression::{Comparison, Decimal, Expression, Kind, Query};
 use crate::oracle::value::{Datum, nano};
 use crate::rows::{Change, Column, NULL};
 
@@ -95,8 +95,8 @@ proptest! {
         let shown = choices.sketch(Wanted::Number, 3);
         let column = |expression| ("c".to_owned(), expression);
         let query = Query::new(Some(sketch.build()), [
-            column(Expression::field(Field::Timestamp)),
-            column(Expression::field(Field::Truck)),
+            column(of_field("timestamp")),
+            column(of_field("truck_id")),
             column(shown.build()),
         ]).unwrap();
         let rows = query.rows(&batch(&records));
@@ -111,7 +111,7 @@ proptest! {
             let Column::Timestamp(times) = &rows.columns[0] else { panic!() };
             prop_assert_eq!(times[row], record.time);
             let Column::Name { names, index } = &rows.columns[1] else { panic!() };
-            prop_assert_eq!(&names[index[row] as usize], &record.truck);
+            prop_assert_eq!(&names[index[row] as usize], &record.entity);
             let expected = shown.value(record);
             match &rows.columns[2] {
                 Column::Real(_) if expected.is_null() => {
@@ -124,6 +124,10 @@ proptest! {
                     prop_assert!(expected.is_null())
                 }
                 Column::Decimal { scale: 9, values } => prop_assert_eq!(nano(values[row]), expected),
+                Column::Integer(values) if values[row] == NULL => prop_assert!(expected.is_null()),
+                Column::Integer(values) => {
+                    prop_assert_eq!(Datum::Exact(BigRational::from_integer(values[row].into())), expected);
+                }
                 other => prop_assert!(false, "{:?}", other),
             }
         }
@@ -135,7 +139,7 @@ fn rows_of_an_upsert_job_have_changes() {
     let mut builder = BatchBuilder::default();
     let key = || Arc::from(&b"k"[..]);
     let record =
-        |speed: i64| Record { truck: "a".into(), time: 1, measures: [0, speed * NANO, 0], extras: vec![] };
+        |speed: i64| Record { entity: "a".into(), time: 1, units: vec![0, speed * NANO, 0], texts: vec![] };
     builder.push_correction(record(90), -1, key());
     builder.push_correction(record(80), 1, key());
     builder.push_correction(record(95), 1, Arc::from(&b"l"[..]));
@@ -148,6 +152,6 @@ fn rows_of_an_upsert_job_have_changes() {
 #[test]
 fn texts_of_a_dictionary_are_not_copied() {
     let batch = batch(&[]);
-    let truck = Expression::field(Field::Truck);
+    let truck = of_field("truck_id");
     assert!(matches!(truck.values(&Readings::all(&batch)), Values::Text(Texts::Names(..))));
 }

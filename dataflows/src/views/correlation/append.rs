@@ -17,7 +17,7 @@ use super::stored::{restore, state};
 use super::tally::{Extent, Tally};
 use crate::Epoch;
 use crate::accumulation::Narrow;
-use crate::batch::{Batch, Truck};
+use crate::batch::{Batch, Entity};
 use crate::effect::Effect;
 use crate::epochs::{folded, stream_epoch};
 use crate::views::by_key::{Hashed, totals_by_key};
@@ -30,11 +30,11 @@ struct Open {
     /// with two addresses has two tallies, which the arrangement adds up.
     places: HashMap<*const u8, u32, RandomState>,
     /// The clones of names keep their addresses valid.
-    tallies: Vec<(Truck, Tally)>,
+    tallies: Vec<(Entity, Tally)>,
 }
 
 impl Open {
-    fn add(&mut self, truck: &Truck, tally: Tally) {
+    fn add(&mut self, truck: &Entity, tally: Tally) {
         match self.places.entry(truck.as_ptr()) {
             Entry::Occupied(place) => self.tallies[*place.get() as usize].1.plus_equals(&tally),
             Entry::Vacant(place) => {
@@ -85,11 +85,11 @@ pub(super) fn build<'scope>(
 }
 
 /// Aggregates a batch per truck; each truck has one tally.
-fn aggregate(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (&Truck, Tally)> {
-    let mut open: Vec<Option<(Narrow, Extent)>> = vec![None; batch.trucks.len()];
+fn aggregate(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (&Entity, Tally)> {
+    let mut open: Vec<Option<(Narrow, Extent)>> = vec![None; batch.entities.len()];
     for (place, point) in points(batch, axes) {
         let (x, y) = pair(point, axes.0);
-        match &mut open[batch.truck[place] as usize] {
+        match &mut open[batch.entity[place] as usize] {
             Some((sums, extent)) => {
                 sums.push(x, y);
                 extent.plus_equals(&Extent::of(point));
@@ -98,5 +98,5 @@ fn aggregate(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (&Truck,
         }
     }
     let tally = |(sums, extent): (Narrow, Extent)| (sums.finish(), extent);
-    batch.trucks.iter().zip(open).filter_map(move |(truck, open)| Some((truck, tally(open?))))
+    batch.entities.iter().zip(open).filter_map(move |(truck, open)| Some((truck, tally(open?))))
 }

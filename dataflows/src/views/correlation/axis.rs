@@ -2,27 +2,28 @@
 
 use std::borrow::Cow;
 
-use crate::batch::{Batch, ExtraColumn, FieldSpec, Measure};
+use crate::batch::Batch;
 use crate::rows::NULL;
+use crate::schema::{Place, Schema};
 
 /// An axis of the correlated pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
     /// Event time; the column has the seconds since the truck's earliest event.
     Time,
-    /// A measure.
-    Measure(Measure),
-    /// A declared numeric field, by its index.
-    Extra(usize),
+    /// A number, by its column of units.
+    Number(usize),
 }
 
 impl Axis {
     /// The name of its column.
-    pub(super) fn name(self, fields: &[FieldSpec]) -> Cow<'static, str> {
+    pub(super) fn name(self, schema: &Schema) -> Cow<'static, str> {
         match self {
             Self::Time => "time_elapsed".into(),
-            Self::Measure(measure) => measure.name().into(),
-            Self::Extra(place) => fields[place].name.to_string().into(),
+            Self::Number(column) => {
+                let field = schema.fields().iter().find(|field| field.place == Place::Units(column));
+                field.map_or_else(String::new, |field| field.name.to_string()).into()
+            }
         }
     }
 
@@ -30,11 +31,7 @@ impl Axis {
     pub(super) fn values(self, batch: &Batch) -> &[i64] {
         match self {
             Self::Time => &batch.time,
-            Self::Measure(measure) => batch.measure(measure),
-            Self::Extra(place) => match &batch.extras[place] {
-                ExtraColumn::Number(values) => values,
-                ExtraColumn::Text(_) => unreachable!("the configuration only allows correlations of numbers"),
-            },
+            Self::Number(column) => &batch.units[column],
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::axis::Axis;
 use super::tally::{Extent, Tally};
 use crate::accumulation::Accumulation;
-use crate::batch::{NANO_SCALE, Truck};
+use crate::batch::{Entity, NANO_SCALE};
 use crate::rows::{Change, Changes, Column, NULL, Rows};
 use crate::views::by_key::KeyChange;
 
@@ -21,8 +21,8 @@ pub(super) struct Form {
 
 /// The rows of changed trucks. The history of a truck whose readings are all retracted ends with a row of zero
 /// samples.
-pub(super) fn rows(changes: &[KeyChange<Truck, Tally>], form: Form) -> Rows {
-    let mut kept: Vec<(&Truck, Option<&Tally>, Change)> = Vec::with_capacity(changes.len());
+pub(super) fn rows(changes: &[KeyChange<Entity, Tally>], form: Form) -> Rows {
+    let mut kept: Vec<(&Entity, Option<&Tally>, Change)> = Vec::with_capacity(changes.len());
     for change in changes {
         if form.latest {
             let rows = change.rows(form.upserts);
@@ -32,7 +32,7 @@ pub(super) fn rows(changes: &[KeyChange<Truck, Tally>], form: Form) -> Rows {
         }
     }
     fn column<T>(
-        kept: &[(&Truck, Option<&Tally>, Change)],
+        kept: &[(&Entity, Option<&Tally>, Change)],
         null: T,
         value: impl Fn(&Accumulation, &Extent) -> T,
     ) -> Arc<Vec<T>>

@@ -3,12 +3,12 @@
 use super::axis::Axis;
 use super::tally::{Extent, Tally};
 use crate::accumulation::Accumulation;
-use crate::batch::Truck;
+use crate::batch::Entity;
 use crate::effect::Restored;
 use crate::state::{entries, push_entry};
 use crate::views::by_key::KeyChange;
 
-pub(super) fn state(changes: &[KeyChange<Truck, Tally>], (x, _): (Axis, Axis)) -> Vec<u8> {
+pub(super) fn state(changes: &[KeyChange<Entity, Tally>], (x, _): (Axis, Axis)) -> Vec<u8> {
     let mut bytes = Vec::new();
     for change in changes {
         let Some((sums, extent)) = &change.new else { continue };
@@ -26,7 +26,7 @@ pub(super) fn state(changes: &[KeyChange<Truck, Tally>], (x, _): (Axis, Axis)) -
 }
 
 /// The tallies of a committed state change. It was validated when it was loaded, so a parse error is a bug.
-pub(super) fn restore(restored: &Restored, axes: (Axis, Axis)) -> impl Iterator<Item = (Truck, Tally)> {
+pub(super) fn restore(restored: &Restored, axes: (Axis, Axis)) -> impl Iterator<Item = (Entity, Tally)> {
     entries(&restored.bytes).map(move |entry| {
         let tally = entry.ok().and_then(|(key, value)| read(key, value, axes));
         tally.expect("validated state parses")
@@ -34,7 +34,7 @@ pub(super) fn restore(restored: &Restored, axes: (Axis, Axis)) -> impl Iterator<
 }
 
 /// Parses an entry of the state.
-pub(super) fn read(key: &[u8], mut value: &[u8], (x, _): (Axis, Axis)) -> Option<(Truck, Tally)> {
+pub(super) fn read(key: &[u8], mut value: &[u8], (x, _): (Axis, Axis)) -> Option<(Entity, Tally)> {
     let truck = std::str::from_utf8(key).ok()?;
     let mut field = || {
         let (bytes, rest) = value.split_first_chunk::<8>()?;

@@ -16,7 +16,7 @@ use super::rows::{Form, rows};
 use super::tally::Extent;
 use crate::Epoch;
 use crate::accumulation::{Accumulation, Narrow};
-use crate::batch::{Batch, Truck};
+use crate::batch::{Batch, Entity};
 use crate::effect::Effect;
 use crate::epochs::{stream_epoch, when_complete};
 use crate::views::by_key::changes_by_key;
@@ -44,34 +44,34 @@ pub(super) fn build<'scope>(
     let points = inputs.records.clone().flat_map(move |batch| {
         points(&batch, form.axes)
             .map(|(place, point)| {
-                (batch.trucks[batch.truck[place] as usize].clone(), point, batch.sign(place))
+                (batch.entities[batch.entity[place] as usize].clone(), point, batch.sign(place))
             })
             .collect::<Vec<_>>()
     });
-    let by_truck = Exchange::new(|(truck, _, _): &(Truck, Point, i8)| truck.hashed());
-    let mut left: HashMap<Truck, BTreeMap<Point, i64>> = HashMap::new();
+    let by_truck = Exchange::new(|(truck, _, _): &(Entity, Point, i8)| truck.hashed());
+    let mut left: HashMap<Entity, BTreeMap<Point, i64>> = HashMap::new();
     let extents = when_complete(points, by_truck, "Extremes", stream_epoch, move |epoch, points| {
         extremes(&mut left, epoch, points)
     });
     let totals = sums.as_collection().count_total();
     let tallies = totals
-        .join_map(extents.as_collection(), |truck: &Truck, sums, extent| (truck.clone(), (*sums, *extent)));
+        .join_map(extents.as_collection(), |truck: &Entity, sums, extent| (truck.clone(), (*sums, *extent)));
     changes_by_key(tallies, Pipeline, name, inputs.start, move |changes| {
         vec![Effect::Rows(rows(&changes, form))]
     })
 }
 
 /// The sums of a batch of corrections: inserted minus retracted.
-fn signed_sums(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (Truck, Accumulation)> {
-    let mut open: Vec<[Option<Narrow>; 2]> = vec![[None; 2]; batch.trucks.len()];
+fn signed_sums(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (Entity, Accumulation)> {
+    let mut open: Vec<[Option<Narrow>; 2]> = vec![[None; 2]; batch.entities.len()];
     for (place, point) in points(batch, axes) {
         let (x, y) = pair(point, axes.0);
-        match &mut open[batch.truck[place] as usize][usize::from(batch.sign(place) < 0)] {
+        match &mut open[batch.entity[place] as usize][usize::from(batch.sign(place) < 0)] {
             Some(sums) => sums.push(x, y),
             first => *first = Some(Narrow::start(x, y)),
         }
     }
-    let trucks = batch.trucks.clone();
+    let trucks = batch.entities.clone();
     (0..).zip(open).filter_map(move |(truck, [added, taken]): (usize, _)| {
         let mut sums = added.map(Narrow::finish).unwrap_or_default();
         if let Some(taken) = taken {
@@ -85,15 +85,15 @@ fn signed_sums(batch: &Batch, axes: (Axis, Axis)) -> impl Iterator<Item = (Truck
 
 /// Inserts and retracts points, and returns the changes of the trucks' extents.
 fn extremes(
-    left: &mut HashMap<Truck, BTreeMap<Point, i64>>,
+    left: &mut HashMap<Entity, BTreeMap<Point, i64>>,
     epoch: Epoch,
-    points: Vec<(Truck, Point, i8)>,
-) -> Vec<((Truck, Extent), Epoch, isize)> {
+    points: Vec<(Entity, Point, i8)>,
+) -> Vec<((Entity, Extent), Epoch, isize)> {
     let extent = |points: &BTreeMap<Point, i64>| {
         let (first, last) = (points.first_key_value()?, points.last_key_value()?);
         Some(Extent { earliest: first.0.0, latest: *last.0 })
     };
-    let mut before: HashMap<Truck, Option<Extent>> = HashMap::new();
+    let mut before: HashMap<Entity, Option<Extent>> = HashMap::new();
     for (truck, point, sign) in points {
         let points = left.entry(truck.clone()).or_default();
         before.entry(truck).or_insert_with(|| extent(points));

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::Truck;
+use crate::batch::Entity;
 
 /// Blocks of the same stretch of event time can be joined. It is short enough that a truck has few blocks in it if
 /// each epoch adds one, and long enough that a block has many readings if an epoch spans hours.
@@ -96,7 +96,7 @@ impl Block {
 }
 
 /// The join key of blocks: the truck and the stretch.
-pub(super) type BlockKey = (Truck, i64);
+pub(super) type BlockKey = (Entity, i64);
 
 #[cfg(test)]
 mod tests {

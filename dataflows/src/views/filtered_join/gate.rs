@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{Block, BlockKey, Reading, end_of, stretch_of};
 use crate::Epoch;
-use crate::batch::{Batch, Measure, Truck};
+use crate::batch::{Batch, Entity};
 use crate::dead_letter::Reason;
 use crate::effect::Effect;
 use crate::state::{push_end, push_entry};
@@ -24,16 +24,16 @@ use crate::views::watermark::Watermark;
 pub(super) type Part = Vec<(Reading, u32)>;
 
 /// The readings of each truck in a batch.
-pub(super) fn parts(batch: &Batch) -> Vec<(Truck, Part)> {
-    let (distance, speed) = (batch.measure(Measure::DistanceCovered), batch.measure(Measure::EngineSpeed));
-    let mut counts = vec![0; batch.trucks.len()];
-    batch.truck.iter().for_each(|&truck| counts[truck as usize] += 1);
+pub(super) fn parts(batch: &Batch, [distance, speed]: [usize; 2]) -> Vec<(Entity, Part)> {
+    let (distance, speed) = (&batch.units[distance], &batch.units[speed]);
+    let mut counts = vec![0; batch.entities.len()];
+    batch.entity.iter().for_each(|&truck| counts[truck as usize] += 1);
     let parts =
-        batch.trucks.iter().zip(counts).map(|(truck, count)| (truck.clone(), Vec::with_capacity(count)));
-    let mut parts: Vec<(Truck, Part)> = parts.collect();
+        batch.entities.iter().zip(counts).map(|(truck, count)| (truck.clone(), Vec::with_capacity(count)));
+    let mut parts: Vec<(Entity, Part)> = parts.collect();
     for (place, &time) in batch.time.iter().enumerate() {
         let reading = (time, distance[place], speed[place]);
-        parts[batch.truck[place] as usize].1.push((reading, place as u32));
+        parts[batch.entity[place] as usize].1.push((reading, place as u32));
     }
     parts
 }
@@ -93,7 +93,7 @@ pub(super) struct Gate {
     /// Whether this worker keeps the time of the topic.
     leads: bool,
     watermark: Watermark,
-    trucks: HashMap<Truck, (Times, Blocks)>,
+    trucks: HashMap<Entity, (Times, Blocks)>,
     waiting: Waiting,
 }
 
@@ -125,8 +125,8 @@ impl Gate {
     /// Processes the input of an epoch.
     pub fn pass(&mut self, epoch: Epoch, inputs: Vec<TruckInput<Part, Kept>>) -> Vec<Output> {
         let mut done = Done::default();
-        let mut parts: BTreeMap<Truck, Vec<(BatchId, Part)>> = BTreeMap::new();
-        let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
+        let mut parts: BTreeMap<Entity, Vec<(BatchId, Part)>> = BTreeMap::new();
+        let mut times_before: BTreeMap<Entity, Option<Times>> = BTreeMap::new();
         let mut updates = Vec::new();
         for input in inputs {
             match input {
@@ -192,7 +192,7 @@ impl Gate {
     /// Groups the new readings of a truck into blocks by stretch, without dropped ones.
     fn arrive(
         &mut self,
-        truck: &Truck,
+        truck: &Entity,
         mut parts: Vec<(BatchId, Part)>,
         done: &mut Done,
     ) -> Vec<(i64, Block)> {
@@ -245,7 +245,7 @@ impl Gate {
     }
 
     /// Retracts the blocks of a truck that the horizon has passed.
-    fn forget(&mut self, truck: &Truck, before: Option<Times>, epoch: Epoch, done: &mut Done) {
+    fn forget(&mut self, truck: &Entity, before: Option<Times>, epoch: Epoch, done: &mut Done) {
         let Some((times, kept)) = self.trucks.get_mut(truck) else { return };
         times.horizon = times.risen(&self.watermark, self.retention);
         while let Some(entry) = kept.first_entry().filter(|entry| end_of(*entry.key()) <= times.horizon) {
@@ -281,7 +281,7 @@ impl Gate {
     }
 
     /// Schedules when a truck's blocks have to be retracted if it has no input.
-    fn wait(&mut self, truck: &Truck) {
+    fn wait(&mut self, truck: &Entity) {
         let Some((times, kept)) = self.trucks.get(truck) else { return };
         // The latest readings stay: readings after them are never late.
         let oldest = kept.first_key_value().map(|(stretch, _)| end_of(*stretch));
@@ -292,12 +292,12 @@ impl Gate {
 
 const BLOCK: u8 = b'b';
 
-fn block_key(truck: &Truck, stretch: i64, epoch: Epoch) -> Vec<u8> {
+fn block_key(truck: &Entity, stretch: i64, epoch: Epoch) -> Vec<u8> {
     [&[BLOCK][..], &stretch.to_be_bytes(), &epoch.to_be_bytes(), truck.as_bytes()].concat()
 }
 
 /// Parses an entry of the state.
-pub(super) fn read(key: &[u8], value: &[u8]) -> Option<(Truck, Kept)> {
+pub(super) fn read(key: &[u8], value: &[u8]) -> Option<(Entity, Kept)> {
     let (numbers, []) = value.as_chunks::<8>() else { return None };
     let mut numbers = numbers.iter().map(|number| i64::from_le_bytes(*number));
     if let Some(truck) = truck_of_times(key) {
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn blocks_are_read_back() {
-        let truck: Truck = "näher".into();
+        let truck: Entity = "näher".into();
         let block = Block::of(vec![(-5, 1, -2), (-5, i64::MAX, 0)]).unwrap();
         let mut value = Vec::new();
         block.write(&mut value);
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn a_restored_block_is_inserted_and_later_deleted_by_its_own_key() {
         let mut gate = Gate::new(&Settings { join_retention: 1, ..Settings::default() }, 5, false);
-        let truck: Truck = "t".into();
+        let truck: Entity = "t".into();
         let times = Times { latest: end_of(0) + 9, horizon: 0 };
         let block = Block::of(vec![(10, 1, 2), (20, 3, 4)]).unwrap();
         let kept = [Kept::Block(3, block.clone()), Kept::Times(times)];

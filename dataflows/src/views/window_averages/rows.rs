@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::stored::window_key;
-use super::sums::{Sums, Window};
+use super::sums::{Sums, Window, average};
 use crate::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
 use crate::views::by_key::KeyChange;
 
@@ -35,10 +35,10 @@ pub(super) fn rows(changes: &[KeyChange<Window, Sums>], all: bool, length: i64) 
         },
         Column::Timestamp(column(&kept, |start, _| start)),
         Column::Timestamp(column(&kept, |start, _| start.saturating_add(length))),
-        Column::Integer(column(&kept, |_, sums| sums.samples())),
-        Column::Real(column(&kept, |_, sums| sums.average(sums.distance.sum_y()))),
-        Column::Real(column(&kept, |_, sums| sums.average(sums.speed.sum_y()))),
-        Column::Real(column(&kept, |_, sums| sums.average(sums.fuel))),
+        Column::Integer(column(&kept, |_, sums| sums.samples)),
+        Column::Real(column(&kept, |_, sums| average(sums.distance.samples(), sums.distance.sum_y()))),
+        Column::Real(column(&kept, |_, sums| average(sums.speed.samples(), sums.speed.sum_y()))),
+        Column::Real(column(&kept, |_, sums| average(sums.fuel.0, sums.fuel.1))),
         Column::Real(column(&kept, |_, sums| sums.distance.r().unwrap_or(f64::NAN))),
         Column::Real(column(&kept, |_, sums| sums.speed.r().unwrap_or(f64::NAN))),
     ];

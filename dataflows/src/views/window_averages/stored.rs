@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sums::{Sums, Window};
 use crate::accumulation::Accumulation;
-use crate::batch::Truck;
+use crate::batch::Entity;
 use crate::views::lateness::truck_of_times;
 
 /// The stored state of a truck.
@@ -42,11 +42,13 @@ pub(super) fn window_key((truck, start): &Window) -> Vec<u8> {
 pub(super) fn write_sums(sums: &Sums, out: &mut Vec<u8>) {
     sums.distance.write(out);
     sums.speed.write(out);
-    out.extend_from_slice(&sums.fuel.to_le_bytes());
+    out.extend_from_slice(&sums.samples.to_le_bytes());
+    out.extend_from_slice(&sums.fuel.0.to_le_bytes());
+    out.extend_from_slice(&sums.fuel.1.to_le_bytes());
 }
 
 /// Parses an entry of the state.
-pub(super) fn read(key: &[u8], mut value: &[u8]) -> Option<(Truck, Kept)> {
+pub(super) fn read(key: &[u8], mut value: &[u8]) -> Option<(Entity, Kept)> {
     if let Some(truck) = truck_of_times(key) {
         let (times, []) = value.as_chunks::<8>() else { return None };
         let [latest, closed, horizon] = *times else { return None };
@@ -55,8 +57,11 @@ pub(super) fn read(key: &[u8], mut value: &[u8]) -> Option<(Truck, Kept)> {
     }
     let (start, truck) = key.strip_prefix(&[WINDOW])?.split_first_chunk::<8>()?;
     let (distance, speed) = (Accumulation::read(&mut value)?, Accumulation::read(&mut value)?);
-    let fuel = i128::from_le_bytes(value.try_into().ok()?);
-    let window = Kept::Window(i64::from_be_bytes(*start), Box::new(Sums { distance, speed, fuel }));
+    let (samples, value) = value.split_first_chunk::<8>()?;
+    let (of_fuel, fuel) = value.split_first_chunk::<8>()?;
+    let fuel = (i64::from_le_bytes(*of_fuel), i128::from_le_bytes(fuel.try_into().ok()?));
+    let sums = Sums { samples: i64::from_le_bytes(*samples), distance, speed, fuel };
+    let window = Kept::Window(i64::from_be_bytes(*start), Box::new(sums));
     Some((std::str::from_utf8(truck).ok()?.into(), window))
 }
 
@@ -66,8 +71,8 @@ mod tests {
 
     #[test]
     fn windows_and_times_are_read_back() {
-        let sums =
-            Sums { distance: Accumulation::of(5, -7), speed: Accumulation::of(5, i64::MAX), fuel: -1 << 100 };
+        let (distance, speed) = (Accumulation::of(5, -7), Accumulation::of(5, i64::MAX));
+        let sums = Sums { samples: 9, distance, speed, fuel: (3, -1 << 100) };
         let window: Window = ("näher".into(), -300);
         let mut value = Vec::new();
         write_sums(&sums, &mut value);

@@ -6,44 +6,47 @@ use differential_dataflow::difference::{Abelian, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use crate::accumulation::{Accumulation, Narrow};
-use crate::batch::{Batch, Measure, NANO, Truck};
+use crate::batch::{Batch, Entity, NANO};
 use crate::real::ratio;
+use crate::rows::NULL;
+use crate::views::wanted::Measures;
 
 /// The sums of a truck's readings in one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Sums {
+    /// The number of readings.
+    pub samples: i64,
     /// Event time with distance covered.
     pub distance: Accumulation,
     /// Event time with engine speed.
     pub speed: Accumulation,
-    pub fuel: i128,
+    /// The number of readings with fuel consumed, and their sum.
+    pub fuel: (i64, i128),
 }
 
 impl Sums {
     pub fn add(&mut self, other: &Self) {
+        self.samples = self.samples.wrapping_add(other.samples);
         self.distance.plus_equals(&other.distance);
         self.speed.plus_equals(&other.speed);
-        self.fuel = self.fuel.wrapping_add(other.fuel);
+        self.fuel = (self.fuel.0.wrapping_add(other.fuel.0), self.fuel.1.wrapping_add(other.fuel.1));
     }
 
     fn negate(&mut self) {
+        self.samples = self.samples.wrapping_neg();
         self.distance.negate();
         self.speed.negate();
-        self.fuel = self.fuel.wrapping_neg();
-    }
-
-    pub fn samples(&self) -> i64 {
-        self.distance.samples()
-    }
-
-    /// The average in units of a sum in nano-units.
-    pub fn average(&self, sum: i128) -> f64 {
-        ratio(sum, i128::from(self.samples()) * i128::from(NANO)).unwrap_or(f64::NAN)
+        self.fuel = (self.fuel.0.wrapping_neg(), self.fuel.1.wrapping_neg());
     }
 }
 
+/// The average of `n` values from their sum in nano-units; NaN, which is NULL, if there are none.
+pub(super) fn average(n: i64, sum: i128) -> f64 {
+    ratio(sum, i128::from(n) * i128::from(NANO)).unwrap_or(f64::NAN)
+}
+
 /// A window: the truck's name and the window's start.
-pub(super) type Window = (Truck, i64);
+pub(super) type Window = (Entity, i64);
 
 /// The part of a batch for a window of a truck: the window's start, the sums to add, and the latest event time in it.
 pub(super) type Part = (i64, Sums, i64);
@@ -54,43 +57,64 @@ pub(super) fn start_of(time: i64, length: i64) -> i64 {
     time.div_euclid(length).saturating_mul(length)
 }
 
-/// Aggregates a batch per truck and window, separately for insertions and retractions.
-pub(super) fn parts(batch: &Batch, length: i64) -> impl Iterator<Item = (Truck, Part)> {
-    struct Open {
-        distance: Narrow,
-        speed: Narrow,
-        fuel: i128,
-        latest: i64,
+/// Sums of pairs of event time and a measure, without those whose measure is NULL.
+#[derive(Clone, Copy, Default)]
+struct Pairs(Option<Narrow>);
+
+impl Pairs {
+    #[inline]
+    fn push(&mut self, time: i64, value: i64) {
+        match &mut self.0 {
+            _ if value == NULL => {}
+            Some(sums) => sums.push(time, value),
+            none => *none = Some(Narrow::start(time, value)),
+        }
     }
-    let [distance, speed, fuel] = Measure::ALL.map(|measure| batch.measure(measure));
+
+    fn finish(self) -> Accumulation {
+        self.0.map(Narrow::finish).unwrap_or_default()
+    }
+}
+
+/// The sums of a part of a batch.
+#[derive(Clone, Copy, Default)]
+struct Open {
+    samples: i64,
+    distance: Pairs,
+    speed: Pairs,
+    fuel: (i64, i128),
+    latest: i64,
+}
+
+/// Aggregates a batch per truck and window, separately for insertions and retractions.
+pub(super) fn parts(batch: &Batch, measures: Measures, length: i64) -> impl Iterator<Item = (Entity, Part)> {
+    let [distance, speed, fuel] =
+        [measures.distance, measures.speed, measures.fuel].map(|column| &batch.units[column]);
     let mut open: HashMap<(u32, i64, bool), usize> = HashMap::new();
     let mut sums: Vec<((u32, i64, bool), Open)> = Vec::new();
     for (place, &time) in batch.time.iter().enumerate() {
-        let key = (batch.truck[place], start_of(time, length), batch.sign(place) < 0);
-        let (distance, speed, fuel) = (distance[place], speed[place], fuel[place]);
+        let key = (batch.entity[place], start_of(time, length), batch.sign(place) < 0);
         // Neighbouring records are mostly of the same truck and window.
-        let found = match sums.last() {
-            Some((last, _)) if *last == key => Some(sums.len() - 1),
-            _ => open.get(&key).copied(),
+        let at = match sums.last() {
+            Some((last, _)) if *last == key => sums.len() - 1,
+            _ => *open.entry(key).or_insert_with(|| {
+                sums.push((key, Open { latest: i64::MIN, ..Open::default() }));
+                sums.len() - 1
+            }),
         };
-        match found {
-            Some(at) => {
-                let sums = &mut sums[at].1;
-                sums.distance.push(time, distance);
-                sums.speed.push(time, speed);
-                sums.fuel += i128::from(fuel);
-                sums.latest = sums.latest.max(time);
-            }
-            None => {
-                open.insert(key, sums.len());
-                let (distance, speed) = (Narrow::start(time, distance), Narrow::start(time, speed));
-                sums.push((key, Open { distance, speed, fuel: fuel.into(), latest: time }));
-            }
+        let sums = &mut sums[at].1;
+        sums.samples += 1;
+        sums.distance.push(time, distance[place]);
+        sums.speed.push(time, speed[place]);
+        if fuel[place] != NULL {
+            sums.fuel = (sums.fuel.0 + 1, sums.fuel.1 + i128::from(fuel[place]));
         }
+        sums.latest = sums.latest.max(time);
     }
-    let trucks = batch.trucks.clone();
+    let trucks = batch.entities.clone();
     sums.into_iter().map(move |((truck, start, taken), open)| {
-        let mut sums = Sums { distance: open.distance.finish(), speed: open.speed.finish(), fuel: open.fuel };
+        let (distance, speed) = (open.distance.finish(), open.speed.finish());
+        let mut sums = Sums { samples: open.samples, distance, speed, fuel: open.fuel };
         if taken {
             sums.negate();
         }

@@ -7,7 +7,7 @@ use super::rows::rows;
 use super::stored::{Kept, Times, window_key, write_sums};
 use super::sums::{Part, Sums, Window, start_of};
 use crate::Epoch;
-use crate::batch::Truck;
+use crate::batch::Entity;
 use crate::dead_letter::Reason;
 use crate::effect::Effect;
 use crate::state::{push_end, push_entry};
@@ -32,7 +32,7 @@ pub(super) struct Windows {
     /// Whether this worker keeps the time of the topic.
     leads: bool,
     watermark: Watermark,
-    trucks: HashMap<Truck, (Times, BTreeMap<i64, Sums>)>,
+    trucks: HashMap<Entity, (Times, BTreeMap<i64, Sums>)>,
     waiting: Waiting,
 }
 
@@ -88,7 +88,7 @@ impl Windows {
         let mut output = Vec::new();
         // The sums before the epoch of each window that it changes.
         let mut before: BTreeMap<Window, Option<Sums>> = BTreeMap::new();
-        let mut times_before: BTreeMap<Truck, Option<Times>> = BTreeMap::new();
+        let mut times_before: BTreeMap<Entity, Option<Times>> = BTreeMap::new();
         let (mut parts, mut updates) = (Vec::new(), Vec::new());
         // At a start an upsert job is fed its readings again. Their times are already in the state, where they may
         // have been reset.
@@ -128,7 +128,7 @@ impl Windows {
             let start = window.1;
             before.entry(window).or_insert_with(|| windows.get(&start).copied());
             windows.entry(start).or_default().add(&sums);
-            if windows[&start].samples() == 0 {
+            if windows[&start].samples == 0 {
                 windows.remove(&start);
             }
         }
@@ -176,7 +176,7 @@ impl Windows {
     }
 
     /// Changes of windows that were already closed are written to the file again.
-    fn note_corrections(&self, times_before: &BTreeMap<Truck, Option<Times>>, done: &mut Done) {
+    fn note_corrections(&self, times_before: &BTreeMap<Entity, Option<Times>>, done: &mut Done) {
         let was_closed = |(truck, start): &Window| {
             let times = times_before.get(truck).copied().flatten().unwrap_or_default();
             self.end_of(*start) <= times.closed
@@ -185,7 +185,7 @@ impl Windows {
     }
 
     /// Closes and discards the windows of a truck after its time, or that of the topic, has advanced.
-    fn advance_truck(&mut self, truck: &Truck, before: Option<Times>, done: &mut Done) {
+    fn advance_truck(&mut self, truck: &Entity, before: Option<Times>, done: &mut Done) {
         let length = self.length;
         let Some((times, windows)) = self.trucks.get_mut(truck) else { return };
         let bound = self.watermark.of_truck(times.latest);
@@ -221,7 +221,7 @@ impl Windows {
     }
 
     /// Schedules when a truck has to be visited again if it has no input.
-    fn wait(&mut self, truck: &Truck) {
+    fn wait(&mut self, truck: &Entity) {
         let Some((times, windows)) = self.trucks.get(truck) else { return };
         let end_of = |start: &i64| start.saturating_add(self.length);
         let mut ends =

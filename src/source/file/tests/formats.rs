@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use super::{FOLLOWED, Folder, Job, lines, messages, read_lines};
+use super::{CSV, FOLLOWED, Folder, Job, lines, messages, read_lines};
 use crate::source::file::compression::tests::{gzip, zstd};
-use crate::source::file::{Framing, Lines, Options, lock};
+use crate::source::file::{Framing, Lines, Options};
 
 #[test]
 fn a_byte_order_mark_is_skipped_and_utf_16_is_refused() {
@@ -74,15 +74,14 @@ fn a_restart_at_any_record_of_a_csv_file_reads_the_same_records_and_the_header()
     let expected = |range: std::ops::Range<usize>| -> Vec<(i32, i64, String)> {
         range.map(|n| (0, n as i64, record(n))).filter(|(.., text)| !text.is_empty()).collect()
     };
-    let any = Options { framing: None, ..Options::default() };
     for cut in [1, 2, 3, 4_001, 9_999, 20_000] {
         let folder = Folder::new();
         folder.write("in", format!("\u{feff}a,b\r\n{}", text(1..cut)));
-        let mut job = folder.open(&[], any).unwrap();
+        let mut job = folder.open(&[], CSV).unwrap();
         job.read_to_the_end().unwrap();
         assert!(job.kept.kept == expected(1..cut), "up to record {cut}");
         folder.append("in", text(cut..20_000));
-        let mut job = folder.open(&job.offsets, any).unwrap();
+        let mut job = folder.open(&job.offsets, CSV).unwrap();
         job.read_to_the_end().unwrap();
         assert!(job.kept.kept == expected(cut..20_000), "from record {cut}");
         assert!(job.kept.kept.is_empty() || job.kept.header == b"a,b\r\n");
@@ -90,28 +89,26 @@ fn a_restart_at_any_record_of_a_csv_file_reads_the_same_records_and_the_header()
 }
 
 #[test]
-fn the_first_character_decides_the_framing() {
-    let any = Options { framing: None, ..Options::default() };
-    for (text, framing) in [
-        (&b"\xef\xbb\xbf {\"a\": 1}\n"[..], Some(Framing::Lines)),
-        (b"{'a': 1}", Some(Framing::Lines)),
-        (b"\xef\xbb\xbftime,qz\n", Some(Framing::Records)),
-        (b"time,qz", Some(Framing::Records)),
-        (b"", None),
-    ] {
-        let folder = Folder::new();
-        folder.write("in", text);
-        let job = folder.open(&[], any).unwrap();
-        assert_eq!(lock(&job.lines).framing(), framing, "{}", text.escape_ascii());
-    }
-    // A followed file may be empty at first.
+fn a_followed_csv_file_may_be_empty_at_first() {
     let folder = Folder::new();
     folder.write("in", "");
-    let mut job = folder.open(&[], Options { follow: true, ..any }).unwrap();
+    let mut job = folder.open(&[], Options { follow: true, ..CSV }).unwrap();
     assert_eq!(job.all_now(), []);
     folder.append("in", "a,b\n1,");
     assert_eq!(job.all_now(), []);
     folder.append("in", "2\n");
     assert_eq!(job.all_now(), messages(0, 1, &["1,2"]));
     assert_eq!(job.kept.header, b"a,b\n");
+}
+
+#[test]
+fn a_csv_file_may_have_no_header_and_another_separator() {
+    let framing = Framing::Records { separator: b';', has_header: false };
+    let options = Options { framing, ..Options::default() };
+    let folder = Folder::new();
+    folder.write("in", "1;\"two\nlines\"\n3,\"4;5\n");
+    let mut job = folder.open(&[], options).unwrap();
+    job.read_to_the_end().unwrap();
+    assert_eq!(job.kept.kept, messages(0, 0, &["1;\"two\nlines\"", "3,\"4;5"]));
+    assert!(job.kept.header.is_empty());
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use dataflows::item::NextOffset;
 
-use super::{EARLIEST, FOLLOWED, Folder, lines, messages, read_lines};
+use super::{CSV, EARLIEST, FOLLOWED, Folder, lines, messages, read_lines};
 use crate::source::SourceError;
 use crate::source::file::compression::tests::{gzip, zstd};
 use crate::source::file::{Options, Unfinished, lock};
@@ -89,18 +89,17 @@ fn an_incomplete_last_line_is_reported_and_read_when_it_is_complete() {
     assert_eq!(folder.rest(&job.offsets, Options::default()), messages(0, 1, &["{\"b\": 2.977706}"]));
 
     // In a CSV file, even if it looks complete.
-    let any = Options { framing: None, ..Options::default() };
     folder.write("in", "a,b\n1,2\n3,-2.9");
-    let mut job = folder.open(&[], any).unwrap();
+    let mut job = folder.open(&[], CSV).unwrap();
     job.read_to_the_end().unwrap();
     assert_eq!(job.kept.kept, messages(0, 1, &["1,2"]));
     assert_eq!(lock(&job.lines).unfinished().map(|left| (left.line, left.bytes)), Some((3, 6)));
     folder.append("in", "77706\n");
-    assert_eq!(folder.rest(&job.offsets, any), messages(0, 2, &["3,-2.977706"]));
+    assert_eq!(folder.rest(&job.offsets, CSV), messages(0, 2, &["3,-2.977706"]));
 
     // A compressed file is complete.
     folder.write("in", gzip(b"a,b\n1,2\n3,-2.9"));
-    assert_eq!(folder.rest(&[], any), messages(0, 1, &["1,2", "3,-2.9"]));
+    assert_eq!(folder.rest(&[], CSV), messages(0, 1, &["1,2", "3,-2.9"]));
     folder.write("in", zstd(b"{\"a\": 1}\n{\"b\": 2.9"));
     assert_eq!(folder.rest(&[], Options::default()), messages(0, 0, &["{\"a\": 1}", "{\"b\": 2.9"]));
 }

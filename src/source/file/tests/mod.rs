@@ -23,8 +23,9 @@ use std::time::{Duration, Instant};
 use dataflows::item::{Item, NextOffset};
 
 use super::{LineReader, Lines, Options};
-use crate::decode::{Decode, Message};
+use crate::decode::{Counted, Decode, Message};
 use crate::runtime::clock::{Clock, Limits};
+use crate::source::file::Framing;
 use crate::source::{OnDataLoss, Polled, Reader, SourceError};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -86,9 +87,8 @@ struct Kept {
 }
 
 impl Decode for Kept {
-    fn header(&mut self, header: &[u8]) -> Result<(), &'static str> {
+    fn header(&mut self, header: &[u8]) {
         self.header = header.to_vec();
-        Ok(())
     }
 
     fn set_wall_clock(&mut self, _wall: i64) {}
@@ -100,8 +100,16 @@ impl Decode for Kept {
 
     fn take(&mut self, _items: &mut Vec<Item>) {}
 
-    fn take_rounded(&mut self, _count: &mut dyn FnMut(&str, u64)) {}
+    fn take_counts(&mut self, _count: &mut dyn FnMut(Counted<'_>, u64)) {}
 }
+
+/// CSV with a header.
+const CSV: Options<'_> = Options {
+    follow: false,
+    framing: Framing::Records { separator: b',', has_header: true },
+    separator: None,
+    on_data_loss: OnDataLoss::Stop,
+};
 
 /// A worker that reads an input, and its committed offsets.
 struct Job {

@@ -1,0 +1,97 @@
+//! Finds the readings of a message of CSV: one in each line.
+
+use std::borrow::Cow;
+
+use super::extract::{self, Found, Kind};
+use super::mapping::{Mapping, Source};
+use super::plan::{Plan, Slot};
+use super::tree::Scalar;
+use crate::text::csv;
+
+/// Some programs write this at the start of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The slots of the values of a line.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Columns {
+    /// For each column, the slots of the reading that take its value.
+    slots: Vec<Vec<usize>>,
+}
+
+impl Columns {
+    /// The columns with these names. Of equal names the last counts.
+    pub fn new<'n>(mapping: &Mapping, plan: &Plan, names: impl Iterator<Item = Cow<'n, str>>) -> Self {
+        let names: Vec<Cow<'n, str>> = names.collect();
+        let mut slots = vec![Vec::new(); names.len()];
+        for (field, slot) in mapping.fields.iter().zip(&plan.places) {
+            let (Source::Value { path, .. }, Slot::Reading(slot)) = (&field.source, slot) else { continue };
+            let [name] = &*path.first.0 else { continue };
+            if let Some(column) = names.iter().rposition(|found| **found == **name)
+                && !slots[column].contains(slot)
+            {
+                slots[column].push(*slot);
+            }
+        }
+        Self { slots }
+    }
+
+    /// The columns that a header names.
+    pub fn of_header(mapping: &Mapping, plan: &Plan, header: &[u8], separator: u8) -> Self {
+        let header = header.strip_prefix(BYTE_ORDER_MARK).unwrap_or(header);
+        let fields = csv::fields(csv::without_end(header), separator);
+        let names = fields.map(|name| Cow::Owned(String::from_utf8_lossy(name.trim_ascii()).into_owned()));
+        Self::new(mapping, plan, names)
+    }
+}
+
+/// Finds the readings in a text of lines. With `columns` none of them is a header; otherwise the first one is.
+pub(super) fn of_lines<'a>(
+    mapping: &Mapping,
+    plan: &Plan,
+    columns: Option<&Columns>,
+    separator: u8,
+    text: &'a str,
+    found: &mut Found<'a>,
+) {
+    let bytes = text.as_bytes();
+    let mut at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let mut of_message = None;
+    found.begin_object(plan);
+    while at < bytes.len() {
+        let length = csv::record_length(&bytes[at..], separator, true).unwrap_or(bytes.len() - at);
+        let line = csv::without_end(&bytes[at..at + length]);
+        let source = at..at + line.len();
+        at += length;
+        if line.is_empty() {
+            continue;
+        }
+        let Some(columns) = columns.or(of_message.as_ref()) else {
+            of_message = Some(Columns::of_header(mapping, plan, line, separator));
+            continue;
+        };
+        let fields = csv::fields(line, separator).count();
+        let kind = if fields == columns.slots.len() { Kind::Object } else { Kind::Other };
+        found.begin_reading(kind, extract::Source::Bytes(source), None);
+        if kind == Kind::Object {
+            for (field, slots) in csv::fields(line, separator).zip(&columns.slots) {
+                for &slot in slots {
+                    found.set(slot, scalar(field.clone()));
+                }
+            }
+        }
+    }
+    if found.readings.is_empty() && of_message.is_none() {
+        found.begin_reading(Kind::Other, extract::Source::Bytes(0..bytes.len()), None);
+    }
+}
+
+/// The value of a field. The text is UTF-8, and fields end at ASCII characters.
+fn scalar(field: Cow<'_, [u8]>) -> Scalar<'_> {
+    if field.is_empty() {
+        return Scalar::Null;
+    }
+    Scalar::Text(match field {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    })
+}

@@ -1,8 +1,0 @@
-#![no_main]
-
-mod count;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    count::count(bytes);
-    truckflow_fuzz::orientation(bytes);
-});

@@ -1,0 +1,17 @@
+//! `[message]` and `[record]`: how bytes become an object, and which of its values become fields.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `written` | the tables as they are written |
+//! | `texts` | one text or a list of texts |
+//! | `compile` | the mapping that decoders use |
+//! | `field` | one field of it |
+
+mod compile;
+mod field;
+mod texts;
+mod written;
+
+pub use compile::mapping;
+pub use texts::Texts;
+pub use written::{Bad, Dedupe, FieldEntry, FieldWritten, Format, MessageSettings, Preset, RecordFields};
