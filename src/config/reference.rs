@@ -68,8 +68,40 @@ pub const KEYS: &[Key] = &[
         "Length of an epoch. At its end, rows become visible and offsets are committed."),
     key("on_data_loss", "`stop` or `earliest`", "",
         "What to do if unread offsets are no longer on the broker, or the file that was read is gone: stop with an error, or continue from the earliest data available."),
-    key("record", "field names, each with `number` or `text`", r#"oil_pressure = "number""#,
-        "Fields of a message beyond the five standard ones. A field that is absent or null is NULL."),
+    key("message.format", "`auto` (JSON, or Python's `str` of a dict), `json`, `csv`, `avro` or `protobuf`", "",
+        "How the bytes of a message become values."),
+    key("message.root", "a JSON Pointer, or a list of them; the whole message if not set", r#""/readings""#,
+        "Where a message has its reading. An array there has many. A part `*` goes through all elements. Each further pointer of a list leads into the text (JSON, or base64 of it) that the one before found."),
+    key("message.preset", "`trucks`, `orientation` or `none`", "",
+        "The fields that every record has: those of trucks, those of a phone's orientation, or only those of `[record]`."),
+    key("message.time", "the name of a timestamp; `timestamp` if not set", r#""recorded_at""#,
+        "The field that is event time."),
+    key("message.key", "the name of a field; `truck_id`, if the record has it, if not set", r#""vehicle""#,
+        "The field that names the entity, such as a truck. Where it is NULL, the key of the message does."),
+    key("message.only", "an SQL condition; all readings if not set", r#""kind = 'position'""#,
+        "Which readings count. Others are skipped, and counted in `truckflow_skipped_readings_total`."),
+    key("message.null", "a list of texts", "",
+        "Texts that are NULL in every field."),
+    key("message.columns", "a list of names; the first line names them if not set", r#"["ts", "speed"]"#,
+        "CSV: the names of the values of a line."),
+    key("message.separator", "one character; `,` if not set", r#"";""#,
+        "CSV: what separates the values of a line."),
+    key("message.registry", "URLs, separated by commas", r#""http://127.0.0.1:8081""#,
+        "The Confluent schema registry, for messages that begin with the id of their schema."),
+    key("message.registry_user", "a name", r#""fleet""#,
+        "The user of the schema registry."),
+    key("message.registry_password_file", "a path", r#""/run/secrets/registry""#,
+        "A file with the password of that user."),
+    key("message.registry_ca", "a path", r#""ca.pem""#,
+        "A file with the certificate authority of the schema registry, instead of the system's."),
+    key("message.schema", "a path", r#""fleet.avsc""#,
+        "Without a registry: a file with the Avro schema, or with a Protobuf descriptor set."),
+    key("message.message_type", "a full name", r#""fleet.Position""#,
+        "The message type in the Protobuf descriptor set."),
+    key("message.dedupe", "a table with `fields` and `within`", r#"{ fields = ["truck_id", "timestamp"], within = "10m" }"#,
+        "Drop a reading if one with equal `fields` came before it in the same partition, and their event times differ by at most `within`."),
+    key("record", "names of fields, each with a type or a table of the keys `record[]`", r#"oil_pressure = { path = "/engine/oil", optional = true, type = "number" }"#,
+        "The fields of a reading: those beyond the preset's, and where any field is in messages."),
     key("kafka.brokers", "`host:port`, separated by commas", "",
         "Kafka bootstrap servers."),
     key("kafka.topic", "a topic", "",
@@ -78,10 +110,6 @@ pub const KEYS: &[Key] = &[
         "Any librdkafka property."),
     key("kafka.property_files", "names of librdkafka properties, and paths", r#"sasl.password = "/run/secrets/kafka""#,
         "Properties whose values are read from files, such as secrets. Set a property either here or in `kafka.properties`. Read again on SIGHUP."),
-    key("orientation.topic", "a topic; none if not set", r#""Mobile-Device-Data""#,
-        "The topic of the phone's orientation readings."),
-    key("orientation.input", "a path, or `-` for standard input; none if not set", r#""Orientation.csv""#,
-        "Sensor Logger's `Orientation.csv`, or a file with one JSON object or Python dict per line. It can be read together with the topic."),
     key("csv.views", "names of views; `[]` for none; all views of the job if not set", r#"["parameter_map"]"#,
         "The views written to CSV files."),
     key("csv.max_records", "at least 1; one file per view if not set", "1000000",
@@ -128,6 +156,28 @@ pub const KEYS: &[Key] = &[
         "The view's table."),
     key("views[].backfill", "true or false; false if not set", "true",
         "Fill the view from the beginning of the topic when it is added to an existing job."),
+    key("record[].type", "`number`, `integer`, `boolean`, `text` or `timestamp`; of a field of the preset, the preset's if not set", r#""number""#,
+        "The type of the field."),
+    key("record[].path", "a JSON Pointer, a key without a leading slash, or a list of them; the name of the field if not set", r#""/can/rpm""#,
+        "Where the value is, from the root. Each further pointer of a list leads into the text (JSON, or base64 of it) that the one before found."),
+    key("record[].in", "`message`; the root if not set", r#""message""#,
+        "Where the path begins."),
+    key("record[].from", "`kafka.key`, `kafka.timestamp`, `kafka.topic`, `kafka.partition`, `kafka.offset`, `kafka.header.NAME` or `root.key`", r#""kafka.header.site""#,
+        "Something else than a value of the message. `kafka.key` takes a `path` into a JSON key; `root.key` is the key that a `*` in the root met."),
+    key("record[].sql", "an SQL expression over other fields", r#""CASE WHEN unit = 'mph' THEN speed * 1.609344 ELSE speed END""#,
+        "Computes the value from other fields of the reading."),
+    key("record[].optional", "true or false; true for a declared field, false for event time and the preset's (but `truck_id`) if not set", "true",
+        "Whether a reading without the field is accepted."),
+    key("record[].bad", "`null` or `reject`; `reject` if not set", r#""null""#,
+        "What becomes of a bad value in an optional field: NULL, counted in `truckflow_field_errors_total`, or a dead letter."),
+    key("record[].null", "a list of texts; `message.null` if not set", r#"["", "-", "n/a"]"#,
+        "Texts that are NULL."),
+    key("record[].unit", "`text`, `s`, `ms`, `us` or `ns`; `text` if not set", r#""ms""#,
+        "Timestamps: the unit of a number since 1970, which may be written as a text."),
+    key("record[].zone", "an IANA time zone; UTC if not set", r#""Europe/Berlin""#,
+        "Timestamps: the zone of a text without an offset. A time that the zone skips is `bad_timestamp`; of one that it has twice it is the earlier."),
+    key("record[].format", "a format of strptime; ISO 8601 if not set", r#""%d.%m.%Y %H:%M:%S""#,
+        "Timestamps: how a text is written. `%f` is a fraction of any number of digits."),
     key("correlations[].name", "as `views[].name`", r#""pressure_speed""#,
         "The correlation's name in the configuration, in metrics and of its CSV file."),
     key("correlations[].x", "a numeric field, or `timestamp`", r#""oil_pressure""#,
@@ -194,8 +244,13 @@ pub fn file() -> String {
             }
         }
     }
-    for list in ["views", "correlations"] {
-        _ = write!(text, "\n# An entry of `{list}`, of which there may be several:\n# [[{list}]]\n");
+    for list in ["record", "views", "correlations"] {
+        _ = match list {
+            "record" => {
+                write!(text, "\n# A field of `record`, of which there may be several:\n# [record.rpm]\n")
+            }
+            _ => write!(text, "\n# An entry of `{list}`, of which there may be several:\n# [[{list}]]\n"),
+        };
         let prefix = format!("{list}[].");
         for (key, name) in KEYS.iter().filter_map(|key| Some((key, key.name.strip_prefix(&prefix)?))) {
             _ = writeln!(text, "# {name} = {}  # {} Takes: {}.", key.example, key.meaning, key.takes);
@@ -215,7 +270,7 @@ Generated from the code (`src/config/reference.rs`). `truckflow config init job.
 The last of these that sets a key wins: its default, the file given with `--config`, its environment variable, `--set KEY=VALUE`, its own flag.
 The variable is `TRUCKFLOW_` and the key in capitals, with `__` for each dot (`TRUCKFLOW_KAFKA__BROKERS`). `TRUCKFLOW_BROKERS` and
 `TRUCKFLOW_TOPIC` are the variables of `--brokers` and `--topic`; `simulate` also uses both, and `replay` the first. An unknown key is
-refused. Keys with `[]` belong to the entries of a list: `[[views]]` and `[[correlations]]`.
+refused. Keys with `[]` belong to the entries of a list, `[[views]]` and `[[correlations]]`, or to a field of `[record]`.
 
 | key | meaning | value | default | flag |
 |---|---|---|---|---|
@@ -234,9 +289,12 @@ refused. Keys with `[]` belong to the entries of a list: `[[views]]` and `[[corr
 mod tests {
     use std::collections::BTreeSet;
 
+    use dataflows::schema::FieldType;
+
     use super::*;
     use crate::config::Job;
     use crate::config::defined::{CorrelationDefinition, ViewDefinition};
+    use crate::config::message::{Bad, FieldWritten, Texts, TimeUnit, Within};
 
     fn names(prefix: &str, value: &Value, to: &mut BTreeSet<String>) {
         for (name, value) in value.as_object().unwrap() {
@@ -264,6 +322,20 @@ mod tests {
         names("", &defaults(), &mut known);
         names("views[].", &serde_json::to_value(view).unwrap(), &mut known);
         names("correlations[].", &serde_json::to_value(correlation).unwrap(), &mut known);
+        let field = FieldWritten {
+            field_type: Some(FieldType::Text),
+            path: Some(Texts(vec!["x".into()])),
+            within: Some(Within::Message),
+            from: text(),
+            sql: text(),
+            optional: Some(true),
+            bad: Some(Bad::Null),
+            null: Some(Vec::new()),
+            unit: Some(TimeUnit::Ms),
+            zone: text(),
+            format: text(),
+        };
+        names("record[].", &serde_json::to_value(field).unwrap(), &mut known);
         let listed: BTreeSet<_> = KEYS.iter().map(|key| key.name.to_owned()).collect();
         assert_eq!(listed, known);
         assert_eq!(listed.len(), KEYS.len());

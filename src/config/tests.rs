@@ -298,7 +298,7 @@ fn an_invalid_definition_is_refused_with_its_name() {
         (named("hot", "truckflow_state"), "views.hot table: `truckflow_state` is not a valid table name"),
         (named("hot", "a b"), "views.hot table: `a b` is not a valid table name"),
         ("[record]\ntruck_id = \"number\"".into(), "record.truck_id: the preset declares it as text"),
-        ("[record]\noil = \"text\"\nOil = \"text\"".into(), "record.oil: another field differs only"),
+        ("[record]\noil = \"text\"\nOil = \"text\"".into(), "record.Oil: another field differs only"),
         ("[record]\n\"1\" = \"text\"".into(), "record.1: use letters"),
         ("[record]\noil = \"bytes\"".into(), "line 2"),
         ("[[views]]\nname = \"hot\"\ncolumn = []".into(), "unknown key `column`"),

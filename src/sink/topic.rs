@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataflows::rows::{Column, Rows};
+use dataflows::rows::{Column, NULL, Rows};
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::kafka::codes::Fault;
@@ -111,6 +111,7 @@ impl DeadLetterTopic {
             Column::Text(reasons),
             Column::Text(fields),
             Column::Bytes(payloads),
+            Column::Integer(places),
         ] = rows.columns.as_slice()
         else {
             unreachable!("the view `dead_letters` has these columns");
@@ -118,13 +119,23 @@ impl DeadLetterTopic {
         let text =
             |column: &[Option<Arc<str>>], row: usize| column[row].as_deref().unwrap_or_default().to_owned();
         for row in 0..rows.len() {
-            let headers = vec![
-                ("truckflow.topic", text(topics, row)),
-                ("truckflow.partition", partitions[row].to_string()),
-                ("truckflow.offset", offsets[row].to_string()),
-                ("truckflow.reason", text(reasons, row)),
-                ("truckflow.field", text(fields, row)),
+            let (topic, partition, offset) =
+                (text(topics, row), partitions[row].to_string(), offsets[row].to_string());
+            let (reason, field) = (text(reasons, row), text(fields, row));
+            let message = if field.is_empty() { reason.clone() } else { format!("{reason}: {field}") };
+            let mut headers = vec![
+                ("truckflow.topic", topic.clone()),
+                ("truckflow.partition", partition.clone()),
+                ("truckflow.offset", offset.clone()),
+                ("truckflow.reason", reason),
+                ("truckflow.field", field),
+                // The names of Kafka Connect (KIP-298), which other programs read.
+                ("__connect.errors.topic", topic),
+                ("__connect.errors.partition", partition),
+                ("__connect.errors.offset", offset),
+                ("__connect.errors.exception.message", message),
             ];
+            headers.extend((places[row] != NULL).then(|| ("truckflow.place", places[row].to_string())));
             let (key, payload) = (keys[row].clone(), payloads[row].clone());
             self.letters.insert(self.next, Letter { key, payload, headers, alone: false, sent: false });
             self.next += 1;

@@ -14,4 +14,6 @@ mod written;
 
 pub use compile::mapping;
 pub use texts::Texts;
-pub use written::{Bad, Dedupe, FieldEntry, FieldWritten, Format, MessageSettings, Preset, RecordFields};
+pub use written::{
+    Bad, Dedupe, FieldEntry, FieldWritten, Format, MessageSettings, Preset, RecordFields, TimeUnit, Within,
+};

@@ -21,48 +21,34 @@ pub struct MessageSettings {
     /// How bytes become values.
     pub format: Format,
     /// JSON Pointers to the readings.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<Texts>,
     /// The fields that are declared without `[record]`.
     pub preset: Preset,
     /// The field that is event time; absent: `timestamp`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
     /// The field that names the entity; absent: `truck_id` if the record has it, else the message's key.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// Which readings count.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
     /// Texts that are NULL.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub null: Vec<String>,
     /// CSV: the names of the values, if the first line does not have them.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
     /// CSV: the character between values.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub separator: Option<String>,
     /// The schema registry.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
     /// The user of the schema registry.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub registry_user: Option<String>,
     /// A file with the password of that user.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub registry_password_file: Option<PathBuf>,
     /// A file with the certificates that the schema registry's is signed with.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub registry_ca: Option<PathBuf>,
     /// A file with the schema, if there is no registry.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<PathBuf>,
     /// Protobuf: the message type in that file.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub message_type: Option<String>,
     /// Which readings are repetitions of others.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub dedupe: Option<Dedupe>,
 }
 

@@ -144,8 +144,8 @@ fn errors_have_a_position() {
     for (text, said) in [
         (
             "engine_speed > fuel",
-            "configuration: views.hot where, column 16: unknown field `fuel`; expected one of timestamp, truck_id, \
-             distance_covered, engine_speed, fuel_consumed, driver, oil, or a field declared in [record]",
+            "configuration: views.hot where, column 16: unknown field `fuel`; expected one of timestamp, distance_covered, \
+             engine_speed, fuel_consumed, truck_id, driver, oil, or a field declared in [record]",
         ),
         ("t.engine_speed > 1", "column 1: unknown field `t.engine_speed`"),
         ("engine_speed > 'x'", "column 16: a text cannot be compared with a number"),

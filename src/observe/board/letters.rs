@@ -24,6 +24,8 @@ pub struct Letter {
     reason: String,
     field: String,
     payload: Option<Cut>,
+    /// The place of a reading among those of its message.
+    place: Option<i64>,
 }
 
 /// A prefix of some bytes.
@@ -79,6 +81,7 @@ impl Letter {
             Column::Text(reason),
             Column::Text(field),
             Column::Bytes(payload),
+            Column::Integer(place),
         ] = &rows.columns[..]
         else {
             return None;
@@ -94,6 +97,7 @@ impl Letter {
             reason: text(reason),
             field: text(field),
             payload: payload[row].as_deref().map(Cut::of),
+            place: Some(place[row]).filter(|place| *place != NULL),
         })
     }
 }
