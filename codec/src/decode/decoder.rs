@@ -7,20 +7,19 @@ use dataflows::batch::{Batch, BatchBuilder, Record};
 use dataflows::dead_letter::{DeadLetter, Reason};
 use dataflows::item::{Item, Upsert};
 use dataflows::origin::Origin;
-use dataflows::schema::FieldType;
 use dataflows::views::Mode;
 
-use super::extract::{self, Found, Kind, Reading, Source};
+use super::explain::text_of;
+use super::extract::{Found, Kind, Reading};
+use super::find::{Part, Unreadable};
 use super::future::{Future, FutureCheck};
-use super::lines::{self, Columns};
+use super::lines::Columns;
 use super::mapping::{Format, Mapping};
 use super::message::{Counted, Decode, MAX_BYTES, Message};
 use super::plan::Plan;
 use super::row::{Row, Verdict};
 use super::scan::{self, Scanner};
-use super::tree::{self, Tree};
 use super::value::Value;
-use crate::text::number;
 use crate::text::time::TimeWriter;
 
 /// The longest name of an entity, in bytes.
@@ -45,17 +44,17 @@ pub const MAX_ENTITY_BYTES: usize = 255;
 /// ```
 #[derive(Debug)]
 pub struct Decoder {
-    topic: Arc<str>,
-    max_bytes: usize,
-    mode: Mode,
-    mapping: Arc<Mapping>,
-    plan: Plan,
+    pub(super) topic: Arc<str>,
+    pub(super) max_bytes: usize,
+    pub(super) mode: Mode,
+    pub(super) mapping: Arc<Mapping>,
+    pub(super) plan: Plan,
     /// For messages of the default form.
     scanner: Option<Scanner>,
     /// The columns of CSV, if they are known before a message.
-    columns: Option<Columns>,
-    found: Found<'static>,
-    row: Row,
+    pub(super) columns: Option<Columns>,
+    pub(super) found: Found<'static>,
+    pub(super) row: Row,
     units: Vec<i64>,
     texts: Vec<Option<Arc<str>>>,
     records: BatchBuilder,
@@ -73,24 +72,27 @@ pub struct Decoder {
     times: TimeWriter,
 }
 
-/// Why a reading was rejected, and the field at fault.
+/// Why a message or reading was rejected, and the field at fault, or `key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Rejection {
-    reason: Reason,
-    field: Arc<str>,
+pub(super) struct Rejection {
+    pub reason: Reason,
+    pub field: Arc<str>,
 }
 
 impl Rejection {
-    fn of_all(reason: Reason) -> Self {
+    /// For no field.
+    pub fn of_all(reason: Reason) -> Self {
         Self { reason, field: "".into() }
     }
 }
 
-/// A part of a message with several readings.
-#[derive(Clone, Copy)]
-struct Part<'a> {
-    place: u32,
-    bytes: &'a [u8],
+/// What becomes of a reading that is not rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// A record of this entity at this time.
+    Record(Arc<str>, i64),
+    /// The condition of the mapping leaves it out.
+    Skipped,
 }
 
 impl Decoder {
@@ -171,8 +173,13 @@ impl Decoder {
         {
             return;
         }
-        if let Err(rejection) = self.read(message) {
-            self.reject(message, rejection);
+        let taken = self.visit(message, &mut |decoder, found, reading, part| {
+            decoder.take_one(found, reading, message, part);
+        });
+        match taken {
+            Ok(()) => {}
+            Err(Unreadable::Deleted) => self.upsert(message, None),
+            Err(Unreadable::Rejected(rejection)) => self.reject(message, rejection),
         }
     }
 
@@ -216,99 +223,38 @@ impl Decoder {
         true
     }
 
-    /// Reads a message of any form. An error concerns the message as a whole.
-    fn read(&mut self, message: &Message<'_>) -> Result<(), Rejection> {
-        if self.mode == Mode::Upsert && message.key.is_none() {
-            return Err(Rejection { reason: Reason::MissingField, field: "key".into() });
-        }
-        let Some(payload) = message.payload else {
-            if self.mode == Mode::Upsert {
-                self.upsert(message, None);
-                return Ok(());
-            }
-            return Err(Rejection::of_all(Reason::NullValue));
-        };
-        if payload.len() > self.max_bytes {
-            return Err(Rejection::of_all(Reason::TooLarge));
-        }
-        let not_an_object = || Rejection::of_all(Reason::NotAnObject);
-        let text = std::str::from_utf8(payload).map_err(|_| not_an_object())?;
-        let mapping = self.mapping.clone();
-        let mut found = std::mem::take(&mut self.found).emptied();
-        let is_read = match &mapping.format {
-            Format::Text if mapping.root.len() < 2 => extract::of_text(&self.plan, text, &mut found),
-            Format::Text => {
-                self.found = found.emptied();
-                return self.read_embedded(message, text, &mapping);
-            }
-            Format::Csv { separator, .. } => {
-                let columns = self.columns.as_ref();
-                lines::of_lines(&mapping, &self.plan, columns, *separator, text, &mut found);
-                Some(())
-            }
-        };
-        let result = is_read.ok_or_else(not_an_object).and_then(|()| self.take_all(&found, message, text));
-        self.found = found.emptied();
-        result
-    }
-
-    /// Reads a message whose root is inside a text.
-    fn read_embedded(
-        &mut self,
-        message: &Message<'_>,
-        text: &str,
-        mapping: &Mapping,
-    ) -> Result<(), Rejection> {
-        let not_an_object = || Rejection::of_all(Reason::NotAnObject);
-        let trees = Tree::parse(text).ok_or_else(not_an_object)?;
-        let mut all = Found::default();
-        for tree in trees {
-            let mut tree = tree.owned();
-            tree::splice(&mut tree, &mapping.root).ok_or_else(not_an_object)?;
-            extract::of_tree(&self.plan, &tree, &mut all);
-        }
-        self.take_all(&all, message, "")
-    }
-
-    /// Takes all readings that were found in a message with this text.
-    fn take_all(&mut self, found: &Found<'_>, message: &Message<'_>, text: &str) -> Result<(), Rejection> {
-        let several = found.readings.len() > 1;
-        if self.mode == Mode::Upsert {
-            return match &found.readings[..] {
-                [reading] if reading.kind == Kind::Null => {
-                    self.upsert(message, None);
-                    Ok(())
-                }
-                [reading] if !found.is_array => self.take_one(found, (0, reading), message, None),
-                _ => Err(Rejection::of_all(Reason::NotAnObject)),
-            };
-        }
-        for (number, reading) in found.readings.iter().enumerate() {
-            let bytes = match &reading.source {
-                Source::Bytes(range) => text.as_bytes().get(range.clone()).unwrap_or_default(),
-                Source::Json(text) => text.as_bytes(),
-            };
-            let part = several.then_some(Part { place: number as u32, bytes });
-            if let Err(rejection) = self.take_one(found, (number, reading), message, part) {
-                let mut letter = message.dead_letter(&self.topic, rejection.reason, &rejection.field);
-                if let Some(part) = part {
-                    letter.place = Some(part.place);
-                    letter.payload = Some(part.bytes.to_vec());
-                }
-                self.dead_letters.push(letter);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes one reading.
+    /// Takes one reading, or rejects it.
     fn take_one(
+        &mut self,
+        found: &Found<'_>,
+        reading: (usize, &Reading<'_>),
+        message: &Message<'_>,
+        part: Option<Part<'_>>,
+    ) {
+        let rejection = match self.judge(found, reading, message, part) {
+            Ok(Judged::Record(entity, time)) => return self.accept(entity, time, message, part),
+            Ok(Judged::Skipped) => {
+                self.skipped += 1;
+                return;
+            }
+            Err(rejection) => rejection,
+        };
+        let mut letter = message.dead_letter(&self.topic, rejection.reason, &rejection.field);
+        if let Some(part) = part {
+            letter.place = Some(part.place);
+            letter.payload = Some(part.bytes.to_vec());
+        }
+        self.dead_letters.push(letter);
+    }
+
+    /// Fills the row with a reading, and says what becomes of it.
+    pub(super) fn judge(
         &mut self,
         found: &Found<'_>,
         (number, reading): (usize, &Reading<'_>),
         message: &Message<'_>,
         part: Option<Part<'_>>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<Judged, Rejection> {
         if reading.kind != Kind::Object {
             return Err(Rejection::of_all(Reason::NotAnObject));
         }
@@ -323,8 +269,7 @@ impl Decoder {
         let place = part.map_or(0, |part| part.place);
         let verdict = self.row.verdict(&mapping);
         if verdict == Verdict::Skipped {
-            self.skipped += 1;
-            return Ok(());
+            return Ok(Judged::Skipped);
         }
         if let Some(time) = self.row.time()
             && self.future.is_ahead(time, message, place)
@@ -335,8 +280,12 @@ impl Decoder {
             return Err(Rejection { reason, field: field(index) });
         }
         let entity = self.entity(&mapping, message)?;
-        let time = self.row.time().unwrap_or_default();
-        self.row.columns(&mapping, &mut self.units, &mut self.texts);
+        Ok(Judged::Record(entity, self.row.time().unwrap_or_default()))
+    }
+
+    /// Adds the reading in the row.
+    fn accept(&mut self, entity: Arc<str>, time: i64, message: &Message<'_>, part: Option<Part<'_>>) {
+        self.row.columns(&self.mapping, &mut self.units, &mut self.texts);
         for (count, rounded) in self.rounded.iter_mut().zip(&self.row.rounded) {
             *count += u64::from(*rounded);
         }
@@ -345,8 +294,7 @@ impl Decoder {
         }
         if self.mode == Mode::Upsert {
             let (units, texts) = (self.units.clone(), self.texts.clone());
-            self.upsert(message, Some(Record { entity, time, units, texts }));
-            return Ok(());
+            return self.upsert(message, Some(Record { entity, time, units, texts }));
         }
         self.records.push_with(&entity, time, &self.units, self.texts.drain(..));
         if let Some(origin) = &mut self.origin {
@@ -355,7 +303,6 @@ impl Decoder {
             origin.push(message.partition, message.offset, message.timestamp, message.key, place, bytes);
         }
         self.last_time = self.last_time.max(Some(time));
-        Ok(())
     }
 
     /// The name of the reading's entity: the key field, otherwise the message's key, otherwise the empty name. In an
@@ -365,7 +312,7 @@ impl Decoder {
         let (name, field): (Arc<str>, &str) = match (key, message.key) {
             (Some((field, Value::Text(text))), _) => (text.clone(), &field.name),
             (Some((field, Value::Units(units))), _) => {
-                (self.named(field.field_type, *units).into(), &field.name)
+                (text_of(field.field_type, *units, &mut self.times).into(), &field.name)
             }
             (_, Some(key)) if self.mode == Mode::Append => {
                 let wrong = Rejection { reason: Reason::WrongType, field: "key".into() };
@@ -378,19 +325,6 @@ impl Decoder {
             return Err(Rejection { reason: Reason::TooLarge, field: field.into() });
         }
         Ok(name)
-    }
-
-    /// The text of a value that names an entity.
-    fn named(&mut self, field_type: FieldType, units: i64) -> String {
-        match field_type {
-            FieldType::Number => number::decimal_text(units),
-            FieldType::Timestamp => {
-                let mut text = Vec::new();
-                self.times.write(units, &mut text);
-                String::from_utf8(text).unwrap_or_default()
-            }
-            FieldType::Integer | FieldType::Boolean | FieldType::Text => units.to_string(),
-        }
     }
 
     fn upsert(&mut self, message: &Message<'_>, record: Option<Record>) {

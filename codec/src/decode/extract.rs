@@ -18,6 +18,8 @@ pub(super) struct Found<'a> {
     pub readings: Vec<Reading<'a>>,
     /// Whether readings were in an array.
     pub is_array: bool,
+    /// Whether the message has several objects.
+    pub several: bool,
     /// Whether the root of the current object was met.
     met: bool,
     /// The number of values of an object and of a reading.
@@ -70,6 +72,7 @@ impl<'a> Found<'a> {
             values: empty(self.values),
             readings: empty(self.readings),
             is_array: false,
+            several: false,
             met: false,
             widths: (0, 0),
             objects: 0,
@@ -423,7 +426,9 @@ impl<'p, 'a> Pass<'p, '_, 'a> {
             Tree::Scalar(Scalar::Null) => null,
             Tree::Scalar(_) => Kind::Other,
         };
-        let source = Source::Json(if self.found.is_array { tree.to_json() } else { String::new() });
+        // A reading that is its whole message is shown as the message.
+        let is_part = self.found.is_array || self.found.several;
+        let source = Source::Json(if is_part { tree.to_json() } else { String::new() });
         self.found.begin_reading(kind, source, key.cloned());
         self.within_tree(tree, At { reading: Some(0), ..at }, None);
     }

@@ -15,7 +15,9 @@
 //! other payloads, and all rejections, to them.
 
 mod decoder;
+mod explain;
 mod extract;
+mod find;
 mod future;
 mod lexer;
 mod lines;
@@ -33,6 +35,7 @@ mod value;
 mod tests;
 
 pub use decoder::{Decoder, MAX_ENTITY_BYTES};
+pub use explain::{Explanation, FieldExplained, ReadingExplained};
 pub use future::Future;
 pub use mapping::Mapping;
 pub use message::{Counted, Decode, Headers, MAX_BYTES, Message};

@@ -1,0 +1,113 @@
+//! Finds the readings of a message, whatever its format.
+
+use dataflows::dead_letter::Reason;
+use dataflows::views::Mode;
+
+use super::decoder::{Decoder, Rejection};
+use super::extract::{self, Found, Kind, Reading, Source};
+use super::lines;
+use super::mapping::{Format, Mapping};
+use super::message::Message;
+use super::tree::{self, Tree};
+
+/// A part of a message with several readings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    /// Its place among them.
+    pub place: u32,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// Why a message has no readings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// In an upsert job: it deletes the reading of its key.
+    Deleted,
+    /// It is rejected as a whole.
+    Rejected(Rejection),
+}
+
+impl From<Rejection> for Unreadable {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+/// Takes a reading of a message: its number and itself, and its part of the message if that has several.
+type Each<'f> = &'f mut dyn FnMut(&mut Decoder, &Found<'_>, (usize, &Reading<'_>), Option<Part<'_>>);
+
+impl Decoder {
+    /// Calls `each` for every reading of a message.
+    pub(super) fn visit(&mut self, message: &Message<'_>, each: Each<'_>) -> Result<(), Unreadable> {
+        if self.mode == Mode::Upsert && message.key.is_none() {
+            return Err(Rejection { reason: Reason::MissingField, field: "key".into() }.into());
+        }
+        let Some(payload) = message.payload else {
+            return Err(match self.mode {
+                Mode::Upsert => Unreadable::Deleted,
+                Mode::Append => Rejection::of_all(Reason::NullValue).into(),
+            });
+        };
+        if payload.len() > self.max_bytes {
+            return Err(Rejection::of_all(Reason::TooLarge).into());
+        }
+        let text = std::str::from_utf8(payload).map_err(|_| not_an_object())?;
+        let mapping = self.mapping.clone();
+        let mut found = std::mem::take(&mut self.found).emptied();
+        let result = match &mapping.format {
+            Format::Text if mapping.root.len() < 2 => {
+                extract::of_text(&self.plan, text, &mut found).ok_or_else(not_an_object)
+            }
+            Format::Text => return self.visit_embedded(text, &mapping, each),
+            Format::Csv { separator, .. } => {
+                let columns = self.columns.as_ref();
+                lines::of_lines(&mapping, &self.plan, columns, *separator, text, &mut found);
+                Ok(())
+            }
+        };
+        let result = result.and_then(|()| self.pass(&found, text, each));
+        self.found = found.emptied();
+        result
+    }
+
+    /// Finds the readings of a message whose root is inside a text.
+    fn visit_embedded(&mut self, text: &str, mapping: &Mapping, each: Each<'_>) -> Result<(), Unreadable> {
+        let trees = Tree::parse(text).ok_or_else(not_an_object)?;
+        let mut found = Found { several: trees.len() > 1, ..Found::default() };
+        for tree in trees {
+            let mut tree = tree.owned();
+            tree::splice(&mut tree, &mapping.root).ok_or_else(not_an_object)?;
+            extract::of_tree(&self.plan, &tree, &mut found);
+        }
+        self.pass(&found, "", each)
+    }
+
+    /// Passes what was found in a message with this text.
+    fn pass(&mut self, found: &Found<'_>, text: &str, each: Each<'_>) -> Result<(), Unreadable> {
+        if self.mode == Mode::Upsert {
+            return match &found.readings[..] {
+                [reading] if reading.kind == Kind::Null => Err(Unreadable::Deleted),
+                [reading] if !found.is_array => {
+                    each(self, found, (0, reading), None);
+                    Ok(())
+                }
+                _ => Err(not_an_object()),
+            };
+        }
+        let several = found.readings.len() > 1;
+        for (number, reading) in found.readings.iter().enumerate() {
+            let bytes = match &reading.source {
+                Source::Bytes(range) => text.as_bytes().get(range.clone()).unwrap_or_default(),
+                Source::Json(text) => text.as_bytes(),
+            };
+            let part = several.then_some(Part { place: number as u32, bytes });
+            each(self, found, (number, reading), part);
+        }
+        Ok(())
+    }
+}
+
+fn not_an_object() -> Unreadable {
+    Rejection::of_all(Reason::NotAnObject).into()
+}
