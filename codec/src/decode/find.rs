@@ -74,7 +74,8 @@ impl Decoder {
     /// Finds the readings of a message whose root is inside a text.
     fn visit_embedded(&mut self, text: &str, mapping: &Mapping, each: Each<'_>) -> Result<(), Unreadable> {
         let trees = Tree::parse(text).ok_or_else(not_an_object)?;
-        let mut found = Found { several: trees.len() > 1, ..Found::default() };
+        let mut found = Found::default();
+        found.several = trees.len() > 1;
         for tree in trees {
             let mut tree = tree.owned();
             tree::splice(&mut tree, &mapping.root).ok_or_else(not_an_object)?;
