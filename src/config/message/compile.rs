@@ -9,7 +9,7 @@ use dataflows::views::Mode;
 
 use super::field::{field, pointers, type_of};
 use super::texts::Texts;
-use super::written::{Bad, FieldWritten, Format, Preset};
+use super::written::{Bad, FieldWritten, Format, MessageSettings, Preset};
 use crate::config::error::{ConfigError, wrong};
 use crate::config::names::is_column_name;
 use crate::config::raw::Config;
@@ -177,7 +177,7 @@ fn compiled(
     one: &Wanted,
     schema: &Schema,
     preset: Option<&Mapping>,
-    message: &super::MessageSettings,
+    message: &MessageSettings,
     is_time: bool,
 ) -> Result<FieldMapping, ConfigError> {
     let place = format!("record.{}", one.name);
