@@ -10,7 +10,7 @@
 mod compile;
 mod field;
 mod texts;
-mod written;
+pub(super) mod written;
 
 pub use compile::mapping;
 pub use texts::Texts;
