@@ -14,15 +14,17 @@ pub(super) fn text(unscaled: &[u8], scale: i64) -> Result<String, Undecodable> {
     if unscaled.len() > MAX_BYTES {
         return Err(Undecodable::TooLarge);
     }
-    Ok(match unscaled.len() {
-        0..=16 => {
-            let sign = if unscaled.first().is_some_and(|byte| *byte >= 0x80) { 0xff } else { 0 };
-            let mut bytes = [sign; 16];
-            bytes[16 - unscaled.len()..].copy_from_slice(unscaled);
-            scaled(i128::from_be_bytes(bytes).to_string(), scale)
+    let negative = unscaled.first().is_some_and(|byte| *byte >= 0x80);
+    let integer = match unscaled.len() {
+        // Most are short.
+        0..=8 => {
+            let mut bytes = [if negative { 0xff } else { 0 }; 8];
+            bytes[8 - unscaled.len()..].copy_from_slice(unscaled);
+            i64::from_be_bytes(bytes).to_string()
         }
-        _ => scaled(BigInt::from_signed_bytes_be(unscaled).to_string(), scale),
-    })
+        _ => BigInt::from_signed_bytes_be(unscaled).to_string(),
+    };
+    Ok(scaled(integer, scale))
 }
 
 /// The text of an integer, divided by 10^`scale`.
@@ -53,6 +55,8 @@ mod tests {
             (&[0xcf, 0xc7], 2, "-123.45"),
             (&[0xff], 3, "-0.001"),
             (&[0xff, 0xff, 0xff], 3, "-0.001"),
+            (&[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], 1, "922337203685477580.7"),
+            (&[0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], 0, "-9223372036854775809"),
             (&[5], -3, "5e3"),
             (&[5], i64::MAX, "5e-9223372036854775807"),
             (&[5], i64::MIN, "5e9223372036854775808"),

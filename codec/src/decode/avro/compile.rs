@@ -8,14 +8,14 @@ use apache_avro::Schema;
 use apache_avro::schema::{DecimalSchema, InnerDecimalSchema, Name, UuidSchema};
 use serde_json::{Value, json};
 
-use super::{AvroSchema, Type, TypeId};
+use super::types::{Type, TypeId, Types};
 use crate::decode::definition::{Reference, SchemaError};
 use crate::text::time::Unit;
 
 /// The field of [`wrapped`] that has the schema itself.
 const ROOT: &str = "root";
 
-pub(super) fn compile(text: &str, references: &[Reference]) -> Result<AvroSchema, SchemaError> {
+pub(super) fn compile(text: &str, references: &[Reference]) -> Result<Types, SchemaError> {
     let schema = Schema::parse(&wrapped(text, references)?).map_err(SchemaError::of)?;
     let mut compiler = Compiler::default();
     let wrapper = compiler.compile(&schema)?;
@@ -24,7 +24,7 @@ pub(super) fn compile(text: &str, references: &[Reference]) -> Result<AvroSchema
         _ => None,
     };
     let root = root.ok_or_else(|| SchemaError("it has no type".into()))?;
-    Ok(AvroSchema { types: compiler.types, root })
+    Ok(Types { all: compiler.types, root })
 }
 
 /// One schema of all: a record whose fields have the references, and the schema itself behind them. So a name is

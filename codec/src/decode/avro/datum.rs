@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use super::{AvroSchema, Type, TypeId};
+use super::types::{Type, TypeId, Types};
 use crate::decode::decimal;
 use crate::decode::tree::{Scalar, Tree};
 use crate::decode::undecodable::{Undecodable, Values, check_depth};
@@ -17,9 +17,9 @@ use crate::text::time::Unit;
 /// Nanoseconds of a day.
 const DAY: i128 = 86_400_000_000_000;
 
-pub(super) fn decode<'a>(schema: &'a AvroSchema, datum: &'a [u8]) -> Result<Tree<'a>, Undecodable> {
-    let mut reader = Reader { types: &schema.types, rest: datum, values: Values::of(datum.len()) };
-    let tree = reader.value(schema.root, 1)?;
+pub(super) fn decode<'a>(types: &'a Types, datum: &'a [u8]) -> Result<Tree<'a>, Undecodable> {
+    let mut reader = Reader { types: &types.all, rest: datum, values: Values::of(datum.len()) };
+    let tree = reader.value(types.root, 1)?;
     if reader.rest.is_empty() { Ok(tree) } else { Err(Undecodable::Malformed) }
 }
 

@@ -5,11 +5,12 @@
 
 mod compile;
 mod datum;
+mod types;
 
 use super::definition::{Reference, SchemaError};
 use super::tree::Tree;
 use super::undecodable::Undecodable;
-use crate::text::time::Unit;
+use types::Types;
 
 /// A schema with which data can be decoded.
 ///
@@ -24,43 +25,7 @@ use crate::text::time::Unit;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct AvroSchema {
-    types: Vec<Type>,
-    root: TypeId,
-}
-
-/// The place of a type in [`AvroSchema::types`].
-type TypeId = usize;
-
-/// A type, with its logical type if it has one.
-#[derive(Clone, Debug, PartialEq)]
-enum Type {
-    Null,
-    Boolean,
-    Int,
-    Long,
-    Float,
-    Double,
-    Bytes,
-    Text,
-    Fixed(usize),
-    Enum(Vec<Box<str>>),
-    Array(TypeId),
-    Map(TypeId),
-    Union(Vec<TypeId>),
-    Record(Vec<(Box<str>, TypeId)>),
-    /// The size, if it is fixed, and the scale.
-    Decimal(Option<usize>, i64),
-    /// A decimal that has its scale with it.
-    BigDecimal,
-    /// The size, if it is fixed.
-    Uuid(Option<usize>),
-    Date,
-    Timestamp {
-        unit: Unit,
-        local: bool,
-    },
-}
+pub struct AvroSchema(Types);
 
 impl AvroSchema {
     /// Parses the JSON text of a schema. `references` are the schemas whose names it uses, each behind those whose
@@ -69,7 +34,7 @@ impl AvroSchema {
     /// # Errors
     /// It is not an Avro schema.
     pub fn parse(text: &str, references: &[Reference]) -> Result<Self, SchemaError> {
-        compile::compile(text, references)
+        compile::compile(text, references).map(Self)
     }
 
     /// The values of a datum.
@@ -77,6 +42,6 @@ impl AvroSchema {
     /// # Errors
     /// The bytes are not exactly one datum of this schema.
     pub fn decode<'a>(&'a self, datum: &'a [u8]) -> Result<Tree<'a>, Undecodable> {
-        datum::decode(self, datum)
+        datum::decode(&self.0, datum)
     }
 }

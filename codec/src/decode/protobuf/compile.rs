@@ -7,18 +7,17 @@ use prost_reflect::{
     Syntax,
 };
 
-use super::special::Special;
-use super::{EnumType, Field, Kind, Label, MessageType, ProtobufSchema, Root, TypeId};
+use super::types::{EnumType, Field, Kind, Label, MessageType, Root, Special, TypeId, Types};
 
 /// The schema of messages of one type.
-pub(super) fn one(root: &MessageDescriptor) -> ProtobufSchema {
+pub(super) fn one(root: &MessageDescriptor) -> (Types, Root) {
     let mut compiler = Compiler::default();
     let root = compiler.id(root);
     compiler.finish(Root::One(root))
 }
 
 /// The schema of messages that begin with the place of their type in a file.
-pub(super) fn indexed(file: &FileDescriptor) -> ProtobufSchema {
+pub(super) fn indexed(file: &FileDescriptor) -> (Types, Root) {
     let mut compiler = Compiler { has_nested: true, ..Compiler::default() };
     let top = file.messages().map(|message| Some(compiler.id(&message))).collect();
     compiler.finish(Root::Indexed(top))
@@ -37,14 +36,14 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn finish(mut self, root: Root) -> ProtobufSchema {
+    fn finish(mut self, root: Root) -> (Types, Root) {
         // In a loop: types refer to each other in circles.
         while let Some(message) = self.messages.get(self.types.len()).cloned() {
             let compiled = self.message(&message);
             self.types.push(compiled);
         }
         self.mark_finished();
-        ProtobufSchema { types: self.types, enums: self.enums, root }
+        (Types { messages: self.types, enums: self.enums }, root)
     }
 
     fn id(&mut self, message: &MessageDescriptor) -> TypeId {

@@ -68,6 +68,14 @@ fn parse(path: &str, text: &str) -> Result<FileDescriptorProto, SchemaError> {
 
 fn resolve(mut files: Vec<FileDescriptorProto>) -> Result<DescriptorPool, SchemaError> {
     let mut have: HashSet<String> = files.iter().map(|file| file.name().to_owned()).collect();
+    // The crate panics on another one.
+    if let Some(other) = files.iter().find(|file| !["", "proto2", "proto3"].contains(&file.syntax())) {
+        return Err(SchemaError(format!(
+            "{} has the syntax `{}`; expected proto2 or proto3",
+            other.name(),
+            other.syntax()
+        )));
+    }
     let mut done = 0;
     while let Some(file) = files.get_mut(done) {
         let missing = reduce(file, &mut have);

@@ -5,40 +5,34 @@
 
 use std::borrow::Cow;
 
+use super::special::Entries;
+use super::types::{Field, Kind, Label, MessageType, TypeId, Types};
 use super::wire::{Wire, WireType};
-use super::{Field, Kind, Label, MessageType, ProtobufSchema, TypeId};
 use crate::decode::tree::{Scalar, Tree};
 use crate::decode::undecodable::{Undecodable, Values, check_depth};
 use crate::decode::varint::zigzag;
 
-/// The fields of a message, at the places of its type's.
-pub(super) type Entries<'a> = Vec<(Cow<'a, str>, Tree<'a>)>;
-
-pub(super) fn decode<'a>(
-    schema: &'a ProtobufSchema,
-    root: TypeId,
-    bytes: &'a [u8],
-) -> Result<Tree<'a>, Undecodable> {
-    let mut reader = Reader { schema, values: Values::of(bytes.len()) };
+pub(super) fn decode<'a>(types: &'a Types, root: TypeId, bytes: &'a [u8]) -> Result<Tree<'a>, Undecodable> {
+    let mut reader = Reader { types, values: Values::of(bytes.len()) };
     let mut entries = reader.absent(root)?;
     reader.message(root, bytes, 1, &mut entries)?;
     let mut tree = Tree::Object(entries);
-    schema.finish(root, &mut tree)?;
+    types.finish(root, &mut tree)?;
     Ok(tree)
 }
 
 struct Reader<'a> {
-    schema: &'a ProtobufSchema,
+    types: &'a Types,
     values: Values,
 }
 
 impl<'a> Reader<'a> {
     /// The fields of a message that has none.
     fn absent(&mut self, id: TypeId) -> Result<Entries<'a>, Undecodable> {
-        let schema = self.schema;
-        let fields = &schema.types[id].fields;
+        let types = self.types;
+        let fields = &types.messages[id].fields;
         self.values.take(fields.len() + 1)?;
-        Ok(fields.iter().map(|field| (Cow::Borrowed(&*field.name), schema.absent(field))).collect())
+        Ok(fields.iter().map(|field| (Cow::Borrowed(&*field.name), types.absent(field))).collect())
     }
 
     /// Reads a message at this depth, counted from 1, into what was read of it before.
@@ -62,8 +56,8 @@ impl<'a> Reader<'a> {
         entries: &mut Entries<'a>,
     ) -> Result<(), Undecodable> {
         check_depth(depth)?;
-        let schema = self.schema;
-        let of = &schema.types[id];
+        let types = self.types;
+        let of = &types.messages[id];
         let mut next = 0;
         while let Some((number, wire_type)) = wire.tag()? {
             if wire_type == WireType::EndGroup {
@@ -91,9 +85,7 @@ impl<'a> Reader<'a> {
         let field = &of.fields[place];
         match (field.label, field.kind) {
             (Label::Map, Kind::Message(entry)) => {
-                let mut read = self.absent(entry)?;
-                self.message(entry, wire.sized()?, depth + 1, &mut read)?;
-                let entry = self.entry(entry, &mut read)?;
+                let entry = self.entry(entry, wire.sized()?, depth + 2)?;
                 if let Tree::Object(entries) = &mut entries[place].1 {
                     entries.extend(entry);
                 }
@@ -155,31 +147,35 @@ impl<'a> Reader<'a> {
     /// The key and value of a map's entry. None if its type is not that of one.
     fn entry(
         &mut self,
-        entry: TypeId,
-        read: &mut Entries<'a>,
+        id: TypeId,
+        bytes: &'a [u8],
+        depth: usize,
     ) -> Result<Option<(Cow<'a, str>, Tree<'a>)>, Undecodable> {
-        let fields = &self.schema.types[entry].fields;
-        let (Some((_, value)), Some((_, key)), [of_key, of_value]) = (read.pop(), read.pop(), &fields[..])
-        else {
-            return Ok(None);
-        };
-        let key = match key {
-            Tree::Scalar(Scalar::Null) => self.schema.zero(of_key.kind),
-            Tree::Scalar(key) => key,
-            _ => return Ok(None),
-        };
-        let key = match key {
+        let types = self.types;
+        let [of_key, of_value] = &types.messages[id].fields[..] else { return Ok(None) };
+        self.values.take(1)?;
+        let (mut key, mut value) = (None, None);
+        let mut wire = Wire { rest: bytes };
+        while let Some((number, wire_type)) = wire.tag()? {
+            if number == of_key.number && of_key.is_written_as(wire_type) {
+                key = self.scalar(of_key.kind, &mut wire)?.or(key);
+            } else if number == of_value.number && of_value.is_written_as(wire_type) {
+                let before = value.take();
+                value = self.element(of_value, &mut wire, depth, before)?;
+            } else {
+                wire.skip(number, wire_type)?;
+            }
+        }
+        let key = match key.unwrap_or_else(|| types.zero(of_key.kind)) {
             Scalar::Text(key) => key,
             Scalar::Integer(key) => key.to_string().into(),
             Scalar::Boolean(key) => Cow::Borrowed(if key { "true" } else { "false" }),
             _ => return Ok(None),
         };
-        let value = match value {
-            Tree::Scalar(Scalar::Null) => match of_value.kind {
-                Kind::Message(id) => Tree::Object(self.absent(id)?),
-                kind => Tree::Scalar(self.schema.zero(kind)),
-            },
-            value => value,
+        let value = match (value, of_value.kind) {
+            (Some(value), _) => value,
+            (None, Kind::Message(id)) => Tree::Object(self.absent(id)?),
+            (None, kind) => Tree::Scalar(types.zero(kind)),
         };
         Ok(Some((key, value)))
     }
@@ -211,7 +207,7 @@ impl<'a> Reader<'a> {
                 Scalar::Bytes
             }
             Kind::Enum(id) => {
-                let (number, names) = (wire.varint()? as i32, &self.schema.enums[id]);
+                let (number, names) = (wire.varint()? as i32, &self.types.enums[id]);
                 match names.name(number) {
                     Some(name) => Scalar::Text(Cow::Borrowed(name)),
                     None if names.is_closed => return Ok(None),
@@ -225,7 +221,7 @@ impl<'a> Reader<'a> {
 
 const NULL: Tree<'static> = Tree::Scalar(Scalar::Null);
 
-impl ProtobufSchema {
+impl Types {
     /// The value of a field that is absent.
     #[inline]
     fn absent(&self, field: &Field) -> Tree<'_> {

@@ -3,42 +3,19 @@
 
 use std::borrow::Cow;
 
-use super::message::Entries;
-use super::{Kind, Label, ProtobufSchema, TypeId};
+use super::types::{Kind, Label, Special, TypeId, Types};
 use crate::decode::decimal;
 use crate::decode::tree::{Scalar, Tree};
 use crate::decode::undecodable::Undecodable;
 use crate::text::time::Unit;
 
+/// The fields of a message, at the places of its type's.
+pub(super) type Entries<'a> = Vec<(Cow<'a, str>, Tree<'a>)>;
+
 /// Nanoseconds of a second.
 const SECOND: i128 = 1_000_000_000;
 
-/// What a message of a known type means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Special {
-    /// A time.
-    Timestamp,
-    /// A number of seconds.
-    Duration,
-    /// Its only field: a value that may be null.
-    Wrapper,
-    /// The value of one of its fields: any JSON.
-    Value,
-}
-
 impl Special {
-    /// The meaning of a type with this full name.
-    pub fn of(name: &str) -> Option<Self> {
-        Some(match name.strip_prefix("google.protobuf.")? {
-            "Timestamp" => Self::Timestamp,
-            "Duration" => Self::Duration,
-            "DoubleValue" | "FloatValue" | "Int64Value" | "UInt64Value" | "Int32Value" | "UInt32Value"
-            | "BoolValue" | "StringValue" | "BytesValue" | "Struct" | "ListValue" => Self::Wrapper,
-            "Value" => Self::Value,
-            _ => return None,
-        })
-    }
-
     /// The value of a message with these fields. None if the type is not what its name says.
     fn value<'a>(self, entries: &mut Entries<'a>) -> Option<Tree<'a>> {
         let integer = |name: &str| match field(entries, name)? {
@@ -75,10 +52,10 @@ fn field<'t, 'a>(entries: &'t Entries<'a>, name: &str) -> Option<&'t Tree<'a>> {
     entries.iter().find(|(of, _)| of == name).map(|(_, value)| value)
 }
 
-impl ProtobufSchema {
+impl Types {
     /// Checks that a message and all inside it have their required fields, and replaces those that mean a value.
     pub(super) fn finish(&self, id: TypeId, tree: &mut Tree<'_>) -> Result<(), Undecodable> {
-        let of = &self.types[id];
+        let of = &self.messages[id];
         let (true, Tree::Object(entries)) = (of.is_finished, &mut *tree) else { return Ok(()) };
         for (field, (_, value)) in of.fields.iter().zip(entries.iter_mut()) {
             if field.label == Label::Required && *value == Tree::Scalar(Scalar::Null) {
@@ -87,7 +64,7 @@ impl ProtobufSchema {
             let (Kind::Message(inner) | Kind::Group(inner)) = field.kind else { continue };
             match (field.label, value) {
                 (Label::Map, Tree::Object(entries)) => {
-                    if let [_, of_value] = &self.types[inner].fields[..]
+                    if let [_, of_value] = &self.messages[inner].fields[..]
                         && let Kind::Message(inner) = of_value.kind
                     {
                         entries.iter_mut().try_for_each(|(_, value)| self.finish(inner, value))?;
