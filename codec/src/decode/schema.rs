@@ -83,5 +83,8 @@ pub enum Lookup {
 /// The schemas of a registry by id. A decoder does no I/O: it asks again for one that is pending.
 pub trait Schemas: Debug + Send + Sync {
     /// What is known of the schema with this id now. An id that was not asked for before is fetched.
+    ///
+    /// Keep an answer that is not pending for its message: an id that is unknown now may be pending later, when the
+    /// registry is asked again. One that is known remains so.
     fn get(&self, id: u32) -> Lookup;
 }
