@@ -17,12 +17,15 @@ pub fn shown(tree: &Tree<'_>) -> Value {
             Scalar::Integer(value) => json!({ "integer": value.to_string() }),
             Scalar::Double(value) => json!({ "double": format!("{value:?}") }),
             Scalar::Float(value) => json!({ "float": format!("{value:?}") }),
-            Scalar::NotFinite(text) => json!({ "not_finite": text }),
             Scalar::Text(text) => json!(text),
             Scalar::Time { nanos, unit, local } => {
                 json!({ "time": nanos.to_string(), "unit": format!("{unit:?}"), "local": local })
             }
             Scalar::Bytes => json!({ "bytes": true }),
+            // They are of texts.
+            Scalar::PythonBoolean(_) | Scalar::NotFinite(_) | Scalar::Nested => {
+                json!({ "other": format!("{scalar:?}") })
+            }
         },
     }
 }
