@@ -149,6 +149,9 @@ fn a_definition_that_cannot_be_used_is_an_error() {
     assert!(
         of(&format!("syntax = 'proto3'; {}", "message A {".repeat(100_000))).contains("nested too deeply")
     );
+    // Field 12 is the syntax: `editions`, for which the crate panics.
+    let editions = of("YghlZGl0aW9ucw==");
+    assert!(editions.ends_with("has the syntax `editions`; expected proto2 or proto3"), "{editions}");
     let references = [Reference { name: "b.proto".into(), schema: "message".into() }];
     let error = ProtobufSchema::of_registry("syntax = 'proto3';", &references).unwrap_err();
     assert!(error.to_string().starts_with("reference b.proto: "), "{error}");
