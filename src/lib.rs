@@ -19,6 +19,7 @@
 //! | [`sink`] | CSV files, the dead letter topic |
 //! | [`store`] | the database: rows, bookkeeping, schema, on MySQL, MariaDB and SQLite |
 //! | [`state`] | the format of views' state, and its export |
+//! | [`registry`] | the client of a schema registry |
 //! | [`kafka`] | shared by all Kafka clients |
 //! | [`runtime`] | epochs, signals, metrics, health, secrets, the operating system |
 //!
@@ -34,6 +35,7 @@ pub mod config;
 pub mod job;
 pub mod kafka;
 pub mod observe;
+pub mod registry;
 pub mod runtime;
 pub mod sink;
 pub mod source;

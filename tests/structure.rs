@@ -12,8 +12,8 @@ const CRATES: [(&str, &[&str]); 3] = [
     (
         "src",
         &[
-            "command", "cli", "job", "config", "observe", "source", "sink", "store", "state", "kafka",
-            "runtime",
+            "command", "cli", "job", "config", "observe", "source", "sink", "store", "state", "registry",
+            "kafka", "runtime",
         ],
     ),
     ("codec/src", &["decode", "render", "text"]),

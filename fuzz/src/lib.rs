@@ -3,6 +3,8 @@
 //! They use nothing but the product's public items and the standard library: `fuzz_targets/` gives them what
 //! libFuzzer makes up, `tests/fuzz_corpus.rs` every file of the corpus, in the plain tests.
 
+mod formats;
+
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -23,6 +25,8 @@ use truckflow::state::export::Export;
 use truckflow::state::{Owner, SealedFold, StateError, seal, unseal, validate_entries};
 use truckflow::{command::replay, render};
 
+pub use formats::{avro, protobuf};
+
 /// Folds sealed parts, oldest first.
 fn fold(owner: Owner<'_>, parts: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, StateError> {
     let mut fold = SealedFold::new(owner);
@@ -34,13 +38,15 @@ fn fold(owner: Owner<'_>, parts: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, StateErro
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     ("decode", decode),
     ("mapping", mapping),
     ("config", config),
     ("state", state),
     ("expression", of_expression),
     ("replay", of_replay),
+    ("avro", avro),
+    ("protobuf", protobuf),
 ];
 
 const FIELDS: [(&str, FieldType); 2] = [("driver", FieldType::Text), ("oil", FieldType::Number)];

@@ -15,7 +15,15 @@ pub(super) fn load(
 ) -> Result<Config, ConfigError> {
     let Some(path) = file else { return read("", "", variables, flags) };
     let text = read_file(path)?;
-    read(&text, &path.display().to_string(), variables, flags)
+    let mut config = read(&text, &path.display().to_string(), variables, flags)?;
+    // Paths of [message] begin at the folder of the file.
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let message = &mut config.message;
+    let paths = [&mut message.schema, &mut message.registry_ca, &mut message.registry_password_file];
+    for path in paths.into_iter().flatten() {
+        *path = folder.join(&*path);
+    }
+    Ok(config)
 }
 
 /// Like [`load`], with the text of the file; `name` is used in errors.

@@ -6,6 +6,7 @@ use crate::config::ConfigError;
 use crate::job::cluster::ClusterError;
 use crate::kafka::producer::ProduceError;
 use crate::observe::web::ListenError;
+use crate::registry::RegistryError;
 use crate::runtime::failure::{Bug, SystemError};
 use crate::runtime::folder::FolderError;
 use crate::runtime::stop::WorkError;
@@ -32,6 +33,9 @@ pub enum JobError {
     /// Stored state cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The schema registry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The processes of a cluster could not connect, or one was lost.
     #[error(transparent)]
     Cluster(#[from] ClusterError),

@@ -16,11 +16,12 @@ use dataflows::item::{NextOffset, ReadingId};
 use dataflows::views::View;
 
 use crate::config::Job;
-use crate::decode::{Decode, Decoder, Future};
+use crate::decode::{Decode, Decoder, Future, Schemas};
 use crate::job::error::JobError;
 use crate::job::options::{decoder, file_options, topic_options};
 use crate::kafka::properties::Properties;
 use crate::observe::progress::Share;
+use crate::registry::Registry;
 use crate::runtime::failure::Bug;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
@@ -45,6 +46,8 @@ pub struct Inputs {
     sources: Vec<Source>,
     followers: Vec<Sender<Vec<NextOffset>>>,
     job: Job,
+    /// The schemas of messages.
+    schemas: Option<Arc<dyn Schemas>>,
     /// In a backfill, the messages that were already found to be in the future.
     decided: Option<Vec<ReadingId>>,
     /// Whether a view may drop records.
@@ -86,6 +89,7 @@ impl Inputs {
             sources: Vec::new(),
             followers: Vec::new(),
             job: config.clone(),
+            schemas: None,
             decided: None,
             origins: views.iter().any(|view| view.drops_readings),
             watches: Vec::new(),
@@ -246,6 +250,11 @@ impl Inputs {
         self.brokers.as_deref()
     }
 
+    /// Lets messages be decoded with the schemas of a registry. Call it before [`shares`](Self::shares).
+    pub fn read_schemas_of(&mut self, registry: Option<&Arc<Registry>>) {
+        self.schemas = registry.map(|registry| registry.clone() as Arc<dyn Schemas>);
+    }
+
     /// Describes the inputs.
     pub fn describe(&self) -> String {
         if self.sources.is_empty() {
@@ -303,7 +312,10 @@ impl Inputs {
     }
 
     fn decoder(&self, source: &Source) -> Decoder {
-        let decoder = decoder(&self.job, &source.name).with_future(self.future(source));
+        let mut decoder = decoder(&self.job, &source.name).with_future(self.future(source));
+        if let Some(schemas) = &self.schemas {
+            decoder = decoder.with_schemas(schemas.clone());
+        }
         if self.origins { decoder.with_origins() } else { decoder }
     }
 

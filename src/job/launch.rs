@@ -28,6 +28,7 @@ use crate::job::commit::{Committer, Parts, Setup};
 use crate::job::error::JobError;
 use crate::job::graph::{Message, Outlet, Route, Shape};
 use crate::job::inputs::Inputs;
+use crate::job::options::registry_options;
 use crate::job::plan;
 use crate::job::progress::ProgressThread;
 use crate::job::restore::Restore;
@@ -39,6 +40,7 @@ use crate::observe::board::meter::Meter;
 use crate::observe::board::{Board, Doing, Feed};
 use crate::observe::web::live::{About, Live};
 use crate::observe::web::{self, AppState};
+use crate::registry::Registry;
 use crate::runtime::clock::{Clock, wall_clock};
 use crate::runtime::counts::Counts;
 use crate::runtime::events::{Event, Events};
@@ -47,7 +49,7 @@ use crate::runtime::fault::{self, Moment};
 use crate::runtime::folder::FolderLock;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
-use crate::runtime::reload::Reloaded;
+use crate::runtime::reload::{Reloaded, Reloads};
 use crate::runtime::retry;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
@@ -112,11 +114,13 @@ fn run_shown(
         }
     }
 
+    let registry = start_registry(config, reloads, &health, stop)?;
+
     // Before anything that takes time, because the other processes may already be waiting.
     let endpoint = Members::of(config, reloads)?.map(Endpoint::open).transpose()?;
     let routes = routes(config);
     if let (Some(endpoint), 1..) = (&endpoint, config.process) {
-        return Launch { config, routes, metrics, health, page, kafka, stop, events }.follow(endpoint);
+        return Launch { config, routes, metrics, health, page, kafka, registry, stop, events }.follow(endpoint);
     }
     let login = reloads.watch("password and certificates of the database", {
         let config = config.clone();
@@ -137,7 +141,7 @@ fn run_shown(
     }
     let files = open_files(config, &routes, &last)?;
     fault::at(Moment::FilesCut);
-    let launch = Launch { config, routes, metrics, health, page: page.clone(), kafka, stop, events };
+    let launch = Launch { config, routes, metrics, health, page: page.clone(), kafka, registry, stop, events };
     let mut parts = Parts { store, files, lock };
     for view in to_fill {
         let name = &*config.active_views[view].name;
@@ -159,6 +163,27 @@ fn run_shown(
     Ok(passed.map_or(Summary { epoch: last.epoch, ..Summary::default() }, |(_, summary)| summary))
 }
 
+/// Starts the client of the schema registry, if messages have schemas there. One that is away is waited for when a
+/// message needs it; none if a stop was requested.
+fn start_registry(
+    config: &Job,
+    reloads: &Reloads,
+    health: &Arc<Health>,
+    stop: &Arc<Stop>,
+) -> Result<Option<Arc<Registry>>, JobError> {
+    let Some(options) = registry_options(config) else { return Ok(None) };
+    let registry = Registry::start(&options, reloads, health)?;
+    let checked = registry.clone();
+    match stop.unless_requested(move || checked.check())? {
+        Some(Err(error)) if error.is_away() => {
+            tracing::warn!("{error}; messages wait for it");
+            Ok(Some(registry))
+        }
+        Some(Err(error)) => Err(error.into()),
+        Some(Ok(())) | None => Ok(Some(registry)),
+    }
+}
+
 /// The parts of a job that are shared by all passes over its input.
 struct Launch<'job> {
     config: &'job Arc<Job>,
@@ -171,6 +196,8 @@ struct Launch<'job> {
     events: Option<Arc<Events>>,
     /// The Kafka client properties.
     kafka: Arc<Reloaded<Properties>>,
+    /// The schemas of messages, if a registry has them.
+    registry: Option<Arc<Registry>>,
     stop: &'job Arc<Stop>,
 }
 
@@ -222,6 +249,7 @@ impl Launch<'_> {
             }
         };
         let Some(mut inputs) = opened else { return Ok(None) };
+        inputs.read_schemas_of(self.registry.as_ref());
         let (sender, messages) = channel();
         let outlet = self.outlet(sender, &clock, parts.store.form());
         let forward = match config.dead_letters.topic.clone() {

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, ConfigError, Job};
+use crate::config::{Config, ConfigError, Job, message};
 use crate::decode::Decoder;
 use crate::decode::mapping::Format;
 use crate::kafka::properties::Properties;
+use crate::registry::RegistryOptions;
 use crate::runtime::reload::Reloaded;
 use crate::source::file::{Framing, Options};
 use crate::source::kafka::TopicOptions;
@@ -18,10 +19,18 @@ pub(crate) fn decoder(job: &Job, name: &str) -> Decoder {
         .with_mode(job.view_settings.mode)
 }
 
+/// The schema registry of a job, if its messages have schemas there.
+pub(crate) fn registry_options(job: &Job) -> Option<RegistryOptions> {
+    match job.mapping.format {
+        Format::Registry(format) => message::registry(job, format),
+        _ => None,
+    }
+}
+
 /// The options of the file.
 pub(crate) fn file_options(job: &Job) -> Options<'_> {
     let framing = match job.mapping.format {
-        Format::Text => Framing::Lines,
+        Format::Text | Format::Schema(_) | Format::Registry(_) => Framing::Lines,
         Format::Csv { separator, ref columns } => {
             Framing::Records { separator, has_header: columns.is_none() }
         }

@@ -18,6 +18,7 @@ use super::mapping::{Format, Mapping};
 use super::message::{Counted, Decode, MAX_BYTES, Message};
 use super::plan::Plan;
 use super::row::{Row, Verdict};
+use super::schema::{Schema, Schemas};
 use super::scan::{self, Scanner};
 use super::value::Value;
 use crate::text::time::TimeWriter;
@@ -53,6 +54,10 @@ pub struct Decoder {
     scanner: Option<Scanner>,
     /// The columns of CSV, if they are known before a message.
     pub(super) columns: Option<Columns>,
+    /// The schemas of a registry.
+    pub(super) schemas: Option<Arc<dyn Schemas>>,
+    /// The last one that was looked up, by its id; none if the registry does not know the id.
+    pub(super) looked_up: Option<(u32, Option<Arc<Schema>>)>,
     pub(super) found: Found<'static>,
     pub(super) row: Row,
     units: Vec<i64>,
@@ -111,6 +116,8 @@ impl Decoder {
             mode: Mode::Append,
             scanner: mapping.is_scanned().then(Scanner::default),
             columns,
+            schemas: None,
+            looked_up: None,
             found: Found::default(),
             row: Row::new(&mapping),
             units: Vec::new(),
@@ -145,6 +152,12 @@ impl Decoder {
     /// Rejects readings that are in the future.
     pub fn with_future(mut self, future: Future) -> Self {
         self.future = FutureCheck::new(future);
+        self
+    }
+
+    /// Asks for the schemas of messages there.
+    pub fn with_schemas(mut self, schemas: Arc<dyn Schemas>) -> Self {
+        self.schemas = Some(schemas);
         self
     }
 
@@ -349,6 +362,10 @@ impl Decode for Decoder {
 
     fn set_wall_clock(&mut self, wall: i64) {
         self.future.set_wall_clock(wall);
+    }
+
+    fn is_ready(&mut self, message: &Message<'_>) -> bool {
+        self.is_ready(message)
     }
 
     #[inline]

@@ -1,14 +1,19 @@
 //! Finds the readings of a message, whatever its format.
 
+use std::sync::Arc;
+
 use dataflows::dead_letter::Reason;
 use dataflows::views::Mode;
 
+use super::confluent;
 use super::decoder::{Decoder, Rejection};
 use super::extract::{self, Found, Kind, Reading, Source};
 use super::lines;
 use super::mapping::{Format, Mapping};
 use super::message::Message;
+use super::schema::{Lookup, Schema};
 use super::tree::{self, Tree};
+use super::undecodable::Undecodable;
 
 /// A part of a message with several readings.
 #[derive(Clone, Copy, Debug)]
@@ -52,23 +57,89 @@ impl Decoder {
         if payload.len() > self.max_bytes {
             return Err(Rejection::of_all(Reason::TooLarge).into());
         }
-        let text = std::str::from_utf8(payload).map_err(|_| not_an_object())?;
         let mapping = self.mapping.clone();
+        let payload = match &mapping.format {
+            Format::Text | Format::Csv { .. } => payload,
+            Format::Schema(schema) => return self.visit_body(schema, payload, &mapping, each),
+            Format::Registry(_) => {
+                let (id, body) = confluent::split(payload).map_err(undecodable)?;
+                match self.schema_of(id) {
+                    Some(schema) if !matches!(*schema, Schema::Json) => {
+                        return self.visit_body(&schema, body, &mapping, each);
+                    }
+                    Some(_) => body,
+                    // The registry's client logs the id, which is also in the bytes of the dead letter.
+                    None => return Err(Rejection::of_all(Reason::Undecodable).into()),
+                }
+            }
+        };
+        let text = std::str::from_utf8(payload).map_err(|_| not_an_object())?;
         let mut found = std::mem::take(&mut self.found).emptied();
         let result = match &mapping.format {
-            Format::Text if mapping.root.len() < 2 => {
-                extract::of_text(&self.plan, text, &mut found).ok_or_else(not_an_object)
-            }
-            Format::Text => return self.visit_embedded(text, &mapping, each),
             Format::Csv { separator, .. } => {
                 let columns = self.columns.as_ref();
                 lines::of_lines(&mapping, &self.plan, columns, *separator, text, &mut found);
                 Ok(())
             }
+            _ if mapping.root.len() > 1 => return self.visit_embedded(text, &mapping, each),
+            _ => extract::of_text(&self.plan, text, &mut found).ok_or_else(not_an_object),
         };
         let result = result.and_then(|()| self.pass(&found, text, each));
         self.found = found.emptied();
         result
+    }
+
+    /// Finds the readings of a message that a schema describes.
+    fn visit_body(
+        &mut self,
+        schema: &Schema,
+        body: &[u8],
+        mapping: &Mapping,
+        each: Each<'_>,
+    ) -> Result<(), Unreadable> {
+        let Some(tree) = schema.decode(body) else { return Err(not_an_object()) };
+        let tree = tree.map_err(undecodable)?;
+        let mut found = std::mem::take(&mut self.found).emptied();
+        if mapping.root.len() > 1 {
+            let mut tree = tree.owned();
+            tree::splice(&mut tree, &mapping.root).ok_or_else(not_an_object)?;
+            extract::of_tree(&self.plan, &tree, &mut found);
+        } else {
+            extract::of_tree(&self.plan, &tree, &mut found);
+        }
+        let result = self.pass(&found, "", each);
+        self.found = found.emptied();
+        result
+    }
+
+    /// The schema with this id, if the registry has it.
+    fn schema_of(&mut self, id: u32) -> Option<Arc<Schema>> {
+        match self.looked_up.take() {
+            Some((of, schema)) if of == id => {
+                self.looked_up = Some((id, schema.clone()));
+                schema
+            }
+            _ => match self.schemas.as_ref()?.get(id) {
+                Lookup::Known(schema) => Some(schema),
+                Lookup::Unknown | Lookup::Pending => None,
+            },
+        }
+    }
+
+    /// Whether a message can be decoded now. One whose schema the registry has not given yet has to wait.
+    pub fn is_ready(&mut self, message: &Message<'_>) -> bool {
+        let Some(schemas) = &self.schemas else { return true };
+        let Some(Ok((id, _))) = message.payload.map(confluent::split) else { return true };
+        if matches!(&self.looked_up, Some((of, Some(_))) if *of == id) {
+            return true;
+        }
+        // What is unknown now may be asked for again later: the answer is kept for this message.
+        self.looked_up = match schemas.get(id) {
+            Lookup::Pending => return false,
+            Lookup::Known(schema) => Some((id, Some(schema))),
+            Lookup::Unknown => Some((id, None)),
+        };
+        true
     }
 
     /// Finds the readings of a message whose root is inside a text.
@@ -107,6 +178,10 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+fn undecodable(why: Undecodable) -> Unreadable {
+    Rejection::of_all(why.reason()).into()
 }
 
 fn not_an_object() -> Unreadable {

@@ -6,6 +6,7 @@ use dataflows::expression::Expression;
 use dataflows::schema::{FieldType, Place, Schema};
 
 use super::path::{Path, Pointer};
+use super::schema::{Schema as MessageSchema, SchemaFormat};
 use crate::text::time::{TimeForm, Unit};
 
 /// How the messages of a job are read.
@@ -29,7 +30,7 @@ pub struct Mapping {
 }
 
 /// How bytes become values.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Format {
     /// JSON, or dicts in the format of Python's `str`.
     Text,
@@ -40,6 +41,10 @@ pub enum Format {
         /// The names of the values; none: the first line has them.
         columns: Option<Vec<String>>,
     },
+    /// Whatever this schema describes.
+    Schema(Arc<MessageSchema>),
+    /// Whatever the schema describes whose id is in the message, in a registry that has schemas of this format.
+    Registry(SchemaFormat),
 }
 
 /// The part of a root that goes through all elements of an array or object.
@@ -201,7 +206,7 @@ impl Mapping {
             && truck.nulls.is_empty()
             && matches!(&truck.source, Source::Value { path, of_message: false }
                 if path.then.is_empty() && *path.first.0 == [Box::from("truck_id")]);
-        self.format == Format::Text
+        matches!(self.format, Format::Text)
             && self.root.is_empty()
             && self.only.is_none()
             && scanned

@@ -82,6 +82,11 @@ pub trait Decode {
     /// Sets the wall clock of the epoch of the following messages, in microseconds since 1970.
     fn set_wall_clock(&mut self, wall: i64);
 
+    /// Whether a message can be decoded now. Otherwise it has to be given again, before those that follow it.
+    fn is_ready(&mut self, _message: &Message<'_>) -> bool {
+        true
+    }
+
     /// Decodes a message into a record or a dead letter, which [`take`](Self::take) returns.
     fn decode(&mut self, message: &Message<'_>);
 

@@ -14,7 +14,11 @@
 //! `scan` exists only for speed: for every payload that it accepts, the others return the same record. It leaves all
 //! other payloads, and all rejections, to them.
 
+pub mod avro;
+pub mod confluent;
+mod decimal;
 mod decoder;
+mod definition;
 mod explain;
 mod extract;
 mod find;
@@ -25,20 +29,27 @@ pub mod mapping;
 mod message;
 pub mod path;
 mod plan;
+pub mod protobuf;
 mod row;
 mod scan;
+mod schema;
 mod text;
 pub mod tree;
+mod undecodable;
 mod value;
+mod varint;
 
 #[cfg(test)]
 mod tests;
 
 pub use decoder::{Decoder, MAX_ENTITY_BYTES};
+pub use definition::{Reference, SchemaError};
 pub use explain::{Explanation, FieldExplained, ReadingExplained};
 pub use future::Future;
 pub use mapping::Mapping;
 pub use message::{Counted, Decode, Headers, MAX_BYTES, Message};
+pub use schema::{Lookup, Schema, SchemaFormat, Schemas};
+pub use undecodable::Undecodable;
 
 /// Whether the bytes are exactly one object or list, as written by JSON or Python.
 pub fn is_whole(bytes: &[u8]) -> bool {

@@ -4,6 +4,7 @@
 //! privilege. Nothing is committed, and no consumer group is joined.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,11 +19,13 @@ use super::sample;
 use crate::command::error::Error;
 use crate::command::report::Report;
 use crate::config::Job;
-use crate::decode::Future;
-use crate::job::options::{decoder, topic_options_now};
+use crate::decode::{Future, Lookup, Schemas, confluent};
+use crate::job::options::{decoder, registry_options, topic_options_now};
 use crate::kafka::codes::reason;
 use crate::kafka::error::BrokerError;
 use crate::kafka::log;
+use crate::registry::Registry;
+use crate::runtime::reload::Reloads;
 use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, is_end};
 use crate::source::sample::{Bounds, Sample, There, of_topic};
 
@@ -50,7 +53,16 @@ pub(super) fn check(config: &Job, report: &mut Report) {
                 && let Some(sample) = cluster.check_input(topic, report)
             {
                 let future = Future::new(config.max_ahead, topic.into());
-                sample::report("sample", topic, &sample, decoder(config, topic).with_future(future), report);
+                let decoder = decoder(config, topic).with_future(future);
+                match schemas(config, report) {
+                    Ok(None) => sample::report("sample", topic, &sample, decoder, report),
+                    Ok(Some(registry)) => {
+                        await_schemas(&registry, &sample);
+                        sample::report("sample", topic, &sample, decoder.with_schemas(registry), report);
+                    }
+                    // Its messages cannot be decoded.
+                    Err(Unusable) => {}
+                }
             }
             if let Some(topic) = forward {
                 let found = cluster.partitions(topic, "Write");
@@ -58,6 +70,30 @@ pub(super) fn check(config: &Job, report: &mut Report) {
             }
         }
         Err(error) => report.add("Kafka", Err::<&str, _>(error)),
+    }
+}
+
+/// The schema registry cannot be used, as was reported.
+struct Unusable;
+
+/// Checks the schema registry, if the job has one.
+fn schemas(config: &Job, report: &mut Report) -> Result<Option<Arc<Registry>>, Unusable> {
+    let Some(options) = registry_options(config) else { return Ok(None) };
+    let started = Registry::start(&options, &Reloads::default(), &Arc::default());
+    let checked = started.and_then(|registry| registry.check().map(|()| registry));
+    report.add("schema registry", checked.as_ref().map(|registry| registry.name().to_owned()));
+    checked.map(Some).map_err(|_| Unusable)
+}
+
+/// Waits for the schemas of a sample, for some seconds at most.
+fn await_schemas(registry: &Registry, sample: &Sample) {
+    let began = Instant::now();
+    let ids = sample.messages.iter().filter_map(|sampled| confluent::split(sampled.payload.as_deref()?).ok());
+    let ids: BTreeSet<u32> = ids.map(|(id, _)| id).collect();
+    for id in ids {
+        while began.elapsed() < REACH && matches!(registry.get(id), Lookup::Pending) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -13,10 +13,13 @@ use indicatif::ProgressBar;
 
 use crate::command::error::Error;
 use crate::config::Job;
-use crate::decode::{Counted, Decode, Future, Message};
-use crate::job::options::{decoder, file_options, topic_options_now};
+use crate::decode::{Counted, Decode, Future, Message, Schemas};
+use crate::job::error::JobError;
+use crate::job::options::{decoder, file_options, registry_options, topic_options_now};
 use crate::observe::progress;
+use crate::registry::Registry;
 use crate::runtime::clock::Clock;
+use crate::runtime::reload::Reloads;
 use crate::source::embedded::PARTITIONS;
 use crate::source::file::{LineReader, Lines, full_path, lock};
 use crate::source::kafka::Topic;
@@ -84,7 +87,14 @@ pub fn fingerprint(payload: &[u8]) -> u64 {
 pub fn read(config: &Job, last: &LastCommit, decided: &[ReadingId]) -> Result<Input, Error> {
     let committed = &*last.offsets;
     // Of each reading the place in its message is needed.
-    let decoder = |topic: &str| decoder(config, topic).without_scanner().with_origins();
+    let schemas = schemas(config)?;
+    let decoder = |topic: &str| {
+        let decoder = decoder(config, topic).without_scanner().with_origins();
+        match &schemas {
+            Some(schemas) => decoder.with_schemas(schemas.clone()),
+            None => decoder,
+        }
+    };
     let future = |topic: &str| Future::decided(decided, topic);
     let mut input = Input { is_all: true, ..Input::default() };
     let mut keys: HashMap<Arc<[u8]>, Option<Reading>> = HashMap::new();
@@ -125,6 +135,14 @@ pub fn read(config: &Job, last: &LastCommit, decided: &[ReadingId]) -> Result<In
     bar.finish_and_clear();
     input.readings.extend(keys.into_values().flatten());
     Ok(input)
+}
+
+/// The schemas of the job's messages, if a registry has them, which has to be there.
+fn schemas(config: &Job) -> Result<Option<Arc<dyn Schemas>>, JobError> {
+    let Some(options) = registry_options(config) else { return Ok(None) };
+    let registry = Registry::start(&options, &Reloads::default(), &Arc::default())?;
+    registry.check()?;
+    Ok(Some(registry))
 }
 
 struct InputReader<'a> {
@@ -206,6 +224,10 @@ impl<D: Decode> Decode for Collect<'_, D> {
     }
 
     fn set_wall_clock(&mut self, _wall: i64) {}
+
+    fn is_ready(&mut self, message: &Message<'_>) -> bool {
+        self.decoder.is_ready(message)
+    }
 
     fn decode(&mut self, message: &Message<'_>) {
         let mut message = *message;

@@ -1,10 +1,14 @@
 //! The mapping that decoders use.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::decode::mapping::{self, EACH, FieldMapping, Mapping, Only, Source};
 use crate::decode::path::Pointer;
-use dataflows::schema::{FieldType, Schema};
+use crate::decode::protobuf::ProtobufSchema;
+use crate::decode::{Schema, SchemaFormat};
+use crate::registry::{Login, RegistryOptions};
+use dataflows::schema::{self, FieldType};
 use dataflows::views::Mode;
 
 use super::field::{field, pointers, type_of};
@@ -38,7 +42,7 @@ pub fn mapping(config: &Config) -> Result<Mapping, ConfigError> {
     let wanted = wanted(config, preset.as_ref())?;
     let time = time(config, &wanted)?;
     let key = key(config, &wanted)?;
-    let schema = schema(&wanted, &time, key.as_deref());
+    let schema = schema_of(&wanted, &time, key.as_deref());
     let mut fields = Vec::with_capacity(wanted.len());
     // The order in which errors are reported, and for each field its place in the order of declaration.
     let mut order: Vec<usize> = (0..wanted.len()).collect();
@@ -152,8 +156,8 @@ fn available(wanted: &[Wanted], field_type: Option<FieldType>) -> String {
 }
 
 /// The schema: the preset's columns in their order, then the others.
-fn schema(wanted: &[Wanted], time: &str, key: Option<&str>) -> Schema {
-    let mut schema = Schema::new(time);
+fn schema_of(wanted: &[Wanted], time: &str, key: Option<&str>) -> schema::Schema {
+    let mut schema = schema::Schema::new(time);
     let (of_preset, others): (Vec<_>, Vec<_>) = wanted.iter().partition(|one| one.of_preset);
     let others = others.into_iter().filter(|one| one.name != time);
     let order = ["distance_covered", "engine_speed", "fuel_consumed", "truck_id"];
@@ -175,7 +179,7 @@ fn schema(wanted: &[Wanted], time: &str, key: Option<&str>) -> Schema {
 /// How a field is read.
 fn compiled(
     one: &Wanted,
-    schema: &Schema,
+    schema: &schema::Schema,
     preset: Option<&Mapping>,
     message: &MessageSettings,
     is_time: bool,
@@ -222,7 +226,7 @@ fn root(config: &Config) -> Result<Vec<Pointer>, ConfigError> {
     Ok(root)
 }
 
-fn only(config: &Config, schema: &Schema, fields: &[FieldMapping]) -> Result<Option<Only>, ConfigError> {
+fn only(config: &Config, schema: &schema::Schema, fields: &[FieldMapping]) -> Result<Option<Only>, ConfigError> {
     let Some(text) = &config.message.only else { return Ok(None) };
     let condition = sql::condition("message.only", text, schema)?;
     let is_used = |index: &usize| condition.uses(fields[*index].place);
@@ -237,8 +241,59 @@ fn format(config: &Config) -> Result<mapping::Format, ConfigError> {
             separator: separator(message.separator.as_deref())?,
             columns: message.columns.clone(),
         }),
-        _ => Ok(mapping::Format::Text),
+        Format::Auto => Ok(mapping::Format::Text),
+        Format::Json if message.registry.is_none() => Ok(mapping::Format::Text),
+        Format::Json => Ok(mapping::Format::Registry(SchemaFormat::Json)),
+        Format::Avro | Format::Protobuf => of_schema(config),
     }
+}
+
+/// The schema registry of a configuration, if messages have schemas there.
+pub fn registry(config: &Config, format: SchemaFormat) -> Option<RegistryOptions> {
+    let message = &config.message;
+    let login = message.registry_user.clone().map(|user| Login {
+        user,
+        password_file: message.registry_password_file.clone(),
+    });
+    let (urls, authority) = (message.registry.clone()?, message.registry_ca.clone());
+    Some(RegistryOptions { urls, format, login, authority })
+}
+
+/// The schema of a file, or those of a registry.
+fn of_schema(config: &Config) -> Result<mapping::Format, ConfigError> {
+    let message = &config.message;
+    let (format, name) = match message.format {
+        Format::Avro => (SchemaFormat::Avro, "avro"),
+        _ => (SchemaFormat::Protobuf, "protobuf"),
+    };
+    let path = match (&message.schema, &message.registry) {
+        (Some(_), Some(_)) => {
+            return Err(wrong("message.schema", "message.registry is set as well; leave out one of them"));
+        }
+        (None, None) => {
+            let reason = format!("format = \"{name}\" needs a schema; set message.registry or message.schema");
+            return Err(wrong("message.format", reason));
+        }
+        (None, Some(_)) => return Ok(mapping::Format::Registry(format)),
+        (Some(path), None) => path,
+    };
+    let cannot = |reason: String| wrong("message.schema", format!("{}: {reason}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| cannot(format!("{error}; give a readable file")))?;
+    let schema = match format {
+        SchemaFormat::Avro => {
+            let text = String::from_utf8(bytes).map_err(|_| cannot("it is not UTF-8 text; give JSON".into()))?;
+            Schema::parse(SchemaFormat::Avro, &text, &[])
+        }
+        _ => {
+            let Some(message_type) = &message.message_type else {
+                let reason = "is not set; name a message of the descriptor set, such as \"fleet.Position\"";
+                return Err(wrong("message.message_type", reason));
+            };
+            ProtobufSchema::of_descriptor_set(&bytes, message_type).map(Schema::Protobuf)
+        }
+    };
+    let schema = schema.map_err(|error| cannot(format!("{error}; correct the schema")))?;
+    Ok(mapping::Format::Schema(Arc::new(schema)))
 }
 
 fn separator(text: Option<&str>) -> Result<u8, ConfigError> {
@@ -285,6 +340,11 @@ fn check_keys(config: &Config) -> Result<(), ConfigError> {
     }
     if is_csv && config.key_separator.is_some() {
         return Err(wrong("key_separator", "a line of CSV has no key; leave it out"));
+    }
+    let is_binary = has_schema || message.registry.is_some();
+    if is_binary && config.input.is_some() {
+        let reason = "messages with a schema come from Kafka; Avro container files and the like are not supported: leave out --input";
+        return Err(wrong("message.format", reason));
     }
     if is_csv && config.embedded {
         return Err(wrong("embedded", "the embedded broker is not fed from CSV; leave out --embedded"));

@@ -12,7 +12,7 @@ mod field;
 mod texts;
 pub(super) mod written;
 
-pub use compile::mapping;
+pub use compile::{mapping, registry};
 pub use texts::Texts;
 pub use written::{
     Bad, Dedupe, FieldEntry, FieldWritten, Format, MessageSettings, Preset, RecordFields, TimeUnit, Within,

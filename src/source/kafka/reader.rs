@@ -16,7 +16,7 @@ use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -46,6 +46,8 @@ pub struct TopicReader {
     pub(super) partitions: BTreeMap<i32, Position>,
     pub(super) arrivals: Vec<Arrival>,
     pub(super) messages: Vec<Option<Fetched>>,
+    /// Messages that wait, from the first one that cannot be decoded yet.
+    pub(super) held: VecDeque<Fetched>,
     pub(super) queue: Queue,
     pub(super) consumer: BaseConsumer<Logged>,
 }
@@ -291,10 +293,12 @@ impl Reader for TopicReader {
         self.take_findings()?;
         self.settle()?;
         self.renew(clock);
-        self.fetch(Duration::ZERO);
-        let mut messages = std::mem::take(&mut self.messages);
+        if self.held.is_empty() {
+            self.fetch(Duration::ZERO);
+            self.held.extend(self.messages.drain(..).flatten());
+        }
         let (mut records, mut bytes) = (0, 0);
-        for fetched in messages.drain(..).flatten() {
+        while let Some(fetched) = self.held.pop_front() {
             let raw = fetched.raw();
             if raw.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
                 self.event(&fetched)?;
@@ -313,7 +317,12 @@ impl Reader for TopicReader {
             };
             payload = large.as_deref().or(payload);
             let (topic, key) = (Some(&self.topic), fetched.key());
-            decoder.decode(&Message { topic, partition, offset, timestamp, key, payload, headers: None });
+            let message = Message { topic, partition, offset, timestamp, key, payload, headers: None };
+            if !decoder.is_ready(&message) {
+                self.held.push_front(fetched);
+                break;
+            }
+            decoder.decode(&message);
             records += 1;
             bytes += payload.map_or(0, <[u8]>::len) as u64;
             if let Some(timestamp) = timestamp {
@@ -326,7 +335,6 @@ impl Reader for TopicReader {
                 position.at_end = offset + 1 >= position.span.end && self.until_end;
             }
         }
-        self.messages = messages;
         // A position that only moved over control records is committed, too.
         let moved = self.partitions.values().any(|at| at.moved);
         clock.read(records.max(u64::from(moved)), bytes);

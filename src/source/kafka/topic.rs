@@ -17,7 +17,7 @@ use dataflows::item::{NextOffset, TopicId};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -303,6 +303,7 @@ impl Topic {
             partitions: own.into_iter().map(|(partition, span)| (partition, Position::at(span))).collect(),
             arrivals: Vec::new(),
             messages: Vec::with_capacity(BATCH_RECORDS),
+            held: VecDeque::new(),
             queue,
             consumer,
         })

@@ -1,0 +1,8 @@
+#![no_main]
+
+mod count;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    count::count(bytes);
+    truckflow_fuzz::avro(bytes);
+});
