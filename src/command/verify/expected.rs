@@ -154,6 +154,10 @@ fn shown(value: Datum, column: &ColumnSpec) -> Cell {
             let units = units.to_integer().to_string().parse();
             units.map_or(Cell::Null, |units| Cell::Decimal(units, NANO_SCALE.into()))
         }
+        // Only a field of integers has such a column.
+        (Datum::Exact(exact), Type::Integer) => {
+            exact.to_integer().to_string().parse().map_or(Cell::Null, Cell::Integer)
+        }
         (number, _) => Cell::Real(number.real() + 0.0),
     }
 }
