@@ -13,13 +13,14 @@ use super::explain::text_of;
 use super::extract::{Found, Kind, Reading};
 use super::find::{Part, Unreadable};
 use super::future::{Future, FutureCheck};
+use super::layout::Layouts;
 use super::lines::Columns;
 use super::mapping::{Format, Mapping};
 use super::message::{Counted, Decode, MAX_BYTES, Message};
 use super::plan::Plan;
 use super::row::{Row, Verdict};
-use super::schema::{Schema, Schemas};
 use super::scan::{self, Scanner};
+use super::schema::{Schema, Schemas};
 use super::value::Value;
 use crate::text::time::TimeWriter;
 
@@ -50,6 +51,8 @@ pub struct Decoder {
     pub(super) mode: Mode,
     pub(super) mapping: Arc<Mapping>,
     pub(super) plan: Plan,
+    /// The layouts of the messages so far.
+    pub(super) layouts: Layouts,
     /// For messages of the default form.
     scanner: Option<Scanner>,
     /// The columns of CSV, if they are known before a message.
@@ -133,6 +136,7 @@ impl Decoder {
             last_time: None,
             times: TimeWriter::default(),
             plan,
+            layouts: Layouts::default(),
             mapping,
         }
     }

@@ -95,6 +95,20 @@ impl<'a> Found<'a> {
         self.values[start + slot] = Some(value);
     }
 
+    /// Sets the value in a slot of the last object of the message.
+    pub fn set_of_message(&mut self, slot: usize, value: Scalar<'a>) {
+        let start = self.message.len() - self.widths.0;
+        self.message[start + slot] = Some(value);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.message.clear();
+        self.values.clear();
+        self.readings.clear();
+        (self.is_array, self.several, self.met, self.objects) = (false, false, false, 0);
+    }
+
     /// Begins an object of the message.
     pub fn begin_object(&mut self, plan: &Plan) {
         self.widths = (plan.message.slots, plan.reading.slots);

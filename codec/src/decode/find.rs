@@ -82,7 +82,14 @@ impl Decoder {
                 Ok(())
             }
             _ if mapping.root.len() > 1 => return self.visit_embedded(text, &mapping, each),
-            _ => extract::of_text(&self.plan, text, &mut found).ok_or_else(not_an_object),
+            _ if self.layouts.read(&self.plan, text, &mut found) => Ok(()),
+            _ => {
+                let is_read = extract::of_text(&self.plan, text, &mut found);
+                if is_read.is_some() {
+                    self.layouts.learn(&self.plan, text);
+                }
+                is_read.ok_or_else(not_an_object)
+            }
         };
         let result = result.and_then(|()| self.pass(&found, text, each));
         self.found = found.emptied();

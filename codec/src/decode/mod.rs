@@ -23,6 +23,7 @@ mod explain;
 mod extract;
 mod find;
 mod future;
+mod layout;
 mod lexer;
 mod lines;
 pub mod mapping;
