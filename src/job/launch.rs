@@ -120,7 +120,8 @@ fn run_shown(
     let endpoint = Members::of(config, reloads)?.map(Endpoint::open).transpose()?;
     let routes = routes(config);
     if let (Some(endpoint), 1..) = (&endpoint, config.process) {
-        return Launch { config, routes, metrics, health, page, kafka, registry, stop, events }.follow(endpoint);
+        return Launch { config, routes, metrics, health, page, kafka, registry, stop, events }
+            .follow(endpoint);
     }
     let login = reloads.watch("password and certificates of the database", {
         let config = config.clone();
@@ -141,7 +142,8 @@ fn run_shown(
     }
     let files = open_files(config, &routes, &last)?;
     fault::at(Moment::FilesCut);
-    let launch = Launch { config, routes, metrics, health, page: page.clone(), kafka, registry, stop, events };
+    let launch =
+        Launch { config, routes, metrics, health, page: page.clone(), kafka, registry, stop, events };
     let mut parts = Parts { store, files, lock };
     for view in to_fill {
         let name = &*config.active_views[view].name;

@@ -18,8 +18,8 @@ use super::mapping::{Format, Mapping};
 use super::message::{Counted, Decode, MAX_BYTES, Message};
 use super::plan::Plan;
 use super::row::{Row, Verdict};
-use super::schema::{Schema, Schemas};
 use super::scan::{self, Scanner};
+use super::schema::{Schema, Schemas};
 use super::value::Value;
 use crate::text::time::TimeWriter;
 
