@@ -10,8 +10,8 @@ use dataflows::origin::Origin;
 use dataflows::views::Mode;
 
 use super::explain::text_of;
-use super::extract::{Found, Kind, Reading};
 use super::find::{Part, Unreadable};
+use super::found::{Found, Kind, Reading};
 use super::future::{Future, FutureCheck};
 use super::layout::Layouts;
 use super::lines::Columns;

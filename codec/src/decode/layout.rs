@@ -4,7 +4,7 @@
 //! general pass has read: its bytes without the values. A message that has these bytes needs no search for keys. Any
 //! other one is read by the general pass, which gives the same result.
 
-use super::extract::{Found, Kind, Source};
+use super::found::{Found, Kind, Source};
 use super::lexer::Lexer;
 use super::plan::{Node, Plan};
 
@@ -128,8 +128,11 @@ type At<'p> = (Option<&'p Node>, Option<&'p Node>);
 
 impl<'p, 'a> Learner<'p, 'a> {
     /// The layout of a message with one object and one reading. None if it has a form that layouts do not have: lists
-    /// on the way to values, values with parts where values are looked for, or equal keys.
+    /// on the way to values, values with parts where values are looked for, equal keys, or a root within a text.
     fn learn(plan: &'p Plan, text: &'a str) -> Option<Layout> {
+        if !plan.texts.is_empty() {
+            return None;
+        }
         let mut learner = Self { plan, lexer: Lexer::new(text), pieces: Vec::new(), from: 0, met: false };
         learner.lexer.blanks();
         if learner.lexer.peek()? != b'{' {

@@ -22,6 +22,7 @@ mod definition;
 mod explain;
 mod extract;
 mod find;
+mod found;
 mod future;
 mod layout;
 mod lexer;
