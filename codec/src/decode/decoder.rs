@@ -18,8 +18,8 @@ use super::mapping::{Format, Mapping};
 use super::message::{Counted, Decode, MAX_BYTES, Message};
 use super::plan::Plan;
 use super::row::{Row, Verdict};
-use super::schema::{Schema, Schemas};
 use super::scan::{self, Scanner};
+use super::schema::{Schema, Schemas};
 use super::value::Value;
 use crate::text::time::TimeWriter;
 
@@ -164,6 +164,12 @@ impl Decoder {
     /// Keeps the origin and the bytes of records with each batch, for views that may drop records as late.
     pub fn with_origins(mut self) -> Self {
         self.origin = Some(Origin::new(self.topic.clone()));
+        self
+    }
+
+    /// Keeps where each record is, without its bytes, for a job that drops repetitions.
+    pub fn with_positions(mut self) -> Self {
+        self.origin = Some(Origin::bare(self.topic.clone()));
         self
     }
 

@@ -226,7 +226,11 @@ fn root(config: &Config) -> Result<Vec<Pointer>, ConfigError> {
     Ok(root)
 }
 
-fn only(config: &Config, schema: &schema::Schema, fields: &[FieldMapping]) -> Result<Option<Only>, ConfigError> {
+fn only(
+    config: &Config,
+    schema: &schema::Schema,
+    fields: &[FieldMapping],
+) -> Result<Option<Only>, ConfigError> {
     let Some(text) = &config.message.only else { return Ok(None) };
     let condition = sql::condition("message.only", text, schema)?;
     let is_used = |index: &usize| condition.uses(fields[*index].place);
@@ -251,10 +255,10 @@ fn format(config: &Config) -> Result<mapping::Format, ConfigError> {
 /// The schema registry of a configuration, if messages have schemas there.
 pub fn registry(config: &Config, format: SchemaFormat) -> Option<RegistryOptions> {
     let message = &config.message;
-    let login = message.registry_user.clone().map(|user| Login {
-        user,
-        password_file: message.registry_password_file.clone(),
-    });
+    let login = message
+        .registry_user
+        .clone()
+        .map(|user| Login { user, password_file: message.registry_password_file.clone() });
     let (urls, authority) = (message.registry.clone()?, message.registry_ca.clone());
     Some(RegistryOptions { urls, format, login, authority })
 }
@@ -271,7 +275,8 @@ fn of_schema(config: &Config) -> Result<mapping::Format, ConfigError> {
             return Err(wrong("message.schema", "message.registry is set as well; leave out one of them"));
         }
         (None, None) => {
-            let reason = format!("format = \"{name}\" needs a schema; set message.registry or message.schema");
+            let reason =
+                format!("format = \"{name}\" needs a schema; set message.registry or message.schema");
             return Err(wrong("message.format", reason));
         }
         (None, Some(_)) => return Ok(mapping::Format::Registry(format)),
@@ -281,7 +286,8 @@ fn of_schema(config: &Config) -> Result<mapping::Format, ConfigError> {
     let bytes = std::fs::read(path).map_err(|error| cannot(format!("{error}; give a readable file")))?;
     let schema = match format {
         SchemaFormat::Avro => {
-            let text = String::from_utf8(bytes).map_err(|_| cannot("it is not UTF-8 text; give JSON".into()))?;
+            let text =
+                String::from_utf8(bytes).map_err(|_| cannot("it is not UTF-8 text; give JSON".into()))?;
             Schema::parse(SchemaFormat::Avro, &text, &[])
         }
         _ => {
