@@ -16,7 +16,7 @@ use super::known::names;
 use super::load;
 use super::message::{self, Preset};
 use super::raw::Config;
-use super::span::duration;
+use super::span::{duration, span};
 use super::sql;
 use crate::decode::Mapping;
 use crate::runtime::clock::Limits;
@@ -234,6 +234,7 @@ fn active_views(config: &Config, settings: &Settings) -> Result<Vec<View>, Confi
     if settings.upserts() {
         active.push(views::readings_view(settings));
     }
+    active.extend(settings.dedupe.as_ref().map(views::dedupe_view));
     // No record is dropped silently: dead letters are always kept.
     active.extend(dead_letters);
     Ok(active)
@@ -248,10 +249,7 @@ fn interval(config: &Config) -> Result<Duration, ConfigError> {
 fn max_ahead(config: &Config) -> Result<Option<i64>, ConfigError> {
     match &*config.limits.max_ahead {
         "off" => Ok(None),
-        text => {
-            let span = duration("limits.max_ahead", text, Duration::ZERO..=LONGEST_SPAN)?;
-            Ok(Some(span.as_micros() as i64))
-        }
+        text => Ok(Some(span("limits.max_ahead", text, Duration::ZERO)?)),
     }
 }
 
@@ -286,11 +284,6 @@ fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigErr
         reason: "give a number below 9.2e9".into(),
     })?;
     let settings = &config.settings;
-    let span = |key, text: &str, least| {
-        let span = duration(key, text, least..=LONGEST_SPAN)?;
-        // At most ten years: far within 64 bits of microseconds.
-        Ok::<_, ConfigError>(span.as_micros() as i64)
-    };
     let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
     if !(1..=MAX_JOINED).contains(&settings.join_limit) {
         return Err(ConfigError::Value {
@@ -301,8 +294,9 @@ fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigErr
     }
     Ok(Settings {
         mode: config.mode,
-        one_after_another: config.input.is_some(),
+        one_after_another: config.input.is_some() && !config.embedded,
         schema: schema.clone(),
+        dedupe: message::dedupe(config, schema)?,
         above_speed,
         speed_factor: parse("settings.speed_factor", &settings.speed_factor)?,
         correlation_tables: settings.correlation_tables,
@@ -317,8 +311,6 @@ fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigErr
 /// The most processes of a cluster.
 const MAX_PROCESSES: usize = 64;
 
-/// The longest span of event time: ten years.
-const LONGEST_SPAN: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// The most readings of a truck that may share a timestamp in a join. An epoch may have to hold the product of
 /// two such groups.
 const MAX_JOINED: usize = 1_000_000;

@@ -99,7 +99,7 @@ pub const KEYS: &[Key] = &[
     key("message.message_type", "a full name", r#""fleet.Position""#,
         "The message type in the Protobuf descriptor set."),
     key("message.dedupe", "a table with `fields` and `within`", r#"{ fields = ["truck_id", "timestamp"], within = "10m" }"#,
-        "Drop a reading if one with equal `fields` came before it in the same partition, and their event times differ by at most `within`."),
+        "Drop a reading if one with equal `fields` was kept before it in the same partition, and their event times differ by at most `within`. A job keeps the value with which it began."),
     key("record", "names of fields, each with a type or a table of the keys `record[]`", r#"oil_pressure = { path = "/engine/oil", optional = true, type = "number" }"#,
         "The fields of a reading: those beyond the preset's, and where any field is in messages."),
     key("kafka.brokers", "`host:port`, separated by commas", "",

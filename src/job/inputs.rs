@@ -50,8 +50,8 @@ pub struct Inputs {
     schemas: Option<Arc<dyn Schemas>>,
     /// In a backfill, the messages that were already found to be in the future.
     decided: Option<Vec<ReadingId>>,
-    /// Whether a view may drop records.
-    origins: bool,
+    /// Whether a view may drop records, so that their bytes are kept.
+    bytes: bool,
     /// The watch thread of each topic, with the topic's name in the job's health.
     watches: Vec<(String, JoinHandle<()>)>,
     /// Kept as long as the readers.
@@ -91,7 +91,7 @@ impl Inputs {
             job: config.clone(),
             schemas: None,
             decided: None,
-            origins: views.iter().any(|view| view.drops_readings),
+            bytes: views.iter().any(|view| view.drops_readings),
             watches: Vec::new(),
             _cluster: None,
             feeder: None,
@@ -316,7 +316,11 @@ impl Inputs {
         if let Some(schemas) = &self.schemas {
             decoder = decoder.with_schemas(schemas.clone());
         }
-        if self.origins { decoder.with_origins() } else { decoder }
+        match (self.bytes, &self.job.view_settings.dedupe) {
+            (true, _) => decoder.with_origins(),
+            (false, Some(_)) => decoder.with_positions(),
+            (false, None) => decoder,
+        }
     }
 
     /// Last lines of files that were not read because they have no line feed yet.

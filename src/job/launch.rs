@@ -11,7 +11,7 @@
 //! thread of process 0.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
@@ -26,13 +26,13 @@ use crate::job::cluster::endpoint::{Endpoint, PATIENCE, Welcome};
 use crate::job::cluster::{ClusterError, Members};
 use crate::job::commit::{Committer, Parts, Setup};
 use crate::job::error::JobError;
-use crate::job::graph::{Message, Outlet, Route, Shape};
+use crate::job::graph::{Outlet, Route, Shape};
 use crate::job::inputs::Inputs;
 use crate::job::options::registry_options;
 use crate::job::plan;
 use crate::job::progress::ProgressThread;
 use crate::job::restore::Restore;
-use crate::job::routes::{open_files, routes, source_name};
+use crate::job::routes::{open_files, routes, routes_of_backfill, source_name};
 use crate::job::summary::Summary;
 use crate::job::worker::{self, Shared};
 use crate::kafka::properties::Properties;
@@ -56,7 +56,7 @@ use crate::runtime::thread::spawn;
 use crate::sink::csv;
 use crate::sink::topic::DeadLetterTopic;
 use crate::source::kafka::keep_trying;
-use crate::store::{self, Form, LastCommit, Login, Store, StoreError, Table};
+use crate::store::{self, LastCommit, Login, Store, StoreError, Table};
 use dataflows::item::TopicId;
 
 /// Runs a job until the end of its input (with `until_end`), a signal (`stop`), or an error. Before it reads, a signal
@@ -158,7 +158,7 @@ fn run_shown(
         if stop.requested() {
             return Ok(summary);
         }
-        backfill::finish(parts.store.as_mut(), &config.active_views[view])?;
+        backfill::finish(parts.store.as_mut(), config, view, &last)?;
     }
     starts("Waiting for the input.");
     let passed = launch.pass(parts, &last, None, endpoint.as_ref())?;
@@ -214,9 +214,13 @@ impl Launch<'_> {
         endpoint: Option<&Endpoint>,
     ) -> Result<Option<(Parts, Summary)>, JobError> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
+        let routes = match filled {
+            None => self.routes.clone(),
+            Some(view) => routes_of_backfill(&self.routes, &config.active_views[view].name),
+        };
         let loaded = stop.unless_requested({
-            let (config, mut parts) = (config.clone(), parts);
-            move || Restore::read(parts.store.as_mut(), &config).map(|restore| (parts, restore))
+            let (config, routes, mut parts) = (config.clone(), routes.clone(), parts);
+            move || Restore::read(parts.store.as_mut(), &config, &routes).map(|restore| (parts, restore))
         })?;
         let Some((mut parts, restore)) = loaded.transpose()? else { return Ok(None) };
         let Restore { restored, weights, changed } = restore;
@@ -253,7 +257,8 @@ impl Launch<'_> {
         let Some(mut inputs) = opened else { return Ok(None) };
         inputs.read_schemas_of(self.registry.as_ref());
         let (sender, messages) = channel();
-        let outlet = self.outlet(sender, &clock, parts.store.form());
+        let outlet =
+            Outlet { sender, clock: clock.clone(), routes: routes.clone(), form: parts.store.form() };
         let forward = match config.dead_letters.topic.clone() {
             Some(topic) => {
                 let brokers = inputs.embedded_broker().unwrap_or(&config.kafka.brokers).to_owned();
@@ -286,7 +291,7 @@ impl Launch<'_> {
         topics.retain(|topic| !last.topics.contains(topic));
         let committer = Committer::new(Setup {
             parts,
-            routes: self.routes.clone(),
+            routes,
             clock: clock.clone(),
             metrics: metrics.clone(),
             health: self.health.clone(),
@@ -387,7 +392,8 @@ impl Launch<'_> {
             };
             // Only process 0 has a commit thread.
             let (sender, _) = channel();
-            let outlet = self.outlet(sender, &clock, welcome.form);
+            let (routes, form) = (self.routes.clone(), welcome.form);
+            let outlet = Outlet { sender, clock: clock.clone(), routes, form };
             let shape = self.shape(welcome.epoch, None)?;
             let job = self.job(shape, outlet, &inputs, Vec::new(), None)?;
             tracing::info!(source = inputs.describe(), workers = config.workers, "reading for process 0");
@@ -413,11 +419,6 @@ impl Launch<'_> {
             Ok(Summary { counts, elapsed: began.elapsed(), ..Summary::default() })
         })?;
         Ok(Summary { epoch: clock.committed(), ..summary })
-    }
-
-    /// The outlet that carries rows out of the graph, in the form that the store requires.
-    fn outlet(&self, sender: Sender<Message>, clock: &Arc<Clock>, form: Form) -> Outlet {
-        Outlet { sender, clock: clock.clone(), routes: self.routes.clone(), form }
     }
 
     fn shape(&self, start: Epoch, filled: Option<usize>) -> Result<Shape, JobError> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dataflows::rows::ColumnSpec;
-use dataflows::views::{DEAD_LETTERS, Mode, View};
+use dataflows::views::{DEAD_LETTERS, DEDUPE, Mode, View};
 
 use crate::config::Job;
 use crate::job::error::JobError;
@@ -30,6 +30,21 @@ pub(crate) fn routes(config: &Job) -> Arc<[Route]> {
         shown: Part::of(&view.name).filter(|_| config.processes > 1 || config.listen != "off"),
     };
     config.active_views.iter().map(route).collect()
+}
+
+/// The sinks of each view in a backfill of `view`, which drops repetitions with a state of its own. It is stored under
+/// another name than that of the job, and no view has a name with a slash.
+pub(crate) fn routes_of_backfill(routes: &[Route], view: &str) -> Arc<[Route]> {
+    let own = |route: &Route| match &*route.name {
+        DEDUPE => Route { name: dedupe_of_backfill(view).into(), ..route.clone() },
+        _ => route.clone(),
+    };
+    routes.iter().map(own).collect()
+}
+
+/// The name of the state by which a backfill of `view` drops repetitions.
+pub(crate) fn dedupe_of_backfill(view: &str) -> String {
+    format!("{DEDUPE}/{view}")
 }
 
 /// Opens the files and truncates each to its committed length.

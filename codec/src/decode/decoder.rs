@@ -171,6 +171,12 @@ impl Decoder {
         self
     }
 
+    /// Keeps where each record is, without its bytes, for a job that drops repetitions.
+    pub fn with_positions(mut self) -> Self {
+        self.origin = Some(Origin::bare(self.topic.clone()));
+        self
+    }
+
     /// Reads every message with the general parser.
     pub fn without_scanner(mut self) -> Self {
         self.scanner = None;

@@ -11,6 +11,7 @@ use dataflows::dead_letter::{DeadLetter, Reason};
 use dataflows::item::{Item, NextOffset, ReadingId};
 use indicatif::ProgressBar;
 
+use super::dedupe;
 use crate::command::error::Error;
 use crate::config::Job;
 use crate::decode::{Counted, Decode, Future, Message, Schemas};
@@ -56,6 +57,8 @@ pub struct Input {
     pub latest: HashMap<Entity, i64>,
     /// The number of messages.
     pub messages: u64,
+    /// The number of readings that were dropped because they repeat another.
+    pub repetitions: usize,
     /// Whether everything that exists was read, so that no partition held the time back.
     pub is_all: bool,
     /// The files that were read, if their names differ from the input's.
@@ -134,6 +137,11 @@ pub fn read(config: &Job, last: &LastCommit, decided: &[ReadingId]) -> Result<In
     }
     bar.finish_and_clear();
     input.readings.extend(keys.into_values().flatten());
+    if let Some(dedupe) = &config.view_settings.dedupe {
+        input.repetitions = dedupe::drop_repetitions(&mut input.readings, dedupe);
+        input.latest.clear();
+        input.readings.iter().for_each(|reading| note_time(&mut input.latest, &reading.record));
+    }
     Ok(input)
 }
 

@@ -11,6 +11,7 @@
 //! | module | contains |
 //! |---|---|
 //! | [`input`] | reads the job's committed input again |
+//! | [`dedupe`] | drops repetitions |
 //! | [`expected`] | the expected rows of each view |
 //! | [`cell`] | the form of a value in a file or column |
 //! | [`files`] | the committed records of CSV files |
@@ -27,6 +28,7 @@ mod cell;
 mod compare;
 mod correlation;
 mod dead_letters;
+mod dedupe;
 mod expected;
 mod files;
 mod input;
@@ -37,7 +39,7 @@ mod windows;
 
 use std::collections::BTreeMap;
 
-use dataflows::views::DEAD_LETTERS;
+use dataflows::views::{DEAD_LETTERS, DEDUPE};
 
 use self::input::Input;
 use self::views::{Recorded, Views};
@@ -77,6 +79,8 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
         return Err(JobError::OtherSource { job: config.job.clone(), stored: last.source, asked }.into());
     }
     let mut reader = store::open_reader(&url)?;
+    let recorded = reader.views(&config.job)?;
+    backfill::check_dedupe(config, recorded.iter().find(|view| view.name == DEDUPE))?;
     let input = input::read(config, &last, &reader.in_the_future(&config.job)?)?;
     let epoch = last.epoch;
     let files = match &*input.files {
@@ -85,12 +89,15 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     };
     let messages = quantity(input.messages as usize, "message");
     let letters = quantity(input.letters.len(), "dead letter");
-    report.ok("input", format!("{messages}, {letters}, up to epoch {epoch}{files}"));
+    let repetitions = match input.repetitions {
+        0 => String::new(),
+        number => format!(", {}", quantity(number, "repetition")),
+    };
+    report.ok("input", format!("{messages}, {letters}{repetitions}, up to epoch {epoch}{files}"));
 
     let views = &config.active_views;
     let routes = routes(config);
     let has_others = reader.has_other_jobs(&config.job)?;
-    let recorded = reader.views(&config.job)?;
     // A view that was added later has a shorter input.
     let shorter: BTreeMap<String, Input> = views
         .iter()

@@ -170,6 +170,7 @@ impl Committer {
                     | Message::State { epoch, .. }
                     | Message::Progress { epoch, .. }
                     | Message::InTheFuture { epoch, .. }
+                    | Message::Duplicates { epoch, .. }
                     | Message::Intake { epoch, .. } => {
                         if epoch <= self.open {
                             self.take(message)?;
@@ -254,7 +255,11 @@ impl Committer {
             }
             Message::Intake { intake, .. } => self.count_intake(&intake),
             Message::InTheFuture { messages, .. } => pending.in_the_future.extend(messages),
-            Message::KeyMoved { .. } | Message::Frontier(_) | Message::Done => {}
+            // A backfill reads messages that were already counted.
+            Message::Duplicates { number, .. } if self.setup.filled.is_none() => {
+                self.counter.duplicates(number);
+            }
+            Message::Duplicates { .. } | Message::KeyMoved { .. } | Message::Frontier(_) | Message::Done => {}
         }
         Ok(())
     }
