@@ -252,11 +252,12 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Their columns in a record, if it has them.
-    pub fn of(schema: &Schema) -> Option<Self> {
-        let [distance, speed, fuel] =
-            ["distance_covered", "engine_speed", "fuel_consumed"].map(|name| schema.number(name));
-        Some(Self { distance: distance?, speed: speed?, fuel: fuel? })
+    /// Their columns in a record. One that the record lacks is 0: no view uses it, because a view without its fields is
+    /// not built.
+    pub fn of(schema: &Schema) -> Self {
+        let [distance, speed, fuel] = ["distance_covered", "engine_speed", "fuel_consumed"]
+            .map(|name| schema.number(name).unwrap_or_default());
+        Self { distance, speed, fuel }
     }
 }
 

@@ -7,7 +7,7 @@ use dataflows::views::{CorrelationTables, Mode};
 use serde::{Deserialize, Serialize};
 
 use super::defined::{CorrelationDefinition, ViewDefinition, ViewEntry};
-use super::message::{MessageSettings, RecordFields};
+use super::message::written::{MessageSettings, RecordFields};
 use crate::kafka::properties::{Properties, flat};
 use crate::runtime::secret::DatabaseUrl;
 use crate::source::OnDataLoss;

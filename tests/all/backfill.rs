@@ -244,27 +244,64 @@ fn an_input_whose_path_names_a_view_is_not_taken_for_that_views_progress() {
     let lines = readings(300);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let trucks = path("readings.jsonl");
-    std::fs::write(&trucks, lines.join("\n") + "\n").unwrap();
-    let reading = "{'time': '1681088547123456789', 'seconds_elapsed': '0.1', 'qz': 0.5, 'qy': 0.5, 'qx': 0.5, \
-                   'qw': 0.5, 'roll': 1, 'pitch': 2, 'yaw': 3}\n";
     for word in ["for", "since", "left"] {
-        let phone = path(&format!("readings.jsonl {word} hot"));
-        std::fs::write(&phone, reading.repeat(100)).unwrap();
-        let phone = format!("orientation.input={phone}");
-        let job = Grown::new(&["--input", &trucks, "--set", &phone]);
-        let base = BASE.replace("[\"parameter", "[\"orientation\", \"parameter");
-        job.run(&format!("{base}]"), "1");
-        job.run(&format!("{base}{MORE}"), "1");
-        assert_eq!(csv_rows(&job.csv("orientation")).len(), 100);
+        let input = path(&format!("readings.jsonl {word} hot"));
+        std::fs::write(&input, lines.join("\n") + "\n").unwrap();
+        let job = Grown::new(&["--input", &input]);
+        job.run(&format!("{BASE}]"), "1");
+        job.run(&format!("{BASE}{MORE}"), "1");
         assert_eq!(csv_rows(&job.csv("parameter_map")).len(), lines.len());
         assert_eq!(csv_rows(&job.csv("hot")).len(), hot(&lines), "{word}");
         job.verify();
         // Left out and back, it has missed nothing.
-        job.run(&format!("{base}]"), "1");
-        let (status, said) = job.start(&format!("{base}{MORE}"), "1").wait(TIMEOUT);
+        job.run(&format!("{BASE}]"), "1");
+        let (status, said) = job.start(&format!("{BASE}{MORE}"), "1").wait(TIMEOUT);
         assert!(status.success() && !said.contains("left out"), "{said}");
     }
+}
+
+#[test]
+fn a_new_view_gets_every_reading_of_messages_with_several() {
+    let lines = readings(300);
+    let far = lines[0].replace("2023-", "9998-");
+    assert_ne!(far, lines[0]);
+    // A reading among others is in the future, and one is none: only they are left out.
+    let message = |readings: &[String]| format!("[{}, {far}, 1]\n", readings.join(", "));
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("readings.jsonl");
+    std::fs::write(&input, lines.chunks(7).map(message).collect::<String>()).unwrap();
+    let grown = Grown::new(&["--input", input.to_str().unwrap()]);
+    grown.run(&format!("{BASE}]"), "2");
+    grown.run(&format!("{BASE}{MORE}"), "2");
+    for (view, count) in [("parameter_map", lines.len()), ("hot", hot(&lines)), ("cold", 0)] {
+        assert_eq!(csv_rows(&grown.csv(view)).len(), count, "{view}");
+    }
+    let letters = csv_rows(&grown.csv("dead_letters"));
+    assert_eq!(letters.len(), 2 * lines.len().div_ceil(7));
+    for letter in letters.iter().filter(|letter| letter[5] == "in_the_future") {
+        assert_eq!(letter[7], far);
+        assert!(letter[8] == "7" || letter[1..3] == ["0", "42"].map(String::from), "{letter:?}");
+    }
+    grown.verify();
+}
+
+#[test]
+fn a_view_is_added_to_the_phone_s_job() {
+    let case = crate::support::process::repository().join("fixtures/phone");
+    let input = case.join("orientation.csv");
+    let grown = Grown::new(&["--input", input.to_str().unwrap()]);
+    let base = "message = { preset = \"orientation\", format = \"csv\" }\nviews = [\"orientation\"";
+    let more =
+        ", { name = \"tilted\", where = \"pitch > 0\", columns = [\"time\", \"pitch\"], backfill = true }]";
+    grown.run(&format!("{base}]"), "1");
+    let readings = csv_rows(&grown.csv("orientation"));
+    grown.run(&format!("{base}{more}"), "1");
+    let tilted = readings.iter().filter(|row| row[7].parse::<f64>().unwrap() > 0.0);
+    let times: Vec<&String> = tilted.map(|row| &row[0]).collect();
+    let found = csv_rows(&grown.csv("tilted"));
+    assert!(times.len() > 5 && found.iter().map(|row| &row[0]).eq(times), "{found:?}");
+    assert_eq!(csv_rows(&grown.csv("orientation")), readings);
+    grown.verify();
 }
 
 #[test]

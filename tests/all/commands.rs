@@ -299,7 +299,7 @@ fn check_accepts_privileges_of_everybody() {
 
 #[test]
 fn explain_names_every_view_in_every_language() {
-    // All but the phone's, which nothing feeds.
+    // All but the phone's, whose fields the record lacks.
     let views: Vec<&str> =
         dataflows::views::NAMES.into_iter().filter(|view| *view != dataflows::views::ORIENTATION).collect();
     // No server is asked, and nothing is written.

@@ -266,8 +266,9 @@ fn a_cut_number_at_the_end_of_a_csv_file_is_not_kept() {
     let place = Place::new();
     place
         .write("Orientation.csv", format!("\u{feff}{HEADER}\r\n{}\r\n\r\n{}", record("1.5"), record("-2.9")));
-    let phone = format!("orientation.input={}", place.path("Orientation.csv").display());
-    let flags = ["--input", "/dev/null", "--views", "orientation", "--set", &phone, "--summary"];
+    let path = place.path("Orientation.csv").display().to_string();
+    let phone = ["--set", "message.preset=orientation", "--set", "message.format=csv", "--input"];
+    let flags = [&phone[..], &[&path, "--summary"]].concat();
     let yaws = || place.csv("orientation").into_iter().map(|row| row[8].clone()).collect::<Vec<_>>();
     let (_, shown) = place.run(&flags);
     assert_eq!(yaws(), ["1.5"]);
@@ -281,8 +282,7 @@ fn a_cut_number_at_the_end_of_a_csv_file_is_not_kept() {
     let compressed = Place::new();
     compressed.write("phone.csv", format!("{HEADER}\n{}", record("-2.5")));
     let path = zip("gzip", &compressed.path("phone.csv"));
-    let phone = format!("orientation.input={}", path.display());
-    compressed.run(&["--input", "/dev/null", "--views", "orientation", "--set", &phone]);
+    compressed.run(&[&phone[..], &[path.to_str().unwrap()]].concat());
     assert_eq!(compressed.csv("orientation")[0][8], "-2.5");
 }
 

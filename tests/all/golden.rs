@@ -246,12 +246,11 @@ impl<'a> Run<'a> {
         let (mut found, mut rows) = csv_file(&self.out.path().join(format!("{name}.csv")));
         let mut rows = match view {
             "dead_letters" => {
-                let wanted = ["partition", "offset", "reason", "field", "payload"].map(|name| {
+                let wanted = ["partition", "offset", "reason", "field", "payload", "place"].map(|name| {
                     found.iter().position(|found| found == name).expect("a column of dead letters")
                 });
                 return sorted(rows.iter().map(|row| wanted.map(|at| row[at].clone()).to_vec()).collect());
             }
-            "orientation" => rows,
             _ if self.case.is_upsert() => {
                 assert_eq!(found.pop().as_deref(), Some("change"), "{view}");
                 let changes: Vec<i64> =
@@ -353,12 +352,7 @@ fn lines(part: &[u8]) -> Vec<&[u8]> {
 fn run_from_a_file(run: &Run) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("input.jsonl");
-    let phone = run.case.folder.join("orientation.csv");
-    let orientation = format!("orientation.input={}", phone.display());
-    let mut input = vec!["--input", path.to_str().unwrap()];
-    if phone.exists() {
-        input.extend(["--set", &orientation]);
-    }
+    let input = ["--input", path.to_str().unwrap()];
     let mut places = Vec::new();
     for part in run.case.parts() {
         let mut file = std::fs::File::options().create(true).append(true).open(&path).unwrap();
@@ -383,15 +377,9 @@ fn from_a_file_into_sqlite(name: &str) {
 fn from_kafka_into_mariadb(name: &str) {
     let case = Case::new(name);
     let runs = ["1", "2"].map(|workers| Run::new(&case, workers, Some(mariadb().create_database())));
-    let (topic, phone) = (unique_topic(), unique_topic());
+    let topic = unique_topic();
     kafka().create_topic(&topic, PARTITIONS);
-    let mut input = vec!["--brokers", kafka().brokers(), "--topic", &topic];
-    let orientation = format!("orientation.topic={phone}");
-    if let Ok(messages) = std::fs::read(case.folder.join("orientation.jsonl")) {
-        kafka().create_topic(&phone, PARTITIONS);
-        kafka().produce(&phone, (0..).zip(lines(&messages)).map(|(n, line)| (n % PARTITIONS, None, line)));
-        input.extend(["--set", &orientation]);
-    }
+    let input = ["--brokers", kafka().brokers(), "--topic", &topic];
     let (mut places, mut next) = (Vec::new(), [0i64; PARTITIONS as usize]);
     for part in case.parts() {
         let mut messages = Vec::new();
@@ -432,6 +420,26 @@ fn corrected_correlations_in_latest_mode_hold_one_row_a_truck() {
         let mut run = Run::new(&case, "2", database);
         run.latest = true;
         run_from_a_file(&run);
+    }
+}
+
+#[test]
+fn the_phone_s_readings_as_a_csv_file_have_the_same_rows() {
+    let case = Case::new("phone");
+    let path = case.folder.join("orientation.csv");
+    let input = ["--set", "message.format=csv", "--input", path.to_str().unwrap()];
+    let expected = case.expected();
+    let (header, rows) = &expected["orientation"];
+    let comparable = |rows: &[Fields]| -> Vec<Fields> {
+        sorted(rows.iter().map(|row| row.iter().cloned().map(comparable).collect()).collect())
+    };
+    for (workers, database) in [("1", None), ("2", Some(mariadb().create_database()))] {
+        let run = Run::new(&case, workers, database);
+        run.to_the_end(&input);
+        assert_eq!(run.file("orientation", header), *rows, "on {workers} workers");
+        assert_eq!(run.table("orientation", header), comparable(rows), "on {workers} workers");
+        assert_eq!(run.file("dead_letters", &[]), Vec::<Fields>::new());
+        run.assert_verified(&input);
     }
 }
 

@@ -25,7 +25,7 @@
 //! | [`load`] | load in one partition, and in a thousand |
 //! | [`migrations`] | the version of the bookkeeping tables |
 //! | [`moves`] | the seed's topic, tables and queries |
-//! | [`orientation`] | the phone's topic and file |
+//! | [`orientation`] | the phone's job: its topic and its file |
 //! | [`own_views`] | views that a job defines, against built-in ones |
 //! | [`package`] | what the Debian package has |
 //! | [`page`] | the live page, in a browser |
@@ -41,6 +41,7 @@
 //! | [`commands`] | what `check` finds and `explain` draws |
 //! | [`verify`] | what `verify` finds when a row or a file was changed by hand |
 //! | [`wrong_use`] | what a new user does wrong |
+//! | [`records`] | records of other fields, and NULL in what is computed |
 //! | [`replay`] | what `replay` sends, and what it leaves out |
 //! | [`servers`] | the servers and the job that the other tests build on |
 //! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
@@ -77,6 +78,7 @@ mod orientation;
 mod own_views;
 mod package;
 mod page;
+mod records;
 mod replay;
 mod seen;
 mod servers;

@@ -93,7 +93,7 @@ fn a_stop_during_any_wait_of_a_start_ends_the_job_with_status_0() {
         (&["--embedded", "--input", "-"], true),
         (&["--input", &fifo], false),
         (&["--embedded", "--input", &fifo], false),
-        (&["--set", "views=[\"orientation\"]", "--set", &format!("orientation.input={fifo}")], false),
+        (&["--set", "message.format=csv", "--input", &fifo], false),
     ] {
         let port = free_port();
         let args = args(&[&["--listen", &format!("127.0.0.1:{port}")], more].concat());

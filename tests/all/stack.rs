@@ -14,13 +14,19 @@ fn compose() -> String {
 
 #[test]
 fn the_stacks_jobs_have_only_keys_that_there_are() {
-    for job in ["job.toml", "job-tls.toml"] {
+    let (trucks, phone) = ("topic Truck-Data", "topic Mobile-Device-Data");
+    for (job, topic, view) in [
+        ("job.toml", trucks, "parameter_map"),
+        ("job-tls.toml", trucks, "parameter_map"),
+        ("phone.toml", phone, "orientation"),
+        ("phone-tls.toml", phone, "orientation"),
+    ] {
         let path = repository().join("deploy/truckflow").join(job);
         assert!(compose().contains(&format!("./deploy/truckflow/{job}:/etc/truckflow/job.toml:ro")));
         let mut explain = Job::start(["explain", "--config", path.to_str().unwrap()]);
         let (status, said) = explain.wait(TIMEOUT);
         assert!(status.success(), "{said}");
-        assert!(explain.stdout().contains("topic Truck-Data"));
+        assert!(explain.stdout().contains(topic) && explain.stdout().contains(view), "{job}");
     }
 }
 

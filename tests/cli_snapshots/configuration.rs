@@ -44,9 +44,7 @@ fn keys_and_values_of_the_file() {
         "[settings]\njoin_limit = 0",
         "[settings]\ncorrelation_tables = \"all\"",
         "[kafka.properties]\nsasl.password = \"a\"\n[kafka.property_files]\nsasl.password = \"secret\"",
-        "[orientation]\ntopic = \"Truck-Data\"",
-        "input = \"r.jsonl\"\n[orientation]\ninput = \"./r.jsonl\"",
-        "views = [\"orientation\"]",
+        "[orientation]\ntopic = \"Mobile-Device-Data\"",
         "views = [\"nope\"]",
         "views = \"transformed\"",
     ] {
@@ -95,7 +93,7 @@ fn definitions_of_views_correlations_and_fields() {
     for text in [
         "[record]\n\"oil pressure\" = \"number\"",
         "[record]\noil = \"float\"",
-        "[record]\nengine_speed = \"number\"",
+        "[record]\nengine_speed = \"text\"",
         "[record]\noil = \"number\"\nOil = \"number\"",
         "[[correlations]]\nname = \"c\"\nx = \"timestamp\"",
         "[[correlations]]\nname = \"Oil\"\nx = \"timestamp\"\ny = \"engine_speed\"",
@@ -116,6 +114,41 @@ fn definitions_of_views_correlations_and_fields() {
         wrong.configured(text);
     }
     wrong.is_page("definitions");
+}
+
+#[test]
+fn mappings_of_messages() {
+    let mut wrong = Session::new();
+    for text in [
+        "[message]\nformat = \"xml\"",
+        "[message]\npreset = \"phone\"",
+        "[message]\nroot = \"/a~2\"",
+        "[message]\nroot = []",
+        "[message]\nformat = \"csv\"\nroot = \"/a\"",
+        "[message]\ntime = \"when\"",
+        "[message]\ntime = \"engine_speed\"",
+        "[message]\npreset = \"none\"",
+        "[message]\nkey = \"imei\"",
+        "[message]\nonly = \"speed > 1\"",
+        "[message]\ncolumns = [\"timestamp\"]",
+        "[message]\nformat = \"csv\"\nseparator = \"::\"",
+        "key_separator = \"|\"\n[message]\nformat = \"csv\"",
+        "mode = \"upsert\"\n[message]\nroot = \"/*\"",
+        "[message]\nregistry = \"http://127.0.0.1:8081\"",
+        "[record]\noil = { path = \"/oil\" }",
+        "[record]\noil = { type = \"number\", unit = \"ms\" }",
+        "[record]\noil = { type = \"number\", from = \"kafka.size\" }",
+        "[record]\noil = { type = \"number\", from = \"root.key\" }",
+        "[record]\noil = { type = \"number\", sql = \"engine_speed > 1\" }",
+        "[record]\noil = { type = \"number\", optional = false, bad = \"null\" }",
+        "[record]\ntimestamp = { optional = true }",
+        "[record]\ntimestamp = { unit = \"ms\", zone = \"Europe/Berlin\" }",
+        "[record]\ntimestamp = { zone = \"Berlin\" }",
+        "[record]\ntimestamp = { format = \"%H:%M\" }",
+    ] {
+        wrong.configured(text);
+    }
+    wrong.is_page("mappings");
 }
 
 #[test]

@@ -16,15 +16,12 @@ fn inputs_and_outputs() {
     let utf_16: Vec<u8> = "\u{feff}{}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     wrong.file("utf-16.jsonl", utf_16);
     wrong.file("not.gz", READING);
-    wrong.file("columns.csv", "time,qw\n1,2\n");
     wrong.file("file", "");
     for (out, more) in [
         "--input missing.jsonl",
         "--input .",
         "--input utf-16.jsonl",
         "--input not.gz",
-        "--input r.jsonl --set orientation.input=columns.csv",
-        "--input r.jsonl --set orientation.input=missing.csv",
         "--input r.jsonl --set listen_token_file=missing",
         "--input r.jsonl --processes 2 --hosts missing",
     ]

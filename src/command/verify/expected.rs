@@ -43,7 +43,7 @@ pub fn of_readings<'a>(view: &str, input: &'a Input, settings: &Settings) -> Opt
     if view == ORIENTATION {
         return orientation(input, &settings.schema);
     }
-    let measures = Measures::of(&settings.schema)?;
+    let measures = Measures::of(&settings.schema);
     let factor = oracle::decimal(&settings.speed_factor.to_string())?;
     let derived = move |record: &Record| {
         let (distance, speed) = (record.units[measures.distance], record.units[measures.speed]);

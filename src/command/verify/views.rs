@@ -72,7 +72,7 @@ impl Views<'_> {
         match name {
             DEAD_LETTERS => self.dead_letters(view, route),
             FILTERED_JOIN => {
-                let rows = expected::joined(input, self.settings, self.measures()?, &given_up);
+                let rows = expected::joined(input, self.settings, self.measures(), &given_up);
                 self.rows(view, route, &*rows)
             }
             WINDOW_AVERAGES => self.windows(view, route, &given_up),
@@ -88,17 +88,17 @@ impl Views<'_> {
         }
     }
 
-    /// The columns of the measures, which the record of every view of trucks has.
-    pub(super) fn measures(&self) -> Result<Measures, Error> {
-        Measures::of(&self.settings.schema).ok_or_else(|| Bug("a view without its fields").into())
+    /// The columns of the measures.
+    pub(super) fn measures(&self) -> Measures {
+        Measures::of(&self.settings.schema)
     }
 
     /// The axes of a correlation.
     fn axes(&self, view: &str) -> Result<Option<(Axis, Axis)>, Error> {
         let with_time = |column| Ok(Some((Axis::Time, Axis::Number(column))));
         match view {
-            "distance_correlation" => with_time(self.measures()?.distance),
-            "engine_speed_correlation" => with_time(self.measures()?.speed),
+            "distance_correlation" => with_time(self.measures().distance),
+            "engine_speed_correlation" => with_time(self.measures().speed),
             _ => match self.config.correlations.iter().find(|own| own.name == view) {
                 Some(own) => Ok(Some(own.axes(self.settings)?)),
                 None => Ok(None),

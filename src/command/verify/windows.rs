@@ -22,7 +22,7 @@ impl Views<'_> {
         route: &Route,
         given_up: &GivenUp,
     ) -> Result<String, Trouble> {
-        let windows = expected::windows(self.input, self.measures()?, self.settings.window, given_up);
+        let windows = expected::windows(self.input, self.measures(), self.settings.window, given_up);
         let given = |give: &mut dyn FnMut(&[u8], &[Cell])| {
             windows.iter().for_each(|(key, window)| give(key, &window.cells));
         };

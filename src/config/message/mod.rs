@@ -12,7 +12,7 @@ mod compile;
 mod dedupe;
 mod field;
 mod texts;
-mod written;
+pub(super) mod written;
 
 pub use compile::{mapping, registry};
 pub use dedupe::dedupe;

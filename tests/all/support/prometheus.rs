@@ -48,6 +48,9 @@ impl Prometheus {
             assert!(config.contains(deployed), "{deployed} is scraped");
             config = config.replace(deployed, &format!("127.0.0.1:{here}"));
         }
+        // There is one job here.
+        assert!(config.contains(r#", "phone:9600""#), "the phone's job is scraped");
+        config = config.replace(r#", "phone:9600""#, "");
         // More often, so that a test has not to wait.
         config = config.replace("interval: 5s", "interval: 2s").replace("timeout: 4s", "timeout: 2s");
         fs::write(folder.join("prometheus.yml"), config).expect("the folder takes it");
