@@ -127,6 +127,39 @@ impl Keys {
         node
     }
 
+    /// Lets keys that fields name lead to the root, too, where a `*` goes through all keys.
+    fn share(&mut self, at: usize) {
+        let children: Vec<usize> = self.nodes[at].children.iter().map(|child| child.node).collect();
+        if let Some(each) = self.nodes[at].each {
+            children.iter().for_each(|child| self.lead(each, *child));
+            self.share(each);
+        }
+        children.into_iter().for_each(|child| self.share(child));
+    }
+
+    /// Adds the way from one node to the root to another node.
+    fn lead(&mut self, from: usize, to: usize) {
+        self.nodes[to].is_root |= self.nodes[from].is_root;
+        for child in self.nodes[from].children.clone() {
+            let known = self.nodes[to].children.iter().find(|own| own.key == child.key).map(|own| own.node);
+            let node = known.unwrap_or_else(|| {
+                let node = self.nodes.len();
+                self.nodes.push(Node::default());
+                self.nodes[to].children.push(Child { node, ..child.clone() });
+                node
+            });
+            self.lead(child.node, node);
+        }
+        if let Some(each) = self.nodes[from].each {
+            let node = self.nodes[to].each.unwrap_or_else(|| {
+                self.nodes.push(Node::default());
+                self.nodes.len() - 1
+            });
+            self.nodes[to].each = Some(node);
+            self.lead(each, node);
+        }
+    }
+
     /// Numbers the slots, so that those below a node follow each other.
     fn number(&mut self, at: usize) {
         if let Some(slot) = &mut self.nodes[at].slot {
@@ -159,6 +192,7 @@ impl Plan {
                 Source::RootKey | Source::Kafka(_) | Source::Computed(_) => (false, None),
             })
             .collect();
+        message.share(0);
         message.number(0);
         reading.number(0);
         let slot = |(of_message, node): (bool, Option<usize>)| {
@@ -171,5 +205,32 @@ impl Plan {
         };
         let places = nodes.into_iter().map(slot).collect();
         Self { message, reading, places }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::decode::path::Path;
+    use crate::decode::{Decoder, Message};
+
+    #[test]
+    fn an_element_that_a_field_of_the_message_names_has_readings_too() {
+        let pointer = |text| Pointer::parse(text).unwrap();
+        let mut mapping = Mapping::trucks();
+        mapping.root = vec![pointer("/trucks/*/readings")];
+        let path = Path { first: pointer("/trucks/0/name"), then: Vec::new() };
+        mapping.fields[4].source = Source::Value { path, of_message: true };
+        let reading = "{'timestamp': '2023-04-10 01:02:27', 'distance_covered': 1, 'engine_speed': 81, 'fuel_consumed': 0}";
+        let payload = format!(
+            "{{'trucks': [{{'name': 'a', 'readings': [{reading}, {reading}]}}, {{'readings': [{reading}]}}]}}"
+        );
+        let mut decoder = Decoder::new("topic".into(), Arc::new(mapping));
+        decoder.decode(&Message { payload: Some(payload.as_bytes()), ..Message::default() });
+        let batch = decoder.take_batch();
+        assert_eq!(batch.len(), 3);
+        assert_eq!(&*batch.record(0).entity, "a");
     }
 }
