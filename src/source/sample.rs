@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use dataflows::item::Item;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedHeaders, Header, Headers as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::{Polled, Reader, SourceError};
-use crate::decode::{Counted, Decode, Message};
+use crate::decode::{Counted, Decode, Headers, Message};
 use crate::runtime::clock::{Clock, Limits};
 
 /// The limits of a sample.
@@ -47,14 +48,26 @@ pub struct Sampled {
     pub key: Option<Vec<u8>>,
     /// The value; `None` for a tombstone.
     pub payload: Option<Vec<u8>>,
+    /// The headers.
+    pub headers: SampledHeaders,
+}
+
+/// The headers of a message with their values, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SampledHeaders(pub Vec<(String, Option<Vec<u8>>)>);
+
+impl Headers for SampledHeaders {
+    fn last(&self, name: &str) -> Option<Option<&[u8]>> {
+        self.0.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value.as_deref())
+    }
 }
 
 impl Sampled {
     /// The message for a decoder.
     pub fn message(&self) -> Message<'_> {
-        let Self { partition, offset, timestamp, ref key, ref payload } = *self;
-        let (key, payload) = (key.as_deref(), payload.as_deref());
-        Message { partition, offset, timestamp, key, payload, ..Message::default() }
+        let Self { partition, offset, timestamp, ref key, ref payload, ref headers } = *self;
+        let (key, payload, headers) = (key.as_deref(), payload.as_deref(), Some(headers as &dyn Headers));
+        Message { partition, offset, timestamp, key, payload, headers, ..Message::default() }
     }
 
     fn bytes(&self) -> usize {
@@ -173,6 +186,7 @@ fn take<C: ConsumerContext>(
                         timestamp: message.timestamp().to_millis(),
                         key: message.key().map(<[u8]>::to_vec),
                         payload: message.payload().map(<[u8]>::to_vec),
+                        headers: message.headers().map(owned).unwrap_or_default(),
                     };
                     let taken = taken.entry(partition).or_default();
                     *taken += sampled.bytes();
@@ -193,6 +207,11 @@ fn take<C: ConsumerContext>(
         }
     }
     Ok(())
+}
+
+fn owned(headers: &BorrowedHeaders) -> SampledHeaders {
+    let header = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
+    SampledHeaders(headers.iter().map(header).collect())
 }
 
 /// Takes the first messages of a reader of a file.
@@ -237,7 +256,8 @@ impl Decode for Collect {
         }
         let &Message { partition, offset, timestamp, key, payload, .. } = message;
         let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-        let sampled = Sampled { partition, offset, timestamp, key: owned(key), payload: owned(payload) };
+        let (key, payload, headers) = (owned(key), owned(payload), SampledHeaders::default());
+        let sampled = Sampled { partition, offset, timestamp, key, payload, headers };
         self.bounds.messages -= 1;
         self.bounds.bytes = self.bounds.bytes.saturating_sub(sampled.bytes());
         self.sample.messages.push(sampled);
