@@ -1,6 +1,7 @@
 //! `truckflow config`: writes a configuration template, and shows the effective settings.
 
 pub mod error;
+pub mod propose;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
