@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dataflows::item::Item;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedHeaders, Header, Headers as _};
+use rdkafka::message::{Header, Headers as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::{Polled, Reader, SourceError};
@@ -48,18 +48,8 @@ pub struct Sampled {
     pub key: Option<Vec<u8>>,
     /// The value; `None` for a tombstone.
     pub payload: Option<Vec<u8>>,
-    /// The headers.
-    pub headers: SampledHeaders,
-}
-
-/// The headers of a message with their values, in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SampledHeaders(pub Vec<(String, Option<Vec<u8>>)>);
-
-impl Headers for SampledHeaders {
-    fn last(&self, name: &str) -> Option<Option<&[u8]>> {
-        self.0.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value.as_deref())
-    }
+    /// The headers, in their order.
+    pub headers: OwnHeaders,
 }
 
 impl Sampled {
@@ -72,6 +62,24 @@ impl Sampled {
 
     fn bytes(&self) -> usize {
         [&self.key, &self.payload].into_iter().flatten().map(Vec::len).sum()
+    }
+}
+
+/// The headers of a message: names and values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnHeaders(pub Vec<(String, Option<Vec<u8>>)>);
+
+impl OwnHeaders {
+    fn of<M: rdkafka::Message>(message: &M) -> Self {
+        let owned = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
+        Self(message.headers().map_or_else(Vec::new, |headers| headers.iter().map(owned).collect()))
+    }
+}
+
+impl Headers for OwnHeaders {
+    fn last(&self, name: &str) -> Option<Option<&[u8]>> {
+        let (_, value) = self.0.iter().rfind(|(found, _)| found == name)?;
+        Some(value.as_deref())
     }
 }
 
@@ -186,7 +194,7 @@ fn take<C: ConsumerContext>(
                         timestamp: message.timestamp().to_millis(),
                         key: message.key().map(<[u8]>::to_vec),
                         payload: message.payload().map(<[u8]>::to_vec),
-                        headers: message.headers().map(owned).unwrap_or_default(),
+                        headers: OwnHeaders::of(&message),
                     };
                     let taken = taken.entry(partition).or_default();
                     *taken += sampled.bytes();
@@ -207,11 +215,6 @@ fn take<C: ConsumerContext>(
         }
     }
     Ok(())
-}
-
-fn owned(headers: &BorrowedHeaders) -> SampledHeaders {
-    let header = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
-    SampledHeaders(headers.iter().map(header).collect())
 }
 
 /// Takes the first messages of a reader of a file.
@@ -256,8 +259,8 @@ impl Decode for Collect {
         }
         let &Message { partition, offset, timestamp, key, payload, .. } = message;
         let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-        let (key, payload, headers) = (owned(key), owned(payload), SampledHeaders::default());
-        let sampled = Sampled { partition, offset, timestamp, key, payload, headers };
+        let (key, payload) = (owned(key), owned(payload));
+        let sampled = Sampled { partition, offset, timestamp, key, payload, ..Sampled::default() };
         self.bounds.messages -= 1;
         self.bounds.bytes = self.bounds.bytes.saturating_sub(sampled.bytes());
         self.sample.messages.push(sampled);

@@ -94,7 +94,7 @@ fn shortened(text: &str) -> String {
 pub(super) fn notes(candidate: &Candidate<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     let values = || candidate.column.values.iter().map(|(_, leaf)| *leaf);
-    let longest = values().map(|leaf| leaf.written().len()).max().unwrap_or(0);
+    let longest = values().map(|leaf| leaf.length()).max().unwrap_or(0);
     match &candidate.kind {
         Kind::Text if longest > MAX_TEXT => notes.push(format!("Left out: a text of up to {longest} bytes.")),
         Kind::Text if has_decimal_commas(candidate) => {

@@ -165,7 +165,7 @@ fn can_name(candidate: &Candidate<'_>, readings: usize) -> bool {
         Kind::Boolean | Kind::Time(_) => false,
     };
     let written: HashSet<_> = values.iter().map(|(_, leaf)| leaf.written()).collect();
-    let is_short = written.iter().all(|text| text.len() <= MAX_TEXT);
+    let is_short = values.iter().all(|(_, leaf)| leaf.length() <= MAX_TEXT);
     let repeats = values.len() < 20 || written.len() * 10 < values.len() * 9;
     let is_empty =
         values.iter().filter(|(_, leaf)| leaf.written().trim().is_empty()).count() * 2 > values.len();

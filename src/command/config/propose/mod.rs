@@ -50,7 +50,7 @@ mod value;
 mod words;
 
 pub use error::Unreadable;
-pub use proposal::{Field, FieldKind, Format, MessagePart, Proposal, Registry, Source};
+pub use proposal::{Field, FieldKind, Format, Input, MessagePart, Proposal, Registry, Source};
 pub use value::Value;
 
 use envelope::Envelope;
@@ -64,22 +64,21 @@ use crate::source::sample::Sample;
 use crate::text::printable::{count, quantity};
 
 /// What is known of a sample apart from its messages.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Hints<'h> {
-    /// The name of the topic or file, for comments.
-    pub name: &'h str,
-    /// Whether the messages are the lines of a file.
-    pub is_file: bool,
+#[derive(Clone, Debug)]
+pub struct Hints {
+    /// Where it was taken from.
+    pub input: Input,
     /// The URL of the schema registry, if it is known.
-    pub registry: Option<&'h str>,
+    pub registry: Option<String>,
 }
 
 /// Proposes how to read the messages of a sample.
 ///
 /// # Errors
 /// The messages have no known format, or one that needs a schema: see [`propose_values`].
-pub fn propose(sample: &Sample, hints: Hints<'_>) -> Result<Proposal, Unreadable> {
-    let Detected { format, messages } = format::detect(sample, hints.is_file, hints.registry)?;
+pub fn propose(sample: &Sample, hints: &Hints) -> Result<Proposal, Unreadable> {
+    let Detected { format, messages } =
+        format::detect(sample, hints.input.is_file(), hints.registry.as_deref())?;
     of_messages(&messages, format, hints)
 }
 
@@ -92,12 +91,12 @@ pub fn propose_values(
     sample: &Sample,
     format: Format,
     values: Vec<Vec<Value>>,
-    hints: Hints<'_>,
+    hints: &Hints,
 ) -> Result<Proposal, Unreadable> {
     of_messages(&format::messages(sample, values), format, hints)
 }
 
-fn of_messages(messages: &[Message], format: Format, hints: Hints<'_>) -> Result<Proposal, Unreadable> {
+fn of_messages(messages: &[Message], format: Format, hints: &Hints) -> Result<Proposal, Unreadable> {
     let values: Vec<&Value> = messages.iter().flat_map(|message| &message.values).collect();
     let root = root::choose(&values);
     let (readings, others) = parsed::readings(messages, &root);
@@ -111,7 +110,8 @@ fn of_messages(messages: &[Message], format: Format, hints: Hints<'_>) -> Result
     let (candidates, left_out) = candidate::find(messages, &root, &readings);
     if format.name != "csv" && root.path.is_empty() && default::is_default(&candidates, readings.len()) {
         notes.push("They have the default form: no [message] or [record] is needed.".into());
-        return Ok(Proposal { message: None, upsert: false, fields: Vec::new(), notes });
+        let input = hints.input.clone();
+        return Ok(Proposal { input, message: None, upsert: false, fields: Vec::new(), notes });
     }
     let of_reading =
         |of: fn(&Message) -> bool| readings.iter().filter(|reading| of(&messages[reading.message])).count();
@@ -119,7 +119,7 @@ fn of_messages(messages: &[Message], format: Format, hints: Hints<'_>) -> Result
     let facts = Facts {
         readings: readings.len(),
         keyed: of_reading(|message| message.key.is_some()),
-        has_timestamps: !hints.is_file && of_reading(|message| message.timestamp.is_some()) > 0,
+        has_timestamps: !hints.input.is_file() && of_reading(|message| message.timestamp.is_some()) > 0,
         is_transport: root.envelopes.iter().any(|envelope| envelope.is_transport())
             || values.iter().any(|value| is_list(&root, value)),
         has_root_key: root_key.is_some(),
@@ -140,7 +140,7 @@ fn of_messages(messages: &[Message], format: Format, hints: Hints<'_>) -> Result
     let pointers = root::pointers(&root.path);
     let root = if pointers.concat().is_empty() && pointers.len() == 1 { Vec::new() } else { pointers };
     let message = Some(MessagePart { format, root, time: record.time, key: record.key });
-    Ok(Proposal { message, upsert, fields: record.fields, notes })
+    Ok(Proposal { input: hints.input.clone(), message, upsert, fields: record.fields, notes })
 }
 
 /// Whether the message has several readings in a list.
@@ -149,13 +149,13 @@ fn is_list(root: &Root, value: &Value) -> bool {
         && (root.path.contains(&Step::Every) || root.find(value).is_some_and(|found| found.len() > 1))
 }
 
-fn origin(messages: &[Message], readings: &[Reading<'_>], others: usize, hints: Hints<'_>) -> String {
+fn origin(messages: &[Message], readings: &[Reading<'_>], others: usize, hints: &Hints) -> String {
     let unread = messages.iter().filter(|message| message.values.is_empty() && !message.is_tombstone).count();
     let mut text = format!(
         "Proposed from {} ({}) of `{}`.",
         quantity(messages.len(), "message"),
         quantity(readings.len(), "reading"),
-        hints.name,
+        hints.input.name(),
     );
     if unread + others > 0 {
         text.push_str(&format!(" {} could not be read.", count(unread + others)));

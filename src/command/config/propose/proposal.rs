@@ -5,6 +5,8 @@ use crate::text::time::Unit;
 /// A configuration that reads the messages of a sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
+    /// Where the messages are.
+    pub input: Input,
     /// What `[message]` says; none if the messages have the default form.
     pub message: Option<MessagePart>,
     /// Whether each message replaces the reading with its key.
@@ -13,6 +15,34 @@ pub struct Proposal {
     pub fields: Vec<Field>,
     /// What a person should know, a sentence each.
     pub notes: Vec<String>,
+}
+
+/// Where messages are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The lines of a file with this path.
+    File(String),
+    /// A topic.
+    Topic {
+        /// Its name.
+        name: String,
+        /// The brokers that have it.
+        brokers: String,
+    },
+}
+
+impl Input {
+    /// The path of the file, or the name of the topic.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::File(name) | Self::Topic { name, .. } => name,
+        }
+    }
+
+    /// Whether it is a file.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
 }
 
 /// What `[message]` says.

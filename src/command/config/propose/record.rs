@@ -173,7 +173,7 @@ fn field(candidate: &Candidate<'_>, name: String, readings: usize) -> Field {
         Place::Header(name) => Source::From(format!("kafka.header.{name}")),
     };
     let values = &candidate.column.values;
-    let longest = values.iter().map(|(_, leaf)| leaf.written().len()).max().unwrap_or(0);
+    let longest = values.iter().map(|(_, leaf)| leaf.length()).max().unwrap_or(0);
     let is_long = matches!(candidate.kind, Kind::Text) && longest > MAX_TEXT;
     let containers = candidate.column.containers as usize;
     let is_rare = values.len() <= containers || candidate.bad >= values.len() + containers;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::proposal::{Field, FieldKind, Format, MessagePart, Proposal, Source};
+use super::proposal::{Field, FieldKind, Format, Input, MessagePart, Proposal, Source};
 use crate::text::printable::printable;
 use crate::text::time::Unit;
 
@@ -14,14 +14,19 @@ impl Display for Proposal {
         for note in &self.notes {
             comment(f, note)?;
         }
-        let Some(message) = &self.message else { return Ok(()) };
+        writeln!(f)?;
+        if let Input::File(path) = &self.input {
+            writeln!(f, "input = {}", quoted(path))?;
+        }
         if self.upsert {
             writeln!(f, "mode = \"upsert\"")?;
         }
-        if self.upsert || !self.notes.is_empty() {
-            writeln!(f)?;
+        if let Input::Topic { name, brokers } = &self.input {
+            let blank = if self.upsert { "\n" } else { "" };
+            writeln!(f, "{blank}[kafka]\nbrokers = {}\ntopic = {}", quoted(brokers), quoted(name))?;
         }
-        write!(f, "{message}\n[record]\n")?;
+        let Some(message) = &self.message else { return Ok(()) };
+        write!(f, "\n{message}\n[record]\n")?;
         self.fields.iter().try_for_each(|field| write!(f, "{field}"))
     }
 }

@@ -13,6 +13,10 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use crate::decode::tree::{Scalar, Tree};
 use crate::text::time::Unit;
 
+/// Longer texts are not kept.
+const MAX_TEXT: usize = 1000;
+/// How many characters of a longer text are kept.
+const START: usize = 40;
 /// How many texts with JSON may be inside each other.
 const MAX_INSIDE: u32 = 3;
 
@@ -42,6 +46,13 @@ pub enum Leaf {
     NotFinite(Box<str>),
     /// A text.
     Text(Box<str>),
+    /// A text that is too long to be of interest.
+    Long {
+        /// How it begins.
+        start: Box<str>,
+        /// Its length.
+        bytes: usize,
+    },
     /// A time that a schema declares.
     Time {
         /// Nanoseconds since 1970.
@@ -94,7 +105,7 @@ fn of_scalar(scalar: &Scalar<'_>) -> Leaf {
         Scalar::Double(value) => of_double(value.is_finite(), value.to_string()),
         Scalar::Float(value) => of_double(value.is_finite(), value.to_string()),
         Scalar::NotFinite(text) => Leaf::NotFinite((*text).into()),
-        Scalar::Text(text) => Leaf::Text((**text).into()),
+        Scalar::Text(text) => leaf_of_text(text),
         Scalar::Time { nanos, unit, local } => Leaf::Time { nanos: *nanos, unit: *unit, local: *local },
         Scalar::Bytes | Scalar::Nested => Leaf::Bytes,
     }
@@ -106,7 +117,14 @@ fn of_text(text: &str, inside: u32) -> Value {
     {
         return Value::Inside(Box::new(value));
     }
-    Value::Leaf(Leaf::Text(text.into()))
+    Value::Leaf(leaf_of_text(text))
+}
+
+fn leaf_of_text(text: &str) -> Leaf {
+    match text.len() {
+        0..=MAX_TEXT => Leaf::Text(text.into()),
+        bytes => Leaf::Long { start: text.chars().take(START).collect(), bytes },
+    }
 }
 
 /// The object, or list of objects, that a text contains, as it is or in base64.
@@ -165,9 +183,17 @@ impl Leaf {
             Self::Boolean(value) => Scalar::Boolean(*value),
             Self::Number(text) => Scalar::Number(Cow::Borrowed(text)),
             Self::NotFinite(text) => Scalar::NotFinite(text),
-            Self::Text(text) => Scalar::Text(Cow::Borrowed(text)),
+            Self::Text(text) | Self::Long { start: text, .. } => Scalar::Text(Cow::Borrowed(text)),
             Self::Time { nanos, unit, local } => Scalar::Time { nanos: *nanos, unit: *unit, local: *local },
             Self::Bytes => Scalar::Bytes,
+        }
+    }
+
+    /// Its length in bytes as it is written.
+    pub(super) fn length(&self) -> usize {
+        match self {
+            Self::Long { bytes, .. } => *bytes,
+            leaf => leaf.written().len(),
         }
     }
 
@@ -176,7 +202,10 @@ impl Leaf {
         match self {
             Self::Null => Cow::Borrowed("null"),
             Self::Boolean(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
-            Self::Number(text) | Self::NotFinite(text) | Self::Text(text) => Cow::Borrowed(text),
+            Self::Number(text)
+            | Self::NotFinite(text)
+            | Self::Text(text)
+            | Self::Long { start: text, .. } => Cow::Borrowed(text),
             Self::Time { nanos, .. } => Cow::Owned(nanos.to_string()),
             Self::Bytes => Cow::Borrowed("bytes"),
         }

@@ -86,8 +86,10 @@ fn a_proposal_is_a_table_with_what_was_found() {
         r#"{"vehicle":{"id":"a"},"ts":1681088547123,"obd":{"rpm":1438,"odometer":12.5,"mil":false},"note":null}"#,
         r#"{"vehicle":{"id":"b"},"ts":1681088548123,"obd":{"rpm":"fast","odometer":12.75}}"#,
     ]);
-    let expected = r#"# Proposed from 2 messages (2 readings) of `readings`.
+    let expected = r#"# Proposed from 2 messages (2 readings) of `readings.jsonl`.
 # The built-in views read distance_covered (km), engine_speed and fuel_consumed (litres). These may be such fields under another name, or in another unit: rpm (engine_speed), odometer (distance_covered).
+
+input = "readings.jsonl"
 
 [message]
 format = "json"

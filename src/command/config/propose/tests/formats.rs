@@ -1,7 +1,7 @@
 //! The formats of messages.
 
-use super::{message, of_lines, of_payloads, try_lines};
-use crate::command::config::propose::{Format, Hints, Unreadable, propose, propose_values};
+use super::{message, of_lines, of_payloads, topic, try_lines};
+use crate::command::config::propose::{Format, Unreadable, propose, propose_values};
 use crate::command::config::propose::{Registry, Value};
 use crate::decode::tree::{Scalar, Tree};
 use crate::source::sample::{Sample, Sampled};
@@ -19,7 +19,7 @@ fn json_is_json_and_dicts_are_read_automatically() {
     let found =
         of_lines(&["{'ts': 1681088547, 'rpm': np.float64(900.5), 'dtc': ('P1', 'P2')}", "not a dict"]);
     assert_eq!((format(&found).name, found.accepted), ("auto", 1));
-    found.note("Proposed from 2 messages (1 reading) of `readings`. 1 could not be read.");
+    found.note("Proposed from 2 messages (1 reading) of `readings.jsonl`. 1 could not be read.");
 }
 
 #[test]
@@ -85,14 +85,14 @@ fn the_header_of_a_registry_is_recognized() {
     };
     let sample = |messages: Vec<Sampled>| Sample { header: None, messages };
     let json = sample(vec![with_header(45, br#"{"vehicle":"t-1","at":1681088547}"#)]);
-    let proposed = |registry| propose(&json, Hints { registry, ..Hints::default() }).unwrap().to_string();
+    let proposed = |registry| propose(&json, &topic(registry)).unwrap().to_string();
     assert!(
         proposed(None)
             .contains("\nregistry = \"http://127.0.0.1:8081\"  # the URL of your schema registry\n")
     );
     assert!(proposed(Some("https://r")).contains("\nformat = \"json\"\nregistry = \"https://r\"\n"));
     let binary = sample(vec![with_header(7, b"\x06t-1\xff"), with_header(8, b"\x06t-1\xff")]);
-    let error = propose(&binary, Hints::default()).unwrap_err();
+    let error = propose(&binary, &topic(None)).unwrap_err();
     assert_eq!(error, Unreadable::Registry { ids: vec![263, 264] });
 }
 
@@ -111,9 +111,8 @@ fn values_that_a_decoder_found_have_the_types_of_their_schema() {
     let sample = Sample { header: None, messages: vec![message(None, Some("x"), &[])] };
     let registry = Registry { url: Some("http://r".into()), ids: vec![1] };
     let format = Format { name: "avro", separator: None, columns: None, registry: Some(registry) };
-    let text = propose_values(&sample, format, vec![vec![Value::from(&tree)]], Hints::default())
-        .unwrap()
-        .to_string();
+    let text =
+        propose_values(&sample, format, vec![vec![Value::from(&tree)]], &topic(None)).unwrap().to_string();
     for line in [
         "format = \"avro\"",
         "time = \"at\"",

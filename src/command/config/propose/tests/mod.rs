@@ -17,8 +17,8 @@ mod roots;
 mod times;
 
 use self::accept::{accepted, sample_as};
-use super::{Hints, Proposal, Unreadable, propose};
-use crate::source::sample::{Sample, Sampled, SampledHeaders};
+use super::{Hints, Input, Proposal, Unreadable, propose};
+use crate::source::sample::{OwnHeaders, Sample, Sampled};
 
 /// A proposal, and how many readings it accepts.
 struct Proposed {
@@ -69,8 +69,8 @@ fn of_lines(lines: &[&str]) -> Proposed {
 
 fn try_lines(lines: &[&str]) -> Result<Proposed, Unreadable> {
     let bytes = lines.iter().flat_map(|line| [line, "\n"]).collect::<String>().into_bytes();
-    let hints = Hints { name: "readings", is_file: true, registry: None };
-    let proposal = propose(&sample_as("", &bytes), hints)?;
+    let hints = Hints { input: Input::File("readings.jsonl".into()), registry: None };
+    let proposal = propose(&sample_as("", &bytes), &hints)?;
     let text = proposal.to_string();
     let accepted = accepted(&text, &sample_as(&text, &bytes)).values().sum();
     Ok(Proposed { proposal, text, accepted })
@@ -84,9 +84,15 @@ fn message(key: Option<&str>, payload: Option<&str>, headers: &[(&str, &str)]) -
         timestamp: Some(1_681_088_560_000),
         key: key.map(bytes),
         payload: payload.map(bytes),
-        headers: SampledHeaders(headers),
+        headers: OwnHeaders(headers),
         ..Sampled::default()
     }
+}
+
+/// The hints for a topic.
+fn topic(registry: Option<&str>) -> Hints {
+    let input = Input::Topic { name: "readings".into(), brokers: "kafka:9092".into() };
+    Hints { input, registry: registry.map(str::to_owned) }
 }
 
 /// The proposal for the messages of a topic.
@@ -94,7 +100,7 @@ fn message(key: Option<&str>, payload: Option<&str>, headers: &[(&str, &str)]) -
 fn of_messages(messages: Vec<Sampled>) -> Proposed {
     let numbered = messages.into_iter().zip(0..).map(|(message, offset)| Sampled { offset, ..message });
     let sample = Sample { header: None, messages: numbered.collect() };
-    let proposal = propose(&sample, Hints { name: "topic", ..Hints::default() }).unwrap();
+    let proposal = propose(&sample, &topic(None)).unwrap();
     let text = proposal.to_string();
     let accepted = accepted(&text, &sample).values().sum();
     Proposed { proposal, text, accepted }
