@@ -10,7 +10,7 @@ mod job;
 mod known;
 mod load;
 pub mod message;
-mod names;
+pub mod names;
 pub mod origin;
 mod raw;
 pub mod reference;

@@ -97,6 +97,19 @@ fn await_schemas(registry: &Registry, sample: &Sample) {
     }
 }
 
+/// Takes a sample of a topic.
+///
+/// # Errors
+/// A sentence that says what is in the way.
+pub(in crate::command) fn sample_of(config: &Job, topic: &str, bounds: Bounds) -> Result<Sample, String> {
+    let cluster = Cluster::connect(config).map_err(|error| error.to_string())?;
+    let partitions = cluster.partitions(topic, "Read")?;
+    let there = cluster.watermarks(topic, &partitions)?;
+    cluster.read(topic, partitions[0])?;
+    let sample = of_topic(&cluster.consumer, topic, &there, bounds);
+    sample.map_err(|error| cluster.failed(&format!("a sample of `{topic}`"), &error))
+}
+
 /// Checks that a host and port accept a connection.
 fn reach(address: &str) -> Result<String, String> {
     let failed = |reason: std::io::Error| {

@@ -11,8 +11,8 @@
 
 mod cluster;
 mod disk;
-mod kafka;
-mod sample;
+pub(in crate::command) mod kafka;
+pub(in crate::command) mod sample;
 
 use std::sync::{Arc, Mutex};
 
