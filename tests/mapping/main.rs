@@ -10,8 +10,10 @@
 //! | `lines` | CSV |
 //! | `kafka` | keys, headers and other properties of a message |
 //! | `upserts` | keyed readings |
+//! | `docs` | the examples of docs/messages.md |
 
 mod computed;
+mod docs;
 mod kafka;
 mod lines;
 mod rejected;
