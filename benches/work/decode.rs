@@ -44,7 +44,7 @@ pub fn decode(
             decoder.decode(&Message { offset, key, payload: Some(payload), ..Message::default() });
         }
         // Every one of them is a record, so that the stage is what its name says.
-        assert_eq!(decoder.records(), BATCH);
+        assert_eq!(decoder.records(), BATCH, "{:?}", decoder.take_dead_letters().first());
         taken(decoder);
     }
 }

@@ -231,6 +231,8 @@ fn protobuf(values: &Values, out: &mut Vec<u8>) {
         double(2, 123_456.7, out);
         bytes(3, &fuel, out);
     });
+    // A schema of a registry may have several messages; this is the first.
+    out.push(0);
     bytes(1, &vehicle, out);
     bytes(2, &gps, out);
     bytes(3, &can, out);
