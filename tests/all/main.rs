@@ -61,6 +61,7 @@ mod dashboards;
 mod database_errors;
 mod database_faults;
 mod dead_letters;
+mod dedupe;
 mod disk_faults;
 mod docs;
 mod exactly_once;
