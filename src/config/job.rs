@@ -15,6 +15,7 @@ use super::error::ConfigError;
 use super::known::names;
 use super::load;
 use super::message::{self, Preset};
+use super::place::Places;
 use super::raw::Config;
 use super::span::{duration, span};
 use super::sql;
@@ -61,7 +62,7 @@ impl Job {
         variables: impl Iterator<Item = (String, String)>,
         flags: Vec<(String, toml::Value)>,
     ) -> Result<Self, ConfigError> {
-        load::load(file, variables, flags)?.try_into()
+        Self::located(load::load(file, variables, flags)?)
     }
 
     /// Like [`load`](Self::load), with the text of the file; `name` is used in errors.
@@ -71,7 +72,13 @@ impl Job {
         variables: impl Iterator<Item = (String, String)>,
         flags: Vec<(String, toml::Value)>,
     ) -> Result<Self, ConfigError> {
-        load::read(text, name, variables, flags)?.try_into()
+        Self::located(load::read(text, name, variables, flags)?)
+    }
+
+    /// The job of a configuration. An error in the mapping of messages says where it was written.
+    fn located((config, places): (Config, Places)) -> Result<Self, ConfigError> {
+        let known: Vec<String> = config.record.keys().cloned().collect();
+        Self::try_from(config).map_err(|error| error.located(&places, &known))
     }
 
     /// The configuration.

@@ -12,6 +12,7 @@ mod load;
 pub mod message;
 pub mod names;
 pub mod origin;
+mod place;
 mod raw;
 pub mod reference;
 mod secrets;

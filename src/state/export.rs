@@ -114,7 +114,7 @@ pub struct TableSize {
     pub table: String,
     /// Its rows; 0 if the table did not exist.
     pub rows: u64,
-    /// The highest `id`, if there are rows.
+    /// The highest value of the AUTO_INCREMENT column, if there are rows.
     pub last_id: Option<i64>,
 }
 

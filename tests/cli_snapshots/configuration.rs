@@ -185,7 +185,7 @@ fn texts_of_user_defined_views() {
     for column in [
         "engine_speed + 1",
         "engine_speed AS `a b`",
-        "engine_speed AS id",
+        "engine_speed AS row_key",
         "NULL AS nothing",
         "truck_id + 1 AS sum",
         "CASE WHEN engine_speed THEN 1 END AS c",
