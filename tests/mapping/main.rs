@@ -10,6 +10,7 @@
 //! | `lines` | CSV |
 //! | `kafka` | keys, headers and other properties of a message |
 //! | `upserts` | keyed readings |
+//! | `views` | which built-in views a record has |
 //! | `docs` | the examples of docs/messages.md |
 
 mod computed;
@@ -21,6 +22,7 @@ mod roots;
 mod times;
 mod upserts;
 mod values;
+mod views;
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -307,8 +307,19 @@ impl Cluster {
         for &partition in partitions {
             list.add_partition(topic, partition);
         }
-        let asked =
-            if self.is_group_denied() { None } else { Some(self.consumer.committed_offsets(list, ANSWER)) };
+        let deadline = Instant::now() + REACH;
+        let asked = loop {
+            if self.is_group_denied() {
+                break None;
+            }
+            match self.consumer.committed_offsets(list.clone(), ANSWER) {
+                // A broker that has just started has no coordinator of groups yet.
+                Err(error) if is_electing(&error) && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                asked => break Some(asked),
+            }
+        };
         match asked {
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) if !self.is_group_denied_by(&error) => {
@@ -360,6 +371,18 @@ impl Cluster {
 
 fn is(error: &KafkaError, code: RDKafkaErrorCode) -> bool {
     error.rdkafka_error_code() == Some(code)
+}
+
+/// Whether the group will have a coordinator soon.
+fn is_electing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
 }
 
 /// The user that the brokers see.

@@ -272,9 +272,7 @@ struct Walk<'p> {
 
 fn last<'t>(tree: &'t Tree<'static>, key: &str) -> Option<&'t Tree<'static>> {
     match tree {
-        Tree::Object(entries) => {
-            entries.iter().filter(|(name, _)| name == key).map(|(_, value)| value).last()
-        }
+        Tree::Object(entries) => entries.iter().rfind(|(name, _)| name == key).map(|(_, value)| value),
         Tree::Array(values) => {
             values.iter().enumerate().find(|(at, _)| at.to_string() == key).map(|(_, value)| value)
         }
