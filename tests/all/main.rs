@@ -23,6 +23,7 @@
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`kubernetes`] | the manifests under `deploy/kubernetes` |
 //! | [`load`] | load in one partition, and in a thousand |
+//! | [`messages`] | the messages of 26 producers, mapped by `[message]` and `[record]` |
 //! | [`migrations`] | the version of the bookkeeping tables |
 //! | [`moves`] | the seed's topic, tables and queries |
 //! | [`orientation`] | the phone's job: its topic and its file |
@@ -42,12 +43,18 @@
 //! | [`verify`] | what `verify` finds when a row or a file was changed by hand |
 //! | [`wrong_use`] | what a new user does wrong |
 //! | [`records`] | records of other fields, and NULL in what is computed |
+//! | [`registry`] | no tests: a schema registry, which the tests of its client have, too |
 //! | [`replay`] | what `replay` sends, and what it leaves out |
 //! | [`servers`] | the servers and the job that the other tests build on |
 //! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
 
 // What tests print is read by who runs them.
 #![allow(clippy::print_stdout)]
+
+// The tests of the client use all of it.
+#[allow(dead_code)]
+#[path = "../registry/server.rs"]
+mod registry;
 
 mod access;
 mod backfill;
@@ -73,6 +80,7 @@ mod injection;
 mod keyed;
 mod kubernetes;
 mod load;
+mod messages;
 mod migrations;
 mod moves;
 mod orientation;

@@ -154,6 +154,10 @@ fn shown(value: Datum, column: &ColumnSpec) -> Cell {
             let units = units.to_integer().to_string().parse();
             units.map_or(Cell::Null, |units| Cell::Decimal(units, NANO_SCALE.into()))
         }
+        (Datum::Exact(exact), Type::Integer) => {
+            let integer = exact.to_integer().to_string().parse();
+            integer.map_or(Cell::Null, Cell::Integer)
+        }
         (number, _) => Cell::Real(number.real() + 0.0),
     }
 }
