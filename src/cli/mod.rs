@@ -217,6 +217,11 @@ impl InitArgs {
         let mut text = |key: &str, value: &str| keys.push((key.into(), toml::Value::String(value.into())));
         self.brokers.iter().for_each(|brokers| text("kafka.brokers", brokers));
         text("kafka.topic", topic);
+        if let Some(registry) = &self.registry {
+            // So that keys of its login can be set.
+            text("message.registry", registry);
+            text("message.format", "json");
+        }
         Job::load(self.config.as_deref(), config::variables()?.into_iter(), keys)
     }
 }

@@ -86,7 +86,7 @@ fn schemas(config: &Job, report: &mut Report) -> Result<Option<Arc<Registry>>, U
 }
 
 /// Waits for the schemas of a sample, for some seconds at most.
-fn await_schemas(registry: &Registry, sample: &Sample) {
+pub(in crate::command) fn await_schemas(registry: &Registry, sample: &Sample) {
     let began = Instant::now();
     let ids = sample.messages.iter().filter_map(|sampled| confluent::split(sampled.payload.as_deref()?).ok());
     let ids: BTreeSet<u32> = ids.map(|(id, _)| id).collect();

@@ -16,6 +16,14 @@ pub enum InitError {
     /// The messages cannot be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+    /// The registry does not have the schemas.
+    #[error(
+        "the schema registry {url} has no Avro or Protobuf schema with the ids of the messages; correct --registry"
+    )]
+    Schemas {
+        /// Its URL.
+        url: String,
+    },
     /// The topic cannot be read.
     #[error("{0}")]
     Topic(String),

@@ -4,6 +4,7 @@
 pub mod error;
 mod init;
 pub mod propose;
+mod schemas;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};

@@ -2,8 +2,9 @@
 
 use super::csv;
 use super::error::Unreadable;
+use super::hints::Hints;
 use super::parsed::Message;
-use super::proposal::{Format, Registry};
+use super::proposal::Format;
 use super::unsupported;
 use super::value::Value;
 use crate::decode::tree::Tree;
@@ -22,8 +23,9 @@ const MAGIC: u8 = 0;
 /// The length of that header.
 const HEADER: usize = 5;
 
-/// Finds the format of a sample. `is_file` says that its messages are the lines of a file.
-pub(super) fn detect(sample: &Sample, is_file: bool, registry: Option<&str>) -> Result<Detected, Unreadable> {
+/// Finds the format of a sample.
+pub(super) fn detect(sample: &Sample, hints: &Hints) -> Result<Detected, Unreadable> {
+    let is_file = hints.input.is_file();
     let there =
         |message: &&Sampled| message.payload.as_deref().is_some_and(|bytes| !bytes.trim_ascii().is_empty());
     let payloads: Vec<&[u8]> =
@@ -41,8 +43,8 @@ pub(super) fn detect(sample: &Sample, is_file: bool, registry: Option<&str>) -> 
     if sample.header.is_none() && read * 3 >= payloads.len() {
         let strict =
             texts.iter().zip(&values).all(|(text, values)| values.is_empty() || text.is_some_and(is_json));
-        let registry = headed.then(|| Registry { url: registry.map(str::to_owned), ids });
-        let name = if strict { "json" } else { "auto" };
+        let registry = headed.then(|| hints.registry.clone().unwrap_or_default());
+        let name = if strict || headed { "json" } else { "auto" };
         let format = Format { name, separator: None, columns: None, registry };
         return Ok(Detected { format, messages: messages(sample, values) });
     }

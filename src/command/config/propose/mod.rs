@@ -32,6 +32,7 @@ mod event;
 mod facts;
 mod form;
 mod format;
+mod hints;
 mod key;
 mod kind;
 mod names;
@@ -50,6 +51,7 @@ mod value;
 mod words;
 
 pub use error::Unreadable;
+pub use hints::Hints;
 pub use proposal::{Field, FieldKind, Format, Input, MessagePart, Proposal, Registry, Source};
 pub use value::Value;
 
@@ -63,22 +65,12 @@ use shape::Step;
 use crate::source::sample::Sample;
 use crate::text::printable::{count, quantity};
 
-/// What is known of a sample apart from its messages.
-#[derive(Clone, Debug)]
-pub struct Hints {
-    /// Where it was taken from.
-    pub input: Input,
-    /// The URL of the schema registry, if it is known.
-    pub registry: Option<String>,
-}
-
 /// Proposes how to read the messages of a sample.
 ///
 /// # Errors
 /// The messages have no known format, or one that needs a schema: see [`propose_values`].
 pub fn propose(sample: &Sample, hints: &Hints) -> Result<Proposal, Unreadable> {
-    let Detected { format, messages } =
-        format::detect(sample, hints.input.is_file(), hints.registry.as_deref())?;
+    let Detected { format, messages } = format::detect(sample, hints)?;
     of_messages(&messages, format, hints)
 }
 

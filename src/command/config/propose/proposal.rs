@@ -1,5 +1,7 @@
 //! A proposed `[message]` and `[record]`, field by field.
 
+use std::path::PathBuf;
+
 use crate::text::time::Unit;
 
 /// A configuration that reads the messages of a sample.
@@ -72,12 +74,16 @@ pub struct Format {
 }
 
 /// A schema registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
     /// Its URL, if it is known.
     pub url: Option<String>,
-    /// The ids of the sampled schemas.
-    pub ids: Vec<u32>,
+    /// Its user, if it requires a login.
+    pub user: Option<String>,
+    /// The file with the user's password.
+    pub password_file: Option<PathBuf>,
+    /// The file with the certificates that it is trusted by.
+    pub authority: Option<PathBuf>,
 }
 
 /// A field of the record.

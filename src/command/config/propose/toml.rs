@@ -1,8 +1,9 @@
 //! Writes a proposal as TOML with comments.
 
 use std::fmt::{self, Display};
+use std::path::PathBuf;
 
-use super::proposal::{Field, FieldKind, Format, Input, MessagePart, Proposal, Source};
+use super::proposal::{Field, FieldKind, Format, Input, MessagePart, Proposal, Registry, Source};
 use crate::text::printable::printable;
 use crate::text::time::Unit;
 
@@ -42,10 +43,22 @@ impl Display for MessagePart {
             writeln!(f, "columns = {}", list(columns))?;
         }
         if let Some(registry) = registry {
-            match &registry.url {
+            let Registry { url, user, password_file, authority } = registry;
+            match url {
                 Some(url) => writeln!(f, "registry = {}", quoted(url))?,
                 None => {
                     writeln!(f, "registry = \"http://127.0.0.1:8081\"  # the URL of your schema registry")?
+                }
+            }
+            let path = |path: &PathBuf| quoted(&path.display().to_string());
+            let others = [
+                ("registry_user", user.as_ref().map(|user| quoted(user))),
+                ("registry_password_file", password_file.as_ref().map(path)),
+                ("registry_ca", authority.as_ref().map(path)),
+            ];
+            for (key, value) in others {
+                if let Some(value) = value {
+                    writeln!(f, "{key} = {value}")?;
                 }
             }
         }

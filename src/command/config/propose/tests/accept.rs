@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+
+use codec::decode::Schemas;
 use dataflows::item::Item;
 
 use crate::config::Job;
@@ -12,8 +15,20 @@ use crate::source::sample::{Bounds, Sample, of_reader};
 
 /// The number of accepted readings of each message, by its offset.
 pub(super) fn accepted(config: &str, sample: &Sample) -> BTreeMap<i64, usize> {
+    accepted_with(config, sample, None)
+}
+
+/// The same with the schemas of a registry.
+pub(super) fn accepted_with(
+    config: &str,
+    sample: &Sample,
+    schemas: Option<Arc<dyn Schemas>>,
+) -> BTreeMap<i64, usize> {
     let job = job(config);
     let mut decoder = decoder(&job, "t");
+    if let Some(schemas) = schemas {
+        decoder = decoder.with_schemas(schemas);
+    }
     if let Some(header) = &sample.header {
         decoder.header(header);
     }

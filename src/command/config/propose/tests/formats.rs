@@ -109,12 +109,12 @@ fn values_that_a_decoder_found_have_the_types_of_their_schema() {
         ("raw".into(), Tree::Scalar(Scalar::Bytes)),
     ]);
     let sample = Sample { header: None, messages: vec![message(None, Some("x"), &[])] };
-    let registry = Registry { url: Some("http://r".into()), ids: vec![1] };
+    let registry = Registry { url: Some("http://r".into()), user: Some("u".into()), ..Registry::default() };
     let format = Format { name: "avro", separator: None, columns: None, registry: Some(registry) };
     let text =
         propose_values(&sample, format, vec![vec![Value::from(&tree)]], &topic(None)).unwrap().to_string();
     for line in [
-        "format = \"avro\"",
+        "format = \"avro\"\nregistry = \"http://r\"\nregistry_user = \"u\"",
         "time = \"at\"",
         "key = \"vehicle\"",
         "at = { type = \"timestamp\", optional = false }",

@@ -17,7 +17,7 @@ mod roots;
 mod times;
 
 use self::accept::{accepted, sample_as};
-use super::{Hints, Input, Proposal, Unreadable, propose};
+use super::{Hints, Input, Proposal, Registry, Unreadable, propose};
 use crate::source::sample::{OwnHeaders, Sample, Sampled};
 
 /// A proposal, and how many readings it accepts.
@@ -92,7 +92,7 @@ fn message(key: Option<&str>, payload: Option<&str>, headers: &[(&str, &str)]) -
 /// The hints for a topic.
 fn topic(registry: Option<&str>) -> Hints {
     let input = Input::Topic { name: "readings".into(), brokers: "kafka:9092".into() };
-    Hints { input, registry: registry.map(str::to_owned) }
+    Hints { input, registry: registry.map(|url| Registry { url: Some(url.into()), ..Registry::default() }) }
 }
 
 /// The proposal for the messages of a topic.
