@@ -6,7 +6,7 @@ use dataflows::batch::Record;
 use dataflows::schema::Place as Field;
 use dataflows::views::Dedupe;
 
-use super::input::Reading;
+use super::reading::Reading;
 
 /// The value of a field.
 #[derive(PartialEq, Eq, Hash)]

@@ -14,7 +14,8 @@ use dataflows::views::{Axis, ORIENTATION, Settings};
 
 use super::cell::Cell;
 use super::compare::Rows;
-use super::input::{Input, Place, Reading};
+use super::input::Input;
+use super::reading::{Place, Reading};
 
 /// The records that a view has dropped.
 pub type GivenUp = HashSet<Place>;

@@ -12,6 +12,7 @@ use dataflows::item::{Item, NextOffset, ReadingId};
 use indicatif::ProgressBar;
 
 use super::dedupe;
+use super::reading::Reading;
 use crate::command::error::Error;
 use crate::config::Job;
 use crate::decode::{Counted, Decode, Future, Message, Schemas};
@@ -29,22 +30,6 @@ use crate::store::LastCommit;
 
 /// Give up if a broker sends nothing for this long.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Where a reading is: its partition, its offset, and its place among those of the message.
-pub type Place = (i32, i64, u32);
-
-/// An accepted reading.
-#[derive(Clone, Debug)]
-pub struct Reading {
-    /// The record.
-    pub record: Record,
-    /// Partition, offset, and the place in the message.
-    pub place: Place,
-    /// The message's key, in an upsert job.
-    pub key: Arc<[u8]>,
-    /// A fingerprint of the message's bytes.
-    pub bytes: u64,
-}
 
 /// The committed input of a job.
 #[derive(Debug, Default)]

@@ -11,6 +11,7 @@
 //! | module | contains |
 //! |---|---|
 //! | [`input`] | reads the job's committed input again |
+//! | [`reading`] | a reading of it |
 //! | [`dedupe`] | drops repetitions |
 //! | [`expected`] | the expected rows of each view |
 //! | [`cell`] | the form of a value in a file or column |
@@ -32,6 +33,7 @@ mod dedupe;
 mod expected;
 mod files;
 mod input;
+mod reading;
 mod recorded;
 mod trouble;
 mod views;
