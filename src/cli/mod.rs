@@ -420,8 +420,8 @@ pub struct JobArgs {
     /// Kafka brokers; or TRUCKFLOW_BROKERS [default: 127.0.0.1:9092]
     #[arg(long, value_name = "HOST:PORT,…")]
     pub brokers: Option<String>,
-    /// Kafka topic; or TRUCKFLOW_TOPIC [default: Truck-Data]
-    #[arg(long, value_name = "TOPIC")]
+    /// Kafka topics: names, or regular expressions that begin with ^; or TRUCKFLOW_TOPIC [default: Truck-Data]
+    #[arg(long, value_name = "TOPIC,…")]
     pub topic: Option<String>,
     /// Folder for the CSV files and truckflow.db [default: out]
     #[arg(long, value_name = "DIR")]

@@ -87,7 +87,7 @@ impl Error {
             Self::Init(InitError::Exists(_) | InitError::NotAFile(_)) => true,
             Self::Transfer(error) => error.is_usage(),
             Self::Replay(error) => error.is_usage(),
-            Self::Simulate(SimulateError::JsonAmongReadings) => true,
+            Self::Simulate(SimulateError::JsonAmongReadings | SimulateError::SeveralTopics(_)) => true,
             Self::Bench(error) => error.is_usage(),
             _ => false,
         };

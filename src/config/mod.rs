@@ -18,6 +18,7 @@ pub mod reference;
 mod secrets;
 mod span;
 pub mod sql;
+mod start;
 #[cfg(test)]
 mod tests;
 mod variables;

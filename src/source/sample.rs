@@ -6,6 +6,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataflows::item::Item;
@@ -38,6 +39,8 @@ impl Default for Bounds {
 /// A message of a sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sampled {
+    /// The topic; none for a file.
+    pub topic: Option<Arc<str>>,
     /// The partition; 0 for a file.
     pub partition: i32,
     /// The offset, or the number of the line from 0.
@@ -55,9 +58,9 @@ pub struct Sampled {
 impl Sampled {
     /// The message for a decoder.
     pub fn message(&self) -> Message<'_> {
-        let Self { partition, offset, timestamp, ref key, ref payload, ref headers } = *self;
+        let Self { ref topic, partition, offset, timestamp, ref key, ref payload, ref headers } = *self;
         let (key, payload, headers) = (key.as_deref(), payload.as_deref(), Some(headers as &dyn Headers));
-        Message { partition, offset, timestamp, key, payload, headers, ..Message::default() }
+        Message { topic: topic.as_ref(), partition, offset, timestamp, key, payload, headers }
     }
 
     fn bytes(&self) -> usize {
@@ -176,6 +179,7 @@ fn take<C: ConsumerContext>(
     messages: &mut Vec<Sampled>,
 ) -> Result<(), KafkaError> {
     let mut taken: BTreeMap<i32, usize> = BTreeMap::new();
+    let name: Arc<str> = topic.into();
     while !spans.is_empty() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -189,6 +193,7 @@ fn take<C: ConsumerContext>(
                     Some(partition)
                 } else {
                     let sampled = Sampled {
+                        topic: Some(name.clone()),
                         partition,
                         offset,
                         timestamp: message.timestamp().to_millis(),

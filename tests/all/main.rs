@@ -36,6 +36,7 @@
 //! | [`top`] | a running job on a terminal, and in scripts |
 //! | [`torture`] | a death at every named moment, and at any other |
 //! | [`state`] | state that cannot be used, and its way to a file and back |
+//! | [`several_topics`] | lists and patterns of topics, and where a new job begins |
 //! | [`tables`] | tables that were there before |
 //! | [`broker_faults`] | brokers that go away, topics that change, messages that are gone or too large |
 //! | [`bench`] | what `bench` measures, and that nothing of it is left behind |
@@ -91,6 +92,7 @@ mod records;
 mod replay;
 mod seen;
 mod servers;
+mod several_topics;
 mod signals;
 mod stack;
 mod state;

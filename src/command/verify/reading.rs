@@ -4,15 +4,25 @@ use std::sync::Arc;
 
 use dataflows::batch::Record;
 
-/// Where a reading is: its partition, its offset, and its place among those of the message.
-pub type Place = (i32, i64, u32);
+/// Where a reading is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The index of the topic in the input's topics; 0 for a file.
+    pub topic: u32,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// Its place among the readings of the message.
+    pub place: u32,
+}
 
 /// An accepted reading.
 #[derive(Clone, Debug)]
 pub struct Reading {
     /// The record.
     pub record: Record,
-    /// Partition, offset, and the place in the message.
+    /// Where it was read.
     pub place: Place,
     /// The message's key, in an upsert job.
     pub key: Arc<[u8]>,

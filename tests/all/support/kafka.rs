@@ -411,6 +411,22 @@ impl Kafka {
         flush(&producer, topic);
     }
 
+    /// [`produce`](Self::produce) to partition 0 with a Kafka timestamp, in milliseconds since 1970.
+    pub fn produce_at<P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        timestamp: i64,
+        payloads: impl IntoIterator<Item = P>,
+    ) {
+        let producer = self.producer(&[]);
+        for payload in payloads {
+            let record = BaseRecord::<[u8], [u8]>::to(topic).partition(0).timestamp(timestamp);
+            producer.send(record.payload(payload.as_ref())).map_err(|(error, _)| error).expect("it fits");
+        }
+        producer.flush(TIMEOUT).unwrap_or_else(|error| panic!("cannot produce to {topic}: {error}"));
+        assert_eq!(producer.context().0.lock().unwrap().take(), None, "cannot produce to {topic}");
+    }
+
     /// A transaction with messages of partition and payload that are all acknowledged; it is open until
     /// [`Transaction::end`], or as long as the broker lets it.
     pub fn transaction<P: AsRef<[u8]>>(
