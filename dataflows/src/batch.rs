@@ -103,6 +103,29 @@ impl Batch {
         }
     }
 
+    /// The records at `rows`, in that order, of a batch without corrections.
+    pub(crate) fn only(&self, rows: &[u32]) -> Self {
+        let mut entities = Vec::new();
+        let mut places = vec![None; self.entities.len()];
+        let entity = rows.iter().map(|row| {
+            let entity = self.entity[*row as usize] as usize;
+            *places[entity].get_or_insert_with(|| {
+                entities.push(self.entities[entity].clone());
+                entities.len() as u32 - 1
+            })
+        });
+        let entity = Arc::new(entity.collect());
+        Self {
+            entities: Arc::new(entities),
+            entity,
+            time: picked(&self.time, rows),
+            units: self.units.iter().map(|column| picked(column, rows)).collect(),
+            texts: self.texts.iter().map(|column| picked(column, rows)).collect(),
+            corrections: None,
+            origin: self.origin.as_ref().map(|origin| Arc::new(origin.only(rows))),
+        }
+    }
+
     /// Whether the record inserts (1) or retracts (-1).
     #[inline]
     pub fn sign(&self, index: usize) -> i8 {
@@ -300,6 +323,11 @@ impl BatchBuilder {
     }
 }
 
+/// The values of a column at `rows`.
+fn picked<T: Clone>(column: &[T], rows: &[u32]) -> Arc<Vec<T>> {
+    Arc::new(rows.iter().map(|row| column[*row as usize].clone()).collect())
+}
+
 /// Takes a column, and leaves an empty one for as many records.
 fn taken<T>(column: &mut Vec<T>, records: usize) -> Arc<Vec<T>> {
     Arc::new(std::mem::replace(column, Vec::with_capacity(records)))
@@ -328,6 +356,19 @@ mod tests {
             assert_eq!(got.into_iter().collect::<Batch>(), batch);
         }
         assert!(builder.take().is_empty());
+    }
+
+    #[test]
+    fn some_records_of_a_batch_have_only_their_own_entities() {
+        let schema = Schema::trucks().with("driver", FieldType::Text);
+        let mut builder = BatchBuilder::new(&schema);
+        for (truck, time) in [("a", 1), ("b", 2), ("c", 3), ("b", 4)] {
+            builder.push_with(truck, time, &[time], [Some(truck.into())]);
+        }
+        let batch = builder.take();
+        let only = batch.only(&[3, 0]);
+        assert_eq!([only.record(0), only.record(1)], [batch.record(3), batch.record(0)]);
+        assert_eq!(*only.entities, ["b", "a"].map(Entity::from));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum Effect {
         /// The first partition of the key, and the other one.
         partitions: (i32, i32),
     },
+    /// The number of readings that were dropped because they repeat another: see [`crate::dedupe`].
+    Duplicates(u64),
     /// A change of the view's state.
     State {
         /// The changed entries: see [`crate::state`].

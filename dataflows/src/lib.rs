@@ -6,6 +6,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`batch`] | decoded readings as columns, the input of the graph |
+//! | [`dedupe`] | drops readings that repeat an earlier one of their partition |
 //! | [`dead_letter`] | rejected input, with its bytes and the reason |
 //! | [`item`] | the items that sources feed into the graph: batches, dead letters, next offsets |
 //! | [`accumulation`] | the exact sums of a correlation, and `r` from them |
@@ -83,6 +84,7 @@
 pub mod accumulation;
 pub mod batch;
 pub mod dead_letter;
+pub mod dedupe;
 pub mod effect;
 mod epochs;
 pub mod expression;

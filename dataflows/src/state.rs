@@ -116,7 +116,8 @@ impl Fold {
     }
 }
 
-fn push_length(out: &mut Vec<u8>, mut length: usize) {
+/// Appends a length as LEB128.
+pub(crate) fn push_length(out: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
         out.push(length as u8 | 0x80);
         length >>= 7;
@@ -124,7 +125,8 @@ fn push_length(out: &mut Vec<u8>, mut length: usize) {
     out.push(length as u8);
 }
 
-fn take_length(bytes: &mut &[u8]) -> Option<usize> {
+/// Takes a length from the front of `bytes`.
+pub(crate) fn take_length(bytes: &mut &[u8]) -> Option<usize> {
     let mut length = 0usize;
     for shift in (0..usize::BITS).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;

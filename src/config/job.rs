@@ -15,12 +15,15 @@ use super::error::ConfigError;
 use super::known::names;
 use super::load;
 use super::message::{self, Preset};
+use super::place::Places;
 use super::raw::Config;
-use super::span::duration;
+use super::span::{duration, span};
 use super::sql;
+use super::start::start;
 use crate::decode::Mapping;
 use crate::runtime::clock::Limits;
 use crate::source::file::is_separator;
+use crate::source::kafka::Start;
 
 /// A job. It derefs to its configuration, whose values have been validated.
 #[derive(Clone)]
@@ -38,6 +41,8 @@ pub struct Job {
     pub mapping: Arc<Mapping>,
     /// The built-in views that are not built, because the record lacks fields.
     pub missing: Vec<Missing>,
+    /// Where the job begins to read its topics if it has not committed yet.
+    pub start: Start,
 }
 
 impl fmt::Debug for Job {
@@ -61,7 +66,7 @@ impl Job {
         variables: impl Iterator<Item = (String, String)>,
         flags: Vec<(String, toml::Value)>,
     ) -> Result<Self, ConfigError> {
-        load::load(file, variables, flags)?.try_into()
+        Self::located(load::load(file, variables, flags)?)
     }
 
     /// Like [`load`](Self::load), with the text of the file; `name` is used in errors.
@@ -71,7 +76,13 @@ impl Job {
         variables: impl Iterator<Item = (String, String)>,
         flags: Vec<(String, toml::Value)>,
     ) -> Result<Self, ConfigError> {
-        load::read(text, name, variables, flags)?.try_into()
+        Self::located(load::read(text, name, variables, flags)?)
+    }
+
+    /// The job of a configuration. An error in the mapping of messages says where it was written.
+    fn located((config, places): (Config, Places)) -> Result<Self, ConfigError> {
+        let known: Vec<String> = config.record.keys().cloned().collect();
+        Self::try_from(config).map_err(|error| error.located(&places, &known))
     }
 
     /// The configuration.
@@ -84,6 +95,11 @@ impl Job {
         let view = |missing: &Missing| format!("{} ({})", missing.view, missing.fields.join(", "));
         let views: Vec<String> = self.missing.iter().map(view).collect();
         (!views.is_empty()).then(|| views.join(", "))
+    }
+
+    /// Whether the job reads a topic of this name.
+    pub fn reads_topic(&self, topic: &str) -> bool {
+        self.kafka.topic.selects(topic, self.dead_letters.topic.as_deref())
     }
 
     /// Whether the job reads from or writes to Kafka, including the embedded broker.
@@ -102,7 +118,9 @@ impl TryFrom<Config> for Job {
         let view_settings = view_settings(&config, &mapping.schema)?;
         let active_views = active_views(&config, &view_settings)?;
         let missing = missing(&config, &view_settings);
-        Ok(Self { config, active_views, view_settings, epoch_limits, max_ahead, mapping, missing })
+        let start = start(&config.kafka.start)?;
+        validate_topics(&config, start)?;
+        Ok(Self { config, active_views, view_settings, epoch_limits, max_ahead, mapping, missing, start })
     }
 }
 
@@ -200,6 +218,35 @@ fn validate_processes(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Refuses topics that cannot be read as configured.
+fn validate_topics(config: &Config, start: Start) -> Result<(), ConfigError> {
+    let topics = &config.kafka.topic;
+    let wrong =
+        |key, value: String, reason: &str| Err(ConfigError::Value { key, value, reason: reason.into() });
+    if config.input.is_some() && start != Start::default() {
+        let reason = "a file is read from its first line; leave out kafka.start";
+        return wrong("kafka.start", start.to_string(), reason);
+    }
+    if config.embedded && topics.single().is_none() {
+        let reason = "the embedded broker has one topic; give its name, or leave out --embedded";
+        return wrong("kafka.topic", topics.to_string(), reason);
+    }
+    if config.input.is_some() {
+        return Ok(());
+    }
+    if config.mode == views::Mode::Upsert && topics.single().is_none() {
+        let reason = "in upsert mode all messages of a key must have an order; give the name of one topic";
+        return wrong("kafka.topic", topics.to_string(), reason);
+    }
+    if let Some(letters) = &config.dead_letters.topic
+        && topics.names().any(|name| name == letters)
+    {
+        let reason = "the job would read its own dead letters; give another topic";
+        return wrong("dead_letters.topic", letters.clone(), reason);
+    }
+    Ok(())
+}
+
 /// The built-in views that the job would have if the record had their fields.
 fn missing(config: &Config, settings: &Settings) -> Vec<Missing> {
     let asked: Vec<&str> = config.builtin().chain(config.selected.iter().map(String::as_str)).collect();
@@ -234,6 +281,7 @@ fn active_views(config: &Config, settings: &Settings) -> Result<Vec<View>, Confi
     if settings.upserts() {
         active.push(views::readings_view(settings));
     }
+    active.extend(settings.dedupe.as_ref().map(views::dedupe_view));
     // No record is dropped silently: dead letters are always kept.
     active.extend(dead_letters);
     Ok(active)
@@ -248,10 +296,7 @@ fn interval(config: &Config) -> Result<Duration, ConfigError> {
 fn max_ahead(config: &Config) -> Result<Option<i64>, ConfigError> {
     match &*config.limits.max_ahead {
         "off" => Ok(None),
-        text => {
-            let span = duration("limits.max_ahead", text, Duration::ZERO..=LONGEST_SPAN)?;
-            Ok(Some(span.as_micros() as i64))
-        }
+        text => Ok(Some(span("limits.max_ahead", text, Duration::ZERO)?)),
     }
 }
 
@@ -286,11 +331,6 @@ fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigErr
         reason: "give a number below 9.2e9".into(),
     })?;
     let settings = &config.settings;
-    let span = |key, text: &str, least| {
-        let span = duration(key, text, least..=LONGEST_SPAN)?;
-        // At most ten years: far within 64 bits of microseconds.
-        Ok::<_, ConfigError>(span.as_micros() as i64)
-    };
     let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
     if !(1..=MAX_JOINED).contains(&settings.join_limit) {
         return Err(ConfigError::Value {
@@ -301,8 +341,9 @@ fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigErr
     }
     Ok(Settings {
         mode: config.mode,
-        one_after_another: config.input.is_some(),
+        one_after_another: config.input.is_some() && !config.embedded,
         schema: schema.clone(),
+        dedupe: message::dedupe(config, schema)?,
         above_speed,
         speed_factor: parse("settings.speed_factor", &settings.speed_factor)?,
         correlation_tables: settings.correlation_tables,
@@ -317,8 +358,6 @@ fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigErr
 /// The most processes of a cluster.
 const MAX_PROCESSES: usize = 64;
 
-/// The longest span of event time: ten years.
-const LONGEST_SPAN: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// The most readings of a truck that may share a timestamp in a join. An epoch may have to hold the product of
 /// two such groups.
 const MAX_JOINED: usize = 1_000_000;

@@ -34,8 +34,8 @@ pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
     let built_in = presets.map(|schema| views::all(&Settings { schema, ..Settings::default() })).concat();
     let mut names: Vec<String> = views::NAMES.iter().map(|&name| name.into()).collect();
     let mut tables: Vec<String> = built_in.iter().map(|view| view.table.to_string()).collect();
-    // Reserved for the readings of an upsert job.
-    let kept_readings = views::readings_view(&Settings::default()).name;
+    // Reserved for the readings of an upsert job, and for those of a job that drops repetitions.
+    let reserved = [views::READINGS, views::DEDUPE];
     let defined_views = config.view_definitions().map(|view| ("views", &view.name, view.table()));
     let correlations = config.correlations.iter().map(|view| ("correlations", &view.name, view.table()));
     for (key, name, table) in correlations.chain(defined_views) {
@@ -44,7 +44,7 @@ pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
             let rule = "use lowercase letters, digits and `_`, at most 48, starting with a letter";
             return Err(wrong(place, rule));
         }
-        if names.contains(name) || *name == kept_readings {
+        if names.contains(name) || reserved.contains(&name.as_str()) {
             return Err(wrong(place, "another view has this name; choose a different one"));
         }
         if !is_table_name(&table) || table.to_lowercase().starts_with("truckflow_") {

@@ -29,6 +29,15 @@ pub(super) fn duration(
     })
 }
 
+/// The longest span of event time: ten years.
+pub(super) const LONGEST_SPAN: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// A span of event time that is at least `least`, in microseconds.
+pub(super) fn span(key: &'static str, text: &str, least: Duration) -> Result<i64, ConfigError> {
+    // At most ten years: far within 64 bits of microseconds.
+    duration(key, text, least..=LONGEST_SPAN).map(|span| span.as_micros() as i64)
+}
+
 /// A duration as it can be written in a configuration; days are not converted to years of 365.25 days.
 fn shown(time: Duration) -> String {
     const DAY: u64 = 24 * 3600;

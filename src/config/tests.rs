@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 
-use dataflows::schema::FieldType;
+use dataflows::schema::{FieldType, Place};
 use dataflows::views;
 
 use super::variables::keys_among;
@@ -36,14 +36,14 @@ fn flags_override_variables_and_these_override_the_file() {
     )
     .unwrap();
     assert_eq!((config.workers, config.job.as_str(), config.kafka.brokers.as_str()), (4, "b", "x:1"));
-    assert_eq!(config.kafka.topic, "T");
+    assert_eq!(config.kafka.topic.single(), Some("T"));
     // The short variable overrides that of the key, whichever comes first.
     let mut both = [("TRUCKFLOW_BROKERS", "y:1"), ("TRUCKFLOW_KAFKA__BROKERS", "z:1")];
     for _ in 0..2 {
         assert_eq!(load(text, &both, &[]).unwrap().kafka.brokers, "y:1");
         both.reverse();
     }
-    assert_eq!(load("", &[("TRUCKFLOW_TOPIC", "U")], &[]).unwrap().kafka.topic, "U");
+    assert_eq!(load("", &[("TRUCKFLOW_TOPIC", "U")], &[]).unwrap().kafka.topic.single(), Some("U"));
     let properties = config.kafka_properties().unwrap();
     assert_eq!(properties.get("fetch.min.bytes"), Some("5"));
     assert_eq!(properties.get("security.protocol"), Some("ssl"));
@@ -292,6 +292,7 @@ fn an_invalid_definition_is_refused_with_its_name() {
         (named("Hot", "T"), "views.Hot: use lowercase letters"),
         (named("orientation", "T"), "views.orientation: another view has this name"),
         (named("readings", "T"), "views.readings: another view has this name"),
+        (named("dedupe", "T"), "views.dedupe: another view has this name"),
         (named("hot", "ingested_table_1"), "views.hot table: another view writes to table"),
         (named("above_speed", "T"), "views.above_speed: another view has this name"),
         (named("hot", "truck_ABOVE_speed"), "views.hot table: another view writes to table"),
@@ -308,4 +309,51 @@ fn an_invalid_definition_is_refused_with_its_name() {
         let error = load(&text, &[], &[]).unwrap_err().to_string();
         assert!(error.contains(said) && !error.contains('\n'), "{text}\n{error}");
     }
+}
+
+#[test]
+fn repetitions_are_told_by_fields_of_the_record() {
+    let message = |dedupe: &str| format!("[message]\ndedupe = {dedupe}\n[record]\nseq = \"integer\"\n");
+    let config =
+        load(&message("{ fields = [\"seq\", \"truck_id\", \"seq\"], within = \"90m\" }"), &[], &[]).unwrap();
+    let dedupe = config.view_settings.dedupe.as_ref().unwrap();
+    assert_eq!((&dedupe.fields[..], dedupe.within), (&[Place::Units(3), Place::Entity][..], 5_400_000_000));
+    assert_eq!(dedupe.definition, "{ fields = [\"seq\", \"truck_id\"], within = \"1h 30m\" }");
+    assert_eq!(names(&config)[8..], ["dedupe", "dead_letters"]);
+    assert!(load("", &[], &[]).unwrap().view_settings.dedupe.is_none());
+
+    let fields = "{ fields = [\"truck_id\"], within = \"10m\" }";
+    for (text, mode, said) in [
+        (fields, "upsert", "message.dedupe: is for mode = \"append\""),
+        (
+            "{ fields = [\"truck\"], within = \"10m\" }",
+            "append",
+            "no field `truck`; expected some of timestamp, distance_covered",
+        ),
+        ("{ fields = [], within = \"10m\" }", "append", "message.dedupe.fields: is empty; name the fields"),
+        (
+            "{ fields = [\"seq\"], within = \"10\" }",
+            "append",
+            "message.dedupe.within = 10: give a duration from 0s to",
+        ),
+        (
+            "{ fields = [\"seq\"], within = \"11y\" }",
+            "append",
+            "message.dedupe.within = 11y: give a duration",
+        ),
+        ("{ fields = [\"seq\"] }", "append", "within"),
+        ("{ fields = [\"seq\"], within = \"10m\", across = true }", "append", "across"),
+    ] {
+        let error = load(&message(text), &[], &[("mode", mode)]).unwrap_err().to_string();
+        assert!(error.contains(said) && !error.contains('\n'), "{text}\n{error}");
+    }
+}
+
+#[test]
+fn only_the_parts_of_a_file_are_read_one_after_another() {
+    let one_after_another =
+        |flags: &[(&str, &str)]| load("", &[], flags).unwrap().view_settings.one_after_another;
+    assert!(!one_after_another(&[]));
+    assert!(one_after_another(&[("input", "readings.jsonl")]));
+    assert!(!one_after_another(&[("input", "readings.jsonl"), ("embedded", "true")]));
 }

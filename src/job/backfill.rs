@@ -7,25 +7,29 @@
 //! upsert   feeds the readings that the job keeps as state to the new view
 //! ```
 //!
+//! A backfill of a job that drops repetitions drops them with a state of its own, which is committed with its progress
+//! and ends with it.
+//!
 //! The job's own offsets do not move during a backfill. When the new view has caught up with them, all views continue
 //! together.
 
 use std::collections::BTreeMap;
 
 use dataflows::item::NextOffset;
-use dataflows::views::{Mode, View};
+use dataflows::views::{DEDUPE, Mode};
 
 use crate::config::Job;
 use crate::job::error::JobError;
-use crate::source::file::full_path;
+use crate::job::routes::dedupe_of_backfill;
 use crate::state::StoredView;
-use crate::state::offset::{Role, ViewOffset, for_view, of_view};
-use crate::store::{Commit, LastCommit, Store};
+use crate::state::offset::{Role, ViewOffset, first_of, for_view, of_view};
+use crate::store::{Commit, LastCommit, StateChange, Store};
 
 /// Stores the definitions of the views, and returns the indexes of those that need a backfill.
 pub fn plan(store: &mut dyn Store, config: &Job, last: &LastCommit) -> Result<Vec<usize>, JobError> {
-    let known: BTreeMap<String, StoredView> =
+    let mut known: BTreeMap<String, StoredView> =
         store.views()?.into_iter().map(|view| (view.name.clone(), view)).collect();
+    keep_dedupe(store, config, &mut known, last)?;
     let mut to_fill = Vec::new();
     for (place, view) in config.active_views.iter().enumerate() {
         let stored = match known.get(&*view.name) {
@@ -65,6 +69,41 @@ pub fn plan(store: &mut dyn Store, config: &Job, last: &LastCommit) -> Result<Ve
     Ok(to_fill)
 }
 
+/// Refuses another `message.dedupe` than the one by which the job has read its input, as views would have records of
+/// both. A job without a commit may have another one.
+fn keep_dedupe(
+    store: &mut dyn Store,
+    config: &Job,
+    known: &mut BTreeMap<String, StoredView>,
+    last: &LastCommit,
+) -> Result<(), JobError> {
+    let checked = check_dedupe(config, known.get(DEDUPE));
+    if last.epoch > 0 || checked.is_ok() {
+        return checked;
+    }
+    let view = StoredView { name: DEDUPE.into(), definition: dedupe_of(config), backfilled: true };
+    store.put_view(&view)?;
+    known.insert(DEDUPE.into(), view);
+    Ok(())
+}
+
+/// Fails if a job has read its input by another `message.dedupe` than that of its configuration.
+pub fn check_dedupe(config: &Job, stored: Option<&StoredView>) -> Result<(), JobError> {
+    let stored = stored.map_or("", |view| &view.definition);
+    let asked = dedupe_of(config);
+    if asked == stored {
+        return Ok(());
+    }
+    let shown = |text: &str| if text.is_empty() { "not set".to_owned() } else { text.to_owned() };
+    let (job, stored, asked) = (config.job.clone(), shown(stored), shown(&asked));
+    Err(JobError::OtherDedupe { job, stored, asked })
+}
+
+/// `message.dedupe` as text, empty if it is not set.
+fn dedupe_of(config: &Job) -> String {
+    config.view_settings.dedupe.as_ref().map_or(String::new(), |dedupe| dedupe.definition.clone())
+}
+
 /// Warns about views that were left out for a while and missed records, and stores the offsets of those left out now.
 fn note_left(
     store: &mut dyn Store,
@@ -72,13 +111,9 @@ fn note_left(
     known: &BTreeMap<String, StoredView>,
     last: &LastCommit,
 ) -> Result<(), JobError> {
-    let input = match &config.input {
-        Some(path) if !config.embedded => full_path(path),
-        _ => config.kafka.topic.clone(),
-    };
-    let own: Vec<_> = last.offsets.iter().filter(|at| *at.topic == *input).collect();
+    let own = &last.offsets;
     let mut changes = Vec::new();
-    for name in known.keys() {
+    for name in known.keys().filter(|name| *name != DEDUPE) {
         let left: Vec<_> = of_view(&last.view_offsets, name, Role::Left).collect();
         let is_left = left.iter().any(|at| at.offset >= 0);
         let is_active = config.active_views.iter().any(|view| *view.name == **name);
@@ -86,7 +121,8 @@ fn note_left(
             let until = |at: &NextOffset| {
                 let of_partition =
                     left.iter().find(|left| left.topic == at.topic && left.partition == at.partition);
-                of_partition.map_or(0, |left| left.offset)
+                of_partition
+                    .map_or_else(|| first_of(&last.begun, &at.topic, at.partition), |left| left.offset)
             };
             let missed: i64 = own.iter().map(|at| at.offset - until(at)).sum();
             if missed > 0 {
@@ -99,7 +135,7 @@ fn note_left(
             let back = left.into_iter().map(|at| NextOffset { offset: BACK, ..at.clone() });
             changes.extend(for_view(name, Role::Left, back));
         } else if !is_active && !is_left {
-            changes.extend(for_view(name, Role::Left, own.iter().copied().cloned()));
+            changes.extend(for_view(name, Role::Left, own.iter().cloned()));
         }
     }
     keep(store, last, &changes)
@@ -119,8 +155,15 @@ pub fn starts(view: &str, last: &LastCommit) -> Vec<NextOffset> {
     of_view(&last.view_offsets, view, Role::Since).cloned().collect()
 }
 
-/// Marks a view as backfilled.
-pub fn finish(store: &mut dyn Store, view: &View) -> Result<(), JobError> {
+/// Marks a view as backfilled, after the last commit of its backfill. The state by which repetitions were dropped ends
+/// before, as nothing is left to read.
+pub fn finish(store: &mut dyn Store, config: &Job, view: usize, last: &LastCommit) -> Result<(), JobError> {
+    let view = &config.active_views[view];
+    if config.view_settings.dedupe.is_some() {
+        let state = StateChange { view: dedupe_of_backfill(&view.name), parts: Vec::new(), replaces: true };
+        store.begin()?;
+        store.commit(&Commit { epoch: last.epoch, state: &[state], ..Commit::default() })?;
+    }
     let (name, definition) = (view.name.to_string(), view.definition.clone());
     Ok(store.put_view(&StoredView { name, definition, backfilled: true })?)
 }

@@ -80,6 +80,18 @@ pub enum JobError {
         /// The configured definition.
         asked: String,
     },
+    /// The job has dropped other repetitions before.
+    #[error(
+        "message.dedupe of job `{job}` was {stored} and is now {asked}; restore it, or start a new --job with a new --out"
+    )]
+    OtherDedupe {
+        /// The job.
+        job: String,
+        /// The stored value.
+        stored: String,
+        /// The configured value.
+        asked: String,
+    },
     /// A view cannot be backfilled.
     #[error(
         "view `{view}` cannot be backfilled, because the input `{input}` cannot be read again; leave out its `backfill`"
@@ -133,9 +145,11 @@ impl JobError {
     /// Whether the configuration is wrong: exit status 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Config(_) | Self::OtherSource { .. } | Self::OtherView { .. } | Self::NoBackfill { .. } => {
-                true
-            }
+            Self::Config(_)
+            | Self::OtherSource { .. }
+            | Self::OtherView { .. }
+            | Self::OtherDedupe { .. }
+            | Self::NoBackfill { .. } => true,
             Self::Cluster(error) => {
                 matches!(error, ClusterError::Refused { .. } | ClusterError::Unfilled(_))
             }

@@ -20,7 +20,7 @@ use dataflows::dead_letter::DeadLetter;
 use dataflows::effect::{Effect, Restored};
 use dataflows::item::{Arrival, Intake, Item, NextOffset, ReadingId};
 use dataflows::rows::Rows;
-use dataflows::views::{DEAD_LETTERS, Inputs, Settings, View, dead_letter_reasons, dead_letter_rows};
+use dataflows::views::{DEAD_LETTERS, DEDUPE, Inputs, Settings, View, dead_letter_reasons, dead_letter_rows};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -94,6 +94,13 @@ pub enum Message {
         /// The messages.
         messages: Vec<ReadingId>,
     },
+    /// Readings that were dropped because they repeat another.
+    Duplicates {
+        /// The epoch they belong to.
+        epoch: Epoch,
+        /// Their number.
+        number: u64,
+    },
     /// A key of an upsert job with messages in two partitions; the job must end.
     KeyMoved {
         /// The key.
@@ -163,6 +170,7 @@ impl Outlet {
             Effect::FileRows(rows) => Some(self.rows(epoch, view, rows, To::File, None)),
             Effect::DeadLetters(letters) => self.dead_letters(epoch, letters),
             Effect::KeyMoved { key, partitions } => Some(Message::KeyMoved { key: key.to_vec(), partitions }),
+            Effect::Duplicates(number) => Some(Message::Duplicates { epoch, number }),
             Effect::State { bytes, added } => {
                 let owner = Owner { job: &self.form.job, view: &self.routes[view].name };
                 Some(Message::State { epoch, view, sealed: state::seal(owner, &bytes).into(), added })
@@ -211,7 +219,7 @@ impl Message {
             Self::Progress { offsets, arrivals, .. } => size_of_val(&**offsets) + size_of_val(&**arrivals),
             Self::Intake { .. } => size_of::<Intake>(),
             Self::InTheFuture { messages, .. } => size_of_val(&**messages),
-            Self::KeyMoved { .. } | Self::Frontier(_) | Self::Done => 0,
+            Self::Duplicates { .. } | Self::KeyMoved { .. } | Self::Frontier(_) | Self::Done => 0,
         };
         bytes as u64
     }
@@ -255,7 +263,8 @@ pub struct Shape {
     pub settings: Settings,
     /// The last committed epoch.
     pub start: Epoch,
-    /// The index of the view to backfill; the others are not built then.
+    /// The index of the view to backfill; of the others only the one is built then that drops repetitions before all
+    /// views.
     pub filled: Option<usize>,
     /// In a cluster, the number of workers of process 0, which send to the commit thread.
     pub gathered: Option<usize>,
@@ -293,7 +302,7 @@ pub fn build(worker: &mut Worker, shape: &Shape, outlet: &Outlet) -> Graph {
         let inputs = Inputs::new(items, restored, start, &shape.settings);
         end(None);
         for (index, view) in shape.views.iter().enumerate() {
-            if shape.filled.is_some_and(|filled| filled != index) {
+            if shape.filled.is_some_and(|filled| filled != index) && view.name != DEDUPE {
                 continue;
             }
             // A backfill from kept readings feeds them in the epoch of the commit.

@@ -11,12 +11,11 @@
 //! thread of process 0.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::effect::Restored;
-use dataflows::item::NextOffset;
 use dataflows::views::Mode;
 
 use crate::config::Job;
@@ -26,14 +25,15 @@ use crate::job::cluster::endpoint::{Endpoint, PATIENCE, Welcome};
 use crate::job::cluster::{ClusterError, Members};
 use crate::job::commit::{Committer, Parts, Setup};
 use crate::job::error::JobError;
-use crate::job::graph::{Message, Outlet, Route, Shape};
+use crate::job::graph::{Outlet, Route, Shape};
 use crate::job::inputs::Inputs;
 use crate::job::options::registry_options;
 use crate::job::plan;
 use crate::job::progress::ProgressThread;
 use crate::job::restore::Restore;
-use crate::job::routes::{open_files, routes, source_name};
+use crate::job::routes::{check_source, open_files, routes, routes_of_backfill, source_name};
 use crate::job::summary::Summary;
+use crate::job::topics;
 use crate::job::worker::{self, Shared};
 use crate::kafka::properties::Properties;
 use crate::observe::board::meter::Meter;
@@ -55,9 +55,8 @@ use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
 use crate::sink::csv;
 use crate::sink::topic::DeadLetterTopic;
-use crate::source::kafka::keep_trying;
-use crate::store::{self, Form, LastCommit, Login, Store, StoreError, Table};
-use dataflows::item::TopicId;
+use crate::source::kafka::{Beginning, keep_trying};
+use crate::store::{self, LastCommit, Login, Store, StoreError, Table};
 
 /// Runs a job until the end of its input (with `until_end`), a signal (`stop`), or an error. Before it reads, a signal
 /// ends it immediately, because there is nothing to commit yet.
@@ -158,7 +157,7 @@ fn run_shown(
         if stop.requested() {
             return Ok(summary);
         }
-        backfill::finish(parts.store.as_mut(), &config.active_views[view])?;
+        backfill::finish(parts.store.as_mut(), config, view, &last)?;
     }
     starts("Waiting for the input.");
     let passed = launch.pass(parts, &last, None, endpoint.as_ref())?;
@@ -214,9 +213,13 @@ impl Launch<'_> {
         endpoint: Option<&Endpoint>,
     ) -> Result<Option<(Parts, Summary)>, JobError> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
+        let routes = match filled {
+            None => self.routes.clone(),
+            Some(view) => routes_of_backfill(&self.routes, &config.active_views[view].name),
+        };
         let loaded = stop.unless_requested({
-            let (config, mut parts) = (config.clone(), parts);
-            move || Restore::read(parts.store.as_mut(), &config).map(|restore| (parts, restore))
+            let (config, routes, mut parts) = (config.clone(), routes.clone(), parts);
+            move || Restore::read(parts.store.as_mut(), &config, &routes).map(|restore| (parts, restore))
         })?;
         let Some((mut parts, restore)) = loaded.transpose()? else { return Ok(None) };
         let Restore { restored, weights, changed } = restore;
@@ -229,7 +232,10 @@ impl Launch<'_> {
         let clock = Arc::new(Clock::new(config.epoch_limits, start));
         let mut done = Vec::new();
         let opened = match filled {
-            None => self.open_inputs(&last.offsets, &last.topics)?,
+            None => {
+                topics::warn_of_changes(config, last);
+                self.open_inputs(topics::beginning(config, last))?
+            }
             Some(view) => {
                 let progress = backfill::progress(&config.active_views[view].name, last);
                 if config.mode == Mode::Upsert {
@@ -253,7 +259,8 @@ impl Launch<'_> {
         let Some(mut inputs) = opened else { return Ok(None) };
         inputs.read_schemas_of(self.registry.as_ref());
         let (sender, messages) = channel();
-        let outlet = self.outlet(sender, &clock, parts.store.form());
+        let outlet =
+            Outlet { sender, clock: clock.clone(), routes: routes.clone(), form: parts.store.form() };
         let forward = match config.dead_letters.topic.clone() {
             Some(topic) => {
                 let brokers = inputs.embedded_broker().unwrap_or(&config.kafka.brokers).to_owned();
@@ -279,14 +286,13 @@ impl Launch<'_> {
             }
         };
         // The start of a backfill needs no commit, because the view has no row yet.
-        let (committed, starts, mut topics): (&[_], _, _) = match filled {
-            None => (&last.offsets, inputs.starts(), inputs.topics()),
-            Some(_) => (&[], Vec::new(), Vec::new()),
+        let (committed, starts): (&[_], _) = match filled {
+            None => (&last.offsets, inputs.starts()),
+            Some(_) => (&[], Vec::new()),
         };
-        topics.retain(|topic| !last.topics.contains(topic));
         let committer = Committer::new(Setup {
             parts,
-            routes: self.routes.clone(),
+            routes,
             clock: clock.clone(),
             metrics: metrics.clone(),
             health: self.health.clone(),
@@ -294,12 +300,12 @@ impl Launch<'_> {
             followers: inputs.take_followers(),
             committed: committed.to_vec(),
             starts,
-            topics,
+            discovered: inputs.discovered(),
             changed,
             forward,
             page: page.cloned(),
             events: self.events.clone().filter(|_| filled.is_none()),
-            topic: config.kafka.topic.as_str().into(),
+            topic: config.kafka.topic.to_string().into(),
             filled: filled.map(|view| (*config.active_views[view].name).into()),
             done,
         });
@@ -361,13 +367,10 @@ impl Launch<'_> {
         Ok(Some((parts, summary)))
     }
 
-    /// Opens the job's topics and files at these offsets. None if a stop was requested.
-    fn open_inputs(&self, offsets: &[NextOffset], topics: &[TopicId]) -> Result<Option<Inputs>, JobError> {
-        let (config, kafka) = (self.config.clone(), self.kafka.clone());
-        let (offsets, topics, stop) = (offsets.to_vec(), topics.to_vec(), self.stop.clone());
-        self.stop
-            .unless_requested(move || Inputs::open(&config, &offsets, &topics, &kafka, &stop))?
-            .transpose()
+    /// Opens the job's topics and files. None if a stop was requested.
+    fn open_inputs(&self, from: Beginning) -> Result<Option<Inputs>, JobError> {
+        let (config, kafka, stop) = (self.config.clone(), self.kafka.clone(), self.stop.clone());
+        self.stop.unless_requested(move || Inputs::open(&config, &from, &kafka, &stop))?.transpose()
     }
 
     /// Runs the workers of another process than process 0.
@@ -381,13 +384,15 @@ impl Launch<'_> {
         let summary = control.finish_with(|control| {
             // Process 0 checks whether topics were re-created. After a stop request, this process runs without inputs
             // until all processes end.
-            let mut inputs = match self.open_inputs(&welcome.offsets, &[])? {
+            let from = Beginning { committed: welcome.offsets.clone(), ..Beginning::default() };
+            let mut inputs = match self.open_inputs(from)? {
                 Some(inputs) => inputs,
                 None => Inputs::none(config)?,
             };
             // Only process 0 has a commit thread.
             let (sender, _) = channel();
-            let outlet = self.outlet(sender, &clock, welcome.form);
+            let (routes, form) = (self.routes.clone(), welcome.form);
+            let outlet = Outlet { sender, clock: clock.clone(), routes, form };
             let shape = self.shape(welcome.epoch, None)?;
             let job = self.job(shape, outlet, &inputs, Vec::new(), None)?;
             tracing::info!(source = inputs.describe(), workers = config.workers, "reading for process 0");
@@ -413,11 +418,6 @@ impl Launch<'_> {
             Ok(Summary { counts, elapsed: began.elapsed(), ..Summary::default() })
         })?;
         Ok(Summary { epoch: clock.committed(), ..summary })
-    }
-
-    /// The outlet that carries rows out of the graph, in the form that the store requires.
-    fn outlet(&self, sender: Sender<Message>, clock: &Arc<Clock>, form: Form) -> Outlet {
-        Outlet { sender, clock: clock.clone(), routes: self.routes.clone(), form }
     }
 
     fn shape(&self, start: Epoch, filled: Option<usize>) -> Result<Shape, JobError> {
@@ -513,9 +513,7 @@ fn open_store(
     let may_pass = |error: &StoreError| (config.wait && error.is_retryable()).then(|| error.while_waiting());
     let opened = retry::until_stopped(stop, open, may_pass);
     let (mut store, last) = opened.map_err(|error| JobError::from(error).at_start(config.wait))?;
-    if last.source != asked {
-        return Err(JobError::OtherSource { job: config.job.clone(), stored: last.source, asked });
-    }
+    check_source(config, &last.source, &last.offsets)?;
     store.prepare(&tables)?;
     fault::at(Moment::TablesMade);
     let to_fill = backfill::plan(store.as_mut(), config, &last)?;

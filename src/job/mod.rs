@@ -6,6 +6,7 @@
 //! | [`backfill`] | fills a view that is added to an existing job |
 //! | `restore` | loads the views' state at a start, and sets back times that are too far ahead |
 //! | [`inputs`] | opens the job's topics and files, and assigns them to the workers |
+//! | `topics` | where the topics of a job begin, and what has changed since the job began |
 //! | `options` | the options and the decoder of each input |
 //! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
 //! | [`graph`] | the dataflow: the views of the crate `dataflows`, and the operators that carry rows out |
@@ -30,4 +31,5 @@ mod progress;
 pub(crate) mod restore;
 pub mod routes;
 pub mod summary;
+pub(crate) mod topics;
 pub mod worker;

@@ -10,6 +10,7 @@ use dataflows::views::{Recovery, SetBack, View};
 use crate::config::Job;
 use crate::job::commit::StateWeight;
 use crate::job::error::JobError;
+use crate::job::graph::Route;
 use crate::runtime::clock::wall_clock;
 use crate::state::{Owner, SealedFold, seal, validate_entries};
 use crate::store::Store;
@@ -30,15 +31,15 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// Reads the committed state of every view.
-    pub fn read(store: &mut dyn Store, config: &Job) -> Result<Self, JobError> {
+    /// Reads the committed state of every view, under the name of its route.
+    pub fn read(store: &mut dyn Store, config: &Job, routes: &[Route]) -> Result<Self, JobError> {
         let window = config.view_settings.window;
         let recovery = config.max_ahead.map(|max_ahead| Recovery::at(wall_clock(), max_ahead, window));
         let (mut restored, mut weights, mut changed) = (Vec::new(), Vec::new(), BTreeMap::new());
-        for (place, view) in config.active_views.iter().enumerate() {
-            let owner = Owner { job: &config.job, view: &view.name };
+        for (place, (view, route)) in config.active_views.iter().zip(routes).enumerate() {
+            let owner = Owner { job: &config.job, view: &route.name };
             let mut fold = SealedFold::new(owner);
-            store.state(&view.name, &mut |part| fold.older(&part))?;
+            store.state(&route.name, &mut |part| fold.older(&part))?;
             let mut weight = StateWeight { deltas: fold.bytes, parts: fold.parts, ..StateWeight::default() };
             let mut parts = fold.finish()?;
             for part in &parts {

@@ -27,7 +27,7 @@ impl Summary {
     /// As one object: readings, rows, dead letters, `epoch`, `seconds`, `peak_memory_bytes` of this process, and
     /// `unfinished_lines` with `input`, `line` and `bytes` of each.
     pub fn to_json(&self) -> serde_json::Value {
-        let Counts { intake, left_out, letters, .. } = &self.counts;
+        let Counts { intake, duplicates, left_out, letters, .. } = &self.counts;
         let rows = self.counts.all_rows();
         let by_reason = |numbers: &ByReason| {
             let numbers = numbers.iter().map(|(reason, number)| (reason.name().to_owned(), number.into()));
@@ -38,6 +38,7 @@ impl Summary {
             "records": intake.accepted,
             "rejected": intake.rejected.total(),
             "rejected_by_reason": by_reason(&intake.rejected),
+            "duplicates": duplicates,
             "left_out": left_out.total(),
             "left_out_by_reason": by_reason(left_out),
             "csv_rows": rows.csv,

@@ -2,7 +2,8 @@
 //!
 //! A message is accepted as a reading, or rejected. A view may drop an accepted reading that is late, and then
 //! writes a dead letter; two views that drop the same reading write two. The database may refuse a row of an
-//! accepted reading, which is also a dead letter.
+//! accepted reading, which is also a dead letter. An accepted reading that repeats another is dropped before all views,
+//! and only counted.
 //!
 //! The commit thread counts everything when it commits; in a cluster process 0 counts for all processes.
 
@@ -60,6 +61,8 @@ pub struct RowCount {
 pub struct Counts {
     /// Messages: accepted as readings, and rejected.
     pub intake: Intake,
+    /// Accepted readings that were dropped because they repeat another.
+    pub duplicates: u64,
     /// Accepted readings that at least one view dropped, each counted once per reason.
     pub left_out: ByReason,
     /// Rows by the index of their view in the job's list.
@@ -81,6 +84,7 @@ impl Counts {
     /// Adds later counters.
     pub fn merge(&mut self, later: &Self) {
         self.intake.merge(&later.intake);
+        self.duplicates += later.duplicates;
         self.left_out.merge(&later.left_out);
         self.letters.merge(&later.letters);
         for (&view, more) in &later.rows {
@@ -157,6 +161,11 @@ impl Counter {
     /// The current warning of a job that accepts no reading.
     pub fn warning(&self) -> Option<String> {
         nothing_accepted(&self.all_intake).filter(|_| self.warned)
+    }
+
+    /// Counts readings that were dropped because they repeat another.
+    pub fn duplicates(&mut self, number: u64) {
+        self.pending.duplicates += number;
     }
 
     /// Counts rows of a view that go to its files and its table.

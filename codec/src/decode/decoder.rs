@@ -10,9 +10,10 @@ use dataflows::origin::Origin;
 use dataflows::views::Mode;
 
 use super::explain::text_of;
-use super::extract::{Found, Kind, Reading};
 use super::find::{Part, Unreadable};
+use super::found::{Found, Kind, Reading};
 use super::future::{Future, FutureCheck};
+use super::layout::Layouts;
 use super::lines::Columns;
 use super::mapping::{Format, Mapping};
 use super::message::{Counted, Decode, MAX_BYTES, Message};
@@ -50,6 +51,8 @@ pub struct Decoder {
     pub(super) mode: Mode,
     pub(super) mapping: Arc<Mapping>,
     pub(super) plan: Plan,
+    /// The layouts of the messages so far.
+    pub(super) layouts: Layouts,
     /// For messages of the default form.
     scanner: Option<Scanner>,
     /// The columns of CSV, if they are known before a message.
@@ -133,6 +136,7 @@ impl Decoder {
             last_time: None,
             times: TimeWriter::default(),
             plan,
+            layouts: Layouts::default(),
             mapping,
         }
     }
@@ -164,6 +168,12 @@ impl Decoder {
     /// Keeps the origin and the bytes of records with each batch, for views that may drop records as late.
     pub fn with_origins(mut self) -> Self {
         self.origin = Some(Origin::new(self.topic.clone()));
+        self
+    }
+
+    /// Keeps where each record is, without its bytes, for a job that drops repetitions.
+    pub fn with_positions(mut self) -> Self {
+        self.origin = Some(Origin::bare(self.topic.clone()));
         self
     }
 

@@ -6,8 +6,8 @@ use dataflows::dead_letter::Reason;
 use dataflows::schema::FieldType;
 
 use super::decoder::{Decoder, Judged};
-use super::extract::Kind;
 use super::find::Unreadable;
+use super::found::Kind;
 use super::mapping::{FieldMapping, Kafka, Source};
 use super::message::Message;
 use super::path::Path;

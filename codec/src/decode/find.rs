@@ -7,12 +7,12 @@ use dataflows::views::Mode;
 
 use super::confluent;
 use super::decoder::{Decoder, Rejection};
-use super::extract::{self, Found, Kind, Reading, Source};
+use super::extract;
+use super::found::{Found, Kind, Reading, Source};
 use super::lines;
-use super::mapping::{Format, Mapping};
+use super::mapping::Format;
 use super::message::Message;
 use super::schema::{Lookup, Schema};
-use super::tree::{self, Tree};
 use super::undecodable::Undecodable;
 
 /// A part of a message with several readings.
@@ -60,12 +60,12 @@ impl Decoder {
         let mapping = self.mapping.clone();
         let payload = match &mapping.format {
             Format::Text | Format::Csv { .. } => payload,
-            Format::Schema(schema) => return self.visit_body(schema, payload, &mapping, each),
+            Format::Schema(schema) => return self.visit_body(schema, payload, each),
             Format::Registry(_) => {
                 let (id, body) = confluent::split(payload).map_err(undecodable)?;
                 match self.schema_of(id) {
                     Some(schema) if !matches!(*schema, Schema::Json) => {
-                        return self.visit_body(&schema, body, &mapping, each);
+                        return self.visit_body(&schema, body, each);
                     }
                     Some(_) => body,
                     // The registry's client logs the id, which is also in the bytes of the dead letter.
@@ -81,8 +81,14 @@ impl Decoder {
                 lines::of_lines(&mapping, &self.plan, columns, *separator, text, &mut found);
                 Ok(())
             }
-            _ if mapping.root.len() > 1 => return self.visit_embedded(text, &mapping, each),
-            _ => extract::of_text(&self.plan, text, &mut found).ok_or_else(not_an_object),
+            _ if self.layouts.read(&self.plan, text, &mut found) => Ok(()),
+            _ => {
+                let is_read = extract::of_text(&self.plan, text, &mut found);
+                if is_read.is_some() {
+                    self.layouts.learn(&self.plan, text);
+                }
+                is_read.ok_or_else(not_an_object)
+            }
         };
         let result = result.and_then(|()| self.pass(&found, text, each));
         self.found = found.emptied();
@@ -90,23 +96,11 @@ impl Decoder {
     }
 
     /// Finds the readings of a message that a schema describes.
-    fn visit_body(
-        &mut self,
-        schema: &Schema,
-        body: &[u8],
-        mapping: &Mapping,
-        each: Each<'_>,
-    ) -> Result<(), Unreadable> {
+    fn visit_body(&mut self, schema: &Schema, body: &[u8], each: Each<'_>) -> Result<(), Unreadable> {
         let Some(tree) = schema.decode(body) else { return Err(not_an_object()) };
         let tree = tree.map_err(undecodable)?;
         let mut found = std::mem::take(&mut self.found).emptied();
-        if mapping.root.len() > 1 {
-            let mut tree = tree.owned();
-            tree::splice(&mut tree, &mapping.root).ok_or_else(not_an_object)?;
-            extract::of_tree(&self.plan, &tree, &mut found);
-        } else {
-            extract::of_tree(&self.plan, &tree, &mut found);
-        }
+        extract::of_tree(&self.plan, &tree, &mut found);
         let result = self.pass(&found, "", each);
         self.found = found.emptied();
         result
@@ -142,25 +136,13 @@ impl Decoder {
         true
     }
 
-    /// Finds the readings of a message whose root is inside a text.
-    fn visit_embedded(&mut self, text: &str, mapping: &Mapping, each: Each<'_>) -> Result<(), Unreadable> {
-        let trees = Tree::parse(text).ok_or_else(not_an_object)?;
-        let mut found = Found::default();
-        found.several = trees.len() > 1;
-        for tree in trees {
-            let mut tree = tree.owned();
-            tree::splice(&mut tree, &mapping.root).ok_or_else(not_an_object)?;
-            extract::of_tree(&self.plan, &tree, &mut found);
-        }
-        self.pass(&found, "", each)
-    }
-
     /// Passes what was found in a message with this text.
     fn pass(&mut self, found: &Found<'_>, text: &str, each: Each<'_>) -> Result<(), Unreadable> {
         if self.mode == Mode::Upsert {
             return match &found.readings[..] {
+                _ if !found.is_alone() => Err(not_an_object()),
                 [reading] if reading.kind == Kind::Null => Err(Unreadable::Deleted),
-                [reading] if !found.is_array => {
+                [reading] => {
                     each(self, found, (0, reading), None);
                     Ok(())
                 }

@@ -44,6 +44,13 @@ impl<'a> Lexer<'a> {
         passes
     }
 
+    /// Consumes these bytes, if they are next.
+    #[inline]
+    pub fn passes_all(&mut self, bytes: &[u8]) -> Option<()> {
+        let next = self.text.as_bytes().get(self.at..self.at + bytes.len())?;
+        (next == bytes).then(|| self.at += bytes.len())
+    }
+
     #[inline]
     pub fn expect(&mut self, byte: u8) -> Option<()> {
         self.passes(byte).then_some(())
@@ -160,6 +167,35 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Passes a value without parts.
+    #[inline]
+    pub fn skip_scalar(&mut self) -> Option<()> {
+        let bytes = self.text.as_bytes();
+        match *bytes.get(self.at)? {
+            quote @ (b'"' | b'\'') => {
+                let start = self.at + 1;
+                if let Some(length) = text::plain_length(&bytes[start..], quote) {
+                    self.at = start + length + 1;
+                    return Some(());
+                }
+            }
+            b'-' | b'0'..=b'9' => {
+                if let Some(length) = number::length(&bytes[self.at..]) {
+                    self.at += length;
+                    return Some(());
+                }
+            }
+            b'n' if bytes[self.at..].starts_with(b"null")
+                && matches!(bytes.get(self.at + 4), None | Some(b',' | b'}' | b']')) =>
+            {
+                self.at += 4;
+                return Some(());
+            }
+            _ => {}
+        }
+        self.scalar().map(drop)
+    }
+
     /// A value without parts.
     #[inline]
     pub fn scalar(&mut self) -> Option<Scalar<'a>> {
@@ -172,6 +208,10 @@ impl<'a> Lexer<'a> {
                 }
                 self.plain()
             }
+            b'-' | b'0'..=b'9' => match number::length(self.text.as_bytes().get(self.at..)?) {
+                Some(length) => self.token(length).map(|text| Scalar::Number(Cow::Borrowed(text))),
+                None => self.plain(),
+            },
             quote @ (b'"' | b'\'') => match self.plain_text(quote) {
                 Some(text) => Some(Scalar::Text(Cow::Borrowed(text))),
                 None => self.plain(),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::extract::{self, Found, Kind};
+use super::found::{Found, Kind, Source as Bytes};
 use super::mapping::{Mapping, Source};
 use super::plan::{Plan, Slot};
 use super::tree::Scalar;
@@ -71,7 +71,7 @@ pub(super) fn of_lines<'a>(
         };
         let fields = csv::fields(line, separator).count();
         let kind = if fields == columns.slots.len() { Kind::Object } else { Kind::Other };
-        found.begin_reading(kind, extract::Source::Bytes(source), None);
+        found.begin_reading(kind, Bytes::Bytes(source), None);
         if kind == Kind::Object {
             for (field, slots) in csv::fields(line, separator).zip(&columns.slots) {
                 for &slot in slots {
@@ -81,7 +81,7 @@ pub(super) fn of_lines<'a>(
         }
     }
     if found.readings.is_empty() && of_message.is_none() {
-        found.begin_reading(Kind::Other, extract::Source::Bytes(0..bytes.len()), None);
+        found.begin_reading(Kind::Other, Bytes::Bytes(0..bytes.len()), None);
     }
 }
 

@@ -10,12 +10,16 @@ use super::tree;
 /// Where a pass puts the values that fields need.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// From the whole message: to values, and to the root.
+    /// From the whole message: to values, and to the root, or to the text that contains it.
     pub message: Keys,
+    /// From the text that a pointer of the root finds to the root, or to the next text.
+    pub texts: Vec<Keys>,
     /// From a reading to values.
     pub reading: Keys,
     /// For each field of the mapping, where its value, or the text that contains it, is put.
     pub places: Vec<Slot>,
+    /// Whether a field is the key that a `*` in the root met.
+    pub takes_key: bool,
 }
 
 /// Where a value is put.
@@ -94,37 +98,48 @@ impl Keys {
         Self { nodes: vec![Node::default()], slots: 0 }
     }
 
-    /// The node that a pointer leads to, which is made if need be.
-    fn grow<'k>(&mut self, keys: impl IntoIterator<Item = &'k str>, each: bool) -> usize {
-        let mut at = 0;
-        for key in keys {
-            let known = match each && key == EACH {
-                true => self.nodes[at].each,
-                false => {
-                    self.nodes[at].children.iter().find(|child| *child.key == *key).map(|child| child.node)
-                }
-            };
-            at = known.unwrap_or_else(|| {
-                let node = self.nodes.len();
-                self.nodes.push(Node::default());
-                if each && key == EACH {
-                    self.nodes[at].each = Some(node);
-                } else {
-                    let index = tree::index(key);
-                    self.nodes[at].children.push(Child { key: key.into(), index, node });
-                    // The next key is looked for first.
-                    self.nodes[at].last.set(self.nodes[at].children.len() - 1);
-                }
-                node
-            });
+    /// The node of a key below another one, which is made if need be.
+    fn grow(&mut self, at: usize, key: &str) -> usize {
+        if let Some(child) = self.nodes[at].children.iter().find(|child| *child.key == *key) {
+            return child.node;
         }
-        at
+        let node = self.add();
+        let children = &mut self.nodes[at].children;
+        children.push(Child { key: key.into(), index: tree::index(key), node });
+        // The next key is looked for first.
+        let last = children.len() - 1;
+        self.nodes[at].last.set(last);
+        node
     }
 
+    fn add(&mut self) -> usize {
+        self.nodes.push(Node::default());
+        self.nodes.len() - 1
+    }
+
+    /// Adds a way to a value.
     fn want(&mut self, pointer: &Pointer) -> usize {
-        let node = self.grow(pointer.0.iter().map(|key| &**key), false);
+        let node = pointer.0.iter().fold(0, |at, key| self.grow(at, key));
         self.nodes[node].slot = Some(0);
         node
+    }
+
+    /// Adds the way to the root, after all others: a key that they go through may also be one of all elements.
+    fn lead(&mut self, at: usize, parts: &[Box<str>]) {
+        let Some((part, parts)) = parts.split_first() else {
+            self.nodes[at].is_root = true;
+            return;
+        };
+        if **part == *EACH {
+            let each = self.add();
+            self.nodes[at].each = Some(each);
+            let children = self.nodes[at].children.iter().map(|child| child.node);
+            let all: Vec<usize> = children.chain([each]).collect();
+            all.into_iter().for_each(|node| self.lead(node, parts));
+        } else {
+            let child = self.grow(at, part);
+            self.lead(child, parts);
+        }
     }
 
     /// Numbers the slots, so that those below a node follow each other.
@@ -148,8 +163,6 @@ impl Keys {
 impl Plan {
     pub fn new(mapping: &Mapping) -> Self {
         let (mut message, mut reading) = (Keys::new(), Keys::new());
-        let root = message.grow(mapping.root.iter().flat_map(|pointer| &pointer.0).map(|key| &**key), true);
-        message.nodes[root].is_root = true;
         let nodes: Vec<_> = mapping
             .fields
             .iter()
@@ -159,8 +172,17 @@ impl Plan {
                 Source::RootKey | Source::Kafka(_) | Source::Computed(_) => (false, None),
             })
             .collect();
+        let mut roots = mapping.root.iter().map(|pointer| &*pointer.0);
+        message.lead(0, roots.next().unwrap_or_default());
         message.number(0);
         reading.number(0);
+        let text = |root| {
+            let mut keys = Keys::new();
+            keys.lead(0, root);
+            keys.number(0);
+            keys
+        };
+        let texts = roots.map(text).collect();
         let slot = |(of_message, node): (bool, Option<usize>)| {
             let keys = if of_message { &message } else { &reading };
             match node.and_then(|node| keys.nodes[node].slot) {
@@ -170,6 +192,34 @@ impl Plan {
             }
         };
         let places = nodes.into_iter().map(slot).collect();
-        Self { message, reading, places }
+        let takes_key = mapping.fields.iter().any(|field| matches!(field.source, Source::RootKey));
+        Self { message, texts, reading, places, takes_key }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::decode::path::Path;
+    use crate::decode::{Decoder, Message};
+
+    #[test]
+    fn an_element_that_a_field_of_the_message_names_has_readings_too() {
+        let pointer = |text| Pointer::parse(text).unwrap();
+        let mut mapping = Mapping::trucks();
+        mapping.root = vec![pointer("/trucks/*/readings")];
+        let path = Path { first: pointer("/trucks/0/name"), then: Vec::new() };
+        mapping.fields[4].source = Source::Value { path, of_message: true };
+        let reading = "{'timestamp': '2023-04-10 01:02:27', 'distance_covered': 1, 'engine_speed': 81, 'fuel_consumed': 0}";
+        let payload = format!(
+            "{{'trucks': [{{'name': 'a', 'readings': [{reading}, {reading}]}}, {{'readings': [{reading}]}}]}}"
+        );
+        let mut decoder = Decoder::new("topic".into(), Arc::new(mapping));
+        decoder.decode(&Message { payload: Some(payload.as_bytes()), ..Message::default() });
+        let batch = decoder.take_batch();
+        assert_eq!(batch.len(), 3);
+        assert_eq!(&*batch.record(0).entity, "a");
     }
 }

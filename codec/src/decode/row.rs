@@ -8,7 +8,7 @@ use dataflows::expression::Computed;
 use dataflows::rows::NULL;
 use dataflows::schema::{FieldType, Place};
 
-use super::extract::{Found, Reading};
+use super::found::{Found, Reading};
 use super::mapping::{Kafka, Mapping, Source};
 use super::message::Message;
 use super::path;

@@ -9,18 +9,8 @@
 
 use super::decoder::MAX_ENTITY_BYTES;
 use super::text::bytes_before_end;
+use crate::text::number::POWERS;
 use crate::text::time::read as timestamp;
-
-/// `10^0` to `10^9`.
-const POWERS: [u64; 10] = {
-    let mut powers = [1; 10];
-    let mut i = 1;
-    while i < powers.len() {
-        powers[i] = powers[i - 1] * 10;
-        i += 1;
-    }
-    powers
-};
 
 /// A reading of a truck of the default form.
 #[derive(Clone, Debug, PartialEq, Eq)]

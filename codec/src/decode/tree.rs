@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 
 use super::lexer::Lexer;
-use super::mapping::EACH;
-use super::path::{self, Pointer};
 use crate::text::time::Unit;
 
 /// The maximum nesting depth of objects and sequences, including the outermost.
@@ -57,6 +55,9 @@ pub enum Scalar<'a> {
     Nested,
 }
 
+/// How NaN and infinities are written.
+const NOT_FINITE: [&str; 8] = ["NaN", "nan", "Infinity", "inf", "-NaN", "-nan", "-Infinity", "-inf"];
+
 impl Scalar<'_> {
     fn write_json(&self, out: &mut String) {
         match self {
@@ -87,7 +88,9 @@ impl Scalar<'_> {
             Self::Integer(value) => Scalar::Integer(value),
             Self::Double(value) => Scalar::Double(value),
             Self::Float(value) => Scalar::Float(value),
-            Self::NotFinite(_) => Scalar::NotFinite("NaN"),
+            Self::NotFinite(text) => {
+                Scalar::NotFinite(NOT_FINITE.into_iter().find(|name| *name == text).unwrap_or("NaN"))
+            }
             Self::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
             Self::Time { nanos, unit, local } => Scalar::Time { nanos, unit, local },
             Self::Bytes => Scalar::Bytes,
@@ -212,41 +215,4 @@ fn write_json_text(text: &str, out: &mut String) {
         }
     }
     out.push('"');
-}
-
-/// Replaces the texts that all but the last of these pointers find by the values that they contain. None if one of them
-/// is not a text of one value.
-pub(super) fn splice(tree: &mut Tree<'static>, pointers: &[Pointer]) -> Option<()> {
-    let [pointer, then @ ..] = pointers else { return Some(()) };
-    if then.is_empty() {
-        return Some(());
-    }
-    splice_at(tree, &pointer.0, then)
-}
-
-fn splice_at(tree: &mut Tree<'static>, parts: &[Box<str>], then: &[Pointer]) -> Option<()> {
-    let Some((part, rest)) = parts.split_first() else {
-        let Tree::Scalar(Scalar::Text(text)) = tree else { return None };
-        let text = path::embedded(text);
-        let mut values = Tree::parse(&text)?;
-        let (Some(value), true) = (values.pop(), values.is_empty()) else { return None };
-        let mut value = value.owned();
-        splice(&mut value, then)?;
-        *tree = value;
-        return Some(());
-    };
-    match tree {
-        Tree::Object(entries) if **part == *EACH => {
-            entries.iter_mut().try_for_each(|(_, value)| splice_at(value, rest, then))
-        }
-        Tree::Array(elements) if **part == *EACH => {
-            elements.iter_mut().try_for_each(|value| splice_at(value, rest, then))
-        }
-        Tree::Object(entries) => {
-            let found = entries.iter_mut().rev().find(|(key, _)| **key == **part);
-            found.and_then(|(_, value)| splice_at(value, rest, then))
-        }
-        Tree::Array(elements) => splice_at(elements.get_mut(index(part)?)?, rest, then),
-        Tree::Scalar(_) => None,
-    }
 }

@@ -31,6 +31,14 @@ fn units(units: i64) -> Converted {
 }
 
 impl FieldMapping {
+    /// Whether a value of a message is one of this field, and not NULL.
+    ///
+    /// # Errors
+    /// Why it is bad.
+    pub fn has_value(&self, scalar: &Scalar<'_>) -> Result<bool, Reason> {
+        self.convert(scalar, None).map(|(value, _)| value != Value::Null)
+    }
+
     /// The value of this field that a message has. A text that equals `last` shares its memory.
     #[inline]
     pub(super) fn convert(&self, scalar: &Scalar<'_>, last: Option<&Arc<str>>) -> Converted {

@@ -5,26 +5,36 @@ use dataflows::batch::NANO_SCALE;
 /// Measures stay below this many nano-units, so that they and their sums do not overflow.
 const LIMIT: u64 = 9_200_000_000_000_000_000;
 
+/// The powers of ten from 1 on.
+pub(crate) const POWERS: [u64; 10] = {
+    let mut powers = [1; 10];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
 /// The length of the JSON number at the start of `bytes`; none if there is no number.
 #[inline]
 pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
-    let digits_at = |at: usize| bytes.get(at..).map_or(0, digits);
-    let mut at = usize::from(bytes.first() == Some(&b'-'));
-    at += match digits_at(at) {
+    let start = usize::from(bytes.first() == Some(&b'-'));
+    let integer = digits(bytes.get(start..)?);
+    let mut at = match integer {
         0 => return None,
         // JSON and Python write no leading zeros; the caller rejects whatever follows the zero.
-        _ if bytes[at] == b'0' => 1,
-        integer => integer,
+        _ if bytes[start] == b'0' => start + 1,
+        _ => start + integer,
     };
-    if bytes.get(at) == Some(&b'.') && digits_at(at + 1) > 0 {
-        at += 1 + digits_at(at + 1);
+    if let Some([b'.', rest @ ..]) = bytes.get(at..) {
+        let fraction = digits(rest);
+        at += if fraction == 0 { 0 } else { 1 + fraction };
     }
-    if let Some(b'e' | b'E') = bytes.get(at) {
-        let sign = usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
-        match digits_at(at + 1 + sign) {
-            0 => {}
-            exponent => at += 1 + sign + exponent,
-        }
+    if let Some([b'e' | b'E', rest @ ..]) = bytes.get(at..) {
+        let sign = usize::from(matches!(rest.first(), Some(b'+' | b'-')));
+        let exponent = digits(&rest[sign..]);
+        at += if exponent == 0 { 0 } else { 1 + sign + exponent };
     }
     Some(at)
 }
@@ -74,6 +84,13 @@ pub(crate) fn nano(number: &[u8]) -> Option<(i64, bool)> {
 pub(crate) fn scaled(number: &[u8], places: i64) -> Option<(i64, bool)> {
     let negative = number.first() == Some(&b'-');
     let number = &number[usize::from(negative)..];
+    if let Some((value, fraction)) = short(number)
+        && let Some(unit) =
+            usize::try_from(places).ok().and_then(|places| POWERS.get(places.checked_sub(fraction)?))
+    {
+        let value = i64::try_from(value.checked_mul(*unit)?).ok()?;
+        return Some((if negative { -value } else { value }, false));
+    }
     let (integer, rest) = number.split_at(digits(number));
     let (fraction, rest) = match rest {
         [b'.', rest @ ..] => rest.split_at(digits(rest)),
@@ -108,6 +125,24 @@ pub(crate) fn scaled(number: &[u8], places: i64) -> Option<(i64, bool)> {
     value += u64::from(rounds_up(next, beyond, value));
     let value = i64::try_from(value).ok()?;
     Some((if negative { -value } else { value }, next != 0 || beyond))
+}
+
+/// The digits of a number without exponent as an integer, and how many of them are decimals; none if it is longer
+/// than 19 characters.
+#[inline]
+fn short(number: &[u8]) -> Option<(u64, usize)> {
+    let (mut value, mut point) = (0, None);
+    if number.len() > 19 {
+        return None;
+    }
+    for (at, byte) in number.iter().enumerate() {
+        match byte.wrapping_sub(b'0') {
+            digit @ 0..=9 => value = value * 10 + u64::from(digit),
+            _ if *byte == b'.' && point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    Some((value, point.map_or(0, |point| number.len() - 1 - point)))
 }
 
 /// Whether a value in nano-units is below the limit of measures.
@@ -170,7 +205,25 @@ pub(crate) fn rounds_up(next: u8, beyond: bool, value: u64) -> bool {
 /// The number of digits at the start of `bytes`.
 #[inline]
 pub(crate) fn digits(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len())
+    let mut count = 0;
+    while let Some((eight, _)) = bytes[count..].split_first_chunk::<8>() {
+        let before = digits_of_eight(*eight);
+        count += before;
+        if before < 8 {
+            return count;
+        }
+    }
+    count + bytes[count..].iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len() - count)
+}
+
+/// How many of eight bytes precede the first one that is no digit; 8 if there is none.
+#[inline]
+fn digits_of_eight(bytes: [u8; 8]) -> usize {
+    // The digits become 0 to 9.
+    let values = u64::from_le_bytes(bytes) ^ u64::from_ne_bytes([b'0'; 8]);
+    let low = values & u64::from_ne_bytes([0x7f; 8]);
+    let others = ((low + u64::from_ne_bytes([0x80 - 10; 8])) | values) & u64::from_ne_bytes([0x80; 8]);
+    others.trailing_zeros() as usize / 8
 }
 
 /// The exponent after the `e`, clamped to the range of `i64`.
@@ -300,6 +353,16 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(length(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn digits_end_at_the_same_byte_as_in_a_bytewise_search(
+            bytes in prop::collection::vec(prop_oneof![4 => b'0'..=b'9', 1 => any::<u8>()], 0..30),
+        ) {
+            let expected = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len());
+            prop_assert_eq!(digits(&bytes), expected);
         }
     }
 

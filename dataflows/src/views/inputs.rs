@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::dead_letter::DeadLetter;
 use crate::effect::{Effect, Restored};
 use crate::item::Item;
-use crate::readings;
+use crate::{dedupe, readings};
 
 /// The input streams of a view.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub struct Inputs<'scope> {
     pub arrived: StreamVec<'scope, Epoch, i64>,
     /// In an upsert job, the state changes of the readings.
     pub readings: Option<StreamVec<'scope, Epoch, Effect>>,
+    /// In a job that drops repetitions, the state changes of [`dedupe`](crate::dedupe).
+    pub dedupe: Option<StreamVec<'scope, Epoch, Effect>>,
     /// The last committed epoch. Only later epochs have effects.
     pub start: Epoch,
 }
@@ -40,7 +42,7 @@ impl<'scope> Inputs<'scope> {
         start: Epoch,
         settings: &Settings,
     ) -> Self {
-        let (records, readings) = if settings.upserts() {
+        let (records, readings, dedupe) = if settings.upserts() {
             let upserts = pick(&items, "Upserts", |item| match item {
                 Item::Upserts(upserts) => Some(upserts),
                 _ => None,
@@ -49,13 +51,20 @@ impl<'scope> Inputs<'scope> {
             let schema = settings.schema.clone();
             let (records, readings) =
                 readings::build(upserts, restored.clone(), start, schema, settings.one_after_another);
-            (records, Some(readings))
+            (records, Some(readings), None)
         } else {
             let records = pick(&items, "Records", |item| match item {
                 Item::Records(batch) => Some(batch),
                 _ => None,
             });
-            (records, None)
+            match &settings.dedupe {
+                None => (records, None, None),
+                Some(of) => {
+                    let is_file = settings.one_after_another;
+                    let (records, changes) = dedupe::build(records, restored.clone(), start, of, is_file);
+                    (records, None, Some(changes))
+                }
+            }
         };
         let behind = pick(&items, "Behind", |item| match item {
             Item::Behind(time) => Some(time),
@@ -69,7 +78,7 @@ impl<'scope> Inputs<'scope> {
             Item::DeadLetters(letters) => Some(letters),
             _ => None,
         });
-        Self { records, dead_letters, restored, behind, arrived, readings, start }
+        Self { records, dead_letters, restored, behind, arrived, readings, dedupe, start }
     }
 
     /// The same inputs, for a view whose effects start after another epoch.

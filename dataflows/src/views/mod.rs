@@ -27,7 +27,7 @@ mod window_averages;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::readings;
+use crate::{dedupe, readings};
 
 /// The names of the default views, in display order.
 pub const NAMES: [&str; 10] = [
@@ -79,6 +79,8 @@ fn builtin(settings: &Settings) -> Vec<Result<View, Missing>> {
     ]
 }
 
+pub use crate::dedupe::{Dedupe, NAME as DEDUPE};
+pub use crate::readings::NAME as READINGS;
 pub use correlation::{Axis, Correlation, committed_rows};
 /// The view of dead letters; sinks also add refused rows to it.
 pub use dead_letters::{NAME as DEAD_LETTERS, reasons as dead_letter_reasons, rows as dead_letter_rows};
@@ -109,5 +111,21 @@ pub fn readings_view(settings: &Settings) -> View {
         definition: String::new(),
         keeps: Arc::new(move |_, value| readings::read(value, &schema).is_some()),
         build: Arc::new(|inputs| inputs.readings.clone().expect("only an upsert job has this view")),
+    }
+}
+
+/// The kept readings of a job that drops repetitions, as a view with state, but without table and file.
+pub fn dedupe_view(dedupe: &Dedupe) -> View {
+    View {
+        name: dedupe::NAME.into(),
+        table: "".into(),
+        columns: Cow::Borrowed(&[]),
+        keyed: false,
+        of_readings: false,
+        keeps_times: false,
+        drops_readings: false,
+        definition: dedupe.definition.clone(),
+        keeps: Arc::new(dedupe::keeps),
+        build: Arc::new(|inputs| inputs.dedupe.clone().expect("only a job with dedupe has this view")),
     }
 }

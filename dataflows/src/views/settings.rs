@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::batch::NANO;
+use crate::dedupe::Dedupe;
 use crate::real::Factor;
 use crate::schema::Schema;
 
@@ -37,6 +38,8 @@ pub struct Settings {
     pub one_after_another: bool,
     /// The fields of the record.
     pub schema: Schema,
+    /// Which readings repeat others and are dropped; none in an upsert job.
+    pub dedupe: Option<Dedupe>,
     /// `above_speed` keeps engine speeds strictly above this, in nano-units.
     pub above_speed: i64,
     /// `transformed` multiplies the engine's speed by this.
@@ -63,6 +66,7 @@ impl Default for Settings {
             mode: Mode::Append,
             one_after_another: false,
             schema: Schema::trucks(),
+            dedupe: None,
             above_speed: 80 * NANO,
             speed_factor: Factor::new(12, 1).unwrap_or_default(),
             correlation_tables: CorrelationTables::History,

@@ -9,7 +9,9 @@ use dataflows::expression::{Arithmetic, Comparison, Expression, Query};
 use dataflows::item::Item;
 use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::Fold;
-use dataflows::views::{Axis, Correlation, Inputs, Mode, Settings, UserView, View, all, readings_view};
+use dataflows::views::{
+    Axis, Correlation, Inputs, Mode, Settings, UserView, View, all, dedupe_view, readings_view,
+};
 use timely::dataflow::operators::{Input, Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
@@ -25,6 +27,7 @@ pub struct Gave {
     pub entries: i64,
     pub letters: BTreeSet<(i64, String, &'static str)>,
     pub moved: BTreeSet<(Epoch, Vec<u8>, (i32, i32))>,
+    pub duplicates: u64,
 }
 
 pub fn cells(epoch: Epoch, rows: &Rows) -> Vec<Row> {
@@ -72,6 +75,7 @@ pub fn views(settings: &Settings) -> Vec<View> {
     if settings.mode == Mode::Upsert {
         views.push(readings_view(settings));
     }
+    views.extend(settings.dedupe.as_ref().map(dedupe_view));
     views
 }
 
@@ -178,6 +182,7 @@ pub fn run(
             Effect::KeyMoved { key, partitions } => {
                 gave.moved.insert((epoch, key.to_vec(), partitions));
             }
+            Effect::Duplicates(number) => gave.duplicates += number,
             Effect::DeadLetters(letters) => {
                 gave.letters.extend(letters.into_iter().map(|l| (l.offset, l.field.clone(), l.reason.name())))
             }

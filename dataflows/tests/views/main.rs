@@ -6,10 +6,12 @@
 //! | `job` | runs the views of a job, and collects their output |
 //! | `records` | random records, and jobs of them |
 //! | `expected` | the recomputation of each view |
+//! | `dedupe` | random streams with repetitions, compared with a naive model |
 //! | `properties` | random jobs, compared with the recomputation |
 //! | `cases` | jobs of a few readings, with their rows written out |
 
 mod cases;
+mod dedupe;
 mod expected;
 mod job;
 mod properties;

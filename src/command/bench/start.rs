@@ -17,6 +17,7 @@ use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::command::error::Error;
 use crate::command::simulate;
 use crate::config::Config;
+use crate::kafka::topics::Topics;
 use crate::runtime::print;
 
 /// Readings per start and restart.
@@ -42,7 +43,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Start>, Error> {
     let half = text.match_indices('\n').nth(RECORDS as usize - 1).map_or(text.len(), |(at, _)| at + 1);
     let (first, second) = text.split_at(half);
 
-    let embedded = Config {
+    let mut embedded = Config {
         embedded: true,
         until_end: true,
         mode: Mode::Append,
@@ -51,6 +52,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Start>, Error> {
         database: None,
         ..bench.job.config().clone()
     };
+    embedded.kafka.topic = Topics::named(&name());
     let mut starts = vec![measure_one(bench, &embedded, folder.path(), [first, second])?];
     if let Some(database) = &bench.job.database {
         let config = Config { database: Some(database.clone()), ..embedded };

@@ -31,7 +31,8 @@ impl Bench<'_> {
     pub(super) fn source(&self) -> String {
         match &self.job.input {
             Some(path) => format!("file {path}"),
-            None => format!("topic `{}`", self.job.kafka.topic),
+            None if self.job.kafka.topic.single().is_some() => format!("topic `{}`", self.job.kafka.topic),
+            None => format!("topics `{}`", self.job.kafka.topic),
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) fn report(what: &str, name: &str, sample: &Sample, decoder: impl Deco
 
 /// The result of decoding a sample.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Found {
+pub(in crate::command) struct Found {
     accepted: u64,
     /// By reason and field.
     rejected: BTreeMap<(Reason, String), u64>,
@@ -40,20 +40,33 @@ impl Found {
     }
 
     fn describe(&self) -> String {
-        let all = self.all();
-        if all == 0 {
+        if self.all() == 0 {
             return "no messages yet".into();
         }
-        let readings = if all == 1 { "reading" } else { "readings" };
-        let most = self.rejected.iter().max_by_key(|(_, number)| **number);
-        let most = most.map_or_else(String::new, |((reason, field), number)| {
-            format!("; most common rejection: {} ({number})", rejection(*reason, field))
-        });
-        format!("{} of {all} {readings} accepted{most}", self.accepted)
+        let most = self.rejections().into_iter().next();
+        let most = most.map_or_else(String::new, |most| format!("; most common rejection: {most}"));
+        format!("{}{most}", self.share())
+    }
+
+    /// How many readings were accepted.
+    pub(in crate::command) fn share(&self) -> String {
+        let all = self.all();
+        format!("{} of {all} {} accepted", self.accepted, if all == 1 { "reading" } else { "readings" })
+    }
+
+    /// Why readings were rejected, with their numbers, the most common first.
+    pub(in crate::command) fn rejections(&self) -> Vec<String> {
+        let mut rejected: Vec<_> = self.rejected.iter().collect();
+        rejected.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
+        let describe = |((reason, field), number): (&(Reason, String), &u64)| {
+            format!("{} ({number})", rejection(*reason, field))
+        };
+        rejected.into_iter().map(describe).collect()
     }
 }
 
-fn decode(sample: &Sample, mut decoder: impl Decode) -> Found {
+/// Decodes a sample.
+pub(in crate::command) fn decode(sample: &Sample, mut decoder: impl Decode) -> Found {
     let (mut found, mut items) = (Found::default(), Vec::new());
     if let Some(header) = &sample.header {
         decoder.header(header);

@@ -59,7 +59,7 @@ pub fn describe(config: &Job, summary: &Summary) -> String {
 
 /// Counts of readings, rows and dead letters, by reason.
 fn counted(summary: &Summary) -> String {
-    let Counts { intake, left_out, letters, .. } = &summary.counts;
+    let Counts { intake, duplicates, left_out, letters, .. } = &summary.counts;
     let rows = summary.counts.all_rows();
     let seconds = summary.elapsed.as_secs_f64();
     let rate = intake.accepted as f64 / seconds.max(1e-9);
@@ -68,15 +68,16 @@ fn counted(summary: &Summary) -> String {
         all => format!("{all} ({numbers})"),
     };
     let lines = [
-        ("accepted readings", intake.accepted.to_string()),
-        ("rejected messages", by_reason(&intake.rejected)),
-        ("readings left out by a view", by_reason(left_out)),
-        ("rows written to tables, files", format!("{}, {}", rows.table, rows.csv)),
-        ("rows refused by the database", rows.refused.to_string()),
-        ("dead letters", by_reason(letters)),
+        Some(("accepted readings", intake.accepted.to_string())),
+        (*duplicates > 0).then(|| ("of them dropped as repetitions", duplicates.to_string())),
+        Some(("rejected messages", by_reason(&intake.rejected))),
+        Some(("readings left out by a view", by_reason(left_out))),
+        Some(("rows written to tables, files", format!("{}, {}", rows.table, rows.csv))),
+        Some(("rows refused by the database", rows.refused.to_string())),
+        Some(("dead letters", by_reason(letters))),
     ];
     let mut text = format!("committed epoch {} after {seconds:.2} s ({rate:.0} readings/s)\n", summary.epoch);
-    for (what, number) in lines {
+    for (what, number) in lines.into_iter().flatten() {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {what:<32} {number}");
     }

@@ -11,6 +11,8 @@
 //! | module | contains |
 //! |---|---|
 //! | [`input`] | reads the job's committed input again |
+//! | [`reading`] | a reading of it |
+//! | [`dedupe`] | drops repetitions |
 //! | [`expected`] | the expected rows of each view |
 //! | [`cell`] | the form of a value in a file or column |
 //! | [`files`] | the committed records of CSV files |
@@ -27,9 +29,11 @@ mod cell;
 mod compare;
 mod correlation;
 mod dead_letters;
+mod dedupe;
 mod expected;
 mod files;
 mod input;
+mod reading;
 mod recorded;
 mod trouble;
 mod views;
@@ -37,7 +41,7 @@ mod windows;
 
 use std::collections::BTreeMap;
 
-use dataflows::views::DEAD_LETTERS;
+use dataflows::views::{DEAD_LETTERS, DEDUPE};
 
 use self::input::Input;
 use self::views::{Recorded, Views};
@@ -47,8 +51,7 @@ use crate::command::report::Report;
 use crate::command::stopped::committed;
 use crate::config::Job;
 use crate::job::backfill;
-use crate::job::error::JobError;
-use crate::job::routes::{routes, source_name};
+use crate::job::routes::{check_source, routes};
 use crate::store;
 use crate::text::printable::quantity;
 use trouble::Trouble;
@@ -72,11 +75,10 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     }
     let url = config.database_url()?;
     let last = committed(config, &url)?;
-    let asked = source_name(config);
-    if last.source != asked {
-        return Err(JobError::OtherSource { job: config.job.clone(), stored: last.source, asked }.into());
-    }
+    check_source(config, &last.source, &last.offsets)?;
     let mut reader = store::open_reader(&url)?;
+    let recorded = reader.views(&config.job)?;
+    backfill::check_dedupe(config, recorded.iter().find(|view| view.name == DEDUPE))?;
     let input = input::read(config, &last, &reader.in_the_future(&config.job)?)?;
     let epoch = last.epoch;
     let files = match &*input.files {
@@ -85,12 +87,15 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     };
     let messages = quantity(input.messages as usize, "message");
     let letters = quantity(input.letters.len(), "dead letter");
-    report.ok("input", format!("{messages}, {letters}, up to epoch {epoch}{files}"));
+    let repetitions = match input.repetitions {
+        0 => String::new(),
+        number => format!(", {}", quantity(number, "repetition")),
+    };
+    report.ok("input", format!("{messages}, {letters}{repetitions}, up to epoch {epoch}{files}"));
 
     let views = &config.active_views;
     let routes = routes(config);
     let has_others = reader.has_other_jobs(&config.job)?;
-    let recorded = reader.views(&config.job)?;
     // A view that was added later has a shorter input.
     let shorter: BTreeMap<String, Input> = views
         .iter()

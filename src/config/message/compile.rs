@@ -56,7 +56,8 @@ pub fn mapping(config: &Config) -> Result<Mapping, ConfigError> {
     }
     let position = |index: usize| order.iter().position(|&at| at == index);
     let is_computed = |index: &usize| matches!(fields[*index].source, Source::Computed(_));
-    let computed = (0..wanted.len()).filter_map(position).filter(is_computed).collect();
+    let computed: Vec<usize> = (0..wanted.len()).filter_map(position).filter(is_computed).collect();
+    check_order(&fields, &computed)?;
     let root = root(config)?;
     let has_each = root.iter().any(|pointer| pointer.0.iter().any(|part| **part == *EACH));
     if let Some(field) =
@@ -71,7 +72,7 @@ pub fn mapping(config: &Config) -> Result<Mapping, ConfigError> {
         return Err(wrong("message.root", reason));
     }
     Ok(Mapping {
-        only: only(config, &schema, &fields)?,
+        only: only(config, &schema, &fields, &computed)?,
         key: key.and_then(|key| fields.iter().position(|field| *field.name == *key)),
         format: format(config)?,
         schema,
@@ -187,7 +188,7 @@ fn compiled(
     let place = format!("record.{}", one.name);
     let declared = schema.field(&one.name).expect("the schema has every field");
     let of_preset = preset.and_then(|preset| preset.fields.iter().find(|field| *field.name == *one.name));
-    let mut mapping = field(declared, &one.written, &message.null, schema)?;
+    let mut mapping = field(declared, &one.written, message, schema)?;
     let written = &one.written;
     if let Some(preset) = of_preset {
         let is_moved = written.path.is_some() || written.from.is_some() || written.sql.is_some();
@@ -230,12 +231,40 @@ fn only(
     config: &Config,
     schema: &schema::Schema,
     fields: &[FieldMapping],
+    computed: &[usize],
 ) -> Result<Option<Only>, ConfigError> {
     let Some(text) = &config.message.only else { return Ok(None) };
     let condition = sql::condition("message.only", text, schema)?;
-    let is_used = |index: &usize| condition.uses(fields[*index].place);
-    let uses = (0..fields.len()).filter(is_used).collect();
+    let mut is_used: Vec<bool> = fields.iter().map(|field| condition.uses(field.place)).collect();
+    // A computed field uses only those above it.
+    for &index in computed.iter().rev() {
+        if let (Source::Computed(expression), true) = (&fields[index].source, is_used[index]) {
+            for (field, is_used) in fields.iter().zip(&mut is_used) {
+                *is_used |= expression.uses(field.place);
+            }
+        }
+    }
+    let uses = (0..fields.len()).filter(|&index| is_used[index]).collect();
     Ok(Some(Only { condition, uses }))
+}
+
+/// Refuses a computed field that uses itself or one that is computed below it.
+fn check_order(fields: &[FieldMapping], computed: &[usize]) -> Result<(), ConfigError> {
+    for (place, &index) in computed.iter().enumerate() {
+        let Source::Computed(expression) = &fields[index].source else { continue };
+        let is_late = |&&later: &&usize| expression.uses(fields[later].place);
+        if let Some(&later) = computed[place..].iter().find(is_late) {
+            let reason = match later == index {
+                true => "it uses itself; name the field with its value differently".to_owned(),
+                false => format!(
+                    "it uses `{0}`, which is computed below it; move `{0}` above it",
+                    fields[later].name
+                ),
+            };
+            return Err(wrong(format!("record.{} sql", fields[index].name), reason));
+        }
+    }
+    Ok(())
 }
 
 fn format(config: &Config) -> Result<mapping::Format, ConfigError> {

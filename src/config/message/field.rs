@@ -7,7 +7,7 @@ use dataflows::expression::{Expression, Kind};
 use dataflows::schema::{Field, FieldType, Schema};
 
 use super::texts::Texts;
-use super::written::{Bad, FieldWritten, TimeUnit, Within};
+use super::written::{Bad, FieldWritten, Format, MessageSettings, TimeUnit, Within};
 use crate::config::error::{ConfigError, wrong};
 use crate::config::sql;
 
@@ -48,17 +48,18 @@ pub(super) fn type_of(
     }
 }
 
-/// How a field is read; `nulls` are the texts that are NULL in all fields. `schema` has all fields.
+/// How a field is read. `schema` has all fields.
 pub(super) fn field(
     field: &Field,
     written: &FieldWritten,
-    nulls: &[String],
+    message: &MessageSettings,
     schema: &Schema,
 ) -> Result<FieldMapping, ConfigError> {
     let place = format!("record.{}", field.name);
     let refuse = |reason: String| Err(wrong(&*place, reason));
     let source = source(&place, field, written, schema)?;
     let is_computed = matches!(source, Source::Computed(_));
+    let is_of_kafka = matches!(source, Source::Kafka(Kafka::Timestamp));
     for (key, is_given) in [
         ("null", written.null.is_some()),
         ("unit", written.unit.is_some()),
@@ -68,6 +69,9 @@ pub(super) fn field(
         if is_given && is_computed {
             return refuse(format!("a field with `sql` reads no value of the message; leave out `{key}`"));
         }
+        if is_given && key != "null" && is_of_kafka {
+            return refuse(format!("Kafka's timestamp is a time already; leave out `{key}`"));
+        }
         if is_given && key != "null" && field.field_type != FieldType::Timestamp {
             return refuse(format!(
                 "`{key}` is for times, but it is a {}; leave it out or set type = \"timestamp\"",
@@ -75,12 +79,30 @@ pub(super) fn field(
             ));
         }
     }
+    if message.format == Format::Csv {
+        check_csv(&place, written, &source)?;
+    }
     let mut mapping = FieldMapping::named(&field.name, field.field_type, field.place);
     mapping.source = source;
     mapping.bad_is_null = written.bad == Some(Bad::Null);
-    mapping.nulls = written.null.clone().unwrap_or_else(|| nulls.to_vec());
+    mapping.nulls = written.null.clone().unwrap_or_else(|| message.null.clone());
     mapping.time = time(&place, written)?;
     Ok(mapping)
+}
+
+/// Refuses a way that no line of CSV has.
+fn check_csv(place: &str, written: &FieldWritten, source: &Source) -> Result<(), ConfigError> {
+    if written.within.is_some() {
+        return Err(wrong(place, "a line of CSV has no root, so `in` has no meaning; leave it out"));
+    }
+    match source {
+        Source::Value { path, .. } if path.first.0.len() != 1 => {
+            let reason = "a value of CSV has no parts, so a path is the name of a column; leave out the slash at \
+                          its start, or write ~1 for a slash in a name";
+            Err(wrong(place, reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn time(place: &str, written: &FieldWritten) -> Result<TimeForm, ConfigError> {

@@ -6,13 +6,18 @@
 //! | `texts` | one text or a list of texts |
 //! | `compile` | the mapping that decoders use |
 //! | `field` | one field of it |
+//! | `dedupe` | which readings repeat others |
 
 mod compile;
+mod dedupe;
 mod field;
+#[cfg(test)]
+mod tests;
 mod texts;
 pub(super) mod written;
 
 pub use compile::{mapping, registry};
+pub use dedupe::dedupe;
 pub use texts::Texts;
 pub use written::{
     Bad, Dedupe, FieldEntry, FieldWritten, Format, MessageSettings, Preset, RecordFields, TimeUnit, Within,

@@ -119,7 +119,7 @@ pub enum FieldEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FieldWritten {
-    /// The type; absent: that of the preset's field with this name, or of `sql`.
+    /// The type; absent: that of the preset's field with this name.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub field_type: Option<FieldType>,
     /// JSON Pointers to the value, or a key; absent: the name of the field.

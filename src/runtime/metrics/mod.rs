@@ -37,6 +37,7 @@ pub struct Metrics {
     rounded: IntCounterVec,
     field_errors: IntCounterVec,
     skipped: IntCounter,
+    duplicates: IntCounter,
     lag: IntGaugeVec,
     /// When the lag of each partition was last measured.
     measured: Arc<Mutex<BTreeMap<(String, i32), Instant>>>,
@@ -111,6 +112,10 @@ impl Metrics {
             skipped: all.add(IntCounter::with_opts(opts(
                 "skipped_readings_total",
                 "Readings that message.only left out.",
+            )))?,
+            duplicates: all.add(IntCounter::with_opts(opts(
+                "duplicate_readings_total",
+                "Committed readings that message.dedupe dropped, because they repeat another.",
             )))?,
             lag: all.gauges(
                 "consumer_lag",
@@ -219,6 +224,7 @@ impl Metrics {
     /// Messages and dead letters were committed.
     pub fn counted(&self, counts: &Counts) {
         self.records.inc_by(counts.intake.accepted);
+        self.duplicates.inc_by(counts.duplicates);
         for (metric, numbers) in
             [(&self.rejected, &counts.intake.rejected), (&self.dead_letters, &counts.letters)]
         {

@@ -3,12 +3,14 @@
 //! | file | rules about |
 //! |---|---|
 //! | `syntax` | payloads that are objects, and those that are not |
+//! | `extract` | where values are, found in three ways |
 //! | `fields` | missing fields and values of another type or range |
 //! | `truck` | the truck's name |
 //! | `rounding` | rounded values |
 //! | `future` | readings in the future |
 //! | `messages` | tombstones, large messages, dead letters |
 
+mod extract;
 mod fields;
 mod future;
 mod messages;
