@@ -181,6 +181,15 @@ fn a_file_is_measured_and_shown_as_a_table() {
 }
 
 #[test]
+fn a_file_of_another_record_is_measured() {
+    let (path, out) = (repository().join("fixtures/phone/orientation.csv"), new_folder("bench"));
+    let record = ["--set", "message.preset=orientation", "--set", "message.format=csv"];
+    let measured = measure(&[&record[..], &["--input", path.to_str().unwrap(), "--runs", "1", "--out", out.to_str().unwrap()]].concat());
+    assert_eq!(measured["throughput"]["records"], 44, "{measured}");
+    positive(&measured["start"][0]["first_commit_ms"]);
+}
+
+#[test]
 fn an_interrupted_measurement_leaves_nothing_behind() {
     let _alone = alone();
     let topic = topic_of(100, 2);
@@ -231,7 +240,9 @@ fn wrong_use_is_one_sentence() {
     let url = database.url_of(&user, "pw");
     let fixture = fixture();
     let grant = format!(r"run GRANT ALL PRIVILEGES ON `truckflow\_bench\_%`.* TO '{user}'@'127.0.0.1'");
-    let cases: [(&[&str], i32, &str); 5] = [
+    let phone = ["--set", "message.preset=orientation", "--brokers", kafka().brokers(), "--topic", &empty];
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&phone, 2, "skip it with --seconds 0"),
         (&["--input", "-"], 2, "standard input cannot be read a second time"),
         (&["--input", "no-such-file"], 1, "no-such-file"),
         (&["--brokers", kafka().brokers(), "--topic", "no-such-topic"], 1, "does not exist"),

@@ -46,12 +46,13 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let job = isolated(&with_names(args.job.load()?)?)?;
     let stop = Stop::on_signals(Hangup::Stops)?;
     let bench = Bench { args, job, stop: &stop };
+    let has_latency = args.seconds > 0 && bench.job.input.is_none();
+    if has_latency && !bench.accepts_simulated() {
+        return Err(BenchError::OtherReadings.into());
+    }
     let measured = Measured {
         throughput: throughput::measure(&bench)?,
-        latency: match args.seconds > 0 && bench.job.input.is_none() {
-            true => Some(latency::measure(&bench)?),
-            false => None,
-        },
+        latency: if has_latency { Some(latency::measure(&bench)?) } else { None },
         start: start::measure(&bench)?,
     };
     let report = Report::new(&bench, Machine::inspect(), measured);

@@ -12,7 +12,7 @@ use super::child::Job;
 use super::error::BenchError;
 use super::figures::median;
 use super::scratch::{Folder, Place, name};
-use super::subject::{Bench, simulated};
+use super::subject::{Bench, of_text, simulated};
 use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::command::error::Error;
 use crate::command::simulate;
@@ -48,6 +48,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Start>, Error> {
         until_end: true,
         mode: Mode::Append,
         key_separator: None,
+        message: of_text(&bench.job.message),
         database: None,
         ..bench.job.config().clone()
     };
