@@ -46,7 +46,7 @@ mod tests;
 
 pub use decoder::{Decoder, MAX_ENTITY_BYTES};
 pub use definition::{Reference, SchemaError};
-pub use explain::{Explanation, FieldExplained, ReadingExplained};
+pub use explain::{Explanation, FieldExplained, Outcome, ReadingExplained, Rejected};
 pub use future::Future;
 pub use mapping::Mapping;
 pub use message::{Counted, Decode, Headers, MAX_BYTES, Message};

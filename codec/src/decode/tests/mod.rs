@@ -9,7 +9,9 @@
 //! | `rounding` | rounded values |
 //! | `future` | readings in the future |
 //! | `messages` | tombstones, large messages, dead letters |
+//! | `explain` | how a message is read, in words |
 
+mod explain;
 mod extract;
 mod fields;
 mod future;
