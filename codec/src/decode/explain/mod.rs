@@ -15,15 +15,16 @@ use dataflows::dead_letter::Reason;
 use dataflows::schema::FieldType;
 use dataflows::views::Mode;
 
+use super::confluent;
 use super::decoder::{Decoder, Judged, Rejection};
 use super::find::{Part, Unreadable};
 use super::found::{self, Found, Kind, Reading};
-use super::mapping::{FieldMapping, Source};
+use super::mapping::{FieldMapping, Format, Mapping, Source};
 use super::message::Message;
 use super::path;
 use super::plan::Slot;
 use super::row::of_kafka;
-use super::tree::{Scalar, Tree};
+use super::tree::{Scalar, Tree, json_text};
 use super::value::Value;
 use crate::text::number;
 use crate::text::time::TimeWriter;
@@ -92,6 +93,19 @@ pub struct FieldExplained {
     pub forgiven: Option<Reason>,
 }
 
+impl ReadingExplained {
+    /// Whether another reading has the same fields, and becomes the same.
+    pub(super) fn means(&self, other: &Self) -> bool {
+        self.fields == other.fields
+            && match (&self.outcome, &other.outcome) {
+                (Outcome::Rejected(one), Outcome::Rejected(other)) => {
+                    (one.reason, &one.field) == (other.reason, &other.field)
+                }
+                (one, other) => one == other,
+            }
+    }
+}
+
 impl Decoder {
     /// Reads a message, and says how. Nothing is added to the batch.
     pub fn explain(&mut self, message: &Message<'_>) -> Explanation {
@@ -118,7 +132,7 @@ impl Decoder {
         part: Option<Part<'_>>,
     ) -> ReadingExplained {
         if reading.kind != Kind::Object {
-            let said = words::of_no_object(&self.mapping, &source(reading, message));
+            let said = words::of_no_object(&self.mapping, source(&self.mapping, reading, message).as_deref());
             let rejected = Rejected { reason: Reason::NotAnObject, field: "".into(), said };
             return ReadingExplained { fields: Vec::new(), outcome: Outcome::Rejected(rejected) };
         }
@@ -203,14 +217,21 @@ fn found_by<'a>(
     }
 }
 
-/// The text that a message has for a reading.
-fn source<'r>(reading: &'r Reading<'_>, message: &'r Message<'_>) -> Cow<'r, str> {
+/// The bytes of a message without the header that names its schema.
+fn body<'m>(mapping: &Mapping, payload: &'m [u8]) -> &'m [u8] {
+    match mapping.format {
+        Format::Registry(_) => confluent::split(payload).map_or(payload, |(_, body)| body),
+        Format::Text | Format::Csv { .. } | Format::Schema(_) => payload,
+    }
+}
+
+/// The text that a message has for a reading, if it is known.
+fn source<'r>(mapping: &Mapping, reading: &'r Reading<'_>, message: &'r Message<'_>) -> Option<Cow<'r, str>> {
     match &reading.source {
         found::Source::Bytes(range) => {
-            let bytes = message.payload.and_then(|payload| payload.get(range.clone()));
-            String::from_utf8_lossy(bytes.unwrap_or_default())
+            Some(String::from_utf8_lossy(body(mapping, message.payload?).get(range.clone())?))
         }
-        found::Source::Json(text) => Cow::Borrowed(text),
+        found::Source::Json(text) => Some(Cow::Borrowed(&**text)).filter(|text| !text.is_empty()),
     }
 }
 
@@ -221,11 +242,6 @@ fn shown(scalar: &Scalar<'_>) -> String {
         Scalar::Bytes => "bytes".into(),
         scalar => Tree::Scalar(scalar.clone()).to_json(),
     }
-}
-
-/// A text as JSON.
-fn json_text(text: &str) -> String {
-    Tree::Scalar(Scalar::Text(text.into())).to_json()
 }
 
 /// The text of a value.

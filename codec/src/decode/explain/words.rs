@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use dataflows::dead_letter::Reason;
 use dataflows::schema::FieldType;
 
-use super::FieldExplained;
 use super::syntax::{Unparsed, unparsed};
-use crate::decode::MAX_ENTITY_BYTES;
+use super::{FieldExplained, body};
 use crate::decode::mapping::{FieldMapping, Format, Kafka, Mapping, Source};
 use crate::decode::message::Message;
 use crate::decode::path::Pointer;
+use crate::decode::{MAX_ENTITY_BYTES, confluent};
 use crate::text::printable::shortened;
 
 /// The most characters of a text of others in a sentence.
@@ -126,17 +126,21 @@ pub(super) fn of_field(
     format!("at {} there is {found}; expected {expected}", shortened(&mapping.place(field), 2 * SHOWN))
 }
 
-/// Why there is no object in the place of a reading; `source` is what the message has for it.
-pub(super) fn of_no_object(mapping: &Mapping, source: &str) -> String {
-    let found = shortened(source, SHOWN);
-    if let Format::Csv { .. } = mapping.format {
-        return format!("`{found}` has another number of values than there are names of columns");
+/// Why there is no object in the place of a reading; `source` is what the message has for it, if that is known.
+pub(super) fn of_no_object(mapping: &Mapping, source: Option<&str>) -> String {
+    if let (Format::Csv { .. }, Some(line)) = (&mapping.format, source) {
+        let line = shortened(line, SHOWN);
+        return format!("`{line}` has another number of values than there are names of columns");
     }
-    match (source.starts_with(['{', '[', '(']), mapping.root_text()) {
-        (true, Some(root)) => format!("at the root {root} there is nothing; expected an object or a list"),
-        (false, Some(root)) => format!("at the root {root} there is {found}; expected an object or a list"),
-        (_, None) => format!("there is {found}; expected an object or a list"),
-    }
+    let root = mapping.root_text();
+    let found = match source {
+        // The whole message, as nothing is at its root.
+        Some(source) if root.is_some() && source.starts_with(['{', '[', '(']) => "nothing".into(),
+        Some(source) => shortened(source, SHOWN),
+        None => "another value".into(),
+    };
+    let place = root.map_or_else(String::new, |root| format!("at the root {root} "));
+    format!("{place}there is {found}; expected an object or a list")
 }
 
 /// Why nothing of a message can be read.
@@ -162,18 +166,25 @@ pub(super) fn of_message(
         }
         _ => {}
     }
-    match unparsed(payload) {
+    if reason == Reason::Undecodable {
+        return match (&mapping.format, confluent::split(payload)) {
+            (Format::Registry(_), Err(_)) => {
+                "it does not begin with 0 and the id of a schema; expected a message of a Confluent serializer".into()
+            }
+            (Format::Registry(format), Ok((id, _))) => {
+                format!("its schema has the id {id}; expected a schema of {} that can read it", format.name())
+            }
+            _ => "message.schema cannot read it; expected a message of that schema".into(),
+        };
+    }
+    match unparsed(body(mapping, payload)) {
         Some(Unparsed::NotUtf8(at)) => format!("it is not UTF-8 from byte {at} on; expected text"),
-        Some(Unparsed::NotJson(at, _)) if at >= payload.len() => {
-            "it ends too early; expected JSON, or a dict as Python writes it".into()
+        Some(Unparsed::NotJson(at, "")) => {
+            format!("it ends too early, at byte {at}; expected JSON, or a dict as Python writes it")
         }
         Some(Unparsed::NotJson(at, rest)) => format!(
             "it cannot be read from byte {at} on, `{}`; expected JSON, or a dict as Python writes it",
             shortened(rest, SHOWN)
-        ),
-        None if mapping.root.len() > 1 => format!(
-            "the root {} leads through a text that is not JSON, or is not there; expected a text of one value",
-            mapping.root_text().unwrap_or_default()
         ),
         None => "it has several readings; with mode = \"upsert\" a message has one".into(),
     }
