@@ -6,15 +6,17 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataflows::item::Item;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, Headers as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::{Polled, Reader, SourceError};
-use crate::decode::{Counted, Decode, Message};
+use crate::decode::{Counted, Decode, Headers, Message};
 use crate::runtime::clock::{Clock, Limits};
 
 /// The limits of a sample.
@@ -37,6 +39,8 @@ impl Default for Bounds {
 /// A message of a sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sampled {
+    /// The topic; none for a file.
+    pub topic: Option<Arc<str>>,
     /// The partition; 0 for a file.
     pub partition: i32,
     /// The offset, or the number of the line from 0.
@@ -45,6 +49,8 @@ pub struct Sampled {
     pub timestamp: Option<i64>,
     /// The key, if the message has one.
     pub key: Option<Vec<u8>>,
+    /// The headers, in their order.
+    pub headers: OwnHeaders,
     /// The value; `None` for a tombstone.
     pub payload: Option<Vec<u8>>,
 }
@@ -52,13 +58,38 @@ pub struct Sampled {
 impl Sampled {
     /// The message for a decoder.
     pub fn message(&self) -> Message<'_> {
-        let Self { partition, offset, timestamp, ref key, ref payload } = *self;
-        let (key, payload) = (key.as_deref(), payload.as_deref());
-        Message { partition, offset, timestamp, key, payload, ..Message::default() }
+        let Self { ref topic, partition, offset, timestamp, ref key, ref headers, ref payload } = *self;
+        Message {
+            topic: topic.as_ref(),
+            partition,
+            offset,
+            timestamp,
+            key: key.as_deref(),
+            headers: Some(headers),
+            payload: payload.as_deref(),
+        }
     }
 
     fn bytes(&self) -> usize {
         [&self.key, &self.payload].into_iter().flatten().map(Vec::len).sum()
+    }
+}
+
+/// The headers of a message: names and values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnHeaders(pub Vec<(String, Option<Vec<u8>>)>);
+
+impl OwnHeaders {
+    fn of<M: rdkafka::Message>(message: &M) -> Self {
+        let owned = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
+        Self(message.headers().map_or_else(Vec::new, |headers| headers.iter().map(owned).collect()))
+    }
+}
+
+impl Headers for OwnHeaders {
+    fn last(&self, name: &str) -> Option<Option<&[u8]>> {
+        let (_, value) = self.0.iter().rfind(|(found, _)| found == name)?;
+        Some(value.as_deref())
     }
 }
 
@@ -155,6 +186,7 @@ fn take<C: ConsumerContext>(
     messages: &mut Vec<Sampled>,
 ) -> Result<(), KafkaError> {
     let mut taken: BTreeMap<i32, usize> = BTreeMap::new();
+    let name: Arc<str> = topic.into();
     while !spans.is_empty() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -168,10 +200,12 @@ fn take<C: ConsumerContext>(
                     Some(partition)
                 } else {
                     let sampled = Sampled {
+                        topic: Some(name.clone()),
                         partition,
                         offset,
                         timestamp: message.timestamp().to_millis(),
                         key: message.key().map(<[u8]>::to_vec),
+                        headers: OwnHeaders::of(&message),
                         payload: message.payload().map(<[u8]>::to_vec),
                     };
                     let taken = taken.entry(partition).or_default();
@@ -237,7 +271,8 @@ impl Decode for Collect {
         }
         let &Message { partition, offset, timestamp, key, payload, .. } = message;
         let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-        let sampled = Sampled { partition, offset, timestamp, key: owned(key), payload: owned(payload) };
+        let (key, payload) = (owned(key), owned(payload));
+        let sampled = Sampled { partition, offset, timestamp, key, payload, ..Sampled::default() };
         self.bounds.messages -= 1;
         self.bounds.bytes = self.bounds.bytes.saturating_sub(sampled.bytes());
         self.sample.messages.push(sampled);

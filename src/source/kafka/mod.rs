@@ -23,6 +23,8 @@ mod options;
 mod queue;
 mod reader;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod topic;
 mod watch;
 

@@ -2,12 +2,15 @@
 
 use super::client::{Logged, consumer};
 use super::options::TopicOptions;
+use crate::decode::Headers;
 use crate::kafka::codes::reason;
 use crate::source::SourceError;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
-use std::ptr::NonNull;
+use std::ffi::CStr;
+use std::ptr::{NonNull, null, null_mut};
 
 /// The queue of a consumer's partitions. Only one thread may read it: concurrent batch reads are undefined, and
 /// `TopicReader` is neither `Sync` nor cloned.
@@ -66,6 +69,39 @@ impl Fetched {
     }
 }
 
+/// librdkafka parses the headers of a message at the first look-up.
+impl Headers for Fetched {
+    fn last(&self, name: &str) -> Option<Option<&[u8]>> {
+        let mut headers = null_mut();
+        // SAFETY: the message is valid, and `headers` is written before the call returns without an error. They belong to
+        // the message.
+        let error = unsafe { sys::rd_kafka_message_headers(self.0.as_ptr(), &mut headers) };
+        if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        let mut last = None;
+        for index in 0.. {
+            let (mut found, mut value, mut size) = (null(), null(), 0);
+            // SAFETY: `headers` is valid, and the others are written before the call returns without an error.
+            let error =
+                unsafe { sys::rd_kafka_header_get_all(headers, index, &mut found, &mut value, &mut size) };
+            if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                break;
+            }
+            // SAFETY: a name ends with a NUL; `value` points to `size` bytes, or is null. Both live as long as the
+            // message, because nothing changes its headers.
+            unsafe {
+                if CStr::from_ptr(found).to_bytes() == name.as_bytes() {
+                    last = Some(
+                        (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), size)),
+                    );
+                }
+            }
+        }
+        last
+    }
+}
+
 impl Drop for Fetched {
     fn drop(&mut self) {
         // SAFETY: the message is ours and is not used after this.
@@ -96,4 +132,64 @@ pub(super) fn reading(
     }
     let queue = Queue::of(&consumer).ok_or_else(|| failed(-1, "the consumer has no queue".into()))?;
     Ok((queue, consumer))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use rdkafka::ClientConfig;
+    use rdkafka::message::{Header, OwnedHeaders};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+
+    use super::super::tests::options;
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// The next message of a queue.
+    fn next(queue: &Queue) -> Fetched {
+        let began = Instant::now();
+        loop {
+            assert!(began.elapsed() < PATIENCE, "timed out");
+            let mut message: Option<Fetched> = None;
+            // SAFETY: as in `TopicReader::fetch`, for an array of one.
+            unsafe {
+                sys::rd_kafka_consume_batch_queue(queue.0.as_ptr(), 100, (&raw mut message).cast(), 1);
+            }
+            match message {
+                Some(message) if message.raw().err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                    return message;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_header_of_a_name_is_found() {
+        let cluster: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let producer: BaseProducer = config.create().unwrap();
+        let header = |key, value| Header { key, value };
+        let headers = OwnedHeaders::new()
+            .insert(header("a", Some("1")))
+            .insert(header("b", None::<&str>))
+            .insert(header("a", Some("2")))
+            .insert(header("", Some("")));
+        let record = || BaseRecord::<(), str>::to("t").payload("p");
+        producer.send(record().headers(headers)).map_err(|(error, _)| error).unwrap();
+        producer.send(record()).map_err(|(error, _)| error).unwrap();
+        producer.flush(PATIENCE).unwrap();
+        let (queue, _consumer) =
+            reading(&options(cluster.bootstrap_servers(), "t"), [(0, 0)].into_iter()).unwrap();
+        let (with, without) = (next(&queue), next(&queue));
+        assert_eq!(with.last("a"), Some(Some(&b"2"[..])));
+        assert_eq!(with.last("b"), Some(None));
+        assert_eq!(with.last(""), Some(Some(&b""[..])));
+        assert_eq!((with.last("A"), with.last("a\0"), without.last("a")), (None, None, None));
+    }
 }

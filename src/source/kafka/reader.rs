@@ -317,7 +317,8 @@ impl Reader for TopicReader {
             };
             payload = large.as_deref().or(payload);
             let (topic, key) = (Some(&self.topic), fetched.key());
-            let message = Message { topic, partition, offset, timestamp, key, payload, headers: None };
+            let message =
+                Message { topic, partition, offset, timestamp, key, payload, headers: Some(&fetched) };
             if !decoder.is_ready(&message) {
                 self.held.push_front(fetched);
                 break;

@@ -84,7 +84,8 @@ mod tests {
     use rdkafka::producer::DefaultProducerContext;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-    use super::super::{Topic, TopicOptions};
+    use super::super::Topic;
+    use super::super::tests::options;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
@@ -93,9 +94,8 @@ mod tests {
     use crate::kafka::producer::Producer;
     use crate::kafka::properties::Properties;
     use crate::runtime::clock::{Clock, Limits};
-    use crate::runtime::reload::Reloaded;
     use crate::source::embedded::Feed;
-    use crate::source::{OnDataLoss, Polled, Reader};
+    use crate::source::{Polled, Reader};
 
     const MESSAGES: i64 = 20;
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -112,14 +112,7 @@ mod tests {
             producer.send("t", Some(0), None, Some(b"{}")).unwrap();
         }
         producer.flush(PATIENCE).unwrap();
-        let options = TopicOptions {
-            brokers,
-            topic: "t".into(),
-            group: "g".into(),
-            properties: Reloaded::fixed(Properties::default()),
-            on_data_loss: OnDataLoss::Stop,
-            until_end: false,
-        };
+        let options = options(brokers, "t");
         let start = NextOffset { topic: "t".into(), partition: 0, offset: next, mark: None };
         let topic = Topic::embedded(options, &[start], 1, Feed::new(None)).unwrap();
         cluster.request_errors(kind, errors);

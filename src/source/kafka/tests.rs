@@ -1,0 +1,18 @@
+//! What the tests of this folder share.
+
+use super::TopicOptions;
+use crate::kafka::properties::Properties;
+use crate::runtime::reload::Reloaded;
+use crate::source::OnDataLoss;
+
+/// The options of a job that reads a topic.
+pub(super) fn options(brokers: String, topic: &str) -> TopicOptions {
+    TopicOptions {
+        brokers,
+        topic: topic.into(),
+        group: "g".into(),
+        properties: Reloaded::fixed(Properties::default()),
+        on_data_loss: OnDataLoss::Stop,
+        until_end: false,
+    }
+}
