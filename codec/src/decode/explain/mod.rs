@@ -240,6 +240,7 @@ fn shown(scalar: &Scalar<'_>) -> String {
     match scalar {
         Scalar::Nested => "an object or a list".into(),
         Scalar::Bytes => "bytes".into(),
+        Scalar::Time { nanos, unit, .. } => nanos.div_euclid(unit.nanos()).to_string(),
         scalar => Tree::Scalar(scalar.clone()).to_json(),
     }
 }
