@@ -80,7 +80,7 @@ impl Sampled {
 pub struct OwnHeaders(pub Vec<(String, Option<Vec<u8>>)>);
 
 impl OwnHeaders {
-    fn of<M: rdkafka::Message>(message: &M) -> Self {
+    pub(super) fn of<M: rdkafka::Message>(message: &M) -> Self {
         let owned = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
         Self(message.headers().map_or_else(Vec::new, |headers| headers.iter().map(owned).collect()))
     }

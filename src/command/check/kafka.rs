@@ -6,14 +6,13 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::sample;
 use crate::command::error::Error;
@@ -22,11 +21,9 @@ use crate::config::Job;
 use crate::decode::{Future, Lookup, Schemas, confluent};
 use crate::job::options::{decoder, registry_options, topic_options_now};
 use crate::kafka::codes::reason;
-use crate::kafka::error::BrokerError;
-use crate::kafka::log;
 use crate::registry::Registry;
 use crate::runtime::reload::Reloads;
-use crate::source::kafka::{ANSWER, TopicOptions, consumer_with, is_end};
+use crate::source::kafka::{ANSWER, ClientErrors, TopicOptions, consumer_with};
 use crate::source::sample::{Bounds, Sample, There, of_topic};
 
 /// Timeout for connecting to a host, and for reading a partition.
@@ -117,32 +114,6 @@ fn described(topic: &str, partitions: &[i32]) -> String {
     format!("`{topic}`, {} partitions, each with a leader", partitions.len())
 }
 
-/// The first error that the client reported, which explains why a request had no answer.
-#[derive(Clone, Default)]
-struct ClientErrors(Arc<Mutex<Option<String>>>);
-
-impl ClientErrors {
-    fn first(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ClientContext for ClientErrors {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log::line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        // "All brokers down" says less than the error before it.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) && !is_end(&error) {
-            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| reason.split_whitespace().collect::<Vec<_>>().join(" "));
-        }
-    }
-}
-
-impl ConsumerContext for ClientErrors {}
-
 /// The brokers, reached with the job's own settings.
 struct Cluster {
     consumer: BaseConsumer<ClientErrors>,
@@ -203,11 +174,7 @@ impl Cluster {
         let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER).map_err(|error| {
             // The reason is in the event queue.
             let _ = self.consumer.poll(Duration::from_millis(10));
-            BrokerError::Unreachable {
-                brokers: self.options.brokers.clone(),
-                reason: self.errors.first().unwrap_or_else(|| reason(&error)),
-            }
-            .to_string()
+            self.errors.unreachable(&self.options.brokers, &error).to_string()
         })?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let code = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);

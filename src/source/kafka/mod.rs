@@ -14,10 +14,13 @@
 //! | `reader`, `queue` | the partitions of one worker, read in batches |
 //! | `doubt`, `settle` | partitions whose errors require a query to the brokers |
 //! | `describe` | the id of a topic |
+//! | `fetch`, `client_errors` | single messages by their offsets; errors of short-lived commands |
 
 mod client;
+mod client_errors;
 mod describe;
 mod doubt;
+mod fetch;
 mod found;
 mod options;
 mod queue;
@@ -28,7 +31,9 @@ mod tests;
 mod topic;
 mod watch;
 
-pub(crate) use client::{ANSWER, consumer_with, is_end};
+pub(crate) use client::{ANSWER, consumer_with};
+pub(crate) use client_errors::ClientErrors;
+pub use fetch::{FetchError, Fetcher};
 pub use options::TopicOptions;
 pub use reader::TopicReader;
 pub use topic::Topic;
