@@ -7,6 +7,7 @@
 //! | `restore` | loads the views' state at a start, and sets back times that are too far ahead |
 //! | [`inputs`] | opens the job's topics and files, and assigns them to the workers |
 //! | `options` | the options and the decoder of each input |
+//! | `schemas` | the schemas of messages, for short-lived commands |
 //! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
 //! | [`graph`] | the dataflow: the views of the crate `dataflows`, and the operators that carry rows out |
 //! | [`routes`] | the sinks of each view |
@@ -29,5 +30,6 @@ pub mod plan;
 mod progress;
 pub(crate) mod restore;
 pub mod routes;
+pub(crate) mod schemas;
 pub mod summary;
 pub mod worker;
