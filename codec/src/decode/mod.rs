@@ -19,6 +19,7 @@ pub mod confluent;
 mod decimal;
 mod decoder;
 mod definition;
+mod envelope;
 mod explain;
 mod extract;
 mod find;
@@ -46,7 +47,8 @@ mod tests;
 
 pub use decoder::{Decoder, MAX_ENTITY_BYTES};
 pub use definition::{Reference, SchemaError};
-pub use explain::{Explanation, FieldExplained, ReadingExplained};
+pub use envelope::{Envelopes, NoEnvelope};
+pub use explain::{Explanation, FieldExplained, Outcome, ReadingExplained, Rejected};
 pub use future::Future;
 pub use mapping::Mapping;
 pub use message::{Counted, Decode, Headers, MAX_BYTES, Message};

@@ -204,6 +204,13 @@ fn value<'a>(lexer: &mut Lexer<'a>, depth: usize) -> Option<Tree<'a>> {
     Some(Tree::Array(elements))
 }
 
+/// A text as JSON.
+pub(super) fn json_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    write_json_text(text, &mut out);
+    out
+}
+
 fn write_json_text(text: &str, out: &mut String) {
     out.push('"');
     for character in text.chars() {
