@@ -184,7 +184,10 @@ fn a_file_is_measured_and_shown_as_a_table() {
 fn a_file_of_another_record_is_measured() {
     let (path, out) = (repository().join("fixtures/phone/orientation.csv"), new_folder("bench"));
     let record = ["--set", "message.preset=orientation", "--set", "message.format=csv"];
-    let measured = measure(&[&record[..], &["--input", path.to_str().unwrap(), "--runs", "1", "--out", out.to_str().unwrap()]].concat());
+    let measured = measure(
+        &[&record[..], &["--input", path.to_str().unwrap(), "--runs", "1", "--out", out.to_str().unwrap()]]
+            .concat(),
+    );
     assert_eq!(measured["throughput"]["records"], 44, "{measured}");
     positive(&measured["start"][0]["first_commit_ms"]);
 }

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use dataflows::dead_letter::Reason;
 use dataflows::schema::FieldType;
 
-use super::decoder::{Decoder, Judged};
-use super::find::Unreadable;
+use super::decoder::Decoder;
 use super::found::Kind;
 use super::mapping::{FieldMapping, Kafka, Source};
 use super::message::Message;
+use super::outcome::{Judged, Unreadable};
 use super::path::Path;
 use super::plan::Slot;
 use super::tree::{Scalar, Tree};
-use super::value::Value;
-use crate::text::number;
+use super::value::{Value, text_of};
 use crate::text::time::TimeWriter;
 
 /// How a message is read.
@@ -139,18 +138,5 @@ fn shown(scalar: &Scalar<'_>) -> String {
         Scalar::Nested => "an object or a list".into(),
         Scalar::Bytes => "bytes".into(),
         scalar => Tree::Scalar(scalar.clone()).to_json(),
-    }
-}
-
-/// The text of a value.
-pub(super) fn text_of(field_type: FieldType, units: i64, times: &mut TimeWriter) -> String {
-    match field_type {
-        FieldType::Number => number::decimal_text(units),
-        FieldType::Timestamp => {
-            let mut text = Vec::new();
-            times.write(units, &mut text);
-            String::from_utf8(text).unwrap_or_default()
-        }
-        FieldType::Integer | FieldType::Boolean | FieldType::Text => units.to_string(),
     }
 }
