@@ -16,17 +16,17 @@ use dataflows::schema::FieldType;
 use dataflows::views::Mode;
 
 use super::confluent;
-use super::decoder::{Decoder, Judged, Rejection};
-use super::find::{Part, Unreadable};
+use super::decoder::Decoder;
 use super::found::{self, Found, Kind, Reading};
 use super::mapping::{FieldMapping, Format, Mapping, Source};
 use super::message::Message;
+use super::outcome::{Judged, Part, Rejection, Unreadable};
 use super::path;
 use super::plan::Slot;
 use super::row::of_kafka;
-use super::tree::{Scalar, Tree, json_text};
-use super::value::Value;
-use crate::text::number;
+use super::scalar::json_text;
+use super::tree::{Scalar, Tree};
+use super::value::{Value, text_of};
 use crate::text::time::TimeWriter;
 
 /// How a message is read.
@@ -242,18 +242,5 @@ fn shown(scalar: &Scalar<'_>) -> String {
         Scalar::Bytes => "bytes".into(),
         Scalar::Time { nanos, unit, .. } => nanos.div_euclid(unit.nanos()).to_string(),
         scalar => Tree::Scalar(scalar.clone()).to_json(),
-    }
-}
-
-/// The text of a value.
-pub(super) fn text_of(field_type: FieldType, units: i64, times: &mut TimeWriter) -> String {
-    match field_type {
-        FieldType::Number => number::decimal_text(units),
-        FieldType::Timestamp => {
-            let mut text = Vec::new();
-            times.write(units, &mut text);
-            String::from_utf8(text).unwrap_or_default()
-        }
-        FieldType::Integer | FieldType::Boolean | FieldType::Text => units.to_string(),
     }
 }
