@@ -2,23 +2,27 @@
 //!
 //! | file | contents |
 //! |---|---|
+//! | `body` | the bytes that are read |
+//! | `explanation` | how it is read, as data |
 //! | `words` | what was found, and what was expected, as a sentence |
 //! | `syntax` | where a text stops being JSON |
 
+mod body;
+mod explanation;
 mod syntax;
 mod words;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use dataflows::dead_letter::Reason;
 use dataflows::schema::FieldType;
 use dataflows::views::Mode;
 
-use super::confluent;
+use self::body::body;
+pub use self::explanation::{Explanation, FieldExplained, Outcome, ReadingExplained, Rejected};
 use super::decoder::Decoder;
 use super::found::{self, Found, Kind, Reading};
-use super::mapping::{FieldMapping, Format, Mapping, Source};
+use super::mapping::{FieldMapping, Mapping, Source};
 use super::message::Message;
 use super::outcome::{Judged, Part, Rejection, Unreadable};
 use super::path;
@@ -28,83 +32,6 @@ use super::scalar::json_text;
 use super::tree::{Scalar, Tree};
 use super::value::{Value, text_of};
 use crate::text::time::TimeWriter;
-
-/// How a message is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Explanation {
-    /// Nothing of it can be read.
-    Rejected(Rejected),
-    /// In an upsert job: it deletes the reading of its key.
-    Deletes,
-    /// It has these readings.
-    Readings(Vec<ReadingExplained>),
-}
-
-/// How one reading is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadingExplained {
-    /// Its fields, in the order in which errors are reported; none if no object or list is in its place.
-    pub fields: Vec<FieldExplained>,
-    /// What becomes of it.
-    pub outcome: Outcome,
-}
-
-/// What becomes of a reading.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is a record.
-    Record {
-        /// The name of its entity.
-        entity: Arc<str>,
-        /// Its event time, UTC.
-        time: String,
-    },
-    /// The job's condition leaves it out.
-    Skipped,
-    /// It is a dead letter.
-    Rejected(Rejected),
-}
-
-/// Why a message or reading is a dead letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejected {
-    /// The reason.
-    pub reason: Reason,
-    /// The field at fault, or `key`, or the empty text.
-    pub field: Arc<str>,
-    /// What was found, and what was expected, without the message's control characters.
-    pub said: String,
-}
-
-/// How one field is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldExplained {
-    /// The field.
-    pub name: Arc<str>,
-    /// Its type.
-    pub field_type: FieldType,
-    /// Where its value is looked for.
-    pub from: String,
-    /// What is there, as JSON; none if nothing is.
-    pub found: Option<String>,
-    /// Its value as a text, none for NULL; or what is wrong.
-    pub value: Result<Option<String>, Reason>,
-    /// Why a bad value became NULL.
-    pub forgiven: Option<Reason>,
-}
-
-impl ReadingExplained {
-    /// Whether another reading has the same fields, and becomes the same.
-    pub(super) fn means(&self, other: &Self) -> bool {
-        self.fields == other.fields
-            && match (&self.outcome, &other.outcome) {
-                (Outcome::Rejected(one), Outcome::Rejected(other)) => {
-                    (one.reason, &one.field) == (other.reason, &other.field)
-                }
-                (one, other) => one == other,
-            }
-    }
-}
 
 impl Decoder {
     /// Reads a message, and says how. Nothing is added to the batch.
@@ -214,14 +141,6 @@ fn found_by<'a>(
         Source::RootKey => reading.key.clone().map(Scalar::Text),
         Source::Kafka(kafka) => of_kafka(kafka, message).unwrap_or(Some(Scalar::Bytes)),
         Source::Computed(_) => None,
-    }
-}
-
-/// The bytes of a message without the header that names its schema.
-fn body<'m>(mapping: &Mapping, payload: &'m [u8]) -> &'m [u8] {
-    match mapping.format {
-        Format::Registry(_) => confluent::split(payload).map_or(payload, |(_, body)| body),
-        Format::Text | Format::Csv { .. } | Format::Schema(_) => payload,
     }
 }
 
