@@ -2,6 +2,7 @@
 
 pub mod properties;
 pub mod replay;
+mod setting;
 pub mod simulate;
 pub mod top;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use self::setting::setting;
 use crate::config::origin::{self, Shown};
 use crate::config::{self, ConfigError, Job};
 use crate::runtime::fault::Passage;
@@ -205,7 +207,7 @@ pub struct InitArgs {
     #[arg(long, value_name = "FILE", requires = "from_topic")]
     pub config: Option<PathBuf>,
     /// Set a configuration key, such as kafka.properties.security.protocol; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, requires = "from_topic")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting, requires = "from_topic")]
     pub set: Vec<(String, String)>,
 }
 
@@ -445,13 +447,8 @@ pub struct JobArgs {
     #[arg(long, value_name = "TIME")]
     pub commit_interval: Option<String>,
     /// Set any configuration key; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
-}
-
-fn key_value(text: &str) -> Result<(String, String), &'static str> {
-    let (key, value) = text.split_once('=').ok_or("give KEY=VALUE")?;
-    Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 impl JobArgs {

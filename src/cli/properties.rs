@@ -20,7 +20,15 @@ pub struct PropertyArgs {
 impl PropertyArgs {
     /// All of them.
     pub fn all(&self) -> Properties {
-        self.properties.iter().chain(&self.property_files).cloned().collect()
+        self.over(Properties::default())
+    }
+
+    /// Other properties, which these override.
+    pub fn over(&self, mut properties: Properties) -> Properties {
+        for (name, value) in self.properties.iter().chain(&self.property_files) {
+            properties.insert_secret(name.clone(), value.clone());
+        }
+        properties
     }
 }
 

@@ -32,7 +32,7 @@ use error::Error;
 pub fn execute(command: &Command) -> Result<(), Error> {
     match command {
         Command::Run(args) => run::run(args),
-        Command::Replay(args) => Ok(replay::run(args).map(drop)?),
+        Command::Replay(args) => Ok(replay::run(args)?),
         Command::Simulate(args) => simulate::run_and_print(args),
         Command::Bench(args) => bench::run(args),
         Command::Check(args) => check::run(args),

@@ -306,6 +306,7 @@ impl Launch<'_> {
             page: page.cloned(),
             events: self.events.clone().filter(|_| filled.is_none()),
             topic: config.kafka.topic.to_string().into(),
+            mapping: config.mapping.clone(),
             filled: filled.map(|view| (*config.active_views[view].name).into()),
             done,
         });

@@ -8,6 +8,7 @@
 //! | [`inputs`] | opens the job's topics and files, and assigns them to the workers |
 //! | `topics` | where the topics of a job begin, and what has changed since the job began |
 //! | `options` | the options and the decoder of each input |
+//! | `schemas` | the schemas of messages, for short-lived commands |
 //! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
 //! | [`graph`] | the dataflow: the views of the crate `dataflows`, and the operators that carry rows out |
 //! | [`routes`] | the sinks of each view |
@@ -30,6 +31,7 @@ pub mod plan;
 mod progress;
 pub(crate) mod restore;
 pub mod routes;
+pub(crate) mod schemas;
 pub mod summary;
 pub(crate) mod topics;
 pub mod worker;

@@ -100,10 +100,8 @@ fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
 const UNTRACKED: usize = usize::MAX;
 
 /// Headers for librdkafka.
-fn headers_of(headers: &[(&str, String)]) -> Option<OwnedHeaders> {
-    let add =
-        |all: OwnedHeaders, (key, value): &(&str, String)| all.insert(Header { key, value: Some(value) });
-    (!headers.is_empty()).then(|| headers.iter().fold(OwnedHeaders::new(), add))
+fn headers_of<'h>(headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>) -> Option<OwnedHeaders> {
+    headers.fold(None, |all, (key, value)| Some(all.unwrap_or_default().insert(Header { key, value })))
 }
 
 /// Outcomes of messages, recorded from delivery reports while the producer is polled.
@@ -234,10 +232,23 @@ impl Producer {
         key: Option<&[u8]>,
         payload: Option<&[u8]>,
     ) -> Result<(), ProduceError> {
+        self.send_with_headers(topic, partition, key, payload, &[])
+    }
+
+    /// The same for a message with headers: names and values.
+    pub fn send_with_headers(
+        &mut self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &[(String, Option<Vec<u8>>)],
+    ) -> Result<(), ProduceError> {
         let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, UNTRACKED);
         record.partition = partition;
         record.key = key;
         record.payload = payload;
+        record.headers = headers_of(headers.iter().map(|(key, value)| (&**key, value.as_deref())));
         // When the queue was first found full, and the number of messages delivered by then.
         let mut stalled: Option<(Instant, u64)> = None;
         loop {
@@ -279,7 +290,8 @@ impl Producer {
         tag: usize,
     ) -> Result<(), RDKafkaErrorCode> {
         let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, tag);
-        (record.key, record.payload, record.headers) = (key, payload, headers_of(headers));
+        let headers = headers_of(headers.iter().map(|(key, value)| (*key, Some(value.as_bytes()))));
+        (record.key, record.payload, record.headers) = (key, payload, headers);
         let sent = self.producer.send(record);
         sent.map_err(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
     }

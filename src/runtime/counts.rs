@@ -14,6 +14,9 @@ use dataflows::dead_letter::{ByReason, DeadLetter, Reason};
 use dataflows::item::Intake;
 use serde::{Deserialize, Serialize};
 
+use crate::decode::Mapping;
+use crate::text::printable::printable;
+
 /// This many rejections without an accepted reading cause a warning while the job runs.
 const MANY: u64 = 100;
 
@@ -96,17 +99,19 @@ impl Counts {
     }
 }
 
-/// A warning if there were messages and none of them was accepted.
-pub fn nothing_accepted(intake: &Intake) -> Option<String> {
+/// A warning if there were messages and none of them was accepted; `mapping` says where fields were looked for.
+pub fn nothing_accepted(intake: &Intake, mapping: &Mapping) -> Option<String> {
     let (reason, field) = intake.first.as_ref().filter(|_| intake.accepted == 0)?;
     let messages = match intake.rejected.total() {
         1 => "the only message was rejected, for".to_owned(),
         all => format!("all {all} messages were rejected, the first for"),
     };
+    let place = mapping.looked_for(field).map(|place| format!(", looked for at {}", printable(&place)));
     Some(format!(
-        "no reading was accepted: {messages} {}; compare the messages with the fields that the job reads, or run \
+        "no reading was accepted: {messages} {}{}; compare the messages with the fields that the job reads, or run \
          `truckflow check`",
-        rejection(*reason, field)
+        rejection(*reason, field),
+        place.unwrap_or_default()
     ))
 }
 
@@ -114,13 +119,14 @@ pub fn nothing_accepted(intake: &Intake) -> Option<String> {
 pub fn rejection(reason: Reason, field: &str) -> String {
     match field {
         "" => reason.name().to_owned(),
-        field => format!("{} `{}`", reason.name(), crate::text::printable::printable(field)),
+        field => format!("{} `{}`", reason.name(), printable(field)),
     }
 }
 
 /// Counts for the next commit, and warns when a job accepts no reading.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counter {
+    mapping: Arc<Mapping>,
     /// The committed counters.
     committed: Counts,
     /// The counters of the next commit.
@@ -142,6 +148,18 @@ pub enum AcceptanceChange {
 }
 
 impl Counter {
+    /// A counter of nothing, for messages that are read by this mapping.
+    pub fn new(mapping: Arc<Mapping>) -> Self {
+        Self {
+            mapping,
+            committed: Counts::default(),
+            pending: Counts::default(),
+            left_out: BTreeSet::new(),
+            all_intake: Intake::default(),
+            warned: false,
+        }
+    }
+
     /// Counts messages. Returns a change of whether the job accepts readings.
     pub fn intake(&mut self, intake: &Intake) -> Option<AcceptanceChange> {
         self.pending.intake.merge(intake);
@@ -153,14 +171,14 @@ impl Counter {
         if self.warned || self.all_intake.rejected.total() < MANY {
             return None;
         }
-        let said = nothing_accepted(&self.all_intake)?;
+        let said = nothing_accepted(&self.all_intake, &self.mapping)?;
         self.warned = true;
         Some(AcceptanceChange::NothingAccepted(said))
     }
 
     /// The current warning of a job that accepts no reading.
     pub fn warning(&self) -> Option<String> {
-        nothing_accepted(&self.all_intake).filter(|_| self.warned)
+        nothing_accepted(&self.all_intake, &self.mapping).filter(|_| self.warned)
     }
 
     /// Counts readings that were dropped because they repeat another.
@@ -208,6 +226,7 @@ impl Counter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::path::Pointer;
 
     fn rejections(number: usize) -> Intake {
         let mut intake = Intake::default();
@@ -215,9 +234,22 @@ mod tests {
         intake
     }
 
+    fn counter() -> Counter {
+        Counter::new(Arc::new(Mapping::trucks()))
+    }
+
+    #[test]
+    fn a_warning_names_the_place_of_a_field_that_is_not_at_the_top() {
+        let mut mapping = Mapping::trucks();
+        mapping.root = vec![Pointer::parse("/data").unwrap()];
+        let said = nothing_accepted(&rejections(2), &mapping).unwrap();
+        let expected = "the first for missing_field `engine_speed`, looked for at /engine_speed under the root /data; compare";
+        assert!(said.contains(expected), "{said}");
+    }
+
     #[test]
     fn a_hundred_rejections_without_an_accepted_reading_warn_once() {
-        let mut counter = Counter::default();
+        let mut counter = counter();
         assert_eq!(counter.intake(&rejections(99)), None);
         assert_eq!(counter.warning(), None);
         let Some(AcceptanceChange::NothingAccepted(said)) = counter.intake(&rejections(1)) else {
@@ -238,11 +270,15 @@ mod tests {
 
     #[test]
     fn a_job_that_accepts_one_of_the_first_hundred_messages_does_not_warn() {
-        let mut counter = Counter::default();
+        let mut counter = counter();
         counter.intake(&Intake { accepted: 1, ..rejections(50) });
         assert_eq!(counter.intake(&rejections(500)), None);
-        assert_eq!(nothing_accepted(&Intake::default()), None);
-        assert!(nothing_accepted(&rejections(1)).unwrap().contains("the only message was rejected"));
+        assert_eq!(nothing_accepted(&Intake::default(), &Mapping::trucks()), None);
+        assert!(
+            nothing_accepted(&rejections(1), &Mapping::trucks())
+                .unwrap()
+                .contains("the only message was rejected")
+        );
     }
 
     #[test]
@@ -258,7 +294,7 @@ mod tests {
             reason: Reason::Late,
             field: field.into(),
         };
-        let mut counter = Counter::default();
+        let mut counter = counter();
         counter.letters(Letters::of_view(&[late(7, "window_averages"), late(8, "window_averages")]));
         counter.letters(Letters::of_view(&[late(7, "filtered_join")]));
         let now = counter.commit();
@@ -271,7 +307,7 @@ mod tests {
 
     #[test]
     fn rows_that_the_database_refused_are_not_in_its_table() {
-        let mut counter = Counter::default();
+        let mut counter = counter();
         counter.rows(0, 5, 5);
         counter.refuse(0);
         counter.rows(1, 1, 1);

@@ -49,10 +49,10 @@ pub struct Sampled {
     pub timestamp: Option<i64>,
     /// The key, if the message has one.
     pub key: Option<Vec<u8>>,
-    /// The value; `None` for a tombstone.
-    pub payload: Option<Vec<u8>>,
     /// The headers, in their order.
     pub headers: OwnHeaders,
+    /// The value; `None` for a tombstone.
+    pub payload: Option<Vec<u8>>,
 }
 
 impl Sampled {
@@ -73,7 +73,7 @@ impl Sampled {
 pub struct OwnHeaders(pub Vec<(String, Option<Vec<u8>>)>);
 
 impl OwnHeaders {
-    fn of<M: rdkafka::Message>(message: &M) -> Self {
+    pub(super) fn of<M: rdkafka::Message>(message: &M) -> Self {
         let owned = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
         Self(message.headers().map_or_else(Vec::new, |headers| headers.iter().map(owned).collect()))
     }
@@ -198,8 +198,8 @@ fn take<C: ConsumerContext>(
                         offset,
                         timestamp: message.timestamp().to_millis(),
                         key: message.key().map(<[u8]>::to_vec),
-                        payload: message.payload().map(<[u8]>::to_vec),
                         headers: OwnHeaders::of(&message),
+                        payload: message.payload().map(<[u8]>::to_vec),
                     };
                     let taken = taken.entry(partition).or_default();
                     *taken += sampled.bytes();

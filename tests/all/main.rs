@@ -30,6 +30,7 @@
 //! | [`own_views`] | views that a job defines, against built-in ones |
 //! | [`package`] | what the Debian package has |
 //! | [`page`] | the live page, in a browser |
+//! | [`parts`] | readings of messages with several: explained, corrected and sent again |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`signals`] | signals: the end of a start that waits, terminals that are closed, `nohup` |
 //! | [`stack`] | `docker-compose.yml` and what it mounts |
@@ -88,6 +89,7 @@ mod orientation;
 mod own_views;
 mod package;
 mod page;
+mod parts;
 mod records;
 mod replay;
 mod seen;

@@ -11,6 +11,11 @@ use crate::text::csv;
 /// Some programs write this at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// The bytes behind a byte order mark.
+pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
 /// The slots of the values of a line.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
@@ -37,8 +42,7 @@ impl Columns {
 
     /// The columns that a header names.
     pub fn of_header(mapping: &Mapping, plan: &Plan, header: &[u8], separator: u8) -> Self {
-        let header = header.strip_prefix(BYTE_ORDER_MARK).unwrap_or(header);
-        let fields = csv::fields(csv::without_end(header), separator);
+        let fields = csv::fields(csv::without_end(without_mark(header)), separator);
         let names = fields.map(|name| Cow::Owned(String::from_utf8_lossy(name.trim_ascii()).into_owned()));
         Self::new(mapping, plan, names)
     }
@@ -54,7 +58,7 @@ pub(super) fn of_lines<'a>(
     found: &mut Found<'a>,
 ) {
     let bytes = text.as_bytes();
-    let mut at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let mut at = bytes.len() - without_mark(bytes).len();
     let mut of_message = None;
     found.begin_object(plan);
     while at < bytes.len() {

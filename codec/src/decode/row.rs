@@ -237,7 +237,7 @@ impl Row {
 }
 
 /// What Kafka says of a message. A text that is not UTF-8 is bad.
-fn of_kafka<'a>(kafka: &Kafka, message: &'a Message<'_>) -> Result<Option<Scalar<'a>>, Reason> {
+pub(super) fn of_kafka<'a>(kafka: &Kafka, message: &'a Message<'_>) -> Result<Option<Scalar<'a>>, Reason> {
     let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).map_err(|_| Reason::WrongType);
     let integer = |value: i64| Ok(Some(Scalar::Integer(value.into())));
     match kafka {

@@ -10,6 +10,7 @@ use dataflows::schema::FieldType;
 use super::mapping::FieldMapping;
 use super::tree::Scalar;
 use crate::text::number::{self, NoInteger, Written};
+use crate::text::time::TimeWriter;
 
 /// The value of a field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,4 +170,17 @@ fn text(scalar: &Scalar<'_>, last: Option<&Arc<str>>) -> Result<Arc<str>, Reason
         Scalar::Float(value) => shared(&value.to_string()),
         _ => return Err(Reason::WrongType),
     })
+}
+
+/// The text of a value.
+pub(super) fn text_of(field_type: FieldType, units: i64, times: &mut TimeWriter) -> String {
+    match field_type {
+        FieldType::Number => number::decimal_text(units),
+        FieldType::Timestamp => {
+            let mut text = Vec::new();
+            times.write(units, &mut text);
+            String::from_utf8(text).unwrap_or_default()
+        }
+        FieldType::Integer | FieldType::Boolean | FieldType::Text => units.to_string(),
+    }
 }

@@ -16,6 +16,14 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(escaped).collect())
 }
 
+/// Like [`printable`], with at most `most` characters of the text, and `…` if there are more.
+pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => printable(text),
+        Some((at, _)) => Cow::Owned(format!("{}…", printable(&text[..at]))),
+    }
+}
+
 /// Whether a character can be printed: it is neither a control character nor one that changes text direction.
 fn is_shown(char: char) -> bool {
     matches!(char, '"' | '\'' | '\\') || char.escape_debug().len() == 1
@@ -79,6 +87,13 @@ mod tests {
             assert!(matches!(printable(text), Cow::Borrowed(shown) if shown == text));
         }
         assert_eq!(printable("a\nb\r\x1b[31m\u{202e}\0"), "a\\nb\\r\\u{1b}[31m\\u{202e}\\0");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(shortened("näher", 5), "näher");
+        assert_eq!(shortened("näher", 2), "nä…");
+        assert_eq!(shortened("\n\nx", 2), "\\n\\n…");
     }
 
     #[test]

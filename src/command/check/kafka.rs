@@ -6,15 +6,14 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::sample;
 use crate::command::error::Error;
@@ -24,12 +23,10 @@ use crate::decode::{Future, Lookup, Schemas, confluent};
 use crate::job::options::{decoder, registry_options, topic_options_now};
 use crate::job::topics::describe_starts;
 use crate::kafka::codes::reason;
-use crate::kafka::error::BrokerError;
-use crate::kafka::log;
 use crate::kafka::topics::matches;
 use crate::registry::Registry;
 use crate::runtime::reload::Reloads;
-use crate::source::kafka::{ANSWER, Beginning, Start, TopicOptions, TopicSet, consumer_with, is_end};
+use crate::source::kafka::{ANSWER, Beginning, ClientErrors, Start, TopicOptions, TopicSet, consumer_with};
 use crate::source::sample::{Bounds, Sample, There, of_topic};
 use crate::text::printable::quantity;
 
@@ -156,32 +153,6 @@ fn described(topic: &str, partitions: &[i32]) -> String {
     format!("`{topic}`, {} partitions, each with a leader", partitions.len())
 }
 
-/// The first error that the client reported, which explains why a request had no answer.
-#[derive(Clone, Default)]
-struct ClientErrors(Arc<Mutex<Option<String>>>);
-
-impl ClientErrors {
-    fn first(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ClientContext for ClientErrors {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log::line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        // "All brokers down" says less than the error before it.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) && !is_end(&error) {
-            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| reason.split_whitespace().collect::<Vec<_>>().join(" "));
-        }
-    }
-}
-
-impl ConsumerContext for ClientErrors {}
-
 /// The brokers, reached with the job's own settings.
 struct Cluster {
     consumer: BaseConsumer<ClientErrors>,
@@ -254,11 +225,7 @@ impl Cluster {
         self.consumer.fetch_metadata(topic, ANSWER).map_err(|error| {
             // The reason is in the event queue.
             let _ = self.consumer.poll(Duration::from_millis(10));
-            BrokerError::Unreachable {
-                brokers: self.options.brokers.clone(),
-                reason: self.errors.first().unwrap_or_else(|| reason(&error)),
-            }
-            .to_string()
+            self.errors.unreachable(&self.options.brokers, &error).to_string()
         })
     }
 

@@ -20,7 +20,7 @@ use crate::cli::CheckArgs;
 use crate::command::error::Error;
 use crate::command::report::Report;
 use crate::config::Job;
-use crate::decode::{Decode, Future};
+use crate::decode::{Decoder, Future};
 use crate::job::options::{decoder, file_options};
 use crate::job::routes;
 use crate::job::topics::{began_at, describe_starts};
@@ -99,7 +99,7 @@ fn check_record(config: &Job, report: &mut Report) {
 fn sample_file(
     what: &str,
     path: &str,
-    decoder: impl Decode,
+    decoder: Decoder,
     report: &mut Report,
     open: impl FnOnce() -> Result<Arc<Mutex<Lines>>, SourceError>,
 ) {

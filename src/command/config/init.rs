@@ -102,7 +102,7 @@ fn report(name: &str, sample: &Sample, job: &Job, has_registry: bool) -> Result<
         }
     };
     print::note(format!("{}: {}", printable(name), found.share()));
-    let rejections = found.rejections();
+    let rejections = found.reasons();
     for rejection in rejections.iter().take(REASONS) {
         print::note(format!("  rejected: {}", printable(rejection)));
     }

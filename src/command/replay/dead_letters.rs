@@ -17,8 +17,10 @@ use dataflows::dead_letter::Reason;
 use dataflows::views::{self, Settings};
 
 use super::error::ReplayError;
-use super::input::{Input, Message, Next};
+use super::input::{Input, Message, Next, PartOf};
+use super::summary::Why;
 use crate::sink::csv::numbered;
+use crate::text::time;
 
 const BASE64: &[u8] = b"base64:";
 const BUFFER: usize = 256 * 1024;
@@ -96,7 +98,10 @@ pub(super) struct DeadLetters {
 struct Columns {
     topic: Option<usize>,
     partition: Option<usize>,
+    offset: Option<usize>,
+    timestamp: Option<usize>,
     key: Option<usize>,
+    place: Option<usize>,
     reason: Option<usize>,
     field: Option<usize>,
     payload: usize,
@@ -118,7 +123,10 @@ impl DeadLetters {
         let columns = Columns {
             topic: column("topic"),
             partition: column("partition"),
+            offset: column("offset"),
+            timestamp: column("kafka_timestamp"),
             key: column("message_key"),
+            place: column("place"),
             reason: column("reason"),
             field: column("field"),
             payload,
@@ -138,8 +146,28 @@ impl DeadLetters {
         }
     }
 
+    /// Where the letter in the row was in its message, if it is a part of one.
+    fn part(&self) -> Result<Option<PartOf>, ReplayError> {
+        let field = |column: Option<usize>| column.and_then(|n| self.row.get(n)).unwrap_or_default();
+        let text = |column| std::str::from_utf8(field(column)).unwrap_or_default();
+        let place = text(self.columns.place);
+        if place.is_empty() {
+            return Ok(None);
+        }
+        let place = place.parse().map_err(|_| self.broken("its place is not a number"))?;
+        let offset = text(self.columns.offset).parse();
+        let offset = offset.map_err(|_| self.broken("its offset is not a number"))?;
+        let timestamp = time::parse(text(self.columns.timestamp));
+        Ok(Some(PartOf { offset, timestamp, place, line: self.line() }))
+    }
+
+    /// The line of the row, from 1.
+    fn line(&self) -> u64 {
+        self.row.position().map_or(0, csv::Position::line)
+    }
+
     fn broken(&self, reason: &str) -> ReplayError {
-        let line = self.row.position().map_or(0, csv::Position::line);
+        let line = self.line();
         ReplayError::DeadLetter { path: self.path.clone(), line, reason: reason.to_owned() }
     }
 }
@@ -153,7 +181,7 @@ impl Input for DeadLetters {
         let reason = field(self.columns.reason);
         let reason = Reason::ALL.into_iter().find(|known| known.name().as_bytes() == reason);
         if let Some(reason) = reason.filter(|reason| self.is_left_out(*reason, field(self.columns.field))) {
-            return Ok(Next::LeftOut(reason));
+            return Ok(Next::LeftOut(Why::Reason(reason)));
         }
 
         message.topic.clear();
@@ -176,6 +204,8 @@ impl Input for DeadLetters {
         if !decode(payload, &mut message.payload) {
             return Err(self.broken("its payload is not valid base64"));
         }
+        message.headers.clear();
+        message.part = self.part()?;
         Ok(Next::Message)
     }
 

@@ -3,9 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::config::ConfigError;
+use crate::job::error::JobError;
 use crate::kafka::producer::ProduceError;
 use crate::runtime::failure::SystemError;
 use crate::runtime::print::PrintError;
+use crate::source::kafka::FetchError;
 
 /// Why a replay failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +68,80 @@ pub enum ReplayError {
         /// The file.
         path: PathBuf,
     },
+    /// Only messages have parts.
+    #[error("{path} has lines, not dead letters; leave out --parts, or give a dead_letters.csv")]
+    PartsOfLines {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The job's configuration or schema registry cannot be used.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// A message cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The message that is explained cannot be read.
+    #[error("cannot read {path}: {source}; correct --explain")]
+    Message {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The text names no message of a topic.
+    #[error("`{text}` names no message; give kafka:PARTITION/OFFSET, or kafka:TOPIC/PARTITION/OFFSET")]
+    Place {
+        /// The text.
+        text: String,
+    },
+    /// The job has no topic.
+    #[error(
+        "`{text}` names no topic, and the job reads a file; give kafka:TOPIC/PARTITION/OFFSET, or the line"
+    )]
+    PlaceInFile {
+        /// The text.
+        text: String,
+    },
+    /// A message is named without its topic, but the job reads several.
+    #[error("`{text}` names no topic, and the job reads several; give kafka:TOPIC/PARTITION/OFFSET")]
+    PlaceInTopics {
+        /// The text.
+        text: String,
+    },
+    /// The topic has no such message.
+    #[error(
+        "topic `{topic}` partition {partition} on {brokers} has no message at offset {offset}, or no longer; correct --explain"
+    )]
+    NoMessage {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+        /// The bootstrap servers.
+        brokers: String,
+    },
+    /// The schema of the message is not known yet.
+    #[error(
+        "the schema registry did not return the schema of the message within {seconds} s; check message.registry and try again"
+    )]
+    NoSchema {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The message that was explained would be a dead letter, or parts of it.
+    #[error(
+        "{} would be {}; correct what sends the message, or [message] and [record]",
+        subject(*.rejected, *.readings),
+        if *.rejected == 1 { "a dead letter" } else { "dead letters" }
+    )]
+    WouldBeRejected {
+        /// Readings that would be dead letters.
+        rejected: usize,
+        /// All readings.
+        readings: usize,
+    },
     /// A dead letter has its own key.
     #[error("dead letters are sent with their original keys; leave out {flag}")]
     KeyOfDeadLetters {
@@ -87,17 +164,37 @@ pub enum ReplayError {
     Signals(#[from] SystemError),
 }
 
+/// Some of the readings of a message, as the subject of a sentence.
+fn subject(some: usize, all: usize) -> String {
+    match all {
+        1 => "the message".into(),
+        _ => format!("{some} of {all} readings"),
+    }
+}
+
+impl From<ConfigError> for ReplayError {
+    fn from(error: ConfigError) -> Self {
+        Self::Job(error.into())
+    }
+}
+
 impl ReplayError {
     /// Whether the usage is wrong: exit status 2 instead of 1.
     pub fn is_usage(&self) -> bool {
-        !matches!(
-            self,
+        match self {
+            Self::Job(error) => error.is_usage(),
             Self::Produce(_)
-                | Self::Print(_)
-                | Self::Read { .. }
-                | Self::Text { .. }
-                | Self::DeadLetter { .. }
-                | Self::Signals(_)
-        )
+            | Self::Print(_)
+            | Self::Read { .. }
+            | Self::Text { .. }
+            | Self::DeadLetter { .. }
+            | Self::Fetch(_)
+            | Self::Message { .. }
+            | Self::NoMessage { .. }
+            | Self::NoSchema { .. }
+            | Self::WouldBeRejected { .. }
+            | Self::Signals(_) => false,
+            _ => true,
+        }
     }
 }

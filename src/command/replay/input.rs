@@ -1,8 +1,7 @@
 //! The trait of the inputs of a replay.
 
-use dataflows::dead_letter::Reason;
-
 use super::error::ReplayError;
+use super::summary::Why;
 
 /// A message between the input and Kafka; its buffers are reused.
 #[derive(Default)]
@@ -15,14 +14,31 @@ pub(super) struct Message {
     pub key: Vec<u8>,
     pub has_payload: bool,
     pub payload: Vec<u8>,
+    /// Names and values.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Of a dead letter of a part: where it was in its message.
+    pub part: Option<PartOf>,
+}
+
+/// Where a part of a message was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PartOf {
+    /// The offset of the message.
+    pub offset: i64,
+    /// The Kafka timestamp of the message, in microseconds since 1970, if it is known.
+    pub timestamp: Option<i64>,
+    /// The place of the part among the readings of the message.
+    pub place: u32,
+    /// The line of the dead letter, from 1.
+    pub line: u64,
 }
 
 /// The result of a read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     Message,
-    /// A dead letter that must not be sent, because of its reason.
-    LeftOut(Reason),
+    /// A dead letter that must not be sent.
+    LeftOut(Why),
     End,
 }
 

@@ -9,7 +9,8 @@ use super::error::ReplayError;
 use super::input::{Input, Message, Next};
 use super::key::KeyField;
 use super::lines::{Key, Lines};
-use super::summary::LeftOut;
+use super::parts::Parts;
+use super::summary::{LeftOut, Why};
 use crate::cli::replay::ReplayArgs;
 use crate::kafka::producer::Producer;
 use crate::observe::progress::Transfer;
@@ -22,8 +23,8 @@ const MESSAGES_PER_LOOK: u64 = 256;
 
 /// Opens the input.
 pub(super) fn open(args: &ReplayArgs) -> Result<Box<dyn Input>, ReplayError> {
-    let path = &args.file;
-    let read_error = |source| ReplayError::Read { path: path.clone(), source };
+    let path = args.file();
+    let read_error = |source| ReplayError::Read { path: path.to_owned(), source };
     if let Some(letters) = dead_letters::open(path)? {
         let flags = [("--key", &args.key), ("--key-separator", &args.key_separator)];
         return match flags.into_iter().find(|(_, given)| given.is_some()) {
@@ -32,8 +33,11 @@ pub(super) fn open(args: &ReplayArgs) -> Result<Box<dyn Input>, ReplayError> {
         };
     }
     let lines = TextLines::open(path, args.key_separator.as_deref()).map_err(read_error)?;
+    if args.parts {
+        return Err(ReplayError::PartsOfLines { path: path.to_owned() });
+    }
     if args.topic.is_none() {
-        return Err(ReplayError::NoTopic { path: path.clone() });
+        return Err(ReplayError::NoTopic { path: path.to_owned() });
     }
     let key = match (&args.key, &args.key_separator) {
         (Some(field), _) => Key::Field(Box::new(KeyField::new(field))),
@@ -48,6 +52,7 @@ pub(super) fn send_all(
     args: &ReplayArgs,
     input: &mut Box<dyn Input>,
     producer: &mut Producer,
+    mut parts: Option<Parts>,
     progress: &mut Transfer,
     left_out: &mut LeftOut,
     stop: &Stop,
@@ -74,17 +79,27 @@ pub(super) fn send_all(
         }
         match next {
             Next::Message => {}
-            Next::LeftOut(reason) => {
-                *left_out.0.entry(reason).or_default() += 1;
+            Next::LeftOut(why) => {
+                left_out.add(why, None);
                 continue;
             }
             Next::End if !args.repeat => break,
             Next::End if sent == 0 => {
-                return Err(ReplayError::LoopOverNothing { path: args.file.clone() });
+                return Err(ReplayError::LoopOverNothing { path: args.file().to_owned() });
             }
             Next::End => {
                 bytes_before += input.position();
                 *input = open(args)?;
+                continue;
+            }
+        }
+        if let Some(part) = message.part {
+            let why = match &mut parts {
+                Some(parts) => parts.put_back(&mut message, part)?,
+                None => Some(Why::Part),
+            };
+            if let Some(why) = why {
+                left_out.add(why, why.is_of_payload().then_some(part.line));
                 continue;
             }
         }
@@ -99,7 +114,8 @@ pub(super) fn send_all(
             _ if key.is_some() => None,
             _ => Some((sent % u64::from(partitions.unsigned_abs())) as i32),
         };
-        producer.send(topic, partition, key, message.has_payload.then_some(&message.payload[..]))?;
+        let payload = message.has_payload.then_some(&message.payload[..]);
+        producer.send_with_headers(topic, partition, key, payload, &message.headers)?;
         sent += 1;
     }
     Ok(())

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use dataflows::dead_letter::Reason;
 
+use crate::decode::NoEnvelope;
+
 /// The result of a replay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
@@ -36,26 +38,85 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The number of dead letters left out, by reason.
+/// Why a dead letter is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Why {
+    /// Its reading counts in other views, or it is not a message.
+    Reason(Reason),
+    /// It is a part of a message.
+    Part,
+    /// It is a part of a line of a file.
+    PartOfLine,
+    /// It is a part of a message that its topic no longer has.
+    PartOfNothing,
+    /// The part cannot be put back into its message.
+    NoEnvelope(NoEnvelope),
+}
+
+/// The dead letters left out.
 #[derive(Default)]
-pub(super) struct LeftOut(pub BTreeMap<Reason, u64>);
+pub(super) struct LeftOut(BTreeMap<Why, Letters>);
+
+/// Dead letters that are left out for one reason.
+#[derive(Clone, Copy, Default)]
+struct Letters {
+    count: u64,
+    /// The line of the first one, if it is known.
+    line: Option<u64>,
+}
 
 impl LeftOut {
+    /// Adds a letter, which is in this line of its file.
+    pub fn add(&mut self, why: Why, line: Option<u64>) {
+        let letters = self.0.entry(why).or_insert(Letters { count: 0, line });
+        letters.count += 1;
+    }
+
     pub fn total(&self) -> u64 {
-        self.0.values().sum()
+        self.0.values().map(|letters| letters.count).sum()
     }
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "left out {} dead letters", self.total())?;
-        for (place, (reason, count)) in self.0.iter().enumerate() {
-            let why = match reason {
-                Reason::RefusedByDatabase => "a row, not a message",
-                _ => "already counted in the other views",
+        let total = self.total();
+        write!(f, "left out {total} dead letter{}", if total == 1 { "" } else { "s" })?;
+        for (place, (why, Letters { count, line })) in self.0.iter().enumerate() {
+            f.write_str(if place == 0 { ": " } else { ", " })?;
+            let what = match (why, count) {
+                (Why::Reason(reason), _) => reason.name(),
+                (_, 1) => "part of a message",
+                _ => "parts of messages",
             };
-            write!(f, "{} {count} {} ({why})", if place == 0 { ':' } else { ',' }, reason.name())?;
+            write!(f, "{count} {what} ({}", why.said(*count == 1))?;
+            if let Some(line) = line {
+                let first = if *count == 1 { "" } else { "the first " };
+                write!(f, ", {first}in line {line}")?;
+            }
+            f.write_str(")")?;
         }
         Ok(())
+    }
+}
+
+impl Why {
+    /// Whether the payload of the letter is at fault.
+    pub fn is_of_payload(self) -> bool {
+        self == Self::NoEnvelope(NoEnvelope::NotOneValue)
+    }
+
+    fn said(self, is_one: bool) -> &'static str {
+        match self {
+            Self::Reason(Reason::RefusedByDatabase) => "a row, not a message",
+            Self::Reason(_) => "already counted in the other views",
+            Self::Part if is_one => "send it with --parts",
+            Self::Part => "send them with --parts",
+            Self::PartOfLine => "of a file, not of a topic",
+            Self::PartOfNothing => "no longer in the topic",
+            Self::NoEnvelope(NoEnvelope::Binary) => "in a binary format",
+            Self::NoEnvelope(NoEnvelope::NoPart) => "not found in the message; check --config",
+            Self::NoEnvelope(NoEnvelope::NotOneValue) => "not one value; correct the payload",
+            Self::NoEnvelope(NoEnvelope::Dependent) => "read together with another part",
+        }
     }
 }

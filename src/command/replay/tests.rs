@@ -8,9 +8,12 @@ use clap::Parser;
 use dataflows::dead_letter::Reason;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
+use super::summary::Why;
 use super::*;
+use crate::decode::NoEnvelope;
 use crate::kafka::producer::ProduceError;
 use crate::kafka::producer::tests::{Seen, cluster, read};
+use crate::kafka::properties::Properties;
 
 #[derive(clap::Parser)]
 struct Command {
@@ -149,12 +152,90 @@ fn letters_that_count_already_or_are_not_messages_are_left_out() {
 
 #[test]
 fn one_line_lists_the_letters_left_out_and_why() {
-    let left_out = LeftOut([(Reason::RefusedByDatabase, 1), (Reason::Late, 2)].into());
+    let mut left_out = LeftOut::default();
+    left_out.add(Why::Part, None);
+    assert_eq!(left_out.to_string(), "left out 1 dead letter: 1 part of a message (send it with --parts)");
+    left_out.add(Why::Part, None);
+    left_out.add(Why::Reason(Reason::RefusedByDatabase), None);
+    for line in [7, 9] {
+        left_out.add(Why::Reason(Reason::Late), None);
+        left_out.add(Why::NoEnvelope(NoEnvelope::NotOneValue), Some(line));
+    }
     assert_eq!(
         left_out.to_string(),
-        "left out 3 dead letters: 2 late (already counted in the other views), \
-         1 refused_by_database (a row, not a message)"
+        "left out 7 dead letters: 2 late (already counted in the other views), \
+         1 refused_by_database (a row, not a message), 2 parts of messages (send them with --parts), \
+         2 parts of messages (not one value; correct the payload, the first in line 7)"
     );
+}
+
+const PARTS: &str = "topic,partition,offset,kafka_timestamp,message_key,place,reason,field,payload\n";
+
+/// Sends messages to partition 0 of the topic `a`.
+fn produce(brokers: &str, payloads: &[&str]) {
+    let mut producer = Producer::new(brokers, &Properties::default()).unwrap();
+    for payload in payloads {
+        producer.send("a", Some(0), Some(b"k"), Some(payload.as_bytes())).unwrap();
+    }
+    producer.flush(FLUSH_TIMEOUT).unwrap();
+}
+
+#[test]
+fn a_part_goes_out_in_its_message_without_the_other_readings() {
+    let cluster = cluster("a", 2);
+    let brokers = cluster.bootstrap_servers();
+    let messages = [
+        r#"{"d": 1, "r": [{"v": 1}, {"v": "x"}, {"v": 3}]}"#,
+        "none",
+        r#"{"d": 2, "r": [{"v": "y"}, {"v": "z"}]}"#,
+    ];
+    produce(&brokers, &messages);
+    let letters = [
+        r#"a,0,0,,k,1,wrong_type,v,"{""v"": 2}""#,
+        "a,0,1,,k,,not_an_object,,corrected",
+        r#"a,0,2,,k,0,wrong_type,v,"{""v"": 4}""#,
+        r#"a,0,2,,k,1,wrong_type,v,"{""v"": 5}""#,
+    ];
+    let (_folder, path) = file("dead_letters.csv", &(PARTS.to_owned() + &letters.join("\n")));
+    let root = ["--brokers", &brokers, "--set", "message.root=/r"];
+    let summary = replay(&path, &root).unwrap();
+    assert_eq!((summary.sent, summary.left_out), (1, 3));
+    let summary = replay(&path, &[&root[..], &["--parts"]].concat()).unwrap();
+    assert_eq!((summary.sent, summary.left_out), (4, 0));
+    let seen = read(&brokers, "a", 2, 8);
+    assert!(seen.iter().all(|(partition, key, _)| *partition == 0 && *key == some("k")));
+    let sent: Vec<_> = seen.into_iter().skip(4).map(|(.., payload)| payload).collect();
+    let expected = [
+        r#"{"d": 1, "r": [{"v": 2}]}"#,
+        "corrected",
+        r#"{"d": 2, "r": [{"v": 4}]}"#,
+        r#"{"d": 2, "r": [{"v": 5}]}"#,
+    ];
+    assert_eq!(sent, expected.map(some));
+}
+
+#[test]
+fn parts_without_their_message_are_left_out() {
+    let cluster = cluster("a", 1);
+    let brokers = cluster.bootstrap_servers();
+    produce(&brokers, &["[{}, {}]", "[[], []]"]);
+    let letters = [
+        // Of a topic, a partition, an offset and a time that are not there; after a place, a value, a reading that is not one.
+        "b,0,0,,,0,missing_field,v,{}",
+        "a,7,0,,,0,missing_field,v,{}",
+        "a,0,2,,,0,missing_field,v,{}",
+        "a,0,0,2001-01-01 00:00:00.000000,,0,missing_field,v,{}",
+        "a,0,0,,,2,missing_field,v,{}",
+        "a,0,0,,,0,missing_field,v,{} {}",
+        "a,0,1,,,0,missing_field,v,{}",
+    ];
+    let (_folder, path) = file("dead_letters.csv", &(PARTS.to_owned() + &letters.join("\n")));
+    let summary = replay(&path, &["--brokers", &brokers, "--parts"]).unwrap();
+    assert_eq!((summary.sent, summary.left_out), (1, 6));
+    assert_eq!(read(&brokers, "a", 1, 3)[2].2, some("[{}]"));
+    // The messages of a job over a file are in no topic.
+    let of_file = replay(&path, &["--brokers", &brokers, "--parts", "--set", "input=x.jsonl"]).unwrap();
+    assert_eq!((of_file.sent, of_file.left_out), (0, 7));
 }
 
 #[test]
@@ -226,6 +307,10 @@ fn wrong_usage_is_found_before_a_broker_is_needed() {
     assert!(matches!(replay(Path::new("-"), &["--loop"]), Err(error) if error.is_usage()));
     assert!(matches!(replay(Path::new("/no/such"), &["--topic", "t"]), Err(ReplayError::Read { .. })));
     let (_folder, path) = file("in.jsonl", "");
+    let error = replay(&path, &["--topic", "t", "--parts"]).unwrap_err();
+    assert!(matches!(error, ReplayError::PartsOfLines { .. }) && error.is_usage(), "{error}");
+    let error = replay(&path, &["--topic", "t", "--set", "message.root=5"]).unwrap_err();
+    assert!(matches!(error, ReplayError::Job(_)) && error.is_usage(), "{error}");
     let two = replay(&path, &["--topic", "t", "--key", "truck_id", "--key-separator", "\t"]);
     assert!(matches!(two, Err(ReplayError::TwoKeys)));
     for separator in ["", "\n", "\t\r\n"] {

@@ -62,7 +62,7 @@ pub fn run(args: &RunArgs) -> Result<(), Error> {
         );
     }
     // The summary already contains this warning.
-    if let Some(said) = nothing_accepted(&done.counts.intake).filter(|_| !args.summary) {
+    if let Some(said) = nothing_accepted(&done.counts.intake, &config.mapping).filter(|_| !args.summary) {
         tracing::warn!("{said}");
     }
     Ok(())

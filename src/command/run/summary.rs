@@ -51,7 +51,7 @@ pub fn describe(config: &Job, summary: &Summary) -> String {
     if config.listen != "off" {
         let _ = writeln!(text, "metrics, while the job runs: http://{}/metrics", config.listen);
     }
-    if let Some(said) = nothing_accepted(&summary.counts.intake) {
+    if let Some(said) = nothing_accepted(&summary.counts.intake, &config.mapping) {
         let _ = writeln!(text, "\n{said}");
     }
     text

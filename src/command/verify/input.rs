@@ -15,13 +15,11 @@ use super::dedupe;
 use super::reading::{Place, Reading};
 use crate::command::error::Error;
 use crate::config::Job;
-use crate::decode::{Counted, Decode, Future, Message, Schemas};
-use crate::job::error::JobError;
-use crate::job::options::{decoder, file_options, registry_options, topic_options_now};
+use crate::decode::{Counted, Decode, Future, Message};
+use crate::job::options::{decoder, file_options, topic_options_now};
+use crate::job::schemas::schemas;
 use crate::observe::progress;
-use crate::registry::Registry;
 use crate::runtime::clock::Clock;
-use crate::runtime::reload::Reloads;
 use crate::source::embedded::PARTITIONS;
 use crate::source::file::{LineReader, Lines, full_path, lock};
 use crate::source::kafka::TopicSet;
@@ -143,14 +141,6 @@ pub fn read(config: &Job, last: &LastCommit, decided: &[ReadingId]) -> Result<In
         input.readings.iter().for_each(|reading| note_time(&mut input.latest, &reading.record));
     }
     Ok(input)
-}
-
-/// The schemas of the job's messages, if a registry has them, which has to be there.
-fn schemas(config: &Job) -> Result<Option<Arc<dyn Schemas>>, JobError> {
-    let Some(options) = registry_options(config) else { return Ok(None) };
-    let registry = Registry::start(&options, &Reloads::default(), &Arc::default())?;
-    registry.check()?;
-    Ok(Some(registry))
 }
 
 struct InputReader<'a> {

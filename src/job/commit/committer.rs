@@ -14,6 +14,7 @@ use super::fold::{self, StateWeight};
 use super::parts::Parts;
 use super::pending::Pending;
 use super::refused;
+use crate::decode::Mapping;
 use crate::job::error::JobError;
 use crate::job::graph::{Message, Route};
 use crate::observe::board::{Doing, Feed};
@@ -75,6 +76,8 @@ pub struct Setup {
     pub events: Option<Arc<Events>>,
     /// The topics of the readings, for errors.
     pub topic: Arc<str>,
+    /// How messages are read, for warnings.
+    pub mapping: Arc<Mapping>,
     /// The view to backfill, in a backfill.
     pub filled: Option<Arc<str>>,
     /// Marker offsets, committed with the last rows.
@@ -116,16 +119,9 @@ impl Committer {
             }
         }
         let known = setup.committed.drain(..).chain(setup.starts.drain(..));
+        let counter = Counter::new(setup.mapping.clone());
         let last_offsets = known.map(|at| ((at.topic, at.partition), at.offset)).collect();
-        Self {
-            setup,
-            open,
-            later: BTreeMap::new(),
-            pending,
-            begun: false,
-            last_offsets,
-            counter: Counter::default(),
-        }
+        Self { setup, open, later: BTreeMap::new(), pending, begun: false, last_offsets, counter }
     }
 
     /// Runs until everything that the workers sent is committed, and returns the counts. On an error the workers are

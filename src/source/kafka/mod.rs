@@ -16,10 +16,13 @@
 //! | `reader`, `queue`, `topic_index` | the partitions of one worker, read in batches |
 //! | `doubt`, `settle` | partitions whose errors require a query to the brokers |
 //! | `describe` | the ids of topics |
+//! | `fetch`, `client_errors` | single messages by their offsets; errors of short-lived commands |
 
 mod client;
+mod client_errors;
 mod describe;
 mod doubt;
+mod fetch;
 mod found;
 mod options;
 mod probe;
@@ -35,7 +38,9 @@ mod topic_index;
 mod trouble;
 mod watch;
 
-pub(crate) use client::{ANSWER, consumer_with, is_end};
+pub(crate) use client::{ANSWER, consumer_with};
+pub(crate) use client_errors::ClientErrors;
+pub use fetch::{FetchError, Fetcher};
 pub use found::{Discovered, Discoveries};
 pub use options::TopicOptions;
 pub use reader::TopicReader;

@@ -9,7 +9,11 @@
 //! | `rounding` | rounded values |
 //! | `future` | readings in the future |
 //! | `messages` | tombstones, large messages, dead letters |
+//! | `explain` | how a message is read, in words |
+//! | `envelope` | a part in its envelope |
 
+mod envelope;
+mod explain;
 mod extract;
 mod fields;
 mod future;

@@ -1,5 +1,6 @@
 //! How a field's times are written, compiled once and used for each message.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::epoch::{self, Unit};
@@ -29,7 +30,7 @@ pub struct TimeForm(Form);
 #[derive(Clone, Debug)]
 enum Form {
     Iso { zone: Option<Zone> },
-    Format { format: Arc<Format>, zone: Option<Zone> },
+    Format { written: Arc<str>, format: Arc<Format>, zone: Option<Zone> },
     Unit(Unit),
 }
 
@@ -77,7 +78,9 @@ impl TimeForm {
         let zone = zone.transpose()?;
         let Some(format) = format else { return Ok(Self(Form::Iso { zone })) };
         match Format::new(format) {
-            Ok(format) => Ok(Self(Form::Format { format: Arc::new(format), zone })),
+            Ok(compiled) => {
+                Ok(Self(Form::Format { written: format.into(), format: Arc::new(compiled), zone }))
+            }
             Err(fault) => Err(TimeFormError::Format { format: format.into(), fault }),
         }
     }
@@ -102,7 +105,7 @@ impl TimeForm {
     pub fn read(&self, text: &str) -> Option<(i64, bool)> {
         match &self.0 {
             Form::Iso { zone } => read::wall(text.as_bytes())?.instant(zone.as_ref()),
-            Form::Format { format, zone } => format.read(text)?.instant(zone.as_ref()),
+            Form::Format { format, zone, .. } => format.read(text)?.instant(zone.as_ref()),
             Form::Unit(unit) => unit.read(text),
         }
     }
@@ -113,6 +116,23 @@ impl TimeForm {
         match &self.0 {
             Form::Iso { zone } | Form::Format { zone, .. } if local => epoch::shown(nanos, zone.as_ref()),
             _ => epoch::shown(nanos, None),
+        }
+    }
+}
+
+/// What a text or number is that it reads, such as `a time in ISO 8601`.
+impl fmt::Display for TimeForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = |unit: &Unit| match unit {
+            Unit::Seconds => "seconds",
+            Unit::Millis => "milliseconds",
+            Unit::Micros => "microseconds",
+            Unit::Nanos => "nanoseconds",
+        };
+        match &self.0 {
+            Form::Iso { .. } => f.write_str("a time in ISO 8601, as text"),
+            Form::Format { written, .. } => write!(f, "a time in the format `{written}`"),
+            Form::Unit(counted) => write!(f, "a number of {} since 1970", unit(counted)),
         }
     }
 }

@@ -123,7 +123,6 @@ impl Names {
     pub(super) fn of(&mut self, name: &str) -> String {
         let base = match name {
             "" => "field".into(),
-            "id" => "record_id".into(),
             _ if name.starts_with(|first: char| first.is_ascii_digit()) => format!("value_{name}"),
             _ if is_reserved(name) => format!("{name}_value"),
             _ => name.to_owned(),
@@ -206,8 +205,7 @@ mod tests {
 
     #[test]
     fn names_are_valid_columns_and_no_words_of_sql() {
-        for path in ["", "速度", "order", "2nd", "id", "row_key", "🚚 load", "a\"b", &"long ".repeat(30)]
-        {
+        for path in ["", "速度", "order", "2nd", "row_key", "🚚 load", "a\"b", &"long ".repeat(30)] {
             let name = &names(&[path])[0];
             assert!(is_column_name(name) && !is_reserved(name), "{path}: {name}");
         }

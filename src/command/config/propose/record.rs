@@ -147,11 +147,11 @@ fn name(candidate: &Candidate<'_>, before: String, names: &mut Names) -> String 
         };
         return names.of(&format!("{before}_{suffix}"));
     }
-    let mut keys = candidate.column.place.keys();
-    if matches!(candidate.column.place, Place::Key(_)) {
-        keys.insert(0, "key");
+    let keys = candidate.column.place.keys();
+    match candidate.column.place {
+        Place::Key(_) => names.of_keys(&[&format!("key {}", keys.join(" "))]),
+        _ => names.of_keys(&keys),
     }
-    names.of_keys(&keys)
 }
 
 /// The field of a candidate.

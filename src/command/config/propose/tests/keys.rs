@@ -13,7 +13,7 @@ fn the_field_with_the_best_name_is_the_key() {
         (r#"{"ts":1681088547,"coreid":"2b003f00","trip_id":"x","session_id":"y"}"#, "coreid"),
         (r#"{"ts":1681088547,"tid":"t1","type":"location"}"#, "tid"),
         (r#"{"ts":1681088547,"Kennzeichen":"M-AB 17","km":12.5}"#, "kennzeichen"),
-        (r#"{"ts":1681088547,"id":"0725","speed":1.5}"#, "record_id"),
+        (r#"{"ts":1681088547,"id":"0725","speed":1.5}"#, "id"),
         (r#"{"ts":1681088547,"name":"rpm","value":1438,"unit":"1/min"}"#, ""),
         (r#"{"ts":1681088547,"speed":1.5}"#, ""),
     ] {

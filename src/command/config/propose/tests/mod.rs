@@ -7,9 +7,11 @@
 //! | `times`, `keys` | event time and the name of the entity |
 //! | `fields` | types of fields, their names and their text |
 //! | `formats` | formats of messages |
+//! | `cases` | the producers of `fixtures/messages/` |
 //! | `accept` | the readings that a configuration accepts |
 
 mod accept;
+mod cases;
 mod fields;
 mod formats;
 mod keys;
