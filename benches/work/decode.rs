@@ -7,6 +7,7 @@ use dataflows::item::Item;
 use dataflows::schema::FieldType;
 use truckflow::decode::{Decode, Decoder, Mapping, Message};
 
+use super::mapped::{ALL, Mapped};
 use super::messages::{Form, Messages, Shape, Times};
 use super::{BATCH, Stage, Work};
 
@@ -43,7 +44,7 @@ pub fn decode(
             decoder.decode(&Message { offset, key, payload: Some(payload), ..Message::default() });
         }
         // Every one of them is a record, so that the stage is what its name says.
-        assert_eq!(decoder.records(), BATCH);
+        assert_eq!(decoder.records(), BATCH, "{:?}", decoder.take_dead_letters().first());
         taken(decoder);
     }
 }
@@ -52,7 +53,7 @@ pub fn decoder() -> Decoder {
     of(Mapping::trucks())
 }
 
-fn of(mapping: Mapping) -> Decoder {
+pub fn of(mapping: Mapping) -> Decoder {
     Decoder::new("Truck-Data".into(), Arc::new(mapping))
 }
 
@@ -65,11 +66,20 @@ fn stage(name: &str, shape: Shape, key: Option<&'static [u8]>, decoder: fn() -> 
     })
 }
 
+fn mapped(Mapped { name, decoder, messages }: Mapped) -> Stage {
+    Stage::new(format!("decode/{name}"), move |batches| Decoding {
+        messages: messages(batches * BATCH),
+        decoder: decoder(),
+        key: None,
+        items: Vec::new(),
+    })
+}
+
 pub fn stages() -> Vec<Stage> {
     let (json, dict, numpy) = (Shape::of(Form::Json), Shape::of(Form::Dict), Shape::of(Form::Numpy));
     let general = || decoder().without_scanner();
     let declared = || of(Mapping::trucks_and(&[("oil_pressure", FieldType::Number)]));
-    vec![
+    let mut stages = vec![
         stage("json", json, None, decoder),
         stage("dict", dict, None, decoder),
         stage("numpy", numpy, None, decoder),
@@ -84,5 +94,7 @@ pub fn stages() -> Vec<Stage> {
         stage("general_json", json, None, general),
         stage("general_dict", dict, None, general),
         stage("general_numpy", numpy, None, general),
-    ]
+    ];
+    stages.extend(ALL.map(mapped));
+    stages
 }

@@ -1,5 +1,7 @@
 //! Messages as the producer writes them: readings of a truck 0.36 s apart, two decimals.
 
+use std::ops::Range;
+
 use truckflow::render::decimal;
 use truckflow::text::time::TimeWriter;
 
@@ -118,10 +120,15 @@ pub struct Messages {
 impl Messages {
     /// Messages of this shape, `from` the first of them.
     pub fn new(shape: &Shape, from: usize, count: usize) -> Self {
-        let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(count));
         let mut clock = TimeWriter::default();
-        for index in from..from + count {
-            shape.write(index, &mut clock, &mut text);
+        Self::written(from..from + count, |index, out| shape.write(index, &mut clock, out))
+    }
+
+    /// Messages that `write` appends.
+    pub fn written(indices: Range<usize>, mut write: impl FnMut(usize, &mut Vec<u8>)) -> Self {
+        let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(indices.len()));
+        for index in indices {
+            write(index, &mut text);
             ends.push(text.len());
         }
         Self { text, ends }

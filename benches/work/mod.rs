@@ -4,13 +4,14 @@
 //! | module | stages |
 //! |---|---|
 //! | [`messages`] | none: the messages that all of them begin with |
-//! | [`decode`] | each form of message to a batch |
+//! | [`decode`] | each form of message to a batch; [`mapped`] has those of other producers |
 //! | [`accumulate`] | sums of a correlation, and r |
 //! | [`views`] | each view alone, and all of them with decoder and rendering |
 //! | [`render`] | each view's rows to CSV lines and SQL values |
 
 mod accumulate;
 mod decode;
+mod mapped;
 mod messages;
 mod render;
 mod views;

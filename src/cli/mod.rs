@@ -2,6 +2,7 @@
 
 pub mod properties;
 pub mod replay;
+mod setting;
 pub mod simulate;
 pub mod top;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use self::setting::setting;
 use crate::config::origin::{self, Shown};
 use crate::config::{self, ConfigError, Job};
 use crate::runtime::fault::Passage;
@@ -132,8 +134,16 @@ Set NO_COLOR to disable colours. Exit status 1: no job answers, or the connectio
 const CONFIG: &str = "\
 Examples:
   truckflow config init job.toml
-  truckflow config init | less
+  truckflow config init job.toml --from-topic vehicle-data --brokers kafka:9092
   truckflow config show --config job.toml";
+const CONFIG_INIT: &str = "\
+Examples:
+  truckflow config init job.toml
+  truckflow config init job.toml --from-topic vehicle-data --brokers kafka:9092
+  truckflow config init --from-file readings.jsonl --sample 10000
+
+With --from-topic or --from-file it looks at some messages and proposes [message] and [record]: where the readings
+are, their fields, event time and key. It prints how many of the readings the proposal accepts.";
 const CONFIG_SHOW: &str = "\
 Precedence, lowest first: default, file, TRUCKFLOW_… variable, --set, the key's own flag.
 
@@ -165,7 +175,8 @@ pub struct ConfigArgs {
 /// The subcommands of `config`.
 #[derive(Subcommand)]
 pub enum ConfigCommand {
-    /// Write a configuration file with every key and its default, commented out
+    /// Write a configuration file with every key and its default, commented out, or one that is proposed from messages
+    #[command(after_help = CONFIG_INIT)]
     Init(InitArgs),
     /// Show the effective settings and where they come from; secrets are shown as ***
     #[command(after_help = CONFIG_SHOW)]
@@ -181,6 +192,45 @@ pub struct InitArgs {
     /// Overwrite an existing file
     #[arg(long, requires = "file")]
     pub force: bool,
+    /// Propose how to read the messages of this topic, instead of writing all keys
+    #[arg(long, value_name = "TOPIC", group = "from")]
+    pub from_topic: Option<String>,
+    /// Propose how to read the lines of this file, instead of writing all keys
+    #[arg(long, value_name = "FILE", group = "from")]
+    pub from_file: Option<String>,
+    /// How many messages to look at
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "from",
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub sample: u32,
+    /// Kafka brokers; or TRUCKFLOW_BROKERS [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "HOST:PORT,…", requires = "from_topic")]
+    pub brokers: Option<String>,
+    /// URL of the schema registry, if messages begin with the id of a schema
+    #[arg(long, value_name = "URL", requires = "from")]
+    pub registry: Option<String>,
+    /// A configuration file with the connection to Kafka; TRUCKFLOW_… variables and flags override it
+    #[arg(long, value_name = "FILE", requires = "from_topic")]
+    pub config: Option<PathBuf>,
+    /// Set a configuration key, such as kafka.properties.security.protocol; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting, requires = "from_topic")]
+    pub set: Vec<(String, String)>,
+}
+
+impl InitArgs {
+    /// The configuration with the connection to a topic: file, variables, flags.
+    pub fn load(&self, topic: &str) -> Result<Job, ConfigError> {
+        let mut keys: Vec<(String, toml::Value)> =
+            self.set.iter().map(|(key, value)| (key.clone(), config::value_of(key, value))).collect();
+        let mut text = |key: &str, value: &str| keys.push((key.into(), toml::Value::String(value.into())));
+        self.brokers.iter().for_each(|brokers| text("kafka.brokers", brokers));
+        text("kafka.topic", topic);
+        if let Some(registry) = &self.registry {
+            // So that keys of its login can be set.
+            text("message.registry", registry);
+            text("message.format", "json");
+        }
+        Job::load(self.config.as_deref(), config::variables()?.into_iter(), keys)
+    }
 }
 
 /// Flags of `completions`.
@@ -377,8 +427,8 @@ pub struct JobArgs {
     /// Kafka brokers; or TRUCKFLOW_BROKERS [default: 127.0.0.1:9092]
     #[arg(long, value_name = "HOST:PORT,…")]
     pub brokers: Option<String>,
-    /// Kafka topic; or TRUCKFLOW_TOPIC [default: Truck-Data]
-    #[arg(long, value_name = "TOPIC")]
+    /// Kafka topics: names, or regular expressions that begin with ^; or TRUCKFLOW_TOPIC [default: Truck-Data]
+    #[arg(long, value_name = "TOPIC,…")]
     pub topic: Option<String>,
     /// Folder for the CSV files and truckflow.db [default: out]
     #[arg(long, value_name = "DIR")]
@@ -402,13 +452,8 @@ pub struct JobArgs {
     #[arg(long, value_name = "TIME")]
     pub commit_interval: Option<String>,
     /// Set any configuration key; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
-}
-
-fn key_value(text: &str) -> Result<(String, String), &'static str> {
-    let (key, value) = text.split_once('=').ok_or("give KEY=VALUE")?;
-    Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 impl JobArgs {

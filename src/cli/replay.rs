@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::key_value;
 use super::properties::PropertyArgs;
+use super::setting::setting;
 use crate::config::{self, BROKERS, ConfigError, Job, variable_of};
 use crate::runtime::pace::Rate;
 
@@ -42,7 +42,7 @@ pub struct ReplayArgs {
     pub config: Option<PathBuf>,
 
     /// Set any key of the job's configuration; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
 
     /// Messages per second, or `max`

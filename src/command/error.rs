@@ -84,10 +84,10 @@ impl Error {
             // It is not an address; one that cannot be used has another kind.
             Self::Job(JobError::Listen(error)) => error.source.kind() == io::ErrorKind::InvalidInput,
             Self::Job(error) => error.is_usage(),
-            Self::Init(InitError::Exists(_)) => true,
+            Self::Init(InitError::Exists(_) | InitError::NotAFile(_)) => true,
             Self::Transfer(error) => error.is_usage(),
             Self::Replay(error) => error.is_usage(),
-            Self::Simulate(SimulateError::JsonAmongReadings) => true,
+            Self::Simulate(SimulateError::JsonAmongReadings | SimulateError::SeveralTopics(_)) => true,
             Self::Bench(error) => error.is_usage(),
             _ => false,
         };

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::place::Places;
+
 /// A configuration that cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -34,8 +36,10 @@ pub enum ConfigError {
         reason: String,
     },
     /// A user-defined view, correlation or field is wrong.
-    #[error("configuration: {place}: {reason}")]
+    #[error("configuration{}: {place}: {reason}", behind_a_blank(.written))]
     Defined {
+        /// The file and line, the variable or the flag; none if it is not known.
+        written: Option<String>,
         /// The definition, such as `views.hot`, and the position in its text.
         place: String,
         /// What is wrong, and the next step.
@@ -45,5 +49,34 @@ pub enum ConfigError {
 
 /// An error in a definition.
 pub(crate) fn wrong(place: impl Into<String>, reason: impl Into<String>) -> ConfigError {
-    ConfigError::Defined { place: place.into(), reason: reason.into() }
+    ConfigError::Defined { written: None, place: place.into(), reason: reason.into() }
+}
+
+fn behind_a_blank(text: &Option<String>) -> String {
+    text.as_ref().map(|text| format!(" {text}")).unwrap_or_default()
+}
+
+impl ConfigError {
+    /// The same error with the place where the key at fault was written, if it is one of `[message]` or `[record]`.
+    /// `fields` are the names in `[record]`.
+    pub(super) fn located(self, places: &Places, fields: &[String]) -> Self {
+        let Self::Defined { written: None, place, reason } = self else { return self };
+        // A place has a key, maybe one within it behind a blank, maybe a position behind a comma.
+        let ends = |rest: &str| rest.is_empty() || rest.starts_with([' ', ',']);
+        let of_field = |name: &&String| {
+            let rest = place.strip_prefix("record.").and_then(|place| place.strip_prefix(&***name));
+            rest.is_some_and(ends)
+        };
+        let key = match fields.iter().filter(of_field).max_by_key(|name| name.len()) {
+            Some(name) => {
+                let table = format!("record.{name}");
+                let within = place[table.len()..].trim_start().split([' ', ',']).next().unwrap_or_default();
+                Some(if within.is_empty() { table } else { format!("{table}.{within}") })
+            }
+            None if place.starts_with("message.") => place.split([' ', ',']).next().map(str::to_owned),
+            None => None,
+        };
+        let written = key.and_then(|key| places.of(&key));
+        Self::Defined { written, place, reason }
+    }
 }

@@ -15,12 +15,15 @@ use super::error::ConfigError;
 use super::known::names;
 use super::load;
 use super::message::{self, Preset};
+use super::place::Places;
 use super::raw::Config;
 use super::span::{duration, span};
 use super::sql;
+use super::start::start;
 use crate::decode::Mapping;
 use crate::runtime::clock::Limits;
 use crate::source::file::is_separator;
+use crate::source::kafka::Start;
 
 /// A job. It derefs to its configuration, whose values have been validated.
 #[derive(Clone)]
@@ -38,6 +41,8 @@ pub struct Job {
     pub mapping: Arc<Mapping>,
     /// The built-in views that are not built, because the record lacks fields.
     pub missing: Vec<Missing>,
+    /// Where the job begins to read its topics if it has not committed yet.
+    pub start: Start,
 }
 
 impl fmt::Debug for Job {
@@ -61,7 +66,7 @@ impl Job {
         variables: impl Iterator<Item = (String, String)>,
         flags: Vec<(String, toml::Value)>,
     ) -> Result<Self, ConfigError> {
-        load::load(file, variables, flags)?.try_into()
+        Self::located(load::load(file, variables, flags)?)
     }
 
     /// Like [`load`](Self::load), with the text of the file; `name` is used in errors.
@@ -71,7 +76,13 @@ impl Job {
         variables: impl Iterator<Item = (String, String)>,
         flags: Vec<(String, toml::Value)>,
     ) -> Result<Self, ConfigError> {
-        load::read(text, name, variables, flags)?.try_into()
+        Self::located(load::read(text, name, variables, flags)?)
+    }
+
+    /// The job of a configuration. An error in the mapping of messages says where it was written.
+    fn located((config, places): (Config, Places)) -> Result<Self, ConfigError> {
+        let known: Vec<String> = config.record.keys().cloned().collect();
+        Self::try_from(config).map_err(|error| error.located(&places, &known))
     }
 
     /// The configuration.
@@ -84,6 +95,11 @@ impl Job {
         let view = |missing: &Missing| format!("{} ({})", missing.view, missing.fields.join(", "));
         let views: Vec<String> = self.missing.iter().map(view).collect();
         (!views.is_empty()).then(|| views.join(", "))
+    }
+
+    /// Whether the job reads a topic of this name.
+    pub fn reads_topic(&self, topic: &str) -> bool {
+        self.kafka.topic.selects(topic, self.dead_letters.topic.as_deref())
     }
 
     /// Whether the job reads from or writes to Kafka, including the embedded broker.
@@ -102,7 +118,9 @@ impl TryFrom<Config> for Job {
         let view_settings = view_settings(&config, &mapping.schema)?;
         let active_views = active_views(&config, &view_settings)?;
         let missing = missing(&config, &view_settings);
-        Ok(Self { config, active_views, view_settings, epoch_limits, max_ahead, mapping, missing })
+        let start = start(&config.kafka.start)?;
+        validate_topics(&config, start)?;
+        Ok(Self { config, active_views, view_settings, epoch_limits, max_ahead, mapping, missing, start })
     }
 }
 
@@ -196,6 +214,35 @@ fn validate_processes(config: &Config) -> Result<(), ConfigError> {
     if processes > 1 && config.embedded {
         let reason = "the embedded broker works with one process only; leave out --embedded or --processes";
         return wrong("processes", processes, reason.into());
+    }
+    Ok(())
+}
+
+/// Refuses topics that cannot be read as configured.
+fn validate_topics(config: &Config, start: Start) -> Result<(), ConfigError> {
+    let topics = &config.kafka.topic;
+    let wrong =
+        |key, value: String, reason: &str| Err(ConfigError::Value { key, value, reason: reason.into() });
+    if config.input.is_some() && start != Start::default() {
+        let reason = "a file is read from its first line; leave out kafka.start";
+        return wrong("kafka.start", start.to_string(), reason);
+    }
+    if config.embedded && topics.single().is_none() {
+        let reason = "the embedded broker has one topic; give its name, or leave out --embedded";
+        return wrong("kafka.topic", topics.to_string(), reason);
+    }
+    if config.input.is_some() {
+        return Ok(());
+    }
+    if config.mode == views::Mode::Upsert && topics.single().is_none() {
+        let reason = "in upsert mode all messages of a key must have an order; give the name of one topic";
+        return wrong("kafka.topic", topics.to_string(), reason);
+    }
+    if let Some(letters) = &config.dead_letters.topic
+        && topics.names().any(|name| name == letters)
+    {
+        let reason = "the job would read its own dead letters; give another topic";
+        return wrong("dead_letters.topic", letters.clone(), reason);
     }
     Ok(())
 }

@@ -4,18 +4,19 @@ use std::path::Path;
 
 use super::defined;
 use super::error::ConfigError;
+use super::place::Places;
 use super::raw::Config;
 use super::variables::keys_of;
 
-/// Reads the file, then the variables, then `flags` (`key = value` with dotted keys).
+/// Reads the file, then the variables, then `flags` (`key = value` with dotted keys). Also returns where keys were set.
 pub(super) fn load(
     file: Option<&Path>,
     variables: impl Iterator<Item = (String, String)>,
     flags: Vec<(String, toml::Value)>,
-) -> Result<Config, ConfigError> {
+) -> Result<(Config, Places), ConfigError> {
     let Some(path) = file else { return read("", "", variables, flags) };
     let text = read_file(path)?;
-    let mut config = read(&text, &path.display().to_string(), variables, flags)?;
+    let (mut config, places) = read(&text, &path.display().to_string(), variables, flags)?;
     // Paths of [message] begin at the folder of the file.
     let folder = path.parent().unwrap_or(Path::new(""));
     let message = &mut config.message;
@@ -23,7 +24,7 @@ pub(super) fn load(
     for path in paths.into_iter().flatten() {
         *path = folder.join(&*path);
     }
-    Ok(config)
+    Ok((config, places))
 }
 
 /// Like [`load`], with the text of the file; `name` is used in errors.
@@ -32,7 +33,7 @@ pub(super) fn read(
     name: &str,
     variables: impl Iterator<Item = (String, String)>,
     flags: Vec<(String, toml::Value)>,
-) -> Result<Config, ConfigError> {
+) -> Result<(Config, Places), ConfigError> {
     // Checked alone first, so that an error has its line.
     if let Err(error) = toml::from_str::<Config>(text) {
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
@@ -44,7 +45,9 @@ pub(super) fn read(
         reason: one_line(error.message()),
     })?;
     let mut selected = Vec::new();
+    let mut places = Places::of_file(name, text);
     let mut override_key = |place: String, key: &str, value| {
+        places.set(key, &place);
         match key {
             // Names select among the definitions of the file, which stay.
             "views" => defined::select(&mut table, value, &mut selected),
@@ -65,7 +68,7 @@ pub(super) fn read(
         reason: one_line(error.message()),
     })?;
     config.selected = selected;
-    Ok(config)
+    Ok((config, places))
 }
 
 pub(super) fn read_file(path: &Path) -> Result<String, ConfigError> {

@@ -10,13 +10,15 @@ mod job;
 mod known;
 mod load;
 pub mod message;
-mod names;
+pub mod names;
 pub mod origin;
+mod place;
 mod raw;
 pub mod reference;
 mod secrets;
 mod span;
 pub mod sql;
+mod start;
 #[cfg(test)]
 mod tests;
 mod variables;

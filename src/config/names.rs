@@ -1,7 +1,8 @@
 //! Valid names of fields, views and tables.
 
-/// Columns that tables and files have in addition to those of their view.
-pub const RESERVED_COLUMNS: [&str; 3] = ["id", "row_key", "change"];
+/// Columns that tables and files have in addition to those of their view. Tables also have an `id`, or a `row_id` if the
+/// view has an `id`.
+pub const RESERVED_COLUMNS: [&str; 2] = ["row_key", "change"];
 
 /// The columns of a correlation other than its axes.
 pub(super) const CORRELATION_COLUMNS: [&str; 3] = ["correlation", "samples", "time_elapsed"];

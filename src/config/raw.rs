@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::defined::{CorrelationDefinition, ViewDefinition, ViewEntry};
 use super::message::written::{MessageSettings, RecordFields};
+use super::start::text_or_time;
 use crate::kafka::properties::{Properties, flat};
+use crate::kafka::topics::Topics;
 use crate::runtime::secret::DatabaseUrl;
 use crate::source::OnDataLoss;
+use crate::source::kafka::Start;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,8 +88,11 @@ pub struct Config {
 pub struct Kafka {
     /// Bootstrap servers.
     pub brokers: String,
-    /// The topic.
-    pub topic: String,
+    /// The topics.
+    pub topic: Topics,
+    /// Where a job that has not committed yet begins to read them.
+    #[serde(deserialize_with = "text_or_time")]
+    pub start: String,
     /// Any librdkafka property.
     pub properties: Properties,
     /// Properties whose values are read from files, such as secrets.
@@ -225,7 +231,8 @@ impl Default for Kafka {
     fn default() -> Self {
         Self {
             brokers: BROKERS.into(),
-            topic: TOPIC.into(),
+            topic: Topics::named(TOPIC),
+            start: Start::default().to_string(),
             properties: Properties::default(),
             property_files: BTreeMap::new(),
         }

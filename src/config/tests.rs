@@ -36,14 +36,14 @@ fn flags_override_variables_and_these_override_the_file() {
     )
     .unwrap();
     assert_eq!((config.workers, config.job.as_str(), config.kafka.brokers.as_str()), (4, "b", "x:1"));
-    assert_eq!(config.kafka.topic, "T");
+    assert_eq!(config.kafka.topic.single(), Some("T"));
     // The short variable overrides that of the key, whichever comes first.
     let mut both = [("TRUCKFLOW_BROKERS", "y:1"), ("TRUCKFLOW_KAFKA__BROKERS", "z:1")];
     for _ in 0..2 {
         assert_eq!(load(text, &both, &[]).unwrap().kafka.brokers, "y:1");
         both.reverse();
     }
-    assert_eq!(load("", &[("TRUCKFLOW_TOPIC", "U")], &[]).unwrap().kafka.topic, "U");
+    assert_eq!(load("", &[("TRUCKFLOW_TOPIC", "U")], &[]).unwrap().kafka.topic.single(), Some("U"));
     let properties = config.kafka_properties().unwrap();
     assert_eq!(properties.get("fetch.min.bytes"), Some("5"));
     assert_eq!(properties.get("security.protocol"), Some("ssl"));

@@ -21,9 +21,8 @@ use dataflows::views::{DEDUPE, Mode};
 use crate::config::Job;
 use crate::job::error::JobError;
 use crate::job::routes::dedupe_of_backfill;
-use crate::source::file::full_path;
 use crate::state::StoredView;
-use crate::state::offset::{Role, ViewOffset, for_view, of_view};
+use crate::state::offset::{Role, ViewOffset, first_of, for_view, of_view};
 use crate::store::{Commit, LastCommit, StateChange, Store};
 
 /// Stores the definitions of the views, and returns the indexes of those that need a backfill.
@@ -112,11 +111,7 @@ fn note_left(
     known: &BTreeMap<String, StoredView>,
     last: &LastCommit,
 ) -> Result<(), JobError> {
-    let input = match &config.input {
-        Some(path) if !config.embedded => full_path(path),
-        _ => config.kafka.topic.clone(),
-    };
-    let own: Vec<_> = last.offsets.iter().filter(|at| *at.topic == *input).collect();
+    let own = &last.offsets;
     let mut changes = Vec::new();
     for name in known.keys().filter(|name| *name != DEDUPE) {
         let left: Vec<_> = of_view(&last.view_offsets, name, Role::Left).collect();
@@ -126,7 +121,8 @@ fn note_left(
             let until = |at: &NextOffset| {
                 let of_partition =
                     left.iter().find(|left| left.topic == at.topic && left.partition == at.partition);
-                of_partition.map_or(0, |left| left.offset)
+                of_partition
+                    .map_or_else(|| first_of(&last.begun, &at.topic, at.partition), |left| left.offset)
             };
             let missed: i64 = own.iter().map(|at| at.offset - until(at)).sum();
             if missed > 0 {
@@ -139,7 +135,7 @@ fn note_left(
             let back = left.into_iter().map(|at| NextOffset { offset: BACK, ..at.clone() });
             changes.extend(for_view(name, Role::Left, back));
         } else if !is_active && !is_left {
-            changes.extend(for_view(name, Role::Left, own.iter().copied().cloned()));
+            changes.extend(for_view(name, Role::Left, own.iter().cloned()));
         }
     }
     keep(store, last, &changes)

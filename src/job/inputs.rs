@@ -16,10 +16,12 @@ use dataflows::item::{NextOffset, ReadingId};
 use dataflows::views::View;
 
 use crate::config::Job;
-use crate::decode::{Decode, Decoder, Future, Schemas};
+use crate::decode::Schemas;
 use crate::job::error::JobError;
-use crate::job::options::{decoder, file_options, topic_options};
+use crate::job::options::{Decoders, file_options, topic_options};
+use crate::job::topics::warn_of_missing;
 use crate::kafka::properties::Properties;
+use crate::kafka::topics::Topics;
 use crate::observe::progress::Share;
 use crate::registry::Registry;
 use crate::runtime::failure::Bug;
@@ -30,11 +32,11 @@ use crate::runtime::stop::{self, Stop};
 use crate::runtime::thread::spawn;
 use crate::source::SourceError;
 use crate::source::embedded::{Embedded, Feed, Feeder, PARTITIONS};
-use crate::source::file::{LineReader, Lines, Unfinished, full_path, lock};
-use crate::source::kafka::{Topic, TopicOptions, keep_trying};
+use crate::source::file::{LineReader, Lines, Unfinished, lock};
+use crate::source::kafka::{Beginning, Discovered, TopicSet, keep_trying};
+use crate::source::per_topic::PerTopic;
 use crate::source::several::{Decoded, InputSet};
 use crate::store::LastCommit;
-use dataflows::item::TopicId;
 
 /// Timeout of the last offset commit to a consumer group.
 const LAST_REPORT: Duration = Duration::from_secs(5);
@@ -45,13 +47,9 @@ const CHECK_EVERY: Duration = Duration::from_millis(5);
 pub struct Inputs {
     sources: Vec<Source>,
     followers: Vec<Sender<Vec<NextOffset>>>,
-    job: Job,
-    /// The schemas of messages.
-    schemas: Option<Arc<dyn Schemas>>,
-    /// In a backfill, the messages that were already found to be in the future.
-    decided: Option<Vec<ReadingId>>,
-    /// Whether a view may drop records, so that their bytes are kept.
-    bytes: bool,
+    decoders: Decoders,
+    /// What the job has to commit of its topics.
+    discovered: Arc<Discovered>,
     /// The watch thread of each topic, with the topic's name in the job's health.
     watches: Vec<(String, JoinHandle<()>)>,
     /// Kept as long as the readers.
@@ -64,22 +62,22 @@ pub struct Inputs {
     properties: Arc<Reloaded<Properties>>,
 }
 
-/// One topic or file.
+/// The topics or a file.
 struct Source {
-    /// The topic, or the path of the file.
+    /// The topics as they are configured, or the path of the file.
     name: Arc<str>,
     kind: Kind,
 }
 
 enum Kind {
     File(Arc<Mutex<Lines>>),
-    /// None once the watch thread has taken it.
-    Topic(Option<Box<Watched>>),
+    /// None once the watch thread has taken them.
+    Topics(Option<Box<Watched>>),
 }
 
-/// A topic with the channel of its watch thread.
+/// Topics with the channel of their watch thread.
 struct Watched {
-    topic: Topic,
+    topics: TopicSet,
     committed: Receiver<Vec<NextOffset>>,
 }
 
@@ -88,10 +86,8 @@ impl Inputs {
         Ok(Self {
             sources: Vec::new(),
             followers: Vec::new(),
-            job: config.clone(),
-            schemas: None,
-            decided: None,
-            bytes: views.iter().any(|view| view.drops_readings),
+            decoders: Decoders::new(config, views),
+            discovered: Arc::default(),
             watches: Vec::new(),
             _cluster: None,
             feeder: None,
@@ -119,28 +115,28 @@ impl Inputs {
     ) -> Result<Self, JobError> {
         let offsets = &*last.offsets;
         let mut inputs = Self::new(config, std::slice::from_ref(view), properties)?;
-        inputs.decided = Some(decided);
+        inputs.decoders.decided = Some(decided.into());
         match &config.input {
             None => {
-                let options = topic_options(config, &config.kafka.topic, properties.clone());
-                let options = TopicOptions { until_end: true, ..options };
-                let connect = || Topic::connect(options.clone(), progress, &last.topics);
-                let topic = connect_at_start(config, stop, connect)?.up_to(offsets);
-                // The topic was re-created.
-                if topic.is_recreated() {
-                    let (view, input) = (view.name.to_string(), config.kafka.topic.clone());
+                let options = topic_options(config, config.kafka.topic.clone(), properties.clone());
+                let (committed, known) = (progress.to_vec(), last.topics.clone());
+                let progress = Beginning { committed, known, start: None };
+                let connect = || TopicSet::refill(options.clone(), offsets, &progress, &last.begun);
+                let topics = connect_at_start(config, stop, connect)?;
+                if let Some(topic) = topics.recreated() {
+                    let (view, input) = (view.name.to_string(), topic.to_owned());
                     return Err(JobError::NoBackfill { view, input });
                 }
-                inputs.add_topic(&config.kafka.topic, topic);
+                inputs.add_topics(&config.kafka.topic, topics);
             }
             // A pipe can be read only once.
             Some(path) if !std::fs::metadata(path).is_ok_and(|found| found.is_file()) => {
                 return Err(JobError::NoBackfill { view: view.name.to_string(), input: path.clone() });
             }
             Some(path) if config.embedded => {
-                let end = |partition| {
-                    offsets.iter().find(|at| at.partition == partition && *at.topic == *config.kafka.topic)
-                };
+                let topic = config.kafka.topic.to_string();
+                let end =
+                    |partition| offsets.iter().find(|at| at.partition == partition && *at.topic == *topic);
                 let ends = (0..PARTITIONS).map(|partition| end(partition).map_or(0, |at| at.offset));
                 let feed = Feed::new(Some(ends.collect()));
                 inputs.open_embedded(config, path, progress, offsets, feed)?;
@@ -153,18 +149,17 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// Opens the inputs that the views need at their committed offsets. `known` are the ids of the topics that these
-    /// offsets belong to.
+    /// Opens the inputs that the views need, from where they begin.
     pub fn open(
         config: &Job,
-        offsets: &[NextOffset],
-        known: &[TopicId],
+        from: &Beginning,
         properties: &Arc<Reloaded<Properties>>,
         stop: &Stop,
     ) -> Result<Self, JobError> {
         let mut inputs = Self::new(config, &config.active_views, properties)?;
+        let offsets = &*from.committed;
         match &config.input {
-            None => inputs.open_topic(config, &config.kafka.topic, offsets, known, stop)?,
+            None => inputs.open_topics(config, from, stop)?,
             // In a cluster, process 0 reads the files.
             Some(_) if config.process > 0 => {}
             Some(path) if config.embedded => {
@@ -178,18 +173,14 @@ impl Inputs {
         Ok(inputs)
     }
 
-    fn open_topic(
-        &mut self,
-        config: &Job,
-        topic: &str,
-        offsets: &[NextOffset],
-        known: &[TopicId],
-        stop: &Stop,
-    ) -> Result<(), JobError> {
-        let options = topic_options(config, topic, self.properties.clone());
-        let connect = || Topic::connect(options.clone(), offsets, known);
+    fn open_topics(&mut self, config: &Job, from: &Beginning, stop: &Stop) -> Result<(), JobError> {
+        let topics = &config.kafka.topic;
+        let options = topic_options(config, topics.clone(), self.properties.clone());
+        let connect = || TopicSet::connect(options.clone(), from.clone());
         let connected = connect_at_start(config, stop, connect)?;
-        self.add_topic(topic, connected);
+        connected.report_to(&self.discovered);
+        warn_of_missing(config, from, &connected);
+        self.add_topics(topics, connected);
         Ok(())
     }
 
@@ -203,13 +194,15 @@ impl Inputs {
         known: &[NextOffset],
         feed: Arc<Feed>,
     ) -> Result<(), JobError> {
-        let mut options = topic_options(config, &config.kafka.topic, self.properties.clone());
+        let topics = &config.kafka.topic;
+        let (topic, mut options) =
+            (topics.to_string(), topic_options(config, topics.clone(), self.properties.clone()));
         options.until_end |= feed.ends().is_some();
-        let cluster = Embedded::start(&options.topic)?;
+        let cluster = Embedded::start(&topic)?;
         options.brokers = cluster.brokers().to_owned();
         self.brokers = Some(options.brokers.clone());
         let committed = self.follow();
-        let feeder = Feeder::new(&options.brokers, &options.topic, feed.clone(), offsets, known, committed)?;
+        let feeder = Feeder::new(&options.brokers, &topic, feed.clone(), offsets, known, committed)?;
         let (ready, fed) = channel();
         let path = path.to_owned();
         self.feeder = Some(spawn("feeder", move || feeder.run(&path, ready))?);
@@ -218,15 +211,15 @@ impl Inputs {
         if fed.recv().is_err() {
             self.join_feeder(&Stop::default())?;
         }
-        let topic = Topic::embedded(options, offsets, PARTITIONS, feed)?;
+        let connected = TopicSet::embedded(options, offsets, PARTITIONS, feed)?;
         self._cluster = Some(cluster);
-        self.add_topic(&config.kafka.topic, topic);
+        self.add_topics(topics, connected);
         Ok(())
     }
 
-    fn add_topic(&mut self, name: &str, topic: Topic) {
+    fn add_topics(&mut self, names: &Topics, topics: TopicSet) {
         let committed = self.follow();
-        self.add(name, Kind::Topic(Some(Box::new(Watched { topic, committed }))));
+        self.add(&names.to_string(), Kind::Topics(Some(Box::new(Watched { topics, committed }))));
     }
 
     fn add(&mut self, name: &str, kind: Kind) {
@@ -252,7 +245,7 @@ impl Inputs {
 
     /// Lets messages be decoded with the schemas of a registry. Call it before [`shares`](Self::shares).
     pub fn read_schemas_of(&mut self, registry: Option<&Arc<Registry>>) {
-        self.schemas = registry.map(|registry| registry.clone() as Arc<dyn Schemas>);
+        self.decoders.schemas = registry.map(|registry| registry.clone() as Arc<dyn Schemas>);
     }
 
     /// Describes the inputs.
@@ -266,27 +259,23 @@ impl Inputs {
     /// The start offset of each partition. Files have none, because their start needs no commit.
     pub fn starts(&self) -> Vec<NextOffset> {
         let starts = |source: &Source| match &source.kind {
-            Kind::Topic(Some(watched)) => watched.topic.starts(),
-            Kind::Topic(None) | Kind::File(_) => Vec::new(),
+            Kind::Topics(Some(watched)) => watched.topics.starts(),
+            Kind::Topics(None) | Kind::File(_) => Vec::new(),
         };
         self.sources.iter().flat_map(starts).collect()
     }
 
-    /// The topic ids.
-    pub fn topics(&self) -> Vec<TopicId> {
-        let id = |source: &Source| match &source.kind {
-            Kind::Topic(Some(watched)) => watched.topic.id(),
-            Kind::Topic(None) | Kind::File(_) => None,
-        };
-        self.sources.iter().filter_map(id).collect()
+    /// What the job has to commit of its topics, now and while it runs.
+    pub fn discovered(&self) -> Arc<Discovered> {
+        self.discovered.clone()
     }
 
     /// A function for the progress in the first source, which is that of the trucks' readings if there is one. None
     /// for a source without an end. Call it before [`watch`](Self::watch).
     pub fn share(&self) -> Option<Share> {
         match &self.sources.first()?.kind {
-            Kind::Topic(watched) => {
-                let all = watched.as_ref()?.topic.to_read().filter(|&all| all > 0)?;
+            Kind::Topics(watched) => {
+                let all = watched.as_ref()?.topics.to_read().filter(|&all| all > 0)?;
                 Some(Box::new(move |records| records as f64 / all as f64))
             }
             Kind::File(lines) => {
@@ -304,56 +293,33 @@ impl Inputs {
         let share = |worker| {
             let mut share = InputSet::default();
             for source in &self.sources {
-                source.deal(self.decoder(source), worker, workers, &mut share)?;
+                source.deal(&self.decoders, worker, workers, &mut share)?;
             }
             Ok(share)
         };
         own.map(share).collect()
     }
 
-    fn decoder(&self, source: &Source) -> Decoder {
-        let mut decoder = decoder(&self.job, &source.name).with_future(self.future(source));
-        if let Some(schemas) = &self.schemas {
-            decoder = decoder.with_schemas(schemas.clone());
-        }
-        match (self.bytes, &self.job.view_settings.dedupe) {
-            (true, _) => decoder.with_origins(),
-            (false, Some(_)) => decoder.with_positions(),
-            (false, None) => decoder,
-        }
-    }
-
     /// Last lines of files that were not read because they have no line feed yet.
     pub fn unfinished(&self) -> Vec<Unfinished> {
         let unfinished = |source: &Source| match &source.kind {
             Kind::File(lines) => lock(lines).unfinished(),
-            Kind::Topic(_) => None,
+            Kind::Topics(_) => None,
         };
         let fed = self.feed.as_ref().and_then(|feed| feed.unfinished());
         self.sources.iter().filter_map(unfinished).chain(fed).collect()
     }
 
-    /// How to decide which readings of a source are in the future.
-    fn future(&self, source: &Source) -> Future {
-        let topic = match source.kind {
-            Kind::File(_) => full_path(&source.name).into(),
-            Kind::Topic(_) => source.name.clone(),
-        };
-        match &self.decided {
-            Some(decided) => Future::decided(decided, &topic),
-            None => Future::new(self.job.max_ahead, topic),
-        }
-    }
-
     /// Starts the threads that watch topics and, with `lag`, measure their lag.
     pub fn watch(&mut self, health: &Arc<Health>, lag: Option<&Metrics>) -> Result<(), JobError> {
         for source in &mut self.sources {
-            if let Kind::Topic(topic) = &mut source.kind
-                && let Some(watched) = topic.take()
+            if let Kind::Topics(topics) = &mut source.kind
+                && let Some(watched) = topics.take()
             {
-                let (Watched { topic, committed }, health, lag) = (*watched, health.clone(), lag.cloned());
-                let named = topic.in_health();
-                let watch = move || topic.watch(committed, &health, lag.as_ref());
+                let Watched { topics, committed } = *watched;
+                let (health, lag, discovered) = (health.clone(), lag.cloned(), self.discovered.clone());
+                let named = topics.in_health();
+                let watch = move || topics.watch(&committed, &health, lag.as_ref(), &discovered);
                 self.watches.push((named, spawn("watch", watch)?));
             }
         }
@@ -398,32 +364,35 @@ impl Inputs {
 }
 
 impl Source {
-    /// Adds a worker's share of the source, decoded by `decoder`.
+    /// Adds a worker's share of the source.
     fn deal(
         &self,
-        decoder: impl Decode + Send + 'static,
+        decoders: &Decoders,
         worker: usize,
         workers: usize,
         share: &mut InputSet,
     ) -> Result<(), JobError> {
         match &self.kind {
             Kind::File(lines) => {
-                share.push(Decoded { reader: LineReader::new(lines.clone()), decoder });
+                let (reader, decoder) = (LineReader::new(lines.clone()), decoders.of_file(&self.name));
+                share.push(Decoded { reader, decoder });
             }
-            Kind::Topic(Some(watched)) => {
-                share.push(Decoded { reader: watched.topic.reader(worker, workers)?, decoder });
+            Kind::Topics(Some(watched)) => {
+                let reader = watched.topics.reader(worker, workers)?;
+                let decoders = decoders.clone();
+                share.push(Decoded { reader, decoder: PerTopic::new(move |topic| decoders.of_topic(topic)) });
             }
-            Kind::Topic(None) => return Err(Bug("the order of reading and watching").into()),
+            Kind::Topics(None) => return Err(Bug("the order of reading and watching").into()),
         }
         Ok(())
     }
 }
 
-/// Connects to a topic at the start of a job; retries with --wait.
+/// Connects to topics at the start of a job; retries with --wait.
 fn connect_at_start(
     config: &Job,
     stop: &Stop,
-    connect: impl FnMut() -> Result<Topic, SourceError>,
-) -> Result<Topic, JobError> {
+    connect: impl FnMut() -> Result<TopicSet, SourceError>,
+) -> Result<TopicSet, JobError> {
     keep_trying(config.wait, stop, connect).map_err(|error| JobError::from(error).at_start(config.wait))
 }

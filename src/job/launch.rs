@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::effect::Restored;
-use dataflows::item::NextOffset;
 use dataflows::views::Mode;
 
 use crate::config::Job;
@@ -32,8 +31,9 @@ use crate::job::options::registry_options;
 use crate::job::plan;
 use crate::job::progress::ProgressThread;
 use crate::job::restore::Restore;
-use crate::job::routes::{open_files, routes, routes_of_backfill, source_name};
+use crate::job::routes::{check_source, open_files, routes, routes_of_backfill, source_name};
 use crate::job::summary::Summary;
+use crate::job::topics;
 use crate::job::worker::{self, Shared};
 use crate::kafka::properties::Properties;
 use crate::observe::board::meter::Meter;
@@ -55,9 +55,8 @@ use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
 use crate::sink::csv;
 use crate::sink::topic::DeadLetterTopic;
-use crate::source::kafka::keep_trying;
+use crate::source::kafka::{Beginning, keep_trying};
 use crate::store::{self, LastCommit, Login, Store, StoreError, Table};
-use dataflows::item::TopicId;
 
 /// Runs a job until the end of its input (with `until_end`), a signal (`stop`), or an error. Before it reads, a signal
 /// ends it immediately, because there is nothing to commit yet.
@@ -233,7 +232,10 @@ impl Launch<'_> {
         let clock = Arc::new(Clock::new(config.epoch_limits, start));
         let mut done = Vec::new();
         let opened = match filled {
-            None => self.open_inputs(&last.offsets, &last.topics)?,
+            None => {
+                topics::warn_of_changes(config, last);
+                self.open_inputs(topics::beginning(config, last))?
+            }
             Some(view) => {
                 let progress = backfill::progress(&config.active_views[view].name, last);
                 if config.mode == Mode::Upsert {
@@ -284,11 +286,10 @@ impl Launch<'_> {
             }
         };
         // The start of a backfill needs no commit, because the view has no row yet.
-        let (committed, starts, mut topics): (&[_], _, _) = match filled {
-            None => (&last.offsets, inputs.starts(), inputs.topics()),
-            Some(_) => (&[], Vec::new(), Vec::new()),
+        let (committed, starts): (&[_], _) = match filled {
+            None => (&last.offsets, inputs.starts()),
+            Some(_) => (&[], Vec::new()),
         };
-        topics.retain(|topic| !last.topics.contains(topic));
         let committer = Committer::new(Setup {
             parts,
             routes,
@@ -299,12 +300,12 @@ impl Launch<'_> {
             followers: inputs.take_followers(),
             committed: committed.to_vec(),
             starts,
-            topics,
+            discovered: inputs.discovered(),
             changed,
             forward,
             page: page.cloned(),
             events: self.events.clone().filter(|_| filled.is_none()),
-            topic: config.kafka.topic.as_str().into(),
+            topic: config.kafka.topic.to_string().into(),
             mapping: config.mapping.clone(),
             filled: filled.map(|view| (*config.active_views[view].name).into()),
             done,
@@ -367,13 +368,10 @@ impl Launch<'_> {
         Ok(Some((parts, summary)))
     }
 
-    /// Opens the job's topics and files at these offsets. None if a stop was requested.
-    fn open_inputs(&self, offsets: &[NextOffset], topics: &[TopicId]) -> Result<Option<Inputs>, JobError> {
-        let (config, kafka) = (self.config.clone(), self.kafka.clone());
-        let (offsets, topics, stop) = (offsets.to_vec(), topics.to_vec(), self.stop.clone());
-        self.stop
-            .unless_requested(move || Inputs::open(&config, &offsets, &topics, &kafka, &stop))?
-            .transpose()
+    /// Opens the job's topics and files. None if a stop was requested.
+    fn open_inputs(&self, from: Beginning) -> Result<Option<Inputs>, JobError> {
+        let (config, kafka, stop) = (self.config.clone(), self.kafka.clone(), self.stop.clone());
+        self.stop.unless_requested(move || Inputs::open(&config, &from, &kafka, &stop))?.transpose()
     }
 
     /// Runs the workers of another process than process 0.
@@ -387,7 +385,8 @@ impl Launch<'_> {
         let summary = control.finish_with(|control| {
             // Process 0 checks whether topics were re-created. After a stop request, this process runs without inputs
             // until all processes end.
-            let mut inputs = match self.open_inputs(&welcome.offsets, &[])? {
+            let from = Beginning { committed: welcome.offsets.clone(), ..Beginning::default() };
+            let mut inputs = match self.open_inputs(from)? {
                 Some(inputs) => inputs,
                 None => Inputs::none(config)?,
             };
@@ -515,9 +514,7 @@ fn open_store(
     let may_pass = |error: &StoreError| (config.wait && error.is_retryable()).then(|| error.while_waiting());
     let opened = retry::until_stopped(stop, open, may_pass);
     let (mut store, last) = opened.map_err(|error| JobError::from(error).at_start(config.wait))?;
-    if last.source != asked {
-        return Err(JobError::OtherSource { job: config.job.clone(), stored: last.source, asked });
-    }
+    check_source(config, &last.source, &last.offsets)?;
     store.prepare(&tables)?;
     fault::at(Moment::TablesMade);
     let to_fill = backfill::plan(store.as_mut(), config, &last)?;

@@ -6,6 +6,7 @@
 //! | [`backfill`] | fills a view that is added to an existing job |
 //! | `restore` | loads the views' state at a start, and sets back times that are too far ahead |
 //! | [`inputs`] | opens the job's topics and files, and assigns them to the workers |
+//! | `topics` | where the topics of a job begin, and what has changed since the job began |
 //! | `options` | the options and the decoder of each input |
 //! | `schemas` | the schemas of messages, for short-lived commands |
 //! | [`worker`] | one worker thread: polls its inputs, feeds and steps the graph |
@@ -32,4 +33,5 @@ pub(crate) mod restore;
 pub mod routes;
 pub(crate) mod schemas;
 pub mod summary;
+pub(crate) mod topics;
 pub mod worker;

@@ -3,13 +3,17 @@
 
 use std::sync::Arc;
 
+use dataflows::item::ReadingId;
+use dataflows::views::View;
+
 use crate::config::{Config, ConfigError, Job, message};
-use crate::decode::Decoder;
 use crate::decode::mapping::Format;
+use crate::decode::{Decoder, Future, Schemas};
 use crate::kafka::properties::Properties;
+use crate::kafka::topics::Topics;
 use crate::registry::RegistryOptions;
 use crate::runtime::reload::Reloaded;
-use crate::source::file::{Framing, Options};
+use crate::source::file::{Framing, Options, full_path};
 use crate::source::kafka::TopicOptions;
 
 /// The decoder of an input.
@@ -17,6 +21,53 @@ pub(crate) fn decoder(job: &Job, name: &str) -> Decoder {
     Decoder::new(name.into(), job.mapping.clone())
         .with_max_bytes(job.limits.message_bytes)
         .with_mode(job.view_settings.mode)
+}
+
+/// How to make the decoder of a topic or file.
+#[derive(Clone)]
+pub(super) struct Decoders {
+    job: Job,
+    /// The schemas of messages.
+    pub(super) schemas: Option<Arc<dyn Schemas>>,
+    /// In a backfill, the messages that were already found to be in the future.
+    pub(super) decided: Option<Arc<[ReadingId]>>,
+    /// Whether a view may drop records, so that their bytes are kept.
+    bytes: bool,
+}
+
+impl Decoders {
+    /// The decoders of a job with these views.
+    pub(super) fn new(config: &Job, views: &[View]) -> Self {
+        let bytes = views.iter().any(|view| view.drops_readings);
+        Self { job: config.clone(), schemas: None, decided: None, bytes }
+    }
+
+    /// The decoder of a topic.
+    pub(super) fn of_topic(&self, topic: &Arc<str>) -> Decoder {
+        self.decoder(topic, topic.clone())
+    }
+
+    /// The decoder of a file with this path.
+    pub(super) fn of_file(&self, path: &str) -> Decoder {
+        self.decoder(path, full_path(path).into())
+    }
+
+    /// A decoder. What is decided about readings is committed under `topic`.
+    fn decoder(&self, name: &str, topic: Arc<str>) -> Decoder {
+        let future = match &self.decided {
+            Some(decided) => Future::decided(decided, &topic),
+            None => Future::new(self.job.max_ahead, topic),
+        };
+        let mut decoder = decoder(&self.job, name).with_future(future);
+        if let Some(schemas) = &self.schemas {
+            decoder = decoder.with_schemas(schemas.clone());
+        }
+        match (self.bytes, &self.job.view_settings.dedupe) {
+            (true, _) => decoder.with_origins(),
+            (false, Some(_)) => decoder.with_positions(),
+            (false, None) => decoder,
+        }
+    }
 }
 
 /// The schema registry of a job, if its messages have schemas there.
@@ -43,15 +94,16 @@ pub(crate) fn file_options(job: &Job) -> Options<'_> {
     }
 }
 
-/// The options of a topic, with these librdkafka properties.
+/// The options of topics, with these librdkafka properties.
 pub(crate) fn topic_options(
     config: &Config,
-    topic: &str,
+    topics: Topics,
     properties: Arc<Reloaded<Properties>>,
 ) -> TopicOptions {
     TopicOptions {
         brokers: config.kafka.brokers.clone(),
-        topic: topic.to_owned(),
+        topics,
+        except: config.dead_letters.topic.clone(),
         group: config.job.clone(),
         properties,
         on_data_loss: config.on_data_loss,
@@ -59,7 +111,7 @@ pub(crate) fn topic_options(
     }
 }
 
-/// The options of a topic for a short-lived command, which does not reload properties.
-pub(crate) fn topic_options_now(config: &Config, topic: &str) -> Result<TopicOptions, ConfigError> {
-    Ok(topic_options(config, topic, Reloaded::fixed(config.kafka_properties()?)))
+/// The options of topics for a short-lived command, which does not reload properties.
+pub(crate) fn topic_options_now(config: &Config, topics: Topics) -> Result<TopicOptions, ConfigError> {
+    Ok(topic_options(config, topics, Reloaded::fixed(config.kafka_properties()?)))
 }

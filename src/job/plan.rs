@@ -20,7 +20,7 @@ use timely::worker::Worker;
 use crate::config::Job;
 use crate::job::error::JobError;
 use crate::job::graph::{self, DELIVER, Outlet, Part};
-use crate::job::routes::routes;
+use crate::job::routes::{routes, topics_name};
 use crate::observe::board::plan::{Channel, Operator, Plan, Source, ViewPlan};
 use crate::runtime::clock::Clock;
 use crate::store::Form;
@@ -65,7 +65,7 @@ fn with(config: &Job, gathered: Option<usize>) -> Result<Plan, JobError> {
         Some(path) if path == "-" => "standard input".into(),
         Some(path) if config.embedded => format!("file {path}, through the embedded broker"),
         Some(path) => format!("file {path}"),
-        None => format!("topic {}", config.kafka.topic),
+        None => topics_name(config),
     };
     Ok(plan(built, sinks, &source))
 }

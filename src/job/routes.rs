@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
+use dataflows::item::NextOffset;
 use dataflows::rows::ColumnSpec;
 use dataflows::views::{DEAD_LETTERS, DEDUPE, Mode, View};
 
@@ -90,17 +91,41 @@ fn file_columns(view: &View, route: &Route) -> Vec<ColumnSpec> {
     view.columns.iter().cloned().chain(route.change.then_some(CHANGE)).collect()
 }
 
+/// Names the topics.
+pub(crate) fn topics_name(config: &Job) -> String {
+    let topics = &config.kafka.topic;
+    format!("topic{} {topics}", if topics.single().is_some() { "" } else { "s" })
+}
+
+/// Refuses a job that has read another source than the configured one. Topics may be added and left out, as long as one
+/// that was read remains.
+pub(crate) fn check_source(config: &Job, stored: &str, read: &[NextOffset]) -> Result<(), JobError> {
+    let asked = source_name(config);
+    let are_topics = |source: &str| ["topic ", "topics "].iter().any(|kind| source.starts_with(kind));
+    let is_upsert = |source: &str| source.ends_with(OF_READINGS);
+    let is_left = || read.iter().any(|at| config.reads_topic(&at.topic));
+    let has_changed = stored != asked
+        && !(are_topics(stored) && are_topics(&asked) && is_upsert(stored) == is_upsert(&asked) && is_left());
+    match has_changed {
+        true => Err(JobError::OtherSource { job: config.job.clone(), stored: stored.to_owned(), asked }),
+        false => Ok(()),
+    }
+}
+
+/// Follows the source of an upsert job.
+const OF_READINGS: &str = ", whose keys name readings";
+
 /// Describes the source for which the offsets are committed.
 pub(crate) fn source_name(config: &Job) -> String {
     let source = match &config.input {
         Some(input) if config.embedded => format!("embedded {}", full_path(input)),
         Some(input) if input == "-" => "standard input".into(),
         Some(input) => format!("file {}", full_path(input)),
-        None => format!("topic {}", config.kafka.topic),
+        None => topics_name(config),
     };
     // The same messages mean something else in an upsert job.
     match config.mode {
         Mode::Append => source,
-        Mode::Upsert => format!("{source}, whose keys name readings"),
+        Mode::Upsert => source + OF_READINGS,
     }
 }

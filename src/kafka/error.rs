@@ -33,6 +33,14 @@ pub enum BrokerError {
         /// The bootstrap servers.
         brokers: String,
     },
+    /// No topic matches a pattern.
+    #[error("no topic on {brokers} matches `{pattern}`; create one or correct --topic")]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+        /// The bootstrap servers.
+        brokers: String,
+    },
     /// librdkafka rejects a property. Its value may be a secret and is not shown.
     #[error(
         "librdkafka rejects the property `{name}` ({reason}); correct it in [kafka.properties] or --property"
@@ -72,7 +80,10 @@ impl BrokerError {
 
     /// Whether a retry may succeed.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Refused { .. } | Self::NoTopic { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Refused { .. } | Self::NoTopic { .. } | Self::NoMatch { .. }
+        )
     }
 
     /// The message for a job that retries by itself: without the advice to start the server.
@@ -83,6 +94,9 @@ impl BrokerError {
             }
             Self::NoTopic { topic, brokers } => {
                 format!("topic `{topic}` does not exist on {brokers}; create it")
+            }
+            Self::NoMatch { pattern, brokers } => {
+                format!("no topic on {brokers} matches `{pattern}`; create one")
             }
             other => other.to_string(),
         }

@@ -6,6 +6,7 @@
 pub mod embedded;
 pub mod file;
 pub mod kafka;
+pub mod per_topic;
 pub mod sample;
 pub mod several;
 

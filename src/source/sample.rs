@@ -58,16 +58,9 @@ pub struct Sampled {
 impl Sampled {
     /// The message for a decoder.
     pub fn message(&self) -> Message<'_> {
-        let Self { ref topic, partition, offset, timestamp, ref key, ref headers, ref payload } = *self;
-        Message {
-            topic: topic.as_ref(),
-            partition,
-            offset,
-            timestamp,
-            key: key.as_deref(),
-            headers: Some(headers),
-            payload: payload.as_deref(),
-        }
+        let Self { ref topic, partition, offset, timestamp, ref key, ref payload, ref headers } = *self;
+        let (key, payload, headers) = (key.as_deref(), payload.as_deref(), Some(headers as &dyn Headers));
+        Message { topic: topic.as_ref(), partition, offset, timestamp, key, payload, headers }
     }
 
     fn bytes(&self) -> usize {

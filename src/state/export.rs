@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::state::StoredView;
-use crate::state::offset::ViewOffset;
+use crate::state::offset::{FirstOffset, ViewOffset};
 use dataflows::item::TopicId;
 
 /// The start of every export, followed by the number of its format.
@@ -92,6 +92,8 @@ pub struct Export {
     pub view_offsets: Vec<ViewOffset>,
     /// The ids of the topics of these offsets.
     pub topics: Vec<TopicId>,
+    /// Where the job began to read the partitions of its topics.
+    pub begun: Vec<FirstOffset>,
     /// Messages whose event time is too far in the future.
     pub in_the_future: Vec<ReadingId>,
     /// Committed numbers of the CSV files by name: see [`crate::sink::csv`].
@@ -114,7 +116,7 @@ pub struct TableSize {
     pub table: String,
     /// Its rows; 0 if the table did not exist.
     pub rows: u64,
-    /// The highest `id`, if there are rows.
+    /// The highest value of the AUTO_INCREMENT column, if there are rows.
     pub last_id: Option<i64>,
 }
 
@@ -252,6 +254,12 @@ mod tests {
             offsets: vec![at.clone()],
             view_offsets: vec![ViewOffset { view: "hot".into(), role: Role::Since, at }],
             topics: vec![TopicId { topic: "Truck-Data".into(), id: "x".into() }],
+            begun: vec![FirstOffset {
+                topic: "Truck-Data".into(),
+                partition: 3,
+                offset: 7,
+                start: Some("-7d".into()),
+            }],
             in_the_future: vec![ReadingId { topic: "Truck-Data".into(), partition: 3, offset: 7, place: 0 }],
             files: vec![("parameter_map".into(), 99)],
             views: vec![StoredView {

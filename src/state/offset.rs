@@ -1,7 +1,28 @@
-//! How far each view of a job has read its inputs.
+//! Where a job began to read its topics, and how far each of its views has read its inputs.
+
+use std::sync::Arc;
 
 use dataflows::item::NextOffset;
 use serde::{Deserialize, Serialize};
+
+/// Where a job began to read a partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstOffset {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// The first offset that the job read, or would have read.
+    pub offset: i64,
+    /// The start that the offset was resolved from; none if the partition appeared later, and was read from its beginning.
+    pub start: Option<String>,
+}
+
+/// Where a job began to read a partition; 0 if that is not known.
+pub fn first_of(offsets: &[FirstOffset], topic: &str, partition: i32) -> i64 {
+    let is_it = |at: &&FirstOffset| *at.topic == *topic && at.partition == partition;
+    offsets.iter().find(is_it).map_or(0, |at| at.offset)
+}
 
 /// The meaning of a view's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

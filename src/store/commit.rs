@@ -5,7 +5,7 @@ use dataflows::Epoch;
 use dataflows::item::{NextOffset, ReadingId, TopicId};
 
 use crate::state::StoredView;
-use crate::state::offset::ViewOffset;
+use crate::state::offset::{FirstOffset, ViewOffset};
 
 /// A change of the state of a view.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Commit<'a> {
     pub view_offsets: &'a [ViewOffset],
     /// The ids of topics that are new or were re-created.
     pub topics: &'a [TopicId],
+    /// Where partitions begin that had no committed offset.
+    pub begun: &'a [FirstOffset],
     /// Messages whose event time was too far ahead: see [`Store::in_the_future`](super::Store::in_the_future).
     pub in_the_future: &'a [ReadingId],
     /// Numbers of the files that grew, by name, such as their lengths: see [`crate::sink::csv`].
@@ -52,6 +54,8 @@ pub struct LastCommit {
     pub view_offsets: Vec<ViewOffset>,
     /// The ids of their topics, as far as known.
     pub topics: Vec<TopicId>,
+    /// Where the job began to read the partitions of its topics, as far as known.
+    pub begun: Vec<FirstOffset>,
     /// The latest numbers of the files, by name.
     pub files: Vec<(String, u64)>,
 }

@@ -39,7 +39,7 @@ pub use error::StoreError;
 pub use last_reading::LastReading;
 pub use login::Login;
 pub use reader::StoreReader;
-pub use table::{ROW_KEY, Refused, Table};
+pub use table::{OTHER_ID, ROW_KEY, Refused, Table};
 
 use crate::runtime::reload::Reloaded;
 use crate::runtime::secret::DatabaseUrl;

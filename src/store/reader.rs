@@ -64,7 +64,7 @@ pub trait StoreReader {
     /// How a table stores each of these columns, in their order; `None` if it does not exist.
     fn columns(&mut self, table: &str, columns: &[ColumnSpec]) -> Result<Option<Found>, StoreError>;
 
-    /// Passes every row of a table to `each`, ordered by `id` if there is one.
+    /// Passes every row of a table to `each`, in the order of its AUTO_INCREMENT column if it has one.
     fn rows(&mut self, found: &Found, each: &mut dyn FnMut(TableRow<'_>)) -> Result<(), StoreError>;
 }
 
@@ -75,8 +75,8 @@ pub struct Found {
     pub table: String,
     /// The requested columns; `Err` is the name of a missing one.
     pub columns: Vec<Result<(String, Keeps), String>>,
-    /// Whether there is an `id`.
-    pub has_id: bool,
+    /// The AUTO_INCREMENT column, if there is one.
+    pub id: Option<String>,
     /// Whether there is a column of row keys.
     pub has_key: bool,
 }
@@ -84,7 +84,7 @@ pub struct Found {
 /// A row of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct TableRow<'a> {
-    /// Its `id`, if the table has one.
+    /// Its AUTO_INCREMENT value, if the table has them.
     pub id: Option<i64>,
     /// Its row key, if the table has them.
     pub key: Option<RowKey>,

@@ -6,7 +6,7 @@
 
 use dataflows::rows::{ColumnSpec, Type};
 
-use super::table::{ROW_KEY, Table};
+use super::table::{ROW_KEY, Table, id_column};
 
 /// A column of an existing table.
 #[derive(Clone, Debug, Default)]
@@ -218,14 +218,13 @@ pub fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// The MySQL statement that creates a table. If one of our columns is named `id`, there is no AUTO_INCREMENT column.
+/// The MySQL statement that creates a table.
 pub fn create(table: &Table, collation: &str) -> String {
-    let counted = (!table.columns.iter().any(|column| column.name.eq_ignore_ascii_case("id")))
-        .then(|| "`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY".to_owned());
+    let counted = format!("{} BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY", quoted(id_column(&table.columns)));
     let key = table.keyed.then(key_definitions).into_iter().flatten();
     let defined = |column: &ColumnSpec| definition(column, collation);
     let parts: Vec<String> =
-        counted.into_iter().chain(table.columns.iter().map(defined)).chain(key).collect();
+        std::iter::once(counted).chain(table.columns.iter().map(defined)).chain(key).collect();
     format!("CREATE TABLE IF NOT EXISTS {} ({}) ENGINE=InnoDB", quoted(&table.name), parts.join(", "))
 }
 
@@ -334,6 +333,16 @@ mod tests {
         assert_eq!(
             extend("t", &COLUMNS[..2], false, PADDING),
             "ALTER TABLE `t` ADD COLUMN `timestamp` DATETIME(6) NULL, ADD COLUMN `speed` DOUBLE NULL"
+        );
+    }
+
+    #[test]
+    fn a_view_may_have_a_column_id() {
+        let columns = vec![column("Id", Type::Text), column("speed", Type::Decimal)];
+        assert_eq!(
+            create(&Table { name: "t".into(), columns, keyed: false }, PADDING),
+            "CREATE TABLE IF NOT EXISTS `t` (`row_id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
+             `Id` VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL, `speed` DOUBLE NULL) ENGINE=InnoDB"
         );
     }
 

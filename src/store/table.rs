@@ -2,12 +2,12 @@
 
 use dataflows::rows::ColumnSpec;
 
-/// A table that a job writes. The database adds an AUTO_INCREMENT `id` before the columns.
+/// A table that a job writes. The database adds an AUTO_INCREMENT column before the columns: [`id_column`].
 #[derive(Clone, Debug)]
 pub struct Table {
     /// The name.
     pub name: String,
-    /// The columns, without `id`.
+    /// The columns, without that one.
     pub columns: Vec<ColumnSpec>,
     /// Whether rows are updated and deleted, so that it also has a column [`ROW_KEY`].
     pub keyed: bool,
@@ -15,6 +15,25 @@ pub struct Table {
 
 /// The column that identifies the rows of a keyed table. Rows that no job wrote have NULL there and are never changed.
 pub const ROW_KEY: &str = "row_key";
+
+/// The AUTO_INCREMENT column of tables.
+const ID: &str = "id";
+/// Its name in the table of a view that has a column `id` of its own.
+pub const OTHER_ID: &str = "row_id";
+
+/// The AUTO_INCREMENT column of a table with these columns.
+pub fn id_column(columns: &[ColumnSpec]) -> &'static str {
+    if columns.iter().any(|column| column.name.eq_ignore_ascii_case(ID)) { OTHER_ID } else { ID }
+}
+
+/// Which of an existing table's columns is its AUTO_INCREMENT column: each with its name, and whether it is an integer
+/// and a primary key.
+pub fn found_id<'a>(columns: impl Iterator<Item = (&'a str, bool, bool)> + Clone) -> Option<&'a str> {
+    let named =
+        |id: &str| columns.clone().find(|(name, is_integer, _)| *is_integer && name.eq_ignore_ascii_case(id));
+    let other = named(OTHER_ID).filter(|(.., is_primary)| *is_primary);
+    other.or_else(|| named(ID)).map(|(name, ..)| name)
+}
 
 /// A row that the database refused for its content.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,12 +28,17 @@ fn fixture() -> String {
 /// A topic with so many readings.
 fn topic_of(records: u64, partitions: i32) -> String {
     let topic = unique_topic();
-    kafka().create_topic(&topic, partitions);
+    fill(&topic, records, partitions);
+    topic
+}
+
+/// Makes a topic with so many readings.
+fn fill(topic: &str, records: u64, partitions: i32) {
+    kafka().create_topic(topic, partitions);
     let records = records.to_string();
-    let args = ["simulate", "--trucks", "9", "--records", &records, "--to", "topic", "--topic", &topic];
+    let args = ["simulate", "--trucks", "9", "--records", &records, "--to", "topic", "--topic", topic];
     let (status, said) = Job::start(args.iter().chain(&["--brokers", kafka().brokers()])).wait(LONG);
     assert!(status.success(), "{said}");
-    topic
 }
 
 fn files(folder: &Path) -> Vec<(String, u64)> {
@@ -176,6 +181,18 @@ fn a_file_is_measured_and_shown_as_a_table() {
 }
 
 #[test]
+fn a_file_of_another_record_is_measured() {
+    let (path, out) = (repository().join("fixtures/phone/orientation.csv"), new_folder("bench"));
+    let record = ["--set", "message.preset=orientation", "--set", "message.format=csv"];
+    let measured = measure(
+        &[&record[..], &["--input", path.to_str().unwrap(), "--runs", "1", "--out", out.to_str().unwrap()]]
+            .concat(),
+    );
+    assert_eq!(measured["throughput"]["records"], 44, "{measured}");
+    positive(&measured["start"][0]["first_commit_ms"]);
+}
+
+#[test]
 fn an_interrupted_measurement_leaves_nothing_behind() {
     let _alone = alone();
     let topic = topic_of(100, 2);
@@ -226,7 +243,9 @@ fn wrong_use_is_one_sentence() {
     let url = database.url_of(&user, "pw");
     let fixture = fixture();
     let grant = format!(r"run GRANT ALL PRIVILEGES ON `truckflow\_bench\_%`.* TO '{user}'@'127.0.0.1'");
-    let cases: [(&[&str], i32, &str); 5] = [
+    let phone = ["--set", "message.preset=orientation", "--brokers", kafka().brokers(), "--topic", &empty];
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&phone, 2, "skip it with --seconds 0"),
         (&["--input", "-"], 2, "standard input cannot be read a second time"),
         (&["--input", "no-such-file"], 1, "no-such-file"),
         (&["--brokers", kafka().brokers(), "--topic", "no-such-topic"], 1, "does not exist"),
@@ -244,4 +263,22 @@ fn wrong_use_is_one_sentence() {
     database.query(grant.trim_start_matches("run "));
     let args = ["--input", &fixture, "--database", &url, "--runs", "1", "--views", "above_speed"];
     measure(&args);
+}
+
+#[test]
+fn all_topics_of_a_pattern_are_measured_except_that_of_dead_letters() {
+    let _alone = alone();
+    let prefix = unique_topic();
+    for (name, records, partitions) in [("a", 1000, 2), ("b", 500, 1), ("letters", 100, 1)] {
+        fill(&format!("{prefix}-{name}"), records, partitions);
+    }
+    let (pattern, letters) = (format!("^{prefix}-"), format!("dead_letters.topic={prefix}-letters"));
+    let args = ["--brokers", kafka().brokers(), "--topic", &pattern, "--set", &letters, "--runs", "1"];
+    let more = ["--seconds", "0", "--set", "kafka.start=latest", "--workers", "2", "--views", "above_speed"];
+    let report = measure(&[&args[..], &more].concat());
+    let throughput = &report["throughput"];
+    assert_eq!(throughput["job"][0]["records"], 1500);
+    let bare = throughput["bare"].as_array().unwrap();
+    assert!(bare.len() == 1 && bare[0]["runs"][0]["messages"] == 1500, "{bare:?}");
+    nothing_is_left_behind();
 }

@@ -61,6 +61,11 @@ fn the_commands_of_files_work() {
 }
 
 #[test]
+fn the_commands_of_messages_work() {
+    commands_work("messages.md");
+}
+
+#[test]
 fn the_commands_of_start_work() {
     commands_work("start.md");
 }

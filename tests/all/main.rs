@@ -23,6 +23,7 @@
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`kubernetes`] | the manifests under `deploy/kubernetes` |
 //! | [`load`] | load in one partition, and in a thousand |
+//! | [`messages`] | the messages of 26 producers, mapped by `[message]` and `[record]` |
 //! | [`migrations`] | the version of the bookkeeping tables |
 //! | [`moves`] | the seed's topic, tables and queries |
 //! | [`orientation`] | the phone's job: its topic and its file |
@@ -36,6 +37,7 @@
 //! | [`top`] | a running job on a terminal, and in scripts |
 //! | [`torture`] | a death at every named moment, and at any other |
 //! | [`state`] | state that cannot be used, and its way to a file and back |
+//! | [`several_topics`] | lists and patterns of topics, and where a new job begins |
 //! | [`tables`] | tables that were there before |
 //! | [`broker_faults`] | brokers that go away, topics that change, messages that are gone or too large |
 //! | [`bench`] | what `bench` measures, and that nothing of it is left behind |
@@ -43,12 +45,18 @@
 //! | [`verify`] | what `verify` finds when a row or a file was changed by hand |
 //! | [`wrong_use`] | what a new user does wrong |
 //! | [`records`] | records of other fields, and NULL in what is computed |
+//! | [`registry`] | no tests: a schema registry, which the tests of its client have, too |
 //! | [`replay`] | what `replay` sends, and what it leaves out |
 //! | [`servers`] | the servers and the job that the other tests build on |
 //! | [`support`] | no tests: how servers and jobs are started, waited for and ended |
 
 // What tests print is read by who runs them.
 #![allow(clippy::print_stdout)]
+
+// The tests of the client use all of it.
+#[allow(dead_code)]
+#[path = "../registry/server.rs"]
+mod registry;
 
 mod access;
 mod backfill;
@@ -62,6 +70,7 @@ mod dashboards;
 mod database_errors;
 mod database_faults;
 mod dead_letters;
+mod dedupe;
 mod disk_faults;
 mod docs;
 mod exactly_once;
@@ -73,6 +82,7 @@ mod injection;
 mod keyed;
 mod kubernetes;
 mod load;
+mod messages;
 mod migrations;
 mod moves;
 mod orientation;
@@ -84,6 +94,7 @@ mod records;
 mod replay;
 mod seen;
 mod servers;
+mod several_topics;
 mod signals;
 mod stack;
 mod state;

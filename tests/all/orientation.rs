@@ -328,7 +328,7 @@ fn a_header_without_a_field_makes_every_line_a_dead_letter() {
         let out = folder.path().join(lacking);
         let args = [&CSV[..], &["--input", &path]].concat();
         let said = run(&args, &out, None);
-        assert!(said.contains(&format!("missing_field ({field})")), "{said}");
+        assert!(said.contains(&format!("missing_field `{field}`")), "{said}");
         let expected =
             |n: usize| [&(n + 1).to_string(), "missing_field", field, &lines[n]].map(str::to_owned);
         assert_eq!(letters(&out, [2, 5, 6, 7]), [0, 1, 2].map(expected));
@@ -339,7 +339,7 @@ fn a_header_without_a_field_makes_every_line_a_dead_letter() {
         let said = check.stdout();
         assert!(
             said.contains(&format!(
-                "0 of 3 readings accepted; most common rejection: missing_field ({field})"
+                "0 of 3 readings accepted; most common rejection: missing_field `{field}`"
             )),
             "{said}"
         );

@@ -295,10 +295,12 @@ fn seed_job(case: &str, database: &Database, out: &Path) -> Vec<String> {
 
 #[test]
 fn the_seed_tables_with_their_old_rows_are_verified() {
-    let (database, out) = (mariadb().create_database(), tempfile::tempdir().unwrap());
-    database.query(SEED);
-    let args = seed_job("demo", &database, &out.path().join("trucks"));
-    let phone = seed_job("phone", &database, &out.path().join("phone"));
+    let (of_trucks, of_phone) = (mariadb().create_database(), mariadb().create_database());
+    let out = tempfile::tempdir().unwrap();
+    of_trucks.query(SEED);
+    of_phone.query(SEED);
+    let args = seed_job("demo", &of_trucks, &out.path().join("trucks"));
+    let phone = seed_job("phone", &of_phone, &out.path().join("phone"));
     let run = ["run", "--until-end", "--listen", "off"].map(str::to_owned);
     for args in [&args, &phone] {
         let (status, said) = Job::start(run.iter().chain(args)).wait(TIMEOUT);
@@ -306,8 +308,8 @@ fn the_seed_tables_with_their_old_rows_are_verified() {
         assert_eq!(verify(args), BTreeMap::new());
     }
     // The rows that were there before are nobody's business.
-    database.query("UPDATE TRUCK_PARAMETER_MAP SET engine_speed = 1 WHERE id = 1922346");
-    database.query("DELETE FROM SPARK_TABLE_TRANSFORMED WHERE truck_id IS NULL");
+    of_trucks.query("UPDATE TRUCK_PARAMETER_MAP SET engine_speed = 1 WHERE id = 1922346");
+    of_trucks.query("DELETE FROM SPARK_TABLE_TRANSFORMED WHERE truck_id IS NULL");
     assert_eq!(verify(&args), BTreeMap::new());
     for (view, table, change) in [
         (
@@ -341,7 +343,7 @@ fn the_seed_tables_with_their_old_rows_are_verified() {
             "UPDATE TRUCK_DISTANCE_CORRELATION SET correlation = correlation - 1e-12 WHERE truck_id IS NOT NULL LIMIT 1",
         ),
     ] {
-        let args = if view == "orientation" { &phone } else { &args };
+        let (args, database) = if view == "orientation" { (&phone, &of_phone) } else { (&args, &of_trucks) };
         let before = database.query(&format!("SELECT COUNT(*) FROM {table}"));
         database.query(&format!("CREATE TABLE keep_it LIKE {table}"));
         database.query(&format!("INSERT INTO keep_it SELECT * FROM {table}"));

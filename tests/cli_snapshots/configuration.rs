@@ -43,6 +43,17 @@ fn keys_and_values_of_the_file() {
         "[settings]\nwindow = \"0s\"",
         "[settings]\njoin_limit = 0",
         "[settings]\ncorrelation_tables = \"all\"",
+        "[kafka]\ntopic = 5",
+        "[kafka]\ntopic = []",
+        "[kafka]\ntopic = [\"Truck-Data\", \"^fleet-(\"]",
+        "dead_letters.topic = \"b\"\n[kafka]\ntopic = [\"a\", \"b\"]",
+        "mode = \"upsert\"\n[kafka]\ntopic = \"^fleet-\"",
+        "input = \"r.jsonl\"\nembedded = true\n[kafka]\ntopic = \"a, b\"",
+        "[kafka]\nstart = 7",
+        "[kafka]\nstart = \"yesterday\"",
+        "[kafka]\nstart = 2024-05-01T00:00:00",
+        "[kafka]\nstart = \"-7\"",
+        "input = \"r.jsonl\"\n[kafka]\nstart = \"latest\"",
         "[kafka.properties]\nsasl.password = \"a\"\n[kafka.property_files]\nsasl.password = \"secret\"",
         "[orientation]\ntopic = \"Mobile-Device-Data\"",
         "views = [\"nope\"]",
@@ -71,6 +82,9 @@ fn values_of_flags_and_variables() {
         "explain --set workers.all=2",
         "explain --set views=7",
         "explain --config job.toml --set settings.window=now",
+        "explain --topic ^fleet-[",
+        "explain --topic Truck-Data,",
+        "explain --set kafka.start=-20y",
     ] {
         wrong.run(line);
     }
@@ -185,7 +199,7 @@ fn texts_of_user_defined_views() {
     for column in [
         "engine_speed + 1",
         "engine_speed AS `a b`",
-        "engine_speed AS id",
+        "engine_speed AS row_key",
         "NULL AS nothing",
         "truck_id + 1 AS sum",
         "CASE WHEN engine_speed THEN 1 END AS c",

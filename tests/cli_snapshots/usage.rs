@@ -42,6 +42,7 @@ fn values_that_a_flag_does_not_take() {
         "simulate --rate fast",
         "simulate --rate 0",
         "simulate --start yesterday",
+        "simulate --records 1 --to topic --topic ^fleet-",
         "simulate --truck-prefix a\"b",
         "simulate --format xml",
         "simulate --resume-password-file secret",

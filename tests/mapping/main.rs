@@ -10,8 +10,11 @@
 //! | `lines` | CSV |
 //! | `kafka` | keys, headers and other properties of a message |
 //! | `upserts` | keyed readings |
+//! | `views` | which built-in views a record has |
+//! | `docs` | the examples of docs/messages.md |
 
 mod computed;
+mod docs;
 mod kafka;
 mod lines;
 mod rejected;
@@ -19,6 +22,7 @@ mod roots;
 mod times;
 mod upserts;
 mod values;
+mod views;
 
 use std::fmt::Write;
 use std::sync::Arc;

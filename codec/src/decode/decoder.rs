@@ -9,23 +9,19 @@ use dataflows::item::{Item, Upsert};
 use dataflows::origin::Origin;
 use dataflows::views::Mode;
 
-use super::explain::text_of;
-use super::find::{Part, Unreadable};
 use super::found::{Found, Kind, Reading};
 use super::future::{Future, FutureCheck};
 use super::layout::Layouts;
 use super::lines::Columns;
 use super::mapping::{Format, Mapping};
-use super::message::{Counted, Decode, MAX_BYTES, Message};
+use super::message::{Counted, Decode, MAX_BYTES, MAX_ENTITY_BYTES, Message};
+use super::outcome::{Judged, Part, Rejection, Unreadable};
 use super::plan::Plan;
 use super::row::{Row, Verdict};
 use super::scan::{self, Scanner};
 use super::schema::{Schema, Schemas};
-use super::value::Value;
+use super::value::{Value, text_of};
 use crate::text::time::TimeWriter;
-
-/// The longest name of an entity, in bytes.
-pub const MAX_ENTITY_BYTES: usize = 255;
 
 /// Decodes messages of one topic into a batch and dead letters.
 ///
@@ -78,29 +74,6 @@ pub struct Decoder {
     skipped: u64,
     last_time: Option<i64>,
     times: TimeWriter,
-}
-
-/// Why a message or reading was rejected, and the field at fault, or `key`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rejection {
-    pub reason: Reason,
-    pub field: Arc<str>,
-}
-
-impl Rejection {
-    /// For no field.
-    pub fn of_all(reason: Reason) -> Self {
-        Self { reason, field: "".into() }
-    }
-}
-
-/// What becomes of a reading that is not rejected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Judged {
-    /// A record of this entity at this time.
-    Record(Arc<str>, i64),
-    /// The condition of the mapping leaves it out.
-    Skipped,
 }
 
 impl Decoder {

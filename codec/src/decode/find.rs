@@ -6,38 +6,15 @@ use dataflows::dead_letter::Reason;
 use dataflows::views::Mode;
 
 use super::confluent;
-use super::decoder::{Decoder, Rejection};
+use super::decoder::Decoder;
 use super::extract;
 use super::found::{Found, Kind, Reading, Source};
 use super::lines;
 use super::mapping::Format;
 use super::message::Message;
+use super::outcome::{Part, Rejection, Unreadable};
 use super::schema::{Lookup, Schema};
 use super::undecodable::Undecodable;
-
-/// A part of a message with several readings.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Part<'a> {
-    /// Its place among them.
-    pub place: u32,
-    /// Its bytes.
-    pub bytes: &'a [u8],
-}
-
-/// Why a message has no readings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
-    /// In an upsert job: it deletes the reading of its key.
-    Deleted,
-    /// It is rejected as a whole.
-    Rejected(Rejection),
-}
-
-impl From<Rejection> for Unreadable {
-    fn from(rejection: Rejection) -> Self {
-        Self::Rejected(rejection)
-    }
-}
 
 /// Takes a reading of a message: its number and itself, and its part of the message if that has several.
 type Each<'f> = &'f mut dyn FnMut(&mut Decoder, &Found<'_>, (usize, &Reading<'_>), Option<Part<'_>>);

@@ -15,9 +15,12 @@
 
 use std::borrow::Cow;
 
+use super::scalar::Scalar;
 use super::text;
-use super::tree::{MAX_DEPTH, Scalar};
 use crate::text::number;
+
+/// The maximum nesting depth of objects and sequences, including the outermost.
+pub const MAX_DEPTH: usize = 64;
 
 /// Reads a text from its start to its end.
 #[derive(Clone, Copy)]

@@ -9,6 +9,9 @@ use dataflows::item::Item;
 /// Payloads longer than this many bytes are rejected, unless [`Decoder::with_max_bytes`](super::Decoder::with_max_bytes) sets another limit.
 pub const MAX_BYTES: usize = 1 << 20;
 
+/// The longest name of an entity, in bytes.
+pub const MAX_ENTITY_BYTES: usize = 255;
+
 /// The headers of a message of Kafka. They are looked up in the fetched message when a decoder asks for one, so a message
 /// whose headers are not read costs nothing.
 pub trait Headers {

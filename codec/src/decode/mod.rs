@@ -30,10 +30,12 @@ mod lexer;
 mod lines;
 pub mod mapping;
 mod message;
+mod outcome;
 pub mod path;
 mod plan;
 pub mod protobuf;
 mod row;
+mod scalar;
 mod scan;
 mod schema;
 mod text;
@@ -45,13 +47,13 @@ mod varint;
 #[cfg(test)]
 mod tests;
 
-pub use decoder::{Decoder, MAX_ENTITY_BYTES};
+pub use decoder::Decoder;
 pub use definition::{Reference, SchemaError};
 pub use envelope::{Envelopes, NoEnvelope};
 pub use explain::{Explanation, FieldExplained, Outcome, ReadingExplained, Rejected};
 pub use future::Future;
 pub use mapping::Mapping;
-pub use message::{Counted, Decode, Headers, MAX_BYTES, Message};
+pub use message::{Counted, Decode, Headers, MAX_BYTES, MAX_ENTITY_BYTES, Message};
 pub use schema::{Lookup, Schema, SchemaFormat, Schemas};
 pub use undecodable::Undecodable;
 

@@ -196,3 +196,30 @@ impl Plan {
         Self { message, texts, reading, places, takes_key }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::decode::path::Path;
+    use crate::decode::{Decoder, Message};
+
+    #[test]
+    fn an_element_that_a_field_of_the_message_names_has_readings_too() {
+        let pointer = |text| Pointer::parse(text).unwrap();
+        let mut mapping = Mapping::trucks();
+        mapping.root = vec![pointer("/trucks/*/readings")];
+        let path = Path { first: pointer("/trucks/0/name"), then: Vec::new() };
+        mapping.fields[4].source = Source::Value { path, of_message: true };
+        let reading = "{'timestamp': '2023-04-10 01:02:27', 'distance_covered': 1, 'engine_speed': 81, 'fuel_consumed': 0}";
+        let payload = format!(
+            "{{'trucks': [{{'name': 'a', 'readings': [{reading}, {reading}]}}, {{'readings': [{reading}]}}]}}"
+        );
+        let mut decoder = Decoder::new("topic".into(), Arc::new(mapping));
+        decoder.decode(&Message { payload: Some(payload.as_bytes()), ..Message::default() });
+        let batch = decoder.take_batch();
+        assert_eq!(batch.len(), 3);
+        assert_eq!(&*batch.record(0).entity, "a");
+    }
+}

@@ -7,7 +7,7 @@
 //! with either kind of quote, each number plain or in `np.float64()`, and optional blanks after `:` and `,`. A
 //! rejection only means "not this shape": the general decoder has to parse the payload.
 
-use super::decoder::MAX_ENTITY_BYTES;
+use super::message::MAX_ENTITY_BYTES;
 use super::text::bytes_before_end;
 use crate::text::number::POWERS;
 use crate::text::time::read as timestamp;

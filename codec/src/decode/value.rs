@@ -10,6 +10,7 @@ use dataflows::schema::FieldType;
 use super::mapping::FieldMapping;
 use super::tree::Scalar;
 use crate::text::number::{self, NoInteger, Written};
+use crate::text::time::TimeWriter;
 
 /// The value of a field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,14 @@ fn units(units: i64) -> Converted {
 }
 
 impl FieldMapping {
+    /// Whether a value of a message is one of this field, and not NULL.
+    ///
+    /// # Errors
+    /// Why it is bad.
+    pub fn has_value(&self, scalar: &Scalar<'_>) -> Result<bool, Reason> {
+        self.convert(scalar, None).map(|(value, _)| value != Value::Null)
+    }
+
     /// The value of this field that a message has. A text that equals `last` shares its memory.
     #[inline]
     pub(super) fn convert(&self, scalar: &Scalar<'_>, last: Option<&Arc<str>>) -> Converted {
@@ -161,4 +170,17 @@ fn text(scalar: &Scalar<'_>, last: Option<&Arc<str>>) -> Result<Arc<str>, Reason
         Scalar::Float(value) => shared(&value.to_string()),
         _ => return Err(Reason::WrongType),
     })
+}
+
+/// The text of a value.
+pub(super) fn text_of(field_type: FieldType, units: i64, times: &mut TimeWriter) -> String {
+    match field_type {
+        FieldType::Number => number::decimal_text(units),
+        FieldType::Timestamp => {
+            let mut text = Vec::new();
+            times.write(units, &mut text);
+            String::from_utf8(text).unwrap_or_default()
+        }
+        FieldType::Integer | FieldType::Boolean | FieldType::Text => units.to_string(),
+    }
 }

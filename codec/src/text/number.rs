@@ -222,7 +222,7 @@ fn digits_of_eight(bytes: [u8; 8]) -> usize {
     // The digits become 0 to 9.
     let values = u64::from_le_bytes(bytes) ^ u64::from_ne_bytes([b'0'; 8]);
     let low = values & u64::from_ne_bytes([0x7f; 8]);
-    let others = (low + u64::from_ne_bytes([0x80 - 10; 8]) | values) & u64::from_ne_bytes([0x80; 8]);
+    let others = ((low + u64::from_ne_bytes([0x80 - 10; 8])) | values) & u64::from_ne_bytes([0x80; 8]);
     others.trailing_zeros() as usize / 8
 }
 

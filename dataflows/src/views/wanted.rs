@@ -61,13 +61,12 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// Wants the event time to be `timestamp`, and the key `truck_id`.
+    /// Wants the fields that name time and truck. The view shows event time and the entity, whichever fields they are.
     pub fn truck_and_time(&mut self) {
-        if **self.schema().time() != *TIMESTAMP {
-            self.missing(TIMESTAMP, ());
-        }
-        if self.schema().key().is_none_or(|key| &*key.name != TRUCK) {
-            self.missing(TRUCK, ());
+        for name in [TIMESTAMP, TRUCK] {
+            if self.schema().field(name).is_none() {
+                self.missing(name, ());
+            }
         }
     }
 

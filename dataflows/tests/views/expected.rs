@@ -138,10 +138,8 @@ pub fn stateless_rows(records: &[Record], view: &str) -> Vec<Vec<String>> {
                     rows.push(vec![time.clone(), name.into(), value, truck.clone()]);
                 }
             }
-            "hot" => {
-                if known(oil, speed) && i128::from(oil) * 2 > i128::from(speed) {
-                    rows.push(vec![time, truck, ratio(distance, speed)]);
-                }
+            "hot" if known(oil, speed) && i128::from(oil) * 2 > i128::from(speed) => {
+                rows.push(vec![time, truck, ratio(distance, speed)]);
             }
             "above_speed" if speed > 80 * NANO => {
                 rows.push(vec![time, number(distance), number(speed), truck]);

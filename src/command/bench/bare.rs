@@ -18,7 +18,7 @@ use crate::kafka::codes::reason;
 use crate::runtime::failure::Bug;
 use crate::runtime::stop::Stop;
 use crate::source::SourceError;
-use crate::source::kafka::{Topic, TopicOptions, TopicReader, consumer_with};
+use crate::source::kafka::{Beginning, TopicOptions, TopicReader, TopicSet, consumer_with};
 
 /// Timeouts of a single poll.
 const BATCH_WAIT: Duration = Duration::from_millis(2);
@@ -45,7 +45,8 @@ const BUFFER: usize = 1 << 18;
 pub(super) enum Way {
     /// `rd_kafka_consume_batch_queue` on each consumer's queue.
     Batch,
-    /// rdkafka's safe `BaseConsumer::poll`, one message per call.
+    /// rdkafka's safe `BaseConsumer::poll`, one message per call. Only for one topic, because the ends of partitions
+    /// come without its name.
     Poll,
     /// The lines of a file.
     Lines,
@@ -61,7 +62,7 @@ impl Way {
     }
 }
 
-/// The range of a topic to read.
+/// The range of topics to read.
 pub(super) struct Span<'a> {
     pub(super) options: &'a TopicOptions,
     pub(super) ends: &'a [NextOffset],
@@ -69,22 +70,22 @@ pub(super) struct Span<'a> {
 }
 
 impl Span<'_> {
-    fn connect(&self) -> Result<Topic, Error> {
-        Ok(Topic::connect(self.options.clone(), &[], &[])?.up_to(self.ends))
+    fn connect(&self) -> Result<TopicSet, Error> {
+        Ok(TopicSet::connect(self.options.clone(), Beginning::default())?.up_to(self.ends))
     }
 
     /// Reads the range once, with one consumer per thread and the partitions assigned as for the job's workers.
     pub(super) fn read(&self, way: Way, stop: &Stop) -> Result<Run, Error> {
-        let topic = self.connect()?;
-        let offsets = self.offsets(&topic.starts());
+        let topics = self.connect()?;
+        let offsets = self.offsets(&topics.starts());
         let (messages, seconds) = match way {
             Way::Poll => {
-                let polled = (0..self.threads).map(|index| Polled::new(self, &topic, index));
+                let polled = (0..self.threads).map(|index| Polled::new(self, &topics, index));
                 let polled = polled.collect::<Result<Vec<_>, _>>()?;
                 timed(polled, |mut polled| polled.count(stop))?
             }
             Way::Batch | Way::Lines => {
-                let readers = (0..self.threads).map(|index| topic.reader(index, self.threads));
+                let readers = (0..self.threads).map(|index| topics.reader(index, self.threads));
                 let readers = readers.collect::<Result<Vec<_>, _>>()?;
                 timed(readers, |reader| count(reader, stop))?
             }
@@ -98,7 +99,10 @@ impl Span<'_> {
 
     /// The number of offsets from `starts` to the ends.
     pub(super) fn offsets(&self, starts: &[NextOffset]) -> u64 {
-        let start = |end: &NextOffset| starts.iter().find(|start| start.partition == end.partition);
+        let is_same = |start: &&NextOffset, end: &NextOffset| {
+            (&start.topic, start.partition) == (&end.topic, end.partition)
+        };
+        let start = |end: &NextOffset| starts.iter().find(|start| is_same(start, end));
         let long = |end: &NextOffset| (end.offset - start(end).map_or(end.offset, |at| at.offset)).max(0);
         self.ends.iter().map(long).sum::<i64>() as u64
     }
@@ -160,9 +164,9 @@ struct Polled {
 }
 
 impl Polled {
-    fn new(span: &Span<'_>, topic: &Topic, index: usize) -> Result<Self, SourceError> {
+    fn new(span: &Span<'_>, topic: &TopicSet, index: usize) -> Result<Self, SourceError> {
         let consumer = consumer_with(span.options, Quiet)?;
-        let name = span.options.topic.clone();
+        let name = topic.names().next().map_or_else(String::new, |name| name.to_string());
         let mut ends = Vec::new();
         let mut assignment = TopicPartitionList::new();
         for start in topic.starts() {

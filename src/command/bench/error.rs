@@ -10,6 +10,11 @@ pub enum BenchError {
     /// The input can be read only once.
     #[error("standard input cannot be read a second time; give a file or a topic")]
     Unrepeatable,
+    /// The job rejects the readings of the latency measurement.
+    #[error(
+        "the latency is measured with simulated readings, which this job rejects, because it reads other messages; skip it with --seconds 0"
+    )]
+    OtherReadings,
     /// The input is empty.
     #[error("{0} is empty; send records first, for example with `truckflow simulate`")]
     Empty(String),
@@ -60,6 +65,6 @@ pub enum BenchError {
 impl BenchError {
     /// Whether the usage is wrong.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Unrepeatable)
+        matches!(self, Self::Unrepeatable | Self::OtherReadings)
     }
 }

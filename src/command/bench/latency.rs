@@ -29,6 +29,7 @@ use crate::command::simulate;
 use crate::config::Config;
 use crate::job::options::topic_options_now;
 use crate::kafka::codes::reason;
+use crate::kafka::topics::Topics;
 use crate::runtime::failure::Bug;
 use crate::runtime::pace::Rate;
 use crate::runtime::print;
@@ -62,9 +63,9 @@ pub(super) struct Latency {
 /// Measures the latency.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
     let args = bench.args;
-    let topic = Topic::create(&bench.job, &topic_options_now(&bench.job, &bench.job.kafka.topic)?)?;
+    let topic = Topic::create(&bench.job)?;
     let mut place = Place::create(&bench.job)?;
-    place.config.kafka.topic = topic.name().to_owned();
+    place.config.kafka.topic = Topics::named(topic.name());
     place.config.until_end = false;
     let mut job = Job::start(&place.config)?;
     job.follow(bench.stop, |log| log.reading.is_some())?;
@@ -99,7 +100,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Latency, Error> {
     if log.messages() < sent {
         return Err(BenchError::Late { sent, committed: log.messages() }.into());
     }
-    let messages = read_back(&place.config, sent)?;
+    let messages = read_back(&place.config, topic.name(), sent)?;
     let measured = latencies(&messages, &log.commits);
     let at = |quantile| percentile(&measured, quantile);
     Ok(Latency {
@@ -126,14 +127,13 @@ struct Sent {
 }
 
 /// Reads the scratch topic back.
-fn read_back(config: &Config, count: u64) -> Result<Vec<Sent>, Error> {
-    let topic = &config.kafka.topic;
+fn read_back(config: &Config, topic: &str, count: u64) -> Result<Vec<Sent>, Error> {
     let failed = |error: &KafkaError| SourceError::Kafka {
-        topic: topic.clone(),
+        topic: topic.to_owned(),
         partition: -1,
         reason: reason(error),
     };
-    let consumer = consumer_with(&topic_options_now(config, topic)?, Quiet)?;
+    let consumer = consumer_with(&topic_options_now(config, Topics::named(topic))?, Quiet)?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|error| failed(&error))?;
     let mut assignment = TopicPartitionList::new();
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {

@@ -34,21 +34,25 @@ use self::subject::Bench;
 use crate::cli::BenchArgs;
 use crate::command::error::Error;
 use crate::config::Job;
+use crate::job::options::topic_options_now;
+use crate::kafka::topics::Topics;
 use crate::runtime::print;
 use crate::runtime::stop::{Hangup, Stop};
 use crate::source::file::full_path;
+use crate::source::kafka::{Start, existing};
 
 /// Runs the benchmark and prints the report.
 pub fn run(args: &BenchArgs) -> Result<(), Error> {
-    let job = isolated(&args.job.load()?)?;
+    let job = isolated(&with_names(args.job.load()?)?)?;
     let stop = Stop::on_signals(Hangup::Stops)?;
     let bench = Bench { args, job, stop: &stop };
+    let has_latency = args.seconds > 0 && bench.job.input.is_none();
+    if has_latency && !bench.accepts_simulated() {
+        return Err(BenchError::OtherReadings.into());
+    }
     let measured = Measured {
         throughput: throughput::measure(&bench)?,
-        latency: match args.seconds > 0 && bench.job.input.is_none() {
-            true => Some(latency::measure(&bench)?),
-            false => None,
-        },
+        latency: if has_latency { Some(latency::measure(&bench)?) } else { None },
         start: start::measure(&bench)?,
     };
     let report = Report::new(&bench, Machine::inspect(), measured);
@@ -56,6 +60,19 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
         true => report.print_json(),
         false => Ok(print::out(report)?),
     }
+}
+
+/// The job with the topics that match now in place of patterns, so that all parts of the benchmark read the same ones.
+fn with_names(job: Job) -> Result<Job, Error> {
+    if job.input.is_some() || job.kafka.topic.patterns().next().is_none() {
+        return Ok(job);
+    }
+    let names = existing(topic_options_now(&job, job.kafka.topic.clone())?)?;
+    let mut config = job.config().clone();
+    if let Ok(topics) = Topics::parse(names.iter().map(String::as_str)) {
+        config.kafka.topic = topics;
+    }
+    Ok(Job::try_from(config)?)
 }
 
 /// A job that touches nothing but the input of `job`.
@@ -67,6 +84,7 @@ fn isolated(job: &Job) -> Result<Job, Error> {
         None => {}
     }
     config.dead_letters.topic = None;
+    config.kafka.start = Start::Earliest.to_string();
     config.listen = "off".into();
     config.wait = false;
     config.until_end = false;

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::kafka::codes::reason;
 use crate::runtime::failure::SystemError;
 use crate::runtime::secret::DatabaseUrl;
-use crate::source::kafka::{ANSWER, TopicOptions};
+use crate::source::kafka::ANSWER;
 use crate::store;
 use crate::store::mysql::scratch::Scratch as Database;
 
@@ -183,10 +183,10 @@ pub(super) struct Topic {
 }
 
 impl Topic {
-    /// Creates a topic with the partition and replica count of the topic of `like`.
-    pub(super) fn create(config: &Config, like: &TopicOptions) -> Result<Self, Error> {
+    /// Creates a topic with the partition and replica count of the first topic that the job reads.
+    pub(super) fn create(config: &Config) -> Result<Self, Error> {
         let admin = Admin::connect(config)?;
-        let (partitions, replicas) = admin.shape(&like.topic)?;
+        let (partitions, replicas) = admin.shape(config.kafka.topic.names().next().unwrap_or_default())?;
         let topic = Self { name: name(), admin };
         topic.admin.create_topic(&topic.name, partitions, replicas)?;
         let deadline = Instant::now() + LEADERS;

@@ -12,11 +12,12 @@ use super::child::Job;
 use super::error::BenchError;
 use super::figures::median;
 use super::scratch::{Folder, Place, name};
-use super::subject::{Bench, simulated};
+use super::subject::{Bench, of_text, simulated};
 use crate::cli::simulate::{Destination, SimulateArgs};
 use crate::command::error::Error;
 use crate::command::simulate;
 use crate::config::Config;
+use crate::kafka::topics::Topics;
 use crate::runtime::print;
 
 /// Readings per start and restart.
@@ -42,14 +43,16 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Start>, Error> {
     let half = text.match_indices('\n').nth(RECORDS as usize - 1).map_or(text.len(), |(at, _)| at + 1);
     let (first, second) = text.split_at(half);
 
-    let embedded = Config {
+    let mut embedded = Config {
         embedded: true,
         until_end: true,
         mode: Mode::Append,
         key_separator: None,
+        message: of_text(&bench.job.message),
         database: None,
         ..bench.job.config().clone()
     };
+    embedded.kafka.topic = Topics::named(&name());
     let mut starts = vec![measure_one(bench, &embedded, folder.path(), [first, second])?];
     if let Some(database) = &bench.job.database {
         let config = Config { database: Some(database.clone()), ..embedded };

@@ -12,7 +12,7 @@ use super::subject::Bench;
 use crate::command::error::Error;
 use crate::job::options::topic_options_now;
 use crate::runtime::print;
-use crate::source::kafka::{Topic, TopicOptions};
+use crate::source::kafka::{Beginning, TopicOptions, TopicSet};
 
 /// The result.
 #[derive(Debug, Serialize)]
@@ -52,7 +52,7 @@ pub(super) struct JobRun {
 
 /// The input.
 enum Input {
-    Topic { options: TopicOptions, ends: Vec<dataflows::item::NextOffset>, records: u64 },
+    Topics { options: TopicOptions, ends: Vec<dataflows::item::NextOffset>, records: u64 },
     File { path: String, records: u64 },
 }
 
@@ -64,9 +64,10 @@ impl Input {
             let records = bare::lines(path, limit, bench.stop)?.records.min(limit);
             return Ok(Self::File { path: path.clone(), records });
         }
-        let options = TopicOptions { until_end: true, ..topic_options_now(config, &config.kafka.topic)? };
-        let topic = Topic::connect(options.clone(), &[], &[])?;
-        let (starts, mut ends) = (topic.starts(), topic.ends());
+        let options = topic_options_now(config, config.kafka.topic.clone())?;
+        let options = TopicOptions { until_end: true, ..options };
+        let topics = TopicSet::connect(options.clone(), Beginning::default())?;
+        let (starts, mut ends) = (topics.starts(), topics.ends());
         // The limit is divided evenly among the partitions, as far as each has records.
         let (mut left, mut partitions) = (limit, ends.len() as u64);
         let mut order: Vec<usize> = (0..ends.len()).collect();
@@ -79,25 +80,26 @@ impl Input {
             partitions -= 1;
         }
         let records = Span { options: &options, ends: &ends, threads: config.workers }.offsets(&starts);
-        Ok(Self::Topic { options, ends, records })
+        Ok(Self::Topics { options, ends, records })
     }
 
     fn records(&self) -> u64 {
         match self {
-            Self::Topic { records, .. } | Self::File { records, .. } => *records,
+            Self::Topics { records, .. } | Self::File { records, .. } => *records,
         }
     }
 
     fn ways(&self) -> &'static [Way] {
         match self {
-            Self::Topic { .. } => &[Way::Batch, Way::Poll],
+            Self::Topics { options, .. } if options.topics.single().is_some() => &[Way::Batch, Way::Poll],
+            Self::Topics { .. } => &[Way::Batch],
             Self::File { .. } => &[Way::Lines],
         }
     }
 
     fn count(&self, way: Way, bench: &Bench<'_>) -> Result<Run, Error> {
         match self {
-            Self::Topic { options, ends, .. } => {
+            Self::Topics { options, ends, .. } => {
                 Span { options, ends, threads: bench.job.workers }.read(way, bench.stop)
             }
             Self::File { path, records } => bare::lines(path, *records, bench.stop),

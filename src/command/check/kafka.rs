@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -20,19 +21,26 @@ use crate::command::report::Report;
 use crate::config::Job;
 use crate::decode::{Future, Lookup, Schemas, confluent};
 use crate::job::options::{decoder, registry_options, topic_options_now};
+use crate::job::topics::describe_starts;
 use crate::kafka::codes::reason;
+use crate::kafka::topics::matches;
 use crate::registry::Registry;
 use crate::runtime::reload::Reloads;
-use crate::source::kafka::{ANSWER, ClientErrors, TopicOptions, consumer_with};
+use crate::source::kafka::{ANSWER, Beginning, ClientErrors, Start, TopicOptions, TopicSet, consumer_with};
 use crate::source::sample::{Bounds, Sample, There, of_topic};
+use crate::text::printable::quantity;
 
 /// Timeout for connecting to a host, and for reading a partition.
 const REACH: Duration = Duration::from_secs(3);
 
-pub(super) fn check(config: &Job, report: &mut Report) {
+/// The most topics of a pattern that are checked one by one.
+const CHECKED: usize = 10;
+
+/// Checks Kafka; `is_new` says whether the job has not committed yet.
+pub(super) fn check(config: &Job, is_new: bool, report: &mut Report) {
     let forward = config.dead_letters.topic.as_deref().filter(|_| !config.embedded);
-    let read = config.input.is_none().then_some(&*config.kafka.topic);
-    if read.is_none() && forward.is_none() {
+    let reads_topics = config.input.is_none();
+    if !reads_topics && forward.is_none() {
         return;
     }
     let mut reached = false;
@@ -46,20 +54,15 @@ pub(super) fn check(config: &Job, report: &mut Report) {
     }
     match Cluster::connect(config) {
         Ok(cluster) => {
-            if let Some(topic) = read
-                && let Some(sample) = cluster.check_input(topic, report)
-            {
-                let future = Future::new(config.max_ahead, topic.into());
-                let decoder = decoder(config, topic).with_future(future);
-                match schemas(config, report) {
-                    Ok(None) => sample::report("sample", topic, &sample, decoder, report),
-                    Ok(Some(registry)) => {
-                        await_schemas(&registry, &sample);
-                        sample::report("sample", topic, &sample, decoder.with_schemas(registry), report);
-                    }
-                    // Its messages cannot be decoded.
-                    Err(Unusable) => {}
-                }
+            if reads_topics {
+                let topics = cluster.topics(report);
+                let sampled =
+                    topics.iter().filter_map(|topic| Some((topic, cluster.check_input(topic, report)?)));
+                let samples: Vec<_> = sampled.collect();
+                check_samples(config, &samples, report);
+            }
+            if reads_topics && is_new && config.start != Start::Earliest {
+                report.add("origin", cluster.origin(config.start));
             }
             if let Some(topic) = forward {
                 let found = cluster.partitions(topic, "Write");
@@ -67,6 +70,24 @@ pub(super) fn check(config: &Job, report: &mut Report) {
             }
         }
         Err(error) => report.add("Kafka", Err::<&str, _>(error)),
+    }
+}
+
+/// Decodes samples of topics as the job would, and reports the results.
+fn check_samples(config: &Job, samples: &[(&String, Sample)], report: &mut Report) {
+    if samples.is_empty() {
+        return;
+    }
+    // Without its schemas, messages cannot be decoded.
+    let Ok(registry) = schemas(config, report) else { return };
+    for (topic, sample) in samples {
+        let future = Future::new(config.max_ahead, topic.as_str().into());
+        let mut decoder = decoder(config, topic).with_future(future);
+        if let Some(registry) = &registry {
+            await_schemas(registry, sample);
+            decoder = decoder.with_schemas(registry.clone());
+        }
+        sample::report("sample", topic, sample, decoder, report);
     }
 }
 
@@ -83,7 +104,7 @@ fn schemas(config: &Job, report: &mut Report) -> Result<Option<Arc<Registry>>, U
 }
 
 /// Waits for the schemas of a sample, for some seconds at most.
-fn await_schemas(registry: &Registry, sample: &Sample) {
+pub(in crate::command) fn await_schemas(registry: &Registry, sample: &Sample) {
     let began = Instant::now();
     let ids = sample.messages.iter().filter_map(|sampled| confluent::split(sampled.payload.as_deref()?).ok());
     let ids: BTreeSet<u32> = ids.map(|(id, _)| id).collect();
@@ -92,6 +113,19 @@ fn await_schemas(registry: &Registry, sample: &Sample) {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Takes a sample of a topic.
+///
+/// # Errors
+/// A sentence that says what is in the way.
+pub(in crate::command) fn sample_of(config: &Job, topic: &str, bounds: Bounds) -> Result<Sample, String> {
+    let cluster = Cluster::connect(config).map_err(|error| error.to_string())?;
+    let partitions = cluster.partitions(topic, "Read")?;
+    let there = cluster.watermarks(topic, &partitions)?;
+    cluster.read(topic, partitions[0])?;
+    let sample = of_topic(&cluster.consumer, topic, &there, bounds);
+    sample.map_err(|error| cluster.failed(&format!("a sample of `{topic}`"), &error))
 }
 
 /// Checks that a host and port accept a connection.
@@ -108,6 +142,11 @@ fn reach(address: &str) -> Result<String, String> {
         }
     }
     Err(failed(last))
+}
+
+/// A number of topics as the subject of a sentence.
+fn matching(topics: usize) -> String {
+    format!("{} match{}", quantity(topics, "topic"), if topics == 1 { "es" } else { "" })
 }
 
 fn described(topic: &str, partitions: &[i32]) -> String {
@@ -127,12 +166,67 @@ struct Cluster {
 
 impl Cluster {
     fn connect(config: &Job) -> Result<Self, Error> {
-        let options = topic_options_now(config, &config.kafka.topic)?;
+        let options = topic_options_now(config, config.kafka.topic.clone())?;
         let errors = ClientErrors::default();
         let consumer = consumer_with(&options, errors.clone())?;
         let properties = options.properties.get();
         let principal = principal(properties.get("security.protocol"), properties.get("sasl.username"));
         Ok(Self { consumer, errors, options, principal, group_denied: Cell::new(false) })
+    }
+
+    /// The topics that the job reads, at most [`CHECKED`] of those that match a pattern.
+    fn topics(&self, report: &mut Report) -> Vec<String> {
+        let mut topics: Vec<String> = self.options.topics.names().map(str::to_owned).collect();
+        for pattern in self.options.topics.patterns() {
+            let name = pattern.as_str();
+            let metadata = match self.metadata(None) {
+                Ok(metadata) => metadata,
+                Err(problem) => {
+                    report.add("topics", Err::<&str, _>(problem));
+                    return topics;
+                }
+            };
+            let is_matched = |topic: &&str| matches(pattern, topic) && self.options.selects(topic);
+            let mut matched: Vec<&str> =
+                metadata.topics().iter().map(|topic| topic.name()).filter(is_matched).collect();
+            matched.sort_unstable();
+            let found = match matched.len() {
+                0 => Err(format!(
+                    "no topic on {} matches `{name}`, or {} is not allowed to describe one; create one or correct --topic",
+                    self.options.brokers, self.principal
+                )),
+                all @ ..=CHECKED => Ok(format!("{} `{name}`: {}", matching(all), matched.join(", "))),
+                all => {
+                    let listed = matched[..CHECKED].join(", ");
+                    Ok(format!("{} `{name}`; checked are the first {CHECKED}: {listed}", matching(all)))
+                }
+            };
+            report.add("topics", found);
+            for topic in matched.into_iter().take(CHECKED) {
+                if !topics.iter().any(|known| known == topic) {
+                    topics.push(topic.to_owned());
+                }
+            }
+        }
+        topics
+    }
+
+    /// Describes where a new job begins.
+    fn origin(&self, start: Start) -> Result<String, String> {
+        let from = Beginning { start: Some(start), ..Beginning::default() };
+        let topics = TopicSet::connect(self.options.clone(), from).map_err(|error| error.to_string())?;
+        let starts = topics.starts();
+        let starts = describe_starts(starts.iter().map(|at| (&*at.topic, at.partition, at.offset)));
+        Ok(format!("a new job begins at {start}: {starts}"))
+    }
+
+    /// The metadata of a topic, or of all.
+    fn metadata(&self, topic: Option<&str>) -> Result<Metadata, String> {
+        self.consumer.fetch_metadata(topic, ANSWER).map_err(|error| {
+            // The reason is in the event queue.
+            let _ = self.consumer.poll(Duration::from_millis(10));
+            self.errors.unreachable(&self.options.brokers, &error).to_string()
+        })
     }
 
     /// Checks a topic that the job reads. Returns a sample of it, if it can be read.
@@ -171,11 +265,7 @@ impl Cluster {
     /// The partitions of a topic, if each has a leader. `operation` is the ACL operation that the job needs in
     /// addition to Describe.
     fn partitions(&self, topic: &str, operation: &str) -> Result<Vec<i32>, String> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER).map_err(|error| {
-            // The reason is in the event queue.
-            let _ = self.consumer.poll(Duration::from_millis(10));
-            self.errors.unreachable(&self.options.brokers, &error).to_string()
-        })?;
+        let metadata = self.metadata(Some(topic))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let code = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
         if code == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
@@ -261,8 +351,19 @@ impl Cluster {
         for &partition in partitions {
             list.add_partition(topic, partition);
         }
-        let asked =
-            if self.is_group_denied() { None } else { Some(self.consumer.committed_offsets(list, ANSWER)) };
+        let deadline = Instant::now() + REACH;
+        let asked = loop {
+            if self.is_group_denied() {
+                break None;
+            }
+            match self.consumer.committed_offsets(list.clone(), ANSWER) {
+                // A broker that has just started has no coordinator of groups yet.
+                Err(error) if is_electing(&error) && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                asked => break Some(asked),
+            }
+        };
         match asked {
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) if !self.is_group_denied_by(&error) => {
@@ -314,6 +415,18 @@ impl Cluster {
 
 fn is(error: &KafkaError, code: RDKafkaErrorCode) -> bool {
     error.rdkafka_error_code() == Some(code)
+}
+
+/// Whether the group will have a coordinator soon.
+fn is_electing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
 }
 
 /// The user that the brokers see.

@@ -11,8 +11,8 @@
 
 mod cluster;
 mod disk;
-mod kafka;
-mod sample;
+pub(in crate::command) mod kafka;
+pub(in crate::command) mod sample;
 
 use std::sync::{Arc, Mutex};
 
@@ -23,10 +23,11 @@ use crate::config::Job;
 use crate::decode::{Decoder, Future};
 use crate::job::options::{decoder, file_options};
 use crate::job::routes;
+use crate::job::topics::{began_at, describe_starts};
 use crate::source::SourceError;
 use crate::source::file::{LineReader, Lines, Options};
 use crate::source::sample::{Bounds, of_reader};
-use crate::store::{self, Table};
+use crate::store::{self, LastCommit, Table};
 
 /// Checks each part of the job; fails if any check failed.
 pub fn run(args: &CheckArgs) -> Result<(), Error> {
@@ -67,7 +68,13 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
         }
         None => {}
     }
-    kafka::check(config, report);
+    // A database that cannot be read is reported below.
+    let last = match (config.process, config.database_url()) {
+        (0, Ok(url)) => store::open_reader(&url).and_then(|mut reader| reader.last_commit(&config.job)).ok(),
+        _ => None,
+    };
+    let is_new = last.as_ref().is_some_and(|last| last.as_ref().is_none_or(|last| last.epoch == 0));
+    kafka::check(config, is_new, report);
     check_ahead(config, report)?;
     cluster::check(config, report);
     if let Err(error) = config.listen_token() {
@@ -78,7 +85,7 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
         return Ok(());
     }
     disk::check(&config.out, report);
-    check_database(config, report)
+    check_database(config, last, report)
 }
 
 /// Reports the built-in views that are not built, because the record lacks fields.
@@ -130,7 +137,8 @@ fn check_ahead(config: &Job, report: &mut Report) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_database(config: &Job, report: &mut Report) -> Result<(), Error> {
+/// `last` is the last commit, none if the database cannot be read.
+fn check_database(config: &Job, last: Option<Option<LastCommit>>, report: &mut Report) -> Result<(), Error> {
     let tables: Vec<Table> = config
         .active_views
         .iter()
@@ -146,13 +154,15 @@ fn check_database(config: &Job, report: &mut Report) -> Result<(), Error> {
             for finding in store.check(&tables) {
                 report.add(&finding.what, finding.result);
             }
-            drop(store);
-            let last = store::open_reader(&config.database_url()?)
-                .and_then(|mut reader| reader.last_commit(&config.job));
-            // A database that cannot be read was reported above.
-            if let Ok(last) = last {
-                let committed = last.map(|last| last.files).unwrap_or_default();
-                report.add("files", routes::check_files(config, &committed).map(|()| "no conflicting files"));
+            if let Some(last) = last {
+                let last = last.unwrap_or_default();
+                if last.epoch > 0 && !last.begun.is_empty() {
+                    let starts = last.begun.iter().map(|at| (&*at.topic, at.partition, at.offset));
+                    let (start, starts) = (began_at(&last), describe_starts(starts));
+                    report.ok("origin", format!("the job began at {start}: {starts}"));
+                }
+                let files = routes::check_files(config, &last.files);
+                report.add("files", files.map(|()| "no conflicting files"));
             }
         }
         Err(error) => report.add("database", Err::<&str, _>(error)),

@@ -36,7 +36,7 @@ pub(super) fn report(what: &str, name: &str, sample: &Sample, decoder: Decoder, 
 
 /// The result of decoding a sample.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Found {
+pub(in crate::command) struct Found {
     accepted: u64,
     /// Readings that the job's condition leaves out.
     skipped: u64,
@@ -62,20 +62,33 @@ impl Found {
     }
 
     fn describe(&self) -> String {
-        let all = self.all();
-        if all == 0 {
+        if self.all() == 0 {
             return "no messages yet".into();
         }
+        let most = self.reasons().into_iter().next();
+        let most = most.map_or_else(String::new, |most| format!("; most common rejection: {most}"));
+        format!("{}{most}", self.share())
+    }
+
+    /// How many readings were accepted.
+    pub(in crate::command) fn share(&self) -> String {
+        let all = self.all();
         let readings = if all == 1 { "reading" } else { "readings" };
         let skipped = match self.skipped {
             0 => String::new(),
             skipped => format!(", {skipped} skipped by message.only"),
         };
-        let most = self.rejected.iter().max_by_key(|(_, rejections)| rejections.count);
-        let most = most.map_or_else(String::new, |((reason, field), rejections)| {
-            format!("; most common rejection: {} ({})", rejection(*reason, field), rejections.count)
-        });
-        format!("{} of {all} {readings} accepted{skipped}{most}", self.accepted)
+        format!("{} of {all} {readings} accepted{skipped}", self.accepted)
+    }
+
+    /// Why readings were rejected, with their numbers, the most common first.
+    pub(in crate::command) fn reasons(&self) -> Vec<String> {
+        let mut rejected: Vec<_> = self.rejected.iter().collect();
+        rejected.sort_by_key(|(_, rejections)| Reverse(rejections.count));
+        let describe = |((reason, field), rejections): (&(Reason, String), &Rejections)| {
+            format!("{} ({})", rejection(*reason, field), rejections.count)
+        };
+        rejected.into_iter().map(describe).collect()
     }
 
     /// The most common rejections, each with an example.
@@ -109,7 +122,8 @@ impl Found {
     }
 }
 
-fn decode(sample: &Sample, mut decoder: Decoder) -> Found {
+/// Decodes a sample.
+pub(in crate::command) fn decode(sample: &Sample, mut decoder: Decoder) -> Found {
     let (mut found, mut items) = (Found::default(), Vec::new());
     if let Some(header) = &sample.header {
         decoder.header(header);

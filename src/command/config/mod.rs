@@ -1,6 +1,10 @@
-//! `truckflow config`: writes a configuration template, and shows the effective settings.
+//! `truckflow config`: writes a configuration file, all keys or what is proposed from messages, and shows the effective
+//! settings.
 
 pub mod error;
+mod init;
+pub mod propose;
+mod schemas;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -41,7 +45,10 @@ fn show(args: &CheckArgs) -> Result<(), Error> {
 }
 
 fn init(args: &InitArgs) -> Result<(), Error> {
-    let text = reference::file();
+    let text = match init::proposal(args)? {
+        Some(text) => text,
+        None => reference::file(),
+    };
     let Some(path) = &args.file else {
         return Ok(print::out(text)?);
     };

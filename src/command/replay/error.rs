@@ -102,6 +102,12 @@ pub enum ReplayError {
         /// The text.
         text: String,
     },
+    /// A message is named without its topic, but the job reads several.
+    #[error("`{text}` names no topic, and the job reads several; give kafka:TOPIC/PARTITION/OFFSET")]
+    PlaceInTopics {
+        /// The text.
+        text: String,
+    },
     /// The topic has no such message.
     #[error(
         "topic `{topic}` partition {partition} on {brokers} has no message at offset {offset}, or no longer; correct --explain"

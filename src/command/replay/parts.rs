@@ -24,7 +24,7 @@ impl Parts {
     /// Connects to the brokers of a job.
     pub fn of(job: &Job) -> Result<Self, ReplayError> {
         let fetcher = match &job.input {
-            None => Some(Fetcher::new(&topic_options_now(job, &job.kafka.topic)?)?),
+            None => Some(Fetcher::new(&topic_options_now(job, job.kafka.topic.clone())?)?),
             Some(_) => None,
         };
         let envelopes = Envelopes::new(job.mapping.clone());

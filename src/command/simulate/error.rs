@@ -12,6 +12,9 @@ pub enum SimulateError {
     /// Kafka did not take the readings.
     #[error(transparent)]
     Produce(#[from] ProduceError),
+    /// The topic is a pattern or a list.
+    #[error("readings are sent to one topic, not to `{0}`; give its name as --topic")]
+    SeveralTopics(String),
     /// The output could not be opened.
     #[error("cannot write {path}: {source}; correct --to")]
     Open {

@@ -32,6 +32,9 @@ impl<'a> Output<'a> {
         let lines = |writer, name| Output::Lines { writer, buffer: Vec::with_capacity(BUFFER), name };
         Ok(match &args.to {
             Destination::Topic => {
+                if args.topic.contains(',') || args.topic.starts_with(['^', '[']) {
+                    return Err(SimulateError::SeveralTopics(args.topic.clone()));
+                }
                 let producer = Producer::new(&args.brokers, &args.properties.all())?;
                 producer.partitions(&args.topic)?;
                 Output::Topic { producer, topic: &args.topic }

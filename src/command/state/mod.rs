@@ -21,8 +21,7 @@ use crate::cli::{ExportArgs, ImportArgs, ResetArgs, StateCommand};
 use crate::command::error::Error;
 use crate::command::stopped::committed;
 use crate::config::Job;
-use crate::job::error::JobError;
-use crate::job::routes::{routes, source_name};
+use crate::job::routes::{check_source, routes};
 use crate::runtime::folder::FolderLock;
 use crate::runtime::print;
 use crate::sink::csv;
@@ -87,7 +86,7 @@ fn gather(config: &Job, reader: &mut dyn StoreReader, last: LastCommit) -> Resul
         check_state(&config.active_views, name, &folded)?;
     }
     let tables = tables(config).iter().map(|table| reader.size(table)).collect::<Result<_, _>>()?;
-    let LastCommit { generation, epoch, source, offsets, view_offsets, topics, files } = last;
+    let LastCommit { generation, epoch, source, offsets, view_offsets, topics, begun, files } = last;
     let in_the_future = reader.in_the_future(job)?;
     let (job, views) = (job.clone(), reader.views(job)?);
     Ok(Export {
@@ -98,6 +97,7 @@ fn gather(config: &Job, reader: &mut dyn StoreReader, last: LastCommit) -> Resul
         offsets,
         view_offsets,
         topics,
+        begun,
         in_the_future,
         files,
         views,
@@ -129,10 +129,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
         let (path, found, job) = (args.file.clone(), export.job, config.job.clone());
         return Err(TransferError::from(ExportError::OtherJob { path, found, job }).into());
     }
-    let asked = source_name(&config);
-    if export.source != asked {
-        return Err(JobError::OtherSource { job: config.job.clone(), stored: export.source, asked }.into());
-    }
+    check_source(&config, &export.source, &export.offsets)?;
     for (name, parts) in export.with_state.iter().zip(&export.state) {
         let mut fold = SealedFold::new(Owner { job: &config.job, view: name });
         parts.iter().rev().for_each(|part| fold.older(part));
@@ -167,6 +164,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
         offsets: &export.offsets,
         view_offsets: &export.view_offsets,
         topics: &export.topics,
+        begun: &export.begun,
         in_the_future: &export.in_the_future,
         files: &export.files,
         state: &changes,

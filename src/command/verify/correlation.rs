@@ -51,7 +51,7 @@ impl Views<'_> {
     ) -> Result<(), Trouble> {
         // The last rows cannot be checked if other jobs write to the table, or if the last row may have been refused.
         let refused = self.refused(view);
-        if table.found.has_id && !self.has_others && refused.is_empty() {
+        if table.found.id.is_some() && !self.has_others && refused.is_empty() {
             let mut history = History::new(&table.place, table.form.clone(), rows, self.settings.upserts());
             let latest = &self.input.latest;
             self.table_rows(table, &mut |row| history.add(row.values))?;

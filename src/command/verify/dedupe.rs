@@ -6,7 +6,7 @@ use dataflows::batch::Record;
 use dataflows::schema::Place as Field;
 use dataflows::views::Dedupe;
 
-use super::input::Reading;
+use super::reading::{Place, Reading};
 
 /// The value of a field.
 #[derive(PartialEq, Eq, Hash)]
@@ -31,8 +31,8 @@ pub fn drop_repetitions(readings: &mut Vec<Reading>, dedupe: &Dedupe) -> usize {
     // The event times of kept readings, by their fields, and the latest event time, both of one partition.
     let mut kept: HashMap<Vec<Value>, BTreeSet<i64>> = HashMap::new();
     let (mut of, mut latest) = (None, i64::MIN);
-    readings.retain(|Reading { record, place: (partition, ..), .. }| {
-        if of.replace(*partition) != Some(*partition) {
+    readings.retain(|Reading { record, place: Place { topic, partition, .. }, .. }| {
+        if of.replace((*topic, *partition)) != Some((*topic, *partition)) {
             (kept, latest) = (HashMap::new(), i64::MIN);
         }
         latest = latest.max(record.time);
@@ -58,13 +58,14 @@ mod tests {
         let dedupe = Dedupe { fields: vec![Field::Entity], within: 10, definition: String::new() };
         let reading = |(partition, offset, place, time): (i32, i64, u32, i64)| Reading {
             record: Record { entity: "a".into(), time, units: Vec::new(), texts: Vec::new() },
-            place: (partition, offset, place),
+            place: Place { topic: 0, partition, offset, place },
             key: [].into(),
             bytes: 0,
         };
         let mut all = readings.iter().copied().map(reading).collect();
         assert_eq!(drop_repetitions(&mut all, &dedupe), readings.len() - all.len());
-        all.into_iter().map(|reading| reading.place).collect()
+        let place = |Place { partition, offset, place, .. }| (partition, offset, place);
+        all.into_iter().map(|reading| place(reading.place)).collect()
     }
 
     #[test]
@@ -72,6 +73,18 @@ mod tests {
         // Partition 1 has none; in partition 0 the second reading of the first message repeats the first.
         let readings = [(0, 2, 0, 21), (0, 1, 0, 11), (0, 0, 0, 0), (0, 0, 1, 10), (1, 0, 0, 0)];
         assert_eq!(left(&readings), [(0, 0, 0), (0, 1, 0), (1, 0, 0)]);
+    }
+
+    #[test]
+    fn partitions_of_two_topics_are_two() {
+        let dedupe = Dedupe { fields: vec![Field::Entity], within: 10, definition: String::new() };
+        let reading = |topic| Reading {
+            record: Record { entity: "a".into(), time: 0, units: Vec::new(), texts: Vec::new() },
+            place: Place { topic, partition: 0, offset: 0, place: 0 },
+            key: [].into(),
+            bytes: 0,
+        };
+        assert_eq!(drop_repetitions(&mut vec![reading(0), reading(1)], &dedupe), 0);
     }
 
     #[test]

@@ -14,7 +14,8 @@ use dataflows::views::{Axis, ORIENTATION, Settings};
 
 use super::cell::Cell;
 use super::compare::Rows;
-use super::input::{Input, Place, Reading};
+use super::input::Input;
+use super::reading::{Place, Reading};
 
 /// The records that a view has dropped.
 pub type GivenUp = HashSet<Place>;
@@ -153,6 +154,10 @@ fn shown(value: Datum, column: &ColumnSpec) -> Cell {
             let units = exact * num_rational::BigRational::from_integer(dataflows::batch::NANO.into());
             let units = units.to_integer().to_string().parse();
             units.map_or(Cell::Null, |units| Cell::Decimal(units, NANO_SCALE.into()))
+        }
+        (Datum::Exact(exact), Type::Integer) => {
+            let integer = exact.to_integer().to_string().parse();
+            integer.map_or(Cell::Null, Cell::Integer)
         }
         (number, _) => Cell::Real(number.real() + 0.0),
     }

@@ -1,7 +1,7 @@
-//! Reads the job's committed input again: each topic from its beginning and each file from its first line, up to the
-//! committed offsets. Only the general parser is used, which is independent of the scanner.
+//! Reads the job's committed input again: each topic from where the job began and each file from its first line, up to
+//! the committed offsets. Only the general parser is used, which is independent of the scanner.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use dataflows::item::{Item, NextOffset, ReadingId};
 use indicatif::ProgressBar;
 
 use super::dedupe;
+use super::reading::{Place, Reading};
 use crate::command::error::Error;
 use crate::config::Job;
 use crate::decode::{Counted, Decode, Future, Message};
@@ -21,34 +22,21 @@ use crate::observe::progress;
 use crate::runtime::clock::Clock;
 use crate::source::embedded::PARTITIONS;
 use crate::source::file::{LineReader, Lines, full_path, lock};
-use crate::source::kafka::Topic;
+use crate::source::kafka::TopicSet;
+use crate::source::per_topic::PerTopic;
 use crate::source::{Polled, Reader, SourceError};
 use crate::store::LastCommit;
 
 /// Give up if a broker sends nothing for this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where a reading is: its partition, its offset, and its place among those of the message.
-pub type Place = (i32, i64, u32);
-
-/// An accepted reading.
-#[derive(Clone, Debug)]
-pub struct Reading {
-    /// The record.
-    pub record: Record,
-    /// Partition, offset, and the place in the message.
-    pub place: Place,
-    /// The message's key, in an upsert job.
-    pub key: Arc<[u8]>,
-    /// A fingerprint of the message's bytes.
-    pub bytes: u64,
-}
-
 /// The committed input of a job.
 #[derive(Debug, Default)]
 pub struct Input {
     /// The readings; in an upsert job the current ones.
     pub readings: Vec<Reading>,
+    /// The topics that were read, with their indexes.
+    pub topics: BTreeMap<Arc<str>, u32>,
     /// Dead letters of the decoders.
     pub letters: Vec<DeadLetter>,
     /// The latest event time of each truck, including retracted readings.
@@ -66,14 +54,22 @@ pub struct Input {
 impl Input {
     /// The input of a view that was added at these offsets of the trucks' source.
     pub fn since(&self, starts: &[NextOffset]) -> Self {
+        let starts: HashMap<_, _> =
+            starts.iter().map(|at| ((self.topic(&at.topic), at.partition), at.offset)).collect();
         let is_included = |reading: &&Reading| {
-            let (partition, offset, _) = reading.place;
-            starts.iter().all(|at| at.partition != partition || at.offset <= offset)
+            let Place { topic, partition, offset, .. } = reading.place;
+            starts.get(&(Some(topic), partition)).is_none_or(|start| *start <= offset)
         };
         let mut latest = HashMap::new();
         let readings: Vec<Reading> = self.readings.iter().filter(is_included).cloned().collect();
         readings.iter().for_each(|reading| note_time(&mut latest, &reading.record));
-        Self { readings, latest, letters: Vec::new(), files: Vec::new(), ..*self }
+        let topics = self.topics.clone();
+        Self { readings, latest, topics, letters: Vec::new(), files: Vec::new(), ..*self }
+    }
+
+    /// The index of a topic; none if it was not read. A file has one, whatever its name.
+    pub fn topic(&self, name: &str) -> Option<u32> {
+        if self.topics.is_empty() { Some(0) } else { self.topics.get(name).copied() }
     }
 }
 
@@ -88,15 +84,16 @@ pub fn fingerprint(payload: &[u8]) -> u64 {
 pub fn read(config: &Job, last: &LastCommit, decided: &[ReadingId]) -> Result<Input, Error> {
     let committed = &*last.offsets;
     // Of each reading the place in its message is needed.
-    let schemas = schemas(config)?;
-    let decoder = |topic: &str| {
-        let decoder = decoder(config, topic).without_scanner().with_origins();
+    let (job, schemas) = (config.clone(), schemas(config)?);
+    let decoder = move |topic: &str| {
+        let decoder = decoder(&job, topic).without_scanner().with_origins();
         match &schemas {
             Some(schemas) => decoder.with_schemas(schemas.clone()),
             None => decoder,
         }
     };
-    let future = |topic: &str| Future::decided(decided, topic);
+    let decided: Arc<[ReadingId]> = decided.into();
+    let future = move |topic: &str| Future::decided(&decided, topic);
     let mut input = Input { is_all: true, ..Input::default() };
     let mut keys: HashMap<Arc<[u8]>, Option<Reading>> = HashMap::new();
     let clock = Clock::new(config.epoch_limits, 0);
@@ -105,25 +102,28 @@ pub fn read(config: &Job, last: &LastCommit, decided: &[ReadingId]) -> Result<In
 
     match &config.input {
         None => {
-            let name = &*config.kafka.topic;
-            let (topic, is_all) = Topic::again(topic_options_now(config, name)?, committed, &last.topics)?;
-            again.input.is_all &= is_all || topic.partitions() == 1;
-            again.bar.inc_length(topic.to_read().unwrap_or(0));
+            let options = topic_options_now(config, config.kafka.topic.clone())?;
+            let (topics, is_all) = TopicSet::again(options, committed, &last.topics, &last.begun)?;
+            again.input.is_all &= is_all || topics.partitions() == 1;
+            again.input.topics.extend(topics.names().cloned().zip(0..));
+            again.bar.inc_length(topics.to_read().unwrap_or(0));
+            let decoder = PerTopic::new(move |name| decoder(name).with_future(future(name)));
             // The reader has an end of its own.
             let limit = |_| i64::MAX;
-            again.drain(topic.reader(0, 1)?, decoder(name).with_future(future(name)), &limit, None)?;
+            again.drain(topics.reader(0, 1)?, decoder, &limit, None)?;
         }
         Some(path) if config.embedded => {
+            let name = config.kafka.topic.to_string();
             let next = |partition| {
-                let is_it = |at: &&NextOffset| *at.topic == *config.kafka.topic && at.partition == partition;
+                let is_it = |at: &&NextOffset| *at.topic == *name && at.partition == partition;
                 committed.iter().find(is_it).map_or(0, |at| at.offset)
             };
             let all = (0..PARTITIONS).map(next).sum::<i64>();
             again.bar.inc_length(all as u64);
-            let of_topic = committed.iter().filter(|at| *at.topic == *config.kafka.topic);
+            let of_topic = committed.iter().filter(|at| *at.topic == *name);
             let mark = of_topic.filter_map(|at| at.mark).max().unwrap_or_default();
             let lines = Lines::open_marked(path, mark, file_options(config))?;
-            let topic = decoder(&config.kafka.topic).with_future(future(&config.kafka.topic));
+            let topic = decoder(&name).with_future(future(&name));
             let fed = again.drain(LineReader::new(lines), topic, &next, Some(PARTITIONS))?;
             again.input.is_all = fed == all;
         }
@@ -240,7 +240,8 @@ impl<D: Decode> Decode for Collect<'_, D> {
         self.input.messages += 1;
         self.decoder.decode(&message);
         self.decoder.take(&mut self.items);
-        let whole = (message.partition, message.offset, 0);
+        let topic = message.topic.and_then(|topic| self.input.topic(topic)).unwrap_or_default();
+        let whole = Place { topic, partition: message.partition, offset: message.offset, place: 0 };
         let bytes = message.payload.map_or(0, fingerprint);
         for item in self.items.drain(..) {
             match item {
@@ -252,7 +253,7 @@ impl<D: Decode> Decode for Collect<'_, D> {
                         let place = part.as_ref().and_then(|part| part.place).unwrap_or(0);
                         let bytes =
                             part.and_then(|part| part.payload).map_or(bytes, |part| fingerprint(&part));
-                        let place = (message.partition, message.offset, place);
+                        let place = Place { place, ..whole };
                         Reading { record: batch.record(at), place, key: [].into(), bytes }
                     };
                     for reading in (0..batch.len()).map(read) {

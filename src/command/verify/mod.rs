@@ -11,6 +11,7 @@
 //! | module | contains |
 //! |---|---|
 //! | [`input`] | reads the job's committed input again |
+//! | [`reading`] | a reading of it |
 //! | [`dedupe`] | drops repetitions |
 //! | [`expected`] | the expected rows of each view |
 //! | [`cell`] | the form of a value in a file or column |
@@ -32,6 +33,7 @@ mod dedupe;
 mod expected;
 mod files;
 mod input;
+mod reading;
 mod recorded;
 mod trouble;
 mod views;
@@ -49,8 +51,7 @@ use crate::command::report::Report;
 use crate::command::stopped::committed;
 use crate::config::Job;
 use crate::job::backfill;
-use crate::job::error::JobError;
-use crate::job::routes::{routes, source_name};
+use crate::job::routes::{check_source, routes};
 use crate::store;
 use crate::text::printable::quantity;
 use trouble::Trouble;
@@ -74,10 +75,7 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     }
     let url = config.database_url()?;
     let last = committed(config, &url)?;
-    let asked = source_name(config);
-    if last.source != asked {
-        return Err(JobError::OtherSource { job: config.job.clone(), stored: last.source, asked }.into());
-    }
+    check_source(config, &last.source, &last.offsets)?;
     let mut reader = store::open_reader(&url)?;
     let recorded = reader.views(&config.job)?;
     backfill::check_dedupe(config, recorded.iter().find(|view| view.name == DEDUPE))?;

@@ -9,7 +9,8 @@ use dataflows::views::{DEAD_LETTERS, View};
 use super::cell::Cell;
 use super::dead_letters::{is_of_views, letter};
 use super::expected::Times;
-use super::input::{Place, Reading, fingerprint};
+use super::input::fingerprint;
+use super::reading::{Place, Reading};
 use super::trouble::Trouble;
 use super::views::{FILTERED_JOIN, Recorded, Views};
 use crate::job::graph::Route;
@@ -76,10 +77,16 @@ impl Views<'_> {
             };
         }
         let number = |at| std::str::from_utf8(line.field(at)).ok()?.parse::<i64>().ok();
-        let of_message =
-            (number(letter::PARTITION).unwrap_or(-1) as i32, number(letter::OFFSET).unwrap_or(-1));
-        let place = (of_message.0, of_message.1, number(letter::PLACE).unwrap_or(0) as u32);
-        let reading = places.get(&place).ok_or("does not belong to a reading")?;
+        let topic = String::from_utf8_lossy(line.field(letter::TOPIC));
+        let place = self.input.topic(&topic).map(|topic| Place {
+            topic,
+            partition: number(letter::PARTITION).unwrap_or(-1) as i32,
+            offset: number(letter::OFFSET).unwrap_or(-1),
+            place: number(letter::PLACE).unwrap_or(0) as u32,
+        });
+        let (place, reading) = place
+            .and_then(|place| Some((place, *places.get(&place)?)))
+            .ok_or("does not belong to a reading")?;
         let payload = match Cell::of_csv(line.field(letter::PAYLOAD), Type::Bytes) {
             Some(Cell::Bytes(bytes)) if self.files_hold_letters() => bytes,
             _ => line.field(letter::PAYLOAD).into(),

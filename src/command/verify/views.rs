@@ -151,7 +151,7 @@ impl Views<'_> {
     }
 
     pub(super) fn surplus(&self, table: &Table) -> Surplus {
-        match (self.has_others, table.found.has_id) {
+        match (self.has_others, table.found.id.is_some()) {
             (true, _) => Surplus::Others,
             (false, true) => Surplus::WrongAfterFirst,
             (false, false) => Surplus::WrongIfTwice,

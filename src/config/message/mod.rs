@@ -11,6 +11,8 @@
 mod compile;
 mod dedupe;
 mod field;
+#[cfg(test)]
+mod tests;
 mod texts;
 pub(super) mod written;
 

@@ -32,6 +32,7 @@ use self::compiler::Compiler;
 use self::fault::Fault;
 use crate::config::defined::ViewDefinition;
 use crate::config::error::{ConfigError, wrong};
+use crate::store::OTHER_ID;
 
 /// Columns of a view: MySQL does not support many more in a table.
 const MAX_COLUMNS: usize = 1_000;
@@ -95,6 +96,13 @@ fn compile_here(own: &ViewDefinition, settings: &Settings) -> Result<UserView, C
             return Err(fault(&key, Fault::at(at, reason)));
         }
         columns.push((name, expression));
+    }
+    let has = |name: &str| columns.iter().any(|(column, _)| column.eq_ignore_ascii_case(name));
+    if has("id") && has(OTHER_ID) {
+        let reason = format!(
+            "a table with a column `id` has a column `{OTHER_ID}` of its own; rename one of yours with AS"
+        );
+        return Err(wrong(format!("{view} columns"), reason));
     }
     let query = Query::new(filter, columns).map_err(|error| wrong(&*view, error.reason))?;
     let condition = own.filter.as_ref().map(|filter| format!(" WHERE {filter}")).unwrap_or_default();

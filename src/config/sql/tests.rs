@@ -227,10 +227,15 @@ fn errors_in_columns_have_a_position() {
         (&["NULL AS x"], "column 1: it is always NULL"),
         (&["*"], "columns[0], column 1"),
         (&[], "views.hot columns: give 1 to 1000 columns"),
+        (
+            &["oil AS id", "oil AS Row_ID"],
+            "views.hot columns: a table with a column `id` has a column `row_id` of its own",
+        ),
     ] {
         let error = view(None, columns).map(drop).unwrap_err();
         assert!(error.contains(said) && !error.contains('\n'), "{columns:?}\n  {error}");
     }
+    view(None, &["oil AS id", "oil AS x"]).unwrap();
     let long = "x".repeat(61);
     assert!(view(None, &[&format!("oil AS {long}")]).map(drop).unwrap_err().contains("at most 60"));
 }

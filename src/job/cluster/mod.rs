@@ -239,7 +239,11 @@ fn terms(config: &Config) -> Value {
         database_password_file: None,
         listen: String::new(),
         listen_token_file: None,
-        kafka: Kafka { topic: config.kafka.topic.clone(), ..Kafka::default() },
+        kafka: Kafka {
+            topic: config.kafka.topic.clone(),
+            start: config.kafka.start.clone(),
+            ..Kafka::default()
+        },
         ..config.clone()
     };
     let mut terms = serde_json::to_value(&common).unwrap_or_default();

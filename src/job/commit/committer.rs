@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dataflows::Epoch;
-use dataflows::item::{Intake, NextOffset, TopicId};
+use dataflows::item::{Intake, NextOffset};
 
 use super::fold::{self, StateWeight};
 use super::parts::Parts;
@@ -26,6 +26,7 @@ use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::retry::Pauses;
 use crate::sink::topic::DeadLetterTopic;
+use crate::source::kafka::{Discovered, Discoveries};
 use crate::state::offset::{Role, for_view};
 use crate::store::{Commit, StoreError};
 use crate::text::printable::printable;
@@ -43,7 +44,7 @@ const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// The name of the store in the job's health.
 const STORE: &str = "database";
 
-/// The parameters of a [`Committer`]. `starts`, `topics` and `changed` are committed with the epoch of the start.
+/// The parameters of a [`Committer`]. `starts` and `changed` are committed with the epoch of the start.
 pub struct Setup {
     /// Database, files and the lock on them.
     pub parts: Parts,
@@ -63,8 +64,8 @@ pub struct Setup {
     pub committed: Vec<NextOffset>,
     /// The start offsets of the sources.
     pub starts: Vec<NextOffset>,
-    /// Topic ids that are not committed yet.
-    pub topics: Vec<TopicId>,
+    /// What has to be committed of topics, now and while the job runs.
+    pub discovered: Arc<Discovered>,
     /// Changes of state made at the start, by view index.
     pub changed: BTreeMap<usize, Vec<Bytes>>,
     /// The dead-letter topic.
@@ -73,7 +74,7 @@ pub struct Setup {
     pub page: Option<Feed>,
     /// Where commits are reported to the process that started the job.
     pub events: Option<Arc<Events>>,
-    /// The topic of the readings, for errors.
+    /// The topics of the readings, for errors.
     pub topic: Arc<str>,
     /// How messages are read, for warnings.
     pub mapping: Arc<Mapping>,
@@ -375,7 +376,10 @@ impl Committer {
         if state.iter().any(|change| change.replaces) {
             fault::at(Moment::Folded);
         }
-        let topics = std::mem::take(&mut self.setup.topics);
+        let Discoveries { topics, begun } = self.setup.discovered.take();
+        for at in &begun {
+            self.last_offsets.entry((at.topic.clone(), at.partition)).or_insert(at.offset);
+        }
         let mut is_retry = false;
         self.retry(|this| {
             // The answer to a COMMIT can be lost, so the epoch in the database decides.
@@ -391,6 +395,7 @@ impl Committer {
                 offsets: &offsets,
                 view_offsets: &view_offsets,
                 topics: &topics,
+                begun: &begun,
                 in_the_future: &this.pending.in_the_future,
                 files,
                 state: &state,

@@ -1,6 +1,7 @@
-//! Reads the id of a topic, which differs after the topic is deleted and re-created with the same name. The crate
+//! Reads the ids of topics. The id differs after a topic is deleted and re-created with the same name. The crate
 //! `rdkafka` has no API for it.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::ptr::{NonNull, null_mut};
 use std::time::Duration;
@@ -18,18 +19,25 @@ pub struct Described {
     pub partitions: Vec<i32>,
 }
 
-/// Describes a topic, within `limit`.
-pub fn describe<C: ConsumerContext>(
+/// The description of each topic, or why there is none, by name.
+pub type Descriptions = BTreeMap<String, Result<Described, RDKafkaErrorCode>>;
+
+/// Describes topics, within `limit`.
+pub fn describe<'a, C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    topic: &str,
+    topics: impl IntoIterator<Item = &'a str>,
     limit: Duration,
-) -> Result<Described, RDKafkaErrorCode> {
+) -> Result<Descriptions, RDKafkaErrorCode> {
     // No topic has a NUL in its name.
-    let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    let names = topics.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>();
+    let names = names.map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let client = consumer.client().native_ptr();
     let millis = limit.as_millis() as i32;
-    let mut names = [name.as_ptr()];
-    // SAFETY: `client` is valid while `consumer` is borrowed. `name` lives until the end, and the collection copies it.
+    let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: `client` is valid while `consumer` is borrowed. `names` live until the end, and the collection copies them.
     // Options, queue and collection are created here, used by this call only, and destroyed below; the request has its
     // own reference to the queue, and copies the others.
     let event = unsafe {
@@ -39,7 +47,7 @@ pub fn describe<C: ConsumerContext>(
         );
         // Fails only for more than an hour; the default applies then.
         sys::rd_kafka_AdminOptions_set_request_timeout(options, millis, null_mut(), 0);
-        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         let queue = sys::rd_kafka_queue_new(client);
         sys::rd_kafka_DescribeTopics(client, topics, options, queue);
         // The request ends by itself within its timeout.
@@ -57,10 +65,10 @@ pub fn describe<C: ConsumerContext>(
 struct Event(NonNull<sys::rd_kafka_event_t>);
 
 impl Event {
-    /// The description of the requested topic.
-    fn described(&self) -> Result<Described, RDKafkaErrorCode> {
+    /// The descriptions of the requested topics.
+    fn described(&self) -> Result<Descriptions, RDKafkaErrorCode> {
         // SAFETY: the event is valid until `drop`, and with it everything that is read from it here, none of which is
-        // kept. Arrays have the length that their call returns. The text of the id belongs to the id.
+        // kept. Arrays have the length that their call returns.
         unsafe {
             check(sys::rd_kafka_event_error(self.0.as_ptr()))?;
             let result = sys::rd_kafka_event_DescribeTopics_result(self.0.as_ptr());
@@ -69,18 +77,31 @@ impl Event {
             }
             let mut count = 0;
             let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
-            if count != 1 {
-                return Err(RDKafkaErrorCode::UnknownTopicOrPartition);
-            }
-            let topic = *topics;
-            check(sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(topic)))?;
-            let id = sys::rd_kafka_TopicDescription_topic_id(topic);
-            let id = (!id.is_null() && !is_zero(id))
-                .then(|| CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned());
-            let partitions = sys::rd_kafka_TopicDescription_partitions(topic, &mut count);
-            let number = |place| sys::rd_kafka_TopicPartitionInfo_partition(*partitions.add(place));
-            Ok(Described { id, partitions: (0..count).map(number).collect() })
+            let named = |topic| {
+                let name = CStr::from_ptr(sys::rd_kafka_TopicDescription_name(topic));
+                (name.to_string_lossy().into_owned(), described(topic))
+            };
+            Ok((0..count).map(|place| named(*topics.add(place))).collect())
         }
+    }
+}
+
+/// Reads a description.
+///
+/// # Safety
+/// `topic` must be valid.
+unsafe fn described(topic: *const sys::rd_kafka_TopicDescription_t) -> Result<Described, RDKafkaErrorCode> {
+    // SAFETY: the caller ensures that `topic` is valid, and with it everything that is read from it here, none of which
+    // is kept. The array has the length that its call returns. The text of the id belongs to the id.
+    unsafe {
+        check(sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(topic)))?;
+        let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+        let id = (!id.is_null() && !is_zero(id))
+            .then(|| CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned());
+        let mut count = 0;
+        let partitions = sys::rd_kafka_TopicDescription_partitions(topic, &mut count);
+        let number = |place| sys::rd_kafka_TopicPartitionInfo_partition(*partitions.add(place));
+        Ok(Described { id, partitions: (0..count).map(number).collect() })
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::topic_index::TopicPartition;
 use crate::runtime::retry::Pauses;
 
 /// Timeout of a query; the worker waits meanwhile.
@@ -32,30 +33,30 @@ struct Open {
 
 /// The partitions of a reader with an open question.
 #[derive(Debug, Default)]
-pub(super) struct Doubts(BTreeMap<i32, Open>);
+pub(super) struct Doubts(BTreeMap<TopicPartition, Open>);
 
 impl Doubts {
-    pub(super) fn add(&mut self, partition: i32, doubt: Doubt) {
+    pub(super) fn add(&mut self, at: TopicPartition, doubt: Doubt) {
         let now = Instant::now();
         let open = Open { doubt, since: now, next: now, pauses: Pauses::new(FIRST_PAUSE, LONGEST_PAUSE) };
-        self.0.entry(partition).or_insert(open);
+        self.0.entry(at).or_insert(open);
     }
 
     /// The partitions whose query is due, and since when they are in doubt.
-    pub(super) fn due(&self) -> Vec<(i32, Doubt, Duration)> {
+    pub(super) fn due(&self) -> Vec<(TopicPartition, Doubt, Duration)> {
         let now = Instant::now();
         let due = self.0.iter().filter(|(_, open)| open.next <= now);
-        due.map(|(partition, open)| (*partition, open.doubt, now - open.since)).collect()
+        due.map(|(at, open)| (*at, open.doubt, now - open.since)).collect()
     }
 
-    pub(super) fn postpone(&mut self, partition: i32) {
-        if let Some(open) = self.0.get_mut(&partition) {
+    pub(super) fn postpone(&mut self, at: TopicPartition) {
+        if let Some(open) = self.0.get_mut(&at) {
             open.next = Instant::now() + open.pauses.pause();
         }
     }
 
     /// The partition is no longer in doubt.
-    pub(super) fn remove(&mut self, partition: i32) {
-        self.0.remove(&partition);
+    pub(super) fn remove(&mut self, at: TopicPartition) {
+        self.0.remove(&at);
     }
 }

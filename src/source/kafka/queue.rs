@@ -4,9 +4,11 @@ use super::client::{Logged, consumer};
 use super::options::TopicOptions;
 use crate::decode::Headers;
 use crate::kafka::codes::reason;
+use crate::kafka::topics::Topics;
 use crate::source::SourceError;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::ffi::CStr;
@@ -59,6 +61,16 @@ impl Fetched {
         (!raw.key.is_null()).then(|| unsafe { std::slice::from_raw_parts(raw.key.cast(), raw.key_len) })
     }
 
+    /// The name of its topic; none for some errors.
+    pub(super) fn topic(&self) -> Option<&str> {
+        let topic = self.raw().rkt;
+        if topic.is_null() {
+            return None;
+        }
+        // SAFETY: the message keeps its topic, which keeps its name, that ends with a NUL.
+        unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(topic)) }.to_str().ok()
+    }
+
     /// Milliseconds since 1970, if the message has a timestamp.
     pub(super) fn timestamp(&self) -> Option<i64> {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
@@ -109,28 +121,35 @@ impl Drop for Fetched {
     }
 }
 
-/// Whether worker `index` of `workers` reads a partition.
-pub(super) fn is_of(partition: i32, index: usize, workers: usize) -> bool {
-    partition as usize % workers == index
+/// Whether worker `index` of `workers` reads a partition of one of `topics`.
+pub(super) fn is_of(topics: &Topics, topic: &str, partition: i32, index: usize, workers: usize) -> bool {
+    (partition as usize + topics.shift(topic)) % workers == index
 }
 
 /// A consumer that reads partitions from given offsets, and its queue.
-pub(super) fn reading(
+pub(super) fn reading<'a>(
     options: &TopicOptions,
-    partitions: impl Iterator<Item = (i32, i64)>,
+    partitions: impl Iterator<Item = (&'a str, i32, i64)>,
 ) -> Result<(Queue, BaseConsumer<Logged>), SourceError> {
-    let failed = |partition, reason| SourceError::Kafka { topic: options.topic.clone(), partition, reason };
+    let failed = |topic: &str, partition, error: &KafkaError| SourceError::Kafka {
+        topic: topic.to_owned(),
+        partition,
+        reason: reason(error),
+    };
+    let all = || options.topics.to_string();
     let consumer = consumer(options)?;
     let mut assignment = TopicPartitionList::new();
-    for (partition, next) in partitions {
+    for (topic, partition, next) in partitions {
         assignment
-            .add_partition_offset(&options.topic, partition, Offset::Offset(next))
-            .map_err(|error| failed(partition, reason(&error)))?;
+            .add_partition_offset(topic, partition, Offset::Offset(next))
+            .map_err(|error| failed(topic, partition, &error))?;
     }
     if assignment.count() > 0 {
-        consumer.assign(&assignment).map_err(|error| failed(-1, reason(&error)))?;
+        consumer.assign(&assignment).map_err(|error| failed(&all(), -1, &error))?;
     }
-    let queue = Queue::of(&consumer).ok_or_else(|| failed(-1, "the consumer has no queue".into()))?;
+    let reason = "the consumer has no queue".into();
+    let queue =
+        Queue::of(&consumer).ok_or_else(|| SourceError::Kafka { topic: all(), partition: -1, reason })?;
     Ok((queue, consumer))
 }
 
@@ -185,7 +204,7 @@ mod tests {
         producer.send(record()).map_err(|(error, _)| error).unwrap();
         producer.flush(PATIENCE).unwrap();
         let (queue, _consumer) =
-            reading(&options(cluster.bootstrap_servers(), "t"), [(0, 0)].into_iter()).unwrap();
+            reading(&options(cluster.bootstrap_servers(), "t"), [("t", 0, 0)].into_iter()).unwrap();
         let (with, without) = (next(&queue), next(&queue));
         assert_eq!(with.last("a"), Some(Some(&b"2"[..])));
         assert_eq!(with.last("b"), Some(None));

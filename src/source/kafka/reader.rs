@@ -5,6 +5,7 @@ use super::doubt::{Doubt, Doubts};
 use super::found::{Found, Span, TROUBLE_FOR, unpoisoned};
 use super::options::TopicOptions;
 use super::queue::{Fetched, Queue, is_of, reading};
+use super::topic_index::{TopicIndex, TopicPartition};
 use crate::decode::{Decode, Message};
 use crate::kafka::codes::{Fault, reason};
 use crate::runtime::clock::{Clock, Tick};
@@ -23,10 +24,7 @@ use std::time::Duration;
 
 /// The reader of one worker's partitions.
 pub struct TopicReader {
-    pub(super) topic: Arc<str>,
-    pub(super) until_end: bool,
-    /// Whether to continue when offsets are missing.
-    pub(super) continues_on_loss: bool,
+    pub(super) topics: TopicIndex,
     /// The index of its worker, and the number of workers.
     pub(super) share: (usize, usize),
     pub(super) found: Arc<Found>,
@@ -43,7 +41,7 @@ pub struct TopicReader {
     pub(super) knows_ends: bool,
     /// The number of partitions that have not reached their end; for `until_end` only.
     pub(super) unfinished: usize,
-    pub(super) partitions: BTreeMap<i32, Position>,
+    pub(super) partitions: BTreeMap<TopicPartition, Position>,
     pub(super) arrivals: Vec<Arrival>,
     pub(super) messages: Vec<Option<Fetched>>,
     /// Messages that wait, from the first one that cannot be decoded yet.
@@ -67,6 +65,26 @@ pub(super) struct Position {
 impl Position {
     pub(super) fn at(span: Span) -> Self {
         Self { span, moved: false, latest: i64::MIN, at_end: span.next >= span.end }
+    }
+}
+
+/// The partition of the previous message: messages come in runs of one partition, whose topic is looked up once.
+#[derive(Default)]
+struct Run(Option<(*const sys::rd_kafka_topic_t, TopicPartition)>);
+
+impl Run {
+    /// The partition of a message. All messages of a run must have been fetched when it began: each keeps its topic, so two
+    /// of them with the same pointer have the same topic.
+    fn at(&mut self, message: &Fetched, topics: &mut TopicIndex) -> TopicPartition {
+        let raw = message.raw();
+        match self.0 {
+            Some((topic, at)) if topic == raw.rkt.cast_const() && at.partition == raw.partition => at,
+            _ => {
+                let at = topics.at(message.topic().unwrap_or_default(), raw.partition);
+                self.0 = Some((raw.rkt, at));
+                at
+            }
+        }
     }
 }
 
@@ -99,21 +117,22 @@ impl TopicReader {
         self.fetch(wait);
         let mut messages = std::mem::take(&mut self.messages);
         let mut count = 0;
-        // Messages come in runs of one partition, which is looked up once per run.
-        let (mut of, mut end) = (-1, i64::MAX);
+        // The end is looked up once per run.
+        let (mut run, mut of, mut end) = (Run::default(), None, i64::MAX);
         for fetched in messages.drain(..).flatten() {
             let raw = fetched.raw();
             if raw.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
                 self.event(&fetched)?;
                 continue;
             }
-            if raw.partition != of {
-                of = raw.partition;
-                end = self.partitions.get(&of).map_or(i64::MAX, |at| at.span.end);
+            let at = run.at(&fetched, &mut self.topics);
+            if of != Some(at) {
+                of = Some(at);
+                end = self.partitions.get(&at).map_or(i64::MAX, |position| position.span.end);
             }
             count += u64::from(raw.offset < end);
             if raw.offset + 1 >= end {
-                self.move_to(of, end);
+                self.move_to(at, end);
             }
         }
         self.messages = messages;
@@ -121,13 +140,13 @@ impl TopicReader {
     }
 
     /// Moves a partition to `next`.
-    pub(super) fn move_to(&mut self, partition: i32, next: i64) {
-        if let Some(position) = self.partitions.get_mut(&partition) {
+    pub(super) fn move_to(&mut self, at: TopicPartition, next: i64) {
+        if let Some(position) = self.partitions.get_mut(&at) {
             let before = position.span;
             if next > before.next {
                 position.span.next = next;
                 position.moved = true;
-                if self.until_end && before.next < before.end && next >= before.end {
+                if self.options.until_end && before.next < before.end && next >= before.end {
                     self.unfinished -= 1;
                 }
             }
@@ -135,8 +154,15 @@ impl TopicReader {
     }
 
     /// Whether a message is at or after the end offset of the start.
-    pub(super) fn is_past_end(&self, partition: i32, offset: i64) -> bool {
-        self.until_end && self.partitions.get(&partition).is_some_and(|at| offset >= at.span.end)
+    pub(super) fn is_past_end(&self, at: TopicPartition, offset: i64) -> bool {
+        self.options.until_end && self.partitions.get(&at).is_some_and(|found| offset >= found.span.end)
+    }
+
+    /// Counts the partitions that have not reached their ends, if the reader ends there.
+    pub(super) fn count_unfinished(&mut self) {
+        if self.options.until_end {
+            self.unfinished = self.partitions.values().filter(|at| at.span.next < at.span.end).count();
+        }
     }
 
     /// Takes the end offsets of an embedded topic once they are known, or the error of its feeder.
@@ -147,12 +173,10 @@ impl TopicReader {
         }
         let Some(ends) = feed.ends().filter(|_| !self.knows_ends) else { return Ok(()) };
         self.knows_ends = true;
-        for (&partition, position) in &mut self.partitions {
-            position.span.end = ends.get(partition as usize).copied().unwrap_or(0);
+        for (at, position) in &mut self.partitions {
+            position.span.end = ends.get(at.partition as usize).copied().unwrap_or(0);
         }
-        if self.until_end {
-            self.unfinished = self.partitions.values().filter(|at| at.span.next < at.span.end).count();
-        }
+        self.count_unfinished();
         Ok(())
     }
 
@@ -168,18 +192,23 @@ impl TopicReader {
             return;
         }
         (self.version, self.renews_after) = (version, None);
-        let is_unread = |at: &Position| !self.until_end || at.span.next < at.span.end;
-        let unread = self.partitions.iter().filter(|(_, at)| is_unread(at));
-        match reading(&self.options, unread.map(|(&partition, at)| (partition, at.span.next))) {
+        let is_unread = |at: &Position| !self.options.until_end || at.span.next < at.span.end;
+        let unread = self.partitions.iter().filter(|(_, position)| is_unread(position));
+        let starts =
+            unread.map(|(&at, position)| (&**self.topics.name(at), at.partition, position.span.next));
+        match reading(&self.options, starts) {
             Ok((queue, consumer)) => {
-                // In this order, because the queue belongs to the old consumer, whose shutdown may take a while.
+                // In this order, because messages and queue belong to the old consumer, whose shutdown may take a while.
+                self.held.clear();
                 drop(std::mem::replace(&mut self.queue, queue));
                 let old = std::mem::replace(&mut self.consumer, consumer);
                 std::thread::spawn(move || drop(old));
-                tracing::info!(topic = &*self.topic, "reading continues with a new client");
+                let topics = self.options.topics.to_string();
+                tracing::info!(topics, "reading continues with a new client");
             }
             Err(error) => {
-                tracing::warn!("{error}; the previous client of topic `{}` stays in use", self.topic)
+                let what = self.options.in_health();
+                tracing::warn!("{error}; the previous client that reads {what} stays in use");
             }
         }
     }
@@ -196,49 +225,50 @@ impl TopicReader {
         }
         let found = unpoisoned(&self.found.partitions).clone();
         let (index, workers) = self.share;
-        for (partition, next) in found {
-            if is_of(partition, index, workers) && !self.partitions.contains_key(&partition) {
-                self.assign(partition, next)?;
+        for (topic, partition, next) in found {
+            if !is_of(&self.options.topics, &topic, partition, index, workers) {
+                continue;
+            }
+            let at = self.topics.at(&topic, partition);
+            if !self.partitions.contains_key(&at) {
+                self.assign(at, next)?;
                 // Marked as moved so that its start offset is committed, as for the others at a start.
                 let span = Span { next, end: i64::MAX };
-                self.partitions.insert(partition, Position { moved: true, ..Position::at(span) });
+                self.partitions.insert(at, Position { moved: true, ..Position::at(span) });
             }
         }
         Ok(())
     }
 
     /// Starts to read a partition at `next`.
-    pub(super) fn assign(&self, partition: i32, next: i64) -> Result<(), SourceError> {
+    pub(super) fn assign(&self, at: TopicPartition, next: i64) -> Result<(), SourceError> {
         let mut list = TopicPartitionList::new();
         let assigned = list
-            .add_partition_offset(&self.topic, partition, Offset::Offset(next))
+            .add_partition_offset(self.topics.name(at), at.partition, Offset::Offset(next))
             .and_then(|()| self.consumer.incremental_assign(&list));
-        assigned.map_err(|error| {
-            let topic = self.topic.to_string();
-            SourceError::Kafka { topic, partition, reason: reason(&error) }
-        })
+        assigned.map_err(|error| self.failed(at, reason(&error)))
     }
 
     /// Returns why the broker rejects the next offset of a partition, or continues from the earliest available offset if
     /// the messages were deleted and that is allowed.
-    pub(super) fn out_of_range(&mut self, partition: i32, low: i64, end: i64) -> Result<(), SourceError> {
-        let topic = self.topic.to_string();
-        let Some(from) = self.partitions.get(&partition).map(|at| at.span.next) else { return Ok(()) };
+    pub(super) fn out_of_range(&mut self, at: TopicPartition, low: i64, end: i64) -> Result<(), SourceError> {
+        let (topic, partition) = (self.topics.name(at).to_string(), at.partition);
+        let Some(from) = self.partitions.get(&at).map(|found| found.span.next) else { return Ok(()) };
         if (low..=end).contains(&from) {
-            return Err(self.failed(partition, format!(
+            return Err(self.failed(at, format!(
                 "the broker rejects offset {from} although it has offsets {low} to {end}; it may have lost records"
             )));
         }
         if from > end {
             return Err(SourceError::Recreated { topic, partition, end, committed: from });
         }
-        if !self.continues_on_loss {
+        if !self.options.continues_on_loss() {
             return Err(SourceError::DataLoss { topic, partition, from, to: low - 1 });
         }
         tracing::warn!(topic, partition, from, low, end, "offsets are missing; continuing from the earliest");
-        self.leave(partition)?;
-        self.assign(partition, low)?;
-        self.move_to(partition, low);
+        self.leave(at)?;
+        self.assign(at, low)?;
+        self.move_to(at, low);
         Ok(())
     }
 
@@ -246,28 +276,31 @@ impl TopicReader {
     pub(super) fn event(&mut self, message: &Fetched) -> Result<(), SourceError> {
         let raw = message.raw();
         let (partition, offset) = (raw.partition, raw.offset);
+        let of_topic = message.topic().map(ToOwned::to_owned);
+        // An error that is about no topic is about all.
+        let topic = of_topic.unwrap_or_else(|| self.options.topics.to_string());
+        let at = self.topics.at(&topic, partition);
         if raw.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF {
-            if let Some(position) = self.partitions.get_mut(&partition) {
+            if let Some(position) = self.partitions.get_mut(&at) {
                 position.at_end = true;
             }
             // The last offsets before the end may be control records or compacted.
-            if !self.is_past_end(partition, offset) {
-                self.move_to(partition, offset);
-            } else if let Some(end) = self.partitions.get(&partition).map(|at| at.span.end) {
-                self.move_to(partition, end);
+            if !self.is_past_end(at, offset) {
+                self.move_to(at, offset);
+            } else if let Some(end) = self.partitions.get(&at).map(|found| found.span.end) {
+                self.move_to(at, end);
             }
             return Ok(());
         }
         let code = RDKafkaErrorCode::from(raw.err);
-        let topic = self.topic.to_string();
         match Fault::of(code) {
-            Fault::OutOfRange => self.doubts.add(partition, Doubt::Offset),
-            Fault::UnknownTopic => self.doubts.add(partition, Doubt::Topic),
+            Fault::OutOfRange => self.doubts.add(at, Doubt::Offset),
+            Fault::UnknownTopic => self.doubts.add(at, Doubt::Topic),
             Fault::Fatal => return Err(SourceError::Kafka { topic, partition, reason: code.to_string() }),
             // librdkafka reconnects and retries by itself, and repeats the event until it succeeds.
             Fault::Transient | Fault::TooLarge => {
                 tracing::warn!(topic, partition, reason = %code, "Kafka error; the client retries");
-                self.found.wait_for(partition, code.to_string(), Some(TROUBLE_FOR));
+                self.found.wait_for(self.topics.name(at), partition, code.to_string(), Some(TROUBLE_FOR));
             }
         }
         Ok(())
@@ -297,17 +330,22 @@ impl Reader for TopicReader {
             self.fetch(Duration::ZERO);
             self.held.extend(self.messages.drain(..).flatten());
         }
-        let (mut records, mut bytes) = (0, 0);
+        let (mut records, mut bytes, mut run) = (0, 0, Run::default());
         while let Some(fetched) = self.held.pop_front() {
             let raw = fetched.raw();
             if raw.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
                 self.event(&fetched)?;
                 continue;
             }
+            let at = run.at(&fetched, &mut self.topics);
             let (partition, offset) = (raw.partition, raw.offset);
-            if self.is_past_end(partition, offset) {
-                let end = self.partitions.get(&partition).map_or(offset, |at| at.span.end);
-                self.move_to(partition, end);
+            if self.is_past_end(at, offset) {
+                let end = self.partitions.get(&at).map_or(offset, |found| found.span.end);
+                self.move_to(at, end);
+                continue;
+            }
+            // Messages that were held were fetched again, if reading was restarted meanwhile.
+            if self.partitions.get(&at).is_some_and(|found| offset < found.span.next) {
                 continue;
             }
             let (mut payload, timestamp) = (fetched.payload(), fetched.timestamp());
@@ -316,7 +354,7 @@ impl Reader for TopicReader {
                 _ => None,
             };
             payload = large.as_deref().or(payload);
-            let (topic, key) = (Some(&self.topic), fetched.key());
+            let (topic, key) = (Some(self.topics.name(at)), fetched.key());
             let message =
                 Message { topic, partition, offset, timestamp, key, payload, headers: Some(&fetched) };
             if !decoder.is_ready(&message) {
@@ -330,10 +368,10 @@ impl Reader for TopicReader {
                 self.arrive(timestamp);
             }
             let time = decoder.last_time();
-            self.move_to(partition, offset + 1);
-            if let Some(position) = self.partitions.get_mut(&partition) {
+            self.move_to(at, offset + 1);
+            if let Some(position) = self.partitions.get_mut(&at) {
                 position.latest = time.map_or(position.latest, |time| position.latest.max(time));
-                position.at_end = offset + 1 >= position.span.end && self.until_end;
+                position.at_end = offset + 1 >= position.span.end && self.options.until_end;
             }
         }
         // A position that only moved over control records is committed, too.
@@ -343,10 +381,11 @@ impl Reader for TopicReader {
     }
 
     fn positions(&mut self, offsets: &mut Vec<NextOffset>, arrivals: &mut Vec<Arrival>) {
-        for (&partition, position) in self.partitions.iter_mut().filter(|(_, at)| at.moved) {
+        for (&at, position) in self.partitions.iter_mut().filter(|(_, position)| position.moved) {
+            let partition = at.partition;
             position.moved = false;
             offsets.push(NextOffset {
-                topic: self.topic.clone(),
+                topic: self.topics.name(at).clone(),
                 partition,
                 offset: position.span.next,
                 mark: self.feed.as_ref().and_then(|feed| feed.mark(partition, position.span.next)),

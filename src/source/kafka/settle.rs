@@ -2,6 +2,7 @@
 
 use super::doubt::{Doubt, QUERY_TIMEOUT, UNKNOWN_FOR};
 use super::reader::TopicReader;
+use super::topic_index::TopicPartition;
 use crate::kafka::codes::{Fault, reason};
 use crate::source::SourceError;
 use rdkafka::TopicPartitionList;
@@ -11,68 +12,69 @@ use rdkafka::error::KafkaError;
 impl TopicReader {
     /// Queries the brokers about the partitions that are due.
     pub(super) fn settle(&mut self) -> Result<(), SourceError> {
-        for (partition, doubt, age) in self.doubts.due() {
+        for (at, doubt, age) in self.doubts.due() {
+            let (topic, partition) = (self.topics.name(at).clone(), at.partition);
             let settled = match doubt {
-                Doubt::Offset => {
-                    match self.consumer.fetch_watermarks(&self.topic, partition, QUERY_TIMEOUT) {
-                        Ok((low, end)) => self.out_of_range(partition, low, end).map(|()| true)?,
-                        Err(error) => self.wait_for(partition, &error)?,
-                    }
-                }
-                Doubt::Topic => match self.consumer.fetch_metadata(Some(&self.topic), QUERY_TIMEOUT) {
+                Doubt::Offset => match self.consumer.fetch_watermarks(&topic, partition, QUERY_TIMEOUT) {
+                    Ok((low, end)) => self.out_of_range(at, low, end).map(|()| true)?,
+                    Err(error) => self.wait_for(at, &error)?,
+                },
+                Doubt::Topic => match self.consumer.fetch_metadata(Some(&topic), QUERY_TIMEOUT) {
                     Ok(metadata) => {
-                        let of_topic = metadata.topics().iter().filter(|topic| topic.name() == &*self.topic);
-                        let mut known = of_topic.flat_map(|topic| topic.partitions());
+                        let of_topic = metadata.topics().iter().filter(|found| found.name() == &*topic);
+                        let mut known = of_topic.flat_map(|found| found.partitions());
                         if known.any(|known| partition < 0 || known.id() == partition) {
-                            self.again(partition)?;
+                            self.again(at)?;
                             true
                         } else if age > UNKNOWN_FOR {
-                            return Err(self.failed(partition, "the brokers no longer know the topic".into()));
+                            return Err(self.failed(at, "the brokers no longer know the topic".into()));
                         } else {
-                            self.found.wait_for(partition, "the brokers do not know the topic".into(), None);
+                            let reason = "the brokers do not know the topic".into();
+                            self.found.wait_for(&topic, partition, reason, None);
                             false
                         }
                     }
-                    Err(error) => self.wait_for(partition, &error)?,
+                    Err(error) => self.wait_for(at, &error)?,
                 },
             };
             if settled {
-                self.doubts.remove(partition);
-                self.found.settled(partition);
+                self.doubts.remove(at);
+                self.found.settled(&topic, partition);
             } else {
-                self.doubts.postpone(partition);
+                self.doubts.postpone(at);
             }
         }
         Ok(())
     }
 
     /// Records why the brokers do not answer, if that is temporary; returns false.
-    fn wait_for(&self, partition: i32, error: &KafkaError) -> Result<bool, SourceError> {
+    fn wait_for(&self, at: TopicPartition, error: &KafkaError) -> Result<bool, SourceError> {
         let reason = reason(error);
         if error.rdkafka_error_code().map(Fault::of) == Some(Fault::Fatal) {
-            return Err(self.failed(partition, reason));
+            return Err(self.failed(at, reason));
         }
-        tracing::warn!(topic = &*self.topic, partition, reason, "Kafka does not answer; retrying");
-        self.found.wait_for(partition, reason, None);
+        let (topic, partition) = (self.topics.name(at), at.partition);
+        tracing::warn!(topic = &**topic, partition, reason, "Kafka does not answer; retrying");
+        self.found.wait_for(topic, partition, reason, None);
         Ok(false)
     }
 
     /// Restarts reading a partition at its position: the client may have stopped.
-    fn again(&mut self, partition: i32) -> Result<(), SourceError> {
-        let Some(next) = self.partitions.get(&partition).map(|at| at.span.next) else { return Ok(()) };
-        self.leave(partition)?;
-        self.assign(partition, next)
+    fn again(&mut self, at: TopicPartition) -> Result<(), SourceError> {
+        let Some(next) = self.partitions.get(&at).map(|found| found.span.next) else { return Ok(()) };
+        self.leave(at)?;
+        self.assign(at, next)
     }
 
     /// Stops reading a partition.
-    pub(super) fn leave(&self, partition: i32) -> Result<(), SourceError> {
+    pub(super) fn leave(&self, at: TopicPartition) -> Result<(), SourceError> {
         let mut list = TopicPartitionList::new();
-        list.add_partition(&self.topic, partition);
-        self.consumer.incremental_unassign(&list).map_err(|error| self.failed(partition, reason(&error)))
+        list.add_partition(self.topics.name(at), at.partition);
+        self.consumer.incremental_unassign(&list).map_err(|error| self.failed(at, reason(&error)))
     }
 
-    pub(super) fn failed(&self, partition: i32, reason: String) -> SourceError {
-        SourceError::Kafka { topic: self.topic.to_string(), partition, reason }
+    pub(super) fn failed(&self, at: TopicPartition, reason: String) -> SourceError {
+        SourceError::Kafka { topic: self.topics.name(at).to_string(), partition: at.partition, reason }
     }
 }
 
@@ -84,7 +86,7 @@ mod tests {
     use rdkafka::producer::DefaultProducerContext;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-    use super::super::Topic;
+    use super::super::TopicSet;
     use super::super::tests::options;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
@@ -114,7 +116,7 @@ mod tests {
         producer.flush(PATIENCE).unwrap();
         let options = options(brokers, "t");
         let start = NextOffset { topic: "t".into(), partition: 0, offset: next, mark: None };
-        let topic = Topic::embedded(options, &[start], 1, Feed::new(None)).unwrap();
+        let topic = TopicSet::embedded(options, &[start], 1, Feed::new(None)).unwrap();
         cluster.request_errors(kind, errors);
         let reader = topic.reader(0, 1).unwrap();
         (cluster, reader)
@@ -138,7 +140,7 @@ mod tests {
     }
 
     fn is_read(reader: &TopicReader) -> bool {
-        reader.partitions[&0].span.next == MESSAGES
+        reader.partitions.values().all(|at| at.span.next == MESSAGES)
     }
 
     #[test]
@@ -151,7 +153,10 @@ mod tests {
             is_read(reader)
         })
         .unwrap();
-        assert!(said.unwrap().contains("SASL Authentication failed"), "the health of the job says why");
+        assert!(
+            said.unwrap().reason.contains("SASL Authentication failed"),
+            "the health of the job says why"
+        );
     }
 
     #[test]

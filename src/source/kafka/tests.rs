@@ -2,6 +2,7 @@
 
 use super::TopicOptions;
 use crate::kafka::properties::Properties;
+use crate::kafka::topics::Topics;
 use crate::runtime::reload::Reloaded;
 use crate::source::OnDataLoss;
 
@@ -9,7 +10,8 @@ use crate::source::OnDataLoss;
 pub(super) fn options(brokers: String, topic: &str) -> TopicOptions {
     TopicOptions {
         brokers,
-        topic: topic.into(),
+        topics: Topics::named(topic),
+        except: None,
         group: "g".into(),
         properties: Reloaded::fixed(Properties::default()),
         on_data_loss: OnDataLoss::Stop,

@@ -7,6 +7,7 @@ use super::session::Session;
 use super::statement::{Reads, Row, Statement, Value};
 use super::tables::{COMPLETE, PIECES};
 use crate::state::StoredView;
+use crate::state::offset::FirstOffset;
 use crate::store::commit::LastCommit;
 use crate::store::error::StoreError;
 use crate::store::offset;
@@ -31,6 +32,9 @@ pub(in crate::store) fn last_commit(
          FROM truckflow_offsets WHERE job = ? ORDER BY topic, part, view_name, role",
     )?;
     let topics = of_job("SELECT topic, topic_id FROM truckflow_topics WHERE job = ? ORDER BY topic")?;
+    let begun = of_job(
+        "SELECT topic, part, first_offset, start FROM truckflow_origins WHERE job = ? ORDER BY topic, part",
+    )?;
     let files = of_job("SELECT name, length FROM truckflow_files WHERE job = ? ORDER BY name")?;
     let offset = |row: &Row| NextOffset {
         topic: row.text(0).into(),
@@ -43,6 +47,7 @@ pub(in crate::store) fn last_commit(
         epoch: number(last, 1) as Epoch,
         source: last.text(2),
         topics: topics.iter().map(|row| TopicId { topic: row.text(0).into(), id: row.text(1) }).collect(),
+        begun: begun.iter().map(first_offset).collect(),
         files: files.iter().map(|row| (row.text(0), number(row, 1) as u64)).collect(),
         ..LastCommit::default()
     };
@@ -50,6 +55,15 @@ pub(in crate::store) fn last_commit(
         last.add_offset(row.text(5), &row.text(6), offset(row));
     }
     Ok(Some(last))
+}
+
+fn first_offset(row: &Row) -> FirstOffset {
+    FirstOffset {
+        topic: row.text(0).into(),
+        partition: number(row, 1) as i32,
+        offset: number(row, 2),
+        start: (!row.is_null(3)).then(|| row.text(3)),
+    }
 }
 
 /// The last committed epoch of a job that exists.

@@ -100,6 +100,20 @@ pub(in crate::store) const TOPICS: Table = Table {
     privileges: &["INSERT", "UPDATE"],
 };
 
+/// Where a job began to read each partition, and from which `kafka.start` that was resolved.
+pub(in crate::store) const ORIGINS: Table = Table {
+    name: "truckflow_origins",
+    columns: &[
+        JOB,
+        TOPIC,
+        column("part", Kind::Int),
+        column("first_offset", Kind::BigInt),
+        nullable("start", Kind::Name(64)),
+    ],
+    key: 3,
+    privileges: &["INSERT", "UPDATE"],
+};
+
 pub(in crate::store) const IN_THE_FUTURE: Table = Table {
     name: "truckflow_in_the_future",
     columns: &[
@@ -149,8 +163,8 @@ pub(super) const BACKFILLING: &str = "backfilling";
 pub(super) const PIECES: usize = 1 << 10;
 
 /// The tables that have rows of jobs. Each has a column `job`.
-pub(in crate::store) const OF_JOBS: [&Table; 7] =
-    [&JOBS, &OFFSETS, &TOPICS, &IN_THE_FUTURE, &FILES, &STATE, &VIEWS];
+pub(in crate::store) const OF_JOBS: [&Table; 8] =
+    [&JOBS, &OFFSETS, &TOPICS, &ORIGINS, &IN_THE_FUTURE, &FILES, &STATE, &VIEWS];
 
 /// All bookkeeping tables.
 pub(in crate::store) fn all() -> impl Iterator<Item = &'static Table> {

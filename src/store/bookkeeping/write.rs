@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use dataflows::Epoch;
+use dataflows::item::TopicId;
 
 use super::read;
 use super::session::Session;
 use super::sql::{Existing, insert};
 use super::statement::{Statement, Value, topic_key};
 use super::tables::{
-    BACKFILLING, COMPLETE, FILES, IN_THE_FUTURE, JOBS, OF_JOBS, OFFSETS, PIECES, STATE, TOPICS, Table, VIEWS,
+    BACKFILLING, COMPLETE, FILES, IN_THE_FUTURE, JOBS, OF_JOBS, OFFSETS, ORIGINS, PIECES, STATE, TOPICS,
+    Table, VIEWS,
 };
 use crate::state::StoredView;
 use crate::store::commit::{Adopted, Commit, LastCommit, StateChange};
@@ -139,14 +141,27 @@ pub(in crate::store) fn put_commit(
         ]
     });
     put(session, &OFFSETS, Existing::Update, offsets)?;
+    for TopicId { topic, id } in commit.topics {
+        // Decisions about an earlier topic of this name.
+        let sql = "DELETE FROM truckflow_in_the_future WHERE job = ? AND topic = ? AND EXISTS \
+                   (SELECT 1 FROM truckflow_topics WHERE job = ? AND topic = ? AND topic_id <> ?)";
+        let (job, topic) = (Value::from(job), Value::from(&**topic));
+        let values = [job.clone(), topic.clone(), job, topic, id.as_str().into()];
+        session.execute(&Statement::new(sql, values))?;
+    }
     let topics = commit.topics.iter();
     let topics = topics.map(|topic| vec![job.into(), (&*topic.topic).into(), topic.id.as_str().into()]);
     put(session, &TOPICS, Existing::Update, topics)?;
-    for topic in commit.topics {
-        // Decisions about an earlier topic of this name.
-        let sql = "DELETE FROM truckflow_in_the_future WHERE job = ? AND topic = ?";
-        session.execute(&Statement::new(sql, [job.into(), Value::Text(topic_key(&topic.topic).0)]))?;
-    }
+    let begun = commit.begun.iter().map(|at| {
+        vec![
+            job.into(),
+            (&*at.topic).into(),
+            at.partition.into(),
+            at.offset.into(),
+            at.start.as_deref().into(),
+        ]
+    });
+    put(session, &ORIGINS, Existing::Update, begun)?;
     let messages = commit.in_the_future.iter().map(|message| {
         let (topic, long_topic) = topic_key(&message.topic);
         vec![

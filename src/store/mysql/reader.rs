@@ -11,7 +11,7 @@ use crate::store::bookkeeping::statement::{Row, Statement};
 use crate::store::error::StoreError;
 use crate::store::reader::{Found, Keeps, Line, StoreReader, TableRow, shortest};
 use crate::store::schema::{FoundColumn, quoted};
-use crate::store::table::ROW_KEY;
+use crate::store::table::{ROW_KEY, found_id, id_column};
 
 impl StoreReader for Catalog {
     fn session(&mut self) -> Result<&mut dyn Session, StoreError> {
@@ -32,8 +32,10 @@ impl StoreReader for Catalog {
         self.connect()?;
         let none = TableSize { table: table.to_owned(), rows: 0, last_id: None };
         let Some(found) = self.found(table)? else { return Ok(none) };
-        let has_id = found.columns.iter().any(|column| column.name.eq_ignore_ascii_case("id"));
-        let id = if has_id { "MAX(`id`)" } else { "NULL" };
+        let is_integer = |column: &FoundColumn| keeps(column) == Keeps::Integer;
+        let columns = found.columns.iter();
+        let id = found_id(columns.map(|column| (&*column.name, is_integer(column), column.primary)));
+        let id = id.map_or_else(|| "NULL".into(), |id| format!("MAX({})", quoted(id)));
         let sql = format!("SELECT COUNT(*), {id} FROM {}", quoted(&found.name));
         let rows = self.try_query(&sql, TABLE_LIMIT).map_err(|fault| self.explain(fault))?;
         let number = |index| rows.first().and_then(|row| row.number(index));
@@ -50,7 +52,7 @@ impl StoreReader for Catalog {
         };
         Ok(Some(Found {
             columns: columns.iter().map(column).collect(),
-            has_id: find("id").is_some(),
+            id: find(id_column(columns)).map(|column| column.name.clone()),
             has_key: find(ROW_KEY).is_some(),
             table: found.name,
         }))
@@ -64,13 +66,14 @@ impl StoreReader for Catalog {
             _ => quoted(name),
         };
         let list: Vec<String> = columns.iter().map(value).collect();
+        let id = found.id.as_deref().map(quoted);
         let sql = format!(
             "SELECT {},{},{} FROM {}{}",
-            if found.has_id { "`id`" } else { "NULL" },
+            id.as_deref().unwrap_or("NULL"),
             if found.has_key { quoted(ROW_KEY) } else { "NULL".into() },
             list.join(","),
             quoted(&found.table),
-            if found.has_id { " ORDER BY `id`" } else { "" }
+            id.as_ref().map(|id| format!(" ORDER BY {id}")).unwrap_or_default()
         );
         let keeps: Vec<Keeps> = columns.iter().map(|(_, keeps)| *keeps).collect();
         let mut line = Line::default();

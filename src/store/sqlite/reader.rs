@@ -16,7 +16,7 @@ use crate::state::export::TableSize;
 use crate::store::bookkeeping::session::Session;
 use crate::store::error::StoreError;
 use crate::store::reader::{Found, Keeps, Line, StoreReader, TableRow, shortest};
-use crate::store::table::ROW_KEY;
+use crate::store::table::{ROW_KEY, found_id, id_column};
 
 /// See [`StoreReader`].
 pub struct SqliteReader {
@@ -71,8 +71,11 @@ impl StoreReader for SqliteReader {
         let none = TableSize { table: table.to_owned(), rows: 0, last_id: None };
         let read = |connection: &Connection| {
             let Some(found) = look_up(connection, table)? else { return Ok(none.clone()) };
-            let has_id = found.columns.iter().any(|column| column.name.eq_ignore_ascii_case("id"));
-            let id = if has_id { "max(id)" } else { "NULL" };
+            let is_integer = |declared: &str| Affinity::of(declared, found.strict) == Affinity::Integer;
+            let columns = found.columns.iter();
+            let id =
+                found_id(columns.map(|column| (&*column.name, is_integer(&column.declared), column.primary)));
+            let id = id.map_or_else(|| "NULL".into(), |id| format!("max({})", quoted(id)));
             let sql = format!("SELECT count(*), {id} FROM {}", quoted(table));
             connection.query_row(&sql, [], |row| {
                 Ok(TableSize { rows: row.get::<_, i64>(0)? as u64, last_id: row.get(1)?, ..none.clone() })
@@ -95,7 +98,7 @@ impl StoreReader for SqliteReader {
         };
         Ok(Some(Found {
             columns: columns.iter().map(column).collect(),
-            has_id: find("id").is_some(),
+            id: find(id_column(columns)).map(|column| column.name.clone()),
             has_key: find(ROW_KEY).is_some(),
             table: table.to_owned(),
         }))
@@ -104,13 +107,14 @@ impl StoreReader for SqliteReader {
     fn rows(&mut self, found: &Found, each: &mut dyn FnMut(TableRow<'_>)) -> Result<(), StoreError> {
         let columns: Vec<&(String, Keeps)> = found.columns.iter().flatten().collect();
         let list: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
+        let id = found.id.as_deref().map(quoted);
         let sql = format!(
             "SELECT {},{},{} FROM {}{}",
-            if found.has_id { "id" } else { "NULL" },
+            id.as_deref().unwrap_or("NULL"),
             if found.has_key { ROW_KEY } else { "NULL" },
             list.join(","),
             quoted(&found.table),
-            if found.has_id { " ORDER BY id" } else { "" }
+            id.as_ref().map(|id| format!(" ORDER BY {id}")).unwrap_or_default()
         );
         let read = |connection: &Connection| {
             let mut statement = connection.prepare(&sql)?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::store::error::StoreError;
 use crate::store::plan::Plan;
 use crate::store::schema;
-use crate::store::table::{ROW_KEY, Table};
+use crate::store::table::{ROW_KEY, Table, id_column};
 
 /// The affinity of a declared type: <https://sqlite.org/datatype3.html#determination_of_column_affinity>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub(super) struct ExistingColumn {
     /// Whether an INSERT must give it a value.
     pub(super) demanded: bool,
     pub(super) generated: bool,
+    /// Whether it is the primary key or part of it.
+    pub(super) primary: bool,
 }
 
 /// The type that a column is created with.
@@ -97,7 +99,7 @@ pub(super) fn look_up(connection: &Connection, table: &str) -> rusqlite::Result<
         let is_automatic = key && !without_rowid && declared.eq_ignore_ascii_case("INTEGER");
         let generated = row.get::<_, i64>(4)? != 0;
         let demanded = row.get(2)? && !is_automatic && !generated;
-        Ok(ExistingColumn { name: row.get(0)?, declared, demanded, generated })
+        Ok(ExistingColumn { name: row.get(0)?, declared, demanded, generated, primary: key })
     })?;
     let columns = columns.collect::<rusqlite::Result<_>>()?;
     let sql = r#"SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1) AS list WHERE list."unique" AND NOT list.partial
@@ -117,7 +119,8 @@ pub(super) fn plan(table: &Table, found: Option<&Existing>) -> Result<Plan, Stor
     let index = format!("CREATE UNIQUE INDEX {} ON {name} ({})", quoted(&index_name), quoted(ROW_KEY));
     let Some(found) = found else {
         let columns: Vec<_> = table.columns.iter().chain(key).map(definition).collect();
-        let create = format!("CREATE TABLE {name} (id INTEGER PRIMARY KEY, {})", columns.join(", "));
+        let id = id_column(&table.columns);
+        let create = format!("CREATE TABLE {name} ({id} INTEGER PRIMARY KEY, {})", columns.join(", "));
         let statements = [create].into_iter().chain(table.keyed.then_some(index)).collect();
         return Ok(Plan { is_new: true, statements, ..Plan::default() });
     };

@@ -14,7 +14,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
@@ -47,6 +47,16 @@ pub struct Received {
     pub offset: i64,
     pub key: Option<Vec<u8>>,
     pub payload: Option<Vec<u8>>,
+}
+
+/// A message to send.
+#[derive(Clone, Debug, Default)]
+pub struct Sent {
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Milliseconds since 1970; none: now.
+    pub timestamp: Option<i64>,
 }
 
 /// What lets users of SASL PLAIN in: `user_<name>="<password>"` and a semicolon follow.
@@ -378,6 +388,45 @@ impl Kafka {
         send(&producer, topic, messages);
     }
 
+    /// Sends messages to partition 0, each with its own headers and timestamp, and waits until all are acknowledged.
+    pub fn produce_sent(&self, topic: &str, messages: &[Sent]) {
+        let producer = self.producer(&[]);
+        for message in messages {
+            let mut headers = OwnedHeaders::new();
+            for (key, value) in &message.headers {
+                headers = headers.insert(Header { key, value: value.as_deref() });
+            }
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(0).headers(headers);
+            if let Some(timestamp) = message.timestamp {
+                record = record.timestamp(timestamp);
+            }
+            if let Some(key) = &message.key {
+                record = record.key(key);
+            }
+            if let Some(value) = &message.value {
+                record = record.payload(value);
+            }
+            producer.send(record).unwrap_or_else(|(error, _)| panic!("cannot produce to {topic}: {error}"));
+        }
+        flush(&producer, topic);
+    }
+
+    /// [`produce`](Self::produce) to partition 0 with a Kafka timestamp, in milliseconds since 1970.
+    pub fn produce_at<P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        timestamp: i64,
+        payloads: impl IntoIterator<Item = P>,
+    ) {
+        let producer = self.producer(&[]);
+        for payload in payloads {
+            let record = BaseRecord::<[u8], [u8]>::to(topic).partition(0).timestamp(timestamp);
+            producer.send(record.payload(payload.as_ref())).map_err(|(error, _)| error).expect("it fits");
+        }
+        producer.flush(TIMEOUT).unwrap_or_else(|error| panic!("cannot produce to {topic}: {error}"));
+        assert_eq!(producer.context().0.lock().unwrap().take(), None, "cannot produce to {topic}");
+    }
+
     /// A transaction with messages of partition and payload that are all acknowledged; it is open until
     /// [`Transaction::end`], or as long as the broker lets it.
     pub fn transaction<P: AsRef<[u8]>>(
@@ -548,6 +597,10 @@ fn send<P: AsRef<[u8]>>(
             record = refused;
         }
     }
+    flush(producer, topic);
+}
+
+fn flush(producer: &BaseProducer<Failures>, topic: &str) {
     producer.flush(TIMEOUT).unwrap_or_else(|error| panic!("cannot produce to {topic}: {error}"));
     let failure = producer.context().0.lock().unwrap().take();
     assert_eq!(failure, None, "cannot produce to {topic}");

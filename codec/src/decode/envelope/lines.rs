@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Others;
+use super::others::Others;
 use crate::decode::lines::without_mark;
 use crate::text::csv;
 

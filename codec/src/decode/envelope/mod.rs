@@ -14,13 +14,16 @@
 //! |---|---|
 //! | `way` | the way from a text to its readings, and the text with one of them replaced |
 //! | `lines` | the same for lines of CSV |
+//! | `others` | the other readings of a message |
 
 mod lines;
+mod others;
 mod way;
 
 use std::sync::Arc;
 
 use self::lines::Lines;
+use self::others::Others;
 use self::way::Way;
 use super::confluent;
 use super::decoder::Decoder;
@@ -61,17 +64,6 @@ pub enum NoEnvelope {
     NotOneValue,
     /// The meaning of the part depends on other readings of the message.
     Dependent,
-}
-
-/// What becomes of the other readings of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Others {
-    /// They stay.
-    Stay,
-    /// What has them becomes an empty list.
-    Emptied,
-    /// They are left out, with the keys that lead to them.
-    LeftOut,
 }
 
 /// A message in which one reading is replaced.

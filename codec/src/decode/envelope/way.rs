@@ -7,11 +7,12 @@ use std::ops::Range;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
-use super::Others;
+use super::others::Others;
 use crate::decode::lexer::Lexer;
 use crate::decode::mapping::EACH;
 use crate::decode::path::{Pointer, embedded};
-use crate::decode::tree::{Scalar, index, json_text};
+use crate::decode::scalar::json_text;
+use crate::decode::tree::{Scalar, index};
 
 /// The way to one reading of a text.
 pub(super) struct Way<'t> {

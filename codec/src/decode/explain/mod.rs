@@ -2,109 +2,36 @@
 //!
 //! | file | contents |
 //! |---|---|
+//! | `body` | the bytes that are read |
+//! | `explanation` | how it is read, as data |
 //! | `words` | what was found, and what was expected, as a sentence |
 //! | `syntax` | where a text stops being JSON |
 
+mod body;
+mod explanation;
 mod syntax;
 mod words;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use dataflows::dead_letter::Reason;
 use dataflows::schema::FieldType;
 use dataflows::views::Mode;
 
-use super::confluent;
-use super::decoder::{Decoder, Judged, Rejection};
-use super::find::{Part, Unreadable};
+use self::body::body;
+pub use self::explanation::{Explanation, FieldExplained, Outcome, ReadingExplained, Rejected};
+use super::decoder::Decoder;
 use super::found::{self, Found, Kind, Reading};
-use super::mapping::{FieldMapping, Format, Mapping, Source};
+use super::mapping::{FieldMapping, Mapping, Source};
 use super::message::Message;
+use super::outcome::{Judged, Part, Rejection, Unreadable};
 use super::path;
 use super::plan::Slot;
 use super::row::of_kafka;
-use super::tree::{Scalar, Tree, json_text};
-use super::value::Value;
-use crate::text::number;
+use super::scalar::json_text;
+use super::tree::{Scalar, Tree};
+use super::value::{Value, text_of};
 use crate::text::time::TimeWriter;
-
-/// How a message is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Explanation {
-    /// Nothing of it can be read.
-    Rejected(Rejected),
-    /// In an upsert job: it deletes the reading of its key.
-    Deletes,
-    /// It has these readings.
-    Readings(Vec<ReadingExplained>),
-}
-
-/// How one reading is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadingExplained {
-    /// Its fields, in the order in which errors are reported; none if no object or list is in its place.
-    pub fields: Vec<FieldExplained>,
-    /// What becomes of it.
-    pub outcome: Outcome,
-}
-
-/// What becomes of a reading.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is a record.
-    Record {
-        /// The name of its entity.
-        entity: Arc<str>,
-        /// Its event time, UTC.
-        time: String,
-    },
-    /// The job's condition leaves it out.
-    Skipped,
-    /// It is a dead letter.
-    Rejected(Rejected),
-}
-
-/// Why a message or reading is a dead letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejected {
-    /// The reason.
-    pub reason: Reason,
-    /// The field at fault, or `key`, or the empty text.
-    pub field: Arc<str>,
-    /// What was found, and what was expected, without the message's control characters.
-    pub said: String,
-}
-
-/// How one field is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldExplained {
-    /// The field.
-    pub name: Arc<str>,
-    /// Its type.
-    pub field_type: FieldType,
-    /// Where its value is looked for.
-    pub from: String,
-    /// What is there, as JSON; none if nothing is.
-    pub found: Option<String>,
-    /// Its value as a text, none for NULL; or what is wrong.
-    pub value: Result<Option<String>, Reason>,
-    /// Why a bad value became NULL.
-    pub forgiven: Option<Reason>,
-}
-
-impl ReadingExplained {
-    /// Whether another reading has the same fields, and becomes the same.
-    pub(super) fn means(&self, other: &Self) -> bool {
-        self.fields == other.fields
-            && match (&self.outcome, &other.outcome) {
-                (Outcome::Rejected(one), Outcome::Rejected(other)) => {
-                    (one.reason, &one.field) == (other.reason, &other.field)
-                }
-                (one, other) => one == other,
-            }
-    }
-}
 
 impl Decoder {
     /// Reads a message, and says how. Nothing is added to the batch.
@@ -217,14 +144,6 @@ fn found_by<'a>(
     }
 }
 
-/// The bytes of a message without the header that names its schema.
-fn body<'m>(mapping: &Mapping, payload: &'m [u8]) -> &'m [u8] {
-    match mapping.format {
-        Format::Registry(_) => confluent::split(payload).map_or(payload, |(_, body)| body),
-        Format::Text | Format::Csv { .. } | Format::Schema(_) => payload,
-    }
-}
-
 /// The text that a message has for a reading, if it is known.
 fn source<'r>(mapping: &Mapping, reading: &'r Reading<'_>, message: &'r Message<'_>) -> Option<Cow<'r, str>> {
     match &reading.source {
@@ -242,18 +161,5 @@ fn shown(scalar: &Scalar<'_>) -> String {
         Scalar::Bytes => "bytes".into(),
         Scalar::Time { nanos, unit, .. } => nanos.div_euclid(unit.nanos()).to_string(),
         scalar => Tree::Scalar(scalar.clone()).to_json(),
-    }
-}
-
-/// The text of a value.
-pub(super) fn text_of(field_type: FieldType, units: i64, times: &mut TimeWriter) -> String {
-    match field_type {
-        FieldType::Number => number::decimal_text(units),
-        FieldType::Timestamp => {
-            let mut text = Vec::new();
-            times.write(units, &mut text);
-            String::from_utf8(text).unwrap_or_default()
-        }
-        FieldType::Integer | FieldType::Boolean | FieldType::Text => units.to_string(),
     }
 }

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use dataflows::dead_letter::Reason;
 use dataflows::schema::FieldType;
 
+use super::body::body;
+use super::explanation::FieldExplained;
 use super::syntax::{Unparsed, unparsed};
-use super::{FieldExplained, body};
+use crate::decode::confluent;
 use crate::decode::mapping::{FieldMapping, Format, Kafka, Mapping, Source};
-use crate::decode::message::Message;
+use crate::decode::message::{MAX_ENTITY_BYTES, Message};
 use crate::decode::path::Pointer;
-use crate::decode::{MAX_ENTITY_BYTES, confluent};
 use crate::text::printable::shortened;
 
 /// The most characters of a text of others in a sentence.

@@ -12,6 +12,7 @@ use proptest::sample::{Index, select};
 
 use crate::decode::extract;
 use crate::decode::found::{Found, Kind, Reading, Source as Bytes};
+use crate::decode::layout::Layouts;
 use crate::decode::mapping::{FieldMapping, Mapping, Source};
 use crate::decode::path::{Path, Pointer, embedded};
 use crate::decode::plan::{Plan, Slot};
@@ -272,9 +273,7 @@ struct Walk<'p> {
 
 fn last<'t>(tree: &'t Tree<'static>, key: &str) -> Option<&'t Tree<'static>> {
     match tree {
-        Tree::Object(entries) => {
-            entries.iter().filter(|(name, _)| name == key).map(|(_, value)| value).last()
-        }
+        Tree::Object(entries) => entries.iter().rfind(|(name, _)| name == key).map(|(_, value)| value),
         Tree::Array(values) => {
             values.iter().enumerate().find(|(at, _)| at.to_string() == key).map(|(_, value)| value)
         }
@@ -372,15 +371,20 @@ fn as_json(tree: &Tree<'_>) -> Tree<'static> {
     }
 }
 
-/// Compares the passes over a message; false if it is no sequence of values.
-fn compare(text: &str, paths: &Paths) -> Result<bool, TestCaseError> {
+/// Compares the passes over a message; false if it is no sequence of values. The layout is learned from `like`.
+fn compare(text: &str, like: &str, paths: &Paths) -> Result<bool, TestCaseError> {
     let mapping = Arc::new(mapping(paths));
     let plan = Plan::new(&mapping);
     let mut of_text = Found::default();
     let is_read = extract::of_text(&plan, text, &mut of_text);
     let trees = Tree::parse(text);
     prop_assert_eq!(is_read.is_some(), trees.is_some());
-    let Some(trees) = trees else { return Ok(false) };
+    let Some(trees) = trees else {
+        let mut layouts = Layouts::default();
+        layouts.learn(&plan, like);
+        prop_assert!(!layouts.read(&plan, text, &mut Found::default()), "read by the layout of {:?}", like);
+        return Ok(false);
+    };
     let trees: Vec<_> = trees.into_iter().map(Tree::owned).collect();
 
     let mut walk = Walk { paths, seen: Vec::new() };
@@ -404,6 +408,13 @@ fn compare(text: &str, paths: &Paths) -> Result<bool, TestCaseError> {
             }
         }
     }
+    let (mut layouts, mut of_layout) = (Layouts::default(), Found::default());
+    if Tree::parse(like).is_some() {
+        layouts.learn(&plan, like);
+    }
+    if layouts.read(&plan, text, &mut of_layout) {
+        prop_assert_eq!(&seen(&mapping, &plan, &of_layout), &expected, "by the layout of {:?}", like);
+    }
     let mut of_trees = Vec::new();
     for tree in &trees {
         let mut found = Found::default();
@@ -419,12 +430,12 @@ proptest! {
 
     #[test]
     fn all_passes_find_the_same((text, _) in message(), paths in paths()) {
-        prop_assert!(compare(&text, &paths)?, "{text}");
+        prop_assert!(compare(&text, &text, &paths)?, "{text}");
     }
 
     #[test]
     fn all_passes_find_the_same_within_texts((text, paths) in embedding()) {
-        prop_assert!(compare(&text, &paths)?, "{text}");
+        prop_assert!(compare(&text, &text, &paths)?, "{text}");
     }
 
     #[test]
@@ -433,7 +444,7 @@ proptest! {
         paths in paths(),
         changes in prop::collection::vec((any::<Index>(), 0..3u8, select(&br#"0a '"\{}()[]:,.-*"#[..])), 1..3),
     ) {
-        let mut bytes = text.into_bytes();
+        let mut bytes = text.clone().into_bytes();
         for (place, kind, byte) in changes {
             let place = place.index(bytes.len().max(1));
             match kind {
@@ -442,8 +453,8 @@ proptest! {
                 _ => bytes.insert(place, byte),
             }
         }
-        if let Ok(text) = std::str::from_utf8(&bytes) {
-            compare(text, &paths)?;
+        if let Ok(changed) = std::str::from_utf8(&bytes) {
+            compare(changed, &text, &paths)?;
         }
     }
 }

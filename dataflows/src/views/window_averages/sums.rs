@@ -57,6 +57,12 @@ pub(super) fn start_of(time: i64, length: i64) -> i64 {
     time.div_euclid(length).saturating_mul(length)
 }
 
+/// Whether a time is in the window that starts at `start`, without the division that [`start_of`] takes.
+#[inline]
+fn is_within(time: i64, start: i64, length: i64) -> bool {
+    time >= start && time.wrapping_sub(start) < length
+}
+
 /// Sums of pairs of event time and a measure, without those whose measure is NULL.
 #[derive(Clone, Copy, Default)]
 struct Pairs(Option<Narrow>);
@@ -92,16 +98,20 @@ pub(super) fn parts(batch: &Batch, measures: Measures, length: i64) -> impl Iter
         [measures.distance, measures.speed, measures.fuel].map(|column| &batch.units[column]);
     let mut open: HashMap<(u32, i64, bool), usize> = HashMap::new();
     let mut sums: Vec<((u32, i64, bool), Open)> = Vec::new();
+    // Neighbouring records of a truck are mostly in the same window.
+    let mut last_of: Vec<Option<usize>> = vec![None; batch.entities.len()];
     for (place, &time) in batch.time.iter().enumerate() {
-        let key = (batch.entity[place], start_of(time, length), batch.sign(place) < 0);
-        // Neighbouring records are mostly of the same truck and window.
-        let at = match sums.last() {
-            Some((last, _)) if *last == key => sums.len() - 1,
-            _ => *open.entry(key).or_insert_with(|| {
+        let (entity, taken) = (batch.entity[place], batch.sign(place) < 0);
+        let last = &mut last_of[entity as usize];
+        let is_same = |at: &usize| sums[*at].0.2 == taken && is_within(time, sums[*at].0.1, length);
+        let at = last.filter(is_same).unwrap_or_else(|| {
+            let key = (entity, start_of(time, length), taken);
+            *open.entry(key).or_insert_with(|| {
                 sums.push((key, Open { latest: i64::MIN, ..Open::default() }));
                 sums.len() - 1
-            }),
-        };
+            })
+        });
+        *last = Some(at);
         let sums = &mut sums[at].1;
         sums.samples += 1;
         sums.distance.push(time, distance[place]);

@@ -60,7 +60,7 @@ impl Given {
         };
         let is_of_topic = job.input.is_none() || job.embedded;
         let message = Sampled {
-            topic: is_of_topic.then(|| job.kafka.topic.as_str().into()),
+            topic: job.kafka.topic.single().filter(|_| is_of_topic).map(Into::into),
             timestamp: is_of_topic.then(|| wall_clock() / 1000),
             key: key.map(|key| key.as_bytes().to_vec()),
             payload: Some(payload),
@@ -76,8 +76,9 @@ impl Given {
         if job.input.is_some() && place.topic.is_none() {
             return Err(ReplayError::PlaceInFile { text: text.to_owned() });
         }
-        let topic = place.topic.unwrap_or(&job.kafka.topic);
-        let mut fetcher = Fetcher::new(&topic_options_now(job, topic)?)?;
+        let topic = place.topic.or_else(|| job.kafka.topic.single());
+        let topic = topic.ok_or_else(|| ReplayError::PlaceInTopics { text: text.to_owned() })?;
+        let mut fetcher = Fetcher::new(&topic_options_now(job, job.kafka.topic.clone())?)?;
         let found = fetcher.fetch(topic, place.partition, place.offset)?;
         let message = found.ok_or_else(|| ReplayError::NoMessage {
             topic: topic.to_owned(),

@@ -30,7 +30,7 @@ const SCHEMA: Duration = Duration::from_secs(10);
 pub(super) fn run(args: &ReplayArgs, given: &str) -> Result<(), ReplayError> {
     let Some(job) = args.job()? else { return Ok(()) };
     let given = Given::read(given, args.explain_key.as_deref(), &job)?;
-    let mut decoder = decoder_of(&job)?;
+    let mut decoder = decoder_of(&job, &given)?;
     await_schema(&mut decoder, &given)?;
     decoder.set_wall_clock(wall_clock());
     let explanation = decoder.explain(&given.message.message());
@@ -51,11 +51,13 @@ pub(super) fn run(args: &ReplayArgs, given: &str) -> Result<(), ReplayError> {
     }
 }
 
-/// The decoder of the job's input.
-fn decoder_of(job: &Job) -> Result<Decoder, ReplayError> {
-    let (name, topic) = match &job.input {
-        Some(path) if !job.embedded => (path, full_path(path).into()),
-        _ => (&job.kafka.topic, Arc::from(&*job.kafka.topic)),
+/// The decoder of the input that a message is of.
+fn decoder_of(job: &Job, given: &Given) -> Result<Decoder, ReplayError> {
+    let (name, topic) = match (&job.input, &given.message.topic) {
+        (Some(path), _) if !job.embedded => (&**path, full_path(path).into()),
+        (_, Some(topic)) => (&**topic, topic.clone()),
+        // Of one of several topics; which one does not matter.
+        (_, None) => ("", Arc::default()),
     };
     let decoder = decoder(job, name).with_future(Future::new(job.max_ahead, topic));
     Ok(match schemas(job)? {
