@@ -96,7 +96,12 @@ Exit status: 0 done, 1 failed while running, 2 wrong usage or configuration.";
 const REPLAY: &str = "\
 Examples:
   truckflow replay fixtures/demo/input.jsonl --topic Truck-Data --rate 1000 --loop
-  truckflow replay out/dead_letters.csv";
+  truckflow replay out/dead_letters.csv
+  truckflow replay corrected.csv --parts --config job.toml
+  truckflow replay --explain '{\"timestamp\": 1681088547}' --config job.toml
+  truckflow replay --explain kafka:0/17 --config job.toml
+
+Exit status: 0 all sent, or the message is read; 1 failed, or the message would be a dead letter; 2 wrong usage.";
 const SIMULATE: &str = "\
 Examples:
   truckflow simulate --trucks 5 --records 1000000 --to readings.jsonl

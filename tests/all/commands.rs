@@ -86,7 +86,9 @@ fn check_decodes_a_sample_of_all_partitions_and_reports_rejections() {
     let line = format!(
         "`{topic}`: 314 of 364 readings accepted; most common rejection: missing_field `engine_speed` (30)"
     );
-    check(&args, 0, &[("ok      sample", &[&line])]);
+    let example = format!("`truckflow replay --explain kafka:{topic}/1/0`");
+    let kind = "30 readings rejected, missing_field `engine_speed`: at /engine_speed there is nothing; expected a number";
+    check(&args, 0, &[("ok      sample", &[&line]), ("WARNING sample", &[kind, &example])]);
 
     let file = std::env::temp_dir().join(&topic);
     std::fs::write(&file, format!("{good}\n{bad}\n{good}\n")).unwrap();

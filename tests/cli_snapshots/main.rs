@@ -9,11 +9,13 @@
 //! | `usage` | arguments that no command takes |
 //! | `configuration` | keys, values and definitions that no job takes |
 //! | `start` | inputs, outputs, brokers and databases that cannot be used |
+//! | `messages` | how messages are read |
 //! | `jobs` | commands on a job that another definition or command has left |
 
 mod configuration;
 mod help;
 mod jobs;
+mod messages;
 mod session;
 mod start;
 mod usage;

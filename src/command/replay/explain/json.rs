@@ -63,7 +63,7 @@ fn field(field: &FieldExplained) -> Value {
 
 fn dead_letter(rejected: &Rejected) -> Value {
     let Rejected { reason, field, said } = rejected;
-    json!({ "outcome": "dead_letter", "reason": reason.name(), "bad_field": field, "said": said })
+    json!({ "outcome": "dead_letter", "reason": reason.name(), "field": field, "said": said })
 }
 
 /// Adds the members of another object.
