@@ -394,9 +394,27 @@ fn a_view_that_is_added_is_filled_from_where_the_job_began() {
     // The topic that is left out was read before, so it is part of what fills the view.
     fleet.read("out", &fleet.topic("b"), &more);
     assert_eq!(csv_rows(&fleet.out("out").join("everything.csv")).len(), 160);
-    let out = fleet.out("out").display().to_string();
-    let args = ["verify", "--brokers", kafka().brokers(), "--topic", &pattern, "--out", &out];
-    let mut verify = Job::start(args.iter().chain(&["--config", &config]));
+    let mut verify = fleet.job("verify", "out", &pattern, &["--config", &config]);
+    let (status, said) = verify.wait(TIMEOUT);
+    assert!(status.success(), "{said}{}", verify.stdout());
+}
+
+#[test]
+fn the_name_of_its_topic_is_a_field_of_a_reading() {
+    let mut fleet = Fleet::new();
+    let (pattern, config) = (fleet.pattern(), fleet.out("job.toml").display().to_string());
+    let text = "[record]\nsource = { type = \"text\", from = \"kafka.topic\" }\n\
+                [[views]]\nname = \"sources\"\ncolumns = [\"truck_id\", \"source\"]\n";
+    std::fs::write(&config, text).unwrap();
+    for (topic, count) in [("a", 30), ("b", 20)] {
+        fleet.create(topic, 1);
+        fleet.send(topic, 1, count);
+    }
+    fleet.read("out", &pattern, &["--config", &config]);
+    let rows = csv_rows(&fleet.out("out").join("sources.csv"));
+    let of = |topic| rows.iter().filter(|row| row[1] == fleet.topic(topic)).count();
+    assert_eq!([of("a"), of("b"), rows.len()], [30, 20, 50]);
+    let mut verify = fleet.job("verify", "out", &pattern, &["--config", &config]);
     let (status, said) = verify.wait(TIMEOUT);
     assert!(status.success(), "{said}{}", verify.stdout());
 }

@@ -124,7 +124,12 @@ pub fn read(config: &Job, last: &LastCommit, decided: &[ReadingId]) -> Result<In
             let mark = of_topic.filter_map(|at| at.mark).max().unwrap_or_default();
             let lines = Lines::open_marked(path, mark, file_options(config))?;
             let topic = decoder(&name).with_future(future(&name));
-            let fed = again.drain(LineReader::new(lines), topic, &next, Some(PARTITIONS))?;
+            let fed = again.drain(
+                LineReader::new(lines),
+                topic,
+                &next,
+                Some((name.as_str().into(), PARTITIONS)),
+            )?;
             again.input.is_all = fed == all;
         }
         Some(path) => {
@@ -177,7 +182,7 @@ impl InputReader<'_> {
         mut reader: R,
         decoder: D,
         limit: &dyn Fn(i32) -> i64,
-        dealt: Option<i32>,
+        dealt: Option<(Arc<str>, i32)>,
     ) -> Result<i64, SourceError> {
         let (input, keys) = (&mut *self.input, &mut *self.keys);
         let mut collect = Collect { decoder, limit, dealt, seen: 0, input, keys, items: Vec::new() };
@@ -207,8 +212,8 @@ struct Collect<'a, D> {
     decoder: D,
     /// The committed offset of a partition.
     limit: &'a dyn Fn(i32) -> i64,
-    /// The number of partitions that the lines of a file were distributed to.
-    dealt: Option<i32>,
+    /// The topic that the lines of a file were sent to, and the number of its partitions.
+    dealt: Option<(Arc<str>, i32)>,
     /// The number of messages.
     seen: i64,
     input: &'a mut Input,
@@ -229,7 +234,9 @@ impl<D: Decode> Decode for Collect<'_, D> {
 
     fn decode(&mut self, message: &Message<'_>) {
         let mut message = *message;
-        if let Some(partitions) = self.dealt.map(i64::from) {
+        if let Some((topic, partitions)) = &self.dealt {
+            let partitions = i64::from(*partitions);
+            message.topic = Some(topic);
             message.partition = (self.seen % partitions) as i32;
             message.offset = self.seen / partitions;
         }
