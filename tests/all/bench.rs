@@ -188,7 +188,9 @@ fn a_file_of_another_record_is_measured() {
         &[&record[..], &["--input", path.to_str().unwrap(), "--runs", "1", "--out", out.to_str().unwrap()]]
             .concat(),
     );
-    assert_eq!(measured["throughput"]["records"], 44, "{measured}");
+    let job = &measured["throughput"]["job"][0];
+    // Its lines; the first one names the columns.
+    assert_eq!((&job["records"], &job["dead_letters"]), (&45.into(), &0.into()), "{measured}");
     positive(&measured["start"][0]["first_commit_ms"]);
 }
 
