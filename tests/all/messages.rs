@@ -399,7 +399,7 @@ fuel_consumed = { optional = true }
 
 #[test]
 fn kills_leave_no_trace_of_nested_messages() {
-    const MESSAGES: i64 = 30_000;
+    const MESSAGES: i64 = 120_000;
     let topic = unique_topic();
     kafka().create_topic(&topic, 4);
     let message = |n: i64| {

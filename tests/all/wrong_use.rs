@@ -166,7 +166,7 @@ fn a_view_of_a_field_that_there_is_not() {
     refused(
         &args,
         2,
-        &["views.hot where, column 16: unknown field `fuel`; expected one of timestamp, truck_id"],
+        &["views.hot where, column 16: unknown field `fuel`; expected one of timestamp, distance_covered"],
     );
 }
 

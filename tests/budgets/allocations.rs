@@ -36,6 +36,11 @@ const BUDGETS: &[Budget] = &[
     of("decode/with_origins", 80, 0, 480),
     // The general parser gives declared fields as lists.
     of("decode/declared_field", 24, 410, 400),
+    // A text that differs from the field's last one is allocated.
+    of("decode/mapped_", 24, 80, 70),
+    // The values are a tree, with names, before fields are taken from it.
+    of("decode/mapped_avro", 24, 780, 1700),
+    of("decode/mapped_protobuf", 24, 780, 1700),
     // Sums are in place.
     of("accumulate/", 0, 0, 0),
     // Columns that are kept or made, and the batch's way through timely.
