@@ -214,7 +214,7 @@ impl BatchBuilder {
 
     /// Adds a record.
     pub fn push_record(&mut self, record: Record) {
-        self.push_with(&record.entity, record.time, &record.units, record.texts);
+        self.push_with(&record.entity, record.time, record.units, record.texts);
     }
 
     /// Adds a correction: inserts (`sign` 1) or retracts (-1) a reading.
@@ -228,18 +228,6 @@ impl BatchBuilder {
     /// Columns without a value are NULL, as are all texts.
     #[inline]
     pub fn push(&mut self, entity: &str, time: i64, units: &[i64]) {
-        self.push_with(entity, time, units, []);
-    }
-
-    /// Like [`push`](Self::push), with the values of the columns of texts.
-    #[inline]
-    pub fn push_with(
-        &mut self,
-        entity: &str,
-        time: i64,
-        units: &[i64],
-        texts: impl IntoIterator<Item = Option<Arc<str>>>,
-    ) {
         let index = self.index_of(entity);
         self.entity.push(index);
         self.time.push(time);
@@ -248,6 +236,23 @@ impl BatchBuilder {
             column.push(*value);
         }
         columns.for_each(|column| column.push(NULL));
+        self.texts.iter_mut().for_each(|column| column.push(None));
+    }
+
+    /// Like [`push`](Self::push), with the values of the columns of texts.
+    #[inline]
+    pub fn push_with(
+        &mut self,
+        entity: &str,
+        time: i64,
+        units: impl IntoIterator<Item = i64>,
+        texts: impl IntoIterator<Item = Option<Arc<str>>>,
+    ) {
+        let index = self.index_of(entity);
+        self.entity.push(index);
+        self.time.push(time);
+        let mut units = units.into_iter();
+        self.units.iter_mut().for_each(|column| column.push(units.next().unwrap_or(NULL)));
         if !self.texts.is_empty() {
             let mut texts = texts.into_iter();
             self.texts.iter_mut().for_each(|column| column.push(texts.next().flatten()));
@@ -363,7 +368,7 @@ mod tests {
         let schema = Schema::trucks().with("driver", FieldType::Text);
         let mut builder = BatchBuilder::new(&schema);
         for (truck, time) in [("a", 1), ("b", 2), ("c", 3), ("b", 4)] {
-            builder.push_with(truck, time, &[time], [Some(truck.into())]);
+            builder.push_with(truck, time, [time], [Some(truck.into())]);
         }
         let batch = builder.take();
         let only = batch.only(&[3, 0]);

@@ -11,13 +11,14 @@ use dataflows::views::Mode;
 
 use super::found::{Found, Kind, Reading};
 use super::future::{Future, FutureCheck};
-use super::layout::Layouts;
+use super::layout::{Fill, Layouts};
 use super::lines::Columns;
 use super::mapping::{Format, Mapping};
 use super::message::{Counted, Decode, MAX_BYTES, MAX_ENTITY_BYTES, Message};
 use super::outcome::{Judged, Part, Rejection, Unreadable};
 use super::plan::Plan;
-use super::row::{Row, Verdict};
+use super::row::{From, Row, Verdict};
+use super::scalar::Scalar;
 use super::scan::{self, Scanner};
 use super::schema::{Schema, Schemas};
 use super::value::{Value, text_of};
@@ -59,8 +60,6 @@ pub struct Decoder {
     pub(super) looked_up: Option<(u32, Option<Arc<Schema>>)>,
     pub(super) found: Found<'static>,
     pub(super) row: Row,
-    units: Vec<i64>,
-    texts: Vec<Option<Arc<str>>>,
     records: BatchBuilder,
     upserts: Vec<Upsert>,
     origin: Option<Origin>,
@@ -96,8 +95,6 @@ impl Decoder {
             looked_up: None,
             found: Found::default(),
             row: Row::new(&mapping),
-            units: Vec::new(),
-            texts: Vec::new(),
             records: BatchBuilder::new(&mapping.schema),
             upserts: Vec::new(),
             origin: None,
@@ -169,8 +166,13 @@ impl Decoder {
         {
             return;
         }
+        if self.fill_by_layout(message) {
+            let judged = self.judge(message, None);
+            return self.take_one(judged, message, None);
+        }
         let taken = self.visit(message, &mut |decoder, found, reading, part| {
-            decoder.take_one(found, reading, message, part);
+            let judged = decoder.fill(found, reading, message).and_then(|()| decoder.judge(message, part));
+            decoder.take_one(judged, message, part);
         });
         match taken {
             Ok(()) => {}
@@ -220,14 +222,8 @@ impl Decoder {
     }
 
     /// Takes one reading, or rejects it.
-    fn take_one(
-        &mut self,
-        found: &Found<'_>,
-        reading: (usize, &Reading<'_>),
-        message: &Message<'_>,
-        part: Option<Part<'_>>,
-    ) {
-        let rejection = match self.judge(found, reading, message, part) {
+    fn take_one(&mut self, judged: Result<Judged, Rejection>, message: &Message<'_>, part: Option<Part<'_>>) {
+        let rejection = match judged {
             Ok(Judged::Record(entity, time)) => return self.accept(entity, time, message, part),
             Ok(Judged::Skipped) => {
                 self.skipped += 1;
@@ -243,27 +239,52 @@ impl Decoder {
         self.dead_letters.push(letter);
     }
 
-    /// Fills the row with a reading, and says what becomes of it.
-    pub(super) fn judge(
+    /// Fills the row with the reading of a message, if the message's layout is known.
+    #[inline]
+    fn fill_by_layout(&mut self, message: &Message<'_>) -> bool {
+        let Some(payload) = message.payload else { return false };
+        let takes_key = self.mode == Mode::Append;
+        if self.layouts.is_empty() || payload.len() > self.max_bytes || !takes_key && message.key.is_none() {
+            return false;
+        }
+        let Some(text) = self.text_of(payload) else { return false };
+        let (mapping, from) = (&*self.mapping, From { message, takes_key });
+        if !self.layouts.read(text, &mut Filling { mapping, row: &mut self.row, from }) {
+            return false;
+        }
+        self.row.compute(mapping);
+        true
+    }
+
+    /// Fills the row with a reading.
+    pub(super) fn fill(
         &mut self,
         found: &Found<'_>,
         (number, reading): (usize, &Reading<'_>),
         message: &Message<'_>,
-        part: Option<Part<'_>>,
-    ) -> Result<Judged, Rejection> {
+    ) -> Result<(), Rejection> {
         if reading.kind != Kind::Object {
             return Err(Rejection::of_all(Reason::NotAnObject));
         }
-        let mapping = self.mapping.clone();
-        let takes_key = self.mode == Mode::Append;
-        self.row.fill(&mapping, &self.plan, found, (number, reading), message, takes_key);
+        let from = From { message, takes_key: self.mode == Mode::Append };
+        self.row.fill(&self.mapping, &self.plan, found, (number, reading), from);
+        Ok(())
+    }
+
+    /// Says what becomes of the reading in the row.
+    pub(super) fn judge(
+        &mut self,
+        message: &Message<'_>,
+        part: Option<Part<'_>>,
+    ) -> Result<Judged, Rejection> {
+        let mapping = &*self.mapping;
         let is_key = self.row.key_stands_in;
         let field = |index: usize| match is_key && mapping.fields[index].or_key {
             true => "key".into(),
             false => mapping.fields[index].name.clone(),
         };
         let place = part.map_or(0, |part| part.place);
-        let verdict = self.row.verdict(&mapping);
+        let verdict = self.row.verdict(mapping);
         if verdict == Verdict::Skipped {
             return Ok(Judged::Skipped);
         }
@@ -275,24 +296,23 @@ impl Decoder {
         if let Verdict::Rejected(reason, index) = verdict {
             return Err(Rejection { reason, field: field(index) });
         }
-        let entity = self.entity(&mapping, message)?;
+        let entity = self.entity(message)?;
         Ok(Judged::Record(entity, self.row.time().unwrap_or_default()))
     }
 
     /// Adds the reading in the row.
     fn accept(&mut self, entity: Arc<str>, time: i64, message: &Message<'_>, part: Option<Part<'_>>) {
-        self.row.columns(&self.mapping, &mut self.units, &mut self.texts);
-        for (count, rounded) in self.rounded.iter_mut().zip(&self.row.rounded) {
-            *count += u64::from(*rounded);
+        for (count, cell) in self.rounded.iter_mut().zip(&self.row.cells) {
+            *count += u64::from(cell.rounded);
         }
         for &bad in &self.row.forgiven {
             *self.forgiven.entry(bad).or_default() += 1;
         }
         if self.mode == Mode::Upsert {
-            let (units, texts) = (self.units.clone(), self.texts.clone());
+            let (units, texts) = (self.row.units().collect(), self.row.texts().collect());
             return self.upsert(message, Some(Record { entity, time, units, texts }));
         }
-        self.records.push_with(&entity, time, &self.units, self.texts.drain(..));
+        self.records.push_with(&entity, time, self.row.units(), self.row.texts());
         if let Some(origin) = &mut self.origin {
             let bytes = part.map_or(message.payload.unwrap_or_default(), |part| part.bytes);
             let place = part.map(|part| part.place);
@@ -303,8 +323,8 @@ impl Decoder {
 
     /// The name of the reading's entity: the key field, otherwise the message's key, otherwise the empty name. In an
     /// upsert job the message's key names the reading, not the entity.
-    fn entity(&mut self, mapping: &Mapping, message: &Message<'_>) -> Result<Arc<str>, Rejection> {
-        let key = mapping.key.map(|index| (&mapping.fields[index], &self.row.values[index]));
+    fn entity(&mut self, message: &Message<'_>) -> Result<Arc<str>, Rejection> {
+        let key = self.mapping.key.map(|index| (&self.mapping.fields[index], &self.row.cells[index].value));
         let (name, field): (Arc<str>, &str) = match (key, message.key) {
             (Some((field, Value::Text(text))), _) => (text.clone(), &field.name),
             (Some((field, Value::Units(units))), _) => {
@@ -333,6 +353,25 @@ impl Decoder {
     #[cold]
     fn reject(&mut self, message: &Message<'_>, rejection: Rejection) {
         self.dead_letters.push(message.dead_letter(&self.topic, rejection.reason, &rejection.field));
+    }
+}
+
+/// Fills a row by a layout.
+struct Filling<'f> {
+    mapping: &'f Mapping,
+    row: &'f mut Row,
+    from: From<'f>,
+}
+
+impl<'a> Fill<'a> for Filling<'_> {
+    #[inline]
+    fn begin(&mut self) {
+        self.row.begin();
+    }
+
+    #[inline]
+    fn field(&mut self, index: usize, value: Option<&Scalar<'a>>) {
+        self.row.fill_field(self.mapping, index, value, None, self.from);
     }
 }
 

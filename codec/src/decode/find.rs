@@ -13,7 +13,7 @@ use super::lines;
 use super::mapping::Format;
 use super::message::Message;
 use super::outcome::{Part, Rejection, Unreadable};
-use super::schema::{Lookup, Schema};
+use super::schema::{Lookup, Schema, SchemaFormat};
 use super::undecodable::Undecodable;
 
 /// Takes a reading of a message: its number and itself, and its part of the message if that has several.
@@ -34,10 +34,9 @@ impl Decoder {
         if payload.len() > self.max_bytes {
             return Err(Rejection::of_all(Reason::TooLarge).into());
         }
-        let mapping = self.mapping.clone();
-        let payload = match &mapping.format {
+        let payload = match &self.mapping.format {
             Format::Text | Format::Csv { .. } => payload,
-            Format::Schema(schema) => return self.visit_body(schema, payload, each),
+            Format::Schema(schema) => return self.visit_body(&schema.clone(), payload, each),
             Format::Registry(_) => {
                 let (id, body) = confluent::split(payload).map_err(undecodable)?;
                 match self.schema_of(id) {
@@ -51,14 +50,13 @@ impl Decoder {
             }
         };
         let text = std::str::from_utf8(payload).map_err(|_| not_an_object())?;
-        let mut found = std::mem::take(&mut self.found).emptied();
-        let result = match &mapping.format {
+        let mut found: Found<'_> = std::mem::take(&mut self.found);
+        let result = match &self.mapping.format {
             Format::Csv { separator, .. } => {
                 let columns = self.columns.as_ref();
-                lines::of_lines(&mapping, &self.plan, columns, *separator, text, &mut found);
+                lines::of_lines(&self.mapping, &self.plan, columns, *separator, text, &mut found);
                 Ok(())
             }
-            _ if self.layouts.read(&self.plan, text, &mut found) => Ok(()),
             _ => {
                 let is_read = extract::of_text(&self.plan, text, &mut found);
                 if is_read.is_some() {
@@ -72,11 +70,25 @@ impl Decoder {
         result
     }
 
+    /// The JSON of a payload, if it is that alone, or behind the id of a schema of JSON.
+    #[inline]
+    pub(super) fn text_of<'a>(&mut self, payload: &'a [u8]) -> Option<&'a str> {
+        let body = match &self.mapping.format {
+            Format::Text => payload,
+            Format::Registry(SchemaFormat::Json) => {
+                let (id, body) = confluent::split(payload).ok()?;
+                matches!(*self.schema_of(id)?, Schema::Json).then_some(body)?
+            }
+            _ => return None,
+        };
+        std::str::from_utf8(body).ok()
+    }
+
     /// Finds the readings of a message that a schema describes.
     fn visit_body(&mut self, schema: &Schema, body: &[u8], each: Each<'_>) -> Result<(), Unreadable> {
         let Some(tree) = schema.decode(body) else { return Err(not_an_object()) };
         let tree = tree.map_err(undecodable)?;
-        let mut found = std::mem::take(&mut self.found).emptied();
+        let mut found: Found<'_> = std::mem::take(&mut self.found);
         extract::of_tree(&self.plan, &tree, &mut found);
         let result = self.pass(&found, "", each);
         self.found = found.emptied();

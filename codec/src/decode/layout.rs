@@ -4,9 +4,9 @@
 //! general pass has read: its bytes without the values. A message that has these bytes needs no search for keys. Any
 //! other one is read by the general pass, which gives the same result.
 
-use super::found::{Found, Kind, Source};
 use super::lexer::Lexer;
-use super::plan::{Node, Plan};
+use super::plan::{Node, Plan, Slot};
+use super::scalar::Scalar;
 
 /// How many layouts are kept: producers leave out keys that have no value, and a topic may have several producers.
 const KEPT: usize = 8;
@@ -28,6 +28,8 @@ pub(super) struct Layouts {
 #[derive(Debug)]
 struct Layout {
     pieces: Vec<Piece>,
+    /// The fields that no piece has.
+    others: Vec<usize>,
     /// What follows the last value.
     end: Box<[u8]>,
 }
@@ -35,35 +37,46 @@ struct Layout {
 /// A value, and what is before it.
 #[derive(Debug)]
 struct Piece {
-    before: Box<[u8]>,
-    target: Target,
+    before: Literal,
+    /// The fields that need the value.
+    fields: Box<[usize]>,
 }
 
-/// Where a value is put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Target {
-    /// Nowhere.
-    Skipped,
-    /// Among the values of the reading.
-    Reading(usize),
-    /// Among those of the message.
-    Message(usize),
-    /// Among both.
-    Both { message: usize, reading: usize },
+/// Takes the values of the fields of a reading.
+pub(super) trait Fill<'a> {
+    /// Forgets what was taken.
+    fn begin(&mut self);
+
+    /// Takes the value that was found for a field, if any.
+    fn field(&mut self, index: usize, value: Option<&Scalar<'a>>);
+}
+
+/// Bytes that every message has.
+#[derive(Debug)]
+struct Literal {
+    bytes: Box<[u8]>,
+    /// The first eight of them, filled up with zeros, and which of their bits count.
+    first: (u64, u64),
 }
 
 impl Layouts {
-    /// Finds the one reading of a message, if its layout is known.
-    pub fn read<'a>(&mut self, plan: &Plan, text: &'a str, found: &mut Found<'a>) -> bool {
+    /// Whether no layout is known.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.layouts.is_empty()
+    }
+
+    /// Finds all fields of the one reading of a message, if its layout is known.
+    #[inline]
+    pub fn read<'a>(&mut self, text: &'a str, out: &mut impl Fill<'a>) -> bool {
         for place in 0..self.layouts.len() {
-            if self.layouts[place].read(plan, text, found).is_some() {
+            if self.layouts[place].read(text, out).is_some() {
                 if place > 0 {
                     self.layouts[..=place].rotate_right(1);
                 }
                 self.pause = 0;
                 return true;
             }
-            found.clear();
         }
         false
     }
@@ -83,32 +96,55 @@ impl Layouts {
     }
 }
 
+impl Literal {
+    fn new(bytes: &[u8]) -> Self {
+        let mut first = [0; 8];
+        let length = bytes.len().min(8);
+        first[..length].copy_from_slice(&bytes[..length]);
+        let counts = u64::MAX.checked_shr(64 - 8 * length as u32).unwrap_or(0);
+        Self { bytes: bytes.into(), first: (u64::from_le_bytes(first), counts) }
+    }
+
+    /// Whether a text begins with these bytes. They are too few for a call of a function that compares memory.
+    #[inline]
+    fn begins(&self, text: &[u8]) -> bool {
+        let bytes = &*self.bytes;
+        let Some(last) = bytes.last_chunk::<8>() else {
+            let (first, counts) = self.first;
+            return match text.first_chunk() {
+                Some(eight) => (u64::from_le_bytes(*eight) ^ first) & counts == 0,
+                None => text.starts_with(bytes),
+            };
+        };
+        let Some(text) = text.get(..bytes.len()) else { return false };
+        let (eights, of_text) = (bytes.as_chunks::<8>().0, text.as_chunks::<8>().0);
+        // The last eight overlap with those before.
+        eights.iter().zip(of_text).all(|(eight, of_text)| eight == of_text) && text.last_chunk() == Some(last)
+    }
+}
+
 impl Layout {
     #[inline]
-    fn read<'a>(&self, plan: &Plan, text: &'a str, found: &mut Found<'a>) -> Option<()> {
+    fn read<'a>(&self, text: &'a str, out: &mut impl Fill<'a>) -> Option<()> {
         let mut lexer = Lexer::new(text);
-        // Most messages of another layout differ at their beginning.
-        let (first, _) = self.pieces.split_first()?;
-        if !text.as_bytes().starts_with(&first.before) {
-            return None;
-        }
-        found.begin_object(plan);
-        found.begin_reading(Kind::Object, Source::Json(String::new()), None);
-        for Piece { before, target } in &self.pieces {
-            lexer.passes_all(before)?;
-            match *target {
-                Target::Skipped => lexer.skip_scalar()?,
-                Target::Reading(slot) => found.set(slot, lexer.scalar()?),
-                Target::Message(slot) => found.set_of_message(slot, lexer.scalar()?),
-                Target::Both { message, reading } => {
-                    let value = lexer.scalar()?;
-                    found.set_of_message(message, value.clone());
-                    found.set(reading, value);
-                }
+        out.begin();
+        for Piece { before, fields } in &self.pieces {
+            if !before.begins(text.as_bytes().get(lexer.at..)?) {
+                return None;
+            }
+            lexer.at += before.bytes.len();
+            if fields.is_empty() {
+                lexer.skip_scalar()?;
+            } else {
+                let value = lexer.scalar()?;
+                fields.iter().for_each(|field| out.field(*field, Some(&value)));
             }
         }
-        lexer.passes_all(&self.end)?;
-        lexer.is_done().then_some(())
+        if text.as_bytes()[lexer.at..] != *self.end {
+            return None;
+        }
+        self.others.iter().for_each(|field| out.field(*field, None));
+        Some(())
     }
 }
 
@@ -144,7 +180,10 @@ impl<'p, 'a> Learner<'p, 'a> {
             return None;
         }
         let end = text.as_bytes()[learner.from..].into();
-        Some(Layout { pieces: learner.pieces, end })
+        let pieces = learner.pieces;
+        let is_other = |field: &usize| pieces.iter().all(|piece| !piece.fields.contains(field));
+        let others = (0..plan.places.len()).filter(is_other).collect();
+        Some(Layout { pieces, others, end })
     }
 
     fn value(&mut self, depth: usize, (message, mut reading): At<'p>) -> Option<()> {
@@ -162,16 +201,17 @@ impl<'p, 'a> Learner<'p, 'a> {
             b'[' | b'(' if (message.is_none() && reading.is_none()) => self.list(depth + 1),
             b'{' | b'[' | b'(' => None,
             _ => {
-                let before = self.lexer.text.as_bytes()[self.from..self.lexer.at].into();
+                let before = Literal::new(&self.lexer.text.as_bytes()[self.from..self.lexer.at]);
                 self.lexer.scalar()?;
                 self.from = self.lexer.at;
-                let target = match slots {
-                    (None, None) => Target::Skipped,
-                    (None, Some(slot)) => Target::Reading(slot),
-                    (Some(slot), None) => Target::Message(slot),
-                    (Some(message), Some(reading)) => Target::Both { message, reading },
+                let is_here = |place: &Slot| match *place {
+                    Slot::Message(slot) => slots.0 == Some(slot),
+                    Slot::Reading(slot) => slots.1 == Some(slot),
+                    Slot::Nowhere => false,
                 };
-                self.pieces.push(Piece { before, target });
+                let places = self.plan.places.iter().enumerate();
+                let fields = places.filter(|(_, place)| is_here(place)).map(|(field, _)| field).collect();
+                self.pieces.push(Piece { before, fields });
                 Some(())
             }
         }

@@ -188,15 +188,21 @@ impl<'a> Lexer<'a> {
                     return Some(());
                 }
             }
-            b'n' if bytes[self.at..].starts_with(b"null")
-                && matches!(bytes.get(self.at + 4), None | Some(b',' | b'}' | b']')) =>
-            {
-                self.at += 4;
-                return Some(());
-            }
+            b'n' if self.passes_name(b"null") => return Some(()),
+            b't' if self.passes_name(b"true") => return Some(()),
+            b'f' if self.passes_name(b"false") => return Some(()),
             _ => {}
         }
         self.scalar().map(drop)
+    }
+
+    /// Passes a name, if it is next and ends there.
+    #[inline]
+    fn passes_name<const N: usize>(&mut self, name: &[u8; N]) -> bool {
+        let rest = &self.text.as_bytes()[self.at..];
+        let is_next = rest.starts_with(name) && matches!(rest.get(N), None | Some(b',' | b'}' | b']'));
+        self.at += if is_next { N } else { 0 };
+        is_next
     }
 
     /// A value without parts.

@@ -39,6 +39,7 @@ mod scalar;
 mod scan;
 mod schema;
 mod text;
+mod texts;
 pub mod tree;
 mod undecodable;
 mod value;

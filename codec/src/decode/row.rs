@@ -9,10 +9,11 @@ use dataflows::rows::NULL;
 use dataflows::schema::{FieldType, Place};
 
 use super::found::{Found, Reading};
-use super::mapping::{Kafka, Mapping, Source};
+use super::mapping::{FieldMapping, Kafka, Mapping, Source};
 use super::message::Message;
 use super::path;
 use super::plan::{Plan, Slot};
+use super::texts::Texts;
 use super::tree::Scalar;
 use super::value::{Converted, Value};
 use crate::text::number;
@@ -21,18 +22,35 @@ use crate::text::time::Unit;
 /// The values of the fields of one reading, in the order of the mapping. The memory is used again for the next one.
 #[derive(Debug)]
 pub(super) struct Row {
-    pub values: Vec<Value>,
-    pub rounded: Vec<bool>,
-    /// What is wrong with each field.
-    pub faults: Vec<Option<Reason>>,
+    pub cells: Vec<Cell>,
+    known: Texts,
+    /// For each column of units, the index of its field.
+    units: Vec<Option<usize>>,
+    /// The same for columns of texts.
+    texts: Vec<Option<usize>>,
     /// Bad values that became NULL: the field and the reason.
     pub forgiven: Vec<(usize, Reason)>,
-    /// The last text of each field.
-    last: Vec<Option<Arc<str>>>,
     /// Whether the message's key stands in for a field that is NULL.
     pub key_stands_in: bool,
     /// A batch of this reading alone, for computed fields.
     batch: Batch,
+}
+
+/// A field of a reading.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cell {
+    pub value: Value,
+    pub rounded: bool,
+    /// What is wrong with it.
+    pub fault: Option<Reason>,
+}
+
+/// What a reading is from.
+#[derive(Clone, Copy)]
+pub(super) struct From<'a> {
+    pub message: &'a Message<'a>,
+    /// Whether the message's key stands in for fields that say so.
+    pub takes_key: bool,
 }
 
 /// What becomes of a reading.
@@ -48,14 +66,14 @@ pub(super) enum Verdict {
 
 impl Row {
     pub fn new(mapping: &Mapping) -> Self {
-        let count = mapping.fields.len();
         let column = || Arc::new(vec![NULL]);
+        let at = |place: Place| mapping.fields.iter().position(|field| field.place == place);
         Self {
-            values: vec![Value::Null; count],
-            rounded: vec![false; count],
-            faults: vec![None; count],
+            known: Texts::default(),
+            units: (0..mapping.schema.units()).map(|column| at(Place::Units(column))).collect(),
+            texts: (0..mapping.schema.texts()).map(|column| at(Place::Texts(column))).collect(),
+            cells: vec![Cell::default(); mapping.fields.len()],
             forgiven: Vec::new(),
-            last: vec![None; count],
             key_stands_in: false,
             batch: Batch {
                 entities: Arc::new(vec!["".into()]),
@@ -68,87 +86,95 @@ impl Row {
         }
     }
 
-    /// Fills the fields with the values of a reading. With `takes_key` the message's key stands in for fields that say
-    /// so.
+    /// Begins a reading.
+    #[inline]
+    pub fn begin(&mut self) {
+        self.forgiven.clear();
+        self.key_stands_in = false;
+    }
+
+    /// Fills the fields with the values of a reading.
     pub fn fill(
         &mut self,
         mapping: &Mapping,
         plan: &Plan,
         found: &Found<'_>,
         (number, reading): (usize, &Reading<'_>),
-        message: &Message<'_>,
-        takes_key: bool,
+        from: From<'_>,
     ) {
-        self.forgiven.clear();
-        self.key_stands_in = false;
-        for (index, (field, slot)) in mapping.fields.iter().zip(&plan.places).enumerate() {
+        self.begin();
+        for (index, slot) in plan.places.iter().enumerate() {
             let scalar = match *slot {
                 Slot::Reading(slot) => found.of_reading(number, slot),
                 Slot::Message(slot) => found.of_message(reading, slot),
                 Slot::Nowhere => None,
             };
-            let last = self.last[index].as_ref();
-            let converted = match (&field.source, scalar) {
-                (Source::Value { path, .. }, Some(Scalar::Text(text))) if !path.then.is_empty() => {
-                    match path::follow(text, &path.then) {
-                        Some(scalar) => field.convert(&scalar, last),
-                        None => Ok((Value::Null, false)),
-                    }
-                }
-                // There is no text to follow a pointer into.
-                (Source::Value { path, .. }, _) if !path.then.is_empty() => Ok((Value::Null, false)),
-                (Source::Value { .. }, Some(scalar)) => field.convert(scalar, last),
-                (Source::Value { .. } | Source::Computed(_), _) => Ok((Value::Null, false)),
-                (Source::RootKey, _) => match &reading.key {
-                    Some(key) => field.convert(&Scalar::Text((&**key).into()), last),
-                    None => Ok((Value::Null, false)),
-                },
-                (Source::Kafka(kafka), _) => match of_kafka(kafka, message) {
-                    Ok(Some(scalar)) => field.convert(&scalar, last),
-                    Ok(None) => Ok((Value::Null, false)),
-                    Err(reason) => Err(reason),
-                },
-            };
-            self.set(mapping, index, converted);
-            if field.or_key && self.values[index] == Value::Null && self.faults[index].is_none() {
-                let text = match message.key.map(std::str::from_utf8) {
-                    _ if !takes_key => Ok(""),
-                    Some(Err(_)) => Err(Reason::WrongType),
-                    Some(Ok(key)) => Ok(key),
-                    None => Ok(""),
-                };
-                self.key_stands_in = takes_key && message.key.is_some();
-                let last = self.last[index].as_ref();
-                let converted = text.and_then(|text| field.convert(&Scalar::Text(text.into()), last));
-                self.set(mapping, index, converted);
-            }
+            self.fill_field(mapping, index, scalar, reading.key.as_deref(), from);
         }
         self.compute(mapping);
     }
 
-    /// Computes the computed fields, in the order of their declaration.
-    fn compute(&mut self, mapping: &Mapping) {
+    /// Fills a field with the value that its path finds. `key` is the one that a `*` in the root met.
+    #[inline]
+    pub fn fill_field(
+        &mut self,
+        mapping: &Mapping,
+        index: usize,
+        scalar: Option<&Scalar<'_>>,
+        key: Option<&str>,
+        from: From<'_>,
+    ) {
+        let (field, cell) = (&mapping.fields[index], &mut self.cells[index]);
+        let converted = match (&field.source, scalar) {
+            (Source::Value { path, .. }, Some(scalar)) if path.then.is_empty() => {
+                field.convert(scalar, &mut self.known)
+            }
+            (_, scalar) => other(field, scalar, key, from.message, &mut self.known),
+        };
+        let forgiven = cell.set(field, converted);
+        self.forgiven.extend(forgiven.map(|reason| (index, reason)));
+        if field.or_key && matches!(cell.value, Value::Null) && cell.fault.is_none() {
+            let text = match from.message.key.map(std::str::from_utf8) {
+                Some(Err(_)) if from.takes_key => Err(Reason::WrongType),
+                Some(Ok(key)) if from.takes_key => Ok(key),
+                _ => Ok(""),
+            };
+            self.key_stands_in = from.takes_key && from.message.key.is_some();
+            let converted = text.and_then(|text| field.convert(&Scalar::Text(text.into()), &mut self.known));
+            let forgiven = cell.set(field, converted);
+            self.forgiven.extend(forgiven.map(|reason| (index, reason)));
+        }
+    }
+
+    /// Computes the computed fields, in the order of their declaration, once all others are filled.
+    #[inline]
+    pub fn compute(&mut self, mapping: &Mapping) {
         if mapping.computed.is_empty() && mapping.only.is_none() {
             return;
         }
+        self.compute_all(mapping);
+    }
+
+    fn compute_all(&mut self, mapping: &Mapping) {
         for index in 0..mapping.fields.len() {
             self.show(mapping, index);
         }
         for &index in &mapping.computed {
             let Source::Computed(expression) = &mapping.fields[index].source else { continue };
             let computed = convert(expression.first(&self.batch), mapping.fields[index].field_type);
-            self.set(mapping, index, computed);
+            let forgiven = self.cells[index].set(&mapping.fields[index], computed);
+            self.forgiven.extend(forgiven.map(|reason| (index, reason)));
             self.show(mapping, index);
         }
     }
 
     /// Puts the value of a field into the batch.
     fn show(&mut self, mapping: &Mapping, index: usize) {
-        let units = match self.values[index] {
+        let units = match self.cells[index].value {
             Value::Units(units) => units,
             _ => NULL,
         };
-        let text = || match &self.values[index] {
+        let text = || match &self.cells[index].value {
             Value::Text(text) => Some(text.clone()),
             _ => None,
         };
@@ -172,27 +198,9 @@ impl Row {
         }
     }
 
-    /// Sets a field.
-    fn set(&mut self, mapping: &Mapping, index: usize, converted: Converted) {
-        let (value, rounded, fault) = match converted {
-            Ok((value, rounded)) => (value, rounded, None),
-            Err(reason) if mapping.fields[index].bad_is_null => {
-                self.forgiven.push((index, reason));
-                (Value::Null, false, None)
-            }
-            Err(reason) => (Value::Null, false, Some(reason)),
-        };
-        if let Value::Text(text) = &value
-            && self.last[index].as_ref().is_none_or(|last| !Arc::ptr_eq(last, text))
-        {
-            self.last[index] = Some(text.clone());
-        }
-        (self.values[index], self.rounded[index], self.faults[index]) = (value, rounded, fault);
-    }
-
     /// The event time, if there is one.
     pub fn time(&self) -> Option<i64> {
-        match self.values[0] {
+        match self.cells[0].value {
             Value::Units(time) => Some(time),
             _ => None,
         }
@@ -201,7 +209,8 @@ impl Row {
     /// What becomes of the reading, apart from its time.
     pub fn verdict(&self, mapping: &Mapping) -> Verdict {
         if let Some(only) = &mapping.only {
-            let bad = |index: &usize| self.faults[*index].map(|reason| Verdict::Rejected(reason, *index));
+            let bad =
+                |index: &usize| self.cells[*index].fault.map(|reason| Verdict::Rejected(reason, *index));
             if let Some(rejected) = only.uses.iter().find_map(bad) {
                 return rejected;
             }
@@ -209,30 +218,75 @@ impl Row {
                 return Verdict::Skipped;
             }
         }
-        for (index, field) in mapping.fields.iter().enumerate() {
-            if let Some(reason) = self.faults[index] {
+        for (index, (cell, field)) in self.cells.iter().zip(&mapping.fields).enumerate() {
+            if let Some(reason) = cell.fault {
                 return Verdict::Rejected(reason, index);
             }
-            if field.required && self.values[index] == Value::Null {
+            if field.required && matches!(cell.value, Value::Null) {
                 return Verdict::Rejected(Reason::MissingField, index);
             }
         }
         Verdict::Accepted
     }
 
-    /// The values of the columns of units and of texts, in the order of the schema.
-    pub fn columns(&self, mapping: &Mapping, units: &mut Vec<i64>, texts: &mut Vec<Option<Arc<str>>>) {
-        units.clear();
-        units.resize(mapping.schema.units(), NULL);
-        texts.clear();
-        texts.resize(mapping.schema.texts(), None);
-        for (field, value) in mapping.fields.iter().zip(&self.values) {
-            match (field.place, value) {
-                (Place::Units(column), Value::Units(value)) => units[column] = *value,
-                (Place::Texts(column), Value::Text(text)) => texts[column] = Some(text.clone()),
-                _ => {}
+    /// The values of the columns of units.
+    pub fn units(&self) -> impl Iterator<Item = i64> {
+        self.units.iter().map(|field| match field.map(|field| &self.cells[field].value) {
+            Some(Value::Units(units)) => *units,
+            _ => NULL,
+        })
+    }
+
+    /// The values of the columns of texts.
+    pub fn texts(&self) -> impl Iterator<Item = Option<Arc<str>>> {
+        self.texts.iter().map(|field| match field.map(|field| &self.cells[field].value) {
+            Some(Value::Text(text)) => Some(text.clone()),
+            _ => None,
+        })
+    }
+}
+
+impl Cell {
+    /// Takes a value, or what is wrong with it. Returns that if NULL is taken instead.
+    #[inline]
+    fn set(&mut self, field: &FieldMapping, converted: Converted) -> Option<Reason> {
+        let mut forgiven = None;
+        (self.value, self.rounded, self.fault) = match converted {
+            Ok((value, rounded)) => (value, rounded, None),
+            Err(reason) if field.bad_is_null => {
+                forgiven = Some(reason);
+                (Value::Null, false, None)
             }
-        }
+            Err(reason) => (Value::Null, false, Some(reason)),
+        };
+        forgiven
+    }
+}
+
+/// The value of a field that is not just at a place of the message.
+fn other(
+    field: &FieldMapping,
+    scalar: Option<&Scalar<'_>>,
+    key: Option<&str>,
+    message: &Message<'_>,
+    texts: &mut Texts,
+) -> Converted {
+    let null = Ok((Value::Null, false));
+    match (&field.source, scalar) {
+        (Source::Value { path, .. }, Some(Scalar::Text(text))) => match path::follow(text, &path.then) {
+            Some(scalar) => field.convert(&scalar, texts),
+            None => null,
+        },
+        // There is no value, or no text to follow a pointer into.
+        (Source::Value { .. } | Source::Computed(_), _) => null,
+        (Source::RootKey, _) => match key {
+            Some(key) => field.convert(&Scalar::Text(key.into()), texts),
+            None => null,
+        },
+        (Source::Kafka(kafka), _) => match of_kafka(kafka, message)? {
+            Some(scalar) => field.convert(&scalar, texts),
+            None => null,
+        },
     }
 }
 

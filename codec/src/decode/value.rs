@@ -8,6 +8,7 @@ use dataflows::rows::NULL;
 use dataflows::schema::FieldType;
 
 use super::mapping::FieldMapping;
+use super::texts::Texts;
 use super::tree::Scalar;
 use crate::text::number::{self, NoInteger, Written};
 use crate::text::time::TimeWriter;
@@ -37,12 +38,12 @@ impl FieldMapping {
     /// # Errors
     /// Why it is bad.
     pub fn has_value(&self, scalar: &Scalar<'_>) -> Result<bool, Reason> {
-        self.convert(scalar, None).map(|(value, _)| value != Value::Null)
+        self.convert(scalar, &mut Texts::default()).map(|(value, _)| value != Value::Null)
     }
 
-    /// The value of this field that a message has. A text that equals `last` shares its memory.
+    /// The value of this field that a message has.
     #[inline]
-    pub(super) fn convert(&self, scalar: &Scalar<'_>, last: Option<&Arc<str>>) -> Converted {
+    pub(super) fn convert(&self, scalar: &Scalar<'_>, texts: &mut Texts) -> Converted {
         match scalar {
             Scalar::Null => return Ok((Value::Null, false)),
             Scalar::Text(text) if self.nulls.iter().any(|null| **null == **text) => {
@@ -54,7 +55,7 @@ impl FieldMapping {
             FieldType::Number => decimal(scalar),
             FieldType::Integer => integer(scalar).and_then(units),
             FieldType::Boolean => boolean(scalar).and_then(|value| units(value.into())),
-            FieldType::Text => text(scalar, last).map(|text| (Value::Text(text), false)),
+            FieldType::Text => text(scalar, texts).map(|text| (Value::Text(text), false)),
             FieldType::Timestamp => self.timestamp(scalar),
         }
     }
@@ -62,14 +63,14 @@ impl FieldMapping {
     fn timestamp(&self, scalar: &Scalar<'_>) -> Converted {
         let time = match (self.time.unit_of(), scalar) {
             (_, Scalar::Time { nanos, local, .. }) => self.time.nanos(*nanos, *local),
-            (Some(unit), Scalar::Number(text)) => unit.read(text),
+            (Some(unit), Scalar::Number(text)) => unit.of_number(text),
             (Some(unit), Scalar::Integer(value)) => unit.of_integer(*value),
             (Some(unit), Scalar::Double(_) | Scalar::Float(_)) => {
-                shortest(scalar, |text| Ok(unit.read(text)))?
+                shortest(scalar, |text| Ok(unit.of_number(text)))?
             }
             (Some(_), Scalar::NotFinite(_)) => return Err(Reason::NotFinite),
             (Some(unit), Scalar::Text(text)) => match number::written(text) {
-                Written::Number(text) => unit.read(text),
+                Written::Number(text) => unit.of_number(text),
                 Written::NotFinite => return Err(Reason::NotFinite),
                 Written::Other => None,
             },
@@ -154,18 +155,14 @@ fn boolean(scalar: &Scalar<'_>) -> Result<bool, Reason> {
     }
 }
 
-fn text(scalar: &Scalar<'_>, last: Option<&Arc<str>>) -> Result<Arc<str>, Reason> {
-    let shared = |text: &str| match last {
-        Some(last) if **last == *text => last.clone(),
-        _ => text.into(),
-    };
-    let of_bool = |value: bool, [yes, no]: [&str; 2]| shared(if value { yes } else { no });
+fn text(scalar: &Scalar<'_>, texts: &mut Texts) -> Result<Arc<str>, Reason> {
+    let mut shared = |text: &str| texts.share(text);
     Ok(match scalar {
         Scalar::Text(text) | Scalar::Number(text) => shared(text),
         Scalar::NotFinite(text) => shared(text),
         Scalar::Integer(value) => shared(&value.to_string()),
-        Scalar::Boolean(value) => of_bool(*value, ["true", "false"]),
-        Scalar::PythonBoolean(value) => of_bool(*value, ["True", "False"]),
+        Scalar::Boolean(value) => shared(if *value { "true" } else { "false" }),
+        Scalar::PythonBoolean(value) => shared(if *value { "True" } else { "False" }),
         Scalar::Double(value) => shared(&value.to_string()),
         Scalar::Float(value) => shared(&value.to_string()),
         _ => return Err(Reason::WrongType),

@@ -20,6 +20,32 @@ pub(crate) const POWERS: [u64; 10] = {
 #[inline]
 pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     let start = usize::from(bytes.first() == Some(&b'-'));
+    match bytes.get(start..)?.first_chunk().and_then(length_within) {
+        Some(length) => Some(start + length),
+        None => any_length(bytes, start),
+    }
+}
+
+/// The length of the number without sign and exponent at the start of these bytes; none if it may go on behind them,
+/// or is no such number.
+#[inline]
+fn length_within(bytes: &[u8; 8]) -> Option<usize> {
+    let others = marks_of_others(u64::from_le_bytes(*bytes));
+    let integer = others.trailing_zeros() as usize / 8;
+    if !(1..8).contains(&integer) || bytes[0] == b'0' && integer > 1 {
+        return None;
+    }
+    let length = match bytes[integer] {
+        b'.' => (others & (others - 1)).trailing_zeros() as usize / 8,
+        _ => integer,
+    };
+    let is_number = length < 8 && length != integer + 1 && bytes[length] | 0x20 != b'e';
+    is_number.then_some(length)
+}
+
+/// Like [`length`], of any number, whose digits begin at `start`.
+#[inline(never)]
+fn any_length(bytes: &[u8], start: usize) -> Option<usize> {
     let integer = digits(bytes.get(start..)?);
     let mut at = match integer {
         0 => return None,
@@ -131,18 +157,60 @@ pub(crate) fn scaled(number: &[u8], places: i64) -> Option<(i64, bool)> {
 /// than 19 characters.
 #[inline]
 fn short(number: &[u8]) -> Option<(u64, usize)> {
-    let (mut value, mut point) = (0, None);
-    if number.len() > 19 {
+    match number.len() {
+        4..=8 => within_eight(number),
+        length @ (..=3 | 9..=19) => {
+            let (mut value, mut rest) = (0, number);
+            if let Some((eight, behind)) = number.split_first_chunk()
+                && let eight = u64::from_le_bytes(*eight)
+                && marks_of_others(eight) == 0
+            {
+                (value, rest) = (eight_digits(eight), behind);
+            }
+            let mut point = None;
+            for (at, byte) in rest.iter().enumerate() {
+                match byte.wrapping_sub(b'0') {
+                    digit @ 0..=9 => value = value * 10 + u64::from(digit),
+                    _ if *byte == b'.' && point.is_none() => point = Some(length - rest.len() + at),
+                    _ => return None,
+                }
+            }
+            Some((value, point.map_or(0, |point| length - 1 - point)))
+        }
+        _ => None,
+    }
+}
+
+/// Like [`short`], of four to eight characters.
+#[inline]
+fn within_eight(number: &[u8]) -> Option<(u64, usize)> {
+    let (first, last) = (number.first_chunk::<4>()?, number.last_chunk::<4>()?);
+    let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+    let unused = 8 * (8 - number.len());
+    // The first character is the lowest byte. Where the two overlap they are equal.
+    let text = u64::from(first) | u64::from(last) << (32 - unused);
+    // Zeros come before it.
+    let text = text << unused | u64::from_ne_bytes([b'0'; 8]) & !(u64::MAX << unused);
+    let others = marks_of_others(text);
+    if others == 0 {
+        return Some((eight_digits(text), 0));
+    }
+    let point = others.trailing_zeros() & !7;
+    if others & (others - 1) != 0 || (text >> point) as u8 != b'.' {
         return None;
     }
-    for (at, byte) in number.iter().enumerate() {
-        match byte.wrapping_sub(b'0') {
-            digit @ 0..=9 => value = value * 10 + u64::from(digit),
-            _ if *byte == b'.' && point.is_none() => point = Some(at),
-            _ => return None,
-        }
-    }
-    Some((value, point.map_or(0, |point| number.len() - 1 - point)))
+    // What is before the point moves to its place.
+    let integer = text & !(u64::MAX << point);
+    let fraction = text & (u64::MAX << point << 8);
+    Some((eight_digits(fraction | integer << 8 | u64::from(b'0')), (56 - point as usize) / 8))
+}
+
+/// The integer that eight digits say; the first is the lowest byte. Neighbours are added up: two digits, four, eight.
+#[inline]
+fn eight_digits(text: u64) -> u64 {
+    let pairs = (text & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(10 << 8 | 1) >> 8;
+    let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 << 16 | 1) >> 16;
+    (fours & 0x0000_ffff_0000_ffff).wrapping_mul(10_000 << 32 | 1) >> 32
 }
 
 /// Whether a value in nano-units is below the limit of measures.
@@ -219,11 +287,16 @@ pub(crate) fn digits(bytes: &[u8]) -> usize {
 /// How many of eight bytes precede the first one that is no digit; 8 if there is none.
 #[inline]
 fn digits_of_eight(bytes: [u8; 8]) -> usize {
+    marks_of_others(u64::from_le_bytes(bytes)).trailing_zeros() as usize / 8
+}
+
+/// The highest bit of each of eight bytes that is no digit.
+#[inline]
+fn marks_of_others(bytes: u64) -> u64 {
     // The digits become 0 to 9.
-    let values = u64::from_le_bytes(bytes) ^ u64::from_ne_bytes([b'0'; 8]);
+    let values = bytes ^ u64::from_ne_bytes([b'0'; 8]);
     let low = values & u64::from_ne_bytes([0x7f; 8]);
-    let others = ((low + u64::from_ne_bytes([0x80 - 10; 8])) | values) & u64::from_ne_bytes([0x80; 8]);
-    others.trailing_zeros() as usize / 8
+    ((low + u64::from_ne_bytes([0x80 - 10; 8])) | values) & u64::from_ne_bytes([0x80; 8])
 }
 
 /// The exponent after the `e`, clamped to the range of `i64`.
@@ -415,6 +488,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_short_number_is_its_digits(integer in "[0-9]{1,10}", fraction in prop::option::of("[0-9]{1,9}")) {
+            let digits = format!("{integer}{}", fraction.as_deref().unwrap_or_default());
+            let (text, decimals) = match &fraction {
+                Some(fraction) => (format!("{integer}.{fraction}"), fraction.len()),
+                None => (integer, 0),
+            };
+            let expected = (text.len() <= 19).then(|| (digits.parse().unwrap(), decimals));
+            prop_assert_eq!(short(text.as_bytes()), expected, "{}", text);
+        }
+
+        #[test]
+        fn what_has_an_exponent_is_not_short(text in r"[0-9]{1,4}(\.[0-9]{1,4})?[eE][+-]?[0-9]{1,3}") {
+            prop_assert_eq!(short(text.as_bytes()), None, "{}", text);
+        }
+
         #[test]
         fn any_number_agrees_with_big_integers(
             text in r"-?(0|[1-9][0-9]{0,11})(\.[0-9]{1,22})?([eE][+-]?[0-9]{1,2})?",

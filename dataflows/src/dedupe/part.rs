@@ -108,7 +108,7 @@ mod tests {
         for truck in ["", "a", &long] {
             for (a, b) in texts.iter().flat_map(|a| texts.map(|b| (*a, b))) {
                 for (time, number) in [(0, 0), (1, 0), (0, NULL)] {
-                    builder.push_with(truck, time, &[number], [a, b].map(|text| text.map(Arc::from)));
+                    builder.push_with(truck, time, [number], [a, b].map(|text| text.map(Arc::from)));
                 }
             }
         }

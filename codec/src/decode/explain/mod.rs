@@ -63,7 +63,7 @@ impl Decoder {
             let rejected = Rejected { reason: Reason::NotAnObject, field: "".into(), said };
             return ReadingExplained { fields: Vec::new(), outcome: Outcome::Rejected(rejected) };
         }
-        let judged = self.judge(found, (number, reading), message, part);
+        let judged = self.fill(found, (number, reading), message).and_then(|()| self.judge(message, part));
         let mut times = TimeWriter::default();
         let fields: Vec<FieldExplained> = (0..self.mapping.fields.len())
             .map(|index| self.explain_field(index, found, (number, reading), message, &mut times))
@@ -99,7 +99,7 @@ impl Decoder {
         };
         let mut from = field.from();
         let mut shown = found_by(field, scalar, reading, message).map(|scalar| shown(&scalar));
-        let value = match (self.row.faults[index], &self.row.values[index]) {
+        let value = match (self.row.cells[index].fault, &self.row.cells[index].value) {
             (Some(reason), _) => Err(reason),
             (None, Value::Null) if field.required => Err(Reason::MissingField),
             (None, Value::Null) => Ok(None),

@@ -32,9 +32,16 @@ impl Unit {
     /// Reads a number of units since 1970, UTC, into microseconds, rounded half to even, and whether digits were lost.
     /// The number has JSON's syntax, apart from outer blanks, a `+` and leading zeros. None if it is not a number, or
     /// not within the years 1 to 9999. Takes time linear in the text, whatever the exponent.
-    #[inline]
     pub fn read(self, number: &str) -> Option<(i64, bool)> {
-        let Written::Number(number) = number::written(number) else { return None };
+        match number::written(number) {
+            Written::Number(number) => self.of_number(number),
+            _ => None,
+        }
+    }
+
+    /// The same for a number of [`Written`].
+    #[inline]
+    pub(crate) fn of_number(self, number: &str) -> Option<(i64, bool)> {
         number::scaled(number.as_bytes(), self.places()).filter(|(micros, _)| SHOWN.contains(micros))
     }
 
