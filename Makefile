@@ -26,8 +26,8 @@ test:
 
 # The tests that need no server, in less than 2 minutes once they are built.
 test-fast:
-	cargo test --locked --release $(FEATURES) --workspace --no-fail-fast --lib --bins --test views --test structure --test messages \
-	    --test cli_snapshots --test fuzz_corpus --test registry --test formats
+	cargo test --locked --release $(FEATURES) --workspace --no-fail-fast --lib --bins --test mapping --test structure --test messages \
+	    --test cli_snapshots --test fuzz_corpus --test registry
 
 # Kills jobs much more often than `make test`, on MariaDB, MySQL and SQLite. Takes about half an hour.
 torture:

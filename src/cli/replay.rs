@@ -34,7 +34,7 @@ pub struct ReplayArgs {
     pub explain: Option<String>,
 
     /// The key of the message that is explained
-    #[arg(long, value_name = "KEY", requires = "explain")]
+    #[arg(long, value_name = "KEY", requires = "explain", conflicts_with = "file")]
     pub explain_key: Option<String>,
 
     /// The job's configuration, for --parts and --explain; its brokers and properties are used

@@ -37,6 +37,7 @@ use crate::job::topics;
 use crate::job::worker::{self, Shared};
 use crate::kafka::properties::Properties;
 use crate::observe::board::meter::Meter;
+use crate::observe::board::shown::Part;
 use crate::observe::board::{Board, Doing, Feed};
 use crate::observe::web::live::{About, Live};
 use crate::observe::web::{self, AppState};
@@ -465,7 +466,9 @@ fn patience(config: &Job) -> Option<Duration> {
 
 /// The constant properties of a job, for the live page.
 fn about(config: &Job) -> About {
+    let mut parts = config.active_views.iter().filter_map(|view| Part::of(&view.name));
     About {
+        shows_trucks: parts.any(|part| part != Part::DeadLetters),
         version: env!("CARGO_PKG_VERSION"),
         job: config.job.clone(),
         source: source_name(config),

@@ -18,7 +18,7 @@ use crate::decode::Mapping;
 use crate::text::printable::printable;
 
 /// This many rejections without an accepted reading cause a warning while the job runs.
-const MANY: u64 = 100;
+const MANY: u64 = 10;
 
 /// A reading as its dead letters identify it: topic, partition and offset; or, if a view does not know these,
 /// the view's name and the message's key.
@@ -248,30 +248,30 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_rejections_without_an_accepted_reading_warn_once() {
+    fn ten_rejections_without_an_accepted_reading_warn_once() {
         let mut counter = counter();
-        assert_eq!(counter.intake(&rejections(99)), None);
+        assert_eq!(counter.intake(&rejections(9)), None);
         assert_eq!(counter.warning(), None);
         let Some(AcceptanceChange::NothingAccepted(said)) = counter.intake(&rejections(1)) else {
             panic!("no warning")
         };
         assert!(
             said.starts_with(
-                "no reading was accepted: all 100 messages were rejected, the first for missing_field `engine_speed`;"
+                "no reading was accepted: all 10 messages were rejected, the first for missing_field `engine_speed`;"
             ),
             "{said}"
         );
         assert_eq!(counter.intake(&rejections(1)), None);
-        assert!(counter.warning().unwrap().contains("all 101 messages"));
+        assert!(counter.warning().unwrap().contains("all 11 messages"));
         let accepted = Intake { accepted: 1, ..Intake::default() };
         assert_eq!(counter.intake(&accepted), Some(AcceptanceChange::Accepted));
         assert_eq!((counter.warning(), counter.intake(&rejections(500))), (None, None));
     }
 
     #[test]
-    fn a_job_that_accepts_one_of_the_first_hundred_messages_does_not_warn() {
+    fn a_job_that_accepts_one_of_the_first_ten_messages_does_not_warn() {
         let mut counter = counter();
-        counter.intake(&Intake { accepted: 1, ..rejections(50) });
+        counter.intake(&Intake { accepted: 1, ..rejections(5) });
         assert_eq!(counter.intake(&rejections(500)), None);
         assert_eq!(nothing_accepted(&Intake::default(), &Mapping::trucks()), None);
         assert!(

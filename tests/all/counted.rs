@@ -51,7 +51,7 @@ fn done(input: &Path, more: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn a_job_that_rejects_all_messages_warns_after_a_hundred_and_at_its_end() {
+fn a_job_that_rejects_all_messages_warns_after_ten_and_at_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("input.jsonl");
     std::fs::write(&input, rejected(120)).unwrap();
@@ -62,7 +62,7 @@ fn a_job_that_rejects_all_messages_warns_after_a_hundred_and_at_its_end() {
     assert!(at(NOTHING) < at("done records=0 rejected=120"), "{said}");
     assert!(lines.last().unwrap().ends_with(NOTHING), "{said}");
 
-    // Fewer than a hundred are told at the end.
+    // Fewer than ten are told at the end.
     std::fs::remove_dir_all(folder.path().join("out")).unwrap();
     std::fs::write(&input, rejected(1)).unwrap();
     let (summary, said) = done(&input, &["--summary"]);

@@ -383,6 +383,46 @@ fn from_kafka_into_mariadb(name: &str) {
     case.run(&["--brokers", kafka().brokers(), "--topic", &topic], Some(&database));
 }
 
+/// What `config init` proposes for a topic whose schemas a registry has is a job that reads what it says it would, and
+/// `replay --explain` shows how.
+#[test]
+fn a_job_is_proposed_for_a_topic_with_a_registry() {
+    for name in ["avro", "protobuf", "json_schema"] {
+        let case = Case::new(name);
+        let (topic, registry) = (unique_topic(), case.registry().expect("the case has a registry"));
+        kafka().create_topic_with(&topic, 1, &[("retention.ms", "-1")]);
+        kafka().produce_sent(&topic, &case.messages());
+        let folder = tempfile::tempdir().unwrap();
+        let (config, out) = (folder.path().join("job.toml"), folder.path().join("out"));
+        let (config, out) = (config.to_str().unwrap(), out.to_str().unwrap());
+        let finish = |args: &[&str], expected: i32| {
+            let mut job = Job::start(args);
+            let (status, said) = job.wait(TIMEOUT);
+            let said = format!("{}{said}", job.stdout());
+            assert_eq!(status.code(), Some(expected), "{name}: {said}");
+            said
+        };
+        let from = ["--from-topic", &topic, "--brokers", kafka().brokers(), "--registry", &registry.url()];
+        let said = finish(&[&["config", "init", config], &from[..]].concat(), 0);
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let counts = words.windows(4).find_map(|words| match words {
+            [accepted, "of", readings, "readings"] => Some((accepted.parse().ok()?, readings.parse().ok()?)),
+            _ => None,
+        });
+        let (accepted, readings): (u64, u64) = counts.unwrap_or_else(|| panic!("{name}: {said}"));
+        assert!(accepted > 0 && accepted <= readings, "{name}: {said}");
+        finish(&["run", "--config", config, "--out", out, "--until-end", "--listen", "off"], 0);
+        let letters = Path::new(out).join("dead_letters.csv");
+        let letters = if letters.exists() { columns(&letters, &["reason"]).len() } else { 0 };
+        assert_eq!(letters as u64, readings - accepted, "{name}: {said}");
+        finish(&["verify", "--config", config, "--out", out], 0);
+        let explained = finish(&["replay", "--explain", "kafka:0/0", "--config", config], 0);
+        for word in [&format!("message of topic `{topic}`, partition 0, offset 0"), "accepted: "] {
+            assert!(explained.contains(word), "{name}: {explained}");
+        }
+    }
+}
+
 /// Nested messages with several readings, other units, times in milliseconds, and one measure that no message has.
 const NESTED: &str = r#"
 [message]

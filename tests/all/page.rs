@@ -109,6 +109,44 @@ fn a_browser_sees_a_job_work_die_and_come_back() {
     });
 }
 
+/// A record without the fields of trucks, of which all messages are rejected until one is not.
+#[test]
+fn the_page_of_another_record_has_no_trucks_and_says_that_nothing_is_accepted() {
+    let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+    let input = folder.path().join("input.jsonl");
+    std::fs::write(&input, "{\"rpm\":1500}\n".repeat(10)).unwrap();
+    let config = folder.path().join("job.toml");
+    let record = "[message]\npreset = \"none\"\ntime = \"at\"\n\n[record]\nat = { type = \"timestamp\", unit = \"ms\", optional = false }\nrpm = \"number\"\n";
+    std::fs::write(&config, record).unwrap();
+    let (listen, out) = (format!("127.0.0.1:{port}"), folder.path().join("out"));
+    let paths = [&config, &input, &out].map(|path| path.to_str().unwrap());
+    let [config, file, out] = paths;
+    let _job = Job::start(["run", "--config", config, "--input", file, "--out", out, "--listen", &listen]);
+    eventually(TIMEOUT, "it is ready", || get(port, "/readyz").contains("200 OK"));
+    let browser = Browser::start(1280, 1000);
+    browser.open(&format!("http://127.0.0.1:{port}/"));
+    browser.wait("#warning", "the warning is shown", |text| {
+        text.contains(
+            "No reading was accepted: all 10 messages were rejected, the first for missing_field `at`",
+        )
+    });
+    browser.wait("#graph", "the dataflow is drawn", |text| text.contains("dead_letters"));
+    let shown = "return ['#trucks', '#truck', '#n-trucks'].filter((part) => document.querySelector(part).checkVisibility())";
+    assert_eq!(browser.run(shown), serde_json::json!([]));
+    let mut top = Job::start(["top", &listen, "--once"]);
+    assert!(top.wait(TIMEOUT).0.success());
+    let seen = top.stdout();
+    assert!(seen.contains("warning: no reading was accepted") && !seen.contains("trucks"), "{seen}");
+
+    let mut more = std::fs::OpenOptions::new().append(true).open(&input).unwrap();
+    more.write_all(b"{\"at\":1717225200000,\"rpm\":1500}\n").unwrap();
+    browser.wait("#n-records", "it is accepted", |text| text == "1");
+    let warned = "return document.querySelector('#warning').checkVisibility()";
+    eventually(TIMEOUT, "the warning goes", || browser.run(warned) == false);
+    let log = browser.log();
+    assert!(log.as_array().is_some_and(Vec::is_empty), "the browser complains: {log}");
+}
+
 #[test]
 fn the_api_reports_errors_and_limits_the_number_of_pages() {
     let (port, out) = (free_port(), tempfile::tempdir().unwrap());

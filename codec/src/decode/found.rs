@@ -102,14 +102,6 @@ impl<'a> Found<'a> {
         self.values[start + slot] = Some(value);
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.message.clear();
-        self.values.clear();
-        self.readings.clear();
-        (self.is_array, self.met, self.objects) = (false, false, 0);
-    }
-
     /// Forgets values of the current object.
     pub fn forget_of_message(&mut self, slots: &Range<usize>) {
         let start = self.message.len() - self.widths.0;

@@ -47,13 +47,6 @@ impl<'a> Lexer<'a> {
         passes
     }
 
-    /// Consumes these bytes, if they are next.
-    #[inline]
-    pub fn passes_all(&mut self, bytes: &[u8]) -> Option<()> {
-        let next = self.text.as_bytes().get(self.at..self.at + bytes.len())?;
-        (next == bytes).then(|| self.at += bytes.len())
-    }
-
     #[inline]
     pub fn expect(&mut self, byte: u8) -> Option<()> {
         self.passes(byte).then_some(())

@@ -62,6 +62,9 @@ impl Screen {
         .areas(frame.area());
         frame.render_widget(top, head);
         self.draw_lags(frame, lags, partitions, more, quiet);
+        if !text::shows_trucks(&self.seen) {
+            return frame.render_widget(Line::from("q quit").style(quiet), keys);
+        }
         frame
             .render_widget(Line::from(format!("trucks: {}", text::trucks(&self.seen))).style(heading), title);
         self.draw_trucks(frame, trucks, quiet);

@@ -32,6 +32,7 @@ pub struct About {
     pub source: String,
     pub workers: usize,
     pub processes: usize,
+    pub shows_trucks: bool,
 }
 
 /// The job's status, as in `/api/status`.

@@ -27,7 +27,7 @@ fn news(trucks: &[(&str, Option<f64>)]) -> News {
     let event = json!({
         "instance": "1",
         "about": {
-            "version": "0.1.0", "job": "fleet", "source": "Truck-Data", "workers": 2, "processes": 1,
+            "version": "0.1.0", "job": "fleet", "source": "Truck-Data", "workers": 2, "processes": 1, "shows_trucks": true,
         },
         "status": {
             "now": 20_000, "doing": "behind", "text": "The source waits.", "trucks": 2, "letters": 3,

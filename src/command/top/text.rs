@@ -192,6 +192,11 @@ pub fn partitions(status: &Status, most: usize) -> (Vec<[String; 3]>, Option<Str
     (rows, (more > 0).then(|| format!("{} more, none with a larger lag", count(more))))
 }
 
+/// Whether the job has views that show trucks, as far as is known.
+pub fn shows_trucks(seen: &Seen) -> bool {
+    seen.about.as_ref().is_none_or(|about| about.shows_trucks)
+}
+
 /// Describes which trucks are listed.
 pub fn trucks(seen: &Seen) -> String {
     let list = &seen.list;
@@ -226,6 +231,9 @@ pub fn plain(seen: &Seen) -> String {
         lines.push(String::new());
         lines.extend(aligned(&[["partition", "committed", "lag"].map(String::from)], &rows));
         lines.extend(more);
+    }
+    if !shows_trucks(seen) {
+        return lines.join("\n") + "\n";
     }
     lines.push(String::new());
     lines.push(format!("trucks: {}", trucks(seen)));

@@ -77,6 +77,8 @@ pub struct About {
     pub window: String,
     /// The job's views.
     pub views: Vec<String>,
+    /// Whether some of them show trucks: those of another record do not.
+    pub shows_trucks: bool,
 }
 
 /// The data of the handlers.

@@ -42,10 +42,13 @@ pub(super) fn of(given: &Given, mapping: &Mapping, explanation: &Explanation) ->
 /// What is read, and what Kafka says of it.
 fn heading(given: &Given) -> String {
     let message = &given.message;
-    let topic = message.topic.as_deref().map(printable).unwrap_or_default();
+    let topic = match message.topic.as_deref() {
+        Some(topic) => format!("topic `{}`", printable(topic)),
+        None => "one of the job's topics".to_owned(),
+    };
     let mut out = match given.origin {
-        Origin::Topic => format!("message of topic `{topic}`"),
-        Origin::AsInTopic => format!("read as if it arrived now in topic `{topic}`"),
+        Origin::Topic => format!("message of {topic}"),
+        Origin::AsInTopic => format!("read as if it arrived now in {topic}"),
         Origin::AsInFile => "read as a line of the job's file".to_owned(),
     };
     if given.origin != Origin::AsInFile {

@@ -124,6 +124,7 @@ function about(now) {
   document.title = `${job} · truckflow`;
   put(byId("window-length"), `of ${now.window}`);
   byId("windows").parentElement.hidden = !now.views.includes("window_averages");
+  for (const part of document.querySelectorAll(".of-trucks")) part.hidden = !now.shows_trucks;
 }
 
 const STATES = { starting: "starting", reading: "reading", idle: "idle", behind: "behind", waiting: "waiting", stopping: "stopping", ended: "ended" };
