@@ -65,7 +65,7 @@ def out_folder():
 def job(out, *flags, views=CORRELATIONS, workers=2):
     """The command of a job that ends with its input."""
     command = [binary(), "run", *flags, "--until-end", "--workers", str(workers), "--out", str(out)]
-    return [*command, "--listen", "off", "--log-format", "json", "--views", ",".join(views)]
+    return [*command, "--listen", "off", "--log-format", "json", "--builtin-views", ",".join(views)]
 
 
 def done(measured):

@@ -174,7 +174,7 @@ def truckflow(database, brokers, workers, out):
     shutil.rmtree(out, ignore_errors=True)
     said = run(
         [TRUCKFLOW, "run", "--brokers", brokers, "--topic", TOPIC, "--until-end", "--summary", "--listen", "off"]
-        + ["--views", "parameter_map", "--set", "csv.views=[]", "--workers", str(workers), "--out", str(out)]
+        + ["--builtin-views", "parameter_map", "--set", "csv.views=[]", "--workers", str(workers), "--out", str(out)]
         + ["--database", f"mysql://root@127.0.0.1:{database.port}/job?ssl-mode=DISABLED"]
     )
     return float(re.search(r"\((\d+) records/s\)", said)[1])

@@ -18,8 +18,8 @@ use dataflows::schema::FieldType;
 use dataflows::state::entries;
 use dataflows::views::{self, Mode, Settings, View, dead_letter_rows};
 use truckflow::config::Job;
-use truckflow::config::defined::ViewDefinition;
 use truckflow::config::sql;
+use truckflow::config::sql::script::Script;
 use truckflow::decode::{Counted, Decode, Decoder, Mapping, Message};
 use truckflow::state::export::Export;
 use truckflow::state::{Owner, SealedFold, StateError, seal, unseal, validate_entries};
@@ -224,25 +224,30 @@ static READINGS: LazyLock<(Vec<Record>, Batch)> = LazyLock::new(|| {
 pub fn of_expression(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut lines = text.split('\n');
-    let filter = lines.next().filter(|filter| !filter.is_empty()).map(str::to_owned);
-    let columns = lines.map(str::to_owned).collect();
-    let own = ViewDefinition { name: "hot".into(), filter, columns, table: None, backfill: false };
-    let settings = settings();
-    let query = match sql::compile(&own, &settings) {
-        Ok(own) => own.query,
+    let filter = lines.next().filter(|filter| !filter.is_empty());
+    let filter = filter.map(|filter| format!("\nWHERE {filter}")).unwrap_or_default();
+    let columns: Vec<&str> = lines.collect();
+    let statement =
+        format!("CREATE MATERIALIZED VIEW hot AS SELECT {}\nFROM readings{filter}", columns.join(",\n"));
+    let views = Script::parse("fuzz.sql", &statement).and_then(|script| sql::compile(&script, &settings()));
+    let views = match views {
+        Ok(views) => views,
         Err(error) => return assert_sentence(&error.to_string().replace(['\n', '\r'], " ")),
     };
     let (records, batch) = &*READINGS;
-    let rows = query.rows(batch);
-    let expected: Vec<Vec<Datum>> = records.iter().filter_map(|record| query.row(record)).collect();
-    assert_eq!(rows.columns.iter().map(Column::len).max(), Some(expected.len()));
-    for (row, expected) in expected.iter().enumerate() {
-        for (column, expected) in rows.columns.iter().zip(expected) {
-            assert!(is_value(column, row, expected), "{column:?} {row} {expected:?}\n{text}");
+    // A semicolon begins another view.
+    for query in views.into_iter().map(|view| view.query) {
+        let rows = query.rows(batch);
+        let expected: Vec<Vec<Datum>> = records.iter().filter_map(|record| query.row(record)).collect();
+        assert_eq!(rows.columns.iter().map(Column::len).max(), Some(expected.len()));
+        for (row, expected) in expected.iter().enumerate() {
+            for (column, expected) in rows.columns.iter().zip(expected) {
+                assert!(is_value(column, row, expected), "{column:?} {row} {expected:?}\n{text}");
+            }
         }
+        let mut csv = Vec::new();
+        render::csv(&rows, false, &mut csv);
     }
-    let mut csv = Vec::new();
-    render::csv(&rows, false, &mut csv);
 }
 
 fn is_value(column: &Column, row: usize, expected: &Datum) -> bool {

@@ -436,9 +436,12 @@ pub struct JobArgs {
     /// mysql://user:password@host:port/database or sqlite:PATH [default: sqlite:OUT/truckflow.db]
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
-    /// Comma-separated list of views to compute [default: all]
+    /// A file with views in SQL
+    #[arg(long = "sql", value_name = "FILE")]
+    pub views: Option<PathBuf>,
+    /// Built-in views, separated by commas [default: all; none with --sql]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub views: Option<Vec<String>>,
+    pub builtin_views: Option<Vec<String>>,
     /// Stop after committing everything up to the end of the input as of the start
     #[arg(long)]
     pub until_end: bool,
@@ -466,6 +469,7 @@ impl JobArgs {
     pub fn origins(&self) -> Result<Vec<Shown>, ConfigError> {
         let written = |at: usize, key: &str| match at < self.set.len() {
             true => "--set".to_owned(),
+            false if key == "views" => "--sql".to_owned(),
             false => format!("--{}", key.strip_prefix("kafka.").unwrap_or(key).replace('_', "-")),
         };
         let keys = self.keys().into_iter().enumerate();
@@ -500,8 +504,14 @@ impl JobArgs {
         {
             keys.extend(number.map(|number| (key.to_owned(), Integer(number.into()))));
         }
-        keys.extend(self.views.as_ref().map(|views| {
-            ("views".to_owned(), Array(views.iter().map(|view| String(view.trim().to_owned())).collect()))
+        // A path of a flag begins at the working directory, one in the file at its folder.
+        keys.extend(self.views.as_ref().map(|path| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            ("views".to_owned(), String(path.display().to_string()))
+        }));
+        keys.extend(self.builtin_views.as_ref().map(|views| {
+            let names = views.iter().map(|view| String(view.trim().to_owned()));
+            ("builtin_views".to_owned(), Array(names.collect()))
         }));
         keys
     }

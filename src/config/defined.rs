@@ -1,43 +1,23 @@
-//! User-defined views and correlations.
+//! Built-in views and user-defined correlations.
 
 use std::fmt;
 
 use dataflows::schema::{FieldType, Place};
 use dataflows::views::{Axis, Correlation, Settings, View};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::{ConfigError, wrong};
 use super::names::{CORRELATION_COLUMNS, RESERVED_COLUMNS, is_one_of};
 
-/// An entry of `views`: the name of a built-in view, or a definition.
-#[derive(Clone, Debug, Serialize)]
+/// Which built-in views a job maintains.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum ViewEntry {
-    /// The name of a built-in view.
-    Name(String),
-    /// A user-defined view.
-    Definition(ViewDefinition),
-}
-
-/// `[[views]]`: a user-defined view.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ViewDefinition {
-    /// The name in the configuration, in metrics and of the CSV file.
-    pub name: String,
-    /// Which readings the view contains; absent: all.
-    #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
-    pub filter: Option<String>,
-    /// The columns: a field, or `expression AS name`.
-    pub columns: Vec<String>,
-    /// The table; absent: `TRUCK_` and the name in capitals.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub table: Option<String>,
-    /// Whether it is filled from the beginning of the topic when it is added to an existing job.
-    #[serde(default)]
-    pub backfill: bool,
+pub enum BuiltinViews {
+    /// All or none.
+    All(bool),
+    /// Those with these names.
+    Names(Vec<String>),
 }
 
 /// `[[correlations]]`: a user-defined correlation.
@@ -58,70 +38,42 @@ pub struct CorrelationDefinition {
     pub backfill: bool,
 }
 
-// By hand, so that the error names an unknown key of a definition: serde's untagged enums only report that no
-// variant matches.
-impl<'de> Deserialize<'de> for ViewEntry {
+// By hand, so that the error names what is expected; a text is a list with commas, as variables have it.
+impl<'de> Deserialize<'de> for BuiltinViews {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entry;
-        impl<'de> Visitor<'de> for Entry {
-            type Value = ViewEntry;
+        struct Views;
+        impl<'de> Visitor<'de> for Views {
+            type Value = BuiltinViews;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a view, or a table that defines one")
+                f.write_str("true, false or a list of names of built-in views")
             }
 
-            fn visit_str<E>(self, name: &str) -> Result<ViewEntry, E> {
-                Ok(ViewEntry::Name(name.to_owned()))
+            fn visit_bool<E: Error>(self, all: bool) -> Result<BuiltinViews, E> {
+                Ok(BuiltinViews::All(all))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ViewEntry, A::Error> {
-                ViewDefinition::deserialize(MapAccessDeserializer::new(map)).map(ViewEntry::Definition)
+            fn visit_str<E: Error>(self, list: &str) -> Result<BuiltinViews, E> {
+                let names = list.split(',').map(|name| name.trim().to_owned());
+                Ok(BuiltinViews::Names(names.filter(|name| !name.is_empty()).collect()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<BuiltinViews, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = list.next_element()? {
+                    names.push(name);
+                }
+                Ok(BuiltinViews::Names(names))
             }
         }
-        deserializer.deserialize_any(Entry)
-    }
-}
-
-/// Applies a flag or variable to `views`. Names replace the names selected before; definitions are added to those
-/// of the file.
-pub(super) fn select(
-    table: &mut toml::Table,
-    value: toml::Value,
-    selected: &mut Vec<String>,
-) -> Result<(), String> {
-    let entries = match value {
-        toml::Value::Array(entries) => entries,
-        toml::Value::String(list) => {
-            list.split(',').map(|name| toml::Value::String(name.trim().to_owned())).collect()
-        }
-        other => return Err(format!("{other} is not a list of views; give names separated by commas")),
-    };
-    let (names, definitions): (Vec<_>, Vec<_>) = entries.into_iter().partition(toml::Value::is_str);
-    if definitions.is_empty() || !names.is_empty() {
-        let names = names.iter().filter_map(toml::Value::as_str);
-        *selected = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    }
-    let views = table.entry("views").or_insert_with(|| toml::Value::Array(Vec::new()));
-    views.as_array_mut().ok_or("`views` is not a list")?.extend(definitions);
-    Ok(())
-}
-
-/// The table of a user-defined view or correlation.
-fn table_of(name: &str, table: &Option<String>) -> String {
-    table.clone().unwrap_or_else(|| format!("TRUCK_{}", name.to_uppercase()))
-}
-
-impl ViewDefinition {
-    /// Its table.
-    pub fn table(&self) -> String {
-        table_of(&self.name, &self.table)
+        deserializer.deserialize_any(Views)
     }
 }
 
 impl CorrelationDefinition {
     /// Its table.
     pub fn table(&self) -> String {
-        table_of(&self.name, &self.table)
+        self.table.clone().unwrap_or_else(|| format!("TRUCK_{}", self.name.to_uppercase()))
     }
 
     /// The view of this correlation.

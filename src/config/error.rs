@@ -17,6 +17,22 @@ pub enum ConfigError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// The file of the views cannot be read.
+    #[error("cannot read the views {path}: {source}; correct `views` or --sql")]
+    ReadViews {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// A view is wrong.
+    #[error("configuration {place}: {reason}")]
+    Views {
+        /// The file, line and column.
+        place: String,
+        /// What is wrong, and the next step.
+        reason: String,
+    },
     /// The file or a variable cannot be parsed.
     #[error("configuration {place}: {reason}; `truckflow config init` shows every key")]
     Parse {

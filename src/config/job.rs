@@ -11,6 +11,7 @@ use dataflows::real::Factor;
 use dataflows::schema::Schema;
 use dataflows::views::{self, Missing, Settings, View};
 
+use super::defined::BuiltinViews;
 use super::error::ConfigError;
 use super::known::names;
 use super::load;
@@ -19,6 +20,7 @@ use super::place::Places;
 use super::raw::Config;
 use super::span::{duration, span};
 use super::sql;
+use super::sql::script::Script;
 use super::start::start;
 use crate::decode::Mapping;
 use crate::runtime::clock::Limits;
@@ -80,7 +82,8 @@ impl Job {
     }
 
     /// The job of a configuration. An error in the mapping of messages says where it was written.
-    fn located((config, places): (Config, Places)) -> Result<Self, ConfigError> {
+    fn located((mut config, places): (Config, Places)) -> Result<Self, ConfigError> {
+        config.sql = config.views.as_deref().map(Script::read).transpose()?.map(Arc::new);
         let known: Vec<String> = config.record.keys().cloned().collect();
         Self::try_from(config).map_err(|error| error.located(&places, &known))
     }
@@ -186,7 +189,9 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         );
     }
     let names = names(config)?;
-    names.check_known("views", config.builtin().chain(config.selected.iter().map(String::as_str)))?;
+    if let Some(BuiltinViews::Names(asked)) = &config.builtin_views {
+        check_builtin(asked)?;
+    }
     for (key, sink) in [("csv.views", &config.csv.views), ("tables.views", &config.tables.views)] {
         names.check_known(key, sink.iter().flatten().map(String::as_str))?;
     }
@@ -249,34 +254,37 @@ fn validate_topics(config: &Config, start: Start) -> Result<(), ConfigError> {
 
 /// The built-in views that the job would have if the record had their fields.
 fn missing(config: &Config, settings: &Settings) -> Vec<Missing> {
-    let asked: Vec<&str> = config.builtin().chain(config.selected.iter().map(String::as_str)).collect();
-    let is_asked = |view: &str| match asked.is_empty() {
-        true => view != views::ORIENTATION || config.message.preset == Preset::Orientation,
-        false => asked.contains(&view),
-    };
+    let are_named = matches!(config.builtin_views, Some(BuiltinViews::Names(_)));
+    // Without names, those of another record are not expected.
     let is_expected = |missing: &Missing| {
-        is_asked(missing.view) && (config.message.preset != Preset::Orientation || !asked.is_empty())
+        are_named || missing.view != views::ORIENTATION && config.message.preset != Preset::Orientation
     };
-    views::missing(settings).into_iter().filter(is_expected).collect()
+    let missing = views::missing(settings).into_iter();
+    missing.filter(|missing| config.has_builtin(missing.view) && is_expected(missing)).collect()
+}
+
+/// Refuses names that no built-in view has.
+fn check_builtin(names: &[String]) -> Result<(), ConfigError> {
+    match names.iter().find(|name| !views::NAMES.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(ConfigError::Value {
+            key: "builtin_views",
+            value: name.clone(),
+            reason: format!("unknown view; expected one of {}", views::NAMES.join(", ")),
+        }),
+    }
 }
 
 /// The views of the job: built-in ones in the order of their list, user-defined ones, dead letters.
 fn active_views(config: &Config, settings: &Settings) -> Result<Vec<View>, ConfigError> {
-    let is_on = |name: &str| config.selected.is_empty() || config.selected.iter().any(|on| on == name);
-    // A flag selects among all views. Without one, the names in the file select among the built-in views.
-    let names_none = config.builtin().next().is_none() || !config.selected.is_empty();
-    let is_built_in_on = |name: &str| is_on(name) && (names_none || config.builtin().any(|on| on == name));
     let (dead_letters, mut active): (Vec<_>, Vec<_>) =
         views::all(settings).into_iter().partition(|view| view.name == views::DEAD_LETTERS);
-    active.retain(|view| is_built_in_on(&view.name));
-    // Definitions that are not selected must be valid, too.
+    active.retain(|view| config.has_builtin(&view.name));
     for definition in &config.correlations {
-        let view = definition.view(settings)?;
-        active.extend(is_on(&definition.name).then_some(view));
+        active.push(definition.view(settings)?);
     }
-    for definition in config.view_definitions() {
-        let view = sql::compile(definition, settings)?.view(settings);
-        active.extend(is_on(&definition.name).then_some(view));
+    if let Some(script) = &config.sql {
+        active.extend(sql::compile(script, settings)?.into_iter().map(|view| view.view(settings)));
     }
     if settings.upserts() {
         active.push(views::readings_view(settings));

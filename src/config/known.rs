@@ -36,31 +36,35 @@ pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
     let mut tables: Vec<String> = built_in.iter().map(|view| view.table.to_string()).collect();
     // Reserved for the readings of an upsert job, and for those of a job that drops repetitions.
     let reserved = [views::READINGS, views::DEDUPE];
-    let defined_views = config.view_definitions().map(|view| ("views", &view.name, view.table()));
-    let correlations = config.correlations.iter().map(|view| ("correlations", &view.name, view.table()));
-    for (key, name, table) in correlations.chain(defined_views) {
-        let place = format!("{key}.{name}");
+    let mut add = |name: &str, table: Option<&str>| {
         if !is_view_name(name) {
             let rule = "use lowercase letters, digits and `_`, at most 48, starting with a letter";
-            return Err(wrong(place, rule));
+            return Err(format!("`{name}` is not a valid name of a view; {rule}"));
         }
-        if names.contains(name) || reserved.contains(&name.as_str()) {
-            return Err(wrong(place, "another view has this name; choose a different one"));
+        if names.iter().any(|other| other == name) || reserved.contains(&name) {
+            return Err(format!("another view has the name `{name}`; choose a different one"));
         }
-        if !is_table_name(&table) || table.to_lowercase().starts_with("truckflow_") {
+        names.push(name.to_owned());
+        let Some(table) = table else { return Ok(()) };
+        if !is_table_name(table) || table.to_lowercase().starts_with("truckflow_") {
             let rule =
                 "use letters, digits and `_`, at most 64, starting with neither a digit nor `truckflow_`";
-            return Err(wrong(
-                format!("{place} table"),
-                format!("`{table}` is not a valid table name; {rule}"),
-            ));
+            return Err(format!("`{table}` is not a valid table name; {rule}"));
         }
-        if tables.iter().any(|other| other.eq_ignore_ascii_case(&table)) {
-            let reason = format!("another view writes to table {table}; set `table = \"…\"`");
-            return Err(wrong(format!("{place} table"), reason));
+        if tables.iter().any(|other| other.eq_ignore_ascii_case(table)) {
+            return Err(format!("another view writes to table {table}; set `table` to another one"));
         }
-        names.push(name.clone());
-        tables.push(table);
+        tables.push(table.to_owned());
+        Ok(())
+    };
+    for correlation in &config.correlations {
+        add(&correlation.name, Some(&correlation.table()))
+            .map_err(|reason| wrong(format!("correlations.{}", correlation.name), reason))?;
+    }
+    if let Some(script) = &config.sql {
+        for view in script.views() {
+            add(&view.name, view.table.as_deref()).map_err(|reason| script.wrong(view, reason))?;
+        }
     }
     Ok(Names(names))
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::defined;
 use super::error::ConfigError;
 use super::place::Places;
 use super::raw::Config;
@@ -17,11 +16,14 @@ pub(super) fn load(
     let Some(path) = file else { return read("", "", variables, flags) };
     let text = read_file(path)?;
     let (mut config, places) = read(&text, &path.display().to_string(), variables, flags)?;
-    // Paths of [message] begin at the folder of the file.
-    let folder = path.parent().unwrap_or(Path::new(""));
+    // Paths of [message] and of the views begin at the folder of the file; without one, at the working directory.
+    let folder = match path.to_str() {
+        Some("/dev/stdin") => Path::new(""),
+        _ => path.parent().unwrap_or(Path::new("")),
+    };
     let message = &mut config.message;
     let paths = [&mut message.schema, &mut message.registry_ca, &mut message.registry_password_file];
-    for path in paths.into_iter().flatten() {
+    for path in paths.into_iter().flatten().chain(&mut config.views) {
         *path = folder.join(&*path);
     }
     Ok((config, places))
@@ -44,17 +46,12 @@ pub(super) fn read(
         place: name.to_owned(),
         reason: one_line(error.message()),
     })?;
-    let mut selected = Vec::new();
     let mut places = Places::of_file(name, text);
     let mut override_key = |place: String, key: &str, value| {
         places.set(key, &place);
-        match key {
-            // Names select among the definitions of the file, which stay.
-            "views" => defined::select(&mut table, value, &mut selected),
-            _ => set(&mut table, key, value),
-        }
-        .and_then(|()| check(&table))
-        .map_err(|reason| ConfigError::Parse { place, reason })
+        set(&mut table, key, value)
+            .and_then(|()| check(&table))
+            .map_err(|reason| ConfigError::Parse { place, reason })
     };
     for (key, name, value) in keys_of(variables) {
         let value = value_of(&key, &value);
@@ -63,11 +60,10 @@ pub(super) fn read(
     for (key, value) in flags {
         override_key(format!("--set {key}"), &key, value)?;
     }
-    let mut config: Config = table.try_into().map_err(|error: toml::de::Error| ConfigError::Parse {
+    let config: Config = table.try_into().map_err(|error: toml::de::Error| ConfigError::Parse {
         place: "flags".into(),
         reason: one_line(error.message()),
     })?;
-    config.selected = selected;
     Ok((config, places))
 }
 

@@ -89,9 +89,6 @@ fn values(config: &Config) -> BTreeMap<String, Value> {
     let mut values = BTreeMap::new();
     let json = serde_json::to_value(config).expect("the keys of a configuration are strings");
     walk("", json, &mut values);
-    if !config.selected.is_empty() {
-        values.insert("views".into(), config.selected.clone().into());
-    }
     values
 }
 
@@ -135,7 +132,7 @@ mod tests {
             flag("kafka.topic", "T", "--set"),
             flag("kafka.properties.sasl.oauthbearer.config", "s3cret", "--set"),
             flag("workers", "4", "--workers"),
-            flag("views", "above_speed", "--views"),
+            flag("builtin_views", "[\"above_speed\"]", "--builtin-views"),
         ];
         let rows = shown(Some(file.path()), &variables, flags).unwrap();
         let row = |key: &str| {
@@ -150,7 +147,7 @@ mod tests {
             ("hosts", "null", "default"),
             ("kafka.topic", "\"T\"", "--set"),
             ("kafka.brokers", "\"k:1\"", "TRUCKFLOW_BROKERS"),
-            ("views", "[\"above_speed\"]", "--views"),
+            ("builtin_views", "[\"above_speed\"]", "--builtin-views"),
             ("database", "\"mysql://u:***@h/d?password=***&ssl-mode=disabled\"", "TRUCKFLOW_DATABASE"),
             ("kafka.properties.sasl.password", "\"***\"", &name),
             ("kafka.properties.sasl.username", "\"me\"", &name),

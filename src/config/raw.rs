@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use dataflows::views::{CorrelationTables, Mode};
 use serde::{Deserialize, Serialize};
 
-use super::defined::{CorrelationDefinition, ViewDefinition, ViewEntry};
+use super::defined::{BuiltinViews, CorrelationDefinition};
 use super::message::written::{MessageSettings, RecordFields};
+use super::sql::script::{Script, ViewStatement};
 use super::start::text_or_time;
 use crate::kafka::properties::{Properties, flat};
 use crate::kafka::topics::Topics;
@@ -49,11 +51,13 @@ pub struct Config {
     pub mode: Mode,
     /// Separates key and value in a line of a file; absent: lines have no key.
     pub key_separator: Option<String>,
-    /// The names of built-in views to maintain, all if there are none, and definitions of views.
-    pub views: Vec<ViewEntry>,
-    /// The views selected by a flag or variable, built-in or user-defined; all if empty.
+    /// A file with the job's own views, in SQL.
+    pub views: Option<PathBuf>,
+    /// What is in that file.
     #[serde(skip)]
-    pub selected: Vec<String>,
+    pub sql: Option<Arc<Script>>,
+    /// The built-in views to maintain; absent: all if the job has no views of its own, else none.
+    pub builtin_views: Option<BuiltinViews>,
     /// User-defined correlations.
     pub correlations: Vec<CorrelationDefinition>,
     /// How bytes become readings.
@@ -208,8 +212,9 @@ impl Default for Config {
             database_password_file: None,
             mode: Mode::default(),
             key_separator: None,
-            views: Vec::new(),
-            selected: Vec::new(),
+            views: None,
+            sql: None,
+            builtin_views: None,
             correlations: Vec::new(),
             message: MessageSettings::default(),
             record: RecordFields::new(),
@@ -273,25 +278,37 @@ pub(crate) const BROKERS: &str = "127.0.0.1:9092";
 pub(crate) const TOPIC: &str = "Truck-Data";
 
 impl Config {
-    /// The user-defined views.
-    pub fn view_definitions(&self) -> impl Iterator<Item = &ViewDefinition> {
-        self.views.iter().filter_map(|entry| match entry {
-            ViewEntry::Definition(view) => Some(view),
-            ViewEntry::Name(_) => None,
-        })
+    /// The job's own views.
+    pub fn own_views(&self) -> impl Iterator<Item = &ViewStatement> {
+        self.sql.iter().flat_map(|script| script.views())
+    }
+
+    fn own_view(&self, name: &str) -> Option<&ViewStatement> {
+        self.own_views().find(|view| view.name == name)
     }
 
     /// Whether a view is filled from the beginning of the topic when it is added to an existing job.
     pub fn is_backfilled(&self, view: &str) -> bool {
-        self.view_definitions().any(|defined| defined.name == view && defined.backfill)
+        self.own_view(view).is_some_and(|own| own.backfill)
             || self.correlations.iter().any(|defined| defined.name == view && defined.backfill)
     }
 
-    /// The names of built-in views in the file.
-    pub(super) fn builtin(&self) -> impl Iterator<Item = &str> {
-        self.views.iter().filter_map(|entry| match entry {
-            ViewEntry::Name(name) => Some(name.as_str()),
-            ViewEntry::Definition(_) => None,
-        })
+    /// Whether a view is written to files.
+    pub fn has_file(&self, view: &str) -> bool {
+        self.csv.takes(view) && self.own_view(view).is_none_or(|own| own.csv)
+    }
+
+    /// Whether a view is written to a table.
+    pub fn has_table(&self, view: &str) -> bool {
+        self.tables.takes(view) && self.own_view(view).is_none_or(|own| own.table.is_some())
+    }
+
+    /// Whether a built-in view is to be maintained.
+    pub fn has_builtin(&self, view: &str) -> bool {
+        match &self.builtin_views {
+            None => self.views.is_none(),
+            Some(BuiltinViews::All(all)) => *all,
+            Some(BuiltinViews::Names(names)) => names.iter().any(|name| name == view),
+        }
     }
 }

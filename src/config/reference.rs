@@ -56,8 +56,10 @@ pub const KEYS: &[Key] = &[
         "What a message does to earlier readings. `append`: nothing, each message is a reading of its own. `upsert`: it replaces or deletes the reading with the same key."),
     key("key_separator", "a string without line breaks; if not set, lines have no key", r#""\t""#,
         "Separates key and value in a line of a file."),
-    key("views", "names of built-in views, and definitions; if empty, all built-in views", "",
-        "The views to maintain. A flag or variable selects among all views by name."),
+    key("views", "a path", r#""views.sql""#,
+        "A file with the job's own views, in SQL."),
+    key("builtin_views", "true, false or a list of names; without `views` true if not set, else false", r#"["parameter_map"]"#,
+        "The built-in views to maintain."),
     key("correlations", "definitions", "",
         "User-defined correlations."),
     key("listen", "`address:port`, or `off`", "",
@@ -148,16 +150,6 @@ pub const KEYS: &[Key] = &[
         "Maximum size of a message. Larger messages become dead letters."),
     key("limits.max_ahead", "a duration from 0s to ten years, or `off`", "",
         "How far the event time of a reading may be ahead of both Kafka's timestamp and the wall clock. Readings further ahead become dead letters `in_the_future`."),
-    key("views[].name", "lowercase letters, digits and `_`, at most 48, starting with a letter", r#""hot""#,
-        "The view's name in the configuration, in metrics and of its CSV file."),
-    key("views[].where", "an SQL condition; all readings if not set", r#""engine_speed > 82""#,
-        "Which readings the view contains."),
-    key("views[].columns", "fields, or `expression AS name`", r#"["timestamp", "distance_covered / engine_speed AS ratio"]"#,
-        "The view's columns."),
-    key("views[].table", "a table name; `TRUCK_` and the name in capitals if not set", r#""TRUCK_HOT""#,
-        "The view's table."),
-    key("views[].backfill", "true or false; false if not set", "true",
-        "Fill the view from where the job began when it is added to an existing job."),
     key("record[].type", "`number`, `integer`, `boolean`, `text` or `timestamp`; of a field of the preset, the preset's if not set", r#""number""#,
         "The type of the field."),
     key("record[].path", "a JSON Pointer, a key without a leading slash, or a list of them; the name of the field if not set", r#""/can/rpm""#,
@@ -180,16 +172,16 @@ pub const KEYS: &[Key] = &[
         "Timestamps: the zone of a text without an offset. A time that the zone skips is `bad_timestamp`; of one that it has twice it is the earlier."),
     key("record[].format", "a format of strptime; ISO 8601 if not set", r#""%d.%m.%Y %H:%M:%S""#,
         "Timestamps: how a text is written. `%f` is a fraction of any number of digits."),
-    key("correlations[].name", "as `views[].name`", r#""pressure_speed""#,
+    key("correlations[].name", "lowercase letters, digits and `_`, at most 48, starting with a letter", r#""pressure_speed""#,
         "The correlation's name in the configuration, in metrics and of its CSV file."),
     key("correlations[].x", "a numeric field, or `timestamp`", r#""oil_pressure""#,
         "The field of the first axis."),
     key("correlations[].y", "a numeric field", r#""engine_speed""#,
         "The field of the second axis."),
-    key("correlations[].table", "as `views[].table`", r#""TRUCK_PRESSURE_SPEED""#,
+    key("correlations[].table", "a table name; `TRUCK_` and the name in capitals if not set", r#""TRUCK_PRESSURE_SPEED""#,
         "The correlation's table."),
-    key("correlations[].backfill", "as `views[].backfill`", "true",
-        "As `views[].backfill`."),
+    key("correlations[].backfill", "true or false; false if not set", "true",
+        "Fill the correlation from where the job began when it is added to an existing job."),
 ];
 
 impl Key {
@@ -246,7 +238,7 @@ pub fn file() -> String {
             }
         }
     }
-    for list in ["record", "views", "correlations"] {
+    for list in ["record", "correlations"] {
         _ = match list {
             "record" => {
                 write!(text, "\n# A field of `record`, of which there may be several:\n# [record.rpm]\n")
@@ -272,7 +264,7 @@ Generated from the code (`src/config/reference.rs`). `truckflow config init job.
 The last of these that sets a key wins: its default, the file given with `--config`, its environment variable, `--set KEY=VALUE`, its own flag.
 The variable is `TRUCKFLOW_` and the key in capitals, with `__` for each dot (`TRUCKFLOW_KAFKA__BROKERS`). `TRUCKFLOW_BROKERS` and
 `TRUCKFLOW_TOPIC` are the variables of `--brokers` and `--topic`; `simulate` also uses both, and `replay` the first. An unknown key is
-refused. Keys with `[]` belong to the entries of a list, `[[views]]` and `[[correlations]]`, or to a field of `[record]`.
+refused. Keys with `[]` belong to an entry of `[[correlations]]`, or to a field of `[record]`.
 
 | key | meaning | value | default | flag |
 |---|---|---|---|---|
@@ -295,7 +287,7 @@ mod tests {
 
     use super::*;
     use crate::config::Job;
-    use crate::config::defined::{CorrelationDefinition, ViewDefinition};
+    use crate::config::defined::CorrelationDefinition;
     use crate::config::message::{Bad, FieldWritten, Texts, TimeUnit, Within};
 
     fn names(prefix: &str, value: &Value, to: &mut BTreeSet<String>) {
@@ -312,17 +304,9 @@ mod tests {
     fn every_key_is_in_the_reference_once() {
         let text = || Some("x".to_owned());
         let (name, x, y) = ("n".to_owned(), "x".to_owned(), "y".to_owned());
-        let view = ViewDefinition {
-            name: name.clone(),
-            filter: text(),
-            columns: Vec::new(),
-            table: text(),
-            backfill: true,
-        };
         let correlation = CorrelationDefinition { name, x, y, table: text(), backfill: true };
         let mut known = BTreeSet::new();
         names("", &defaults(), &mut known);
-        names("views[].", &serde_json::to_value(view).unwrap(), &mut known);
         names("correlations[].", &serde_json::to_value(correlation).unwrap(), &mut known);
         let field = FieldWritten {
             field_type: Some(FieldType::Text),

@@ -149,7 +149,7 @@ fn values_out_of_range_are_refused() {
         ("workers", "0"),
         ("job", "\"\""),
         ("commit_interval", "\"soon\""),
-        ("views", "[\"nope\"]"),
+        ("builtin_views", "[\"nope\"]"),
         ("csv.views", "[\"nope\"]"),
         ("csv.max_records", "0"),
         ("csv.max_records", "-1"),
@@ -162,6 +162,7 @@ fn values_out_of_range_are_refused() {
         ("settings.correlation_tables", "\"all\""),
         ("mode", "\"Append\""),
         ("key_separator", "\"\""),
+        ("builtin_views", "5"),
         ("views", "5"),
         ("limits.epochs_in_flight", "1"),
         ("embedded", "true"),
@@ -209,19 +210,18 @@ fn a_built_in_view_is_built_if_the_record_has_its_fields() {
         "{lacking}"
     );
     assert!(!lacking.contains("orientation"), "{lacking}");
-    let (_, lacking) = missing("views = [\"orientation\"]");
+    let (_, lacking) = missing("builtin_views = [\"orientation\"]");
     assert!(lacking.starts_with("orientation (time, seconds_elapsed"), "{lacking}");
 }
 
 #[test]
 fn dead_letters_are_kept_whatever_views_are_chosen() {
-    let config = load("views = [\"parameter_map\"]", &[], &[]).unwrap();
+    let config = load("builtin_views = [\"parameter_map\"]", &[], &[]).unwrap();
     let names: Vec<_> = config.active_views.clone().into_iter().map(|view| view.name).collect();
     assert_eq!(names, ["parameter_map", "dead_letters"]);
 }
 
 const DEFINED: &str = r#"
-    views = ["above_speed", { name = "hot", columns = ["truck_id"] }]
     [record]
     oil = "number"
     driver = "text"
@@ -231,33 +231,63 @@ const DEFINED: &str = r#"
     y = "engine_speed"
 "#;
 
+/// A file of views, which lasts as long as what is returned.
+fn views_file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
 fn names(config: &Job) -> Vec<String> {
     config.active_views.clone().into_iter().map(|view| view.name.into_owned()).collect()
 }
 
 #[test]
-fn names_of_a_file_select_among_the_built_in_views_and_those_of_a_flag_among_all() {
-    let config = load(DEFINED, &[], &[]).unwrap();
-    assert_eq!(names(&config), ["above_speed", "fuel_speed", "hot", "dead_letters"]);
-    let config =
-        load(DEFINED, &[("TRUCKFLOW_VIEWS", "transformed")], &[("views", "[\"fuel_speed\"]")]).unwrap();
-    assert_eq!(names(&config), ["fuel_speed", "dead_letters"]);
-    assert_eq!(config.view_definitions().count(), 1);
-    let config = load(DEFINED, &[("TRUCKFLOW_VIEWS", "transformed, fuel_speed")], &[]).unwrap();
-    assert_eq!(names(&config), ["transformed", "fuel_speed", "dead_letters"]);
-    assert!(load(DEFINED, &[("TRUCKFLOW_VIEWS", "nope")], &[]).unwrap_err().to_string().contains("hot"));
-    let added = [("views", "[{ name = \"cold\", columns = [\"truck_id\"], backfill = true }]")];
-    let config = load(DEFINED, &[], &added).unwrap();
-    assert_eq!(
-        config.view_definitions().map(|own| own.table()).collect::<Vec<_>>(),
-        ["TRUCK_HOT", "TRUCK_COLD"]
+fn a_job_has_the_views_of_its_file_and_the_built_in_ones_that_it_names() {
+    let file = views_file(
+        "CREATE VIEW step AS SELECT * FROM readings WHERE oil > 1;
+         CREATE MATERIALIZED VIEW hot AS SELECT truck_id FROM step;
+         CREATE MATERIALIZED VIEW cold WITH (table = false, csv = false, backfill = true) AS SELECT driver FROM readings;",
     );
+    let path = format!("{:?}", file.path());
+    let own = ("views", &*path);
+    let config = load(DEFINED, &[], &[own]).unwrap();
+    assert_eq!(names(&config), ["fuel_speed", "hot", "cold", "dead_letters"]);
     assert!(config.is_backfilled("cold") && !config.is_backfilled("hot"));
-    assert_eq!(names(&config), ["above_speed", "fuel_speed", "hot", "cold", "dead_letters"]);
-    // Without names in the file all built-in views are on.
-    let text = "[[views]]\nname = \"hot\"\ncolumns = [\"truck_id\"]\n[csv]\nviews = [\"hot\"]";
+    assert!(config.has_table("hot") && config.has_file("hot") && config.has_table("dead_letters"));
+    assert!(!config.has_table("cold") && !config.has_file("cold"));
+    assert!(config.missing_views().is_none());
+    let config = load(DEFINED, &[("TRUCKFLOW_BUILTIN_VIEWS", "transformed, above_speed")], &[own]).unwrap();
+    assert_eq!(names(&config), ["transformed", "above_speed", "fuel_speed", "hot", "cold", "dead_letters"]);
+    let config = load(DEFINED, &[], &[own, ("builtin_views", "true")]).unwrap();
     // Except `orientation`, whose fields the record lacks.
-    assert_eq!(names(&load(text, &[], &[]).unwrap()).len(), views::NAMES.len());
+    assert_eq!(names(&config).len(), views::NAMES.len() + 2);
+    assert_eq!(names(&load(DEFINED, &[], &[]).unwrap()).len(), views::NAMES.len());
+    assert_eq!(
+        names(&load(DEFINED, &[], &[("builtin_views", "false")]).unwrap()),
+        ["fuel_speed", "dead_letters"]
+    );
+    let config = load(DEFINED, &[], &[own, ("csv.views", "[\"cold\"]")]).unwrap();
+    assert!(!config.has_file("hot"));
+}
+
+#[test]
+fn a_file_of_views_is_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("job.toml");
+    std::fs::write(&path, "views = \"views.sql\"").unwrap();
+    let load = || Job::load(Some(&path), std::iter::empty(), Vec::new());
+    let error = load().unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot read the views ") && error.contains("correct `views` or --sql"),
+        "{error}"
+    );
+    std::fs::write(
+        folder.path().join("views.sql"),
+        "CREATE MATERIALIZED VIEW a AS SELECT truck_id FROM readings",
+    )
+    .unwrap();
+    assert_eq!(names(&load().unwrap()), ["a", "dead_letters"]);
 }
 
 #[test]
@@ -272,11 +302,31 @@ fn definitions_reach_the_views() {
 }
 
 #[test]
+fn a_view_with_the_name_or_table_of_another_is_refused() {
+    for (name, table, said) in [
+        ("a1", "a b", "line 1, column 26: `a b` is not a valid table name"),
+        ("a1", "truckflow_state", "`truckflow_state` is not a valid table name"),
+        ("_a", "T", "`_a` is not a valid name of a view; use lowercase letters"),
+        ("orientation", "T", "another view has the name `orientation`"),
+        ("dedupe", "T", "another view has the name `dedupe`"),
+        ("ABOVE_speed", "T", "another view has the name `above_speed`"),
+        ("hot", "ingested_table_1", "another view writes to table ingested_table_1"),
+        ("hot", "truck_ABOVE_speed", "another view writes to table truck_ABOVE_speed"),
+        ("fuel_speed", "T", "another view has the name `fuel_speed`"),
+    ] {
+        let text = format!(
+            "CREATE MATERIALIZED VIEW {name} WITH (table = '{table}') AS SELECT truck_id FROM readings"
+        );
+        let file = views_file(&text);
+        let error = load(DEFINED, &[], &[("views", &format!("{:?}", file.path()))]).unwrap_err().to_string();
+        assert!(error.contains(said) && !error.contains('\n'), "{text}\n{error}");
+        assert!(error.starts_with(&format!("configuration {}", file.path().display())), "{error}");
+    }
+}
+
+#[test]
 fn an_invalid_definition_is_refused_with_its_name() {
     let correlation = |x: &str, y: &str| format!("correlations = [{{name = \"c\", x = {x:?}, y = {y:?}}}]");
-    let named = |name: &str, table: &str| {
-        format!("views = [{{name = {name:?}, columns = [\"truck_id\"], table = {table:?}}}]")
-    };
     for (text, said) in [
         (correlation("engine_speed", "timestamp"), "swap them: x = \"timestamp\", y = \"engine_speed\""),
         (correlation("engine_speed", "engine_speed"), "give two fields"),
@@ -289,22 +339,10 @@ fn an_invalid_definition_is_refused_with_its_name() {
             correlation("timestamp", "samples") + "\n[record]\nsamples = \"number\"",
             "another column of its table",
         ),
-        (named("Hot", "T"), "views.Hot: use lowercase letters"),
-        (named("orientation", "T"), "views.orientation: another view has this name"),
-        (named("readings", "T"), "views.readings: another view has this name"),
-        (named("dedupe", "T"), "views.dedupe: another view has this name"),
-        (named("hot", "ingested_table_1"), "views.hot table: another view writes to table"),
-        (named("above_speed", "T"), "views.above_speed: another view has this name"),
-        (named("hot", "truck_ABOVE_speed"), "views.hot table: another view writes to table"),
-        (named("hot", "truckflow_state"), "views.hot table: `truckflow_state` is not a valid table name"),
-        (named("hot", "a b"), "views.hot table: `a b` is not a valid table name"),
         ("[record]\ntruck_id = \"number\"".into(), "record.truck_id: the preset declares it as text"),
         ("[record]\noil = \"text\"\nOil = \"text\"".into(), "record.Oil: another field differs only"),
         ("[record]\n\"1\" = \"text\"".into(), "record.1: use letters"),
         ("[record]\noil = \"bytes\"".into(), "line 2"),
-        ("[[views]]\nname = \"hot\"\ncolumn = []".into(), "unknown key `column`"),
-        ("[[views]]\nname = \"hot\"".into(), "missing key `columns`"),
-        ("views = [5]".into(), "the name of a view, or a table that defines one"),
     ] {
         let error = load(&text, &[], &[]).unwrap_err().to_string();
         assert!(error.contains(said) && !error.contains('\n'), "{text}\n{error}");

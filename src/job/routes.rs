@@ -23,9 +23,9 @@ pub(crate) fn routes(config: &Job) -> Arc<[Route]> {
     let mut tables = 0..;
     let route = |view: &View| Route {
         name: (*view.name).into(),
-        csv: config.csv.takes(&view.name) && !view.columns.is_empty(),
+        csv: config.has_file(&view.name) && !view.columns.is_empty(),
         change: config.mode == Mode::Upsert && view.of_readings,
-        table: if config.tables.takes(&view.name) && !view.columns.is_empty() { tables.next() } else { None },
+        table: if config.has_table(&view.name) && !view.columns.is_empty() { tables.next() } else { None },
         forwarded: view.name == DEAD_LETTERS && config.dead_letters.topic.is_some(),
         // The other processes of a cluster do not know whether process 0 has a page.
         shown: Part::of(&view.name).filter(|_| config.processes > 1 || config.listen != "off"),

@@ -13,17 +13,23 @@ use crate::support::wait::eventually;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-const BASE: &str = "views = [\"parameter_map\", \"distance_correlation\"";
-/// `hot` and `fuel_speed` from the beginning, `cold` from where the job is.
-const MORE: &str = r#",
-    { name = "hot", where = "engine_speed > 81", columns = ["timestamp", "truck_id", "engine_speed"], backfill = true },
-    { name = "cold", where = "engine_speed > 81", columns = ["timestamp", "truck_id", "engine_speed"] }]
+const BASE: &str = "builtin_views = [\"parameter_map\", \"distance_correlation\"]\n";
+/// The views of [`SQL`], and `fuel_speed` from the beginning.
+const MORE: &str = r#"
+views = "views.sql"
 [[correlations]]
 name = "fuel_speed"
 x = "engine_speed"
 y = "fuel_consumed"
 backfill = true
 "#;
+/// `hot` from the beginning, `cold` from where the job is.
+const SQL: &str = "
+CREATE MATERIALIZED VIEW hot WITH (table = 'TRUCK_HOT', backfill = true) AS
+SELECT timestamp, truck_id, engine_speed FROM readings WHERE engine_speed > 81;
+CREATE MATERIALIZED VIEW cold WITH (table = 'TRUCK_COLD') AS
+SELECT timestamp, truck_id, engine_speed FROM readings WHERE engine_speed > 81;
+";
 
 /// A job in a folder of its own.
 struct Grown {
@@ -34,7 +40,14 @@ struct Grown {
 impl Grown {
     fn new(args: &[&str]) -> Self {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Self { folder: tempfile::tempdir().unwrap(), args }
+        let grown = Self { folder: tempfile::tempdir().unwrap(), args };
+        grown.write_views(SQL);
+        grown
+    }
+
+    /// Writes the file that a configuration with `views = "views.sql"` names.
+    fn write_views(&self, sql: &str) {
+        std::fs::write(self.folder.path().join("views.sql"), sql).unwrap();
     }
 
     fn out(&self) -> PathBuf {
@@ -147,7 +160,7 @@ fn a_view_is_filled_from_kafka_into_mariadb_whatever_kills_it() {
     produce(&lines[..half]);
     let source = ["--brokers", kafka().brokers(), "--topic", &topic];
     let grown = Grown::new(&[&source[..], &["--database", &database.url]].concat());
-    grown.run(&format!("{BASE}]"), "1");
+    grown.run(BASE, "1");
     let config = format!("{BASE}{MORE}");
     grown.kill_while_filling(&config, &[10_000, 100_000]);
     produce(&lines[half..]);
@@ -172,7 +185,7 @@ fn a_view_is_filled_from_a_file_and_through_the_embedded_broker() {
         let mut source = vec!["--input", path.to_str().unwrap()];
         source.extend(embedded.then_some("--embedded"));
         let grown = Grown::new(&source);
-        grown.run(&format!("{BASE}]"), "2");
+        grown.run(BASE, "2");
         let config = format!("{BASE}{MORE}");
         grown.kill_while_filling(&config, &[5_000]);
         std::fs::write(&path, text(&lines)).unwrap();
@@ -197,7 +210,7 @@ fn a_view_of_an_upsert_job_is_given_the_readings_that_are_left() {
     std::fs::write(&path, &first).unwrap();
     let grown = Grown::new(&["--input", path.to_str().unwrap()]);
     let upsert = |views: &str| format!("mode = \"upsert\"\nkey_separator = \"\\t\"\n{views}");
-    grown.run(&upsert(&format!("{BASE}]")), "1");
+    grown.run(&upsert(BASE), "1");
     // Both are given them, as what is left is what a view of an upsert job holds.
     let config = upsert(&format!("{BASE}{MORE}"));
     grown.run(&config, "2");
@@ -227,16 +240,19 @@ fn a_view_of_an_upsert_job_is_given_the_readings_that_are_left() {
 fn a_view_that_became_another_is_refused_with_a_sentence() {
     let input = crate::support::process::repository().join("fixtures/demo/input.jsonl");
     let grown = Grown::new(&["--input", input.to_str().unwrap()]);
-    let config = |speed: u32| {
-        format!(
-            "views = [{{ name = \"hot\", where = \"engine_speed > {speed}\", columns = [\"truck_id\"] }}]"
-        )
+    let start = |speed: u32| {
+        grown.write_views(&format!(
+            "CREATE MATERIALIZED VIEW hot AS SELECT truck_id FROM readings WHERE engine_speed > {speed};"
+        ));
+        grown.start("views = \"views.sql\"\nbuiltin_views = true\n", "1").wait(TIMEOUT)
     };
-    grown.run(&config(80), "1");
-    let (status, said) = grown.start(&config(81), "1").wait(TIMEOUT);
+    let (status, said) = start(80);
+    assert!(status.success(), "{said}");
+    let (status, said) = start(81);
     assert_eq!(status.code(), Some(2), "{said}");
     assert!(said.contains("view `hot`") && said.contains("another name"), "{said}");
-    grown.run(&config(80), "1");
+    let (status, said) = start(80);
+    assert!(status.success(), "{said}");
 }
 
 #[test]
@@ -248,13 +264,13 @@ fn an_input_whose_path_names_a_view_is_not_taken_for_that_views_progress() {
         let input = path(&format!("readings.jsonl {word} hot"));
         std::fs::write(&input, lines.join("\n") + "\n").unwrap();
         let job = Grown::new(&["--input", &input]);
-        job.run(&format!("{BASE}]"), "1");
+        job.run(BASE, "1");
         job.run(&format!("{BASE}{MORE}"), "1");
         assert_eq!(csv_rows(&job.csv("parameter_map")).len(), lines.len());
         assert_eq!(csv_rows(&job.csv("hot")).len(), hot(&lines), "{word}");
         job.verify();
         // Left out and back, it has missed nothing.
-        job.run(&format!("{BASE}]"), "1");
+        job.run(BASE, "1");
         let (status, said) = job.start(&format!("{BASE}{MORE}"), "1").wait(TIMEOUT);
         assert!(status.success() && !said.contains("left out"), "{said}");
     }
@@ -271,7 +287,7 @@ fn a_new_view_gets_every_reading_of_messages_with_several() {
     let input = folder.path().join("readings.jsonl");
     std::fs::write(&input, lines.chunks(7).map(message).collect::<String>()).unwrap();
     let grown = Grown::new(&["--input", input.to_str().unwrap()]);
-    grown.run(&format!("{BASE}]"), "2");
+    grown.run(BASE, "2");
     grown.run(&format!("{BASE}{MORE}"), "2");
     for (view, count) in [("parameter_map", lines.len()), ("hot", hot(&lines)), ("cold", 0)] {
         assert_eq!(csv_rows(&grown.csv(view)).len(), count, "{view}");
@@ -290,12 +306,14 @@ fn a_view_is_added_to_the_phone_s_job() {
     let case = crate::support::process::repository().join("fixtures/phone");
     let input = case.join("orientation.csv");
     let grown = Grown::new(&["--input", input.to_str().unwrap()]);
-    let base = "message = { preset = \"orientation\", format = \"csv\" }\nviews = [\"orientation\"";
-    let more =
-        ", { name = \"tilted\", where = \"pitch > 0\", columns = [\"time\", \"pitch\"], backfill = true }]";
-    grown.run(&format!("{base}]"), "1");
+    let base =
+        "message = { preset = \"orientation\", format = \"csv\" }\nbuiltin_views = [\"orientation\"]\n";
+    grown.run(base, "1");
     let readings = csv_rows(&grown.csv("orientation"));
-    grown.run(&format!("{base}{more}"), "1");
+    grown.write_views(
+        "CREATE MATERIALIZED VIEW tilted WITH (backfill = true) AS SELECT time, pitch FROM readings WHERE pitch > 0;",
+    );
+    grown.run(&format!("{base}views = \"views.sql\"\n"), "1");
     let tilted = readings.iter().filter(|row| row[7].parse::<f64>().unwrap() > 0.0);
     let times: Vec<&String> = tilted.map(|row| &row[0]).collect();
     let found = csv_rows(&grown.csv("tilted"));
@@ -312,7 +330,7 @@ fn a_view_that_comes_back_says_what_it_has_missed() {
     let write = |count: usize| std::fs::write(&path, lines[..count].join("\n") + "\n").unwrap();
     let job = Grown::new(&["--input", path.to_str().unwrap()]);
     let said = |views: &str| {
-        let mut job = job.start(&format!("views = [{views}]"), "1");
+        let mut job = job.start(&format!("builtin_views = [{views}]"), "1");
         let (status, said) = job.wait(TIMEOUT);
         assert!(status.success(), "{said}");
         said
@@ -342,6 +360,7 @@ fn standard_input_cannot_be_read_again() {
     let run = |config: &str| {
         let path = folder.path().join("job.toml");
         std::fs::write(&path, config).unwrap();
+        std::fs::write(folder.path().join("views.sql"), SQL).unwrap();
         let input = crate::support::process::repository().join("fixtures/demo/input.jsonl");
         std::process::Command::new(env!("CARGO_BIN_EXE_truckflow"))
             .args(["run", "--input", "-", "--listen", "off", "--config"])
@@ -352,7 +371,7 @@ fn standard_input_cannot_be_read_again() {
             .output()
             .unwrap()
     };
-    assert!(run(&format!("{BASE}]")).status.success());
+    assert!(run(BASE).status.success());
     let refused = run(&format!("{BASE}{MORE}"));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{said}");
@@ -455,7 +474,7 @@ fn nothing_is_late_because_partitions_are_read_unevenly() {
     kafka().produce(&topic, (0..RECORDS).map(|n| ((n % 4) as i32, None, line(n))));
     for workers in ["1", "2"] {
         let job = Grown::new(&["--brokers", kafka().brokers(), "--topic", &topic]);
-        job.run("views = [\"filtered_join\", \"window_averages\"]", workers);
+        job.run("builtin_views = [\"filtered_join\", \"window_averages\"]", workers);
         assert_eq!(csv_rows(&job.csv("dead_letters")).len(), 0);
         assert_eq!(csv_rows(&job.csv("filtered_join")).len(), RECORDS as usize);
     }

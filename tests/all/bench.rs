@@ -148,7 +148,7 @@ fn the_first_records_of_a_topic_are_measured() {
     let _alone = alone();
     let topic = topic_of(3000, 3);
     let args = ["--brokers", kafka().brokers(), "--topic", &topic, "--records", "700", "--runs", "1"];
-    let epochs = ["--seconds", "0", "--set", "limits.epoch_records=100", "--views", "above_speed"];
+    let epochs = ["--seconds", "0", "--set", "limits.epoch_records=100", "--builtin-views", "above_speed"];
     let json = measure(&[&args[..], &epochs].concat());
     assert!(json["latency"].is_null());
     for bare in json["throughput"]["bare"].as_array().unwrap() {
@@ -263,7 +263,7 @@ fn wrong_use_is_one_sentence() {
     }
     // And what it says is enough.
     database.query(grant.trim_start_matches("run "));
-    let args = ["--input", &fixture, "--database", &url, "--runs", "1", "--views", "above_speed"];
+    let args = ["--input", &fixture, "--database", &url, "--runs", "1", "--builtin-views", "above_speed"];
     measure(&args);
 }
 
@@ -276,7 +276,8 @@ fn all_topics_of_a_pattern_are_measured_except_that_of_dead_letters() {
     }
     let (pattern, letters) = (format!("^{prefix}-"), format!("dead_letters.topic={prefix}-letters"));
     let args = ["--brokers", kafka().brokers(), "--topic", &pattern, "--set", &letters, "--runs", "1"];
-    let more = ["--seconds", "0", "--set", "kafka.start=latest", "--workers", "2", "--views", "above_speed"];
+    let more =
+        ["--seconds", "0", "--set", "kafka.start=latest", "--workers", "2", "--builtin-views", "above_speed"];
     let report = measure(&[&args[..], &more].concat());
     let throughput = &report["throughput"];
     assert_eq!(throughput["job"][0]["records"], 1500);

@@ -440,17 +440,12 @@ fn a_process_that_waits_forever_can_be_terminated() {
 fn a_backfill_requires_a_single_process() {
     let cluster = Cluster::new(&[]);
     kafka().produce(&cluster.topic, (0..100).map(|n| (n % 4, None, LINE)));
-    let views = |more: &str| {
-        let path = cluster.folder.path().join("job.toml");
-        let text = format!("views = [\"parameter_map\"{more}]\n");
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    finish(cluster.start("out", None, &["--until-end", "--config", &views("")]));
-    let config = views(
-        ", { name = \"fast\", where = \"engine_speed > 80\", columns = [\"engine_speed\"], backfill = true }",
-    );
-    let args = ["--until-end", "--config", &config];
+    let builtin = ["--until-end", "--builtin-views", "parameter_map"];
+    finish(cluster.start("out", None, &builtin));
+    let sql = cluster.out("views.sql").display().to_string();
+    let fast = "CREATE MATERIALIZED VIEW fast WITH (backfill = true) AS SELECT engine_speed FROM readings WHERE engine_speed > 80;";
+    std::fs::write(&sql, fast).unwrap();
+    let args = [&builtin[..], &["--sql", &sql]].concat();
     let said = sentence(&mut cluster.process(0, "out", None, &args), 2);
     assert!(said.contains("`fast`") && said.contains("without --processes"), "{said}");
     finish(cluster.start("out", None, &args));

@@ -330,7 +330,7 @@ fn explain_names_every_view_in_every_language() {
     for key in ["operators", "channels"] {
         assert!(json[key].as_array().is_some_and(|all| all.len() > 20), "{json}");
     }
-    let one = explained(&["--views", "above_speed"]);
+    let one = explained(&["--builtin-views", "above_speed"]);
     assert!(one.contains("above_speed") && !one.contains("transformed"), "{one}");
 }
 

@@ -89,7 +89,7 @@ fn readings_rows_and_dead_letters_are_counted_apart_by_reason() {
     create_table(&database);
     let url = format!("sqlite:{}", database.display());
     let views = "parameter_map,filtered_join,window_averages";
-    let args = ["--json", "--database", &url, "--views", views];
+    let args = ["--json", "--database", &url, "--builtin-views", views];
     let count = || -> Value { serde_json::from_str(&done(&input, &args).0).expect("JSON") };
 
     std::fs::write(&input, (0..10).map(|second| reading(20, second, 50) + "\n").collect::<String>()).unwrap();

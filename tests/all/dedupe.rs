@@ -225,13 +225,16 @@ fn repetitions_are_dropped_into_mariadb_whatever_kills_the_job() {
 fn a_view_is_filled_without_repetitions_whatever_kills_it() {
     let partitions = messages(120_000);
     let topic = topic_of(&partitions);
-    let (views, more) = (
-        "views = [\"parameter_map\"",
-        ", { name = \"hot\", where = \"engine_speed > 81\", columns = [\"timestamp\", \"truck_id\"], backfill = true }",
-    );
-    let config = |more: &str| format!("{views}{more}]\n{DEDUPE}");
+    let more = "views = \"views.sql\"\n";
+    let config = |more: &str| format!("builtin_views = [\"parameter_map\"]\n{more}{DEDUPE}");
     let database = mariadb().create_database();
     let grown = Deduped::new(&["--brokers", kafka().brokers(), "--topic", &topic], Some(&database));
+    let write_views = |job: &Deduped| {
+        let hot = "CREATE MATERIALIZED VIEW hot WITH (backfill = true) AS \
+                   SELECT timestamp, truck_id FROM readings WHERE engine_speed > 81;";
+        std::fs::write(job.folder.path().join("views.sql"), hot).unwrap();
+    };
+    write_views(&grown);
     grown.run(&config(""), 2);
     let state = || -> BTreeMap<String, String> {
         let rows = database.query(
@@ -259,6 +262,7 @@ fn a_view_is_filled_without_repetitions_whatever_kills_it() {
     assert!(!state().contains_key("dedupe/hot"));
     grown.verify(&config(more));
     let whole = Deduped::new(&["--brokers", kafka().brokers(), "--topic", &topic], None);
+    write_views(&whole);
     whole.run(&config(more), 1);
     for view in ["hot", "parameter_map"] {
         let rows = |job: &Deduped| csv_rows(&job.out().join(format!("{view}.csv")));

@@ -66,6 +66,11 @@ fn the_commands_of_messages_work() {
 }
 
 #[test]
+fn the_commands_of_user_views_work() {
+    commands_work("user-views.md");
+}
+
+#[test]
 fn the_commands_of_start_work() {
     commands_work("start.md");
 }

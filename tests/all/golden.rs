@@ -132,9 +132,21 @@ impl Case {
             .collect()
     }
 
-    /// What the user's tables are called: of `[[views]]` and `[[correlations]]`.
-    fn own(&self, key: &str) -> BTreeMap<String, String> {
-        let list = self.job.get(key).and_then(toml::Value::as_array).cloned().unwrap_or_default();
+    /// What the tables of the user's views are called: in `views.sql` every view names its own.
+    fn own_views(&self) -> BTreeMap<String, String> {
+        let Some(path) = self.job.get("views").and_then(toml::Value::as_str) else { return BTreeMap::new() };
+        let text = std::fs::read_to_string(self.folder.join(path)).expect("a file of views");
+        let statements = text.split("CREATE MATERIALIZED VIEW ").skip(1);
+        let table = |statement: &str| {
+            let (name, rest) = statement.split_once(" WITH (table = '").expect("a table");
+            (name.to_owned(), rest.split('\'').next().unwrap_or_default().to_owned())
+        };
+        statements.map(table).collect()
+    }
+
+    /// What the tables of the user's correlations are called.
+    fn own_correlations(&self) -> BTreeMap<String, String> {
+        let list = self.job.get("correlations").and_then(toml::Value::as_array).cloned().unwrap_or_default();
         list.iter()
             .map(|own| {
                 let name = own["name"].as_str().unwrap().to_owned();
@@ -147,11 +159,11 @@ impl Case {
 
     fn is_correlation(&self, view: &str) -> bool {
         matches!(view, "distance_correlation" | "engine_speed_correlation")
-            || self.own("correlations").contains_key(view)
+            || self.own_correlations().contains_key(view)
     }
 
     fn table(&self, view: &str) -> String {
-        let own = [self.own("views"), self.own("correlations")];
+        let own = [self.own_views(), self.own_correlations()];
         match view {
             "transformed" => "SPARK_TABLE_TRANSFORMED".into(),
             "orientation" => "INGESTED_TABLE_1".into(),

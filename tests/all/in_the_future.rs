@@ -128,10 +128,13 @@ fn what_is_in_the_future_is_decided_once() {
         let off = ["--set", "limits.max_ahead=off"];
         place.done(&["verify"], &off);
         // A view that comes later is not given it either.
-        let config = place.folder.path().join("job.toml");
-        let views = "views = [{ name = \"all\", columns = [\"truck_id\"], backfill = true }]\n";
-        fs::write(&config, views).unwrap();
-        place.args.extend(["--config".into(), config.to_str().unwrap().into()]);
+        let path = place.folder.path().join("views.sql");
+        let views =
+            "CREATE MATERIALIZED VIEW \"all\" WITH (backfill = true) AS SELECT truck_id FROM readings;\n";
+        fs::write(&path, views).unwrap();
+        place
+            .args
+            .extend(["--sql", path.to_str().unwrap(), "--set", "builtin_views=true"].map(str::to_owned));
         place.done(&["run", "--until-end"], &off);
         assert_eq!(place.rows("all"), [["a"], ["b"]]);
         assert_eq!(place.letters(), decided);
@@ -224,7 +227,7 @@ fn check_warns_of_views_that_keep_less_than_readings_may_be_ahead() {
     );
     assert!(warnings(&["--set", "limits.max_ahead=10m"]).is_empty());
     assert!(warnings(&["--set", "limits.max_ahead=off"]).is_empty());
-    assert!(warnings(&["--views", "above_speed"]).is_empty());
+    assert!(warnings(&["--builtin-views", "above_speed"]).is_empty());
 }
 
 #[test]

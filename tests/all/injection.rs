@@ -94,12 +94,11 @@ fn names_of_trucks_are_kept_as_they_are_and_are_nothing_else() {
     let text: String =
         NAMES.iter().enumerate().flat_map(|(n, name)| [line(name, n), line(name, n + 60)]).collect();
     fs::write(&input, text).unwrap();
-    let own = [
-        "--set",
-        "record.note=text",
-        "--set",
-        r#"views=[{name="noted", columns=["truck_id", "note", "note AS `select`"], where="note = truck_id"}]"#,
-    ];
+    let sql = folder.path().join("views.sql");
+    let noted = "CREATE MATERIALIZED VIEW noted AS SELECT truck_id, note, note AS `select` FROM readings WHERE note = truck_id;";
+    fs::write(&sql, noted).unwrap();
+    let own = ["record.note=text", "builtin_views=true"].map(|set| ["--set", set]);
+    let own = [own.as_flattened(), &["--sql", sql.to_str().unwrap()]].concat();
     let keyed = ["--set", "settings.correlation_tables=latest"];
     for (number, modes) in [&[][..], &keyed].into_iter().enumerate() {
         let out = folder.path().join(format!("out-{number}"));
@@ -116,9 +115,9 @@ fn names_of_trucks_are_kept_as_they_are_and_are_nothing_else() {
             for table in ["TRUCK_PARAMETER_MAP", "TRUCK_DISTANCE_CORRELATION", "TRUCK_WINDOW_AVERAGES"] {
                 assert_eq!(distinct(table, "truck_id"), expected, "{table}");
             }
-            assert_eq!(distinct("TRUCK_NOTED", "note"), expected);
+            assert_eq!(distinct("NOTED", "note"), expected);
             let select = if matches!(rows, Rows::Sqlite(_)) { "\"select\"" } else { "`select`" };
-            assert_eq!(distinct("TRUCK_NOTED", select), expected);
+            assert_eq!(distinct("NOTED", select), expected);
             // The files hold the exact bytes, formulas among them.
             let of_file: BTreeSet<String> =
                 csv_rows(&out.join("parameter_map.csv")).into_iter().map(|row| hex(&row[4])).collect();
@@ -141,9 +140,15 @@ fn names_that_a_job_defines_are_names_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("input.jsonl");
     fs::write(&input, line("a", 0)).unwrap();
+    let sql = folder.path().join("views.sql");
+    // Quoted as SQL quotes names and texts.
     let view = |name: &str, column: &str, table: &str| {
-        format!("views=[{{name={name:?}, columns=[{column:?}], table={table:?}}}]")
+        let (name, table) = (name.replace('"', "\"\""), table.replace('\'', "''"));
+        format!(
+            "CREATE MATERIALIZED VIEW \"{name}\" WITH (table = '{table}') AS SELECT {column} FROM readings;"
+        )
     };
+    let of_views = ["--sql", sql.to_str().unwrap()];
     let hostile =
         ["x; DROP TABLE y", "x` (id INT); --", "x\"", "x'", "x y", "x\ny", "", "é", "../x", "x/y", "x\0"];
     for rows in [Rows::Sqlite(&folder.path().join("out")), Rows::Mariadb(mariadb().create_database())] {
@@ -155,30 +160,30 @@ fn names_that_a_job_defines_are_names_or_refused() {
             let config = folder.path().join("job.toml");
             fs::write(&config, format!("[record]\n{field}")).unwrap();
             let config = ["--config", config.to_str().unwrap()];
-            for set in [
-                vec!["--set".to_owned(), view(name, "truck_id", "T")],
-                vec!["--set".to_owned(), view("hot", &column, "T")],
-                vec!["--set".to_owned(), view("hot", "truck_id", name)],
-                config.map(str::to_owned).to_vec(),
-                vec!["--job".to_owned(), name.to_owned()],
+            for (set, views) in [
+                (of_views, view(name, "truck_id", "T")),
+                (of_views, view("hot", &column, "T")),
+                (of_views, view("hot", "truck_id", name)),
+                (config, String::new()),
+                (["--job", name], String::new()),
             ] {
                 // An empty job is none, and a NUL cannot be said in a command.
                 if set.iter().any(|text| text.contains('\0')) {
                     continue;
                 }
-                let set: Vec<&str> = set.iter().map(String::as_str).collect();
+                fs::write(&sql, &views).unwrap();
                 let (status, said) = run(&[&job[..], &set, &rows.flags()].concat());
-                assert_eq!(status, 2, "{set:?}: {said}");
+                assert_eq!(status, 2, "{set:?} {views}: {said}");
                 let sentences: Vec<&str> = said.lines().collect();
                 assert!(
                     sentences.len() == 1 && sentences[0].starts_with("truckflow: configuration"),
-                    "{set:?}: {said}"
+                    "{set:?} {views}: {said}"
                 );
             }
         }
         // Words of SQL are names like others.
-        let reserved = view("select", "truck_id AS `order`", "TABLE");
-        let (status, said) = run(&[&job[..], &["--set", &reserved], &rows.flags()].concat());
+        fs::write(&sql, view("select", "truck_id AS `order`", "TABLE")).unwrap();
+        let (status, said) = run(&[&job[..], &of_views, &rows.flags()].concat());
         assert_eq!(status, 0, "{said}");
         let found = match &rows {
             Rows::Sqlite(_) => rows.query("SELECT \"order\" FROM \"TABLE\""),

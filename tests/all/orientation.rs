@@ -434,7 +434,10 @@ fn push_messages_of_the_app_are_read_as_the_page_says() {
 #[test]
 fn the_phone_s_fields_are_there_for_views_and_correlations_of_one_s_own() {
     let folder = tempfile::tempdir().unwrap();
-    let config = "[[views]]\nname = \"tilted\"\nwhere = \"pitch > 0\"\ncolumns = [\"timestamp\", \"time\", \"roll * 2 AS twice\"]\n\
+    let tilted = "CREATE MATERIALIZED VIEW tilted AS \
+                  SELECT timestamp, time, roll * 2 AS twice FROM readings WHERE pitch > 0;\n";
+    write(folder.path(), "views.sql", tilted);
+    let config = "views = \"views.sql\"\nbuiltin_views = true\n\
                   [[correlations]]\nname = \"turning\"\nx = \"timestamp\"\ny = \"yaw\"\n";
     let config = write(folder.path(), "job.toml", config);
     let file = csv_file(folder.path(), 0..500);
@@ -477,7 +480,7 @@ fn the_phone_s_lag_is_measured() {
 fn a_job_of_trucks_that_names_the_phone_s_view_says_that_it_is_not_built() {
     let folder = tempfile::tempdir().unwrap();
     let input = write(folder.path(), "orientation.jsonl", message(0) + "\n");
-    let args = ["--input", &input, "--views", "orientation"];
+    let args = ["--input", &input, "--builtin-views", "orientation"];
     let mut check = command("check", &args, &folder.path().join("out"), None);
     let (_, said) = check.wait(TIMEOUT);
     let said = said + &check.stdout();

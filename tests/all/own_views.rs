@@ -1,34 +1,50 @@
 //! Views of the user's own that say what a built-in view does hold what it holds, whose content
 //! [`golden`](crate::golden) compares with another language's.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::support::job::Job;
 use crate::support::output::csv_rows;
 use crate::support::process::repository;
+use crate::support::sqlite;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 const JOB: &str = r#"
-views = [
-    "above_speed",
-    "transformed",
-    { name = "fast", where = "engine_speed > 80", columns = [
-        "timestamp", "distance_covered", "engine_speed", "truck_id",
-    ] },
-    { name = "scaled", columns = [
-        "timestamp", "distance_covered", "engine_speed", "fuel_consumed",
-        "engine_speed * 1.2 AS engine_speed_scaled",
-        "distance_covered / engine_speed AS distance_engine_ratio",
-        "truck_id",
-    ] },
-    { name = "none", table = "T", where = "engine_speed > 80 AND truck_id IS NULL", columns = ["timestamp"] },
-]
+views = "views.sql"
+builtin_views = ["above_speed", "transformed"]
 [[correlations]]
 name = "own_speed"
 x = "timestamp"
 y = "engine_speed"
 "#;
+const SQL: &str = "
+CREATE MATERIALIZED VIEW fast AS
+SELECT timestamp, distance_covered, engine_speed, truck_id FROM readings WHERE engine_speed > 80;
+
+CREATE MATERIALIZED VIEW scaled AS
+SELECT timestamp, distance_covered, engine_speed, fuel_consumed,
+    engine_speed * 1.2 AS engine_speed_scaled,
+    distance_covered / engine_speed AS distance_engine_ratio,
+    truck_id
+FROM readings;
+
+CREATE VIEW moving AS
+SELECT timestamp AS moment, distance_covered AS way, engine_speed AS speed, truck_id
+FROM readings WHERE engine_speed > 79;
+
+CREATE MATERIALIZED VIEW fast_of_a_view AS
+SELECT moment AS timestamp, way AS distance_covered, speed AS engine_speed, truck_id FROM moving WHERE speed > 80;
+
+CREATE MATERIALIZED VIEW fast_of_a_subquery AS
+SELECT timestamp, distance_covered, engine_speed, truck_id
+FROM (SELECT timestamp, distance_covered, engine_speed, engine_speed * 2 AS twice, truck_id FROM readings) AS doubled
+WHERE twice > 160;
+
+CREATE MATERIALIZED VIEW none WITH (table = 'T') AS
+SELECT timestamp FROM readings WHERE engine_speed > 80 AND truck_id IS NULL;
+";
 
 #[test]
 fn views_of_ones_own_hold_what_built_in_ones_do() {
@@ -36,6 +52,7 @@ fn views_of_ones_own_hold_what_built_in_ones_do() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("job.toml");
         std::fs::write(&path, JOB).unwrap();
+        std::fs::write(folder.path().join("views.sql"), SQL).unwrap();
         let input = repository().join("fixtures").join(case).join("input.jsonl");
         let out = folder.path().join("out");
         let run = ["run", "--until-end", "--listen", "off", "--workers", "2"];
@@ -48,18 +65,26 @@ fn views_of_ones_own_hold_what_built_in_ones_do() {
             let text = std::fs::read_to_string(out.join(format!("{view}.csv"))).unwrap();
             text.lines().next().map(str::to_owned)
         };
-        for (own, built_in) in [("fast", "above_speed"), ("scaled", "transformed")] {
+        for (own, built_in) in [
+            ("fast", "above_speed"),
+            ("fast_of_a_view", "above_speed"),
+            ("fast_of_a_subquery", "above_speed"),
+            ("scaled", "transformed"),
+        ] {
             assert_eq!(header(own), header(built_in), "{case}");
             assert_eq!(rows(own), rows(built_in), "{case}: {own}");
         }
         assert_eq!(header("none").as_deref(), Some("timestamp"));
         assert_eq!((rows("none").len(), out.join("parameter_map.csv").exists()), (0, false));
+        // One without MATERIALIZED is only read by others.
+        assert!(!out.join("moving.csv").exists(), "{case}");
         assert!(!rows("own_speed").is_empty(), "{case}");
     }
 }
 
 const DECLARED: &str = r#"
-views = ["parameter_map", { name = "oily", where = "oil * 2 >= 6.5 OR driver IS NULL", columns = ["truck_id", "oil", "driver", "oil / 2 AS half"] }]
+views = "views.sql"
+builtin_views = ["parameter_map"]
 [record]
 oil = "number"
 driver = "text"
@@ -68,12 +93,17 @@ name = "oil_speed"
 x = "oil"
 y = "engine_speed"
 "#;
+const OILY: &str = "
+CREATE MATERIALIZED VIEW oily AS
+SELECT truck_id, oil, driver, oil / 2 AS half FROM readings WHERE oil * 2 >= 6.5 OR driver IS NULL;
+";
 
 #[test]
 fn declared_fields_are_read_shown_and_correlated() {
     let folder = tempfile::tempdir().unwrap();
     let [path, input, out] = ["job.toml", "input.jsonl", "out"].map(|name| folder.path().join(name));
     std::fs::write(&path, DECLARED).unwrap();
+    std::fs::write(folder.path().join("views.sql"), OILY).unwrap();
     let reading = |second: u32, speed: u32, more: &str| {
         format!(
             "{{\"timestamp\": \"2023-04-10 01:00:0{second}\", \"distance_covered\": 1, \
@@ -97,4 +127,48 @@ fn declared_fields_are_read_shown_and_correlated() {
     // Only the two readings that have it count.
     let correlations = csv_rows(&out.join("oil_speed.csv"));
     assert_eq!(correlations[0][2..5], ["1.0", "a", "2"]);
+}
+
+#[test]
+fn options_say_where_a_view_goes_and_the_job_which_built_in_ones_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let [sql, input, out] = ["views.sql", "input.jsonl", "out"].map(|name| folder.path().join(name));
+    let text = "
+        CREATE MATERIALIZED VIEW Hot AS SELECT truck_id FROM readings;
+        CREATE MATERIALIZED VIEW of_a_table WITH (csv = false, table = 'MINE') AS SELECT truck_id FROM readings;
+        CREATE MATERIALIZED VIEW of_a_file WITH (table = false) AS SELECT truck_id FROM readings;";
+    std::fs::write(&sql, text).unwrap();
+    let readings = std::fs::read_to_string(repository().join("fixtures/demo/input.jsonl")).unwrap();
+    std::fs::write(&input, readings + "no reading\n").unwrap();
+    let [sql, input, out_text] = [&sql, &input, &out].map(|path| path.to_str().unwrap());
+    let run = |more: &[&str]| {
+        let job = ["run", "--until-end", "--listen", "off", "--input", input, "--out", out_text];
+        let (status, said) = Job::start(job.iter().chain(more)).wait(TIMEOUT);
+        assert!(status.success(), "{said}");
+        let names = |sql: &str| -> BTreeSet<String> {
+            let rows = sqlite::query(&out.join("truckflow.db"), sql);
+            rows.into_iter().map(|mut row| row.remove(0).unwrap()).collect()
+        };
+        let mut tables = names("SELECT name FROM sqlite_master WHERE type = 'table'");
+        tables.retain(|table| !table.starts_with("truckflow_") && !table.starts_with("sqlite_"));
+        let files = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+        let files = files.filter(|path| path.extension().is_some_and(|end| end == "csv"));
+        let files: BTreeSet<String> =
+            files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        std::fs::remove_dir_all(&out).unwrap();
+        (tables, files)
+    };
+    let set = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+    let own_tables = ["HOT", "MINE", "TRUCK_DEAD_LETTERS"];
+    let own_files = ["hot", "of_a_file", "dead_letters"];
+    assert_eq!(run(&["--sql", sql]), (set(&own_tables), set(&own_files)));
+    // With built-in views, by name or all of them.
+    let (tables, files) = run(&["--sql", sql, "--builtin-views", "above_speed"]);
+    assert_eq!(tables, set(&[&own_tables[..], &["TRUCK_ABOVE_SPEED"]].concat()));
+    assert_eq!(files, set(&[&own_files[..], &["above_speed"]].concat()));
+    let (_, builtin) = run(&[]);
+    assert!(builtin.is_superset(&set(&["parameter_map", "transformed", "dead_letters"])), "{builtin:?}");
+    let (_, all) = run(&["--sql", sql, "--set", "builtin_views=true"]);
+    assert_eq!(all, builtin.union(&set(&own_files)).cloned().collect());
+    assert_eq!(run(&["--set", "builtin_views=false"]).1, set(&["dead_letters"]));
 }

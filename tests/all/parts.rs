@@ -30,13 +30,17 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(message: &str) -> Self {
+    fn new(message: &str, sql: Option<&str>) -> Self {
         let topic = unique_topic();
         kafka().create_topic(&topic, 2);
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("job.toml");
+        let views = sql.map_or("", |sql| {
+            fs::write(folder.path().join("views.sql"), sql).unwrap();
+            "views = \"views.sql\"\n"
+        });
         let text = format!(
-            "until_end = true\nlisten = \"off\"\nout = {:?}\n[kafka]\nbrokers = {:?}\ntopic = {topic:?}\n{message}",
+            "{views}until_end = true\nlisten = \"off\"\nout = {:?}\n[kafka]\nbrokers = {:?}\ntopic = {topic:?}\n{message}",
             folder.path().join("out"),
             kafka().brokers(),
         );
@@ -106,19 +110,16 @@ fn reading(second: u32, speed: &str) -> String {
 }
 
 /// The view with the fields of `MESSAGE`.
-const VIEW: &str = "\
-[[views]]
-name = \"devices\"
-columns = [\"engine_speed\", \"device\", \"source\", \"truck_id\"]
-";
+const VIEW: &str =
+    "CREATE MATERIALIZED VIEW devices AS SELECT engine_speed, device, source, truck_id FROM readings;\n";
 const DEVICES: &str =
-    "SELECT engine_speed || ' ' || device || ' ' || source || ' ' || truck_id FROM TRUCK_DEVICES ORDER BY id";
+    "SELECT engine_speed || ' ' || device || ' ' || source || ' ' || truck_id FROM DEVICES ORDER BY id";
 /// What records have without them.
 const TRUCKS: &str = "SELECT engine_speed || ' ' || truck_id FROM TRUCK_PARAMETER_MAP ORDER BY id";
 
 #[test]
 fn a_part_is_corrected_and_becomes_a_record_with_its_neighbours() {
-    let parts = Parts::new(&format!("{MESSAGE}{VIEW}"));
+    let parts = Parts::new(MESSAGE, Some(VIEW));
     let message = |device: &str, readings: &[String]| {
         format!(r#"{{"device": {{"id": "{device}"}}, "readings": [{}], "v": 1}}"#, readings.join(", "))
     };
@@ -190,7 +191,7 @@ fn a_part_is_corrected_and_becomes_a_record_with_its_neighbours() {
 #[test]
 fn a_line_of_a_message_keeps_its_header_and_an_object_its_keys() {
     let csv = "[message]\nformat = \"csv\"\n";
-    let parts = Parts::new(csv);
+    let parts = Parts::new(csv, None);
     let header = "timestamp,distance_covered,engine_speed,fuel_consumed,truck_id";
     let text = format!("{header}\n2023-04-10 01:02:27,1,81,0,a\n2023-04-10 01:02:28,2,x,0,\"b,c\"\n");
     kafka().produce(&parts.topic, [(0, None, text)]);
@@ -202,7 +203,7 @@ fn a_line_of_a_message_keeps_its_header_and_an_object_its_keys() {
     assert_eq!(parts.run(TRUCKS).0[1], "82.0 b,c");
 
     let star = "[message]\nroot = \"/trucks/*\"\n[record]\ntruck_id = { from = \"root.key\" }\n";
-    let parts = Parts::new(star);
+    let parts = Parts::new(star, None);
     let reading = |speed: &str| {
         format!(
             "{{'timestamp': '2023-04-10 01:02:27', 'distance_covered': 1, 'engine_speed': {speed}, 'fuel_consumed': 0}}"

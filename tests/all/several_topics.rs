@@ -388,8 +388,10 @@ fn a_view_that_is_added_is_filled_from_where_the_job_began() {
     fleet.send("b", 1, 50);
     fleet.read("out", &pattern, &more);
     assert_eq!(fleet.rows("out"), 150);
-    let all = "[[views]]\nname = \"everything\"\ncolumns = [\"truck_id\", \"timestamp\"]\nbackfill = true\n";
-    std::fs::write(&config, all).unwrap();
+    let everything = "CREATE MATERIALIZED VIEW everything WITH (backfill = true) AS \
+                      SELECT truck_id, timestamp FROM readings;\n";
+    std::fs::write(fleet.out("views.sql"), everything).unwrap();
+    std::fs::write(&config, "views = \"views.sql\"\nbuiltin_views = true\n").unwrap();
     fleet.send("b", 1, 10);
     // The topic that is left out was read before, so it is part of what fills the view.
     fleet.read("out", &fleet.topic("b"), &more);
@@ -403,8 +405,10 @@ fn a_view_that_is_added_is_filled_from_where_the_job_began() {
 fn the_name_of_its_topic_is_a_field_of_a_reading() {
     let mut fleet = Fleet::new();
     let (pattern, config) = (fleet.pattern(), fleet.out("job.toml").display().to_string());
-    let text = "[record]\nsource = { type = \"text\", from = \"kafka.topic\" }\n\
-                [[views]]\nname = \"sources\"\ncolumns = [\"truck_id\", \"source\"]\n";
+    let sources = "CREATE MATERIALIZED VIEW sources AS SELECT truck_id, source FROM readings;\n";
+    std::fs::write(fleet.out("views.sql"), sources).unwrap();
+    let text = "views = \"views.sql\"\nbuiltin_views = true\n\
+                [record]\nsource = { type = \"text\", from = \"kafka.topic\" }\n";
     std::fs::write(&config, text).unwrap();
     for (topic, count) in [("a", 30), ("b", 20)] {
         fleet.create(topic, 1);

@@ -153,21 +153,21 @@ fn no_workers() {
 
 #[test]
 fn an_unknown_view() {
-    refused(&["run", "--input", &fixture(), "--views", "nope"], 2, &["nope", "parameter_map"]);
+    refused(&["run", "--input", &fixture(), "--builtin-views", "nope"], 2, &["nope", "parameter_map"]);
 }
 
 #[test]
 fn a_view_of_a_field_that_there_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("job.toml");
-    let view = "[[views]]\nname = \"hot\"\nwhere = \"engine_speed > fuel\"\ncolumns = [\"truck_id\"]\n";
+    let path = folder.path().join("views.sql");
+    let view = "CREATE MATERIALIZED VIEW hot AS\nSELECT truck_id FROM readings WHERE engine_speed > fuel;\n";
     std::fs::write(&path, view).unwrap();
-    let args = ["run", "--input", &fixture(), "--config", path.to_str().unwrap()];
-    refused(
-        &args,
-        2,
-        &["views.hot where, column 16: unknown field `fuel`; expected one of timestamp, distance_covered"],
-    );
+    let words =
+        "views.sql line 2, column 52: unknown field `fuel`; expected one of timestamp, distance_covered";
+    refused(&["run", "--input", &fixture(), "--sql", path.to_str().unwrap()], 2, &[words]);
+    let config = folder.path().join("job.toml");
+    std::fs::write(&config, "views = \"views.sql\"\n").unwrap();
+    refused(&["run", "--input", &fixture(), "--config", config.to_str().unwrap()], 2, &[words]);
 }
 
 #[test]

@@ -56,8 +56,12 @@ fn keys_and_values_of_the_file() {
         "input = \"r.jsonl\"\n[kafka]\nstart = \"latest\"",
         "[kafka.properties]\nsasl.password = \"a\"\n[kafka.property_files]\nsasl.password = \"secret\"",
         "[orientation]\ntopic = \"Mobile-Device-Data\"",
-        "views = [\"nope\"]",
-        "views = \"transformed\"",
+        "views = \"missing.sql\"",
+        "views = [\"transformed\"]",
+        "[[views]]\nname = \"v\"\ncolumns = [\"truck_id\"]",
+        "builtin_views = [\"nope\"]",
+        "builtin_views = \"nope\"",
+        "builtin_views = 7",
     ] {
         wrong.configured(text);
     }
@@ -72,7 +76,10 @@ fn values_of_flags_and_variables() {
         "explain --config missing.toml",
         "explain --config .",
         "explain --workers 0",
-        "explain --views nope,transformed",
+        "explain --views transformed",
+        "explain --builtin-views nope,transformed",
+        "explain --sql missing.sql",
+        "explain --sql .",
         "explain --processes 2",
         "explain --process 1",
         "explain --embedded",
@@ -81,6 +88,7 @@ fn values_of_flags_and_variables() {
         "explain --set workers=two",
         "explain --set workers.all=2",
         "explain --set views=7",
+        "explain --set builtin_views=7",
         "explain --config job.toml --set settings.window=now",
         "explain --topic ^fleet-[",
         "explain --topic Truck-Data,",
@@ -93,6 +101,8 @@ fn values_of_flags_and_variables() {
         ("TRUCKFLOW_WORKER", "2"),
         ("TRUCKFLOW_KAFKA__BROKER", "x"),
         ("TRUCKFLOW_CONFIG", "missing.toml"),
+        ("TRUCKFLOW_VIEWS", "missing.sql"),
+        ("TRUCKFLOW_BUILTIN_VIEWS", "nope"),
         ("TRUCKFLOW_KAFKA__PROPERTIES", "x"),
         ("TRUCKFLOW_LOG_FORMAT", "xml"),
     ] {
@@ -118,15 +128,37 @@ fn definitions_of_views_correlations_and_fields() {
         "[record]\ndriver = \"text\"\n[[correlations]]\nname = \"c\"\nx = \"timestamp\"\ny = \"driver\"",
         "[[correlations]]\nname = \"c\"\nx = \"engine_speed\"\ny = \"engine_speed\"",
         "[[correlations]]\nname = \"c\"\nx = \"engine_speed\"\ny = \"timestamp\"",
-        "[[views]]\nname = \"v\"",
-        "[[views]]\nname = \"v\"\ncolumns = []",
-        "[[views]]\nname = \"v\"\ncolumns = [\"truck_id\"]\ntable = \"a b\"",
-        "[[views]]\nname = \"v\"\ncolumns = [\"truck_id\"]\ntable = \"truckflow_v\"",
-        "[[views]]\nname = \"v\"\ncolumns = [\"truck_id\"]\ntable = \"SPARK_TABLE_TRANSFORMED\"",
-        "[[views]]\nname = \"v\"\ncolumns = [\"truck_id\", \"timestamp AS Truck_Id\"]",
     ] {
         wrong.configured(text);
     }
+    for text in [
+        "",
+        "CREATE MATERIALIZED VIEW v",
+        "CREATE MATERIALIZED VIEW v AS SELECT FROM readings",
+        "CREATE MATERIALIZED VIEW v WITH (table = 'a b') AS SELECT truck_id FROM readings",
+        "CREATE MATERIALIZED VIEW v WITH (table = 'truckflow_v') AS SELECT truck_id FROM readings",
+        "CREATE MATERIALIZED VIEW v WITH (table = 7) AS SELECT truck_id FROM readings",
+        "CREATE MATERIALIZED VIEW v WITH (csv = 'no') AS SELECT truck_id FROM readings",
+        "CREATE MATERIALIZED VIEW v WITH (backfill = 1) AS SELECT truck_id FROM readings",
+        "CREATE MATERIALIZED VIEW v WITH (tabel = 'V') AS SELECT truck_id FROM readings",
+        "CREATE VIEW v WITH (csv = false) AS SELECT truck_id FROM readings",
+        "CREATE MATERIALIZED VIEW v AS SELECT truck_id, timestamp AS Truck_Id FROM readings",
+        "CREATE MATERIALIZED VIEW \"a b\" AS SELECT truck_id FROM readings",
+        "CREATE MATERIALIZED VIEW a.v AS SELECT truck_id FROM readings",
+        "CREATE MATERIALIZED VIEW transformed AS SELECT truck_id FROM readings",
+        "CREATE MATERIALIZED VIEW readings AS SELECT truck_id FROM readings",
+        "CREATE VIEW v AS SELECT truck_id FROM readings;\nCREATE MATERIALIZED VIEW V AS SELECT truck_id FROM readings",
+        "CREATE MATERIALIZED VIEW v AS SELECT truck_id FROM w;\nCREATE VIEW w AS SELECT truck_id FROM readings",
+        "CREATE OR REPLACE VIEW v AS SELECT truck_id FROM readings",
+        "CREATE TABLE v (truck_id TEXT)",
+        "SELECT truck_id FROM readings",
+    ] {
+        wrong.viewed(text, "");
+    }
+    let spark = "CREATE MATERIALIZED VIEW v WITH (table = 'SPARK_TABLE_TRANSFORMED') AS SELECT truck_id FROM readings";
+    wrong.viewed(spark, "--builtin-views transformed");
+    wrong.file("job.toml", "[[correlations]]\nname = \"v\"\nx = \"timestamp\"\ny = \"engine_speed\"\n");
+    wrong.viewed("CREATE MATERIALIZED VIEW v AS SELECT truck_id FROM readings", "--config job.toml");
     wrong.is_page("definitions");
 }
 
@@ -194,7 +226,8 @@ fn texts_of_user_defined_views() {
         "t.engine_speed > 80",
         "X'00' = truck_id",
     ] {
-        wrong.configured(&format!("[[views]]\nname = \"v\"\ncolumns = [\"truck_id\"]\nwhere = \"{text}\"\n"));
+        wrong
+            .viewed(&format!("CREATE MATERIALIZED VIEW v AS SELECT truck_id FROM readings WHERE {text}"), "");
     }
     for column in [
         "engine_speed + 1",
@@ -204,9 +237,28 @@ fn texts_of_user_defined_views() {
         "truck_id + 1 AS sum",
         "CASE WHEN engine_speed THEN 1 END AS c",
         "COALESCE(engine_speed, 'none') AS c",
-        "*",
+        "'truck' AS `c`, \"truck\" AS d",
     ] {
-        wrong.configured(&format!("[[views]]\nname = \"v\"\ncolumns = [\"{column}\"]\n"));
+        wrong.viewed(&format!("CREATE MATERIALIZED VIEW v AS SELECT {column} FROM readings"), "");
+    }
+    for query in [
+        "SELECT truck_id FROM readings GROUP BY truck_id",
+        "SELECT truck_id, COUNT(*) AS readings FROM readings",
+        "SELECT AVG(engine_speed) AS mean FROM readings",
+        "SELECT SUM(engine_speed) OVER (PARTITION BY truck_id) AS sum FROM readings",
+        "SELECT DISTINCT truck_id FROM readings",
+        "SELECT truck_id FROM readings HAVING engine_speed > 80",
+        "SELECT a.truck_id FROM readings AS a JOIN readings AS b ON a.truck_id = b.truck_id",
+        "SELECT truck_id FROM readings, readings",
+        "SELECT truck_id FROM readings UNION SELECT truck_id FROM readings",
+        "SELECT truck_id FROM readings ORDER BY truck_id",
+        "SELECT truck_id FROM readings LIMIT 1",
+        "WITH r AS (SELECT truck_id FROM readings) SELECT truck_id FROM r",
+        "SELECT truck_id FROM TUMBLE(readings, timestamp, INTERVAL '5' MINUTE)",
+        "SELECT engine_speed FROM (SELECT truck_id FROM readings) AS r",
+        "SELECT 1 AS one",
+    ] {
+        wrong.viewed(&format!("CREATE MATERIALIZED VIEW v AS\n{query}"), "");
     }
     wrong.is_page("sql");
 }

@@ -6,7 +6,7 @@ use crate::session::{READING, Session};
 fn another_definition_of_a_job() {
     let mut job = Session::new();
     job.file("r.jsonl", READING).file("other.jsonl", READING.replace("79.2", "80"));
-    let run = "run --until-end --listen off --views transformed --input";
+    let run = "run --until-end --listen off --builtin-views transformed --input";
     for line in [
         "verify --input r.jsonl",
         "state export job.state --input r.jsonl",

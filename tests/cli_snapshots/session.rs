@@ -62,6 +62,13 @@ impl Session {
         self.run("explain --config job.toml");
     }
 
+    /// Writes `views.sql`, and plans the job with its views and these flags.
+    pub fn viewed(&mut self, text: &str, flags: &str) {
+        self.file("views.sql", text);
+        _ = writeln!(self.transcript, "{text}\n");
+        self.run(format!("explain --sql views.sql {flags}").trim_end());
+    }
+
     /// Compares the transcript with the page `name`.
     #[track_caller]
     pub fn is_page(&self, name: &str) {

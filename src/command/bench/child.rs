@@ -107,9 +107,6 @@ impl Job {
         let toml = config.exposed().map_err(|_| Bug("the configuration as TOML"))?;
         let mut command = Command::new(std::env::current_exe().map_err(system)?);
         command.args(["run", "--die-with-parent", "--config", "/dev/stdin", "--events", "1"]);
-        if !config.selected.is_empty() {
-            command.args(["--views", &config.selected.join(",")]);
-        }
         // The configuration already contains these variables; here they would override its changes.
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"TRUCKFLOW_") {

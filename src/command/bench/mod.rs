@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_measured_job_touches_nothing_but_its_input() {
         let toml = r#"
-            views = ["above_speed", { name = "hot", columns = ["truck_id"] }]
+            builtin_views = ["above_speed"]
             dead_letters.topic = "letters"
             [kafka.properties]
             group.id = "mine"
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(job.kafka_properties().unwrap().names().collect::<Vec<_>>(), ["security.protocol"]);
         assert!(job.dead_letters.topic.is_none());
         let names: Vec<&str> = job.active_views.iter().map(|view| &*view.name).collect();
-        assert_eq!(names, ["above_speed", "hot", "dead_letters"]);
+        assert_eq!(names, ["above_speed", "dead_letters"]);
         // The child process gets the same configuration.
         let parsed: Config = toml::from_str(job.exposed().unwrap().expose_secret()).unwrap();
         assert_eq!(format!("{parsed:?}"), format!("{job:?}"));

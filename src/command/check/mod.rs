@@ -142,7 +142,7 @@ fn check_database(config: &Job, last: Option<Option<LastCommit>>, report: &mut R
     let tables: Vec<Table> = config
         .active_views
         .iter()
-        .filter(|view| config.tables.takes(&view.name))
+        .filter(|view| config.has_table(&view.name))
         .map(|view| Table { name: view.table.to_string(), columns: view.columns.to_vec(), keyed: view.keyed })
         .collect();
     let opened = match config.database_url() {

@@ -120,7 +120,7 @@ impl Views<'_> {
     }
 
     fn files_hold_letters(&self) -> bool {
-        self.config.csv.takes(DEAD_LETTERS)
+        self.config.has_file(DEAD_LETTERS)
     }
 
     /// Checks that readings were dropped as too many only if the limit for their truck and time was reached.

@@ -79,10 +79,13 @@ impl Views<'_> {
             _ => match self.axes(name)? {
                 Some(axes) => self.correlation(view, route, axes),
                 None => {
-                    let own = self.config.view_definitions().find(|own| own.name == name);
-                    let own = own.ok_or(Bug("a view without a recomputation"))?;
-                    let query = sql::compile(own, self.settings).map_err(Error::from)?.query;
-                    self.rows(view, route, &*expected::own(input, query))
+                    let script = self.config.sql.as_ref().ok_or(Bug("a view without a recomputation"))?;
+                    let own = sql::compile(script, self.settings).map_err(Error::from)?;
+                    let own = own
+                        .into_iter()
+                        .find(|own| own.name == name)
+                        .ok_or(Bug("a view without a recomputation"))?;
+                    self.rows(view, route, &*expected::own(input, own.query))
                 }
             },
         }

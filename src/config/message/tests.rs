@@ -209,7 +209,7 @@ fn a_computed_field_fits_its_type_and_uses_fields_that_there_are() {
             ),
             (
                 "v = { type = \"number\", sql = \"engine_speed AS x\" }",
-                "record.v sql, column 17: a field has its name already; leave out AS",
+                "record.v sql, column 14: unexpected `AS`; expected an operator",
             ),
         ],
     );

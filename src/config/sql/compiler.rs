@@ -1,12 +1,10 @@
 //! The expression of a tree: resolves fields, and refuses SQL that is not supported.
 
-use std::fmt::Display;
-
 use dataflows::expression::{Arithmetic, Comparison, Expression, Kind, Mismatch, Rounding, Test};
-use dataflows::schema::{Field, Schema};
+use dataflows::schema::Schema;
 use sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, InTarget, Spanned,
-    UnaryOperator,
+    BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Ident, InTarget,
+    ObjectName, Spanned, UnaryOperator,
 };
 use sqlparser::tokenizer::Location;
 
@@ -18,32 +16,50 @@ use crate::config::names::{RESERVED_COLUMNS, is_column_name};
 /// Levels of operations.
 const MAX_DEPTH: usize = 100;
 
-/// Compiles texts over the fields of a record.
+/// Compiles expressions over the columns of a relation.
 pub(super) struct Compiler<'a> {
-    pub schema: &'a Schema,
+    /// The columns, each with its value for a reading.
+    pub columns: Vec<(String, Expression)>,
+    /// The relation's name, which a column may have before it.
+    pub relation: Option<&'a str>,
+    /// Whether the columns are the fields of the record.
+    pub of_record: bool,
+}
+
+impl Compiler<'static> {
+    /// A compiler over the fields of a record.
+    pub fn of_record(schema: &Schema) -> Self {
+        let fields = schema.fields().iter();
+        let columns = fields.map(|field| (field.name.to_string(), Expression::field(field))).collect();
+        Self { columns, relation: None, of_record: true }
+    }
 }
 
 impl Compiler<'_> {
+    /// The condition that a text says.
     pub fn filter(&self, text: &str) -> Result<Expression, Fault> {
-        let (expr, name) = parse(text)?;
-        if let Some(name) = name {
-            return Err(Fault::at(name.span.start, "a condition has no name; leave out AS"));
-        }
-        let filter = self.expression(&expr, 0)?;
+        self.condition(&parse(text)?)
+    }
+
+    pub fn condition(&self, expr: &Expr) -> Result<Expression, Fault> {
+        let filter = self.expression(expr, 0)?;
         match filter.kind() {
             Kind::Truth => Ok(filter),
-            other => Err(Fault::of(&expr, format!("{other} is not a condition; compare it with a value"))),
+            other => Err(Fault::of(expr, format!("{other} is not a condition; compare it with a value"))),
         }
     }
 
-    /// The name of a column, its expression, and the position of the name.
-    pub fn column(&self, text: &str) -> Result<(String, Expression, Location), Fault> {
-        let (expr, name) = parse(text)?;
-        let at = name.as_ref().map_or_else(|| expr.span().start, |name| name.span.start);
-        let expression = self.expression(&expr, 0)?;
-        let name = match (&name, self.field_of(&expr)) {
+    /// The name of a column and its expression, and the position of the name.
+    pub fn column(
+        &self,
+        expr: &Expr,
+        name: Option<&Ident>,
+    ) -> Result<((String, Expression), Location), Fault> {
+        let at = name.map_or_else(|| expr.span().start, |name| name.span.start);
+        let expression = self.expression(expr, 0)?;
+        let name = match (name, self.column_of(expr)) {
             (Some(name), _) => name.value.clone(),
-            (None, Some(field)) => field.name.to_string(),
+            (None, Some((name, _))) => name.clone(),
             (None, None) => return Err(Fault::at(at, "an expression needs a name; add AS and a name")),
         };
         if !is_column_name(&name) {
@@ -55,40 +71,53 @@ impl Compiler<'_> {
             return Err(Fault::at(at, reason));
         }
         match expression.kind() {
-            Kind::Null => Err(Fault::of(&expr, "it is always NULL; give an expression over the fields")),
-            _ => Ok((name, expression, at)),
+            Kind::Null => Err(Fault::of(expr, "it is always NULL; give an expression over the fields")),
+            _ => Ok(((name, expression), at)),
         }
     }
 
-    /// The field, if the expression consists of nothing else.
-    fn field_of(&self, expr: &Expr) -> Option<&Field> {
+    /// The column, if the expression consists of nothing else.
+    fn column_of(&self, expr: &Expr) -> Option<&(String, Expression)> {
         match expr {
-            Expr::Identifier(ident) => self.field(&ident.value),
-            Expr::Nested(expr) => self.field_of(expr),
+            Expr::Identifier(ident) => self.named(&ident.value),
+            Expr::CompoundIdentifier(parts) => match &parts[..] {
+                [relation, column] if self.is_of(&relation.value) => self.named(&column.value),
+                _ => None,
+            },
+            Expr::Nested(expr) => self.column_of(expr),
             _ => None,
         }
     }
 
-    /// A field by its name, which is case-insensitive in SQL.
-    fn field(&self, name: &str) -> Option<&Field> {
-        self.schema.fields().iter().find(|field| field.name.eq_ignore_ascii_case(name))
+    /// A column by its name, which is case-insensitive in SQL.
+    fn named(&self, name: &str) -> Option<&(String, Expression)> {
+        self.columns.iter().find(|(column, _)| column.eq_ignore_ascii_case(name))
     }
 
-    fn no_field(&self, name: impl Display) -> String {
-        let fields: Vec<&str> = self.schema.fields().iter().map(|field| &*field.name).collect();
-        format!(
-            "unknown field `{name}`; expected one of {}, or a field declared in [record]",
-            fields.join(", ")
-        )
+    /// Whether the relation has this name.
+    pub fn is_of(&self, name: &str) -> bool {
+        self.relation.is_some_and(|relation| relation.eq_ignore_ascii_case(name))
+    }
+
+    pub fn no_relation(&self, name: &ObjectName) -> String {
+        match self.relation {
+            Some(relation) => format!("unknown relation `{name}`; expected `{relation}`"),
+            None => format!("unknown relation `{name}`; leave it out"),
+        }
+    }
+
+    fn no_column(&self, expr: &Expr) -> String {
+        let names: Vec<&str> = self.columns.iter().map(|(name, _)| &**name).collect();
+        let (what, others) = match self.of_record {
+            true => ("field", ", or a field declared in [record]"),
+            false => ("column", ""),
+        };
+        format!("unknown {what} `{expr}`; expected one of {}{others}", names.join(", "))
     }
 
     /// The expression of a text that has no name.
     pub fn unnamed(&self, text: &str) -> Result<Expression, Fault> {
-        let (expr, name) = parse(text)?;
-        match name {
-            Some(name) => Err(Fault::at(name.span.start, "a field has its name already; leave out AS")),
-            None => self.expression(&expr, 0),
-        }
+        self.expression(&parse(text)?, 0)
     }
 
     pub(super) fn expression(&self, expr: &Expr, depth: usize) -> Result<Expression, Fault> {
@@ -100,11 +129,10 @@ impl Compiler<'_> {
         let one = |expr: &Expr| self.expression(expr, depth);
         match expr {
             Expr::Nested(inner) => one(inner),
-            Expr::Identifier(ident) => match self.field(&ident.value) {
-                Some(field) => Ok(Expression::field(field)),
-                None => Err(Fault::of(expr, self.no_field(&ident.value))),
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => match self.column_of(expr) {
+                Some((_, expression)) => Ok(expression.clone()),
+                None => Err(Fault::of(expr, self.no_column(expr))),
             },
-            Expr::CompoundIdentifier(_) => Err(Fault::of(expr, self.no_field(expr))),
             Expr::Value(value) => literal(expr, &value.value),
             Expr::TypedString(string) => match (&string.data_type, text_of(&string.value.value)) {
                 (DataType::Timestamp(..) | DataType::Datetime(_) | DataType::Date, Some(text)) => {

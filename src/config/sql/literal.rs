@@ -9,7 +9,7 @@ use crate::text::time;
 /// The text of a string.
 pub(super) fn text_of(value: &Value) -> Option<&str> {
     match value {
-        Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) => Some(text),
+        Value::SingleQuotedString(text) => Some(text),
         _ => None,
     }
 }

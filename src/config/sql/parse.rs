@@ -1,51 +1,109 @@
 //! The tree of a text, by `sqlparser`, and its errors.
 
-use sqlparser::ast::{Expr, Ident};
-use sqlparser::dialect::MySqlDialect;
-use sqlparser::keywords::Keyword;
+use sqlparser::ast::{Expr, Statement};
+use sqlparser::dialect::Dialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::fault::Fault;
 
 // These limits bound the work and the recursion, and with it the stack.
+/// Tokens of an expression, and of a statement.
 const MAX_TOKENS: usize = 2_000;
 const MAX_BYTES: usize = 64 << 10;
+/// The same of a file of statements.
+const MAX_FILE_TOKENS: usize = 50_000;
+const MAX_FILE_BYTES: usize = 1 << 20;
 /// Levels of parentheses.
 const MAX_NESTED: usize = 50;
 
-/// Parses an expression and the name after AS, if there is one.
-pub(super) fn parse(text: &str) -> Result<(Expr, Option<Ident>), Fault> {
-    let start = Location { line: 1, column: 1 };
-    if text.len() > MAX_BYTES {
-        return Err(Fault::at(start, format!("{} bytes are too many; give at most {MAX_BYTES}", text.len())));
+/// SQL as views and computed fields have it: names bare, in double quotes or in backquotes, texts in single quotes.
+#[derive(Debug)]
+struct Sql;
+
+impl Dialect for Sql {
+    fn is_identifier_start(&self, character: char) -> bool {
+        character.is_alphabetic() || character == '_'
     }
-    let dialect = MySqlDialect {};
-    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
+
+    fn is_identifier_part(&self, character: char) -> bool {
+        character.is_alphanumeric() || character == '_'
+    }
+
+    fn is_delimited_identifier_start(&self, character: char) -> bool {
+        matches!(character, '"' | '`')
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+}
+
+/// The tokens of a text, and where it ends.
+fn tokens(text: &str, bytes: usize) -> Result<(Vec<TokenWithSpan>, Location), Fault> {
+    let start = Location { line: 1, column: 1 };
+    if text.len() > bytes {
+        return Err(Fault::at(start, format!("{} bytes are too many; give at most {bytes}", text.len())));
+    }
+    let tokens = Tokenizer::new(&Sql, text).tokenize_with_location().map_err(|error| {
         Fault::at(error.location, format!("{}; close or quote it", uncapitalized(&error.message)))
     })?;
-    let is_space = |token: &&TokenWithSpan| matches!(token.token, Token::Whitespace(_));
-    if let Some(token) = tokens.iter().filter(|token| !is_space(token)).nth(MAX_TOKENS) {
-        let reason = format!("it has more than {MAX_TOKENS} tokens; make it shorter");
-        return Err(Fault::at(token.span.start, reason));
-    }
     let end = tokens.last().map_or(start, |token| token.span.end);
-    if tokens.iter().all(|token| is_space(&token)) {
+    Ok((tokens, end))
+}
+
+/// Refuses more tokens than these, without blanks and comments.
+fn bounded(tokens: &[TokenWithSpan], most: usize) -> Result<(), Fault> {
+    match tokens.iter().filter(|token| !is_space(token)).nth(most) {
+        None => Ok(()),
+        Some(token) => {
+            Err(Fault::at(token.span.start, format!("it has more than {most} tokens; make it shorter")))
+        }
+    }
+}
+
+fn is_space(token: &TokenWithSpan) -> bool {
+    matches!(token.token, Token::Whitespace(_))
+}
+
+/// Parses an expression.
+pub(super) fn parse(text: &str) -> Result<Expr, Fault> {
+    let (tokens, end) = tokens(text, MAX_BYTES)?;
+    bounded(&tokens, MAX_TOKENS)?;
+    if tokens.iter().all(is_space) {
+        let start = Location { line: 1, column: 1 };
         return Err(Fault::at(start, "the text is empty; give an expression over the fields"));
     }
-    let mut parser =
-        Parser::new(&dialect).with_recursion_limit(MAX_NESTED).with_tokens_with_locations(tokens);
+    let mut parser = Parser::new(&Sql).with_recursion_limit(MAX_NESTED).with_tokens_with_locations(tokens);
     let expr = parser.parse_expr().map_err(|error| of_parser(error, end))?;
-    let name = match parser.parse_keyword(Keyword::AS) {
-        true => Some(parser.parse_identifier().map_err(|error| of_parser(error, end))?),
-        false => None,
-    };
     match parser.peek_token() {
-        TokenWithSpan { token: Token::EOF, .. } => Ok((expr, name)),
-        behind => Err(Fault::at(
-            behind.span.start,
-            format!("unexpected `{behind}`; expected an operator, or AS and a name"),
-        )),
+        TokenWithSpan { token: Token::EOF, .. } => Ok(expr),
+        behind => Err(Fault::at(behind.span.start, format!("unexpected `{behind}`; expected an operator"))),
+    }
+}
+
+/// Parses statements, each with its position.
+pub(super) fn statements(text: &str) -> Result<Vec<(Statement, Location)>, Fault> {
+    let (tokens, end) = tokens(text, MAX_FILE_BYTES)?;
+    bounded(&tokens, MAX_FILE_TOKENS)?;
+    for statement in tokens.split(|token| token.token == Token::SemiColon) {
+        bounded(statement, MAX_TOKENS)?;
+    }
+    let mut parser = Parser::new(&Sql).with_recursion_limit(MAX_NESTED).with_tokens_with_locations(tokens);
+    let mut statements = Vec::new();
+    loop {
+        while parser.consume_token(&Token::SemiColon) {}
+        let next = parser.peek_token();
+        if next.token == Token::EOF {
+            return Ok(statements);
+        }
+        let statement = parser.parse_statement().map_err(|error| of_parser(error, end))?;
+        let behind = parser.peek_token();
+        if !matches!(behind.token, Token::EOF | Token::SemiColon) {
+            let reason = format!("unexpected `{behind}`; expected `;` and the next statement");
+            return Err(Fault::at(behind.span.start, reason));
+        }
+        statements.push((statement, next.span.start));
     }
 }
 

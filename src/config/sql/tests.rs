@@ -4,6 +4,9 @@ use dataflows::batch::{Batch, BatchBuilder, NANO, Record};
 use dataflows::rows::NULL;
 use dataflows::schema::FieldType;
 
+use dataflows::views::{Settings, UserView};
+
+use super::script::Script;
 use super::*;
 use crate::render;
 use crate::text::time;
@@ -13,15 +16,18 @@ fn settings() -> Settings {
     Settings { schema, ..Settings::default() }
 }
 
-fn view(filter: Option<&str>, columns: &[&str]) -> Result<UserView, String> {
-    let own = ViewDefinition {
-        name: "hot".into(),
-        filter: filter.map(str::to_owned),
-        columns: columns.iter().map(|&text| text.to_owned()).collect(),
-        table: None,
-        backfill: false,
-    };
-    compile(&own, &settings()).map_err(|error| error.to_string())
+/// The views of a file.
+fn views(text: &str) -> Result<Vec<UserView>, String> {
+    let script = Script::parse("views.sql", text).map_err(|error| error.to_string())?;
+    compile(&script, &settings()).map_err(|error| error.to_string())
+}
+
+/// The view `hot`.
+fn view(filter: Option<&str>, columns: &[&str]) -> UserView {
+    let filter = filter.map(|filter| format!("WHERE {filter}")).unwrap_or_default();
+    let columns = columns.join(", ");
+    let text = format!("CREATE MATERIALIZED VIEW hot AS SELECT {columns} FROM readings {filter}");
+    views(&text).unwrap_or_else(|error| panic!("{error}\n{text}")).remove(0)
 }
 
 fn batch() -> Batch {
@@ -42,9 +48,12 @@ fn batch() -> Batch {
     builder.take()
 }
 
-/// The CSV lines of a view for two readings.
+/// The CSV lines of the view `hot` for two readings.
 fn lines(filter: Option<&str>, columns: &[&str]) -> String {
-    let view = view(filter, columns).unwrap_or_else(|error| panic!("{filter:?} {columns:?}\n{error}"));
+    lines_of(&view(filter, columns))
+}
+
+fn lines_of(view: &UserView) -> String {
     let mut out = Vec::new();
     render::csv(&view.query.rows(&batch()), false, &mut out);
     String::from_utf8(out).unwrap()
@@ -56,11 +65,35 @@ fn a_view_shows_columns_of_the_readings_that_meet_its_condition() {
     let expected = format!("2023-04-10 01:00:00.000000,a,{}\n", 100.0 / 82.5);
     assert_eq!(lines(Some("engine_speed > 82 AND fuel_consumed > 10"), &columns), expected);
     assert_eq!(lines(Some("engine_speed > 82.5"), &columns), "");
-    let own = view(Some("engine_speed > 82"), &["Truck_ID", "`oil`", "oil AS pressure"]).unwrap();
-    assert_eq!(own.definition, "SELECT Truck_ID, `oil`, oil AS pressure WHERE engine_speed > 82");
-    assert_eq!(own.table, "TRUCK_HOT");
+    let own = view(Some("engine_speed>82 -- fast"), &["Truck_ID", "`oil`", "oil   AS pressure"]);
+    let definition = "SELECT Truck_ID, `oil`, oil AS pressure FROM readings WHERE engine_speed > 82";
+    assert_eq!(own.definition, definition);
+    assert_eq!(own.table, "HOT");
     let names: Vec<_> = own.query.columns().into_iter().map(|column| column.name).collect();
     assert_eq!(names, ["truck_id", "oil", "pressure"]);
+}
+
+#[test]
+fn a_view_reads_views_above_it_and_subqueries() {
+    let text = "
+        -- A step without sinks.
+        CREATE VIEW Fast AS SELECT *, engine_speed * 2 AS twice FROM readings WHERE engine_speed >= 0;
+        CREATE MATERIALIZED VIEW faster WITH (table = 'F', csv = false, backfill = true) AS
+        SELECT f.truck_id, twice + 1 AS more FROM fast f WHERE TWICE > 100;
+        CREATE MATERIALIZED VIEW fastest AS
+        SELECT x.* FROM (SELECT more FROM faster WHERE more > 165) AS x;;";
+    let script = Script::parse("views.sql", text).unwrap();
+    let made: Vec<_> = script.views().map(|view| (&*view.name, view.table.as_deref(), view.csv)).collect();
+    assert_eq!(made, [("faster", Some("F"), false), ("fastest", Some("FASTEST"), true)]);
+    let views = views(text).unwrap();
+    assert_eq!(views.iter().map(lines_of).collect::<Vec<_>>(), ["a,166.0\n", "166.0\n"]);
+    assert_eq!(
+        views[1].definition,
+        "SELECT x.* FROM (SELECT more FROM (SELECT f.truck_id, twice + 1 AS more FROM (SELECT *, engine_speed * 2 AS \
+         twice FROM readings WHERE engine_speed >= 0) WHERE TWICE > 100) WHERE more > 165)"
+    );
+    let without = "CREATE MATERIALIZED VIEW hot WITH (table = FALSE) AS SELECT readings.* FROM READINGS";
+    assert_eq!(Script::parse("views.sql", without).unwrap().views().next().unwrap().table, None);
 }
 
 #[test]
@@ -94,7 +127,8 @@ fn expressions_have_the_results_of_sql() {
         ("truck_id LIKE 'truck!_%' ESCAPE '!'", "0", "1"),
         ("driver NOT LIKE 'A%'", "0", ""),
         ("truck_id >= 'b'", "0", "1"),
-        ("truck_id = \"a\"", "1", "0"),
+        ("\"truck_id\" = 'a'", "1", "0"),
+        ("driver = 'A\\nn'", "0", ""), // a backslash is a character like any other
         ("CASE WHEN engine_speed > 80 THEN 'fast' WHEN engine_speed > 0 THEN 'slow' END", "fast", ""),
         ("CASE truck_id WHEN 'a' THEN 1 ELSE fuel_consumed END", "1", "0.1"),
         ("IF(engine_speed = 0, truck_id, driver)", "Ann", "truck_2"),
@@ -140,11 +174,12 @@ fn expressions_have_the_results_of_sql() {
 
 #[test]
 fn errors_have_a_position() {
-    let of_filter = |text: &str| view(Some(text), &["truck_id"]).map(drop).unwrap_err();
+    let of_filter =
+        |text: &str| condition("message.only", text, &settings().schema).map(drop).unwrap_err().to_string();
     for (text, said) in [
         (
             "engine_speed > fuel",
-            "configuration: views.hot where, column 16: unknown field `fuel`; expected one of timestamp, distance_covered, \
+            "configuration: message.only, column 16: unknown field `fuel`; expected one of timestamp, distance_covered, \
              engine_speed, fuel_consumed, truck_id, driver, oil, or a field declared in [record]",
         ),
         ("t.engine_speed > 1", "column 1: unknown field `t.engine_speed`"),
@@ -169,7 +204,8 @@ fn errors_have_a_position() {
         ("oil > > 1", "column 7: unexpected `>`; expected an expression"),
         ("oil > 1 oil", "column 9: unexpected `oil`"),
         ("oil > 1;", "column 8: unexpected `;`"),
-        ("oil > 1 AS x", "column 12: a condition has no name"),
+        ("oil > 1 AS x", "column 9: unexpected `AS`; expected an operator"),
+        ("truck_id = \"a\"", "column 12: unknown field `\"a\"`"),
         ("driver = 'x", "column 10: unterminated string literal"),
         ("  ", "the text is empty"),
         ("oil >\n  fuel", "line 2, column 3: unknown field `fuel`"),
@@ -205,39 +241,123 @@ fn errors_have_a_position() {
     ] {
         let error = of_filter(text);
         assert!(error.contains(said) && !error.contains('\n'), "{text}\n  {error}");
-        assert!(error.starts_with("configuration: views.hot where, "), "{error}");
+        assert!(error.starts_with("configuration: message.only, "), "{error}");
     }
 }
 
 #[test]
-fn errors_in_columns_have_a_position() {
-    for (columns, said) in [
+fn errors_of_columns_and_relations_have_a_position() {
+    let fields = "timestamp, distance_covered, engine_speed, fuel_consumed, truck_id, driver, oil";
+    for (query, said) in [
         (
-            &["truck_id", "oil * 2"][..],
-            "configuration: views.hot columns[1], column 1: an expression needs a name; add AS and a name",
+            "SELECT truck_id, oil * 2 FROM readings",
+            "line 2, column 18: an expression needs a name; add AS and",
+        ),
+        ("SELECT oil AS 1a FROM readings", "line 2, column 15: "),
+        ("SELECT oil AS `a b` FROM readings", "line 2, column 15: `a b` is not a valid column name"),
+        ("SELECT oil AS Row_Key FROM readings", "column 15: every table already has a column `Row_Key`"),
+        ("SELECT oil, truck_id AS OIL FROM readings", "column 25: another column has the name `OIL`"),
+        ("SELECT *, oil FROM readings", "column 11: another column has the name `oil`"),
+        ("SELECT NULL AS x FROM readings", "column 8: it is always NULL"),
+        (
+            "SELECT oil AS id, oil AS Row_ID FROM readings",
+            "column 26: a table with a column `id` has a column",
         ),
         (
-            &["oil pressure"],
-            "columns[0], column 5: unexpected `pressure`; expected an operator, or AS and a name",
+            "SELECT x FROM readings",
+            &format!(
+                "line 2, column 8: unknown field `x`; expected one of {fields}, or a field declared in [record]"
+            ),
         ),
-        (&["oil AS 1a"], "columns[0], column 8"),
-        (&["oil AS `a b`"], "column 8: `a b` is not a valid column name"),
-        (&["oil AS Row_Key"], "column 8: every table already has a column `Row_Key`"),
-        (&["oil", "truck_id AS OIL"], "columns[1], column 13: another column has the name `OIL`"),
-        (&["NULL AS x"], "column 1: it is always NULL"),
-        (&["*"], "columns[0], column 1"),
-        (&[], "views.hot columns: give 1 to 1000 columns"),
+        ("SELECT x FROM (SELECT oil FROM readings) y", "column 8: unknown column `x`; expected one of oil"),
+        ("SELECT z.oil FROM readings y", "column 8: unknown field `z.oil`"),
+        ("SELECT y.* FROM readings", "column 8: unknown relation `y`; expected `readings`"),
         (
-            &["oil AS id", "oil AS Row_ID"],
-            "views.hot columns: a table with a column `id` has a column `row_id` of its own",
+            "SELECT oil FROM nope",
+            "column 17: unknown relation `nope`; expected one of readings, which are above",
         ),
+        ("SELECT oil FROM hot", "column 17: unknown relation `hot`"),
+        ("SELECT oil FROM a.b", "column 17: `a.b` is not a name"),
+        ("SELECT 1 AS x", "line 2, column 1: it reads nothing; add FROM readings"),
+        ("SELECT oil FROM readings WHERE oil", "column 32: a number is not a condition"),
+        ("SELECT oil FROM readings WHERE AVG(oil) > 1", "column 32: AVG aggregates readings"),
+        ("SELECT oil FROM readings ORDER BY oil", "ORDER BY is not supported, as a view has no order"),
+        ("SELECT oil FROM readings LIMIT 5", "LIMIT is not supported"),
+        ("SELECT DISTINCT oil FROM readings", "DISTINCT is not supported yet"),
+        ("SELECT oil FROM readings GROUP BY oil", "column 35: GROUP BY is not supported yet"),
+        ("SELECT oil FROM readings HAVING oil > 1", "column 33: HAVING is not supported yet"),
+        ("SELECT oil FROM readings, readings", "more than one relation in FROM is not supported yet"),
+        ("SELECT oil FROM readings JOIN readings b ON TRUE", "JOIN is not supported yet"),
+        (
+            "SELECT oil FROM readings UNION ALL SELECT oil FROM readings",
+            "UNION is not supported; give each SELECT",
+        ),
+        ("WITH x AS (SELECT 1) SELECT oil FROM readings", "WITH is not supported; give each of its queries"),
+        ("SELECT oil FROM TUMBLE(readings, 5)", "`TUMBLE(readings, 5)` is not supported yet"),
+        (
+            "SELECT oil FROM readings FOR UPDATE",
+            "a part of this query is not supported; what is supported of it is",
+        ),
+        ("SELECT oil INTO x FROM readings", "a part of this query is not supported"),
+        ("VALUES (1)", "this statement is not supported; give a SELECT"),
+        (
+            "SELECT oil FROM readings; SELECT 1",
+            "line 2, column 27: `SELECT` is not supported here; give CREATE VIEW",
+        ),
+        ("SELECT oil FROM readings nonsense more", "unexpected `more`; expected `;` and the next statement"),
     ] {
-        let error = view(None, columns).map(drop).unwrap_err();
-        assert!(error.contains(said) && !error.contains('\n'), "{columns:?}\n  {error}");
+        let error = views(&format!("CREATE MATERIALIZED VIEW hot AS\n{query}")).map(drop).unwrap_err();
+        assert!(error.contains(said) && !error.contains('\n'), "{query}\n  {error}");
+        assert!(error.starts_with("configuration views.sql line "), "{error}");
     }
-    view(None, &["oil AS id", "oil AS x"]).unwrap();
     let long = "x".repeat(61);
-    assert!(view(None, &[&format!("oil AS {long}")]).map(drop).unwrap_err().contains("at most 60"));
+    let text = format!("CREATE VIEW hot AS SELECT oil AS {long} FROM readings");
+    assert!(views(&text).map(drop).unwrap_err().contains("at most 60"));
+    let many: Vec<String> = (0..1001).map(|n| format!("oil AS c{n}")).collect();
+    let text = format!("CREATE VIEW hot AS SELECT {} FROM readings", many.join(", "));
+    let error = views(&text).map(drop).unwrap_err();
+    assert!(error.contains("tokens") || error.contains("at most 1000"), "{error}");
+}
+
+#[test]
+fn errors_of_statements_have_a_position() {
+    let select = "SELECT oil FROM readings";
+    for (text, said) in [
+        (String::new(), "line 1, column 1: it has no view"),
+        (" -- nothing\n;".into(), "line 1, column 1: it has no view"),
+        ("DROP VIEW x".into(), "line 1, column 1: `DROP` is not supported here"),
+        ("CREATE TABLE x (a INT)".into(), "`CREATE` is not supported here; give CREATE VIEW"),
+        (format!("CREATE VIEW readings AS {select}"), "column 13: `readings` is the record"),
+        (
+            format!("CREATE VIEW a AS {select};\nCREATE VIEW A AS {select}"),
+            "line 2, column 13: another view has the name `a`",
+        ),
+        (
+            format!("CREATE OR REPLACE VIEW a AS {select}"),
+            "CREATE OR REPLACE is not supported; give the view another name",
+        ),
+        (format!("CREATE VIEW a (b) AS {select}"), "a list of columns behind the name is not supported"),
+        (format!("CREATE VIEW IF NOT EXISTS a AS {select}"), "IF NOT EXISTS or TEMPORARY is not supported"),
+        (format!("CREATE VIEW a.b AS {select}"), "`a.b` is not a name"),
+        (format!("CREATE VIEW a WITH (csv = false) AS {select}"), "only a view with sinks has options"),
+        (
+            format!("CREATE MATERIALIZED VIEW a WITH (colour = 'red') AS {select}"),
+            "unknown option `colour`; expected one of table, csv, backfill",
+        ),
+        (
+            format!("CREATE MATERIALIZED VIEW a WITH (csv = 'no') AS {select}"),
+            "`csv` takes true or false, not `'no'`",
+        ),
+        (
+            format!("CREATE MATERIALIZED VIEW a WITH (table = true) AS {select}"),
+            "`table` takes the name of a table in quotes, or false",
+        ),
+        ("CREATE VIEW a AS".into(), "the text ends too early"),
+    ] {
+        let error = views(&text).map(drop).unwrap_err();
+        assert!(error.contains(said) && !error.contains('\n'), "{text}\n  {error}");
+        assert!(error.starts_with("configuration views.sql line "), "{error}");
+    }
 }
 
 #[test]
@@ -258,12 +378,15 @@ fn a_text_that_is_too_deep_is_an_error() {
         format!("oil{} > 0", "[1]".repeat(600)),
         format!("'{}'", "x".repeat(100_000)),
     ] {
-        let error = view(Some(&text), &["truck_id"]).map(drop).unwrap_err();
+        let error = condition("only", &text, &settings().schema).map(drop).unwrap_err().to_string();
+        assert!(error.len() < 400 && !error.contains('\n'), "{error}");
+        let text = format!("CREATE VIEW x AS SELECT oil FROM readings WHERE {text}");
+        let error = views(&text).map(drop).unwrap_err();
         assert!(error.len() < 400 && !error.contains('\n'), "{error}");
     }
     // Realistic texts are far below the limits.
     let many = vec!["engine_speed = 1"; 400].join(" OR ");
-    assert!(view(Some(&many), &["truck_id"]).is_ok());
+    view(Some(&many), &["truck_id"]);
     let nested = format!("{}oil{} > 0", "(".repeat(30), ")".repeat(30));
-    assert!(view(Some(&nested), &["truck_id"]).is_ok());
+    view(Some(&nested), &["truck_id"]);
 }

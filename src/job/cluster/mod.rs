@@ -239,6 +239,7 @@ fn terms(config: &Config) -> Value {
         database_password_file: None,
         listen: String::new(),
         listen_token_file: None,
+        views: None,
         kafka: Kafka {
             topic: config.kafka.topic.clone(),
             start: config.kafka.start.clone(),
@@ -248,7 +249,7 @@ fn terms(config: &Config) -> Value {
     };
     let mut terms = serde_json::to_value(&common).unwrap_or_default();
     if let Some(terms) = terms.as_object_mut() {
-        terms.insert("selected views".into(), config.selected.clone().into());
+        terms.insert("views".into(), config.sql.as_ref().map(|script| script.digest()).into());
     }
     terms
 }

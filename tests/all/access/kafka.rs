@@ -130,7 +130,7 @@ fn kafka_is_read_with_what_a_hangup_has_read_again_and_no_reading_is_lost_or_dou
     std::fs::write(&config, text).unwrap();
     let run = ["run", "--wait", "--config", &config, "--out", &out, "--listen", "off"];
     // One view, as commits are not what is looked at.
-    let fast = ["--commit-interval", "50ms", "--workers", "2", "--views", "parameter_map"];
+    let fast = ["--commit-interval", "50ms", "--workers", "2", "--builtin-views", "parameter_map"];
     let mut job = Job::start_under(&[], run.into_iter().chain(fast));
     let written = folder.path().join("out/parameter_map.csv");
     let is_read = |readings: usize| move |written: &Path| lines(written) == readings + 1;

@@ -25,6 +25,8 @@ fn the_proposal_accepts_what_the_job_of_each_case_accepts() {
     let mut failed = Vec::new();
     for folder in &folders {
         let job = fs::read_to_string(folder.join("job.toml")).unwrap();
+        // What it accepts does not depend on its views.
+        let job = job.replacen("views = \"views.sql\"\n", "", 1);
         let file = ["input.jsonl", "input.csv"].iter().find_map(|name| fs::read(folder.join(name)).ok());
         let messages = fs::read(folder.join("messages.json"));
         let (proposed, expected) = match (file, messages) {

@@ -1,0 +1,210 @@
+//! The statements of a file of views.
+
+use std::path::Path;
+use std::{fs, io};
+
+use sqlparser::ast::{
+    CreateTableOptions, CreateView, Expr, ObjectName, Query, Spanned, SqlOption, Statement, Value,
+};
+use sqlparser::tokenizer::Location;
+
+use super::fault::Fault;
+use super::literal::literal_text;
+use super::{parse, with_stack};
+use crate::config::error::ConfigError;
+use crate::text::printable::printable;
+
+/// The relation of all readings.
+pub const READINGS: &str = "readings";
+
+/// A file of views.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The file, as errors name it.
+    file: String,
+    checksum: u32,
+    /// The views, in the order of the file: each one sees those above it.
+    pub(super) statements: Vec<ViewStatement>,
+}
+
+/// `CREATE [MATERIALIZED] VIEW`.
+#[derive(Clone, Debug)]
+pub struct ViewStatement {
+    /// The name, in lower case.
+    pub name: String,
+    /// Whether it has sinks. One without is only read by others.
+    pub is_materialized: bool,
+    /// The table; none: it is not written to one.
+    pub table: Option<String>,
+    /// Whether it is written to files.
+    pub csv: bool,
+    /// Whether it is filled from where the job began when it is added to an existing job.
+    pub backfill: bool,
+    /// Where its name is in the file.
+    at: Location,
+    pub(super) query: Query,
+}
+
+impl Script {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            text_of(path).map_err(|source| ConfigError::ReadViews { path: path.to_owned(), source })?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// Parses the text of a file, which errors name.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let mut script = Self {
+            file: file.to_owned(),
+            checksum: crc32fast::hash(text.as_bytes()),
+            statements: Vec::new(),
+        };
+        script.statements = with_stack(|| statements(text)).map_err(|fault| script.located(fault))?;
+        Ok(script)
+    }
+
+    /// The names of the views, and a checksum of the text.
+    pub fn digest(&self) -> String {
+        let names: Vec<&str> = self.statements.iter().map(|view| &*view.name).collect();
+        format!("{} (checksum {:08x})", names.join(", "), self.checksum)
+    }
+
+    /// The views that have sinks.
+    pub fn views(&self) -> impl Iterator<Item = &ViewStatement> {
+        self.statements.iter().filter(|view| view.is_materialized)
+    }
+
+    /// An error of a view, at its name.
+    pub fn wrong(&self, view: &ViewStatement, reason: impl Into<String>) -> ConfigError {
+        self.located(Fault::at(view.at, reason))
+    }
+
+    pub(super) fn located(&self, fault: Fault) -> ConfigError {
+        let (Location { line, column }, file) = (fault.at, printable(&self.file));
+        let place = match line {
+            0 => file.into_owned(),
+            _ => format!("{file} line {line}, column {column}"),
+        };
+        ConfigError::Views { place, reason: printable(&fault.reason).into_owned() }
+    }
+}
+
+/// The text of a file, which has an end.
+fn text_of(path: &Path) -> io::Result<String> {
+    match fs::metadata(path)?.is_file() {
+        true => fs::read_to_string(path),
+        false => Err(io::Error::other("it is not a file")),
+    }
+}
+
+fn statements(text: &str) -> Result<Vec<ViewStatement>, Fault> {
+    let mut views: Vec<ViewStatement> = Vec::new();
+    for (statement, at) in parse::statements(text)? {
+        let Statement::CreateView(create) = statement else {
+            let verb = statement.to_string();
+            let verb = verb.split(' ').next().unwrap_or_default();
+            let reason =
+                format!("`{verb}` is not supported here; give CREATE VIEW or CREATE MATERIALIZED VIEW");
+            return Err(Fault::at(at, reason));
+        };
+        let view = view(create, at)?;
+        if view.name == READINGS {
+            return Err(Fault::at(view.at, "`readings` is the record; give the view another name"));
+        }
+        if views.iter().any(|other| other.name == view.name) {
+            let reason = format!("another view has the name `{}`; give each its own", view.name);
+            return Err(Fault::at(view.at, reason));
+        }
+        views.push(view);
+    }
+    if views.is_empty() {
+        return Err(Fault::at(
+            Location { line: 1, column: 1 },
+            "it has no view; add CREATE MATERIALIZED VIEW",
+        ));
+    }
+    Ok(views)
+}
+
+fn view(create: CreateView, start: Location) -> Result<ViewStatement, Fault> {
+    let at = match create.name.span().start {
+        Location { line: 0, .. } => start,
+        at => at,
+    };
+    let refused = |what: &str, instead: &str| Fault::at(at, format!("{what} is not supported; {instead}"));
+    if create.or_replace || create.or_alter {
+        return Err(refused("CREATE OR REPLACE", "give the view another name to change it"));
+    }
+    if create.if_not_exists || create.temporary {
+        return Err(refused("IF NOT EXISTS or TEMPORARY", "leave it out"));
+    }
+    if !create.columns.is_empty() {
+        return Err(refused("a list of columns behind the name", "name columns in the query, with AS"));
+    }
+    let name = name_of(&create.name).map_err(|reason| Fault::at(at, reason))?.to_lowercase();
+    let mut view = ViewStatement {
+        table: Some(name.to_uppercase()),
+        name,
+        is_materialized: create.materialized,
+        csv: true,
+        backfill: false,
+        at,
+        query: *create.query,
+    };
+    let options = match create.options {
+        CreateTableOptions::None => return Ok(view),
+        CreateTableOptions::With(options) => options,
+        _ => return Err(refused("this form of options", "write WITH (name = value, …) before AS")),
+    };
+    if !view.is_materialized {
+        let reason = "only a view with sinks has options; write CREATE MATERIALIZED VIEW, or leave out WITH";
+        return Err(Fault::at(at, reason));
+    }
+    for option in options {
+        let SqlOption::KeyValue { key, value } = option else {
+            return Err(Fault::at(at, format!("`{option}` is not an option; write name = value")));
+        };
+        set(&mut view, &key, &value, at)?;
+    }
+    Ok(view)
+}
+
+/// Sets an option of WITH.
+fn set(view: &mut ViewStatement, key: &ObjectName, value: &Expr, at: Location) -> Result<(), Fault> {
+    let at = match key.span().start {
+        Location { line: 0, .. } => at,
+        at => at,
+    };
+    let truth = match value {
+        Expr::Value(value) => match value.value {
+            Value::Boolean(truth) => Some(truth),
+            _ => None,
+        },
+        _ => None,
+    };
+    let name = key.to_string().to_lowercase();
+    let wrong = |takes: &str| Err(Fault::at(at, format!("`{name}` takes {takes}, not `{value}`")));
+    match (&*name, literal_text(value), truth) {
+        ("table", Some(table), _) => view.table = Some(table.to_owned()),
+        ("table", _, Some(false)) => view.table = None,
+        ("table", ..) => return wrong("the name of a table in quotes, or false for none"),
+        ("csv", _, Some(truth)) => view.csv = truth,
+        ("backfill", _, Some(truth)) => view.backfill = truth,
+        ("csv" | "backfill", ..) => return wrong("true or false"),
+        _ => {
+            let reason = format!("unknown option `{name}`; expected one of table, csv, backfill");
+            return Err(Fault::at(at, reason));
+        }
+    }
+    Ok(())
+}
+
+/// The name of a view or relation, which has one part.
+pub(super) fn name_of(name: &ObjectName) -> Result<&str, String> {
+    match &name.0[..] {
+        [part] => part.as_ident().map(|ident| &*ident.value),
+        _ => None,
+    }
+    .ok_or_else(|| format!("`{name}` is not a name; give one without dots"))
+}

@@ -1,0 +1,237 @@
+//! The views of a file: which readings each contains, and its columns.
+
+use dataflows::expression::{Expression, Query as Compiled};
+use dataflows::views::{Settings, UserView};
+use sqlparser::ast::{
+    Expr, GroupByExpr, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned,
+    TableAlias, TableFactor, WildcardAdditionalOptions,
+};
+
+use super::compiler::Compiler;
+use super::fault::Fault;
+use super::script::{READINGS, Script, ViewStatement, name_of};
+use super::with_stack;
+use crate::config::error::ConfigError;
+use crate::store::OTHER_ID;
+
+/// Columns of a view: MySQL does not support many more in a table.
+const MAX_COLUMNS: usize = 1_000;
+
+/// Readings, or those that a query selects, with columns computed from their fields.
+#[derive(Clone)]
+struct Relation {
+    columns: Vec<(String, Expression)>,
+    /// The conditions of all queries on the way.
+    filters: Vec<Expression>,
+    /// The text that defines it, without blanks and comments.
+    definition: String,
+}
+
+/// The views of a file that have sinks, in its order.
+pub fn compile(script: &Script, settings: &Settings) -> Result<Vec<UserView>, ConfigError> {
+    with_stack(|| {
+        let readings = Relation {
+            columns: Compiler::of_record(&settings.schema).columns,
+            filters: Vec::new(),
+            definition: READINGS.into(),
+        };
+        let mut known = vec![(READINGS.to_owned(), readings)];
+        let mut views = Vec::new();
+        for statement in &script.statements {
+            let relation = query(&statement.query, &known).map_err(|fault| script.located(fault))?;
+            if statement.is_materialized {
+                views.push(view(script, statement, &relation)?);
+            }
+            known.push((statement.name.clone(), relation));
+        }
+        Ok(views)
+    })
+}
+
+fn view(script: &Script, statement: &ViewStatement, relation: &Relation) -> Result<UserView, ConfigError> {
+    let has = |name: &str| relation.columns.iter().any(|(column, _)| column.eq_ignore_ascii_case(name));
+    if has("id") && has(OTHER_ID) {
+        let reason = format!(
+            "a table with a column `id` has a column `{OTHER_ID}` of its own; rename one of yours with AS"
+        );
+        return Err(script.wrong(statement, reason));
+    }
+    let filter = match &relation.filters[..] {
+        [] => Ok(None),
+        [filter] => Ok(Some(filter.clone())),
+        filters => Expression::and(filters.to_vec()).map(Some),
+    };
+    let query = filter.and_then(|filter| Compiled::new(filter, relation.columns.iter().cloned()));
+    let table = statement.table.clone().unwrap_or_else(|| statement.name.to_uppercase());
+    Ok(UserView {
+        name: statement.name.clone().into(),
+        table: table.into(),
+        definition: relation.definition.clone(),
+        query: query.map_err(|error| script.wrong(statement, error.reason))?,
+    })
+}
+
+/// The relation of a query over the known ones.
+fn query(query: &Query, known: &[(String, Relation)]) -> Result<Relation, Fault> {
+    let at = query.span().start;
+    let refused =
+        |what: &str, instead: &str| Err(Fault::at(at, format!("{what} is not supported; {instead}")));
+    if let Some(with) = &query.with {
+        let reason = "WITH is not supported; give each of its queries a CREATE VIEW of its own";
+        return Err(Fault::at(with.span().start, reason));
+    }
+    if let Some(order) = &query.order_by {
+        return Err(Fault::at(
+            order.span().start,
+            "ORDER BY is not supported, as a view has no order; leave it out",
+        ));
+    }
+    if query.limit_clause.is_some() || query.fetch.is_some() {
+        return refused("LIMIT", "leave it out");
+    }
+    let select = match &*query.body {
+        SetExpr::Select(select) => select,
+        SetExpr::SetOperation { op, .. } => {
+            return refused(&op.to_string(), "give each SELECT a view of its own");
+        }
+        SetExpr::Query(_) => return refused("a query in parentheses", "leave out the parentheses"),
+        _ => return refused("this statement", "give a SELECT"),
+    };
+    let relation = selected(select, known)?;
+    // Whatever else the parser knows is in the text, but not in this one.
+    let expected = {
+        let projection: Vec<String> = select.projection.iter().map(ToString::to_string).collect();
+        let from: Vec<String> = select.from.iter().map(ToString::to_string).collect();
+        let filter = select.selection.as_ref().map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
+        format!("SELECT {} FROM {}{filter}", projection.join(", "), from.join(", "))
+    };
+    if query.to_string() != expected {
+        return refused("a part of this query", &format!("what is supported of it is `{expected}`"));
+    }
+    Ok(relation)
+}
+
+fn selected(select: &Select, known: &[(String, Relation)]) -> Result<Relation, Fault> {
+    let at = select.span().start;
+    let of = |expr: Option<&Expr>| expr.map_or(at, |expr| expr.span().start);
+    let refused = |at, what: &str| Err(Fault::at(at, format!("{what} is not supported yet; leave it out")));
+    if select.distinct.is_some() {
+        return refused(at, "DISTINCT");
+    }
+    match &select.group_by {
+        GroupByExpr::Expressions(keys, modifiers) if keys.is_empty() && modifiers.is_empty() => {}
+        GroupByExpr::Expressions(keys, _) => return refused(of(keys.first()), "GROUP BY"),
+        GroupByExpr::All(_) => return refused(at, "GROUP BY"),
+    }
+    if let Some(having) = &select.having {
+        return refused(of(Some(having)), "HAVING");
+    }
+    if !select.named_window.is_empty() || select.qualify.is_some() {
+        return refused(at, "WINDOW or QUALIFY");
+    }
+    let [from] = &select.from[..] else {
+        return match select.from.is_empty() {
+            true => Err(Fault::at(at, format!("it reads nothing; add FROM {READINGS}, or a view above"))),
+            false => refused(at, "more than one relation in FROM"),
+        };
+    };
+    if !from.joins.is_empty() {
+        return refused(from.span().start, "JOIN");
+    }
+    let (name, source) = relation(&from.relation, known)?;
+    let compiler = Compiler {
+        columns: source.columns.clone(),
+        relation: name.as_deref(),
+        of_record: source.definition == READINGS,
+    };
+    let mut filters = source.filters;
+    if let Some(filter) = &select.selection {
+        filters.push(compiler.condition(filter)?);
+    }
+    let mut columns: Vec<(String, Expression)> = Vec::new();
+    for item in &select.projection {
+        for (column, at) in items(item, &compiler)? {
+            if columns.iter().any(|(other, _)| other.eq_ignore_ascii_case(&column.0)) {
+                let reason =
+                    format!("another column has the name `{}`; rename one of them with AS", column.0);
+                return Err(Fault::at(at, reason));
+            }
+            columns.push(column);
+        }
+    }
+    if columns.len() > MAX_COLUMNS {
+        return Err(Fault::at(
+            at,
+            format!("{} columns are too many; give at most {MAX_COLUMNS}", columns.len()),
+        ));
+    }
+    let projection: Vec<String> = select.projection.iter().map(ToString::to_string).collect();
+    let filter = select.selection.as_ref().map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
+    let from = match source.definition {
+        readings if readings == READINGS => readings,
+        query => format!("({query})"),
+    };
+    let definition = format!("SELECT {} FROM {from}{filter}", projection.join(", "));
+    Ok(Relation { columns, filters, definition })
+}
+
+type Column = (String, Expression);
+
+/// The columns of an item of SELECT, each with its position.
+fn items(
+    item: &SelectItem,
+    compiler: &Compiler<'_>,
+) -> Result<Vec<(Column, sqlparser::tokenizer::Location)>, Fault> {
+    let at = item.span().start;
+    let all = |options: &WildcardAdditionalOptions| match options.to_string().is_empty() {
+        true => Ok(compiler.columns.iter().map(|column| (column.clone(), at)).collect()),
+        false => Err(Fault::at(at, format!("`{item}` is not supported; name the columns"))),
+    };
+    match item {
+        SelectItem::UnnamedExpr(expr) => Ok(vec![compiler.column(expr, None)?]),
+        SelectItem::ExprWithAlias { expr, alias } => Ok(vec![compiler.column(expr, Some(alias))?]),
+        SelectItem::Wildcard(options) => all(options),
+        SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
+            match name_of(name) {
+                Ok(name) if compiler.is_of(name) => all(options),
+                _ => Err(Fault::at(at, compiler.no_relation(name))),
+            }
+        }
+        other => Err(Fault::at(at, format!("`{other}` is not supported; give an expression, AS and a name"))),
+    }
+}
+
+/// What FROM names: its name, and the relation itself.
+fn relation(factor: &TableFactor, known: &[(String, Relation)]) -> Result<(Option<String>, Relation), Fault> {
+    let at = factor.span().start;
+    let alias_of = |alias: &Option<TableAlias>| match alias {
+        Some(alias) if !alias.columns.is_empty() => {
+            Err(Fault::at(at, "a list of columns behind a name is not supported; use AS in SELECT"))
+        }
+        alias => Ok(alias.as_ref().map(|alias| alias.name.value.clone())),
+    };
+    match factor {
+        TableFactor::Table { name, alias, args: None, .. } => {
+            let called = name_of(name).map_err(|reason| Fault::at(at, reason))?;
+            let found = known.iter().find(|(known, _)| known.eq_ignore_ascii_case(called));
+            let (own, relation) = found.ok_or_else(|| {
+                let names: Vec<&str> = known.iter().map(|(name, _)| &**name).collect();
+                let reason = format!(
+                    "unknown relation `{called}`; expected one of {}, which are above",
+                    names.join(", ")
+                );
+                Fault::at(at, reason)
+            })?;
+            Ok((Some(alias_of(alias)?.unwrap_or_else(|| own.clone())), relation.clone()))
+        }
+        TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
+            Ok((alias_of(alias)?, query(subquery, known)?))
+        }
+        other => {
+            let shown: String = other.to_string().chars().take(40).collect();
+            let reason =
+                format!("`{shown}` is not supported yet; read {READINGS}, a view above or a subquery");
+            Err(Fault::at(at, reason))
+        }
+    }
+}
