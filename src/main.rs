@@ -15,7 +15,12 @@ fn main() -> ExitCode {
         Ok(()) => 0,
         Err(error) => {
             match cli.log_format {
-                LogFormat::Text => print::note(format_args!("truckflow: {}", printable(&error.to_string()))),
+                LogFormat::Text => {
+                    if let Some(excerpt) = error.excerpt().filter(|_| print::notes_are_on_terminal()) {
+                        print::note(excerpt);
+                    }
+                    print::note(format_args!("truckflow: {}", printable(&error.to_string())));
+                }
                 LogFormat::Json => tracing::error!("{error}"),
             }
             error.exit_status()

@@ -12,6 +12,7 @@ use crate::command::replay::error::ReplayError;
 use crate::command::simulate::error::SimulateError;
 use crate::command::state::error::TransferError;
 use crate::command::top::error::TopError;
+use crate::config::ConfigError;
 use crate::job::error::JobError;
 use crate::runtime::print::PrintError;
 use crate::store::StoreError;
@@ -77,6 +78,14 @@ impl<E: Into<JobError>> From<E> for Error {
 }
 
 impl Error {
+    /// The text that is at fault, for a terminal.
+    pub fn excerpt(&self) -> Option<&str> {
+        match self {
+            Self::Job(JobError::Config(ConfigError::Views { excerpt, .. })) => excerpt.as_deref(),
+            _ => None,
+        }
+    }
+
     /// 1: failed while running. 2: wrong usage or configuration.
     pub fn exit_status(&self) -> u8 {
         let is_usage = match self {

@@ -32,6 +32,8 @@ pub enum ConfigError {
         place: String,
         /// What is wrong, and the next step.
         reason: String,
+        /// The line of the file, and below it a caret at the column; for terminals.
+        excerpt: Option<String>,
     },
     /// The file or a variable cannot be parsed.
     #[error("configuration {place}: {reason}; `truckflow config init` shows every key")]

@@ -129,7 +129,8 @@ const TERMS: [(&str, &str); 6] = [
 ];
 
 /// The same for the expected type, at the end of the message.
-const EXPECTED: [(&str, &str); 5] = [
+const EXPECTED: [(&str, &str); 6] = [
+    ("expected path string", "expected a path"),
     ("expected usize", "expected an integer of at least 0"),
     ("expected u64", "expected an integer of at least 0"),
     ("expected a sequence", "expected a list"),

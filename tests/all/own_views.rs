@@ -8,6 +8,7 @@ use crate::support::job::Job;
 use crate::support::output::csv_rows;
 use crate::support::process::repository;
 use crate::support::sqlite;
+use crate::support::terminal::Terminal;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -171,4 +172,19 @@ fn options_say_where_a_view_goes_and_the_job_which_built_in_ones_there_are() {
     let (_, all) = run(&["--sql", sql, "--set", "builtin_views=true"]);
     assert_eq!(all, builtin.union(&set(&own_files)).cloned().collect());
     assert_eq!(run(&["--set", "builtin_views=false"]).1, set(&["dead_letters"]));
+}
+
+#[test]
+fn an_error_on_a_terminal_shows_its_place_in_the_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("v.sql");
+    std::fs::write(&file, "CREATE MATERIALIZED VIEW hot AS\nSELECT speed FROM readings;\n").unwrap();
+    let program = env!("CARGO_BIN_EXE_truckflow");
+    let mut terminal = Terminal::start(&format!("exec '{program}' explain --sql '{}'", file.display()));
+    assert_eq!(terminal.wait(TIMEOUT).code(), Some(2));
+    let shown = terminal.shown();
+    assert!(
+        shown.starts_with("    SELECT speed FROM readings;\n           ^\ntruckflow: configuration "),
+        "{shown}"
+    );
 }

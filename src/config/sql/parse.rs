@@ -124,7 +124,8 @@ fn of_parser(error: ParserError, end: Location) -> Fault {
         }
         None => (message.as_str(), end),
     };
-    let reason = match said.strip_prefix("Expected: ").and_then(|said| said.split_once(", found: ")) {
+    let expected = said.strip_prefix("Expected").map(|said| said.trim_start_matches([':', ' ']));
+    let reason = match expected.and_then(|said| said.split_once(", found: ")) {
         Some((expected, "EOF")) => format!("the text ends too early; expected {expected}"),
         Some((expected, found)) => format!("unexpected `{found}`; expected {expected}"),
         None => format!("{said}; give an SQL expression"),

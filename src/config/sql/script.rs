@@ -22,7 +22,7 @@ pub const READINGS: &str = "readings";
 pub struct Script {
     /// The file, as errors name it.
     file: String,
-    checksum: u32,
+    text: String,
     /// The views, in the order of the file: each one sees those above it.
     pub(super) statements: Vec<ViewStatement>,
 }
@@ -55,11 +55,7 @@ impl Script {
 
     /// Parses the text of a file, which errors name.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        let mut script = Self {
-            file: file.to_owned(),
-            checksum: crc32fast::hash(text.as_bytes()),
-            statements: Vec::new(),
-        };
+        let mut script = Self { file: file.to_owned(), text: text.to_owned(), statements: Vec::new() };
         script.statements = with_stack(|| statements(text)).map_err(|fault| script.located(fault))?;
         Ok(script)
     }
@@ -67,7 +63,7 @@ impl Script {
     /// The names of the views, and a checksum of the text.
     pub fn digest(&self) -> String {
         let names: Vec<&str> = self.statements.iter().map(|view| &*view.name).collect();
-        format!("{} (checksum {:08x})", names.join(", "), self.checksum)
+        format!("{} (checksum {:08x})", names.join(", "), crc32fast::hash(self.text.as_bytes()))
     }
 
     /// The views that have sinks.
@@ -86,8 +82,24 @@ impl Script {
             0 => file.into_owned(),
             _ => format!("{file} line {line}, column {column}"),
         };
-        ConfigError::Views { place, reason: printable(&fault.reason).into_owned() }
+        let excerpt = excerpt(&self.text, fault.at);
+        ConfigError::Views { place, reason: printable(&fault.reason).into_owned(), excerpt }
     }
+}
+
+/// The most characters of a line before and behind a position.
+const AROUND: usize = 60;
+
+/// The line of a position, and a caret at it.
+fn excerpt(text: &str, at: Location) -> Option<String> {
+    let column = usize::try_from(at.column).ok()?.checked_sub(1)?;
+    let line = text.lines().nth(usize::try_from(at.line).ok()?.checked_sub(1)?)?;
+    let start = column.saturating_sub(AROUND);
+    // A tab is one character, so that the caret is below its own.
+    let shown: String =
+        line.chars().skip(start).take(2 * AROUND).map(|c| if c == '\t' { ' ' } else { c }).collect();
+    let caret = " ".repeat(column - start);
+    Some(format!("    {}\n    {caret}^", printable(&shown)))
 }
 
 /// The text of a file, which has an end.

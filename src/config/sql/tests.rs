@@ -274,7 +274,7 @@ fn errors_of_columns_and_relations_have_a_position() {
         ("SELECT y.* FROM readings", "column 8: unknown relation `y`; expected `readings`"),
         (
             "SELECT oil FROM nope",
-            "column 17: unknown relation `nope`; expected one of readings, which are above",
+            "column 17: unknown relation `nope`; expected one of readings: a view sees those above it",
         ),
         ("SELECT oil FROM hot", "column 17: unknown relation `hot`"),
         ("SELECT oil FROM a.b", "column 17: `a.b` is not a name"),
@@ -317,6 +317,22 @@ fn errors_of_columns_and_relations_have_a_position() {
     let text = format!("CREATE VIEW hot AS SELECT {} FROM readings", many.join(", "));
     let error = views(&text).map(drop).unwrap_err();
     assert!(error.contains("tokens") || error.contains("at most 1000"), "{error}");
+}
+
+#[test]
+fn an_error_shows_its_place_in_the_text() {
+    let excerpt = |text: &str| match Script::parse("v", text).and_then(|script| compile(&script, &settings()))
+    {
+        Err(ConfigError::Views { excerpt, .. }) => excerpt.unwrap_or_default(),
+        other => panic!("{other:?}"),
+    };
+    let text = "CREATE VIEW a AS\nSELECT\toil,\tnope FROM readings";
+    assert_eq!(excerpt(text), "    SELECT oil, nope FROM readings\n                ^");
+    let long = format!("CREATE VIEW a AS SELECT {}nope FROM readings", "oil + ".repeat(50));
+    let shown = excerpt(&long);
+    let (line, caret) = shown.split_once('\n').unwrap();
+    assert_eq!((line.len(), &line[caret.len() - 1..][..4]), (4 + 60 + 18, "nope"), "{shown}");
+    assert_eq!(excerpt("CREATE VIEW"), "    CREATE VIEW\n               ^");
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn relation(factor: &TableFactor, known: &[(String, Relation)]) -> Result<(Optio
             let (own, relation) = found.ok_or_else(|| {
                 let names: Vec<&str> = known.iter().map(|(name, _)| &**name).collect();
                 let reason = format!(
-                    "unknown relation `{called}`; expected one of {}, which are above",
+                    "unknown relation `{called}`; expected one of {}: a view sees those above it",
                     names.join(", ")
                 );
                 Fault::at(at, reason)
