@@ -9,6 +9,7 @@
 //! | `functions` | calls of functions |
 //! | `literal` | values of literals |
 //! | `fault` | errors with the position in the text |
+//! | `stack` | a stack that is large enough for the parser |
 
 mod compiler;
 mod fault;
@@ -16,12 +17,10 @@ mod functions;
 mod literal;
 mod parse;
 pub mod script;
+mod stack;
 #[cfg(test)]
 mod tests;
 mod view;
-
-use std::panic::resume_unwind;
-use std::thread;
 
 use dataflows::expression::Expression;
 use dataflows::schema::Schema;
@@ -29,12 +28,10 @@ use sqlparser::tokenizer::Location;
 
 use self::compiler::Compiler;
 use self::fault::Fault;
+use self::stack::with_stack;
 use crate::config::error::{ConfigError, wrong};
 
 pub use self::view::compile;
-
-/// Enough for a text within these limits, also without optimization, where the parser needs large stack frames.
-const STACK: usize = 32 << 20;
 
 /// The expression of a computed field; `place` is where it is in the configuration.
 pub fn of_field(place: &str, text: &str, schema: &Schema) -> Result<Expression, ConfigError> {
@@ -46,18 +43,6 @@ pub fn of_field(place: &str, text: &str, schema: &Schema) -> Result<Expression, 
 /// A condition on the fields of a record.
 pub fn condition(place: &str, text: &str, schema: &Schema) -> Result<Expression, ConfigError> {
     with_stack(|| Compiler::of_record(schema).filter(text).map_err(|fault| located(place, fault)))
-}
-
-/// Runs the parser on a stack that is large enough.
-fn with_stack<T: Send>(run: impl Fn() -> T + Sync) -> T {
-    let compiled = thread::scope(|scope| {
-        let compiling = thread::Builder::new().name("sql".into()).stack_size(STACK);
-        Some(compiling.spawn_scoped(scope, &run).ok()?.join())
-    });
-    match compiled {
-        Some(result) => result.unwrap_or_else(|panic| resume_unwind(panic)),
-        None => run(),
-    }
 }
 
 /// An error with its position in the text.

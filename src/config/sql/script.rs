@@ -10,7 +10,8 @@ use sqlparser::tokenizer::Location;
 
 use super::fault::Fault;
 use super::literal::literal_text;
-use super::{parse, with_stack};
+use super::parse;
+use super::stack::with_stack;
 use crate::config::error::ConfigError;
 use crate::text::printable::printable;
 

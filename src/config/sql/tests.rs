@@ -89,8 +89,8 @@ fn a_view_reads_views_above_it_and_subqueries() {
     assert_eq!(views.iter().map(lines_of).collect::<Vec<_>>(), ["a,166.0\n", "166.0\n"]);
     assert_eq!(
         views[1].definition,
-        "SELECT x.* FROM (SELECT more FROM (SELECT f.truck_id, twice + 1 AS more FROM (SELECT *, engine_speed * 2 AS \
-         twice FROM readings WHERE engine_speed >= 0) WHERE TWICE > 100) WHERE more > 165)"
+        "SELECT more FROM (SELECT more FROM (SELECT f.truck_id, twice + 1 AS more FROM (SELECT timestamp, \
+         distance_covered, engine_speed, fuel_consumed, truck_id, driver, oil, engine_speed * 2 AS twice FROM readings WHERE engine_speed >= 0) WHERE TWICE > 100) WHERE more > 165)"
     );
     let without = "CREATE MATERIALIZED VIEW hot WITH (table = FALSE) AS SELECT readings.* FROM READINGS";
     assert_eq!(Script::parse("views.sql", without).unwrap().views().next().unwrap().table, None);
@@ -317,6 +317,39 @@ fn errors_of_columns_and_relations_have_a_position() {
     let text = format!("CREATE VIEW hot AS SELECT {} FROM readings", many.join(", "));
     let error = views(&text).map(drop).unwrap_err();
     assert!(error.contains("tokens") || error.contains("at most 1000"), "{error}");
+}
+
+#[test]
+fn views_of_views_are_bounded() {
+    let chain = |count: usize, step: &str| {
+        let mut text =
+            String::from("CREATE VIEW v0 AS SELECT oil AS x FROM readings WHERE oil IS NOT NULL;\n");
+        for view in 1..=count {
+            text += &format!("CREATE VIEW v{view} AS SELECT {step} AS x FROM v{};\n", view - 1);
+        }
+        text + &format!("CREATE MATERIALIZED VIEW last AS SELECT x FROM v{count}")
+    };
+    // Each level is a subtraction and what makes its operands alike.
+    let deep = views(&chain(250, "0 - x")).unwrap();
+    assert_eq!(lines_of(&deep[0]), "3.25\n");
+    for (count, step) in [(1_000, "0 - x"), (64, "x + x"), (64, "CASE WHEN x > 0 THEN x ELSE x END")] {
+        let error = views(&chain(count, step)).map(drop).unwrap_err();
+        assert!(error.contains("with the views that it reads it has "), "{error}");
+    }
+    let columns = |count: usize, step: &str| {
+        (0..count).map(|column| format!("{step} AS c{column}")).collect::<Vec<_>>().join(", ")
+    };
+    let wide = format!("CREATE VIEW w AS SELECT {} FROM readings;\n", columns(150, "oil + 1 - 2"));
+    let all = (0..150).map(|column| format!("c{column}")).collect::<Vec<_>>().join(", ");
+    let text = format!(
+        "{wide}CREATE MATERIALIZED VIEW v AS SELECT {} FROM (SELECT COALESCE({all}) AS s FROM w)",
+        columns(150, "s")
+    );
+    let error = views(&text).map(drop).unwrap_err();
+    assert!(error.contains("the view has ") && error.contains("at most 100000 are supported"), "{error}");
+    let many: String = (0..2_000).map(|view| format!("CREATE VIEW v{view} AS SELECT * FROM w;\n")).collect();
+    let error = views(&format!("{wide}{many}")).map(drop).unwrap_err();
+    assert!(error.contains("the views up to here have "), "{error}");
 }
 
 #[test]

@@ -6,16 +6,30 @@ use sqlparser::ast::{
     Expr, GroupByExpr, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned,
     TableAlias, TableFactor, WildcardAdditionalOptions,
 };
+use sqlparser::tokenizer::Location;
 
 use super::compiler::Compiler;
 use super::fault::Fault;
 use super::script::{READINGS, Script, ViewStatement, name_of};
-use super::with_stack;
+use super::stack::with_stack;
 use crate::config::error::ConfigError;
 use crate::store::OTHER_ID;
 
 /// Columns of a view: MySQL does not support many more in a table.
 const MAX_COLUMNS: usize = 1_000;
+
+/// Operations, fields and constants of a column or condition, with those of the views that it reads: a column that is
+/// used twice in each of many views would grow without bound.
+const MAX_NODES: usize = 10_000;
+/// The same of levels: they are evaluated by recursion.
+const MAX_LEVELS: usize = 300;
+
+/// The same of all columns and conditions of a view, and of all views of a file.
+const MAX_OF_VIEW: usize = 100_000;
+const MAX_OF_FILE: usize = 500_000;
+
+/// Bytes of a view's text, with those of the views that it reads.
+const MAX_DEFINITION: usize = 64 << 10;
 
 /// Readings, or those that a query selects, with columns computed from their fields.
 #[derive(Clone)]
@@ -27,6 +41,14 @@ struct Relation {
     definition: String,
 }
 
+impl Relation {
+    /// How many operations, fields and constants it has.
+    fn nodes(&self) -> usize {
+        let columns = self.columns.iter().map(|(_, expression)| expression);
+        columns.chain(&self.filters).map(|expression| expression.size().0).sum()
+    }
+}
+
 /// The views of a file that have sinks, in its order.
 pub fn compile(script: &Script, settings: &Settings) -> Result<Vec<UserView>, ConfigError> {
     with_stack(|| {
@@ -36,9 +58,16 @@ pub fn compile(script: &Script, settings: &Settings) -> Result<Vec<UserView>, Co
             definition: READINGS.into(),
         };
         let mut known = vec![(READINGS.to_owned(), readings)];
-        let mut views = Vec::new();
+        let (mut views, mut nodes) = (Vec::new(), 0);
         for statement in &script.statements {
             let relation = query(&statement.query, &known).map_err(|fault| script.located(fault))?;
+            nodes += relation.nodes();
+            if nodes > MAX_OF_FILE {
+                let reason = format!(
+                    "the views up to here have {nodes} operations; at most {MAX_OF_FILE} are supported"
+                );
+                return Err(script.wrong(statement, reason));
+            }
             if statement.is_materialized {
                 views.push(view(script, statement, &relation)?);
             }
@@ -146,9 +175,10 @@ fn selected(select: &Select, known: &[(String, Relation)]) -> Result<Relation, F
     };
     let mut filters = source.filters;
     if let Some(filter) = &select.selection {
-        filters.push(compiler.condition(filter)?);
+        filters.push(bounded(compiler.condition(filter)?, filter.span().start)?);
     }
     let mut columns: Vec<(String, Expression)> = Vec::new();
+    let mut nodes: usize = filters.iter().map(|filter| filter.size().0).sum();
     for item in &select.projection {
         for (column, at) in items(item, &compiler)? {
             if columns.iter().any(|(other, _)| other.eq_ignore_ascii_case(&column.0)) {
@@ -156,7 +186,14 @@ fn selected(select: &Select, known: &[(String, Relation)]) -> Result<Relation, F
                     format!("another column has the name `{}`; rename one of them with AS", column.0);
                 return Err(Fault::at(at, reason));
             }
-            columns.push(column);
+            nodes += column.1.size().0;
+            if nodes > MAX_OF_VIEW {
+                let reason = format!(
+                    "the view has {nodes} operations up to here; at most {MAX_OF_VIEW} are supported"
+                );
+                return Err(Fault::at(at, reason));
+            }
+            columns.push((column.0, bounded(column.1, at)?));
         }
     }
     if columns.len() > MAX_COLUMNS {
@@ -165,23 +202,43 @@ fn selected(select: &Select, known: &[(String, Relation)]) -> Result<Relation, F
             format!("{} columns are too many; give at most {MAX_COLUMNS}", columns.len()),
         ));
     }
-    let projection: Vec<String> = select.projection.iter().map(ToString::to_string).collect();
+    // With another record `*` is something else.
+    let all: Vec<&str> = compiler.columns.iter().map(|(name, _)| &**name).collect();
+    let projection = select.projection.iter().map(|item| match item {
+        SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => all.join(", "),
+        item => item.to_string(),
+    });
+    let projection: Vec<String> = projection.collect();
     let filter = select.selection.as_ref().map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
     let from = match source.definition {
         readings if readings == READINGS => readings,
         query => format!("({query})"),
     };
     let definition = format!("SELECT {} FROM {from}{filter}", projection.join(", "));
+    if definition.len() > MAX_DEFINITION {
+        let reason =
+            format!("with the views that it reads it has more than {MAX_DEFINITION} bytes; make it shorter");
+        return Err(Fault::at(at, reason));
+    }
     Ok(Relation { columns, filters, definition })
+}
+
+/// Refuses an expression that is too large with what it reads.
+fn bounded(expression: Expression, at: Location) -> Result<Expression, Fault> {
+    let (nodes, levels) = expression.size();
+    if nodes <= MAX_NODES && levels <= MAX_LEVELS {
+        return Ok(expression);
+    }
+    let reason = format!(
+        "with the views that it reads it has {nodes} operations on {levels} levels; at most {MAX_NODES} on {MAX_LEVELS} are supported"
+    );
+    Err(Fault::at(at, reason))
 }
 
 type Column = (String, Expression);
 
 /// The columns of an item of SELECT, each with its position.
-fn items(
-    item: &SelectItem,
-    compiler: &Compiler<'_>,
-) -> Result<Vec<(Column, sqlparser::tokenizer::Location)>, Fault> {
+fn items(item: &SelectItem, compiler: &Compiler<'_>) -> Result<Vec<(Column, Location)>, Fault> {
     let at = item.span().start;
     let all = |options: &WildcardAdditionalOptions| match options.to_string().is_empty() {
         true => Ok(compiler.columns.iter().map(|column| (column.clone(), at)).collect()),

@@ -91,7 +91,8 @@ impl Mariadb {
 
     /// Where others find what is on its second disk.
     pub fn disk_from_outside(&self) -> PathBuf {
-        let disk = self.disk();
+        // A link on the way would lead out of the server's view.
+        let disk = self.disk().canonicalize().expect("the folder is there");
         let below_root = disk.strip_prefix("/").expect("an absolute path");
         Path::new("/proc").join(self.process.id().to_string()).join("root").join(below_root)
     }
