@@ -108,16 +108,17 @@ fn an_incomplete_last_line_is_reported_and_read_when_it_is_complete() {
 fn a_pipe_continues_only_after_what_was_read_from_it() {
     let folder = Folder::new();
     let path = folder.path("in");
-    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
     let pipe = |bytes: Vec<u8>| {
         let path = path.clone();
         // A reader that refuses the stream closes the pipe.
         std::thread::spawn(move || _ = fs::write(path, bytes))
     };
     let offsets = |bytes: Vec<u8>, offsets: &[NextOffset], options| {
+        // The thread that reads a refused stream may still have it open, and would take what the next writer writes.
+        _ = fs::remove_file(&path);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let writer = pipe(bytes);
         let read = folder.open(offsets, options).and_then(|mut job| job.read_to_the_end().map(|()| job));
-        // Else the next reader may see the end of this one.
         writer.join().unwrap();
         read.map(|job| (job.kept.kept, job.offsets))
     };
