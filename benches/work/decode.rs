@@ -1,13 +1,12 @@
 //! From each form of message to batches.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use dataflows::item::Item;
 use dataflows::schema::FieldType;
 use truckflow::decode::{Decode, Decoder, Mapping, Message};
 
-use super::mapped::{ALL, Mapped};
+use super::mapped::{ALL, Mapped, of};
 use super::messages::{Form, Messages, Shape, Times};
 use super::{BATCH, Stage, Work};
 
@@ -51,10 +50,6 @@ pub fn decode(
 
 pub fn decoder() -> Decoder {
     of(Mapping::trucks())
-}
-
-pub fn of(mapping: Mapping) -> Decoder {
-    Decoder::new("Truck-Data".into(), Arc::new(mapping))
 }
 
 fn stage(name: &str, shape: Shape, key: Option<&'static [u8]>, decoder: fn() -> Decoder) -> Stage {

@@ -9,7 +9,6 @@ use truckflow::decode::path::{Path, Pointer};
 use truckflow::decode::{Decoder, Schema as MessageSchema, SchemaFormat};
 use truckflow::text::time::{TimeForm, Unit};
 
-use super::decode::of;
 use super::messages::Messages;
 use super::scrambled;
 
@@ -87,6 +86,11 @@ pub const ALL: [Mapped; 4] = [
 
 fn messages(count: usize, write: fn(&Values, &mut Vec<u8>)) -> Messages {
     Messages::written(0..count, |index, out| write(&Values::new(index), out))
+}
+
+/// A decoder for messages that are mapped so.
+pub fn of(mapping: Mapping) -> Decoder {
+    Decoder::new("Truck-Data".into(), Arc::new(mapping))
 }
 
 /// Reads four values at these paths.

@@ -228,15 +228,7 @@ impl BatchBuilder {
     /// Columns without a value are NULL, as are all texts.
     #[inline]
     pub fn push(&mut self, entity: &str, time: i64, units: &[i64]) {
-        let index = self.index_of(entity);
-        self.entity.push(index);
-        self.time.push(time);
-        let mut columns = self.units.iter_mut();
-        for (value, column) in units.iter().zip(&mut columns) {
-            column.push(*value);
-        }
-        columns.for_each(|column| column.push(NULL));
-        self.texts.iter_mut().for_each(|column| column.push(None));
+        self.push_with(entity, time, units.iter().copied(), []);
     }
 
     /// Like [`push`](Self::push), with the values of the columns of texts.
@@ -251,8 +243,11 @@ impl BatchBuilder {
         let index = self.index_of(entity);
         self.entity.push(index);
         self.time.push(time);
-        let mut units = units.into_iter();
-        self.units.iter_mut().for_each(|column| column.push(units.next().unwrap_or(NULL)));
+        let mut columns = self.units.iter_mut();
+        for (value, column) in units.into_iter().zip(&mut columns) {
+            column.push(value);
+        }
+        columns.for_each(|column| column.push(NULL));
         if !self.texts.is_empty() {
             let mut texts = texts.into_iter();
             self.texts.iter_mut().for_each(|column| column.push(texts.next().flatten()));

@@ -13,7 +13,7 @@ use dataflows::views::{self, Missing, Settings, View};
 
 use super::defined::BuiltinViews;
 use super::error::ConfigError;
-use super::known::names;
+use super::known::{Names, names};
 use super::load;
 use super::message::{self, Preset};
 use super::place::Places;
@@ -190,7 +190,7 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
     }
     let names = names(config)?;
     if let Some(BuiltinViews::Names(asked)) = &config.builtin_views {
-        check_builtin(asked)?;
+        Names::built_in().check_known("builtin_views", asked.iter().map(String::as_str))?;
     }
     for (key, sink) in [("csv.views", &config.csv.views), ("tables.views", &config.tables.views)] {
         names.check_known(key, sink.iter().flatten().map(String::as_str))?;
@@ -261,18 +261,6 @@ fn missing(config: &Config, settings: &Settings) -> Vec<Missing> {
     };
     let missing = views::missing(settings).into_iter();
     missing.filter(|missing| config.has_builtin(missing.view) && is_expected(missing)).collect()
-}
-
-/// Refuses names that no built-in view has.
-fn check_builtin(names: &[String]) -> Result<(), ConfigError> {
-    match names.iter().find(|name| !views::NAMES.contains(&name.as_str())) {
-        None => Ok(()),
-        Some(name) => Err(ConfigError::Value {
-            key: "builtin_views",
-            value: name.clone(),
-            reason: format!("unknown view; expected one of {}", views::NAMES.join(", ")),
-        }),
-    }
 }
 
 /// The views of the job: built-in ones in the order of their list, user-defined ones, dead letters.

@@ -11,6 +11,11 @@ use super::raw::Config;
 pub(super) struct Names(Vec<String>);
 
 impl Names {
+    /// Those of the built-in views.
+    pub(super) fn built_in() -> Self {
+        Self(views::NAMES.iter().map(|&name| name.into()).collect())
+    }
+
     /// Refuses a name that no view has.
     pub(super) fn check_known<'a>(
         &self,
@@ -32,7 +37,7 @@ impl Names {
 pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
     let presets = [Schema::trucks(), Schema::orientation()];
     let built_in = presets.map(|schema| views::all(&Settings { schema, ..Settings::default() })).concat();
-    let mut names: Vec<String> = views::NAMES.iter().map(|&name| name.into()).collect();
+    let Names(mut names) = Names::built_in();
     let mut tables: Vec<String> = built_in.iter().map(|view| view.table.to_string()).collect();
     // Reserved for the readings of an upsert job, and for those of a job that drops repetitions.
     let reserved = [views::READINGS, views::DEDUPE];

@@ -278,13 +278,9 @@ pub(crate) const BROKERS: &str = "127.0.0.1:9092";
 pub(crate) const TOPIC: &str = "Truck-Data";
 
 impl Config {
-    /// The job's own views.
-    pub fn own_views(&self) -> impl Iterator<Item = &ViewStatement> {
-        self.sql.iter().flat_map(|script| script.views())
-    }
-
+    /// The job's own view with this name.
     fn own_view(&self, name: &str) -> Option<&ViewStatement> {
-        self.own_views().find(|view| view.name == name)
+        self.sql.as_ref()?.views().find(|view| view.name == name)
     }
 
     /// Whether a view is filled from the beginning of the topic when it is added to an existing job.

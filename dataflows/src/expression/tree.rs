@@ -92,44 +92,14 @@ impl Expression {
     /// assert_eq!((speed.size(), sum.size()), ((1, 1), (3, 2)));
     /// ```
     pub fn size(&self) -> (usize, usize) {
-        let (nodes, levels) = self
-            .parts()
-            .into_iter()
-            .map(Self::size)
-            .fold((0, 0), |(nodes, levels), part| (nodes + part.0, levels.max(part.1)));
-        (nodes + 1, levels + 1)
-    }
-
-    /// What it consists of.
-    fn parts(&self) -> Vec<&Self> {
-        match &self.node {
+        let children = match &self.node {
             Node::Field(..) | Node::Constant(_) => Vec::new(),
-            Node::Scaled(_, of)
-            | Node::Rounded(_, of)
-            | Node::Negated(of)
-            | Node::Absolute(of)
-            | Node::Not(of)
-            | Node::Is(_, of)
-            | Node::Like(of, _)
-            | Node::Round(_, _, of) => vec![of],
-            Node::Exact(_, (_, a), (_, b))
-            | Node::Real(_, a, b)
-            | Node::Compare(_, _, a, b)
-            | Node::NullIf(a, _, b) => vec![a, b],
-            Node::And(all) | Node::Or(all) | Node::Coalesce(all) | Node::Extreme(_, _, all) => {
-                all.iter().collect()
-            }
-            Node::Between(of, (_, low), (_, high)) => vec![of, low, high],
-            Node::In(of, list) => std::iter::once(&**of).chain(list.iter().map(|(_, one)| one)).collect(),
-            Node::Case(branches, last) => {
-                let branches = branches.iter().flat_map(|(when, then)| [when, then]);
-                branches.chain([&**last]).collect()
-            }
-            Node::Switch(of, branches, last) => {
-                let branches = branches.iter().flat_map(|(_, when, then)| [when, then]);
-                [&**of, last].into_iter().chain(branches).collect()
-            }
-        }
+            _ => self.children(),
+        };
+        let sizes = children.into_iter().map(Self::size);
+        let (nodes, levels) =
+            sizes.fold((0, 0), |(nodes, levels), child| (nodes + child.0, levels.max(child.1)));
+        (nodes + 1, levels + 1)
     }
 
     /// A field of the record.

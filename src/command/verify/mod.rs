@@ -49,7 +49,7 @@ use crate::cli::CheckArgs;
 use crate::command::error::Error;
 use crate::command::report::Report;
 use crate::command::stopped::committed;
-use crate::config::Job;
+use crate::config::{Job, sql};
 use crate::job::backfill;
 use crate::job::routes::{check_source, routes};
 use crate::store;
@@ -108,6 +108,10 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
         settings: &config.view_settings,
         last: &last,
         input: &input,
+        own: match &config.sql {
+            Some(script) => sql::compile(script, &config.view_settings)?,
+            None => Vec::new(),
+        },
         reader: reader.as_mut(),
         has_others,
         recorded: Recorded::default(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use dataflows::oracle::Measures;
-use dataflows::views::{Axis, DEAD_LETTERS, Settings, View};
+use dataflows::views::{Axis, DEAD_LETTERS, Settings, UserView, View};
 
 use super::cell::{Cell, Form};
 use super::compare::{self, Refused, Rows, Surplus};
@@ -13,7 +13,6 @@ use super::input::Input;
 use super::trouble::Trouble;
 use crate::command::error::Error;
 use crate::config::Job;
-use crate::config::sql;
 use crate::job::graph::Route;
 use crate::runtime::failure::Bug;
 use crate::store::LastCommit;
@@ -29,6 +28,8 @@ pub struct Views<'a> {
     pub settings: &'a Settings,
     pub last: &'a LastCommit,
     pub input: &'a Input,
+    /// The job's own views.
+    pub own: Vec<UserView>,
     pub reader: &'a mut dyn StoreReader,
     /// Whether other jobs commit to the database.
     pub has_others: bool,
@@ -79,13 +80,10 @@ impl Views<'_> {
             _ => match self.axes(name)? {
                 Some(axes) => self.correlation(view, route, axes),
                 None => {
-                    let script = self.config.sql.as_ref().ok_or(Bug("a view without a recomputation"))?;
-                    let own = sql::compile(script, self.settings).map_err(Error::from)?;
-                    let own = own
-                        .into_iter()
-                        .find(|own| own.name == name)
-                        .ok_or(Bug("a view without a recomputation"))?;
-                    self.rows(view, route, &*expected::own(input, own.query))
+                    let own = self.own.iter().find(|own| own.name == name);
+                    let own = own.ok_or(Bug("a view without a recomputation"))?;
+                    let rows = expected::own(input, own.query.clone());
+                    self.rows(view, route, &*rows)
                 }
             },
         }

@@ -141,10 +141,7 @@ fn statements(text: &str) -> Result<Vec<ViewStatement>, Fault> {
 }
 
 fn view(create: CreateView, start: Location) -> Result<ViewStatement, Fault> {
-    let at = match create.name.span().start {
-        Location { line: 0, .. } => start,
-        at => at,
-    };
+    let at = start_of(&create.name, start);
     let refused = |what: &str, instead: &str| Fault::at(at, format!("{what} is not supported; {instead}"));
     if create.or_replace || create.or_alter {
         return Err(refused("CREATE OR REPLACE", "give the view another name to change it"));
@@ -185,10 +182,7 @@ fn view(create: CreateView, start: Location) -> Result<ViewStatement, Fault> {
 
 /// Sets an option of WITH.
 fn set(view: &mut ViewStatement, key: &ObjectName, value: &Expr, at: Location) -> Result<(), Fault> {
-    let at = match key.span().start {
-        Location { line: 0, .. } => at,
-        at => at,
-    };
+    let at = start_of(key, at);
     let truth = match value {
         Expr::Value(value) => match value.value {
             Value::Boolean(truth) => Some(truth),
@@ -211,6 +205,14 @@ fn set(view: &mut ViewStatement, key: &ObjectName, value: &Expr, at: Location) -
         }
     }
     Ok(())
+}
+
+/// Where a name is; `otherwise`, if the parser has no position for it.
+fn start_of(name: &ObjectName, otherwise: Location) -> Location {
+    match name.span().start {
+        Location { line: 0, .. } => otherwise,
+        at => at,
+    }
 }
 
 /// The name of a view or relation, which has one part.

@@ -39,14 +39,8 @@ struct Relation {
     filters: Vec<Expression>,
     /// The text that defines it, without blanks and comments.
     definition: String,
-}
-
-impl Relation {
-    /// How many operations, fields and constants it has.
-    fn nodes(&self) -> usize {
-        let columns = self.columns.iter().map(|(_, expression)| expression);
-        columns.chain(&self.filters).map(|expression| expression.size().0).sum()
-    }
+    /// Operations, fields and constants of columns and conditions.
+    nodes: usize,
 }
 
 /// The views of a file that have sinks, in its order.
@@ -56,12 +50,13 @@ pub fn compile(script: &Script, settings: &Settings) -> Result<Vec<UserView>, Co
             columns: Compiler::of_record(&settings.schema).columns,
             filters: Vec::new(),
             definition: READINGS.into(),
+            nodes: 0,
         };
         let mut known = vec![(READINGS.to_owned(), readings)];
         let (mut views, mut nodes) = (Vec::new(), 0);
         for statement in &script.statements {
             let relation = query(&statement.query, &known).map_err(|fault| script.located(fault))?;
-            nodes += relation.nodes();
+            nodes += relation.nodes;
             if nodes > MAX_OF_FILE {
                 let reason = format!(
                     "the views up to here have {nodes} operations; at most {MAX_OF_FILE} are supported"
@@ -128,12 +123,9 @@ fn query(query: &Query, known: &[(String, Relation)]) -> Result<Relation, Fault>
     };
     let relation = selected(select, known)?;
     // Whatever else the parser knows is in the text, but not in this one.
-    let expected = {
-        let projection: Vec<String> = select.projection.iter().map(ToString::to_string).collect();
-        let from: Vec<String> = select.from.iter().map(ToString::to_string).collect();
-        let filter = select.selection.as_ref().map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
-        format!("SELECT {} FROM {}{filter}", projection.join(", "), from.join(", "))
-    };
+    let projection: Vec<String> = select.projection.iter().map(ToString::to_string).collect();
+    let from: Vec<String> = select.from.iter().map(ToString::to_string).collect();
+    let expected = text_of(&projection.join(", "), &from.join(", "), select);
     if query.to_string() != expected {
         return refused("a part of this query", &format!("what is supported of it is `{expected}`"));
     }
@@ -175,7 +167,9 @@ fn selected(select: &Select, known: &[(String, Relation)]) -> Result<Relation, F
     };
     let mut filters = source.filters;
     if let Some(filter) = &select.selection {
-        filters.push(bounded(compiler.condition(filter)?, filter.span().start)?);
+        let condition = compiler.condition(filter)?;
+        bounded(&condition, filter.span().start)?;
+        filters.push(condition);
     }
     let mut columns: Vec<(String, Expression)> = Vec::new();
     let mut nodes: usize = filters.iter().map(|filter| filter.size().0).sum();
@@ -186,14 +180,14 @@ fn selected(select: &Select, known: &[(String, Relation)]) -> Result<Relation, F
                     format!("another column has the name `{}`; rename one of them with AS", column.0);
                 return Err(Fault::at(at, reason));
             }
-            nodes += column.1.size().0;
+            nodes += bounded(&column.1, at)?;
             if nodes > MAX_OF_VIEW {
                 let reason = format!(
                     "the view has {nodes} operations up to here; at most {MAX_OF_VIEW} are supported"
                 );
                 return Err(Fault::at(at, reason));
             }
-            columns.push((column.0, bounded(column.1, at)?));
+            columns.push(column);
         }
     }
     if columns.len() > MAX_COLUMNS {
@@ -209,25 +203,30 @@ fn selected(select: &Select, known: &[(String, Relation)]) -> Result<Relation, F
         item => item.to_string(),
     });
     let projection: Vec<String> = projection.collect();
-    let filter = select.selection.as_ref().map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
     let from = match source.definition {
         readings if readings == READINGS => readings,
         query => format!("({query})"),
     };
-    let definition = format!("SELECT {} FROM {from}{filter}", projection.join(", "));
+    let definition = text_of(&projection.join(", "), &from, select);
     if definition.len() > MAX_DEFINITION {
         let reason =
             format!("with the views that it reads it has more than {MAX_DEFINITION} bytes; make it shorter");
         return Err(Fault::at(at, reason));
     }
-    Ok(Relation { columns, filters, definition })
+    Ok(Relation { columns, filters, definition, nodes })
 }
 
-/// Refuses an expression that is too large with what it reads.
-fn bounded(expression: Expression, at: Location) -> Result<Expression, Fault> {
+/// The text of a SELECT with other texts for some of its parts.
+fn text_of(projection: &str, from: &str, select: &Select) -> String {
+    let filter = select.selection.as_ref().map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
+    format!("SELECT {projection} FROM {from}{filter}")
+}
+
+/// The operations, fields and constants of an expression. Refuses one that is too large with what it reads.
+fn bounded(expression: &Expression, at: Location) -> Result<usize, Fault> {
     let (nodes, levels) = expression.size();
     if nodes <= MAX_NODES && levels <= MAX_LEVELS {
-        return Ok(expression);
+        return Ok(nodes);
     }
     let reason = format!(
         "with the views that it reads it has {nodes} operations on {levels} levels; at most {MAX_NODES} on {MAX_LEVELS} are supported"
