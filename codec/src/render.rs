@@ -46,6 +46,11 @@ pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
                     if values[row] == NULL => {}
                 Column::Timestamp(values) => clock.write(values[row], out),
                 Column::Decimal { scale, values } => decimal(values[row], *scale, out),
+                Column::Wide { scale, values } => {
+                    if let Some(units) = values[row] {
+                        out.extend_from_slice(units.decimal(*scale).as_bytes());
+                    }
+                }
                 Column::Real(values) if values[row].is_nan() => {}
                 Column::Real(values) => real(values[row], out),
                 Column::Integer(values) => integer(values[row], out),
@@ -152,6 +157,10 @@ fn sql_values(rows: &Rows, row: usize, writers: &mut [TimeWriter], out: &mut Vec
                 out.push(b'\'');
             }
             Column::Decimal { scale, values } => decimal(values[row], *scale, out),
+            Column::Wide { scale, values } => match values[row] {
+                None => out.extend_from_slice(b"NULL"),
+                Some(units) => out.extend_from_slice(units.decimal(*scale).as_bytes()),
+            },
             Column::Real(values) if values[row].is_nan() => out.extend_from_slice(b"NULL"),
             Column::Real(values) => {
                 let start = out.len();
@@ -193,6 +202,10 @@ pub fn lines(rows: &Rows) -> Vec<u8> {
                 }
                 Column::Timestamp(values) => clock.write(values[row], &mut out),
                 Column::Decimal { scale, values } => decimal(values[row], *scale, &mut out),
+                Column::Wide { scale, values } => match values[row] {
+                    None => out.extend_from_slice(b"\\N"),
+                    Some(units) => out.extend_from_slice(units.decimal(*scale).as_bytes()),
+                },
                 Column::Real(values) if values[row].is_nan() => out.extend_from_slice(b"\\N"),
                 Column::Real(values) => real(values[row], &mut out),
                 Column::Integer(values) => integer(values[row], &mut out),

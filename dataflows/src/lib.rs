@@ -15,10 +15,12 @@
 //! | [`origin`] | the origin of records, and their bytes |
 //! | [`real`] | rounding an exact ratio to `f64`, once |
 //! | [`readings`] | the current reading of each message key, in an upsert job |
+//! | [`relation`] | views of any shape: plans, and the operators that maintain them |
 //! | [`rows`] | the rows of views: typed columns |
 //! | [`schema`] | the fields of a record |
 //! | [`state`] | the format of a view's state |
 //! | [`views`] | one file per view, and the list of all views |
+//! | [`wide`] | integers of 256 bits |
 //! | [`oracle`] | an independent computation of the same results by big rationals, for tests |
 //!
 //! A small complete dataflow: readings go in by epoch; the correlation of distance with time comes out, as one row
@@ -95,10 +97,12 @@ pub mod origin;
 mod packed;
 pub mod readings;
 pub mod real;
+pub mod relation;
 pub mod rows;
 pub mod schema;
 pub mod state;
 pub mod views;
+pub mod wide;
 
 /// The timestamp of the dataflow. Every record belongs to one epoch, and the effects of an epoch become durable
 /// atomically.

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use num_bigint::{BigInt, BigUint};
+use num_traits::{Signed, ToPrimitive, Zero};
+
 use crate::batch::NANO_SCALE;
 
 /// Integers up to this one are exact doubles, so that a division of two rounds once.
@@ -137,6 +140,96 @@ pub fn decimal(units: i128, places: u8) -> f64 {
     ratio(units, 10i128.pow(power)).unwrap_or(0.0)
 }
 
+/// The double nearest to `numerator / denominator`, half to even. The denominator is positive; beyond the range of
+/// doubles the result is infinite.
+///
+/// ```
+/// use dataflows::real::nearest;
+///
+/// assert_eq!(nearest(&1.into(), &3.into()), 1.0 / 3.0);
+/// ```
+pub fn nearest(numerator: &BigInt, denominator: &BigInt) -> f64 {
+    if let (Some(n), Some(d)) = (numerator.to_i128(), denominator.to_i128()) {
+        return ratio(n, d).unwrap_or(f64::NAN);
+    }
+    let (quotient, is_cut, shift) = quotient(numerator, denominator);
+    let magnitude = rounded(&quotient, is_cut, -shift);
+    if numerator.is_negative() { -magnitude } else { magnitude }
+}
+
+/// The double nearest to the square root of `numerator / denominator`, neither negative, half to even.
+pub fn root(numerator: &BigInt, denominator: &BigInt) -> f64 {
+    let (quotient, is_cut, shift) = quotient(numerator, denominator);
+    let root = quotient.sqrt();
+    let is_cut = is_cut || &root * &root != quotient;
+    rounded(&root, is_cut, -shift / 2)
+}
+
+/// The quotient of the magnitudes times `2^shift`, of which at least 130 bits are before the point; whether a part
+/// behind it was cut off; and the shift, which is even.
+fn quotient(numerator: &BigInt, denominator: &BigInt) -> (BigUint, bool, i64) {
+    let (numerator, denominator) = (numerator.magnitude(), denominator.magnitude());
+    let shift = (131 + denominator.bits() as i64 - numerator.bits() as i64 + 1) & !1;
+    let (n, d) = match shift {
+        0.. => (numerator << shift as u64, denominator.clone()),
+        _ => (numerator.clone(), denominator << shift.unsigned_abs()),
+    };
+    let rest = !(&n % &d).is_zero();
+    (n / d, rest, shift)
+}
+
+/// `value · 2^exponent` as the nearest double, half to even; `is_cut` says that the exact value is a little larger.
+fn rounded(value: &BigUint, is_cut: bool, exponent: i64) -> f64 {
+    if value.is_zero() {
+        return 0.0;
+    }
+    let top = value.bits() as i64 + exponent; // the value is below 2^top
+    if top > 1024 {
+        return f64::INFINITY;
+    }
+    // The least bit that the double keeps: 53 bits, or fewer of a subnormal.
+    let least = (top - 53).max(-1074);
+    let drop = least - exponent;
+    let (mut kept, half, below) = match drop {
+        1.. => {
+            let kept = value >> drop as u64;
+            let half = value.bit(drop as u64 - 1);
+            let below = is_cut || value.trailing_zeros().is_some_and(|zeros| (zeros as i64) < drop - 1);
+            (kept, half, below)
+        }
+        _ => (value << drop.unsigned_abs(), false, is_cut),
+    };
+    if half && (below || kept.bit(0)) {
+        kept += 1u32;
+    }
+    let mantissa = kept.to_u64().unwrap_or(0) as f64; // at most 2^53
+    // In two steps, as 2^least alone may be no normal double; only the last one could round, and is exact.
+    let power = |exponent: i64| f64::from_bits(((1023 + exponent) as u64) << 52);
+    match least {
+        -1022..=971 => mantissa * power(least),
+        ..-1022 => mantissa * power(least + 100) * power(-100),
+        _ => f64::INFINITY,
+    }
+}
+
+/// A finite double as `mantissa · 2^exponent`.
+///
+/// ```
+/// assert_eq!(dataflows::real::parts(-0.375), (-3, -3));
+/// ```
+pub fn parts(real: f64) -> (i64, i32) {
+    let bits = real.to_bits();
+    let biased = (bits >> 52 & 0x7ff) as i32;
+    let fraction = (bits & ((1 << 52) - 1)) as i64;
+    let magnitude = if biased == 0 { fraction } else { fraction | 1 << 52 };
+    if magnitude == 0 {
+        return (0, 0);
+    }
+    let zeros = magnitude.trailing_zeros();
+    let odd = magnitude >> zeros;
+    (if real < 0.0 { -odd } else { odd }, biased.max(1) - 1075 + zeros as i32)
+}
+
 /// The powers of ten that are exact.
 const POWERS: [f64; EXACT_POWER as usize + 1] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
@@ -195,6 +288,49 @@ mod tests {
             let factor = Factor::new(digits, places).unwrap();
             prop_assert_eq!(factor.to_string().parse(), Ok(factor));
         }
+    }
+
+    fn big() -> impl Strategy<Value = BigInt> {
+        (prop::collection::vec(any::<u8>(), 0..60), 0u32..300)
+            .prop_map(|(bytes, shift)| BigInt::from_signed_bytes_le(&bytes) << shift)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn a_quotient_of_big_integers_is_the_nearest_double(n in big(), d in big()) {
+            let d = d.abs() + 1;
+            prop_assert_eq!(nearest(&n, &d), crate::oracle::nearest(&BigRational::new(n.clone(), d.clone())));
+        }
+
+        #[test]
+        fn a_root_is_the_nearest_double(n in big(), d in big()) {
+            let (n, d) = (n.abs(), d.abs() + 1);
+            let got = root(&n, &d);
+            let exact = BigRational::new(n, d);
+            // Between the midpoints to both neighbours: compared by squares.
+            let of = |x: f64| BigRational::from_float(x).unwrap();
+            let half = BigRational::new(1.into(), 2.into());
+            let above = (of(got) + of(got.next_up())) * &half;
+            prop_assert!(&above * &above >= exact);
+            if got > 0.0 {
+                let below = (of(got) + of(got.next_down())) * &half;
+                prop_assert!(&below * &below <= exact);
+            }
+        }
+    }
+
+    #[test]
+    fn doubles_at_the_ends_of_their_range() {
+        let one = BigInt::from(1);
+        assert_eq!(nearest(&one, &(BigInt::from(1) << 1074)), f64::from_bits(1));
+        assert_eq!(nearest(&one, &(BigInt::from(1) << 1075)), 0.0);
+        assert_eq!(nearest(&3.into(), &(BigInt::from(1) << 1075)), f64::from_bits(2));
+        assert_eq!(nearest(&(BigInt::from(1) << 1024), &one), f64::INFINITY);
+        assert_eq!(nearest(&((BigInt::from(1) << 1024) - (BigInt::from(1) << 970)), &one), f64::INFINITY);
+        assert_eq!(nearest(&((BigInt::from(1) << 1024) - (BigInt::from(1) << 970) - 1), &one), f64::MAX);
+        assert_eq!(root(&(BigInt::from(1) << 600), &one), 2f64.powi(300));
     }
 
     #[test]

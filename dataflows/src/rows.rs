@@ -9,14 +9,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
 pub use crate::null::NULL;
+use crate::wide::Wide;
 
 /// The type of a column, from which sinks derive a table's column types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Type {
     /// Microseconds since 1970, UTC.
     Timestamp,
-    /// A number with a fixed number of decimal places.
+    /// A number with a fixed number of decimal places, in a column of doubles.
     Decimal,
+    /// A number with a fixed number of decimal places, in a column that keeps all of them.
+    Exact {
+        /// Digits of the column, at most 65.
+        digits: u8,
+        /// Decimal places among them, at most 30.
+        scale: u8,
+    },
     /// A double.
     Real,
     /// A 64-bit integer.
@@ -38,6 +46,13 @@ pub enum Column {
         scale: u8,
         /// The values times `10^scale`.
         values: Arc<Vec<i64>>,
+    },
+    /// `value / 10^scale` in 256 bits. `None` is NULL.
+    Wide {
+        /// Decimal places, at most 38.
+        scale: u8,
+        /// The values times `10^scale`.
+        values: Arc<Vec<Option<Wide>>>,
     },
     /// Doubles. NaN is NULL: no view computes one.
     Real(Arc<Vec<f64>>),
@@ -62,6 +77,7 @@ impl Column {
         match self {
             Self::Timestamp(_) => Type::Timestamp,
             Self::Decimal { .. } => Type::Decimal,
+            Self::Wide { scale, .. } => Type::Exact { digits: 65, scale: *scale },
             Self::Real(_) => Type::Real,
             Self::Integer(_) => Type::Integer,
             Self::Name { .. } | Self::Text(_) => Type::Text,
@@ -73,6 +89,7 @@ impl Column {
     pub fn len(&self) -> usize {
         match self {
             Self::Timestamp(values) | Self::Decimal { values, .. } | Self::Integer(values) => values.len(),
+            Self::Wide { values, .. } => values.len(),
             Self::Real(values) => values.len(),
             Self::Name { index, .. } => index.len(),
             Self::Text(values) => values.len(),
@@ -94,6 +111,7 @@ impl Column {
             Self::Timestamp(values) | Self::Decimal { values, .. } | Self::Integer(values) => {
                 size_of_val(&***values)
             }
+            Self::Wide { values, .. } => size_of_val(&***values),
             Self::Real(values) => size_of_val(&***values),
             Self::Name { names, index } => size_of_val(&***names) + size_of_val(&***index),
             Self::Text(values) => texts(values, |text| text.len()),
@@ -109,6 +127,7 @@ impl Column {
         match self {
             Self::Timestamp(values) => Self::Timestamp(of(values, places)),
             Self::Decimal { scale, values } => Self::Decimal { scale: *scale, values: of(values, places) },
+            Self::Wide { scale, values } => Self::Wide { scale: *scale, values: of(values, places) },
             Self::Real(values) => Self::Real(of(values, places)),
             Self::Integer(values) => Self::Integer(of(values, places)),
             Self::Name { names, index } => Self::Name { names: names.clone(), index: of(index, places) },

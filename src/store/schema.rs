@@ -164,7 +164,9 @@ fn accepts(ours: Type, data_type: &str) -> bool {
     let integer = matches!(data_type, "tinyint" | "smallint" | "mediumint" | "int" | "bigint");
     match ours {
         Type::Timestamp => matches!(data_type, "datetime" | "timestamp"),
-        Type::Decimal | Type::Real => integer || matches!(data_type, "float" | "double" | "decimal"),
+        Type::Decimal | Type::Exact { .. } | Type::Real => {
+            integer || matches!(data_type, "float" | "double" | "decimal")
+        }
         Type::Integer => integer || matches!(data_type, "float" | "double" | "decimal"),
         Type::Text => {
             matches!(data_type, "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext")
@@ -180,6 +182,7 @@ pub fn rounds(ours: Type, data_type: &str) -> bool {
     let integer = matches!(data_type, "tinyint" | "smallint" | "mediumint" | "int" | "bigint");
     match ours {
         Type::Decimal | Type::Real => integer || matches!(data_type, "float" | "decimal"),
+        Type::Exact { .. } => data_type != "decimal",
         Type::Integer => data_type == "float",
         Type::Timestamp | Type::Text | Type::Bytes => false,
     }
@@ -197,6 +200,7 @@ pub fn column_type(ours: Type, collation: &str) -> String {
     match ours {
         Type::Timestamp => "DATETIME(6)".into(),
         Type::Decimal | Type::Real => "DOUBLE".into(),
+        Type::Exact { digits, scale } => format!("DECIMAL({digits},{scale})"),
         Type::Integer => "BIGINT".into(),
         Type::Text => format!("VARCHAR(255) CHARACTER SET utf8mb4 COLLATE {collation}"),
         Type::Bytes => "LONGBLOB".into(),
@@ -206,7 +210,7 @@ pub fn column_type(ours: Type, collation: &str) -> String {
 fn described(ours: Type) -> &'static str {
     match ours {
         Type::Timestamp => "a time",
-        Type::Decimal | Type::Real => "a number",
+        Type::Decimal | Type::Exact { .. } | Type::Real => "a number",
         Type::Integer => "a 64-bit integer",
         Type::Text => "text",
         Type::Bytes => "bytes",

@@ -235,7 +235,7 @@ impl Case {
         let field = |(text, column_type): (String, &Type)| match column_type {
             _ if text.is_empty() => text,
             Type::Timestamp | Type::Text | Type::Bytes => text,
-            Type::Decimal | Type::Real | Type::Integer => number(&text, *column_type),
+            Type::Decimal | Type::Exact { .. } | Type::Real | Type::Integer => number(&text, *column_type),
         };
         let row = |row: Fields| row.into_iter().zip(&types).map(field).collect::<Fields>();
         let mut rows: Vec<Fields> = rows.into_iter().map(row).collect();

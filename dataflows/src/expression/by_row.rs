@@ -27,6 +27,18 @@ impl Expression {
         let all = |list: &[Self]| -> Vec<Datum> { list.iter().map(|one| one.value(record)).collect() };
         match &self.node {
             Node::Field(place, field_type) => of_field(*place, *field_type, record),
+            Node::Column(..) => Datum::Null,
+            Node::Elapsed(a, b) => match (a.value(record), b.value(record)) {
+                (Datum::Time(a), Datum::Time(b)) => {
+                    let micros = num_bigint::BigInt::from(a) - b;
+                    Datum::Exact(BigRational::new(micros, 1_000_000.into()))
+                }
+                _ => Datum::Null,
+            },
+            Node::Shifted(by, of) => match of.value(record) {
+                Datum::Time(time) => time.checked_add(*by).map_or(Datum::Null, Datum::Time),
+                other => other,
+            },
             Node::Constant(constant) => self.constant_value(constant),
             Node::Scaled(_, of) => of.value(record),
             Node::Rounded(_, of) => match of.value(record) {

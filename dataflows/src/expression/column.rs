@@ -8,8 +8,9 @@ use super::types::Kind;
 use super::values::{TRUE, UNKNOWN, Values};
 use crate::batch::NANO_SCALE;
 use crate::real::decimal;
-use crate::rows::{Column, NULL};
+use crate::rows::{Column, NULL, Type};
 use crate::schema::{FieldType, Place};
+use crate::wide::Wide;
 
 impl Expression {
     /// The values as a column of type [`column_type`](Self::column_type).
@@ -29,8 +30,12 @@ impl Expression {
             Values::Units(values) if self.kind == Kind::Timestamp => {
                 Column::Timestamp(Arc::new(values.into_vec(rows)))
             }
-            values @ (Values::Units(_) | Values::Wide(_)) => {
+            values @ (Values::Units(_) | Values::Wide(_)) if self.column_type() == Type::Real => {
                 Column::Real(Arc::new(values.map_units(real).into_vec(rows)))
+            }
+            values @ (Values::Units(_) | Values::Wide(_)) => {
+                let wide = |units: Option<i128>| units.map(Wide::from);
+                Column::Wide { scale, values: Arc::new(optional(&values, wide, rows)) }
             }
             Values::Real(values) => {
                 // + 0.0: no negative zero
@@ -46,6 +51,11 @@ impl Expression {
             }
         }
     }
+}
+
+/// Each decimal, mapped.
+fn optional<R>(values: &Values<'_>, of: impl Fn(Option<i128>) -> Option<R>, rows: usize) -> Vec<Option<R>> {
+    (0..rows).map(|row| of(values.wide_at(row))).collect()
 }
 
 /// The column of a field: shared if all readings are selected.

@@ -6,7 +6,7 @@ use ethnum::I256;
 
 use super::types::power;
 use super::values::{Texts, UNKNOWN, Unit, Values, Vector, zip};
-use crate::real::decimal;
+use crate::real::{decimal, parts};
 use crate::rows::NULL;
 
 /// A comparison.
@@ -174,18 +174,11 @@ pub(super) fn with_real(units: i128, scale: u8, real: f64) -> Ordering {
     if rounded > real {
         return Ordering::Greater;
     }
-    // real = mantissa * 2^exponent, and units is within a double's rounding of real * 10^scale: both
-    // products stay below 2^(53 + 127 + 1).
-    let bits = real.to_bits();
-    let biased = (bits >> 52 & 0x7ff) as i32;
-    let fraction = (bits & ((1 << 52) - 1)) as i64;
-    let magnitude = if biased == 0 { fraction } else { fraction | 1 << 52 };
-    if magnitude == 0 {
+    // `units` is within a double's rounding of real * 10^scale: both products stay below 2^(53 + 127 + 1).
+    let (mantissa, exponent) = parts(real);
+    if mantissa == 0 {
         return units.cmp(&0);
     }
-    let odd = magnitude >> magnitude.trailing_zeros();
-    let exponent = biased.max(1) - 1075 + magnitude.trailing_zeros() as i32;
-    let mantissa = if real < 0.0 { -odd } else { odd };
     let left = I256::from(units) << (-exponent).max(0) as u32;
     let right = (I256::from(mantissa) * I256::from(power(scale))) << exponent.max(0) as u32;
     left.cmp(&right)

@@ -81,7 +81,7 @@ impl Expression {
         };
         let kind = match (self.kind, &constant) {
             (Kind::Number(decimal), Some(Constant::Number(units))) => {
-                Kind::Number(Decimal { bound: units.abs(), ..decimal })
+                Kind::Number(Decimal { bound: units.abs().into(), ..decimal })
             }
             (kind, _) => kind,
         };
@@ -98,6 +98,8 @@ impl Expression {
         let rows = readings.rows;
         match &self.node {
             Node::Field(place, field_type) => self.field_values(*place, *field_type, readings),
+            // Of other rows than readings: see `of_row`.
+            Node::Column(..) => self.constant_values(&Constant::Null),
             Node::Constant(constant) => self.constant_values(constant),
             Node::Scaled(by, of) => self.mapped(&of.values(readings), |units| units * by),
             Node::Rounded(scale, of) => Values::Real(
@@ -123,6 +125,17 @@ impl Expression {
                     Arithmetic::Remainder => |x: f64, y: f64| finite(x % y),
                 };
                 Values::Real(zip(a.values(readings).reals(), b.values(readings).reals(), f))
+            }
+            Node::Elapsed(a, b) => {
+                let elapsed = |x: i64, y: i64| match (x, y) {
+                    (NULL, _) | (_, NULL) => NULL,
+                    (x, y) => x.checked_sub(y).unwrap_or(NULL),
+                };
+                Values::Units(zip(a.values(readings).units(), b.values(readings).units(), elapsed))
+            }
+            Node::Shifted(by, of) => {
+                let shifted = |x: i64| if x == NULL { NULL } else { x.checked_add(*by).unwrap_or(NULL) };
+                Values::Units(of.values(readings).units().map(shifted))
             }
             Node::Compare(op, comparator, a, b) => {
                 Values::Truth(comparator.compare(*op, &a.values(readings), &b.values(readings), rows))

@@ -12,11 +12,12 @@
 //! | `column` | values as a column of a table |
 //! | `select` | the readings for which a condition is true |
 //! | `query` | a condition and columns, evaluated to rows |
+//! | `of_row` | evaluation of a row that is not a reading, in 256 bits |
 //! | `by_row` | an independent evaluation, one row at a time with big rationals |
 //! | `tests` | random expressions, evaluated in all ways and compared |
 //!
-//! Numbers are decimals of a fixed scale in at most 128 bits. A constructor knows a bound of every operand, so it
-//! knows whether `+`, `-`, `*` and `%` can exceed 128 bits, and uses doubles if so. Thus nothing overflows at
+//! Numbers are decimals of a fixed scale in at most 128 bits; 256 if they are computed from aggregates. A constructor
+//! knows a bound of every operand, so it knows whether `+`, `-`, `*` and `%` can exceed them, and uses doubles if so. Thus nothing overflows at
 //! runtime. `/` is the exact quotient rounded once to a double. Comparisons are exact, including those of a decimal
 //! with a double.
 //!
@@ -27,6 +28,7 @@ mod column;
 mod compare;
 mod computed;
 mod evaluate;
+mod of_row;
 mod operations;
 mod pattern;
 mod query;

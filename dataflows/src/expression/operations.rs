@@ -1,11 +1,16 @@
 //! The operations. Each checks the types of its operands, and determines the type of its result.
 
+use ethnum::I256;
+
 use super::compare::{Comparator, Comparison};
 use super::pattern::Pattern;
 use super::tree::{Constant, Expression, Node};
 use super::types::{
-    Arithmetic, Decimal, Kind, MOST_PLACES, MOST_ROUNDED_PLACES, Mismatch, Rounding, Test, power,
+    Arithmetic, Decimal, Kind, MOST_PRODUCT_PLACES, MOST_ROUNDED_PLACES, Mismatch, Rounding, Test, power,
 };
+
+/// Decimal places of seconds that are counted in microseconds.
+const MICRO_SCALE: u8 = 6;
 
 impl Expression {
     /// The nearest double to a number: `CAST(… AS DOUBLE)`.
@@ -37,6 +42,26 @@ impl Expression {
         match this.kind {
             Kind::Truth => Ok(this),
             other => Err(Mismatch::new(operand, format!("{what} takes a condition, not {other}"))),
+        }
+    }
+
+    /// `a - b` of two times: seconds.
+    pub fn elapsed(a: Self, b: Self) -> Result<Self, Mismatch> {
+        for (place, one) in [&a, &b].into_iter().enumerate() {
+            if one.kind != Kind::Timestamp {
+                return Err(Mismatch::new(place, format!("`-` takes two times here, not {}", one.kind)));
+            }
+        }
+        let bound = I256::from(i64::MAX);
+        let kind = Kind::Number(Decimal { scale: MICRO_SCALE, bound, of_aggregates: false });
+        Ok(Self::new(kind, Node::Elapsed(a.into(), b.into())))
+    }
+
+    /// A time plus so many microseconds.
+    pub fn shifted(self, micros: i64) -> Result<Self, Mismatch> {
+        match self.kind {
+            Kind::Timestamp => Ok(Self::new(Kind::Timestamp, Node::Shifted(micros, self.into()))),
+            other => Err(Mismatch::new(0, format!("an INTERVAL is added to a time, not to {other}"))),
         }
     }
 
@@ -230,8 +255,9 @@ impl Expression {
         let (this, decimal) = self.numeric(0, what)?;
         let kind = match decimal {
             Some(decimal) if decimal.scale <= places => return Ok(this),
-            Some(Decimal { scale, bound }) => {
-                Kind::Number(Decimal { scale: places, bound: bound / power(scale - places) + 1 })
+            Some(decimal) => {
+                let bound = decimal.bound / I256::from(power(decimal.scale - places)) + I256::ONE;
+                Kind::Number(Decimal { scale: places, bound, ..decimal })
             }
             None => Kind::Real,
         };
@@ -242,7 +268,9 @@ impl Expression {
 /// The comparator for two expressions; a constant may be rescaled to the other's scale.
 fn comparator(left: &Expression, right: &mut Expression) -> Result<Comparator, Mismatch> {
     Ok(match (left.kind, right.kind) {
-        (Kind::Number(l), Kind::Number(mut r)) => {
+        (Kind::Number(mut l), Kind::Number(mut r)) => {
+            l.of_aggregates |= r.of_aggregates;
+            r.of_aggregates = l.of_aggregates;
             if r.scale < l.scale
                 && right.is_constant()
                 && let Some(same) = r.at(l.scale)
@@ -270,9 +298,11 @@ fn comparator(left: &Expression, right: &mut Expression) -> Result<Comparator, M
 }
 
 /// The type of an operation on decimals, and the factors for the units of each operand; none if a value could exceed
-/// 128 bits.
+/// the bits that there are.
 pub(super) fn exact(op: Arithmetic, x: Decimal, y: Decimal) -> Option<(Kind, i128, i128)> {
     let scale = x.scale.max(y.scale);
+    let of_aggregates = x.of_aggregates || y.of_aggregates;
+    let (x, y) = (Decimal { of_aggregates, ..x }, Decimal { of_aggregates, ..y });
     let (by, other) = (power(scale - x.scale), power(scale - y.scale));
     let bound = match op {
         Arithmetic::Add | Arithmetic::Subtract => x.at(scale)?.bound.checked_add(y.at(scale)?.bound)?,
@@ -283,12 +313,12 @@ pub(super) fn exact(op: Arithmetic, x: Decimal, y: Decimal) -> Option<(Kind, i12
             return Some((Kind::Real, by, other));
         }
         Arithmetic::Multiply => {
-            let scale = Some(x.scale + y.scale).filter(|scale| *scale <= MOST_PLACES)?;
+            let scale = Some(x.scale + y.scale).filter(|scale| *scale <= MOST_PRODUCT_PLACES)?;
             let bound = x.bound.checked_mul(y.bound)?;
-            return Some((Kind::Number(Decimal { scale, bound }), 1, 1));
+            return Some((Kind::Number(Decimal { scale, bound, of_aggregates }.fitting()?), 1, 1));
         }
     };
-    Some((Kind::Number(Decimal { scale, bound }), by, other))
+    Some((Kind::Number(Decimal { scale, bound, of_aggregates }.fitting()?), by, other))
 }
 
 /// Gives NULL the type of the first other expression that has one.
@@ -321,8 +351,10 @@ fn of_one_type(all: Vec<Expression>) -> Result<(Kind, Vec<Expression>), Mismatch
             (Kind::Null, new) => new,
             (Kind::Number(x), Kind::Number(y)) => {
                 let scale = x.scale.max(y.scale);
+                let of_aggregates = x.of_aggregates || y.of_aggregates;
+                let (x, y) = (Decimal { of_aggregates, ..x }, Decimal { of_aggregates, ..y });
                 match (x.at(scale), y.at(scale)) {
-                    (Some(x), Some(y)) => Kind::Number(Decimal { scale, bound: x.bound.max(y.bound) }),
+                    (Some(x), Some(y)) => Kind::Number(Decimal { bound: x.bound.max(y.bound), ..x }),
                     _ => Kind::Real,
                 }
             }
@@ -335,10 +367,12 @@ fn of_one_type(all: Vec<Expression>) -> Result<(Kind, Vec<Expression>), Mismatch
     }
     let convert = |one: Expression| match (kind, one.kind) {
         // Its own bound stays, as it decides whether its units are wide.
-        (Kind::Number(to), Kind::Number(from)) => match from.at(to.scale) {
-            Some(same) => one.rescaled(from, same),
-            None => one.rounded(from), // unreachable: `kind` would be a double
-        },
+        (Kind::Number(to), Kind::Number(from)) => {
+            match (Decimal { of_aggregates: to.of_aggregates, ..from }).at(to.scale) {
+                Some(same) => one.rescaled(from, same),
+                None => one.rounded(from), // unreachable: `kind` would be a double
+            }
+        }
         (Kind::Real, Kind::Number(decimal)) => one.rounded(decimal),
         _ => one.typed(kind),
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::compare::{Comparator, Comparison};
 use super::pattern::Pattern;
-use super::types::{Arithmetic, Decimal, Kind, MOST_PLACES, Rounding, Test, power};
+use super::types::{Arithmetic, Decimal, Kind, MOST_PLACES, MOST_PRODUCT_PLACES, Rounding, Test, power};
 use super::values::truth;
 use crate::batch::NANO_SCALE;
 use crate::rows::{NULL, Type};
@@ -34,6 +34,8 @@ type Boxed = Box<Expression>;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
     Field(Place, FieldType),
+    /// A column of a row that is not a reading.
+    Column(usize, Type),
     Constant(Constant),
     /// The same decimal with a larger scale: its units times this.
     Scaled(i128, Boxed),
@@ -45,6 +47,10 @@ pub(super) enum Node {
     Exact(Arithmetic, (i128, Boxed), (i128, Boxed)),
     /// On doubles.
     Real(Arithmetic, Boxed, Boxed),
+    /// The seconds between two times.
+    Elapsed(Boxed, Boxed),
+    /// A time plus so many microseconds.
+    Shifted(i64, Boxed),
     Compare(Comparison, Comparator, Boxed, Boxed),
     And(Vec<Expression>),
     Or(Vec<Expression>),
@@ -93,7 +99,7 @@ impl Expression {
     /// ```
     pub fn size(&self) -> (usize, usize) {
         let children = match &self.node {
-            Node::Field(..) | Node::Constant(_) => Vec::new(),
+            Node::Field(..) | Node::Column(..) | Node::Constant(_) => Vec::new(),
             _ => self.children(),
         };
         let sizes = children.into_iter().map(Self::size);
@@ -104,7 +110,7 @@ impl Expression {
 
     /// A field of the record.
     pub fn field(field: &Field) -> Self {
-        let number = |scale| Kind::Number(Decimal { scale, bound: i64::MAX.into() });
+        let number = |scale| Kind::Number(Decimal { scale, bound: i64::MAX.into(), ..Decimal::default() });
         let kind = match field.field_type {
             FieldType::Number => number(NANO_SCALE),
             FieldType::Integer => number(0),
@@ -115,11 +121,29 @@ impl Expression {
         Self { kind, node: Node::Field(field.place, field.field_type) }
     }
 
+    /// The column of rows that are not readings, at this place.
+    pub fn of_column(place: usize, kind: Kind, column_type: Type) -> Self {
+        Self { kind, node: Node::Column(place, column_type) }
+    }
+
+    /// The place of the column, if it is one of rows that are not readings.
+    pub fn place(&self) -> Option<usize> {
+        match self.node {
+            Node::Column(place, _) => Some(place),
+            _ => None,
+        }
+    }
+
+    /// Whether it is event time itself.
+    pub fn is_event_time(&self) -> bool {
+        matches!(self.node, Node::Field(Place::Time, _))
+    }
+
     /// `units / 10^scale`; none if it has more than [`MOST_PLACES`] or exceeds 128 bits.
     pub fn number(units: i128, scale: u8) -> Option<Self> {
-        let bound = units.checked_abs()?;
-        (scale <= MOST_PLACES)
-            .then(|| Self::constant(Kind::Number(Decimal { scale, bound }), Constant::Number(units)))
+        let bound = units.checked_abs()?.into();
+        let decimal = Decimal { scale, bound, ..Decimal::default() };
+        (scale <= MOST_PLACES).then(|| Self::constant(Kind::Number(decimal), Constant::Number(units)))
     }
 
     /// A text.
@@ -159,8 +183,9 @@ impl Expression {
 
     fn children(&self) -> Vec<&Self> {
         match &self.node {
-            Node::Field(..) | Node::Constant(_) => vec![self],
-            Node::Scaled(_, of)
+            Node::Field(..) | Node::Column(..) | Node::Constant(_) => vec![self],
+            Node::Shifted(_, of)
+            | Node::Scaled(_, of)
             | Node::Rounded(_, of)
             | Node::Negated(of)
             | Node::Absolute(of)
@@ -168,7 +193,8 @@ impl Expression {
             | Node::Is(_, of)
             | Node::Like(of, _)
             | Node::Round(_, _, of) => vec![of],
-            Node::Exact(_, (_, a), (_, b))
+            Node::Elapsed(a, b)
+            | Node::Exact(_, (_, a), (_, b))
             | Node::Real(_, a, b)
             | Node::Compare(_, _, a, b)
             | Node::NullIf(a, _, b) => vec![a, b],
@@ -191,7 +217,7 @@ impl Expression {
     pub fn uses(&self, place: Place) -> bool {
         match &self.node {
             Node::Field(of, _) => *of == place,
-            Node::Constant(_) => false,
+            Node::Column(..) | Node::Constant(_) => false,
             _ => self.children().iter().any(|child| child.uses(place)),
         }
     }
@@ -201,11 +227,18 @@ impl Expression {
         self.kind
     }
 
-    /// The type of a column of this expression. A field keeps its own; any computed number is a double.
+    /// The type of a column of this expression. A field keeps its own, and a decimal its decimal places.
     pub fn column_type(&self) -> Type {
+        match (&self.node, self.kind) {
+            (Node::Field(_, FieldType::Number), _) => return Type::Exact { digits: 19, scale: NANO_SCALE },
+            (Node::Field(_, FieldType::Integer), _) => return Type::Integer,
+            (Node::Column(_, column_type), _) => return *column_type,
+            (_, Kind::Number(Decimal { scale, .. })) if scale <= MOST_PRODUCT_PLACES => {
+                return Type::Exact { digits: 65, scale };
+            }
+            _ => {}
+        }
         match self.kind {
-            Kind::Number(_) if matches!(self.node, Node::Field(_, FieldType::Number)) => Type::Decimal,
-            Kind::Number(_) if matches!(self.node, Node::Field(_, FieldType::Integer)) => Type::Integer,
             Kind::Null | Kind::Number(_) | Kind::Real => Type::Real,
             Kind::Text => Type::Text,
             Kind::Timestamp => Type::Timestamp,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ethnum::I256;
+
 /// The maximum number of decimal places: 10 to this power fits 128 bits.
 pub const MOST_PLACES: u8 = 38;
 /// The maximum number of places for rounding.
@@ -12,25 +14,36 @@ pub(super) fn power(places: u8) -> i128 {
     10i128.pow(places.into())
 }
 
+/// The most decimal places of a product that stays a decimal: those that a column of MySQL can have.
+pub const MOST_PRODUCT_PLACES: u8 = 30;
+
 /// The scale and bound of a decimal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decimal {
     /// Decimal places: a value is `units / 10^scale`.
     pub scale: u8,
     /// The maximum absolute value of the units.
-    pub bound: i128,
+    pub bound: I256,
+    /// Whether it is computed from aggregates: units have 256 bits then, otherwise 128.
+    pub of_aggregates: bool,
 }
 
 impl Decimal {
     /// Whether its units need more than 64 bits.
     pub(super) fn is_wide(self) -> bool {
-        self.bound > i128::from(i64::MAX)
+        self.bound > I256::from(i64::MAX)
     }
 
     /// The decimal with a larger scale, if the units fit.
     pub(super) fn at(self, scale: u8) -> Option<Self> {
-        let bound = self.bound.checked_mul(power(scale.checked_sub(self.scale)?))?;
-        Some(Self { scale, bound })
+        let bound = self.bound.checked_mul(power(scale.checked_sub(self.scale)?).into())?;
+        Self { scale, bound, ..self }.fitting()
+    }
+
+    /// The decimal, if its units have room.
+    pub(super) fn fitting(self) -> Option<Self> {
+        let most = if self.of_aggregates { I256::MAX } else { I256::from(i128::MAX) };
+        (self.bound <= most).then_some(self)
     }
 }
 

@@ -61,7 +61,7 @@ impl Cell {
             Type::Integer => Self::Integer(text()?.parse().ok()?),
             Type::Real => Self::Real(text()?.parse().ok()?),
             Type::Text => Self::Text(text()?.into()),
-            Type::Decimal => {
+            Type::Decimal | Type::Exact { .. } => {
                 let (whole, fraction) = text()?.split_once('.').unwrap_or((text()?, ""));
                 Self::Decimal(format!("{whole}{fraction}").parse().ok()?, fraction.len() as u32)
             }

@@ -187,6 +187,11 @@ pub(super) fn execute(
                     }
                 }
             }
+            Column::Wide { scale, values } => {
+                for (at, value) in at.zip(&values[range.clone()]) {
+                    statement.raw_bind_parameter(at, value.map(|units| units.to_real(*scale)))?;
+                }
+            }
             Column::Real(values) => {
                 // SQLite stores NaN as NULL.
                 for (at, &value) in at.zip(&values[range.clone()]) {

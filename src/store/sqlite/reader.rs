@@ -138,7 +138,7 @@ impl StoreReader for SqliteReader {
 /// How a column stores values. An INTEGER column stores a double that is not an integer as it is.
 fn keeps(column_type: Type, affinity: Affinity) -> Keeps {
     match column_type {
-        Type::Decimal | Type::Real => Keeps::Double,
+        Type::Decimal | Type::Exact { .. } | Type::Real => Keeps::Double,
         Type::Integer if affinity == Affinity::Real => Keeps::Double,
         Type::Integer => Keeps::Integer,
         Type::Timestamp => Keeps::Time(6),

@@ -45,7 +45,9 @@ impl Affinity {
             Type::Text => self == Self::Text,
             Type::Timestamp => matches!(self, Self::Text | Self::Numeric),
             Type::Integer => self != Self::Text,
-            Type::Decimal | Type::Real => self == Self::Real || (self != Self::Text && !strict),
+            Type::Decimal | Type::Exact { .. } | Type::Real => {
+                self == Self::Real || (self != Self::Text && !strict)
+            }
         }
     }
 }
@@ -75,7 +77,7 @@ pub(super) struct ExistingColumn {
 pub(super) fn declared(column_type: Type) -> &'static str {
     match column_type {
         Type::Timestamp | Type::Text => "TEXT",
-        Type::Decimal | Type::Real => "REAL",
+        Type::Decimal | Type::Exact { .. } | Type::Real => "REAL",
         Type::Integer => "INTEGER",
         Type::Bytes => "BLOB",
     }

@@ -5,11 +5,12 @@ use crate::expression::{Arithmetic, Comparison, Decimal, Expression, Kind, Misma
 use crate::rows::Type;
 
 #[test]
-fn a_field_keeps_its_type_and_a_computed_number_is_a_double() {
+fn a_field_keeps_its_type_and_a_computed_decimal_its_places() {
     let sum = Expression::arithmetic(Arithmetic::Add, speed(), number(1)).unwrap();
     let truth = Expression::compare(Comparison::Greater, speed(), number(1)).unwrap();
     let types = [speed(), sum, truth].map(|one| one.column_type());
-    assert_eq!(types, [Type::Decimal, Type::Real, Type::Integer]);
+    let exact = |digits| Type::Exact { digits, scale: 9 };
+    assert_eq!(types, [exact(19), exact(65), Type::Integer]);
     let types = ["timestamp", "truck_id", "driver", "gear", "ignition", "sent"]
         .map(|name| of_field(name).column_type());
     assert_eq!(

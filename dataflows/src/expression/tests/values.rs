@@ -23,7 +23,7 @@ fn datum(expression: &Expression, values: &Values<'_>, row: usize) -> Datum {
         (Values::Units(values), Kind::Timestamp) => {
             of(Some(values.get(row)).filter(|time| *time != NULL).map(Datum::Time))
         }
-        (Values::Units(_) | Values::Wide(_), Kind::Number(Decimal { scale, bound })) => {
+        (Values::Units(_) | Values::Wide(_), Kind::Number(Decimal { scale, bound, .. })) => {
             of(values.wide_at(row).map(|units| {
                 assert!(units.abs() <= bound, "{units} is beyond its bound {bound}");
                 assert_eq!(matches!(values, Values::Wide(_)), bound > i128::from(i64::MAX));
@@ -124,6 +124,13 @@ proptest! {
                     prop_assert!(expected.is_null())
                 }
                 Column::Decimal { scale: 9, values } => prop_assert_eq!(nano(values[row]), expected),
+                Column::Wide { scale, values } => match values[row] {
+                    None => prop_assert!(expected.is_null()),
+                    Some(units) => {
+                        let power = num_bigint::BigInt::from(10).pow((*scale).into());
+                        prop_assert_eq!(Datum::Exact(BigRational::new(units.to_big(), power)), expected);
+                    }
+                },
                 Column::Integer(values) if values[row] == NULL => prop_assert!(expected.is_null()),
                 Column::Integer(values) => {
                     prop_assert_eq!(Datum::Exact(BigRational::from_integer(values[row].into())), expected);

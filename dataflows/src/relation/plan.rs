@@ -1,0 +1,240 @@
+//! The logical plan of a view: a tree of relations, typed and checked.
+
+use super::call::Call;
+use crate::expression::{Expression, Kind};
+use crate::rows::Type;
+
+/// A relation: rows, each with the same columns.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Relation {
+    /// The rows of another that satisfy a condition, with columns computed from them.
+    Select {
+        /// The rows.
+        source: Source,
+        /// The columns.
+        columns: Vec<Expression>,
+    },
+    /// One row per group.
+    Aggregate(Box<Aggregate>),
+    /// Each row once.
+    Distinct(Box<Relation>),
+    /// All rows of all.
+    Union(Vec<Relation>),
+    /// The pairs of rows that match.
+    Join(Box<Join>),
+}
+
+/// Rows that satisfy a condition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// The rows.
+    pub from: From,
+    /// The condition; none: all rows.
+    pub filter: Option<Expression>,
+}
+
+/// Where rows come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum From {
+    /// The readings: expressions are of their fields.
+    Readings,
+    /// Another relation: expressions are of its columns.
+    Relation(Box<Relation>),
+}
+
+/// Groups of rows, and what is computed of each. Its columns are the keys, the window's start and end, and the calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// The rows.
+    pub source: Source,
+    /// The values that the rows of a group have in common.
+    pub keys: Vec<Expression>,
+    /// Whether there is a group without rows, too: without GROUP BY.
+    pub is_whole: bool,
+    /// The windows of time that rows are also grouped by.
+    pub window: Option<Window>,
+    /// What is computed.
+    pub calls: Vec<Call>,
+    /// Event time, if a call needs it.
+    pub time: Option<Expression>,
+}
+
+/// Windows of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// The time of a row. A row without one is in no window.
+    pub time: Expression,
+    /// Their kind.
+    pub kind: WindowKind,
+    /// When they are closed, and when discarded.
+    pub patience: Patience,
+}
+
+/// The kind of windows. All spans are in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowKind {
+    /// Windows of one size that begin at the multiples of `slide` since 1970.
+    Hop {
+        /// From the start of one to the start of the next.
+        slide: i64,
+        /// From the start to the end.
+        size: i64,
+    },
+    /// Rows of a group that are less than this apart.
+    Session {
+        /// The gap that ends a session.
+        gap: i64,
+    },
+}
+
+/// How long state waits for late rows, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How far behind the time of its group a row may be.
+    pub grace: i64,
+    /// How far a group may be behind the topic before it follows the topic's time.
+    pub idle: i64,
+}
+
+/// Pairs of rows with equal keys. Its columns are those of the left, then those of the right relation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Join {
+    /// The left rows.
+    pub left: Relation,
+    /// The right rows.
+    pub right: Relation,
+    /// The values that have to be equal: of the left and of the right row.
+    pub keys: Vec<(Expression, Expression)>,
+    /// The bound on the difference of times.
+    pub bound: Option<Bound>,
+    /// How many rows of a side may have the same key; none: any number.
+    pub limit: Option<u64>,
+}
+
+/// A bound on the difference of two times: `from <= right - left <= to`, in microseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    /// The time of the left row.
+    pub left: Expression,
+    /// The time of the right row.
+    pub right: Expression,
+    /// The least difference.
+    pub from: i64,
+    /// The greatest difference.
+    pub to: i64,
+    /// When rows are discarded.
+    pub patience: Patience,
+}
+
+/// The type of a column.
+pub type ColumnKind = (Kind, Type);
+
+impl Relation {
+    /// The types of its columns.
+    pub fn columns(&self) -> Vec<ColumnKind> {
+        match self {
+            Self::Select { columns, .. } => columns.iter().map(of_expression).collect(),
+            Self::Aggregate(aggregate) => aggregate.columns(),
+            Self::Distinct(of) => of.columns(),
+            Self::Union(all) => all.first().map(Self::columns).unwrap_or_default(),
+            Self::Join(join) => [join.left.columns(), join.right.columns()].concat(),
+        }
+    }
+
+    /// Whether rows that were inserted can be taken back, if readings can (`upserts`).
+    pub fn retracts(&self, upserts: bool) -> bool {
+        match self {
+            Self::Select { source, .. } => source.retracts(upserts),
+            Self::Aggregate(_) => true,
+            Self::Distinct(of) => of.retracts(upserts),
+            Self::Union(all) => all.iter().any(|one| one.retracts(upserts)),
+            Self::Join(join) => join.left.retracts(upserts) || join.right.retracts(upserts),
+        }
+    }
+
+    /// Whether a row can disappear without another one in its place.
+    pub fn loses_rows(&self, upserts: bool) -> bool {
+        match self {
+            Self::Select { source: Source { from: From::Relation(of), filter }, .. } => match &**of {
+                Self::Aggregate(_) => filter.is_some() || of.loses_rows(upserts),
+                _ => of.retracts(upserts),
+            },
+            Self::Aggregate(aggregate) => {
+                let is_session = matches!(&aggregate.window, Some(window) if matches!(window.kind, WindowKind::Session { .. }));
+                is_session || aggregate.source.retracts(upserts)
+            }
+            _ => self.retracts(upserts),
+        }
+    }
+
+    /// Whether it has windows.
+    pub fn is_windowed(&self) -> bool {
+        match self {
+            Self::Select { source: Source { from: From::Relation(of), .. }, .. } => of.is_windowed(),
+            Self::Aggregate(aggregate) => aggregate.window.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether it, or one that it reads, satisfies a condition.
+    pub fn any(&self, holds: &impl Fn(&Self) -> bool) -> bool {
+        let of_source = |source: &Source| match &source.from {
+            From::Readings => false,
+            From::Relation(of) => of.any(holds),
+        };
+        holds(self)
+            || match self {
+                Self::Select { source, .. } => of_source(source),
+                Self::Aggregate(aggregate) => of_source(&aggregate.source),
+                Self::Distinct(of) => of.any(holds),
+                Self::Union(all) => all.iter().any(|one| one.any(holds)),
+                Self::Join(join) => join.left.any(holds) || join.right.any(holds),
+            }
+    }
+
+    /// Whether it drops rows that are late.
+    pub fn drops_late(&self) -> bool {
+        self.any(&|one| match one {
+            Self::Aggregate(aggregate) => aggregate.window.is_some(),
+            Self::Join(join) => join.bound.is_some(),
+            _ => false,
+        })
+    }
+}
+
+impl Source {
+    /// All rows of a relation.
+    pub fn of(relation: Relation) -> Self {
+        Self { from: From::Relation(Box::new(relation)), filter: None }
+    }
+
+    /// Whether its rows can be taken back.
+    pub fn retracts(&self, upserts: bool) -> bool {
+        match &self.from {
+            From::Readings => upserts,
+            From::Relation(of) => of.retracts(upserts),
+        }
+    }
+}
+
+impl Aggregate {
+    /// The types of its columns.
+    pub fn columns(&self) -> Vec<ColumnKind> {
+        let keys = self.keys.iter().map(of_expression);
+        let bounds = [(Kind::Timestamp, Type::Timestamp); 2];
+        let window = self.window.iter().flat_map(|_| bounds);
+        keys.chain(window).chain(self.calls.iter().map(Call::column)).collect()
+    }
+}
+
+fn of_expression(expression: &Expression) -> ColumnKind {
+    (expression.kind(), expression.column_type())
+}
+
+impl Expression {
+    /// The columns of a relation.
+    pub fn of_columns(columns: &[ColumnKind]) -> Vec<Self> {
+        let columns = columns.iter().enumerate();
+        columns.map(|(place, (kind, column_type))| Self::of_column(place, *kind, *column_type)).collect()
+    }
+}
