@@ -9,6 +9,7 @@
 //! | `pattern` | `LIKE` |
 //! | `rounding` | rounding of decimals and doubles |
 //! | `values`, `evaluate` | columns of values, and evaluation over a batch |
+//! | `evaluated` | values for aggregates |
 //! | `column` | values as a column of a table |
 //! | `select` | the readings for which a condition is true |
 //! | `query` | a condition and columns, evaluated to rows |
@@ -28,6 +29,7 @@ mod column;
 mod compare;
 mod computed;
 mod evaluate;
+mod evaluated;
 mod of_row;
 mod operations;
 mod pattern;
@@ -39,6 +41,8 @@ mod tests;
 mod tree;
 mod types;
 mod values;
+
+pub(crate) use self::evaluated::{Evaluated, Selected};
 
 pub use self::compare::Comparison;
 pub use self::computed::Computed;

@@ -31,8 +31,8 @@ use crate::rows::{Changes, ColumnSpec, Rows};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
-    pub(super) filter: Option<Expression>,
-    pub(super) columns: Vec<(ColumnSpec, Expression)>,
+    pub(crate) filter: Option<Expression>,
+    pub(crate) columns: Vec<(ColumnSpec, Expression)>,
 }
 
 impl Query {

@@ -5,7 +5,40 @@
 //! | `plan` | the plan of a view: filters, aggregates, windows, joins, unions |
 //! | `call` | aggregate functions and their types |
 //! | `value` | values of rows, and their bytes |
+//! | `view` | a view with a plan |
+//! | `build` | the operators of a plan, and the streams between them |
+//! | `delta` | changes of a relation, which operators pass on |
+//! | `gather` | adds up the rows of an epoch per group, before they go to the groups' workers |
+//! | `tally`, `total` | what is kept of a group: sums, extremes, multisets |
+//! | `result` | the values of calls, computed of a tally |
+//! | `grouped`, `windowed` | groups, and their windows of time |
+//! | `content` | rows that are known by their content: DISTINCT |
+//! | `join` | joins |
+//! | `late` | dead letters of dropped readings |
+//! | `entry` | the entries of operators in the view's state |
+//! | `sink` | rows for tables and files |
 
+mod build;
 pub mod call;
+mod content;
+mod delta;
+pub(crate) mod entry;
+mod gather;
+mod grouped;
+mod join;
+mod late;
 pub mod plan;
+mod result;
+mod sink;
+mod tally;
+mod total;
 pub mod value;
+mod view;
+mod windowed;
+
+pub use self::call::{Call, Fraction, Function, Population, Regression};
+pub use self::plan::{
+    Aggregate, Bound, ColumnKind, From, Join, Patience, Relation, Source, Window, WindowKind,
+};
+pub use self::sink::{Emit, Keep};
+pub use self::view::PlannedView;

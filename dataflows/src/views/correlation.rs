@@ -89,6 +89,7 @@ impl Correlation {
             columns: columns.into(),
             keyed: form.latest,
             of_readings: true,
+            has_change: settings.upserts(),
             keeps_times: false,
             drops_readings: false,
             definition,

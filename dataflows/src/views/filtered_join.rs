@@ -64,6 +64,7 @@ pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
         columns: COLUMNS.into(),
         keyed: settings.upserts(),
         of_readings: true,
+        has_change: settings.upserts(),
         keeps_times: !settings.upserts(),
         drops_readings: !settings.upserts(),
         definition: format!("engine_speed > {} nano", settings.above_speed),

@@ -16,6 +16,7 @@
 //! topic is part of a view's state: after a restart the same records are late.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 
 use differential_dataflow::hashable::Hashable;
 use serde::{Deserialize, Serialize};
@@ -85,7 +86,8 @@ pub(super) fn by_truck<'scope, P: ExchangeData, K: ExchangeData, O: Clone + 'sta
             .map(|(truck, kept)| (worker_of(&truck), TruckInput::Kept(truck, kept)))
             .collect::<Vec<_>>()
     });
-    let updates = updates(inputs, name).map(|(worker, update)| (worker, TruckInput::Watermark(update)));
+    let updates =
+        updates(inputs, name, TOPIC.to_vec()).map(|(worker, update)| (worker, TruckInput::Watermark(update)));
     let output = when_complete(
         parts.concat(kept).concat(updates),
         Exchange::new(|(worker, _): &(u64, TruckInput<P, K>)| *worker),
@@ -196,15 +198,21 @@ pub(super) fn truck_of_times(key: &[u8]) -> Option<Entity> {
 }
 
 /// The trucks that have to be visited when time reaches a point, without a scan of all trucks.
-#[derive(Debug, Default)]
-struct Agenda {
-    by_time: BTreeSet<(i64, Entity)>,
-    of_truck: HashMap<Entity, i64>,
+#[derive(Debug)]
+struct Agenda<K> {
+    by_time: BTreeSet<(i64, K)>,
+    of_truck: HashMap<K, i64>,
 }
 
-impl Agenda {
+impl<K> Default for Agenda<K> {
+    fn default() -> Self {
+        Self { by_time: BTreeSet::new(), of_truck: HashMap::new() }
+    }
+}
+
+impl<K: Clone + Ord + Hash> Agenda<K> {
     /// Schedules a truck for `time`, replacing its earlier entry; none removes it.
-    fn set(&mut self, truck: &Entity, time: Option<i64>) {
+    fn set(&mut self, truck: &K, time: Option<i64>) {
         let old = match time {
             Some(time) => self.of_truck.insert(truck.clone(), time),
             None => self.of_truck.remove(truck),
@@ -220,7 +228,7 @@ impl Agenda {
     }
 
     /// Removes and returns the trucks that are due at `time`.
-    fn due(&mut self, time: i64) -> Vec<Entity> {
+    fn due(&mut self, time: i64) -> Vec<K> {
         let mut due = Vec::new();
         while let Some((at, _)) = self.by_time.first()
             && *at <= time
@@ -235,22 +243,28 @@ impl Agenda {
 
 /// The trucks whose time can pass a point without input: when the topic advances, or when the slowest partition no
 /// longer holds them back.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    for_topic: Agenda,
-    for_slowest: Agenda,
+#[derive(Debug)]
+pub(crate) struct Waiting<K = Entity> {
+    for_topic: Agenda<K>,
+    for_slowest: Agenda<K>,
 }
 
-impl Waiting {
+impl<K> Default for Waiting<K> {
+    fn default() -> Self {
+        Self { for_topic: Agenda::default(), for_slowest: Agenda::default() }
+    }
+}
+
+impl<K: Clone + Ord + Hash> Waiting<K> {
     /// Lets a truck whose latest event is `latest` wait until its time ([`Watermark::of_truck`]) reaches the first of
     /// `points`. This replaces its earlier points.
-    pub fn set(&mut self, truck: &Entity, latest: i64, points: impl Iterator<Item = i64> + Clone) {
+    pub fn set(&mut self, truck: &K, latest: i64, points: impl Iterator<Item = i64> + Clone) {
         self.for_topic.set(truck, points.clone().filter(|point| *point > latest).min());
         self.for_slowest.set(truck, points.filter(|point| *point <= latest).min());
     }
 
     /// Removes and returns the trucks whose wait is over.
-    pub fn due(&mut self, watermark: &Watermark) -> Vec<Entity> {
+    pub fn due(&mut self, watermark: &Watermark) -> Vec<K> {
         let mut due = self.for_topic.due(watermark.of_idle());
         due.extend(self.for_slowest.due(watermark.slowest()));
         due

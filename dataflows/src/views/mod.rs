@@ -11,17 +11,17 @@ mod derived_metrics;
 mod distance_correlation;
 mod engine_speed_correlation;
 mod filtered_join;
-mod inputs;
-mod lateness;
+pub(crate) mod inputs;
+pub(crate) mod lateness;
 mod orientation;
 mod parameter_map;
 mod recovery;
-mod settings;
+pub(crate) mod settings;
 mod transformed;
 mod user_view;
-mod view;
+pub(crate) mod view;
 mod wanted;
-mod watermark;
+pub(crate) mod watermark;
 mod window_averages;
 
 use std::borrow::Cow;
@@ -106,6 +106,7 @@ pub fn readings_view(settings: &Settings) -> View {
         columns: Cow::Borrowed(&[]),
         keyed: false,
         of_readings: true,
+        has_change: false,
         keeps_times: false,
         drops_readings: false,
         definition: String::new(),
@@ -122,6 +123,7 @@ pub fn dedupe_view(dedupe: &Dedupe) -> View {
         columns: Cow::Borrowed(&[]),
         keyed: false,
         of_readings: false,
+        has_change: false,
         keeps_times: false,
         drops_readings: false,
         definition: dedupe.definition.clone(),

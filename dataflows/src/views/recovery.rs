@@ -6,8 +6,9 @@
 //! time stay closed.
 
 use super::lateness::truck_of_times;
-use super::watermark::{TOPIC, TopicTimes};
+use super::watermark::TopicTimes;
 use crate::batch::Entity;
+use crate::relation::entry::group_of_times;
 use crate::state::{entries, push_entry};
 
 /// Which stored times are too far in the future, and their replacement.
@@ -72,7 +73,10 @@ impl Recovery {
     fn found_in(&self, part: &[u8]) -> Vec<SetBack> {
         let latest = |value: &[u8]| times(value).filter(|time| self.is_ahead(*time)).max();
         let found = entries(part).flatten().filter_map(|(key, value)| {
-            let truck = if key == TOPIC { None } else { Some(truck_of_times(key)?) };
+            let truck = match TopicTimes::of_entry(key, value) {
+                Some(_) => None,
+                None => Some(owner_of_times(key)?),
+            };
             Some(SetBack { truck, from: latest(value)? })
         });
         found.collect()
@@ -84,11 +88,11 @@ impl Recovery {
             let [latest, arrived, slowest] =
                 [times.latest, times.arrived, times.slowest].map(|time| self.set_back(time));
             let mut entry = Vec::new();
-            TopicTimes { latest, arrived, slowest, set_back: self.now }.push(&mut entry);
+            TopicTimes { latest, arrived, slowest, set_back: self.now }.push(key, &mut entry);
             let (_, value) = entries(&entry).flatten().next()?;
             return Some(value.to_vec());
         }
-        truck_of_times(key)?;
+        owner_of_times(key)?;
         times(value)
             .any(|time| self.is_ahead(time))
             .then(|| times(value).flat_map(|time| self.set_back(time).to_le_bytes()).collect())
@@ -104,6 +108,11 @@ impl Recovery {
     }
 }
 
+/// The truck or group whose times have this key, if it is such a key.
+fn owner_of_times(key: &[u8]) -> Option<Entity> {
+    truck_of_times(key).or_else(|| group_of_times(key))
+}
+
 /// The numbers in an entry of times.
 fn times(value: &[u8]) -> impl Iterator<Item = i64> {
     value.as_chunks::<8>().0.iter().map(|time| i64::from_le_bytes(*time))
@@ -112,6 +121,7 @@ fn times(value: &[u8]) -> impl Iterator<Item = i64> {
 #[cfg(test)]
 mod tests {
     use super::super::lateness::truck_key;
+    use super::super::watermark::TOPIC;
     use super::*;
 
     const HOUR: i64 = 3_600_000_000;

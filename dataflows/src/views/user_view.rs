@@ -47,6 +47,7 @@ impl UserView {
             columns: query.columns().into(),
             keyed: settings.upserts(),
             of_readings: true,
+            has_change: settings.upserts(),
             keeps_times: false,
             drops_readings: false,
             definition: self.definition,

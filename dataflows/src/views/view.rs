@@ -28,8 +28,10 @@ pub struct View {
     pub columns: Cow<'static, [ColumnSpec]>,
     /// Whether its rows can be updated and deleted, and so have [`Changes`](crate::rows::Changes).
     pub keyed: bool,
-    /// Whether it is based on readings of trucks: in an upsert job its files then have a column `change`.
+    /// Whether it is based on readings.
     pub of_readings: bool,
+    /// Whether rows can disappear, so that its files have a column `change`.
+    pub has_change: bool,
     /// Whether its state has times of trucks and of the topic: see [`Recovery`](super::Recovery).
     pub keeps_times: bool,
     /// Whether it may drop readings, so that batches need their [`Origin`](crate::origin::Origin).
@@ -46,7 +48,7 @@ pub struct View {
 pub type Keeps = Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
 
 /// For a view without state.
-pub(super) fn keeps_nothing() -> Keeps {
+pub(crate) fn keeps_nothing() -> Keeps {
     Arc::new(|_, _| false)
 }
 
@@ -63,6 +65,7 @@ pub(super) fn append_only(
         columns: columns.into(),
         keyed: false,
         of_readings: false,
+        has_change: false,
         keeps_times: false,
         drops_readings: false,
         definition: String::new(),
@@ -79,11 +82,16 @@ pub(super) fn of_readings(
     columns: &'static [ColumnSpec],
     build: impl for<'scope> Fn(&Inputs<'scope>) -> StreamVec<'scope, Epoch, Effect> + Send + Sync + 'static,
 ) -> View {
-    View { keyed: settings.upserts(), of_readings: true, ..append_only(name, table, columns, build) }
+    View {
+        keyed: settings.upserts(),
+        has_change: settings.upserts(),
+        of_readings: true,
+        ..append_only(name, table, columns, build)
+    }
 }
 
 /// Builds a stateless view, which renders each batch independently.
-pub(super) fn render_stateless<'scope>(
+pub(crate) fn render_stateless<'scope>(
     inputs: &Inputs<'scope>,
     name: &str,
     rows: impl FnMut(Batch) -> Rows + 'static,

@@ -16,12 +16,13 @@ use crate::Epoch;
 use crate::batch::Batch;
 use crate::state::{entries, push_entry};
 
-/// The key of the topic's times among the entries of a view's state.
-pub(super) const TOPIC: &[u8] = b"T";
+/// The key of the topic's times among the entries of a view's state. A view with several operators that keep them has
+/// their numbers behind it.
+pub(crate) const TOPIC: &[u8] = b"T";
 
 /// An update of the topic's time. Every worker gets every update.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) enum WatermarkUpdate {
+pub(crate) enum WatermarkUpdate {
     /// An event time.
     Event(i64),
     /// When the latest message arrived: see [`Item::Arrived`](crate::item::Item::Arrived).
@@ -53,12 +54,12 @@ impl TopicTimes {
         let [latest, arrived, slowest, set_back] = *numbers else { return None };
         let [latest, arrived, slowest, set_back] =
             [latest, arrived, slowest, set_back].map(i64::from_le_bytes);
-        (key == TOPIC).then_some(Self { latest, arrived, slowest, set_back })
+        (key.starts_with(TOPIC) && key.len() <= 2).then_some(Self { latest, arrived, slowest, set_back })
     }
 
-    /// Appends the entry of these times to a state change.
-    pub(super) fn push(&self, state: &mut Vec<u8>) {
-        push_entry(state, TOPIC, |out| {
+    /// Appends the entry of these times, under `key`, to a state change.
+    pub(super) fn push(&self, key: &[u8], state: &mut Vec<u8>) {
+        push_entry(state, key, |out| {
             for time in [self.latest, self.arrived, self.slowest, self.set_back] {
                 out.extend_from_slice(&time.to_le_bytes());
             }
@@ -66,21 +67,24 @@ impl TopicTimes {
     }
 }
 
-/// Sends every worker the latest event times, arrivals, how far partitions are behind, and the committed times of the
-/// view `name`.
-pub(super) fn updates<'scope>(
+/// Sends every worker the latest event times, arrivals, how far partitions are behind, and the times of the view `name`
+/// that were committed under `key`.
+pub(crate) fn updates<'scope>(
     inputs: &Inputs<'scope>,
-    name: &'static str,
+    name: &str,
+    key: Vec<u8>,
 ) -> StreamVec<'scope, Epoch, (u64, WatermarkUpdate)> {
     let scope = inputs.records.scope();
     let (worker, peers) = (scope.index() as u64, scope.peers() as u64);
     let latest = inputs.records.clone().flat_map(|batch| latest(&batch)).map(WatermarkUpdate::Event);
     let arrived = inputs.arrived.clone().map(WatermarkUpdate::Arrived);
     let behind = inputs.behind.clone().map(move |time| WatermarkUpdate::Behind(worker, time));
+    let name = name.to_owned();
     let committed = inputs.restored.clone().flat_map(move |restored| {
-        let is_ours = &*restored.view == name;
+        let is_ours = *restored.view == *name;
         let entries = entries(&restored.bytes).filter(|_| is_ours).flatten();
-        let times = entries.filter_map(|(key, value)| TopicTimes::of_entry(key, value));
+        let times = entries.filter(|(found, _)| *found == key);
+        let times = times.filter_map(|(key, value)| TopicTimes::of_entry(key, value));
         times.map(WatermarkUpdate::Committed).collect::<Vec<_>>()
     });
     let updates = latest.concat(arrived).concat(behind).concat(committed);
@@ -94,7 +98,7 @@ fn latest(batch: &Batch) -> Option<i64> {
 
 /// The time of the whole topic and of trucks relative to it. All times in microseconds.
 #[derive(Clone, Debug)]
-pub(super) struct Watermark {
+pub(crate) struct Watermark {
     latest: i64,
     arrived: i64,
     behind: HashMap<u64, i64>,
@@ -150,8 +154,8 @@ impl Watermark {
         latest.min(self.slowest()).max(self.of_idle())
     }
 
-    /// Appends the times to a state change, if they have changed. Returns the number of new entries.
-    pub fn keep(&mut self, state: &mut Vec<u8>) -> i64 {
+    /// Appends the times, under `key`, to a state change, if they have changed. Returns the number of new entries.
+    pub fn keep(&mut self, key: &[u8], state: &mut Vec<u8>) -> i64 {
         let now = TopicTimes {
             latest: self.latest,
             arrived: self.arrived,
@@ -161,7 +165,7 @@ impl Watermark {
         if self.kept == Some(now) {
             return 0;
         }
-        now.push(state);
+        now.push(key, state);
         i64::from(self.kept.replace(now).is_none())
     }
 }
@@ -217,13 +221,13 @@ mod tests {
         watermark.update(Event(100));
         watermark.update(Behind(3, 60));
         let mut state = Vec::new();
-        assert_eq!((watermark.keep(&mut state), watermark.keep(&mut Vec::new())), (1, 0));
+        assert_eq!((watermark.keep(TOPIC, &mut state), watermark.keep(TOPIC, &mut Vec::new())), (1, 0));
         let (key, value) = entries(&state).next().unwrap().unwrap();
         let mut restored = Watermark::new(10);
         restored.update(Committed(TopicTimes::of_entry(key, value).unwrap()));
         assert_eq!((restored.of_truck(95), restored.of_truck(20)), (60, 50));
         restored.update(Behind(0, 70));
         assert_eq!(restored.of_truck(95), 70);
-        assert_eq!(restored.keep(&mut Vec::new()), 0);
+        assert_eq!(restored.keep(TOPIC, &mut Vec::new()), 0);
     }
 }

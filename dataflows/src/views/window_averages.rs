@@ -44,6 +44,7 @@ pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
         columns: COLUMNS.into(),
         keyed: true,
         of_readings: true,
+        has_change: settings.upserts(),
         keeps_times: true,
         drops_readings: !settings.upserts(),
         definition: format!("windows of {} us", settings.window),

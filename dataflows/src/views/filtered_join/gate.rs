@@ -18,7 +18,7 @@ use crate::effect::Effect;
 use crate::state::{push_end, push_entry};
 use crate::views::lateness::{BatchId, Dropped, TruckInput, Waiting, truck_key, truck_of_times};
 use crate::views::settings::Settings;
-use crate::views::watermark::Watermark;
+use crate::views::watermark::{TOPIC, Watermark};
 
 /// The readings of a truck in a batch, each with its index there.
 pub(super) type Part = Vec<(Reading, u32)>;
@@ -165,7 +165,7 @@ impl Gate {
             }
             self.write(fresh, epoch, &mut done);
             if self.leads {
-                done.added += self.watermark.keep(&mut done.state);
+                done.added += self.watermark.keep(TOPIC, &mut done.state);
             }
         }
         for truck in times_before.keys() {

@@ -14,7 +14,7 @@ use crate::state::{push_end, push_entry};
 use crate::views::by_key::KeyChange;
 use crate::views::lateness::{Dropped, TruckInput, Waiting, truck_key};
 use crate::views::settings::Settings;
-use crate::views::watermark::{Watermark, WatermarkUpdate};
+use crate::views::watermark::{TOPIC, Watermark, WatermarkUpdate};
 
 /// The output of an epoch.
 #[derive(Clone)]
@@ -152,7 +152,7 @@ impl Windows {
                 self.advance_truck(truck, *before, &mut done);
             }
             if self.leads {
-                done.added += self.watermark.keep(&mut done.state);
+                done.added += self.watermark.keep(TOPIC, &mut done.state);
             }
             output.extend(self.effects(done).into_iter().map(Output::Effect));
         }

@@ -1,0 +1,92 @@
+//! The values of expressions for some readings of a batch, for aggregates and for rows that are not readings.
+
+use std::borrow::Cow;
+
+use super::evaluate::Readings;
+use super::tree::Expression;
+use super::types::Kind;
+use super::values::{TRUE, UNKNOWN, Values, Vector};
+use crate::batch::Batch;
+use crate::relation::value::Value;
+use crate::rows::NULL;
+
+/// The values of an expression.
+pub(crate) enum Evaluated<'a> {
+    /// Units of decimals, or microseconds, in 64 bits. [`NULL`] is NULL.
+    Units(Cow<'a, [i64]>, Kind),
+    /// Others.
+    Values(Vec<Value>),
+}
+
+impl Evaluated<'_> {
+    /// The value of a row.
+    pub fn value(&self, row: usize) -> Value {
+        match self {
+            Self::Units(values, kind) => match (values[row], kind) {
+                (NULL, _) => Value::Null,
+                (time, Kind::Timestamp) => Value::Time(time),
+                (units, _) => Value::Number(units.into()),
+            },
+            Self::Values(values) => values[row].clone(),
+        }
+    }
+}
+
+/// Readings of a batch, by their indices.
+pub(crate) struct Selected<'a> {
+    batch: &'a Batch,
+    pub places: Vec<u32>,
+}
+
+impl<'a> Selected<'a> {
+    /// Those for which a condition is true.
+    pub fn by(filter: Option<&Expression>, batch: &'a Batch) -> Self {
+        let places = match filter {
+            Some(filter) => filter.selected(batch, None),
+            None => (0..batch.len() as u32).collect(),
+        };
+        Self { batch, places }
+    }
+
+    fn readings(&self) -> Readings<'_> {
+        match self.places.len() == self.batch.len() {
+            true => Readings::all(self.batch),
+            false => Readings::at(self.batch, &self.places),
+        }
+    }
+
+    /// The values of an expression.
+    pub fn values<'b>(&'b self, of: &'b Expression) -> Evaluated<'b> {
+        let rows = self.places.len();
+        let all = |value: &dyn Fn(usize) -> Value| Evaluated::Values((0..rows).map(value).collect());
+        match of.values(&self.readings()) {
+            Values::Units(Vector::Borrowed(values)) => Evaluated::Units(Cow::Borrowed(values), of.kind),
+            Values::Units(values) => Evaluated::Units(Cow::Owned(values.into_vec(rows)), of.kind),
+            values @ Values::Wide(_) => {
+                all(&|row| values.wide_at(row).map_or(Value::Null, |units| Value::Number(units.into())))
+            }
+            Values::Real(values) => all(&|row| Value::real(values.get(row))),
+            Values::Text(texts) => {
+                all(&|row| texts.get(row).map_or(Value::Null, |text| Value::Text(text.clone())))
+            }
+            Values::Truth(values) => all(&|row| match values.get(row) {
+                UNKNOWN => Value::Null,
+                truth => Value::Truth(truth == TRUE),
+            }),
+        }
+    }
+
+    /// For which of them a condition is true.
+    pub fn truths(&self, of: &Expression) -> Vec<bool> {
+        let values = of.values(&self.readings());
+        let truths = values.truths();
+        (0..self.places.len()).map(|row| truths.get(row) == TRUE).collect()
+    }
+}
+
+impl Expression {
+    /// Whether it is the name of the entity itself.
+    pub(crate) fn is_entity(&self) -> bool {
+        matches!(self.node, super::tree::Node::Field(crate::schema::Place::Entity, _))
+    }
+}

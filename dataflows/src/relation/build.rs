@@ -1,0 +1,465 @@
+//! Builds the operators of a plan.
+//!
+//! ```text
+//! readings, rows -> Gather (adds up an epoch's rows per group) --(group)--> Aggregate -> changes -> Select -> ...
+//! committed state ---------------------------------------------------------^   |`-> state, late rows
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use differential_dataflow::hashable::Hashable;
+use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concat, Concatenate};
+
+use super::content::{Content, Equals};
+use super::delta::{Delta, Key};
+use super::entry::{Changes, Entry, parsed, read_slot};
+use super::gather::{Gather, Part, Parts};
+use super::grouped::{Grouped, restore};
+use super::join::{Input as JoinInput, Joined, Side};
+use super::late::{letters, letters_of_rows};
+use super::plan::{Aggregate, From, Join, Relation, Source};
+use super::tally::Layout;
+use super::value::{Row, Value, written};
+use super::windowed::Windowed;
+use crate::Epoch;
+use crate::batch::Batch;
+use crate::dead_letter::Reason;
+use crate::effect::Effect;
+use crate::epochs::{folded, stream_epoch, when_complete};
+use crate::expression::{Evaluated, Expression, Selected};
+use crate::state::entries;
+use crate::views::Inputs;
+use crate::views::watermark::{WatermarkUpdate, updates};
+
+/// Checks an entry of an operator's state: what it is of, the rest of its key, and its value.
+type Check = Box<dyn Fn(Entry, &[u8], &[u8]) -> bool + Send + Sync>;
+
+/// The checks of the entries of all operators of a plan, by their numbers, which are those that [`Build`] gives them.
+pub(super) fn checks(relation: &Relation, upserts: bool, checks: &mut Vec<Check>) {
+    let of_source = |source: &Source, checks: &mut Vec<Check>| {
+        if let From::Relation(of) = &source.from {
+            self::checks(of, upserts, checks);
+        }
+    };
+    match relation {
+        Relation::Select { source, .. } => of_source(source, checks),
+        Relation::Aggregate(aggregate) => {
+            let layout = Layout::new(&aggregate.calls, aggregate.source.retracts(upserts));
+            checks.push(match &aggregate.window {
+                Some(window) => {
+                    let kind = window.kind;
+                    Box::new(move |entry, rest, value| Windowed::keeps(&layout, kind, entry, rest, value))
+                }
+                None => Box::new(move |entry, rest, value| {
+                    let mut tally = layout.empty();
+                    restore(&layout, entry, rest, value, |_, _| &mut tally).is_some()
+                }),
+            });
+            of_source(&aggregate.source, checks);
+        }
+        Relation::Distinct(of) => {
+            checks.push(Box::new(|entry, rest, value| entry == Entry::Row && Content::keeps(rest, value)));
+            self::checks(of, upserts, checks);
+        }
+        Relation::Union(all) => all.iter().for_each(|one| self::checks(one, upserts, checks)),
+        Relation::Join(join) => {
+            checks.push(Box::new(Joined::keeps));
+            self::checks(&join.left, upserts, checks);
+            self::checks(&join.right, upserts, checks);
+        }
+    }
+}
+
+/// What builds the operators of a view.
+pub(super) struct Build<'a, 'scope> {
+    pub inputs: &'a Inputs<'scope>,
+    pub view: Arc<str>,
+    pub upserts: bool,
+    /// The number of the next operator.
+    pub next: u8,
+    /// Changes of state, and dead letters.
+    pub effects: Vec<StreamVec<'scope, Epoch, Effect>>,
+}
+
+type Deltas<'scope> = StreamVec<'scope, Epoch, Delta>;
+
+/// The input of a keyed operator, with the worker that it goes to.
+type Routed<P> = (u64, Keyed<P>);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Keyed<P> {
+    Part(P),
+    Entry(Vec<u8>, Vec<u8>),
+    Watermark(WatermarkUpdate),
+}
+
+/// The output of a keyed operator.
+#[derive(Clone, Debug)]
+enum Out<D> {
+    Delta(Delta),
+    State(Vec<u8>, i64),
+    Dropped(Reason, D),
+}
+
+impl<'scope> Build<'_, 'scope> {
+    /// The changes of a relation.
+    pub fn deltas(&mut self, relation: &Relation) -> Deltas<'scope> {
+        match relation {
+            Relation::Select { source, columns } => self.select(source, columns),
+            Relation::Aggregate(aggregate) => self.aggregate(aggregate),
+            Relation::Distinct(of) => {
+                let operator = self.number();
+                let rows = self.deltas(of);
+                self.content(rows, Equals::One, operator)
+            }
+            Relation::Union(all) => {
+                let all: Vec<_> = all.iter().map(|one| self.deltas(one)).collect();
+                let scope = self.inputs.records.scope();
+                scope.concatenate(all)
+            }
+            Relation::Join(join) => self.join(join),
+        }
+    }
+
+    /// The number of an operator with state.
+    pub fn number(&mut self) -> u8 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn select(&mut self, source: &Source, columns: &[Expression]) -> Deltas<'scope> {
+        let (filter, columns) = (source.filter.clone(), columns.to_vec());
+        match &source.from {
+            From::Readings => {
+                let records = self.inputs.records.clone();
+                records.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "Select", move |_, _| {
+                    move |input, output| {
+                        input.for_each_stamp(|cap, containers| {
+                            let mut session = output.session(&cap);
+                            for batch in containers.flat_map(|container| container.drain(..)) {
+                                let rows = rows_of(&batch, filter.as_ref(), &columns);
+                                let deltas = rows.map(|(place, row)| {
+                                    Delta::of_row(row, batch.sign(place as usize).into())
+                                });
+                                session.give_iterator(deltas);
+                            }
+                        });
+                    }
+                })
+            }
+            From::Relation(of) => {
+                let of_group = match &**of {
+                    Relation::Aggregate(aggregate) => {
+                        Some(aggregate.keys.len() + if aggregate.window.is_some() { 2 } else { 0 })
+                    }
+                    _ => None,
+                };
+                self.deltas(of).flat_map(move |delta| selected(delta, filter.as_ref(), &columns, of_group))
+            }
+        }
+    }
+
+    /// The parts that the rows of a source add to groups.
+    fn parts(&mut self, aggregate: &Arc<Aggregate>, layout: &Arc<Layout>) -> StreamVec<'scope, Epoch, Part> {
+        let gather = Gather::new(aggregate.clone(), layout.clone());
+        let records = self.inputs.records.clone();
+        let finish = |_, parts: Parts| parts.finish().into_iter();
+        let of_rows = match &aggregate.source.from {
+            From::Readings => {
+                let (is_whole, layout) = (aggregate.is_whole, layout.clone());
+                let add = move |parts: &mut Parts, batch: Batch| {
+                    if is_whole {
+                        parts.whole(&layout);
+                    }
+                    gather.batch(&batch, parts);
+                };
+                return folded(records, Pipeline, "Gather", stream_epoch, add, finish);
+            }
+            From::Relation(of) => {
+                let add = move |parts: &mut Parts, delta: Delta| {
+                    delta.rows().for_each(|(row, sign)| gather.row(&row, sign, parts));
+                };
+                folded(self.deltas(of), Pipeline, "Gather", stream_epoch, add, finish)
+            }
+        };
+        if !aggregate.is_whole {
+            return of_rows;
+        }
+        // There is a group of everything as soon as there are readings.
+        let layout = layout.clone();
+        let begun = folded(
+            records,
+            Pipeline,
+            "Begin",
+            stream_epoch,
+            move |parts: &mut Parts, _: Batch| parts.whole(&layout),
+            finish,
+        );
+        of_rows.concat(begun)
+    }
+
+    /// The committed entries of an operator; `route` says whose they are.
+    fn entries<P: Clone + 'static>(
+        &self,
+        operator: u8,
+        route: impl Fn(Entry, &[u8]) -> u64 + 'static,
+    ) -> StreamVec<'scope, Epoch, Routed<P>> {
+        let view = self.view.clone();
+        self.inputs.restored.clone().flat_map(move |restored| {
+            let is_ours = restored.view == view;
+            let entries = entries(&restored.bytes).filter(|_| is_ours).flatten();
+            let entries = entries.filter_map(|(key, value)| {
+                let (entry, _, rest) = parsed(key).filter(|(_, of, _)| *of == operator)?;
+                Some((route(entry, rest), Keyed::Entry(key.to_vec(), value.to_vec())))
+            });
+            entries.collect::<Vec<_>>()
+        })
+    }
+
+    /// The times of the topic, for all workers.
+    fn updates<P: Clone + 'static>(&self, operator: u8) -> StreamVec<'scope, Epoch, Routed<P>> {
+        updates(self.inputs, &self.view, Windowed::topic_key(operator))
+            .map(|(worker, update)| (worker, Keyed::Watermark(update)))
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Deltas<'scope> {
+        let operator = self.number();
+        let retracts = aggregate.source.retracts(self.upserts);
+        let layout = Arc::new(Layout::new(&aggregate.calls, retracts));
+        let aggregate = Arc::new(aggregate.clone());
+        let parts = self.parts(&aggregate, &layout);
+        let parts = parts.map(|part| (part.group.hashed(), Keyed::Part(part)));
+        let of_group = |entry: Entry, mut rest: &[u8]| {
+            let group =
+                if entry == Entry::Times { Some(rest) } else { read_slot(&mut rest).map(|(group, _)| group) };
+            Key::from(group.unwrap_or_default()).hashed()
+        };
+        let kept = self.entries(operator, of_group);
+        let by_worker = Exchange::new(|(to, _): &Routed<Part>| *to);
+        let (start, upserts) = (self.inputs.start, self.upserts);
+        let Some(window) = aggregate.window.clone() else {
+            let mut grouped = Grouped::new(&aggregate, layout, operator, !upserts);
+            let out =
+                when_complete(parts.concat(kept), by_worker, "Aggregate", stream_epoch, move |_, inputs| {
+                    let (parts, _) = taken(inputs, |entry, rest, value| grouped.restore(entry, rest, value));
+                    let (deltas, changes) = grouped.pass(parts);
+                    outs::<()>(deltas, changes).collect()
+                });
+            let (deltas, _) = self.split(out, start);
+            return deltas;
+        };
+        let leads = self.inputs.records.scope().index() == 0;
+        let mut windowed = Windowed::new(window, layout, operator, (retracts, upserts), leads);
+        let input = parts.concat(kept).concat(self.updates(operator));
+        let out = when_complete(input, by_worker, "Windows", stream_epoch, move |epoch, inputs| {
+            let (parts, updates) = taken(inputs, |entry, rest, value| windowed.restore(entry, rest, value));
+            let passed = windowed.pass(parts, updates, epoch <= start);
+            let late = passed.late.into_iter().map(|dropped| Out::Dropped(Reason::Late, dropped));
+            outs(passed.deltas, passed.changes).chain(late).collect()
+        });
+        let (deltas, dropped) = self.split(out, start);
+        if !upserts {
+            let gather = Gather::new(aggregate.clone(), Arc::default());
+            let letters = match &aggregate.source.from {
+                From::Readings => {
+                    letters(self.inputs.records.clone(), dropped, self.view.clone(), move |batch, late| {
+                        gather.places(batch, late)
+                    })
+                }
+                From::Relation(_) => letters_of_rows(dropped, self.view.clone()),
+            };
+            self.effects.push(letters);
+        }
+        deltas
+    }
+
+    /// Rows by their content.
+    pub fn content(&mut self, rows: Deltas<'scope>, equals: Equals, operator: u8) -> Deltas<'scope> {
+        let rows = rows.flat_map(|delta| {
+            delta.rows().map(|(row, sign)| {
+                let row = written(&row);
+                (row.hashed(), Keyed::Part((row, sign)))
+            })
+        });
+        let kept = self.entries(operator, |_, rest| Key::from(rest).hashed());
+        let by_worker = Exchange::new(|(to, _): &Routed<(Key, i64)>| *to);
+        let name = if equals == Equals::One { "Distinct" } else { "Number" };
+        let mut content = Content::new(equals, operator, !self.upserts);
+        let out = when_complete(rows.concat(kept), by_worker, name, stream_epoch, move |_, inputs| {
+            let (rows, _) = taken(inputs, |_, rest, value| content.restore(rest, value));
+            let (deltas, changes) = content.pass(rows.into_iter());
+            outs::<()>(deltas, changes).collect()
+        });
+        self.split(out, self.inputs.start).0
+    }
+
+    fn join(&mut self, join: &Join) -> Deltas<'scope> {
+        let operator = self.number();
+        let join = Arc::new(join.clone());
+        let of_side = |deltas: Deltas<'scope>, side: Side| {
+            let join = join.clone();
+            deltas.flat_map(move |delta| {
+                let join = join.clone();
+                delta.rows().filter_map(move |(row, sign)| {
+                    let (key, time) = join.key_of(side, &row)?;
+                    Some((key.hashed(), Keyed::Part(JoinInput { side, key, time, row, sign })))
+                })
+            })
+        };
+        let left = of_side(self.deltas(&join.left), Side::Left);
+        let right = of_side(self.deltas(&join.right), Side::Right);
+        let kept = self.entries(operator, |entry, rest| {
+            Key::from(Joined::group_of(entry, rest).unwrap_or_default()).hashed()
+        });
+        let by_worker = Exchange::new(|(to, _): &Routed<JoinInput>| *to);
+        let (start, upserts) = (self.inputs.start, self.upserts);
+        let leads = self.inputs.records.scope().index() == 0;
+        let mut joined = Joined::new(join.clone(), operator, upserts, leads);
+        let mut input = left.concat(right).concat(kept);
+        if join.bound.is_some() {
+            input = input.concat(self.updates(operator));
+        }
+        let out = when_complete(input, by_worker, "Join", stream_epoch, move |epoch, inputs| {
+            let (parts, updates) = taken(inputs, |entry, rest, value| joined.restore(entry, rest, value));
+            let passed = joined.pass(parts, updates, epoch <= start);
+            let late = passed.late.into_iter().map(|dropped| Out::Dropped(Reason::Late, dropped));
+            let surplus = passed.surplus.into_iter().map(|dropped| Out::Dropped(Reason::TooLarge, dropped));
+            outs(passed.deltas, passed.changes).chain(late).chain(surplus).collect()
+        });
+        let (deltas, dropped) = self.split(out, start);
+        for (side, relation) in [(Side::Left, &join.left), (Side::Right, &join.right)] {
+            let dropped =
+                dropped.clone().flat_map(move |(reason, (of, row))| (of == side).then_some((reason, row)));
+            let letters = match relation {
+                Relation::Select { source: Source { from: From::Readings, filter }, columns } if !upserts => {
+                    let (filter, columns) = (filter.clone(), columns.clone());
+                    letters(
+                        self.inputs.records.clone(),
+                        dropped,
+                        self.view.clone(),
+                        move |batch, dropped: &BTreeSet<Key>| {
+                            let rows = rows_of(batch, filter.as_ref(), &columns);
+                            rows.filter(|(_, row)| dropped.contains(&written(row)))
+                                .map(|(place, _)| place)
+                                .collect()
+                        },
+                    )
+                }
+                _ => letters_of_rows(dropped, self.view.clone()),
+            };
+            self.effects.push(letters);
+        }
+        deltas
+    }
+
+    /// Splits the output of an operator. Effects begin after `start`.
+    fn split<D: Clone + 'static>(
+        &mut self,
+        out: StreamVec<'scope, Epoch, Out<D>>,
+        start: Epoch,
+    ) -> (Deltas<'scope>, StreamVec<'scope, Epoch, (Reason, D)>) {
+        let state =
+            out.clone().unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "State", move |_, _| {
+                move |input, output| {
+                    input.for_each_stamp(|cap, containers| {
+                        let due = cap.least().is_some_and(|epoch| *epoch > start);
+                        let mut session = output.session(&cap);
+                        for out in containers.flat_map(|container| container.drain(..)).filter(|_| due) {
+                            if let Out::State(bytes, added) = out {
+                                session.give(Effect::State { bytes, added });
+                            }
+                        }
+                    });
+                }
+            });
+        self.effects.push(state);
+        let dropped = out.clone().flat_map(|out| match out {
+            Out::Dropped(reason, dropped) => Some((reason, dropped)),
+            _ => None,
+        });
+        let deltas = out.flat_map(|out| match out {
+            Out::Delta(delta) => Some(delta),
+            _ => None,
+        });
+        (deltas, dropped)
+    }
+}
+
+fn outs<D>(deltas: Vec<Delta>, changes: Changes) -> impl Iterator<Item = Out<D>> {
+    let state = Some(changes).filter(|changes| !changes.bytes.is_empty());
+    let state = state.map(|changes| Out::State(changes.bytes, changes.added));
+    deltas.into_iter().map(Out::Delta).chain(state)
+}
+
+/// Restores the committed entries among the inputs of an epoch; returns the others.
+fn taken<P>(
+    inputs: Vec<Routed<P>>,
+    mut restore: impl FnMut(Entry, &[u8], &[u8]),
+) -> (Vec<P>, Vec<WatermarkUpdate>) {
+    let (mut parts, mut updates) = (Vec::with_capacity(inputs.len()), Vec::new());
+    for (_, input) in inputs {
+        match input {
+            Keyed::Part(part) => parts.push(part),
+            Keyed::Watermark(update) => updates.push(update),
+            Keyed::Entry(key, value) => {
+                let (entry, _, rest) = parsed(&key).expect("validated state parses");
+                restore(entry, rest, &value);
+            }
+        }
+    }
+    (parts, updates)
+}
+
+/// The rows of a batch that satisfy a condition, with their places.
+fn rows_of(
+    batch: &Batch,
+    filter: Option<&Expression>,
+    columns: &[Expression],
+) -> impl Iterator<Item = (u32, Row)> {
+    let selected = Selected::by(filter, batch);
+    let columns: Vec<Evaluated<'_>> = columns.iter().map(|column| selected.values(column)).collect();
+    let rows: Vec<(u32, Row)> = selected
+        .places
+        .iter()
+        .enumerate()
+        .map(|(row, &place)| (place, columns.iter().map(|column| column.value(row)).collect()))
+        .collect();
+    rows.into_iter()
+}
+
+/// A change of the rows that satisfy a condition. Of an aggregate, so many columns are those of its group.
+fn selected(
+    delta: Delta,
+    filter: Option<&Expression>,
+    columns: &[Expression],
+    of_group: Option<usize>,
+) -> Option<Delta> {
+    let passes = |row: &Row| filter.is_none_or(|filter| filter.holds_for(row));
+    let shown = |row: &Row| -> Row { columns.iter().map(|column| column.of_row(row)).collect() };
+    let old = delta.old.as_ref().filter(|row| passes(row)).map(&shown);
+    let new = delta.new.as_ref().filter(|row| passes(row)).map(&shown);
+    if old == new {
+        return None;
+    }
+    let end = match (&old, &new, of_group) {
+        (Some(_), None, Some(of_group)) => {
+            // A group that no longer passes has its key and NULL; one that is gone what it has without rows.
+            let left = delta.new.as_ref().map(|row| {
+                let of_column = |(place, value): (usize, &Value)| {
+                    if place < of_group { value.clone() } else { Value::Null }
+                };
+                row.iter().enumerate().map(of_column).collect::<Row>()
+            });
+            left.or(delta.end).as_ref().map(&shown)
+        }
+        _ => None,
+    };
+    Some(Delta { key: delta.key, old, new, end, to: delta.to })
+}

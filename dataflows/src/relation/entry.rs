@@ -1,0 +1,101 @@
+//! The entries of operators in their view's state: each key begins with a kind and the number of the operator.
+
+use std::sync::Arc;
+
+use super::tally::{Timed, read_bytes, read_timed, write_bytes, write_timed};
+use super::value::{Value, read_all, read_time, take};
+use crate::batch::Entity;
+use crate::state::{push_end, push_entry};
+
+/// What an entry is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// The tally of a group, or of one of its windows.
+    Tally,
+    /// The number of a value in a multiset of a group, or of one of its windows.
+    Bag,
+    /// The times of a group.
+    Times,
+    /// The number of equal rows.
+    Row,
+}
+
+const KINDS: [(u8, Entry); 4] =
+    [(b'g', Entry::Tally), (b'b', Entry::Bag), (b'u', Entry::Times), (b'r', Entry::Row)];
+
+/// A change of a view's state.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes {
+    pub bytes: Vec<u8>,
+    /// New entries minus removed ones.
+    pub added: i64,
+}
+
+impl Changes {
+    /// Writes an entry: its value, or nothing to remove it. `existed` says whether there was one.
+    pub fn put(&mut self, key: &[u8], value: Option<&[u8]>, existed: bool) {
+        match value {
+            Some(value) => {
+                push_entry(&mut self.bytes, key, |out| out.extend_from_slice(value));
+                self.added += i64::from(!existed);
+            }
+            None if existed => {
+                push_end(&mut self.bytes, key);
+                self.added -= 1;
+            }
+            None => {}
+        }
+    }
+}
+
+/// The key of an entry.
+pub(super) fn key(entry: Entry, operator: u8, rest: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let kind = KINDS.iter().find(|(_, other)| *other == entry).map_or(0, |(kind, _)| *kind);
+    let mut key = vec![kind, operator];
+    rest(&mut key);
+    key
+}
+
+/// The kind of an entry, the number of its operator, and the rest of its key.
+pub(crate) fn parsed(key: &[u8]) -> Option<(Entry, u8, &[u8])> {
+    let (&kind, rest) = key.split_first()?;
+    let (&operator, rest) = rest.split_first()?;
+    let (_, entry) = KINDS.iter().find(|(other, _)| *other == kind)?;
+    Some((*entry, operator, rest))
+}
+
+/// Appends a group and the start of one of its windows.
+pub(super) fn write_slot(group: &[u8], start: i64, out: &mut Vec<u8>) {
+    write_bytes(group, out);
+    out.extend_from_slice(&start.to_le_bytes());
+}
+
+pub(super) fn read_slot<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], i64)> {
+    Some((read_bytes(bytes)?, read_time(bytes)?))
+}
+
+/// The key of a value in a multiset.
+pub(super) fn bag_key(operator: u8, group: &[u8], start: i64, bag: usize, value: &Timed) -> Vec<u8> {
+    key(Entry::Bag, operator, |out| {
+        write_slot(group, start, out);
+        out.push(bag as u8);
+        write_timed(value, out);
+    })
+}
+
+pub(super) fn read_bag<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], i64, usize, Timed)> {
+    let (group, start) = read_slot(rest)?;
+    let bag = take(rest, 1)?[0].into();
+    Some((group, start, bag, read_timed(rest)?))
+}
+
+/// The group whose times have this key, as text, if it is such a key.
+pub(crate) fn group_of_times(key: &[u8]) -> Option<Entity> {
+    let (Entry::Times, _, group) = parsed(key)? else { return None };
+    let text = |value: Value| match value {
+        Value::Text(text) => text,
+        other => format!("{other:?}").into(),
+    };
+    let values: Vec<Arc<str>> = read_all(group)?.into_iter().map(text).collect();
+    Some(values.join(", ").into())
+}

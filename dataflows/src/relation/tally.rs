@@ -1,0 +1,340 @@
+//! What is kept of a group of rows: sums, extremes and multisets, which are shared by the calls of an aggregate.
+
+use std::collections::BTreeMap;
+
+use ethnum::I256;
+use serde::{Deserialize, Serialize};
+
+use super::call::{Call, Function, Regression};
+use super::result::Final;
+use super::total::{Total, integer, units};
+use super::value::{Value, take};
+use crate::expression::{Evaluated, Expression, Kind};
+use crate::rows::NULL;
+use crate::state::{push_length, take_length};
+use crate::wide::Wide;
+
+/// Which sums, extremes and multisets the calls of an aggregate need. Each is kept once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layout {
+    /// The expressions that calls are made with.
+    pub arguments: Vec<Expression>,
+    /// The conditions of calls.
+    pub filters: Vec<Expression>,
+    pub terms: Vec<Term>,
+    pub picks: Vec<Pick>,
+    pub bags: Vec<Bag>,
+    /// How the value of each call is computed.
+    pub finals: Vec<Final>,
+}
+
+/// A sum over the rows that pass a filter, and where some arguments are not NULL.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Term {
+    pub filter: Option<usize>,
+    pub present: Vec<usize>,
+    /// What is summed: 1, an argument, or the product of two.
+    pub factors: Vec<usize>,
+    /// Whether it may exceed 256 bits.
+    pub is_big: bool,
+}
+
+/// The least or greatest value, where rows are never taken back.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Pick {
+    pub filter: Option<usize>,
+    pub argument: usize,
+    pub end: End,
+    /// Whether the order is that of event time first.
+    pub by_time: bool,
+}
+
+/// An end of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Least,
+    Greatest,
+}
+
+/// All values, each with its number.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Bag {
+    pub filter: Option<usize>,
+    pub argument: usize,
+    /// Whether values are kept with their event times.
+    pub by_time: bool,
+}
+
+/// A value, and its event time where the order depends on it (otherwise 0).
+pub(super) type Timed = (i64, Value);
+
+impl Layout {
+    /// For the calls of an aggregate; `retracts` says whether rows can be taken back.
+    pub fn new(calls: &[Call], retracts: bool) -> Self {
+        let mut layout = Self::default();
+        for call in calls {
+            let of = layout.of_call(call, retracts);
+            layout.finals.push(of);
+        }
+        layout
+    }
+
+    fn of_call(&mut self, call: &Call, retracts: bool) -> Final {
+        let filter = call.filter.as_ref().map(|filter| place(&mut self.filters, filter.clone()));
+        let arguments: Vec<usize> =
+            call.arguments.iter().map(|argument| place(&mut self.arguments, argument.clone())).collect();
+        let function = call.function;
+        if call.distinct {
+            let bag = self.bag(filter, arguments[0], false);
+            return Final::distinct(function, bag, &call.arguments[0]);
+        }
+        match function {
+            Function::Count | Function::Regr(Regression::Count) => {
+                Final::Count(self.term(filter, &arguments, &[]))
+            }
+            Function::Min | Function::Max | Function::First | Function::Last => {
+                let by_time = matches!(function, Function::First | Function::Last);
+                let end = match function {
+                    Function::Min | Function::First => End::Least,
+                    _ => End::Greatest,
+                };
+                let argument = arguments[0];
+                match retracts {
+                    true => Final::End(self.bag(filter, argument, by_time), end),
+                    false => Final::Pick(place(&mut self.picks, Pick { filter, argument, end, by_time })),
+                }
+            }
+            Function::Median | Function::PercentileCont(_) | Function::PercentileDisc(_) => {
+                Final::percentile(function, self.bag(filter, arguments[0], false), &call.arguments[0])
+            }
+            _ => {
+                // Functions of one argument are those of x.
+                let (x, y) = match arguments[..] {
+                    [y, x] => (x, Some(y)),
+                    [x] => (x, None),
+                    _ => unreachable!("the planner counts arguments"),
+                };
+                let mut term = |factors: &[usize]| self.term(filter, &arguments, factors);
+                let (n, sum_x) = (term(&[]), term(&[x]));
+                let is_linear = matches!(function, Function::Sum | Function::Avg);
+                let sum_xx = if is_linear { n } else { term(&[x, x]) };
+                let pair = y.map(|y| [term(&[y]), term(&[x, y]), term(&[y, y])]);
+                Final::moments(function, n, sum_x, sum_xx, pair, &call.arguments)
+            }
+        }
+    }
+
+    fn term(&mut self, filter: Option<usize>, present: &[usize], factors: &[usize]) -> usize {
+        let mut present = present.to_vec();
+        present.sort_unstable();
+        present.dedup();
+        let mut factors = factors.to_vec();
+        factors.sort_unstable();
+        let is_big = is_big(&factors.iter().map(|&place| self.arguments[place].kind()).collect::<Vec<_>>());
+        place(&mut self.terms, Term { filter, present, factors, is_big })
+    }
+
+    fn bag(&mut self, filter: Option<usize>, argument: usize, by_time: bool) -> usize {
+        place(&mut self.bags, Bag { filter, argument, by_time })
+    }
+
+    /// Of no rows.
+    pub fn empty(&self) -> Tally {
+        Tally {
+            rows: 0,
+            sums: self.terms.iter().map(|term| Total::zero(term.is_big)).collect(),
+            picks: vec![None; self.picks.len()],
+            bags: vec![BTreeMap::new(); self.bags.len()],
+        }
+    }
+
+    /// The values of the calls.
+    pub fn results(&self, tally: &Tally) -> impl Iterator<Item = Value> {
+        self.finals.iter().map(|of| of.value(tally))
+    }
+}
+
+/// Whether a sum of products of these may exceed 256 bits.
+fn is_big(factors: &[Kind]) -> bool {
+    const ROWS: I256 = I256::from_words(0, 1 << 62);
+    let bound = factors.iter().try_fold(ROWS, |bound, kind| match kind {
+        Kind::Number(decimal) => bound.checked_mul(decimal.bound),
+        Kind::Timestamp => bound.checked_mul(i64::MAX.into()),
+        _ => None,
+    });
+    bound.is_none()
+}
+
+/// The place of an item in a list, to whose end it is added if it is new.
+fn place<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
+    list.iter().position(|other| *other == item).unwrap_or_else(|| {
+        list.push(item);
+        list.len() - 1
+    })
+}
+
+/// What is kept of a group. Two of them add up, and with negative signs take each other back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tally {
+    /// The number of rows.
+    pub rows: i64,
+    pub sums: Vec<Total>,
+    pub picks: Vec<Option<Timed>>,
+    pub bags: Vec<BTreeMap<Timed, i64>>,
+}
+
+impl Tally {
+    /// Adds a row (`sign` 1), or takes it back (-1).
+    pub fn push(&mut self, layout: &Layout, arguments: &[Value], passes: &[bool], time: i64, sign: i64) {
+        self.rows += sign;
+        let counts = |filter: Option<usize>| filter.is_none_or(|filter| passes[filter]);
+        for (sum, term) in self.sums.iter_mut().zip(&layout.terms) {
+            if counts(term.filter) && term.present.iter().all(|&place| !arguments[place].is_null()) {
+                sum.add(&term.of(|place| &arguments[place], sign));
+            }
+        }
+        for (place, pick) in layout.picks.iter().enumerate() {
+            let value = &arguments[pick.argument];
+            if counts(pick.filter) && !value.is_null() {
+                self.pick(layout, place, (if pick.by_time { time } else { 0 }, value.clone()));
+            }
+        }
+        for (values, bag) in self.bags.iter_mut().zip(&layout.bags) {
+            let value = &arguments[bag.argument];
+            if counts(bag.filter) && !value.is_null() {
+                count(values, (if bag.by_time { time } else { 0 }, value.clone()), sign);
+            }
+        }
+    }
+
+    fn pick(&mut self, layout: &Layout, place: usize, value: Timed) {
+        let old = &mut self.picks[place];
+        let is_better = |old: &Timed| match layout.picks[place].end {
+            End::Least => value < *old,
+            End::Greatest => value > *old,
+        };
+        if old.as_ref().is_none_or(is_better) {
+            *old = Some(value);
+        }
+    }
+
+    /// Looks whether the value of a row is better than the one that is kept.
+    pub fn pick_of(&mut self, layout: &Layout, place: usize, time: i64, values: &Evaluated<'_>, row: usize) {
+        // Most rows are not, and need no value to see that.
+        if let (Evaluated::Units(values, _), Some((_, Value::Number(best)))) = (values, &self.picks[place])
+            && !layout.picks[place].by_time
+            && let Some(best) = best.narrow()
+        {
+            let order = i128::from(values[row]).cmp(&best);
+            let is_worse = match layout.picks[place].end {
+                End::Least => order.is_ge(),
+                End::Greatest => order.is_le(),
+            };
+            if values[row] == NULL || is_worse {
+                return;
+            }
+        }
+        let value = values.value(row);
+        if !value.is_null() {
+            self.pick(layout, place, (time, value));
+        }
+    }
+
+    /// Adds another one.
+    pub fn merge(&mut self, layout: &Layout, other: &Self) {
+        self.rows += other.rows;
+        for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
+            sum.add(other);
+        }
+        for (place, value) in other.picks.iter().enumerate() {
+            if let Some(value) = value {
+                self.pick(layout, place, value.clone());
+            }
+        }
+        for (values, others) in self.bags.iter_mut().zip(&other.bags) {
+            others.iter().for_each(|(value, times)| count(values, value.clone(), *times));
+        }
+    }
+
+    /// Appends all but the multisets, whose entries are kept one by one.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.rows.to_le_bytes());
+        self.sums.iter().for_each(|sum| sum.write(out));
+        for pick in &self.picks {
+            match pick {
+                None => out.push(0),
+                Some(value) => {
+                    out.push(1);
+                    write_timed(value, out);
+                }
+            }
+        }
+    }
+
+    /// Reads what [`write`](Self::write) appended.
+    pub fn read(layout: &Layout, mut bytes: &[u8]) -> Option<Self> {
+        let mut tally = layout.empty();
+        tally.rows = super::value::read_time(&mut bytes)?;
+        for sum in &mut tally.sums {
+            *sum = Total::read(&mut bytes)?;
+        }
+        for pick in &mut tally.picks {
+            *pick = match take(&mut bytes, 1)? {
+                [0] => None,
+                _ => Some(read_timed(&mut bytes)?),
+            };
+        }
+        bytes.is_empty().then_some(tally)
+    }
+}
+
+impl Term {
+    /// What a row adds, of which the arguments are not NULL.
+    pub fn of<'a>(&self, argument: impl Fn(usize) -> &'a Value, sign: i64) -> Total {
+        if self.is_big {
+            let product = self.factors.iter().filter_map(|&place| integer(argument(place)));
+            return Total::Big(product.fold(sign.into(), |product, factor| product * factor));
+        }
+        let factors = self.factors.iter().filter_map(|&place| units(argument(place)));
+        let product = factors.fold(I256::from(sign), |product, factor| product.wrapping_mul(factor.0));
+        Total::Wide(Wide(product))
+    }
+}
+
+/// Adds to the number of a value; without any it is removed.
+pub(super) fn count(values: &mut BTreeMap<Timed, i64>, value: Timed, times: i64) {
+    let number = values.entry(value);
+    match number {
+        std::collections::btree_map::Entry::Vacant(entry) => {
+            if times != 0 {
+                entry.insert(times);
+            }
+        }
+        std::collections::btree_map::Entry::Occupied(mut entry) => {
+            *entry.get_mut() += times;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+pub(super) fn write_timed((time, value): &Timed, out: &mut Vec<u8>) {
+    out.extend_from_slice(&time.to_le_bytes());
+    value.write(out);
+}
+
+pub(super) fn read_timed(bytes: &mut &[u8]) -> Option<Timed> {
+    Some((super::value::read_time(bytes)?, Value::read(bytes)?))
+}
+
+/// Appends bytes and their number.
+pub(super) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    push_length(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+pub(super) fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = take_length(bytes)?;
+    take(bytes, length)
+}

@@ -1,0 +1,201 @@
+//! A view with a plan.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Concatenate;
+use timely::dataflow::operators::generic::Operator;
+
+use super::build::{Build, checks};
+use super::content::{Content, Equals};
+use super::entry::{Entry, parsed};
+use super::plan::{From, Relation};
+use super::sink::{Emit, Keep, Sink};
+use crate::Epoch;
+use crate::effect::Effect;
+use crate::expression::Query;
+use crate::rows::{ColumnSpec, Type};
+use crate::views::view::{View, keeps_nothing, render_stateless};
+use crate::views::watermark::TopicTimes;
+use crate::views::{Inputs, Settings};
+
+/// A view that a job defines.
+///
+/// ```
+/// use dataflows::expression::Expression;
+/// use dataflows::relation::{From, PlannedView, Relation, Source};
+/// use dataflows::views::Settings;
+///
+/// let settings = Settings::default();
+/// let truck = Expression::field(settings.schema.field("truck_id").unwrap());
+/// let source = Source { from: From::Readings, filter: None };
+/// let relation = Relation::Select { source, columns: vec![truck] };
+/// let planned = PlannedView::new("trucks", "TRUCKS", ["truck_id".to_owned()], relation);
+/// assert_eq!(planned.view(&settings).columns[0].name, "truck_id");
+/// ```
+#[derive(Clone, Debug)]
+pub struct PlannedView {
+    /// The view's name.
+    pub name: Cow<'static, str>,
+    /// Its table.
+    pub table: Cow<'static, str>,
+    /// The names of its columns.
+    pub names: Vec<String>,
+    /// The plan.
+    pub relation: Relation,
+    /// The text of the definition: with another text it is another view.
+    pub definition: String,
+    /// The rows of its table.
+    pub keep: Keep,
+    /// When its windows have lines in its file; none: when they are closed.
+    pub emit: Option<Emit>,
+    /// Whether columns of numbers are doubles in its table.
+    pub doubles: bool,
+}
+
+impl PlannedView {
+    /// A view with default options.
+    pub fn new(name: &str, table: &str, names: impl IntoIterator<Item = String>, relation: Relation) -> Self {
+        Self {
+            name: name.to_owned().into(),
+            table: table.to_owned().into(),
+            names: names.into_iter().collect(),
+            relation,
+            definition: String::new(),
+            keep: Keep::Latest,
+            emit: None,
+            doubles: false,
+        }
+    }
+
+    /// The columns of its table.
+    pub fn columns(&self) -> Vec<ColumnSpec> {
+        let types = self.relation.columns().into_iter().map(|(_, column_type)| match column_type {
+            Type::Exact { digits: 19, .. } if self.doubles => Type::Decimal,
+            Type::Exact { .. } if self.doubles => Type::Real,
+            other => other,
+        });
+        let names = self.names.iter().cloned();
+        names.zip(types).map(|(name, column_type)| ColumnSpec { name: name.into(), column_type }).collect()
+    }
+
+    /// The view itself.
+    pub fn view(self, settings: &Settings) -> View {
+        let columns = self.columns();
+        let upserts = settings.upserts();
+        let (keyed, of_readings, drops_readings) = match &self.relation {
+            // The rows of a stateless view are those of its readings.
+            relation if relation.is_stateless() => (upserts, true, false),
+            relation => {
+                let changes = relation.retracts(upserts);
+                (changes && self.keep == Keep::Latest, true, relation.drops_late() && !upserts)
+            }
+        };
+        let has_change = self.relation.loses_rows(upserts);
+        let keeps_times = self.relation.drops_late();
+        let name: Arc<str> = (*self.name).into();
+        let specs = columns.clone();
+        let mut view = View {
+            name: self.name.clone(),
+            table: self.table.clone(),
+            columns: columns.into(),
+            keyed,
+            of_readings,
+            has_change,
+            keeps_times,
+            drops_readings,
+            definition: self.definition.clone(),
+            keeps: keeps_nothing(),
+            build: Arc::new(|_| unreachable!("set below")),
+        };
+        if let (true, Relation::Select { source, columns }) = (self.relation.is_stateless(), &self.relation) {
+            let query = Query {
+                filter: source.filter.clone(),
+                columns: specs.into_iter().zip(columns.iter().cloned()).collect(),
+            };
+            let query = Arc::new(query);
+            view.build = Arc::new(move |inputs| {
+                let query = query.clone();
+                render_stateless(inputs, &name, move |batch| query.rows(&batch))
+            });
+            return view;
+        }
+        let numbers_rows = self.numbers_rows(upserts);
+        let mut all = Vec::new();
+        checks(&self.relation, upserts, &mut all);
+        if numbers_rows {
+            all.push(Box::new(|entry, rest, value| entry == Entry::Row && Content::keeps(rest, value)));
+        }
+        view.keeps = Arc::new(move |key, value| {
+            TopicTimes::of_entry(key, value).is_some()
+                || parsed(key).is_some_and(|(entry, operator, rest)| {
+                    all.get(usize::from(operator)).is_some_and(|check| check(entry, rest, value))
+                })
+        });
+        let planned = Arc::new(self);
+        view.build = Arc::new(move |inputs| planned.build(inputs, &name, &specs, upserts, numbers_rows));
+        view
+    }
+
+    /// Whether rows need numbers among equals, because they can be taken back and nothing else identifies them.
+    fn numbers_rows(&self, upserts: bool) -> bool {
+        let is_keyed = match &self.relation {
+            Relation::Select { source, .. } => match &source.from {
+                From::Relation(of) => matches!(**of, Relation::Aggregate(_)),
+                From::Readings => false,
+            },
+            Relation::Aggregate(_) | Relation::Distinct(_) => true,
+            Relation::Union(_) | Relation::Join(_) => false,
+        };
+        self.relation.retracts(upserts) && !is_keyed
+    }
+
+    fn build<'scope>(
+        &self,
+        inputs: &Inputs<'scope>,
+        name: &Arc<str>,
+        specs: &[ColumnSpec],
+        upserts: bool,
+        numbers_rows: bool,
+    ) -> StreamVec<'scope, Epoch, Effect> {
+        let mut build = Build { inputs, view: name.clone(), upserts, next: 0, effects: Vec::new() };
+        let mut deltas = build.deltas(&self.relation);
+        if numbers_rows {
+            let operator = build.number();
+            deltas = build.content(deltas, Equals::Numbered, operator);
+        }
+        let kinds = self.relation.columns();
+        let default = if self.relation.is_windowed() { Emit::Close } else { Emit::Changes };
+        let sink = Sink {
+            keep: self.keep,
+            emit: self.emit.unwrap_or(default),
+            has_change: self.relation.loses_rows(upserts),
+            appends: !self.relation.retracts(upserts),
+            columns: kinds.into_iter().zip(specs.iter().map(|spec| spec.column_type)).collect(),
+        };
+        let start = inputs.start;
+        let rows = deltas.unary(Pipeline, "Rows", move |_, _| {
+            move |input, output| {
+                input.for_each_stamp(|cap, containers| {
+                    let due = cap.least().is_some_and(|epoch| *epoch > start);
+                    let deltas: Vec<_> =
+                        containers.flat_map(|container| container.drain(..)).filter(|_| due).collect();
+                    if !deltas.is_empty() {
+                        output.session(&cap).give_iterator(sink.effects(deltas).into_iter());
+                    }
+                });
+            }
+        });
+        build.effects.push(rows);
+        inputs.records.scope().concatenate(build.effects)
+    }
+}
+
+impl Relation {
+    /// Whether it is made of each reading alone.
+    pub fn is_stateless(&self) -> bool {
+        matches!(self, Self::Select { source, .. } if source.from == From::Readings)
+    }
+}

@@ -1,0 +1,566 @@
+//! Aggregates in windows of time: the windows of a worker's groups, when they are closed and when discarded, and what
+//! an epoch changes.
+//!
+//! A window is open until the time of its group has reached its end. It accepts rows until the horizon has passed it;
+//! then its state is discarded, and its row stays.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::delta::{Delta, Key, To};
+use super::entry::{Changes, Entry, bag_key, key};
+use super::gather::{Part, pane_of};
+use super::grouped::{keep, restore, row_of, values_of};
+use super::plan::{Window, WindowKind};
+use super::tally::{Layout, Tally, Timed};
+use super::value::{Row, read_time};
+use crate::views::lateness::Waiting;
+use crate::views::watermark::{TOPIC, Watermark, WatermarkUpdate};
+
+/// The groups that this worker keeps.
+pub(super) struct Windowed {
+    window: Window,
+    pane: i64,
+    layout: Arc<Layout>,
+    operator: u8,
+    /// Whether rows can be taken back, so that sessions can fall apart.
+    retracts: bool,
+    /// Whether readings can be taken back: all of them are state then, and nothing is late.
+    upserts: bool,
+    /// Whether this worker keeps the time of the topic.
+    leads: bool,
+    watermark: Watermark,
+    groups: HashMap<Key, Group, RandomState>,
+    waiting: Waiting<Key>,
+}
+
+#[derive(Default)]
+struct Group {
+    times: Times,
+    /// The windows by their starts.
+    windows: BTreeMap<i64, Slot>,
+    /// Of sessions that can fall apart, the tallies of single times.
+    instants: BTreeMap<i64, Tally>,
+}
+
+/// A window.
+struct Slot {
+    end: i64,
+    tally: Tally,
+}
+
+/// The times of a group, in microseconds. All only increase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Times {
+    /// The latest event.
+    latest: i64,
+    /// Windows that end up to here are closed.
+    closed: i64,
+    /// Windows that end up to here are discarded.
+    horizon: i64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { latest: i64::MIN, closed: i64::MIN, horizon: i64::MIN }
+    }
+}
+
+impl Times {
+    fn read(mut bytes: &[u8]) -> Option<Self> {
+        let mut next = || read_time(&mut bytes);
+        let times = Self { latest: next()?, closed: next()?, horizon: next()? };
+        bytes.is_empty().then_some(times)
+    }
+
+    fn written(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        for (to, time) in bytes.chunks_mut(8).zip([self.latest, self.closed, self.horizon]) {
+            to.copy_from_slice(&time.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+/// The output of an epoch.
+#[derive(Default)]
+pub(super) struct Passed {
+    pub deltas: Vec<Delta>,
+    pub changes: Changes,
+    /// The group and pane of rows that are late.
+    pub late: Vec<(Key, i64)>,
+}
+
+/// A window of a group.
+type Place = (Key, i64);
+
+/// A window before an epoch: its end and its row.
+type Before = BTreeMap<Place, Option<(i64, Row)>>;
+
+/// What is known of an epoch while it is passed.
+#[derive(Default)]
+struct Open {
+    before: Before,
+    times_before: BTreeMap<Key, Option<Times>>,
+    /// The values of multisets that change, with their numbers before.
+    values: BTreeMap<Place, BTreeMap<(usize, Timed), i64>>,
+}
+
+impl Windowed {
+    pub fn new(
+        window: Window,
+        layout: Arc<Layout>,
+        operator: u8,
+        (retracts, upserts): (bool, bool),
+        leads: bool,
+    ) -> Self {
+        let pane = pane_of(window.kind).unwrap_or(0);
+        let watermark = Watermark::new(window.patience.idle);
+        Self {
+            window,
+            pane,
+            layout,
+            operator,
+            retracts,
+            upserts,
+            leads,
+            watermark,
+            groups: HashMap::default(),
+            waiting: Waiting::default(),
+        }
+    }
+
+    /// The key of the topic's times.
+    pub fn topic_key(operator: u8) -> Vec<u8> {
+        [TOPIC, &[operator]].concat()
+    }
+
+    /// Restores an entry of the committed state.
+    pub fn restore(&mut self, entry: Entry, rest: &[u8], value: &[u8]) {
+        let (groups, layout) = (&mut self.groups, &*self.layout);
+        if entry == Entry::Times {
+            groups.entry(rest.into()).or_default().times =
+                Times::read(value).expect("validated state parses");
+            return;
+        }
+        // A session's end stands before its tally.
+        let (end, value) = match (self.window.kind, entry) {
+            (WindowKind::Session { .. }, Entry::Tally) => {
+                let mut rest = value;
+                (read_time(&mut rest), rest)
+            }
+            _ => (None, value),
+        };
+        let kind = self.window.kind;
+        restore(layout, entry, rest, value, |group, start| {
+            let group = groups.entry(group.into()).or_default();
+            let fresh = || Slot { end: end_of(kind, start), tally: layout.empty() };
+            let slot = group.windows.entry(start).or_insert_with(fresh);
+            if let Some(end) = end {
+                slot.end = end;
+            }
+            &mut slot.tally
+        })
+        .expect("validated state parses");
+    }
+
+    /// Whether an entry is valid.
+    pub fn keeps(layout: &Layout, kind: WindowKind, entry: Entry, rest: &[u8], value: &[u8]) -> bool {
+        if entry == Entry::Times {
+            return Times::read(value).is_some();
+        }
+        let mut value = value;
+        if matches!(kind, WindowKind::Session { .. })
+            && entry == Entry::Tally
+            && read_time(&mut value).is_none()
+        {
+            return false;
+        }
+        let mut tally = layout.empty();
+        restore(layout, entry, rest, value, |_, _| &mut tally).is_some()
+    }
+
+    fn horizon(&self, times: &Times) -> i64 {
+        if self.upserts {
+            return times.horizon;
+        }
+        let bound = self.watermark.of_truck(times.latest).saturating_sub(self.window.patience.grace);
+        // Rows after the group's latest one are never late.
+        times.horizon.max(bound.min(times.latest))
+    }
+
+    /// Processes an epoch. In `is_again` state is restored, and an upsert job is fed its readings once more: their
+    /// times are already in the state.
+    pub fn pass(&mut self, parts: Vec<Part>, updates: Vec<WatermarkUpdate>, is_again: bool) -> Passed {
+        let (mut passed, mut open) = (Passed::default(), Open::default());
+        if is_again {
+            // What was restored waits from now on.
+            open.times_before.extend(self.groups.iter().map(|(key, group)| (key.clone(), Some(group.times))));
+        }
+        for part in parts {
+            self.part(part, is_again, &mut open, &mut passed);
+        }
+        updates
+            .into_iter()
+            .filter(|update| !(is_again && matches!(update, WatermarkUpdate::Event(_))))
+            .for_each(|update| {
+                self.watermark.update(update);
+            });
+        for group in self.waiting.due(&self.watermark) {
+            let times = self.groups.get(&group).map(|group| group.times);
+            open.times_before.entry(group).or_insert(times);
+        }
+        let changed = self.changed(&open.before);
+        if !self.upserts {
+            self.keep(&changed, &mut open, &mut passed.changes);
+        }
+        self.emit(changed, &open.times_before, &mut passed.deltas);
+        for (group, before) in open.times_before.iter().filter(|_| !is_again) {
+            self.advance(group, *before, &mut passed);
+        }
+        if self.leads && !is_again {
+            let key = Self::topic_key(self.operator);
+            passed.changes.added += self.watermark.keep(&key, &mut passed.changes.bytes);
+        }
+        for group in open.times_before.keys() {
+            self.wait(group);
+        }
+        passed
+    }
+
+    /// Adds a part to its windows.
+    fn part(&mut self, part: Part, is_again: bool, open: &mut Open, passed: &mut Passed) {
+        let Part { group: key, pane, tally, latest } = part;
+        let known = self.groups.get(&key).map(|group| group.times);
+        if !open.times_before.contains_key(&key) {
+            open.times_before.insert(key.clone(), known);
+            let times = known.unwrap_or_default();
+            let horizon = self.horizon(&times);
+            self.groups.entry(key.clone()).or_default().times.horizon = horizon;
+        }
+        let group = self.groups.entry(key.clone()).or_default();
+        let mut is_late = false;
+        match self.window.kind {
+            WindowKind::Hop { slide, size } => {
+                let mut start = pane.div_euclid(slide).saturating_mul(slide);
+                while start >= (pane + self.pane).saturating_sub(size) {
+                    let end = start.saturating_add(size);
+                    if end <= group.times.horizon {
+                        is_late = true;
+                        break;
+                    }
+                    add_to_window(&self.layout, group, &key, (start, end), &tally, open);
+                    let Some(before) = start.checked_sub(slide) else { break };
+                    start = before;
+                }
+            }
+            WindowKind::Session { gap } => {
+                if pane.saturating_add(gap) <= group.times.horizon {
+                    is_late = true;
+                } else if self.retracts {
+                    add_instant(&self.layout, group, pane, &tally);
+                    note_sessions(&self.layout, group, &key, pane, gap, open);
+                } else {
+                    add_to_session(&self.layout, group, &key, pane, gap, &tally, open);
+                }
+            }
+        }
+        if is_late {
+            passed.late.push((key, pane));
+            return;
+        }
+        if !is_again {
+            group.times.latest = group.times.latest.max(latest);
+        }
+    }
+
+    /// The windows that an epoch has changed: before and after.
+    fn changed(&mut self, before: &Before) -> Vec<(Place, Option<(i64, Row)>, Option<(i64, Row)>)> {
+        if let (WindowKind::Session { gap }, true) = (self.window.kind, self.retracts) {
+            self.cut_sessions(before, gap)
+        } else {
+            let now = |(key, start): &Place| {
+                let slot = self.groups.get(key)?.windows.get(start)?;
+                Some((slot.end, row_of(&self.layout, key, Some((*start, slot.end)), &slot.tally)))
+            };
+            let change =
+                |(place, old): (&Place, &Option<(i64, Row)>)| (place.clone(), old.clone(), now(place));
+            before.iter().map(change).collect()
+        }
+    }
+
+    /// Cuts the instants of each stretch into sessions again, and compares them with those before.
+    fn cut_sessions(
+        &mut self,
+        before: &Before,
+        gap: i64,
+    ) -> Vec<(Place, Option<(i64, Row)>, Option<(i64, Row)>)> {
+        let mut stretches: BTreeMap<Key, Vec<(i64, i64)>> = BTreeMap::new();
+        for ((key, start), old) in before {
+            // An old session, or a time that has changed.
+            let end = old.as_ref().map_or(start.saturating_add(gap), |(end, _)| *end);
+            stretches.entry(key.clone()).or_default().push((*start, end));
+        }
+        let mut changed: BTreeMap<Place, (Option<(i64, Row)>, Option<(i64, Row)>)> = BTreeMap::new();
+        for (place, old) in before {
+            if old.is_some() {
+                changed.insert(place.clone(), (old.clone(), None));
+            }
+        }
+        for (key, all) in stretches {
+            let Some(group) = self.groups.get_mut(&key) else { continue };
+            // Stretches that touch are cut as one.
+            let mut joined: Vec<(i64, i64)> = Vec::new();
+            for (start, end) in all {
+                match joined.last_mut() {
+                    Some((_, last)) if start <= *last => *last = (*last).max(end),
+                    _ => joined.push((start, end)),
+                }
+            }
+            for (start, end) in joined {
+                group.windows.retain(|at, _| *at < start || *at >= end);
+                let mut session: Option<(i64, Slot)> = None;
+                let mut sessions = Vec::new();
+                for (&time, tally) in group.instants.range(start..end) {
+                    match &mut session {
+                        Some((_, slot)) if time < slot.end => {
+                            slot.tally.merge(&self.layout, tally);
+                            slot.end = time.saturating_add(gap);
+                        }
+                        _ => {
+                            let slot = Slot { end: time.saturating_add(gap), tally: tally.clone() };
+                            sessions.extend(session.replace((time, slot)));
+                        }
+                    }
+                }
+                sessions.extend(session);
+                for (start, slot) in sessions {
+                    let row = row_of(&self.layout, &key, Some((start, slot.end)), &slot.tally);
+                    changed.entry((key.clone(), start)).or_default().1 = Some((slot.end, row));
+                    group.windows.insert(start, slot);
+                }
+            }
+        }
+        changed.into_iter().map(|(place, (old, new))| (place, old, new)).collect()
+    }
+
+    /// Writes changed windows to the state.
+    fn keep(
+        &self,
+        changed: &[(Place, Option<(i64, Row)>, Option<(i64, Row)>)],
+        open: &mut Open,
+        changes: &mut Changes,
+    ) {
+        for ((group, start), old, _) in changed {
+            let slot = self.groups.get(group).and_then(|of| of.windows.get(start));
+            let values = open.values.remove(&(group.clone(), *start)).unwrap_or_default();
+            let values = values.into_iter().map(|((bag, value), before)| (bag, value, before));
+            if let WindowKind::Session { .. } = self.window.kind {
+                let mut bytes = Vec::new();
+                if let Some(slot) = slot {
+                    bytes.extend_from_slice(&slot.end.to_le_bytes());
+                    slot.tally.write(&mut bytes);
+                }
+                let tally_key =
+                    key(Entry::Tally, self.operator, |out| super::entry::write_slot(group, *start, out));
+                changes.put(&tally_key, slot.map(|_| &bytes[..]), old.is_some());
+                for (bag, value, before) in values {
+                    let now = slot.and_then(|slot| slot.tally.bags[bag].get(&value)).copied();
+                    let key = bag_key(self.operator, group, *start, bag, &value);
+                    changes.put(
+                        &key,
+                        now.map(i64::to_le_bytes).as_ref().map(|bytes| &bytes[..]),
+                        before != 0,
+                    );
+                }
+            } else {
+                let tally = slot.map(|slot| &slot.tally);
+                keep(changes, self.operator, (group, *start), tally, old.is_some(), values);
+            }
+        }
+    }
+
+    /// The changes for tables, and those of windows that files already have.
+    fn emit(
+        &self,
+        changed: Vec<(Place, Option<(i64, Row)>, Option<(i64, Row)>)>,
+        times_before: &BTreeMap<Key, Option<Times>>,
+        deltas: &mut Vec<Delta>,
+    ) {
+        let nothing = self.layout.empty();
+        for ((group, start), old, new) in changed {
+            if old == new {
+                continue;
+            }
+            let closed = times_before.get(&group).copied().flatten().unwrap_or_default().closed;
+            let key = delta_key(&group, start);
+            let in_file = |side: &Option<(i64, Row)>| {
+                side.clone().filter(|(end, _)| *end <= closed).map(|(_, row)| row)
+            };
+            let (old_in_file, new_in_file) = (in_file(&old), in_file(&new));
+            let end = match (&old, &new) {
+                (Some((end, _)), None) => Some(row_of(&self.layout, &group, Some((start, *end)), &nothing)),
+                _ => None,
+            };
+            let row = |side: Option<(i64, Row)>| side.map(|(_, row)| row);
+            if old_in_file.is_some() || new_in_file.is_some() {
+                let (key, end) = (key.clone(), end.clone());
+                deltas.push(Delta { key, old: old_in_file, new: new_in_file, end, to: To::File });
+            }
+            deltas.push(Delta { key, old: row(old), new: row(new), end, to: To::Table });
+        }
+    }
+
+    /// Closes and discards the windows of a group after its time, or that of the topic, has advanced.
+    fn advance(&mut self, key: &Key, before: Option<Times>, passed: &mut Passed) {
+        let Some(group) = self.groups.get(key) else { return };
+        let times = group.times;
+        let closed = times.closed.max(self.watermark.of_truck(times.latest));
+        let horizon = self.horizon(&times);
+        // Windows are in the order of their ends, too.
+        let closing = group.windows.iter().rev().skip_while(|(_, slot)| slot.end > closed);
+        let closing: Vec<_> = closing.take_while(|(_, slot)| slot.end > times.closed).collect();
+        for (&start, slot) in closing.into_iter().rev() {
+            {
+                let new = Some(row_of(&self.layout, key, Some((start, slot.end)), &slot.tally));
+                let key = delta_key(key, start);
+                passed.deltas.push(Delta { key, old: None, new, end: None, to: To::File });
+            }
+        }
+        // A row that is not late may be part of a session whose end is not further behind than this.
+        let discarded = match self.window.kind {
+            WindowKind::Session { gap } => horizon.saturating_sub(gap),
+            WindowKind::Hop { .. } => horizon,
+        };
+        let operator = self.operator;
+        let Some(group) = self.groups.get_mut(key) else { return };
+        group.times = Times { closed, horizon, ..times };
+        if !self.upserts {
+            while let Some(entry) = group.windows.first_entry()
+                && entry.get().end <= discarded
+            {
+                let (start, slot) = entry.remove_entry();
+                let values = slot.tally.bags.iter().enumerate();
+                let values = values.flat_map(|(bag, values)| {
+                    values.iter().map(move |(value, times)| (bag, value.clone(), *times))
+                });
+                keep(&mut passed.changes, operator, (key, start), None, true, values);
+                let end = slot.end;
+                while group.instants.first_key_value().is_some_and(|(time, _)| *time < end) {
+                    group.instants.pop_first();
+                }
+            }
+        }
+        if before != Some(group.times) {
+            let key = super::entry::key(Entry::Times, operator, |out| out.extend_from_slice(key));
+            passed.changes.put(&key, Some(&group.times.written()), before.is_some());
+        }
+    }
+
+    /// Schedules when a group has to be visited again if it has no input.
+    fn wait(&mut self, key: &Key) {
+        let Some(group) = self.groups.get(key) else { return };
+        let open = group.windows.values().rev().map(|slot| slot.end);
+        let next_to_close = open.take_while(|end| *end > group.times.closed).last();
+        let (grace, upserts) = (self.window.patience.grace, self.upserts);
+        let oldest = group.windows.values().next().map(|slot| slot.end);
+        let oldest = oldest.filter(|end| !upserts && *end <= group.times.latest);
+        let next_to_forget = oldest.map(|end| end.saturating_add(grace));
+        let points = next_to_close.into_iter().chain(next_to_forget);
+        self.waiting.set(key, group.times.latest, points);
+    }
+}
+
+/// The end of a window of a fixed size.
+fn end_of(kind: WindowKind, start: i64) -> i64 {
+    match kind {
+        WindowKind::Hop { size, .. } => start.saturating_add(size),
+        WindowKind::Session { gap } => start.saturating_add(gap),
+    }
+}
+
+/// What identifies the row of a window.
+fn delta_key(group: &Key, start: i64) -> Key {
+    [&start.to_be_bytes()[..], group].concat().into()
+}
+
+/// Notes a window as it is before the epoch, and which values of its multisets a part changes.
+fn note(layout: &Layout, group: &Group, key: &Key, start: i64, part: Option<&Tally>, open: &mut Open) {
+    let slot = group.windows.get(&start);
+    let place = (key.clone(), start);
+    if let Some(part) = part {
+        let values = open.values.entry(place.clone()).or_default();
+        for (bag, value, before) in values_of(part, slot.map(|slot| &slot.tally)) {
+            values.entry((bag, value)).or_insert(before);
+        }
+    }
+    open.before.entry(place).or_insert_with(|| {
+        slot.map(|slot| (slot.end, row_of(layout, key, Some((start, slot.end)), &slot.tally)))
+    });
+}
+
+fn add_to_window(
+    layout: &Layout,
+    group: &mut Group,
+    key: &Key,
+    (start, end): (i64, i64),
+    part: &Tally,
+    open: &mut Open,
+) {
+    note(layout, group, key, start, Some(part), open);
+    let slot = group.windows.entry(start).or_insert_with(|| Slot { end, tally: layout.empty() });
+    slot.tally.merge(layout, part);
+    if slot.tally.rows == 0 {
+        group.windows.remove(&start);
+    }
+}
+
+/// Adds a part to the session that it is in or next to; it may join two of them.
+fn add_to_session(
+    layout: &Layout,
+    group: &mut Group,
+    key: &Key,
+    time: i64,
+    gap: i64,
+    part: &Tally,
+    open: &mut Open,
+) {
+    let end = time.saturating_add(gap);
+    let before =
+        group.windows.range(..=time).next_back().filter(|(_, slot)| time < slot.end).map(|(start, _)| *start);
+    let after = group.windows.range(time.saturating_add(1)..end).next().map(|(start, _)| *start);
+    let mut merged = Slot { end, tally: part.clone() };
+    let start = before.or(Some(time)).filter(|start| *start <= time).unwrap_or(time);
+    for joined in before.into_iter().chain(after) {
+        // Its values move to the session that it is joined to.
+        let all = group.windows.get(&joined).map(|slot| slot.tally.clone());
+        note(layout, group, key, joined, all.as_ref(), open);
+        if let Some(slot) = group.windows.remove(&joined) {
+            merged.end = merged.end.max(slot.end);
+            merged.tally.merge(layout, &slot.tally);
+        }
+    }
+    note(layout, group, key, start, Some(&merged.tally), open);
+    group.windows.insert(start, merged);
+}
+
+fn add_instant(layout: &Layout, group: &mut Group, time: i64, part: &Tally) {
+    let tally = group.instants.entry(time).or_insert_with(|| layout.empty());
+    tally.merge(layout, part);
+    if tally.rows == 0 {
+        group.instants.remove(&time);
+    }
+}
+
+/// Notes the sessions that a change at a time may concern.
+fn note_sessions(layout: &Layout, group: &Group, key: &Key, time: i64, gap: i64, open: &mut Open) {
+    let end = time.saturating_add(gap);
+    let before =
+        group.windows.range(..=time).next_back().filter(|(_, slot)| time < slot.end).map(|(start, _)| *start);
+    let after = group.windows.range(time.saturating_add(1)..end).map(|(start, _)| *start);
+    for start in before.into_iter().chain(after).chain([time]) {
+        note(layout, group, key, start, None, open);
+    }
+}
