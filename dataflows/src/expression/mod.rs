@@ -40,6 +40,7 @@ mod tree;
 mod types;
 mod values;
 
+pub(crate) use self::by_row::Operands;
 pub use self::compare::Comparison;
 pub use self::computed::Computed;
 pub use self::query::Query;
