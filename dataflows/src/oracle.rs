@@ -2,8 +2,9 @@
 //! dataflow, [`crate::accumulation`] or [`crate::real`].
 //!
 //! Tests compare the views with it, and `truckflow verify` the output of a job. [`mod@value`] does the same for
-//! user-defined expressions, one row at a time.
+//! user-defined expressions, one row at a time, and [`relation`] for views of any shape.
 
+pub mod relation;
 pub mod root;
 pub mod value;
 
