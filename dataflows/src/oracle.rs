@@ -2,8 +2,10 @@
 //! dataflow, [`crate::accumulation`] or [`crate::real`].
 //!
 //! Tests compare the views with it, and `truckflow verify` the output of a job. [`mod@value`] does the same for
-//! user-defined expressions, one row at a time.
+//! user-defined expressions, one row at a time, and [`relation`] for views of any shape.
 
+pub mod relation;
+pub mod root;
 pub mod value;
 
 use std::cmp::Ordering;
@@ -13,12 +15,13 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Signed, ToPrimitive, Zero};
 
+use self::root::Root;
 use crate::batch::{Entity, NANO, Record};
 use crate::rows::NULL;
 use crate::schema::Schema;
 use crate::views::Axis;
 
-/// The exact value of a correlation: its square, which is rational, and its sign.
+/// The exact value of a correlation: the root of r².
 ///
 /// ```
 /// use dataflows::accumulation::Accumulation;
@@ -32,13 +35,7 @@ use crate::views::Axis;
 /// assert_eq!(sums.r(), Some(exact.nearest()));
 /// assert!(exact.is_within_ulps(sums.r().unwrap(), 1, 2));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Correlation {
-    /// r².
-    pub square: BigRational,
-    /// Whether r is below 0.
-    pub negative: bool,
-}
+pub type Correlation = Root;
 
 impl Correlation {
     /// Pearson's r of pairs, from their deviations from the mean (a different formula than that of the sums); none
@@ -62,49 +59,6 @@ impl Correlation {
         }
         let negative = xy.is_negative();
         Some(Self { square: BigRational::new(&xy * &xy, xx * yy), negative })
-    }
-
-    /// Whether `r` is within `ulps / per` units in its last place of the true value. All comparisons are exact:
-    /// doubles are rationals, and roots are compared by their squares.
-    pub fn is_within_ulps(&self, r: f64, ulps: i64, per: i64) -> bool {
-        if self.square.is_zero() || r == 0.0 {
-            return self.square.is_zero() && r == 0.0;
-        }
-        if (r < 0.0) != self.negative {
-            return false;
-        }
-        let magnitude = r.abs();
-        let (Some(value), Some(below)) =
-            (BigRational::from_float(magnitude), BigRational::from_float(magnitude.next_down()))
-        else {
-            return false;
-        };
-        let slack = (&value - below) * BigRational::new(ulps.into(), per.into());
-        let (low, high) = (&value - &slack, &value + &slack);
-        let low_fits = low.is_negative() || &low * &low <= self.square;
-        low_fits && self.square <= &high * &high
-    }
-
-    /// The double nearest to r, found by bisection.
-    pub fn nearest(&self) -> f64 {
-        // Doubles from 0 to 1 have the order of their bits.
-        let (mut low, mut high) = (0u64, 1f64.to_bits());
-        let square = |x: f64| BigRational::from_float(x).map(|x| &x * &x).unwrap_or_else(BigRational::zero);
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if square(f64::from_bits(middle)) <= self.square { low = middle } else { high = middle }
-        }
-        let (below, above) = (f64::from_bits(low), f64::from_bits(high));
-        // Compare with the midpoint to find the nearer one.
-        let exact = |x: f64| BigRational::from_float(x).unwrap_or_else(BigRational::zero);
-        let between = (exact(below) + exact(above)) / BigRational::from(BigInt::from(2));
-        let magnitude = match (&between * &between).cmp(&self.square) {
-            Ordering::Less => above,
-            Ordering::Greater => below,
-            Ordering::Equal if low % 2 == 0 => below,
-            Ordering::Equal => above,
-        };
-        if self.negative { -magnitude } else { magnitude }
     }
 }
 

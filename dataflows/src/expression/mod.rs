@@ -42,6 +42,7 @@ mod tree;
 mod types;
 mod values;
 
+pub(crate) use self::by_row::Operands;
 pub(crate) use self::evaluated::{Evaluated, Selected};
 
 pub use self::compare::Comparison;

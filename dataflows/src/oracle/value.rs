@@ -110,6 +110,8 @@ pub(crate) fn order(a: &Datum, b: &Datum) -> Option<Ordering> {
         (Datum::Text(a), Datum::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
         (Datum::Time(a), Datum::Time(b)) => Some(a.cmp(b)),
         (Datum::Truth(a), Datum::Truth(b)) => Some(a.cmp(b)),
+        (Datum::Real(a), Datum::Real(b)) => a.partial_cmp(b),
+        (Datum::Exact(a), Datum::Exact(b)) => Some(a.cmp(b)),
         (a, b) => Some(a.rational().cmp(&b.rational())),
     }
 }

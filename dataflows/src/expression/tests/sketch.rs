@@ -46,35 +46,45 @@ pub(super) enum Sketch {
 }
 
 impl Sketch {
+    /// The expression for a reading.
     pub fn build(&self) -> Expression {
-        let all = |list: &[Sketch]| list.iter().map(Self::build).collect::<Vec<_>>();
+        self.build_with(&Expression::field)
+    }
+
+    /// The expression with these leaves for its fields.
+    pub fn build_with(&self, leaf: &impl Fn(&Field) -> Expression) -> Expression {
+        let all = |list: &[Sketch]| list.iter().map(|one| one.build_with(leaf)).collect::<Vec<_>>();
         let pairs = |list: &[(Sketch, Sketch)]| {
-            list.iter().map(|(when, then)| (when.build(), then.build())).collect::<Vec<_>>()
+            list.iter().map(|(when, then)| (when.build_with(leaf), then.build_with(leaf))).collect::<Vec<_>>()
         };
         match self {
             Self::Null => Ok(Expression::null()),
-            Self::Field(field) => Ok(Expression::field(field)),
+            Self::Field(field) => Ok(leaf(field)),
             Self::Number(units, scale) => Ok(Expression::number(*units, *scale).unwrap()),
             Self::Text(text) => Ok(Expression::text(text)),
             Self::Time(time) => Ok(Expression::timestamp(*time)),
             Self::Truth(holds) => Ok(Expression::truth(*holds)),
-            Self::Negated(of) => of.build().negated(),
-            Self::Absolute(of) => of.build().absolute(),
-            Self::ToReal(of) => of.build().to_real(),
-            Self::Round(rounding, places, of) => of.build().round(*rounding, *places),
-            Self::Arithmetic(op, a, b) => Expression::arithmetic(*op, a.build(), b.build()),
-            Self::Compare(op, a, b) => Expression::compare(*op, a.build(), b.build()),
+            Self::Negated(of) => of.build_with(leaf).negated(),
+            Self::Absolute(of) => of.build_with(leaf).absolute(),
+            Self::ToReal(of) => of.build_with(leaf).to_real(),
+            Self::Round(rounding, places, of) => of.build_with(leaf).round(*rounding, *places),
+            Self::Arithmetic(op, a, b) => Expression::arithmetic(*op, a.build_with(leaf), b.build_with(leaf)),
+            Self::Compare(op, a, b) => Expression::compare(*op, a.build_with(leaf), b.build_with(leaf)),
             Self::And(list) => Expression::and(all(list)),
             Self::Or(list) => Expression::or(all(list)),
-            Self::Not(of) => of.build().negation(),
-            Self::Is(test, of) => of.build().is(*test),
-            Self::Between(of, low, high) => of.build().between(low.build(), high.build()),
-            Self::In(of, list) => of.build().is_in(all(list)),
-            Self::Like(of, pattern) => of.build().like(pattern, None),
-            Self::Case(branches, last) => Expression::case(pairs(branches), last.build()),
-            Self::Switch(of, branches, last) => of.build().switch(pairs(branches), last.build()),
+            Self::Not(of) => of.build_with(leaf).negation(),
+            Self::Is(test, of) => of.build_with(leaf).is(*test),
+            Self::Between(of, low, high) => {
+                of.build_with(leaf).between(low.build_with(leaf), high.build_with(leaf))
+            }
+            Self::In(of, list) => of.build_with(leaf).is_in(all(list)),
+            Self::Like(of, pattern) => of.build_with(leaf).like(pattern, None),
+            Self::Case(branches, last) => Expression::case(pairs(branches), last.build_with(leaf)),
+            Self::Switch(of, branches, last) => {
+                of.build_with(leaf).switch(pairs(branches), last.build_with(leaf))
+            }
             Self::Coalesce(list) => Expression::coalesce(all(list)),
-            Self::NullIf(a, b) => a.build().null_if(b.build()),
+            Self::NullIf(a, b) => a.build_with(leaf).null_if(b.build_with(leaf)),
             Self::Greatest(list) => Expression::greatest(all(list)),
             Self::Least(list) => Expression::least(all(list)),
         }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::choices::{Choices, OPS, Wanted};
 use super::sketch::Sketch;
-use super::{batch, number, of_field, record, speed};
+use super::{batch, number, of_field, record, schema, speed};
 use crate::batch::{BatchBuilder, NANO, Record};
 use crate::expression::evaluate::Readings;
 use crate::expression::types::power;
@@ -15,6 +15,7 @@ use crate::expression::values::{Texts, UNKNOWN, Values};
 use crate::expression::{Comparison, Decimal, Expression, Kind, Query};
 use crate::oracle::value::{Datum, nano};
 use crate::rows::{Change, Column, NULL};
+use crate::schema::Field;
 
 /// The value of a row, from a column of values.
 fn datum(expression: &Expression, values: &Values<'_>, row: usize) -> Datum {
@@ -74,6 +75,24 @@ proptest! {
         for (row, place) in places.iter().enumerate() {
             prop_assert_eq!(datum(&expression, &some, row), datum(&expression, &values, *place as usize));
         }
+    }
+
+    #[test]
+    fn a_row_with_the_fields_as_columns_has_the_value_of_the_reading(
+        bytes in proptest::collection::vec(any::<u8>(), 1..80),
+        record in record(),
+    ) {
+        let mut choices = Choices(bytes.iter());
+        let wanted = choices.any();
+        let sketch = choices.sketch(wanted, 4);
+        let schema = schema();
+        let fields: Vec<Expression> = schema.fields().iter().map(Expression::field).collect();
+        let row: Vec<Datum> = fields.iter().map(|field| field.value(&record)).collect();
+        let column = |field: &Field| {
+            let place = schema.fields().iter().position(|one| one.name == field.name).unwrap();
+            Expression::of_column(place, fields[place].kind(), fields[place].column_type())
+        };
+        prop_assert_eq!(sketch.build_with(&column).value_in(&row), sketch.build().value(&record));
     }
 
     #[test]

@@ -1,0 +1,166 @@
+//! The rows of a relation, computed from all readings at once: decimals and doubles as big rationals, each group from
+//! all of its rows. It shares no code with the operators of [`crate::relation`].
+//!
+//! | file | contents |
+//! |---|---|
+//! | `cell` | values of result rows, and how found ones are judged |
+//! | `groups` | groups, windows and sessions |
+//! | `calls` | aggregate functions |
+
+mod calls;
+mod cell;
+mod groups;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::cell::{Cell, agree};
+
+use self::cell::Ordered;
+use super::value::Datum;
+use crate::batch::Record;
+use crate::expression::{Expression, Operands};
+use crate::relation::plan::{Bound, From, Join, Relation, Source};
+
+/// The rows of a relation over all current readings, in no particular order. Limits and patience are ignored: all rows
+/// count, however late.
+///
+/// ```
+/// use dataflows::batch::{NANO, Record};
+/// use dataflows::expression::Expression;
+/// use dataflows::oracle::relation::rows;
+/// use dataflows::oracle::value::Datum;
+/// use dataflows::relation::call::{Call, Function};
+/// use dataflows::relation::plan::{Aggregate, From, Relation, Source};
+/// use dataflows::schema::Schema;
+///
+/// // SELECT truck_id, AVG(engine_speed) … GROUP BY truck_id
+/// let field = |name| Expression::field(Schema::trucks().field(name).unwrap());
+/// let relation = Relation::Aggregate(Box::new(Aggregate {
+///     source: Source { from: From::Readings, filter: None },
+///     keys: vec![field("truck_id")],
+///     is_whole: false,
+///     window: None,
+///     calls: vec![Call::new(Function::Avg, vec![field("engine_speed")], false, None).unwrap()],
+///     time: None,
+/// }));
+/// let record = |speed: i64| Record {
+///     entity: "a".into(),
+///     time: 0,
+///     units: vec![0, speed * NANO, 0],
+///     texts: Vec::new(),
+/// };
+/// let found = rows(&relation, &[record(80), record(81)]);
+/// assert!(found[0][1].agrees(&Datum::Real(80.5)));
+/// ```
+pub fn rows<'a>(relation: &Relation, readings: impl IntoIterator<Item = &'a Record>) -> Vec<Vec<Cell>> {
+    let readings: Vec<&Record> = readings.into_iter().collect();
+    computed(relation, &readings)
+}
+
+fn computed(relation: &Relation, readings: &[&Record]) -> Vec<Vec<Cell>> {
+    match relation {
+        Relation::Select { source, columns } => {
+            let rows = inputs(source, readings);
+            rows.iter().map(|row| columns.iter().map(|column| row.cell(column)).collect()).collect()
+        }
+        Relation::Aggregate(aggregate) => groups::rows(aggregate, &inputs(&aggregate.source, readings)),
+        Relation::Distinct(of) => {
+            let mut seen = BTreeSet::new();
+            let mut rows = computed(of, readings);
+            rows.retain(|row| seen.insert(row.iter().map(|cell| Ordered(cell.datum())).collect::<Vec<_>>()));
+            rows
+        }
+        Relation::Union(all) => all.iter().flat_map(|one| computed(one, readings)).collect(),
+        Relation::Join(join) => joined(join, readings),
+    }
+}
+
+/// A row that expressions are evaluated for.
+enum Input<'a> {
+    Reading(&'a Record),
+    /// A row of a relation, with its values as they are in expressions.
+    Row(Vec<Cell>, Vec<Datum>),
+}
+
+impl Input<'_> {
+    fn of(cells: Vec<Cell>) -> Self {
+        let values = cells.iter().map(Cell::datum).collect();
+        Self::Row(cells, values)
+    }
+
+    fn value(&self, expression: &Expression) -> Datum {
+        let value = expression.value_of(match self {
+            Self::Reading(record) => Operands::Reading(record),
+            Self::Row(_, values) => Operands::Row(values),
+        });
+        match value {
+            Datum::Real(real) => Datum::Real(real + 0.0), // there is one zero
+            other => other,
+        }
+    }
+
+    /// The value as a result. A root that is a column stays one.
+    fn cell(&self, expression: &Expression) -> Cell {
+        match (self, expression.place()) {
+            (Self::Row(cells, _), Some(place)) => cells[place].clone(),
+            _ => Cell::Datum(self.value(expression)),
+        }
+    }
+
+    fn satisfies(&self, filter: Option<&Expression>) -> bool {
+        filter.is_none_or(|filter| self.value(filter).truth() == Some(true))
+    }
+
+    fn time(&self, expression: &Expression) -> Option<i64> {
+        match self.value(expression) {
+            Datum::Time(time) => Some(time),
+            _ => None,
+        }
+    }
+}
+
+fn inputs<'a>(source: &Source, readings: &[&'a Record]) -> Vec<Input<'a>> {
+    let mut rows: Vec<Input<'a>> = match &source.from {
+        From::Readings => readings.iter().map(|record| Input::Reading(record)).collect(),
+        From::Relation(relation) => computed(relation, readings).into_iter().map(Input::of).collect(),
+    };
+    rows.retain(|row| row.satisfies(source.filter.as_ref()));
+    rows
+}
+
+fn joined(join: &Join, readings: &[&Record]) -> Vec<Vec<Cell>> {
+    let mut rights: BTreeMap<Vec<Ordered>, Vec<Input<'_>>> = BTreeMap::new();
+    for cells in computed(&join.right, readings) {
+        let right = Input::of(cells);
+        if let Some(key) = key(&right, join.keys.iter().map(|(_, right)| right)) {
+            rights.entry(key).or_default().push(right);
+        }
+    }
+    let mut rows = Vec::new();
+    for left in computed(&join.left, readings) {
+        let left = Input::of(left);
+        let key = key(&left, join.keys.iter().map(|(left, _)| left));
+        for right in key.and_then(|key| rights.get(&key)).into_iter().flatten() {
+            if let (Input::Row(one, _), Input::Row(other, _)) = (&left, right)
+                && join.bound.as_ref().is_none_or(|bound| is_within(bound, &left, right))
+            {
+                rows.push([one.clone(), other.clone()].concat());
+            }
+        }
+    }
+    rows
+}
+
+/// The key of a row of a join; none with NULL, which equals nothing.
+fn key<'e>(row: &Input<'_>, expressions: impl Iterator<Item = &'e Expression>) -> Option<Vec<Ordered>> {
+    expressions.map(|one| Some(row.value(one)).filter(|value| !value.is_null()).map(Ordered)).collect()
+}
+
+fn is_within(bound: &Bound, left: &Input<'_>, right: &Input<'_>) -> bool {
+    let (Some(left), Some(right)) = (left.time(&bound.left), right.time(&bound.right)) else {
+        return false;
+    };
+    (i128::from(bound.from)..=bound.to.into()).contains(&(i128::from(right) - i128::from(left)))
+}
