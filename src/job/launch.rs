@@ -505,6 +505,7 @@ fn open_store(
             name: view.table.to_string(),
             columns: view.columns.to_vec(),
             keyed: view.keyed,
+            index: view.index.clone(),
         })
         .collect();
     let asked = source_name(config);

@@ -24,7 +24,7 @@ pub(crate) fn routes(config: &Job) -> Arc<[Route]> {
     let route = |view: &View| Route {
         name: (*view.name).into(),
         csv: config.has_file(&view.name) && !view.columns.is_empty(),
-        change: config.mode == Mode::Upsert && view.of_readings,
+        change: view.has_change,
         table: if config.has_table(&view.name) && !view.columns.is_empty() { tables.next() } else { None },
         forwarded: view.name == DEAD_LETTERS && config.dead_letters.topic.is_some(),
         // The other processes of a cluster do not know whether process 0 has a page.

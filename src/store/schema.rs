@@ -227,8 +227,12 @@ pub fn create(table: &Table, collation: &str) -> String {
     let counted = format!("{} BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY", quoted(id_column(&table.columns)));
     let key = table.keyed.then(key_definitions).into_iter().flatten();
     let defined = |column: &ColumnSpec| definition(column, collation);
+    let own = (!table.index.is_empty()).then(|| {
+        let columns: Vec<String> = table.index.iter().map(|column| quoted(column)).collect();
+        format!("KEY ({})", columns.join(", "))
+    });
     let parts: Vec<String> =
-        std::iter::once(counted).chain(table.columns.iter().map(defined)).chain(key).collect();
+        std::iter::once(counted).chain(table.columns.iter().map(defined)).chain(key).chain(own).collect();
     format!("CREATE TABLE IF NOT EXISTS {} ({}) ENGINE=InnoDB", quoted(&table.name), parts.join(", "))
 }
 
@@ -262,11 +266,15 @@ mod tests {
         &[column("timestamp", Type::Timestamp), column("speed", Type::Decimal), column("truck", Type::Text)];
 
     fn table(keyed: bool) -> Table {
-        Table { name: "a`b".into(), columns: COLUMNS[..2].to_vec(), keyed }
+        Table { name: "a`b".into(), columns: COLUMNS[..2].to_vec(), keyed, index: Vec::new() }
     }
 
     fn flaws(columns: &[ColumnSpec], found: &[FoundColumn]) -> Vec<Flaw> {
-        super::flaws(&Table { name: "t".into(), columns: columns.to_vec(), keyed: true }, found, PADDING)
+        super::flaws(
+            &Table { name: "t".into(), columns: columns.to_vec(), keyed: true, index: Vec::new() },
+            found,
+            PADDING,
+        )
     }
 
     fn found(name: &str, full_type: &str) -> FoundColumn {
@@ -344,7 +352,7 @@ mod tests {
     fn a_view_may_have_a_column_id() {
         let columns = vec![column("Id", Type::Text), column("speed", Type::Decimal)];
         assert_eq!(
-            create(&Table { name: "t".into(), columns, keyed: false }, PADDING),
+            create(&Table { name: "t".into(), columns, keyed: false, index: Vec::new() }, PADDING),
             "CREATE TABLE IF NOT EXISTS `t` (`row_id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
              `Id` VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL, `speed` DOUBLE NULL) ENGINE=InnoDB"
         );
@@ -385,7 +393,8 @@ mod tests {
             ..found(name, "varchar(32)")
         };
         let padded = |there: FoundColumn| {
-            let table = Table { name: "t".into(), columns: COLUMNS.to_vec(), keyed: false };
+            let table =
+                Table { name: "t".into(), columns: COLUMNS.to_vec(), keyed: false, index: Vec::new() };
             padded_keys(&table, &[there])
         };
         assert_eq!(padded(column("Truck", "latin1_swedish_ci", true)), ["Truck (latin1_swedish_ci)"]);

@@ -11,6 +11,8 @@ pub struct Table {
     pub columns: Vec<ColumnSpec>,
     /// Whether rows are updated and deleted, so that it also has a column [`ROW_KEY`].
     pub keyed: bool,
+    /// The columns of an index, if there is to be one.
+    pub index: Vec<String>,
 }
 
 /// The column that identifies the rows of a keyed table. Rows that no job wrote have NULL there and are never changed.

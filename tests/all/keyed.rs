@@ -112,7 +112,7 @@ fn table(name: &str) -> Table {
         column("name", Type::Text),
         column("payload", Type::Bytes),
     ];
-    Table { name: name.into(), columns, keyed: true }
+    Table { name: name.into(), columns, keyed: true, index: Vec::new() }
 }
 
 fn rows_of(changed: &[(Change, i64, Values)]) -> Rows {
@@ -257,7 +257,7 @@ fn latest(change: Change, rows: impl Iterator<Item = (i64, i64)>) -> Rows {
 
 fn latest_table() -> Table {
     let columns = vec![column("truck", Type::Text), column("n", Type::Integer)];
-    Table { name: "latest".into(), columns, keyed: true }
+    Table { name: "latest".into(), columns, keyed: true, index: Vec::new() }
 }
 
 #[test]

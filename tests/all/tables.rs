@@ -145,7 +145,12 @@ fn rows_that_change_live_beside_those_that_were_in_the_seed_tables() {
         let before = old_rows(&database, false);
         let tables: Vec<Table> = NARROW
             .iter()
-            .map(|(name, ..)| Table { name: (*name).into(), columns: seed_columns(name), keyed: true })
+            .map(|(name, ..)| Table {
+                name: (*name).into(),
+                columns: seed_columns(name),
+                keyed: true,
+                index: Vec::new(),
+            })
             .collect();
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
@@ -179,7 +184,12 @@ fn a_float_takes_what_it_can_hold_and_what_it_cannot_is_given_back() {
         let columns = seed_columns("INGESTED_TABLE_1");
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
-        let table = Table { name: "INGESTED_TABLE_1".into(), columns: columns.clone(), keyed: false };
+        let table = Table {
+            name: "INGESTED_TABLE_1".into(),
+            columns: columns.clone(),
+            keyed: false,
+            index: Vec::new(),
+        };
         let said = of_table(store.check(std::slice::from_ref(&table))).unwrap();
         assert!(said.starts_with("compatible; values are rounded in time (float)"), "{said}");
         store.prepare(&[table]).unwrap();
@@ -228,7 +238,12 @@ fn a_table_that_keeps_its_history_is_used_like_any_other() {
     );
     let columns = vec![column("n", Type::Integer), column("x", Type::Text)];
     let tables = [("appended", false), ("changed", true)];
-    let tables = tables.map(|(name, keyed)| Table { name: name.into(), columns: columns.clone(), keyed });
+    let tables = tables.map(|(name, keyed)| Table {
+        name: name.into(),
+        columns: columns.clone(),
+        keyed,
+        index: Vec::new(),
+    });
     let mut store = store::open(&database.url.clone().into()).unwrap();
     store.claim("job", "topic t").unwrap();
     for table in &tables {
@@ -265,7 +280,12 @@ fn what_is_no_table_is_named_for_what_it_is() {
     let database = mariadb().create_database();
     database.query("CREATE SEQUENCE drawn; CREATE VIEW seen AS SELECT 1 AS n");
     for (name, is) in [("drawn", "it is a sequence"), ("seen", "it is a view")] {
-        let table = Table { name: name.into(), columns: vec![column("n", Type::Integer)], keyed: false };
+        let table = Table {
+            name: name.into(),
+            columns: vec![column("n", Type::Integer)],
+            keyed: false,
+            index: Vec::new(),
+        };
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
         let said = of_table(store.check(std::slice::from_ref(&table))).unwrap_err();
@@ -286,7 +306,12 @@ fn texts_that_differ_in_trailing_spaces_are_not_the_same_in_tables_that_truckflo
         database.query("CREATE TABLE extended (id INT AUTO_INCREMENT PRIMARY KEY) CHARACTER SET latin1");
         let columns = vec![column("truck", Type::Text)];
         let tables = ["made", "extended", "found"];
-        let tables = tables.map(|name| Table { name: name.into(), columns: columns.clone(), keyed: false });
+        let tables = tables.map(|name| Table {
+            name: name.into(),
+            columns: columns.clone(),
+            keyed: false,
+            index: Vec::new(),
+        });
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
         store.prepare(&tables).unwrap();
@@ -436,7 +461,12 @@ fn loaded_rows_are_the_same_as_inserted_ones() {
         .collect();
     for database in databases() {
         let tables = ["loaded", "inserted"];
-        let tables = tables.map(|name| Table { name: name.into(), columns: columns.clone(), keyed: false });
+        let tables = tables.map(|name| Table {
+            name: name.into(),
+            columns: columns.clone(),
+            keyed: false,
+            index: Vec::new(),
+        });
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
         store.prepare(&tables).unwrap();
@@ -469,7 +499,12 @@ fn the_seed_tables_keep_the_same_of_loaded_rows_as_of_inserted_ones() {
     for (loaded, inserted) in databases().into_iter().zip(databases()) {
         let tables: Vec<Table> = NARROW
             .iter()
-            .map(|(name, ..)| Table { name: (*name).into(), columns: seed_columns(name), keyed: false })
+            .map(|(name, ..)| Table {
+                name: (*name).into(),
+                columns: seed_columns(name),
+                keyed: false,
+                index: Vec::new(),
+            })
             .collect();
         let read = [&loaded, &inserted].map(|database| {
             database.query(SEED);
@@ -508,7 +543,7 @@ fn a_column_that_would_round_lines_otherwise_gets_inserts() {
         let columns = vec![column("n", Type::Real)];
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
-        store.prepare(&[Table { name: "whole".into(), columns, keyed: false }]).unwrap();
+        store.prepare(&[Table { name: "whole".into(), columns, keyed: false, index: Vec::new() }]).unwrap();
         assert_eq!(store.form().lines[..], [false]);
         assert_eq!(commit(store.as_mut(), 0, vec![Column::Real(Arc::new(vec![4.5; 5000]))].into()), []);
         assert_eq!(one(&database, "SELECT COUNT(*) FROM whole WHERE n = 4"), "5000");
@@ -524,7 +559,7 @@ fn refused_rows_of_a_load_are_given_back_and_the_others_stay() {
         let columns = vec![column("n", Type::Decimal), column("x", Type::Text)];
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
-        store.prepare(&[Table { name: "narrow".into(), columns, keyed: false }]).unwrap();
+        store.prepare(&[Table { name: "narrow".into(), columns, keyed: false, index: Vec::new() }]).unwrap();
         assert_eq!(store.form().lines[..], [true], "the server has local_infile=0");
         let rows = |from: i64, wrong: bool| -> Rows {
             let mut numbers: Vec<i64> = (from..from + 5000).collect();
@@ -560,7 +595,7 @@ fn a_server_that_lets_nobody_load_takes_inserts() {
         let columns = vec![column("x", Type::Text)];
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
-        store.prepare(&[Table { name: "texts".into(), columns, keyed: false }]).unwrap();
+        store.prepare(&[Table { name: "texts".into(), columns, keyed: false, index: Vec::new() }]).unwrap();
         store
     };
     let rows = || Rows::from(vec![Column::Text(Arc::new(vec![Some(Arc::from("a\tb")); 5000]))]);

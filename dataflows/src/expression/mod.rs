@@ -50,5 +50,6 @@ pub use self::computed::Computed;
 pub use self::query::Query;
 pub use self::tree::Expression;
 pub use self::types::{
-    Arithmetic, Decimal, Kind, MOST_PLACES, MOST_ROUNDED_PLACES, Mismatch, Rounding, Test,
+    Arithmetic, Decimal, Kind, MOST_PLACES, MOST_PRODUCT_PLACES, MOST_ROUNDED_PLACES, Mismatch, Rounding,
+    Test,
 };

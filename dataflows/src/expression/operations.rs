@@ -342,6 +342,13 @@ fn results_of_one_type(
     })
 }
 
+impl Expression {
+    /// The same expressions, converted to one type: numbers to decimals of one scale, or to doubles.
+    pub fn alike(all: Vec<Self>) -> Result<Vec<Self>, Mismatch> {
+        of_one_type(all).map(|(_, all)| all)
+    }
+}
+
 /// Converts alternatives to one type: numbers to decimals of one scale, or to doubles.
 fn of_one_type(all: Vec<Expression>) -> Result<(Kind, Vec<Expression>), Mismatch> {
     let mut kind = Kind::Null;

@@ -1,7 +1,7 @@
 //! The logical plan of a view: a tree of relations, typed and checked.
 
 use super::call::Call;
-use crate::expression::{Expression, Kind};
+use crate::expression::{Decimal, Expression, Kind, MOST_PRODUCT_PLACES};
 use crate::rows::Type;
 
 /// A relation: rows, each with the same columns.
@@ -136,7 +136,7 @@ impl Relation {
             Self::Select { columns, .. } => columns.iter().map(of_expression).collect(),
             Self::Aggregate(aggregate) => aggregate.columns(),
             Self::Distinct(of) => of.columns(),
-            Self::Union(all) => all.first().map(Self::columns).unwrap_or_default(),
+            Self::Union(all) => all.iter().map(Self::columns).reduce(united).unwrap_or_default(),
             Self::Join(join) => [join.left.columns(), join.right.columns()].concat(),
         }
     }
@@ -225,6 +225,30 @@ impl Aggregate {
         let window = self.window.iter().flat_map(|_| bounds);
         keys.chain(window).chain(self.calls.iter().map(Call::column)).collect()
     }
+}
+
+/// The types of columns that have the values of both. Those are of the same kind and scale.
+fn united(one: Vec<ColumnKind>, other: Vec<ColumnKind>) -> Vec<ColumnKind> {
+    let both = |((kind, column_type), (other, other_type)): (ColumnKind, ColumnKind)| {
+        let kind = match (kind, other) {
+            (Kind::Number(x), Kind::Number(y)) => {
+                let of_aggregates = x.of_aggregates || y.of_aggregates;
+                Kind::Number(Decimal { bound: x.bound.max(y.bound), of_aggregates, ..x })
+            }
+            (Kind::Null, other) => other,
+            (kind, _) => kind,
+        };
+        let column_type = match (kind, column_type == other_type) {
+            (_, true) => column_type,
+            (Kind::Number(Decimal { scale, .. }), false) if scale <= MOST_PRODUCT_PLACES => {
+                Type::Exact { digits: 65, scale }
+            }
+            (Kind::Number(_) | Kind::Real, false) => Type::Real,
+            (_, false) => column_type,
+        };
+        (kind, column_type)
+    };
+    one.into_iter().zip(other).map(both).collect()
 }
 
 fn of_expression(expression: &Expression) -> ColumnKind {

@@ -53,6 +53,8 @@ pub struct PlannedView {
     pub emit: Option<Emit>,
     /// Whether columns of numbers are doubles in its table.
     pub doubles: bool,
+    /// The columns of an index of its table.
+    pub index: Vec<String>,
 }
 
 impl PlannedView {
@@ -67,6 +69,7 @@ impl PlannedView {
             keep: Keep::Latest,
             emit: None,
             doubles: false,
+            index: Vec::new(),
         }
     }
 
@@ -79,6 +82,17 @@ impl PlannedView {
         });
         let names = self.names.iter().cloned();
         names.zip(types).map(|(name, column_type)| ColumnSpec { name: name.into(), column_type }).collect()
+    }
+
+    /// The query of a view that is made of each reading alone.
+    pub fn query(&self) -> Option<Query> {
+        match &self.relation {
+            Relation::Select { source, columns } if source.from == From::Readings => {
+                let columns = self.columns().into_iter().zip(columns.iter().cloned()).collect();
+                Some(Query { filter: source.filter.clone(), columns })
+            }
+            _ => None,
+        }
     }
 
     /// The view itself.
@@ -107,14 +121,11 @@ impl PlannedView {
             keeps_times,
             drops_readings,
             definition: self.definition.clone(),
+            index: self.index.clone(),
             keeps: keeps_nothing(),
             build: Arc::new(|_| unreachable!("set below")),
         };
-        if let (true, Relation::Select { source, columns }) = (self.relation.is_stateless(), &self.relation) {
-            let query = Query {
-                filter: source.filter.clone(),
-                columns: specs.into_iter().zip(columns.iter().cloned()).collect(),
-            };
+        if let Some(query) = self.query() {
             let query = Arc::new(query);
             view.build = Arc::new(move |inputs| {
                 let query = query.clone();

@@ -93,6 +93,7 @@ impl Correlation {
             keeps_times: false,
             drops_readings: false,
             definition,
+            index: Vec::new(),
             keeps: Arc::new(move |key, value| read(key, value, form.axes).is_some()),
             build: Arc::new(move |inputs| match form.upserts {
                 false => append::build(inputs, &name, form),

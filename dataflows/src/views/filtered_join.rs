@@ -68,6 +68,7 @@ pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
         keeps_times: !settings.upserts(),
         drops_readings: !settings.upserts(),
         definition: format!("engine_speed > {} nano", settings.above_speed),
+        index: Vec::new(),
         keeps: Arc::new(|key, value| {
             TopicTimes::of_entry(key, value).is_some() || gate::read(key, value).is_some()
         }),

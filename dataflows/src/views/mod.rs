@@ -18,7 +18,6 @@ mod parameter_map;
 mod recovery;
 pub(crate) mod settings;
 mod transformed;
-mod user_view;
 pub(crate) mod view;
 mod wanted;
 pub(crate) mod watermark;
@@ -90,7 +89,6 @@ pub use orientation::NAME as ORIENTATION;
 /// The correction, at a start, of stored times that are too far in the future.
 pub use recovery::{Recovery, SetBack};
 pub use settings::{CorrelationTables, Mode, Settings};
-pub use user_view::UserView;
 pub use view::{Build, Keeps, View};
 pub use wanted::Missing;
 pub use watermark::TopicTimes;
@@ -110,6 +108,7 @@ pub fn readings_view(settings: &Settings) -> View {
         keeps_times: false,
         drops_readings: false,
         definition: String::new(),
+        index: Vec::new(),
         keeps: Arc::new(move |_, value| readings::read(value, &schema).is_some()),
         build: Arc::new(|inputs| inputs.readings.clone().expect("only an upsert job has this view")),
     }
@@ -127,6 +126,7 @@ pub fn dedupe_view(dedupe: &Dedupe) -> View {
         keeps_times: false,
         drops_readings: false,
         definition: dedupe.definition.clone(),
+        index: Vec::new(),
         keeps: Arc::new(dedupe::keeps),
         build: Arc::new(|inputs| inputs.dedupe.clone().expect("only a job with dedupe has this view")),
     }

@@ -38,6 +38,8 @@ pub struct View {
     pub drops_readings: bool,
     /// The settings on which its state depends: with another text it is another view.
     pub definition: String,
+    /// The columns of an index of its table.
+    pub index: Vec<String>,
     /// Whether an entry, a key and its value, is valid in its state.
     pub keeps: Keeps,
     /// Builds its part of the graph.
@@ -69,6 +71,7 @@ pub(super) fn append_only(
         keeps_times: false,
         drops_readings: false,
         definition: String::new(),
+        index: Vec::new(),
         keeps: keeps_nothing(),
         build: Arc::new(build),
     }

@@ -48,6 +48,7 @@ pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
         keeps_times: true,
         drops_readings: !settings.upserts(),
         definition: format!("windows of {} us", settings.window),
+        index: Vec::new(),
         keeps: Arc::new(|key, value| {
             TopicTimes::of_entry(key, value).is_some() || read(key, value).is_some()
         }),

@@ -143,7 +143,12 @@ fn check_database(config: &Job, last: Option<Option<LastCommit>>, report: &mut R
         .active_views
         .iter()
         .filter(|view| config.has_table(&view.name))
-        .map(|view| Table { name: view.table.to_string(), columns: view.columns.to_vec(), keyed: view.keyed })
+        .map(|view| Table {
+            name: view.table.to_string(),
+            columns: view.columns.to_vec(),
+            keyed: view.keyed,
+            index: view.index.clone(),
+        })
         .collect();
     let opened = match config.database_url() {
         Ok(url) => store::open(&url).map_err(Error::from),

@@ -9,6 +9,7 @@ use dataflows::oracle;
 use dataflows::rows::Type;
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
+use num_bigint::{BigInt, BigUint, Sign};
 
 use crate::store::reader::{Keeps, Line, shortest};
 
@@ -21,7 +22,7 @@ pub enum Cell {
     /// Microseconds since 1970, UTC.
     Time(i64),
     /// `units / 10^scale`.
-    Decimal(i128, u32),
+    Decimal(BigInt, u32),
     /// A double.
     Real(f64),
     /// A correlation; the actual value may differ by two units in the last place.
@@ -142,7 +143,7 @@ fn csv(cell: &Cell, out: &mut Vec<u8>) {
     match cell {
         Cell::Null => {}
         Cell::Time(micros) => out.extend_from_slice(time(*micros).as_bytes()),
-        Cell::Decimal(units, scale) => out.extend_from_slice(decimal(*units, *scale).as_bytes()),
+        Cell::Decimal(units, scale) => out.extend_from_slice(decimal(units, *scale).as_bytes()),
         Cell::Real(value) => out.extend_from_slice(ryu::Buffer::new().format(*value).as_bytes()),
         Cell::Correlation(exact) => out.extend_from_slice(shortest(exact.nearest()).as_bytes()),
         Cell::Integer(value) => out.extend_from_slice(value.to_string().as_bytes()),
@@ -178,9 +179,9 @@ fn micros(time: DateTime) -> i64 {
 }
 
 /// Without superfluous digits.
-fn decimal(units: i128, scale: u32) -> String {
-    let sign = if units < 0 { "-" } else { "" };
-    let digits = format!("{:0width$}", units.unsigned_abs(), width = scale as usize + 1);
+fn decimal(units: &BigInt, scale: u32) -> String {
+    let sign = if units.sign() == Sign::Minus { "-" } else { "" };
+    let digits = format!("{:0>width$}", units.magnitude().to_string(), width = scale as usize + 1);
     let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
     let fraction = fraction.trim_end_matches('0');
     let point = if fraction.is_empty() { "" } else { "." };
@@ -190,7 +191,7 @@ fn decimal(units: i128, scale: u32) -> String {
 /// The stored form of a value in a column.
 fn kept(cell: &Cell, keeps: Keeps) -> Vec<u8> {
     let number = || match cell {
-        Cell::Decimal(units, scale) => decimal(*units, *scale).parse().unwrap_or(f64::NAN),
+        Cell::Decimal(units, scale) => decimal(units, *scale).parse().unwrap_or(f64::NAN),
         Cell::Real(value) => *value,
         Cell::Correlation(exact) => exact.nearest(),
         Cell::Integer(value) => *value as f64,
@@ -198,7 +199,7 @@ fn kept(cell: &Cell, keeps: Keeps) -> Vec<u8> {
     };
     // A number as digits to truncate; a double by its shortest text, as servers do.
     let digits = || match cell {
-        Cell::Decimal(units, scale) => decimal(*units, *scale),
+        Cell::Decimal(units, scale) => decimal(units, *scale),
         Cell::Integer(value) => value.to_string(),
         _ => format!("{}", number()),
     };
@@ -242,16 +243,19 @@ fn fixed(value: f64, places: u32) -> f64 {
 fn rounded(digits: &str, places: u32) -> String {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let scale = fraction.len() as u32;
-    let Ok(units) = format!("{whole}{fraction}").parse::<i128>() else { return digits.to_owned() };
-    let units = if scale > places {
-        let unit = 10i128.pow(scale - places);
-        let up = i128::from(units.unsigned_abs() % unit.unsigned_abs() * 2 >= unit.unsigned_abs());
-        units / unit + if units < 0 { -up } else { up }
+    let Ok(units) = format!("{whole}{fraction}").parse::<BigInt>() else { return digits.to_owned() };
+    let magnitude = units.magnitude();
+    let ten = BigUint::from(10u32);
+    let rounded = if scale > places {
+        let unit = ten.pow(scale - places);
+        let up = magnitude % &unit * 2u32 >= unit;
+        magnitude / &unit + u32::from(up)
     } else {
-        units * 10i128.pow(places - scale)
+        magnitude * ten.pow(places - scale)
     };
-    let sign = if units < 0 { "-" } else { "" };
-    let digits = format!("{:0width$}", units.unsigned_abs(), width = places as usize + 1);
+    let is_negative = units.sign() == Sign::Minus && rounded != BigUint::ZERO;
+    let sign = if is_negative { "-" } else { "" };
+    let digits = format!("{:0>width$}", rounded.to_string(), width = places as usize + 1);
     let (whole, fraction) = digits.split_at(digits.len() - places as usize);
     if places == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
@@ -309,7 +313,7 @@ mod tests {
     #[test]
     fn narrow_columns_lose_precision() {
         let kept = |cell, keeps| String::from_utf8(super::kept(&cell, keeps)).unwrap();
-        let number = Cell::Decimal(80_225_000_000, 9);
+        let number = Cell::Decimal(80_225_000_000i64.into(), 9);
         for (keeps, expected) in [
             (Keeps::Double, "80.225"),
             (Keeps::Single(None), "80.2249984741211"),
@@ -321,7 +325,7 @@ mod tests {
         ] {
             assert_eq!(kept(number.clone(), keeps), expected, "{keeps:?}");
         }
-        assert_eq!(kept(Cell::Decimal(-5, 1), Keeps::Integer), "-1");
+        assert_eq!(kept(Cell::Decimal((-5).into(), 1), Keeps::Integer), "-1");
         assert_eq!(kept(Cell::Real(2.5), Keeps::Integer), "2");
         let time = Cell::Time(1_681_088_547_987_654);
         assert_eq!(kept(time.clone(), Keeps::Time(0)), "2023-04-10 01:02:27");

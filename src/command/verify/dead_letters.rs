@@ -27,6 +27,7 @@ pub(super) mod letter {
 
 impl Views<'_> {
     pub(super) fn dead_letters(&mut self, view: &View, route: &Route) -> Result<String, Trouble> {
+        let dropping = self.dropping();
         let letters = self.letters_again();
         let rows = expected::letters(&letters);
         let (files, table) = (self.files(view, route), self.table(view, route)?);
@@ -36,7 +37,7 @@ impl Views<'_> {
             let mut each = |each: Each<'_>| {
                 let mut each = |change, line: &Line| {
                     let line = topic.known(line);
-                    if !is_of_views(&line) {
+                    if !is_of_views(&line, &dropping) {
                         each(change, 0, &line);
                     }
                 };
@@ -44,7 +45,7 @@ impl Views<'_> {
             };
             compare::unordered("file", &Form::Csv, &*rows, &Refused::default(), Surplus::Wrong, &mut each)?;
             let mut keep = |_, line: &Line| {
-                if is_of_views(line) {
+                if is_of_views(line, &dropping) {
                     // Normalized like the rows of the table.
                     others.extend(cells(&topic.known(line), view));
                 }
@@ -70,7 +71,7 @@ impl Views<'_> {
             let mut each = |each: Each<'_>| {
                 self.table_rows(table, &mut |row| {
                     let line = topic.known(row.values);
-                    if has_file || !is_of_views(&line) {
+                    if has_file || !is_of_views(&line, &dropping) {
                         each(1, row.id.unwrap_or(0), &line);
                     }
                 })
@@ -98,12 +99,11 @@ impl Views<'_> {
     }
 }
 
-/// Whether a dead letter comes from a view or the database, not from a decoder.
-pub(super) fn is_of_views(line: &Line) -> bool {
-    let is_views = || matches!(line.field(letter::FIELD), b"filtered_join" | b"window_averages");
+/// Whether a dead letter comes from one of the views that drop readings or from the database, not from a decoder.
+pub(super) fn is_of_views(line: &Line, dropping: &[String]) -> bool {
     match line.field(letter::REASON) {
-        b"refused_by_database" => true,
-        b"late" | b"too_large" => is_views(),
+        b"refused_by_database" | b"late" => true,
+        b"too_large" => dropping.iter().any(|view| view.as_bytes() == line.field(letter::FIELD)),
         _ => false,
     }
 }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use dataflows::batch::{Entity, NANO_SCALE, Record};
 use dataflows::dead_letter::DeadLetter;
-use dataflows::expression::Query;
-use dataflows::oracle::value::{Datum, nano};
+use dataflows::oracle::value::nano;
 use dataflows::oracle::{self, CorrelationRow, Measures, WindowRow};
-use dataflows::rows::{ColumnSpec, NULL, Type};
+use dataflows::relation::Relation;
+use dataflows::rows::{ColumnSpec, NULL};
 use dataflows::schema::{Place as At, Schema};
 use dataflows::views::{Axis, ORIENTATION, Settings};
 
 use super::cell::Cell;
 use super::compare::Rows;
 use super::input::Input;
+use super::planned::shown;
 use super::reading::{Place, Reading};
 
 /// The records that a view has dropped.
@@ -130,37 +131,18 @@ pub fn joined<'a>(
     })
 }
 
-/// The rows of a user view.
-pub fn own<'a>(input: &'a Input, query: Query) -> Box<Rows<'a>> {
-    let columns = query.columns();
+/// The rows of a view that the job defines, which are made of one reading each.
+pub fn own<'a>(input: &'a Input, relation: Relation, columns: &'a [ColumnSpec]) -> Box<Rows<'a>> {
     Box::new(move |give| {
         for reading in &input.readings {
-            if let Some(values) = query.row(&reading.record) {
+            for row in oracle::relation::rows(&relation, [&reading.record]) {
+                let cells = row.into_iter().zip(columns);
                 let cells: Vec<Cell> =
-                    values.into_iter().zip(&columns).map(|(value, column)| shown(value, column)).collect();
+                    cells.map(|(cell, column)| shown(cell.datum(), column.column_type)).collect();
                 give(&reading.key, &cells);
             }
         }
     })
-}
-
-fn shown(value: Datum, column: &ColumnSpec) -> Cell {
-    match (value, column.column_type) {
-        (Datum::Null, _) => Cell::Null,
-        (Datum::Time(time), _) => Cell::Time(time),
-        (Datum::Text(text), _) => Cell::Text(text),
-        (Datum::Truth(holds), _) => Cell::Integer(holds.into()),
-        (Datum::Exact(exact), Type::Decimal) => {
-            let units = exact * num_rational::BigRational::from_integer(dataflows::batch::NANO.into());
-            let units = units.to_integer().to_string().parse();
-            units.map_or(Cell::Null, |units| Cell::Decimal(units, NANO_SCALE.into()))
-        }
-        (Datum::Exact(exact), Type::Integer) => {
-            let integer = exact.to_integer().to_string().parse();
-            integer.map_or(Cell::Null, Cell::Integer)
-        }
-        (number, _) => Cell::Real(number.real() + 0.0),
-    }
 }
 
 /// The rows of `orientation`.

@@ -19,6 +19,7 @@
 //! | [`compare`] | compares expected and actual rows |
 //! | [`views`] | a view's table and files, and the rule for its kind |
 //! | [`correlation`], [`windows`], [`dead_letters`] | the rules for kinds whose rows depend on time or on other rows |
+//! | [`planned`] | the rule for views that a job defines |
 //! | [`recorded`] | the facts that only dead letters record |
 //!
 //! Which records are late depends on past epoch boundaries, which are not stored. So late records are taken from the
@@ -33,6 +34,7 @@ mod dedupe;
 mod expected;
 mod files;
 mod input;
+mod planned;
 mod reading;
 mod recorded;
 mod trouble;

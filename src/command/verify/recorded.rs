@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use dataflows::batch::Entity;
+use dataflows::dead_letter::Reason;
 use dataflows::rows::Type;
 use dataflows::views::{DEAD_LETTERS, View};
 
@@ -10,6 +11,7 @@ use super::cell::Cell;
 use super::dead_letters::{is_of_views, letter};
 use super::expected::Times;
 use super::input::fingerprint;
+use super::planned::drops;
 use super::reading::{Place, Reading};
 use super::trouble::Trouble;
 use super::views::{FILTERED_JOIN, Recorded, Views};
@@ -20,13 +22,14 @@ impl Views<'_> {
     /// Reads the job's dead letters, and checks them for plausibility.
     pub fn read_dead_letters(&mut self, view: &View, route: &Route) -> Result<(), Trouble> {
         let mut recorded = Recorded::default();
+        let dropping = self.dropping();
         let mut of_views: Vec<Line> = Vec::new();
         let mut take = |line: &Line| {
             if line.field(letter::REASON) == b"refused_by_database" {
                 let row = csv_fields(line.field(letter::PAYLOAD));
                 let name = String::from_utf8_lossy(line.field(letter::TOPIC)).into_owned();
                 recorded.refused.entry(name).or_default().push(row);
-            } else if is_of_views(line) {
+            } else if is_of_views(line, &dropping) {
                 of_views.push(line.clone());
             }
         };
@@ -77,6 +80,11 @@ impl Views<'_> {
             };
         }
         let number = |at| std::str::from_utf8(line.field(at)).ok()?.parse::<i64>().ok();
+        let own = self.own.iter().find(|own| own.name == view);
+        if own.is_some() && number(letter::PARTITION) == Some(-1) {
+            // A row that is not a reading.
+            return Ok(None);
+        }
         let topic = String::from_utf8_lossy(line.field(letter::TOPIC));
         let place = self.input.topic(&topic).map(|topic| Place {
             topic,
@@ -93,6 +101,15 @@ impl Views<'_> {
         };
         if fingerprint(&payload) != reading.bytes {
             return Err("differs from its message");
+        }
+        if let Some(own) = own {
+            let reason = if is_too_large { Reason::TooLarge } else { Reason::Late };
+            // How late it was depends on its group.
+            return if drops(own, reason) {
+                Ok(Some(place))
+            } else {
+                Err("names a view that drops no such readings")
+            };
         }
         if is_too_large {
             return if view == FILTERED_JOIN {

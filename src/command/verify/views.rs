@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use dataflows::oracle::Measures;
-use dataflows::views::{Axis, DEAD_LETTERS, Settings, UserView, View};
+use dataflows::relation::PlannedView;
+use dataflows::views::{Axis, DEAD_LETTERS, Settings, View};
 
 use super::cell::{Cell, Form};
 use super::compare::{self, Refused, Rows, Surplus};
@@ -29,7 +30,7 @@ pub struct Views<'a> {
     pub last: &'a LastCommit,
     pub input: &'a Input,
     /// The job's own views.
-    pub own: Vec<UserView>,
+    pub own: Vec<PlannedView>,
     pub reader: &'a mut dyn StoreReader,
     /// Whether other jobs commit to the database.
     pub has_others: bool,
@@ -81,12 +82,21 @@ impl Views<'_> {
                 Some(axes) => self.correlation(view, route, axes),
                 None => {
                     let own = self.own.iter().find(|own| own.name == name);
-                    let own = own.ok_or(Bug("a view without a recomputation"))?;
-                    let rows = expected::own(input, own.query.clone());
+                    let own = own.ok_or(Bug("a view without a recomputation"))?.clone();
+                    if !own.relation.is_stateless() {
+                        return self.planned(view, route, &own, &given_up);
+                    }
+                    let rows = expected::own(input, own.relation, &view.columns);
                     self.rows(view, route, &*rows)
                 }
             },
         }
+    }
+
+    /// The views that may drop readings.
+    pub(super) fn dropping(&self) -> Vec<String> {
+        let dropping = self.config.active_views.iter().filter(|view| view.drops_readings);
+        dropping.map(|view| view.name.to_string()).collect()
     }
 
     /// The columns of the measures.

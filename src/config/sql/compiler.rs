@@ -1,7 +1,7 @@
 //! The expression of a tree: resolves fields, and refuses SQL that is not supported.
 
 use dataflows::expression::{Arithmetic, Comparison, Expression, Kind, Mismatch, Rounding, Test};
-use dataflows::schema::Schema;
+use dataflows::schema::{Field, Schema};
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Ident, InTarget,
     ObjectName, Spanned, UnaryOperator,
@@ -9,6 +9,8 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Location;
 
 use super::fault::{Fault, OPERATORS, mismatch, no_operator};
+use super::group::Grouping;
+use super::interval::interval;
 use super::literal::{literal, literal_text, text_of, time};
 use super::parse::parse;
 use crate::config::names::{RESERVED_COLUMNS, is_column_name};
@@ -16,22 +18,37 @@ use crate::config::names::{RESERVED_COLUMNS, is_column_name};
 /// Levels of operations.
 const MAX_DEPTH: usize = 100;
 
-/// Compiles expressions over the columns of a relation.
+/// A column that expressions can name.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    /// The name of its relation, which may stand before its own.
+    pub relation: Option<String>,
+    pub name: String,
+    pub expression: Expression,
+}
+
+/// Compiles expressions over the columns of relations.
+#[derive(Clone, Default)]
 pub(super) struct Compiler<'a> {
-    /// The columns, each with its value for a reading.
-    pub columns: Vec<(String, Expression)>,
-    /// The relation's name, which a column may have before it.
-    pub relation: Option<&'a str>,
+    pub columns: Vec<Named>,
     /// Whether the columns are the fields of the record.
     pub of_record: bool,
+    /// The groups whose keys and aggregates expressions are of; none: of single rows.
+    pub grouping: Option<&'a Grouping<'a>>,
+    /// Whether the rows are in windows, which have a start and an end.
+    pub has_windows: bool,
 }
 
 impl Compiler<'static> {
     /// A compiler over the fields of a record.
     pub fn of_record(schema: &Schema) -> Self {
-        let fields = schema.fields().iter();
-        let columns = fields.map(|field| (field.name.to_string(), Expression::field(field))).collect();
-        Self { columns, relation: None, of_record: true }
+        let named = |field: &Field| Named {
+            relation: None,
+            name: field.name.to_string(),
+            expression: Expression::field(field),
+        };
+        let columns = schema.fields().iter().map(named).collect();
+        Self { columns, of_record: true, ..Self::default() }
     }
 }
 
@@ -57,9 +74,9 @@ impl Compiler<'_> {
     ) -> Result<((String, Expression), Location), Fault> {
         let at = name.map_or_else(|| expr.span().start, |name| name.span.start);
         let expression = self.expression(expr, 0)?;
-        let name = match (name, self.column_of(expr)) {
+        let name = match (name, self.name_of(expr)) {
             (Some(name), _) => name.value.clone(),
-            (None, Some((name, _))) => name.clone(),
+            (None, Some(name)) => name,
             (None, None) => return Err(Fault::at(at, "an expression needs a name; add AS and a name")),
         };
         if !is_column_name(&name) {
@@ -76,38 +93,84 @@ impl Compiler<'_> {
         }
     }
 
-    /// The column, if the expression consists of nothing else.
-    fn column_of(&self, expr: &Expr) -> Option<&(String, Expression)> {
-        match expr {
-            Expr::Identifier(ident) => self.named(&ident.value),
-            Expr::CompoundIdentifier(parts) => match &parts[..] {
-                [relation, column] if self.is_of(&relation.value) => self.named(&column.value),
-                _ => None,
-            },
-            Expr::Nested(expr) => self.column_of(expr),
-            _ => None,
+    /// The name of the column that an expression consists of.
+    fn name_of(&self, expr: &Expr) -> Option<String> {
+        if let Some(window) = self.window_column(expr) {
+            return Some(window.name().to_owned());
+        }
+        match self.grouping {
+            Some(grouping) => grouping.rows.name_of(expr),
+            None => self.column_of(expr).ok().flatten().map(|column| column.name.clone()),
         }
     }
 
-    /// A column by its name, which is case-insensitive in SQL.
-    fn named(&self, name: &str) -> Option<&(String, Expression)> {
-        self.columns.iter().find(|(column, _)| column.eq_ignore_ascii_case(name))
+    /// The bound of a window that an expression consists of.
+    pub fn window_column(&self, expr: &Expr) -> Option<WindowColumn> {
+        let name = match expr {
+            Expr::Identifier(ident) => &ident.value,
+            Expr::CompoundIdentifier(parts) => &parts.last()?.value,
+            Expr::Nested(expr) => return self.window_column(expr),
+            _ => return None,
+        };
+        let found = [WindowColumn::Start, WindowColumn::End];
+        found.into_iter().find(|column| self.has_windows && column.name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether the relation has this name.
+    /// The column, if the expression consists of nothing else.
+    pub fn column_of(&self, expr: &Expr) -> Result<Option<&Named>, Fault> {
+        let (relation, name) = match expr {
+            Expr::Identifier(ident) => (None, &ident.value),
+            Expr::CompoundIdentifier(parts) => match &parts[..] {
+                [relation, column] => (Some(&relation.value), &column.value),
+                _ => return Ok(None),
+            },
+            Expr::Nested(expr) => return self.column_of(expr),
+            _ => return Ok(None),
+        };
+        // Names are compared without case.
+        let is_it = |column: &&Named| {
+            column.name.eq_ignore_ascii_case(name)
+                && relation.is_none_or(|relation| is_named(column.relation.as_deref(), relation))
+        };
+        let mut found = self.columns.iter().filter(is_it);
+        match (found.next(), found.next()) {
+            (Some(one), Some(other)) => {
+                let named = |column: &Named| match &column.relation {
+                    Some(relation) => format!("{relation}.{}", column.name),
+                    None => column.name.clone(),
+                };
+                let reason = format!("`{expr}` may be {} or {}; write which one", named(one), named(other));
+                Err(Fault::of(expr, reason))
+            }
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// The names of the relations.
+    fn relations(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.columns.iter().filter_map(|column| column.relation.as_deref()).collect();
+        names.dedup();
+        names
+    }
+
+    /// Whether a relation has this name.
     pub fn is_of(&self, name: &str) -> bool {
-        self.relation.is_some_and(|relation| relation.eq_ignore_ascii_case(name))
+        self.columns.iter().any(|column| is_named(column.relation.as_deref(), name))
     }
 
     pub fn no_relation(&self, name: &ObjectName) -> String {
-        match self.relation {
-            Some(relation) => format!("unknown relation `{name}`; expected `{relation}`"),
-            None => format!("unknown relation `{name}`; leave it out"),
+        match &self.relations()[..] {
+            [] => format!("unknown relation `{name}`; leave it out"),
+            names => format!("unknown relation `{name}`; expected `{}`", names.join("` or `")),
         }
     }
 
-    fn no_column(&self, expr: &Expr) -> String {
-        let names: Vec<&str> = self.columns.iter().map(|(name, _)| &**name).collect();
+    pub fn no_column(&self, expr: &Expr) -> String {
+        let mut names: Vec<&str> = self.columns.iter().map(|column| &*column.name).collect();
+        if self.has_windows {
+            names.extend([WindowColumn::Start.name(), WindowColumn::End.name()]);
+        }
         let (what, others) = match self.of_record {
             true => ("field", ", or a field declared in [record]"),
             false => ("column", ""),
@@ -126,13 +189,25 @@ impl Compiler<'_> {
             return Err(Fault::of(expr, reason));
         }
         let depth = depth + 1;
+        if let Some(grouping) = self.grouping
+            && let Some(expression) = grouping.expression(expr)?
+        {
+            return Ok(expression);
+        }
         let one = |expr: &Expr| self.expression(expr, depth);
         match expr {
             Expr::Nested(inner) => one(inner),
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => match self.column_of(expr) {
-                Some((_, expression)) => Ok(expression.clone()),
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => match self.column_of(expr)? {
+                Some(column) => Ok(column.expression.clone()),
+                None if self.window_column(expr).is_some() => {
+                    let reason = format!(
+                        "`{expr}` can only be in GROUP BY, and in what SELECT and HAVING say of groups"
+                    );
+                    Err(Fault::of(expr, reason))
+                }
                 None => Err(Fault::of(expr, self.no_column(expr))),
             },
+            Expr::Interval(_) => Err(Fault::of(expr, "an INTERVAL is added to a time, or taken from it")),
             Expr::Value(value) => literal(expr, &value.value),
             Expr::TypedString(string) => match (&string.data_type, text_of(&string.value.value)) {
                 (DataType::Timestamp(..) | DataType::Datetime(_) | DataType::Date, Some(text)) => {
@@ -201,7 +276,7 @@ impl Compiler<'_> {
             },
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::In { .. } => Err(Fault::of(
                 expr,
-                "subqueries are not supported; give an expression over the reading's own fields",
+                "subqueries in expressions are not supported; join the relations in FROM",
             )),
             // The parser sets no position for it.
             Expr::RLike { expr: of, .. } => {
@@ -229,7 +304,13 @@ impl Compiler<'_> {
     ) -> Result<Expression, Fault> {
         let arithmetic = |op| {
             let operands = [left, right];
+            if let Some(shifted) = self.shifted(left, op, right, depth)? {
+                return Ok(shifted);
+            }
             let (a, b) = (self.expression(left, depth)?, self.expression(right, depth)?);
+            if op == Arithmetic::Subtract && a.kind() == Kind::Timestamp && b.kind() == Kind::Timestamp {
+                return Expression::elapsed(a, b).map_err(|error| mismatch(error, &operands));
+            }
             Expression::arithmetic(op, a, b).map_err(|error| mismatch(error, &operands))
         };
         let compare = |op| {
@@ -261,6 +342,24 @@ impl Compiler<'_> {
             }
             other => Err(Fault::of(expr, no_operator(other))),
         }
+    }
+
+    /// A time plus or minus an INTERVAL.
+    fn shifted(
+        &self,
+        left: &Expr,
+        op: Arithmetic,
+        right: &Expr,
+        depth: usize,
+    ) -> Result<Option<Expression>, Fault> {
+        let (of, by) = match (interval(left)?, interval(right)?, op) {
+            (None, Some(by), Arithmetic::Add) => (left, by),
+            (None, Some(by), Arithmetic::Subtract) => (left, -by),
+            (Some(by), None, Arithmetic::Add) => (right, by),
+            _ => return Ok(None),
+        };
+        let shifted = self.expression(of, depth)?.shifted(by);
+        shifted.map(Some).map_err(|error| mismatch(error, &[of]))
     }
 
     /// `FLOOR(x)`, `CEIL(x)`.
@@ -329,6 +428,27 @@ impl Compiler<'_> {
         }
         Ok(values)
     }
+}
+
+/// A bound of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WindowColumn {
+    Start,
+    End,
+}
+
+impl WindowColumn {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "window_start",
+            Self::End => "window_end",
+        }
+    }
+}
+
+/// Whether a relation has this name.
+fn is_named(relation: Option<&str>, name: &str) -> bool {
+    relation.is_some_and(|relation| relation.eq_ignore_ascii_case(name))
 }
 
 fn negated_if(negated: bool, result: Result<Expression, Mismatch>) -> Result<Expression, Mismatch> {

@@ -11,11 +11,13 @@ use sqlparser::tokenizer::Location;
 pub(super) struct Fault {
     pub at: Location,
     pub reason: String,
+    /// Whether it is an aggregate where none can be.
+    pub is_aggregate: bool,
 }
 
 impl Fault {
     pub fn at(at: Location, reason: impl Into<String>) -> Self {
-        Self { at, reason: reason.into() }
+        Self { at, reason: reason.into(), is_aggregate: false }
     }
 
     pub fn of(expr: &Expr, reason: impl Into<String>) -> Self {

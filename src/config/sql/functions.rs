@@ -5,24 +5,11 @@ use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgum
 
 use super::compiler::Compiler;
 use super::fault::{Fault, mismatch};
+use super::group::{AGGREGATES, is_aggregate};
 use crate::text::printable::quantity;
 
 /// Supported functions, for messages.
 const FUNCTIONS: &str = "ABS, CEIL, COALESCE, FLOOR, GREATEST, IF, IFNULL, LEAST, MOD, NULLIF, ROUND";
-const AGGREGATES: [&str; 12] = [
-    "AVG",
-    "SUM",
-    "COUNT",
-    "MIN",
-    "MAX",
-    "STD",
-    "STDDEV",
-    "VARIANCE",
-    "CORR",
-    "GROUP_CONCAT",
-    "FIRST_VALUE",
-    "LAST_VALUE",
-];
 
 impl Compiler<'_> {
     pub(super) fn function(
@@ -32,17 +19,26 @@ impl Compiler<'_> {
         depth: usize,
     ) -> Result<Expression, Fault> {
         let name = function.name.to_string().to_uppercase();
-        if AGGREGATES.contains(&&*name) || function.over.is_some() {
-            let reason =
-                format!("{name} aggregates readings, but each row comes from a single reading; leave it out");
+        if function.over.is_some() {
+            let reason = format!("{name} with OVER is not supported; use GROUP BY, or a window in FROM");
             return Err(Fault::of(expr, reason));
+        }
+        if is_aggregate(&name) {
+            let reason = format!(
+                "{name} aggregates rows, and has no place here; use it in SELECT or HAVING, and conditions on single rows in WHERE"
+            );
+            return Err(Fault { is_aggregate: true, ..Fault::of(expr, reason) });
         }
         const KNOWN: [&str; 12] = [
             "ABS", "CEIL", "CEILING", "COALESCE", "FLOOR", "GREATEST", "IF", "IFNULL", "LEAST", "MOD",
             "NULLIF", "ROUND",
         ];
         if !KNOWN.contains(&&*name) {
-            return Err(Fault::of(expr, format!("unknown function {name}; expected one of {FUNCTIONS}")));
+            let reason = format!(
+                "unknown function {name}; expected one of {FUNCTIONS}, or an aggregate: {}",
+                AGGREGATES.join(", ")
+            );
+            return Err(Fault::of(expr, reason));
         }
         let plain = || Fault::of(expr, format!("{name} takes expressions, separated by commas"));
         let FunctionArguments::List(list) = &function.args else { return Err(plain()) };

@@ -4,18 +4,25 @@
 //! |---|---|
 //! | `script` | the statements of a file of views |
 //! | `view` | the views of its statements |
+//! | `query` | the relation of a query: WHERE, SELECT, GROUP BY, UNION |
+//! | `from` | FROM: relations, windows, joins |
+//! | `group` | groups of rows, and aggregate functions |
 //! | `parse` | the tree of a text, by `sqlparser`; the dialect |
 //! | `compiler` | the expression of a tree |
 //! | `functions` | calls of functions |
-//! | `literal` | values of literals |
+//! | `literal`, `interval` | values of literals, and spans of time |
 //! | `fault` | errors with the position in the text |
 //! | `stack` | a stack that is large enough for the parser |
 
 mod compiler;
 mod fault;
+mod from;
 mod functions;
+mod group;
+mod interval;
 mod literal;
 mod parse;
+mod query;
 pub mod script;
 mod stack;
 #[cfg(test)]

@@ -8,12 +8,17 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Location;
 
+use dataflows::relation::{Emit, Keep, Patience};
+
 use super::fault::Fault;
 use super::literal::literal_text;
 use super::parse;
 use super::stack::with_stack;
 use crate::config::error::ConfigError;
 use crate::text::printable::printable;
+
+/// Microseconds.
+const HOUR: i64 = 3_600_000_000;
 
 /// The relation of all readings.
 pub const READINGS: &str = "readings";
@@ -41,6 +46,18 @@ pub struct ViewStatement {
     pub csv: bool,
     /// Whether it is filled from where the job began when it is added to an existing job.
     pub backfill: bool,
+    /// The rows of its table.
+    pub keep: Option<Keep>,
+    /// When its windows have lines in its file.
+    pub emit: Option<Emit>,
+    /// How long its windows and joins wait for late rows.
+    pub patience: Patience,
+    /// How many rows of a side of a join may have the same key.
+    pub join_limit: Option<u64>,
+    /// Whether columns of numbers are doubles.
+    pub doubles: bool,
+    /// The columns of an index of its table.
+    pub index: Vec<String>,
     /// Where its name is in the file.
     at: Location,
     pub(super) query: Query,
@@ -159,6 +176,12 @@ fn view(create: CreateView, start: Location) -> Result<ViewStatement, Fault> {
         is_materialized: create.materialized,
         csv: true,
         backfill: false,
+        keep: None,
+        emit: None,
+        patience: Patience { grace: 24 * HOUR, idle: HOUR / 12 },
+        join_limit: None,
+        doubles: false,
+        index: Vec::new(),
         at,
         query: *create.query,
     };
@@ -199,12 +222,66 @@ fn set(view: &mut ViewStatement, key: &ObjectName, value: &Expr, at: Location) -
         ("csv", _, Some(truth)) => view.csv = truth,
         ("backfill", _, Some(truth)) => view.backfill = truth,
         ("csv" | "backfill", ..) => return wrong("true or false"),
+        ("keep", Some("latest"), _) => view.keep = Some(Keep::Latest),
+        ("keep", Some("history"), _) => view.keep = Some(Keep::History),
+        ("keep", ..) => return wrong("'latest' or 'history'"),
+        ("emit", Some("changes"), _) => view.emit = Some(Emit::Changes),
+        ("emit", Some("close"), _) => view.emit = Some(Emit::Close),
+        ("emit", ..) => return wrong("'changes' or 'close'"),
+        ("grace", Some(text), _) if span(text).is_some() => {
+            view.patience.grace = span(text).unwrap_or_default()
+        }
+        ("idle", Some(text), _) if span(text).is_some() => {
+            view.patience.idle = span(text).unwrap_or_default()
+        }
+        ("grace" | "idle", ..) => return wrong("a duration in quotes, such as '24h' or '5m'"),
+        ("numbers", Some("double"), _) => view.doubles = true,
+        ("numbers", Some("decimal"), _) => view.doubles = false,
+        ("numbers", ..) => return wrong("'decimal' or 'double'"),
+        ("index", Some(text), _) => view.index = text.split(',').map(|name| name.trim().to_owned()).collect(),
+        ("index", ..) => return wrong("names of columns in quotes, separated by commas"),
+        ("join_limit", ..) => match number_of(value) {
+            Some(limit) => view.join_limit = Some(limit),
+            None => return wrong("a number of rows above 0"),
+        },
         _ => {
-            let reason = format!("unknown option `{name}`; expected one of table, csv, backfill");
+            let reason = format!("unknown option `{name}`; expected one of {OPTIONS}");
             return Err(Fault::at(at, reason));
         }
     }
     Ok(())
+}
+
+/// The options of WITH, for messages.
+const OPTIONS: &str = "table, csv, keep, emit, grace, idle, join_limit, numbers, index, backfill";
+
+/// A duration, in microseconds.
+fn span(text: &str) -> Option<i64> {
+    i64::try_from(humantime::parse_duration(text).ok()?.as_micros()).ok()
+}
+
+fn number_of(value: &Expr) -> Option<u64> {
+    match value {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => digits.parse().ok().filter(|number| *number > 0),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl ViewStatement {
+    /// The options on which its state and the form of its table depend, as far as they are not the default ones.
+    pub fn state_options(&self) -> String {
+        let mut options = String::new();
+        if self.keep == Some(Keep::History) {
+            options.push_str("; history");
+        }
+        if let Some(limit) = self.join_limit {
+            options.push_str(&format!("; join_limit {limit}"));
+        }
+        options
+    }
 }
 
 /// Where a name is; `otherwise`, if the parser has no position for it.

@@ -4,7 +4,8 @@ use dataflows::batch::{Batch, BatchBuilder, NANO, Record};
 use dataflows::rows::NULL;
 use dataflows::schema::FieldType;
 
-use dataflows::views::{Settings, UserView};
+use dataflows::relation::PlannedView;
+use dataflows::views::Settings;
 
 use super::script::Script;
 use super::*;
@@ -17,13 +18,13 @@ fn settings() -> Settings {
 }
 
 /// The views of a file.
-fn views(text: &str) -> Result<Vec<UserView>, String> {
+fn views(text: &str) -> Result<Vec<PlannedView>, String> {
     let script = Script::parse("views.sql", text).map_err(|error| error.to_string())?;
     compile(&script, &settings()).map_err(|error| error.to_string())
 }
 
 /// The view `hot`.
-fn view(filter: Option<&str>, columns: &[&str]) -> UserView {
+fn view(filter: Option<&str>, columns: &[&str]) -> PlannedView {
     let filter = filter.map(|filter| format!("WHERE {filter}")).unwrap_or_default();
     let columns = columns.join(", ");
     let text = format!("CREATE MATERIALIZED VIEW hot AS SELECT {columns} FROM readings {filter}");
@@ -53,9 +54,9 @@ fn lines(filter: Option<&str>, columns: &[&str]) -> String {
     lines_of(&view(filter, columns))
 }
 
-fn lines_of(view: &UserView) -> String {
+fn lines_of(view: &PlannedView) -> String {
     let mut out = Vec::new();
-    render::csv(&view.query.rows(&batch()), false, &mut out);
+    render::csv(&view.query().unwrap().rows(&batch()), false, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -66,10 +67,13 @@ fn a_view_shows_columns_of_the_readings_that_meet_its_condition() {
     assert_eq!(lines(Some("engine_speed > 82 AND fuel_consumed > 10"), &columns), expected);
     assert_eq!(lines(Some("engine_speed > 82.5"), &columns), "");
     let own = view(Some("engine_speed>82 -- fast"), &["Truck_ID", "`oil`", "oil   AS pressure"]);
-    let definition = "SELECT Truck_ID, `oil`, oil AS pressure FROM readings WHERE engine_speed > 82";
+    let fields = "timestamp, distance_covered, engine_speed, fuel_consumed, truck_id, driver, oil";
+    let definition = format!(
+        "SELECT Truck_ID, `oil`, oil AS pressure FROM readings WHERE engine_speed > 82; readings = {fields}"
+    );
     assert_eq!(own.definition, definition);
     assert_eq!(own.table, "HOT");
-    let names: Vec<_> = own.query.columns().into_iter().map(|column| column.name).collect();
+    let names: Vec<_> = own.columns().into_iter().map(|column| column.name).collect();
     assert_eq!(names, ["truck_id", "oil", "pressure"]);
 }
 
@@ -86,11 +90,12 @@ fn a_view_reads_views_above_it_and_subqueries() {
     let made: Vec<_> = script.views().map(|view| (&*view.name, view.table.as_deref(), view.csv)).collect();
     assert_eq!(made, [("faster", Some("F"), false), ("fastest", Some("FASTEST"), true)]);
     let views = views(text).unwrap();
-    assert_eq!(views.iter().map(lines_of).collect::<Vec<_>>(), ["a,166.0\n", "166.0\n"]);
+    assert_eq!(views.iter().map(lines_of).collect::<Vec<_>>(), ["a,166\n", "166\n"]);
     assert_eq!(
         views[1].definition,
-        "SELECT more FROM (SELECT more FROM (SELECT f.truck_id, twice + 1 AS more FROM (SELECT timestamp, \
-         distance_covered, engine_speed, fuel_consumed, truck_id, driver, oil, engine_speed * 2 AS twice FROM readings WHERE engine_speed >= 0) WHERE TWICE > 100) WHERE more > 165)"
+        "SELECT x.* FROM (SELECT more FROM faster WHERE more > 165) AS x; subquery = (SELECT more FROM faster WHERE more > 165; \
+         faster = (SELECT f.truck_id, twice + 1 AS more FROM fast f WHERE TWICE > 100; fast = (SELECT *, engine_speed * 2 AS twice \
+         FROM readings WHERE engine_speed >= 0; readings = timestamp, distance_covered, engine_speed, fuel_consumed, truck_id, driver, oil)))"
     );
     let without = "CREATE MATERIALIZED VIEW hot WITH (table = FALSE) AS SELECT readings.* FROM READINGS";
     assert_eq!(Script::parse("views.sql", without).unwrap().views().next().unwrap().table, None);
@@ -161,7 +166,7 @@ fn expressions_have_the_results_of_sql() {
         ("TRUE", "1", "1"),
         ("'x'", "x", "x"),
     ] {
-        // A computed number is a double, which is printed with a decimal point.
+        // A double is printed with a decimal point, a decimal without.
         let shown = lines(None, &[&format!("{text} AS c")]);
         let is = |line: &str, expected: &str| match expected.parse::<f64>() {
             Ok(number) => line.parse() == Ok(number),
@@ -191,14 +196,14 @@ fn errors_have_a_position() {
         ("NULL", "column 1: NULL is not a condition"),
         ("engine_speed AND TRUE", "column 1: AND takes a condition, not a number"),
         ("TRUE AND TRUE AND 5", "column 19: AND takes a condition, not a number"),
-        ("engine_speed > 1 AND AVG(oil) > 2", "column 22: AVG aggregates readings"),
+        ("engine_speed > 1 AND AVG(oil) > 2", "column 22: AVG aggregates rows, and has no place here"),
         ("SQRT(oil) > 2", "column 1: unknown function SQRT; expected one of ABS"),
         ("ABS(oil, 1) > 2", "column 1: ABS takes one number, not 2 arguments"),
         ("ABS(truck_id) > 2", "column 5: ABS takes numbers, not a text"),
         ("ROUND(oil, -1) > 2", "column 13: ROUND takes 0 to 22 decimal places"),
-        ("oil IN (SELECT 1)", "subqueries are not supported"),
-        ("oil = (SELECT 1)", "subqueries are not supported"),
-        ("EXISTS (SELECT 1)", "subqueries are not supported"),
+        ("oil IN (SELECT 1)", "subqueries in expressions are not supported"),
+        ("oil = (SELECT 1)", "subqueries in expressions are not supported"),
+        ("EXISTS (SELECT 1)", "subqueries in expressions are not supported"),
         ("oil >", "column 6: the text ends too early; expected an expression"),
         ("(oil > 1", "column 9: the text ends too early; expected )"),
         ("oil > > 1", "column 7: unexpected `>`; expected an expression"),
@@ -280,20 +285,93 @@ fn errors_of_columns_and_relations_have_a_position() {
         ("SELECT oil FROM a.b", "column 17: `a.b` is not a name"),
         ("SELECT 1 AS x", "line 2, column 1: it reads nothing; add FROM readings"),
         ("SELECT oil FROM readings WHERE oil", "column 32: a number is not a condition"),
-        ("SELECT oil FROM readings WHERE AVG(oil) > 1", "column 32: AVG aggregates readings"),
-        ("SELECT oil FROM readings ORDER BY oil", "ORDER BY is not supported, as a view has no order"),
-        ("SELECT oil FROM readings LIMIT 5", "LIMIT is not supported"),
-        ("SELECT DISTINCT oil FROM readings", "DISTINCT is not supported yet"),
-        ("SELECT oil FROM readings GROUP BY oil", "column 35: GROUP BY is not supported yet"),
-        ("SELECT oil FROM readings HAVING oil > 1", "column 33: HAVING is not supported yet"),
-        ("SELECT oil FROM readings, readings", "more than one relation in FROM is not supported yet"),
-        ("SELECT oil FROM readings JOIN readings b ON TRUE", "JOIN is not supported yet"),
         (
-            "SELECT oil FROM readings UNION ALL SELECT oil FROM readings",
-            "UNION is not supported; give each SELECT",
+            "SELECT oil FROM readings WHERE AVG(oil) > 1",
+            "column 32: AVG aggregates rows, and has no place here",
         ),
+        (
+            "SELECT oil FROM readings ORDER BY oil",
+            "ORDER BY is not supported; leave it out, as a view has no order",
+        ),
+        ("SELECT oil FROM readings LIMIT 5", "LIMIT is not supported; leave it out"),
+        ("SELECT DISTINCT ON (oil) oil FROM readings", "DISTINCT ON is not supported"),
+        ("SELECT oil FROM readings GROUP BY ALL", "GROUP BY ALL or WITH ROLLUP is not supported"),
+        (
+            "SELECT oil FROM readings HAVING oil > 1",
+            "column 8: `oil` differs within a group; add it to GROUP BY",
+        ),
+        ("SELECT oil, COUNT(*) AS n FROM readings", "column 8: `oil` differs within a group"),
+        (
+            "SELECT driver, COUNT(*) AS n FROM readings GROUP BY 1",
+            "column 53: `1` is a number; GROUP BY takes",
+        ),
+        ("SELECT * FROM readings GROUP BY driver", "`*` differs within a group"),
+        ("SELECT COUNT(*) FROM readings", "column 8: an expression needs a name; add AS and a name"),
+        ("SELECT SUM(driver) AS s FROM readings", "column 12: SUM takes numbers, not a text"),
+        ("SELECT SUM(oil, oil) AS s FROM readings", "column 8: SUM takes one expression, not 2 arguments"),
+        (
+            "SELECT SUM(COUNT(*)) AS s FROM readings",
+            "column 12: COUNT aggregates rows, and has no place here",
+        ),
+        ("SELECT CORR(oil) AS s FROM readings", "CORR takes two expressions, not 1 argument"),
+        ("SELECT MEDIAN(oil) AS s FROM readings", "MEDIAN keeps all values of a group, so it needs a window"),
+        ("SELECT AVG(oil) OVER () AS s FROM readings", "AVG with OVER is not supported; use GROUP BY"),
+        ("SELECT VARIANCE(oil) AS s FROM readings", "VARIANCE is not supported; expected one of COUNT, SUM"),
+        (
+            "SELECT PERCENTILE_CONT(2) WITHIN GROUP (ORDER BY oil) AS s FROM TUMBLE(readings, timestamp, INTERVAL '1 hour') GROUP BY window_start",
+            "column 24: PERCENTILE_CONT takes a number from 0 to 1",
+        ),
+        ("SELECT oil FROM readings, readings", "more than one relation in FROM is not supported; use JOIN"),
+        ("SELECT oil FROM readings JOIN readings b ON TRUE", "JOIN needs an equality of columns"),
+        ("SELECT b.oil FROM readings JOIN readings ON oil = oil", "both relations have the name `readings`"),
+        (
+            "SELECT oil FROM readings a JOIN readings b ON a.oil = b.oil",
+            "column 8: `oil` may be a.oil or b.oil; write which one",
+        ),
+        ("SELECT a.oil FROM readings a LEFT JOIN readings b ON a.oil = b.oil", "LEFT JOIN is not supported"),
+        (
+            "SELECT FIRST_VALUE(a.oil) AS f FROM readings a JOIN readings b ON a.driver = b.driver GROUP BY a.driver",
+            "column 8: FIRST_VALUE goes by event time, which these rows do not have",
+        ),
+        (
+            "SELECT oil FROM readings UNION ALL SELECT driver FROM readings",
+            "column `oil` of the UNION: a text cannot be combined with a number",
+        ),
+        (
+            "SELECT oil FROM readings UNION ALL SELECT oil, driver FROM readings",
+            "a UNION have 1 and 2 columns",
+        ),
+        ("SELECT oil FROM readings EXCEPT SELECT oil FROM readings", "EXCEPT is not supported"),
         ("WITH x AS (SELECT 1) SELECT oil FROM readings", "WITH is not supported; give each of its queries"),
-        ("SELECT oil FROM TUMBLE(readings, 5)", "`TUMBLE(readings, 5)` is not supported yet"),
+        ("SELECT oil FROM TUMBLE(readings, 5)", "TUMBLE is written TUMBLE(relation, time, INTERVAL"),
+        (
+            "SELECT oil FROM TUMBLE(readings, oil, INTERVAL '1 hour')",
+            "TUMBLE takes a time as its second argument",
+        ),
+        (
+            "SELECT oil FROM TUMBLE(readings, timestamp, INTERVAL '1 month')",
+            "give a number and one of microsecond",
+        ),
+        (
+            "SELECT oil FROM TUMBLE(readings, timestamp, INTERVAL '0 hours')",
+            "TUMBLE takes an INTERVAL above 0",
+        ),
+        ("SELECT oil FROM GROW(readings, 5)", "unknown function GROW in FROM; expected one of TUMBLE, HOP"),
+        ("SELECT oil FROM TUMBLE(readings, timestamp, INTERVAL '1 hour')", "a window in FROM needs GROUP BY"),
+        (
+            "SELECT COUNT(*) AS n FROM TUMBLE(readings, timestamp, INTERVAL '1 hour') GROUP BY driver",
+            "a window in FROM needs GROUP BY with window_start",
+        ),
+        (
+            "SELECT COUNT(*) AS n FROM SESSION(readings, timestamp, INTERVAL '1 hour') WHERE oil > 1 GROUP BY window_start",
+            "WHERE behind SESSION is not supported",
+        ),
+        (
+            "SELECT COUNT(*) AS n FROM TUMBLE(readings, timestamp, INTERVAL '1 hour') WHERE window_start > timestamp GROUP BY window_start",
+            "`window_start` can only be in GROUP BY",
+        ),
+        ("SELECT timestamp + oil AS x FROM readings", "column 8: `+` takes numbers, not a timestamp"),
+        ("SELECT oil + INTERVAL '1 hour' AS x FROM readings", "column 8: an INTERVAL is added to a time"),
         (
             "SELECT oil FROM readings FOR UPDATE",
             "a part of this query is not supported; what is supported of it is",
@@ -391,7 +469,7 @@ fn errors_of_statements_have_a_position() {
         (format!("CREATE VIEW a WITH (csv = false) AS {select}"), "only a view with sinks has options"),
         (
             format!("CREATE MATERIALIZED VIEW a WITH (colour = 'red') AS {select}"),
-            "unknown option `colour`; expected one of table, csv, backfill",
+            "unknown option `colour`; expected one of table, csv, keep, emit, grace",
         ),
         (
             format!("CREATE MATERIALIZED VIEW a WITH (csv = 'no') AS {select}"),

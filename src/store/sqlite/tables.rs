@@ -123,7 +123,12 @@ pub(super) fn plan(table: &Table, found: Option<&Existing>) -> Result<Plan, Stor
         let columns: Vec<_> = table.columns.iter().chain(key).map(definition).collect();
         let id = id_column(&table.columns);
         let create = format!("CREATE TABLE {name} ({id} INTEGER PRIMARY KEY, {})", columns.join(", "));
-        let statements = [create].into_iter().chain(table.keyed.then_some(index)).collect();
+        let own = (!table.index.is_empty()).then(|| {
+            let columns: Vec<String> = table.index.iter().map(|column| quoted(column)).collect();
+            let own_name = quoted(&format!("{}_{}", table.name, table.index.join("_")));
+            format!("CREATE INDEX {own_name} ON {name} ({})", columns.join(", "))
+        });
+        let statements = [create].into_iter().chain(table.keyed.then_some(index)).chain(own).collect();
         return Ok(Plan { is_new: true, statements, ..Plan::default() });
     };
     if let Some((reason, advice)) = flaw(table, key, found) {
