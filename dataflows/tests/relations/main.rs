@@ -1,0 +1,14 @@
+//! Planned views against the interpreter of plans: any plan over any stream, split into any batches and epochs, on 1, 2
+//! and 3 workers, restarted anywhere, has the rows that are recomputed from all readings.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `choices` | random plans |
+//! | `stream` | random streams |
+//! | `job` | runs views, and keeps their tables, files and state |
+//! | `properties` | random plans over random streams |
+
+mod choices;
+mod job;
+mod properties;
+mod stream;
