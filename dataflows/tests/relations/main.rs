@@ -7,7 +7,9 @@
 //! | `stream` | random streams |
 //! | `job` | runs views, and keeps their tables, files and state |
 //! | `properties` | random plans over random streams |
+//! | `cases` | views of a few readings, with their rows written out |
 
+mod cases;
 mod choices;
 mod job;
 mod properties;

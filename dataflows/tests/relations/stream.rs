@@ -72,10 +72,13 @@ pub type Message = (u8, Option<Record>);
 
 /// Messages of a stream. The first one has a reading, so that there is a group of everything.
 pub fn messages(upserts: bool) -> impl Strategy<Value = Vec<Message>> {
-    let message = (0u8..10, record(), prop::bool::weighted(if upserts { 0.2 } else { 0.0 }));
-    let message = message.prop_map(|(key, record, is_deletion)| (key, (!is_deletion).then_some(record)));
+    let message = (any::<u8>(), record(), prop::bool::weighted(if upserts { 0.25 } else { 0.0 }));
     let rest = prop::collection::vec(message, 0..36);
-    (record(), rest).prop_map(|(first, rest)| [vec![(0, Some(first))], rest].concat())
+    (1u8..12, record(), rest).prop_map(|(keys, first, rest)| {
+        let message =
+            |(key, record, is_deletion): (u8, Record, bool)| (key % keys, (!is_deletion).then_some(record));
+        [vec![(0, Some(first))], rest.into_iter().map(message).collect()].concat()
+    })
 }
 
 /// Splits messages into epochs of items: 0 begins an epoch, 1 an item. The first epoch has only the first message.
