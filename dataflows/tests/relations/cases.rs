@@ -16,15 +16,15 @@ use crate::stream::{DAY, MINUTE, batch, epochs, schema, settings};
 
 const HOUR: i64 = 60 * MINUTE;
 
-fn field(name: &str) -> Expression {
+pub fn field(name: &str) -> Expression {
     Expression::field(schema().field(name).unwrap())
 }
 
-fn column(relation: &Relation, place: usize) -> Expression {
+pub fn column(relation: &Relation, place: usize) -> Expression {
     Expression::of_columns(&relation.columns()).swap_remove(place)
 }
 
-fn readings() -> Source {
+pub fn readings() -> Source {
     Source { from: From::Readings, filter: None }
 }
 
@@ -46,7 +46,7 @@ fn grouped(source: Source, keys: Vec<Expression>, calls: Vec<Call>) -> Relation 
 }
 
 /// COUNT(*) and SUM(engine_speed) of the windows of each truck.
-fn windows(kind: WindowKind, grace: i64) -> Relation {
+pub fn windows(kind: WindowKind, grace: i64) -> Relation {
     let window = Window { time: field("timestamp"), kind, patience: Patience { grace, idle: 5 * MINUTE } };
     Relation::Aggregate(Box::new(Aggregate {
         source: readings(),
@@ -61,23 +61,23 @@ fn windows(kind: WindowKind, grace: i64) -> Relation {
 const TUMBLE: WindowKind = WindowKind::Hop { slide: 5 * MINUTE, size: 5 * MINUTE };
 const SESSION: WindowKind = WindowKind::Session { gap: 5 * MINUTE };
 
-fn view(relation: Relation) -> PlannedView {
+pub fn view(relation: Relation) -> PlannedView {
     let names = (0..relation.columns().len()).map(|column| format!("c{column}"));
     PlannedView::new("v", "V", names, relation)
 }
 
-fn job(view: PlannedView, mode: Mode) -> Job {
+pub fn job(view: PlannedView, mode: Mode) -> Job {
     Job { settings: settings(mode), views: vec![view], arrived: i64::MAX }
 }
 
 /// A reading at so many minutes with an engine speed of 1.
-fn at(truck: &str, minute: i64) -> Record {
+pub fn at(truck: &str, minute: i64) -> Record {
     let units = vec![NULL, NANO, NULL, NULL, NULL, NULL, NULL];
     Record { entity: truck.into(), time: DAY + minute * MINUTE, units, texts: vec![None] }
 }
 
 /// Times as minutes of the day.
-fn shown(row: &Row) -> String {
+pub fn shown(row: &Row) -> String {
     let cell = |datum: &Datum| match datum {
         Datum::Null => "NULL".to_owned(),
         Datum::Exact(exact) => exact.to_string(),
@@ -89,7 +89,7 @@ fn shown(row: &Row) -> String {
 }
 
 /// The lines of a file: the epoch, the sign, the row.
-fn lines(written: &Written) -> Vec<String> {
+pub fn lines(written: &Written) -> Vec<String> {
     let mut lines: Vec<_> = written
         .lines
         .iter()
@@ -101,14 +101,14 @@ fn lines(written: &Written) -> Vec<String> {
     lines
 }
 
-fn table(written: &Written) -> Vec<String> {
+pub fn table(written: &Written) -> Vec<String> {
     let mut rows: Vec<_> = written.rows().iter().map(shown).collect();
     rows.sort();
     rows
 }
 
 /// Epochs of one batch each.
-fn appended(all: &[&[Record]]) -> Vec<Vec<dataflows::item::Item>> {
+pub fn appended(all: &[&[Record]]) -> Vec<Vec<dataflows::item::Item>> {
     let mut offset = 0;
     let mut epoch = |records: &&[Record]| {
         let messages = records.iter().map(|record| (0, Some(record.clone()))).collect();
@@ -124,7 +124,7 @@ fn upserted(messages: &[(u8, Option<Record>)]) -> Vec<Vec<dataflows::item::Item>
 }
 
 /// What a view has written on so many workers, restarted after `cut` epochs.
-fn run(job: &Job, workers: usize, all: &[Vec<dataflows::item::Item>], cut: usize) -> Written {
+pub fn run(job: &Job, workers: usize, all: &[Vec<dataflows::item::Item>], cut: usize) -> Written {
     let mut output = Output::default();
     job.run(workers, &all[..cut], &mut output);
     job.run(4 - workers, &all[cut..], &mut output);

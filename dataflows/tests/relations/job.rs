@@ -64,6 +64,9 @@ impl Job {
 
     /// Processes epochs after the last committed one, and commits them. A panic of a worker is one here.
     pub fn run(&self, workers: usize, epochs: &[Vec<Item>], output: &mut Output) {
+        if epochs.is_empty() {
+            return;
+        }
         let (sender, receiver) = channel();
         let start = output.epoch;
         let restored = output.views.iter().map(|(name, view)| (name.clone(), view.state.clone()));

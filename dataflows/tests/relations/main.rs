@@ -7,10 +7,12 @@
 //! | `stream` | random streams |
 //! | `job` | runs views, and keeps their tables, files and state |
 //! | `properties` | random plans over random streams |
+//! | `late` | random readings with a short grace, compared with a model of what is late |
 //! | `cases` | views of a few readings, with their rows written out |
 
 mod cases;
 mod choices;
 mod job;
+mod late;
 mod properties;
 mod stream;

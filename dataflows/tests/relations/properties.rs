@@ -12,9 +12,10 @@ use crate::choices::Choices;
 use crate::job::{Job, Output, Row, Written};
 use crate::stream::{Message, current, epochs, messages, settings};
 
-/// The number of cases: `RELATION_CASES`.
-fn cases() -> u32 {
-    std::env::var("RELATION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(30)
+/// The number of cases is that of the environment variable `RELATION_CASES`.
+pub fn config() -> ProptestConfig {
+    let cases = std::env::var("RELATION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(30);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 fn view(place: usize, bytes: &[u8]) -> PlannedView {
@@ -133,7 +134,7 @@ fn cuts() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn appended_readings(
