@@ -331,7 +331,9 @@ impl<'scope> Build<'_, 'scope> {
             let passed = joined.pass(parts, updates, epoch <= start);
             let late = passed.late.into_iter().map(|dropped| Out::Dropped(Reason::Late, dropped));
             let surplus = passed.surplus.into_iter().map(|dropped| Out::Dropped(Reason::TooLarge, dropped));
-            outs(passed.deltas, passed.changes).chain(late).chain(surplus).collect()
+            // What is fed again has its letters.
+            let dropped = late.chain(surplus).filter(|_| epoch > start);
+            outs(passed.deltas, passed.changes).chain(dropped).collect()
         });
         let (deltas, dropped) = self.split(out, start);
         // A reading that both sides drop is one letter.

@@ -359,3 +359,35 @@ fn a_view_without_rows_has_a_group_of_everything() {
         });
     }
 }
+
+#[test]
+fn rows_beyond_the_limit_of_a_join_count_when_others_are_deleted() {
+    let side =
+        || Relation::Select { source: readings(), columns: vec![field("truck_id"), field("engine_speed")] };
+    let join = Join {
+        left: side(),
+        right: side(),
+        keys: vec![(column(&side(), 0), column(&side(), 0))],
+        bound: None,
+        limit: Some(2),
+    };
+    let speed = |speed: i64| {
+        let mut record = at("a", 0);
+        record.units[1] = speed * NANO;
+        Some(record)
+    };
+    let job = job(view(Relation::Join(Box::new(join))), Mode::Upsert);
+    // The least two count.
+    let messages =
+        [(1, speed(1)), (2, speed(3)), (3, speed(2)), (4, speed(4)), (2, speed(5)), (1, None), (4, None)];
+    for (number, pairs) in [(2, [1, 3]), (4, [1, 2]), (5, [1, 2]), (6, [2, 4]), (7, [2, 5])] {
+        each(&job, &upserted(&messages[..number]), |written| {
+            let all = pairs.map(|left| pairs.map(|right| format!("a {left} a {right}")));
+            assert_eq!(table(written), all.concat());
+        });
+    }
+    let written = run(&job, 2, &upserted(&messages), 5);
+    let reasons: Vec<_> = written.letters.iter().map(|letter| letter.reason).collect();
+    // 3, 4 and 5 were one too many, for either side.
+    assert_eq!(reasons, [Reason::TooLarge; 6]);
+}
