@@ -14,7 +14,7 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::vec::{Filter, Map};
 use timely::dataflow::operators::{Concat, Concatenate};
 
 use super::content::{Content, Equals};
@@ -331,30 +331,35 @@ impl<'scope> Build<'_, 'scope> {
             let passed = joined.pass(parts, updates, epoch <= start);
             let late = passed.late.into_iter().map(|dropped| Out::Dropped(Reason::Late, dropped));
             let surplus = passed.surplus.into_iter().map(|dropped| Out::Dropped(Reason::TooLarge, dropped));
-            outs(passed.deltas, passed.changes).chain(late).chain(surplus).collect()
+            // What is fed again has its letters.
+            let dropped = late.chain(surplus).filter(|_| epoch > start);
+            outs(passed.deltas, passed.changes).chain(dropped).collect()
         });
         let (deltas, dropped) = self.split(out, start);
-        for (side, relation) in [(Side::Left, &join.left), (Side::Right, &join.right)] {
-            let dropped =
-                dropped.clone().flat_map(move |(reason, (of, row))| (of == side).then_some((reason, row)));
-            let letters = match relation {
-                Relation::Select { source: Source { from: From::Readings, filter }, columns } if !upserts => {
-                    let (filter, columns) = (filter.clone(), columns.clone());
-                    letters(
-                        self.inputs.records.clone(),
-                        dropped,
-                        self.view.clone(),
-                        move |batch, dropped: &BTreeSet<Key>| {
-                            let rows = rows_of(batch, filter.as_ref(), &columns);
-                            rows.filter(|(_, row)| dropped.contains(&written(row)))
-                                .map(|(place, _)| place)
-                                .collect()
-                        },
-                    )
+        // A reading that both sides drop is one letter.
+        let of_readings = |(side, relation): (Side, &Relation)| match relation {
+            Relation::Select { source: Source { from: From::Readings, filter }, columns } if !upserts => {
+                Some((side, filter.clone(), columns.clone()))
+            }
+            _ => None,
+        };
+        let sides = [(Side::Left, &join.left), (Side::Right, &join.right)];
+        let of_readings: Vec<_> = sides.into_iter().filter_map(of_readings).collect();
+        let known: Vec<Side> = of_readings.iter().map(|(side, ..)| *side).collect();
+        let (view, records) = (self.view.clone(), self.inputs.records.clone());
+        let is_known = move |dropped: &(Reason, (Side, Key))| known.contains(&dropped.1.0);
+        let others = is_known.clone();
+        self.effects.push(letters_of_rows(dropped.clone().filter(move |one| !others(one)), view.clone()));
+        if !of_readings.is_empty() {
+            self.effects.push(letters(records, dropped.filter(is_known), view, move |batch, dropped| {
+                let mut places = BTreeSet::new();
+                for (side, filter, columns) in &of_readings {
+                    let rows = rows_of(batch, filter.as_ref(), columns);
+                    let is_dropped = |row: &Row| dropped.contains(&(*side, written(row)));
+                    places.extend(rows.filter(|(_, row)| is_dropped(row)).map(|(place, _)| place));
                 }
-                _ => letters_of_rows(dropped, self.view.clone()),
-            };
-            self.effects.push(letters);
+                places.into_iter().collect()
+            }));
         }
         deltas
     }

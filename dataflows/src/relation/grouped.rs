@@ -17,10 +17,12 @@ pub(super) struct Grouped {
     is_whole: bool,
     layout: Arc<Layout>,
     operator: u8,
-    /// Whether its state is committed.
+    /// Whether the tallies are committed.
     keeps_state: bool,
     groups: HashMap<Key, Tally, RandomState>,
     nothing: Vec<Value>,
+    /// Whether the committed state says that there is the group of everything.
+    has_begun: bool,
 }
 
 /// The row of a group.
@@ -93,11 +95,16 @@ impl Grouped {
     pub fn new(aggregate: &Aggregate, layout: Arc<Layout>, operator: u8, keeps_state: bool) -> Self {
         let nothing = layout.results(&layout.empty()).collect();
         let groups = HashMap::default();
-        Self { is_whole: aggregate.is_whole, layout, operator, keeps_state, groups, nothing }
+        let is_whole = aggregate.is_whole;
+        Self { is_whole, layout, operator, keeps_state, groups, nothing, has_begun: false }
     }
 
     /// Restores an entry of the committed state.
     pub fn restore(&mut self, entry: Entry, rest: &[u8], value: &[u8]) {
+        if !self.keeps_state {
+            self.has_begun = true;
+            return;
+        }
         let (groups, layout) = (&mut self.groups, &*self.layout);
         restore(layout, entry, rest, value, |group, _| {
             groups.entry(group.into()).or_insert_with(|| layout.empty())
@@ -116,6 +123,9 @@ impl Grouped {
                 }
             }
         }
+        if std::mem::take(&mut self.has_begun) {
+            merged.entry(Key::default()).or_insert_with(|| self.layout.empty());
+        }
         let (mut deltas, mut changes) = (Vec::with_capacity(merged.len()), Changes::default());
         for (group, part) in merged {
             let old = self.groups.get(&group);
@@ -130,6 +140,10 @@ impl Grouped {
             if self.keeps_state {
                 let tally = is_there.then_some(&*tally);
                 keep(&mut changes, self.operator, (&group, 0), tally, existed, values.into_iter());
+            } else if self.is_whole && !existed {
+                // All readings may be deleted before a restart, and then nothing else says that there is this group.
+                let tally = self.layout.empty();
+                keep(&mut changes, self.operator, (&group, 0), Some(&tally), false, std::iter::empty());
             }
             if !is_there {
                 self.groups.remove(&group);

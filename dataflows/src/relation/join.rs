@@ -1,5 +1,6 @@
 //! Joins of two relations: the rows of both sides by their keys, and the pairs that an epoch adds and takes back.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -76,6 +77,9 @@ pub(super) struct Joined {
     join: Arc<Join>,
     operator: u8,
     upserts: bool,
+    /// Whether rows of each side can be taken back. All of them are kept then, also those beyond the limit: they count
+    /// when others are gone.
+    retracts: [bool; 2],
     leads: bool,
     watermark: Watermark,
     groups: HashMap<Key, Group, RandomState>,
@@ -123,8 +127,9 @@ impl Joined {
         let idle = join.bound.as_ref().map_or(0, |bound| bound.patience.idle);
         let watermark = Watermark::new(idle);
         let leads = leads && join.bound.is_some();
-        let groups = HashMap::default();
-        Self { join, operator, upserts, leads, watermark, groups, waiting: Waiting::default() }
+        let retracts = [join.left.retracts(upserts), join.right.retracts(upserts)];
+        let (groups, waiting) = (HashMap::default(), Waiting::default());
+        Self { join, operator, upserts, retracts, leads, watermark, groups, waiting }
     }
 
     /// The key of the entry of a row.
@@ -241,6 +246,8 @@ impl Joined {
     /// right to the left rows after.
     fn change(&self, key: &Key, group: &mut Group, sides: [Rows; 2], is_again: bool, passed: &mut Passed) {
         for (side, rows) in [Side::Left, Side::Right].into_iter().zip(sides) {
+            let beyond_before = self.beyond(side, group);
+            let mut counted = Rows::new();
             for ((time, row), sign) in rows.into_iter().filter(|(_, sign)| *sign != 0) {
                 if time < group.times.horizon {
                     passed.late.extend((0..sign.max(0)).take(1).map(|_| (side, written(&row))));
@@ -248,7 +255,7 @@ impl Joined {
                 }
                 let number = &mut group.numbers[side as usize];
                 if let Some(limit) = self.join.limit
-                    && sign > 0
+                    && !self.retracts[side as usize]
                     && *number + sign > limit as i64
                 {
                     passed.surplus.push((side, written(&row)));
@@ -258,21 +265,59 @@ impl Joined {
                 if self.join.bound.is_some() && sign > 0 && !is_again {
                     group.times.latest = group.times.latest.max(time);
                 }
-                self.pairs(side, time, &row, sign, &group.rows[1 - side as usize], &mut passed.deltas);
                 let own = &mut group.rows[side as usize];
-                let before = own.get(&(time, row.clone())).copied().unwrap_or(0);
+                let row = (time, row);
+                let before = own.get(&row).copied().unwrap_or(0);
                 let after = before + sign;
                 if !self.upserts {
-                    let key = self.row_key(side, key, time, &row);
+                    let key = self.row_key(side, key, time, &row.1);
                     let value = Some(after).filter(|after| *after != 0).map(i64::to_le_bytes);
                     passed.changes.put(&key, value.as_ref().map(|bytes| &bytes[..]), before != 0);
                 }
                 match after {
-                    0 => drop(own.remove(&(time, row))),
-                    _ => drop(own.insert((time, row), after)),
+                    0 => drop(own.remove(&row)),
+                    _ => drop(own.insert(row.clone(), after)),
+                }
+                counted.insert(row, sign);
+            }
+            for (row, number) in self.beyond(side, group) {
+                if number > beyond_before.get(&row).copied().unwrap_or(0) {
+                    passed.surplus.push((side, written(&row.1)));
+                }
+                *counted.entry(row).or_default() -= number;
+            }
+            for (row, number) in beyond_before {
+                *counted.entry(row).or_default() += number;
+            }
+            let other = if side == Side::Left { Side::Right } else { Side::Left };
+            let mut others = Cow::Borrowed(&group.rows[other as usize]);
+            for (row, number) in self.beyond(other, group) {
+                let rest = others.get(&row).copied().unwrap_or(0) - number;
+                match rest {
+                    0 => drop(others.to_mut().remove(&row)),
+                    _ => drop(others.to_mut().insert(row, rest)),
                 }
             }
+            for ((time, row), sign) in counted.into_iter().filter(|(_, sign)| *sign != 0) {
+                self.pairs(side, time, &row, sign, &others, &mut passed.deltas);
+            }
         }
+    }
+
+    /// Of a side whose rows can be taken back, those beyond the limit: the last ones, so that they depend only on what
+    /// rows there are.
+    fn beyond(&self, side: Side, group: &Group) -> Rows {
+        let mut beyond = Rows::new();
+        let Some(limit) = self.join.limit.filter(|_| self.retracts[side as usize]) else { return beyond };
+        let mut number = group.numbers[side as usize] - limit as i64;
+        for (row, times) in group.rows[side as usize].iter().rev() {
+            if number <= 0 {
+                break;
+            }
+            beyond.insert(row.clone(), number.min(*times));
+            number -= times;
+        }
+        beyond
     }
 
     /// The pairs of a row with those of the other side.

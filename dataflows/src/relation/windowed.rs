@@ -429,11 +429,7 @@ impl Windowed {
                 passed.deltas.push(Delta { key, old: None, new, end: None, to: To::File });
             }
         }
-        // A row that is not late may be part of a session whose end is not further behind than this.
-        let discarded = match self.window.kind {
-            WindowKind::Session { gap } => horizon.saturating_sub(gap),
-            WindowKind::Hop { .. } => horizon,
-        };
+        let discarded = horizon.saturating_sub(self.gap());
         let operator = self.operator;
         let Some(group) = self.groups.get_mut(key) else { return };
         group.times = Times { closed, horizon, ..times };
@@ -459,13 +455,22 @@ impl Windowed {
         }
     }
 
+    /// How far behind the horizon a window may end to which a row that is not late can belong: it may be part of a
+    /// session that ends so much earlier.
+    fn gap(&self) -> i64 {
+        match self.window.kind {
+            WindowKind::Session { gap } => gap,
+            WindowKind::Hop { .. } => 0,
+        }
+    }
+
     /// Schedules when a group has to be visited again if it has no input.
     fn wait(&mut self, key: &Key) {
         let Some(group) = self.groups.get(key) else { return };
         let open = group.windows.values().rev().map(|slot| slot.end);
         let next_to_close = open.take_while(|end| *end > group.times.closed).last();
         let (grace, upserts) = (self.window.patience.grace, self.upserts);
-        let oldest = group.windows.values().next().map(|slot| slot.end);
+        let oldest = group.windows.values().next().map(|slot| slot.end.saturating_add(self.gap()));
         let oldest = oldest.filter(|end| !upserts && *end <= group.times.latest);
         let next_to_forget = oldest.map(|end| end.saturating_add(grace));
         let points = next_to_close.into_iter().chain(next_to_forget);

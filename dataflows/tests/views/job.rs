@@ -35,6 +35,7 @@ pub fn cells(epoch: Epoch, rows: &Rows) -> Vec<Row> {
         Column::Timestamp(values) | Column::Integer(values) | Column::Decimal { values, .. } => {
             values[row].to_string()
         }
+        Column::Wide { values, .. } => format!("{:?}", values[row]),
         // Bits, as results are promised to be bit-identical.
         Column::Real(values) => format!("{:016x}", values[row].to_bits()),
         Column::Name { names, index } => names[index[row] as usize].to_string(),

@@ -1,0 +1,393 @@
+//! Views of a few readings, with their rows written out: when windows close, what is late, what state is kept.
+
+use dataflows::batch::{NANO, Record};
+use dataflows::dead_letter::Reason;
+use dataflows::expression::{Comparison, Expression};
+use dataflows::oracle::value::Datum;
+use dataflows::relation::{
+    Aggregate, Bound, Call, From, Function, Join, Keep, Patience, PlannedView, Relation, Source, Window,
+    WindowKind,
+};
+use dataflows::rows::{Change, NULL};
+use dataflows::views::Mode;
+
+use crate::job::{Job, Output, Row, Written};
+use crate::stream::{DAY, MINUTE, batch, epochs, schema, settings};
+
+const HOUR: i64 = 60 * MINUTE;
+
+pub fn field(name: &str) -> Expression {
+    Expression::field(schema().field(name).unwrap())
+}
+
+pub fn column(relation: &Relation, place: usize) -> Expression {
+    Expression::of_columns(&relation.columns()).swap_remove(place)
+}
+
+pub fn readings() -> Source {
+    Source { from: From::Readings, filter: None }
+}
+
+fn number(units: i128) -> Expression {
+    Expression::number(units, 0).unwrap()
+}
+
+fn call(function: Function, arguments: Vec<Expression>) -> Call {
+    Call::new(function, arguments, false, None).unwrap()
+}
+
+fn count() -> Call {
+    call(Function::Count, Vec::new())
+}
+
+fn grouped(source: Source, keys: Vec<Expression>, calls: Vec<Call>) -> Relation {
+    let is_whole = keys.is_empty();
+    Relation::Aggregate(Box::new(Aggregate { source, keys, is_whole, window: None, calls, time: None }))
+}
+
+/// COUNT(*) and SUM(engine_speed) of the windows of each truck.
+pub fn windows(kind: WindowKind, grace: i64) -> Relation {
+    let window = Window { time: field("timestamp"), kind, patience: Patience { grace, idle: 5 * MINUTE } };
+    Relation::Aggregate(Box::new(Aggregate {
+        source: readings(),
+        keys: vec![field("truck_id")],
+        is_whole: false,
+        window: Some(window),
+        calls: vec![count(), call(Function::Sum, vec![field("engine_speed")])],
+        time: None,
+    }))
+}
+
+const TUMBLE: WindowKind = WindowKind::Hop { slide: 5 * MINUTE, size: 5 * MINUTE };
+const SESSION: WindowKind = WindowKind::Session { gap: 5 * MINUTE };
+
+pub fn view(relation: Relation) -> PlannedView {
+    let names = (0..relation.columns().len()).map(|column| format!("c{column}"));
+    PlannedView::new("v", "V", names, relation)
+}
+
+pub fn job(view: PlannedView, mode: Mode) -> Job {
+    Job { settings: settings(mode), views: vec![view], arrived: i64::MAX }
+}
+
+/// A reading at so many minutes with an engine speed of 1.
+pub fn at(truck: &str, minute: i64) -> Record {
+    let units = vec![NULL, NANO, NULL, NULL, NULL, NULL, NULL];
+    Record { entity: truck.into(), time: DAY + minute * MINUTE, units, texts: vec![None] }
+}
+
+/// Times as minutes of the day.
+pub fn shown(row: &Row) -> String {
+    let cell = |datum: &Datum| match datum {
+        Datum::Null => "NULL".to_owned(),
+        Datum::Exact(exact) => exact.to_string(),
+        Datum::Text(text) => text.to_string(),
+        Datum::Time(time) => ((time - DAY) / MINUTE).to_string(),
+        other => format!("{other:?}"),
+    };
+    row.iter().map(cell).collect::<Vec<_>>().join(" ")
+}
+
+/// The lines of a file: the epoch, the sign, the row.
+pub fn lines(written: &Written) -> Vec<String> {
+    let mut lines: Vec<_> = written
+        .lines
+        .iter()
+        .map(|(epoch, change, _, row)| {
+            format!("{epoch} {}{}", if change.sign() > 0 { '+' } else { '-' }, shown(row))
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+pub fn table(written: &Written) -> Vec<String> {
+    let mut rows: Vec<_> = written.rows().iter().map(shown).collect();
+    rows.sort();
+    rows
+}
+
+/// Epochs of one batch each.
+pub fn appended(all: &[&[Record]]) -> Vec<Vec<dataflows::item::Item>> {
+    let mut offset = 0;
+    let mut epoch = |records: &&[Record]| {
+        let messages = records.iter().map(|record| (0, Some(record.clone()))).collect();
+        offset += records.len() as i64;
+        vec![batch(messages, offset - records.len() as i64)]
+    };
+    all.iter().map(&mut epoch).collect()
+}
+
+/// Epochs of one message each.
+fn upserted(messages: &[(u8, Option<Record>)]) -> Vec<Vec<dataflows::item::Item>> {
+    epochs(messages, &vec![0; messages.len()], true)
+}
+
+/// What a view has written on so many workers, restarted after `cut` epochs.
+pub fn run(job: &Job, workers: usize, all: &[Vec<dataflows::item::Item>], cut: usize) -> Written {
+    let mut output = Output::default();
+    job.run(workers, &all[..cut], &mut output);
+    job.run(4 - workers, &all[cut..], &mut output);
+    output.views.remove("v").expect("it has this view")
+}
+
+/// Runs on any number of workers, restarted anywhere.
+fn each(job: &Job, all: &[Vec<dataflows::item::Item>], check: impl Fn(&Written)) {
+    for workers in [1, 2, 3] {
+        for cut in 0..=all.len() {
+            check(&run(job, workers, all, cut));
+        }
+    }
+}
+
+#[test]
+fn a_window_has_a_line_when_it_closes_and_at_each_later_correction() {
+    let job = job(view(windows(TUMBLE, 24 * HOUR)), Mode::Append);
+    let all = appended(&[&[at("a", 0), at("a", 4)], &[at("a", 5)], &[at("a", 1)], &[at("b", 1)]]);
+    each(&job, &all, |written| {
+        assert_eq!(lines(written), ["2 +a 0 5 2 2", "3 +a 0 5 3 3"]);
+        assert_eq!(table(written), ["a 0 5 3 3", "a 5 10 1 1", "b 0 5 1 1"]);
+    });
+}
+
+#[test]
+fn the_window_of_an_idle_group_closes_by_the_time_of_the_topic() {
+    let job = job(view(windows(TUMBLE, 24 * HOUR)), Mode::Append);
+    let all = appended(&[&[at("idle", 0)], &[at("a", 9)], &[at("a", 10)]]);
+    each(&job, &all, |written| {
+        assert_eq!(lines(written), ["3 +a 5 10 1 1", "3 +idle 0 5 1 1"]);
+    });
+}
+
+#[test]
+fn sessions_that_merge_take_their_lines_back() {
+    let job = job(view(windows(SESSION, 24 * HOUR)), Mode::Append);
+    let all = appended(&[
+        &[at("a", 0), at("a", 8)],
+        &[at("a", 13)],
+        // Both are closed, and 4 is less than a gap from each.
+        &[at("a", 4)],
+        &[at("a", 30)],
+    ]);
+    each(&job, &all, |written| {
+        assert_eq!(
+            lines(written),
+            [
+                "1 +a 0 5 1 1",
+                "2 +a 8 13 1 1",
+                "3 +a 0 13 3 3",
+                "3 -a 0 5 1 1",
+                "3 -a 8 13 1 1",
+                "4 +a 13 18 1 1"
+            ]
+        );
+        assert_eq!(table(written), ["a 0 13 3 3", "a 13 18 1 1", "a 30 35 1 1"]);
+    });
+}
+
+#[test]
+fn sessions_that_fall_apart_take_their_line_back() {
+    let job = job(view(windows(SESSION, 24 * HOUR)), Mode::Upsert);
+    let all = upserted(&[
+        (1, Some(at("a", 0))),
+        (2, Some(at("a", 4))),
+        (3, Some(at("a", 8))),
+        (4, Some(at("a", 13))),
+        (2, None),
+        (1, None),
+    ]);
+    each(&job, &all, |written| {
+        assert_eq!(
+            lines(written),
+            ["4 +a 0 13 3 3", "5 +a 0 5 1 1", "5 +a 8 13 1 1", "5 -a 0 13 3 3", "6 -a 0 5 1 1"]
+        );
+        assert_eq!(table(written), ["a 13 18 1 1", "a 8 13 1 1"]);
+    });
+}
+
+#[test]
+fn a_history_ends_with_zero_counts_and_a_group_that_having_drops_with_its_key() {
+    let sums = || {
+        grouped(
+            readings(),
+            vec![field("truck_id")],
+            vec![count(), call(Function::Sum, vec![field("engine_speed")])],
+        )
+    };
+    let filter = Expression::compare(Comparison::Greater, column(&sums(), 1), number(1)).unwrap();
+    let having = Relation::Select {
+        source: Source { from: From::Relation(Box::new(sums())), filter: Some(filter) },
+        columns: Expression::of_columns(&sums().columns()),
+    };
+    let messages =
+        [(1, Some(at("a", 0))), (2, Some(at("a", 1))), (1, None), (2, None), (3, Some(at("b", 0)))];
+    let history = |relation: Relation| PlannedView { keep: Keep::History, ..view(relation) };
+    let rows = |written: &Written| written.appended.iter().map(shown).collect::<Vec<_>>();
+    each(&job(history(sums()), Mode::Upsert), &upserted(&messages), |written| {
+        assert_eq!(rows(written), ["a 1 1", "a 2 2", "a 1 1", "a 0 NULL", "b 1 1"]);
+    });
+    each(&job(history(having), Mode::Upsert), &upserted(&messages), |written| {
+        assert_eq!(rows(written), ["a 2 2", "a NULL NULL"]);
+        assert_eq!(lines(written), ["2 +a 2 2", "3 -a 2 2"]);
+    });
+}
+
+#[test]
+fn a_late_reading_is_one_dead_letter_and_counts_in_its_other_windows() {
+    let kind = WindowKind::Hop { slide: 5 * MINUTE, size: 15 * MINUTE };
+    let job = job(view(windows(kind, HOUR)), Mode::Append);
+    let all = appended(&[
+        &[at("a", 0)],
+        &[at("a", 80)],
+        // Windows that end up to 20 are discarded: 12 is late for two of its windows, and counts in the third.
+        &[at("a", 12), at("a", 81), at("a", 3), at("a", 12)],
+    ]);
+    each(&job, &all, |written| {
+        let letters = written.letters.iter().map(|letter| {
+            assert_eq!((letter.reason, &*letter.field), (Reason::Late, "v"));
+            String::from_utf8(letter.payload.clone().unwrap()).unwrap()
+        });
+        let mut letters: Vec<_> = letters.collect();
+        letters.sort();
+        assert_eq!(letters, ["2", "4", "5"]);
+        let of_first: Vec<_> = table(written)
+            .into_iter()
+            .filter(|row| !["70", "75", "80"].iter().any(|start| row.contains(start)))
+            .collect();
+        assert_eq!(of_first, ["a -10 5 1 1", "a -5 10 1 1", "a 0 15 1 1", "a 10 25 2 2"]);
+    });
+}
+
+#[test]
+fn the_state_of_discarded_windows_ends_and_their_rows_stay() {
+    let median = |kind: WindowKind| {
+        let Relation::Aggregate(mut aggregate) = windows(kind, HOUR) else { unreachable!() };
+        aggregate.calls.push(call(Function::Median, vec![field("engine_speed")]));
+        Relation::Aggregate(aggregate)
+    };
+    for kind in [TUMBLE, SESSION] {
+        let job = job(view(median(kind)), Mode::Append);
+        let all = appended(&[&[at("a", 0), at("b", 0)], &[at("a", 70)], &[at("a", 75)], &[at("a", 81)]]);
+        each(&job, &all, |written| {
+            // Of `a` the windows at 70, 75 and 80 with a value each, of `b` its only one; the times of both, and of
+            // the topic.
+            assert_eq!(written.entries, 3 * 2 + 2 + 2 + 1, "{kind:?}");
+            assert_eq!(table(written).len(), 5);
+            assert!(written.letters.is_empty());
+        });
+    }
+}
+
+#[test]
+fn a_view_over_windows_keeps_its_counts_when_windows_are_discarded() {
+    let inner = windows(TUMBLE, HOUR);
+    let total = vec![count(), call(Function::Sum, vec![column(&inner, 3)])];
+    let outer = grouped(Source::of(inner.clone()), vec![column(&inner, 0)], total);
+    let job = job(view(outer), Mode::Append);
+    let all =
+        appended(&[&[at("a", 0), at("a", 1)], &[at("a", 70)], &[at("a", 71), at("a", 2)], &[at("a", 75)]]);
+    each(&job, &all, |written| {
+        assert_eq!(table(written), ["a 3 5"]);
+        assert_eq!(written.letters.len(), 1);
+    });
+}
+
+#[test]
+fn a_late_row_of_a_join_is_a_dead_letter_and_its_state_ends() {
+    let side =
+        || Relation::Select { source: readings(), columns: vec![field("truck_id"), field("timestamp")] };
+    let bound = Bound {
+        left: column(&side(), 1),
+        right: column(&side(), 1),
+        from: -5 * MINUTE,
+        to: 5 * MINUTE,
+        patience: Patience { grace: 10 * MINUTE, idle: 5 * MINUTE },
+    };
+    let join = Join {
+        left: side(),
+        right: side(),
+        keys: vec![(column(&side(), 0), column(&side(), 0))],
+        bound: Some(bound),
+        limit: None,
+    };
+    let job = job(view(Relation::Join(Box::new(join))), Mode::Append);
+    let all = appended(&[
+        &[at("a", 0), at("a", 4)],
+        &[at("a", 12)],
+        // The horizon is at 2, so that 3 matches both of the first epoch, and 1 is late for both sides.
+        &[at("a", 3), at("a", 1)],
+        &[at("a", 30)],
+    ]);
+    each(&job, &all, |written| {
+        let rows =
+            ["a 0 a 0", "a 0 a 3", "a 0 a 4", "a 12 a 12", "a 3 a 0", "a 3 a 3", "a 3 a 4", "a 30 a 30"];
+        let rest = ["a 4 a 0", "a 4 a 3", "a 4 a 4"];
+        assert_eq!(table(written), [&rows[..], &rest].concat());
+        let letters: Vec<_> = written.letters.iter().map(|letter| letter.payload.clone().unwrap()).collect();
+        assert_eq!(letters, [b"4"], "one for both sides");
+        // The row of each side at 30, the times of the key and of the topic.
+        assert_eq!(written.entries, 2 + 1 + 1);
+    });
+}
+
+#[test]
+fn the_group_of_everything_stays_when_all_readings_are_deleted() {
+    let whole = grouped(readings(), Vec::new(), vec![count()]);
+    let over = grouped(Source::of(whole.clone()), vec![column(&whole, 0)], vec![count()]);
+    let messages = [(1, Some(at("a", 0))), (1, None), (2, Some(at("a", 0))), (2, None), (9, None)];
+    for (relation, row) in [(whole, "0"), (over, "0 1")] {
+        each(&job(view(relation), Mode::Upsert), &upserted(&messages), |written| {
+            assert_eq!(table(written), [row]);
+        });
+    }
+}
+
+#[test]
+fn a_view_without_rows_has_a_group_of_everything() {
+    let filter = Expression::compare(Comparison::Greater, field("engine_speed"), number(1)).unwrap();
+    let source = Source { from: From::Readings, filter: Some(filter) };
+    let whole = grouped(source, Vec::new(), vec![count(), call(Function::Sum, vec![field("engine_speed")])]);
+    for mode in [Mode::Append, Mode::Upsert] {
+        let all = if mode == Mode::Upsert {
+            upserted(&[(1, Some(at("a", 0)))])
+        } else {
+            appended(&[&[at("a", 0)]])
+        };
+        each(&job(view(whole.clone()), mode), &all, |written| {
+            assert_eq!(table(written), ["0 NULL"]);
+            assert!(written.lines.iter().all(|(_, change, ..)| *change == Change::Insert));
+        });
+    }
+}
+
+#[test]
+fn rows_beyond_the_limit_of_a_join_count_when_others_are_deleted() {
+    let side =
+        || Relation::Select { source: readings(), columns: vec![field("truck_id"), field("engine_speed")] };
+    let join = Join {
+        left: side(),
+        right: side(),
+        keys: vec![(column(&side(), 0), column(&side(), 0))],
+        bound: None,
+        limit: Some(2),
+    };
+    let speed = |speed: i64| {
+        let mut record = at("a", 0);
+        record.units[1] = speed * NANO;
+        Some(record)
+    };
+    let job = job(view(Relation::Join(Box::new(join))), Mode::Upsert);
+    // The least two count.
+    let messages =
+        [(1, speed(1)), (2, speed(3)), (3, speed(2)), (4, speed(4)), (2, speed(5)), (1, None), (4, None)];
+    for (number, pairs) in [(2, [1, 3]), (4, [1, 2]), (5, [1, 2]), (6, [2, 4]), (7, [2, 5])] {
+        each(&job, &upserted(&messages[..number]), |written| {
+            let all = pairs.map(|left| pairs.map(|right| format!("a {left} a {right}")));
+            assert_eq!(table(written), all.concat());
+        });
+    }
+    let written = run(&job, 2, &upserted(&messages), 5);
+    let reasons: Vec<_> = written.letters.iter().map(|letter| letter.reason).collect();
+    // 3, 4 and 5 were one too many, for either side.
+    assert_eq!(reasons, [Reason::TooLarge; 6]);
+}

@@ -1,0 +1,152 @@
+//! Random plans over random streams, compared with the interpreter, however a job is cut, shared and restarted.
+
+use std::collections::BTreeMap;
+
+use dataflows::Epoch;
+use dataflows::oracle::relation::{Cell, agree, rows};
+use dataflows::relation::{Emit, PlannedView};
+use dataflows::views::Mode;
+use proptest::prelude::*;
+
+use crate::choices::Choices;
+use crate::job::{Job, Output, Row, Written};
+use crate::stream::{Message, current, epochs, messages, settings};
+
+/// The number of cases is that of the environment variable `RELATION_CASES`.
+pub fn config() -> ProptestConfig {
+    let cases = std::env::var("RELATION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(30);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn view(place: usize, bytes: &[u8]) -> PlannedView {
+    let mut choices = Choices::new(bytes);
+    let doubles = choices.below(8) == 7;
+    let emit = [None, None, Some(Emit::Changes), Some(Emit::Close)][choices.below(4)];
+    let depth = 1 + choices.below(3);
+    let relation = choices.plan(depth, true).relation;
+    let names = (0..relation.columns().len()).map(|column| format!("c{column}"));
+    let name = format!("v{place}");
+    let mut view = PlannedView::new(&name, &name, names, relation);
+    (view.doubles, view.emit) = (doubles, emit);
+    view
+}
+
+/// A text that equal rows have in common.
+fn text(row: &Row) -> String {
+    format!("{row:?}")
+}
+
+fn counted<'a>(rows: impl IntoIterator<Item = (&'a Row, i64)>) -> BTreeMap<String, i64> {
+    let mut counted = BTreeMap::new();
+    for (row, number) in rows {
+        *counted.entry(text(row)).or_default() += number;
+    }
+    counted.retain(|_, number| *number != 0);
+    counted
+}
+
+fn counted_once(rows: &[Row]) -> BTreeMap<String, i64> {
+    counted(rows.iter().map(|row| (row, 1)))
+}
+
+/// The file says the same as the table: all of it or, of windows, those that are closed.
+fn check_file(planned: &PlannedView, upserts: bool, written: &Written) {
+    let retracts = planned.relation.retracts(upserts);
+    let is_whole = !planned.relation.is_windowed() || planned.emit == Some(Emit::Changes);
+    if !retracts || planned.relation.loses_rows(upserts) {
+        let lines = counted(written.lines.iter().map(|(_, change, _, row)| (row, change.sign().into())));
+        let table = counted_once(&written.rows());
+        if is_whole {
+            assert_eq!(lines, table, "the file of {planned:#?}");
+        }
+        for (row, number) in lines {
+            assert!(number <= table.get(&row).copied().unwrap_or(0), "{number} lines of {row}, {planned:#?}");
+        }
+        return;
+    }
+    let last: BTreeMap<&Vec<u8>, &Row> = written.lines.iter().map(|(_, _, key, row)| (key, row)).collect();
+    for (key, row) in &last {
+        assert_eq!(written.keyed.get(*key), Some(*row), "the last line of a row, {planned:#?}");
+    }
+    assert!(!is_whole || last.len() == written.keyed.len(), "{planned:#?}");
+}
+
+fn compare(
+    messages: &[Message],
+    cuts: &[u8],
+    plans: &[Vec<u8>],
+    upserts: bool,
+    (workers, cut): (usize, usize),
+) {
+    let mode = if upserts { Mode::Upsert } else { Mode::Append };
+    let views: Vec<_> = plans.iter().enumerate().map(|(place, bytes)| view(place, bytes)).collect();
+    let job = Job { settings: settings(mode), views, arrived: i64::MAX };
+    let records = current(messages, upserts);
+    let expected: Vec<Vec<Vec<Cell>>> = job.views.iter().map(|view| rows(&view.relation, &records)).collect();
+    let mut first: Option<Vec<BTreeMap<String, i64>>> = None;
+    let mut check = |what: &str, output: &Output| {
+        let mut found = Vec::new();
+        for (planned, expected) in job.views.iter().zip(&expected) {
+            let written = &output.views[&*planned.name];
+            let rows = written.rows();
+            assert!(
+                agree(expected, &rows),
+                "{what}, {planned:#?}\nreadings {records:#?}\nexpected {expected:#?}\nfound {rows:#?}"
+            );
+            check_file(planned, upserts, written);
+            assert!(written.letters.is_empty(), "{:?}", written.letters);
+            found.push(counted_once(&rows));
+        }
+        // Every double has the same bits.
+        match &first {
+            Some(first) => assert_eq!(*first, found, "{what}"),
+            None => first = Some(found),
+        }
+    };
+    let whole = |workers: usize, messages: &[Message], cuts: &[u8]| {
+        let mut output = Output::default();
+        job.run(workers, &epochs(messages, cuts, upserts), &mut output);
+        output
+    };
+    check("at once", &whole(1, messages, &[]));
+    check("in epochs", &whole(workers, messages, cuts));
+    if !upserts {
+        let mut shuffled = messages.to_vec();
+        shuffled.rotate_left(messages.len() / 2);
+        shuffled.reverse();
+        check("in another order", &whole(4 - workers, &shuffled, cuts));
+    }
+    let all = epochs(messages, cuts, upserts);
+    let cut = cut % (all.len() + 1);
+    let mut output = Output::default();
+    job.run(workers, &all[..cut], &mut output);
+    job.run(4 - workers, &all[cut..], &mut output);
+    assert_eq!(output.epoch, all.len() as Epoch);
+    check("restarted", &output);
+}
+
+fn plans() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    prop::collection::vec(prop::collection::vec(any::<u8>(), 0..160), 1..4)
+}
+
+fn cuts() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(0u8..5, 0..36)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn appended_readings(
+        messages in messages(false), cuts in cuts(), plans in plans(), workers in 1usize..=3, cut in 0usize..20,
+    ) {
+        compare(&messages, &cuts, &plans, false, (workers, cut));
+    }
+
+    #[test]
+    fn corrected_readings(
+        messages in messages(true), cuts in cuts(), plans in plans(), workers in 1usize..=3, cut in 0usize..20,
+    ) {
+        compare(&messages, &cuts, &plans, true, (workers, cut));
+    }
+}
