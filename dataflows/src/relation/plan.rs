@@ -200,6 +200,11 @@ impl Relation {
             _ => false,
         })
     }
+
+    /// Whether it drops rows: late ones, or those beyond a limit.
+    pub fn drops_rows(&self) -> bool {
+        self.drops_late() || self.any(&|one| matches!(one, Self::Join(join) if join.limit.is_some()))
+    }
 }
 
 impl Source {

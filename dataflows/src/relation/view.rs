@@ -104,7 +104,7 @@ impl PlannedView {
             relation if relation.is_stateless() => (upserts, true, false),
             relation => {
                 let changes = relation.retracts(upserts);
-                (changes && self.keep == Keep::Latest, true, relation.drops_late() && !upserts)
+                (changes && self.keep == Keep::Latest, true, relation.drops_rows() && !upserts)
             }
         };
         let has_change = self.relation.loses_rows(upserts);

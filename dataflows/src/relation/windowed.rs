@@ -268,7 +268,8 @@ impl Windowed {
             }
         }
         if is_late {
-            passed.late.push((key, pane));
+            // Rows that are only taken back are not late: what they were part of stays.
+            passed.late.extend((latest > i64::MIN).then_some((key, pane)));
             return;
         }
         if !is_again {

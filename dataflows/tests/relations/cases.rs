@@ -391,3 +391,47 @@ fn rows_beyond_the_limit_of_a_join_count_when_others_are_deleted() {
     // 3, 4 and 5 were one too many, for either side.
     assert_eq!(reasons, [Reason::TooLarge; 6]);
 }
+
+#[test]
+fn a_reading_beyond_the_limit_of_a_join_is_a_dead_letter() {
+    let side =
+        || Relation::Select { source: readings(), columns: vec![field("truck_id"), field("timestamp")] };
+    let join = Join {
+        left: side(),
+        right: side(),
+        keys: vec![(column(&side(), 0), column(&side(), 0))],
+        bound: None,
+        limit: Some(2),
+    };
+    let job = job(view(Relation::Join(Box::new(join))), Mode::Append);
+    assert!(job.views[0].clone().view(&job.settings).drops_readings);
+    let all = appended(&[&[at("a", 1)], &[at("a", 5)], &[at("a", 3), at("b", 3)]]);
+    each(&job, &all, |written| {
+        assert_eq!(table(written), ["a 1 a 1", "a 1 a 5", "a 5 a 1", "a 5 a 5", "b 3 b 3"]);
+        let letters: Vec<_> = written.letters.iter().map(|letter| (letter.reason, letter.offset)).collect();
+        assert_eq!(letters, [(Reason::TooLarge, 2)]);
+    });
+}
+
+#[test]
+fn a_row_that_is_taken_back_from_a_discarded_window_is_no_dead_letter() {
+    let latest =
+        grouped(readings(), vec![field("truck_id")], vec![call(Function::Max, vec![field("timestamp")])]);
+    let patience = Patience { grace: HOUR, idle: 5 * MINUTE };
+    let window = Window { time: column(&latest, 1), kind: TUMBLE, patience };
+    let aggregate = Aggregate {
+        source: Source::of(latest),
+        keys: Vec::new(),
+        is_whole: false,
+        window: Some(window),
+        calls: vec![count()],
+        time: None,
+    };
+    let job = job(view(Relation::Aggregate(Box::new(aggregate))), Mode::Append);
+    let all = appended(&[&[at("a", 0), at("b", 1)], &[at("a", 70)], &[at("a", 75)], &[at("b", 76)]]);
+    each(&job, &all, |written| {
+        // The window at 0 was discarded before `b` left it.
+        assert_eq!(table(written), ["0 5 1", "75 80 2"]);
+        assert!(written.letters.is_empty());
+    });
+}

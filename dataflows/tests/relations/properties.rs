@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dataflows::Epoch;
 use dataflows::oracle::relation::{Cell, agree, rows};
-use dataflows::relation::{Emit, PlannedView};
+use dataflows::relation::{Emit, From, PlannedView, Relation, Source};
 use dataflows::views::Mode;
 use proptest::prelude::*;
 
@@ -71,15 +71,40 @@ fn check_file(planned: &PlannedView, upserts: bool, written: &Written) {
     assert!(!is_whole || last.len() == written.keyed.len(), "{planned:#?}");
 }
 
+/// Limits the rows per key of all joins. The interpreter counts all rows, so that runs are only compared with each other.
+fn limit(relation: &mut Relation, to: u64) {
+    let of_source = |source: &mut Source| {
+        if let From::Relation(of) = &mut source.from {
+            limit(of, to);
+        }
+    };
+    match relation {
+        Relation::Select { source, .. } => of_source(source),
+        Relation::Aggregate(aggregate) => of_source(&mut aggregate.source),
+        Relation::Distinct(of) => limit(of, to),
+        Relation::Union(all) => all.iter_mut().for_each(|one| limit(one, to)),
+        Relation::Join(join) => {
+            join.limit = Some(to);
+            limit(&mut join.left, to);
+            limit(&mut join.right, to);
+        }
+    }
+}
+
 fn compare(
     messages: &[Message],
     cuts: &[u8],
     plans: &[Vec<u8>],
-    upserts: bool,
+    (upserts, most): (bool, Option<u64>),
     (workers, cut): (usize, usize),
 ) {
     let mode = if upserts { Mode::Upsert } else { Mode::Append };
-    let views: Vec<_> = plans.iter().enumerate().map(|(place, bytes)| view(place, bytes)).collect();
+    let views = plans.iter().enumerate().map(|(place, bytes)| {
+        let mut view = view(place, bytes);
+        most.iter().for_each(|most| limit(&mut view.relation, *most));
+        view
+    });
+    let views: Vec<_> = views.collect();
     let job = Job { settings: settings(mode), views, arrived: i64::MAX };
     let records = current(messages, upserts);
     let expected: Vec<Vec<Vec<Cell>>> = job.views.iter().map(|view| rows(&view.relation, &records)).collect();
@@ -90,11 +115,11 @@ fn compare(
             let written = &output.views[&*planned.name];
             let rows = written.rows();
             assert!(
-                agree(expected, &rows),
+                most.is_some() || agree(expected, &rows),
                 "{what}, {planned:#?}\nreadings {records:#?}\nexpected {expected:#?}\nfound {rows:#?}"
             );
             check_file(planned, upserts, written);
-            assert!(written.letters.is_empty(), "{:?}", written.letters);
+            assert!(most.is_some() || written.letters.is_empty(), "{:?}", written.letters);
             found.push(counted_once(&rows));
         }
         // Every double has the same bits.
@@ -140,13 +165,21 @@ proptest! {
     fn appended_readings(
         messages in messages(false), cuts in cuts(), plans in plans(), workers in 1usize..=3, cut in 0usize..20,
     ) {
-        compare(&messages, &cuts, &plans, false, (workers, cut));
+        compare(&messages, &cuts, &plans, (false, None), (workers, cut));
     }
 
     #[test]
     fn corrected_readings(
         messages in messages(true), cuts in cuts(), plans in plans(), workers in 1usize..=3, cut in 0usize..20,
     ) {
-        compare(&messages, &cuts, &plans, true, (workers, cut));
+        compare(&messages, &cuts, &plans, (true, None), (workers, cut));
+    }
+
+    #[test]
+    fn corrected_readings_in_limited_joins(
+        messages in messages(true), cuts in cuts(), plans in plans(), workers in 1usize..=3, cut in 0usize..20,
+        most in 1u64..4,
+    ) {
+        compare(&messages, &cuts, &plans, (true, Some(most)), (workers, cut));
     }
 }
