@@ -86,7 +86,9 @@ impl Job {
 
     /// The job of a configuration. An error in the mapping of messages says where it was written.
     fn located((mut config, places): (Config, Places)) -> Result<Self, ConfigError> {
-        config.sql = config.views.as_deref().map(Script::read).transpose()?.map(Arc::new);
+        let parameters = &config.parameters;
+        let script = config.views.as_deref().map(|path| Script::read(path, parameters)).transpose()?;
+        config.sql = script.map(Arc::new);
         let known: Vec<String> = config.record.keys().cloned().collect();
         Self::try_from(config).map_err(|error| error.located(&places, &known))
     }

@@ -38,7 +38,10 @@ pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
     let presets = [Schema::trucks(), Schema::orientation()];
     let built_in = presets.map(|schema| views::all(&Settings { schema, ..Settings::default() })).concat();
     let Names(mut names) = Names::built_in();
-    let mut tables: Vec<String> = built_in.iter().map(|view| view.table.to_string()).collect();
+    // The tables of built-in views that the job does not have are free for its own.
+    let there =
+        built_in.iter().filter(|view| config.has_builtin(&view.name) || view.name == views::DEAD_LETTERS);
+    let mut tables: Vec<String> = there.map(|view| view.table.to_string()).collect();
     // Reserved for the readings of an upsert job, and for those of a job that drops repetitions.
     let reserved = [views::READINGS, views::DEDUPE];
     let mut add = |name: &str, table: Option<&str>| {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::defined::{BuiltinViews, CorrelationDefinition};
 use super::message::written::{MessageSettings, RecordFields};
-use super::sql::script::{Script, ViewStatement};
+use super::sql::script::{Parameters, Script, ViewStatement};
 use super::start::text_or_time;
 use crate::kafka::properties::{Properties, flat};
 use crate::kafka::topics::Topics;
@@ -53,6 +53,8 @@ pub struct Config {
     pub key_separator: Option<String>,
     /// A file with the job's own views, in SQL.
     pub views: Option<PathBuf>,
+    /// Values that the views read as `$name`.
+    pub parameters: Parameters,
     /// What is in that file.
     #[serde(skip)]
     pub sql: Option<Arc<Script>>,
@@ -213,6 +215,7 @@ impl Default for Config {
             mode: Mode::default(),
             key_separator: None,
             views: None,
+            parameters: Parameters::new(),
             sql: None,
             builtin_views: None,
             correlations: Vec::new(),

@@ -58,6 +58,9 @@ pub const KEYS: &[Key] = &[
         "Separates key and value in a line of a file."),
     key("views", "a path", r#""views.sql""#,
         "A file with the job's own views, in SQL."),
+    key("parameters", "numbers, texts and true or false, by name", r#"limit = 80
+gap = "5 minutes""#,
+        "Values that `views` reads as `$name`: in expressions, in INTERVAL and in WITH."),
     key("builtin_views", "true, false or a list of names; without `views` true if not set, else false", r#"["parameter_map"]"#,
         "The built-in views to maintain."),
     key("correlations", "definitions", "",

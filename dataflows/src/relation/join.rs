@@ -183,9 +183,15 @@ impl Joined {
         group.numbers[side as usize] += number;
     }
 
+    /// Whether nothing is late or discarded, because rows can be taken back: pairs with a row that is gone could not be
+    /// corrected.
+    fn keeps_all(&self) -> bool {
+        self.upserts || self.retracts.contains(&true)
+    }
+
     fn horizon(&self, times: &Times) -> i64 {
         match &self.join.bound {
-            Some(bound) if !self.upserts => {
+            Some(bound) if !self.keeps_all() => {
                 let bound = self.watermark.of_truck(times.latest).saturating_sub(bound.patience.grace);
                 times.horizon.max(bound.min(times.latest))
             }
@@ -379,7 +385,7 @@ impl Joined {
     fn wait(&mut self, key: &Key) {
         let (Some(group), Some(bound)) = (self.groups.get(key), &self.join.bound) else { return };
         let waits = [(Side::Left, bound.to), (Side::Right, bound.from.saturating_neg())];
-        let points = waits.into_iter().filter(|_| !self.upserts).filter_map(|(side, wait)| {
+        let points = waits.into_iter().filter(|_| !self.keeps_all()).filter_map(|(side, wait)| {
             let ((time, _), _) = group.rows[side as usize].first_key_value()?;
             Some(time.saturating_add(wait.max(0)).saturating_add(bound.patience.grace).saturating_add(1))
         });

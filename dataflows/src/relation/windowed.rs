@@ -27,7 +27,7 @@ pub(super) struct Windowed {
     operator: u8,
     /// Whether rows can be taken back, so that sessions can fall apart.
     retracts: bool,
-    /// Whether readings can be taken back: all of them are state then, and nothing is late.
+    /// Whether readings can be taken back: they are all state then, and windows are not.
     upserts: bool,
     /// Whether this worker keeps the time of the topic.
     leads: bool,
@@ -182,8 +182,14 @@ impl Windowed {
         restore(layout, entry, rest, value, |_, _| &mut tally).is_some()
     }
 
+    /// Whether nothing is late or discarded, because rows can be taken back: a window that is gone could not be
+    /// corrected.
+    fn keeps_all(&self) -> bool {
+        self.upserts || self.retracts
+    }
+
     fn horizon(&self, times: &Times) -> i64 {
-        if self.upserts {
+        if self.keeps_all() {
             return times.horizon;
         }
         let bound = self.watermark.of_truck(times.latest).saturating_sub(self.window.patience.grace);
@@ -431,10 +437,10 @@ impl Windowed {
             }
         }
         let discarded = horizon.saturating_sub(self.gap());
-        let operator = self.operator;
+        let (operator, keeps_all) = (self.operator, self.keeps_all());
         let Some(group) = self.groups.get_mut(key) else { return };
         group.times = Times { closed, horizon, ..times };
-        if !self.upserts {
+        if !keeps_all {
             while let Some(entry) = group.windows.first_entry()
                 && entry.get().end <= discarded
             {
@@ -470,9 +476,9 @@ impl Windowed {
         let Some(group) = self.groups.get(key) else { return };
         let open = group.windows.values().rev().map(|slot| slot.end);
         let next_to_close = open.take_while(|end| *end > group.times.closed).last();
-        let (grace, upserts) = (self.window.patience.grace, self.upserts);
+        let (grace, keeps_all) = (self.window.patience.grace, self.keeps_all());
         let oldest = group.windows.values().next().map(|slot| slot.end.saturating_add(self.gap()));
-        let oldest = oldest.filter(|end| !upserts && *end <= group.times.latest);
+        let oldest = oldest.filter(|end| !keeps_all && *end <= group.times.latest);
         let next_to_forget = oldest.map(|end| end.saturating_add(grace));
         let points = next_to_close.into_iter().chain(next_to_forget);
         self.waiting.set(key, group.times.latest, points);

@@ -8,7 +8,7 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Location;
 
-use super::compiler::{Compiler, Named};
+use super::compiler::{Compiler, Named, WindowColumn};
 use super::fault::Fault;
 use super::interval::interval;
 use super::query::{Context, Selected, query};
@@ -112,10 +112,8 @@ fn relation<'a>(name: &str, at: Location, context: &Context<'a>) -> Result<(&'a 
 fn plain(selected: Selected, name: Option<&str>, own: &str) -> From {
     let compiler =
         Compiler { columns: selected.named(name), of_record: own == READINGS, ..Compiler::default() };
-    let columns: Vec<&str> = selected.columns.iter().map(|(name, _)| &**name).collect();
-    // With another record, or another view, `*` is something else.
     let text = match own {
-        READINGS => columns.join(", "),
+        READINGS => String::new(),
         _ => format!("({})", selected.definition),
     };
     let definitions = vec![(own.to_owned(), text)];
@@ -183,6 +181,17 @@ fn windows(
         && of.retracts(false)
     {
         let reason = "SESSION reads readings and what is filtered, joined or united of them; the rows of an aggregate can be taken back";
+        return Err(Fault::at(at, reason));
+    }
+    if let Some(column) = rows.compiler.columns.iter().find(|column| {
+        [WindowColumn::Start, WindowColumn::End]
+            .iter()
+            .any(|taken| taken.name().eq_ignore_ascii_case(&column.name))
+    }) {
+        let reason = format!(
+            "`{}` is a column of what {name} reads, and would be one of its windows; give the first another name in a view or subquery",
+            column.name
+        );
         return Err(Fault::at(at, reason));
     }
     let compiled = rows.compiler.expression(time, 0)?;

@@ -7,11 +7,12 @@ use dataflows::relation::{Call, Fraction, Function as Aggregate, Population, Reg
 use dataflows::rows::Type;
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, OrderByExpr,
-    OrderBySort, Value,
+    OrderBySort, SelectItem, Value,
 };
 
 use super::compiler::{Compiler, WindowColumn};
 use super::fault::{Fault, mismatch};
+use super::query::aliased;
 use crate::text::printable::quantity;
 
 /// Aggregate functions, for messages.
@@ -51,6 +52,8 @@ pub(super) fn is_aggregate(name: &str) -> bool {
 
 /// The groups that a query makes of rows.
 pub(super) struct Grouping<'a> {
+    /// The columns of SELECT.
+    pub columns: &'a [SelectItem],
     /// Compiles what is said of single rows.
     pub rows: Compiler<'a>,
     /// The values that rows of a group have in common.
@@ -91,7 +94,17 @@ impl Grouping<'_> {
                 );
                 Err(Fault::of(expr, reason))
             }
-            (Expr::Identifier(_) | Expr::CompoundIdentifier(_), Err(fault)) => Err(fault),
+            (Expr::Identifier(_) | Expr::CompoundIdentifier(_), Err(fault)) => {
+                match aliased(expr, self.columns) {
+                    Some(named) => {
+                        let reason = format!(
+                            "`{expr}` is a name that SELECT gives; write what it stands for: `{named}`"
+                        );
+                        Err(Fault::of(expr, reason))
+                    }
+                    None => Err(fault),
+                }
+            }
             _ => Ok(None),
         }
     }

@@ -254,7 +254,7 @@ fn selected(select: &Select, context: &Context<'_>) -> Result<Selected, Fault> {
             format!("a part of this query is not supported; what is supported of it is `{expected}`");
         return Err(Fault::at(at, reason));
     }
-    let definition = defined(&expected, &rows);
+    let definition = defined(&expected, select, &rows);
     let mut result = if keys.is_empty() && select.having.is_none() {
         match projected(select, &rows.compiler) {
             Err(fault) if fault.is_aggregate => grouped(select, keys, &rows)?,
@@ -301,15 +301,8 @@ fn grouped(select: &Select, written: &[Expr], rows: &Rows) -> Result<Selected, F
             return Err(Fault::of(key, format!("`{key}` is a number; GROUP BY takes expressions and names")));
         }
         // The name of a column of SELECT, if it is none of FROM.
-        let named = match (key, rows.compiler.column_of(key)) {
-            (Expr::Identifier(name), Ok(None)) => select.projection.iter().find_map(|item| match item {
-                SelectItem::ExprWithAlias { expr, alias }
-                    if alias.value.eq_ignore_ascii_case(&name.value) =>
-                {
-                    Some(expr)
-                }
-                _ => None,
-            }),
+        let named = match rows.compiler.column_of(key) {
+            Ok(None) => aliased(key, &select.projection),
             _ => None,
         };
         let compiled = rows.compiler.expression(named.unwrap_or(key), 0)?;
@@ -323,6 +316,7 @@ fn grouped(select: &Select, written: &[Expr], rows: &Rows) -> Result<Selected, F
         return Err(Fault::at(at, format!("a window in FROM needs GROUP BY with {start} and {end}")));
     }
     let grouping = Grouping {
+        columns: &select.projection,
         rows: Compiler { has_windows: rows.window.is_some(), ..rows.compiler.clone() },
         keys,
         has_windows: rows.window.is_some(),
@@ -354,6 +348,17 @@ fn grouped(select: &Select, written: &[Expr], rows: &Rows) -> Result<Selected, F
         event_time: None,
         definition: String::new(),
         nodes: rows.selected.nodes,
+    })
+}
+
+/// The expression of SELECT that has a name.
+pub(super) fn aliased<'a>(name: &Expr, columns: &'a [SelectItem]) -> Option<&'a Expr> {
+    let Expr::Identifier(name) = name else { return None };
+    columns.iter().find_map(|item| match item {
+        SelectItem::ExprWithAlias { expr, alias } if alias.value.eq_ignore_ascii_case(&name.value) => {
+            Some(expr)
+        }
+        _ => None,
     })
 }
 
@@ -396,10 +401,20 @@ fn text_of(select: &Select) -> String {
 }
 
 /// The text of a SELECT, with those of what it reads.
-fn defined(text: &str, rows: &Rows) -> String {
-    let read: Vec<String> =
-        rows.definitions.iter().map(|(name, text)| format!("; {name} = {text}")).collect();
-    format!("{text}{}", read.concat())
+fn defined(text: &str, select: &Select, rows: &Rows) -> String {
+    let read = rows.definitions.iter().filter(|(_, text)| !text.is_empty());
+    let read: Vec<String> = read.map(|(name, text)| format!("; {name} = {text}")).collect();
+    let is_star =
+        |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+    // With another record, or another view, `*` is something else.
+    let columns = match select.projection.iter().any(is_star) {
+        true => {
+            let names: Vec<&str> = rows.compiler.columns.iter().map(|column| &*column.name).collect();
+            format!("; * = {}", names.join(", "))
+        }
+        false => String::new(),
+    };
+    format!("{text}{}{columns}", read.concat())
 }
 
 /// The operations, fields and constants of an expression. Refuses one that is too large with what it reads.

@@ -1,5 +1,6 @@
 //! The statements of a file of views.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fs, io};
 
@@ -22,6 +23,9 @@ const HOUR: i64 = 3_600_000_000;
 
 /// The relation of all readings.
 pub const READINGS: &str = "readings";
+
+/// The values of `$name`, by name.
+pub type Parameters = BTreeMap<String, toml::Value>;
 
 /// A file of views.
 #[derive(Clone, Debug)]
@@ -65,16 +69,17 @@ pub struct ViewStatement {
 
 impl Script {
     /// Reads a file.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+    pub fn read(path: &Path, parameters: &Parameters) -> Result<Self, ConfigError> {
         let text =
             text_of(path).map_err(|source| ConfigError::ReadViews { path: path.to_owned(), source })?;
-        Self::parse(&path.display().to_string(), &text)
+        Self::parse(&path.display().to_string(), &text, parameters)
     }
 
     /// Parses the text of a file, which errors name.
-    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+    pub fn parse(file: &str, text: &str, parameters: &Parameters) -> Result<Self, ConfigError> {
         let mut script = Self { file: file.to_owned(), text: text.to_owned(), statements: Vec::new() };
-        script.statements = with_stack(|| statements(text)).map_err(|fault| script.located(fault))?;
+        let parsed = with_stack(|| statements(text, parameters));
+        script.statements = parsed.map_err(|fault| script.located(fault))?;
         Ok(script)
     }
 
@@ -128,9 +133,9 @@ fn text_of(path: &Path) -> io::Result<String> {
     }
 }
 
-fn statements(text: &str) -> Result<Vec<ViewStatement>, Fault> {
+fn statements(text: &str, parameters: &Parameters) -> Result<Vec<ViewStatement>, Fault> {
     let mut views: Vec<ViewStatement> = Vec::new();
-    for (statement, at) in parse::statements(text)? {
+    for (statement, at) in parse::statements(text, parameters)? {
         let Statement::CreateView(create) = statement else {
             let verb = statement.to_string();
             let verb = verb.split(' ').next().unwrap_or_default();

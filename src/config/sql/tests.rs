@@ -7,7 +7,7 @@ use dataflows::schema::FieldType;
 use dataflows::relation::PlannedView;
 use dataflows::views::Settings;
 
-use super::script::Script;
+use super::script::{Parameters, Script};
 use super::*;
 use crate::render;
 use crate::text::time;
@@ -19,7 +19,7 @@ fn settings() -> Settings {
 
 /// The views of a file.
 fn views(text: &str) -> Result<Vec<PlannedView>, String> {
-    let script = Script::parse("views.sql", text).map_err(|error| error.to_string())?;
+    let script = Script::parse("views.sql", text, &Parameters::new()).map_err(|error| error.to_string())?;
     compile(&script, &settings()).map_err(|error| error.to_string())
 }
 
@@ -86,7 +86,7 @@ fn a_view_reads_views_above_it_and_subqueries() {
         SELECT f.truck_id, twice + 1 AS more FROM fast f WHERE TWICE > 100;
         CREATE MATERIALIZED VIEW fastest AS
         SELECT x.* FROM (SELECT more FROM faster WHERE more > 165) AS x;;";
-    let script = Script::parse("views.sql", text).unwrap();
+    let script = Script::parse("views.sql", text, &Parameters::new()).unwrap();
     let made: Vec<_> = script.views().map(|view| (&*view.name, view.table.as_deref(), view.csv)).collect();
     assert_eq!(made, [("faster", Some("F"), false), ("fastest", Some("FASTEST"), true)]);
     let views = views(text).unwrap();
@@ -95,10 +95,14 @@ fn a_view_reads_views_above_it_and_subqueries() {
         views[1].definition,
         "SELECT x.* FROM (SELECT more FROM faster WHERE more > 165) AS x; subquery = (SELECT more FROM faster WHERE more > 165; \
          faster = (SELECT f.truck_id, twice + 1 AS more FROM fast f WHERE TWICE > 100; fast = (SELECT *, engine_speed * 2 AS twice \
-         FROM readings WHERE engine_speed >= 0; readings = timestamp, distance_covered, engine_speed, fuel_consumed, truck_id, driver, oil)))"
+         FROM readings WHERE engine_speed >= 0; * = timestamp, distance_covered, engine_speed, fuel_consumed, truck_id, driver, \
+         oil))); * = more"
     );
     let without = "CREATE MATERIALIZED VIEW hot WITH (table = FALSE) AS SELECT readings.* FROM READINGS";
-    assert_eq!(Script::parse("views.sql", without).unwrap().views().next().unwrap().table, None);
+    assert_eq!(
+        Script::parse("views.sql", without, &Parameters::new()).unwrap().views().next().unwrap().table,
+        None
+    );
 }
 
 #[test]
@@ -305,6 +309,14 @@ fn errors_of_columns_and_relations_have_a_position() {
             "SELECT driver, COUNT(*) AS n FROM readings GROUP BY 1",
             "column 53: `1` is a number; GROUP BY takes",
         ),
+        (
+            "SELECT driver, COUNT(*) AS n FROM readings GROUP BY driver HAVING n > 1",
+            "column 67: `n` is a name that SELECT gives; write what it stands for: `COUNT(*)`",
+        ),
+        (
+            "SELECT COUNT(*) AS n FROM TUMBLE((SELECT timestamp, oil AS window_end FROM readings), timestamp, INTERVAL '1 hour') GROUP BY window_start",
+            "`window_end` is a column of what TUMBLE reads, and would be one of its windows",
+        ),
         ("SELECT * FROM readings GROUP BY driver", "`*` differs within a group"),
         ("SELECT COUNT(*) FROM readings", "column 8: an expression needs a name; add AS and a name"),
         ("SELECT SUM(driver) AS s FROM readings", "column 12: SUM takes numbers, not a text"),
@@ -432,7 +444,8 @@ fn views_of_views_are_bounded() {
 
 #[test]
 fn an_error_shows_its_place_in_the_text() {
-    let excerpt = |text: &str| match Script::parse("v", text).and_then(|script| compile(&script, &settings()))
+    let excerpt = |text: &str| match Script::parse("v", text, &Parameters::new())
+        .and_then(|script| compile(&script, &settings()))
     {
         Err(ConfigError::Views { excerpt, .. }) => excerpt.unwrap_or_default(),
         other => panic!("{other:?}"),
@@ -484,6 +497,39 @@ fn errors_of_statements_have_a_position() {
         let error = views(&text).map(drop).unwrap_err();
         assert!(error.contains(said) && !error.contains('\n'), "{text}\n  {error}");
         assert!(error.starts_with("configuration views.sql line "), "{error}");
+    }
+}
+
+#[test]
+fn parameters_stand_for_their_values() {
+    let parameters: Parameters =
+        toml::from_str("limit = 82\nleast = -0.5\nname = \"a\"\ngap = \"5 minutes\"\non = true\nlist = []")
+            .unwrap();
+    let made = |text: &str| {
+        let script = Script::parse("views.sql", text, &parameters)?;
+        compile(&script, &settings())
+    };
+    let text = "CREATE MATERIALIZED VIEW v WITH (table = $name, csv = $on) AS
+        SELECT truck_id, engine_speed + $least AS x FROM readings WHERE engine_speed > $limit AND truck_id = $name;
+        CREATE MATERIALIZED VIEW w WITH (keep = 'latest') AS
+        SELECT COUNT(*) AS n FROM TUMBLE(readings, timestamp, INTERVAL $gap) GROUP BY window_start";
+    let views = made(text).unwrap();
+    assert_eq!((&*views[0].table, lines_of(&views[0])), ("a", "a,82\n".to_owned()));
+    // With another value it is another view.
+    assert!(views[0].definition.contains("engine_speed > 82 AND truck_id = 'a'"), "{}", views[0].definition);
+    assert!(views[1].definition.contains("INTERVAL '5 minutes'"), "{}", views[1].definition);
+    for (text, said) in [
+        (
+            "CREATE VIEW v AS SELECT $limits AS x FROM readings",
+            "column 25: `$limits` is no parameter; set `limits` in",
+        ),
+        (
+            "CREATE VIEW v AS SELECT $list AS x FROM readings",
+            "column 25: parameter `list` has to be a number, a text",
+        ),
+    ] {
+        let error = made(text).map(drop).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
     }
 }
 

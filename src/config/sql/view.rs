@@ -91,7 +91,12 @@ fn view(script: &Script, statement: &ViewStatement, selected: &Selected) -> Resu
     let names = selected.columns.iter().map(|(name, _)| name.clone());
     let table = statement.table.clone().unwrap_or_else(|| statement.name.to_uppercase());
     let mut view = PlannedView::new(&statement.name, &table, names, relation);
-    view.definition = format!("{}{}", selected.definition, statement.state_options());
+    // Of a view with state, another table would lack the rows that do not change.
+    let in_table = match &statement.table {
+        Some(table) if !view.relation.is_stateless() => format!("; table {table}"),
+        _ => String::new(),
+    };
+    view.definition = format!("{}{}{in_table}", selected.definition, statement.state_options());
     view.keep = statement.keep.unwrap_or_default();
     view.emit = statement.emit;
     view.doubles = statement.doubles;
