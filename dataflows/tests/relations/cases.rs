@@ -435,3 +435,24 @@ fn a_row_that_is_taken_back_from_a_discarded_window_is_no_dead_letter() {
         assert!(written.letters.is_empty());
     });
 }
+
+#[test]
+fn a_key_without_rows_has_no_times_in_the_state_of_a_join() {
+    let side = || Relation::Select { source: readings(), columns: vec![field("truck_id"), field("timestamp")] };
+    let [left, right] = [column(&side(), 1), column(&side(), 1)];
+    let patience = Patience { grace: HOUR, idle: 5 * MINUTE };
+    let join = Join {
+        left: side(),
+        right: side(),
+        keys: vec![(column(&side(), 0), column(&side(), 0))],
+        bound: Some(Bound { left, right, from: 0, to: 0, patience }),
+        limit: Some(1),
+    };
+    let job = job(view(Relation::Join(Box::new(join))), Mode::Append);
+    // Two equal rows are too many, so that none of them counts.
+    let all = appended(&[&[at("a", 0), at("a", 0)], &[at("a", 0), at("a", 0)], &[at("a", 1)], &[at("b", 0)]]);
+    each(&job, &all, |written| {
+        assert_eq!(table(written), ["a 1 a 1", "b 0 b 0"]);
+        assert_eq!(written.entries, 2 * 3 + 1);
+    });
+}
