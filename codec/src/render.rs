@@ -37,6 +37,7 @@ pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
     let mut writers = writers(rows);
     out.reserve(rows.len() * rows.columns.len() * 12);
     for row in 0..rows.len() {
+        let start = out.len();
         for (index, (column, clock)) in rows.columns.iter().zip(&mut writers).enumerate() {
             if index > 0 {
                 out.push(b',');
@@ -74,6 +75,10 @@ pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
             let sign = rows.changes.as_ref().map_or(1, |changes| changes.kinds[row].sign());
             out.push(b',');
             integer(sign.into(), out);
+        }
+        if out.len() == start {
+            // Readers of CSV pass over empty lines.
+            out.extend_from_slice(b"\"\"");
         }
         out.push(b'\n');
     }
@@ -342,7 +347,7 @@ mod tests {
         assert_eq!(
             csv_of(column.clone()),
             "1970-01-01 00:00:00.000000\n1969-12-31 23:59:59.999999\n2023-04-10 01:02:27.123456\n\
-             2024-02-29 23:59:59.999999\n0001-01-01 00:00:00.000000\n\n"
+             2024-02-29 23:59:59.999999\n0001-01-01 00:00:00.000000\n\"\"\n"
         );
         assert!(sql_of(column).ends_with("('0001-01-01 00:00:00.000000'),(NULL)"));
     }
@@ -371,7 +376,7 @@ mod tests {
     fn reals_reach_the_server_as_doubles() {
         let column = Column::Real(Arc::new(vec![0.1, 1.0, -1e-9, f64::NAN]));
         assert_eq!(sql_of(column.clone()), "(0.1e0),(1.0e0),(-1e-9),(NULL)");
-        assert_eq!(csv_of(column), "0.1\n1.0\n-1e-9\n\n");
+        assert_eq!(csv_of(column), "0.1\n1.0\n-1e-9\n\"\"\n");
     }
 
     #[test]
@@ -387,7 +392,7 @@ mod tests {
     fn bytes_are_written_as_text_or_base64() {
         let bytes = vec![None, Some(b"a,b".to_vec()), Some(vec![0xff, 0]), Some(b"base64:x".to_vec())];
         let column = Column::Bytes(Arc::new(bytes));
-        assert_eq!(csv_of(column.clone()), "\n\"a,b\"\nbase64:/wA=\nbase64:YmFzZTY0Ong=\n");
+        assert_eq!(csv_of(column.clone()), "\"\"\n\"a,b\"\nbase64:/wA=\nbase64:YmFzZTY0Ong=\n");
         assert_eq!(sql_of(column), "(NULL),(X'612C62'),(X'FF00'),(X'6261736536343A78')");
     }
 

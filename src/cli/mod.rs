@@ -65,6 +65,9 @@ pub enum Command {
     /// Verify the results: recompute every view from the input independently, and compare it with tables and files
     #[command(after_help = VERIFY)]
     Verify(CheckArgs),
+    /// Test views: run each case of a folder, and compare its tables with the expected rows
+    #[command(after_help = TEST)]
+    Test(TestArgs),
     /// Draw the job's dataflow graph; needs no broker or database
     #[command(after_help = EXPLAIN)]
     Explain(ExplainArgs),
@@ -91,6 +94,7 @@ Examples:
   truckflow run --brokers kafka:9092 --topic Truck-Data --workers 2 --out /var/lib/truckflow \\
       --database mysql://truckflow@db:3306/KAFKA_DB --set database_password_file=/run/secrets/db
   truckflow run --config job.toml --set settings.above_speed=85
+  truckflow run --sql views.sql --input readings.jsonl --print trips
 
 Exit status: 0 done, 1 failed while running, 2 wrong usage or configuration.";
 const REPLAY: &str = "\
@@ -122,6 +126,15 @@ const EXPLAIN: &str = "\
 Examples:
   truckflow explain --config job.toml > job.mmd
   truckflow explain --format dot | dot -Tsvg > job.svg";
+const TEST: &str = "\
+A case is a folder with views.sql, one input, such as input.jsonl, an optional job.toml, and expected/TABLE.csv: a header
+with the columns to compare, and the rows in any order, as in CSV files of a job. All readings are one epoch.
+
+Examples:
+  truckflow test cases
+  truckflow test cases/trips --update
+
+Exit status: 0 all as expected, 1 some differ, 2 wrong usage or configuration.";
 const TOP: &str = "\
 Examples:
   truckflow top
@@ -325,6 +338,9 @@ pub struct RunArgs {
     /// Print a summary as one JSON object on standard output at the end
     #[arg(long, conflicts_with = "summary")]
     pub json: bool,
+    /// Run once up to the end of the input, without files and database, and print the tables of these views
+    #[arg(long, value_name = "VIEW", value_delimiter = ',', conflicts_with_all = ["summary", "json"])]
+    pub print: Vec<String>,
     /// Exit with the parent process, so that `bench` leaves no job behind
     #[arg(long, hide = true)]
     pub die_with_parent: bool,
@@ -334,6 +350,20 @@ pub struct RunArgs {
     /// Abort as with `kill -9` at a fault point, `MOMENT#N` for its Nth time; for tests
     #[arg(long, hide = true, value_name = "MOMENT")]
     pub die_at: Option<Passage>,
+}
+
+/// Flags of `test`.
+#[derive(Args)]
+pub struct TestArgs {
+    /// Cases, or folders with cases
+    #[arg(required = true, value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+    /// Write what was found as what is expected
+    #[arg(long)]
+    pub update: bool,
+    /// Worker threads [default: 1]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u32>,
 }
 
 /// Flags of `bench`.
@@ -478,7 +508,7 @@ impl JobArgs {
     }
 
     /// The keys set by `--set`, then by the other flags, which override it.
-    fn keys(&self) -> Vec<(String, toml::Value)> {
+    pub fn keys(&self) -> Vec<(String, toml::Value)> {
         use toml::Value::{Array, Boolean, Integer, String};
         let mut keys = Vec::new();
         for (key, value) in &self.set {

@@ -11,6 +11,7 @@ use crate::command::config::error::InitError;
 use crate::command::replay::error::ReplayError;
 use crate::command::simulate::error::SimulateError;
 use crate::command::state::error::TransferError;
+use crate::command::test::error::CaseError;
 use crate::command::top::error::TopError;
 use crate::config::ConfigError;
 use crate::job::error::JobError;
@@ -65,6 +66,17 @@ pub enum Error {
     /// Some views differ from their recomputation.
     #[error("{} differed from the recomputation; the lines above name the first difference of each", quantity(*.0, "view"))]
     Verify(usize),
+    /// Cases could not be tried, or differ.
+    #[error(transparent)]
+    Case(#[from] CaseError),
+    /// A view to print does not exist, or has no table.
+    #[error("there is no view `{view}` with a table; give --print one of {known}")]
+    NoSuchView {
+        /// The view.
+        view: String,
+        /// Those that there are.
+        known: String,
+    },
     /// Some checks failed.
     #[error("{} failed; the lines above name each with its fix", quantity(*.0, "check"))]
     Check(usize),
@@ -89,7 +101,10 @@ impl Error {
     /// 1: failed while running. 2: wrong usage or configuration.
     pub fn exit_status(&self) -> u8 {
         let is_usage = match self {
-            Self::Job(JobError::Store(StoreError::Url(_))) | Self::Unrepeatable => true,
+            Self::Job(JobError::Store(StoreError::Url(_))) | Self::Unrepeatable | Self::NoSuchView { .. } => {
+                true
+            }
+            Self::Case(error) => error.is_wrong_use(),
             // It is not an address; one that cannot be used has another kind.
             Self::Job(JobError::Listen(error)) => error.source.kind() == io::ErrorKind::InvalidInput,
             Self::Job(error) => error.is_usage(),

@@ -6,6 +6,7 @@
 //! | [`replay`], [`simulate`] | send messages to a topic: from a file, or of simulated trucks |
 //! | [`mod@bench`] | benchmarks a job |
 //! | [`check`], [`verify`] | checks whether a job can run; recomputes its results from the input |
+//! | [`test`] | runs cases of views with their expected rows |
 //! | [`explain`], [`top`] | draws a job's dataflow; shows a running job in the terminal |
 //! | [`state`], [`config`], [`shell`] | `state`, `config`, and `completions` with `man` |
 //! | [`error`] | the top-level error, and the exit status |
@@ -22,7 +23,9 @@ pub mod shell;
 pub mod simulate;
 pub mod state;
 mod stopped;
+pub mod test;
 pub mod top;
+mod trial;
 pub mod verify;
 
 use crate::cli::Command;
@@ -38,6 +41,7 @@ pub fn execute(command: &Command) -> Result<(), Error> {
         Command::Check(args) => check::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Test(args) => test::run(args),
         Command::Top(args) => top::run(args),
         Command::State(args) => state::run(&args.command),
         Command::Config(args) => config::run(&args.command),

@@ -26,6 +26,7 @@ use crate::decode::Mapping;
 use crate::runtime::clock::Limits;
 use crate::source::file::is_separator;
 use crate::source::kafka::Start;
+use crate::store::memory::Memory;
 
 /// A job. It derefs to its configuration, whose values have been validated.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct Job {
     pub missing: Vec<Missing>,
     /// Where the job begins to read its topics if it has not committed yet.
     pub start: Start,
+    /// Where its tables are, if not in a database: it is run once, and keeps nothing.
+    pub memory: Option<Memory>,
 }
 
 impl fmt::Debug for Job {
@@ -123,7 +126,17 @@ impl TryFrom<Config> for Job {
         let missing = missing(&config, &view_settings);
         let start = start(&config.kafka.start)?;
         validate_topics(&config, start)?;
-        Ok(Self { config, active_views, view_settings, epoch_limits, max_ahead, mapping, missing, start })
+        Ok(Self {
+            config,
+            active_views,
+            view_settings,
+            epoch_limits,
+            max_ahead,
+            mapping,
+            missing,
+            start,
+            memory: None,
+        })
     }
 }
 

@@ -322,7 +322,9 @@ impl Launch<'_> {
                 let generation = last.generation;
                 tracing::info!(epoch = last.epoch, generation, "resuming after the last commit");
             }
-            tracing::info!(source = inputs.describe(), workers = config.workers, "reading");
+            if config.memory.is_none() {
+                tracing::info!(source = inputs.describe(), workers = config.workers, "reading");
+            }
             self.events.iter().for_each(|events| events.send(&Event::Reading { at: wall_clock() }));
             inputs.watch(&self.health, Some(metrics))?;
         }
@@ -510,7 +512,10 @@ fn open_store(
         .collect();
     let asked = source_name(config);
     let open = || -> Result<_, StoreError> {
-        let mut store = store::open_reloaded(login.clone())?;
+        let mut store = match &config.memory {
+            Some(memory) => memory.store(),
+            None => store::open_reloaded(login.clone())?,
+        };
         let last = store.claim(&config.job, &asked)?;
         fault::at(Moment::JobClaimed);
         Ok((store, last))

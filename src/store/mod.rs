@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`mysql`] | MySQL and MariaDB |
 //! | [`sqlite`] | a file, by default in the output folder |
+//! | [`memory`] | tables in memory, of jobs that are run once |
 //! | `bookkeeping` | the tables `truckflow_*`, for all databases |
 //! | [`privileges`] | the privileges of a MySQL or MariaDB account |
 //! | [`reader`] | reading a job's data without claiming the job |
@@ -21,6 +22,7 @@ mod commit;
 mod error;
 mod last_reading;
 mod login;
+pub mod memory;
 pub mod mysql;
 pub mod offset;
 mod plan;

@@ -33,6 +33,7 @@
 //! | [`parts`] | readings of messages with several: explained, corrected and sent again |
 //! | [`seen`] | metrics, health, readiness, logs |
 //! | [`signals`] | signals: the end of a start that waits, terminals that are closed, `nohup` |
+//! | [`sql`] | views in SQL: aggregates, windows, joins, from files and from Kafka, through kills |
 //! | [`stack`] | `docker-compose.yml` and what it mounts |
 //! | [`top`] | a running job on a terminal, and in scripts |
 //! | [`torture`] | a death at every named moment, and at any other |
@@ -96,6 +97,7 @@ mod seen;
 mod servers;
 mod several_topics;
 mod signals;
+mod sql;
 mod stack;
 mod state;
 mod support;

@@ -145,11 +145,9 @@ fn column(rows: &[&Row], place: usize, (kind, _): ColumnKind, shown: Type) -> Co
         (Kind::Number(_), Type::Integer) => {
             Column::Integer(of(rows, place, |value| narrow(value).unwrap_or(NULL)))
         }
-        (Kind::Number(_), Type::Decimal) => {
-            let values = of(rows, place, |value| narrow(value).unwrap_or(NULL));
-            Column::Decimal { scale, values }
+        (Kind::Number(_), Type::Decimal | Type::Exact { .. }) => {
+            Column::Wide { scale, values: of(rows, place, units) }
         }
-        (Kind::Number(_), Type::Exact { .. }) => Column::Wide { scale, values: of(rows, place, units) },
         _ => Column::Real(of(rows, place, |value| match value {
             Value::Real(Real(value)) => *value,
             Value::Number(units) => units.to_real(scale),

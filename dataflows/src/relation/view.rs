@@ -51,7 +51,7 @@ pub struct PlannedView {
     pub keep: Keep,
     /// When its windows have lines in its file; none: when they are closed.
     pub emit: Option<Emit>,
-    /// Whether columns of numbers are doubles in its table.
+    /// Whether columns of decimals are doubles in its table. Its files keep their digits.
     pub doubles: bool,
     /// The columns of an index of its table.
     pub index: Vec<String>,
@@ -76,8 +76,7 @@ impl PlannedView {
     /// The columns of its table.
     pub fn columns(&self) -> Vec<ColumnSpec> {
         let types = self.relation.columns().into_iter().map(|(_, column_type)| match column_type {
-            Type::Exact { digits: 19, .. } if self.doubles => Type::Decimal,
-            Type::Exact { .. } if self.doubles => Type::Real,
+            Type::Exact { .. } if self.doubles => Type::Decimal,
             other => other,
         });
         let names = self.names.iter().cloned();

@@ -1,5 +1,6 @@
 //! `truckflow run`: runs a job and prints a summary.
 
+mod printed;
 pub mod summary;
 
 use std::sync::Arc;
@@ -31,6 +32,9 @@ pub fn run(args: &RunArgs) -> Result<(), Error> {
     }
     args.die_at.into_iter().for_each(fault::arm);
     let stop = Arc::new(Stop::on_signals(Hangup::Reloads)?);
+    if !args.print.is_empty() {
+        return printed::run(args, &stop);
+    }
     let events = args.events.map(Events::open).transpose()?.map(Arc::new);
     let done = run_job(args, &stop, events.clone());
     if let Some(events) = events {

@@ -113,7 +113,8 @@ pub(super) fn shown(value: Datum, column_type: Type) -> Cell {
         (Datum::Time(time), _) => Cell::Time(time),
         (Datum::Text(text), _) => Cell::Text(text),
         (Datum::Truth(holds), _) => Cell::Integer(holds.into()),
-        (Datum::Exact(exact), Type::Decimal) => decimal(&exact, 9),
+        // In a column of doubles with the digits of a decimal, in files: as many as it takes.
+        (Datum::Exact(exact), Type::Decimal) => decimal(&exact, 30),
         (Datum::Exact(exact), Type::Exact { scale, .. }) => decimal(&exact, scale),
         (Datum::Exact(exact), Type::Integer) => {
             exact.to_integer().to_string().parse().map_or(Cell::Null, Cell::Integer)

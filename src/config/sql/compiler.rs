@@ -316,7 +316,11 @@ impl Compiler<'_> {
         let compare = |op| {
             let operands = [left, right];
             let [a, b] = self.alike(operands, depth)?;
-            Expression::compare(op, a, b).map_err(|error| mismatch(error, &operands))
+            Expression::compare(op, a, b).map_err(|mut error| {
+                let shown: String = expr.to_string().chars().take(60).collect();
+                error.reason = format!("{} in `{shown}`", error.reason);
+                mismatch(error, &operands)
+            })
         };
         match op {
             BinaryOperator::Plus => arithmetic(Arithmetic::Add),
