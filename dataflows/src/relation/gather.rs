@@ -193,8 +193,8 @@ impl Gather {
             return;
         }
         let time_of = |row: usize| batch.time[selected.places[row] as usize];
-        for row in 0..rows {
-            let tally = &mut parts.parts[groups.of_row[row] as usize].tally;
+        for (row, &part) in groups.of_row.iter().enumerate() {
+            let tally = &mut parts.parts[part as usize].tally;
             let passes = |filter: Option<usize>| filter.is_none_or(|filter| filters[filter][row]);
             for (place, pick) in layout.picks.iter().enumerate() {
                 if passes(pick.filter) {

@@ -213,7 +213,7 @@ impl Joined {
         }
         for (key, sides) in merged {
             let known = self.groups.get(&key).map(|group| group.times);
-            visited.entry(key.clone()).or_insert(known.filter(|times| *times != Times::default()));
+            visited.entry(key.clone()).or_insert(known);
             let horizon = self.horizon(&known.unwrap_or_default());
             let mut group = self.groups.remove(&key).unwrap_or_default();
             group.times.horizon = horizon;
@@ -375,9 +375,12 @@ impl Joined {
         for (side, time, row) in removed {
             changes.put(&self.row_key(side, key, time, &row), None, true);
         }
-        if before != Some(times) {
+        // Times that were never set are not written.
+        let before = before.unwrap_or_default();
+        if before != times {
+            let existed = before != Times::default();
             let key = super::entry::key(Entry::Times, self.operator, |out| out.extend_from_slice(key));
-            changes.put(&key, Some(&times.written()), before.is_some());
+            changes.put(&key, Some(&times.written()), existed);
         }
     }
 

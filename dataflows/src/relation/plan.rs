@@ -6,6 +6,7 @@ use crate::rows::Type;
 
 /// A relation: rows, each with the same columns.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // a plan has few of them
 pub enum Relation {
     /// The rows of another that satisfy a condition, with columns computed from them.
     Select {

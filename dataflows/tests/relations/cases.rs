@@ -3,13 +3,14 @@
 use dataflows::batch::{NANO, Record};
 use dataflows::dead_letter::Reason;
 use dataflows::expression::{Comparison, Expression};
+use dataflows::item::Item;
 use dataflows::oracle::value::Datum;
 use dataflows::relation::{
     Aggregate, Bound, Call, From, Function, Join, Keep, Patience, PlannedView, Relation, Source, Window,
     WindowKind,
 };
 use dataflows::rows::{Change, NULL};
-use dataflows::views::Mode;
+use dataflows::views::{Mode, Recovery};
 
 use crate::job::{Job, Output, Row, Written};
 use crate::stream::{DAY, MINUTE, batch, epochs, schema, settings};
@@ -108,7 +109,7 @@ pub fn table(written: &Written) -> Vec<String> {
 }
 
 /// Epochs of one batch each.
-pub fn appended(all: &[&[Record]]) -> Vec<Vec<dataflows::item::Item>> {
+pub fn appended(all: &[&[Record]]) -> Vec<Vec<Item>> {
     let mut offset = 0;
     let mut epoch = |records: &&[Record]| {
         let messages = records.iter().map(|record| (0, Some(record.clone()))).collect();
@@ -119,12 +120,12 @@ pub fn appended(all: &[&[Record]]) -> Vec<Vec<dataflows::item::Item>> {
 }
 
 /// Epochs of one message each.
-fn upserted(messages: &[(u8, Option<Record>)]) -> Vec<Vec<dataflows::item::Item>> {
+fn upserted(messages: &[(u8, Option<Record>)]) -> Vec<Vec<Item>> {
     epochs(messages, &vec![0; messages.len()], true)
 }
 
 /// What a view has written on so many workers, restarted after `cut` epochs.
-pub fn run(job: &Job, workers: usize, all: &[Vec<dataflows::item::Item>], cut: usize) -> Written {
+pub fn run(job: &Job, workers: usize, all: &[Vec<Item>], cut: usize) -> Written {
     let mut output = Output::default();
     job.run(workers, &all[..cut], &mut output);
     job.run(4 - workers, &all[cut..], &mut output);
@@ -132,7 +133,7 @@ pub fn run(job: &Job, workers: usize, all: &[Vec<dataflows::item::Item>], cut: u
 }
 
 /// Runs on any number of workers, restarted anywhere.
-fn each(job: &Job, all: &[Vec<dataflows::item::Item>], check: impl Fn(&Written)) {
+fn each(job: &Job, all: &[Vec<Item>], check: impl Fn(&Written)) {
     for workers in [1, 2, 3] {
         for cut in 0..=all.len() {
             check(&run(job, workers, all, cut));
@@ -434,4 +435,66 @@ fn a_row_that_is_taken_back_from_a_discarded_window_is_no_dead_letter() {
         assert_eq!(table(written), ["0 5 1", "75 80 2"]);
         assert!(written.letters.is_empty());
     });
+}
+
+#[test]
+fn a_key_without_rows_has_no_times_in_the_state_of_a_join() {
+    let side =
+        || Relation::Select { source: readings(), columns: vec![field("truck_id"), field("timestamp")] };
+    let [left, right] = [column(&side(), 1), column(&side(), 1)];
+    let patience = Patience { grace: HOUR, idle: 5 * MINUTE };
+    let join = Join {
+        left: side(),
+        right: side(),
+        keys: vec![(column(&side(), 0), column(&side(), 0))],
+        bound: Some(Bound { left, right, from: 0, to: 0, patience }),
+        limit: Some(1),
+    };
+    let job = job(view(Relation::Join(Box::new(join))), Mode::Append);
+    // Two equal rows are too many, so that none of them counts.
+    let all = appended(&[&[at("a", 0), at("a", 0)], &[at("a", 0), at("a", 0)], &[at("a", 1)], &[at("b", 0)]]);
+    each(&job, &all, |written| {
+        assert_eq!(table(written), ["a 1 a 1", "b 0 b 0"]);
+        assert_eq!(written.entries, 2 * 3 + 1);
+    });
+}
+
+#[test]
+fn a_partition_that_is_behind_holds_the_horizon_back() {
+    let job = job(view(windows(TUMBLE, HOUR)), Mode::Append);
+    let mut all = appended(&[&[at("a", 0)], &[at("a", 90)], &[at("a", 0)], &[]]);
+    all[1].push(Item::Behind(DAY));
+    all[3].push(Item::Behind(i64::MAX));
+    each(&job, &all, |written| {
+        assert!(written.letters.is_empty());
+        // When the partition has caught up, the window closes, although the truck has no input.
+        assert_eq!(lines(written), ["4 +a 0 5 2 2"]);
+        assert_eq!(written.entries, 1 + 1 + 1, "a window, the times of the truck and of the topic");
+    });
+}
+
+#[test]
+fn times_in_the_future_are_reset_at_a_start() {
+    let ten_years = 3653 * 24 * 60;
+    let job = Job { arrived: DAY + 16 * MINUTE, ..job(view(windows(TUMBLE, HOUR)), Mode::Append) };
+    let all = appended(&[
+        &[at("a", 0), at("b", 0)],
+        &[at("a", ten_years)],
+        &[at("a", 1)],
+        &[at("a", 9), at("a", 11), at("b", 11)],
+        &[at("a", 16), at("b", 16)],
+    ]);
+    for workers in [1, 2] {
+        let mut output = Output::default();
+        job.run(workers, &all[..3], &mut output);
+        let written = output.views.get_mut("v").unwrap();
+        assert_eq!(written.letters.len(), 1);
+        let (_, reset) = Recovery::at(DAY + 7 * MINUTE, 24 * HOUR, 5 * MINUTE).apply(&mut written.state);
+        assert_eq!(reset.iter().map(|one| one.truck.as_deref()).collect::<Vec<_>>(), [None, Some("a")]);
+        job.run(3 - workers, &all[3..], &mut output);
+        let written = &output.views["v"];
+        // The window of 9 ends at the new time, but was closed and discarded before.
+        assert_eq!(written.letters.len(), 2);
+        assert_eq!(lines(written), ["2 +a 0 5 1 1", "2 +b 0 5 1 1", "5 +a 10 15 1 1", "5 +b 10 15 1 1"]);
+    }
 }

@@ -337,9 +337,7 @@ impl<'a> Choices<'a> {
                     let wanted = self.any();
                     self.expression(&scope, wanted, 1)
                 }
-                _ if place == 0 && scope.of(Wanted::Text).first().is_some() => {
-                    scope.of(Wanted::Text)[0].clone()
-                }
+                _ if place == 0 && !scope.of(Wanted::Text).is_empty() => scope.of(Wanted::Text)[0].clone(),
                 _ => {
                     let wanted = self.any();
                     self.leaf(&scope, wanted)

@@ -41,6 +41,8 @@ pub struct Output {
 pub struct Written {
     /// The rows of a table, by their keys.
     pub keyed: BTreeMap<Vec<u8>, Row>,
+    /// The changes of its rows.
+    pub changes: Vec<(Change, Row)>,
     /// The rows of a table without keys.
     pub appended: Vec<Row>,
     /// The lines of its file.
@@ -183,6 +185,7 @@ impl Written {
             if change != Change::Before {
                 assert!(seen.insert((epoch, key.clone())), "two changes of a row in epoch {epoch}: {row:?}");
             }
+            self.changes.push((change, row.clone()));
             match change {
                 Change::Insert => {
                     assert_eq!(self.keyed.insert(key, row.clone()), None, "inserted again: {row:?}");

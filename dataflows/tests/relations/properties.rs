@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use dataflows::Epoch;
 use dataflows::oracle::relation::{Cell, agree, rows};
-use dataflows::relation::{Emit, From, PlannedView, Relation, Source};
+use dataflows::oracle::value::Datum;
+use dataflows::relation::{Call, Emit, From, Function, Keep, PlannedView, Regression, Relation, Source};
+use dataflows::rows::Change;
 use dataflows::views::Mode;
+use num_rational::BigRational;
+use num_traits::Zero;
 use proptest::prelude::*;
 
 use crate::choices::Choices;
@@ -14,7 +18,7 @@ use crate::stream::{Message, current, epochs, messages, settings};
 
 /// The number of cases is that of the environment variable `RELATION_CASES`.
 pub fn config() -> ProptestConfig {
-    let cases = std::env::var("RELATION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(30);
+    let cases = std::env::var("RELATION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24);
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
@@ -71,6 +75,42 @@ fn check_file(planned: &PlannedView, upserts: bool, written: &Written) {
     assert!(!is_whole || last.len() == written.keyed.len(), "{planned:#?}");
 }
 
+/// The same view of an aggregate with a history.
+fn history(planned: &PlannedView) -> Option<PlannedView> {
+    let is_aggregate = match &planned.relation {
+        Relation::Aggregate(_) => true,
+        Relation::Select { source, .. } => {
+            matches!(&source.from, From::Relation(of) if matches!(**of, Relation::Aggregate(_)))
+        }
+        _ => false,
+    };
+    let name = format!("{}_history", planned.name);
+    is_aggregate.then(|| PlannedView { name: name.into(), keep: Keep::History, ..planned.clone() })
+}
+
+/// A history has each new row of the table, and an end for each one that disappears.
+fn check_history(planned: &PlannedView, latest: &Written, history: &Written) {
+    let is_new = |change: Change| matches!(change, Change::Insert | Change::Update);
+    let new = latest.changes.iter().filter(|(change, _)| is_new(*change)).map(|(_, row)| (row, -1));
+    let ends = counted(history.appended.iter().map(|row| (row, 1)).chain(new));
+    let deleted = latest.changes.iter().filter(|(change, _)| *change == Change::Delete);
+    let deleted: Vec<&Row> = deleted.map(|(_, row)| row).collect();
+    assert!(ends.values().all(|number| *number > 0), "{planned:#?}");
+    assert_eq!(ends.values().sum::<i64>(), deleted.len() as i64, "the ends of {planned:#?}");
+    if let Relation::Aggregate(aggregate) = &planned.relation {
+        let before = planned.relation.columns().len() - aggregate.calls.len();
+        let end = |row: &&Row| -> Row {
+            let of_call = |call: &Call| match call.function {
+                Function::Count | Function::Regr(Regression::Count) => Datum::Exact(BigRational::zero()),
+                _ => Datum::Null,
+            };
+            row[..before].iter().cloned().chain(aggregate.calls.iter().map(of_call)).collect()
+        };
+        let expected: Vec<Row> = deleted.iter().map(end).collect();
+        assert_eq!(ends, counted_once(&expected), "{planned:#?}");
+    }
+}
+
 /// Limits the rows per key of all joins. The interpreter counts all rows, so that runs are only compared with each other.
 fn limit(relation: &mut Relation, to: u64) {
     let of_source = |source: &mut Source| {
@@ -105,9 +145,13 @@ fn compare(
         view
     });
     let views: Vec<_> = views.collect();
+    let histories: Vec<_> = views.iter().filter_map(history).collect();
+    let plans = views.len();
+    let views = [views, histories].concat();
     let job = Job { settings: settings(mode), views, arrived: i64::MAX };
     let records = current(messages, upserts);
-    let expected: Vec<Vec<Vec<Cell>>> = job.views.iter().map(|view| rows(&view.relation, &records)).collect();
+    let expected: Vec<Vec<Vec<Cell>>> =
+        job.views[..plans].iter().map(|view| rows(&view.relation, &records)).collect();
     let mut first: Option<Vec<BTreeMap<String, i64>>> = None;
     let mut check = |what: &str, output: &Output| {
         let mut found = Vec::new();
@@ -121,6 +165,11 @@ fn compare(
             check_file(planned, upserts, written);
             assert!(most.is_some() || written.letters.is_empty(), "{:?}", written.letters);
             found.push(counted_once(&rows));
+        }
+        for (planned, history) in job.views.iter().filter_map(|one| Some((one, history(one)?))) {
+            if let Some(history) = output.views.get(&*history.name) {
+                check_history(planned, &output.views[&*planned.name], history);
+            }
         }
         // Every double has the same bits.
         match &first {

@@ -5,13 +5,12 @@ use std::sync::mpsc::channel;
 
 use dataflows::Epoch;
 use dataflows::effect::{Effect, Restored};
-use dataflows::expression::{Arithmetic, Comparison, Expression, Query};
+use dataflows::expression::{Arithmetic, Comparison, Expression};
 use dataflows::item::Item;
+use dataflows::relation::{From, PlannedView, Relation, Source};
 use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::Fold;
-use dataflows::views::{
-    Axis, Correlation, Inputs, Mode, Settings, UserView, View, all, dedupe_view, readings_view,
-};
+use dataflows::views::{Axis, Correlation, Inputs, Mode, Settings, View, all, dedupe_view, readings_view};
 use timely::dataflow::operators::{Input, Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
@@ -81,25 +80,17 @@ pub fn views(settings: &Settings) -> Vec<View> {
 }
 
 /// `oil_pressure * 2 > engine_speed`: timestamp, truck_id, distance_covered / engine_speed.
-pub fn hot(settings: &Settings) -> UserView {
+pub fn hot(settings: &Settings) -> PlannedView {
     let field = |name| Expression::field(settings.schema.field(name).expect("a field"));
     let two = Expression::number(2, 0).expect("it is small");
     let doubled = Expression::arithmetic(Arithmetic::Multiply, field("oil_pressure"), two).expect("numbers");
     let speed = field("engine_speed");
     let filter = Expression::compare(Comparison::Greater, doubled, speed.clone()).expect("numbers");
     let ratio = Expression::arithmetic(Arithmetic::Divide, field("distance_covered"), speed);
-    let columns = [
-        ("timestamp", field("timestamp")),
-        ("truck_id", field("truck_id")),
-        ("ratio", ratio.expect("numbers")),
-    ];
-    let columns = columns.map(|(name, expression)| (name.to_owned(), expression));
-    UserView {
-        name: "hot".into(),
-        table: "HOT".into(),
-        definition: "hot".into(),
-        query: Query::new(Some(filter), columns).expect("a condition"),
-    }
+    let columns = vec![field("timestamp"), field("truck_id"), ratio.expect("numbers")];
+    let source = Source { from: From::Readings, filter: Some(filter) };
+    let names = ["timestamp", "truck_id", "ratio"].map(str::to_owned);
+    PlannedView::new("hot", "HOT", names, Relation::Select { source, columns })
 }
 
 /// Runs every view over some epochs of a job, on `workers` workers that take the batches in turn, after
