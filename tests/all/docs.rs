@@ -134,3 +134,23 @@ fn apply(path: &Path, patch: &str) {
     }
     fs::write(path, text).unwrap();
 }
+
+#[test]
+fn the_recipes_are_the_cases_that_are_tested() {
+    let page = fs::read_to_string(repository().join("docs/recipes.md")).unwrap();
+    let mut shown = Vec::new();
+    for part in page.split("<!-- ").skip(1) {
+        let (folder, rest) = part.split_once(" -->").unwrap();
+        let sql = rest.trim_start().strip_prefix("```sql\n").and_then(|rest| rest.split_once("```"));
+        let (sql, _) = sql.unwrap_or_else(|| panic!("{folder} has no block of SQL behind it"));
+        let file = fs::read_to_string(repository().join(folder).join("views.sql")).unwrap();
+        assert_eq!(sql.trim_end(), file.trim_end(), "{folder}");
+        shown.push(folder.to_owned());
+    }
+    let folders = fs::read_dir(repository().join("fixtures/recipes")).unwrap();
+    let mut folders: Vec<String> = folders
+        .map(|entry| format!("fixtures/recipes/{}", entry.unwrap().file_name().into_string().unwrap()))
+        .collect();
+    folders.sort();
+    assert_eq!(shown, folders);
+}

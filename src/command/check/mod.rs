@@ -16,10 +16,12 @@ pub(in crate::command) mod sample;
 
 use std::sync::{Arc, Mutex};
 
+use dataflows::relation::Relation;
+
 use crate::cli::CheckArgs;
 use crate::command::error::Error;
 use crate::command::report::Report;
-use crate::config::Job;
+use crate::config::{Job, sql};
 use crate::decode::{Decoder, Future};
 use crate::job::options::{decoder, file_options};
 use crate::job::routes;
@@ -76,6 +78,7 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
     let is_new = last.as_ref().is_some_and(|last| last.as_ref().is_none_or(|last| last.epoch == 0));
     kafka::check(config, is_new, report);
     check_ahead(config, report)?;
+    check_views(config, report)?;
     cluster::check(config, report);
     if let Err(error) = config.listen_token() {
         report.add("listen_token_file", Err::<&str, _>(error));
@@ -130,6 +133,49 @@ fn check_ahead(config: &Job, report: &mut Report) -> Result<(), Error> {
                     "{text} is shorter than limits.max_ahead = {allowed}: a reading dated ahead by more than {text} \
                      makes the readings of its truck late for `{view}` until that time; lower limits.max_ahead or \
                      raise {key}"
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Warns of the job's own views whose state grows with their input, or that a reading dated ahead could blind.
+fn check_views(config: &Job, report: &mut Report) -> Result<(), Error> {
+    let Some(script) = &config.sql else { return Ok(()) };
+    for view in sql::compile(script, &config.view_settings)? {
+        let upserts = config.view_settings.upserts();
+        let grows = |one: &Relation| match one {
+            // Rows that change are those of groups, of which there are only so many.
+            Relation::Join(join) => {
+                join.bound.is_none() && !(join.left.retracts(upserts) && join.right.retracts(upserts))
+            }
+            _ => false,
+        };
+        if view.relation.any(&grows) {
+            report.warn(
+                &format!("view {}", view.name),
+                "its JOIN keeps all rows of both sides, so its state grows with the input; add a bound such as \
+                 b.timestamp BETWEEN a.timestamp - INTERVAL '1 hour' AND a.timestamp"
+                    .into(),
+            );
+        }
+        let graces = |one: &Relation| match one {
+            Relation::Aggregate(aggregate) => aggregate.window.as_ref().map(|window| window.patience.grace),
+            Relation::Join(join) => join.bound.as_ref().map(|bound| bound.patience.grace),
+            _ => None,
+        };
+        let is_short = |one: &Relation| {
+            let (grace, ahead) = (graces(one), config.max_ahead);
+            matches!((grace, ahead), (Some(grace), Some(ahead)) if grace < ahead)
+        };
+        if !upserts && view.relation.any(&is_short) {
+            let allowed = &config.limits.max_ahead;
+            report.warn(
+                &format!("view {}", view.name),
+                format!(
+                    "its grace is shorter than limits.max_ahead = {allowed}: a reading dated ahead by more than that \
+                     makes others of its group late until that time; lower limits.max_ahead or raise grace"
                 ),
             );
         }
