@@ -83,14 +83,19 @@ impl PlannedView {
         names.zip(types).map(|(name, column_type)| ColumnSpec { name: name.into(), column_type }).collect()
     }
 
-    /// The query of a view that is made of each reading alone.
-    pub fn query(&self) -> Option<Query> {
-        match &self.relation {
+    /// The queries of a view that is made of each reading alone: several of a union.
+    pub fn queries(&self) -> Option<Vec<Query>> {
+        let specs = self.columns();
+        let of = |relation: &Relation| match relation {
             Relation::Select { source, columns } if source.from == From::Readings => {
-                let columns = self.columns().into_iter().zip(columns.iter().cloned()).collect();
+                let columns = specs.iter().cloned().zip(columns.iter().cloned()).collect();
                 Some(Query { filter: source.filter.clone(), columns })
             }
             _ => None,
+        };
+        match &self.relation {
+            Relation::Union(all) => all.iter().map(of).collect(),
+            relation => of(relation).map(|query| vec![query]),
         }
     }
 
@@ -124,11 +129,17 @@ impl PlannedView {
             keeps: keeps_nothing(),
             build: Arc::new(|_| unreachable!("set below")),
         };
-        if let Some(query) = self.query() {
-            let query = Arc::new(query);
+        // Rows of a union that can be taken back need numbers among equals.
+        let is_columnar = !upserts || self.relation.is_stateless();
+        if let Some(queries) = self.queries().filter(|_| is_columnar) {
+            let queries: Vec<Arc<Query>> = queries.into_iter().map(Arc::new).collect();
             view.build = Arc::new(move |inputs| {
-                let query = query.clone();
-                render_stateless(inputs, &name, move |batch| query.rows(&batch))
+                let rendered = queries
+                    .iter()
+                    .cloned()
+                    .map(|query| render_stateless(inputs, &name, move |batch| query.rows(&batch)));
+                let rendered: Vec<_> = rendered.collect();
+                inputs.records.scope().concatenate(rendered)
             });
             return view;
         }

@@ -307,8 +307,12 @@ impl Compiler<'_> {
             if let Some(shifted) = self.shifted(left, op, right, depth)? {
                 return Ok(shifted);
             }
-            let (a, b) = (self.expression(left, depth)?, self.expression(right, depth)?);
-            if op == Arithmetic::Subtract && a.kind() == Kind::Timestamp && b.kind() == Kind::Timestamp {
+            let [a, b] = match op {
+                // A text that is taken from a time, or the other way round, is a time.
+                Arithmetic::Subtract => self.alike(operands, depth)?,
+                _ => [self.expression(left, depth)?, self.expression(right, depth)?],
+            };
+            if op == Arithmetic::Subtract && [&a, &b].iter().all(|one| one.kind() == Kind::Timestamp) {
                 return Expression::elapsed(a, b).map_err(|error| mismatch(error, &operands));
             }
             Expression::arithmetic(op, a, b).map_err(|error| mismatch(error, &operands))

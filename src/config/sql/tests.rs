@@ -56,7 +56,7 @@ fn lines(filter: Option<&str>, columns: &[&str]) -> String {
 
 fn lines_of(view: &PlannedView) -> String {
     let mut out = Vec::new();
-    render::csv(&view.query().unwrap().rows(&batch()), false, &mut out);
+    render::csv(&view.queries().unwrap()[0].rows(&batch()), false, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -162,6 +162,13 @@ fn expressions_have_the_results_of_sql() {
         ("timestamp BETWEEN '2023-04-10 00:00:00' AND '2023-04-10 01:00:00'", "1", "0"),
         ("timestamp IN ('2023-04-10 01:00:00')", "1", "0"),
         ("timestamp < TIMESTAMP '2023-04-10 01:00:01'", "1", "0"),
+        ("timestamp - '2023-04-10 00:59:59.5'", "0.5", "2"),
+        ("timestamp - INTERVAL '1 hour' = '2023-04-10'", "1", "0"),
+        (
+            "INTERVAL '1 day 30 minutes' + timestamp",
+            "2023-04-11 01:30:00.000000",
+            "2023-04-11 01:30:01.500000",
+        ),
         (
             "CASE WHEN engine_speed > 0 THEN timestamp ELSE '1970-01-01' END",
             "2023-04-10 01:00:00.000000",
@@ -234,6 +241,8 @@ fn errors_have_a_position() {
         ("timestamp > '2023-02-30 00:00:00'", "column 13: '2023-02-30 00:00:00' is not a time"),
         ("timestamp > 5", "column 13: a number cannot be compared with a timestamp"),
         ("timestamp + 5 > 1", "column 1: `+` takes numbers, not a timestamp"),
+        ("timestamp - 'soon' > 1", "column 13: 'soon' is not a time"),
+        ("timestamp + INTERVAL '1 year' > '2023-01-01'", "give a number and one of microsecond"),
         (
             "oil > 1234567890123456789012345678901234567890",
             "column 7: 1234567890123456789012345678901234567890 is out of range",
