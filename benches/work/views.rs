@@ -6,16 +6,18 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
-use dataflows::expression::{Comparison, Expression, Query};
 use dataflows::item::Item;
 use dataflows::rows::Rows;
-use dataflows::views::{NAMES, ORIENTATION, Settings, UserView, View, all};
+use dataflows::views::{NAMES, ORIENTATION, Settings, View, all};
 use timely::WorkerConfig;
 use timely::communication::Allocator;
 use timely::communication::allocator::Thread;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
+use truckflow::config::sql;
+use truckflow::config::sql::parameters::Parameters;
+use truckflow::config::sql::script::Script;
 use truckflow::decode::{Decode, Decoder};
 use truckflow::job::graph::{self, Graph, Message, Outlet, Route};
 use truckflow::runtime::clock::{Clock, Limits};
@@ -106,26 +108,31 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 fn views(chosen: impl Fn(&str) -> bool) -> (Vec<View>, Settings) {
     let settings = Settings::default();
-    let views = all(&settings).into_iter().chain([own(&settings)]);
+    let views = all(&settings).into_iter().chain(own(&settings));
     (views.filter(|view| chosen(&view.name)).collect(), settings)
 }
 
-const OWN: &str = "own";
+/// Views of one's own: `above_speed`, aggregates per truck, and the same in windows.
+const OWN: &str = "
+CREATE MATERIALIZED VIEW own AS
+SELECT timestamp, distance_covered, engine_speed, truck_id FROM readings WHERE engine_speed > 80;
 
-/// `above_speed` as a user would define it.
-fn own(settings: &Settings) -> View {
-    let field = |name| Expression::field(settings.schema.field(name).expect("a field of trucks"));
-    let limit = Expression::number(80, 0).expect("it is small");
-    let filter = Expression::compare(Comparison::Greater, field("engine_speed"), limit).expect("numbers");
-    let columns = [
-        ("timestamp", field("timestamp")),
-        ("distance_covered", field("distance_covered")),
-        ("engine_speed", field("engine_speed")),
-        ("truck_id", field("truck_id")),
-    ];
-    let columns = columns.map(|(name, expression)| (name.to_owned(), expression));
-    let query = Query::new(Some(filter), columns).expect("a condition");
-    UserView { name: OWN.into(), table: "OWN".into(), definition: OWN.into(), query }.view(settings)
+CREATE MATERIALIZED VIEW own_groups AS
+SELECT truck_id, COUNT(*) AS samples, SUM(distance_covered) AS distance, AVG(engine_speed) AS speed,
+       MIN(fuel_consumed) AS least, CORR(engine_speed, timestamp) AS trend
+FROM readings GROUP BY truck_id;
+
+CREATE MATERIALIZED VIEW own_windows AS
+SELECT truck_id, window_start, window_end, COUNT(*) AS samples, AVG(engine_speed) AS speed,
+       CORR(engine_speed, timestamp) AS trend
+FROM TUMBLE(readings, timestamp, INTERVAL '5 minutes') GROUP BY truck_id, window_start, window_end;
+";
+const OWN_NAMES: [&str; 3] = ["own", "own_groups", "own_windows"];
+
+fn own(settings: &Settings) -> Vec<View> {
+    let script = Script::parse("own", OWN, &Parameters::new()).expect("it is SQL");
+    let views = sql::compile(&script, settings).expect("it reads fields of trucks");
+    views.into_iter().map(|view| view.view(settings)).collect()
 }
 
 /// One view alone: an epoch of batches a run.
@@ -208,7 +215,7 @@ pub fn rows(view: &str, batches: usize) -> Vec<Rows> {
 }
 
 pub fn stages() -> Vec<Stage> {
-    let alone = names().chain([OWN]).map(|name| {
+    let alone = names().chain(OWN_NAMES).map(|name| {
         Stage::new(format!("view/{name}"), move |batches| Alone::new(name, Sinks::None, batches))
     });
     let whole = Stage::new("whole/all_views", |batches| {

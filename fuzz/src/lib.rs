@@ -12,13 +12,14 @@ use std::sync::{Arc, LazyLock};
 use dataflows::batch::{Batch, BatchBuilder, NANO, Record};
 use dataflows::dead_letter::{DeadLetter, Reason};
 use dataflows::item::Item;
-use dataflows::oracle::value::Datum;
+use dataflows::oracle::{self, value::Datum};
 use dataflows::rows::{Column, NULL};
 use dataflows::schema::FieldType;
 use dataflows::state::entries;
 use dataflows::views::{self, Mode, Settings, View, dead_letter_rows};
 use truckflow::config::Job;
 use truckflow::config::sql;
+use truckflow::config::sql::parameters::Parameters;
 use truckflow::config::sql::script::Script;
 use truckflow::decode::{Counted, Decode, Decoder, Mapping, Message};
 use truckflow::state::export::Export;
@@ -229,14 +230,15 @@ pub fn of_expression(bytes: &[u8]) {
     let columns: Vec<&str> = lines.collect();
     let statement =
         format!("CREATE MATERIALIZED VIEW hot AS SELECT {}\nFROM readings{filter}", columns.join(",\n"));
-    let views = Script::parse("fuzz.sql", &statement).and_then(|script| sql::compile(&script, &settings()));
+    let script = Script::parse("fuzz.sql", &statement, &Parameters::new());
+    let views = script.and_then(|script| sql::compile(&script, &settings()));
     let views = match views {
         Ok(views) => views,
         Err(error) => return assert_sentence(&error.to_string().replace(['\n', '\r'], " ")),
     };
     let (records, batch) = &*READINGS;
-    // A semicolon begins another view.
-    for query in views.into_iter().map(|view| view.query) {
+    // A semicolon begins another view. Aggregates and joins are no expressions of a reading.
+    for query in views.into_iter().filter_map(|view| view.queries()).flatten() {
         let rows = query.rows(batch);
         let expected: Vec<Vec<Datum>> = records.iter().filter_map(|record| query.row(record)).collect();
         assert_eq!(rows.columns.iter().map(Column::len).max(), Some(expected.len()));
@@ -270,6 +272,13 @@ fn is_value(column: &Column, row: usize, expected: &Datum) -> bool {
         Column::Decimal { scale, values } => {
             *expected != Datum::Null && real(format!("{}e-{scale}", values[row]).parse().expect("a number"))
         }
+        Column::Wide { scale, values } => match (values[row], expected) {
+            (None, expected) => *expected == Datum::Null,
+            (Some(units), Datum::Exact(exact)) => {
+                oracle::decimal(&units.decimal(*scale)).as_ref() == Some(exact)
+            }
+            (Some(_), _) => false,
+        },
         Column::Real(values) => real(values[row]),
         Column::Integer(values) => match expected {
             Datum::Null => values[row] == NULL,

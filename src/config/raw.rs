@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::defined::{BuiltinViews, CorrelationDefinition};
 use super::message::written::{MessageSettings, RecordFields};
-use super::sql::script::{Parameters, Script, ViewStatement};
+use super::sql::parameters::Parameters;
+use super::sql::script::{Script, ViewStatement};
 use super::start::text_or_time;
 use crate::kafka::properties::{Properties, flat};
 use crate::kafka::topics::Topics;

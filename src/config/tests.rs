@@ -311,6 +311,7 @@ fn a_view_with_the_name_or_table_of_another_is_refused() {
         ("dedupe", "T", "another view has the name `dedupe`"),
         ("ABOVE_speed", "T", "another view has the name `above_speed`"),
         ("hot", "ingested_table_1", "another view writes to table ingested_table_1"),
+        ("hot", "truck_DEAD_letters", "another view writes to table truck_DEAD_letters"),
         ("hot", "truck_ABOVE_speed", "another view writes to table truck_ABOVE_speed"),
         ("fuel_speed", "T", "another view has the name `fuel_speed`"),
     ] {
@@ -318,7 +319,9 @@ fn a_view_with_the_name_or_table_of_another_is_refused() {
             "CREATE MATERIALIZED VIEW {name} WITH (table = '{table}') AS SELECT truck_id FROM readings"
         );
         let file = views_file(&text);
-        let error = load(DEFINED, &[], &[("views", &format!("{:?}", file.path()))]).unwrap_err().to_string();
+        let path = format!("{:?}", file.path());
+        let error =
+            load(DEFINED, &[], &[("views", &path), ("builtin_views", "true")]).unwrap_err().to_string();
         assert!(error.contains(said) && !error.contains('\n'), "{text}\n{error}");
         assert!(error.starts_with(&format!("configuration {}", file.path().display())), "{error}");
     }

@@ -26,7 +26,7 @@ SELECT timestamp, distance_covered, engine_speed, truck_id FROM readings WHERE e
 
 CREATE MATERIALIZED VIEW scaled AS
 SELECT timestamp, distance_covered, engine_speed, fuel_consumed,
-    engine_speed * 1.2 AS engine_speed_scaled,
+    CAST(engine_speed * 1.2 AS DOUBLE) AS engine_speed_scaled,
     distance_covered / engine_speed AS distance_engine_ratio,
     truck_id
 FROM readings;

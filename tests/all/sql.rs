@@ -173,7 +173,9 @@ fn differences(case: &Path, database: &Database) -> Vec<String> {
     for table in tables(case) {
         let columns: Vec<String> = table.columns.iter().map(|column| format!("`{column}`")).collect();
         let found = database.query(&format!("SELECT {} FROM {} ORDER BY id", columns.join(","), table.name));
-        let trimmed = |text: &str| match text.contains('.') && text.parse::<f64>().is_ok() {
+        let is_decimal =
+            |text: &str| text.contains('.') && !text.contains('e') && text.parse::<f64>().is_ok();
+        let trimmed = |text: &str| match is_decimal(text) {
             true => plain(text.trim_end_matches('0').trim_end_matches('.')),
             false => plain(text),
         };

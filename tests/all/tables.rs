@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dataflows::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
 use dataflows::views::{self, Settings};
+use dataflows::wide::Wide;
 use truckflow::store::{self, Commit, Form, Refused, Store, Table};
 
 use crate::keyed::of_table;
@@ -114,6 +115,10 @@ fn three_rows(columns: &[ColumnSpec], change: Change, value: i64) -> Rows {
     let column = |column: &ColumnSpec| match column.column_type {
         Type::Timestamp => Column::Timestamp(Arc::new(vec![1_681_088_547_900_000; 3])),
         Type::Decimal => Column::Decimal { scale: 2, values: Arc::new(vec![value * 100 + 25; 3]) },
+        Type::Exact { .. } => {
+            let units = Wide::from(i128::from(value) * 100 + 25);
+            Column::Wide { scale: 2, values: Arc::new(vec![Some(units); 3]) }
+        }
         Type::Real => Column::Real(Arc::new(vec![value as f64 + 0.25; 3])),
         Type::Integer => Column::Integer(Arc::new(vec![value; 3])),
         Type::Text => Column::Text(Arc::new(vec![Some("a truck".into()); 3])),
@@ -426,6 +431,11 @@ fn varied_rows(columns: &[ColumnSpec]) -> Rows {
                 Column::Timestamp(Arc::new(mixes.map(time).collect()))
             }
             Type::Decimal => Column::Decimal { scale: 9, values: Arc::new(mixes.map(integer).collect()) },
+            Type::Exact { scale, .. } => {
+                let wide = |mix: u64| Wide::from(i128::from(integer(mix)) * i128::from(mix));
+                let wide = |mix: u64| (!mix.is_multiple_of(50)).then(|| wide(mix));
+                Column::Wide { scale, values: Arc::new(mixes.map(wide).collect()) }
+            }
             Type::Real => {
                 let real = |mix: u64| match mix % 4 {
                     0 => f64::NAN,
@@ -453,8 +463,9 @@ fn varied_rows(columns: &[ColumnSpec]) -> Rows {
 
 #[test]
 fn loaded_rows_are_the_same_as_inserted_ones() {
-    let kinds = [Type::Timestamp, Type::Decimal, Type::Real, Type::Integer, Type::Text, Type::Bytes];
-    let columns: Vec<ColumnSpec> = ["t", "d", "r", "i", "x", "b"]
+    let exact = Type::Exact { digits: 65, scale: 9 };
+    let kinds = [Type::Timestamp, Type::Decimal, exact, Type::Real, Type::Integer, Type::Text, Type::Bytes];
+    let columns: Vec<ColumnSpec> = ["t", "d", "e", "r", "i", "x", "b"]
         .into_iter()
         .zip(kinds)
         .map(|(name, kind)| column(name, kind))
@@ -477,13 +488,13 @@ fn loaded_rows_are_the_same_as_inserted_ones() {
         let inserts = Form { lines: [].into(), ..form };
         assert_eq!(commit_as(store.as_mut(), &inserts, 1, rows.clone()), []);
         let same = "SELECT COUNT(*) FROM loaded a JOIN inserted b USING (id) WHERE a.t <=> b.t AND a.d <=> b.d \
-                    AND a.r <=> b.r AND a.i <=> b.i AND a.x <=> b.x AND a.b <=> b.b";
+                    AND a.e <=> b.e AND a.r <=> b.r AND a.i <=> b.i AND a.x <=> b.x AND a.b <=> b.b";
         assert_eq!(one(&database, same), MANY.to_string());
         // No number is lost.
         assert_eq!(one(&database, "SELECT MAX(id) FROM loaded"), MANY.to_string());
         let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
         let read = database.query("SELECT HEX(x), HEX(b) FROM loaded ORDER BY id");
-        let (Column::Text(texts), Column::Bytes(bytes)) = (&rows.columns[4], &rows.columns[5]) else {
+        let (Column::Text(texts), Column::Bytes(bytes)) = (&rows.columns[5], &rows.columns[6]) else {
             panic!("{:?}", rows.columns.len())
         };
         for (read, (text, bytes)) in read.iter().zip(texts.iter().zip(bytes.iter())) {

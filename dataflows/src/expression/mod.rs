@@ -24,7 +24,7 @@
 //!
 //! NULL behaves as in SQL. Undefined results are NULL: a division by zero, a double out of range.
 
-mod by_row;
+pub(crate) mod by_row;
 mod column;
 mod compare;
 mod computed;
@@ -42,7 +42,6 @@ mod tree;
 mod types;
 mod values;
 
-pub(crate) use self::by_row::Operands;
 pub(crate) use self::evaluated::{Evaluated, Selected};
 
 pub use self::compare::Comparison;

@@ -10,6 +10,7 @@
 mod calls;
 mod cell;
 mod groups;
+mod input;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use self::cell::{Cell, agree};
 
 use self::cell::Ordered;
-use super::value::Datum;
+use self::input::Input;
 use crate::batch::Record;
-use crate::expression::{Expression, Operands};
+use crate::expression::Expression;
 use crate::relation::plan::{Bound, From, Join, Relation, Source};
 
 /// The rows of a relation over all current readings, in no particular order. Limits and patience are ignored: all rows
@@ -74,50 +75,6 @@ fn computed(relation: &Relation, readings: &[&Record]) -> Vec<Vec<Cell>> {
         }
         Relation::Union(all) => all.iter().flat_map(|one| computed(one, readings)).collect(),
         Relation::Join(join) => joined(join, readings),
-    }
-}
-
-/// A row that expressions are evaluated for.
-enum Input<'a> {
-    Reading(&'a Record),
-    /// A row of a relation, with its values as they are in expressions.
-    Row(Vec<Cell>, Vec<Datum>),
-}
-
-impl Input<'_> {
-    fn of(cells: Vec<Cell>) -> Self {
-        let values = cells.iter().map(Cell::datum).collect();
-        Self::Row(cells, values)
-    }
-
-    fn value(&self, expression: &Expression) -> Datum {
-        let value = expression.value_of(match self {
-            Self::Reading(record) => Operands::Reading(record),
-            Self::Row(_, values) => Operands::Row(values),
-        });
-        match value {
-            Datum::Real(real) => Datum::Real(real + 0.0), // there is one zero
-            other => other,
-        }
-    }
-
-    /// The value as a result. A root that is a column stays one.
-    fn cell(&self, expression: &Expression) -> Cell {
-        match (self, expression.place()) {
-            (Self::Row(cells, _), Some(place)) => cells[place].clone(),
-            _ => Cell::Datum(self.value(expression)),
-        }
-    }
-
-    fn satisfies(&self, filter: Option<&Expression>) -> bool {
-        filter.is_none_or(|filter| self.value(filter).truth() == Some(true))
-    }
-
-    fn time(&self, expression: &Expression) -> Option<i64> {
-        match self.value(expression) {
-            Datum::Time(time) => Some(time),
-            _ => None,
-        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::fmt;
 
 use ethnum::I256;
 
-use super::plan::ColumnKind;
 use crate::expression::{Decimal, Expression, Kind, Mismatch};
 use crate::rows::Type;
 
@@ -83,6 +82,9 @@ pub struct Fraction {
     /// Decimal places.
     pub scale: u8,
 }
+
+/// The type of a column.
+pub type ColumnKind = (Kind, Type);
 
 /// A call.
 #[derive(Clone, Debug, PartialEq)]

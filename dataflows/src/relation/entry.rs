@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::tally::{Timed, read_bytes, read_timed, write_bytes, write_timed};
+use super::kept::{Timed, read_bytes, read_timed, write_bytes, write_timed};
 use super::value::{Value, read_all, read_time, take};
 use crate::batch::Entity;
 use crate::state::{push_end, push_entry};

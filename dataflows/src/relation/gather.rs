@@ -7,8 +7,9 @@ use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use super::delta::Key;
+use super::kept::Tally;
 use super::plan::{Aggregate, WindowKind};
-use super::tally::{Layout, Tally};
+use super::tally::Layout;
 use super::value::{Row, Value, written};
 use crate::batch::Batch;
 use crate::expression::{Evaluated, Selected};
@@ -207,7 +208,7 @@ impl Gather {
                     let value = arguments[bag.argument].value(row);
                     if !value.is_null() {
                         let time = if bag.by_time { time_of(row) } else { 0 };
-                        super::tally::count(values, (time, value), sign(row));
+                        super::kept::count(values, (time, value), sign(row));
                     }
                 }
             }

@@ -8,8 +8,9 @@ use foldhash::fast::RandomState;
 use super::delta::{Delta, Key, To};
 use super::entry::{Changes, Entry, bag_key, key, read_bag, read_slot, write_slot};
 use super::gather::Part;
+use super::kept::Tally;
 use super::plan::Aggregate;
-use super::tally::{Layout, Tally};
+use super::tally::Layout;
 use super::value::{Row, Value, read_all};
 
 /// The groups that this worker keeps.
@@ -67,7 +68,7 @@ pub(super) fn keep(
     (group, start): (&[u8], i64),
     tally: Option<&Tally>,
     existed: bool,
-    values: impl Iterator<Item = (usize, super::tally::Timed, i64)>,
+    values: impl Iterator<Item = (usize, super::kept::Timed, i64)>,
 ) {
     let tally_key = key(Entry::Tally, operator, |out| write_slot(group, start, out));
     let mut bytes = Vec::new();
@@ -83,8 +84,8 @@ pub(super) fn keep(
 }
 
 /// The values that a part changes in multisets, each with its number before.
-pub(super) fn values_of(part: &Tally, before: Option<&Tally>) -> Vec<(usize, super::tally::Timed, i64)> {
-    let of = |(bag, values): (usize, &BTreeMap<super::tally::Timed, i64>)| {
+pub(super) fn values_of(part: &Tally, before: Option<&Tally>) -> Vec<(usize, super::kept::Timed, i64)> {
+    let of = |(bag, values): (usize, &BTreeMap<super::kept::Timed, i64>)| {
         let times = |value: &_| before.and_then(|before| before.bags[bag].get(value)).copied().unwrap_or(0);
         values.keys().map(|value| (bag, value.clone(), times(value))).collect::<Vec<_>>()
     };

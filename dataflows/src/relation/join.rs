@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::delta::{Delta, Key};
 use super::entry::{Changes, Entry, key};
+use super::kept::{read_bytes, write_bytes};
 use super::plan::Join;
-use super::tally::{read_bytes, write_bytes};
 use super::value::{Row, Value, read_all, read_time, take, written};
 use crate::views::lateness::Waiting;
 use crate::views::watermark::{TOPIC, Watermark, WatermarkUpdate};

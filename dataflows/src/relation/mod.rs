@@ -9,7 +9,8 @@
 //! | `build` | the operators of a plan, and the streams between them |
 //! | `delta` | changes of a relation, which operators pass on |
 //! | `gather` | adds up the rows of an epoch per group, before they go to the groups' workers |
-//! | `tally`, `total` | what is kept of a group: sums, extremes, multisets |
+//! | `kept`, `total` | what is kept of a group: sums, extremes, multisets |
+//! | `tally` | which of them the calls of an aggregate need, and how rows are added |
 //! | `result` | the values of calls, computed of a tally |
 //! | `grouped`, `windowed` | groups, and their windows of time |
 //! | `content` | rows that are known by their content: DISTINCT |
@@ -26,6 +27,7 @@ pub(crate) mod entry;
 mod gather;
 mod grouped;
 mod join;
+mod kept;
 mod late;
 pub mod plan;
 mod result;
@@ -36,9 +38,7 @@ pub mod value;
 mod view;
 mod windowed;
 
-pub use self::call::{Call, Fraction, Function, Population, Regression};
-pub use self::plan::{
-    Aggregate, Bound, ColumnKind, From, Join, Patience, Relation, Source, Window, WindowKind,
-};
+pub use self::call::{Call, ColumnKind, Fraction, Function, Population, Regression};
+pub use self::plan::{Aggregate, Bound, From, Join, Patience, Relation, Source, Window, WindowKind};
 pub use self::sink::{Emit, Keep};
 pub use self::view::PlannedView;

@@ -1,6 +1,6 @@
 //! The logical plan of a view: a tree of relations, typed and checked.
 
-use super::call::Call;
+use super::call::{Call, ColumnKind};
 use crate::expression::{Decimal, Expression, Kind, MOST_PRODUCT_PLACES};
 use crate::rows::Type;
 
@@ -126,9 +126,6 @@ pub struct Bound {
     /// When rows are discarded.
     pub patience: Patience,
 }
-
-/// The type of a column.
-pub type ColumnKind = (Kind, Type);
 
 impl Relation {
     /// The types of its columns.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use num_bigint::BigInt;
 
 use super::call::{Fraction, Function, Population, Regression};
-use super::tally::{End, Tally, Timed};
+use super::kept::{End, Tally, Timed};
 use super::total::{REAL_BITS, integer, is_negative};
 use super::value::Value;
 use crate::accumulation::Accumulation;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::call::ColumnKind;
 use super::delta::{Delta, To};
 use super::value::{Real, Row, Value};
 use crate::effect::Effect;
 use crate::expression::Kind;
-use crate::relation::plan::ColumnKind;
 use crate::rows::{Change, Changes, Column, NULL, Rows, Type};
 use crate::wide::Wide;
 

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use ethnum::I256;
-use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Function, Regression};
+use super::kept::{End, Tally, Timed, count, read_timed};
 use super::result::Final;
 use super::total::{Total, integer, units};
 use super::value::{Value, take};
 use crate::expression::{Evaluated, Expression, Kind};
 use crate::rows::NULL;
-use crate::state::{push_length, take_length};
 use crate::wide::Wide;
 
 /// Which sums, extremes and multisets the calls of an aggregate need. Each is kept once.
@@ -49,13 +48,6 @@ pub(super) struct Pick {
     pub by_time: bool,
 }
 
-/// An end of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Least,
-    Greatest,
-}
-
 /// All values, each with its number.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bag {
@@ -64,9 +56,6 @@ pub(super) struct Bag {
     /// Whether values are kept with their event times.
     pub by_time: bool,
 }
-
-/// A value, and its event time where the order depends on it (otherwise 0).
-pub(super) type Timed = (i64, Value);
 
 impl Layout {
     /// For the calls of an aggregate; `retracts` says whether rows can be taken back.
@@ -173,16 +162,6 @@ fn place<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
     })
 }
 
-/// What is kept of a group. Two of them add up, and with negative signs take each other back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Tally {
-    /// The number of rows.
-    pub rows: i64,
-    pub sums: Vec<Total>,
-    pub picks: Vec<Option<Timed>>,
-    pub bags: Vec<BTreeMap<Timed, i64>>,
-}
-
 impl Tally {
     /// Adds a row (`sign` 1), or takes it back (-1).
     pub fn push(&mut self, layout: &Layout, arguments: &[Value], passes: &[bool], time: i64, sign: i64) {
@@ -256,21 +235,6 @@ impl Tally {
         }
     }
 
-    /// Appends all but the multisets, whose entries are kept one by one.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.rows.to_le_bytes());
-        self.sums.iter().for_each(|sum| sum.write(out));
-        for pick in &self.picks {
-            match pick {
-                None => out.push(0),
-                Some(value) => {
-                    out.push(1);
-                    write_timed(value, out);
-                }
-            }
-        }
-    }
-
     /// Reads what [`write`](Self::write) appended.
     pub fn read(layout: &Layout, mut bytes: &[u8]) -> Option<Self> {
         let mut tally = layout.empty();
@@ -299,42 +263,4 @@ impl Term {
         let product = factors.fold(I256::from(sign), |product, factor| product.wrapping_mul(factor.0));
         Total::Wide(Wide(product))
     }
-}
-
-/// Adds to the number of a value; without any it is removed.
-pub(super) fn count(values: &mut BTreeMap<Timed, i64>, value: Timed, times: i64) {
-    let number = values.entry(value);
-    match number {
-        std::collections::btree_map::Entry::Vacant(entry) => {
-            if times != 0 {
-                entry.insert(times);
-            }
-        }
-        std::collections::btree_map::Entry::Occupied(mut entry) => {
-            *entry.get_mut() += times;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
-    }
-}
-
-pub(super) fn write_timed((time, value): &Timed, out: &mut Vec<u8>) {
-    out.extend_from_slice(&time.to_le_bytes());
-    value.write(out);
-}
-
-pub(super) fn read_timed(bytes: &mut &[u8]) -> Option<Timed> {
-    Some((super::value::read_time(bytes)?, Value::read(bytes)?))
-}
-
-/// Appends bytes and their number.
-pub(super) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    push_length(out, bytes.len());
-    out.extend_from_slice(bytes);
-}
-
-pub(super) fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = take_length(bytes)?;
-    take(bytes, length)
 }

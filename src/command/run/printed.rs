@@ -97,7 +97,7 @@ mod tests {
         };
         let text = table(&shown);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], format!("truck{}     n", " ".repeat(57)));
+        assert_eq!(lines[0], format!("truck{}n", " ".repeat(60)));
         assert_eq!(lines[2], format!("a{}  10.5", " ".repeat(59)));
         assert!(lines[4].starts_with(&"x".repeat(59)) && lines[4].ends_with("…    -2"), "{text}");
         assert_eq!(lines[5], "(3 rows)");

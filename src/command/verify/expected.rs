@@ -15,8 +15,8 @@ use dataflows::views::{Axis, ORIENTATION, Settings};
 use super::cell::Cell;
 use super::compare::Rows;
 use super::input::Input;
-use super::planned::shown;
 use super::reading::{Place, Reading};
+use super::shown::shown;
 
 /// The records that a view has dropped.
 pub type GivenUp = HashSet<Place>;

@@ -14,6 +14,7 @@
 //! | [`reading`] | a reading of it |
 //! | [`dedupe`] | drops repetitions |
 //! | [`expected`] | the expected rows of each view |
+//! | [`shown`] | the cells of own views' values |
 //! | [`cell`] | the form of a value in a file or column |
 //! | [`files`] | the committed records of CSV files |
 //! | [`compare`] | compares expected and actual rows |
@@ -37,6 +38,7 @@ mod input;
 mod planned;
 mod reading;
 mod recorded;
+mod shown;
 mod trouble;
 mod views;
 mod windows;

@@ -2,16 +2,14 @@
 
 use dataflows::dead_letter::Reason;
 use dataflows::oracle::relation::{Cell as Expected, rows};
-use dataflows::oracle::value::Datum;
 use dataflows::relation::{Emit, Keep, PlannedView, Relation, WindowKind};
 use dataflows::rows::{ColumnSpec, Type};
 use dataflows::views::View;
-use num_bigint::BigInt;
-use num_rational::BigRational;
 
 use super::cell::{Cell, Form};
 use super::compare::{self, Refused, Surplus};
 use super::expected::GivenUp;
+use super::shown::shown;
 use super::trouble::Trouble;
 use super::views::{Each, Views, describe};
 use crate::job::graph::Route;
@@ -104,26 +102,4 @@ fn cell(value: Expected, column_type: Type) -> Cell {
         Expected::Root(root) => Cell::correlation(Some(root)),
         Expected::Datum(datum) => shown(datum, column_type),
     }
-}
-
-/// A value as a table has it.
-pub(super) fn shown(value: Datum, column_type: Type) -> Cell {
-    match (value, column_type) {
-        (Datum::Null, _) => Cell::Null,
-        (Datum::Time(time), _) => Cell::Time(time),
-        (Datum::Text(text), _) => Cell::Text(text),
-        (Datum::Truth(holds), _) => Cell::Integer(holds.into()),
-        // In a column of doubles with the digits of a decimal, in files: as many as it takes.
-        (Datum::Exact(exact), Type::Decimal) => decimal(&exact, 30),
-        (Datum::Exact(exact), Type::Exact { scale, .. }) => decimal(&exact, scale),
-        (Datum::Exact(exact), Type::Integer) => {
-            exact.to_integer().to_string().parse().map_or(Cell::Null, Cell::Integer)
-        }
-        (number, _) => Cell::Real(number.real() + 0.0),
-    }
-}
-
-fn decimal(exact: &BigRational, scale: u8) -> Cell {
-    let units = exact * BigRational::from_integer(BigInt::from(10).pow(scale.into()));
-    Cell::Decimal(units.to_integer(), scale.into())
 }

@@ -9,7 +9,6 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Location;
 
 use super::fault::{Fault, OPERATORS, mismatch, no_operator};
-use super::group::Grouping;
 use super::interval::interval;
 use super::literal::{literal, literal_text, text_of, time};
 use super::parse::parse;
@@ -27,6 +26,16 @@ pub(super) struct Named {
     pub expression: Expression,
 }
 
+/// The groups that a query makes of rows.
+pub(super) trait Groups {
+    /// Compiles what is said of single rows.
+    fn rows(&self) -> &Compiler<'_>;
+
+    /// The value of an expression that is a key, a call or a bound of the window; none of another, whose operands are
+    /// looked at then.
+    fn expression(&self, expr: &Expr) -> Result<Option<Expression>, Fault>;
+}
+
 /// Compiles expressions over the columns of relations.
 #[derive(Clone, Default)]
 pub(super) struct Compiler<'a> {
@@ -34,7 +43,7 @@ pub(super) struct Compiler<'a> {
     /// Whether the columns are the fields of the record.
     pub of_record: bool,
     /// The groups whose keys and aggregates expressions are of; none: of single rows.
-    pub grouping: Option<&'a Grouping<'a>>,
+    pub grouping: Option<&'a dyn Groups>,
     /// Whether the rows are in windows, which have a start and an end.
     pub has_windows: bool,
 }
@@ -99,7 +108,7 @@ impl Compiler<'_> {
             return Some(window.name().to_owned());
         }
         match self.grouping {
-            Some(grouping) => grouping.rows.name_of(expr),
+            Some(grouping) => grouping.rows().name_of(expr),
             None => self.column_of(expr).ok().flatten().map(|column| column.name.clone()),
         }
     }

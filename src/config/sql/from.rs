@@ -11,8 +11,8 @@ use sqlparser::tokenizer::Location;
 use super::compiler::{Compiler, Named, WindowColumn};
 use super::fault::Fault;
 use super::interval::interval;
-use super::query::{Context, Selected, query};
 use super::script::{READINGS, name_of};
+use super::selected::{Context, Selected};
 
 /// The rows of FROM.
 pub(super) struct From {
@@ -84,7 +84,7 @@ fn factor(factor: &TableFactor, context: &Context<'_>) -> Result<From, Fault> {
         }
         TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
             let name = alias_of(alias)?;
-            let selected = query(subquery, context)?;
+            let selected = (context.subquery)(subquery, context)?;
             Ok(plain(selected, name.as_deref(), "subquery"))
         }
         other => {
@@ -150,7 +150,7 @@ fn windows(
             let name = alias.unwrap_or_else(|| own.to_owned());
             plain(selected.clone(), Some(&name), own)
         }
-        Expr::Subquery(of) => plain(query(of, context)?, alias.as_deref(), "subquery"),
+        Expr::Subquery(of) => plain((context.subquery)(of, context)?, alias.as_deref(), "subquery"),
         _ => return Err(refused()),
     };
     let spans = spans.iter().map(|span| {

@@ -10,9 +10,8 @@ use sqlparser::ast::{
     OrderBySort, SelectItem, Value,
 };
 
-use super::compiler::{Compiler, WindowColumn};
+use super::compiler::{Compiler, Groups, WindowColumn};
 use super::fault::{Fault, mismatch};
-use super::query::aliased;
 use crate::text::printable::quantity;
 
 /// Aggregate functions, for messages.
@@ -66,10 +65,12 @@ pub(super) struct Grouping<'a> {
     pub calls: RefCell<Vec<Call>>,
 }
 
-impl Grouping<'_> {
-    /// The value of an expression that is a key, a call or a bound of the window; none of another, whose operands are
-    /// looked at then.
-    pub fn expression(&self, expr: &Expr) -> Result<Option<Expression>, Fault> {
+impl Groups for Grouping<'_> {
+    fn rows(&self) -> &Compiler<'_> {
+        &self.rows
+    }
+
+    fn expression(&self, expr: &Expr) -> Result<Option<Expression>, Fault> {
         if let Some(column) = self.rows.window_column(expr).filter(|_| self.has_windows) {
             let place = self.keys.len() + usize::from(column == WindowColumn::End);
             return Ok(Some(Expression::of_column(place, Kind::Timestamp, Type::Timestamp)));
@@ -108,7 +109,9 @@ impl Grouping<'_> {
             _ => Ok(None),
         }
     }
+}
 
+impl Grouping<'_> {
     /// The value of a call.
     fn call(&self, expr: &Expr, function: &Function) -> Result<Expression, Fault> {
         let call = self.called(expr, function)?;
@@ -259,4 +262,15 @@ fn of_fraction(expr: &Expr) -> Option<Fraction> {
     let scale = places.len() as u8;
     let units: i64 = format!("{whole}{places}").parse().ok()?;
     (0..=10i64.pow(scale.into())).contains(&units).then_some(Fraction { units, scale })
+}
+
+/// The expression of SELECT that has a name.
+pub(super) fn aliased<'a>(name: &Expr, columns: &'a [SelectItem]) -> Option<&'a Expr> {
+    let Expr::Identifier(name) = name else { return None };
+    columns.iter().find_map(|item| match item {
+        SelectItem::ExprWithAlias { expr, alias } if alias.value.eq_ignore_ascii_case(&name.value) => {
+            Some(expr)
+        }
+        _ => None,
+    })
 }

@@ -5,8 +5,10 @@
 //! | `script` | the statements of a file of views |
 //! | `view` | the views of its statements |
 //! | `query` | the relation of a query: WHERE, SELECT, GROUP BY, UNION |
+//! | `selected` | what a query selects |
 //! | `from` | FROM: relations, windows, joins |
 //! | `group` | groups of rows, and aggregate functions |
+//! | `parameters` | values of the configuration in the text |
 //! | `parse` | the tree of a text, by `sqlparser`; the dialect |
 //! | `compiler` | the expression of a tree |
 //! | `functions` | calls of functions |
@@ -21,9 +23,11 @@ mod functions;
 mod group;
 mod interval;
 mod literal;
+pub mod parameters;
 mod parse;
 mod query;
 pub mod script;
+mod selected;
 mod stack;
 #[cfg(test)]
 mod tests;

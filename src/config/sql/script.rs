@@ -1,6 +1,5 @@
 //! The statements of a file of views.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fs, io};
 
@@ -13,6 +12,7 @@ use dataflows::relation::{Emit, Keep, Patience};
 
 use super::fault::Fault;
 use super::literal::literal_text;
+use super::parameters::Parameters;
 use super::parse;
 use super::stack::with_stack;
 use crate::config::error::ConfigError;
@@ -23,9 +23,6 @@ const HOUR: i64 = 3_600_000_000;
 
 /// The relation of all readings.
 pub const READINGS: &str = "readings";
-
-/// The values of `$name`, by name.
-pub type Parameters = BTreeMap<String, toml::Value>;
 
 /// A file of views.
 #[derive(Clone, Debug)]

@@ -4,8 +4,9 @@ use dataflows::relation::{Emit, PlannedView, Relation};
 use dataflows::views::Settings;
 
 use super::compiler::Compiler;
-use super::query::{Context, Selected, query};
+use super::query::query;
 use super::script::{READINGS, Script, ViewStatement};
+use super::selected::{Context, Selected};
 use super::stack::with_stack;
 use crate::config::error::ConfigError;
 use crate::store::OTHER_ID;
@@ -21,8 +22,12 @@ pub fn compile(script: &Script, settings: &Settings) -> Result<Vec<PlannedView>,
         let mut known = vec![(READINGS.to_owned(), readings(settings))];
         let (mut views, mut nodes) = (Vec::new(), 0);
         for statement in &script.statements {
-            let context =
-                Context { known: &known, patience: statement.patience, join_limit: statement.join_limit };
+            let context = Context {
+                subquery: query,
+                known: &known,
+                patience: statement.patience,
+                join_limit: statement.join_limit,
+            };
             let selected = query(&statement.query, &context).map_err(|fault| script.located(fault))?;
             nodes += selected.nodes;
             if nodes > MAX_OF_FILE {

@@ -4,8 +4,8 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
-use super::Input;
 use super::cell::{Cell, Ordered};
+use super::input::Input;
 use crate::expression::{Expression, Kind};
 use crate::oracle::nearest;
 use crate::oracle::root::Root;

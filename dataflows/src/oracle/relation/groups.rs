@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::calls::value;
 use super::cell::{Cell, Ordered};
-use super::{Datum, Input};
+use super::input::Input;
+use crate::oracle::value::Datum;
 use crate::relation::plan::{Aggregate, Window, WindowKind};
 
 /// One row per group and window: the keys, the window's start and end, and the calls.
