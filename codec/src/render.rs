@@ -35,6 +35,7 @@ pub fn csv_header(columns: &[ColumnSpec], out: &mut Vec<u8>) {
 /// `change`, a last field is 1 for inserted and -1 for retracted values.
 pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
     let mut writers = writers(rows);
+    let is_single = rows.columns.len() == 1 && !change;
     out.reserve(rows.len() * rows.columns.len() * 12);
     for row in 0..rows.len() {
         let start = out.len();
@@ -76,7 +77,7 @@ pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
             out.push(b',');
             integer(sign.into(), out);
         }
-        if out.len() == start {
+        if is_single && out.len() == start {
             // Readers of CSV pass over empty lines.
             out.extend_from_slice(b"\"\"");
         }

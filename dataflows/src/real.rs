@@ -19,7 +19,7 @@ const EXACT_POWER: u32 = 22;
 /// assert_eq!(dataflows::real::ratio(1, 3), Some(1.0 / 3.0));
 /// assert_eq!(dataflows::real::ratio(1, 0), None);
 /// ```
-#[inline]
+#[inline(always)]
 pub fn ratio(numerator: i128, denominator: i128) -> Option<f64> {
     let (n, d) = (numerator.unsigned_abs(), denominator.unsigned_abs());
     if d == 0 {
@@ -131,7 +131,7 @@ pub fn product(value: i64, factor: Factor) -> f64 {
 /// ```
 /// assert_eq!(dataflows::real::decimal(125, 2), 1.25);
 /// ```
-#[inline]
+#[inline(always)]
 pub fn decimal(units: i128, places: u8) -> f64 {
     let power = u32::from(places);
     if units.unsigned_abs() <= EXACT && power <= EXACT_POWER {

@@ -11,7 +11,7 @@ use super::kept::Tally;
 use super::plan::{Aggregate, WindowKind};
 use super::tally::Layout;
 use super::value::{Row, Value, written};
-use crate::batch::Batch;
+use crate::batch::{Batch, Entity};
 use crate::expression::{Evaluated, Selected};
 use crate::rows::NULL;
 
@@ -32,6 +32,10 @@ pub(super) struct Part {
 pub(super) struct Parts {
     places: HashMap<(Key, i64), usize, RandomState>,
     parts: Vec<Part>,
+    /// The places of entities' parts by the addresses of their names, so that names are neither hashed nor copied.
+    of_entities: HashMap<(*const u8, i64), u32, RandomState>,
+    /// Keeps the addresses valid.
+    names: Vec<Entity>,
 }
 
 /// An aggregate, ready to add up rows.
@@ -72,6 +76,18 @@ impl Parts {
         self.places.insert((group.clone(), pane), self.parts.len());
         self.parts.push(Part { group: group.clone(), pane, tally: layout.empty(), latest: i64::MIN });
         self.parts.len() - 1
+    }
+
+    /// The place of a part of an entity.
+    fn of_entity(&mut self, name: &Entity, pane: i64, layout: &Layout) -> u32 {
+        let key = (name.as_ptr(), pane);
+        if let Some(&place) = self.of_entities.get(&key) {
+            return place;
+        }
+        let place = self.at(&written(&[Value::Text(name.clone())]), pane, layout) as u32;
+        self.of_entities.insert(key, place);
+        self.names.push(name.clone());
+        place
     }
 
     /// Adds an empty part for the group of everything, so that it exists.
@@ -233,10 +249,8 @@ impl Gather {
                 let entity = batch.entity[place as usize] as usize;
                 let pane = pane_at(row);
                 let known = last[entity].filter(|(known, _)| *known == pane);
-                let (_, part) = known.unwrap_or_else(|| {
-                    let group = written(&[Value::Text(batch.entities[entity].clone())]);
-                    (pane, parts.at(&group, pane, &self.layout) as u32)
-                });
+                let (_, part) = known
+                    .unwrap_or_else(|| (pane, parts.of_entity(&batch.entities[entity], pane, &self.layout)));
                 last[entity] = Some((pane, part));
                 of_row.push(part);
             }

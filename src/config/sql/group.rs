@@ -198,12 +198,10 @@ impl Grouping<'_> {
         if distinct && (!is_single || arguments.is_empty()) {
             return refused(format!("{name} does not take DISTINCT; leave it out"));
         }
-        if matches!(called, Aggregate::Median) || is_percentile {
-            if !self.has_windows {
-                return refused(format!(
-                    "{name} keeps all values of a group, so it needs a window, as in FROM TUMBLE(…)"
-                ));
-            }
+        if (called == Aggregate::Median || is_percentile) && !self.has_windows {
+            return refused(format!(
+                "{name} keeps all values of a group, so it needs a window, as in FROM TUMBLE(…)"
+            ));
         }
         if matches!(called, Aggregate::First | Aggregate::Last) && !self.has_time {
             let reason = format!(
