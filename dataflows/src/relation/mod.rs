@@ -13,6 +13,7 @@
 //! | `tally` | which of them the calls of an aggregate need, and how rows are added |
 //! | `result` | the values of calls, computed of a tally |
 //! | `grouped`, `windowed` | groups, and their windows of time |
+//! | `slots` | the windows of a group, and how rows are added to them |
 //! | `content` | rows that are known by their content: DISTINCT |
 //! | `join` | joins |
 //! | `late` | dead letters of dropped readings |
@@ -32,6 +33,7 @@ mod late;
 pub mod plan;
 mod result;
 mod sink;
+mod slots;
 mod tally;
 mod total;
 pub mod value;

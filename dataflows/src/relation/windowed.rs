@@ -12,9 +12,12 @@ use foldhash::fast::RandomState;
 use super::delta::{Delta, Key, To};
 use super::entry::{Changes, Entry, bag_key, key};
 use super::gather::{Part, pane_of};
-use super::grouped::{keep, restore, row_of, values_of};
-use super::kept::{Tally, Timed};
+use super::grouped::{keep, restore, row_of};
 use super::plan::{Window, WindowKind};
+use super::slots::{
+    Before, Group, Open, Place, Slot, Times, add_instant, add_to_session, add_to_window, delta_key, end_of,
+    note_sessions,
+};
 use super::tally::Layout;
 use super::value::{Row, read_time};
 use crate::views::lateness::Waiting;
@@ -37,54 +40,6 @@ pub(super) struct Windowed {
     waiting: Waiting<Key>,
 }
 
-#[derive(Default)]
-struct Group {
-    times: Times,
-    /// The windows by their starts.
-    windows: BTreeMap<i64, Slot>,
-    /// Of sessions that can fall apart, the tallies of single times.
-    instants: BTreeMap<i64, Tally>,
-}
-
-/// A window.
-struct Slot {
-    end: i64,
-    tally: Tally,
-}
-
-/// The times of a group, in microseconds. All only increase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Times {
-    /// The latest event.
-    latest: i64,
-    /// Windows that end up to here are closed.
-    closed: i64,
-    /// Windows that end up to here are discarded.
-    horizon: i64,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self { latest: i64::MIN, closed: i64::MIN, horizon: i64::MIN }
-    }
-}
-
-impl Times {
-    fn read(mut bytes: &[u8]) -> Option<Self> {
-        let mut next = || read_time(&mut bytes);
-        let times = Self { latest: next()?, closed: next()?, horizon: next()? };
-        bytes.is_empty().then_some(times)
-    }
-
-    fn written(&self) -> [u8; 24] {
-        let mut bytes = [0; 24];
-        for (to, time) in bytes.chunks_mut(8).zip([self.latest, self.closed, self.horizon]) {
-            to.copy_from_slice(&time.to_le_bytes());
-        }
-        bytes
-    }
-}
-
 /// The output of an epoch.
 #[derive(Default)]
 pub(super) struct Passed {
@@ -92,21 +47,6 @@ pub(super) struct Passed {
     pub changes: Changes,
     /// The group and pane of rows that are late.
     pub late: Vec<(Key, i64)>,
-}
-
-/// A window of a group.
-type Place = (Key, i64);
-
-/// A window before an epoch: its end and its row.
-type Before = BTreeMap<Place, Option<(i64, Row)>>;
-
-/// What is known of an epoch while it is passed.
-#[derive(Default)]
-struct Open {
-    before: Before,
-    times_before: BTreeMap<Key, Option<Times>>,
-    /// The values of multisets that change, with their numbers before.
-    values: BTreeMap<Place, BTreeMap<(usize, Timed), i64>>,
 }
 
 impl Windowed {
@@ -483,97 +423,5 @@ impl Windowed {
         let next_to_forget = oldest.map(|end| end.saturating_add(grace));
         let points = next_to_close.into_iter().chain(next_to_forget);
         self.waiting.set(key, group.times.latest, points);
-    }
-}
-
-/// The end of a window of a fixed size.
-fn end_of(kind: WindowKind, start: i64) -> i64 {
-    match kind {
-        WindowKind::Hop { size, .. } => start.saturating_add(size),
-        WindowKind::Session { gap } => start.saturating_add(gap),
-    }
-}
-
-/// What identifies the row of a window.
-fn delta_key(group: &Key, start: i64) -> Key {
-    [&start.to_be_bytes()[..], group].concat().into()
-}
-
-/// Notes a window as it is before the epoch, and which values of its multisets a part changes.
-fn note(layout: &Layout, group: &Group, key: &Key, start: i64, part: Option<&Tally>, open: &mut Open) {
-    let slot = group.windows.get(&start);
-    let place = (key.clone(), start);
-    if let Some(part) = part {
-        let values = open.values.entry(place.clone()).or_default();
-        for (bag, value, before) in values_of(part, slot.map(|slot| &slot.tally)) {
-            values.entry((bag, value)).or_insert(before);
-        }
-    }
-    open.before.entry(place).or_insert_with(|| {
-        slot.map(|slot| (slot.end, row_of(layout, key, Some((start, slot.end)), &slot.tally)))
-    });
-}
-
-fn add_to_window(
-    layout: &Layout,
-    group: &mut Group,
-    key: &Key,
-    (start, end): (i64, i64),
-    part: &Tally,
-    open: &mut Open,
-) {
-    note(layout, group, key, start, Some(part), open);
-    let slot = group.windows.entry(start).or_insert_with(|| Slot { end, tally: layout.empty() });
-    slot.tally.merge(layout, part);
-    if slot.tally.rows == 0 {
-        group.windows.remove(&start);
-    }
-}
-
-/// Adds a part to the session that it is in or next to; it may join two of them.
-fn add_to_session(
-    layout: &Layout,
-    group: &mut Group,
-    key: &Key,
-    time: i64,
-    gap: i64,
-    part: &Tally,
-    open: &mut Open,
-) {
-    let end = time.saturating_add(gap);
-    let before =
-        group.windows.range(..=time).next_back().filter(|(_, slot)| time < slot.end).map(|(start, _)| *start);
-    let after = group.windows.range(time.saturating_add(1)..end).next().map(|(start, _)| *start);
-    let mut merged = Slot { end, tally: part.clone() };
-    let start = before.or(Some(time)).filter(|start| *start <= time).unwrap_or(time);
-    for joined in before.into_iter().chain(after) {
-        // Its values move to the session that it is joined to.
-        let all = group.windows.get(&joined).map(|slot| slot.tally.clone());
-        note(layout, group, key, joined, all.as_ref(), open);
-        if let Some(slot) = group.windows.remove(&joined) {
-            merged.end = merged.end.max(slot.end);
-            merged.tally.merge(layout, &slot.tally);
-        }
-    }
-    note(layout, group, key, start, Some(&merged.tally), open);
-    group.windows.insert(start, merged);
-}
-
-fn add_instant(layout: &Layout, group: &mut Group, time: i64, part: &Tally) {
-    let tally = group.instants.entry(time).or_insert_with(|| layout.empty());
-    tally.merge(layout, part);
-    if tally.rows == 0 {
-        group.instants.remove(&time);
-    }
-}
-
-/// Notes the sessions that a change at a time may concern.
-fn note_sessions(layout: &Layout, group: &Group, key: &Key, time: i64, gap: i64, open: &mut Open) {
-    let end = time.saturating_add(gap);
-    let before =
-        group.windows.range(..=time).next_back().filter(|(_, slot)| time < slot.end).map(|(start, _)| *start);
-    let after = group.windows.range(time.saturating_add(1)..end).map(|(start, _)| *start);
-    for start in before.into_iter().chain(after).chain([time]) {
-        note(layout, group, key, start, None, open);
     }
 }
