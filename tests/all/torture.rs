@@ -16,7 +16,7 @@ use truckflow::runtime::fault::Moment;
 use crate::support::job::Job;
 use crate::support::kafka::{kafka, unique_topic};
 use crate::support::mariadb::{Database, databases, mariadb};
-use crate::support::output::{assert_same, csv_rows};
+use crate::support::output::{assert_same, csv_of, csv_rows};
 use crate::support::process::free_port;
 
 /// For what a moment takes to come, or a job to end.
@@ -27,6 +27,47 @@ const RATE: u32 = 2000;
 const OLDEST: Duration = Duration::from_millis(1500);
 /// How often it is killed so in the short form.
 const RANDOM: usize = 3;
+
+/// Views of one's own beside the built-in ones: every operator of plans, and views of them.
+const SQL: &str = "
+CREATE VIEW fast AS SELECT timestamp, truck_id, engine_speed, distance_covered FROM readings WHERE engine_speed > 80;
+
+CREATE MATERIALIZED VIEW own_filter AS SELECT timestamp, truck_id, engine_speed * 2 AS twice FROM fast;
+
+CREATE MATERIALIZED VIEW own_groups AS
+SELECT truck_id, COUNT(*) AS samples, SUM(distance_covered) AS distance, AVG(engine_speed) AS speed, MIN(engine_speed) AS least,
+       MAX(engine_speed) AS most, CORR(engine_speed, timestamp) AS trend, LAST_VALUE(fuel_consumed) AS fuel
+FROM readings GROUP BY truck_id;
+
+CREATE MATERIALIZED VIEW own_history WITH (keep = 'history') AS
+SELECT truck_id, COUNT(*) AS samples, STDDEV_SAMP(engine_speed) AS spread FROM fast GROUP BY truck_id HAVING COUNT(*) > 3;
+
+CREATE MATERIALIZED VIEW own_windows AS
+SELECT truck_id, window_start, window_end, COUNT(*) AS samples, MEDIAN(engine_speed) AS middle,
+       COUNT(DISTINCT FLOOR(engine_speed)) AS speeds
+FROM TUMBLE(readings, timestamp, INTERVAL '10 seconds') GROUP BY truck_id, window_start, window_end;
+
+CREATE MATERIALIZED VIEW own_hops WITH (emit = 'changes') AS
+SELECT window_start, COUNT(*) AS samples, COUNT(DISTINCT truck_id) AS trucks
+FROM HOP(fast, timestamp, INTERVAL '10 seconds', INTERVAL '30 seconds') GROUP BY window_start, window_end;
+
+CREATE MATERIALIZED VIEW own_sessions AS
+SELECT truck_id, window_start, window_end, COUNT(*) AS samples, MAX(engine_speed) AS most
+FROM SESSION(fast, timestamp, INTERVAL '2 seconds') GROUP BY truck_id, window_start, window_end;
+
+CREATE MATERIALIZED VIEW own_join AS
+SELECT f.truck_id, f.timestamp, r.timestamp AS next, r.engine_speed - f.engine_speed AS more
+FROM fast f JOIN readings r
+  ON r.truck_id = f.truck_id AND r.timestamp > f.timestamp AND r.timestamp <= f.timestamp + INTERVAL '500 milliseconds';
+
+CREATE MATERIALIZED VIEW own_totals AS
+SELECT FLOOR(most) AS band, COUNT(*) AS trucks, SUM(samples) AS samples FROM own_groups GROUP BY FLOOR(most);
+
+CREATE MATERIALIZED VIEW own_distinct AS SELECT DISTINCT truck_id, FLOOR(engine_speed) AS speed FROM readings;
+
+CREATE MATERIALIZED VIEW own_union AS
+SELECT truck_id, samples FROM own_groups UNION ALL SELECT truck_id, samples FROM own_sessions WHERE samples > 2;
+";
 
 /// How a job dies.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +80,8 @@ enum Death {
 
 struct Torture<'a> {
     topic: String,
+    /// The file of the views of one's own.
+    views: String,
     out: &'a Path,
     database: Option<&'a Database>,
     /// Of a cluster of two processes: where they listen.
@@ -50,6 +93,7 @@ impl Torture<'_> {
         let out = out.display().to_string();
         let args = [command, "--brokers", kafka().brokers(), "--topic", &self.topic, "--out", &out];
         let mut args: Vec<String> = args.map(String::from).into();
+        args.extend(["--sql", &self.views, "--set", "builtin_views=true"].map(String::from));
         if let Some(database) = database {
             args.extend(["--database".into(), database.url.clone()]);
         }
@@ -160,7 +204,10 @@ fn torture(database: Option<&Database>, processes: usize) {
         std::fs::write(&path, format!("127.0.0.1:{}\n127.0.0.1:{}\n", free_port(), free_port())).unwrap();
         path.display().to_string()
     });
-    let torture = Torture { topic: unique_topic(), out: &disturbed, database, hosts };
+    let views = folder.path().join("views.sql");
+    std::fs::write(&views, SQL).unwrap();
+    let views = views.display().to_string();
+    let torture = Torture { topic: unique_topic(), views, out: &disturbed, database, hosts };
     kafka().create_topic(&torture.topic, 4);
     let broken = |count: i32| {
         let letters = (0..count).map(|n| (n % 4, None, format!("{{\"timestamp\", \"{n}\"\n")));
@@ -189,6 +236,10 @@ fn torture(database: Option<&Database>, processes: usize) {
     println!("{} kills, {read} readings", deaths.len());
     assert!(read > RATE as usize, "readings streamed in");
     assert_same(&undisturbed, &disturbed);
+    for view in ["own_filter", "own_join"] {
+        let same = csv_rows(&csv_of(&undisturbed, view)) == csv_rows(&csv_of(&disturbed, view));
+        assert!(same, "{view} differs");
+    }
     let mut args = torture.args("verify", &disturbed, database);
     args.extend(["--set".into(), "csv.max_records=700".into()]);
     let mut verify = Job::start(args);

@@ -21,6 +21,9 @@ use crate::text::printable::printable;
 /// Microseconds.
 const HOUR: i64 = 3_600_000_000;
 
+/// How long windows and joins wait for late rows unless a view says otherwise.
+pub(super) const DEFAULT_PATIENCE: Patience = Patience { grace: 24 * HOUR, idle: HOUR / 12 };
+
 /// The relation of all readings.
 pub const READINGS: &str = "readings";
 
@@ -180,7 +183,7 @@ fn view(create: CreateView, start: Location) -> Result<ViewStatement, Fault> {
         backfill: false,
         keep: None,
         emit: None,
-        patience: Patience { grace: 24 * HOUR, idle: HOUR / 12 },
+        patience: DEFAULT_PATIENCE,
         join_limit: None,
         doubles: false,
         index: Vec::new(),

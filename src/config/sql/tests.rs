@@ -4,7 +4,7 @@ use dataflows::batch::{Batch, BatchBuilder, NANO, Record};
 use dataflows::rows::NULL;
 use dataflows::schema::FieldType;
 
-use dataflows::relation::PlannedView;
+use dataflows::relation::{PlannedView, Relation};
 use dataflows::views::Settings;
 
 use super::parameters::Parameters;
@@ -506,6 +506,31 @@ fn errors_of_statements_have_a_position() {
         assert!(error.contains(said) && !error.contains('\n'), "{text}\n  {error}");
         assert!(error.starts_with("configuration views.sql line "), "{error}");
     }
+}
+
+#[test]
+fn a_step_waits_as_long_as_the_view_that_reads_it() {
+    let text = "
+        CREATE VIEW hours AS SELECT truck_id, window_start AS hour, COUNT(*) AS n
+        FROM TUMBLE(readings, timestamp, INTERVAL '1 hour') GROUP BY truck_id, window_start;
+        CREATE MATERIALIZED VIEW usual AS SELECT truck_id, SUM(n) AS n FROM hours GROUP BY truck_id;
+        CREATE MATERIALIZED VIEW patient WITH (grace = '48h', idle = '1m') AS
+        SELECT truck_id, MAX(n) AS n FROM hours GROUP BY truck_id;
+        CREATE MATERIALIZED VIEW reader WITH (grace = '1h') AS SELECT truck_id, n FROM usual WHERE n > 1;";
+    let hour = 3_600_000_000;
+    let waits = views(text).unwrap().into_iter().map(|view| {
+        let grace = std::cell::Cell::new(0);
+        view.relation.any(&|one| {
+            if let Relation::Aggregate(aggregate) = one
+                && let Some(window) = &aggregate.window
+            {
+                grace.set(window.patience.grace / hour);
+            }
+            false
+        });
+        grace.get()
+    });
+    assert_eq!(waits.collect::<Vec<_>>(), [24, 48, 24]);
 }
 
 #[test]

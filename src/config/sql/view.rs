@@ -4,8 +4,9 @@ use dataflows::relation::{Emit, PlannedView, Relation};
 use dataflows::views::Settings;
 
 use super::compiler::Compiler;
+use super::fault::Fault;
 use super::query::query;
-use super::script::{READINGS, Script, ViewStatement};
+use super::script::{DEFAULT_PATIENCE, READINGS, Script, ViewStatement};
 use super::selected::{Context, Selected};
 use super::stack::with_stack;
 use crate::config::error::ConfigError;
@@ -21,14 +22,13 @@ pub fn compile(script: &Script, settings: &Settings) -> Result<Vec<PlannedView>,
     with_stack(|| {
         let mut known = vec![(READINGS.to_owned(), readings(settings))];
         let (mut views, mut nodes) = (Vec::new(), 0);
-        for statement in &script.statements {
-            let context = Context {
-                subquery: query,
-                known: &known,
-                patience: statement.patience,
-                join_limit: statement.join_limit,
+        for (place, statement) in script.statements.iter().enumerate() {
+            let compiled = match has_own_options(statement) {
+                true => as_read_by(statement, &script.statements[..place], &known)
+                    .and_then(|known| compiled(statement, statement, &known)),
+                false => compiled(statement, statement, &known),
             };
-            let selected = query(&statement.query, &context).map_err(|fault| script.located(fault))?;
+            let selected = compiled.map_err(|fault| script.located(fault))?;
             nodes += selected.nodes;
             if nodes > MAX_OF_FILE {
                 let reason = format!(
@@ -43,6 +43,38 @@ pub fn compile(script: &Script, settings: &Settings) -> Result<Vec<PlannedView>,
         }
         Ok(views)
     })
+}
+
+/// Whether a view's windows and joins wait for late rows, or are limited, otherwise than by default.
+fn has_own_options(statement: &ViewStatement) -> bool {
+    statement.patience != DEFAULT_PATIENCE || statement.join_limit.is_some()
+}
+
+/// The rows of a view as another one reads it, whose options hold.
+fn compiled(
+    statement: &ViewStatement,
+    options: &ViewStatement,
+    known: &[(String, Selected)],
+) -> Result<Selected, Fault> {
+    let (patience, join_limit) = (options.patience, options.join_limit);
+    query(&statement.query, &Context { subquery: query, known, patience, join_limit })
+}
+
+/// The relations that a view reads: steps, which have no options of their own, are compiled with its options.
+fn as_read_by(
+    reader: &ViewStatement,
+    above: &[ViewStatement],
+    known: &[(String, Selected)],
+) -> Result<Vec<(String, Selected)>, Fault> {
+    let mut read = known[..1].to_vec();
+    for (statement, known) in above.iter().zip(&known[1..]) {
+        let selected = match statement.is_materialized {
+            true => known.1.clone(),
+            false => compiled(statement, reader, &read)?,
+        };
+        read.push((statement.name.clone(), selected));
+    }
+    Ok(read)
 }
 
 /// The relation of all readings.
