@@ -22,7 +22,7 @@ use crate::config::Job;
 use crate::job::backfill;
 use crate::job::cluster::control::Control;
 use crate::job::cluster::endpoint::{Endpoint, PATIENCE, Welcome};
-use crate::job::cluster::{ClusterError, Members};
+use crate::job::cluster::{ClusterError, Members, has_held_worker};
 use crate::job::commit::{Committer, Parts, Setup};
 use crate::job::error::JobError;
 use crate::job::graph::{Outlet, Route, Shape};
@@ -454,7 +454,8 @@ impl Launch<'_> {
             None => start(None)?.join().into_iter().any(|result| result.is_err()),
             Some((control, endpoint)) => {
                 let network = endpoint.connect(|| control.check())?;
-                return control.work(start(Some(network))?, || job.has_panicked()).map(|()| false);
+                let has_panicked = || job.has_panicked() || has_held_worker();
+                return control.work(start(Some(network))?, has_panicked).map(|()| false);
             }
         };
         Ok(panicked || job.has_panicked())

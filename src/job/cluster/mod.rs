@@ -32,10 +32,14 @@ pub mod peer;
 mod wire;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
@@ -286,8 +290,27 @@ impl Network {
     }
 }
 
+/// How long a worker is held that cannot unwind; the process has exited long before.
+const HELD: Duration = Duration::from_secs(60);
+
+/// Whether a worker is held.
+static IS_HELD: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Whether this thread has panicked because a connection broke.
+    static HAS_LOST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a worker met a broken connection again while it unwound, and is held since.
+pub fn has_held_worker() -> bool {
+    IS_HELD.load(SeqCst)
+}
+
 /// Suppresses the backtraces of timely's threads, which panic when a connection breaks. The control connection reports
 /// the loss in one sentence.
+///
+/// A worker that unwinds drops what it was sending, and timely then sends the rest: it panics again, and Rust aborts
+/// the process before that sentence. Such a worker is held until the process exits.
 fn silence_lost_connections() {
     static ONCE: Once = Once::new();
     const LOST: [&str; 5] = [
@@ -303,6 +326,9 @@ fn silence_lost_connections() {
             let said = panic.payload_as_str().unwrap_or_default();
             if !LOST.iter().any(|lost| said.starts_with(lost)) {
                 other(panic);
+            } else if HAS_LOST.replace(true) {
+                IS_HELD.store(true, SeqCst);
+                std::thread::sleep(HELD);
             }
         }));
     });
