@@ -6,7 +6,7 @@
 //! | [`replay`], [`simulate`] | send messages to a topic: from a file, or of simulated trucks |
 //! | [`mod@bench`] | benchmarks a job |
 //! | [`check`], [`verify`] | checks whether a job can run; recomputes its results from the input |
-//! | [`test`] | runs cases of views with their expected rows |
+//! | [`mod@test`] | runs cases of views with their expected rows |
 //! | [`explain`], [`top`] | draws a job's dataflow; shows a running job in the terminal |
 //! | [`state`], [`config`], [`shell`] | `state`, `config`, and `completions` with `man` |
 //! | [`error`] | the top-level error, and the exit status |
