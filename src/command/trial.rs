@@ -1,9 +1,7 @@
 //! Runs a job once over a file, with its tables in memory and without files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::{env, fs, process};
 
 use csv::StringRecord;
 use toml::Value;
@@ -12,6 +10,7 @@ use crate::config::Job;
 use crate::job::error::JobError;
 use crate::job::launch;
 use crate::job::summary::Summary;
+use crate::runtime::failure::SystemError;
 use crate::runtime::stop::Stop;
 use crate::store::memory::Memory;
 
@@ -39,29 +38,6 @@ pub fn keys() -> Vec<(String, Value)> {
     keys.map(|(key, value)| (key.to_owned(), value)).to_vec()
 }
 
-/// A folder that is removed in the end.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    /// A new name; the job creates the folder.
-    pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(env::temp_dir().join(format!("truckflow-{}-{number}", process::id())))
-    }
-
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Loads and runs a job; returns its tables.
 ///
 /// # Errors
@@ -72,7 +48,8 @@ pub fn run(
     mut keys: Vec<(String, Value)>,
     stop: &Arc<Stop>,
 ) -> Result<(Summary, Vec<Shown>), JobError> {
-    let scratch = Scratch::new();
+    let failed = |source| SystemError { verb: "create a temporary folder", source };
+    let scratch = tempfile::Builder::new().prefix("truckflow-").tempdir().map_err(failed)?;
     keys.push(("out".into(), Value::String(scratch.path().display().to_string())));
     let mut job = Job::load(file, variables, keys)?;
     let memory = Memory::default();

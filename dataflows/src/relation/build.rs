@@ -43,13 +43,8 @@ type Check = Box<dyn Fn(Entry, &[u8], &[u8]) -> bool + Send + Sync>;
 
 /// The checks of the entries of all operators of a plan, by their numbers, which are those that [`Build`] gives them.
 pub(super) fn checks(relation: &Relation, upserts: bool, checks: &mut Vec<Check>) {
-    let of_source = |source: &Source, checks: &mut Vec<Check>| {
-        if let From::Relation(of) = &source.from {
-            self::checks(of, upserts, checks);
-        }
-    };
     match relation {
-        Relation::Select { source, .. } => of_source(source, checks),
+        Relation::Select { .. } | Relation::Union(_) => {}
         Relation::Aggregate(aggregate) => {
             let layout = Layout::new(&aggregate.calls, aggregate.source.retracts(upserts));
             checks.push(match &aggregate.window {
@@ -62,19 +57,11 @@ pub(super) fn checks(relation: &Relation, upserts: bool, checks: &mut Vec<Check>
                     restore(&layout, entry, rest, value, |_, _| &mut tally).is_some()
                 }),
             });
-            of_source(&aggregate.source, checks);
         }
-        Relation::Distinct(of) => {
-            checks.push(Box::new(|entry, rest, value| entry == Entry::Row && Content::keeps(rest, value)));
-            self::checks(of, upserts, checks);
-        }
-        Relation::Union(all) => all.iter().for_each(|one| self::checks(one, upserts, checks)),
-        Relation::Join(join) => {
-            checks.push(Box::new(Joined::keeps));
-            self::checks(&join.left, upserts, checks);
-            self::checks(&join.right, upserts, checks);
-        }
+        Relation::Distinct(_) => checks.push(Box::new(Content::keeps)),
+        Relation::Join(_) => checks.push(Box::new(Joined::keeps)),
     }
+    relation.inputs().into_iter().for_each(|one| self::checks(one, upserts, checks));
 }
 
 /// What builds the operators of a view.

@@ -83,6 +83,11 @@ pub struct Fraction {
     pub scale: u8,
 }
 
+impl Fraction {
+    /// That of the median.
+    pub const HALF: Self = Self { units: 5, scale: 1 };
+}
+
 /// The type of a column.
 pub type ColumnKind = (Kind, Type);
 
@@ -102,8 +107,8 @@ pub struct Call {
 
 const INTEGER: Decimal =
     Decimal { scale: 0, bound: I256::from_words(0, i64::MAX as i128), of_aggregates: true };
-/// A group has fewer rows than 2 to this power.
-const ROWS_BITS: u32 = 62;
+/// A group has fewer rows.
+pub(super) const MOST_ROWS: I256 = I256::from_words(0, 1 << 62);
 
 impl Call {
     /// A call, if its arguments have the types that it takes.
@@ -150,7 +155,7 @@ fn kind(function: Function, arguments: &[Expression]) -> Result<ColumnKind, Mism
         Function::Count | Function::Regr(Regression::Count) => integer,
         Function::Sum => match arguments[0].kind() {
             Kind::Number(decimal) => {
-                let bound = decimal.bound.checked_mul(I256::ONE << ROWS_BITS).unwrap_or(I256::MAX);
+                let bound = decimal.bound.checked_mul(MOST_ROWS).unwrap_or(I256::MAX);
                 let is_integer = arguments[0].column_type() == Type::Integer;
                 let scale = decimal.scale;
                 let column = match is_integer {
@@ -172,6 +177,43 @@ fn kind(function: Function, arguments: &[Expression]) -> Result<ColumnKind, Mism
         }
         _ => real,
     })
+}
+
+impl Function {
+    /// All functions; a percentile is the median.
+    pub const ALL: [Self; 26] = [
+        Self::Count,
+        Self::Sum,
+        Self::Avg,
+        Self::Min,
+        Self::Max,
+        Self::Var(Population::Whole),
+        Self::Var(Population::Sample),
+        Self::Stddev(Population::Whole),
+        Self::Stddev(Population::Sample),
+        Self::Covar(Population::Whole),
+        Self::Covar(Population::Sample),
+        Self::Corr,
+        Self::Regr(Regression::Slope),
+        Self::Regr(Regression::Intercept),
+        Self::Regr(Regression::R2),
+        Self::Regr(Regression::Count),
+        Self::Regr(Regression::AvgX),
+        Self::Regr(Regression::AvgY),
+        Self::Regr(Regression::Sxx),
+        Self::Regr(Regression::Syy),
+        Self::Regr(Regression::Sxy),
+        Self::First,
+        Self::Last,
+        Self::Median,
+        Self::PercentileCont(Fraction::HALF),
+        Self::PercentileDisc(Fraction::HALF),
+    ];
+
+    /// The function with this name, in capitals.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|function| function.to_string() == name)
+    }
 }
 
 impl fmt::Display for Function {

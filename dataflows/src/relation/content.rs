@@ -37,8 +37,8 @@ impl Content {
     }
 
     /// Whether an entry is valid.
-    pub fn keeps(row: &[u8], value: &[u8]) -> bool {
-        value.len() == 8 && read_all(row).is_some()
+    pub fn keeps(entry: Entry, row: &[u8], value: &[u8]) -> bool {
+        entry == Entry::Row && value.len() == 8 && read_all(row).is_some()
     }
 
     /// The changes that the rows of an epoch make, each with its sign.
@@ -57,8 +57,7 @@ impl Content {
             }
             if self.keeps_state {
                 let key = key(Entry::Row, self.operator, |out| out.extend_from_slice(&row));
-                let value = Some(after).filter(|after| *after != 0).map(i64::to_le_bytes);
-                changes.put(&key, value.as_ref().map(|bytes| &bytes[..]), before != 0);
+                changes.put_number(&key, before, after);
             }
             let content = read_all(&row).unwrap_or_default();
             let mut change = |key: Key, is_new: bool| {

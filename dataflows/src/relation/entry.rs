@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::kept::{Timed, read_bytes, read_timed, write_bytes, write_timed};
-use super::value::{Value, read_all, read_time, take};
+use super::kept::{Timed, read_timed, write_timed};
+use super::value::{Value, read_all, read_bytes, read_time, take, write_bytes};
 use crate::batch::Entity;
 use crate::state::{push_end, push_entry};
 
@@ -45,6 +45,12 @@ impl Changes {
             }
             None => {}
         }
+    }
+
+    /// Writes an entry that is a number; of 0 there is none.
+    pub fn put_number(&mut self, key: &[u8], before: i64, after: i64) {
+        let value = Some(after).filter(|after| *after != 0).map(i64::to_le_bytes);
+        self.put(key, value.as_ref().map(|bytes| &bytes[..]), before != 0);
     }
 }
 

@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use super::delta::Key;
-use super::kept::Tally;
+use super::kept::{Tally, count};
 use super::plan::{Aggregate, WindowKind};
 use super::tally::Layout;
 use super::value::{Row, Value, written};
@@ -124,21 +124,15 @@ impl Gather {
         if source.filter.as_ref().is_some_and(|filter| !filter.holds_for(row)) {
             return;
         }
-        let micros = |value: Value| match value {
-            Value::Time(time) => Some(time),
-            _ => None,
-        };
-        let at = match window {
-            Some(window) => match micros(window.time.of_row(row)) {
-                Some(time) => Some(time),
-                None => return,
-            },
-            None => None,
-        };
+        let at = window.as_ref().map(|window| window.time.of_row(row).time());
+        if at == Some(None) {
+            return;
+        }
+        let at = at.flatten();
         let group = written(&keys.iter().map(|key| key.of_row(row)).collect::<Vec<_>>());
         let arguments: Vec<Value> = self.layout.arguments.iter().map(|one| one.of_row(row)).collect();
         let passes: Vec<bool> = self.layout.filters.iter().map(|one| one.holds_for(row)).collect();
-        let time = time.as_ref().and_then(|time| micros(time.of_row(row))).unwrap_or(0);
+        let time = time.as_ref().and_then(|time| time.of_row(row).time()).unwrap_or(0);
         let place = parts.at(&group, at.map_or(0, |at| self.pane(at)), &self.layout);
         let part = &mut parts.parts[place];
         part.tally.push(&self.layout, &arguments, &passes, time, sign);
@@ -169,12 +163,11 @@ impl Gather {
         let selected = Selected::by(source.filter.as_ref(), batch);
         let times = selected.values(&window.time);
         let keys: Vec<Evaluated<'_>> = keys.iter().map(|key| selected.values(key)).collect();
-        let is_wanted = |row: usize| match times.value(row) {
-            Value::Time(time) => {
+        let is_wanted = |row: usize| {
+            times.value(row).time().is_some_and(|time| {
                 let group = written(&keys.iter().map(|key| key.value(row)).collect::<Vec<_>>());
                 wanted.contains(&(group, self.pane(time)))
-            }
-            _ => false,
+            })
         };
         let rows = selected.places.iter().enumerate();
         rows.filter(|(row, _)| is_wanted(*row)).map(|(_, place)| *place).collect()
@@ -224,7 +217,7 @@ impl Gather {
                     let value = arguments[bag.argument].value(row);
                     if !value.is_null() {
                         let time = if bag.by_time { time_of(row) } else { 0 };
-                        super::kept::count(values, (time, value), sign(row));
+                        count(values, (time, value), sign(row));
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! Aggregates without windows: the tallies of the groups of a worker, and what an epoch changes of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map};
+use std::iter;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -8,7 +9,7 @@ use foldhash::fast::RandomState;
 use super::delta::{Delta, Key, To};
 use super::entry::{Changes, Entry, bag_key, key, read_bag, read_slot, write_slot};
 use super::gather::Part;
-use super::kept::Tally;
+use super::kept::{Tally, Timed};
 use super::plan::Aggregate;
 use super::tally::Layout;
 use super::value::{Row, Value, read_all};
@@ -61,31 +62,33 @@ pub(super) fn restore<'t>(
     Some(())
 }
 
-/// Writes what a part has changed of a tally: all of it but the multisets, of which only the changed values.
+/// Writes what a part has changed of a tally: all of it but the multisets, of which only the changed values. The end of
+/// a session stands before its tally.
 pub(super) fn keep(
     changes: &mut Changes,
     operator: u8,
     (group, start): (&[u8], i64),
+    end: Option<i64>,
     tally: Option<&Tally>,
     existed: bool,
-    values: impl Iterator<Item = (usize, super::kept::Timed, i64)>,
+    values: impl Iterator<Item = (usize, Timed, i64)>,
 ) {
     let tally_key = key(Entry::Tally, operator, |out| write_slot(group, start, out));
     let mut bytes = Vec::new();
     if let Some(tally) = tally {
+        bytes.extend(end.into_iter().flat_map(i64::to_le_bytes));
         tally.write(&mut bytes);
     }
     changes.put(&tally_key, tally.map(|_| &bytes[..]), existed);
     for (bag, value, before) in values {
-        let now = tally.and_then(|tally| tally.bags[bag].get(&value)).copied();
-        let key = bag_key(operator, group, start, bag, &value);
-        changes.put(&key, now.map(i64::to_le_bytes).as_ref().map(|bytes| &bytes[..]), before != 0);
+        let now = tally.and_then(|tally| tally.bags[bag].get(&value)).copied().unwrap_or(0);
+        changes.put_number(&bag_key(operator, group, start, bag, &value), before, now);
     }
 }
 
 /// The values that a part changes in multisets, each with its number before.
-pub(super) fn values_of(part: &Tally, before: Option<&Tally>) -> Vec<(usize, super::kept::Timed, i64)> {
-    let of = |(bag, values): (usize, &BTreeMap<super::kept::Timed, i64>)| {
+pub(super) fn values_of(part: &Tally, before: Option<&Tally>) -> Vec<(usize, Timed, i64)> {
+    let of = |(bag, values): (usize, &BTreeMap<Timed, i64>)| {
         let times = |value: &_| before.and_then(|before| before.bags[bag].get(value)).copied().unwrap_or(0);
         values.keys().map(|value| (bag, value.clone(), times(value))).collect::<Vec<_>>()
     };
@@ -118,8 +121,8 @@ impl Grouped {
         let mut merged: BTreeMap<Key, Tally> = BTreeMap::new();
         for part in parts {
             match merged.entry(part.group) {
-                std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(part.tally)),
-                std::collections::btree_map::Entry::Occupied(mut entry) => {
+                btree_map::Entry::Vacant(entry) => drop(entry.insert(part.tally)),
+                btree_map::Entry::Occupied(mut entry) => {
                     entry.get_mut().merge(&self.layout, &part.tally);
                 }
             }
@@ -140,11 +143,11 @@ impl Grouped {
             let new_row = is_there.then(|| row_of(&self.layout, &group, None, tally));
             if self.keeps_state {
                 let tally = is_there.then_some(&*tally);
-                keep(&mut changes, self.operator, (&group, 0), tally, existed, values.into_iter());
+                keep(&mut changes, self.operator, (&group, 0), None, tally, existed, values.into_iter());
             } else if self.is_whole && !existed {
                 // All readings may be deleted before a restart, and then nothing else says that there is this group.
                 let tally = self.layout.empty();
-                keep(&mut changes, self.operator, (&group, 0), Some(&tally), false, std::iter::empty());
+                keep(&mut changes, self.operator, (&group, 0), None, Some(&tally), false, iter::empty());
             }
             if !is_there {
                 self.groups.remove(&group);

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::delta::{Delta, Key};
 use super::entry::{Changes, Entry, key};
-use super::kept::{read_bytes, write_bytes};
+use super::kept::count;
 use super::plan::Join;
-use super::value::{Row, Value, read_all, read_time, take, written};
+use super::value::{Row, Value, read_all, read_bytes, read_time, take, write_bytes, written};
 use crate::views::lateness::Waiting;
 use crate::views::watermark::{TOPIC, Watermark, WatermarkUpdate};
 
@@ -112,10 +112,7 @@ impl Join {
             None => 0,
             Some(bound) => {
                 let of = if side == Side::Left { &bound.left } else { &bound.right };
-                match of.of_row(row) {
-                    Value::Time(time) => time,
-                    _ => return None,
-                }
+                of.of_row(row).time()?
             }
         };
         Some((written(&keys), time))
@@ -192,8 +189,7 @@ impl Joined {
     fn horizon(&self, times: &Times) -> i64 {
         match &self.join.bound {
             Some(bound) if !self.keeps_all() => {
-                let bound = self.watermark.of_truck(times.latest).saturating_sub(bound.patience.grace);
-                times.horizon.max(bound.min(times.latest))
+                self.watermark.horizon(times.horizon, times.latest, bound.patience.grace)
             }
             _ => times.horizon,
         }
@@ -256,7 +252,9 @@ impl Joined {
             let mut counted = Rows::new();
             for ((time, row), sign) in rows.into_iter().filter(|(_, sign)| *sign != 0) {
                 if time < group.times.horizon {
-                    passed.late.extend((0..sign.max(0)).take(1).map(|_| (side, written(&row))));
+                    if sign > 0 {
+                        passed.late.push((side, written(&row)));
+                    }
                     continue;
                 }
                 let number = &mut group.numbers[side as usize];
@@ -271,18 +269,10 @@ impl Joined {
                 if self.join.bound.is_some() && sign > 0 && !is_again {
                     group.times.latest = group.times.latest.max(time);
                 }
-                let own = &mut group.rows[side as usize];
                 let row = (time, row);
-                let before = own.get(&row).copied().unwrap_or(0);
-                let after = before + sign;
+                let before = count(&mut group.rows[side as usize], row.clone(), sign);
                 if !self.upserts {
-                    let key = self.row_key(side, key, time, &row.1);
-                    let value = Some(after).filter(|after| *after != 0).map(i64::to_le_bytes);
-                    passed.changes.put(&key, value.as_ref().map(|bytes| &bytes[..]), before != 0);
-                }
-                match after {
-                    0 => drop(own.remove(&row)),
-                    _ => drop(own.insert(row.clone(), after)),
+                    passed.changes.put_number(&self.row_key(side, key, time, &row.1), before, before + sign);
                 }
                 counted.insert(row, sign);
             }
@@ -298,11 +288,7 @@ impl Joined {
             let other = if side == Side::Left { Side::Right } else { Side::Left };
             let mut others = Cow::Borrowed(&group.rows[other as usize]);
             for (row, number) in self.beyond(other, group) {
-                let rest = others.get(&row).copied().unwrap_or(0) - number;
-                match rest {
-                    0 => drop(others.to_mut().remove(&row)),
-                    _ => drop(others.to_mut().insert(row, rest)),
-                }
+                count(others.to_mut(), row, -number);
             }
             for ((time, row), sign) in counted.into_iter().filter(|(_, sign)| *sign != 0) {
                 self.pairs(side, time, &row, sign, &others, &mut passed.deltas);

@@ -1,12 +1,12 @@
 //! What is kept of a group of rows, and its bytes in state.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
 use super::total::Total;
-use super::value::{Value, read_time, take};
-use crate::state::{push_length, take_length};
+use super::value::{Value, read_time};
 
 /// An end of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,20 +45,22 @@ impl Tally {
     }
 }
 
-/// Adds to the number of a value; without any it is removed.
-pub(super) fn count(values: &mut BTreeMap<Timed, i64>, value: Timed, times: i64) {
-    let number = values.entry(value);
-    match number {
-        std::collections::btree_map::Entry::Vacant(entry) => {
+/// Adds to the number of a value; without any it is removed. Returns the number before.
+pub(super) fn count<T: Ord>(values: &mut BTreeMap<T, i64>, value: T, times: i64) -> i64 {
+    match values.entry(value) {
+        Entry::Vacant(entry) => {
             if times != 0 {
                 entry.insert(times);
             }
+            0
         }
-        std::collections::btree_map::Entry::Occupied(mut entry) => {
+        Entry::Occupied(mut entry) => {
+            let before = *entry.get();
             *entry.get_mut() += times;
             if *entry.get() == 0 {
                 entry.remove();
             }
+            before
         }
     }
 }
@@ -70,15 +72,4 @@ pub(super) fn write_timed((time, value): &Timed, out: &mut Vec<u8>) {
 
 pub(super) fn read_timed(bytes: &mut &[u8]) -> Option<Timed> {
     Some((read_time(bytes)?, Value::read(bytes)?))
-}
-
-/// Appends bytes and their number.
-pub(super) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    push_length(out, bytes.len());
-    out.extend_from_slice(bytes);
-}
-
-pub(super) fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = take_length(bytes)?;
-    take(bytes, length)
 }

@@ -17,6 +17,7 @@ use crate::Epoch;
 use crate::batch::Batch;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::effect::Effect;
+use crate::views::lateness::letters_of_epochs;
 
 /// The letters of dropped readings; `places` finds them in a batch.
 pub(super) fn letters<'scope, D: ExchangeData + Clone + Ord>(
@@ -25,54 +26,21 @@ pub(super) fn letters<'scope, D: ExchangeData + Clone + Ord>(
     view: Arc<str>,
     places: impl Fn(&Batch, &BTreeSet<D>) -> Vec<u32> + 'static,
 ) -> StreamVec<'scope, Epoch, Effect> {
-    let dropped = dropped.broadcast();
-    records.binary_frontier::<_, CapacityContainerBuilder<_>, _, _, _, _>(
-        dropped,
-        Pipeline,
-        Pipeline,
-        "WriteDeadLetters",
-        move |capability, _| {
-            drop(capability);
-            let mut kept: BTreeMap<Epoch, Vec<Batch>> = BTreeMap::new();
-            let mut open: BTreeMap<Epoch, (_, BTreeMap<Reason, BTreeSet<D>>)> = BTreeMap::new();
-            move |(batches, batches_frontier), (dropped, frontier), output| {
-                batches.for_each_stamp(|cap, containers| {
-                    let Some(&epoch) = cap.least() else { return };
-                    kept.entry(epoch)
-                        .or_default()
-                        .extend(containers.flat_map(|container| container.drain(..)));
-                });
-                dropped.for_each_stamp(|cap, containers| {
-                    let Some(&epoch) = cap.least() else { return };
-                    let (_, all) =
-                        open.entry(epoch).or_insert_with(|| (cap.delayed(&epoch, 0), BTreeMap::new()));
-                    for (reason, dropped) in containers.flat_map(|container| container.drain(..)) {
-                        all.entry(reason).or_default().insert(dropped);
-                    }
-                });
-                let complete =
-                    |epoch: &Epoch| !frontier.less_equal(epoch) && !batches_frontier.less_equal(epoch);
-                while let Some(entry) = open.first_entry().filter(|entry| complete(entry.key())) {
-                    let (epoch, (capability, all)) = entry.remove_entry();
-                    let mut letters = Vec::new();
-                    for batch in kept.get(&epoch).into_iter().flatten() {
-                        for (reason, dropped) in &all {
-                            let letter = |place: u32| {
-                                Some(batch.origin.as_ref()?.dead_letter(place as usize, *reason, &view))
-                            };
-                            letters.extend(places(batch, dropped).into_iter().filter_map(letter));
-                        }
-                    }
-                    if !letters.is_empty() {
-                        output.session(&capability).give(Effect::DeadLetters(letters));
-                    }
-                }
-                while let Some(entry) = kept.first_entry().filter(|entry| complete(entry.key())) {
-                    entry.remove();
-                }
+    letters_of_epochs(records, dropped.broadcast(), Pipeline, move |batches, dropped| {
+        let mut all: BTreeMap<Reason, BTreeSet<D>> = BTreeMap::new();
+        for (reason, dropped) in dropped {
+            all.entry(reason).or_default().insert(dropped);
+        }
+        let mut letters = Vec::new();
+        for batch in batches {
+            for (reason, dropped) in &all {
+                let letter =
+                    |place: u32| Some(batch.origin.as_ref()?.dead_letter(place as usize, *reason, &view));
+                letters.extend(places(batch, dropped).into_iter().filter_map(letter));
             }
-        },
-    )
+        }
+        letters
+    })
 }
 
 /// The letters of dropped rows that are not readings: they have no bytes.

@@ -139,14 +139,36 @@ impl Relation {
         }
     }
 
+    /// The relations that it reads; readings are none.
+    pub fn inputs(&self) -> Vec<&Self> {
+        match self {
+            Self::Select { source, .. } => source.relation().into_iter().collect(),
+            Self::Aggregate(aggregate) => aggregate.source.relation().into_iter().collect(),
+            Self::Distinct(of) => vec![of],
+            Self::Union(all) => all.iter().collect(),
+            Self::Join(join) => vec![&join.left, &join.right],
+        }
+    }
+
+    /// Whether it is made of each reading alone.
+    pub fn is_stateless(&self) -> bool {
+        matches!(self, Self::Select { source, .. } if source.from == From::Readings)
+    }
+
+    /// Whether its rows are those of groups, or of some of them.
+    pub fn is_of_groups(&self) -> bool {
+        match self {
+            Self::Select { source, .. } => matches!(source.relation(), Some(Self::Aggregate(_))),
+            relation => matches!(relation, Self::Aggregate(_)),
+        }
+    }
+
     /// Whether rows that were inserted can be taken back, if readings can (`upserts`).
     pub fn retracts(&self, upserts: bool) -> bool {
         match self {
             Self::Select { source, .. } => source.retracts(upserts),
             Self::Aggregate(_) => true,
-            Self::Distinct(of) => of.retracts(upserts),
-            Self::Union(all) => all.iter().any(|one| one.retracts(upserts)),
-            Self::Join(join) => join.left.retracts(upserts) || join.right.retracts(upserts),
+            _ => self.inputs().iter().any(|one| one.retracts(upserts)),
         }
     }
 
@@ -176,18 +198,7 @@ impl Relation {
 
     /// Whether it, or one that it reads, satisfies a condition.
     pub fn any(&self, holds: &impl Fn(&Self) -> bool) -> bool {
-        let of_source = |source: &Source| match &source.from {
-            From::Readings => false,
-            From::Relation(of) => of.any(holds),
-        };
-        holds(self)
-            || match self {
-                Self::Select { source, .. } => of_source(source),
-                Self::Aggregate(aggregate) => of_source(&aggregate.source),
-                Self::Distinct(of) => of.any(holds),
-                Self::Union(all) => all.iter().any(|one| one.any(holds)),
-                Self::Join(join) => join.left.any(holds) || join.right.any(holds),
-            }
+        holds(self) || self.inputs().iter().any(|one| one.any(holds))
     }
 
     /// Whether it drops rows that are late.
@@ -199,9 +210,9 @@ impl Relation {
         })
     }
 
-    /// Whether it drops rows: late ones, or those beyond a limit.
-    pub fn drops_rows(&self) -> bool {
-        self.drops_late() || self.any(&|one| matches!(one, Self::Join(join) if join.limit.is_some()))
+    /// Whether it drops rows beyond a limit.
+    pub fn drops_surplus(&self) -> bool {
+        self.any(&|one| matches!(one, Self::Join(join) if join.limit.is_some()))
     }
 }
 
@@ -211,12 +222,17 @@ impl Source {
         Self { from: From::Relation(Box::new(relation)), filter: None }
     }
 
+    /// The relation that rows are of; none: readings.
+    pub fn relation(&self) -> Option<&Relation> {
+        match &self.from {
+            From::Readings => None,
+            From::Relation(of) => Some(of),
+        }
+    }
+
     /// Whether its rows can be taken back.
     pub fn retracts(&self, upserts: bool) -> bool {
-        match &self.from {
-            From::Readings => upserts,
-            From::Relation(of) => of.retracts(upserts),
-        }
+        self.relation().map_or(upserts, |of| of.retracts(upserts))
     }
 }
 

@@ -99,7 +99,7 @@ impl Final {
         let (fraction, is_continuous) = match function {
             Function::PercentileCont(fraction) => (fraction, true),
             Function::PercentileDisc(fraction) => (fraction, false),
-            _ => (Fraction { units: 5, scale: 1 }, true),
+            _ => (Fraction::HALF, true),
         };
         Self::Percentile { fraction, is_continuous, bag, unit: Unit::of(argument) }
     }

@@ -18,6 +18,15 @@ pub(super) struct Group {
     pub instants: BTreeMap<i64, Tally>,
 }
 
+impl Group {
+    /// The starts of the sessions that a time is in, or that begin behind it and before `end`.
+    fn near(&self, time: i64, end: i64) -> Vec<i64> {
+        let before = self.windows.range(..=time).next_back().filter(|(_, slot)| time < slot.end);
+        let after = self.windows.range(time.saturating_add(1)..end);
+        before.into_iter().chain(after).map(|(start, _)| *start).collect()
+    }
+}
+
 /// A window.
 pub(super) struct Slot {
     pub end: i64,
@@ -134,12 +143,10 @@ pub(super) fn add_to_session(
     open: &mut Open,
 ) {
     let end = time.saturating_add(gap);
-    let before =
-        group.windows.range(..=time).next_back().filter(|(_, slot)| time < slot.end).map(|(start, _)| *start);
-    let after = group.windows.range(time.saturating_add(1)..end).next().map(|(start, _)| *start);
+    let near = group.near(time, end);
     let mut merged = Slot { end, tally: part.clone() };
-    let start = before.or(Some(time)).filter(|start| *start <= time).unwrap_or(time);
-    for joined in before.into_iter().chain(after) {
+    let start = near.first().map_or(time, |first| time.min(*first));
+    for joined in near {
         // Its values move to the session that it is joined to.
         let all = group.windows.get(&joined).map(|slot| slot.tally.clone());
         note(layout, group, key, joined, all.as_ref(), open);
@@ -162,11 +169,7 @@ pub(super) fn add_instant(layout: &Layout, group: &mut Group, time: i64, part: &
 
 /// Notes the sessions that a change at a time may concern.
 pub(super) fn note_sessions(layout: &Layout, group: &Group, key: &Key, time: i64, gap: i64, open: &mut Open) {
-    let end = time.saturating_add(gap);
-    let before =
-        group.windows.range(..=time).next_back().filter(|(_, slot)| time < slot.end).map(|(start, _)| *start);
-    let after = group.windows.range(time.saturating_add(1)..end).map(|(start, _)| *start);
-    for start in before.into_iter().chain(after).chain([time]) {
+    for start in group.near(time, time.saturating_add(gap)).into_iter().chain([time]) {
         note(layout, group, key, start, None, open);
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use ethnum::I256;
 
-use super::call::{Call, Function, Regression};
+use super::call::{Call, Function, MOST_ROWS, Regression};
 use super::kept::{End, Tally, Timed, count, read_timed};
 use super::result::Final;
 use super::total::{Total, integer, units};
-use super::value::{Value, take};
+use super::value::{Value, read_time, take};
 use crate::expression::{Evaluated, Expression, Kind};
 use crate::rows::NULL;
 use crate::wide::Wide;
@@ -145,8 +145,7 @@ impl Layout {
 
 /// Whether a sum of products of these may exceed 256 bits.
 fn is_big(factors: &[Kind]) -> bool {
-    const ROWS: I256 = I256::from_words(0, 1 << 62);
-    let bound = factors.iter().try_fold(ROWS, |bound, kind| match kind {
+    let bound = factors.iter().try_fold(MOST_ROWS, |bound, kind| match kind {
         Kind::Number(decimal) => bound.checked_mul(decimal.bound),
         Kind::Timestamp => bound.checked_mul(i64::MAX.into()),
         _ => None,
@@ -231,14 +230,16 @@ impl Tally {
             }
         }
         for (values, others) in self.bags.iter_mut().zip(&other.bags) {
-            others.iter().for_each(|(value, times)| count(values, value.clone(), *times));
+            for (value, times) in others {
+                count(values, value.clone(), *times);
+            }
         }
     }
 
     /// Reads what [`write`](Self::write) appended.
     pub fn read(layout: &Layout, mut bytes: &[u8]) -> Option<Self> {
         let mut tally = layout.empty();
-        tally.rows = super::value::read_time(&mut bytes)?;
+        tally.rows = read_time(&mut bytes)?;
         for sum in &mut tally.sums {
             *sum = Total::read(&mut bytes)?;
         }

@@ -3,9 +3,8 @@
 use num_bigint::{BigInt, Sign};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::value::{Real, Value, read_number, take, write_number};
+use super::value::{Real, Value, read_bytes, read_number, take, write_bytes, write_number};
 use crate::real::parts;
-use crate::state::{push_length, take_length};
 use crate::wide::Wide;
 
 /// A sum: of integers in 256 bits, or of doubles, which are multiples of the least one, in as many as it needs.
@@ -63,10 +62,8 @@ impl Total {
                 write_number(*sum, out);
             }
             Self::Big(sum) => {
-                let bytes = sum.to_signed_bytes_le();
                 out.push(1);
-                push_length(out, bytes.len());
-                out.extend_from_slice(&bytes);
+                write_bytes(&sum.to_signed_bytes_le(), out);
             }
         }
     }
@@ -74,10 +71,7 @@ impl Total {
     pub fn read(bytes: &mut &[u8]) -> Option<Self> {
         match take(bytes, 1)? {
             [0] => Some(Self::Wide(read_number(bytes)?)),
-            [1] => {
-                let length = take_length(bytes)?;
-                Some(Self::Big(BigInt::from_signed_bytes_le(take(bytes, length)?)))
-            }
+            [1] => Some(Self::Big(BigInt::from_signed_bytes_le(read_bytes(bytes)?))),
             _ => None,
         }
     }

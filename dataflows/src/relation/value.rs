@@ -72,6 +72,14 @@ impl Value {
         *self == Self::Null
     }
 
+    /// The microseconds of a time.
+    pub fn time(&self) -> Option<i64> {
+        match self {
+            Self::Time(micros) => Some(*micros),
+            _ => None,
+        }
+    }
+
     /// Appends its bytes. Equal values have equal bytes.
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
@@ -86,8 +94,7 @@ impl Value {
             }
             Self::Text(text) => {
                 out.push(3);
-                push_length(out, text.len());
-                out.extend_from_slice(text.as_bytes());
+                write_bytes(text.as_bytes(), out);
             }
             Self::Time(time) => {
                 out.push(4);
@@ -106,10 +113,7 @@ impl Value {
                 let value = f64::from_le_bytes(take(bytes, 8)?.try_into().ok()?);
                 Self::Real(Real(value))
             }
-            [3] => {
-                let length = take_length(bytes)?;
-                Self::Text(std::str::from_utf8(take(bytes, length)?).ok()?.into())
-            }
+            [3] => Self::Text(std::str::from_utf8(read_bytes(bytes)?).ok()?.into()),
             [4] => Self::Time(read_time(bytes)?),
             [5] => Self::Truth(false),
             [6] => Self::Truth(true),
@@ -153,6 +157,17 @@ pub(super) fn read_number(bytes: &mut &[u8]) -> Option<Wide> {
     let mut all = [if *kept.last()? < 0x80 { 0 } else { 0xff }; 32];
     all.get_mut(..length)?.copy_from_slice(kept);
     Some(Wide(I256::from_le_bytes(all)))
+}
+
+/// Appends bytes and their number.
+pub(super) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    push_length(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+pub(super) fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = take_length(bytes)?;
+    take(bytes, length)
 }
 
 pub(super) fn read_time(bytes: &mut &[u8]) -> Option<i64> {

@@ -10,7 +10,7 @@ use timely::dataflow::operators::generic::Operator;
 
 use super::build::{Build, checks};
 use super::content::{Content, Equals};
-use super::entry::{Entry, parsed};
+use super::entry::parsed;
 use super::plan::{From, Relation};
 use super::sink::{Emit, Keep, Sink};
 use crate::Epoch;
@@ -103,27 +103,18 @@ impl PlannedView {
     pub fn view(self, settings: &Settings) -> View {
         let columns = self.columns();
         let upserts = settings.upserts();
-        let (keyed, of_readings, drops_readings) = match &self.relation {
-            // The rows of a stateless view are those of its readings.
-            relation if relation.is_stateless() => (upserts, true, false),
-            relation => {
-                let changes = relation.retracts(upserts);
-                (changes && self.keep == Keep::Latest, true, relation.drops_rows() && !upserts)
-            }
-        };
-        let has_change = self.relation.loses_rows(upserts);
-        let keeps_times = self.relation.drops_late();
+        let (drops_late, drops_surplus) = (self.relation.drops_late(), self.relation.drops_surplus());
         let name: Arc<str> = (*self.name).into();
         let specs = columns.clone();
         let mut view = View {
             name: self.name.clone(),
             table: self.table.clone(),
             columns: columns.into(),
-            keyed,
-            of_readings,
-            has_change,
-            keeps_times,
-            drops_readings,
+            keyed: self.relation.retracts(upserts) && self.keep == Keep::Latest,
+            of_readings: true,
+            has_change: self.relation.loses_rows(upserts),
+            keeps_times: drops_late,
+            drops_readings: (drops_late || drops_surplus) && !upserts,
             definition: self.definition.clone(),
             index: self.index.clone(),
             keeps: keeps_nothing(),
@@ -147,7 +138,7 @@ impl PlannedView {
         let mut all = Vec::new();
         checks(&self.relation, upserts, &mut all);
         if numbers_rows {
-            all.push(Box::new(|entry, rest, value| entry == Entry::Row && Content::keeps(rest, value)));
+            all.push(Box::new(Content::keeps));
         }
         view.keeps = Arc::new(move |key, value| {
             TopicTimes::of_entry(key, value).is_some()
@@ -162,14 +153,7 @@ impl PlannedView {
 
     /// Whether rows need numbers among equals, because they can be taken back and nothing else identifies them.
     fn numbers_rows(&self, upserts: bool) -> bool {
-        let is_keyed = match &self.relation {
-            Relation::Select { source, .. } => match &source.from {
-                From::Relation(of) => matches!(**of, Relation::Aggregate(_)),
-                From::Readings => false,
-            },
-            Relation::Aggregate(_) | Relation::Distinct(_) => true,
-            Relation::Union(_) | Relation::Join(_) => false,
-        };
+        let is_keyed = self.relation.is_of_groups() || matches!(self.relation, Relation::Distinct(_));
         self.relation.retracts(upserts) && !is_keyed
     }
 
@@ -211,12 +195,5 @@ impl PlannedView {
         });
         build.effects.push(rows);
         inputs.records.scope().concatenate(build.effects)
-    }
-}
-
-impl Relation {
-    /// Whether it is made of each reading alone.
-    pub fn is_stateless(&self) -> bool {
-        matches!(self, Self::Select { source, .. } if source.from == From::Readings)
     }
 }

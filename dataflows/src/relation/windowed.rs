@@ -10,7 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::delta::{Delta, Key, To};
-use super::entry::{Changes, Entry, bag_key, key};
+use super::entry::{self, Changes, Entry};
 use super::gather::{Part, pane_of};
 use super::grouped::{keep, restore, row_of};
 use super::plan::{Window, WindowKind};
@@ -133,9 +133,7 @@ impl Windowed {
         if self.keeps_all() {
             return times.horizon;
         }
-        let bound = self.watermark.of_truck(times.latest).saturating_sub(self.window.patience.grace);
-        // Rows after the group's latest one are never late.
-        times.horizon.max(bound.min(times.latest))
+        self.watermark.horizon(times.horizon, times.latest, self.window.patience.grace)
     }
 
     /// Processes an epoch. In `is_again` state is restored, and an upsert job is fed its readings once more: their
@@ -305,28 +303,10 @@ impl Windowed {
             let slot = self.groups.get(group).and_then(|of| of.windows.get(start));
             let values = open.values.remove(&(group.clone(), *start)).unwrap_or_default();
             let values = values.into_iter().map(|((bag, value), before)| (bag, value, before));
-            if let WindowKind::Session { .. } = self.window.kind {
-                let mut bytes = Vec::new();
-                if let Some(slot) = slot {
-                    bytes.extend_from_slice(&slot.end.to_le_bytes());
-                    slot.tally.write(&mut bytes);
-                }
-                let tally_key =
-                    key(Entry::Tally, self.operator, |out| super::entry::write_slot(group, *start, out));
-                changes.put(&tally_key, slot.map(|_| &bytes[..]), old.is_some());
-                for (bag, value, before) in values {
-                    let now = slot.and_then(|slot| slot.tally.bags[bag].get(&value)).copied();
-                    let key = bag_key(self.operator, group, *start, bag, &value);
-                    changes.put(
-                        &key,
-                        now.map(i64::to_le_bytes).as_ref().map(|bytes| &bytes[..]),
-                        before != 0,
-                    );
-                }
-            } else {
-                let tally = slot.map(|slot| &slot.tally);
-                keep(changes, self.operator, (group, *start), tally, old.is_some(), values);
-            }
+            let is_session = matches!(self.window.kind, WindowKind::Session { .. });
+            let end = slot.filter(|_| is_session).map(|slot| slot.end);
+            let tally = slot.map(|slot| &slot.tally);
+            keep(changes, self.operator, (group, *start), end, tally, old.is_some(), values);
         }
     }
 
@@ -371,11 +351,9 @@ impl Windowed {
         let closing = group.windows.iter().rev().skip_while(|(_, slot)| slot.end > closed);
         let closing: Vec<_> = closing.take_while(|(_, slot)| slot.end > times.closed).collect();
         for (&start, slot) in closing.into_iter().rev() {
-            {
-                let new = Some(row_of(&self.layout, key, Some((start, slot.end)), &slot.tally));
-                let key = delta_key(key, start);
-                passed.deltas.push(Delta { key, old: None, new, end: None, to: To::File });
-            }
+            let new = Some(row_of(&self.layout, key, Some((start, slot.end)), &slot.tally));
+            let key = delta_key(key, start);
+            passed.deltas.push(Delta { key, old: None, new, end: None, to: To::File });
         }
         let discarded = horizon.saturating_sub(self.gap());
         let (operator, keeps_all) = (self.operator, self.keeps_all());
@@ -390,7 +368,7 @@ impl Windowed {
                 let values = values.flat_map(|(bag, values)| {
                     values.iter().map(move |(value, times)| (bag, value.clone(), *times))
                 });
-                keep(&mut passed.changes, operator, (key, start), None, true, values);
+                keep(&mut passed.changes, operator, (key, start), None, None, true, values);
                 let end = slot.end;
                 while group.instants.first_key_value().is_some_and(|(time, _)| *time < end) {
                     group.instants.pop_first();
@@ -398,7 +376,7 @@ impl Windowed {
             }
         }
         if before != Some(group.times) {
-            let key = super::entry::key(Entry::Times, operator, |out| out.extend_from_slice(key));
+            let key = entry::key(Entry::Times, operator, |out| out.extend_from_slice(key));
             passed.changes.put(&key, Some(&group.times.written()), before.is_some());
         }
     }

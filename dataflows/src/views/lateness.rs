@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::{Exchange, ParallelizationContract, Pipeline};
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
@@ -125,32 +125,41 @@ pub(super) fn write_dead_letters<'scope, P: ExchangeData>(
     places: impl Fn(&Batch, &P) -> Vec<u32> + 'static,
 ) -> StreamVec<'scope, Epoch, Effect> {
     let home = Exchange::new(|dropped: &Dropped<P>| dropped.batch.worker);
+    letters_of_epochs(batches, dropped, home, move |batches, parts| letters(&parts, batches, view, &places))
+}
+
+/// Keeps the batches of each epoch until it is complete, and then writes the `letters` of what was dropped in it.
+pub(crate) fn letters_of_epochs<'scope, B: Clone + 'static, D: ExchangeData>(
+    batches: StreamVec<'scope, Epoch, B>,
+    dropped: StreamVec<'scope, Epoch, D>,
+    pact: impl ParallelizationContract<Epoch, Vec<D>>,
+    letters: impl Fn(&[B], Vec<D>) -> Vec<DeadLetter> + 'static,
+) -> StreamVec<'scope, Epoch, Effect> {
     batches.binary_frontier::<_, CapacityContainerBuilder<_>, _, _, _, _>(
         dropped,
         Pipeline,
-        home,
+        pact,
         "WriteDeadLetters",
         move |capability, _| {
             drop(capability);
-            let mut kept: BTreeMap<Epoch, HashMap<u64, Batch>> = BTreeMap::new();
+            let mut kept: BTreeMap<Epoch, Vec<B>> = BTreeMap::new();
             let mut open: BTreeMap<Epoch, _> = BTreeMap::new();
             move |(batches, batches_frontier), (dropped, frontier), output| {
                 batches.for_each_stamp(|cap, containers| {
                     let Some(&epoch) = cap.least() else { return };
-                    let named = containers.flat_map(|container| container.drain(..));
-                    kept.entry(epoch).or_default().extend(named.map(|(id, batch)| (id.number, batch)));
+                    let batches = containers.flat_map(|container| container.drain(..));
+                    kept.entry(epoch).or_default().extend(batches);
                 });
                 dropped.for_each_stamp(|cap, containers| {
                     let Some(&epoch) = cap.least() else { return };
-                    let (_, parts) =
-                        open.entry(epoch).or_insert_with(|| (cap.delayed(&epoch, 0), Vec::new()));
-                    parts.extend(containers.flat_map(|container| container.drain(..)));
+                    let (_, all) = open.entry(epoch).or_insert_with(|| (cap.delayed(&epoch, 0), Vec::new()));
+                    all.extend(containers.flat_map(|container| container.drain(..)));
                 });
                 let complete =
                     |epoch: &Epoch| !frontier.less_equal(epoch) && !batches_frontier.less_equal(epoch);
                 while let Some(entry) = open.first_entry().filter(|entry| complete(entry.key())) {
-                    let (epoch, (capability, parts)) = entry.remove_entry();
-                    let letters = letters(&parts, kept.get(&epoch), view, &places);
+                    let (epoch, (capability, all)) = entry.remove_entry();
+                    let letters = letters(kept.get(&epoch).map_or(&[], |batches| batches), all);
                     if !letters.is_empty() {
                         output.session(&capability).give(Effect::DeadLetters(letters));
                     }
@@ -165,20 +174,20 @@ pub(super) fn write_dead_letters<'scope, P: ExchangeData>(
 
 fn letters<P>(
     parts: &[Dropped<P>],
-    batches: Option<&HashMap<u64, Batch>>,
+    batches: &[(BatchId, Batch)],
     view: &str,
     places: &impl Fn(&Batch, &P) -> Vec<u32>,
 ) -> Vec<DeadLetter> {
+    let batches: HashMap<u64, &Batch> = batches.iter().map(|(id, batch)| (id.number, batch)).collect();
     let mut found = BTreeSet::new();
     for part in parts {
-        let batch = batches.and_then(|batches| batches.get(&part.batch.number));
-        let batch = batch.expect("a batch is kept until its epoch is complete");
+        let batch = batches.get(&part.batch.number).expect("a batch is kept until its epoch is complete");
         found.extend(
             places(batch, &part.part).into_iter().map(|place| (part.batch.number, place, part.reason)),
         );
     }
     let letter = |(number, place, reason): (u64, u32, Reason)| {
-        let origin = batches?.get(&number)?.origin.as_ref()?;
+        let origin = batches.get(&number)?.origin.as_ref()?;
         Some(origin.dead_letter(place as usize, reason, view))
     };
     found.into_iter().filter_map(letter).collect()

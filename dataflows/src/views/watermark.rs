@@ -154,6 +154,12 @@ impl Watermark {
         latest.min(self.slowest()).max(self.of_idle())
     }
 
+    /// Up to where the state of a truck is discarded, which never decreases: `wait` behind its time. Readings after its
+    /// latest event are never late.
+    pub fn horizon(&self, before: i64, latest: i64, wait: i64) -> i64 {
+        before.max(self.of_truck(latest).saturating_sub(wait).min(latest))
+    }
+
     /// Appends the times, under `key`, to a state change, if they have changed. Returns the number of new entries.
     pub fn keep(&mut self, key: &[u8], state: &mut Vec<u8>) -> i64 {
         let now = TopicTimes {

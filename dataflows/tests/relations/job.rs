@@ -1,22 +1,21 @@
 //! Runs planned views, and keeps their tables, files and state as a job does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::channel;
 
 use dataflows::Epoch;
 use dataflows::dead_letter::DeadLetter;
-use dataflows::effect::{Effect, Restored};
+use dataflows::effect::Effect;
 use dataflows::expression::Kind;
 use dataflows::item::Item;
 use dataflows::oracle::value::Datum;
 use dataflows::relation::{ColumnKind, PlannedView};
 use dataflows::rows::{Change, Column, NULL, Rows};
 use dataflows::state::{Fold, entries};
-use dataflows::views::{Inputs, Settings, View, readings_view};
+use dataflows::views::{Settings, View, readings_view};
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use timely::dataflow::operators::{Input, Inspect, Probe};
-use timely::dataflow::{InputHandle, ProbeHandle};
+
+use crate::support::{Setup, effects};
 
 pub type Row = Vec<Datum>;
 
@@ -69,81 +68,27 @@ impl Job {
         if epochs.is_empty() {
             return;
         }
-        let (sender, receiver) = channel();
         let start = output.epoch;
-        let restored = output.views.iter().map(|(name, view)| (name.clone(), view.state.clone()));
-        let restored: Vec<_> = restored.collect();
-        let (epochs, settings, arrived) = (epochs.to_vec(), self.settings.clone(), self.arrived);
+        let restored = output.views.iter().map(|(name, view)| (name.clone(), view.state.clone())).collect();
         output.epoch += epochs.len() as Epoch;
-        let all = self.all();
-        let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
-        let guards = timely::execute(config, move |worker| {
-            let (index, peers) = (worker.index(), worker.peers());
-            let probe = ProbeHandle::new();
-            let mut items: InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Item>>> =
-                InputHandle::new();
-            let mut state: InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Restored>>> =
-                InputHandle::new();
-            worker.dataflow::<Epoch, _, _>(|scope| {
-                let (items, state) = (scope.input_from(&mut items), scope.input_from(&mut state));
-                let inputs = Inputs::new(items, state, start, &settings);
-                for (place, view) in all.iter().enumerate() {
-                    let sender = sender.clone();
-                    (view.build)(&inputs)
-                        .inspect_core(move |event| {
-                            let Ok((stamp, effects)) = event else { return };
-                            for effect in effects {
-                                sender
-                                    .send((stamp.elements()[0], place, effect.clone()))
-                                    .expect("the receiver lives");
-                            }
-                        })
-                        .probe_with(&probe);
-                }
-            });
-            state.advance_to(start);
-            if index == 0 {
-                for (view, parts) in &restored {
-                    for bytes in parts {
-                        state.send(Restored { view: view.as_str().into(), bytes: bytes.clone() });
-                    }
-                }
-            }
-            state.close();
-            items.advance_to(start + 1);
-            if index == 0 {
-                items.send(Item::Arrived(arrived));
-            }
-            for (epoch, batches) in (start + 1..).zip(&epochs) {
-                for (_, item) in batches.iter().enumerate().filter(|(turn, _)| turn % peers == index) {
-                    items.send(item.clone());
-                    worker.step();
-                }
-                items.advance_to(epoch + 1);
-            }
-            items.close();
-            worker.step_or_park_while(Some(std::time::Duration::from_millis(5)), || !probe.done());
-        })
-        .expect("workers start");
-        guards.join().into_iter().for_each(|result| result.expect("a worker ends well"));
-        let mut effects: Vec<_> = receiver.into_iter().collect();
-        effects.sort_by_key(|(epoch, ..)| *epoch);
-        for (place, view) in self.all().iter().enumerate() {
+        let views = self.all();
+        let setup = Setup { settings: self.settings.clone(), views: views.clone(), arrived: self.arrived };
+        let effects = effects(setup, workers, start, restored, epochs);
+        for (place, view) in views.iter().enumerate() {
             let kinds = self.views.get(place).map_or_else(Vec::new, |planned| planned.relation.columns());
             let of_view = effects.iter().filter(|(_, of, _)| *of == place);
             let effects = of_view.map(|(epoch, _, effect)| (*epoch, effect.clone())).collect();
             let written = output.views.entry(view.name.to_string()).or_default();
-            written.commit(start, effects, &kinds);
+            written.commit(effects, &kinds);
             written.check(view);
         }
     }
 }
 
 impl Written {
-    fn commit(&mut self, start: Epoch, effects: Vec<(Epoch, Effect)>, kinds: &[ColumnKind]) {
+    fn commit(&mut self, effects: Vec<(Epoch, Effect)>, kinds: &[ColumnKind]) {
         let (mut rows, mut states) = (Vec::new(), self.state.clone());
         for (epoch, effect) in effects {
-            assert!(epoch > start, "an effect of an epoch that is already committed");
             let (for_table, for_file, these) = match effect {
                 Effect::Rows(rows) => (true, true, rows),
                 Effect::TableRows(rows) => (true, false, rows),

@@ -16,3 +16,5 @@ mod job;
 mod late;
 mod properties;
 mod stream;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,18 +1,17 @@
 //! Runs the views of a job, and collects their output.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::channel;
 
 use dataflows::Epoch;
-use dataflows::effect::{Effect, Restored};
+use dataflows::effect::Effect;
 use dataflows::expression::{Arithmetic, Comparison, Expression};
 use dataflows::item::Item;
 use dataflows::relation::{From, PlannedView, Relation, Source};
 use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::Fold;
-use dataflows::views::{Axis, Correlation, Inputs, Mode, Settings, View, all, dedupe_view, readings_view};
-use timely::dataflow::operators::{Input, Inspect, Probe};
-use timely::dataflow::{InputHandle, ProbeHandle};
+use dataflows::views::{Axis, Correlation, Mode, Settings, View, all, dedupe_view, readings_view};
+
+use crate::support::{Setup, effects};
 
 /// A row of a view: its epoch, its change, its key, its cells.
 pub type Row = (Epoch, Change, Vec<u8>, Vec<String>);
@@ -102,64 +101,11 @@ pub fn run(
     restored: &BTreeMap<String, Vec<Vec<u8>>>,
     epochs: &[Vec<Item>],
 ) -> BTreeMap<String, Gave> {
-    let (sender, receiver) = channel();
-    let (restored, epochs, settings) = (restored.clone(), epochs.to_vec(), job.settings.clone());
-    let arrived = job.arrived;
-    let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
-    let guards = timely::execute(config, move |worker| {
-        let (index, peers) = (worker.index(), worker.peers());
-        let probe = ProbeHandle::new();
-        let mut items: InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Item>>> =
-            InputHandle::new();
-        let mut state: InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Restored>>> =
-            InputHandle::new();
-        worker.dataflow::<Epoch, _, _>(|scope| {
-            let (items, state) = (scope.input_from(&mut items), scope.input_from(&mut state));
-            let inputs = Inputs::new(items, state, start, &settings);
-            for view in views(&settings) {
-                let (name, sender) = (view.name.clone(), sender.clone());
-                (view.build)(&inputs)
-                    .inspect_core(move |event| {
-                        let Ok((stamp, effects)) = event else { return };
-                        let epoch = stamp.elements()[0];
-                        for effect in effects {
-                            sender
-                                .send((name.to_string(), epoch, effect.clone()))
-                                .expect("the receiver lives");
-                        }
-                    })
-                    .probe_with(&probe);
-            }
-        });
-        state.advance_to(start);
-        if index == 0 {
-            for (view, changes) in &restored {
-                for bytes in changes {
-                    state.send(Restored { view: view.as_str().into(), bytes: bytes.clone() });
-                }
-            }
-        }
-        state.close();
-        items.advance_to(start + 1);
-        if index == 0 {
-            items.send(Item::Arrived(arrived));
-        }
-        for (epoch, batches) in (start + 1..).zip(&epochs) {
-            for (_, item) in batches.iter().enumerate().filter(|(turn, _)| turn % peers == index) {
-                items.send(item.clone());
-                worker.step();
-            }
-            items.advance_to(epoch + 1);
-        }
-        items.close();
-        worker.step_or_park_while(Some(std::time::Duration::from_millis(5)), || !probe.done());
-    })
-    .expect("workers start");
-    guards.join().into_iter().for_each(|result| result.expect("a worker ends well"));
+    let views = views(&job.settings);
+    let setup = Setup { settings: job.settings.clone(), views: views.clone(), arrived: job.arrived };
     let mut gave: BTreeMap<String, Gave> = BTreeMap::new();
-    for (name, epoch, effect) in receiver {
-        let gave = gave.entry(name).or_default();
-        assert!(epoch > start, "an effect of an epoch that is already committed");
+    for (epoch, place, effect) in effects(setup, workers, start, restored.clone(), epochs) {
+        let gave = gave.entry(views[place].name.to_string()).or_default();
         match effect {
             Effect::Rows(rows) => {
                 gave.table.extend(cells(epoch, &rows));

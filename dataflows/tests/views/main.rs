@@ -16,3 +16,5 @@ mod expected;
 mod job;
 mod properties;
 mod records;
+#[path = "../support/mod.rs"]
+mod support;

@@ -85,10 +85,7 @@ fn overlaps(relation: &Relation) -> bool {
 pub(super) fn drops(planned: &PlannedView, reason: Reason) -> bool {
     match reason {
         Reason::Late => planned.relation.drops_late(),
-        Reason::TooLarge => planned.relation.any(&|one| match one {
-            Relation::Join(join) => join.limit.is_some(),
-            _ => false,
-        }),
+        Reason::TooLarge => planned.relation.drops_surplus(),
         _ => false,
     }
 }

@@ -1,7 +1,7 @@
 //! FROM: relations, windows of time, joins.
 
 use dataflows::expression::{Expression, Kind};
-use dataflows::relation::{Bound, From as Origin, Join, Relation, Window, WindowKind};
+use dataflows::relation::{Bound, ColumnKind, From as Origin, Join, Relation, Window, WindowKind};
 use sqlparser::ast::{
     BinaryOperator, Expr, FunctionArg, FunctionArgExpr, JoinConstraint, JoinOperator, Select, Spanned,
     TableAlias, TableFactor,
@@ -222,6 +222,19 @@ struct Difference {
     to: Option<i64>,
 }
 
+impl Difference {
+    /// Whether it is of the same times.
+    fn is_of(&self, other: &Self) -> bool {
+        self.left == other.left && self.right == other.right
+    }
+
+    /// Holds where both do.
+    fn narrow(&mut self, other: &Self) {
+        self.from = [self.from, other.from].into_iter().flatten().max();
+        self.to = [self.to, other.to].into_iter().flatten().min();
+    }
+}
+
 /// The pairs of rows that match.
 fn joined(
     left: From,
@@ -238,12 +251,6 @@ fn joined(
         return Err(Fault::at(at, "JOIN needs ON with an equality of columns of both relations"));
     };
     let (left_relation, right_relation) = (left.selected.relation()?, right.selected.relation()?);
-    let width = left.compiler.columns.len();
-    let columns = [left_relation.columns(), right_relation.columns()].concat();
-    let named =
-        left.compiler.columns.iter().chain(&right.compiler.columns).zip(Expression::of_columns(&columns));
-    let named: Vec<Named> =
-        named.map(|(column, expression)| Named { expression, ..column.clone() }).collect();
     if let Some(twice) = right.compiler.columns.iter().find_map(|column| {
         let name = column.relation.as_deref()?;
         left.compiler.is_of(name).then_some(name)
@@ -252,39 +259,40 @@ fn joined(
             format!("both relations have the name `{twice}`; give one another, as in `{twice} AS other`");
         return Err(Fault::at(at, reason));
     }
-    // Of a side, expressions are of its own columns.
-    let of_side = |named: &[Named], columns: &[dataflows::relation::ColumnKind]| Compiler {
+    let over = |named: Vec<Named>, columns: &[ColumnKind]| Compiler {
         columns: named
-            .iter()
+            .into_iter()
             .zip(Expression::of_columns(columns))
-            .map(|(column, expression)| Named { expression, ..column.clone() })
+            .map(|(column, expression)| Named { expression, ..column })
             .collect(),
         ..Compiler::default()
     };
-    let sides = [
-        of_side(&left.compiler.columns, &left_relation.columns()),
-        of_side(&right.compiler.columns, &right_relation.columns()),
-    ];
-    let both = Compiler { columns: named, ..Compiler::default() };
+    let (of_left, of_right) = (left_relation.columns(), right_relation.columns());
+    let named = [&left, &right].map(|side| side.compiler.columns.clone());
+    let both = over(named.concat(), &[&of_left[..], &of_right].concat());
+    let [left_names, right_names] = named;
+    // Of a side, expressions are of its own columns.
+    let sides = [over(left_names, &of_left), over(right_names, &of_right)];
     // Checks all of it, with the names of both.
     both.condition(condition)?;
-    let (mut keys, mut filters, mut bound) = (Vec::new(), Vec::new(), None::<Difference>);
+    let (mut keys, mut filters) = (Vec::new(), Vec::new());
+    let (mut bound, mut of_bound) = (None::<Difference>, Vec::new());
     for one in conjuncts(condition) {
         if let Some(key) = equality(one, &sides)? {
             keys.push(key);
-        } else if let Some(difference) = differences(one, &sides)? {
-            let is_same =
-                |bound: &Difference| bound.left == difference.left && bound.right == difference.right;
-            match &mut bound {
-                None => bound = Some(difference),
-                Some(bound) if is_same(bound) => {
-                    bound.from = [bound.from, difference.from].into_iter().flatten().max();
-                    bound.to = [bound.to, difference.to].into_iter().flatten().min();
-                }
-                Some(_) => filters.push(both.condition(one)?),
+            continue;
+        }
+        let condition = both.condition(one)?;
+        match (differences(one, &sides)?, &mut bound) {
+            (Some(difference), None) => {
+                bound = Some(difference);
+                of_bound.push(condition);
             }
-        } else {
-            filters.push(both.condition(one)?);
+            (Some(difference), Some(bound)) if bound.is_of(&difference) => {
+                bound.narrow(&difference);
+                of_bound.push(condition);
+            }
+            _ => filters.push(condition),
         }
     }
     if keys.is_empty() {
@@ -296,22 +304,16 @@ fn joined(
             Some(Bound { left, right, from, to, patience: context.patience })
         }
         // A bound on one side bounds no state.
-        Some(_) => {
-            for one in conjuncts(condition) {
-                if equality(one, &sides)?.is_none() && differences(one, &sides)?.is_some() {
-                    filters.push(both.condition(one)?);
-                }
-            }
+        _ => {
+            filters.extend(of_bound);
             None
         }
-        None => None,
     };
     let names = both.columns.iter().map(|column| column.name.clone()).collect();
     let join = Join { left: left_relation, right: right_relation, keys, bound, limit: context.join_limit };
     let mut selected = Selected::of(Relation::Join(Box::new(join)), names, None, &left.selected);
     selected.nodes = left.selected.nodes + right.selected.nodes;
     selected.filters = filters;
-    debug_assert_eq!(selected.columns.len(), width + right.compiler.columns.len());
     let definitions = [left.definitions, right.definitions].concat();
     Ok(From { selected, compiler: both, window: None, definitions })
 }
@@ -379,17 +381,14 @@ fn timed(expr: &Expr, sides: &[Compiler<'_>; 2]) -> Result<Option<(Side, Express
 fn differences(expr: &Expr, sides: &[Compiler<'_>; 2]) -> Result<Option<Difference>, Fault> {
     match expr {
         Expr::Between { expr: of, negated: false, low, high } => {
-            let (Some(from), Some(to)) = (at_most(low, of, false, sides)?, at_most(of, high, false, sides)?)
+            let (Some(mut from), Some(to)) =
+                (at_most(low, of, false, sides)?, at_most(of, high, false, sides)?)
             else {
                 return Ok(None);
             };
-            let is_same = from.left == to.left && from.right == to.right;
-            let bound = Difference {
-                from: [from.from, to.from].into_iter().flatten().max(),
-                to: [from.to, to.to].into_iter().flatten().min(),
-                ..from
-            };
-            Ok(is_same.then_some(bound))
+            let is_same = from.is_of(&to);
+            from.narrow(&to);
+            Ok(is_same.then_some(from))
         }
         Expr::BinaryOp { left, op, right } => match op {
             BinaryOperator::LtEq => at_most(left, right, false, sides),

@@ -5,7 +5,7 @@ use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgum
 
 use super::compiler::Compiler;
 use super::fault::{Fault, mismatch};
-use super::group::{AGGREGATES, is_aggregate};
+use super::group::{aggregates, is_aggregate};
 use crate::text::printable::quantity;
 
 /// Supported functions, for messages.
@@ -36,7 +36,7 @@ impl Compiler<'_> {
         if !KNOWN.contains(&&*name) {
             let reason = format!(
                 "unknown function {name}; expected one of {FUNCTIONS}, or an aggregate: {}",
-                AGGREGATES.join(", ")
+                aggregates()
             );
             return Err(Fault::of(expr, reason));
         }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use dataflows::expression::{Expression, Kind};
-use dataflows::relation::{Call, Fraction, Function as Aggregate, Population, Regression};
+use dataflows::relation::{Call, Fraction, Function as Aggregate};
 use dataflows::rows::Type;
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, OrderByExpr,
@@ -14,39 +14,15 @@ use super::compiler::{Compiler, Groups, WindowColumn};
 use super::fault::{Fault, mismatch};
 use crate::text::printable::quantity;
 
-/// Aggregate functions, for messages.
-pub(super) const AGGREGATES: [&str; 26] = [
-    "COUNT",
-    "SUM",
-    "AVG",
-    "MIN",
-    "MAX",
-    "VAR_POP",
-    "VAR_SAMP",
-    "STDDEV_POP",
-    "STDDEV_SAMP",
-    "COVAR_POP",
-    "COVAR_SAMP",
-    "CORR",
-    "REGR_SLOPE",
-    "REGR_INTERCEPT",
-    "REGR_R2",
-    "REGR_COUNT",
-    "REGR_AVGX",
-    "REGR_AVGY",
-    "REGR_SXX",
-    "REGR_SYY",
-    "REGR_SXY",
-    "FIRST_VALUE",
-    "LAST_VALUE",
-    "MEDIAN",
-    "PERCENTILE_CONT",
-    "PERCENTILE_DISC",
-];
+/// The names of aggregate functions, for messages.
+pub(super) fn aggregates() -> String {
+    Aggregate::ALL.map(|function| function.to_string()).join(", ")
+}
 
 /// Whether a function, in capitals, is an aggregate, or one under another name elsewhere.
 pub(super) fn is_aggregate(name: &str) -> bool {
-    AGGREGATES.contains(&name) || ["STD", "STDDEV", "VARIANCE", "GROUP_CONCAT", "ANY_VALUE"].contains(&name)
+    Aggregate::named(name).is_some()
+        || ["STD", "STDDEV", "VARIANCE", "GROUP_CONCAT", "ANY_VALUE"].contains(&name)
 }
 
 /// The groups that a query makes of rows.
@@ -57,8 +33,6 @@ pub(super) struct Grouping<'a> {
     pub rows: Compiler<'a>,
     /// The values that rows of a group have in common.
     pub keys: Vec<Expression>,
-    /// Whether they are in windows.
-    pub has_windows: bool,
     /// Whether rows have an event time.
     pub has_time: bool,
     /// The calls so far.
@@ -71,7 +45,7 @@ impl Groups for Grouping<'_> {
     }
 
     fn expression(&self, expr: &Expr) -> Result<Option<Expression>, Fault> {
-        if let Some(column) = self.rows.window_column(expr).filter(|_| self.has_windows) {
+        if let Some(column) = self.rows.window_column(expr) {
             let place = self.keys.len() + usize::from(column == WindowColumn::End);
             return Ok(Some(Expression::of_column(place, Kind::Timestamp, Type::Timestamp)));
         }
@@ -121,7 +95,7 @@ impl Grouping<'_> {
             calls.len() - 1
         });
         let (kind, column_type) = calls[place].column();
-        let before = self.keys.len() + if self.has_windows { 2 } else { 0 };
+        let before = self.keys.len() + if self.rows.has_windows { 2 } else { 0 };
         Ok(Expression::of_column(before + place, kind, column_type))
     }
 
@@ -148,7 +122,7 @@ impl Grouping<'_> {
             }
         }
         let is_percentile = name.starts_with("PERCENTILE_");
-        let mut fraction = Fraction { units: 5, scale: 1 };
+        let mut fraction = Fraction::HALF;
         if is_percentile {
             let [OrderByExpr { expr: ordered, options, .. }] = &function.within_group[..] else {
                 return refused(format!("{name} is written {name}(0.9) WITHIN GROUP (ORDER BY x)"));
@@ -171,8 +145,13 @@ impl Grouping<'_> {
         } else if !function.within_group.is_empty() {
             return refused(format!("{name} does not take WITHIN GROUP; leave it out"));
         }
-        let Some(called) = function_of(&name, fraction) else {
-            return refused(format!("{name} is not supported; expected one of {}", AGGREGATES.join(", ")));
+        let called = match Aggregate::named(&name) {
+            Some(Aggregate::PercentileCont(_)) => Aggregate::PercentileCont(fraction),
+            Some(Aggregate::PercentileDisc(_)) => Aggregate::PercentileDisc(fraction),
+            Some(called) => called,
+            None => {
+                return refused(format!("{name} is not supported; expected one of {}", aggregates()));
+            }
         };
         let wanted = match called {
             Aggregate::Count => arguments.len().min(1),
@@ -198,7 +177,7 @@ impl Grouping<'_> {
         if distinct && (!is_single || arguments.is_empty()) {
             return refused(format!("{name} does not take DISTINCT; leave it out"));
         }
-        if (called == Aggregate::Median || is_percentile) && !self.has_windows {
+        if (called == Aggregate::Median || is_percentile) && !self.rows.has_windows {
             return refused(format!(
                 "{name} keeps all values of a group, so it needs a window, as in FROM TUMBLE(…)"
             ));
@@ -214,39 +193,6 @@ impl Grouping<'_> {
         let filter = function.filter.as_deref().map(|filter| self.rows.condition(filter)).transpose()?;
         Call::new(called, operands, distinct, filter).map_err(|error| mismatch(error, &arguments))
     }
-}
-
-fn function_of(name: &str, fraction: Fraction) -> Option<Aggregate> {
-    use Population::{Sample, Whole};
-    Some(match name {
-        "COUNT" => Aggregate::Count,
-        "SUM" => Aggregate::Sum,
-        "AVG" => Aggregate::Avg,
-        "MIN" => Aggregate::Min,
-        "MAX" => Aggregate::Max,
-        "VAR_POP" => Aggregate::Var(Whole),
-        "VAR_SAMP" => Aggregate::Var(Sample),
-        "STDDEV_POP" => Aggregate::Stddev(Whole),
-        "STDDEV_SAMP" => Aggregate::Stddev(Sample),
-        "COVAR_POP" => Aggregate::Covar(Whole),
-        "COVAR_SAMP" => Aggregate::Covar(Sample),
-        "CORR" => Aggregate::Corr,
-        "REGR_SLOPE" => Aggregate::Regr(Regression::Slope),
-        "REGR_INTERCEPT" => Aggregate::Regr(Regression::Intercept),
-        "REGR_R2" => Aggregate::Regr(Regression::R2),
-        "REGR_COUNT" => Aggregate::Regr(Regression::Count),
-        "REGR_AVGX" => Aggregate::Regr(Regression::AvgX),
-        "REGR_AVGY" => Aggregate::Regr(Regression::AvgY),
-        "REGR_SXX" => Aggregate::Regr(Regression::Sxx),
-        "REGR_SYY" => Aggregate::Regr(Regression::Syy),
-        "REGR_SXY" => Aggregate::Regr(Regression::Sxy),
-        "FIRST_VALUE" => Aggregate::First,
-        "LAST_VALUE" => Aggregate::Last,
-        "MEDIAN" => Aggregate::Median,
-        "PERCENTILE_CONT" => Aggregate::PercentileCont(fraction),
-        "PERCENTILE_DISC" => Aggregate::PercentileDisc(fraction),
-        _ => return None,
-    })
 }
 
 /// A number from 0 to 1.

@@ -149,20 +149,16 @@ fn selected(select: &Select, context: &Context<'_>) -> Result<Selected, Fault> {
         Some(Distinct::On(_)) => return refused("DISTINCT ON"),
     };
     let mut rows = from(select, context)?;
-    let filters = match &select.selection {
-        Some(filter) => {
-            if rows.is_session() {
-                let reason =
-                    "WHERE behind SESSION is not supported; filter in a view or subquery that SESSION reads";
-                return Err(Fault::of(filter, reason));
-            }
-            let condition = rows.compiler.condition(filter)?;
-            bounded(&condition, filter.span().start)?;
-            [&rows.selected.filters[..], &[condition]].concat()
+    if let Some(filter) = &select.selection {
+        if rows.is_session() {
+            let reason =
+                "WHERE behind SESSION is not supported; filter in a view or subquery that SESSION reads";
+            return Err(Fault::of(filter, reason));
         }
-        None => rows.selected.filters.clone(),
-    };
-    rows.selected.filters = filters;
+        let condition = rows.compiler.condition(filter)?;
+        bounded(&condition, filter.span().start)?;
+        rows.selected.filters.push(condition);
+    }
     let expected = text_of(select);
     if select.to_string() != expected {
         let reason =
@@ -232,9 +228,8 @@ fn grouped(select: &Select, written: &[Expr], rows: &Rows) -> Result<Selected, F
     }
     let grouping = Grouping {
         columns: &select.projection,
-        rows: Compiler { has_windows: rows.window.is_some(), ..rows.compiler.clone() },
+        rows: rows.compiler.clone(),
         keys,
-        has_windows: rows.window.is_some(),
         has_time: rows.selected.event_time.is_some(),
         calls: RefCell::default(),
     };
@@ -321,11 +316,11 @@ fn defined(text: &str, select: &Select, rows: &Rows) -> String {
     format!("{text}{}{columns}", read.concat())
 }
 
-/// The operations, fields and constants of an expression. Refuses one that is too large with what it reads.
-fn bounded(expression: &Expression, at: Location) -> Result<usize, Fault> {
+/// Refuses an expression that is too large with what it reads.
+fn bounded(expression: &Expression, at: Location) -> Result<(), Fault> {
     let (nodes, levels) = expression.size();
     if nodes <= MAX_NODES && levels <= MAX_LEVELS {
-        return Ok(nodes);
+        return Ok(());
     }
     let reason = format!(
         "with the views that it reads it has {nodes} operations on {levels} levels; at most {MAX_NODES} on {MAX_LEVELS} are supported"

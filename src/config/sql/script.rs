@@ -233,13 +233,11 @@ fn set(view: &mut ViewStatement, key: &ObjectName, value: &Expr, at: Location) -
         ("emit", Some("changes"), _) => view.emit = Some(Emit::Changes),
         ("emit", Some("close"), _) => view.emit = Some(Emit::Close),
         ("emit", ..) => return wrong("'changes' or 'close'"),
-        ("grace", Some(text), _) if span(text).is_some() => {
-            view.patience.grace = span(text).unwrap_or_default()
-        }
-        ("idle", Some(text), _) if span(text).is_some() => {
-            view.patience.idle = span(text).unwrap_or_default()
-        }
-        ("grace" | "idle", ..) => return wrong("a duration in quotes, such as '24h' or '5m'"),
+        ("grace" | "idle", text, _) => match (text.and_then(span), &*name) {
+            (Some(span), "grace") => view.patience.grace = span,
+            (Some(span), _) => view.patience.idle = span,
+            (None, _) => return wrong("a duration in quotes, such as '24h' or '5m'"),
+        },
         ("numbers", Some("double"), _) => view.doubles = true,
         ("numbers", Some("decimal"), _) => view.doubles = false,
         ("numbers", ..) => return wrong("'decimal' or 'double'"),

@@ -1,6 +1,6 @@
 //! The views of a file.
 
-use dataflows::relation::{Emit, PlannedView, Relation};
+use dataflows::relation::{Emit, From, Keep, PlannedView, Relation};
 use dataflows::views::Settings;
 
 use super::compiler::Compiler;
@@ -82,7 +82,7 @@ fn readings(settings: &Settings) -> Selected {
     let columns = Compiler::of_record(&settings.schema).columns;
     let columns: Vec<_> = columns.into_iter().map(|column| (column.name, column.expression)).collect();
     Selected {
-        from: dataflows::relation::From::Readings,
+        from: From::Readings,
         filters: Vec::new(),
         event_time: columns.iter().map(|(_, column)| column).find(|column| column.is_event_time()).cloned(),
         columns,
@@ -107,14 +107,7 @@ fn view(script: &Script, statement: &ViewStatement, selected: &Selected) -> Resu
         ));
     }
     let relation = selected.relation().map_err(|fault| script.located(fault))?;
-    let is_aggregate = match &relation {
-        Relation::Aggregate(_) => true,
-        Relation::Select { source, .. } => {
-            matches!(&source.from, dataflows::relation::From::Relation(of) if matches!(**of, Relation::Aggregate(_)))
-        }
-        _ => false,
-    };
-    if statement.keep == Some(dataflows::relation::Keep::History) && !is_aggregate {
+    if statement.keep == Some(Keep::History) && !relation.is_of_groups() {
         return wrong("`keep = 'history'` is for aggregates; leave it out".into());
     }
     if statement.emit == Some(Emit::Close) && !relation.is_windowed() {
@@ -125,9 +118,8 @@ fn view(script: &Script, statement: &ViewStatement, selected: &Selected) -> Resu
             "with the views that it reads it has more than {MAX_OPERATORS} aggregates and joins; make it simpler"
         ));
     }
-    let names = selected.columns.iter().map(|(name, _)| name.clone());
     let table = statement.table.clone().unwrap_or_else(|| statement.name.to_uppercase());
-    let mut view = PlannedView::new(&statement.name, &table, names, relation);
+    let mut view = PlannedView::new(&statement.name, &table, selected.names(), relation);
     // Of a view with state, another table would lack the rows that do not change.
     let in_table = match &statement.table {
         Some(table) if !view.relation.is_stateless() => format!("; table {table}"),
@@ -143,16 +135,6 @@ fn view(script: &Script, statement: &ViewStatement, selected: &Selected) -> Resu
 
 /// How many operators of a relation keep state.
 fn operators(relation: &Relation) -> usize {
-    use dataflows::relation::{From, Source};
-    let of_source = |source: &Source| match &source.from {
-        From::Readings => 0,
-        From::Relation(of) => operators(of),
-    };
-    match relation {
-        Relation::Select { source, .. } => of_source(source),
-        Relation::Aggregate(aggregate) => 1 + of_source(&aggregate.source),
-        Relation::Distinct(of) => 1 + operators(of),
-        Relation::Union(all) => all.iter().map(operators).sum(),
-        Relation::Join(join) => 1 + operators(&join.left) + operators(&join.right),
-    }
+    let own = !matches!(relation, Relation::Select { .. } | Relation::Union(_));
+    usize::from(own) + relation.inputs().into_iter().map(operators).sum::<usize>()
 }

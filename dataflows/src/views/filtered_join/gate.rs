@@ -63,10 +63,9 @@ impl Default for Times {
 }
 
 impl Times {
-    /// The truck's horizon at a time of the topic. Readings after its latest event are never late.
+    /// The truck's horizon at a time of the topic.
     fn risen(&self, watermark: &Watermark, retention: i64) -> i64 {
-        let bound = watermark.of_truck(self.latest).saturating_sub(retention);
-        self.horizon.max(bound.min(self.latest))
+        watermark.horizon(self.horizon, self.latest, retention)
     }
 }
 
