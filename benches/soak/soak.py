@@ -81,9 +81,9 @@ class Job:
         settings = [
             'csv.views=["dead_letters"]',
             'tables.views=["distance_correlation","engine_speed_correlation","window_averages","dead_letters"]',
-            "settings.correlation_tables=latest",
-            "settings.window_retention=10m",
-            "settings.join_retention=10s",
+            "parameters.correlation_tables=latest",
+            "parameters.window_retention=10m",
+            "parameters.join_retention=10s",
             f"job={topic}",
         ]
         command = [truckflow.binary(), "run", "--brokers", broker.address, "--topic", topic, "--out", self.out.name]

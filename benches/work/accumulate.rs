@@ -3,7 +3,6 @@
 use std::hint::black_box;
 
 use dataflows::accumulation::{Accumulation, Narrow};
-use differential_dataflow::difference::Semigroup;
 
 use super::{BATCH, Stage, Work, scrambled};
 
@@ -19,7 +18,7 @@ fn pairs(batches: usize) -> Vec<(i64, i64)> {
 /// The sums of ever more pairs.
 fn sums(batches: usize) -> Vec<Accumulation> {
     let add = |sums: &mut Accumulation, (x, y)| {
-        sums.plus_equals(&Accumulation::of(x, y));
+        sums.add(&Accumulation::of(x, y));
         Some(*sums)
     };
     pairs(batches).into_iter().scan(Accumulation::default(), add).collect()
@@ -51,7 +50,7 @@ fn push(pairs: &[(i64, i64)]) {
 
 fn merge(sums: &[Accumulation]) {
     let mut total = Accumulation::default();
-    sums.iter().for_each(|sums| total.plus_equals(sums));
+    sums.iter().for_each(|sums| total.add(sums));
     black_box(total);
 }
 

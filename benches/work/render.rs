@@ -89,8 +89,9 @@ pub fn stages() -> Vec<Stage> {
     ];
     // There are no dead letters here.
     for name in names().filter(|name| *name != DEAD_LETTERS) {
-        stages.push(Stage::new(format!("csv/{name}"), move |batches| csv(rows(name, batches))));
-        stages.push(Stage::new(format!("sql/{name}"), move |batches| sql(rows(name, batches))));
+        let other = name.clone();
+        stages.push(Stage::new(format!("csv/{name}"), move |batches| csv(rows(&name, batches))));
+        stages.push(Stage::new(format!("sql/{other}"), move |batches| sql(rows(&other, batches))));
     }
     stages
 }

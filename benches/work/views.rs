@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use dataflows::Epoch;
 use dataflows::item::Item;
 use dataflows::rows::Rows;
-use dataflows::views::{NAMES, ORIENTATION, Settings, View, all};
+use dataflows::views::{Settings, View};
 use timely::WorkerConfig;
 use timely::communication::Allocator;
 use timely::communication::allocator::Thread;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
-use truckflow::config::sql;
-use truckflow::config::sql::parameters::Parameters;
+use truckflow::config::sql::builtin::{self, Builtin};
 use truckflow::config::sql::script::Script;
+use truckflow::config::{self, Config, sql};
 use truckflow::decode::{Decode, Decoder};
 use truckflow::job::graph::{self, Graph, Message, Outlet, Route};
 use truckflow::runtime::clock::{Clock, Limits};
@@ -102,13 +102,18 @@ pub fn form() -> Form {
 }
 
 /// The views that a job of trucks has unless it chooses.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.into_iter().filter(|name| *name != ORIENTATION)
+fn builtin() -> config::Job {
+    config::Job::try_from(Config::default()).expect("the defaults are valid")
+}
+
+/// Their names.
+pub fn names() -> impl Iterator<Item = String> {
+    builtin().active_views.into_iter().map(|view| view.name.into_owned())
 }
 
 fn views(chosen: impl Fn(&str) -> bool) -> (Vec<View>, Settings) {
     let settings = Settings::default();
-    let views = all(&settings).into_iter().chain(own(&settings));
+    let views = builtin().active_views.into_iter().chain(own(&settings));
     (views.filter(|view| chosen(&view.name)).collect(), settings)
 }
 
@@ -130,8 +135,10 @@ FROM TUMBLE(readings, timestamp, INTERVAL '5 minutes') GROUP BY truck_id, window
 const OWN_NAMES: [&str; 3] = ["own", "own_groups", "own_windows"];
 
 fn own(settings: &Settings) -> Vec<View> {
-    let script = Script::parse("own", OWN, &Parameters::new()).expect("it is SQL");
-    let views = sql::compile(&script, settings).expect("it reads fields of trucks");
+    let parameters = sql::parameters::defaults();
+    let built_in = builtin::script(&parameters).and_then(|script| Builtin::compile(&script, settings));
+    let script = Script::parse("own", OWN, &parameters).expect("it is SQL");
+    let views = sql::compile(&script, &built_in.expect("it compiles")).expect("it reads fields of trucks");
     views.into_iter().map(|view| view.view(settings)).collect()
 }
 
@@ -215,8 +222,8 @@ pub fn rows(view: &str, batches: usize) -> Vec<Rows> {
 }
 
 pub fn stages() -> Vec<Stage> {
-    let alone = names().chain(OWN_NAMES).map(|name| {
-        Stage::new(format!("view/{name}"), move |batches| Alone::new(name, Sinks::None, batches))
+    let alone = names().chain(OWN_NAMES.map(str::to_owned)).map(|name| {
+        Stage::new(format!("view/{name}"), move |batches| Alone::new(&name, Sinks::None, batches))
     });
     let whole = Stage::new("whole/all_views", |batches| {
         let (views, settings) = views(|name| names().any(|other| other == name));

@@ -1,12 +1,12 @@
 //! The exact sums of a correlation, and Pearson's r from them.
 //!
-//! Sums of floats depend on their order and cannot be retracted exactly; sums of integers can. An [`Accumulation`] is
-//! a difference type for differential dataflow: inserting, retracting and merging are plain addition. Only
+//! Sums of floats depend on their order and cannot be retracted exactly; sums of integers can. Only
 //! [`Accumulation::r`] leaves the integers, with one rounding at its end.
 
-use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 use ethnum::{I256, U256};
-use serde::{Deserialize, Serialize};
+
+use crate::null::NULL;
+use crate::real::power_of_two;
 
 /// n, Σx, Σy, Σxx, Σxy and Σyy of pairs of `i64`.
 ///
@@ -15,39 +15,20 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use dataflows::accumulation::Accumulation;
-/// use differential_dataflow::difference::Semigroup;
 ///
 /// let mut sums = Accumulation::of(1, 2);
-/// sums.plus_equals(&Accumulation::of(2, 4));
-/// sums.plus_equals(&Accumulation::of(3, 5));
+/// sums.add(&Accumulation::of(2, 4));
+/// sums.add(&Accumulation::of(3, 5));
 /// assert_eq!(sums.r(), Some(0.9819805060619657));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accumulation {
     n: i64,
     sum_x: i128,
     sum_y: i128,
-    #[serde(with = "words")]
     sum_xx: I256,
-    #[serde(with = "words")]
     sum_xy: I256,
-    #[serde(with = "words")]
     sum_yy: I256,
-}
-
-/// Serializes an `I256` as its two halves, as ethnum's own format is text.
-mod words {
-    use ethnum::I256;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<S: Serializer>(value: &I256, serializer: S) -> Result<S::Ok, S::Error> {
-        value.into_words().serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<I256, D::Error> {
-        let (high, low) = <(i128, i128)>::deserialize(deserializer)?;
-        Ok(I256::from_words(high, low))
-    }
 }
 
 /// The exact product of two `i128`.
@@ -69,14 +50,14 @@ impl Accumulation {
         }
     }
 
-    /// The number of pairs.
-    pub fn samples(&self) -> i64 {
-        self.n
-    }
-
-    /// Σy.
-    pub fn sum_y(&self) -> i128 {
-        self.sum_y
+    /// Adds other sums.
+    pub fn add(&mut self, other: &Self) {
+        self.n = self.n.wrapping_add(other.n);
+        self.sum_x = self.sum_x.wrapping_add(other.sum_x);
+        self.sum_y = self.sum_y.wrapping_add(other.sum_y);
+        self.sum_xx = self.sum_xx.wrapping_add(other.sum_xx);
+        self.sum_xy = self.sum_xy.wrapping_add(other.sum_xy);
+        self.sum_yy = self.sum_yy.wrapping_add(other.sum_yy);
     }
 
     /// Pearson's correlation coefficient,
@@ -122,68 +103,20 @@ impl Accumulation {
         Some(if covariance < I256::ZERO { -r } else { r })
     }
 
-    /// Appends the sums in the format of state: each number as its length and its significant bytes, little-endian.
-    ///
-    /// ```
-    /// use dataflows::accumulation::Accumulation;
-    ///
-    /// let (sums, mut bytes) = (Accumulation::of(-3, 1 << 40), Vec::new());
-    /// sums.write(&mut bytes);
-    /// assert_eq!(Accumulation::read(&mut &bytes[..]), Some(sums));
-    /// assert_eq!(Accumulation::read(&mut &bytes[1..]), None);
-    /// ```
-    pub fn write(&self, out: &mut Vec<u8>) {
-        for number in self.numbers() {
-            let bytes = number.to_le_bytes();
-            let sign = if number < I256::ZERO { 0xff } else { 0 };
-            // The last byte that is kept has the sign bit.
-            let mut length = bytes.len();
-            while length > 1 && bytes[length - 1] == sign && (bytes[length - 2] ^ sign) < 0x80 {
-                length -= 1;
-            }
-            out.push(length as u8);
-            out.extend_from_slice(&bytes[..length]);
-        }
-    }
-
-    /// Reads sums that [`write`](Self::write) appended, and advances `bytes` past them.
-    pub fn read(bytes: &mut &[u8]) -> Option<Self> {
-        let mut number = || {
-            let (&length, rest) = bytes.split_first()?;
-            let (kept, rest) = rest.split_at_checked(length.into())?;
-            *bytes = rest;
-            let sign = if *kept.last()? < 0x80 { 0 } else { 0xff };
-            let mut all = [sign; 32];
-            all.get_mut(..kept.len())?.copy_from_slice(kept);
-            Some(I256::from_le_bytes(all))
-        };
+    /// The inverse of [`numbers`](Self::numbers); none for sums that no pairs of 64 bits have.
+    pub(crate) fn from_numbers([n, x, y, sum_xx, sum_xy, sum_yy]: [I256; 6]) -> Option<Self> {
         Some(Self {
-            n: number()?.try_into().ok()?,
-            sum_x: number()?.try_into().ok()?,
-            sum_y: number()?.try_into().ok()?,
-            sum_xx: number()?,
-            sum_xy: number()?,
-            sum_yy: number()?,
+            n: n.try_into().ok()?,
+            sum_x: x.try_into().ok()?,
+            sum_y: y.try_into().ok()?,
+            sum_xx,
+            sum_xy,
+            sum_yy,
         })
     }
 
-    /// The sums as n, Σx, Σy, Σxx, Σxy and Σyy, if each fits 128 bits. Those of real streams do.
-    pub(crate) fn to_narrow(self) -> Option<[i128; 6]> {
-        let narrow = |sum: I256| {
-            let (high, low) = sum.into_words();
-            (high == low >> 127).then_some(low)
-        };
-        let (xx, xy, yy) = (narrow(self.sum_xx)?, narrow(self.sum_xy)?, narrow(self.sum_yy)?);
-        Some([self.n.into(), self.sum_x, self.sum_y, xx, xy, yy])
-    }
-
-    /// The inverse of [`to_narrow`](Self::to_narrow).
-    pub(crate) fn from_narrow([n, sum_x, sum_y, xx, xy, yy]: [i128; 6]) -> Self {
-        let [sum_xx, sum_xy, sum_yy] = [xx, xy, yy].map(I256::from);
-        Self { n: n as i64, sum_x, sum_y, sum_xx, sum_xy, sum_yy }
-    }
-
-    fn numbers(&self) -> [I256; 6] {
+    /// n, Σx, Σy, Σxx, Σxy and Σyy.
+    pub(crate) fn numbers(&self) -> [I256; 6] {
         [I256::from(self.n), self.sum_x.into(), self.sum_y.into(), self.sum_xx, self.sum_xy, self.sum_yy]
     }
 }
@@ -194,56 +127,6 @@ fn top_bits(value: U256) -> (u64, i32) {
     ((value << zeros >> 192u32).as_u64(), 192 - zeros as i32)
 }
 
-/// 2^exponent, for exponents of normal doubles.
-fn power_of_two(exponent: i32) -> f64 {
-    f64::from_bits(((1023 + i64::from(exponent)) as u64) << 52)
-}
-
-impl IsZero for Accumulation {
-    fn is_zero(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl Semigroup for Accumulation {
-    fn plus_equals(&mut self, other: &Self) {
-        self.n = self.n.wrapping_add(other.n);
-        self.sum_x = self.sum_x.wrapping_add(other.sum_x);
-        self.sum_y = self.sum_y.wrapping_add(other.sum_y);
-        self.sum_xx = self.sum_xx.wrapping_add(other.sum_xx);
-        self.sum_xy = self.sum_xy.wrapping_add(other.sum_xy);
-        self.sum_yy = self.sum_yy.wrapping_add(other.sum_yy);
-    }
-}
-
-impl Monoid for Accumulation {
-    fn zero() -> Self {
-        Self::default()
-    }
-}
-
-impl Abelian for Accumulation {
-    fn negate(&mut self) {
-        *self = self.multiply(&-1);
-    }
-}
-
-impl Multiply<isize> for Accumulation {
-    type Output = Self;
-
-    fn multiply(self, factor: &isize) -> Self {
-        let (narrow, wide) = (*factor as i128, I256::from(*factor as i128));
-        Self {
-            n: self.n.wrapping_mul(*factor as i64),
-            sum_x: self.sum_x.wrapping_mul(narrow),
-            sum_y: self.sum_y.wrapping_mul(narrow),
-            sum_xx: self.sum_xx.wrapping_mul(wide),
-            sum_xy: self.sum_xy.wrapping_mul(wide),
-            sum_yy: self.sum_yy.wrapping_mul(wide),
-        }
-    }
-}
-
 /// Sums of the pairs of one truck in one batch, in machine words: offsets from the first pair are small, and so are
 /// their sums.
 ///
@@ -252,12 +135,11 @@ impl Multiply<isize> for Accumulation {
 ///
 /// ```
 /// use dataflows::accumulation::{Accumulation, Narrow};
-/// use differential_dataflow::difference::Semigroup;
 ///
 /// let mut batch = Narrow::start(1_681_088_547_000_000, 80);
 /// batch.push(1_681_088_548_000_000, 81);
 /// let mut sums = Accumulation::of(1_681_088_547_000_000, 80);
-/// sums.plus_equals(&Accumulation::of(1_681_088_548_000_000, 81));
+/// sums.add(&Accumulation::of(1_681_088_548_000_000, 81));
 /// assert_eq!(batch.finish(), sums);
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -272,8 +154,8 @@ pub struct Narrow {
     far: Accumulation,
 }
 
-/// Offsets from this one on are far.
-const FAR: u64 = 1 << 42;
+/// Greater offsets are far.
+const FAR: i64 = 1 << 42;
 /// The maximum number of pairs in narrow sums.
 const NARROW_PAIRS: i64 = 1 << 20;
 
@@ -284,16 +166,10 @@ impl Narrow {
         Self { first: (x, y), n: 1, sum_u: 0, sum_v: 0, sum_uu: 0, sum_uv: 0, sum_vv: 0, far }
     }
 
-    /// Adds a pair.
-    #[inline]
-    pub fn push(&mut self, x: i64, y: i64) {
-        let (u, v) = (x.wrapping_sub(self.first.0), y.wrapping_sub(self.first.1));
-        // Checked by `abs_diff`, as a wrapped offset of two far values could look near.
-        let near = x.abs_diff(self.first.0) < FAR && y.abs_diff(self.first.1) < FAR;
-        if !near || self.n >= NARROW_PAIRS {
-            self.far.plus_equals(&Accumulation::of(x, y));
-            return;
-        }
+    /// Adds a pair that is near the first one, as are at most 2²⁰ others: see [`Narrow::are_near`].
+    #[inline(always)]
+    pub fn push_near(&mut self, x: i64, y: i64) {
+        let (u, v) = (x - self.first.0, y - self.first.1);
         self.n += 1;
         self.sum_u += u;
         self.sum_v += v;
@@ -302,8 +178,39 @@ impl Narrow {
         self.sum_vv += i128::from(v) * i128::from(v);
     }
 
+    /// Whether all pairs of some numbers are near each other, and few enough for narrow sums. The least integer, which is
+    /// NULL, is far from all.
+    pub fn are_near(numbers: &[i64]) -> bool {
+        let start = (i64::MAX, i64::MIN);
+        let (least, greatest) = numbers
+            .iter()
+            .fold(start, |(least, greatest), &number| (number.min(least), number.max(greatest)));
+        numbers.len() < NARROW_PAIRS as usize
+            && least != NULL
+            && greatest.checked_sub(least).is_some_and(|span| span <= FAR)
+    }
+
+    /// Adds a pair.
+    #[inline(always)]
+    pub fn push(&mut self, x: i64, y: i64) {
+        // A wrapped offset of two far values could look near.
+        let ((u, is_far), (v, is_other_far)) =
+            (x.overflowing_sub(self.first.0), y.overflowing_sub(self.first.1));
+        let near = |offset: i64| offset.wrapping_add(FAR) as u64 <= 2 * FAR as u64;
+        if is_far | is_other_far | !near(u) | !near(v) || self.n >= NARROW_PAIRS {
+            self.far.add(&Accumulation::of(x, y));
+            return;
+        }
+        self.push_near(x, y);
+    }
+
     /// The sums of all pairs, equal to the sum of their [`Accumulation::of`].
     pub fn finish(self) -> Accumulation {
+        if self.n == 1 {
+            let mut sums = Accumulation::of(self.first.0, self.first.1);
+            sums.add(&self.far);
+            return sums;
+        }
         let (x, y) = (i128::from(self.first.0), i128::from(self.first.1));
         let (n, u, v) = (i128::from(self.n), i128::from(self.sum_u), i128::from(self.sum_v));
         // With x = x₀ + u: Σxy = Σuv + x₀Σv + y₀Σu + n·x₀·y₀, and likewise Σxx and Σyy.
@@ -318,7 +225,7 @@ impl Narrow {
             sum_xy: products(self.sum_uv, x, y, u, v),
             sum_yy: products(self.sum_vv, y, y, v, v),
         };
-        sums.plus_equals(&self.far);
+        sums.add(&self.far);
         sums
     }
 }
@@ -331,7 +238,7 @@ mod tests {
 
     fn sum(pairs: &[(i64, i64)]) -> Accumulation {
         pairs.iter().fold(Accumulation::default(), |mut sums, &(x, y)| {
-            sums.plus_equals(&Accumulation::of(x, y));
+            sums.add(&Accumulation::of(x, y));
             sums
         })
     }
@@ -394,24 +301,11 @@ mod tests {
             }
             let (left, right) = shuffled.split_at(cut.min(shuffled.len()));
             let mut merged = sum(right);
-            merged.plus_equals(&sum(left));
+            merged.add(&sum(left));
             prop_assert_eq!(whole, merged);
             prop_assert_eq!(whole.r().map(f64::to_bits), merged.r().map(f64::to_bits));
             let mirrored = sum(&pairs.iter().map(|&(x, y)| (y, x)).collect::<Vec<_>>());
             prop_assert_eq!(whole.r().map(f64::to_bits), mirrored.r().map(f64::to_bits));
-        }
-
-        #[test]
-        fn a_retraction_cancels_its_insertion(pairs in pairs(), x in any::<i64>(), y in any::<i64>()) {
-            let before = sum(&pairs);
-            let mut after = before;
-            after.plus_equals(&Accumulation::of(x, y));
-            let mut undo = Accumulation::of(x, y);
-            undo.negate();
-            after.plus_equals(&undo);
-            prop_assert_eq!(before, after);
-            undo.plus_equals(&Accumulation::of(x, y));
-            prop_assert!(undo.is_zero());
         }
 
         #[test]
@@ -425,21 +319,22 @@ mod tests {
         }
 
         #[test]
-        fn sums_are_read_back(pairs in pairs(), rest in prop::collection::vec(any::<u8>(), 0..5)) {
-            let sums = sum(&pairs);
-            for sums in [sums, sums.multiply(&-1)] {
-                let mut bytes = Vec::new();
-                sums.write(&mut bytes);
-                bytes.extend_from_slice(&rest);
-                let mut left = bytes.as_slice();
-                prop_assert_eq!(Accumulation::read(&mut left), Some(sums));
-                prop_assert_eq!(left, rest.as_slice());
+        fn near_pairs_have_the_plain_sums(pairs in pairs()) {
+            let (xs, ys): (Vec<i64>, Vec<i64>) = pairs.iter().copied().unzip();
+            let is_near = |a: i64, b: i64| a.abs_diff(b) <= FAR as u64;
+            let are_near = xs.iter().all(|a| *a != NULL && xs.iter().all(|b| is_near(*a, *b)));
+            prop_assert_eq!(Narrow::are_near(&xs), !xs.is_empty() && are_near);
+            if let Some((&(x, y), rest)) = pairs.split_first() && Narrow::are_near(&xs) && Narrow::are_near(&ys) {
+                let mut narrow = Narrow::start(x, y);
+                rest.iter().for_each(|&(x, y)| narrow.push_near(x, y));
+                prop_assert_eq!(narrow.finish(), sum(&pairs));
             }
         }
 
         #[test]
-        fn reading_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..250)) {
-            let _ = Accumulation::read(&mut bytes.as_slice());
+        fn sums_are_their_numbers(pairs in pairs()) {
+            let sums = sum(&pairs);
+            prop_assert_eq!(Accumulation::from_numbers(sums.numbers()), Some(sums));
         }
     }
 
@@ -465,7 +360,7 @@ mod tests {
     #[test]
     fn the_sums_of_2_to_the_60_extreme_pairs_do_not_overflow() {
         let mut sums = sum(&[(i64::MIN, i64::MAX), (i64::MAX, i64::MIN)]);
-        sums = sums.multiply(&(1 << 59));
+        (0..59).for_each(|_| sums.add(&sums.clone()));
         assert_eq!(sums.r(), Some(-1.0));
     }
 }

@@ -38,8 +38,21 @@
 //!
 //! let effects = timely::execute_directly(|worker| {
 //!     let settings = Settings::default();
-//!     let views = all(&settings);
-//!     let view = views.iter().find(|view| view.name == "distance_correlation").unwrap();
+//!     // SELECT truck_id, CORR(distance_covered, timestamp) AS correlation FROM readings GROUP BY truck_id
+//!     let field = |name| Expression::field(settings.schema.field(name).unwrap());
+//!     let pair = vec![field("distance_covered"), field("timestamp")];
+//!     let correlation = Call::new(Function::Corr, pair, false, None).unwrap();
+//!     let source = Source { from: From::Readings, filter: None };
+//!     let relation = Relation::Aggregate(Box::new(Aggregate {
+//!         source,
+//!         keys: vec![field("truck_id")],
+//!         is_whole: false,
+//!         window: None,
+//!         calls: vec![correlation],
+//!         time: None,
+//!     }));
+//!     let names = ["truck_id", "correlation"].map(str::to_owned);
+//!     let view = PlannedView::new("correlation", "CORRELATION", names, relation).view(&settings);
 //!
 //!     // The items of sources, and the committed state of an earlier run: here none.
 //!     let mut items = InputHandleVec::<Epoch, Item>::new();
@@ -71,8 +84,7 @@
 //!     Effect::Rows(rows) => Some(rows),
 //!     _ => None,
 //! });
-//! // Its columns: distance_covered, time_elapsed, correlation, truck_id, samples, timestamp.
-//! let Column::Real(correlation) = &rows.unwrap().columns[2] else { unreachable!() };
+//! let Column::Real(correlation) = &rows.unwrap().columns[1] else { unreachable!() };
 //! assert_eq!(**correlation, [1.0]);
 //! // Next to the rows comes the state that a restart would receive as `restored`.
 //! assert!(effects.iter().any(|effect| matches!(effect, Effect::State { added: 1, .. })));
@@ -94,7 +106,6 @@ pub mod item;
 mod null;
 pub mod oracle;
 pub mod origin;
-mod packed;
 pub mod readings;
 pub mod real;
 pub mod relation;

@@ -9,28 +9,25 @@ pub mod root;
 pub mod value;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Signed, ToPrimitive, Zero};
 
 use self::root::Root;
-use crate::batch::{Entity, NANO, Record};
+use crate::batch::{Entity, Record};
 use crate::rows::NULL;
 use crate::schema::Schema;
-use crate::views::Axis;
 
 /// The exact value of a correlation: the root of r².
 ///
 /// ```
 /// use dataflows::accumulation::Accumulation;
 /// use dataflows::oracle::Correlation;
-/// use differential_dataflow::difference::Semigroup;
 ///
 /// let pairs = [(1, 2), (2, 4), (3, 5)];
 /// let mut sums = Accumulation::default();
-/// pairs.iter().for_each(|&(x, y)| sums.plus_equals(&Accumulation::of(x, y)));
+/// pairs.iter().for_each(|&(x, y)| sums.add(&Accumulation::of(x, y)));
 /// let exact = Correlation::of(pairs).unwrap();
 /// assert_eq!(sums.r(), Some(exact.nearest()));
 /// assert!(exact.is_within_ulps(sums.r().unwrap(), 1, 2));
@@ -102,11 +99,6 @@ fn between(value: &BigRational, above: f64) -> Ordering {
     }
 }
 
-/// The double nearest to `numerator / denominator`; none if the denominator is 0.
-pub fn quotient(numerator: i64, denominator: i64) -> Option<f64> {
-    (denominator != 0).then(|| nearest(&BigRational::new(numerator.into(), denominator.into())))
-}
-
 /// The exact value of a decimal such as `-1.25`; none if the text is not one.
 ///
 /// ```
@@ -119,79 +111,6 @@ pub fn decimal(text: &str) -> Option<BigRational> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits: BigInt = format!("{whole}{fraction}").parse().ok()?;
     Some(BigRational::new(digits, BigInt::from(10).pow(fraction.len() as u32)))
-}
-
-/// Nano-units times a factor, as the nearest double.
-pub fn product(units: i64, factor: &BigRational) -> f64 {
-    nearest(&(factor * BigRational::new(units.into(), NANO.into())))
-}
-
-/// The final row of a truck in a correlation view.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CorrelationRow {
-    /// Records.
-    pub samples: i64,
-    /// The earliest event time, in microseconds.
-    pub earliest: i64,
-    /// The latest event time with its second and first value; of equal times the greatest values. The first value is
-    /// 0 if that axis is time.
-    pub latest: (i64, i64, i64),
-    /// The exact correlation, if defined.
-    pub correlation: Option<Correlation>,
-}
-
-/// The value of an axis in a record, if the record has one.
-pub fn value(record: &Record, axis: Axis) -> Option<i64> {
-    match axis {
-        Axis::Time => Some(record.time),
-        Axis::Number(column) => record.units.get(column).copied().filter(|units| *units != NULL),
-    }
-}
-
-/// The correlation of `x` and `y` per truck, over the records that have both.
-///
-/// ```
-/// use dataflows::batch::{NANO, Record};
-/// use dataflows::oracle::correlations;
-/// use dataflows::views::Axis;
-///
-/// let record = |time: i64| Record {
-///     entity: "a".into(),
-///     time,
-///     units: vec![time * NANO],
-///     texts: Vec::new(),
-/// };
-/// let records = [record(1), record(2), record(3)];
-/// let rows = correlations(&records, Axis::Time, Axis::Number(0));
-/// let row = &rows["a"];
-/// assert_eq!((row.samples, row.earliest, row.latest.0), (3, 1, 3));
-/// assert_eq!(row.correlation.as_ref().unwrap().nearest(), 1.0);
-/// ```
-pub fn correlations<'a>(
-    records: impl IntoIterator<Item = &'a Record>,
-    x: Axis,
-    y: Axis,
-) -> BTreeMap<Entity, CorrelationRow> {
-    let mut points: BTreeMap<Entity, Vec<(i64, i64, i64)>> = BTreeMap::new();
-    for record in records {
-        if let (Some(first), Some(second)) = (value(record, x), value(record, y)) {
-            points.entry(record.entity.clone()).or_default().push((record.time, second, first));
-        }
-    }
-    points
-        .into_iter()
-        .filter_map(|(truck, mut points)| {
-            points.sort_unstable();
-            let (earliest, latest) = (points.first()?.0, *points.last()?);
-            let row = CorrelationRow {
-                samples: points.len() as i64,
-                earliest,
-                latest: if x == Axis::Time { (latest.0, latest.1, 0) } else { latest },
-                correlation: Correlation::of(points.into_iter().map(|(_, second, first)| (first, second))),
-            };
-            Some((truck, row))
-        })
-        .collect()
 }
 
 /// The columns of distance covered, engine speed and fuel consumed.
@@ -213,47 +132,6 @@ impl Measures {
             .map(|name| schema.number(name).unwrap_or_default());
         Self { distance, speed, fuel }
     }
-}
-
-/// The final row of a window.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WindowRow {
-    /// Records.
-    pub samples: i64,
-    /// The exact averages of distance covered, engine speed and fuel consumed, of the records that have them.
-    pub averages: [Option<BigRational>; 3],
-    /// The exact correlations of distance and of engine speed with time, if defined.
-    pub correlations: [Option<Correlation>; 2],
-}
-
-/// The windows of `length` microseconds, by truck and start.
-pub fn windows<'a>(
-    records: impl IntoIterator<Item = &'a Record>,
-    measures: Measures,
-    length: i64,
-) -> BTreeMap<(Entity, i64), WindowRow> {
-    let mut held: BTreeMap<(Entity, i64), Vec<&Record>> = BTreeMap::new();
-    for record in records {
-        let start = record.time - record.time.rem_euclid(length);
-        held.entry((record.entity.clone(), start)).or_default().push(record);
-    }
-    let row = |records: Vec<&Record>| {
-        let pairs = |column: usize| -> Vec<(i64, i64)> {
-            let pairs = records.iter().map(|record| (record.time, record.units[column]));
-            pairs.filter(|(_, units)| *units != NULL).collect()
-        };
-        let average = |column: usize| {
-            let pairs = pairs(column);
-            let sum: BigInt = pairs.iter().map(|(_, units)| BigInt::from(*units)).sum();
-            (!pairs.is_empty()).then(|| BigRational::new(sum, BigInt::from(pairs.len()) * BigInt::from(NANO)))
-        };
-        WindowRow {
-            samples: records.len() as i64,
-            averages: [measures.distance, measures.speed, measures.fuel].map(average),
-            correlations: [measures.distance, measures.speed].map(|column| Correlation::of(pairs(column))),
-        }
-    };
-    held.into_iter().map(|(window, records)| (window, row(records))).collect()
 }
 
 /// The records whose engine speed is above `threshold`, joined with every record of the same truck and time: time,
@@ -345,8 +223,5 @@ mod tests {
             assert_eq!(nearest(&half), even);
         }
         assert_eq!(nearest(&BigRational::zero()).to_bits(), 0);
-        assert_eq!(product(79_200_000_000, &decimal("1.2").unwrap()), 95.04);
-        assert_eq!((quotient(1, 3), quotient(1, 0)), (Some(1.0 / 3.0), None));
-        assert_eq!(decimal("-0.5"), Some(BigRational::new((-1).into(), 2.into())));
     }
 }

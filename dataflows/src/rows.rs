@@ -119,6 +119,65 @@ impl Column {
         }
     }
 
+    /// The values of several columns of one kind, each the next one of its column.
+    fn interleaved(columns: &[&Self], turns: Option<&[u8]>) -> Option<Self> {
+        macro_rules! of {
+            ($pattern:pat $(if $guard:expr)? => $values:expr) => {{
+                let all = columns.iter().map(|column| match column {
+                    $pattern $(if $guard)? => Some(&$values[..]),
+                    _ => None,
+                });
+                interleaved(all.collect::<Option<Vec<_>>>()?.into_iter(), turns)
+            }};
+        }
+        Some(match columns.first()? {
+            Self::Timestamp(_) => Self::Timestamp(of!(Self::Timestamp(values) => values)),
+            Self::Decimal { scale, .. } => Self::Decimal {
+                scale: *scale,
+                values: of!(Self::Decimal { scale: other, values } if other == scale => values),
+            },
+            Self::Wide { scale, .. } => Self::Wide {
+                scale: *scale,
+                values: of!(Self::Wide { scale: other, values } if other == scale => values),
+            },
+            Self::Real(_) => Self::Real(of!(Self::Real(values) => values)),
+            Self::Integer(_) => Self::Integer(of!(Self::Integer(values) => values)),
+            Self::Text(_) => Self::Text(of!(Self::Text(values) => values)),
+            Self::Bytes(_) => Self::Bytes(of!(Self::Bytes(values) => values)),
+            Self::Name { names: first, .. } => {
+                let is_shared =
+                    |column: &&Self| matches!(column, Self::Name { names, .. } if Arc::ptr_eq(names, first));
+                if columns.iter().all(is_shared) {
+                    return Some(Self::Name {
+                        names: first.clone(),
+                        index: of!(Self::Name { index, .. } => index),
+                    });
+                }
+                let (mut names, mut before) = (Vec::new(), Vec::new());
+                for column in columns {
+                    let Self::Name { names: more, .. } = column else { return None };
+                    before.push(names.len() as u32);
+                    names.extend(more.iter().cloned());
+                }
+                let mut index = of!(Self::Name { index, .. } => index);
+                let all = Arc::make_mut(&mut index);
+                match turns {
+                    Some(turns) => {
+                        for (place, turn) in all.iter_mut().zip(turns) {
+                            *place += before[usize::from(*turn)];
+                        }
+                    }
+                    None => {
+                        for places in all.chunks_exact_mut(before.len()) {
+                            places.iter_mut().zip(&before).for_each(|(place, before)| *place += before);
+                        }
+                    }
+                }
+                Self::Name { names: Arc::new(names), index }
+            }
+        })
+    }
+
     /// The values at these indices.
     pub fn gather(&self, places: &[u32]) -> Self {
         fn of<T: Clone>(values: &[T], places: &[u32]) -> Arc<Vec<T>> {
@@ -135,6 +194,30 @@ impl Column {
             Self::Bytes(values) => Self::Bytes(of(values, places)),
         }
     }
+}
+
+/// The values of several lists, each the next one of its list.
+fn interleaved<'a, T: Clone + 'a>(lists: impl Iterator<Item = &'a [T]>, turns: Option<&[u8]>) -> Arc<Vec<T>> {
+    let lists: Vec<&[T]> = lists.collect();
+    if let (None, [a, b]) = (turns, &lists[..]) {
+        let mut all = Vec::with_capacity(a.len() + b.len());
+        for (a, b) in a.iter().zip(*b) {
+            all.push(a.clone());
+            all.push(b.clone());
+        }
+        return Arc::new(all);
+    }
+    let mut next: Vec<std::slice::Iter<'a, T>> = lists.iter().map(|list| list.iter()).collect();
+    let mut all = Vec::with_capacity(lists.iter().map(|list| list.len()).sum());
+    match turns {
+        Some(turns) => all.extend(turns.iter().filter_map(|&turn| next[usize::from(turn)].next().cloned())),
+        None => {
+            for _ in 0..lists.first().map_or(0, |list| list.len()) {
+                all.extend(next.iter_mut().filter_map(|list| list.next().cloned()));
+            }
+        }
+    }
+    Arc::new(all)
 }
 
 /// The effect of a row on the earlier rows of its view.
@@ -268,6 +351,33 @@ impl Rows {
             keys: Arc::new(places.iter().map(|&place| changes.keys[place as usize].clone()).collect()),
         });
         Self { columns: self.columns.iter().map(|column| column.gather(places)).collect(), changes }
+    }
+
+    /// The rows of several, each with as many columns, in the order of `turns`: whose next row it is. Without, one of each
+    /// in turn. None if columns are of different kinds.
+    ///
+    /// ```
+    /// use dataflows::rows::{Column, Rows};
+    /// use std::sync::Arc;
+    ///
+    /// let rows = |values: &[i64]| Rows::from(vec![Column::Integer(Arc::new(values.to_vec()))]);
+    /// let all = Rows::interleaved(&[rows(&[1, 3]), rows(&[2])], Some(&[0, 1, 0])).unwrap();
+    /// assert_eq!(all, rows(&[1, 2, 3]));
+    /// let all = Rows::interleaved(&[rows(&[1, 3]), rows(&[2, 4])], None).unwrap();
+    /// assert_eq!(all, rows(&[1, 2, 3, 4]));
+    /// ```
+    pub fn interleaved(all: &[Self], turns: Option<&[u8]>) -> Option<Self> {
+        let width = all.first()?.columns.len();
+        let column = |place: usize| {
+            let columns: Vec<&Column> = all.iter().map(|rows| &rows.columns[place]).collect();
+            Column::interleaved(&columns, turns)
+        };
+        let changes: Option<Vec<&Changes>> = all.iter().map(|rows| rows.changes.as_ref()).collect();
+        let changes = changes.map(|changes| Changes {
+            kinds: interleaved(changes.iter().map(|changes| &changes.kinds[..]), turns),
+            keys: interleaved(changes.iter().map(|changes| &changes.keys[..]), turns),
+        });
+        Some(Self { columns: (0..width).map(column).collect::<Option<_>>()?, changes })
     }
 
     /// The `index`-th row. Panics if it does not exist.

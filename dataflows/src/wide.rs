@@ -7,7 +7,7 @@ use num_bigint::BigInt;
 use num_traits::{Signed, ToPrimitive};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::real::nearest;
+use crate::real::{decimal, nearest};
 
 /// The units of a decimal, in 256 bits.
 ///
@@ -49,7 +49,10 @@ impl Wide {
 
     /// The double nearest to `units / 10^scale`.
     pub fn to_real(self, scale: u8) -> f64 {
-        nearest(&self.to_big(), &BigInt::from(10).pow(scale.into()))
+        match self.narrow() {
+            Some(narrow) if scale <= 38 => decimal(narrow, scale),
+            _ => nearest(&self.to_big(), &BigInt::from(10).pow(scale.into())),
+        }
     }
 
     /// The units in 128 bits, if they fit.

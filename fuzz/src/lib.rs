@@ -19,7 +19,8 @@ use dataflows::state::entries;
 use dataflows::views::{self, Mode, Settings, View, dead_letter_rows};
 use truckflow::config::Job;
 use truckflow::config::sql;
-use truckflow::config::sql::parameters::Parameters;
+use truckflow::config::sql::builtin::{self, Builtin};
+use truckflow::config::sql::parameters::{self, Parameters};
 use truckflow::config::sql::script::Script;
 use truckflow::decode::{Counted, Decode, Decoder, Mapping, Message};
 use truckflow::state::export::Export;
@@ -141,9 +142,17 @@ fn assert_sentence(error: &str) {
 /// The views whose state is looked through, one after the other.
 static VIEWS: LazyLock<Vec<View>> = LazyLock::new(|| {
     let settings = settings();
-    let mut all = views::all(&settings);
+    let mut all: Vec<View> = BUILT_IN.views.iter().map(|view| view.clone().view(&settings)).collect();
+    all.extend(views::filtered_join_view(&settings));
+    all.push(views::dead_letters_view());
     all.push(views::readings_view(&Settings { mode: Mode::Upsert, ..settings }));
     all
+});
+
+/// The built-in views, which others can read.
+static BUILT_IN: LazyLock<Builtin> = LazyLock::new(|| {
+    let script = builtin::script(&parameters::defaults()).expect("it is SQL");
+    Builtin::compile(&script, &settings()).expect("it reads fields of trucks")
 });
 
 /// State: the first byte says as what the others are read. Sealed parts, as a store gives them; entries behind
@@ -231,7 +240,7 @@ pub fn of_expression(bytes: &[u8]) {
     let statement =
         format!("CREATE MATERIALIZED VIEW hot AS SELECT {}\nFROM readings{filter}", columns.join(",\n"));
     let script = Script::parse("fuzz.sql", &statement, &Parameters::new());
-    let views = script.and_then(|script| sql::compile(&script, &settings()));
+    let views = script.and_then(|script| sql::compile(&script, &BUILT_IN));
     let views = match views {
         Ok(views) => views,
         Err(error) => return assert_sentence(&error.to_string().replace(['\n', '\r'], " ")),

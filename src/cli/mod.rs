@@ -93,7 +93,7 @@ Examples:
   truckflow run --input readings.jsonl --until-end --summary
   truckflow run --brokers kafka:9092 --topic Truck-Data --workers 2 --out /var/lib/truckflow \\
       --database mysql://truckflow@db:3306/KAFKA_DB --set database_password_file=/run/secrets/db
-  truckflow run --config job.toml --set settings.above_speed=85
+  truckflow run --config job.toml --set parameters.above_speed=85
   truckflow run --sql views.sql --input readings.jsonl --print trips
 
 Exit status: 0 done, 1 failed while running, 2 wrong usage or configuration.";
@@ -162,7 +162,7 @@ Precedence, lowest first: default, file, TRUCKFLOW_… variable, --set, the key'
 
 Examples:
   truckflow config show --config job.toml
-  truckflow config show --config job.toml --set settings.above_speed=85 --json";
+  truckflow config show --config job.toml --set parameters.above_speed=85 --json";
 const COMPLETIONS: &str = "\
 Examples:
   truckflow completions bash > /etc/bash_completion.d/truckflow
@@ -205,6 +205,9 @@ pub struct InitArgs {
     /// Overwrite an existing file
     #[arg(long, requires = "file")]
     pub force: bool,
+    /// Write the built-in views, in SQL, instead of all keys
+    #[arg(long, conflicts_with = "from")]
+    pub views: bool,
     /// Propose how to read the messages of this topic, instead of writing all keys
     #[arg(long, value_name = "TOPIC", group = "from")]
     pub from_topic: Option<String>,
@@ -418,13 +421,15 @@ pub struct ExplainArgs {
     pub json: bool,
 }
 
-/// The output language of `explain`.
+/// What `explain` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Drawing {
     /// Mermaid, for Markdown.
     Mermaid,
     /// Graphviz: `dot -Tsvg`.
     Dot,
+    /// The logical plan of each view, as text.
+    Plan,
 }
 
 /// Selects and configures a job: a configuration file, and flags that override it.

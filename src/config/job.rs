@@ -3,15 +3,17 @@
 use std::fmt;
 use std::ops::{Deref, RangeInclusive};
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dataflows::batch::NANO;
 use dataflows::real::Factor;
+use dataflows::relation::PlannedView;
 use dataflows::schema::Schema;
-use dataflows::views::{self, Missing, Settings, View};
+use dataflows::views::{self, FILTERED_JOIN, Settings, View};
 
-use super::defined::BuiltinViews;
+use super::builtin_views::BuiltinViews;
 use super::error::ConfigError;
 use super::known::{Names, names};
 use super::load;
@@ -20,6 +22,8 @@ use super::place::Places;
 use super::raw::Config;
 use super::span::{duration, span};
 use super::sql;
+use super::sql::builtin::{self, Builtin, Missing};
+use super::sql::parameters::Parameters;
 use super::sql::script::Script;
 use super::start::start;
 use crate::decode::Mapping;
@@ -32,9 +36,11 @@ use crate::store::memory::Memory;
 #[derive(Clone)]
 pub struct Job {
     config: Config,
-    /// The views: built-in ones in the order of their list, user-defined ones, dead letters.
+    /// The views in SQL: built-in ones, then the job's own.
+    pub planned: Vec<PlannedView>,
+    /// All views: those in SQL, readings, dead letters.
     pub active_views: Vec<View>,
-    /// The views' thresholds and factors.
+    /// What all views have in common.
     pub view_settings: Settings,
     /// The limits of an epoch.
     pub epoch_limits: Limits,
@@ -120,16 +126,22 @@ impl TryFrom<Config> for Job {
     type Error = ConfigError;
 
     fn try_from(config: Config) -> Result<Self, ConfigError> {
-        validate(&config)?;
+        let built_in = builtin::script(&config.parameters)?;
+        validate(&config, &built_in)?;
         let (epoch_limits, max_ahead) = (epoch_limits(&config)?, max_ahead(&config)?);
         let mapping = Arc::new(message::mapping(&config)?);
         let view_settings = view_settings(&config, &mapping.schema)?;
-        let active_views = active_views(&config, &view_settings)?;
-        let missing = missing(&config, &view_settings);
+        let mut builtin = Builtin::compile(&built_in, &view_settings)?;
+        builtin.retain(|view| config.has_builtin(view));
+        let missing = missing(&config, &builtin);
+        let mut planned = planned(&config, builtin)?;
+        planned.iter_mut().for_each(|view| define_fields(view, &config, &mapping.schema));
+        let active_views = active_views(&config, &planned, &view_settings);
         let start = start(&config.kafka.start)?;
         validate_topics(&config, start)?;
         Ok(Self {
             config,
+            planned,
             active_views,
             view_settings,
             epoch_limits,
@@ -143,7 +155,7 @@ impl TryFrom<Config> for Job {
 }
 
 /// Refuses values that no job can have.
-fn validate(config: &Config) -> Result<(), ConfigError> {
+fn validate(config: &Config, built_in: &Script) -> Result<(), ConfigError> {
     let wrong = |key, value: &dyn ToString, reason: &str| {
         Err(ConfigError::Value { key, value: value.to_string(), reason: reason.into() })
     };
@@ -203,9 +215,9 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
             "it is also set in [kafka.properties]; set it in one place",
         );
     }
-    let names = names(config)?;
+    let names = names(config, built_in)?;
     if let Some(BuiltinViews::Names(asked)) = &config.builtin_views {
-        Names::built_in().check_known("builtin_views", asked.iter().map(String::as_str))?;
+        Names::built_in(built_in).check_known("builtin_views", asked.iter().map(String::as_str))?;
     }
     for (key, sink) in [("csv.views", &config.csv.views), ("tables.views", &config.tables.views)] {
         names.check_known(key, sink.iter().flatten().map(String::as_str))?;
@@ -268,34 +280,44 @@ fn validate_topics(config: &Config, start: Start) -> Result<(), ConfigError> {
 }
 
 /// The built-in views that the job would have if the record had their fields.
-fn missing(config: &Config, settings: &Settings) -> Vec<Missing> {
+fn missing(config: &Config, builtin: &Builtin) -> Vec<Missing> {
     let are_named = matches!(config.builtin_views, Some(BuiltinViews::Names(_)));
     // Without names, those of another record are not expected.
-    let is_expected = |missing: &Missing| {
-        are_named || missing.view != views::ORIENTATION && config.message.preset != Preset::Orientation
+    let is_expected = |missing: &&Missing| {
+        are_named || missing.view != builtin::ORIENTATION && config.message.preset != Preset::Orientation
     };
-    let missing = views::missing(settings).into_iter();
-    missing.filter(|missing| config.has_builtin(missing.view) && is_expected(missing)).collect()
+    let missing = builtin.missing.iter();
+    missing.filter(|missing| config.has_builtin(&missing.view)).filter(is_expected).cloned().collect()
 }
 
-/// The views of the job: built-in ones in the order of their list, user-defined ones, dead letters.
-fn active_views(config: &Config, settings: &Settings) -> Result<Vec<View>, ConfigError> {
-    let (dead_letters, mut active): (Vec<_>, Vec<_>) =
-        views::all(settings).into_iter().partition(|view| view.name == views::DEAD_LETTERS);
-    active.retain(|view| config.has_builtin(&view.name));
-    for definition in &config.correlations {
-        active.push(definition.view(settings)?);
+/// The views in SQL: built-in ones, then the job's own.
+fn planned(config: &Config, builtin: Builtin) -> Result<Vec<PlannedView>, ConfigError> {
+    let own = config.sql.as_deref().map(|script| sql::compile(script, &builtin)).transpose()?;
+    Ok(builtin.views.into_iter().chain(own.into_iter().flatten()).collect())
+}
+
+/// Adds to the definition of a view what the configuration says of the fields that it reads: with another path or unit
+/// their values are others.
+fn define_fields(view: &mut PlannedView, config: &Config, schema: &Schema) {
+    let is_read = |name: &str| schema.field(name).is_some_and(|field| view.relation.uses(field.place));
+    for (name, entry) in config.record.iter().filter(|(name, _)| is_read(name)) {
+        view.definition.push_str(&format!("; {name}: {}", entry.meaning()));
     }
-    if let Some(script) = &config.sql {
-        active.extend(sql::compile(script, settings)?.into_iter().map(|view| view.view(settings)));
+}
+
+/// All views of the job.
+fn active_views(config: &Config, planned: &[PlannedView], settings: &Settings) -> Vec<View> {
+    let mut active: Vec<View> = planned.iter().map(|view| view.clone().view(settings)).collect();
+    if config.has_builtin(FILTERED_JOIN) {
+        active.extend(views::filtered_join_view(settings));
     }
     if settings.upserts() {
         active.push(views::readings_view(settings));
     }
     active.extend(settings.dedupe.as_ref().map(views::dedupe_view));
     // No record is dropped silently: dead letters are always kept.
-    active.extend(dead_letters);
-    Ok(active)
+    active.push(views::dead_letters_view());
+    active
 }
 
 fn interval(config: &Config) -> Result<Duration, ConfigError> {
@@ -322,33 +344,17 @@ fn epoch_limits(config: &Config) -> Result<Limits, ConfigError> {
     })
 }
 
-/// The views' thresholds and factors.
+/// What all views have in common, and the parameters of `filtered_join`.
 fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigError> {
-    let parse = |key, value: &toml::Value| {
-        let text = match value {
-            toml::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        text.parse::<Factor>().map_err(|_| ConfigError::Value {
-            key,
-            value: text,
-            reason: "give a decimal with at most 9 places, such as 80 or 1.2".into(),
-        })
-    };
-    let threshold = parse("settings.above_speed", &config.settings.above_speed)?;
-    let above_speed = threshold.times(NANO).ok_or_else(|| ConfigError::Value {
-        key: "settings.above_speed",
-        value: threshold.to_string(),
-        reason: "give a number below 9.2e9".into(),
-    })?;
-    let settings = &config.settings;
-    let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
-    if !(1..=MAX_JOINED).contains(&settings.join_limit) {
-        return Err(ConfigError::Value {
-            key: "settings.join_limit",
-            value: settings.join_limit.to_string(),
-            reason: format!("give 1 to {MAX_JOINED} readings"),
-        });
+    let parameters = Values(&config.parameters);
+    let threshold: Factor =
+        parameters.parsed("parameters.above_speed", "give a decimal with at most 9 places, such as 80")?;
+    let above_speed = threshold
+        .times(NANO)
+        .ok_or_else(|| parameters.wrong("parameters.above_speed", "give a number below 9.2e9".into()))?;
+    let join_limit = parameters.parsed("parameters.join_limit", "give a number of readings")?;
+    if !(1..=MAX_JOINED).contains(&join_limit) {
+        return Err(parameters.wrong("parameters.join_limit", format!("give 1 to {MAX_JOINED} readings")));
     }
     Ok(Settings {
         mode: config.mode,
@@ -356,14 +362,34 @@ fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigErr
         schema: schema.clone(),
         dedupe: message::dedupe(config, schema)?,
         above_speed,
-        speed_factor: parse("settings.speed_factor", &settings.speed_factor)?,
-        correlation_tables: settings.correlation_tables,
-        window: span("settings.window", &settings.window, second)?,
-        window_idle: span("settings.window_idle", &settings.window_idle, zero)?,
-        window_retention: span("settings.window_retention", &settings.window_retention, zero)?,
-        join_retention: span("settings.join_retention", &settings.join_retention, zero)?,
-        join_limit: settings.join_limit,
+        window_idle: parameters.span("parameters.window_idle")?,
+        join_retention: parameters.span("parameters.join_retention")?,
+        join_limit,
     })
+}
+
+/// The values of parameters, for what is not written in SQL.
+struct Values<'a>(&'a Parameters);
+
+impl Values<'_> {
+    fn text(&self, key: &str) -> String {
+        match self.0.get(key.trim_start_matches("parameters.")) {
+            Some(toml::Value::String(text)) => text.clone(),
+            other => other.map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+
+    fn wrong(&self, key: &'static str, reason: String) -> ConfigError {
+        ConfigError::Value { key, value: self.text(key), reason }
+    }
+
+    fn parsed<T: FromStr>(&self, key: &'static str, rule: &str) -> Result<T, ConfigError> {
+        self.text(key).parse().map_err(|_| self.wrong(key, rule.into()))
+    }
+
+    fn span(&self, key: &'static str) -> Result<i64, ConfigError> {
+        span(key, &self.text(key), Duration::ZERO)
+    }
 }
 
 /// The most processes of a cluster.

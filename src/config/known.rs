@@ -1,19 +1,25 @@
 //! The views that a job can have.
 
-use dataflows::schema::Schema;
-use dataflows::views::{self, Settings};
+use dataflows::views::{self, DEAD_LETTERS, DEAD_LETTERS_TABLE, FILTERED_JOIN, FILTERED_JOIN_TABLE};
 
-use super::error::{ConfigError, wrong};
+use super::error::ConfigError;
 use super::names::{is_table_name, is_view_name};
 use super::raw::Config;
+use super::sql::script::Script;
 
 /// The names of the views that a job can have.
 pub(super) struct Names(Vec<String>);
 
 impl Names {
     /// Those of the built-in views.
-    pub(super) fn built_in() -> Self {
-        Self(views::NAMES.iter().map(|&name| name.into()).collect())
+    pub(super) fn built_in(script: &Script) -> Self {
+        Self(
+            script
+                .views()
+                .map(|view| view.name.clone())
+                .chain([FILTERED_JOIN, DEAD_LETTERS].map(str::to_owned))
+                .collect(),
+        )
     }
 
     /// Refuses a name that no view has.
@@ -33,15 +39,14 @@ impl Names {
     }
 }
 
-/// The names of all views, built-in and user-defined; refuses invalid and duplicate names.
-pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
-    let presets = [Schema::trucks(), Schema::orientation()];
-    let built_in = presets.map(|schema| views::all(&Settings { schema, ..Settings::default() })).concat();
-    let Names(mut names) = Names::built_in();
+/// The names of all views, built-in and the job's own; refuses invalid and duplicate names.
+pub(super) fn names(config: &Config, built_in: &Script) -> Result<Names, ConfigError> {
+    let Names(mut names) = Names::built_in(built_in);
     // The tables of built-in views that the job does not have are free for its own.
-    let there =
-        built_in.iter().filter(|view| config.has_builtin(&view.name) || view.name == views::DEAD_LETTERS);
-    let mut tables: Vec<String> = there.map(|view| view.table.to_string()).collect();
+    let there = built_in.views().filter(|view| config.has_builtin(&view.name));
+    let mut tables: Vec<String> = there.filter_map(|view| view.table.clone()).collect();
+    tables.extend(config.has_builtin(FILTERED_JOIN).then(|| FILTERED_JOIN_TABLE.to_owned()));
+    tables.push(DEAD_LETTERS_TABLE.to_owned());
     // Reserved for the readings of an upsert job, and for those of a job that drops repetitions.
     let reserved = [views::READINGS, views::DEDUPE];
     let mut add = |name: &str, table: Option<&str>| {
@@ -65,10 +70,6 @@ pub(super) fn names(config: &Config) -> Result<Names, ConfigError> {
         tables.push(table.to_owned());
         Ok(())
     };
-    for correlation in &config.correlations {
-        add(&correlation.name, Some(&correlation.table()))
-            .map_err(|reason| wrong(format!("correlations.{}", correlation.name), reason))?;
-    }
     if let Some(script) = &config.sql {
         for view in script.views() {
             add(&view.name, view.table.as_deref()).map_err(|reason| script.wrong(view, reason))?;

@@ -2,9 +2,9 @@
 //!
 //! [`Config`] has every key; unknown keys are refused. `TRUCKFLOW_KAFKA__BROKERS` sets the key `kafka.brokers`, as does
 //! the short variable `TRUCKFLOW_BROKERS`. `--set kafka.brokers=…` works for every key, also for those without a flag.
-//! User-defined views and correlations are in [`defined`]. The configuration is validated once, into a [`Job`].
+//! The configuration is validated once, into a [`Job`].
 
-pub mod defined;
+mod builtin_views;
 pub mod error;
 mod job;
 mod known;
@@ -27,7 +27,7 @@ pub use error::ConfigError;
 pub use job::Job;
 pub use load::value_of;
 pub(crate) use raw::{BROKERS, TOPIC};
-pub use raw::{Config, CsvSink, DeadLetters, Kafka, LimitSettings, Sink, ViewSettings};
+pub use raw::{Config, CsvSink, DeadLetters, Kafka, LimitSettings, Sink};
 pub(crate) use secrets::read_secret;
 pub use secrets::with_password;
 pub(crate) use variables::variable_of;

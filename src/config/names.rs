@@ -4,9 +4,6 @@
 /// view has an `id`.
 pub const RESERVED_COLUMNS: [&str; 2] = ["row_key", "change"];
 
-/// The columns of a correlation other than its axes.
-pub(super) const CORRELATION_COLUMNS: [&str; 3] = ["correlation", "samples", "time_elapsed"];
-
 /// Whether a column or field can have this name: letters, digits and `_`, at most 60, not starting with a digit.
 pub fn is_column_name(name: &str) -> bool {
     (1..=60).contains(&name.len())
@@ -24,8 +21,4 @@ pub(super) fn is_table_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && !name.as_bytes()[0].is_ascii_digit()
-}
-
-pub(super) fn is_one_of(names: &[&str], name: &str) -> bool {
-    names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }

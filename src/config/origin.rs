@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn each_value_has_the_origin_that_set_it_last_and_no_secret_is_shown() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let text = "job = \"a\"\nworkers = 2\n[settings]\nwindow = \"1m\"\n[kafka.properties]\nsasl.password = \"s3cret\"\nsasl.username = \"me\"\nssl.key.password = \"s3cret\"\n[kafka.property_files]\nssl.key.pem = \"/no/such/file\"\n";
+        let text = "job = \"a\"\nworkers = 2\n[parameters]\nwindow = \"1m\"\n[kafka.properties]\nsasl.password = \"s3cret\"\nsasl.username = \"me\"\nssl.key.password = \"s3cret\"\n[kafka.property_files]\nssl.key.pem = \"/no/such/file\"\n";
         file.write_all(text.as_bytes()).unwrap();
         let name = file.path().display().to_string();
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -142,8 +142,8 @@ mod tests {
         for (key, value, from) in [
             ("workers", "4", "--workers"),
             ("job", "\"b\"", "TRUCKFLOW_JOB"),
-            ("settings.window", "\"1m\"", &name),
-            ("settings.window_idle", "\"5m\"", "default"),
+            ("parameters.window", "\"1m\"", &name),
+            ("parameters.window_idle", "\"5m\"", "default"),
             ("hosts", "null", "default"),
             ("kafka.topic", "\"T\"", "--set"),
             ("kafka.brokers", "\"k:1\"", "TRUCKFLOW_BROKERS"),
@@ -160,12 +160,12 @@ mod tests {
 
     #[test]
     fn setting_a_table_discards_its_earlier_keys() {
-        let variables = [("TRUCKFLOW_SETTINGS__WINDOW".to_owned(), "1m".to_owned())];
+        let variables = [("TRUCKFLOW_PARAMETERS__WINDOW".to_owned(), "1m".to_owned())];
         let flags =
-            vec![("settings".to_owned(), value_of("settings", "{join_limit = 5}"), "--set".to_owned())];
+            vec![("parameters".to_owned(), value_of("parameters", "{join_limit = 5}"), "--set".to_owned())];
         let rows = shown(None, &variables, flags).unwrap();
         let from = |key: &str| rows.iter().find(|row| row.key == key).map(|row| row.from.as_str());
-        assert_eq!(from("settings.window"), Some("default"));
-        assert_eq!(from("settings.join_limit"), Some("--set"));
+        assert_eq!(from("parameters.window"), Some("default"));
+        assert_eq!(from("parameters.join_limit"), Some("--set"));
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dataflows::views::{CorrelationTables, Mode};
+use dataflows::views::Mode;
 use serde::{Deserialize, Serialize};
 
-use super::defined::{BuiltinViews, CorrelationDefinition};
+use super::builtin_views::BuiltinViews;
 use super::message::written::{MessageSettings, RecordFields};
-use super::sql::parameters::Parameters;
+use super::sql::parameters::{self, Parameters, with_defaults};
 use super::sql::script::{Script, ViewStatement};
 use super::start::text_or_time;
 use crate::kafka::properties::{Properties, flat};
@@ -55,14 +55,13 @@ pub struct Config {
     /// A file with the job's own views, in SQL.
     pub views: Option<PathBuf>,
     /// Values that the views read as `$name`.
+    #[serde(deserialize_with = "with_defaults")]
     pub parameters: Parameters,
     /// What is in that file.
     #[serde(skip)]
     pub sql: Option<Arc<Script>>,
     /// The built-in views to maintain; absent: all if the job has no views of its own, else none.
     pub builtin_views: Option<BuiltinViews>,
-    /// User-defined correlations.
-    pub correlations: Vec<CorrelationDefinition>,
     /// How bytes become readings.
     pub message: MessageSettings,
     /// The fields of a reading beyond those of the preset, and where all of them are in messages.
@@ -83,8 +82,6 @@ pub struct Config {
     pub tables: Sink,
     /// The topic that dead letters are sent to, if any.
     pub dead_letters: DeadLetters,
-    /// The views' thresholds and factors.
-    pub settings: ViewSettings,
     /// Limits that bound memory.
     pub limits: LimitSettings,
 }
@@ -157,28 +154,6 @@ pub struct DeadLetters {
     pub topic: Option<String>,
 }
 
-/// `[settings]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ViewSettings {
-    /// `above_speed` keeps engine speeds strictly above this.
-    pub above_speed: toml::Value,
-    /// `transformed` multiplies the engine's speed by this.
-    pub speed_factor: toml::Value,
-    /// What the tables of correlations contain.
-    pub correlation_tables: CorrelationTables,
-    /// Length of a window.
-    pub window: String,
-    /// How far a truck may be behind the topic before it counts as idle.
-    pub window_idle: String,
-    /// How far a reading may be behind its truck's latest event to be included in `window_averages`.
-    pub window_retention: String,
-    /// How far a reading may be behind its truck's latest event to be included in `filtered_join`.
-    pub join_retention: String,
-    /// How many readings of a truck may share a timestamp in `filtered_join`.
-    pub join_limit: usize,
-}
-
 /// `[limits]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -216,10 +191,9 @@ impl Default for Config {
             mode: Mode::default(),
             key_separator: None,
             views: None,
-            parameters: Parameters::new(),
+            parameters: parameters::defaults(),
             sql: None,
             builtin_views: None,
-            correlations: Vec::new(),
             message: MessageSettings::default(),
             record: RecordFields::new(),
             listen: "127.0.0.1:9600".into(),
@@ -230,7 +204,6 @@ impl Default for Config {
             csv: CsvSink::default(),
             tables: Sink::default(),
             dead_letters: DeadLetters::default(),
-            settings: ViewSettings::default(),
             limits: LimitSettings::default(),
         }
     }
@@ -244,21 +217,6 @@ impl Default for Kafka {
             start: Start::default().to_string(),
             properties: Properties::default(),
             property_files: BTreeMap::new(),
-        }
-    }
-}
-
-impl Default for ViewSettings {
-    fn default() -> Self {
-        Self {
-            above_speed: toml::Value::Integer(80),
-            speed_factor: toml::Value::Float(1.2),
-            correlation_tables: CorrelationTables::default(),
-            window: "5m".into(),
-            window_idle: "5m".into(),
-            window_retention: "24h".into(),
-            join_retention: "10m".into(),
-            join_limit: 10_000,
         }
     }
 }
@@ -290,7 +248,6 @@ impl Config {
     /// Whether a view is filled from the beginning of the topic when it is added to an existing job.
     pub fn is_backfilled(&self, view: &str) -> bool {
         self.own_view(view).is_some_and(|own| own.backfill)
-            || self.correlations.iter().any(|defined| defined.name == view && defined.backfill)
     }
 
     /// Whether a view is written to files.

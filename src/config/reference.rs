@@ -60,8 +60,6 @@ pub const KEYS: &[Key] = &[
         "A file with the job's own views, in SQL."),
     key("builtin_views", "true, false or a list of names; without `views` true if not set, else false", r#"["parameter_map"]"#,
         "The built-in views to maintain."),
-    key("correlations", "definitions", "",
-        "User-defined correlations."),
     key("listen", "`address:port`, or `off`", "",
         "Address of the live page, `/metrics`, `/healthz` and `/readyz`."),
     key("listen_token_file", "a path", r#""/run/secrets/token""#,
@@ -122,22 +120,6 @@ pub const KEYS: &[Key] = &[
         "The views written to tables."),
     key("dead_letters.topic", "a topic; none if not set", r#""Truck-Dead-Letters""#,
         "A topic to which dead letters are sent, in addition to their table and file."),
-    key("settings.above_speed", "km/h, a decimal with at most 9 places, below 9.2e9", "",
-        "The view `above_speed` keeps engine speeds strictly above this."),
-    key("settings.speed_factor", "a decimal with at most 9 places", "",
-        "The view `transformed` multiplies the engine speed by this."),
-    key("settings.correlation_tables", "`history` or `latest`", "",
-        "Contents of the correlation tables. `history`: a row for each truck and each epoch that changed it. `latest`: one row per truck, updated in place."),
-    key("settings.window", "a duration from 1s to ten years", "",
-        "Length of a window."),
-    key("settings.window_idle", "a duration from 0s to ten years", "",
-        "How far a truck may be behind the topic before it counts as idle."),
-    key("settings.window_retention", "a duration from 0s to ten years", "",
-        "How far a reading may be behind its truck's latest event to be included in its window."),
-    key("settings.join_retention", "a duration from 0s to ten years", "",
-        "How far a reading may be behind its truck's latest event to be included in `filtered_join`."),
-    key("settings.join_limit", "1 to 1000000", "",
-        "How many readings of a truck may share a timestamp in `filtered_join`."),
     key("limits.epoch_records", "at least 1", "",
         "An epoch ends after about this many records."),
     key("limits.epoch_bytes", "at least 1", "",
@@ -150,8 +132,22 @@ pub const KEYS: &[Key] = &[
         "Maximum size of a message. Larger messages become dead letters."),
     key("limits.max_ahead", "a duration from 0s to ten years, or `off`", "",
         "How far the event time of a reading may be ahead of both Kafka's timestamp and the wall clock. Readings further ahead become dead letters `in_the_future`."),
-    key("parameters", "numbers, texts and true or false, by name", r#"limit = 80"#,
-        "Values that `views` reads as `$name`: in expressions, in INTERVAL and in WITH."),
+    key("parameters.above_speed", "km/h, a decimal with at most 9 places, below 9.2e9", "",
+        "The view `above_speed` keeps engine speeds strictly above this. Values of your own can stand beside this one: views read all of them as `$name`, in expressions, in INTERVAL and in WITH."),
+    key("parameters.correlation_tables", "`history` or `latest`", "",
+        "Contents of the correlation tables. `history`: a row for each truck and each epoch that changed it. `latest`: one row per truck, updated in place."),
+    key("parameters.join_limit", "1 to 1000000", "",
+        "How many readings of a truck may share a timestamp in `filtered_join`."),
+    key("parameters.join_retention", "a duration from 0s to ten years", "",
+        "How far a reading may be behind its truck's latest event to be included in `filtered_join`."),
+    key("parameters.speed_factor", "a decimal", "",
+        "The view `transformed` multiplies the engine speed by this."),
+    key("parameters.window", "a duration", "",
+        "Length of a window."),
+    key("parameters.window_idle", "a duration from 0s to ten years", "",
+        "How far a truck may be behind the topic before it counts as idle."),
+    key("parameters.window_retention", "a duration", "",
+        "How far a reading may be behind its truck's latest event to be included in its window."),
     key("record[].type", "`number`, `integer`, `boolean`, `text` or `timestamp`; of a field of the preset, the preset's if not set", r#""number""#,
         "The type of the field."),
     key("record[].path", "a JSON Pointer, a key without a leading slash, or a list of them; the name of the field if not set", r#""/can/rpm""#,
@@ -174,16 +170,6 @@ pub const KEYS: &[Key] = &[
         "Timestamps: the zone of a text without an offset. A time that the zone skips is `bad_timestamp`; of one that it has twice it is the earlier."),
     key("record[].format", "a format of strptime; ISO 8601 if not set", r#""%d.%m.%Y %H:%M:%S""#,
         "Timestamps: how a text is written. `%f` is a fraction of any number of digits."),
-    key("correlations[].name", "lowercase letters, digits and `_`, at most 48, starting with a letter", r#""pressure_speed""#,
-        "The correlation's name in the configuration, in metrics and of its CSV file."),
-    key("correlations[].x", "a numeric field, or `timestamp`", r#""oil_pressure""#,
-        "The field of the first axis."),
-    key("correlations[].y", "a numeric field", r#""engine_speed""#,
-        "The field of the second axis."),
-    key("correlations[].table", "a table name; `TRUCK_` and the name in capitals if not set", r#""TRUCK_PRESSURE_SPEED""#,
-        "The correlation's table."),
-    key("correlations[].backfill", "true or false; false if not set", "true",
-        "Fill the correlation from where the job began when it is added to an existing job."),
 ];
 
 impl Key {
@@ -240,17 +226,9 @@ pub fn file() -> String {
             }
         }
     }
-    for list in ["record", "correlations"] {
-        _ = match list {
-            "record" => {
-                write!(text, "\n# A field of `record`, of which there may be several:\n# [record.rpm]\n")
-            }
-            _ => write!(text, "\n# An entry of `{list}`, of which there may be several:\n# [[{list}]]\n"),
-        };
-        let prefix = format!("{list}[].");
-        for (key, name) in KEYS.iter().filter_map(|key| Some((key, key.name.strip_prefix(&prefix)?))) {
-            _ = writeln!(text, "# {name} = {}  # {} Takes: {}.", key.example, key.meaning, key.takes);
-        }
+    text.push_str("\n# A field of `record`, of which there may be several:\n# [record.rpm]\n");
+    for (key, name) in KEYS.iter().filter_map(|key| Some((key, key.name.strip_prefix("record[].")?))) {
+        _ = writeln!(text, "# {name} = {}  # {} Takes: {}.", key.example, key.meaning, key.takes);
     }
     text
 }
@@ -266,7 +244,7 @@ Generated from the code (`src/config/reference.rs`). `truckflow config init job.
 The last of these that sets a key wins: its default, the file given with `--config`, its environment variable, `--set KEY=VALUE`, its own flag.
 The variable is `TRUCKFLOW_` and the key in capitals, with `__` for each dot (`TRUCKFLOW_KAFKA__BROKERS`). `TRUCKFLOW_BROKERS` and
 `TRUCKFLOW_TOPIC` are the variables of `--brokers` and `--topic`; `simulate` also uses both, and `replay` the first. An unknown key is
-refused. Keys with `[]` belong to an entry of `[[correlations]]`, or to a field of `[record]`.
+refused. Keys with `[]` belong to a field of `[record]`.
 
 | key | meaning | value | default | flag |
 |---|---|---|---|---|
@@ -289,7 +267,6 @@ mod tests {
 
     use super::*;
     use crate::config::Job;
-    use crate::config::defined::CorrelationDefinition;
     use crate::config::message::{Bad, FieldWritten, Texts, TimeUnit, Within};
 
     fn names(prefix: &str, value: &Value, to: &mut BTreeSet<String>) {
@@ -305,11 +282,8 @@ mod tests {
     #[test]
     fn every_key_is_in_the_reference_once() {
         let text = || Some("x".to_owned());
-        let (name, x, y) = ("n".to_owned(), "x".to_owned(), "y".to_owned());
-        let correlation = CorrelationDefinition { name, x, y, table: text(), backfill: true };
         let mut known = BTreeSet::new();
         names("", &defaults(), &mut known);
-        names("correlations[].", &serde_json::to_value(correlation).unwrap(), &mut known);
         let field = FieldWritten {
             field_type: Some(FieldType::Text),
             path: Some(Texts(vec!["x".into()])),

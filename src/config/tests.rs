@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use dataflows::schema::{FieldType, Place};
-use dataflows::views;
 
 use super::variables::keys_among;
 use super::*;
@@ -153,13 +152,13 @@ fn values_out_of_range_are_refused() {
         ("csv.views", "[\"nope\"]"),
         ("csv.max_records", "0"),
         ("csv.max_records", "-1"),
-        ("settings.speed_factor", "\"x\""),
-        ("settings.window", "\"0s\""),
-        ("settings.window_idle", "\"5 parsecs\""),
-        ("settings.window_retention", "\"11y\""),
-        ("settings.join_retention", "\"3ns\""),
-        ("settings.join_limit", "0"),
-        ("settings.correlation_tables", "\"all\""),
+        ("parameters.speed_factor", "\"x\""),
+        ("parameters.window", "\"0s\""),
+        ("parameters.window_idle", "\"5 parsecs\""),
+        ("parameters.window_retention", "\"soon\""),
+        ("parameters.join_retention", "\"3ns\""),
+        ("parameters.join_limit", "0"),
+        ("parameters.correlation_tables", "\"all\""),
         ("mode", "\"Append\""),
         ("key_separator", "\"\""),
         ("builtin_views", "5"),
@@ -199,7 +198,7 @@ fn a_built_in_view_is_built_if_the_record_has_its_fields() {
         (names(&job), job.missing_views().unwrap_or_default())
     };
     let (views, lacking) = missing("");
-    assert_eq!((views.len(), lacking.as_str()), (views::NAMES.len() - 1, ""));
+    assert_eq!((views.len(), lacking.as_str()), (BUILT_IN, ""));
     let (views, lacking) = missing("[message]\npreset = \"orientation\"");
     assert_eq!((views, lacking.as_str()), (vec!["orientation".into(), "dead_letters".into()], ""));
     let record = "[message]\npreset = \"none\"\n[record]\ntimestamp = \"timestamp\"\ntruck_id = \"text\"\nengine_speed = \"number\"";
@@ -225,11 +224,10 @@ const DEFINED: &str = r#"
     [record]
     oil = "number"
     driver = "text"
-    [[correlations]]
-    name = "fuel_speed"
-    x = "timestamp"
-    y = "engine_speed"
 "#;
+
+/// The built-in views of trucks, with dead letters.
+const BUILT_IN: usize = 9;
 
 /// A file of views, which lasts as long as what is returned.
 fn views_file(text: &str) -> tempfile::NamedTempFile {
@@ -252,21 +250,19 @@ fn a_job_has_the_views_of_its_file_and_the_built_in_ones_that_it_names() {
     let path = format!("{:?}", file.path());
     let own = ("views", &*path);
     let config = load(DEFINED, &[], &[own]).unwrap();
-    assert_eq!(names(&config), ["fuel_speed", "hot", "cold", "dead_letters"]);
+    assert_eq!(names(&config), ["hot", "cold", "dead_letters"]);
     assert!(config.is_backfilled("cold") && !config.is_backfilled("hot"));
     assert!(config.has_table("hot") && config.has_file("hot") && config.has_table("dead_letters"));
     assert!(!config.has_table("cold") && !config.has_file("cold"));
     assert!(config.missing_views().is_none());
     let config = load(DEFINED, &[("TRUCKFLOW_BUILTIN_VIEWS", "transformed, above_speed")], &[own]).unwrap();
-    assert_eq!(names(&config), ["transformed", "above_speed", "fuel_speed", "hot", "cold", "dead_letters"]);
+    assert_eq!(names(&config), ["transformed", "above_speed", "hot", "cold", "dead_letters"]);
     let config = load(DEFINED, &[], &[own, ("builtin_views", "true")]).unwrap();
     // Except `orientation`, whose fields the record lacks.
-    assert_eq!(names(&config).len(), views::NAMES.len() + 2);
-    assert_eq!(names(&load(DEFINED, &[], &[]).unwrap()).len(), views::NAMES.len());
-    assert_eq!(
-        names(&load(DEFINED, &[], &[("builtin_views", "false")]).unwrap()),
-        ["fuel_speed", "dead_letters"]
-    );
+    assert_eq!(names(&config).len(), BUILT_IN + 2);
+    assert_eq!(names(&load(DEFINED, &[], &[]).unwrap()).len(), BUILT_IN);
+    let config = load(DEFINED, &[], &[("builtin_views", "false")]).unwrap();
+    assert_eq!(names(&config), ["dead_letters"]);
     let config = load(DEFINED, &[], &[own, ("csv.views", "[\"cold\"]")]).unwrap();
     assert!(!config.has_file("hot"));
 }
@@ -292,9 +288,11 @@ fn a_file_of_views_is_beside_the_configuration() {
 
 #[test]
 fn definitions_reach_the_views() {
-    let settings = load(DEFINED, &[], &[("settings.window", "1m"), ("mode", "upsert")]).unwrap();
-    let settings = settings.view_settings.clone();
-    assert_eq!((settings.window, settings.window_retention), (60_000_000, 86_400_000_000));
+    let job = load(DEFINED, &[], &[("parameters.window", "1m"), ("mode", "upsert")]).unwrap();
+    let windows = job.planned.iter().find(|view| view.name == "window_averages").unwrap();
+    let window = windows.aggregate().unwrap().window.as_ref().unwrap();
+    assert_eq!((windows.relation.slide(), window.patience.grace), (Some(60_000_000), 86_400_000_000));
+    let settings = job.view_settings.clone();
     assert!(settings.upserts());
     let fields: Vec<_> =
         settings.schema.fields().iter().map(|field| (&*field.name, field.field_type)).collect();
@@ -313,7 +311,6 @@ fn a_view_with_the_name_or_table_of_another_is_refused() {
         ("hot", "ingested_table_1", "another view writes to table ingested_table_1"),
         ("hot", "truck_DEAD_letters", "another view writes to table truck_DEAD_letters"),
         ("hot", "truck_ABOVE_speed", "another view writes to table truck_ABOVE_speed"),
-        ("fuel_speed", "T", "another view has the name `fuel_speed`"),
     ] {
         let text = format!(
             "CREATE MATERIALIZED VIEW {name} WITH (table = '{table}') AS SELECT truck_id FROM readings"
@@ -329,25 +326,13 @@ fn a_view_with_the_name_or_table_of_another_is_refused() {
 
 #[test]
 fn an_invalid_definition_is_refused_with_its_name() {
-    let correlation = |x: &str, y: &str| format!("correlations = [{{name = \"c\", x = {x:?}, y = {y:?}}}]");
     for (text, said) in [
-        (correlation("engine_speed", "timestamp"), "swap them: x = \"timestamp\", y = \"engine_speed\""),
-        (correlation("engine_speed", "engine_speed"), "give two fields"),
-        (
-            correlation("timestamp", "oil"),
-            "correlations.c y: unknown field `oil`; expected one of timestamp, distance_covered",
-        ),
-        (correlation("timestamp", "driver") + "\n[record]\ndriver = \"text\"", "`driver` is not a number"),
-        (
-            correlation("timestamp", "samples") + "\n[record]\nsamples = \"number\"",
-            "another column of its table",
-        ),
-        ("[record]\ntruck_id = \"number\"".into(), "record.truck_id: the preset declares it as text"),
-        ("[record]\noil = \"text\"\nOil = \"text\"".into(), "record.Oil: another field differs only"),
-        ("[record]\n\"1\" = \"text\"".into(), "record.1: use letters"),
-        ("[record]\noil = \"bytes\"".into(), "line 2"),
+        ("[record]\ntruck_id = \"number\"", "record.truck_id: the preset declares it as text"),
+        ("[record]\noil = \"text\"\nOil = \"text\"", "record.Oil: another field differs only"),
+        ("[record]\n\"1\" = \"text\"", "record.1: use letters"),
+        ("[record]\noil = \"bytes\"", "line 2"),
     ] {
-        let error = load(&text, &[], &[]).unwrap_err().to_string();
+        let error = load(text, &[], &[]).unwrap_err().to_string();
         assert!(error.contains(said) && !error.contains('\n'), "{text}\n{error}");
     }
 }

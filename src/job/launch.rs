@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::effect::Restored;
+use dataflows::relation::PlannedView;
 use dataflows::views::Mode;
 
 use crate::config::Job;
@@ -226,7 +227,14 @@ impl Launch<'_> {
         let Restore { restored, weights, changed } = restore;
         fault::at(Moment::StateRead);
         let page = self.page.as_ref().filter(|_| filled.is_none());
-        page.iter().for_each(|page| page.restored(&restored));
+        if let Some(page) = page {
+            // The rows of windows and of single readings are not in the state.
+            let rows = restored.iter().filter_map(|restored| {
+                let view = config.planned.iter().find(|view| *view.name == *restored.view)?;
+                Some((&*restored.view, view.committed_rows(restored, &config.view_settings)?))
+            });
+            page.restored(rows);
+        }
         // File headers, first offsets and topic ids are committed before any record, in an epoch of their own, so that
         // no epoch is committed twice.
         let start = last.epoch + 1;
@@ -479,9 +487,17 @@ fn about(config: &Job) -> About {
         processes: config.processes,
         upsert: config.mode == Mode::Upsert,
         commit_interval: config.commit_interval.clone(),
-        window: config.settings.window.clone(),
+        window: window(config),
         views: config.active_views.iter().map(|view| view.name.to_string()).collect(),
     }
+}
+
+/// The length of the windows of trucks, as text.
+fn window(config: &Job) -> String {
+    let shown = |view: &&PlannedView| Part::of(&view.name) == Some(Part::Windows);
+    let slide = config.planned.iter().find(shown).and_then(|view| view.relation.slide());
+    let length = Duration::from_micros(slide.and_then(|slide| u64::try_from(slide).ok()).unwrap_or_default());
+    humantime::format_duration(length).to_string()
 }
 
 /// An opened store.

@@ -17,6 +17,8 @@ use std::sync::mpsc::channel;
 use timely::logging::{ChannelsEvent, OperatesEvent, TimelyEvent, TimelyEventBuilder};
 use timely::worker::Worker;
 
+use dataflows::views::View;
+
 use crate::config::Job;
 use crate::job::error::JobError;
 use crate::job::graph::{self, DELIVER, Outlet, Part};
@@ -45,14 +47,19 @@ pub fn as_it_runs(config: &Job) -> Result<Plan, JobError> {
 fn with(config: &Job, gathered: Option<usize>) -> Result<Plan, JobError> {
     let (views, settings) = (config.active_views.clone(), config.view_settings.clone());
     let routes = routes(config);
+    let lines = |view: &View| {
+        let planned = config.planned.iter().find(|planned| planned.name == view.name);
+        planned.map_or_else(Vec::new, |planned| planned.relation.lines(&settings.schema))
+    };
     let sinks = views.iter().zip(routes.iter()).map(|(view, route)| ViewPlan {
         name: view.name.to_string(),
+        plan: lines(view),
         deliver: None,
         file: route.csv.then(|| config.out.join(format!("{}.csv", view.name)).display().to_string()),
         table: route.table.is_some().then(|| view.table.to_string()),
         topic: config.dead_letters.topic.clone().filter(|_| route.forwarded),
     });
-    let sinks = sinks.collect();
+    let sinks: Vec<ViewPlan> = sinks.collect();
     let (sender, _messages) = channel();
     let clock = Arc::new(Clock::new(config.epoch_limits, 0));
     let form = Form { job: config.job.as_str().into(), text: None, lines: [].into() };
@@ -157,6 +164,7 @@ mod tests {
     fn view(name: &str) -> ViewPlan {
         ViewPlan {
             name: name.into(),
+            plan: Vec::new(),
             deliver: None,
             file: Some(format!("out/{name}.csv")),
             table: None,

@@ -33,8 +33,7 @@ pub struct Restore {
 impl Restore {
     /// Reads the committed state of every view, under the name of its route.
     pub fn read(store: &mut dyn Store, config: &Job, routes: &[Route]) -> Result<Self, JobError> {
-        let window = config.view_settings.window;
-        let recovery = config.max_ahead.map(|max_ahead| Recovery::at(wall_clock(), max_ahead, window));
+        let now = wall_clock();
         let (mut restored, mut weights, mut changed) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (place, (view, route)) in config.active_views.iter().zip(routes).enumerate() {
             let owner = Owner { job: &config.job, view: &route.name };
@@ -49,7 +48,8 @@ impl Restore {
             // The excess over the folded size is what folding would save.
             weight.deltas = weight.deltas.saturating_sub(weight.snapshot);
             weights.push(weight);
-            if let Some(recovery) = recovery.filter(|_| view.keeps_times) {
+            if let Some(max_ahead) = config.max_ahead.filter(|_| view.keeps_times) {
+                let recovery = Recovery::at(now, max_ahead, view.slide);
                 let (changes, set_back) = recovery.apply(&mut parts);
                 if !set_back.is_empty() {
                     report(view, recovery, &set_back);

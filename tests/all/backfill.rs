@@ -17,18 +17,17 @@ const BASE: &str = "builtin_views = [\"parameter_map\", \"distance_correlation\"
 /// The views of [`SQL`], and `fuel_speed` from the beginning.
 const MORE: &str = r#"
 views = "views.sql"
-[[correlations]]
-name = "fuel_speed"
-x = "engine_speed"
-y = "fuel_consumed"
-backfill = true
 "#;
-/// `hot` from the beginning, `cold` from where the job is.
+/// `hot` and `fuel_speed` from the beginning, `cold` from where the job is.
 const SQL: &str = "
 CREATE MATERIALIZED VIEW hot WITH (table = 'TRUCK_HOT', backfill = true) AS
 SELECT timestamp, truck_id, engine_speed FROM readings WHERE engine_speed > 81;
 CREATE MATERIALIZED VIEW cold WITH (table = 'TRUCK_COLD') AS
 SELECT timestamp, truck_id, engine_speed FROM readings WHERE engine_speed > 81;
+CREATE MATERIALIZED VIEW fuel_speed WITH (table = 'TRUCK_FUEL_SPEED', keep = 'history', backfill = true) AS
+SELECT LAST_VALUE(fuel_consumed) AS fuel_consumed, LAST_VALUE(engine_speed) AS engine_speed,
+    CORR(fuel_consumed, engine_speed) AS correlation, truck_id, COUNT(*) AS samples, MAX(timestamp) AS timestamp
+FROM readings GROUP BY truck_id;
 ";
 
 /// A job in a folder of its own.
@@ -375,7 +374,7 @@ fn standard_input_cannot_be_read_again() {
     let refused = run(&format!("{BASE}{MORE}"));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(said.contains("view `fuel_speed`") && said.contains("cannot be read again"), "{said}");
+    assert!(said.contains("view `hot`") && said.contains("cannot be read again"), "{said}");
 }
 
 /// Corrections of a few hundred readings, over and over.
@@ -409,7 +408,7 @@ fn kills_leave_no_trace_in_an_upsert_job() {
     let path = folder.path().join("corrections.tsv");
     corrections(&path, 120_000);
     let source = ["--input", path.to_str().unwrap()];
-    let config = "mode = \"upsert\"\nkey_separator = \"\\t\"\n[settings]\ncorrelation_tables = \"latest\"";
+    let config = "mode = \"upsert\"\nkey_separator = \"\\t\"\n[parameters]\ncorrelation_tables = \"latest\"";
     let (database, other) = (mariadb().create_database(), mariadb().create_database());
     let undisturbed = Grown::new(&[&source[..], &["--database", &other.url]].concat());
     undisturbed.run(config, "1");

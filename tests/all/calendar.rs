@@ -18,7 +18,7 @@ const LAST: &str = "9999-12-31 23:59:59.999999";
 /// The last reading is thousands of years ahead.
 const AHEAD: &str = "limits.max_ahead=off";
 /// No window of this length begins or ends where the calendar does.
-const WINDOW: &str = "settings.window=7m";
+const WINDOW: &str = "parameters.window=7m";
 const WINDOWS: &str = "SELECT truck_id, window_start, window_end, samples FROM TRUCK_WINDOW_AVERAGES";
 
 fn reading(truck: &str, time: &str) -> String {

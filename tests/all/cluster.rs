@@ -152,7 +152,7 @@ fn process_0_counts_what_all_processes_read() {
 
 #[test]
 fn two_processes_produce_the_results_of_one() {
-    let cluster = Cluster::new(&["--set", "settings.correlation_tables=latest"]);
+    let cluster = Cluster::new(&["--set", "parameters.correlation_tables=latest"]);
     cluster.feed(40_000);
     finish(cluster.start("one", None, &["--until-end", "--workers", "2"]));
     for workers in ["1", "2"] {
@@ -325,9 +325,9 @@ fn a_process_that_does_not_fit_is_refused_and_the_others_wait_on() {
     let cluster = Cluster::new(&[]);
     kafka().produce(&cluster.topic, (0..100).map(|n| (n % 4, None, LINE)));
     let first = cluster.process(0, "out", None, &["--until-end"]);
-    let other = ["--until-end", "--set", "settings.join_limit=5"];
+    let other = ["--until-end", "--set", "parameters.join_limit=5"];
     let said = sentence(&mut cluster.process(1, "out", None, &other), 2);
-    assert!(said.contains("`settings.join_limit` is 10000 in process 0 and 5 in process 1"), "{said}");
+    assert!(said.contains("`parameters.join_limit` is 10000 in process 0 and 5 in process 1"), "{said}");
     let secret = cluster.folder.path().join("secret");
     std::fs::write(&secret, "sesame\n").unwrap();
     let secret = format!("cluster_secret_file={}", secret.display());

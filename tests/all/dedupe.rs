@@ -21,7 +21,7 @@ const PARTITIONS: usize = 3;
 const DEDUPE: &str = r#"
 [message]
 dedupe = { fields = ["timestamp", "truck_id"], within = "10m" }
-[settings]
+[parameters]
 join_retention = "30d"
 window_retention = "30d"
 "#;

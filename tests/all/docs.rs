@@ -1,8 +1,6 @@
-//! The pages under `docs/`: their commands are run, and their steps followed.
+//! The pages under `docs/`: their commands are run.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use crate::support::kafka::{kafka, unique_topic};
 use crate::support::mariadb::mariadb;
@@ -88,51 +86,6 @@ fn the_commands_of_exactness_work() {
 #[test]
 fn the_commands_of_commits_work() {
     commands_work("commits.md");
-}
-
-#[test]
-fn a_view_is_added_as_the_page_says() {
-    let folder = tempfile::tempdir().unwrap();
-    let copy = folder.path();
-    for place in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "codec", "dataflows", "benches", "tests"] {
-        let status = Command::new("cp").arg("-r").arg(repository().join(place)).arg(copy).status().unwrap();
-        assert!(status.success(), "{place}");
-    }
-    let added = blocks("add-a-view.md", "rust,file=");
-    for (path, text) in &added {
-        fs::write(copy.join(path), text).unwrap();
-    }
-    for (path, patch) in blocks("add-a-view.md", "rust,patch=") {
-        apply(&copy.join(path), &patch);
-    }
-    // The graph's crate alone, in a place of its own: what the tests were built from is not built anew.
-    let target = Path::new(env!("CARGO_BIN_EXE_truckflow")).ancestors().nth(2).unwrap().join("docs");
-    let mut check = Command::new(env!("CARGO"));
-    check.args(["check", "--locked", "--offline", "--package", "dataflows", "--target-dir"]);
-    check.arg(target).current_dir(copy);
-    let output = check.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Does to a file what a patch of lines with `-` and `+` says; what is taken away has to be there once.
-fn apply(path: &Path, patch: &str) {
-    let mut text = fs::read_to_string(path).unwrap();
-    let mut lines = patch.lines().peekable();
-    while lines.peek().is_some() {
-        let mut hunk = |sign: char| {
-            let mut part = String::new();
-            while let Some(line) = lines.next_if(|line| line.starts_with(sign)) {
-                part += &line[1..];
-                part += "\n";
-            }
-            part
-        };
-        let (old, new) = (hunk('-'), hunk('+'));
-        assert!(!old.is_empty() && !new.is_empty(), "{}: {patch}", path.display());
-        assert_eq!(text.matches(&old).count(), 1, "{}: {old}", path.display());
-        text = text.replace(&old, &new);
-    }
-    fs::write(path, text).unwrap();
 }
 
 #[test]

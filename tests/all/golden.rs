@@ -89,7 +89,7 @@ impl Case {
     }
 
     fn setting(&self, key: &str) -> Option<&str> {
-        self.job.get("settings")?.get(key)?.as_str()
+        self.job.get("parameters")?.get(key)?.as_str()
     }
 
     fn message(&self, line: &[u8]) -> Message {
@@ -132,10 +132,17 @@ impl Case {
             .collect()
     }
 
+    /// The text of the user's views.
+    fn statements(&self) -> String {
+        let path = self.job.get("views").and_then(toml::Value::as_str);
+        path.map_or_else(String::new, |path| {
+            std::fs::read_to_string(self.folder.join(path)).expect("a file of views")
+        })
+    }
+
     /// What the tables of the user's views are called: in `views.sql` every view names its own.
     fn own_views(&self) -> BTreeMap<String, String> {
-        let Some(path) = self.job.get("views").and_then(toml::Value::as_str) else { return BTreeMap::new() };
-        let text = std::fs::read_to_string(self.folder.join(path)).expect("a file of views");
+        let text = self.statements();
         let statements = text.split("CREATE MATERIALIZED VIEW ").skip(1);
         let table = |statement: &str| {
             let (name, rest) = statement.split_once(" WITH (table = '").expect("a table");
@@ -144,33 +151,18 @@ impl Case {
         statements.map(table).collect()
     }
 
-    /// What the tables of the user's correlations are called.
-    fn own_correlations(&self) -> BTreeMap<String, String> {
-        let list = self.job.get("correlations").and_then(toml::Value::as_array).cloned().unwrap_or_default();
-        list.iter()
-            .map(|own| {
-                let name = own["name"].as_str().unwrap().to_owned();
-                let table = own.get("table").and_then(toml::Value::as_str);
-                let table = table.map_or_else(|| format!("TRUCK_{}", name.to_uppercase()), str::to_owned);
-                (name, table)
-            })
-            .collect()
-    }
-
     fn is_correlation(&self, view: &str) -> bool {
+        let is_own =
+            |statement: &&str| statement.starts_with(&format!("{view} ")) && statement.contains("CORR(");
         matches!(view, "distance_correlation" | "engine_speed_correlation")
-            || self.own_correlations().contains_key(view)
+            || self.statements().split("CREATE MATERIALIZED VIEW ").any(|statement| is_own(&statement))
     }
 
     fn table(&self, view: &str) -> String {
-        let own = [self.own_views(), self.own_correlations()];
         match view {
             "transformed" => "SPARK_TABLE_TRANSFORMED".into(),
             "orientation" => "INGESTED_TABLE_1".into(),
-            _ => own
-                .iter()
-                .find_map(|tables| tables.get(view).cloned())
-                .unwrap_or_else(|| format!("TRUCK_{}", view.to_uppercase())),
+            _ => self.own_views().remove(view).unwrap_or_else(|| format!("TRUCK_{}", view.to_uppercase())),
         }
     }
 }
@@ -199,7 +191,7 @@ impl<'a> Run<'a> {
             args.extend(["--config", config.to_str().unwrap()]);
         }
         if self.latest {
-            args.extend(["--set", "settings.correlation_tables=latest"]);
+            args.extend(["--set", "parameters.correlation_tables=latest"]);
         }
         if let Some(database) = &self.database {
             args.extend(["--database", &database.url]);

@@ -217,13 +217,13 @@ fn check_warns_of_views_that_keep_less_than_readings_may_be_ahead() {
     let place = Place::new(None, &[]);
     let warnings = |more: &[&str]| {
         let said = place.done(&["check"], more);
-        let warned = |line: &&str| line.starts_with("WARNING settings.");
+        let warned = |line: &&str| line.starts_with("WARNING view ");
         said.lines().filter(warned).map(|line| line.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(warnings(&[]), ["WARNING settings.join_retention"]);
+    assert_eq!(warnings(&[]), ["WARNING view filtered_join"]);
     assert_eq!(
-        warnings(&["--set", "settings.window_retention=23h"]),
-        ["WARNING settings.window_retention", "WARNING settings.join_retention"]
+        warnings(&["--set", "parameters.window_retention=23h"]),
+        ["WARNING view filtered_join", "WARNING view window_averages"]
     );
     assert!(warnings(&["--set", "limits.max_ahead=10m"]).is_empty());
     assert!(warnings(&["--set", "limits.max_ahead=off"]).is_empty());

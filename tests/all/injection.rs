@@ -99,7 +99,7 @@ fn names_of_trucks_are_kept_as_they_are_and_are_nothing_else() {
     fs::write(&sql, noted).unwrap();
     let own = ["record.note=text", "builtin_views=true"].map(|set| ["--set", set]);
     let own = [own.as_flattened(), &["--sql", sql.to_str().unwrap()]].concat();
-    let keyed = ["--set", "settings.correlation_tables=latest"];
+    let keyed = ["--set", "parameters.correlation_tables=latest"];
     for (number, modes) in [&[][..], &keyed].into_iter().enumerate() {
         let out = folder.path().join(format!("out-{number}"));
         let mine = folder.path().join(format!("out-maria-{number}"));

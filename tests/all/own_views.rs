@@ -15,10 +15,6 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const JOB: &str = r#"
 views = "views.sql"
 builtin_views = ["above_speed", "transformed"]
-[[correlations]]
-name = "own_speed"
-x = "timestamp"
-y = "engine_speed"
 "#;
 const SQL: &str = "
 CREATE MATERIALIZED VIEW fast AS
@@ -45,6 +41,10 @@ WHERE twice > 160;
 
 CREATE MATERIALIZED VIEW none WITH (table = 'T') AS
 SELECT timestamp FROM readings WHERE engine_speed > 80 AND truck_id IS NULL;
+
+CREATE MATERIALIZED VIEW fast_of_a_built_in_view AS SELECT * FROM above_speed;
+
+CREATE MATERIALIZED VIEW own_speed AS SELECT truck_id, CORR(engine_speed, timestamp) AS r FROM readings GROUP BY truck_id;
 ";
 
 #[test]
@@ -70,6 +70,7 @@ fn views_of_ones_own_hold_what_built_in_ones_do() {
             ("fast", "above_speed"),
             ("fast_of_a_view", "above_speed"),
             ("fast_of_a_subquery", "above_speed"),
+            ("fast_of_a_built_in_view", "above_speed"),
             ("scaled", "transformed"),
         ] {
             assert_eq!(header(own), header(built_in), "{case}");
@@ -89,14 +90,14 @@ builtin_views = ["parameter_map"]
 [record]
 oil = "number"
 driver = "text"
-[[correlations]]
-name = "oil_speed"
-x = "oil"
-y = "engine_speed"
 "#;
 const OILY: &str = "
 CREATE MATERIALIZED VIEW oily AS
 SELECT truck_id, oil, driver, oil / 2 AS half FROM readings WHERE oil * 2 >= 6.5 OR driver IS NULL;
+CREATE MATERIALIZED VIEW oil_speed WITH (keep = 'history') AS
+SELECT LAST_VALUE(engine_speed) AS engine_speed, LAST_VALUE(oil) AS oil,
+    CORR(engine_speed, oil) AS correlation, truck_id, COUNT(*) AS samples, MAX(timestamp) AS timestamp
+FROM readings WHERE oil IS NOT NULL GROUP BY truck_id;
 ";
 
 #[test]

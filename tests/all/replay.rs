@@ -53,7 +53,7 @@ fn dead_letters_that_counted_already_are_left_out() {
     let run = || {
         let path = out.path().to_str().unwrap();
         let args = ["run", "--until-end", "--listen", "off", "--out", path, "--topic", &topic];
-        let settings = ["--set", "csv.max_records=1", "--set", "settings.join_limit=1"];
+        let settings = ["--set", "csv.max_records=1", "--set", "parameters.join_limit=1"];
         let args = args.into_iter().chain(settings).chain(["--brokers", kafka().brokers()]);
         let (status, said) = Job::start(args).wait(TIMEOUT);
         assert!(status.success(), "{said}");

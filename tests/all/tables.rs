@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataflows::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
-use dataflows::views::{self, Settings};
 use dataflows::wide::Wide;
 use truckflow::store::{self, Commit, Form, Refused, Store, Table};
 
@@ -14,7 +13,7 @@ use crate::keyed::of_table;
 use crate::support::job::Job;
 use crate::support::mariadb::{Database, Mariadb, TextRow, databases, mariadb};
 use crate::support::output::csv_rows;
-use crate::support::process::repository;
+use crate::support::process::{built_in, repository};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -65,7 +64,7 @@ fn seed_columns(name: &str) -> Vec<ColumnSpec> {
         let measures = measures.into_iter().map(|name| column(name, Type::Real));
         return [column("time", Type::Integer)].into_iter().chain(measures).collect();
     }
-    let view = views::all(&Settings::default()).into_iter().find(|view| view.table == name);
+    let view = built_in().into_iter().find(|view| view.table == name);
     view.expect("a view of the table").columns.to_vec()
 }
 

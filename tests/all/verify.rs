@@ -261,7 +261,7 @@ fn a_file_changed_by_hand_is_found() {
 
 #[test]
 fn a_file_of_user_views_changed_by_hand_is_found() {
-    files_changed_by_hand("own", &["settings.correlation_tables=history"]);
+    files_changed_by_hand("own", &["parameters.correlation_tables=history"]);
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_file_of_an_upsert_job_changed_by_hand_is_found() {
 fn numbered_files_are_verified() {
     files_changed_by_hand("late", &["csv.max_records=7"]);
     for (case, sets) in [
-        ("corrections", ["csv.max_records=5", "settings.correlation_tables=latest"]),
+        ("corrections", ["csv.max_records=5", "parameters.correlation_tables=latest"]),
         ("phone", ["csv.max_records=1", "tables.views=[]"]),
         ("ties", ["csv.max_records=100", "csv.views=[\"dead_letters\", \"filtered_join\"]"]),
     ] {
@@ -473,7 +473,7 @@ fn nothing_is_written_and_a_job_that_runs_is_refused() {
     let before = files();
     let (status, stdout, said) = ended(&["verify"], &args);
     assert_eq!(status, Some(0), "{stdout}{said}");
-    assert!(stdout.contains("ok      distance_correlation: 3 trucks, table and file\n"), "{stdout}");
+    assert!(stdout.contains("ok      distance_correlation: 3 rows, table and file\n"), "{stdout}");
     assert_eq!(files(), before);
 
     let (status, stdout, _) = ended(&["verify", "--json"], &args);

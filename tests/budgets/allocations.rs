@@ -45,10 +45,11 @@ const BUDGETS: &[Budget] = &[
     of("accumulate/", 0, 0, 0),
     // Columns that are kept or made, and the batch's way through timely.
     of("view/", 50, 0, 70),
-    // Sums for each truck and window of a batch.
-    of("view/window_averages", 120, 0, 70),
-    // What a view in SQL holds of each group of a batch: its sums, and its entries of the state.
+    // The columns of both of its queries, before they take turns.
+    of("view/derived_metrics", 64, 0, 130),
+    // What is held of each group of a batch: its sums, and its entries of the state.
     of("view/own_groups", 80, 0, 70),
+    of("view/window_averages", 280, 0, 70),
     of("view/own_windows", 280, 0, 70),
     // Of each reading: the list of its timestamp, its key in the state when it comes and when it goes, and
     // one for the arrangements' batches, which copy it as they merge.

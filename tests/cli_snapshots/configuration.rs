@@ -37,12 +37,12 @@ fn keys_and_values_of_the_file() {
         "[csv]\nmax_records = 0",
         "[csv]\nviews = [\"nope\"]",
         "[tables]\nviews = [\"nope\"]",
-        "[settings]\nabove_speed = \"fast\"",
-        "[settings]\nabove_speed = 9.3e9",
-        "[settings]\nspeed_factor = 0.12345678901",
-        "[settings]\nwindow = \"0s\"",
-        "[settings]\njoin_limit = 0",
-        "[settings]\ncorrelation_tables = \"all\"",
+        "[parameters]\nabove_speed = \"fast\"",
+        "[parameters]\nabove_speed = 9.3e9",
+        "[parameters]\nspeed_factor = 0.12345678901",
+        "[parameters]\nwindow = \"0s\"",
+        "[parameters]\njoin_limit = 0",
+        "[parameters]\ncorrelation_tables = \"all\"",
         "[kafka]\ntopic = 5",
         "[kafka]\ntopic = []",
         "[kafka]\ntopic = [\"Truck-Data\", \"^fleet-(\"]",
@@ -89,7 +89,7 @@ fn values_of_flags_and_variables() {
         "explain --set workers.all=2",
         "explain --set views=7",
         "explain --set builtin_views=7",
-        "explain --config job.toml --set settings.window=now",
+        "explain --config job.toml --set parameters.window=now",
         "explain --topic ^fleet-[",
         "explain --topic Truck-Data,",
         "explain --set kafka.start=-20y",
@@ -112,22 +112,13 @@ fn values_of_flags_and_variables() {
 }
 
 #[test]
-fn definitions_of_views_correlations_and_fields() {
+fn definitions_of_views_and_fields() {
     let mut wrong = Session::new();
     for text in [
         "[record]\n\"oil pressure\" = \"number\"",
         "[record]\noil = \"float\"",
         "[record]\nengine_speed = \"text\"",
         "[record]\noil = \"number\"\nOil = \"number\"",
-        "[[correlations]]\nname = \"c\"\nx = \"timestamp\"",
-        "[[correlations]]\nname = \"Oil\"\nx = \"timestamp\"\ny = \"engine_speed\"",
-        "[[correlations]]\nname = \"transformed\"\nx = \"timestamp\"\ny = \"engine_speed\"",
-        "[[correlations]]\nname = \"c\"\nx = \"timestamp\"\ny = \"oil\"",
-        "[[correlations]]\nname = \"c\"\nx = \"timestamp\"\ny = \"truck_id\"",
-        "[[correlations]]\nname = \"c\"\nx = \"timestamp\"\ny = \"samples\"",
-        "[record]\ndriver = \"text\"\n[[correlations]]\nname = \"c\"\nx = \"timestamp\"\ny = \"driver\"",
-        "[[correlations]]\nname = \"c\"\nx = \"engine_speed\"\ny = \"engine_speed\"",
-        "[[correlations]]\nname = \"c\"\nx = \"engine_speed\"\ny = \"timestamp\"",
     ] {
         wrong.configured(text);
     }
@@ -157,8 +148,8 @@ fn definitions_of_views_correlations_and_fields() {
     }
     let spark = "CREATE MATERIALIZED VIEW v WITH (table = 'SPARK_TABLE_TRANSFORMED') AS SELECT truck_id FROM readings";
     wrong.viewed(spark, "--builtin-views transformed");
-    wrong.file("job.toml", "[[correlations]]\nname = \"v\"\nx = \"timestamp\"\ny = \"engine_speed\"\n");
-    wrong.viewed("CREATE MATERIALIZED VIEW v AS SELECT truck_id FROM readings", "--config job.toml");
+    let step = "CREATE VIEW above_speed AS SELECT truck_id FROM readings";
+    wrong.viewed(step, "--builtin-views above_speed");
     wrong.is_page("definitions");
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::evaluate::Readings;
 use super::tree::{Expression, Node};
 use super::types::Kind;
-use super::values::{TRUE, UNKNOWN, Values};
+use super::values::{TRUE, Texts, UNKNOWN, Values};
 use crate::batch::NANO_SCALE;
 use crate::real::decimal;
 use crate::rows::{Column, NULL, Type};
@@ -40,6 +40,9 @@ impl Expression {
             Values::Real(values) => {
                 // + 0.0: no negative zero
                 Column::Real(Arc::new(values.map(|x| x + 0.0).into_vec(rows)))
+            }
+            Values::Text(Texts::Constant(Some(text))) => {
+                Column::Name { names: Arc::new(vec![text]), index: Arc::new(vec![0; rows]) }
             }
             Values::Text(texts) => {
                 Column::Text(Arc::new((0..rows).map(|row| texts.get(row).cloned()).collect()))

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use super::evaluate::Readings;
-use super::tree::Expression;
+use super::tree::{Expression, Node};
 use super::types::Kind;
 use super::values::{TRUE, UNKNOWN, Values, Vector};
 use crate::batch::Batch;
 use crate::relation::value::Value;
 use crate::rows::NULL;
+use crate::schema::Place;
 
 /// The values of an expression.
 pub(crate) enum Evaluated<'a> {
@@ -22,12 +23,17 @@ impl Evaluated<'_> {
     /// The value of a row.
     pub fn value(&self, row: usize) -> Value {
         match self {
-            Self::Units(values, kind) => match (values[row], kind) {
-                (NULL, _) => Value::Null,
-                (time, Kind::Timestamp) => Value::Time(time),
-                (units, _) => Value::Number(units.into()),
-            },
+            Self::Units(values, _) => self.of_units(values[row]),
             Self::Values(values) => values[row].clone(),
+        }
+    }
+
+    /// The value of units of its kind.
+    pub fn of_units(&self, units: i64) -> Value {
+        match self {
+            _ if units == NULL => Value::Null,
+            Self::Units(_, Kind::Timestamp) => Value::Time(units),
+            _ => Value::Number(units.into()),
         }
     }
 }
@@ -76,6 +82,14 @@ impl<'a> Selected<'a> {
         }
     }
 
+    /// Their event times.
+    pub fn event_times(&self) -> Cow<'_, [i64]> {
+        match self.places.len() == self.batch.len() {
+            true => Cow::Borrowed(&self.batch.time),
+            false => self.places.iter().map(|&place| self.batch.time[place as usize]).collect(),
+        }
+    }
+
     /// For which of them a condition is true.
     pub fn truths(&self, of: &Expression) -> Vec<bool> {
         let values = of.values(&self.readings());
@@ -86,7 +100,12 @@ impl<'a> Selected<'a> {
 
 impl Expression {
     /// Whether it is the name of the entity itself.
-    pub(crate) fn is_entity(&self) -> bool {
-        matches!(self.node, super::tree::Node::Field(crate::schema::Place::Entity, _))
+    pub fn is_entity(&self) -> bool {
+        matches!(self.node, Node::Field(Place::Entity, _))
+    }
+
+    /// Whether every reading has a value of it.
+    pub(crate) fn is_always_there(&self) -> bool {
+        matches!(self.node, Node::Field(Place::Entity | Place::Time, _))
     }
 }

@@ -14,6 +14,7 @@
 //! | `select` | the readings for which a condition is true |
 //! | `query` | a condition and columns, evaluated to rows |
 //! | `of_row` | evaluation of a row that is not a reading, in 256 bits |
+//! | `shown` | expressions as text |
 //! | `by_row` | an independent evaluation, one row at a time with big rationals |
 //! | `tests` | random expressions, evaluated in all ways and compared |
 //!
@@ -36,6 +37,7 @@ mod pattern;
 mod query;
 mod rounding;
 pub(crate) mod select;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -43,6 +45,7 @@ mod types;
 mod values;
 
 pub(crate) use self::evaluated::{Evaluated, Selected};
+pub(crate) use self::shown::Names;
 
 pub use self::compare::Comparison;
 pub use self::computed::Computed;

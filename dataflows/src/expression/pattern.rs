@@ -1,5 +1,7 @@
 //! `LIKE`: case-sensitive matching of a text with a pattern, by characters.
 
+use std::fmt;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Piece {
     /// This character.
@@ -13,6 +15,16 @@ enum Piece {
 /// A pattern of `LIKE`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Pattern(Vec<Piece>);
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::One(char) => write!(f, "{char}"),
+            Piece::AnyOne => f.write_str("_"),
+            Piece::Any => f.write_str("%"),
+        })
+    }
+}
 
 impl Pattern {
     /// None if it ends with its escape character.

@@ -59,14 +59,54 @@ impl Query {
 
     /// The rows of a batch.
     pub fn rows(&self, batch: &Batch) -> Rows {
-        let kept = match &self.filter {
+        self.rows_at(batch, &self.places(batch), b"")
+    }
+
+    /// The places of the readings that it selects.
+    fn places(&self, batch: &Batch) -> Vec<u32> {
+        match &self.filter {
             Some(filter) => filter.selected(batch, None),
             None => (0..batch.len() as u32).collect(),
-        };
+        }
+    }
+
+    fn rows_at(&self, batch: &Batch, kept: &[u32], part: &[u8]) -> Rows {
         // If all are selected, columns are shared.
         let readings =
-            if kept.len() == batch.len() { Readings::all(batch) } else { Readings::at(batch, &kept) };
+            if kept.len() == batch.len() { Readings::all(batch) } else { Readings::at(batch, kept) };
         let columns = self.columns.iter().map(|(_, expression)| expression.column(&readings)).collect();
-        Rows { columns, changes: Changes::of(batch, &kept, b"") }
+        Rows { columns, changes: Changes::of(batch, kept, part) }
     }
+
+    /// The rows of several queries, at most 256, in the order of the readings. Those of a reading have its key and the
+    /// number of their query. If columns are of different kinds, the rows of each query are on their own.
+    pub(crate) fn rows_of_all(queries: &[Self], batch: &Batch) -> Vec<Rows> {
+        if let [query] = queries {
+            return vec![query.rows(batch)];
+        }
+        let places: Vec<Vec<u32>> = queries.iter().map(|query| query.places(batch)).collect();
+        let rows = queries.iter().zip(&places).enumerate();
+        let rows: Vec<Rows> =
+            rows.map(|(number, (query, places))| query.rows_at(batch, places, &[number as u8])).collect();
+        let is_all = places.iter().all(|places| places.len() == batch.len());
+        let turns = (!is_all).then(|| turns(&places, batch.len()));
+        match Rows::interleaved(&rows, turns.as_deref()) {
+            Some(rows) => vec![rows],
+            None => rows,
+        }
+    }
+}
+
+/// Whose row is next, if several have rows of some of so many readings.
+fn turns(places: &[Vec<u32>], readings: usize) -> Vec<u8> {
+    let mut next: Vec<_> = places.iter().map(|places| places.iter().peekable()).collect();
+    let mut turns = Vec::with_capacity(places.iter().map(Vec::len).sum());
+    for place in 0..readings as u32 {
+        for (number, next) in (0..).zip(&mut next) {
+            if next.next_if(|of| **of == place).is_some() {
+                turns.push(number);
+            }
+        }
+    }
+    turns
 }

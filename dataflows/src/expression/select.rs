@@ -3,13 +3,23 @@
 use super::compare::{Comparator, Comparison};
 use super::evaluate::Readings;
 use super::tree::{Expression, Node};
+use super::types::Test;
 use super::values::{TRUE, Values, Vector};
 use crate::batch::Batch;
 use crate::rows::NULL;
+use crate::schema::Place;
 
 impl Expression {
     /// The indices of the readings for which a condition is true.
     pub(super) fn selected(&self, batch: &Batch, places: Option<Vec<u32>>) -> Vec<u32> {
+        if let Some(column) = self.wanted_field().and_then(|place| Readings::all(batch).units(place)) {
+            return match (column.iter().filter(|value| **value == NULL).count(), places) {
+                (0, None) => (0..batch.len() as u32).collect(),
+                (0, Some(places)) => places,
+                // NULL is the least value.
+                (_, places) => select_units(column, Comparison::GreaterOrEqual, NULL + 1, places),
+            };
+        }
         match &self.node {
             Node::And(all) => all
                 .iter()
@@ -27,6 +37,14 @@ impl Expression {
             }
             _ => self.selected_by_value(batch, places),
         }
+    }
+
+    /// The field, if the condition is that it is not NULL.
+    fn wanted_field(&self) -> Option<Place> {
+        let Node::Not(is) = &self.node else { return None };
+        let Node::Is(Test::Null, of) = &is.node else { return None };
+        let Node::Field(place, _) = &of.node else { return None };
+        Some(*place)
     }
 
     fn selected_by_value(&self, batch: &Batch, places: Option<Vec<u32>>) -> Vec<u32> {

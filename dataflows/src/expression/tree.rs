@@ -134,6 +134,14 @@ impl Expression {
         }
     }
 
+    /// The place of the column of a row that it consists of.
+    pub(crate) fn place_of_column(&self) -> Option<usize> {
+        match self.node {
+            Node::Column(place, _) => Some(place),
+            _ => None,
+        }
+    }
+
     /// Whether it is event time itself.
     pub fn is_event_time(&self) -> bool {
         matches!(self.node, Node::Field(Place::Time, _))

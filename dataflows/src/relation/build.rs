@@ -20,10 +20,11 @@ use timely::dataflow::operators::{Concat, Concatenate};
 use super::content::{Content, Equals};
 use super::delta::{Delta, Key};
 use super::entry::{Changes, Entry, parsed, read_slot};
-use super::gather::{Gather, Part, Parts};
+use super::gather::{Gather, Parts};
 use super::grouped::{Grouped, restore};
 use super::join::{Input as JoinInput, Joined, Side};
 use super::late::{letters, letters_of_rows};
+use super::part::Part;
 use super::plan::{Aggregate, From, Join, Relation, Source};
 use super::tally::Layout;
 use super::value::{Row, Value, written};
@@ -96,11 +97,16 @@ enum Out<D> {
 }
 
 impl<'scope> Build<'_, 'scope> {
-    /// The changes of a relation.
+    /// The changes of a relation, each with the row before.
     pub fn deltas(&mut self, relation: &Relation) -> Deltas<'scope> {
+        self.changes(relation, true)
+    }
+
+    /// The changes of a relation. Without `tells_old`, groups that replace their row may leave out the one before.
+    pub fn changes(&mut self, relation: &Relation, tells_old: bool) -> Deltas<'scope> {
         match relation {
-            Relation::Select { source, columns } => self.select(source, columns),
-            Relation::Aggregate(aggregate) => self.aggregate(aggregate),
+            Relation::Select { source, columns } => self.select(source, columns, tells_old),
+            Relation::Aggregate(aggregate) => self.aggregate(aggregate, tells_old),
             Relation::Distinct(of) => {
                 let operator = self.number();
                 let rows = self.deltas(of);
@@ -121,7 +127,7 @@ impl<'scope> Build<'_, 'scope> {
         self.next - 1
     }
 
-    fn select(&mut self, source: &Source, columns: &[Expression]) -> Deltas<'scope> {
+    fn select(&mut self, source: &Source, columns: &[Expression], tells_old: bool) -> Deltas<'scope> {
         let (filter, columns) = (source.filter.clone(), columns.to_vec());
         match &source.from {
             From::Readings => {
@@ -148,7 +154,9 @@ impl<'scope> Build<'_, 'scope> {
                     }
                     _ => None,
                 };
-                self.deltas(of).flat_map(move |delta| selected(delta, filter.as_ref(), &columns, of_group))
+                let tells_old = tells_old || filter.is_some();
+                self.changes(of, tells_old)
+                    .flat_map(move |delta| selected(delta, filter.as_ref(), &columns, of_group))
             }
         }
     }
@@ -216,13 +224,13 @@ impl<'scope> Build<'_, 'scope> {
             .map(|(worker, update)| (worker, Keyed::Watermark(update)))
     }
 
-    fn aggregate(&mut self, aggregate: &Aggregate) -> Deltas<'scope> {
+    fn aggregate(&mut self, aggregate: &Aggregate, tells_old: bool) -> Deltas<'scope> {
         let operator = self.number();
         let retracts = aggregate.source.retracts(self.upserts);
         let layout = Arc::new(Layout::new(&aggregate.calls, retracts));
         let aggregate = Arc::new(aggregate.clone());
         let parts = self.parts(&aggregate, &layout);
-        let parts = parts.map(|part| (part.group.hashed(), Keyed::Part(part)));
+        let parts = parts.map(|part| (part.hash, Keyed::Part(part)));
         let of_group = |entry: Entry, mut rest: &[u8]| {
             let group =
                 if entry == Entry::Times { Some(rest) } else { read_slot(&mut rest).map(|(group, _)| group) };
@@ -232,7 +240,7 @@ impl<'scope> Build<'_, 'scope> {
         let by_worker = Exchange::new(|(to, _): &Routed<Part>| *to);
         let (start, upserts) = (self.inputs.start, self.upserts);
         let Some(window) = aggregate.window.clone() else {
-            let mut grouped = Grouped::new(&aggregate, layout, operator, !upserts);
+            let mut grouped = Grouped::new(&aggregate, layout, operator, !upserts, tells_old);
             let out =
                 when_complete(parts.concat(kept), by_worker, "Aggregate", stream_epoch, move |_, inputs| {
                     let (parts, _) = taken(inputs, |entry, rest, value| grouped.restore(entry, rest, value));
@@ -243,7 +251,7 @@ impl<'scope> Build<'_, 'scope> {
             return deltas;
         };
         let leads = self.inputs.records.scope().index() == 0;
-        let mut windowed = Windowed::new(window, layout, operator, (retracts, upserts), leads);
+        let mut windowed = Windowed::new(window, layout, operator, (retracts, upserts), leads, tells_old);
         let input = parts.concat(kept).concat(self.updates(operator));
         let out = when_complete(input, by_worker, "Windows", stream_epoch, move |epoch, inputs| {
             let (parts, updates) = taken(inputs, |entry, rest, value| windowed.restore(entry, rest, value));
@@ -437,6 +445,9 @@ fn selected(
     let shown = |row: &Row| -> Row { columns.iter().map(|column| column.of_row(row)).collect() };
     let old = delta.old.as_ref().filter(|row| passes(row)).map(&shown);
     let new = delta.new.as_ref().filter(|row| passes(row)).map(&shown);
+    if delta.had_row && delta.old.is_none() && filter.is_none() {
+        return Some(Delta { new, ..delta });
+    }
     if old == new {
         return None;
     }
@@ -453,5 +464,5 @@ fn selected(
         }
         _ => None,
     };
-    Some(Delta { key: delta.key, old, new, end, to: delta.to })
+    Some(Delta { end, ..Delta::new(delta.key, old, new, delta.to) })
 }

@@ -63,7 +63,7 @@ impl Content {
             let mut change = |key: Key, is_new: bool| {
                 let (old, new) =
                     if is_new { (None, Some(content.clone())) } else { (Some(content.clone()), None) };
-                deltas.push(Delta { key, old, new, end: None, to: To::All });
+                deltas.push(Delta::new(key, old, new, To::All));
             };
             match self.equals {
                 Equals::One if (before > 0) != (after > 0) => change(row, after > 0),

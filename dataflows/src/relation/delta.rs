@@ -14,8 +14,10 @@ pub(super) type Key = Arc<[u8]>;
 pub(super) struct Delta {
     /// What identifies the row; empty where only its content does.
     pub key: Key,
-    /// The row before.
+    /// The row before. Where nobody needs it, it may be left out.
     pub old: Option<Row>,
+    /// Whether there was a row before.
+    pub had_row: bool,
     /// The row after.
     pub new: Option<Row>,
     /// What a history shows of a row that disappears.
@@ -34,10 +36,15 @@ pub(super) enum To {
 }
 
 impl Delta {
+    /// The change of a row.
+    pub fn new(key: Key, old: Option<Row>, new: Option<Row>, to: To) -> Self {
+        Self { key, had_row: old.is_some(), old, new, end: None, to }
+    }
+
     /// A row that is inserted (`sign` 1) or taken back (-1), known by its content.
     pub fn of_row(row: Row, sign: i64) -> Self {
         let (old, new) = if sign < 0 { (Some(row), None) } else { (None, Some(row)) };
-        Self { key: Arc::default(), old, new, end: None, to: To::All }
+        Self::new(Arc::default(), old, new, To::All)
     }
 
     /// Its rows, each with its sign, for other operators.

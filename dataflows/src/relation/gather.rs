@@ -1,31 +1,21 @@
 //! Adds up the rows of an epoch per group, on the worker that has them, so that few parts go to the groups' workers.
 
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use serde::{Deserialize, Serialize};
 
+use super::columns::{Columns, Groups, NOWHERE};
 use super::delta::Key;
-use super::kept::{Tally, count};
+use super::part::Part;
 use super::plan::{Aggregate, WindowKind};
 use super::tally::Layout;
 use super::value::{Row, Value, written};
 use crate::batch::{Batch, Entity};
 use crate::expression::{Evaluated, Selected};
-use crate::rows::NULL;
-
-/// What the rows of an epoch add to a group.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Part {
-    /// The group's keys.
-    pub group: Key,
-    /// Of windows, the start of the pane: see [`pane_of`].
-    pub pane: i64,
-    pub tally: Tally,
-    /// The latest time of a row that was added.
-    pub latest: i64,
-}
 
 /// The parts of an open epoch.
 #[derive(Default)]
@@ -36,6 +26,10 @@ pub(super) struct Parts {
     of_entities: HashMap<(*const u8, i64), u32, RandomState>,
     /// Keeps the addresses valid.
     names: Vec<Entity>,
+    /// How many batches there were.
+    batches: u32,
+    /// For each part the number of the last batch with rows of it, and its index among the parts of that batch.
+    seen: Vec<(u32, u32)>,
 }
 
 /// An aggregate, ready to add up rows.
@@ -45,6 +39,8 @@ pub(super) struct Gather {
     /// The greatest common divisor of slide and size: all rows of a pane are in the same windows.
     pane: Option<i64>,
     is_by_entity: bool,
+    /// How many parts an epoch has had.
+    most: Cell<usize>,
 }
 
 /// The greatest common divisor.
@@ -68,14 +64,32 @@ pub(super) fn pane_of(kind: WindowKind) -> Option<i64> {
 
 impl Parts {
     /// The place of a part.
-    fn at(&mut self, group: &Key, pane: i64, layout: &Layout) -> usize {
-        // The key is cloned only for a new part.
-        if let Some(&place) = self.places.get(&(group.clone(), pane)) {
-            return place;
+    fn at(&mut self, group: Key, pane: i64, layout: &Layout) -> usize {
+        match self.places.entry((group, pane)) {
+            Entry::Occupied(place) => *place.get(),
+            Entry::Vacant(entry) => {
+                self.parts.push(Part { pane, ..Part::empty(entry.key().0.clone(), layout) });
+                self.seen.push((0, 0));
+                *entry.insert(self.parts.len() - 1)
+            }
         }
-        self.places.insert((group.clone(), pane), self.parts.len());
-        self.parts.push(Part { group: group.clone(), pane, tally: layout.empty(), latest: i64::MIN });
-        self.parts.len() - 1
+    }
+
+    /// Makes room for as many parts as an earlier epoch had.
+    fn reserve(&mut self, most: usize) {
+        self.places.reserve(most);
+        self.parts.reserve(most);
+        self.of_entities.reserve(most);
+    }
+
+    /// The index of a part among those that the current batch has rows of.
+    fn index_of(&mut self, place: u32, touched: &mut Vec<u32>) -> u32 {
+        let seen = &mut self.seen[place as usize];
+        if seen.0 != self.batches {
+            *seen = (self.batches, touched.len() as u32);
+            touched.push(place);
+        }
+        seen.1
     }
 
     /// The place of a part of an entity.
@@ -84,7 +98,7 @@ impl Parts {
         if let Some(&place) = self.of_entities.get(&key) {
             return place;
         }
-        let place = self.at(&written(&[Value::Text(name.clone())]), pane, layout) as u32;
+        let place = self.at(written(&[Value::Text(name.clone())]), pane, layout) as u32;
         self.of_entities.insert(key, place);
         self.names.push(name.clone());
         place
@@ -92,7 +106,7 @@ impl Parts {
 
     /// Adds an empty part for the group of everything, so that it exists.
     pub fn whole(&mut self, layout: &Layout) {
-        self.at(&Key::default(), 0, layout);
+        self.at(Key::default(), 0, layout);
     }
 
     /// All parts.
@@ -105,7 +119,7 @@ impl Gather {
     pub fn new(aggregate: Arc<Aggregate>, layout: Arc<Layout>) -> Self {
         let pane = aggregate.window.as_ref().map_or(Some(0), |window| pane_of(window.kind));
         let is_by_entity = matches!(&aggregate.keys[..], [key] if key.is_entity());
-        Self { aggregate, layout, pane, is_by_entity }
+        Self { aggregate, layout, pane, is_by_entity, most: Cell::new(0) }
     }
 
     /// The pane of a time.
@@ -133,7 +147,7 @@ impl Gather {
         let arguments: Vec<Value> = self.layout.arguments.iter().map(|one| one.of_row(row)).collect();
         let passes: Vec<bool> = self.layout.filters.iter().map(|one| one.holds_for(row)).collect();
         let time = time.as_ref().and_then(|time| time.of_row(row).time()).unwrap_or(0);
-        let place = parts.at(&group, at.map_or(0, |at| self.pane(at)), &self.layout);
+        let place = parts.at(group, at.map_or(0, |at| self.pane(at)), &self.layout);
         let part = &mut parts.parts[place];
         part.tally.push(&self.layout, &arguments, &passes, time, sign);
         if let Some(at) = at.filter(|_| sign > 0) {
@@ -144,11 +158,10 @@ impl Gather {
     /// Adds the readings of a batch.
     pub fn batch(&self, batch: &Batch, parts: &mut Parts) {
         let mut selected = Selected::by(self.aggregate.source.filter.as_ref(), batch);
-        if let Some(window) = &self.aggregate.window {
+        if let Some(window) = self.aggregate.window.as_ref().filter(|window| !window.time.is_always_there()) {
             let times = selected.values(&window.time);
-            let is_timed = |row: &usize| !times.value(*row).is_null();
-            let timed = (0..selected.places.len()).filter(is_timed).map(|row| selected.places[row]);
-            let timed: Vec<u32> = timed.collect();
+            let timed = |row: usize| (!times.value(row).is_null()).then(|| selected.places[row]);
+            let timed = (0..selected.places.len()).filter_map(timed).collect();
             drop(times);
             selected.places = timed;
         }
@@ -175,7 +188,6 @@ impl Gather {
 
     fn selected(&self, batch: &Batch, selected: &Selected<'_>, parts: &mut Parts) {
         let (layout, aggregate) = (&*self.layout, &*self.aggregate);
-        let rows = selected.places.len();
         let at = aggregate.window.as_ref().map(|window| selected.values(&window.time));
         let at: Option<&[i64]> = match &at {
             Some(Evaluated::Units(times, _)) => Some(times),
@@ -185,206 +197,103 @@ impl Gather {
         let signs: Option<Vec<i8>> = batch.corrections.as_ref().map(|corrections| {
             selected.places.iter().map(|&place| corrections.signs[place as usize]).collect()
         });
-        let sign = |row: usize| signs.as_ref().map_or(1, |signs| i64::from(signs[row]));
-        for row in 0..rows {
-            let part = &mut parts.parts[groups.of_row[row] as usize];
-            part.tally.rows += sign(row);
-            if let Some(at) = at
-                && sign(row) > 0
-            {
-                part.latest = part.latest.max(at[row]);
-            }
-        }
         let arguments: Vec<Evaluated<'_>> =
             layout.arguments.iter().map(|argument| selected.values(argument)).collect();
         let filters: Vec<Vec<bool>> = layout.filters.iter().map(|filter| selected.truths(filter)).collect();
-        self.sums(&groups, &arguments, &filters, &sign, parts);
-        if layout.picks.is_empty() && layout.bags.is_empty() {
-            return;
-        }
-        let time_of = |row: usize| batch.time[selected.places[row] as usize];
-        for (row, &part) in groups.of_row.iter().enumerate() {
-            let tally = &mut parts.parts[part as usize].tally;
-            let passes = |filter: Option<usize>| filter.is_none_or(|filter| filters[filter][row]);
-            for (place, pick) in layout.picks.iter().enumerate() {
-                if passes(pick.filter) {
-                    let time = if pick.by_time { time_of(row) } else { 0 };
-                    tally.pick_of(layout, place, time, &arguments[pick.argument], row);
-                }
-            }
-            for (values, bag) in tally.bags.iter_mut().zip(&layout.bags) {
-                if passes(bag.filter) {
-                    let value = arguments[bag.argument].value(row);
-                    if !value.is_null() {
-                        let time = if bag.by_time { time_of(row) } else { 0 };
-                        count(values, (time, value), sign(row));
-                    }
-                }
-            }
-        }
+        let columns = Columns {
+            groups: &groups,
+            arguments: &arguments,
+            filters: &filters,
+            signs: signs.as_deref(),
+            event_times: &selected.event_times(),
+            times: at,
+            near: vec![OnceCell::new(); arguments.len()],
+        };
+        columns.add(layout, &mut parts.parts);
     }
 
     /// The part of each row.
-    fn groups(
+    fn groups<'b>(
         &self,
-        batch: &Batch,
+        batch: &'b Batch,
         selected: &Selected<'_>,
         at: Option<&[i64]>,
         parts: &mut Parts,
-    ) -> Groups {
-        let rows = selected.places.len();
-        let pane_at = |row: usize| at.map_or(0, |at| self.pane(at[row]));
-        let mut of_row = Vec::with_capacity(rows);
-        if self.is_by_entity {
-            // Neighbouring readings of an entity are mostly in the same pane.
-            let mut last: Vec<Option<(i64, u32)>> = vec![None; batch.entities.len()];
-            for (row, &place) in selected.places.iter().enumerate() {
-                let entity = batch.entity[place as usize] as usize;
-                let pane = pane_at(row);
-                let known = last[entity].filter(|(known, _)| *known == pane);
-                let (_, part) = known
-                    .unwrap_or_else(|| (pane, parts.of_entity(&batch.entities[entity], pane, &self.layout)));
-                last[entity] = Some((pane, part));
-                of_row.push(part);
-            }
-            return Groups { of_row };
+    ) -> Groups<'b> {
+        parts.batches += 1;
+        if parts.parts.is_empty() {
+            parts.reserve(self.most.get());
         }
+        self.most.set(self.most.get().max(parts.parts.len()));
+        match (self.is_by_entity, at) {
+            (true, None) => self.of_entities(batch, selected, parts),
+            (true, Some(at)) => self.of_panes(batch, selected, at, parts),
+            (false, at) => self.of_keys(selected, at, parts),
+        }
+    }
+
+    /// A part for each entity that has rows.
+    fn of_entities<'b>(&self, batch: &'b Batch, selected: &Selected<'_>, parts: &mut Parts) -> Groups<'b> {
+        let of_row: Cow<'b, [u32]> = match selected.places.len() == batch.len() {
+            true => Cow::Borrowed(&batch.entity),
+            false => selected.places.iter().map(|&place| batch.entity[place as usize]).collect(),
+        };
+        let mut has_rows = vec![false; batch.entities.len()];
+        of_row.iter().for_each(|&entity| has_rows[entity as usize] = true);
+        let part = |(name, has_rows): (&Entity, bool)| match has_rows {
+            true => parts.of_entity(name, 0, &self.layout),
+            false => NOWHERE,
+        };
+        Groups { touched: batch.entities.iter().zip(has_rows).map(part).collect(), of_row }
+    }
+
+    /// A part for each entity and pane.
+    fn of_panes(
+        &self,
+        batch: &Batch,
+        selected: &Selected<'_>,
+        at: &[i64],
+        parts: &mut Parts,
+    ) -> Groups<'static> {
+        // Neighbouring readings of an entity are mostly in the same pane: its first time, its last one, its part.
+        let mut last: Vec<(i64, i64, u32)> = vec![(i64::MAX, i64::MIN, NOWHERE); batch.entities.len()];
+        let mut touched = Vec::new();
+        let of_row = selected.places.iter().zip(at).map(|(&place, &time)| {
+            let entity = batch.entity[place as usize] as usize;
+            let (first, end, part) = last[entity];
+            if (first..=end).contains(&time) {
+                return part;
+            }
+            let pane = self.pane(time);
+            let place = parts.of_entity(&batch.entities[entity], pane, &self.layout);
+            let part = parts.index_of(place, &mut touched);
+            let end = pane.saturating_add(self.pane.map_or(0, |length| length - 1));
+            last[entity] = (pane, end, part);
+            part
+        });
+        Groups { of_row: of_row.collect(), touched }
+    }
+
+    /// A part for each row of keys and pane.
+    fn of_keys(&self, selected: &Selected<'_>, at: Option<&[i64]>, parts: &mut Parts) -> Groups<'static> {
         let keys: Vec<Evaluated<'_>> = self.aggregate.keys.iter().map(|key| selected.values(key)).collect();
-        let mut bytes = Vec::new();
+        let (mut touched, mut bytes) = (Vec::new(), Vec::new());
         let mut known: HashMap<Box<[u8]>, u32, RandomState> = HashMap::default();
-        for row in 0..rows {
+        let of_row = (0..selected.places.len()).map(|row| {
+            let pane = at.map_or(0, |at| self.pane(at[row]));
             bytes.clear();
-            let pane = pane_at(row);
             bytes.extend_from_slice(&pane.to_le_bytes());
             keys.iter().for_each(|key| key.value(row).write(&mut bytes));
-            let part = match known.get(&bytes[..]) {
+            match known.get(&bytes[..]) {
                 Some(&part) => part,
                 None => {
-                    let part = parts.at(&bytes[8..].into(), pane, &self.layout) as u32;
+                    let place = parts.at(bytes[8..].into(), pane, &self.layout) as u32;
+                    let part = parts.index_of(place, &mut touched);
                     known.insert(bytes[..].into(), part);
                     part
                 }
-            };
-            of_row.push(part);
-        }
-        Groups { of_row }
-    }
-
-    /// Adds to the sums, one after another.
-    fn sums(
-        &self,
-        groups: &Groups,
-        arguments: &[Evaluated<'_>],
-        filters: &[Vec<bool>],
-        sign: &impl Fn(usize) -> i64,
-        parts: &mut Parts,
-    ) {
-        let rows = groups.of_row.len();
-        let (touched, local) = groups.local();
-        let mut sums: Vec<i128> = vec![0; touched.len()];
-        for (place, term) in self.layout.terms.iter().enumerate() {
-            let units = |argument: usize| match &arguments[argument] {
-                Evaluated::Units(values, _) => Some(&**values),
-                Evaluated::Values(_) => None,
-            };
-            let all: Option<Vec<&[i64]>> = term.present.iter().map(|&argument| units(argument)).collect();
-            let filter = term.filter.map(|filter| &filters[filter]);
-            let passes = |row: usize| filter.is_none_or(|filter| filter[row]);
-            let Some(all) = all.filter(|_| !term.is_big) else {
-                self.sum_of_values(place, groups, arguments, filter, sign, parts);
-                continue;
-            };
-            let is_present = |row: usize| all.iter().all(|values| values[row] != NULL);
-            let mut flush = |sums: &mut [i128]| {
-                for (sum, &part) in sums.iter_mut().zip(&touched) {
-                    parts.parts[part as usize].tally.sums[place].add_narrow(std::mem::take(sum));
-                }
-            };
-            let factors: Vec<&[i64]> = term.factors.iter().filter_map(|&argument| units(argument)).collect();
-            match factors[..] {
-                [] => {
-                    for row in 0..rows {
-                        if passes(row) && is_present(row) {
-                            sums[local[row] as usize] += i128::from(sign(row));
-                        }
-                    }
-                }
-                // A batch has far fewer than 2^63 rows, so that sums of 64 bits fit 128.
-                [x] => {
-                    for row in 0..rows {
-                        if passes(row) && is_present(row) {
-                            sums[local[row] as usize] += i128::from(x[row]) * i128::from(sign(row));
-                        }
-                    }
-                }
-                _ => {
-                    let (x, y) = (factors[0], factors[1]);
-                    for row in 0..rows {
-                        if !(passes(row) && is_present(row)) {
-                            continue;
-                        }
-                        let product = i128::from(x[row]) * i128::from(y[row]) * i128::from(sign(row));
-                        let sum = &mut sums[local[row] as usize];
-                        match sum.checked_add(product) {
-                            Some(more) => *sum = more,
-                            None => {
-                                flush(&mut sums);
-                                sums[local[row] as usize] = product;
-                            }
-                        }
-                    }
-                }
             }
-            flush(&mut sums);
-        }
-    }
-
-    fn sum_of_values(
-        &self,
-        place: usize,
-        groups: &Groups,
-        arguments: &[Evaluated<'_>],
-        filter: Option<&Vec<bool>>,
-        sign: &impl Fn(usize) -> i64,
-        parts: &mut Parts,
-    ) {
-        let term = &self.layout.terms[place];
-        for (row, &part) in groups.of_row.iter().enumerate() {
-            if filter.is_none_or(|filter| filter[row]) {
-                let values: Vec<Value> =
-                    term.present.iter().map(|&argument| arguments[argument].value(row)).collect();
-                if values.iter().all(|value| !value.is_null()) {
-                    let of = |argument: usize| {
-                        let at = term.present.iter().position(|present| *present == argument);
-                        at.map_or(&Value::Null, |at| &values[at])
-                    };
-                    parts.parts[part as usize].tally.sums[place].add(&term.of(of, sign(row)));
-                }
-            }
-        }
-    }
-}
-
-/// The part of each row of a batch.
-struct Groups {
-    of_row: Vec<u32>,
-}
-
-impl Groups {
-    /// The parts that rows are in, and for each row the index of its own among them.
-    fn local(&self) -> (Vec<u32>, Vec<u32>) {
-        let most = self.of_row.iter().max().map_or(0, |most| *most as usize + 1);
-        let mut of_part = vec![u32::MAX; most];
-        let mut touched = Vec::new();
-        let local = self.of_row.iter().map(|&part| {
-            let local = &mut of_part[part as usize];
-            if *local == u32::MAX {
-                *local = touched.len() as u32;
-                touched.push(part);
-            }
-            *local
         });
-        let local = local.collect();
-        (touched, local)
+        Groups { of_row: of_row.collect(), touched }
     }
 }

@@ -29,7 +29,14 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Appends all but the multisets, whose entries are kept one by one.
+    /// The bytes of all but the multisets, whose entries are kept one by one.
+    pub fn written(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        self.write(&mut out);
+        out
+    }
+
+    /// Appends these bytes.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.rows.to_le_bytes());
         self.sums.iter().for_each(|sum| sum.write(out));

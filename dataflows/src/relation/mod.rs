@@ -9,6 +9,8 @@
 //! | `build` | the operators of a plan, and the streams between them |
 //! | `delta` | changes of a relation, which operators pass on |
 //! | `gather` | adds up the rows of an epoch per group, before they go to the groups' workers |
+//! | `part` | what an epoch adds to a group |
+//! | `columns` | adds a batch's columns to groups |
 //! | `kept`, `total` | what is kept of a group: sums, extremes, multisets |
 //! | `tally` | which of them the calls of an aggregate need, and how rows are added |
 //! | `result` | the values of calls, computed of a tally |
@@ -18,10 +20,12 @@
 //! | `join` | joins |
 //! | `late` | dead letters of dropped readings |
 //! | `entry` | the entries of operators in the view's state |
+//! | `shown` | plans as text |
 //! | `sink` | rows for tables and files |
 
 mod build;
 pub mod call;
+mod columns;
 mod content;
 mod delta;
 pub(crate) mod entry;
@@ -30,8 +34,10 @@ mod grouped;
 mod join;
 mod kept;
 mod late;
+mod part;
 pub mod plan;
 mod result;
+mod shown;
 mod sink;
 mod slots;
 mod tally;

@@ -3,6 +3,10 @@
 use super::call::{Call, ColumnKind};
 use crate::expression::{Decimal, Expression, Kind, MOST_PRODUCT_PLACES};
 use crate::rows::Type;
+use crate::schema::Place;
+
+/// The most rows that a view without state makes of a reading.
+const MOST_OF_READING: usize = 256;
 
 /// A relation: rows, each with the same columns.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,9 +154,14 @@ impl Relation {
         }
     }
 
-    /// Whether it is made of each reading alone.
+    /// Whether it is made of each reading alone: the columns of some readings, or several of these.
     pub fn is_stateless(&self) -> bool {
-        matches!(self, Self::Select { source, .. } if source.from == From::Readings)
+        let is_of_readings =
+            |one: &Self| matches!(one, Self::Select { source, .. } if source.from == From::Readings);
+        match self {
+            Self::Union(all) => all.len() <= MOST_OF_READING && all.iter().all(is_of_readings),
+            one => is_of_readings(one),
+        }
     }
 
     /// Whether its rows are those of groups, or of some of them.
@@ -196,6 +205,30 @@ impl Relation {
         }
     }
 
+    /// Whether it, or one that it reads, uses a field of readings.
+    pub fn uses(&self, field: Place) -> bool {
+        let uses = |expression: &Expression| expression.uses(field);
+        let own = match self {
+            Self::Select { source, columns } => source.filter.iter().chain(columns).any(uses),
+            Self::Aggregate(aggregate) => aggregate.expressions().any(uses),
+            // Their expressions are of the columns of others.
+            Self::Distinct(_) | Self::Union(_) | Self::Join(_) => false,
+        };
+        own || self.inputs().into_iter().any(|one| one.uses(field))
+    }
+
+    /// The longest time from the start of one of its windows to the next.
+    pub fn slide(&self) -> Option<i64> {
+        let own = match self {
+            Self::Aggregate(aggregate) => aggregate.window.as_ref().map(|window| match window.kind {
+                WindowKind::Hop { slide, .. } => slide,
+                WindowKind::Session { gap } => gap,
+            }),
+            _ => None,
+        };
+        self.inputs().into_iter().map(Self::slide).fold(own, Option::max)
+    }
+
     /// Whether it, or one that it reads, satisfies a condition.
     pub fn any(&self, holds: &impl Fn(&Self) -> bool) -> bool {
         holds(self) || self.inputs().iter().any(|one| one.any(holds))
@@ -237,6 +270,12 @@ impl Source {
 }
 
 impl Aggregate {
+    fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        let calls = self.calls.iter().flat_map(|call| call.arguments.iter().chain(&call.filter));
+        let window = self.window.iter().map(|window| &window.time);
+        self.source.filter.iter().chain(&self.keys).chain(window).chain(calls)
+    }
+
     /// The types of its columns.
     pub fn columns(&self) -> Vec<ColumnKind> {
         let keys = self.keys.iter().map(of_expression);

@@ -16,6 +16,8 @@ use crate::wide::Wide;
 /// How the value of a call is computed.
 #[derive(Clone, Debug)]
 pub(super) enum Final {
+    /// The number of rows.
+    Rows,
     /// A sum of ones.
     Count(usize),
     /// The least or greatest value so far.
@@ -120,7 +122,11 @@ impl Final {
     /// The value for a group.
     pub fn value(&self, tally: &Tally) -> Value {
         match self {
-            Self::Count(term) => number(tally.sums[*term].big()),
+            Self::Rows => Value::Number(tally.rows.into()),
+            Self::Count(term) => match tally.sums[*term].wide() {
+                Some(number) => Value::Number(Wide(number)),
+                None => number(tally.sums[*term].big()),
+            },
             Self::Pick(pick) => value_of(tally.picks[*pick].as_ref()),
             Self::End(bag, End::Least) => value_of(tally.bags[*bag].keys().next()),
             Self::End(bag, End::Greatest) => value_of(tally.bags[*bag].keys().next_back()),
@@ -173,12 +179,8 @@ impl Moments {
                     }
                 }
                 Function::Corr if self.unit.is_narrow && self.unit_of_y.is_narrow => {
-                    if let Some([y, xy, yy]) = self.pair {
-                        let all = [self.xx, y, xy, yy].map(|place| sum(place).narrow());
-                        if let [Some(xx), Some(y), Some(xy), Some(yy)] = all {
-                            let sums = Accumulation::from_narrow([n, x, y, xx, xy, yy]);
-                            return sums.r().map_or(Value::Null, Value::real);
-                        }
+                    if let Some(sums) = self.pair.and_then(|pair| self.of_narrow(tally, pair)) {
+                        return sums.r().map_or(Value::Null, Value::real);
                     }
                 }
                 _ => {}
@@ -188,6 +190,15 @@ impl Moments {
         let [y, xy, yy] = self.pair.map_or_else(Default::default, |pair| pair.map(big));
         let sums = Sums { n: big(self.n), x: big(self.x), xx: big(self.xx), y, xy, yy };
         sums.value(self.function, &self.unit, &self.unit_of_y)
+    }
+}
+
+impl Moments {
+    /// The sums of a pair of integers of 64 bits.
+    fn of_narrow(&self, tally: &Tally, [y, xy, yy]: [usize; 3]) -> Option<Accumulation> {
+        let sum = |place: usize| tally.sums[place].wide();
+        let [n, x, xx] = [sum(self.n)?, sum(self.x)?, sum(self.xx)?];
+        Accumulation::from_numbers([n, x, sum(y)?, xx, sum(xy)?, sum(yy)?])
     }
 }
 

@@ -42,6 +42,9 @@ pub(super) struct Sink {
     pub columns: Vec<(ColumnKind, Type)>,
 }
 
+/// The most decimal places of a column of 64 bits.
+const MOST_NARROW: u8 = 18;
+
 /// The number of rows passed on at once, so that they are rendered and written while the next ones are found.
 const ROWS_AT_ONCE: usize = 1 << 14;
 
@@ -61,6 +64,11 @@ impl Sink {
             effects.push(Effect::Rows(self.rows(&rows, None)));
             return;
         }
+        let all: Vec<&Delta> = deltas.iter().collect();
+        if all.iter().all(|delta| delta.to == To::All) {
+            effects.push(Effect::Rows(self.shown(&all)));
+            return;
+        }
         let is_in = |delta: &Delta, file: bool| match (delta.to, self.emit) {
             (To::All, _) => true,
             (To::Table, Emit::Changes) => true,
@@ -68,16 +76,9 @@ impl Sink {
             (To::Table, Emit::Close) => !file,
             (To::File, Emit::Close) => file,
         };
-        let of_file: Vec<&Delta> = deltas.iter().filter(|delta| is_in(delta, true)).collect();
-        let of_table: Vec<&Delta> = deltas.iter().filter(|delta| is_in(delta, false)).collect();
-        let for_table = match self.keep {
-            Keep::Latest => self.changes(&of_table, false),
-            Keep::History => {
-                let rows = of_table.iter().filter_map(|delta| delta.new.as_ref().or(delta.end.as_ref()));
-                self.rows(&rows.collect::<Vec<_>>(), None)
-            }
-        };
-        let for_file = self.changes(&of_file, self.has_change);
+        let of =
+            |file: bool| -> Vec<&Delta> { all.iter().copied().filter(|delta| is_in(delta, file)).collect() };
+        let (for_table, for_file) = (self.shown(&of(false)), self.shown(&of(true)));
         if !for_table.is_empty() {
             effects.push(Effect::TableRows(for_table));
         }
@@ -86,19 +87,31 @@ impl Sink {
         }
     }
 
-    /// The rows of changes; with `all`, replaced ones have a row, too.
-    fn changes(&self, deltas: &[&Delta], all: bool) -> Rows {
+    /// What a table or file is given of changes. A history only grows.
+    fn shown(&self, deltas: &[&Delta]) -> Rows {
+        match self.keep {
+            Keep::Latest => self.changes(deltas),
+            Keep::History => {
+                let rows = deltas.iter().filter_map(|delta| delta.new.as_ref().or(delta.end.as_ref()));
+                self.rows(&rows.collect::<Vec<_>>(), None)
+            }
+        }
+    }
+
+    /// The rows of changes; if lines of files have a sign, replaced ones have a row, too.
+    fn changes(&self, deltas: &[&Delta]) -> Rows {
         let (mut rows, mut kinds, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for delta in deltas {
             let old = delta.old.as_ref().map(|old| match delta.new {
                 Some(_) => (old, Change::Before),
                 None => (old, Change::Delete),
             });
-            let new = delta.new.as_ref().map(|new| match delta.old {
-                Some(_) => (new, Change::Update),
-                None => (new, Change::Insert),
+            let new = delta.new.as_ref().map(|new| match delta.had_row {
+                true => (new, Change::Update),
+                false => (new, Change::Insert),
             });
-            for (row, kind) in old.filter(|(_, kind)| all || *kind == Change::Delete).into_iter().chain(new) {
+            let is_shown = |(_, kind): &(&Row, Change)| self.has_change || *kind == Change::Delete;
+            for (row, kind) in old.filter(is_shown).into_iter().chain(new) {
                 rows.push(row);
                 kinds.push(kind);
                 keys.push(delta.key.clone());
@@ -107,7 +120,8 @@ impl Sink {
         self.rows(&rows, Some(Changes { kinds: Arc::new(kinds), keys: Arc::new(keys) }))
     }
 
-    fn rows(&self, rows: &[&Row], changes: Option<Changes>) -> Rows {
+    /// The columns of rows.
+    pub fn rows(&self, rows: &[&Row], changes: Option<Changes>) -> Rows {
         let columns = self.columns.iter().enumerate();
         let columns = columns.map(|(place, (kind, shown))| column(rows, place, *kind, *shown)).collect();
         Rows { columns, changes }
@@ -134,10 +148,18 @@ fn column(rows: &[&Row], place: usize, (kind, _): ColumnKind, shown: Type) -> Co
             Value::Time(time) => *time,
             _ => NULL,
         })),
-        (Kind::Text, _) => Column::Text(of(rows, place, |value| match value {
-            Value::Text(text) => Some(text.clone()),
-            _ => None,
-        })),
+        (Kind::Text, _) => {
+            let texts = of(rows, place, |value| match value {
+                Value::Text(text) => Some(text.clone()),
+                _ => None,
+            });
+            match texts.iter().cloned().collect::<Option<Vec<_>>>() {
+                Some(names) => {
+                    Column::Name { names: Arc::new(names), index: Arc::new((0..rows.len() as u32).collect()) }
+                }
+                None => Column::Text(texts),
+            }
+        }
         (Kind::Truth, _) => Column::Integer(of(rows, place, |value| match value {
             Value::Truth(holds) => (*holds).into(),
             _ => NULL,
@@ -146,7 +168,14 @@ fn column(rows: &[&Row], place: usize, (kind, _): ColumnKind, shown: Type) -> Co
             Column::Integer(of(rows, place, |value| narrow(value).unwrap_or(NULL)))
         }
         (Kind::Number(_), Type::Decimal | Type::Exact { .. }) => {
-            Column::Wide { scale, values: of(rows, place, units) }
+            let of_64_bits = |row: &&Row| match &row[place] {
+                Value::Null => Some(NULL),
+                value => narrow(value).filter(|units| *units != NULL),
+            };
+            match rows.iter().map(of_64_bits).collect::<Option<Vec<i64>>>().filter(|_| scale <= MOST_NARROW) {
+                Some(values) => Column::Decimal { scale, values: Arc::new(values) },
+                None => Column::Wide { scale, values: of(rows, place, units) },
+            }
         }
         _ => Column::Real(of(rows, place, |value| match value {
             Value::Real(Real(value)) => *value,

@@ -69,12 +69,14 @@ impl Times {
 /// A window of a group.
 pub(super) type Place = (Key, i64);
 
-/// A window before an epoch: its end and its row.
-pub(super) type Before = BTreeMap<Place, Option<(i64, Row)>>;
+/// A window before an epoch: its end, and its row if it is needed.
+pub(super) type Before = BTreeMap<Place, Option<(i64, Option<Row>)>>;
 
 /// What is known of an epoch while it is passed.
 #[derive(Default)]
 pub(super) struct Open {
+    /// Whether rows before are needed.
+    pub tells_old: bool,
     pub before: Before,
     pub times_before: BTreeMap<Key, Option<Times>>,
     /// The values of multisets that change, with their numbers before.
@@ -111,8 +113,10 @@ pub(super) fn note(
             values.entry((bag, value)).or_insert(before);
         }
     }
+    let tells_old = open.tells_old;
     open.before.entry(place).or_insert_with(|| {
-        slot.map(|slot| (slot.end, row_of(layout, key, Some((start, slot.end)), &slot.tally)))
+        let row = |slot: &Slot| row_of(layout, key, Some((start, slot.end)), &slot.tally);
+        slot.map(|slot| (slot.end, tells_old.then(|| row(slot))))
     });
 }
 

@@ -9,8 +9,7 @@ use super::kept::{End, Tally, Timed, count, read_timed};
 use super::result::Final;
 use super::total::{Total, integer, units};
 use super::value::{Value, read_time, take};
-use crate::expression::{Evaluated, Expression, Kind};
-use crate::rows::NULL;
+use crate::expression::{Expression, Kind};
 use crate::wide::Wide;
 
 /// Which sums, extremes and multisets the calls of an aggregate need. Each is kept once.
@@ -23,6 +22,8 @@ pub(super) struct Layout {
     pub terms: Vec<Term>,
     pub picks: Vec<Pick>,
     pub bags: Vec<Bag>,
+    /// How columns of readings are added to the sums.
+    pub kernels: Vec<Kernel>,
     /// How the value of each call is computed.
     pub finals: Vec<Final>,
 }
@@ -36,6 +37,36 @@ pub(super) struct Term {
     pub factors: Vec<usize>,
     /// Whether it may exceed 256 bits.
     pub is_big: bool,
+}
+
+/// How columns are added to sums: chosen once, not for each row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kernel {
+    /// To six sums at once.
+    Pair(PairOfSums),
+    /// To two.
+    Sum(OneSum),
+    /// To one.
+    Term(usize),
+}
+
+/// The sums of a pair of arguments, all over the same rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PairOfSums {
+    pub filter: Option<usize>,
+    pub x: usize,
+    pub y: usize,
+    /// The places of n, Σx, Σy, Σxx, Σxy and Σyy.
+    pub sums: [usize; 6],
+}
+
+/// The number of an argument's values, and their sum.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct OneSum {
+    pub filter: Option<usize>,
+    pub x: usize,
+    /// The places of n and Σx.
+    pub sums: [usize; 2],
 }
 
 /// The least or greatest value, where rows are never taken back.
@@ -61,14 +92,31 @@ impl Layout {
     /// For the calls of an aggregate; `retracts` says whether rows can be taken back.
     pub fn new(calls: &[Call], retracts: bool) -> Self {
         let mut layout = Self::default();
+        let mut kernels = Vec::new();
         for call in calls {
-            let of = layout.of_call(call, retracts);
+            let of = layout.of_call(call, retracts, &mut kernels);
             layout.finals.push(of);
         }
+        // Those of pairs first: sums of one argument may be among theirs.
+        kernels.sort_by_key(|kernel| !matches!(kernel, Kernel::Pair(_)));
+        let mut is_covered = vec![false; layout.terms.len()];
+        for kernel in kernels {
+            let sums: &[usize] = match &kernel {
+                Kernel::Pair(pair) if pair.x != pair.y => &pair.sums,
+                Kernel::Sum(sum) => &sum.sums,
+                _ => continue,
+            };
+            if sums.iter().all(|&place| !is_covered[place] && !layout.terms[place].is_big) {
+                sums.iter().for_each(|&place| is_covered[place] = true);
+                layout.kernels.push(kernel);
+            }
+        }
+        let others = (0..layout.terms.len()).filter(|&place| !is_covered[place]);
+        layout.kernels.extend(others.map(Kernel::Term));
         layout
     }
 
-    fn of_call(&mut self, call: &Call, retracts: bool) -> Final {
+    fn of_call(&mut self, call: &Call, retracts: bool, kernels: &mut Vec<Kernel>) -> Final {
         let filter = call.filter.as_ref().map(|filter| place(&mut self.filters, filter.clone()));
         let arguments: Vec<usize> =
             call.arguments.iter().map(|argument| place(&mut self.arguments, argument.clone())).collect();
@@ -79,7 +127,10 @@ impl Layout {
         }
         match function {
             Function::Count | Function::Regr(Regression::Count) => {
-                Final::Count(self.term(filter, &arguments, &[]))
+                match filter.is_none() && self.can_be_null(&arguments).is_empty() {
+                    true => Final::Rows,
+                    false => Final::Count(self.term(filter, &arguments, &[])),
+                }
             }
             Function::Min | Function::Max | Function::First | Function::Last => {
                 let by_time = matches!(function, Function::First | Function::Last);
@@ -108,15 +159,29 @@ impl Layout {
                 let is_linear = matches!(function, Function::Sum | Function::Avg);
                 let sum_xx = if is_linear { n } else { term(&[x, x]) };
                 let pair = y.map(|y| [term(&[y]), term(&[x, y]), term(&[y, y])]);
+                kernels.push(match (y, pair) {
+                    (Some(y), Some([sum_y, sum_xy, sum_yy])) => {
+                        let sums = [n, sum_x, sum_y, sum_xx, sum_xy, sum_yy];
+                        Kernel::Pair(PairOfSums { filter, x, y, sums })
+                    }
+                    _ => Kernel::Sum(OneSum { filter, x, sums: [n, sum_x] }),
+                });
                 Final::moments(function, n, sum_x, sum_xx, pair, &call.arguments)
             }
         }
     }
 
-    fn term(&mut self, filter: Option<usize>, present: &[usize], factors: &[usize]) -> usize {
-        let mut present = present.to_vec();
-        present.sort_unstable();
-        present.dedup();
+    /// Those of some arguments that a row may lack.
+    fn can_be_null(&self, arguments: &[usize]) -> Vec<usize> {
+        let mut nullable = arguments.to_vec();
+        nullable.retain(|&place| !self.arguments[place].is_always_there());
+        nullable.sort_unstable();
+        nullable.dedup();
+        nullable
+    }
+
+    fn term(&mut self, filter: Option<usize>, arguments: &[usize], factors: &[usize]) -> usize {
+        let present = self.can_be_null(arguments);
         let mut factors = factors.to_vec();
         factors.sort_unstable();
         let is_big = is_big(&factors.iter().map(|&place| self.arguments[place].kind()).collect::<Vec<_>>());
@@ -135,6 +200,11 @@ impl Layout {
             picks: vec![None; self.picks.len()],
             bags: vec![BTreeMap::new(); self.bags.len()],
         }
+    }
+
+    /// Whether a call is the number of rows.
+    pub fn shows_rows(&self) -> bool {
+        self.finals.iter().any(|of| matches!(of, Final::Rows))
     }
 
     /// The values of the calls.
@@ -174,7 +244,7 @@ impl Tally {
         for (place, pick) in layout.picks.iter().enumerate() {
             let value = &arguments[pick.argument];
             if counts(pick.filter) && !value.is_null() {
-                self.pick(layout, place, (if pick.by_time { time } else { 0 }, value.clone()));
+                self.pick(pick, place, (if pick.by_time { time } else { 0 }, value.clone()));
             }
         }
         for (values, bag) in self.bags.iter_mut().zip(&layout.bags) {
@@ -185,36 +255,15 @@ impl Tally {
         }
     }
 
-    fn pick(&mut self, layout: &Layout, place: usize, value: Timed) {
+    /// Keeps a value if it is better than the one that is kept.
+    pub fn pick(&mut self, pick: &Pick, place: usize, value: Timed) {
         let old = &mut self.picks[place];
-        let is_better = |old: &Timed| match layout.picks[place].end {
+        let is_better = |old: &Timed| match pick.end {
             End::Least => value < *old,
             End::Greatest => value > *old,
         };
         if old.as_ref().is_none_or(is_better) {
             *old = Some(value);
-        }
-    }
-
-    /// Looks whether the value of a row is better than the one that is kept.
-    pub fn pick_of(&mut self, layout: &Layout, place: usize, time: i64, values: &Evaluated<'_>, row: usize) {
-        // Most rows are not, and need no value to see that.
-        if let (Evaluated::Units(values, _), Some((_, Value::Number(best)))) = (values, &self.picks[place])
-            && !layout.picks[place].by_time
-            && let Some(best) = best.narrow()
-        {
-            let order = i128::from(values[row]).cmp(&best);
-            let is_worse = match layout.picks[place].end {
-                End::Least => order.is_ge(),
-                End::Greatest => order.is_le(),
-            };
-            if values[row] == NULL || is_worse {
-                return;
-            }
-        }
-        let value = values.value(row);
-        if !value.is_null() {
-            self.pick(layout, place, (time, value));
         }
     }
 
@@ -226,7 +275,7 @@ impl Tally {
         }
         for (place, value) in other.picks.iter().enumerate() {
             if let Some(value) = value {
-                self.pick(layout, place, value.clone());
+                self.pick(&layout.picks[place], place, value.clone());
             }
         }
         for (values, others) in self.bags.iter_mut().zip(&other.bags) {
@@ -254,6 +303,12 @@ impl Tally {
 }
 
 impl Term {
+    /// All arguments that it needs.
+    pub fn arguments(&self) -> impl Iterator<Item = usize> {
+        let others = self.factors.iter().filter(|factor| !self.present.contains(factor));
+        self.present.iter().chain(others).copied()
+    }
+
     /// What a row adds, of which the arguments are not NULL.
     pub fn of<'a>(&self, argument: impl Fn(usize) -> &'a Value, sign: i64) -> Total {
         if self.is_big {

@@ -1,5 +1,6 @@
 //! Exact sums of any size.
 
+use ethnum::I256;
 use num_bigint::{BigInt, Sign};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -38,6 +39,23 @@ impl Total {
         match self {
             Self::Wide(sum) => sum.0 = sum.0.wrapping_add(narrow.into()),
             Self::Big(sum) => *sum += narrow,
+        }
+    }
+
+    /// Adds an integer of 256 bits.
+    #[inline]
+    pub fn add_wide(&mut self, wide: I256) {
+        match self {
+            Self::Wide(sum) => sum.0 = sum.0.wrapping_add(wide),
+            Self::Big(sum) => *sum += Wide(wide).to_big(),
+        }
+    }
+
+    /// The integer, if it has 256 bits.
+    pub fn wide(&self) -> Option<I256> {
+        match self {
+            Self::Wide(sum) => Some(sum.0),
+            Self::Big(_) => None,
         }
     }
 

@@ -141,12 +141,10 @@ pub fn read_all(mut bytes: &[u8]) -> Option<Row> {
 /// Appends an integer: its length and its significant bytes, little-endian.
 pub(super) fn write_number(number: Wide, out: &mut Vec<u8>) {
     let bytes = number.0.to_le_bytes();
-    let sign = if number.0 < I256::ZERO { 0xff } else { 0 };
     // The last byte that is kept has the sign bit.
-    let mut length = bytes.len();
-    while length > 1 && bytes[length - 1] == sign && (bytes[length - 2] ^ sign) < 0x80 {
-        length -= 1;
-    }
+    let magnitude = if number.0 < I256::ZERO { !number.0 } else { number.0 };
+    let bits = I256::BITS - magnitude.leading_zeros();
+    let length = bits as usize / 8 + 1;
     out.push(length as u8);
     out.extend_from_slice(&bytes[..length]);
 }

@@ -10,13 +10,18 @@ use timely::dataflow::operators::generic::Operator;
 
 use super::build::{Build, checks};
 use super::content::{Content, Equals};
+use super::delta::Key;
 use super::entry::parsed;
-use super::plan::{From, Relation};
+use super::grouped::{restore, row_of};
+use super::plan::{Aggregate, From, Relation};
 use super::sink::{Emit, Keep, Sink};
+use super::tally::Layout;
+use super::value::Row;
 use crate::Epoch;
-use crate::effect::Effect;
+use crate::effect::{Effect, Restored};
 use crate::expression::Query;
-use crate::rows::{ColumnSpec, Type};
+use crate::rows::{ColumnSpec, Rows, Type};
+use crate::state::entries;
 use crate::views::view::{View, keeps_nothing, render_stateless};
 use crate::views::watermark::TopicTimes;
 use crate::views::{Inputs, Settings};
@@ -83,6 +88,32 @@ impl PlannedView {
         names.zip(types).map(|(name, column_type)| ColumnSpec { name: name.into(), column_type }).collect()
     }
 
+    /// The groups whose rows it shows, if it shows those of groups.
+    pub fn aggregate(&self) -> Option<&Aggregate> {
+        match &self.relation {
+            Relation::Aggregate(aggregate) => Some(aggregate),
+            Relation::Select { source, .. } => match source.relation()? {
+                Relation::Aggregate(aggregate) => Some(aggregate),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The places of the columns that show the keys of groups, then the start and the end of their windows. None if rows
+    /// are not those of groups, or if not all of them are shown.
+    pub fn key_columns(&self) -> Option<Vec<usize>> {
+        let aggregate = self.aggregate()?;
+        let keys = 0..aggregate.keys.len() + if aggregate.window.is_some() { 2 } else { 0 };
+        let shown = |key: usize| match &self.relation {
+            Relation::Select { columns, .. } => {
+                columns.iter().position(|column| column.place_of_column() == Some(key))
+            }
+            _ => Some(key),
+        };
+        keys.map(shown).collect()
+    }
+
     /// The queries of a view that is made of each reading alone: several of a union.
     pub fn queries(&self) -> Option<Vec<Query>> {
         let specs = self.columns();
@@ -93,6 +124,9 @@ impl PlannedView {
             }
             _ => None,
         };
+        if !self.relation.is_stateless() {
+            return None;
+        }
         match &self.relation {
             Relation::Union(all) => all.iter().map(of).collect(),
             relation => of(relation).map(|query| vec![query]),
@@ -105,7 +139,6 @@ impl PlannedView {
         let upserts = settings.upserts();
         let (drops_late, drops_surplus) = (self.relation.drops_late(), self.relation.drops_surplus());
         let name: Arc<str> = (*self.name).into();
-        let specs = columns.clone();
         let mut view = View {
             name: self.name.clone(),
             table: self.table.clone(),
@@ -114,23 +147,18 @@ impl PlannedView {
             of_readings: true,
             has_change: self.relation.loses_rows(upserts),
             keeps_times: drops_late,
+            slide: self.relation.slide().unwrap_or(1),
             drops_readings: (drops_late || drops_surplus) && !upserts,
             definition: self.definition.clone(),
             index: self.index.clone(),
             keeps: keeps_nothing(),
             build: Arc::new(|_| unreachable!("set below")),
         };
-        // Rows of a union that can be taken back need numbers among equals.
-        let is_columnar = !upserts || self.relation.is_stateless();
-        if let Some(queries) = self.queries().filter(|_| is_columnar) {
-            let queries: Vec<Arc<Query>> = queries.into_iter().map(Arc::new).collect();
+        if let Some(queries) = self.queries() {
+            let queries: Arc<[Query]> = queries.into();
             view.build = Arc::new(move |inputs| {
-                let rendered = queries
-                    .iter()
-                    .cloned()
-                    .map(|query| render_stateless(inputs, &name, move |batch| query.rows(&batch)));
-                let rendered: Vec<_> = rendered.collect();
-                inputs.records.scope().concatenate(rendered)
+                let queries = queries.clone();
+                render_stateless(inputs, &name, move |batch| Query::rows_of_all(&queries, &batch))
             });
             return view;
         }
@@ -147,8 +175,37 @@ impl PlannedView {
                 })
         });
         let planned = Arc::new(self);
-        view.build = Arc::new(move |inputs| planned.build(inputs, &name, &specs, upserts, numbers_rows));
+        view.build = Arc::new(move |inputs| planned.build(inputs, &name, upserts, numbers_rows));
         view
+    }
+
+    /// The rows of groups that a part of its committed state has; none of other views, and of those that keep more than
+    /// sums and extremes.
+    pub fn committed_rows(&self, restored: &Restored, settings: &Settings) -> Option<Rows> {
+        let aggregate = self.aggregate().filter(|aggregate| aggregate.window.is_none())?;
+        let layout = Layout::new(&aggregate.calls, aggregate.source.retracts(settings.upserts()));
+        if settings.upserts() || !layout.bags.is_empty() {
+            return None;
+        }
+        let of_group = |(key, value): (&[u8], &[u8])| {
+            let (entry, 0, rest) = parsed(key)? else { return None };
+            let mut tally = layout.empty();
+            let mut group = Key::default();
+            restore(&layout, entry, rest, value, |of, _| {
+                group = of.into();
+                &mut tally
+            })?;
+            let row = row_of(&layout, &group, None, &tally);
+            match &self.relation {
+                Relation::Select { source, columns } => {
+                    let passes = source.filter.as_ref().is_none_or(|filter| filter.holds_for(&row));
+                    passes.then(|| columns.iter().map(|column| column.of_row(&row)).collect())
+                }
+                _ => Some(row),
+            }
+        };
+        let rows: Vec<Row> = entries(&restored.bytes).flatten().filter_map(of_group).collect();
+        Some(self.sink(settings.upserts()).rows(&rows.iter().collect::<Vec<_>>(), None))
     }
 
     /// Whether rows need numbers among equals, because they can be taken back and nothing else identifies them.
@@ -157,29 +214,34 @@ impl PlannedView {
         self.relation.retracts(upserts) && !is_keyed
     }
 
-    fn build<'scope>(
-        &self,
-        inputs: &Inputs<'scope>,
-        name: &Arc<str>,
-        specs: &[ColumnSpec],
-        upserts: bool,
-        numbers_rows: bool,
-    ) -> StreamVec<'scope, Epoch, Effect> {
-        let mut build = Build { inputs, view: name.clone(), upserts, next: 0, effects: Vec::new() };
-        let mut deltas = build.deltas(&self.relation);
-        if numbers_rows {
-            let operator = build.number();
-            deltas = build.content(deltas, Equals::Numbered, operator);
-        }
-        let kinds = self.relation.columns();
+    fn sink(&self, upserts: bool) -> Sink {
         let default = if self.relation.is_windowed() { Emit::Close } else { Emit::Changes };
-        let sink = Sink {
+        let types = self.columns().into_iter().map(|spec| spec.column_type);
+        Sink {
             keep: self.keep,
             emit: self.emit.unwrap_or(default),
             has_change: self.relation.loses_rows(upserts),
             appends: !self.relation.retracts(upserts),
-            columns: kinds.into_iter().zip(specs.iter().map(|spec| spec.column_type)).collect(),
-        };
+            columns: self.relation.columns().into_iter().zip(types).collect(),
+        }
+    }
+
+    fn build<'scope>(
+        &self,
+        inputs: &Inputs<'scope>,
+        name: &Arc<str>,
+        upserts: bool,
+        numbers_rows: bool,
+    ) -> StreamVec<'scope, Epoch, Effect> {
+        let mut build = Build { inputs, view: name.clone(), upserts, next: 0, effects: Vec::new() };
+        let has_change = self.relation.loses_rows(upserts);
+        let tells_old = numbers_rows || has_change && self.keep == Keep::Latest;
+        let mut deltas = build.changes(&self.relation, tells_old);
+        if numbers_rows {
+            let operator = build.number();
+            deltas = build.content(deltas, Equals::Numbered, operator);
+        }
+        let sink = self.sink(upserts);
         let start = inputs.start;
         let rows = deltas.unary(Pipeline, "Rows", move |_, _| {
             move |input, output| {

@@ -11,8 +11,9 @@ use foldhash::fast::RandomState;
 
 use super::delta::{Delta, Key, To};
 use super::entry::{self, Changes, Entry};
-use super::gather::{Part, pane_of};
+use super::gather::pane_of;
 use super::grouped::{keep, restore, row_of};
+use super::part::Part;
 use super::plan::{Window, WindowKind};
 use super::slots::{
     Before, Group, Open, Place, Slot, Times, add_instant, add_to_session, add_to_window, delta_key, end_of,
@@ -35,10 +36,15 @@ pub(super) struct Windowed {
     upserts: bool,
     /// Whether this worker keeps the time of the topic.
     leads: bool,
+    /// Whether changes have the row before.
+    tells_old: bool,
     watermark: Watermark,
     groups: HashMap<Key, Group, RandomState>,
     waiting: Waiting<Key>,
 }
+
+/// A window that an epoch has changed: before, where its row may be left out, and after.
+type Changed = (Place, Option<(i64, Option<Row>)>, Option<(i64, Row)>);
 
 /// The output of an epoch.
 #[derive(Default)]
@@ -56,17 +62,20 @@ impl Windowed {
         operator: u8,
         (retracts, upserts): (bool, bool),
         leads: bool,
+        tells_old: bool,
     ) -> Self {
         let pane = pane_of(window.kind).unwrap_or(0);
         let watermark = Watermark::new(window.patience.idle);
         Self {
             window,
             pane,
-            layout,
             operator,
             retracts,
             upserts,
             leads,
+            // A row that shows another number of rows differs from the one before.
+            tells_old: tells_old || retracts || !layout.shows_rows(),
+            layout,
             watermark,
             groups: HashMap::default(),
             waiting: Waiting::default(),
@@ -139,7 +148,8 @@ impl Windowed {
     /// Processes an epoch. In `is_again` state is restored, and an upsert job is fed its readings once more: their
     /// times are already in the state.
     pub fn pass(&mut self, parts: Vec<Part>, updates: Vec<WatermarkUpdate>, is_again: bool) -> Passed {
-        let (mut passed, mut open) = (Passed::default(), Open::default());
+        let mut passed = Passed::default();
+        let mut open = Open { tells_old: self.tells_old, ..Open::default() };
         if is_again {
             // What was restored waits from now on.
             open.times_before.extend(self.groups.iter().map(|(key, group)| (key.clone(), Some(group.times))));
@@ -177,7 +187,7 @@ impl Windowed {
 
     /// Adds a part to its windows.
     fn part(&mut self, part: Part, is_again: bool, open: &mut Open, passed: &mut Passed) {
-        let Part { group: key, pane, tally, latest } = part;
+        let Part { group: key, pane, tally, latest, .. } = part;
         let known = self.groups.get(&key).map(|group| group.times);
         if !open.times_before.contains_key(&key) {
             open.times_before.insert(key.clone(), known);
@@ -223,7 +233,7 @@ impl Windowed {
     }
 
     /// The windows that an epoch has changed: before and after.
-    fn changed(&mut self, before: &Before) -> Vec<(Place, Option<(i64, Row)>, Option<(i64, Row)>)> {
+    fn changed(&mut self, before: &Before) -> Vec<Changed> {
         if let (WindowKind::Session { gap }, true) = (self.window.kind, self.retracts) {
             self.cut_sessions(before, gap)
         } else {
@@ -231,25 +241,22 @@ impl Windowed {
                 let slot = self.groups.get(key)?.windows.get(start)?;
                 Some((slot.end, row_of(&self.layout, key, Some((*start, slot.end)), &slot.tally)))
             };
-            let change =
-                |(place, old): (&Place, &Option<(i64, Row)>)| (place.clone(), old.clone(), now(place));
+            let change = |(place, old): (&Place, &Option<(i64, Option<Row>)>)| {
+                (place.clone(), old.clone(), now(place))
+            };
             before.iter().map(change).collect()
         }
     }
 
     /// Cuts the instants of each stretch into sessions again, and compares them with those before.
-    fn cut_sessions(
-        &mut self,
-        before: &Before,
-        gap: i64,
-    ) -> Vec<(Place, Option<(i64, Row)>, Option<(i64, Row)>)> {
+    fn cut_sessions(&mut self, before: &Before, gap: i64) -> Vec<Changed> {
         let mut stretches: BTreeMap<Key, Vec<(i64, i64)>> = BTreeMap::new();
         for ((key, start), old) in before {
             // An old session, or a time that has changed.
             let end = old.as_ref().map_or(start.saturating_add(gap), |(end, _)| *end);
             stretches.entry(key.clone()).or_default().push((*start, end));
         }
-        let mut changed: BTreeMap<Place, (Option<(i64, Row)>, Option<(i64, Row)>)> = BTreeMap::new();
+        let mut changed: BTreeMap<Place, (Option<(i64, Option<Row>)>, Option<(i64, Row)>)> = BTreeMap::new();
         for (place, old) in before {
             if old.is_some() {
                 changed.insert(place.clone(), (old.clone(), None));
@@ -293,51 +300,56 @@ impl Windowed {
     }
 
     /// Writes changed windows to the state.
-    fn keep(
-        &self,
-        changed: &[(Place, Option<(i64, Row)>, Option<(i64, Row)>)],
-        open: &mut Open,
-        changes: &mut Changes,
-    ) {
+    fn keep(&self, changed: &[Changed], open: &mut Open, changes: &mut Changes) {
         for ((group, start), old, _) in changed {
             let slot = self.groups.get(group).and_then(|of| of.windows.get(start));
             let values = open.values.remove(&(group.clone(), *start)).unwrap_or_default();
             let values = values.into_iter().map(|((bag, value), before)| (bag, value, before));
             let is_session = matches!(self.window.kind, WindowKind::Session { .. });
-            let end = slot.filter(|_| is_session).map(|slot| slot.end);
-            let tally = slot.map(|slot| &slot.tally);
-            keep(changes, self.operator, (group, *start), end, tally, old.is_some(), values);
+            let mut bytes = Vec::new();
+            if let Some(slot) = slot {
+                // The end of a session stands before its tally.
+                bytes.extend(is_session.then_some(slot.end).into_iter().flat_map(i64::to_le_bytes));
+                slot.tally.write(&mut bytes);
+            }
+            let tally = slot.map(|slot| (&slot.tally, &bytes[..]));
+            keep(changes, self.operator, (group, *start), tally, old.is_some(), values);
         }
     }
 
     /// The changes for tables, and those of windows that files already have.
     fn emit(
         &self,
-        changed: Vec<(Place, Option<(i64, Row)>, Option<(i64, Row)>)>,
+        changed: Vec<Changed>,
         times_before: &BTreeMap<Key, Option<Times>>,
         deltas: &mut Vec<Delta>,
     ) {
         let nothing = self.layout.empty();
         for ((group, start), old, new) in changed {
-            if old == new {
+            let is_same = match (&old, &new) {
+                (Some((end, Some(old))), Some((new_end, new))) => end == new_end && old == new,
+                (old, new) => old.is_none() && new.is_none(),
+            };
+            if is_same {
                 continue;
             }
             let closed = times_before.get(&group).copied().flatten().unwrap_or_default().closed;
             let key = delta_key(&group, start);
-            let in_file = |side: &Option<(i64, Row)>| {
-                side.clone().filter(|(end, _)| *end <= closed).map(|(_, row)| row)
-            };
-            let (old_in_file, new_in_file) = (in_file(&old), in_file(&new));
             let end = match (&old, &new) {
                 (Some((end, _)), None) => Some(row_of(&self.layout, &group, Some((start, *end)), &nothing)),
                 _ => None,
             };
-            let row = |side: Option<(i64, Row)>| side.map(|(_, row)| row);
-            if old_in_file.is_some() || new_in_file.is_some() {
-                let (key, end) = (key.clone(), end.clone());
-                deltas.push(Delta { key, old: old_in_file, new: new_in_file, end, to: To::File });
+            // Files have the windows that were closed before.
+            let old_in_file = old.clone().filter(|(end, _)| *end <= closed);
+            let new_in_file = new.clone().filter(|(end, _)| *end <= closed);
+            for (to, old, new) in [(To::File, old_in_file, new_in_file), (To::Table, old, new)] {
+                if old.is_none() && new.is_none() {
+                    continue;
+                }
+                let (had_row, old, new) =
+                    (old.is_some(), old.and_then(|(_, row)| row), new.map(|(_, row)| row));
+                deltas.push(Delta { had_row, end: end.clone(), ..Delta::new(key.clone(), old, new, to) });
             }
-            deltas.push(Delta { key, old: row(old), new: row(new), end, to: To::Table });
         }
     }
 
@@ -353,7 +365,7 @@ impl Windowed {
         for (&start, slot) in closing.into_iter().rev() {
             let new = Some(row_of(&self.layout, key, Some((start, slot.end)), &slot.tally));
             let key = delta_key(key, start);
-            passed.deltas.push(Delta { key, old: None, new, end: None, to: To::File });
+            passed.deltas.push(Delta::new(key, None, new, To::File));
         }
         let discarded = horizon.saturating_sub(self.gap());
         let (operator, keeps_all) = (self.operator, self.keeps_all());
@@ -368,7 +380,7 @@ impl Windowed {
                 let values = values.flat_map(|(bag, values)| {
                     values.iter().map(move |(value, times)| (bag, value.clone(), *times))
                 });
-                keep(&mut passed.changes, operator, (key, start), None, None, true, values);
+                keep(&mut passed.changes, operator, (key, start), None, true, values);
                 let end = slot.end;
                 while group.instants.first_key_value().is_some_and(|(time, _)| *time < end) {
                     group.instants.pop_first();

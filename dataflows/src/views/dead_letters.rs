@@ -8,6 +8,8 @@ use crate::rows::{Column, ColumnSpec, NULL, Rows, Type, column};
 
 /// The view's name.
 pub const NAME: &str = "dead_letters";
+/// Its table.
+pub const TABLE: &str = "TRUCK_DEAD_LETTERS";
 
 const COLUMNS: &[ColumnSpec] = &[
     column("topic", Type::Text),
@@ -21,9 +23,12 @@ const COLUMNS: &[ColumnSpec] = &[
     column("place", Type::Integer),
 ];
 
-pub(super) fn view() -> View {
-    append_only(NAME, "TRUCK_DEAD_LETTERS", COLUMNS, |inputs| {
-        render_each(inputs.dead_letters.clone(), inputs.start, "DeadLetterRows", rows)
+/// The view itself.
+pub fn view() -> View {
+    append_only(NAME, TABLE, COLUMNS, |inputs| {
+        render_each(inputs.dead_letters.clone(), inputs.start, "DeadLetterRows", |letters| {
+            vec![rows(letters)]
+        })
     })
 }
 

@@ -31,7 +31,6 @@ use super::inputs::Inputs;
 use super::lateness::{by_truck, write_dead_letters};
 use super::settings::Settings;
 use super::view::View;
-use super::wanted::{DISTANCE_COVERED, ENGINE_SPEED, Missing, Wanted};
 use super::watermark::TopicTimes;
 use crate::Epoch;
 use crate::batch::{Batch, Entity, NANO_SCALE};
@@ -42,7 +41,12 @@ use crate::rows::{Change, Changes, Column, ColumnSpec, Rows, Type, column};
 use block::{Block, BlockKey};
 use gate::{Gate, Output};
 
-const NAME: &str = "filtered_join";
+/// The view's name.
+pub const NAME: &str = "filtered_join";
+/// Its table.
+pub const TABLE: &str = "TRUCK_FILTERED_JOIN";
+/// The fields that it reads.
+pub const FIELDS: [&str; 4] = ["timestamp", "distance_covered", "engine_speed", "truck_id"];
 
 const COLUMNS: &[ColumnSpec] = &[
     column("timestamp", Type::Timestamp),
@@ -54,18 +58,22 @@ const COLUMNS: &[ColumnSpec] = &[
 /// The columns of distance and speed.
 type Measured = [usize; 2];
 
-pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
-    wanted.truck_and_time();
-    let measured = [wanted.number(DISTANCE_COVERED), wanted.number(ENGINE_SPEED)];
-    let settings = wanted.settings.clone();
-    let view = View {
+/// The view itself; none if the record lacks fields.
+pub fn view(settings: &Settings) -> Option<View> {
+    let schema = &settings.schema;
+    let [time, distance, speed, truck] = FIELDS;
+    let measured = [schema.number(distance)?, schema.number(speed)?];
+    schema.field(time).and(schema.field(truck))?;
+    let settings = settings.clone();
+    Some(View {
         name: NAME.into(),
-        table: "TRUCK_FILTERED_JOIN".into(),
+        table: TABLE.into(),
         columns: COLUMNS.into(),
         keyed: settings.upserts(),
         of_readings: true,
         has_change: settings.upserts(),
         keeps_times: !settings.upserts(),
+        slide: 1,
         drops_readings: !settings.upserts(),
         definition: format!("engine_speed > {} nano", settings.above_speed),
         index: Vec::new(),
@@ -76,8 +84,7 @@ pub(super) fn view(mut wanted: Wanted<'_>) -> Result<View, Missing> {
             false => build_append(inputs, measured, &settings),
             true => build_upsert(inputs, measured, &settings),
         }),
-    };
-    wanted.found(NAME, view)
+    })
 }
 
 /// The content of a row: the timestamp, the distance of one reading, the speed of the other, and the truck.

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::NANO;
 use crate::dedupe::Dedupe;
-use crate::real::Factor;
 use crate::schema::Schema;
 
 /// The effect of a message on earlier readings.
@@ -18,18 +17,7 @@ pub enum Mode {
     Upsert,
 }
 
-/// The rows of a correlation's table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CorrelationTables {
-    /// A row for each truck and epoch that changed it.
-    #[default]
-    History,
-    /// One row per truck, updated in place.
-    Latest,
-}
-
-/// The settings of the views. Spans of event time are in microseconds.
+/// What all views have in common. Spans of event time are in microseconds.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The effect of a message on earlier readings.
@@ -40,18 +28,10 @@ pub struct Settings {
     pub schema: Schema,
     /// Which readings repeat others and are dropped; none in an upsert job.
     pub dedupe: Option<Dedupe>,
-    /// `above_speed` keeps engine speeds strictly above this, in nano-units.
+    /// `filtered_join` joins readings with engine speeds strictly above this, in nano-units.
     pub above_speed: i64,
-    /// `transformed` multiplies the engine's speed by this.
-    pub speed_factor: Factor,
-    /// The rows of the correlations' tables.
-    pub correlation_tables: CorrelationTables,
-    /// The length of a window.
-    pub window: i64,
     /// How far a truck may be behind the topic before it counts as idle.
     pub window_idle: i64,
-    /// How far behind a truck's latest event `window_averages` still accepts readings.
-    pub window_retention: i64,
     /// How far behind a truck's latest event `filtered_join` still accepts readings.
     pub join_retention: i64,
     /// How many readings of a truck may share a timestamp in `filtered_join`.
@@ -68,11 +48,7 @@ impl Default for Settings {
             schema: Schema::trucks(),
             dedupe: None,
             above_speed: 80 * NANO,
-            speed_factor: Factor::new(12, 1).unwrap_or_default(),
-            correlation_tables: CorrelationTables::History,
-            window: 5 * MINUTE,
             window_idle: 5 * MINUTE,
-            window_retention: 24 * 60 * MINUTE,
             join_retention: 10 * MINUTE,
             join_limit: 10_000,
         }

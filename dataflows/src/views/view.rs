@@ -8,7 +8,6 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
 use super::inputs::Inputs;
-use super::settings::Settings;
 use crate::Epoch;
 use crate::batch::Batch;
 use crate::effect::Effect;
@@ -34,6 +33,8 @@ pub struct View {
     pub has_change: bool,
     /// Whether its state has times of trucks and of the topic: see [`Recovery`](super::Recovery).
     pub keeps_times: bool,
+    /// The longest time from the start of one of its windows to the next, in microseconds; 1 without windows.
+    pub slide: i64,
     /// Whether it may drop readings, so that batches need their [`Origin`](crate::origin::Origin).
     pub drops_readings: bool,
     /// The settings on which its state depends: with another text it is another view.
@@ -69,6 +70,7 @@ pub(super) fn append_only(
         of_readings: false,
         has_change: false,
         keeps_times: false,
+        slide: 1,
         drops_readings: false,
         definition: String::new(),
         index: Vec::new(),
@@ -77,27 +79,11 @@ pub(super) fn append_only(
     }
 }
 
-/// A stateless view of readings, whose rows can be updated and deleted in an upsert job.
-pub(super) fn of_readings(
-    settings: &Settings,
-    name: &'static str,
-    table: &'static str,
-    columns: &'static [ColumnSpec],
-    build: impl for<'scope> Fn(&Inputs<'scope>) -> StreamVec<'scope, Epoch, Effect> + Send + Sync + 'static,
-) -> View {
-    View {
-        keyed: settings.upserts(),
-        has_change: settings.upserts(),
-        of_readings: true,
-        ..append_only(name, table, columns, build)
-    }
-}
-
 /// Builds a stateless view, which renders each batch independently.
 pub(crate) fn render_stateless<'scope>(
     inputs: &Inputs<'scope>,
     name: &str,
-    rows: impl FnMut(Batch) -> Rows + 'static,
+    rows: impl FnMut(Batch) -> Vec<Rows> + 'static,
 ) -> StreamVec<'scope, Epoch, Effect> {
     render_each(inputs.records.clone(), inputs.start, name, rows)
 }
@@ -107,7 +93,7 @@ pub(super) fn render_each<'scope, D: Clone + 'static>(
     stream: StreamVec<'scope, Epoch, D>,
     start: Epoch,
     name: &str,
-    mut rows: impl FnMut(D) -> Rows + 'static,
+    mut rows: impl FnMut(D) -> Vec<Rows> + 'static,
 ) -> StreamVec<'scope, Epoch, Effect> {
     stream.unary(Pipeline, name, move |_, _| {
         move |input, output| {
@@ -115,17 +101,10 @@ pub(super) fn render_each<'scope, D: Clone + 'static>(
                 let due = cap.least().is_some_and(|epoch| *epoch > start);
                 let mut session = output.session(&cap);
                 for data in containers.flat_map(|container| container.drain(..)).filter(|_| due) {
-                    let rows = rows(data);
-                    if !rows.is_empty() {
-                        session.give(Effect::Rows(rows));
-                    }
+                    let rows = rows(data).into_iter().filter(|rows| !rows.is_empty());
+                    session.give_iterator(rows.map(Effect::Rows));
                 }
             });
         }
     })
-}
-
-/// The indices of all records of a batch.
-pub(super) fn places(batch: &Batch) -> Vec<u32> {
-    (0..batch.len() as u32).collect()
 }

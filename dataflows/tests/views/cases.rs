@@ -100,7 +100,7 @@ fn times_in_the_future_are_reset_at_a_start() {
     assert_eq!((late(&before, "window_averages"), late(&before, "filtered_join")), (1, 1));
     let mut restored: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
     let recovery = Recovery::at(DAY + 7 * MINUTE, day, 5 * MINUTE);
-    for view in views(&poisoned.settings) {
+    for view in views(&poisoned) {
         let gave = of(&before, &view.name);
         let mut parts = folded(gave.state, 1);
         if view.keeps_times {
@@ -173,7 +173,7 @@ fn a_key_from_another_partition_is_rejected_wherever_epochs_end() {
             messages.iter().map(|id| Item::Upserts(vec![message(*id)])).collect::<Vec<_>>()
         };
         let settings = Settings { one_after_another, ..settings(Mode::Upsert) };
-        Job { settings, epochs: epochs.iter().map(items).collect(), arrived: i64::MAX }
+        Job { settings, epochs: epochs.iter().map(items).collect(), arrived: i64::MAX, latest: false }
     };
     let moved = |gave: BTreeMap<String, Gave>| of(&gave, "readings").moved.into_iter().collect::<Vec<_>>();
     for workers in [1, 3] {

@@ -163,7 +163,7 @@ fn job(messages: &[Vec<At>], rule: &Dedupe, is_file: bool, arrival: &Arrival) ->
     epochs.push(batches(left, &arrival.keys, arrival.size));
     let dedupe = Some(rule.clone());
     let settings = Settings { dedupe, one_after_another: is_file, ..settings(Mode::Append) };
-    Job { settings, epochs, arrived: i64::MAX }
+    Job { settings, epochs, arrived: i64::MAX, latest: false }
 }
 
 fn rows(all: &[BTreeMap<String, Gave>]) -> BTreeMap<Vec<String>, i64> {
@@ -256,7 +256,12 @@ fn a_topic_that_was_created_again_is_another_partition() {
     let again = [reading(0, "a", 6), reading(1, "a", 7), reading(2, "b", 8)];
     let later = [reading(6, "a", 6), reading(7, "c", 7)];
     for (next, left) in [(&again[..], 4), (&later[..], 3)] {
-        let job = Job { settings: settings.clone(), epochs: epochs(&[&first, next]), arrived: i64::MAX };
+        let job = Job {
+            settings: settings.clone(),
+            epochs: epochs(&[&first, next]),
+            arrived: i64::MAX,
+            latest: false,
+        };
         assert_eq!(of(&whole(&job, 2), "parameter_map").table.len(), left);
         let before = run(&job, 1, 0, &BTreeMap::new(), &job.epochs[..1]);
         let restored = BTreeMap::from([(DEDUPE.to_owned(), of(&before, DEDUPE).state)]);

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use dataflows::batch::{Entity, NANO, Record};
 use dataflows::oracle;
 use dataflows::rows::{Change, NULL};
-use dataflows::views::Axis;
 
 use crate::job::{Gave, Job, Row, of};
+use crate::model::{self, Axis};
+use crate::plans::{IDLE, RETENTION, WINDOW};
 
 /// The content of a keyed table after these rows. Checks that each key has at most one row, and that updated and deleted
 /// rows exist.
@@ -58,7 +59,7 @@ pub fn bits(value: f64) -> String {
 
 /// Checks the rows of a correlation against the recomputation.
 pub fn assert_correlation(rows: &BTreeMap<String, Vec<String>>, records: &[Record], (x, y): (Axis, Axis)) {
-    let truth = oracle::correlations(records, x, y);
+    let truth = model::correlations(records, x, y);
     assert_eq!(
         rows.keys().collect::<Vec<_>>(),
         truth.keys().map(|k| k.to_string()).collect::<Vec<_>>().iter().collect::<Vec<_>>()
@@ -96,7 +97,7 @@ pub const CORRELATIONS: [(&str, (Axis, Axis)); 3] = [
 ];
 
 pub fn assert_windows(rows: &BTreeMap<Vec<u8>, Vec<String>>, records: &[Record], length: i64) {
-    let truth = oracle::windows(records, MEASURES, length);
+    let truth = model::windows(records, MEASURES, length);
     assert_eq!(rows.len(), truth.len());
     for got in rows.values() {
         let start: i64 = got[1].parse().expect("a time");
@@ -189,14 +190,11 @@ impl Forgetful {
         for epoch in epochs {
             let records: Vec<&Record> = epoch.iter().flatten().collect();
             for record in &records {
-                let end = record.time - record.time.rem_euclid(settings.window) + settings.window;
+                let end = record.time - record.time.rem_euclid(WINDOW) + WINDOW;
                 let horizons = model.latest.get(&record.entity).map_or([i64::MIN; 2], |&latest| {
-                    let bound = latest.max(model.topic - settings.window_idle);
-                    let last = latest - latest.rem_euclid(settings.window);
-                    [
-                        (bound - settings.window_retention).min(last),
-                        (bound - settings.join_retention).min(latest),
-                    ]
+                    let bound = latest.max(model.topic - IDLE);
+                    let last = latest - latest.rem_euclid(WINDOW);
+                    [(bound - RETENTION).min(last), (bound - settings.join_retention).min(latest)]
                 });
                 for (view, late) in [end <= horizons[0], record.time < horizons[1]].into_iter().enumerate() {
                     if late {

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::Epoch;
 use dataflows::effect::Effect;
-use dataflows::expression::{Arithmetic, Comparison, Expression};
 use dataflows::item::Item;
-use dataflows::relation::{From, PlannedView, Relation, Source};
 use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::Fold;
-use dataflows::views::{Axis, Correlation, Mode, Settings, View, all, dedupe_view, readings_view};
+use dataflows::views::{
+    Mode, Settings, View, dead_letters_view, dedupe_view, filtered_join_view, readings_view,
+};
 
+use crate::plans::plans;
 use crate::support::{Setup, effects};
 
 /// A row of a view: its epoch, its change, its key, its cells.
@@ -57,39 +58,21 @@ pub struct Job {
     pub epochs: Vec<Vec<Item>>,
     /// When its messages arrived: the time of the topic never exceeds it.
     pub arrived: i64,
+    /// Whether correlations keep one row per truck.
+    pub latest: bool,
 }
 
-pub fn views(settings: &Settings) -> Vec<View> {
-    let mut views = all(settings);
-    views.push(
-        Correlation {
-            name: "fuel_with_oil".into(),
-            table: "FUEL_WITH_OIL".into(),
-            x: Axis::Number(3),
-            y: Axis::Number(2),
-        }
-        .view(settings),
-    );
-    views.push(hot(settings).view(settings));
+pub fn views(job: &Job) -> Vec<View> {
+    let settings = &job.settings;
+    let mut views: Vec<View> =
+        plans(settings, job.latest).into_iter().map(|plan| plan.view(settings)).collect();
+    views.extend(filtered_join_view(settings));
+    views.push(dead_letters_view());
     if settings.mode == Mode::Upsert {
         views.push(readings_view(settings));
     }
     views.extend(settings.dedupe.as_ref().map(dedupe_view));
     views
-}
-
-/// `oil_pressure * 2 > engine_speed`: timestamp, truck_id, distance_covered / engine_speed.
-pub fn hot(settings: &Settings) -> PlannedView {
-    let field = |name| Expression::field(settings.schema.field(name).expect("a field"));
-    let two = Expression::number(2, 0).expect("it is small");
-    let doubled = Expression::arithmetic(Arithmetic::Multiply, field("oil_pressure"), two).expect("numbers");
-    let speed = field("engine_speed");
-    let filter = Expression::compare(Comparison::Greater, doubled, speed.clone()).expect("numbers");
-    let ratio = Expression::arithmetic(Arithmetic::Divide, field("distance_covered"), speed);
-    let columns = vec![field("timestamp"), field("truck_id"), ratio.expect("numbers")];
-    let source = Source { from: From::Readings, filter: Some(filter) };
-    let names = ["timestamp", "truck_id", "ratio"].map(str::to_owned);
-    PlannedView::new("hot", "HOT", names, Relation::Select { source, columns })
 }
 
 /// Runs every view over some epochs of a job, on `workers` workers that take the batches in turn, after
@@ -101,7 +84,7 @@ pub fn run(
     restored: &BTreeMap<String, Vec<Vec<u8>>>,
     epochs: &[Vec<Item>],
 ) -> BTreeMap<String, Gave> {
-    let views = views(&job.settings);
+    let views = views(job);
     let setup = Setup { settings: job.settings.clone(), views: views.clone(), arrived: job.arrived };
     let mut gave: BTreeMap<String, Gave> = BTreeMap::new();
     for (epoch, place, effect) in effects(setup, workers, start, restored.clone(), epochs) {

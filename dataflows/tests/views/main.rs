@@ -4,6 +4,8 @@
 //! | file | contents |
 //! |---|---|
 //! | `job` | runs the views of a job, and collects their output |
+//! | `plans` | the plans of the views |
+//! | `model` | a recomputation of correlations and windows |
 //! | `records` | random records, and jobs of them |
 //! | `expected` | the recomputation of each view |
 //! | `dedupe` | random streams with repetitions, compared with a naive model |
@@ -14,6 +16,8 @@ mod cases;
 mod dedupe;
 mod expected;
 mod job;
+mod model;
+mod plans;
 mod properties;
 mod records;
 #[path = "../support/mod.rs"]

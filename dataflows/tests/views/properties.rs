@@ -11,6 +11,7 @@ use crate::expected::{
     latest_of_history, stateless_rows, sum_of, table_after,
 };
 use crate::job::{Gave, folded, of, run, whole};
+use crate::plans::WINDOW;
 use crate::records::{append_job, epochs, upsert_job, upserts, wide_epochs};
 
 proptest! {
@@ -35,7 +36,7 @@ proptest! {
         prop_assert_eq!(letters("window_averages"), model.late[0].clone());
         prop_assert_eq!(letters("filtered_join"), model.late[1].clone());
         prop_assert_eq!(all_cells(&rows("filtered_join")), counted(&joined_rows(&model.kept[1])));
-        assert_windows(&table_after(&rows("window_averages")), &model.kept[0], job.settings.window);
+        assert_windows(&table_after(&rows("window_averages")), &model.kept[0], WINDOW);
         // The state has only the windows within the retention, and the times of each truck.
         let kept = |view: &str| {
             let gave = [&first, &second].map(|gave| of(gave, view));
@@ -58,7 +59,7 @@ proptest! {
             prop_assert_eq!(all_cells(&of(&gave, name).table), counted(&stateless_rows(&records, name)), "{}", name);
         }
         prop_assert_eq!(all_cells(&of(&gave, "filtered_join").file), counted(&joined_rows(&records)));
-        assert_windows(&table_after(&of(&gave, "window_averages").table), &records, job.settings.window);
+        assert_windows(&table_after(&of(&gave, "window_averages").table), &records, WINDOW);
         prop_assert!(gave.values().all(|gave| gave.letters.is_empty()));
     }
 
@@ -88,7 +89,7 @@ proptest! {
         }
         let windows = of(&gave, "window_averages");
         let table = table_after(&windows.table);
-        assert_windows(&table, &records, job.settings.window);
+        assert_windows(&table, &records, WINDOW);
         // The changes in the file add up to the closed windows.
         for (cells, count) in sum_of(&windows.file) {
             prop_assert_eq!(count, 1);

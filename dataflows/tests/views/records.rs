@@ -7,7 +7,7 @@ use dataflows::item::{Item, Upsert};
 use dataflows::origin::Origin;
 use dataflows::rows::NULL;
 use dataflows::schema::{FieldType, Schema};
-use dataflows::views::{CorrelationTables, Mode, Settings};
+use dataflows::views::{Mode, Settings};
 use proptest::prelude::*;
 
 use crate::job::Job;
@@ -66,11 +66,7 @@ pub fn append_job(epochs: &[Vec<Vec<Record>>], latest: bool) -> Job {
         batch(records, from - records.len())
     };
     let epochs = epochs.iter().map(|batches| batches.iter().map(&mut item).collect()).collect();
-    let mut settings = settings(Mode::Append);
-    if latest {
-        settings.correlation_tables = CorrelationTables::Latest;
-    }
-    Job { settings, epochs, arrived: i64::MAX }
+    Job { settings: settings(Mode::Append), epochs, arrived: i64::MAX, latest }
 }
 
 /// Messages of an upsert job: a key and its new reading.
@@ -91,11 +87,7 @@ pub fn upsert_job(epochs: &[Vec<Messages>], latest: bool) -> Job {
     };
     let mut item = |messages: &Messages| Item::Upserts(messages.iter().map(&mut upsert).collect());
     let epochs = epochs.iter().map(|batches| batches.iter().map(&mut item).collect()).collect();
-    let mut settings = settings(Mode::Upsert);
-    if latest {
-        settings.correlation_tables = CorrelationTables::Latest;
-    }
-    Job { settings, epochs, arrived: i64::MAX }
+    Job { settings: settings(Mode::Upsert), epochs, arrived: i64::MAX, latest }
 }
 
 /// Epochs of records that span three days.

@@ -17,11 +17,12 @@ pub(in crate::command) mod sample;
 use std::sync::{Arc, Mutex};
 
 use dataflows::relation::Relation;
+use dataflows::views::FILTERED_JOIN;
 
 use crate::cli::CheckArgs;
 use crate::command::error::Error;
 use crate::command::report::Report;
-use crate::config::{Job, sql};
+use crate::config::Job;
 use crate::decode::{Decoder, Future};
 use crate::job::options::{decoder, file_options};
 use crate::job::routes;
@@ -77,8 +78,7 @@ fn check(config: &Job, report: &mut Report) -> Result<(), Error> {
     };
     let is_new = last.as_ref().is_some_and(|last| last.as_ref().is_none_or(|last| last.epoch == 0));
     kafka::check(config, is_new, report);
-    check_ahead(config, report)?;
-    check_views(config, report)?;
+    check_views(config, report);
     cluster::check(config, report);
     if let Err(error) = config.listen_token() {
         report.add("listen_token_file", Err::<&str, _>(error));
@@ -115,36 +115,15 @@ fn sample_file(
     }
 }
 
-/// Warns if a reading dated ahead, within `limits.max_ahead`, could make the other readings of its truck late for a
-/// view with a shorter retention.
-fn check_ahead(config: &Job, report: &mut Report) -> Result<(), Error> {
-    let Some(max_ahead) = config.max_ahead else { return Ok(()) };
-    let (settings, texts) = (&config.view_settings, &config.settings);
-    let is_on = |name: &str| config.active_views.iter().any(|view| view.name == name && view.drops_readings);
-    let allowed = &config.limits.max_ahead;
-    for (view, key, retention, text) in [
-        ("window_averages", "settings.window_retention", settings.window_retention, &texts.window_retention),
-        ("filtered_join", "settings.join_retention", settings.join_retention, &texts.join_retention),
-    ] {
-        if is_on(view) && retention < max_ahead {
-            report.warn(
-                key,
-                format!(
-                    "{text} is shorter than limits.max_ahead = {allowed}: a reading dated ahead by more than {text} \
-                     makes the readings of its truck late for `{view}` until that time; lower limits.max_ahead or \
-                     raise {key}"
-                ),
-            );
-        }
+/// Warns of views whose state grows with their input, or that a reading dated ahead could blind.
+fn check_views(config: &Job, report: &mut Report) {
+    let upserts = config.view_settings.upserts();
+    let has_join = config.active_views.iter().any(|view| view.name == FILTERED_JOIN);
+    let is_short = config.max_ahead.is_some_and(|ahead| config.view_settings.join_retention < ahead);
+    if has_join && is_short && !upserts {
+        warn_of_grace(FILTERED_JOIN, "parameters.join_retention", config, report);
     }
-    Ok(())
-}
-
-/// Warns of the job's own views whose state grows with their input, or that a reading dated ahead could blind.
-fn check_views(config: &Job, report: &mut Report) -> Result<(), Error> {
-    let Some(script) = &config.sql else { return Ok(()) };
-    for view in sql::compile(script, &config.view_settings)? {
-        let upserts = config.view_settings.upserts();
+    for view in &config.planned {
         let grows = |one: &Relation| match one {
             // Rows that change are those of groups, of which there are only so many.
             Relation::Join(join) => {
@@ -170,17 +149,20 @@ fn check_views(config: &Job, report: &mut Report) -> Result<(), Error> {
             matches!((grace, ahead), (Some(grace), Some(ahead)) if grace < ahead)
         };
         if !upserts && view.relation.any(&is_short) {
-            let allowed = &config.limits.max_ahead;
-            report.warn(
-                &format!("view {}", view.name),
-                format!(
-                    "its grace is shorter than limits.max_ahead = {allowed}: a reading dated ahead by more than that \
-                     makes others of its group late until that time; lower limits.max_ahead or raise grace"
-                ),
-            );
+            warn_of_grace(&view.name, "grace", config, report);
         }
     }
-    Ok(())
+}
+
+fn warn_of_grace(view: &str, key: &str, config: &Job, report: &mut Report) {
+    let allowed = &config.limits.max_ahead;
+    report.warn(
+        &format!("view {view}"),
+        format!(
+            "its grace is shorter than limits.max_ahead = {allowed}: a reading dated ahead by more than that makes \
+             others of its group late until that time; lower limits.max_ahead or raise {key}"
+        ),
+    );
 }
 
 /// `last` is the last commit, none if the database cannot be read.

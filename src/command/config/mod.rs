@@ -13,6 +13,7 @@ use self::error::InitError;
 use crate::cli::{CheckArgs, ConfigCommand, InitArgs};
 use crate::command::error::Error;
 use crate::config::reference;
+use crate::config::sql::builtin;
 use crate::runtime::failure::Bug;
 use crate::runtime::print;
 use crate::text::printable::printable;
@@ -47,6 +48,7 @@ fn show(args: &CheckArgs) -> Result<(), Error> {
 fn init(args: &InitArgs) -> Result<(), Error> {
     let text = match init::proposal(args)? {
         Some(text) => text,
+        None if args.views => builtin::TEXT.to_owned(),
         None => reference::file(),
     };
     let Some(path) = &args.file else {

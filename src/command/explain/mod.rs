@@ -14,6 +14,7 @@ use crate::job::plan;
 use crate::observe::board::plan::{Plan, ViewPlan};
 use crate::runtime::failure::Bug;
 use crate::runtime::print;
+use crate::text::printable::printable;
 use dot::Dot;
 use mermaid::Mermaid;
 use pen::{Pen, Shape};
@@ -28,9 +29,31 @@ pub fn run(args: &ExplainArgs) -> Result<(), Error> {
         }
         (false, Drawing::Mermaid) => print::out(drawing(&plan, &mut Mermaid::default()))?,
         (false, Drawing::Dot) => print::out(drawing(&plan, &mut Dot::default()))?,
+        (false, Drawing::Plan) => print::out(logical(&plan))?,
     }
     Ok(())
 }
+
+/// The logical plans of the views, each line of them indented below its name.
+fn logical(plan: &Plan) -> String {
+    let mut out = String::new();
+    for view in &plan.views {
+        let sinks: Vec<String> = sinks(view).collect();
+        if sinks.is_empty() {
+            continue;
+        }
+        let head = [format!("{}: {}", view.name, sinks.join(", "))];
+        let lines = if view.plan.is_empty() { &[NOT_SQL.to_owned()][..] } else { &view.plan };
+        for (line, indent) in head.iter().map(|line| (line, "")).chain(lines.iter().map(|line| (line, "  ")))
+        {
+            out += &format!("{indent}{}\n", printable(line));
+        }
+    }
+    out
+}
+
+/// What is said of a view that is not SQL.
+const NOT_SQL: &str = "not SQL";
 
 /// Describes the sinks of a view.
 fn sinks(view: &ViewPlan) -> impl Iterator<Item = String> {
@@ -109,6 +132,7 @@ mod tests {
             channels: vec![channel(4, 2, 3), channel(6, 3, 5)],
             views: vec![ViewPlan {
                 name: view.into(),
+                plan: Vec::new(),
                 deliver: Some(5),
                 file: Some(format!("out/{view}.csv")),
                 table: None,

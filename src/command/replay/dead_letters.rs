@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use dataflows::dead_letter::Reason;
-use dataflows::views::{self, Settings};
+use dataflows::views::FILTERED_JOIN;
 
 use super::error::ReplayError;
 use super::input::{Input, Message, Next, PartOf};
@@ -89,8 +89,6 @@ pub(super) struct DeadLetters {
     reader: Reader<Box<dyn Read>>,
     path: PathBuf,
     columns: Columns,
-    /// The views that drop readings which other views keep.
-    dropping_views: Vec<Box<[u8]>>,
     row: ByteRecord,
 }
 
@@ -131,17 +129,16 @@ impl DeadLetters {
             field: column("field"),
             payload,
         };
-        let dropping_views = views::all(&Settings::default()).into_iter().filter(|view| view.drops_readings);
-        let dropping_views = dropping_views.map(|view| view.name.as_bytes().into()).collect();
         let (path, row) = (path.to_owned(), ByteRecord::new());
-        Ok(Some(DeadLetters { reader, path, columns, dropping_views, row }))
+        Ok(Some(DeadLetters { reader, path, columns, row }))
     }
 
     /// Whether the reading would count twice if it were sent again, or the letter is not a message.
     fn is_left_out(&self, reason: Reason, field: &[u8]) -> bool {
         match reason {
             Reason::Late | Reason::RefusedByDatabase => true,
-            Reason::TooLarge => self.dropping_views.iter().any(|view| **view == *field),
+            // A reading that one view drops is in the others.
+            Reason::TooLarge => field == FILTERED_JOIN.as_bytes(),
             _ => false,
         }
     }

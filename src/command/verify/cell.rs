@@ -36,11 +36,6 @@ pub enum Cell {
 }
 
 impl Cell {
-    /// A double, or NULL.
-    pub fn real(value: Option<f64>) -> Self {
-        value.map_or(Self::Null, Self::Real)
-    }
-
     /// A correlation, or NULL.
     pub fn correlation(value: Option<oracle::Correlation>) -> Self {
         value.map_or(Self::Null, |value| Self::Correlation(Arc::new(value)))

@@ -246,14 +246,8 @@ pub fn keyed(
         want.push((row_key(job, key), print(&line)));
     });
     want.sort_unstable();
-    let (mut have, mut keyless, mut first) = (Vec::new(), Vec::new(), i64::MAX);
-    each(&mut |row| match row.key {
-        Some(key) => {
-            first = first.min(row.id.unwrap_or(i64::MIN));
-            have.push((key, print(row.values)));
-        }
-        None => keyless.push((print(row.values), row.id.unwrap_or(i64::MAX))),
-    })?;
+    let mut have = Vec::new();
+    each(&mut |row| have.extend(row.key.map(|key| (key, print(row.values)))))?;
     have.sort_unstable();
     let find = |rows: &[(RowKey, Print)], key: &RowKey| {
         rows.binary_search_by_key(key, |(key, _)| *key).ok().map(|at| rows[at].1)
@@ -301,20 +295,33 @@ pub fn keyed(
             return Err(Trouble::Differs(format!("{place} {differs}{}", besides(count, None))));
         }
     }
-    if !has_others && !keyless.is_empty() {
-        let prints: HashSet<Print> = have.iter().map(|(_, print)| *print).collect();
-        if let Some((copy, _)) = keyless.iter().find(|(print, id)| *id > first && prints.contains(print)) {
-            let mut named = None;
-            each(&mut |row| {
-                if row.key.is_none() && print(row.values) == *copy {
-                    named = Some(row.values.clone());
-                }
-            })?;
-            let named = named.unwrap_or_default();
-            return Err(Trouble::Differs(format!("{place} has a copy of {named} without its key")));
-        }
+    if !has_others {
+        no_copies(place, each)?;
     }
     Ok(want.len())
+}
+
+/// Refuses rows without a key that equal one with a key and are behind the job's first. Others were there before, or
+/// are those of another program.
+pub fn no_copies(place: &str, each: &mut Table<'_>) -> Result<(), Trouble> {
+    let (mut prints, mut keyless, mut first) = (HashSet::new(), Vec::new(), i64::MAX);
+    each(&mut |row| match row.key {
+        Some(_) => {
+            first = first.min(row.id.unwrap_or(i64::MIN));
+            prints.insert(print(row.values));
+        }
+        None => keyless.push((print(row.values), row.id.unwrap_or(i64::MAX))),
+    })?;
+    let is_copy = |(print, id): &&(Print, i64)| *id > first && prints.contains(print);
+    let Some((copy, _)) = keyless.iter().find(is_copy) else { return Ok(()) };
+    let mut named = None;
+    each(&mut |row| {
+        if row.key.is_none() && print(row.values) == *copy {
+            named = Some(row.values.clone());
+        }
+    })?;
+    let named = named.unwrap_or_default();
+    Err(Trouble::Differs(format!("{place} has a copy of {named} without its key")))
 }
 
 #[cfg(test)]

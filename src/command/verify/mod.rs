@@ -19,8 +19,9 @@
 //! | [`files`] | the committed records of CSV files |
 //! | [`compare`] | compares expected and actual rows |
 //! | [`views`] | a view's table and files, and the rule for its kind |
-//! | [`correlation`], [`windows`], [`dead_letters`] | the rules for kinds whose rows depend on time or on other rows |
-//! | [`planned`] | the rule for views that a job defines |
+//! | [`planned`] | the rule for views in SQL |
+//! | [`history`], [`closed`] | lines of which the last one is current, and those of closed windows |
+//! | [`dead_letters`] | the rule for dead letters |
 //! | [`recorded`] | the facts that only dead letters record |
 //!
 //! Which records are late depends on past epoch boundaries, which are not stored. So late records are taken from the
@@ -28,12 +29,13 @@
 //! and is read from the store.
 
 mod cell;
+mod closed;
 mod compare;
-mod correlation;
 mod dead_letters;
 mod dedupe;
 mod expected;
 mod files;
+mod history;
 mod input;
 mod planned;
 mod reading;
@@ -41,7 +43,6 @@ mod recorded;
 mod shown;
 mod trouble;
 mod views;
-mod windows;
 
 use std::collections::BTreeMap;
 
@@ -53,7 +54,7 @@ use crate::cli::CheckArgs;
 use crate::command::error::Error;
 use crate::command::report::Report;
 use crate::command::stopped::committed;
-use crate::config::{Job, sql};
+use crate::config::Job;
 use crate::job::backfill;
 use crate::job::routes::{check_source, routes};
 use crate::store;
@@ -112,10 +113,6 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
         settings: &config.view_settings,
         last: &last,
         input: &input,
-        own: match &config.sql {
-            Some(script) => sql::compile(script, &config.view_settings)?,
-            None => Vec::new(),
-        },
         reader: reader.as_mut(),
         has_others,
         recorded: Recorded::default(),

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use dataflows::batch::Entity;
+use dataflows::batch::{Entity, Record};
 use dataflows::dead_letter::Reason;
+use dataflows::relation::{Patience, PlannedView, WindowKind};
 use dataflows::rows::Type;
-use dataflows::views::{DEAD_LETTERS, View};
+use dataflows::views::{DEAD_LETTERS, FILTERED_JOIN, View};
 
 use super::cell::Cell;
 use super::dead_letters::{is_of_views, letter};
@@ -14,7 +15,7 @@ use super::input::fingerprint;
 use super::planned::drops;
 use super::reading::{Place, Reading};
 use super::trouble::Trouble;
-use super::views::{FILTERED_JOIN, Recorded, Views};
+use super::views::{Recorded, Views};
 use crate::job::graph::Route;
 use crate::store::reader::Line;
 
@@ -44,7 +45,7 @@ impl Views<'_> {
         } else {
             self.input.readings.iter().map(|reading| (reading.place, reading)).collect()
         };
-        let times = Times::new(&self.input.latest, self.settings.window_idle);
+        let times = Times::new(&self.input.latest);
         for line in of_views {
             let name = String::from_utf8_lossy(line.field(letter::FIELD)).into_owned();
             match self.given_up(&line, &name, &places, &times) {
@@ -80,7 +81,7 @@ impl Views<'_> {
             };
         }
         let number = |at| std::str::from_utf8(line.field(at)).ok()?.parse::<i64>().ok();
-        let own = self.own.iter().find(|own| own.name == view);
+        let own = self.config.planned.iter().find(|own| own.name == view);
         if own.is_some() && number(letter::PARTITION) == Some(-1) {
             // A row that is not a reading.
             return Ok(None);
@@ -104,11 +105,13 @@ impl Views<'_> {
         }
         if let Some(own) = own {
             let reason = if is_too_large { Reason::TooLarge } else { Reason::Late };
-            // How late it was depends on its group.
-            return if drops(own, reason) {
-                Ok(Some(place))
-            } else {
-                Err("names a view that drops no such readings")
+            return match (drops(own, reason), tumbling(own)) {
+                (false, _) => Err("names a view that drops no such readings"),
+                (true, Some(window)) if !is_too_large && !window.is_late(&reading.record, times) => {
+                    Err("is late, but its reading is not older than the grace")
+                }
+                // How late it was depends on its group.
+                (true, _) => Ok(Some(place)),
             };
         }
         if is_too_large {
@@ -118,22 +121,16 @@ impl Views<'_> {
                 Err("is too_large, but this view has no limit of readings")
             };
         }
-        let (truck, time) = (&reading.record.entity, reading.record.time);
-        let (latest, bound) = (times.latest(truck), times.of(truck));
-        let length = self.settings.window;
-        let start = |time: i64| time.div_euclid(length).saturating_mul(length);
-        let is_late = match view {
-            FILTERED_JOIN => time < bound.saturating_sub(self.settings.join_retention).min(latest),
-            _ => {
-                let horizon = start(bound.saturating_sub(self.settings.window_retention)).min(start(latest));
-                start(time).saturating_add(length) <= horizon
-            }
-        };
-        if is_late {
-            Ok(Some(place))
-        } else {
-            Err("is late, but its reading is not older than the retention")
+        match self.is_late_for_join(reading, times) {
+            true => Ok(Some(place)),
+            false => Err("is late, but its reading is not older than the retention"),
         }
+    }
+
+    fn is_late_for_join(&self, reading: &Reading, times: &Times<'_>) -> bool {
+        let truck = &reading.record.entity;
+        let bound = times.of(truck, self.settings.window_idle);
+        reading.record.time < bound.saturating_sub(self.settings.join_retention).min(times.latest(truck))
     }
 
     fn files_hold_letters(&self) -> bool {
@@ -145,12 +142,8 @@ impl Views<'_> {
         let limit = self.settings.join_limit;
         let Some(given_up) = recorded.given_up.get(FILTERED_JOIN) else { return };
         let mut kept: HashMap<(&Entity, i64), (usize, bool)> = HashMap::new();
-        let times = Times::new(&self.input.latest, self.settings.window_idle);
-        let is_late = |reading: &Reading| {
-            let truck = &reading.record.entity;
-            let bound = times.of(truck).saturating_sub(self.settings.join_retention).min(times.latest(truck));
-            reading.record.time < bound
-        };
+        let times = Times::new(&self.input.latest);
+        let is_late = |reading: &Reading| self.is_late_for_join(reading, &times);
         for reading in &self.input.readings {
             let (count, is_short) = kept.entry((&reading.record.entity, reading.record.time)).or_default();
             match given_up.contains(&reading.place) {
@@ -166,6 +159,37 @@ impl Views<'_> {
             );
             recorded.wrong.entry(FILTERED_JOIN.into()).or_insert(wrong);
         }
+    }
+}
+
+/// Windows of the trucks' own times, whose lateness follows from the latest readings.
+struct Tumbling {
+    length: i64,
+    patience: Patience,
+}
+
+impl Tumbling {
+    fn is_late(&self, record: &Record, times: &Times<'_>) -> bool {
+        let start = |time: i64| time.div_euclid(self.length).saturating_mul(self.length);
+        let Patience { grace, idle } = self.patience;
+        let bound = times.of(&record.entity, idle);
+        let horizon = start(bound.saturating_sub(grace)).min(start(times.latest(&record.entity)));
+        start(record.time).saturating_add(self.length) <= horizon
+    }
+}
+
+/// The windows of a view, if they are such windows.
+fn tumbling(planned: &PlannedView) -> Option<Tumbling> {
+    let aggregate = planned.aggregate().filter(|aggregate| aggregate.source.relation().is_none())?;
+    let window = aggregate.window.as_ref().filter(|window| window.time.is_event_time())?;
+    let is_by_truck = matches!(&aggregate.keys[..], [key] if key.is_entity());
+    match window.kind {
+        WindowKind::Hop { slide, size }
+            if is_by_truck && slide == size && aggregate.source.filter.is_none() =>
+        {
+            Some(Tumbling { length: size, patience: window.patience })
+        }
+        _ => None,
     }
 }
 

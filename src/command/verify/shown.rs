@@ -1,5 +1,6 @@
-//! Values of views that a job defines, as cells.
+//! Values of views, as cells.
 
+use dataflows::oracle::relation::Cell as Expected;
 use dataflows::oracle::value::Datum;
 use dataflows::rows::Type;
 use num_bigint::BigInt;
@@ -8,7 +9,7 @@ use num_rational::BigRational;
 use super::cell::Cell;
 
 /// A value as a table has it.
-pub(super) fn shown(value: Datum, column_type: Type) -> Cell {
+fn shown(value: Datum, column_type: Type) -> Cell {
     match (value, column_type) {
         (Datum::Null, _) => Cell::Null,
         (Datum::Time(time), _) => Cell::Time(time),
@@ -27,4 +28,16 @@ pub(super) fn shown(value: Datum, column_type: Type) -> Cell {
 fn decimal(exact: &BigRational, scale: u8) -> Cell {
     let units = exact * BigRational::from_integer(BigInt::from(10).pow(scale.into()));
     Cell::Decimal(units.to_integer(), scale.into())
+}
+
+/// The cells of a row, whose columns have these types.
+pub(super) fn cells(row: Vec<Expected>, types: impl Iterator<Item = Type>) -> Vec<Cell> {
+    row.into_iter().zip(types).map(|(value, column_type)| cell(value, column_type)).collect()
+}
+
+fn cell(value: Expected, column_type: Type) -> Cell {
+    match value {
+        Expected::Root(root) => Cell::correlation(Some(root)),
+        Expected::Datum(datum) => shown(datum, column_type),
+    }
 }

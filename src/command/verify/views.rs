@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use dataflows::oracle::Measures;
-use dataflows::relation::PlannedView;
-use dataflows::views::{Axis, DEAD_LETTERS, Settings, View};
+use dataflows::views::{DEAD_LETTERS, FILTERED_JOIN, Settings, View};
 
 use super::cell::{Cell, Form};
 use super::compare::{self, Refused, Rows, Surplus};
@@ -12,7 +11,6 @@ use super::expected::{self, GivenUp};
 use super::files::Files;
 use super::input::Input;
 use super::trouble::Trouble;
-use crate::command::error::Error;
 use crate::config::Job;
 use crate::job::graph::Route;
 use crate::runtime::failure::Bug;
@@ -20,17 +18,12 @@ use crate::store::LastCommit;
 use crate::store::reader::{Found, Line, StoreReader, TableRow};
 use crate::text::printable::quantity;
 
-pub(super) const FILTERED_JOIN: &str = "filtered_join";
-const WINDOW_AVERAGES: &str = "window_averages";
-
 /// The job to verify.
 pub struct Views<'a> {
     pub config: &'a Job,
     pub settings: &'a Settings,
     pub last: &'a LastCommit,
     pub input: &'a Input,
-    /// The job's own views.
-    pub own: Vec<PlannedView>,
     pub reader: &'a mut dyn StoreReader,
     /// Whether other jobs commit to the database.
     pub has_others: bool,
@@ -68,28 +61,21 @@ impl Views<'_> {
         }
         let (input, name) = (self.input, &*view.name);
         let given_up = self.recorded.given_up.get(name).cloned().unwrap_or_default();
-        if let Some(rows) = expected::of_readings(name, input, self.settings) {
-            return self.rows(view, route, &*rows);
-        }
         match name {
             DEAD_LETTERS => self.dead_letters(view, route),
             FILTERED_JOIN => {
                 let rows = expected::joined(input, self.settings, self.measures(), &given_up);
                 self.rows(view, route, &*rows)
             }
-            WINDOW_AVERAGES => self.windows(view, route, &given_up),
-            _ => match self.axes(name)? {
-                Some(axes) => self.correlation(view, route, axes),
-                None => {
-                    let own = self.own.iter().find(|own| own.name == name);
-                    let own = own.ok_or(Bug("a view without a recomputation"))?.clone();
-                    if !own.relation.is_stateless() {
-                        return self.planned(view, route, &own, &given_up);
-                    }
-                    let rows = expected::own(input, own.relation, &view.columns);
-                    self.rows(view, route, &*rows)
+            _ => {
+                let planned = self.config.planned.iter().find(|planned| planned.name == name);
+                let planned = planned.ok_or(Bug("a view without a recomputation"))?;
+                if !planned.relation.is_stateless() {
+                    return self.planned(view, route, planned, &given_up);
                 }
-            },
+                let rows = expected::of_each(input, &planned.relation, &view.columns);
+                self.rows(view, route, &*rows)
+            }
         }
     }
 
@@ -102,19 +88,6 @@ impl Views<'_> {
     /// The columns of the measures.
     pub(super) fn measures(&self) -> Measures {
         Measures::of(&self.settings.schema)
-    }
-
-    /// The axes of a correlation.
-    fn axes(&self, view: &str) -> Result<Option<(Axis, Axis)>, Error> {
-        let with_time = |column| Ok(Some((Axis::Time, Axis::Number(column))));
-        match view {
-            "distance_correlation" => with_time(self.measures().distance),
-            "engine_speed_correlation" => with_time(self.measures().speed),
-            _ => match self.config.correlations.iter().find(|own| own.name == view) {
-                Some(own) => Ok(Some(own.axes(self.settings)?)),
-                None => Ok(None),
-            },
-        }
     }
 
     pub(super) fn files(&self, view: &View, route: &Route) -> Option<Files> {

@@ -115,6 +115,19 @@ pub enum FieldEntry {
     Written(Box<FieldWritten>),
 }
 
+impl FieldEntry {
+    /// What makes its values what they are, as text.
+    pub fn meaning(&self) -> String {
+        let written = match self {
+            Self::Type(field_type) => return field_type.name().to_owned(),
+            Self::Written(written) => written,
+        };
+        // The others say which readings are accepted.
+        let meaning = FieldWritten { optional: None, bad: None, null: None, ..(**written).clone() };
+        serde_json::to_string(&meaning).expect("its keys are strings")
+    }
+}
+
 /// A definition of a field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -5,15 +5,15 @@ use sqlparser::ast::{Expr, Interval, Value};
 use super::fault::Fault;
 use super::literal::literal_text;
 
-/// The units of intervals, in microseconds.
-const UNITS: [(&str, i64); 7] = [
-    ("microsecond", 1),
-    ("millisecond", 1_000),
-    ("second", 1_000_000),
-    ("minute", 60_000_000),
-    ("hour", 3_600_000_000),
-    ("day", 86_400_000_000),
-    ("week", 604_800_000_000),
+/// The units of intervals, long and as in durations of the configuration, in microseconds.
+const UNITS: [(&str, &str, i64); 7] = [
+    ("microsecond", "us", 1),
+    ("millisecond", "ms", 1_000),
+    ("second", "s", 1_000_000),
+    ("minute", "m", 60_000_000),
+    ("hour", "h", 3_600_000_000),
+    ("day", "d", 86_400_000_000),
+    ("week", "w", 604_800_000_000),
 ];
 
 /// The microseconds of an INTERVAL; none if the expression is none.
@@ -23,7 +23,7 @@ pub(super) fn interval(expr: &Expr) -> Result<Option<i64>, Fault> {
         Expr::Interval(written) => match micros(written) {
             Some(micros) => Ok(Some(micros)),
             None => {
-                let units: Vec<&str> = UNITS.iter().map(|(unit, _)| *unit).collect();
+                let units: Vec<&str> = UNITS.iter().map(|(unit, ..)| *unit).collect();
                 // The parser sets a position for the value only.
                 let reason = format!(
                     "`{expr}` is not supported; give a number and one of {}, such as INTERVAL '90 seconds'",
@@ -55,14 +55,18 @@ fn micros(written: &Interval) -> Option<i64> {
         Some(field) => format!("{text} {field}"),
         None => text,
     };
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let (pairs, []) = words.as_chunks::<2>() else { return None };
-    let of = |[number, unit]: &[&str; 2]| {
+    let (mut sum, mut rest) = (0i64, text.trim());
+    (!rest.is_empty()).then_some(())?;
+    while !rest.is_empty() {
+        let (number, behind) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let behind = behind.trim_start();
+        let (unit, behind) =
+            behind.split_at(behind.find(|c: char| !c.is_alphabetic()).unwrap_or(behind.len()));
         let unit = unit.to_lowercase();
-        let (_, micros) = UNITS.iter().find(|(name, _)| unit.strip_suffix('s').unwrap_or(&unit) == *name)?;
-        let number: i64 = number.parse().ok().filter(|number| *number >= 0)?;
-        number.checked_mul(*micros)
-    };
-    (!pairs.is_empty()).then_some(())?;
-    pairs.iter().try_fold(0i64, |sum, pair| sum.checked_add(of(pair)?))
+        let singular = unit.strip_suffix('s').unwrap_or(&unit);
+        let (.., micros) = UNITS.iter().find(|(name, short, _)| *name == singular || *short == unit)?;
+        sum = sum.checked_add(number.parse::<i64>().ok()?.checked_mul(*micros)?)?;
+        rest = behind.trim_start();
+    }
+    Some(sum)
 }

@@ -3,6 +3,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `script` | the statements of a file of views |
+//! | `builtin` | the built-in views, whose text is `builtin.sql` |
 //! | `view` | the views of its statements |
 //! | `query` | the relation of a query: WHERE, SELECT, GROUP BY, UNION |
 //! | `selected` | what a query selects |
@@ -16,6 +17,7 @@
 //! | `fault` | errors with the position in the text |
 //! | `stack` | a stack that is large enough for the parser |
 
+pub mod builtin;
 mod compiler;
 mod fault;
 mod from;
@@ -42,7 +44,7 @@ use self::fault::Fault;
 use self::stack::with_stack;
 use crate::config::error::{ConfigError, wrong};
 
-pub use self::view::compile;
+pub use self::builtin::compile;
 
 /// The expression of a computed field; `place` is where it is in the configuration.
 pub fn of_field(place: &str, text: &str, schema: &Schema) -> Result<Expression, ConfigError> {

@@ -2,12 +2,36 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Deserializer};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::fault::Fault;
 
 /// The values of `$name`, by name.
 pub type Parameters = BTreeMap<String, toml::Value>;
+
+/// The values of the built-in views' parameters that `[parameters]` does not set.
+pub fn defaults() -> Parameters {
+    let text = |text: &str| toml::Value::String(text.into());
+    let defaults = [
+        ("above_speed", toml::Value::Integer(80)),
+        ("speed_factor", toml::Value::Float(1.2)),
+        ("correlation_tables", text("history")),
+        ("window", text("5m")),
+        ("window_idle", text("5m")),
+        ("window_retention", text("24h")),
+        ("join_retention", text("10m")),
+        ("join_limit", toml::Value::Integer(10_000)),
+    ];
+    defaults.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Reads values. Those that are not given are the defaults of the built-in views.
+pub fn with_defaults<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Parameters, D::Error> {
+    let mut all = defaults();
+    all.extend(Parameters::deserialize(deserializer)?);
+    Ok(all)
+}
 
 /// Tokens with the values of parameters in their places.
 pub(super) fn with_parameters(
@@ -31,11 +55,10 @@ pub(super) fn with_parameters(
             Some(_) => return wrong(format!("parameter `{name}` has to be a number, a text, true or false")),
             None => {
                 let known: Vec<&str> = parameters.keys().map(String::as_str).collect();
-                let known = match &known[..] {
-                    [] => "there are none yet".to_owned(),
-                    known => format!("those there are {}", known.join(", ")),
-                };
-                return wrong(format!("`{written}` is no parameter; set `{name}` in [parameters]: {known}"));
+                let known = known.join(", ");
+                return wrong(format!(
+                    "`{written}` is no parameter; set `{name}` in [parameters]: there are {known}"
+                ));
             }
         };
         replaced.extend(values.into_iter().map(|token| TokenWithSpan { token, span }));

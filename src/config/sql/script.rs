@@ -33,6 +33,8 @@ pub struct Script {
     /// The file, as errors name it.
     file: String,
     text: String,
+    /// Whether it is the text of the built-in views.
+    is_built_in: bool,
     /// The views, in the order of the file: each one sees those above it.
     pub(super) statements: Vec<ViewStatement>,
 }
@@ -77,8 +79,19 @@ impl Script {
 
     /// Parses the text of a file, which errors name.
     pub fn parse(file: &str, text: &str, parameters: &Parameters) -> Result<Self, ConfigError> {
-        let mut script = Self { file: file.to_owned(), text: text.to_owned(), statements: Vec::new() };
-        let parsed = with_stack(|| statements(text, parameters));
+        Self { file: file.to_owned(), text: text.to_owned(), is_built_in: false, statements: Vec::new() }
+            .parsed(parameters)
+    }
+
+    /// Parses the text of the built-in views.
+    pub(super) fn built_in(text: &str, parameters: &Parameters) -> Result<Self, ConfigError> {
+        let file = "the built-in views".to_owned();
+        Self { file, text: text.to_owned(), is_built_in: true, statements: Vec::new() }.parsed(parameters)
+    }
+
+    fn parsed(self, parameters: &Parameters) -> Result<Self, ConfigError> {
+        let mut script = self;
+        let parsed = with_stack(|| statements(&script.text, parameters));
         script.statements = parsed.map_err(|fault| script.located(fault))?;
         Ok(script)
     }
@@ -106,7 +119,22 @@ impl Script {
             _ => format!("{file} line {line}, column {column}"),
         };
         let excerpt = excerpt(&self.text, fault.at);
-        ConfigError::Views { place, reason: printable(&fault.reason).into_owned(), excerpt }
+        // Only what users set can be wrong.
+        let set = if self.is_built_in { parameters_at(&self.text, fault.at) } else { String::new() };
+        ConfigError::Views { place, reason: format!("{}{set}", printable(&fault.reason)), excerpt }
+    }
+}
+
+/// The parameters in a line, for messages.
+fn parameters_at(text: &str, at: Location) -> String {
+    let line = usize::try_from(at.line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?));
+    let names = line.unwrap_or_default().split('$').skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        format!("parameters.{}", &rest[..end])
+    });
+    match &names.collect::<Vec<_>>()[..] {
+        [] => String::new(),
+        names => format!("; it reads {}", names.join(" and ")),
     }
 }
 

@@ -7,6 +7,7 @@ use dataflows::schema::FieldType;
 use dataflows::relation::{PlannedView, Relation};
 use dataflows::views::Settings;
 
+use super::builtin::Builtin;
 use super::parameters::Parameters;
 use super::script::Script;
 use super::*;
@@ -21,7 +22,82 @@ fn settings() -> Settings {
 /// The views of a file.
 fn views(text: &str) -> Result<Vec<PlannedView>, String> {
     let script = Script::parse("views.sql", text, &Parameters::new()).map_err(|error| error.to_string())?;
-    compile(&script, &settings()).map_err(|error| error.to_string())
+    compile(&script, &none()).map_err(|error| error.to_string())
+}
+
+/// No built-in views.
+fn none() -> Builtin {
+    let mut built_in = builtin(&[]).unwrap();
+    built_in.retain(|_| false);
+    built_in
+}
+
+/// The built-in views, with these values of parameters.
+fn builtin(parameters: &[(&str, &str)]) -> Result<Builtin, String> {
+    let mut all = parameters::defaults();
+    all.extend(
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), toml::Value::String((*value).into()))),
+    );
+    let compiled = builtin::script(&all).and_then(|script| Builtin::compile(&script, &settings()));
+    compiled.map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_built_in_views_are_sql_whose_parameters_are_named_in_errors() {
+    let built_in = builtin(&[("window", "90s"), ("correlation_tables", "latest")]).unwrap();
+    let missing: Vec<&str> = built_in.missing.iter().map(|missing| &*missing.view).collect();
+    assert_eq!((built_in.views.len(), missing), (7, vec!["orientation"]));
+    let windows = built_in.views.iter().find(|view| view.name == "window_averages").unwrap();
+    assert_eq!(windows.relation.slide(), Some(90_000_000));
+    for (name, value, said) in [
+        ("window", "0s", "TUMBLE takes an INTERVAL above 0"),
+        ("window", "soon", "`INTERVAL 'soon'` is not supported"),
+        ("correlation_tables", "all", "`keep` takes 'latest' or 'history'"),
+        ("above_speed", "fast", "number"),
+    ] {
+        let error = builtin(&[(name, value)]).err().unwrap();
+        assert!(error.contains("the built-in views line ") && error.contains(said), "{error}");
+        assert!(error.ends_with(&format!("; it reads parameters.{name}")), "{error}");
+    }
+    // The comment says all of them.
+    for (name, value) in parameters::defaults() {
+        assert!(builtin::TEXT.contains(&format!("--   {name} = {value}")), "{name}");
+    }
+}
+
+#[test]
+fn plans_are_shown_as_lines() {
+    let built_in = builtin(&[]).unwrap();
+    let lines = |view: &PlannedView| view.relation.lines(&settings().schema);
+    let of = |name: &str| lines(built_in.views.iter().find(|view| view.name == name).unwrap());
+    assert_eq!(
+        of("distance_correlation"),
+        [
+            "SELECT LAST_VALUE(distance_covered), MAX(timestamp) - MIN(timestamp), \
+             CORR(distance_covered, timestamp), truck_id, COUNT(*), MAX(timestamp)",
+            "  AGGREGATE LAST_VALUE(distance_covered), MAX(timestamp), MIN(timestamp), \
+             CORR(distance_covered, timestamp), COUNT(*) WHERE distance_covered IS NOT NULL GROUP BY truck_id",
+            "    readings",
+        ]
+    );
+    assert!(
+        of("window_averages")[0]
+            .ends_with("GROUP BY truck_id IN windows of 5m by timestamp (grace 1d, idle 5m)")
+    );
+    let joined = views(
+        "CREATE MATERIALIZED VIEW pairs WITH (join_limit = 5) AS
+         SELECT a.truck_id, a.oil / 2 AS half FROM readings a JOIN (SELECT DISTINCT driver, timestamp FROM readings) b
+         ON a.driver = b.driver AND b.timestamp BETWEEN a.timestamp - INTERVAL '90 seconds' AND a.timestamp
+         WHERE NOT (a.oil > 1.5 OR a.driver LIKE 'A%')",
+    );
+    let joined = lines(&joined.unwrap()[0]).join("\n");
+    for part in
+        ["JOIN ON driver = driver AND timestamp - timestamp FROM -90s TO 0us", "at most 5 rows", "  DISTINCT"]
+    {
+        assert!(joined.contains(part), "{joined}");
+    }
+    let first = "SELECT truck_id, oil / 2 WHERE NOT ((oil > 1.5) OR driver LIKE 'A%')\n  JOIN ON ";
+    assert!(joined.starts_with(first), "{joined}");
 }
 
 /// The view `hot`.
@@ -453,7 +529,7 @@ fn views_of_views_are_bounded() {
 #[test]
 fn an_error_shows_its_place_in_the_text() {
     let excerpt = |text: &str| match Script::parse("v", text, &Parameters::new())
-        .and_then(|script| compile(&script, &settings()))
+        .and_then(|script| compile(&script, &none()))
     {
         Err(ConfigError::Views { excerpt, .. }) => excerpt.unwrap_or_default(),
         other => panic!("{other:?}"),
@@ -540,7 +616,7 @@ fn parameters_stand_for_their_values() {
             .unwrap();
     let made = |text: &str| {
         let script = Script::parse("views.sql", text, &parameters)?;
-        compile(&script, &settings())
+        compile(&script, &none())
     };
     let text = "CREATE MATERIALIZED VIEW v WITH (table = $name, csv = $on) AS
         SELECT truck_id, engine_speed + $least AS x FROM readings WHERE engine_speed > $limit AND truck_id = $name;

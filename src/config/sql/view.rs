@@ -8,41 +8,28 @@ use super::fault::Fault;
 use super::query::query;
 use super::script::{DEFAULT_PATIENCE, READINGS, Script, ViewStatement};
 use super::selected::{Context, Selected};
-use super::stack::with_stack;
 use crate::config::error::ConfigError;
 use crate::store::OTHER_ID;
 
-/// Operations, fields and constants of all views of a file.
-const MAX_OF_FILE: usize = 500_000;
 /// Operators of a view that keep state.
 const MAX_OPERATORS: usize = 100;
 
-/// The views of a file that have sinks, in its order.
-pub fn compile(script: &Script, settings: &Settings) -> Result<Vec<PlannedView>, ConfigError> {
-    with_stack(|| {
-        let mut known = vec![(READINGS.to_owned(), readings(settings))];
-        let (mut views, mut nodes) = (Vec::new(), 0);
-        for (place, statement) in script.statements.iter().enumerate() {
-            let compiled = match has_own_options(statement) {
-                true => as_read_by(statement, &script.statements[..place], &known)
-                    .and_then(|known| compiled(statement, statement, &known)),
-                false => compiled(statement, statement, &known),
-            };
-            let selected = compiled.map_err(|fault| script.located(fault))?;
-            nodes += selected.nodes;
-            if nodes > MAX_OF_FILE {
-                let reason = format!(
-                    "the views up to here have {nodes} operations; at most {MAX_OF_FILE} are supported"
-                );
-                return Err(script.wrong(statement, reason));
-            }
-            if statement.is_materialized {
-                views.push(view(script, statement, &selected)?);
-            }
-            known.push((statement.name.clone(), selected));
-        }
-        Ok(views)
-    })
+/// The relations that a view can read, by name.
+pub(super) type Known = Vec<(String, Selected)>;
+
+/// A view, if it has sinks, and its rows.
+pub(super) fn one(
+    script: &Script,
+    statement: &ViewStatement,
+    known: &Known,
+) -> Result<(Option<PlannedView>, Selected), ConfigError> {
+    let selected = match has_own_options(statement) {
+        true => as_read_by(statement, script, known).and_then(|known| compiled(statement, statement, &known)),
+        false => compiled(statement, statement, known),
+    };
+    let selected = selected.map_err(|fault| script.located(fault))?;
+    let view = statement.is_materialized.then(|| view(script, statement, &selected)).transpose()?;
+    Ok((view, selected))
 }
 
 /// Whether a view's windows and joins wait for late rows, or are limited, otherwise than by default.
@@ -61,24 +48,21 @@ fn compiled(
 }
 
 /// The relations that a view reads: steps, which have no options of their own, are compiled with its options.
-fn as_read_by(
-    reader: &ViewStatement,
-    above: &[ViewStatement],
-    known: &[(String, Selected)],
-) -> Result<Vec<(String, Selected)>, Fault> {
-    let mut read = known[..1].to_vec();
-    for (statement, known) in above.iter().zip(&known[1..]) {
-        let selected = match statement.is_materialized {
-            true => known.1.clone(),
-            false => compiled(statement, reader, &read)?,
+fn as_read_by(reader: &ViewStatement, script: &Script, known: &Known) -> Result<Known, Fault> {
+    let mut read = Known::new();
+    for (name, selected) in known {
+        let step = script.statements.iter().find(|step| step.name == *name && !step.is_materialized);
+        let selected = match step {
+            Some(step) => compiled(step, reader, &read)?,
+            None => selected.clone(),
         };
-        read.push((statement.name.clone(), selected));
+        read.push((name.clone(), selected));
     }
     Ok(read)
 }
 
 /// The relation of all readings.
-fn readings(settings: &Settings) -> Selected {
+pub(super) fn readings(settings: &Settings) -> Selected {
     let columns = Compiler::of_record(&settings.schema).columns;
     let columns: Vec<_> = columns.into_iter().map(|column| (column.name, column.expression)).collect();
     Selected {

@@ -343,12 +343,12 @@ mod tests {
         let one = Config { out: "a".into(), listen: "off".into(), wait: true, ..Config::default() };
         let mut other = Config { out: "b".into(), process: 1, ..Config::default() };
         assert_eq!(difference("", &terms(&one), &terms(&other)), None);
-        other.settings.join_limit = 5;
+        other.limits.epoch_records = 5;
         let (one, other) = (terms(&one), terms(&other));
         let (key, a, b) = difference("", &one, &other).unwrap();
         assert_eq!(
             (&*key, a.to_string(), b.to_string()),
-            ("settings.join_limit", "10000".into(), "5".into())
+            ("limits.epoch_records", "200000".into(), "5".into())
         );
     }
 

@@ -30,8 +30,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use dataflows::effect::Restored;
-use dataflows::views::{Axis, committed_rows};
+use dataflows::rows::Rows;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -42,7 +41,7 @@ use letters::Letters;
 use limits::Places;
 use meter::Meter;
 use plan::Plan;
-use shown::Shown;
+use shown::{Part, Shown};
 use truck::ReadingsOnly;
 use trucks::Trucks;
 
@@ -315,15 +314,9 @@ impl Feed {
         }
     }
 
-    /// Sends the data committed before the start, as far as the views' state has them.
-    pub fn restored(&self, restored: &[Restored]) {
-        // Whichever column the second axis has: state and rows do not depend on it.
-        let axes = (Axis::Time, Axis::Number(0));
-        let shown = restored.iter().filter_map(|restored| match &*restored.view {
-            "distance_correlation" => Some(Shown::Distance(committed_rows(restored, axes))),
-            "engine_speed_correlation" => Some(Shown::Speed(committed_rows(restored, axes))),
-            _ => None,
-        });
+    /// Sends rows of views that were committed before the start.
+    pub fn restored<'a>(&self, rows: impl Iterator<Item = (&'a str, Rows)>) {
+        let shown = rows.filter_map(|(view, rows)| Part::of(view)?.shown(&rows));
         self.put(Update { commit: None, shown: shown.collect() });
     }
 }
@@ -331,7 +324,7 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dataflows::rows::{Column, Rows};
+    use dataflows::rows::Column;
     use std::sync::mpsc::channel;
 
     fn point(epoch: u64) -> CommitPoint {

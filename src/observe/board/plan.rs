@@ -51,6 +51,8 @@ pub struct Channel {
 pub struct ViewPlan {
     /// The name.
     pub name: String,
+    /// Its logical plan: a line for each relation, those that it reads indented below it. None of views that are not SQL.
+    pub plan: Vec<String>,
     /// The operator that delivers its rows.
     pub deliver: Option<usize>,
     /// The CSV file, if it has one.

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{LazyLock, Mutex};
 
+use dataflows::views::View;
+use truckflow::config::{Config, Job};
+
 /// The root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -176,4 +179,9 @@ impl Drop for Process {
 
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+/// The views of a job that says nothing of them.
+pub fn built_in() -> Vec<View> {
+    Job::try_from(Config::default()).expect("the defaults are valid").active_views
 }

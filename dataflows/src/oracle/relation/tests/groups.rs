@@ -1,9 +1,6 @@
 //! Groups, windows and sessions.
 
-use proptest::prelude::*;
-
 use super::*;
-use crate::oracle::{Measures, windows};
 use crate::relation::plan::{Window, WindowKind};
 
 const COUNT: fn() -> Call = || call(Function::Count, Vec::new());
@@ -119,39 +116,4 @@ fn calls_follow_the_window() {
             vec![text("a"), time(10), time(20), Datum::Real(5.0), exact(5)],
         ],
     );
-}
-
-proptest! {
-    #[test]
-    fn windows_are_those_of_the_built_in_view(
-        readings in prop::collection::vec(
-            (0usize..3, -30i64..30, prop::option::of(-5i64..5), prop::option::of(-5i64..5)), 0..20,
-        ),
-    ) {
-        let records: Vec<Record> =
-            readings.into_iter().map(|(truck, time, x, y)| reading(["a", "b", "c"][truck], time, x, y)).collect();
-        let pairs = |name| vec![field(name), field("timestamp")];
-        let window = Some(Window { time: field("timestamp"), kind: hop(7, 7), patience: PATIENCE });
-        let calls = vec![
-            COUNT(),
-            call(Function::Avg, vec![field("y")]),
-            call(Function::Corr, pairs("y")),
-            call(Function::Corr, pairs("x")),
-        ];
-        let aggregate = Aggregate { window, is_whole: false, ..aggregate(vec![field("truck_id")], calls) };
-        let found = rows(&Relation::Aggregate(Box::new(aggregate)), &records);
-        let datum = |value: Option<Datum>| Cell::Datum(value.unwrap_or(Datum::Null));
-        let root = |root: &Option<Root>| root.clone().map_or(datum(None), Cell::Root);
-        let expected = windows(&records, Measures::of(&Schema::trucks()), 7 * SECOND);
-        let expected: Vec<Vec<Cell>> = expected.iter().map(|((truck, start), row)| vec![
-            Cell::Datum(Datum::Text(truck.clone())),
-            Cell::Datum(Datum::Time(*start)),
-            Cell::Datum(Datum::Time(*start + 7 * SECOND)),
-            Cell::Datum(exact(row.samples)),
-            datum(row.averages[0].as_ref().map(|mean| Datum::Real(crate::oracle::nearest(mean)))),
-            root(&row.correlations[0]),
-            root(&row.correlations[1]),
-        ]).collect();
-        prop_assert_eq!(found, expected);
-    }
 }
