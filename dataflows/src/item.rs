@@ -70,15 +70,22 @@ pub struct Arrival {
 /// use dataflows::batch::{NANO, Record};
 /// use dataflows::item::{Item, Upsert};
 /// use dataflows::rows::Change;
-/// use dataflows::views::{Inputs, Mode, Settings, all};
+/// use dataflows::expression::{Comparison, Expression};
+/// use dataflows::relation::{From, PlannedView, Relation, Source};
+/// use dataflows::views::{Inputs, Mode, Settings};
 /// use dataflows::effect::{Effect, Restored};
 /// use timely::dataflow::operators::{Input, Inspect, Probe};
 /// use timely::dataflow::{InputHandleVec, ProbeHandle};
 ///
 /// let changes = timely::execute_directly(|worker| {
 ///     let settings = Settings { mode: Mode::Upsert, ..Settings::default() };
-///     let views = all(&settings);
-///     let above_speed = views.iter().find(|view| view.name == "above_speed").unwrap();
+///     // SELECT truck_id FROM readings WHERE engine_speed > 80
+///     let field = |name| Expression::field(settings.schema.field(name).unwrap());
+///     let limit = Expression::number(80, 0).unwrap();
+///     let is_fast = Expression::compare(Comparison::Greater, field("engine_speed"), limit).unwrap();
+///     let source = Source { from: From::Readings, filter: Some(is_fast) };
+///     let relation = Relation::Select { source, columns: vec![field("truck_id")] };
+///     let above_speed = PlannedView::new("fast", "FAST", ["truck_id".to_owned()], relation).view(&settings);
 ///     let mut items = InputHandleVec::<Epoch, Item>::new();
 ///     let mut restored = InputHandleVec::<Epoch, Restored>::new();
 ///     let (sender, changes) = std::sync::mpsc::channel();

@@ -19,7 +19,7 @@
 //! | [`rows`] | the rows of views: typed columns |
 //! | [`schema`] | the fields of a record |
 //! | [`state`] | the format of a view's state |
-//! | [`views`] | one file per view, and the list of all views |
+//! | [`views`] | what views have in common, and those that are not planned |
 //! | [`wide`] | integers of 256 bits |
 //! | [`oracle`] | an independent computation of the same results by big rationals, for tests |
 //!
@@ -31,7 +31,9 @@
 //! use dataflows::batch::{BatchBuilder, NANO};
 //! use dataflows::item::Item;
 //! use dataflows::rows::Column;
-//! use dataflows::views::{Inputs, Settings, all};
+//! use dataflows::expression::Expression;
+//! use dataflows::relation::{Aggregate, Call, From, Function, PlannedView, Relation, Source};
+//! use dataflows::views::{Inputs, Settings};
 //! use dataflows::effect::{Effect, Restored};
 //! use timely::dataflow::operators::{Input, Inspect, Probe};
 //! use timely::dataflow::{InputHandleVec, ProbeHandle};

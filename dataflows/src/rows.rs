@@ -200,12 +200,8 @@ impl Column {
 fn interleaved<'a, T: Clone + 'a>(lists: impl Iterator<Item = &'a [T]>, turns: Option<&[u8]>) -> Arc<Vec<T>> {
     let lists: Vec<&[T]> = lists.collect();
     if let (None, [a, b]) = (turns, &lists[..]) {
-        let mut all = Vec::with_capacity(a.len() + b.len());
-        for (a, b) in a.iter().zip(*b) {
-            all.push(a.clone());
-            all.push(b.clone());
-        }
-        return Arc::new(all);
+        // Not a loop with `push`, which would look for room each time.
+        return Arc::new(a.iter().zip(*b).flat_map(|(a, b)| [a.clone(), b.clone()]).collect());
     }
     let mut next: Vec<std::slice::Iter<'a, T>> = lists.iter().map(|list| list.iter()).collect();
     let mut all = Vec::with_capacity(lists.iter().map(|list| list.len()).sum());

@@ -39,7 +39,7 @@ fn keys_and_values_of_the_file() {
         "[tables]\nviews = [\"nope\"]",
         "[parameters]\nabove_speed = \"fast\"",
         "[parameters]\nabove_speed = 9.3e9",
-        "[parameters]\nspeed_factor = 0.12345678901",
+        "[parameters]\nspeed_factor = \"fast\"",
         "[parameters]\nwindow = \"0s\"",
         "[parameters]\njoin_limit = 0",
         "[parameters]\ncorrelation_tables = \"all\"",

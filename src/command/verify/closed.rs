@@ -55,15 +55,13 @@ impl Views<'_> {
         let is_of_readings = aggregate.source.relation().is_none();
         let is_all = self.input.is_all && topic.is_none_or(|topic| topic.set_back == i64::MIN);
         let upserts = self.settings.upserts();
-        let lines = lines(files, &keys, has_sign)?;
-        let mut lines = lines;
+        let mut lines = lines(files, &keys, has_sign)?;
         let mut should = Line::default();
         for row in expected {
             Form::Csv.line(row, &mut should);
-            let (group, [.., end]) = (of_columns(&should, &keys[..keys.len() - 2]), &keys[..]) else {
-                continue;
-            };
-            let Cell::Time(end) = row[*end] else { continue };
+            let [of_group @ .., _, end] = &keys[..] else { continue };
+            let (group, Cell::Time(end)) = (of_columns(&should, of_group), &row[*end]) else { continue };
+            let end = *end;
             match lines.remove(&of_columns(&should, &keys)) {
                 Some(line) if !Form::Csv.agrees(row, &line) => {
                     return Err(Trouble::Differs(format!("file has {line}, but expected {should}")));
