@@ -228,8 +228,7 @@ fn state_that_cannot_be_used_is_refused_with_a_way_to_go_on() {
         put_back();
 
         // Another configuration of the view.
-        let words =
-            ["view `window_averages`", "was created as", "INTERVAL '5m'", "restore its definition"];
+        let words = ["view `window_averages`", "was created as", "INTERVAL '5m'", "restore its definition"];
         place.refused(&run, &["--set", "parameters.window=10m"], 2, &words);
         place.run();
     }

@@ -246,8 +246,7 @@ fn check_reports_what_is_ok_and_what_failed() {
     let (status, said) = job.wait(SOON);
     assert!(status.success(), "{said}{}", job.stdout());
     // The join keeps readings for a shorter time than they may be ahead, by default.
-    let expected =
-        |line: &str| line.starts_with("ok ") || line.starts_with("WARNING parameters.join_retention");
+    let expected = |line: &str| line.starts_with("ok ") || line.starts_with("WARNING view filtered_join");
     assert!(job.stdout().lines().all(expected), "{}", job.stdout());
     assert!(database.query("SHOW TABLES").is_empty(), "check changes nothing");
     let dead = format!("127.0.0.1:{}", free_port());
