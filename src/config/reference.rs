@@ -133,7 +133,7 @@ pub const KEYS: &[Key] = &[
     key("limits.max_ahead", "a duration from 0s to ten years, or `off`", "",
         "How far the event time of a reading may be ahead of both Kafka's timestamp and the wall clock. Readings further ahead become dead letters `in_the_future`."),
     key("parameters.above_speed", "km/h, a decimal with at most 9 places, below 9.2e9", "",
-        "The view `above_speed` keeps engine speeds strictly above this. Values of your own can stand beside this one: views read all of them as `$name`, in expressions, in INTERVAL and in WITH."),
+        "The view `above_speed` keeps engine speeds strictly above this. You can add other parameters: views read all of them as `$name`, in expressions, in INTERVAL and in WITH."),
     key("parameters.correlation_tables", "`history` or `latest`", "",
         "Contents of the correlation tables. `history`: a row for each truck and each epoch that changed it. `latest`: one row per truck, updated in place."),
     key("parameters.join_limit", "1 to 1000000", "",

@@ -7,7 +7,7 @@ use super::cell::{Cell, Form};
 use super::compare::{self, Refused, Surplus};
 use super::expected;
 use super::trouble::Trouble;
-use super::views::{Each, Views, cells, describe};
+use super::views::{Each, Views, cells_of_line, describe};
 use crate::job::graph::Route;
 use crate::source::file::full_path;
 use crate::store::reader::Line;
@@ -47,7 +47,7 @@ impl Views<'_> {
             let mut keep = |_, line: &Line| {
                 if is_of_views(line, &dropping) {
                     // Normalized like the rows of the table.
-                    others.extend(cells(&topic.known(line), view));
+                    others.extend(cells_of_line(&topic.known(line), view));
                 }
             };
             files.each(&mut keep).map_err(Trouble::Differs)?;

@@ -116,7 +116,7 @@ impl Views<'_> {
         let mut broken = None;
         let mut lines: Vec<Vec<Cell>> = Vec::new();
         files
-            .each(&mut |_, line| match super::views::cells(line, view) {
+            .each(&mut |_, line| match super::views::cells_of_line(line, view) {
                 Some(cells) => lines.push(cells),
                 None => broken = Some(line.to_string()),
             })

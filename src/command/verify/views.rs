@@ -200,7 +200,7 @@ pub(super) fn describe(count: Option<usize>, thing: &str, route: &Route) -> Stri
 }
 
 /// The values of a line of a file; None if it is not a row of the view.
-pub(super) fn cells(line: &Line, view: &View) -> Option<Vec<Cell>> {
+pub(super) fn cells_of_line(line: &Line, view: &View) -> Option<Vec<Cell>> {
     let columns = view.columns.iter().enumerate();
     columns.map(|(at, column)| Cell::of_csv(line.field(at), column.column_type)).collect()
 }
