@@ -31,8 +31,33 @@ pub struct StoredView {
     pub name: String,
     /// The definition on which its state depends.
     pub definition: String,
-    /// Whether its backfill is complete.
-    pub backfilled: bool,
+    /// How far it is.
+    pub phase: Phase,
+}
+
+/// How far a stored view is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// It is filled from the beginning of the input.
+    Backfilling,
+    /// Its new rows and state are committed, but its table and files still have the names with which they were filled.
+    Renaming,
+    /// It is up to date.
+    Complete,
+}
+
+impl Phase {
+    pub(crate) const ALL: [Self; 3] = [Self::Backfilling, Self::Renaming, Self::Complete];
+
+    /// Its name in the database.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Backfilling => "backfilling",
+            Self::Renaming => "renaming",
+            Self::Complete => "complete",
+        }
+    }
 }
 
 /// Stored state that cannot be used.

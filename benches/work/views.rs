@@ -138,8 +138,8 @@ fn own(settings: &Settings) -> Vec<View> {
     let parameters = sql::parameters::defaults();
     let built_in = builtin::script(&parameters).and_then(|script| Builtin::compile(&script, settings));
     let script = Script::parse("own", OWN, &parameters).expect("it is SQL");
-    let views = sql::compile(&script, &built_in.expect("it compiles")).expect("it reads fields of trucks");
-    views.into_iter().map(|view| view.view(settings)).collect()
+    let own = sql::compile(&script, &built_in.expect("it compiles")).expect("it reads fields of trucks");
+    own.views.into_iter().map(|view| view.view(settings)).collect()
 }
 
 /// One view alone: an epoch of batches a run.

@@ -242,7 +242,7 @@ pub fn of_expression(bytes: &[u8]) {
     let script = Script::parse("fuzz.sql", &statement, &Parameters::new());
     let views = script.and_then(|script| sql::compile(&script, &BUILT_IN));
     let views = match views {
-        Ok(views) => views,
+        Ok(own) => own.views,
         Err(error) => return assert_sentence(&error.to_string().replace(['\n', '\r'], " ")),
     };
     let (records, batch) = &*READINGS;

@@ -477,6 +477,9 @@ pub struct JobArgs {
     /// Built-in views, separated by commas [default: all; none with --sql]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub builtin_views: Option<Vec<String>>,
+    /// Rebuild these views if their definitions have changed, as CREATE OR REPLACE does
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub replace: Option<Vec<String>>,
     /// Stop after committing everything up to the end of the input as of the start
     #[arg(long)]
     pub until_end: bool,
@@ -544,10 +547,12 @@ impl JobArgs {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             ("views".to_owned(), String(path.display().to_string()))
         }));
-        keys.extend(self.builtin_views.as_ref().map(|views| {
-            let names = views.iter().map(|view| String(view.trim().to_owned()));
-            ("builtin_views".to_owned(), Array(names.collect()))
-        }));
+        for (key, views) in [("builtin_views", &self.builtin_views), ("replace", &self.replace)] {
+            keys.extend(views.as_ref().map(|views| {
+                let names = views.iter().map(|view| String(view.trim().to_owned()));
+                (key.to_owned(), Array(names.collect()))
+            }));
+        }
         keys
     }
 }

@@ -1,5 +1,6 @@
 //! A job: a validated configuration and everything derived from it. It is built once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Deref, RangeInclusive};
 use std::path::Path;
@@ -21,9 +22,10 @@ use super::message::{self, Preset};
 use super::place::Places;
 use super::raw::Config;
 use super::span::{duration, span};
-use super::sql;
 use super::sql::builtin::{self, Builtin, Missing};
 use super::sql::parameters::Parameters;
+use super::sql::{self, Reads};
+
 use super::sql::script::Script;
 use super::start::start;
 use crate::decode::Mapping;
@@ -40,6 +42,11 @@ pub struct Job {
     pub planned: Vec<PlannedView>,
     /// All views: those in SQL, readings, dead letters.
     pub active_views: Vec<View>,
+    /// The names of the relations that a view reads, also through others.
+    pub reads: BTreeMap<String, Reads>,
+    /// The names of those that are rebuilt if their definitions have changed: `CREATE OR REPLACE`, `replace`, and those
+    /// that read such a view.
+    pub replaced: BTreeSet<String>,
     /// What all views have in common.
     pub view_settings: Settings,
     /// The limits of an epoch.
@@ -134,7 +141,12 @@ impl TryFrom<Config> for Job {
         let mut builtin = Builtin::compile(&built_in, &view_settings)?;
         builtin.retain(|view| config.has_builtin(view));
         let missing = missing(&config, &builtin);
-        let mut planned = planned(&config, builtin)?;
+        let Builtin { views: built, reads, .. } = &builtin;
+        let own = config.sql.as_deref().map(|script| sql::compile(script, &builtin)).transpose()?;
+        let own = own.unwrap_or_default();
+        let reads = all_reads(reads.iter().chain(&own.reads));
+        let replaced = replaced(&config, &reads);
+        let mut planned: Vec<PlannedView> = built.iter().cloned().chain(own.views).collect();
         planned.iter_mut().for_each(|view| define_fields(view, &config, &mapping.schema));
         let active_views = active_views(&config, &planned, &view_settings);
         let start = start(&config.kafka.start)?;
@@ -143,6 +155,8 @@ impl TryFrom<Config> for Job {
             config,
             planned,
             active_views,
+            reads,
+            replaced,
             view_settings,
             epoch_limits,
             max_ahead,
@@ -219,6 +233,7 @@ fn validate(config: &Config, built_in: &Script) -> Result<(), ConfigError> {
     if let Some(BuiltinViews::Names(asked)) = &config.builtin_views {
         Names::built_in(built_in).check_known("builtin_views", asked.iter().map(String::as_str))?;
     }
+    names.check_known("replace", config.replace.iter().map(String::as_str))?;
     for (key, sink) in [("csv.views", &config.csv.views), ("tables.views", &config.tables.views)] {
         names.check_known(key, sink.iter().flatten().map(String::as_str))?;
     }
@@ -290,10 +305,24 @@ fn missing(config: &Config, builtin: &Builtin) -> Vec<Missing> {
     missing.filter(|missing| config.has_builtin(&missing.view)).filter(is_expected).cloned().collect()
 }
 
-/// The views in SQL: built-in ones, then the job's own.
-fn planned(config: &Config, builtin: Builtin) -> Result<Vec<PlannedView>, ConfigError> {
-    let own = config.sql.as_deref().map(|script| sql::compile(script, &builtin)).transpose()?;
-    Ok(builtin.views.into_iter().chain(own.into_iter().flatten()).collect())
+/// What each view reads, also through others; `reads` names what it reads itself, in an order in which a view comes
+/// behind those.
+fn all_reads<'a>(reads: impl Iterator<Item = &'a (String, Reads)>) -> BTreeMap<String, Reads> {
+    let mut all: BTreeMap<String, Reads> = BTreeMap::new();
+    for (view, reads) in reads {
+        let through = reads.iter().filter_map(|read| all.get(read)).flatten();
+        let reads = reads.iter().chain(through).cloned().collect();
+        all.insert(view.clone(), reads);
+    }
+    all
+}
+
+/// The names of the views that are rebuilt if their definitions have changed.
+fn replaced(config: &Config, reads: &BTreeMap<String, Reads>) -> BTreeSet<String> {
+    let own = config.sql.iter().flat_map(|script| script.replaced()).map(str::to_owned);
+    let asked: BTreeSet<String> = own.chain(config.replace.iter().cloned()).collect();
+    let readers = reads.iter().filter(|(_, reads)| !reads.is_disjoint(&asked)).map(|(view, _)| view.clone());
+    readers.chain(asked.iter().cloned()).collect()
 }
 
 /// Adds to the definition of a view what the configuration says of the fields that it reads: with another path or unit

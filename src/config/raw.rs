@@ -62,6 +62,8 @@ pub struct Config {
     pub sql: Option<Arc<Script>>,
     /// The built-in views to maintain; absent: all if the job has no views of its own, else none.
     pub builtin_views: Option<BuiltinViews>,
+    /// Views that are rebuilt if their definitions have changed.
+    pub replace: Vec<String>,
     /// How bytes become readings.
     pub message: MessageSettings,
     /// The fields of a reading beyond those of the preset, and where all of them are in messages.
@@ -194,6 +196,7 @@ impl Default for Config {
             parameters: parameters::defaults(),
             sql: None,
             builtin_views: None,
+            replace: Vec::new(),
             message: MessageSettings::default(),
             record: RecordFields::new(),
             listen: "127.0.0.1:9600".into(),

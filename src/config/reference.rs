@@ -60,6 +60,8 @@ pub const KEYS: &[Key] = &[
         "A file with the job's own views, in SQL."),
     key("builtin_views", "true, false or a list of names; without `views` true if not set, else false", r#"["parameter_map"]"#,
         "The built-in views to maintain."),
+    key("replace", "a list of names of views", "",
+        "Views that are rebuilt from where the job began if their definitions have changed, with those that read them, as `CREATE OR REPLACE` does for views of the job's own. Without it, a start refuses the change."),
     key("listen", "`address:port`, or `off`", "",
         "Address of the live page, `/metrics`, `/healthz` and `/readyz`."),
     key("listen_token_file", "a path", r#""/run/secrets/token""#,

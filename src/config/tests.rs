@@ -268,6 +268,24 @@ fn a_job_has_the_views_of_its_file_and_the_built_in_ones_that_it_names() {
 }
 
 #[test]
+fn views_are_replaced_with_those_that_read_them() {
+    let file = views_file(
+        "CREATE VIEW step AS SELECT * FROM above_speed;
+         CREATE OR REPLACE MATERIALIZED VIEW hot AS SELECT truck_id FROM readings;
+         CREATE MATERIALIZED VIEW counted AS SELECT COUNT(*) AS n FROM step;
+         CREATE MATERIALIZED VIEW apart AS SELECT a.truck_id FROM transformed a JOIN hot b ON a.truck_id = b.truck_id;",
+    );
+    let path = format!("{:?}", file.path());
+    let with =
+        |replace: &str| load("", &[], &[("views", &path), ("builtin_views", "true"), ("replace", replace)]);
+    let replaced = |replace: &str| with(replace).unwrap().replaced.into_iter().collect::<Vec<_>>();
+    assert_eq!(replaced("[]"), ["apart", "hot"]);
+    assert_eq!(replaced("[\"above_speed\"]"), ["above_speed", "apart", "counted", "hot", "step"]);
+    let error = with("[\"above\"]").unwrap_err().to_string();
+    assert!(error.contains("replace = above: unknown view; expected one of parameter_map"), "{error}");
+}
+
+#[test]
 fn a_file_of_views_is_beside_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("job.toml");

@@ -16,23 +16,28 @@
 use std::collections::BTreeMap;
 
 use dataflows::item::NextOffset;
-use dataflows::views::{DEDUPE, Mode};
+use dataflows::views::{DEDUPE, Mode, View};
 
 use crate::config::Job;
 use crate::job::error::JobError;
-use crate::job::routes::dedupe_of_backfill;
-use crate::state::StoredView;
-use crate::state::offset::{Role, ViewOffset, first_of, for_view, of_view};
+use crate::job::filling::{Filling, dedupe_of_backfill, keep, replaced_view};
+use crate::job::replace;
+use crate::state::offset::{Role, first_of, for_view, of_view};
+use crate::state::{Phase, StoredView};
 use crate::store::{Commit, LastCommit, StateChange, Store};
 
-/// Stores the definitions of the views, and returns the indexes of those that need a backfill.
-pub fn plan(store: &mut dyn Store, config: &Job, last: &LastCommit) -> Result<Vec<usize>, JobError> {
+/// Stores the definitions of the views, and returns those that have to be filled.
+pub fn plan(store: &mut dyn Store, config: &Job, last: &LastCommit) -> Result<Vec<Filling>, JobError> {
     let mut known: BTreeMap<String, StoredView> =
         store.views()?.into_iter().map(|view| (view.name.clone(), view)).collect();
     keep_dedupe(store, config, &mut known, last)?;
     let mut to_fill = Vec::new();
     for (place, view) in config.active_views.iter().enumerate() {
         let stored = match known.get(&*view.name) {
+            Some(stored) if stored.definition != view.definition && config.replaced.contains(&*view.name) => {
+                to_fill.push(replace::begin(store, config, place, &known, last)?);
+                continue;
+            }
             Some(stored) if stored.definition != view.definition => {
                 return Err(JobError::OtherView {
                     view: view.name.to_string(),
@@ -42,31 +47,81 @@ pub fn plan(store: &mut dyn Store, config: &Job, last: &LastCommit) -> Result<Ve
                 });
             }
             Some(stored) => stored.clone(),
-            None => {
-                // A job without a commit has nothing to backfill.
-                let is_filled = match config.mode {
-                    Mode::Append => !config.is_backfilled(&view.name),
-                    Mode::Upsert => view.columns.is_empty() || !view.of_readings,
-                };
-                let stored = StoredView {
-                    name: view.name.to_string(),
-                    definition: view.definition.clone(),
-                    backfilled: last.epoch == 0 || is_filled,
-                };
-                let begins_here = last.epoch > 0 && config.mode == Mode::Append && is_filled;
-                if begins_here && view.of_readings {
-                    keep(store, last, &for_view(&view.name, Role::Since, last.offsets.iter().cloned()))?;
-                }
-                store.put_view(&stored)?;
-                stored
-            }
+            None => add(store, config, view, &known, last)?,
         };
-        if !stored.backfilled {
-            to_fill.push(place);
+        if stored.phase == Phase::Backfilling {
+            to_fill.push(Filling { view: place, name: (*view.name).into(), replaces: false });
         }
     }
+    replace::discard_others(store, config, &known, &to_fill)?;
     note_left(store, config, &known, last)?;
     Ok(to_fill)
+}
+
+/// Stores the definition of a new view, and from where it reads.
+fn add(
+    store: &mut dyn Store,
+    config: &Job,
+    view: &View,
+    known: &BTreeMap<String, StoredView>,
+    last: &LastCommit,
+) -> Result<StoredView, JobError> {
+    // A job without a commit has nothing to backfill.
+    let begins = match config.mode {
+        _ if last.epoch == 0 || view.columns.is_empty() || !view.of_readings => Begins::Empty,
+        Mode::Append if !config.is_backfilled(&view.name) => begins(config, view, known, last)?,
+        Mode::Append | Mode::Upsert => Begins::At(Vec::new()),
+    };
+    let (phase, offsets) = match begins {
+        Begins::Empty => (Phase::Complete, Vec::new()),
+        Begins::Now => (Phase::Complete, for_view(&view.name, Role::Since, last.offsets.iter().cloned())),
+        // As if it had read everything before.
+        Begins::At(since) => {
+            let roles = [Role::Since, Role::Filled];
+            let offsets =
+                roles.into_iter().flat_map(|role| for_view(&view.name, role, since.iter().cloned()));
+            (Phase::Backfilling, offsets.collect())
+        }
+    };
+    keep(store, last, &offsets)?;
+    let stored = StoredView { name: view.name.to_string(), definition: view.definition.clone(), phase };
+    store.put_view(&stored)?;
+    Ok(stored)
+}
+
+/// Where a new view begins.
+enum Begins {
+    /// It has no rows of readings, or the job has no commit.
+    Empty,
+    /// At the job's offsets.
+    Now,
+    /// At these offsets; without any, where the job began.
+    At(Vec<NextOffset>),
+}
+
+/// Where a view begins that is added to a job: if it reads views with state, where these began, so that it has their
+/// current rows.
+fn begins(
+    config: &Job,
+    view: &View,
+    known: &BTreeMap<String, StoredView>,
+    last: &LastCommit,
+) -> Result<Begins, JobError> {
+    let reads = config.reads.get(&*view.name);
+    let has_state = |name: &&str| {
+        let planned = config.planned.iter().find(|planned| *planned.name == **name);
+        planned.is_some_and(|planned| !planned.relation.is_stateless())
+    };
+    let read = reads.into_iter().flatten().map(String::as_str).filter(|name| known.contains_key(*name));
+    let mut read = read.filter(has_state).map(|name| (name, starts(name, last)));
+    let Some((first, since)) = read.next() else { return Ok(Begins::Now) };
+    match read.find(|(_, other)| *other != since) {
+        None => Ok(Begins::At(since)),
+        Some((other, _)) => Err(JobError::OtherOrigins {
+            view: view.name.to_string(),
+            read: [first.to_owned(), other.to_owned()],
+        }),
+    }
 }
 
 /// Refuses another `message.dedupe` than the one by which the job has read its input, as views would have records of
@@ -81,7 +136,7 @@ fn keep_dedupe(
     if last.epoch > 0 || checked.is_ok() {
         return checked;
     }
-    let view = StoredView { name: DEDUPE.into(), definition: dedupe_of(config), backfilled: true };
+    let view = StoredView { name: DEDUPE.into(), definition: dedupe_of(config), phase: Phase::Complete };
     store.put_view(&view)?;
     known.insert(DEDUPE.into(), view);
     Ok(())
@@ -113,7 +168,8 @@ fn note_left(
 ) -> Result<(), JobError> {
     let own = &last.offsets;
     let mut changes = Vec::new();
-    for name in known.keys().filter(|name| *name != DEDUPE) {
+    let views = known.keys().filter(|name| *name != DEDUPE && replaced_view(name).is_none());
+    for name in views {
         let left: Vec<_> = of_view(&last.view_offsets, name, Role::Left).collect();
         let is_left = left.iter().any(|at| at.offset >= 0);
         let is_active = config.active_views.iter().any(|view| *view.name == **name);
@@ -138,16 +194,7 @@ fn note_left(
             changes.extend(for_view(name, Role::Left, own.iter().cloned()));
         }
     }
-    keep(store, last, &changes)
-}
-
-/// Adds offsets of views to the job's last commit.
-fn keep(store: &mut dyn Store, last: &LastCommit, view_offsets: &[ViewOffset]) -> Result<(), JobError> {
-    if view_offsets.is_empty() {
-        return Ok(());
-    }
-    store.begin()?;
-    Ok(store.commit(&Commit { epoch: last.epoch, view_offsets, ..Commit::default() })?)
+    Ok(keep(store, last, &changes)?)
 }
 
 /// The start offsets of a view that was not backfilled; empty for a complete view.
@@ -165,7 +212,7 @@ pub fn finish(store: &mut dyn Store, config: &Job, view: usize, last: &LastCommi
         store.commit(&Commit { epoch: last.epoch, state: &[state], ..Commit::default() })?;
     }
     let (name, definition) = (view.name.to_string(), view.definition.clone());
-    Ok(store.put_view(&StoredView { name, definition, backfilled: true })?)
+    Ok(store.put_view(&StoredView { name, definition, phase: Phase::Complete })?)
 }
 
 /// Marks a view that is no longer left out.

@@ -68,7 +68,7 @@ pub enum JobError {
     },
     /// The definition of a view has changed.
     #[error(
-        "view `{view}` of job `{job}` was created as `{stored}` and is now `{asked}`; restore its definition, give it another name and table, or start a new --job with a new --out"
+        "view `{view}` of job `{job}` was created as `{stored}` and is now `{asked}`; add --replace {view} to rebuild it (in SQL: CREATE OR REPLACE), restore its definition, or give it another name and table"
     )]
     OtherView {
         /// The view.
@@ -92,9 +92,19 @@ pub enum JobError {
         /// The configured value.
         asked: String,
     },
+    /// A new view reads views that have read different parts of the input.
+    #[error(
+        "view `{view}` reads `{}` and `{}`, which did not begin at the same offsets; write WITH (backfill = true) to fill it from the beginning", .read[0], .read[1]
+    )]
+    OtherOrigins {
+        /// The view.
+        view: String,
+        /// Two of the views that it reads.
+        read: [String; 2],
+    },
     /// A view cannot be backfilled.
     #[error(
-        "view `{view}` cannot be backfilled, because the input `{input}` cannot be read again; leave out its `backfill`"
+        "view `{view}` cannot be filled, because the input `{input}` cannot be read again; leave out its `backfill`, let it read `readings` only, or restore its definition"
     )]
     NoBackfill {
         /// The view.
@@ -149,6 +159,7 @@ impl JobError {
             | Self::OtherSource { .. }
             | Self::OtherView { .. }
             | Self::OtherDedupe { .. }
+            | Self::OtherOrigins { .. }
             | Self::NoBackfill { .. } => true,
             Self::Cluster(error) => {
                 matches!(error, ClusterError::Refused { .. } | ClusterError::Unfilled(_))

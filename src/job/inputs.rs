@@ -18,6 +18,7 @@ use dataflows::views::View;
 use crate::config::Job;
 use crate::decode::Schemas;
 use crate::job::error::JobError;
+use crate::job::filling::Filling;
 use crate::job::options::{Decoders, file_options, topic_options};
 use crate::job::topics::warn_of_missing;
 use crate::kafka::properties::Properties;
@@ -106,7 +107,7 @@ impl Inputs {
     /// `decided` are the messages that are in the future.
     pub fn again(
         config: &Job,
-        view: &View,
+        filling: &Filling,
         progress: &[NextOffset],
         last: &LastCommit,
         decided: Vec<ReadingId>,
@@ -114,6 +115,7 @@ impl Inputs {
         stop: &Stop,
     ) -> Result<Self, JobError> {
         let offsets = &*last.offsets;
+        let view = &config.active_views[filling.view];
         let mut inputs = Self::new(config, std::slice::from_ref(view), properties)?;
         inputs.decoders.decided = Some(decided.into());
         match &config.input {
@@ -121,7 +123,8 @@ impl Inputs {
                 let options = topic_options(config, config.kafka.topic.clone(), properties.clone());
                 let (committed, known) = (progress.to_vec(), last.topics.clone());
                 let progress = Beginning { committed, known, start: None };
-                let connect = || TopicSet::refill(options.clone(), offsets, &progress, &last.begun);
+                let whole = filling.replaces;
+                let connect = || TopicSet::refill(options.clone(), offsets, &progress, &last.begun, whole);
                 let topics = connect_at_start(config, stop, connect)?;
                 if let Some(topic) = topics.recreated() {
                     let (view, input) = (view.name.to_string(), topic.to_owned());

@@ -26,13 +26,15 @@ use crate::job::cluster::endpoint::{Endpoint, PATIENCE, Welcome};
 use crate::job::cluster::{ClusterError, Members, has_held_worker};
 use crate::job::commit::{Committer, Parts, Setup};
 use crate::job::error::JobError;
+use crate::job::filling::Filling;
 use crate::job::graph::{Outlet, Route, Shape};
 use crate::job::inputs::Inputs;
 use crate::job::options::registry_options;
 use crate::job::plan;
 use crate::job::progress::ProgressThread;
+use crate::job::replace;
 use crate::job::restore::Restore;
-use crate::job::routes::{check_source, open_files, routes, routes_of_backfill, source_name};
+use crate::job::routes::{check_source, open_files, routes, routes_of_backfill, source_name, tables};
 use crate::job::summary::Summary;
 use crate::job::topics;
 use crate::job::worker::{self, Shared};
@@ -58,7 +60,7 @@ use crate::runtime::thread::spawn;
 use crate::sink::csv;
 use crate::sink::topic::DeadLetterTopic;
 use crate::source::kafka::{Beginning, keep_trying};
-use crate::store::{self, LastCommit, Login, Store, StoreError, Table};
+use crate::store::{self, LastCommit, Login, Store, StoreError};
 
 /// Runs a job until the end of its input (with `until_end`), a signal (`stop`), or an error. Before it reads, a signal
 /// ends it immediately, because there is nothing to commit yet.
@@ -133,33 +135,36 @@ fn run_shown(
     let lock = FolderLock::take(&config.out)?;
     fault::at(Moment::FolderLocked);
     let opened = stop.unless_requested({
-        let (config, routes, stop) = (config.clone(), routes.clone(), stop.clone());
-        move || open_store(&config, login, &routes, &stop)
+        let (config, stop) = (config.clone(), stop.clone());
+        move || open_store(&config, login, &stop)
     })?;
     let Some(opened) = opened.transpose()? else { return Ok(Summary::default()) };
-    let Opened { store, mut last, to_fill } = opened;
-    if let (Some(_), Some(&view)) = (&endpoint, to_fill.first()) {
-        return Err(ClusterError::Unfilled(config.active_views[view].name.to_string()).into());
+    let Opened { mut store, mut last, to_fill } = opened;
+    if let (Some(_), Some(filling)) = (&endpoint, to_fill.first()) {
+        return Err(ClusterError::Unfilled(config.active_views[filling.view].name.to_string()).into());
     }
-    let files = open_files(config, &routes, &last)?;
-    fault::at(Moment::FilesCut);
     let launch =
         Launch { config, routes, metrics, health, page: page.clone(), kafka, registry, stop, events };
-    let mut parts = Parts { store, files, lock };
-    for view in to_fill {
-        let name = &*config.active_views[view].name;
-        starts(&format!("Backfilling view {name}; the other views wait for it."));
-        tracing::info!(view = name, "backfilling the view");
-        let Some((filled, summary)) = launch.pass(parts, &last, Some(view), None)? else {
-            return Ok(Summary { epoch: last.epoch, ..Summary::default() });
-        };
-        tracing::info!(view = name, records = summary.counts.intake.accepted, "filled");
-        parts = filled;
-        last.epoch = summary.epoch;
-        if stop.requested() {
-            return Ok(summary);
+    let (replaced, new): (Vec<_>, Vec<_>) = to_fill.into_iter().partition(|filling| filling.replaces);
+    let mut lock = lock;
+    for filling in replaced {
+        match launch.replace(store, lock, &last, &filling)? {
+            Filled::All(parts) => (store, lock) = parts,
+            Filled::Some(summary) => return Ok(summary),
         }
-        backfill::finish(parts.store.as_mut(), config, view, &last)?;
+        last = store.last_commit()?;
+    }
+    store.prepare(&tables(config, &launch.routes))?;
+    fault::at(Moment::TablesMade);
+    let files = open_files(config, &launch.routes, &last)?;
+    fault::at(Moment::FilesCut);
+    let mut parts = Parts { store, files, lock };
+    for filling in new {
+        match launch.fill(parts, &last, &filling)? {
+            Filled::All((filled, epoch)) => (parts, last.epoch) = (filled, epoch),
+            Filled::Some(summary) => return Ok(summary),
+        }
+        backfill::finish(parts.store.as_mut(), config, filling.view, &last)?;
     }
     starts("Waiting for the input.");
     let passed = launch.pass(parts, &last, None, endpoint.as_ref())?;
@@ -187,6 +192,13 @@ fn start_registry(
     }
 }
 
+/// What became of filling a view.
+enum Filled<T> {
+    All(T),
+    /// A stop was requested before it was complete.
+    Some(Summary),
+}
+
 /// The parts of a job that are shared by all passes over its input.
 struct Launch<'job> {
     config: &'job Arc<Job>,
@@ -205,19 +217,66 @@ struct Launch<'job> {
 }
 
 impl Launch<'_> {
+    /// Fills a view up to the job's offsets. Returns the last epoch, too.
+    fn fill(
+        &self,
+        parts: Parts,
+        last: &LastCommit,
+        filling: &Filling,
+    ) -> Result<Filled<(Parts, Epoch)>, JobError> {
+        let view = &*self.config.active_views[filling.view].name;
+        let verb = if filling.replaces { "Rebuilding" } else { "Backfilling" };
+        let said = format!("{verb} view {view}; the other views wait for it.");
+        self.page.iter().for_each(|page| page.board.set_starting(&said));
+        match filling.replaces {
+            true => tracing::info!(view, "rebuilding the view, as its definition has changed"),
+            false => tracing::info!(view, "backfilling the view"),
+        }
+        let Some((parts, summary)) = self.pass(parts, last, Some(filling), None)? else {
+            return Ok(Filled::Some(Summary { epoch: last.epoch, ..Summary::default() }));
+        };
+        tracing::info!(view, records = summary.counts.intake.accepted, "filled");
+        Ok(match self.stop.requested() {
+            true => Filled::Some(summary),
+            false => Filled::All((parts, summary.epoch)),
+        })
+    }
+
+    /// Replaces a view by one with another definition.
+    fn replace(
+        &self,
+        mut store: Box<dyn Store>,
+        lock: FolderLock,
+        last: &LastCommit,
+        filling: &Filling,
+    ) -> Result<Filled<(Box<dyn Store>, FolderLock)>, JobError> {
+        let routes = routes_of_backfill(&self.routes, filling);
+        store.prepare(&tables(self.config, &routes))?;
+        let files = open_files(self.config, &routes, last)?;
+        let (Parts { mut store, lock, .. }, _) =
+            match self.fill(Parts { store, files, lock }, last, filling)? {
+                Filled::All(filled) => filled,
+                Filled::Some(summary) => return Ok(Filled::Some(summary)),
+            };
+        replace::switch(store.as_mut(), self.config, filling)?;
+        replace::finish(store.as_mut(), self.config, self.stop)?;
+        tracing::info!(view = &*self.config.active_views[filling.view].name, "the view is replaced");
+        Ok(Filled::All((store, lock)))
+    }
+
     /// Runs a pass over the input to its end: the job itself, with the other processes of a cluster at `endpoint`, or
-    /// the backfill of the view `filled`. None if a stop was requested before it read anything.
+    /// the view that is `filled`. None if a stop was requested before it read anything.
     fn pass(
         &self,
         parts: Parts,
         last: &LastCommit,
-        filled: Option<usize>,
+        filled: Option<&Filling>,
         endpoint: Option<&Endpoint>,
     ) -> Result<Option<(Parts, Summary)>, JobError> {
         let (config, stop, metrics) = (self.config, self.stop, &self.metrics);
         let routes = match filled {
             None => self.routes.clone(),
-            Some(view) => routes_of_backfill(&self.routes, &config.active_views[view].name),
+            Some(filling) => routes_of_backfill(&self.routes, filling),
         };
         let loaded = stop.unless_requested({
             let (config, routes, mut parts) = (config.clone(), routes.clone(), parts);
@@ -245,8 +304,8 @@ impl Launch<'_> {
                 topics::warn_of_changes(config, last);
                 self.open_inputs(topics::beginning(config, last))?
             }
-            Some(view) => {
-                let progress = backfill::progress(&config.active_views[view].name, last);
+            Some(filling) => {
+                let progress = backfill::progress(&filling.name, last);
                 if config.mode == Mode::Upsert {
                     if progress.contains(&backfill::kept()) {
                         return Ok(Some((parts, Summary { epoch: last.epoch, ..Summary::default() })));
@@ -255,11 +314,10 @@ impl Launch<'_> {
                     Some(Inputs::none(config)?)
                 } else {
                     let decided = parts.store.in_the_future()?;
-                    let (config, last) = (config.clone(), last.clone());
+                    let (config, last, filling) = (config.clone(), last.clone(), filling.clone());
                     let (kafka, waits) = (self.kafka.clone(), stop.clone());
                     stop.unless_requested(move || {
-                        let view = &config.active_views[view];
-                        Inputs::again(&config, view, &progress, &last, decided, &kafka, &waits)
+                        Inputs::again(&config, &filling, &progress, &last, decided, &kafka, &waits)
                     })?
                     .transpose()?
                 }
@@ -316,11 +374,11 @@ impl Launch<'_> {
             events: self.events.clone().filter(|_| filled.is_none()),
             topic: config.kafka.topic.to_string().into(),
             mapping: config.mapping.clone(),
-            filled: filled.map(|view| (*config.active_views[view].name).into()),
+            filled: filled.map(|filling| filling.name.clone()),
             done,
         });
 
-        let shape = self.shape(start, filled)?;
+        let shape = self.shape(start, filled.map(|filling| filling.view))?;
         let meter = page.map(|page| plan::as_it_runs(config).map(|plan| page.board.show_graph(plan)));
         let job = self.job(shape, outlet, &inputs, restored, meter.transpose()?)?;
         // In a cluster, each process sees only its share of the messages.
@@ -504,29 +562,12 @@ fn window(config: &Job) -> String {
 struct Opened {
     store: Box<dyn Store>,
     last: LastCommit,
-    /// The views that need a backfill.
-    to_fill: Vec<usize>,
+    /// The views that have to be filled.
+    to_fill: Vec<Filling>,
 }
 
-/// Opens the store, takes the job's lock, prepares the tables, and finds the views that need a backfill.
-fn open_store(
-    config: &Job,
-    login: Arc<Reloaded<Login>>,
-    routes: &[Route],
-    stop: &Stop,
-) -> Result<Opened, JobError> {
-    let tables: Vec<Table> = config
-        .active_views
-        .iter()
-        .zip(routes)
-        .filter(|(_, route)| route.table.is_some())
-        .map(|(view, _)| Table {
-            name: view.table.to_string(),
-            columns: view.columns.to_vec(),
-            keyed: view.keyed,
-            index: view.index.clone(),
-        })
-        .collect();
+/// Opens the store, takes the job's lock, ends replacements that are committed, and finds the views that have to be filled.
+fn open_store(config: &Job, login: Arc<Reloaded<Login>>, stop: &Stop) -> Result<Opened, JobError> {
     let asked = source_name(config);
     let open = || -> Result<_, StoreError> {
         let mut store = match &config.memory {
@@ -541,8 +582,7 @@ fn open_store(
     let opened = retry::until_stopped(stop, open, may_pass);
     let (mut store, last) = opened.map_err(|error| JobError::from(error).at_start(config.wait))?;
     check_source(config, &last.source, &last.offsets)?;
-    store.prepare(&tables)?;
-    fault::at(Moment::TablesMade);
+    replace::finish(store.as_mut(), config, stop)?;
     let to_fill = backfill::plan(store.as_mut(), config, &last)?;
     Ok(Opened { store, last, to_fill })
 }

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`launch`] | starts and ends all parts, and is the one place that sees them |
 //! | [`backfill`] | fills a view that is added to an existing job |
+//! | `filling` | a view that is filled, and the names under which it is stored |
+//! | [`replace`] | replaces a view whose definition has changed |
 //! | `restore` | loads the views' state at a start, and sets back times that are too far ahead |
 //! | [`inputs`] | opens the job's topics and files, and assigns them to the workers |
 //! | `topics` | where the topics of a job begin, and what has changed since the job began |
@@ -23,12 +25,14 @@ pub mod backfill;
 pub mod cluster;
 pub mod commit;
 pub mod error;
+pub(crate) mod filling;
 pub mod graph;
 pub mod inputs;
 pub mod launch;
 pub(crate) mod options;
 pub mod plan;
 mod progress;
+pub mod replace;
 pub(crate) mod restore;
 pub mod routes;
 pub(crate) mod schemas;

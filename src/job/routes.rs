@@ -11,12 +11,13 @@ use dataflows::views::{DEAD_LETTERS, DEDUPE, Mode, View};
 
 use crate::config::Job;
 use crate::job::error::JobError;
+use crate::job::filling::{Filling, dedupe_of_backfill, replaced_view};
 use crate::job::graph::Route;
 use crate::observe::board::shown::Part;
 use crate::render::CHANGE;
 use crate::sink::csv::{CsvError, CsvFiles};
 use crate::source::file::full_path;
-use crate::store::LastCommit;
+use crate::store::{LastCommit, Table, new_table};
 
 /// The sinks of each view.
 pub(crate) fn routes(config: &Job) -> Arc<[Route]> {
@@ -33,19 +34,38 @@ pub(crate) fn routes(config: &Job) -> Arc<[Route]> {
     config.active_views.iter().map(route).collect()
 }
 
-/// The sinks of each view in a backfill of `view`, which drops repetitions with a state of its own. It is stored under
-/// another name than that of the job, and no view has a name with a slash.
-pub(crate) fn routes_of_backfill(routes: &[Route], view: &str) -> Arc<[Route]> {
-    let own = |route: &Route| match &*route.name {
-        DEDUPE => Route { name: dedupe_of_backfill(view).into(), ..route.clone() },
-        _ => route.clone(),
+/// The sinks of each view while one is filled. Repetitions are dropped with a state of its own, which is stored under
+/// another name than that of the job; no view has a name with a slash. A view that replaces one has a table and a file of
+/// its own; besides these there are only those of dead letters.
+pub(crate) fn routes_of_backfill(routes: &[Route], filling: &Filling) -> Arc<[Route]> {
+    let mut tables = 0..;
+    let own = |(place, route): (usize, &Route)| match &*route.name {
+        DEDUPE => Route { name: dedupe_of_backfill(&filling.name).into(), ..route.clone() },
+        _ if !filling.replaces => route.clone(),
+        name if place == filling.view || name == DEAD_LETTERS => Route {
+            name: if place == filling.view { filling.name.clone() } else { route.name.clone() },
+            table: route.table.and_then(|_| tables.next()),
+            ..route.clone()
+        },
+        _ => Route { csv: false, table: None, ..route.clone() },
     };
-    routes.iter().map(own).collect()
+    routes.iter().enumerate().map(own).collect()
 }
 
-/// The name of the state by which a backfill of `view` drops repetitions.
-pub(crate) fn dedupe_of_backfill(view: &str) -> String {
-    format!("{DEDUPE}/{view}")
+/// The tables that rows go to.
+pub(crate) fn tables(config: &Job, routes: &[Route]) -> Vec<Table> {
+    let views = config.active_views.iter().zip(routes).filter(|(_, route)| route.table.is_some());
+    let table = |(view, route): (&View, &Route)| Table {
+        view: route.name.to_string(),
+        name: match replaced_view(&route.name) {
+            Some(_) => new_table(&view.table),
+            None => view.table.to_string(),
+        },
+        columns: view.columns.to_vec(),
+        keyed: view.keyed,
+        index: view.index.clone(),
+    };
+    views.map(table).collect()
 }
 
 /// Opens the files and truncates each to its committed length.
@@ -54,8 +74,12 @@ pub(crate) fn open_files(config: &Job, routes: &[Route], last: &LastCommit) -> R
 }
 
 /// Fails for files that a start would refuse, given their `committed` lengths.
-pub(crate) fn check_files(config: &Job, committed: &[(String, u64)]) -> Result<(), JobError> {
-    with_files(config, &routes(config), committed, CsvFiles::check)
+pub(crate) fn check_files(
+    config: &Job,
+    routes: &[Route],
+    committed: &[(String, u64)],
+) -> Result<(), JobError> {
+    with_files(config, routes, committed, CsvFiles::check)
 }
 
 /// An operation on all files: takes the folder, the job, the columns of each view's file, the committed lengths, and
@@ -79,7 +103,7 @@ fn with_files<T>(
         .active_views
         .iter()
         .zip(routes)
-        .map(|(view, route)| (&*view.name, route.csv.then(|| file_columns(view, route))))
+        .map(|(view, route)| (&*route.name, route.csv.then(|| file_columns(view, route))))
         .collect();
     let columns: Vec<_> = columns.iter().map(|(name, columns)| (*name, columns.as_deref())).collect();
     let max_records = config.csv.max_records.and_then(NonZeroU64::new);

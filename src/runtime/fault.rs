@@ -54,6 +54,10 @@ pub enum Moment {
     CommitAnswered,
     /// The parts that wait for the commit are notified.
     CommitTold,
+    /// A view is replaced, but its table and files do not have their names yet.
+    Replaced,
+    /// The table of a replaced view has its name, but its files do not.
+    TableRenamed,
 }
 
 impl Moment {
@@ -61,6 +65,11 @@ impl Moment {
     pub fn is_of_start(self) -> bool {
         use Moment::{FilesCut, FolderLocked, JobClaimed, StateRead, TablesMade};
         matches!(self, FolderLocked | JobClaimed | TablesMade | FilesCut | StateRead)
+    }
+
+    /// Whether it is reached only when a view is replaced.
+    pub fn is_of_replacement(self) -> bool {
+        matches!(self, Self::Replaced | Self::TableRenamed)
     }
 
     /// Its name, as given to `--die-at`.

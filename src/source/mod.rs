@@ -198,6 +198,20 @@ pub enum SourceError {
         /// The first available offset.
         low: i64,
     },
+    /// Offsets from which a view is to be rebuilt are no longer on the broker.
+    #[error(
+        "{topic} partition {partition} begins at offset {low}, but the job began at {first}: earlier records are no longer on the broker, so the view cannot be rebuilt; restore its definition, or give the changed view another name and table"
+    )]
+    Forgotten {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The first available offset.
+        low: i64,
+        /// The offset at which the job began.
+        first: i64,
+    },
     /// The committed offset is past the partition's end.
     #[error(
         "{topic} partition {partition} ends at offset {end}, but {committed} was committed, so the topic was re-created; start a new --job with a new --out, or set on_data_loss = \"earliest\""

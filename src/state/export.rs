@@ -265,7 +265,7 @@ mod tests {
             views: vec![StoredView {
                 name: "hot".into(),
                 definition: "SELECT `a\n`".into(),
-                backfilled: true,
+                phase: crate::state::Phase::Complete,
             }],
             tables: vec![TableSize { table: "T".into(), rows: 5, last_id: Some(9) }],
             with_state: vec!["distance_correlation".into(), "window_averages".into()],

@@ -34,10 +34,12 @@ pub enum Role {
     Since,
     /// Where the view was removed from the job.
     Left,
+    /// Up to where the dead letters are of the view's definition before: see [`crate::job::replace`].
+    Outdated,
 }
 
 impl Role {
-    pub(crate) const ALL: [Self; 3] = [Self::Filled, Self::Since, Self::Left];
+    pub(crate) const ALL: [Self; 4] = [Self::Filled, Self::Since, Self::Left, Self::Outdated];
 
     /// Its name in the database.
     pub(crate) fn name(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Role {
             Self::Filled => "filled",
             Self::Since => "since",
             Self::Left => "left",
+            Self::Outdated => "outdated",
         }
     }
 }

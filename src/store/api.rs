@@ -6,7 +6,7 @@ use dataflows::item::ReadingId;
 use super::chunk::{Chunk, Form};
 use super::commit::{Adopted, Commit, LastCommit};
 use super::error::StoreError;
-use super::table::{Refused, Table};
+use super::table::{Refused, StoredTable, Table};
 use crate::state::StoredView;
 
 /// The result of one check of `truckflow check`.
@@ -24,6 +24,9 @@ pub trait Store: Send {
     /// returns the last commit.
     fn claim(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError>;
 
+    /// The last commit of the claimed job.
+    fn last_commit(&mut self) -> Result<LastCommit, StoreError>;
+
     /// Creates missing tables, adds missing columns, and refuses tables that cannot be used. Existing rows are never
     /// changed.
     fn prepare(&mut self, tables: &[Table]) -> Result<(), StoreError>;
@@ -40,6 +43,22 @@ pub trait Store: Send {
 
     /// Stores a view's entry, replacing an earlier one. Committed at once; no transaction of an epoch may be open.
     fn put_view(&mut self, view: &StoredView) -> Result<(), StoreError>;
+
+    /// The tables that the job writes to, by name.
+    fn tables(&mut self) -> Result<Vec<StoredTable>, StoreError>;
+
+    /// Checks that the table of a view, if it exists, can be [replaced](Commit::replacement), and that the names are free
+    /// which a replacement needs: no trigger, foreign key, column or row of others may be lost. Changes nothing. The job
+    /// need not be claimed.
+    fn check_replaceable(&mut self, job: &str, view: &str, table: &str) -> Result<(), StoreError>;
+
+    /// Gives the table of a view, whose replacement is committed, its name, and drops the one that it replaces. Can be
+    /// repeated.
+    fn rename(&mut self, table: &str) -> Result<(), StoreError>;
+
+    /// Removes all data of a view, and the tables that the job has created for it; no transaction of an epoch may be
+    /// open.
+    fn discard(&mut self, view: &str) -> Result<(), StoreError>;
 
     /// Opens a transaction, reconnecting and taking the lock again if needed; fails with [`StoreError::Fenced`] if
     /// another instance took over.

@@ -37,6 +37,19 @@ pub struct Commit<'a> {
     pub files: &'a [(String, u64)],
     /// Changes of state.
     pub state: &'a [StateChange],
+    /// A view whose rows, state and definition are replaced. What was stored of it is forgotten first.
+    pub replacement: Option<Replacement<'a>>,
+}
+
+/// A view that takes the place of one with another definition.
+#[derive(Clone, Copy, Debug)]
+pub struct Replacement<'a> {
+    /// The view, in the phase in which its table and files are renamed.
+    pub view: &'a StoredView,
+    /// The name under which it was filled.
+    pub filled: &'a str,
+    /// Its table, if it has one. It was filled under [another name](super::table::new_table).
+    pub table: Option<&'a str>,
 }
 
 /// The committed data of a job.

@@ -11,7 +11,7 @@ use super::api::{Finding, Store};
 use super::chunk::{Chunk, Form, Operation};
 use super::commit::{Adopted, Commit, LastCommit};
 use super::error::StoreError;
-use super::table::{Refused, Table};
+use super::table::{Refused, StoredTable, Table};
 use crate::render;
 use crate::state::StoredView;
 
@@ -99,6 +99,10 @@ impl Store for MemoryStore {
         Ok(LastCommit { generation: 1, source: source.to_owned(), ..LastCommit::default() })
     }
 
+    fn last_commit(&mut self) -> Result<LastCommit, StoreError> {
+        Ok(LastCommit { generation: 1, epoch: self.epoch, ..LastCommit::default() })
+    }
+
     fn prepare(&mut self, tables: &[Table]) -> Result<(), StoreError> {
         let empty = |table: &Table| MemoryTable { table: table.clone(), rows: BTreeMap::new(), appended: 0 };
         *self.memory.lock() = tables.iter().map(empty).collect();
@@ -119,6 +123,22 @@ impl Store for MemoryStore {
 
     fn put_view(&mut self, _: &StoredView) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn tables(&mut self) -> Result<Vec<StoredTable>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn check_replaceable(&mut self, _: &str, _: &str, _: &str) -> Result<(), StoreError> {
+        Self::unsupported()
+    }
+
+    fn rename(&mut self, _: &str) -> Result<(), StoreError> {
+        Self::unsupported()
+    }
+
+    fn discard(&mut self, _: &str) -> Result<(), StoreError> {
+        Self::unsupported()
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {

@@ -36,12 +36,12 @@ use std::sync::Arc;
 
 pub use api::{Finding, Store};
 pub use chunk::{Chunk, Form, Operation, Text};
-pub use commit::{Adopted, Commit, LastCommit, StateChange};
+pub use commit::{Adopted, Commit, LastCommit, Replacement, StateChange};
 pub use error::StoreError;
 pub use last_reading::LastReading;
 pub use login::Login;
 pub use reader::StoreReader;
-pub use table::{OTHER_ID, ROW_KEY, Refused, Table};
+pub use table::{OTHER_ID, ROW_KEY, Refused, StoredTable, Table, new_table};
 
 use crate::runtime::reload::Reloaded;
 use crate::runtime::secret::DatabaseUrl;

@@ -266,12 +266,24 @@ mod tests {
         &[column("timestamp", Type::Timestamp), column("speed", Type::Decimal), column("truck", Type::Text)];
 
     fn table(keyed: bool) -> Table {
-        Table { name: "a`b".into(), columns: COLUMNS[..2].to_vec(), keyed, index: Vec::new() }
+        Table {
+            view: "v".into(),
+            name: "a`b".into(),
+            columns: COLUMNS[..2].to_vec(),
+            keyed,
+            index: Vec::new(),
+        }
     }
 
     fn flaws(columns: &[ColumnSpec], found: &[FoundColumn]) -> Vec<Flaw> {
         super::flaws(
-            &Table { name: "t".into(), columns: columns.to_vec(), keyed: true, index: Vec::new() },
+            &Table {
+                view: "v".into(),
+                name: "t".into(),
+                columns: columns.to_vec(),
+                keyed: true,
+                index: Vec::new(),
+            },
             found,
             PADDING,
         )
@@ -352,7 +364,10 @@ mod tests {
     fn a_view_may_have_a_column_id() {
         let columns = vec![column("Id", Type::Text), column("speed", Type::Decimal)];
         assert_eq!(
-            create(&Table { name: "t".into(), columns, keyed: false, index: Vec::new() }, PADDING),
+            create(
+                &Table { view: "v".into(), name: "t".into(), columns, keyed: false, index: Vec::new() },
+                PADDING
+            ),
             "CREATE TABLE IF NOT EXISTS `t` (`row_id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
              `Id` VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL, `speed` DOUBLE NULL) ENGINE=InnoDB"
         );
@@ -393,8 +408,13 @@ mod tests {
             ..found(name, "varchar(32)")
         };
         let padded = |there: FoundColumn| {
-            let table =
-                Table { name: "t".into(), columns: COLUMNS.to_vec(), keyed: false, index: Vec::new() };
+            let table = Table {
+                view: "v".into(),
+                name: "t".into(),
+                columns: COLUMNS.to_vec(),
+                keyed: false,
+                index: Vec::new(),
+            };
             padded_keys(&table, &[there])
         };
         assert_eq!(padded(column("Truck", "latin1_swedish_ci", true)), ["Truck (latin1_swedish_ci)"]);

@@ -2,9 +2,13 @@
 
 use dataflows::rows::ColumnSpec;
 
+use super::error::StoreError;
+
 /// A table that a job writes. The database adds an AUTO_INCREMENT column before the columns: [`id_column`].
 #[derive(Clone, Debug)]
 pub struct Table {
+    /// The view whose rows it has.
+    pub view: String,
     /// The name.
     pub name: String,
     /// The columns, without that one.
@@ -13,6 +17,93 @@ pub struct Table {
     pub keyed: bool,
     /// The columns of an index, if there is to be one.
     pub index: Vec<String>,
+}
+
+/// A table that a job writes to, as recorded in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTable {
+    /// The name.
+    pub name: String,
+    /// The view whose rows it has.
+    pub view: String,
+    /// Whether the job has created it.
+    pub is_created: bool,
+    /// The columns that the job has created or uses, besides those that the database adds.
+    pub columns: Vec<String>,
+}
+
+/// The names of the tables that a job has created for a view.
+pub(super) fn created_for(tables: Vec<StoredTable>, view: &str) -> impl Iterator<Item = String> {
+    let is_created = move |table: &StoredTable| table.is_created && table.view == view;
+    tables.into_iter().filter(is_created).map(|table| table.name)
+}
+
+/// The name of the table that a replaced view fills.
+pub fn new_table(name: &str) -> String {
+    format!("{name}__new")
+}
+
+/// The name of a replaced table, until it is dropped.
+pub fn old_table(name: &str) -> String {
+    format!("{name}__old")
+}
+
+/// What is recorded of a table that is to be replaced.
+pub(super) struct Replaceable {
+    /// The table.
+    pub table: String,
+    /// The tables of the job.
+    pub recorded: Vec<StoredTable>,
+    /// Another job that writes to it.
+    pub other: Option<String>,
+}
+
+impl Replaceable {
+    /// Whether the job already fills the table that will replace it.
+    pub(super) fn is_filling(&self) -> bool {
+        let filled = new_table(&self.table);
+        self.recorded.iter().any(|table| table.is_created && table.name == filled)
+    }
+
+    /// The error that the name of a table, which the replacement needs, is taken.
+    pub(super) fn name_taken(&self, name: &str) -> StoreError {
+        StoreError::Table {
+            table: self.table.clone(),
+            reason: format!("to replace it, a table {name} is created, but there is one already"),
+            advice: format!("rename or drop {name}"),
+        }
+    }
+
+    /// The error that it cannot be replaced.
+    pub(super) fn refused(&self, reason: &str) -> StoreError {
+        StoreError::Table {
+            table: self.table.clone(),
+            reason: format!("it cannot be replaced: {reason}"),
+            advice: "give the view another table, or rename this one".into(),
+        }
+    }
+}
+
+/// Why the table of a view with these columns cannot be replaced.
+pub(super) fn not_replaceable<'a>(
+    view: &str,
+    replaceable: &Replaceable,
+    mut columns: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    let is_it =
+        |table: &&StoredTable| table.is_created && table.view == view && table.name == replaceable.table;
+    let Some(recorded) = replaceable.recorded.iter().find(is_it) else {
+        return Some("the job has not created it for this view, so it may have rows of others".into());
+    };
+    if let Some(job) = &replaceable.other {
+        return Some(format!("job `{job}` writes to it, too"));
+    }
+    let is_ours = |name: &&str| {
+        [ID, OTHER_ID, ROW_KEY].iter().any(|own| name.eq_ignore_ascii_case(own))
+            || recorded.columns.iter().any(|own| name.eq_ignore_ascii_case(own))
+    };
+    let extra = columns.find(|name| !is_ours(name));
+    extra.map(|name| format!("its column `{name}` is not the job's, and would be lost"))
 }
 
 /// The column that identifies the rows of a keyed table. Rows that no job wrote have NULL there and are never changed.

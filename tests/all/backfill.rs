@@ -58,6 +58,15 @@ impl Grown {
     }
 
     fn start(&self, config: &str, workers: &str) -> Job {
+        self.start_with(config, workers, &[])
+    }
+
+    /// A start that dies at a moment.
+    fn start_dying(&self, config: &str, at: &str) -> Job {
+        self.start_with(config, "1", &["--die-at", at])
+    }
+
+    fn start_with(&self, config: &str, workers: &str, more: &[&str]) -> Job {
         let path = self.folder.path().join("job.toml");
         std::fs::write(&path, config).unwrap();
         let mut args = ["run", "--until-end", "--listen", "off", "--workers", workers, "--config"]
@@ -67,6 +76,7 @@ impl Grown {
         args.extend(self.args.iter().cloned());
         // Small epochs, so that there are many commits to be killed at.
         args.extend(["--set".into(), "limits.epoch_records=2000".into()]);
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
         Job::start(args)
     }
 
@@ -477,4 +487,54 @@ fn nothing_is_late_because_partitions_are_read_unevenly() {
         assert_eq!(csv_rows(&job.csv("dead_letters")).len(), 0);
         assert_eq!(csv_rows(&job.csv("filtered_join")).len(), RECORDS as usize);
     }
+}
+
+#[test]
+fn a_new_view_of_an_aggregate_begins_with_its_current_rows() {
+    let lines = readings(1000);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("readings.jsonl");
+    let write = |count: usize| std::fs::write(&path, lines[..count].join("\n") + "\n").unwrap();
+    let grown = Grown::new(&["--input", path.to_str().unwrap()]);
+    let config = "views = \"views.sql\"\n";
+    let first =
+        "CREATE MATERIALIZED VIEW early AS SELECT truck_id, COUNT(*) AS n FROM readings GROUP BY truck_id;";
+    let counted = "CREATE MATERIALIZED VIEW counted AS SELECT truck_id, COUNT(*) AS n, MAX(engine_speed) AS speed FROM readings GROUP BY truck_id;";
+    let summed = "CREATE MATERIALIZED VIEW summed AS SELECT SUM(n) AS n FROM counted;";
+    write(300);
+    grown.write_views(first);
+    grown.run(config, "1");
+    // From here on.
+    grown.write_views(&format!("{first}{counted}"));
+    grown.run(config, "1");
+    write(600);
+    grown.run(config, "2");
+    // With the rows of what it reads, which has read the middle only.
+    grown.write_views(&format!("{first}{counted}{summed}"));
+    assert!(!grown.start_dying(config, "commit#2").wait(TIMEOUT).0.success());
+    grown.run(config, "2");
+    let total = |view: &str| csv_rows(&grown.csv(view)).last().unwrap()[0].clone();
+    assert_eq!(total("summed"), "300");
+    write(900);
+    grown.run(config, "1");
+    assert_eq!(total("summed"), "600");
+    grown.verify();
+    // Two that began elsewhere have no rows of the same readings.
+    let both = "CREATE MATERIALIZED VIEW both_of AS SELECT c.truck_id, c.n - e.n AS more FROM counted c JOIN early e ON c.truck_id = e.truck_id;";
+    grown.write_views(&format!("{first}{counted}{summed}{both}"));
+    let (status, said) = grown.start(config, "1").wait(TIMEOUT);
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("did not begin at the same offsets; write WITH (backfill = true)"), "{said}");
+    let both = both.replace("both_of AS", "both_of WITH (backfill = true) AS");
+    grown.write_views(&format!("{first}{counted}{summed}{both}"));
+    grown.run(config, "1");
+    grown.verify();
+    // A step has no state: a view that reads it begins here.
+    let step = "CREATE VIEW step AS SELECT truck_id, COUNT(*) AS n FROM readings GROUP BY truck_id; CREATE MATERIALIZED VIEW late AS SELECT SUM(n) AS n FROM step;";
+    grown.write_views(&format!("{first}{counted}{summed}{both}{step}"));
+    grown.run(config, "1");
+    write(1000);
+    grown.run(config, "1");
+    assert_eq!(total("late"), "100");
+    grown.verify();
 }

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rusqlite::types::Value;
 use tempfile::TempDir;
-use truckflow::state::StoredView;
+use truckflow::state::{Phase, StoredView};
 use truckflow::store::{self, Commit, Finding, Operation, Refused, StateChange, Store, StoreError, Table};
 
 use crate::support::mariadb::{Database, Mariadb, TextRow, databases, mariadb};
@@ -112,7 +112,7 @@ fn table(name: &str) -> Table {
         column("name", Type::Text),
         column("payload", Type::Bytes),
     ];
-    Table { name: name.into(), columns, keyed: true, index: Vec::new() }
+    Table { view: "v".into(), name: name.into(), columns, keyed: true, index: Vec::new() }
 }
 
 fn rows_of(changed: &[(Change, i64, Values)]) -> Rows {
@@ -257,7 +257,7 @@ fn latest(change: Change, rows: impl Iterator<Item = (i64, i64)>) -> Rows {
 
 fn latest_table() -> Table {
     let columns = vec![column("truck", Type::Text), column("n", Type::Integer)];
-    Table { name: "latest".into(), columns, keyed: true, index: Vec::new() }
+    Table { view: "v".into(), name: "latest".into(), columns, keyed: true, index: Vec::new() }
 }
 
 #[test]
@@ -503,7 +503,7 @@ fn names_that_differ_in_trailing_spaces_have_bookkeeping_of_their_own() {
         }
         for name in names {
             store
-                .put_view(&StoredView { name: name.into(), definition: name.into(), backfilled: true })
+                .put_view(&StoredView { name: name.into(), definition: name.into(), phase: Phase::Complete })
                 .unwrap();
             let mut parts = Vec::new();
             store.state(name, &mut |part| parts.push(part)).unwrap();
@@ -585,28 +585,37 @@ fn the_ids_of_topics_are_kept_by_job() {
 
 #[test]
 fn views_are_kept_by_job_and_only_by_who_has_it() {
-    let view = |name: &str, definition: &str, backfilled| StoredView {
+    let view = |name: &str, definition: &str, phase| StoredView {
         name: name.into(),
         definition: definition.into(),
-        backfilled,
+        phase,
     };
     for place in Place::all() {
         let mut store = place.store(&[]);
         assert_eq!(store.views().unwrap(), []);
-        store.put_view(&view("hot", r"speed > 1 AND name = '\\it''s'", false)).unwrap();
-        store.put_view(&view("cold", "", true)).unwrap();
+        store.put_view(&view("hot", r"speed > 1 AND name = '\\it''s'", Phase::Backfilling)).unwrap();
+        store.put_view(&view("cold", "", Phase::Complete)).unwrap();
         assert_eq!(
             store.views().unwrap(),
-            [view("cold", "", true), view("hot", r"speed > 1 AND name = '\\it''s'", false)]
+            [
+                view("cold", "", Phase::Complete),
+                view("hot", r"speed > 1 AND name = '\\it''s'", Phase::Backfilling)
+            ]
         );
-        store.put_view(&view("hot", "other", true)).unwrap();
-        store.put_view(&view("hot", "other", true)).unwrap();
-        assert_eq!(store.views().unwrap(), [view("cold", "", true), view("hot", "other", true)]);
+        store.put_view(&view("hot", "other", Phase::Complete)).unwrap();
+        store.put_view(&view("hot", "other", Phase::Complete)).unwrap();
+        assert_eq!(
+            store.views().unwrap(),
+            [view("cold", "", Phase::Complete), view("hot", "other", Phase::Complete)]
+        );
         // As another instance does.
         place.query("UPDATE truckflow_jobs SET generation = generation + 1");
-        assert!(matches!(store.put_view(&view("hot", "late", true)), Err(StoreError::Fenced { .. })));
+        assert!(matches!(
+            store.put_view(&view("hot", "late", Phase::Complete)),
+            Err(StoreError::Fenced { .. })
+        ));
         drop(store);
-        assert_eq!(place.store(&[]).views().unwrap()[1], view("hot", "other", true));
+        assert_eq!(place.store(&[]).views().unwrap()[1], view("hot", "other", Phase::Complete));
         let mut other = store::open(&place.url().into()).unwrap();
         other.claim("other", "topic t").unwrap();
         assert_eq!(other.views().unwrap(), []);

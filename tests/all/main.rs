@@ -92,6 +92,7 @@ mod package;
 mod page;
 mod parts;
 mod records;
+mod replace;
 mod replay;
 mod seen;
 mod servers;

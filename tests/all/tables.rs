@@ -150,6 +150,7 @@ fn rows_that_change_live_beside_those_that_were_in_the_seed_tables() {
         let tables: Vec<Table> = NARROW
             .iter()
             .map(|(name, ..)| Table {
+                view: "v".into(),
                 name: (*name).into(),
                 columns: seed_columns(name),
                 keyed: true,
@@ -189,6 +190,7 @@ fn a_float_takes_what_it_can_hold_and_what_it_cannot_is_given_back() {
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
         let table = Table {
+            view: "v".into(),
             name: "INGESTED_TABLE_1".into(),
             columns: columns.clone(),
             keyed: false,
@@ -243,6 +245,7 @@ fn a_table_that_keeps_its_history_is_used_like_any_other() {
     let columns = vec![column("n", Type::Integer), column("x", Type::Text)];
     let tables = [("appended", false), ("changed", true)];
     let tables = tables.map(|(name, keyed)| Table {
+        view: "v".into(),
         name: name.into(),
         columns: columns.clone(),
         keyed,
@@ -285,6 +288,7 @@ fn what_is_no_table_is_named_for_what_it_is() {
     database.query("CREATE SEQUENCE drawn; CREATE VIEW seen AS SELECT 1 AS n");
     for (name, is) in [("drawn", "it is a sequence"), ("seen", "it is a view")] {
         let table = Table {
+            view: "v".into(),
             name: name.into(),
             columns: vec![column("n", Type::Integer)],
             keyed: false,
@@ -311,6 +315,7 @@ fn texts_that_differ_in_trailing_spaces_are_not_the_same_in_tables_that_truckflo
         let columns = vec![column("truck", Type::Text)];
         let tables = ["made", "extended", "found"];
         let tables = tables.map(|name| Table {
+            view: "v".into(),
             name: name.into(),
             columns: columns.clone(),
             keyed: false,
@@ -472,6 +477,7 @@ fn loaded_rows_are_the_same_as_inserted_ones() {
     for database in databases() {
         let tables = ["loaded", "inserted"];
         let tables = tables.map(|name| Table {
+            view: "v".into(),
             name: name.into(),
             columns: columns.clone(),
             keyed: false,
@@ -510,6 +516,7 @@ fn the_seed_tables_keep_the_same_of_loaded_rows_as_of_inserted_ones() {
         let tables: Vec<Table> = NARROW
             .iter()
             .map(|(name, ..)| Table {
+                view: "v".into(),
                 name: (*name).into(),
                 columns: seed_columns(name),
                 keyed: false,
@@ -553,7 +560,15 @@ fn a_column_that_would_round_lines_otherwise_gets_inserts() {
         let columns = vec![column("n", Type::Real)];
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
-        store.prepare(&[Table { name: "whole".into(), columns, keyed: false, index: Vec::new() }]).unwrap();
+        store
+            .prepare(&[Table {
+                view: "v".into(),
+                name: "whole".into(),
+                columns,
+                keyed: false,
+                index: Vec::new(),
+            }])
+            .unwrap();
         assert_eq!(store.form().lines[..], [false]);
         assert_eq!(commit(store.as_mut(), 0, vec![Column::Real(Arc::new(vec![4.5; 5000]))].into()), []);
         assert_eq!(one(&database, "SELECT COUNT(*) FROM whole WHERE n = 4"), "5000");
@@ -569,7 +584,15 @@ fn refused_rows_of_a_load_are_given_back_and_the_others_stay() {
         let columns = vec![column("n", Type::Decimal), column("x", Type::Text)];
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
-        store.prepare(&[Table { name: "narrow".into(), columns, keyed: false, index: Vec::new() }]).unwrap();
+        store
+            .prepare(&[Table {
+                view: "v".into(),
+                name: "narrow".into(),
+                columns,
+                keyed: false,
+                index: Vec::new(),
+            }])
+            .unwrap();
         assert_eq!(store.form().lines[..], [true], "the server has local_infile=0");
         let rows = |from: i64, wrong: bool| -> Rows {
             let mut numbers: Vec<i64> = (from..from + 5000).collect();
@@ -605,7 +628,15 @@ fn a_server_that_lets_nobody_load_takes_inserts() {
         let columns = vec![column("x", Type::Text)];
         let mut store = store::open(&database.url.clone().into()).unwrap();
         store.claim("job", "topic t").unwrap();
-        store.prepare(&[Table { name: "texts".into(), columns, keyed: false, index: Vec::new() }]).unwrap();
+        store
+            .prepare(&[Table {
+                view: "v".into(),
+                name: "texts".into(),
+                columns,
+                keyed: false,
+                index: Vec::new(),
+            }])
+            .unwrap();
         store
     };
     let rows = || Rows::from(vec![Column::Text(Arc::new(vec![Some(Arc::from("a\tb")); 5000]))]);

@@ -170,7 +170,8 @@ fn kills() -> Option<usize> {
 /// Every moment that a store comes to, and ages, in random order.
 fn deaths(random: &mut StdRng, is_server: bool) -> Vec<Death> {
     let moments = Moment::value_variants().iter().copied();
-    let moments: Vec<_> = moments.filter(|moment| is_server || *moment != Moment::CommitSent).collect();
+    let moments = moments.filter(|moment| is_server || *moment != Moment::CommitSent);
+    let moments: Vec<_> = moments.filter(|moment| !moment.is_of_replacement()).collect();
     let (once, aged) = match kills() {
         None => (moments.len(), RANDOM),
         Some(kills) => (kills / 2, kills - kills / 2),

@@ -17,7 +17,7 @@ pub(in crate::command) mod sample;
 use std::sync::{Arc, Mutex};
 
 use dataflows::relation::Relation;
-use dataflows::views::FILTERED_JOIN;
+use dataflows::views::{FILTERED_JOIN, View};
 
 use crate::cli::CheckArgs;
 use crate::command::error::Error;
@@ -25,12 +25,13 @@ use crate::command::report::Report;
 use crate::config::Job;
 use crate::decode::{Decoder, Future};
 use crate::job::options::{decoder, file_options};
-use crate::job::routes;
 use crate::job::topics::{began_at, describe_starts};
+use crate::job::{replace, routes};
 use crate::source::SourceError;
 use crate::source::file::{LineReader, Lines, Options};
 use crate::source::sample::{Bounds, of_reader};
-use crate::store::{self, LastCommit, Table};
+use crate::state::StoredView;
+use crate::store::{self, LastCommit, Store};
 
 /// Checks each part of the job; fails if any check failed.
 pub fn run(args: &CheckArgs) -> Result<(), Error> {
@@ -167,23 +168,22 @@ fn warn_of_grace(view: &str, key: &str, config: &Job, report: &mut Report) {
 
 /// `last` is the last commit, none if the database cannot be read.
 fn check_database(config: &Job, last: Option<Option<LastCommit>>, report: &mut Report) -> Result<(), Error> {
-    let tables: Vec<Table> = config
-        .active_views
-        .iter()
-        .filter(|view| config.has_table(&view.name))
-        .map(|view| Table {
-            name: view.table.to_string(),
-            columns: view.columns.to_vec(),
-            keyed: view.keyed,
-            index: view.index.clone(),
-        })
-        .collect();
     let opened = match config.database_url() {
-        Ok(url) => store::open(&url).map_err(Error::from),
+        Ok(url) => store::open(&url).map(|store| (store, url)).map_err(Error::from),
         Err(error) => Err(error.into()),
     };
     match opened {
-        Ok(mut store) => {
+        Ok((mut store, url)) => {
+            let stored = store::open_reader(&url).and_then(|mut reader| reader.views(&config.job));
+            let changed = changed(config, &stored.unwrap_or_default());
+            let mut routes = routes::routes(config).to_vec();
+            for &view in &changed {
+                check_change(config, view, store.as_mut(), report);
+                // Its table, which has other columns, is replaced, or not written to.
+                routes[view].table = None;
+                routes[view].csv = false;
+            }
+            let tables = routes::tables(config, &routes);
             for finding in store.check(&tables) {
                 report.add(&finding.what, finding.result);
             }
@@ -194,11 +194,33 @@ fn check_database(config: &Job, last: Option<Option<LastCommit>>, report: &mut R
                     let (start, starts) = (began_at(&last), describe_starts(starts));
                     report.ok("origin", format!("the job began at {start}: {starts}"));
                 }
-                let files = routes::check_files(config, &last.files);
+                let files = routes::check_files(config, &routes, &last.files);
                 report.add("files", files.map(|()| "no conflicting files"));
             }
         }
         Err(error) => report.add("database", Err::<&str, _>(error)),
     }
     Ok(())
+}
+
+/// The indexes of the views whose definitions differ from the stored ones.
+fn changed(config: &Job, stored: &[StoredView]) -> Vec<usize> {
+    let differs = |view: &View| {
+        stored.iter().any(|stored| stored.name == *view.name && stored.definition != view.definition)
+    };
+    (0..config.active_views.len()).filter(|view| differs(&config.active_views[*view])).collect()
+}
+
+/// Reports what the next run does with a view whose definition has changed.
+fn check_change(config: &Job, view: usize, store: &mut dyn Store, report: &mut Report) {
+    let view = &config.active_views[view];
+    let what = format!("view {}", view.name);
+    if !config.replaced.contains(&*view.name) {
+        let refused = "its definition has changed, so the next run refuses it; add --replace to rebuild it, \
+                       or give it another name and table";
+        return report.add(&what, Err::<&str, _>(refused));
+    }
+    let rebuilt = "its definition has changed: the next run rebuilds it from where the job began, and the other \
+                   views wait";
+    report.add(&what, replace::check(store, config, view).map(|()| rebuilt));
 }

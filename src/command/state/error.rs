@@ -29,6 +29,9 @@ pub enum TransferError {
         "{0}; restore the tables from a dump of that time or delete the rows with a higher `id`, or give --tables-as-they-are if they are correct: the job writes rows from after the export again, but not rows from before it"
     )]
     Tables(String),
+    /// A view is being replaced, by a table that is not part of the export.
+    #[error("view `{0}` is being replaced; run the job until it is, then export")]
+    Replacing(String),
     /// The reset was not confirmed.
     #[error("{0}; repeat the command with --yes to confirm")]
     Unconfirmed(String),

@@ -21,12 +21,13 @@ use crate::cli::{ExportArgs, ImportArgs, ResetArgs, StateCommand};
 use crate::command::error::Error;
 use crate::command::stopped::committed;
 use crate::config::Job;
+use crate::job::filling::replaced_view;
 use crate::job::routes::{check_source, routes};
 use crate::runtime::folder::FolderLock;
 use crate::runtime::print;
 use crate::sink::csv;
 use crate::state::export::{Export, ExportError, TableSize};
-use crate::state::{Owner, SealedFold, seal, validate_entries};
+use crate::state::{Owner, Phase, SealedFold, StoredView, seal, validate_entries};
 use crate::store::{self, Adopted, Commit, LastCommit, StateChange, StoreError, StoreReader};
 use crate::text::printable::quantity;
 
@@ -48,6 +49,14 @@ fn export(args: &ExportArgs) -> Result<(), Error> {
     let url = config.database_url()?;
     let last = committed(&config, &url)?;
     let mut reader = store::open_reader(&url)?;
+    let views = reader.views(&config.job)?;
+    let unfinished = |view: &StoredView| match view.phase {
+        Phase::Renaming => Some(view.name.clone()),
+        _ => replaced_view(&view.name).map(str::to_owned),
+    };
+    if let Some(view) = views.iter().find_map(unfinished) {
+        return Err(TransferError::Replacing(view).into());
+    }
     let export = gather(&config, reader.as_mut(), last.clone())?;
     // If the job has committed in the meantime, the export is inconsistent.
     let now = committed(&config, &url)?;
@@ -168,6 +177,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
         in_the_future: &export.in_the_future,
         files: &export.files,
         state: &changes,
+        replacement: None,
     };
     store::open(&url)?.adopt(&Adopted {
         job: &config.job,

@@ -46,7 +46,7 @@ mod views;
 
 use std::collections::BTreeMap;
 
-use dataflows::views::{DEAD_LETTERS, DEDUPE};
+use dataflows::views::{DEAD_LETTERS, DEDUPE, View};
 
 use self::input::Input;
 use self::views::{Recorded, Views};
@@ -57,6 +57,7 @@ use crate::command::stopped::committed;
 use crate::config::Job;
 use crate::job::backfill;
 use crate::job::routes::{check_source, routes};
+use crate::state::{Phase, StoredView};
 use crate::store;
 use crate::text::printable::quantity;
 use trouble::Trouble;
@@ -123,8 +124,8 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     }
     for (view, route) in both() {
         job.input = shorter.get(&*view.name).unwrap_or(&input);
-        if recorded.iter().any(|recorded| recorded.name == *view.name && !recorded.backfilled) {
-            let why = "its backfill is not complete yet; run the job until it is";
+        let stored = recorded.iter().find(|recorded| recorded.name == *view.name);
+        if let Some(why) = stored.and_then(|stored| unfinished(view, stored)) {
             report.add(&view.name, Err::<&str, _>(why));
             continue;
         }
@@ -135,6 +136,20 @@ fn verify(config: &Job, report: &mut Report) -> Result<(), Error> {
     match (now.epoch, now.generation) == (last.epoch, last.generation) {
         true => Ok(()),
         false => Err(Error::Running(config.job.clone())),
+    }
+}
+
+/// Why a view cannot be verified yet.
+fn unfinished(view: &View, stored: &StoredView) -> Option<&'static str> {
+    if stored.definition != view.definition {
+        return Some(
+            "its rows are those of another definition; run the job with --replace until it is rebuilt",
+        );
+    }
+    match stored.phase {
+        Phase::Backfilling => Some("its backfill is not complete yet; run the job until it is"),
+        Phase::Renaming => Some("its table and file are not renamed yet; start the job once"),
+        Phase::Complete => None,
     }
 }
 

@@ -1,12 +1,12 @@
 //! The facts that only the job's dead letters record, checked for plausibility.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use dataflows::batch::{Entity, Record};
 use dataflows::dead_letter::Reason;
 use dataflows::relation::{Patience, PlannedView, WindowKind};
 use dataflows::rows::Type;
-use dataflows::views::{DEAD_LETTERS, FILTERED_JOIN, View};
+use dataflows::views::{DEAD_LETTERS, DEAD_LETTERS_TABLE, FILTERED_JOIN, View};
 
 use super::cell::Cell;
 use super::dead_letters::{is_of_views, letter};
@@ -17,6 +17,7 @@ use super::reading::{Place, Reading};
 use super::trouble::Trouble;
 use super::views::{Recorded, Views};
 use crate::job::graph::Route;
+use crate::state::offset::Role;
 use crate::store::reader::Line;
 
 impl Views<'_> {
@@ -25,20 +26,30 @@ impl Views<'_> {
         let mut recorded = Recorded::default();
         let dropping = self.dropping();
         let mut of_views: Vec<Line> = Vec::new();
-        let mut take = |line: &Line| {
+        let files = self.files(view, route);
+        let outdated = self.outdated(view, route, files.is_some());
+        let mut take = |at: i64, line: &Line| {
+            let is_outdated = || {
+                let view = String::from_utf8_lossy(line.field(letter::FIELD));
+                outdated.get(&*view).is_some_and(|end| at <= *end)
+            };
             if line.field(letter::REASON) == b"refused_by_database" {
                 let row = csv_fields(line.field(letter::PAYLOAD));
                 let name = String::from_utf8_lossy(line.field(letter::TOPIC)).into_owned();
                 recorded.refused.entry(name).or_default().push(row);
-            } else if is_of_views(line, &dropping) {
+            } else if is_of_views(line, &dropping) && !is_outdated() {
                 of_views.push(line.clone());
             }
         };
-        if let Some(files) = self.files(view, route) {
+        if let Some(files) = files {
+            let mut number = 0;
             // Problems with the file are reported by the verification of the view.
-            let _ = files.each(&mut |_, line| take(line));
+            let _ = files.each(&mut |_, line| {
+                number += 1;
+                take(number, line);
+            });
         } else if let Ok(Some(table)) = self.table(view, route) {
-            self.table_rows(&table, &mut |row| take(row.values))?;
+            self.table_rows(&table, &mut |row| take(row.id.unwrap_or(i64::MAX), row.values))?;
         }
         let places: HashMap<Place, &Reading> = if of_views.is_empty() {
             HashMap::new()
@@ -61,6 +72,26 @@ impl Views<'_> {
         self.check_too_many(&mut recorded);
         self.recorded = recorded;
         Ok(())
+    }
+
+    /// Of each view that was replaced, the last dead letter of its definition before: its number in the files, or its id
+    /// in the table.
+    fn outdated(&self, letters: &View, route: &Route, in_files: bool) -> HashMap<String, i64> {
+        let mut ends: HashMap<&str, BTreeMap<String, u64>> = HashMap::new();
+        for of in self.last.view_offsets.iter().filter(|of| of.role == Role::Outdated) {
+            let end = (of.at.topic.to_string(), of.at.offset as u64);
+            ends.entry(&of.view).or_default().extend([end]);
+        }
+        let end = |numbers: &BTreeMap<String, u64>| {
+            if !in_files {
+                return numbers.get(DEAD_LETTERS_TABLE).map_or(0, |id| *id as i64);
+            }
+            let mut count = 0;
+            // Without a committed file there was none.
+            let _ = self.files_up_to(letters, route, numbers).each(&mut |_, _| count += 1);
+            count
+        };
+        ends.into_iter().map(|(view, numbers)| (view.to_owned(), end(&numbers))).collect()
     }
 
     /// The record that a view dropped, if that is plausible; None for a dead letter without a record.

@@ -92,10 +92,14 @@ impl Views<'_> {
 
     pub(super) fn files(&self, view: &View, route: &Route) -> Option<Files> {
         let committed: BTreeMap<String, u64> = self.last.files.iter().cloned().collect();
+        route.csv.then(|| self.files_up_to(view, route, &committed))
+    }
+
+    /// The files of a view up to the `committed` numbers.
+    pub(super) fn files_up_to(&self, view: &View, route: &Route, committed: &BTreeMap<String, u64>) -> Files {
         let columns = view.columns.iter().map(|column| column.name.to_string()).collect();
         let rotates = self.config.csv.max_records.is_some();
-        let files = Files::of(&self.config.out, &view.name, &committed, rotates, columns, route.change);
-        route.csv.then_some(files)
+        Files::of(&self.config.out, &view.name, committed, rotates, columns, route.change)
     }
 
     pub(super) fn table(&mut self, view: &View, route: &Route) -> Result<Option<Table>, Trouble> {

@@ -8,8 +8,9 @@ use dataflows::views::{FILTERED_JOIN, FILTERED_JOIN_FIELDS, Settings};
 
 use super::parameters::Parameters;
 use super::script::{READINGS, Script, ViewStatement};
+use super::selected::Reads;
 use super::stack::with_stack;
-use super::view::{Known, one, readings};
+use super::view::{Compiled, Known, one, readings};
 use crate::config::error::ConfigError;
 
 /// Their text.
@@ -41,6 +42,8 @@ pub struct Builtin {
     /// The others.
     pub missing: Vec<Missing>,
     pub(super) known: Known,
+    /// All of them, with the relations that each one reads.
+    pub reads: Vec<(String, Reads)>,
 }
 
 impl Builtin {
@@ -51,12 +54,14 @@ impl Builtin {
                 views: Vec::new(),
                 missing: Vec::new(),
                 known: vec![(READINGS.into(), readings(settings))],
+                reads: Vec::new(),
             };
             for statement in &script.statements {
                 match one(script, statement, &built.known) {
-                    Ok((view, selected)) => {
+                    Ok(Compiled { view, selected, reads }) => {
                         built.views.extend(view);
                         built.known.push((statement.name.clone(), selected));
+                        built.reads.push((statement.name.clone(), reads));
                     }
                     Err(error) => match lacking(&words(statement), &settings.schema) {
                         fields if fields.is_empty() => return Err(error),
@@ -79,16 +84,25 @@ impl Builtin {
     }
 }
 
-/// The views of a file that have sinks, in its order. They can read the built-in views.
-pub fn compile(script: &Script, builtin: &Builtin) -> Result<Vec<PlannedView>, ConfigError> {
+/// The views of a file.
+#[derive(Debug, Default)]
+pub struct Own {
+    /// Those that have sinks, in its order.
+    pub views: Vec<PlannedView>,
+    /// All of them, with the relations that each one reads.
+    pub reads: Vec<(String, Reads)>,
+}
+
+/// Compiles the views of a file. They can read the built-in views.
+pub fn compile(script: &Script, builtin: &Builtin) -> Result<Own, ConfigError> {
     with_stack(|| {
-        let (mut views, mut known, mut nodes) = (Vec::new(), builtin.known.clone(), 0);
+        let (mut own, mut known, mut nodes) = (Own::default(), builtin.known.clone(), 0);
         for statement in &script.statements {
             if known.iter().any(|(name, _)| *name == statement.name) {
                 let reason = format!("another view has the name `{}`; give each its own", statement.name);
                 return Err(script.wrong(statement, reason));
             }
-            let (view, selected) = one(script, statement, &known)?;
+            let Compiled { view, selected, reads } = one(script, statement, &known)?;
             nodes += selected.nodes;
             if nodes > MAX_OF_FILE {
                 let reason = format!(
@@ -96,10 +110,11 @@ pub fn compile(script: &Script, builtin: &Builtin) -> Result<Vec<PlannedView>, C
                 );
                 return Err(script.wrong(statement, reason));
             }
-            views.extend(view);
+            own.views.extend(view);
+            own.reads.push((statement.name.clone(), reads));
             known.push((statement.name.clone(), selected));
         }
-        Ok(views)
+        Ok(own)
     })
 }
 

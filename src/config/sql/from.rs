@@ -98,6 +98,9 @@ fn factor(factor: &TableFactor, context: &Context<'_>) -> Result<From, Fault> {
 /// The relation with a name.
 fn relation<'a>(name: &str, at: Location, context: &Context<'a>) -> Result<(&'a str, &'a Selected), Fault> {
     let found = context.known.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    if let Some((name, _)) = found {
+        context.reads.borrow_mut().insert(name.clone());
+    }
     found.map(|(name, selected)| (&**name, selected)).ok_or_else(|| {
         let names: Vec<&str> = context.known.iter().map(|(name, _)| &**name).collect();
         let reason = format!(

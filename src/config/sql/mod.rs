@@ -45,6 +45,7 @@ use self::stack::with_stack;
 use crate::config::error::{ConfigError, wrong};
 
 pub use self::builtin::compile;
+pub use self::selected::Reads;
 
 /// The expression of a computed field; `place` is where it is in the configuration.
 pub fn of_field(place: &str, text: &str, schema: &Schema) -> Result<Expression, ConfigError> {

@@ -52,6 +52,8 @@ pub struct ViewStatement {
     pub csv: bool,
     /// Whether it is filled from where the job began when it is added to an existing job.
     pub backfill: bool,
+    /// Whether it is rebuilt if its definition has changed: `CREATE OR REPLACE`.
+    pub replace: bool,
     /// The rows of its table.
     pub keep: Option<Keep>,
     /// When its windows have lines in its file.
@@ -105,6 +107,11 @@ impl Script {
     /// The views that have sinks.
     pub fn views(&self) -> impl Iterator<Item = &ViewStatement> {
         self.statements.iter().filter(|view| view.is_materialized)
+    }
+
+    /// The names of the views that are rebuilt if their definitions have changed.
+    pub fn replaced(&self) -> impl Iterator<Item = &str> {
+        self.statements.iter().filter(|view| view.replace).map(|view| &*view.name)
     }
 
     /// An error of a view, at its name.
@@ -193,8 +200,8 @@ fn statements(text: &str, parameters: &Parameters) -> Result<Vec<ViewStatement>,
 fn view(create: CreateView, start: Location) -> Result<ViewStatement, Fault> {
     let at = start_of(&create.name, start);
     let refused = |what: &str, instead: &str| Fault::at(at, format!("{what} is not supported; {instead}"));
-    if create.or_replace || create.or_alter {
-        return Err(refused("CREATE OR REPLACE", "give the view another name to change it"));
+    if create.or_alter {
+        return Err(refused("CREATE OR ALTER", "write CREATE OR REPLACE"));
     }
     if create.if_not_exists || create.temporary {
         return Err(refused("IF NOT EXISTS or TEMPORARY", "leave it out"));
@@ -209,6 +216,7 @@ fn view(create: CreateView, start: Location) -> Result<ViewStatement, Fault> {
         is_materialized: create.materialized,
         csv: true,
         backfill: false,
+        replace: create.or_replace,
         keep: None,
         emit: None,
         patience: DEFAULT_PATIENCE,

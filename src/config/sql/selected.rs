@@ -1,5 +1,8 @@
 //! What a query selects.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use dataflows::expression::Expression;
 use dataflows::relation::{From, Patience, Relation, Source};
 use sqlparser::ast::Query;
@@ -23,12 +26,17 @@ pub(super) struct Selected {
     pub nodes: usize,
 }
 
+/// The names of the relations that a view reads.
+pub type Reads = BTreeSet<String>;
+
 /// What a query is compiled in.
 pub(super) struct Context<'a> {
     /// Compiles a subquery.
     pub subquery: fn(&Query, &Context<'_>) -> Result<Selected, Fault>,
     /// The relations that can be named.
     pub known: &'a [(String, Selected)],
+    /// Those that were named so far.
+    pub reads: RefCell<Reads>,
     /// How long windows and joins wait for late rows.
     pub patience: Patience,
     /// How many rows of a side of a join may have the same key.

@@ -22,7 +22,7 @@ fn settings() -> Settings {
 /// The views of a file.
 fn views(text: &str) -> Result<Vec<PlannedView>, String> {
     let script = Script::parse("views.sql", text, &Parameters::new()).map_err(|error| error.to_string())?;
-    compile(&script, &none()).map_err(|error| error.to_string())
+    compile(&script, &none()).map(|own| own.views).map_err(|error| error.to_string())
 }
 
 /// No built-in views.
@@ -557,8 +557,8 @@ fn errors_of_statements_have_a_position() {
             "line 2, column 13: another view has the name `a`",
         ),
         (
-            format!("CREATE OR REPLACE VIEW a AS {select}"),
-            "CREATE OR REPLACE is not supported; give the view another name",
+            format!("CREATE OR ALTER VIEW a AS {select}"),
+            "CREATE OR ALTER is not supported; write CREATE OR REPLACE",
         ),
         (format!("CREATE VIEW a (b) AS {select}"), "a list of columns behind the name is not supported"),
         (format!("CREATE VIEW IF NOT EXISTS a AS {select}"), "IF NOT EXISTS or TEMPORARY is not supported"),
@@ -616,7 +616,7 @@ fn parameters_stand_for_their_values() {
             .unwrap();
     let made = |text: &str| {
         let script = Script::parse("views.sql", text, &parameters)?;
-        compile(&script, &none())
+        compile(&script, &none()).map(|own| own.views)
     };
     let text = "CREATE MATERIALIZED VIEW v WITH (table = $name, csv = $on) AS
         SELECT truck_id, engine_speed + $least AS x FROM readings WHERE engine_speed > $limit AND truck_id = $name;

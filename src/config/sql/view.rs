@@ -1,5 +1,7 @@
 //! The views of a file.
 
+use std::cell::RefCell;
+
 use dataflows::relation::{Emit, From, Keep, PlannedView, Relation};
 use dataflows::views::Settings;
 
@@ -7,7 +9,7 @@ use super::compiler::Compiler;
 use super::fault::Fault;
 use super::query::query;
 use super::script::{DEFAULT_PATIENCE, READINGS, Script, ViewStatement};
-use super::selected::{Context, Selected};
+use super::selected::{Context, Reads, Selected};
 use crate::config::error::ConfigError;
 use crate::store::OTHER_ID;
 
@@ -17,19 +19,29 @@ const MAX_OPERATORS: usize = 100;
 /// The relations that a view can read, by name.
 pub(super) type Known = Vec<(String, Selected)>;
 
-/// A view, if it has sinks, and its rows.
+/// A compiled statement.
+pub(super) struct Compiled {
+    /// The view, if it has sinks.
+    pub view: Option<PlannedView>,
+    /// Its rows.
+    pub selected: Selected,
+    /// The relations that it names.
+    pub reads: Reads,
+}
+
+/// Compiles a statement.
 pub(super) fn one(
     script: &Script,
     statement: &ViewStatement,
     known: &Known,
-) -> Result<(Option<PlannedView>, Selected), ConfigError> {
-    let selected = match has_own_options(statement) {
+) -> Result<Compiled, ConfigError> {
+    let compiled = match has_own_options(statement) {
         true => as_read_by(statement, script, known).and_then(|known| compiled(statement, statement, &known)),
         false => compiled(statement, statement, known),
     };
-    let selected = selected.map_err(|fault| script.located(fault))?;
+    let (selected, reads) = compiled.map_err(|fault| script.located(fault))?;
     let view = statement.is_materialized.then(|| view(script, statement, &selected)).transpose()?;
-    Ok((view, selected))
+    Ok(Compiled { view, selected, reads })
 }
 
 /// Whether a view's windows and joins wait for late rows, or are limited, otherwise than by default.
@@ -37,14 +49,16 @@ fn has_own_options(statement: &ViewStatement) -> bool {
     statement.patience != DEFAULT_PATIENCE || statement.join_limit.is_some()
 }
 
-/// The rows of a view as another one reads it, whose options hold.
+/// The rows of a view as another one reads it, whose options hold, and the relations that it names.
 fn compiled(
     statement: &ViewStatement,
     options: &ViewStatement,
     known: &[(String, Selected)],
-) -> Result<Selected, Fault> {
+) -> Result<(Selected, Reads), Fault> {
     let (patience, join_limit) = (options.patience, options.join_limit);
-    query(&statement.query, &Context { subquery: query, known, patience, join_limit })
+    let context = Context { subquery: query, known, reads: RefCell::default(), patience, join_limit };
+    let selected = query(&statement.query, &context)?;
+    Ok((selected, context.reads.into_inner()))
 }
 
 /// The relations that a view reads: steps, which have no options of their own, are compiled with its options.
@@ -53,7 +67,7 @@ fn as_read_by(reader: &ViewStatement, script: &Script, known: &Known) -> Result<
     for (name, selected) in known {
         let step = script.statements.iter().find(|step| step.name == *name && !step.is_materialized);
         let selected = match step {
-            Some(step) => compiled(step, reader, &read)?,
+            Some(step) => compiled(step, reader, &read)?.0,
             None => selected.clone(),
         };
         read.push((name.clone(), selected));

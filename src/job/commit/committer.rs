@@ -399,6 +399,7 @@ impl Committer {
                 in_the_future: &this.pending.in_the_future,
                 files,
                 state: &state,
+                replacement: None,
             })?;
             Ok(())
         })?;

@@ -23,6 +23,7 @@ mod files;
 mod folder;
 mod location;
 mod measure;
+mod replace;
 #[cfg(test)]
 mod tests;
 
@@ -31,3 +32,4 @@ pub use error::CsvError;
 pub use files::CsvFiles;
 pub use folder::{numbered, prepare_folder};
 pub use location::End;
+pub use replace::{remove_files, replace_files};

@@ -53,12 +53,14 @@ impl TopicSet {
         Ok(set)
     }
 
-    /// The topics of the job's `committed` offsets up to these, to fill a view that has read them up to `progress`.
+    /// The topics of the job's `committed` offsets up to these, to fill a view that has read them up to `progress`. With
+    /// `whole`, fails if one of the messages is gone.
     pub fn refill(
         options: TopicOptions,
         committed: &[NextOffset],
         progress: &Beginning,
         begun: &[FirstOffset],
+        whole: bool,
     ) -> Result<Self, SourceError> {
         let mut set = Self::new(TopicOptions { until_end: true, ..options })?;
         for name in names(committed) {
@@ -66,7 +68,19 @@ impl TopicSet {
             let mut topic = Topic::open(&set.probe, &name, &partitions, progress)?;
             for (&partition, span) in &mut topic.partitions {
                 if progress.committed(&name, partition).is_none() {
-                    span.next = span.next.max(first_of(begun, &name, partition));
+                    let first = first_of(begun, &name, partition);
+                    let is_read = committed
+                        .iter()
+                        .any(|at| (&*at.topic, at.partition) == (&*name, partition) && at.offset > first);
+                    if whole && span.next > first && is_read {
+                        return Err(SourceError::Forgotten {
+                            topic: name.to_string(),
+                            partition,
+                            low: span.next,
+                            first,
+                        });
+                    }
+                    span.next = span.next.max(first);
                 }
             }
             set.topics.insert(name, topic);

@@ -5,12 +5,13 @@ use dataflows::item::{NextOffset, ReadingId, TopicId};
 
 use super::session::Session;
 use super::statement::{Reads, Row, Statement, Value};
-use super::tables::{COMPLETE, PIECES};
-use crate::state::StoredView;
+use super::tables::{CREATED, PIECES};
 use crate::state::offset::FirstOffset;
+use crate::state::{Phase, StoredView};
 use crate::store::commit::LastCommit;
 use crate::store::error::StoreError;
 use crate::store::offset;
+use crate::store::table::StoredTable;
 
 /// Pieces of state per query.
 const STATE_PAGE: usize = 8;
@@ -57,6 +58,19 @@ pub(in crate::store) fn last_commit(
     Ok(Some(last))
 }
 
+/// The committed data of a job that exists.
+pub(in crate::store) fn committed(session: &mut dyn Session, job: &str) -> Result<LastCommit, StoreError> {
+    last_commit(session, job)?.ok_or_else(|| lost(session))
+}
+
+/// The error that the row of a job that exists is not there.
+fn lost(session: &dyn Session) -> StoreError {
+    StoreError::Failed {
+        place: session.place().to_owned(),
+        reason: "truckflow_jobs does not contain the job".into(),
+    }
+}
+
 fn first_offset(row: &Row) -> FirstOffset {
     FirstOffset {
         topic: row.text(0).into(),
@@ -70,10 +84,7 @@ fn first_offset(row: &Row) -> FirstOffset {
 pub(in crate::store) fn committed_epoch(session: &mut dyn Session, job: &str) -> Result<Epoch, StoreError> {
     let sql = "SELECT epoch FROM truckflow_jobs WHERE job = ?";
     let epoch = session.fetch(&Statement::new(sql, [job.into()]))?.first().and_then(|row| row.number(0));
-    epoch.map(|epoch| epoch as Epoch).ok_or_else(|| StoreError::Failed {
-        place: session.place().to_owned(),
-        reason: "truckflow_jobs does not contain the job".into(),
-    })
+    epoch.map(|epoch| epoch as Epoch).ok_or_else(|| lost(session))
 }
 
 /// Whether there are other jobs.
@@ -88,9 +99,31 @@ pub(in crate::store) fn views(session: &mut dyn Session, job: &str) -> Result<Ve
     let view = |row: &Row| StoredView {
         name: row.text(0),
         definition: row.text(1),
-        backfilled: row.text(2) == COMPLETE,
+        phase: Phase::ALL.into_iter().find(|phase| phase.name() == row.text(2)).unwrap_or(Phase::Complete),
     };
     Ok(session.fetch(&Statement::new(sql, [job.into()]))?.iter().map(view).collect())
+}
+
+/// The tables that a job writes to, by name.
+pub(in crate::store) fn tables(session: &mut dyn Session, job: &str) -> Result<Vec<StoredTable>, StoreError> {
+    let sql = "SELECT name, view_name, origin, columns FROM truckflow_tables WHERE job = ? ORDER BY name";
+    let table = |row: &Row| StoredTable {
+        name: row.text(0),
+        view: row.text(1),
+        is_created: row.text(2) == CREATED,
+        columns: row.text(3).split(',').map(str::to_owned).collect(),
+    };
+    Ok(session.fetch(&Statement::new(sql, [job.into()]))?.iter().map(table).collect())
+}
+
+/// Another job that writes to a table, if there is one.
+pub(in crate::store) fn other_writer(
+    session: &mut dyn Session,
+    job: &str,
+    table: &str,
+) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT job FROM truckflow_tables WHERE name = ? AND job <> ? ORDER BY job LIMIT 1";
+    Ok(session.fetch(&Statement::new(sql, [table.into(), job.into()]))?.first().map(|row| row.text(0)))
 }
 
 /// The readings of a job whose event time was too far ahead.

@@ -155,16 +155,30 @@ pub(in crate::store) const VIEWS: Table = Table {
     privileges: &["INSERT", "UPDATE"],
 };
 
-/// The states of a view in `truckflow_views`.
-pub(super) const COMPLETE: &str = "complete";
-pub(super) const BACKFILLING: &str = "backfilling";
+/// The tables that a job writes to, with the columns that it has created.
+pub(in crate::store) const TABLES: Table = Table {
+    name: "truckflow_tables",
+    columns: &[
+        JOB,
+        column("name", Kind::Name(64)),
+        VIEW_NAME,
+        column("origin", Kind::Name(16)),
+        column("columns", Kind::Text),
+    ],
+    key: 2,
+    privileges: &["INSERT", "UPDATE"],
+};
+
+/// The origins of a table in `truckflow_tables`.
+pub(super) const CREATED: &str = "created";
+pub(super) const FOUND: &str = "found";
 
 /// In `truckflow_state`, `part` is the index of a part times this, plus the index of a piece in the part.
 pub(super) const PIECES: usize = 1 << 10;
 
 /// The tables that have rows of jobs. Each has a column `job`.
-pub(in crate::store) const OF_JOBS: [&Table; 8] =
-    [&JOBS, &OFFSETS, &TOPICS, &ORIGINS, &IN_THE_FUTURE, &FILES, &STATE, &VIEWS];
+pub(in crate::store) const OF_JOBS: [&Table; 9] =
+    [&JOBS, &OFFSETS, &TOPICS, &ORIGINS, &IN_THE_FUTURE, &FILES, &STATE, &VIEWS, &TABLES];
 
 /// All bookkeeping tables.
 pub(in crate::store) fn all() -> impl Iterator<Item = &'static Table> {

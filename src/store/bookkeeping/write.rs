@@ -10,13 +10,14 @@ use super::session::Session;
 use super::sql::{Existing, insert};
 use super::statement::{Statement, Value, topic_key};
 use super::tables::{
-    BACKFILLING, COMPLETE, FILES, IN_THE_FUTURE, JOBS, OF_JOBS, OFFSETS, ORIGINS, PIECES, STATE, TOPICS,
+    CREATED, FILES, FOUND, IN_THE_FUTURE, JOBS, OF_JOBS, OFFSETS, ORIGINS, PIECES, STATE, TABLES, TOPICS,
     Table, VIEWS,
 };
 use crate::state::StoredView;
-use crate::store::commit::{Adopted, Commit, LastCommit, StateChange};
+use crate::store::commit::{Adopted, Commit, LastCommit, Replacement, StateChange};
 use crate::store::error::StoreError;
-use crate::store::offset;
+use crate::store::table::{StoredTable, new_table};
+use crate::store::{self, offset};
 
 /// State parts are split into pieces of at most this, or of what fits into a value.
 const STATE_PIECE: usize = 4 << 20;
@@ -67,11 +68,7 @@ pub(in crate::store) fn raise_generation(
         }
         None => put_job(session, job, source, 1)?,
     }
-    let last = read::last_commit(session, job)?;
-    last.ok_or_else(|| StoreError::Failed {
-        place: session.place().to_owned(),
-        reason: "truckflow_jobs lost the job that was just inserted".into(),
-    })
+    read::committed(session, job)
 }
 
 fn put_job(session: &mut dyn Session, job: &str, source: &str, generation: u64) -> Result<(), StoreError> {
@@ -105,9 +102,86 @@ pub(in crate::store) fn put_view(
     job: &str,
     view: &StoredView,
 ) -> Result<(), StoreError> {
-    let state = if view.backfilled { COMPLETE } else { BACKFILLING };
-    let row = vec![job.into(), view.name.as_str().into(), view.definition.as_str().into(), state.into()];
+    let phase = view.phase.name();
+    let row = vec![job.into(), view.name.as_str().into(), view.definition.as_str().into(), phase.into()];
     put(session, &VIEWS, Existing::Update, [row])
+}
+
+/// Records the tables that a job writes to: `is_new` says which of them it has just created. Of the others, columns that
+/// it has added are added to those that it has created.
+pub(in crate::store) fn put_tables(
+    session: &mut dyn Session,
+    job: &str,
+    tables: &[(&store::Table, bool)],
+) -> Result<(), StoreError> {
+    let known = read::tables(session, job)?;
+    for (table, is_new) in tables {
+        let known = known.iter().find(|known| known.name == table.name && !is_new);
+        let mut columns: Vec<String> = known.map_or_else(Vec::new, |known| known.columns.clone());
+        for column in table.columns.iter().map(|column| &*column.name) {
+            if !columns.iter().any(|known| known.eq_ignore_ascii_case(column)) {
+                columns.push(column.to_owned());
+            }
+        }
+        let stored = StoredTable {
+            name: table.name.clone(),
+            view: table.view.clone(),
+            is_created: known.map_or(*is_new, |known| known.is_created),
+            columns,
+        };
+        if known != Some(&stored) {
+            put_table(session, job, &stored)?;
+        }
+    }
+    Ok(())
+}
+
+fn put_table(session: &mut dyn Session, job: &str, table: &StoredTable) -> Result<(), StoreError> {
+    let origin = if table.is_created { CREATED } else { FOUND };
+    let row = vec![
+        job.into(),
+        table.name.as_str().into(),
+        table.view.as_str().into(),
+        origin.into(),
+        table.columns.join(",").into(),
+    ];
+    put(session, &TABLES, Existing::Update, [row])
+}
+
+/// Removes all data of a view.
+pub(in crate::store) fn forget_view(
+    session: &mut dyn Session,
+    job: &str,
+    view: &str,
+) -> Result<(), StoreError> {
+    for table in [&OFFSETS, &STATE, &VIEWS, &TABLES] {
+        let sql = format!("DELETE FROM {} WHERE job = ? AND view_name = ?", table.name);
+        session.execute(&Statement::new(sql, [job.into(), view.into()]))?;
+    }
+    let sql = "SELECT name FROM truckflow_files WHERE job = ?";
+    for name in session.fetch(&Statement::new(sql, [job.into()]))?.iter().map(|row| row.text(0)) {
+        if name.split('/').next() == Some(view) {
+            let sql = "DELETE FROM truckflow_files WHERE job = ? AND name = ?";
+            session.execute(&Statement::new(sql, [job.into(), name.into()]))?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets the rows, state and definition of a view, for those that replace them: the rest of the commit writes them.
+fn replace(session: &mut dyn Session, job: &str, replacement: &Replacement<'_>) -> Result<(), StoreError> {
+    let Replacement { view, filled, table } = *replacement;
+    let tables = read::tables(session, job)?;
+    for forgotten in [&view.name, filled] {
+        forget_view(session, job, forgotten)?;
+    }
+    put_view(session, job, view)?;
+    let Some(name) = table else { return Ok(()) };
+    let filled = new_table(name);
+    let of_filled = tables.into_iter().find(|table| table.name == filled);
+    let columns = of_filled.map_or_else(Vec::new, |table| table.columns);
+    let table = StoredTable { name: name.to_owned(), view: view.name.clone(), is_created: true, columns };
+    put_table(session, job, &table)
 }
 
 /// Writes everything of a commit except rows of views. Fails with [`StoreError::Fenced`] if the job has another
@@ -119,6 +193,9 @@ pub(in crate::store) fn put_commit(
     commit: &Commit<'_>,
 ) -> Result<(), StoreError> {
     check_generation(session, job, generation, Lock::UntilCommit)?;
+    if let Some(replacement) = &commit.replacement {
+        replace(session, job, replacement)?;
+    }
     // The number of the next part of each view.
     let mut next: BTreeMap<&str, usize> = BTreeMap::new();
     for change in commit.state {

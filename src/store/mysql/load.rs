@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn bytes_are_loaded_as_hexadecimal_digits() {
         let columns = vec![column("at", Type::Timestamp), column("pay`load", Type::Bytes)];
-        let table = Table { name: "t".into(), columns, keyed: false, index: Vec::new() };
+        let table = Table { view: "v".into(), name: "t".into(), columns, keyed: false, index: Vec::new() };
         assert_eq!(
             statement(&table),
             "LOAD DATA LOCAL INFILE 'rows' INTO TABLE `t` CHARACTER SET utf8mb4 (`at`,@b1) \

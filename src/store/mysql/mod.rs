@@ -20,6 +20,7 @@
 //! | `store` | the store of a job: lock, generation, transactions |
 //! | `insert`, `load`, `load_rows` | writing rows in the open transaction, by statements and by `LOAD DATA LOCAL` |
 //! | `books`, `tables`, `prepared` | the bookkeeping tables, the tables of views, and the statements that write them |
+//! | `replace` | replaces a table of a view |
 //! | `server`, `client`, `address`, `sql` | the connection, its two clients, its URL, and pieces of SQL |
 //! | `errors` | the classification of errors |
 //! | `reader`, [`scratch`] | a reader that claims no job, and temporary databases |
@@ -33,6 +34,7 @@ mod load;
 mod load_rows;
 mod prepared;
 pub(super) mod reader;
+mod replace;
 pub mod scratch;
 mod server;
 mod sql;

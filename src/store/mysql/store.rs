@@ -22,7 +22,8 @@ use crate::store::chunk::{Chunk, Form, Text};
 use crate::store::commit::{Adopted, Commit, LastCommit};
 use crate::store::error::StoreError;
 use crate::store::login::Login;
-use crate::store::table::{Refused, Table};
+use crate::store::schema::quoted;
+use crate::store::table::{Refused, Replaceable, StoredTable, Table, created_for};
 
 pub(super) const PING_LIMIT: Duration = Duration::from_secs(5);
 
@@ -145,12 +146,25 @@ impl Store for MysqlStore {
         last
     }
 
+    fn last_commit(&mut self) -> Result<LastCommit, StoreError> {
+        let claim = self.ready()?;
+        read::committed(&mut self.server, &claim.job)
+    }
+
     fn prepare(&mut self, tables: &[Table]) -> Result<(), StoreError> {
-        self.ready()?;
+        let claim = self.ready()?;
         let mut catalog = self.catalog()?;
+        let plans: Vec<TablePlan> =
+            tables.iter().map(|table| catalog.plan(table)).collect::<Result<_, _>>()?;
+        // Before they exist, because each definition is committed by itself.
+        let recorded: Vec<_> =
+            tables.iter().zip(&plans).map(|(table, planned)| (table, planned.plan.is_new)).collect();
+        self.in_transaction(|server| {
+            write::check_generation(server, &claim.job, claim.generation, Lock::UntilCommit)?;
+            write::put_tables(server, &claim.job, &recorded)
+        })?;
         let mut prepared = Vec::new();
-        for table in tables {
-            let TablePlan { plan, loads } = catalog.plan(table)?;
+        for (table, TablePlan { plan, loads }) in tables.iter().zip(plans) {
             for statement in &plan.statements {
                 catalog.define(table, statement)?;
             }
@@ -184,6 +198,38 @@ impl Store for MysqlStore {
         self.in_transaction(|server| {
             write::check_generation(server, &claim.job, claim.generation, Lock::UntilCommit)?;
             write::put_view(server, &claim.job, view)
+        })
+    }
+
+    fn tables(&mut self) -> Result<Vec<StoredTable>, StoreError> {
+        let claim = self.ready()?;
+        read::tables(&mut self.server, &claim.job)
+    }
+
+    fn check_replaceable(&mut self, job: &str, view: &str, table: &str) -> Result<(), StoreError> {
+        let mut catalog = self.catalog()?;
+        let recorded = Replaceable {
+            table: table.to_owned(),
+            recorded: read::tables(&mut catalog, job)?,
+            other: read::other_writer(&mut catalog, job, table)?,
+        };
+        catalog.check_replaceable(view, &recorded)
+    }
+
+    fn rename(&mut self, table: &str) -> Result<(), StoreError> {
+        self.ready()?;
+        self.catalog()?.replace(table)
+    }
+
+    fn discard(&mut self, view: &str) -> Result<(), StoreError> {
+        let claim = self.ready()?;
+        let mut catalog = self.catalog()?;
+        for table in created_for(read::tables(&mut catalog, &claim.job)?, view) {
+            catalog.run(&format!("DROP TABLE IF EXISTS {}", quoted(&table)))?;
+        }
+        self.in_transaction(|server| {
+            write::check_generation(server, &claim.job, claim.generation, Lock::UntilCommit)?;
+            write::forget_view(server, &claim.job, view)
         })
     }
 

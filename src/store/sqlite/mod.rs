@@ -12,6 +12,7 @@
 //! | `store` | the store of a job: lock and transactions |
 //! | `insert` | writing rows in the open transaction |
 //! | `books`, `tables` | the bookkeeping tables and the tables of views |
+//! | `replace` | replaces a table of a view |
 //! | `open`, `errors` | opening files, and the classification of errors |
 //! | `reader` | a reader that claims no job |
 
@@ -20,6 +21,7 @@ mod errors;
 mod insert;
 mod open;
 pub(super) mod reader;
+mod replace;
 mod store;
 mod tables;
 #[cfg(test)]

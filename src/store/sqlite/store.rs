@@ -13,7 +13,8 @@ use super::books::{Books, Claim, PRAGMAS};
 use super::errors::{failure, failure_on, unopened};
 use super::insert::{Prepared, put};
 use super::open::{LOCK_POLL, LOCK_TIMEOUT, inspect};
-use super::tables::{look_up, plan};
+use super::replace;
+use super::tables::{look_up, plan, quoted};
 use crate::state::StoredView;
 use crate::store::api::{Finding, Store};
 use crate::store::bookkeeping::migrate::{self, STEPS};
@@ -24,7 +25,7 @@ use crate::store::bookkeeping::write::{self, Lock};
 use crate::store::chunk::{Chunk, Form};
 use crate::store::commit::{Adopted, Commit, LastCommit};
 use crate::store::error::StoreError;
-use crate::store::table::{Refused, Table};
+use crate::store::table::{Refused, Replaceable, StoredTable, Table, created_for};
 
 /// A job's store in an SQLite file.
 pub struct SqliteStore {
@@ -138,18 +139,29 @@ impl Store for SqliteStore {
         Ok(last)
     }
 
+    fn last_commit(&mut self) -> Result<LastCommit, StoreError> {
+        let (mut books, claim) = self.books()?;
+        read::committed(&mut books, &claim.job)
+    }
+
     fn prepare(&mut self, tables: &[Table]) -> Result<(), StoreError> {
+        let (_, claim) = self.books()?;
         let path = self.path.clone();
         let failure = |error| failure(&path, &error);
         let connection = self.connect(false)?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
+        let mut recorded = Vec::new();
         for table in tables {
             let found = look_up(&transaction, &table.name).map_err(failure)?;
-            for statement in plan(table, found.as_ref())?.statements {
-                transaction.execute_batch(&statement).map_err(failure)?;
+            let plan = plan(table, found.as_ref())?;
+            for statement in &plan.statements {
+                transaction.execute_batch(statement).map_err(failure)?;
             }
+            recorded.push((table, plan.is_new));
         }
+        let mut books = Books { connection: Some(&*transaction), path: path.clone() };
+        write::put_tables(&mut books, &claim.job, &recorded)?;
         transaction.commit().map_err(failure)?;
         self.tables = tables.iter().map(Prepared::new).collect();
         Ok(())
@@ -178,6 +190,48 @@ impl Store for SqliteStore {
         })
     }
 
+    fn tables(&mut self) -> Result<Vec<StoredTable>, StoreError> {
+        let (mut books, claim) = self.books()?;
+        read::tables(&mut books, &claim.job)
+    }
+
+    fn check_replaceable(&mut self, job: &str, view: &str, table: &str) -> Result<(), StoreError> {
+        let inspected;
+        let connection = match &self.connection {
+            Some(connection) => connection,
+            None => match inspect(&self.path)?.1 {
+                Some(connection) => {
+                    inspected = connection;
+                    &inspected
+                }
+                None => return Ok(()),
+            },
+        };
+        let mut books = Books { connection: Some(connection), path: self.path.clone() };
+        let recorded = Replaceable {
+            table: table.to_owned(),
+            recorded: read::tables(&mut books, job)?,
+            other: read::other_writer(&mut books, job, table)?,
+        };
+        replace::check(connection, &self.path, view, &recorded)
+    }
+
+    fn rename(&mut self, _: &str) -> Result<(), StoreError> {
+        // The commit has done it.
+        Ok(())
+    }
+
+    fn discard(&mut self, view: &str) -> Result<(), StoreError> {
+        let (_, claim) = self.books()?;
+        self.in_transaction(|books| {
+            write::check_generation(books, &claim.job, claim.generation, Lock::UntilCommit)?;
+            for table in created_for(read::tables(books, &claim.job)?, view) {
+                books.execute(&Statement::new(format!("DROP TABLE IF EXISTS {}", quoted(&table)), []))?;
+            }
+            write::forget_view(books, &claim.job, view)
+        })
+    }
+
     fn begin(&mut self) -> Result<(), StoreError> {
         let (mut books, claim) = self.books()?;
         let begun = books.execute(&Statement::new("BEGIN IMMEDIATE", [])).and_then(|_| {
@@ -200,6 +254,11 @@ impl Store for SqliteStore {
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
         let (mut books, claim) = self.books()?;
+        if let (Some(connection), Some(table)) =
+            (books.connection, commit.replacement.and_then(|of| of.table))
+        {
+            replace::rename(connection, table).map_err(|error| failure_on(&books.path, table, &error))?;
+        }
         write::put_commit(&mut books, &claim.job, claim.generation, commit)?;
         books.execute(&Statement::new("COMMIT", [])).map(drop)
     }

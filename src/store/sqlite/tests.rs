@@ -61,6 +61,7 @@ impl Place {
 
 fn numbers_table() -> Table {
     Table {
+        view: "numbers".into(),
         name: "numbers".into(),
         columns: vec![column("n", Type::Integer)],
         keyed: false,
@@ -105,7 +106,13 @@ fn every_type_is_stored_unchanged() {
         column("text", Type::Text),
         column("bytes", Type::Bytes),
     ];
-    let mut store = place.prepared(Table { name: "all".into(), columns, keyed: false, index: Vec::new() });
+    let mut store = place.prepared(Table {
+        view: "v".into(),
+        name: "all".into(),
+        columns,
+        keyed: false,
+        index: Vec::new(),
+    });
     let rows: Rows = vec![
         Column::Timestamp(Arc::new(vec![1_681_088_547_000_020, NULL, -1])),
         Column::Decimal { scale: 9, values: Arc::new(vec![100_000_000, -1, i64::MAX]) },
@@ -316,7 +323,13 @@ fn missing_columns_are_added_and_existing_rows_stay() {
         column("distance_covered", Type::Decimal),
         column("truck_id", Type::Text),
     ];
-    let table = Table { name: "TRUCK_PARAMETER_MAP".into(), columns, keyed: false, index: Vec::new() };
+    let table = Table {
+        view: "v".into(),
+        name: "TRUCK_PARAMETER_MAP".into(),
+        columns,
+        keyed: false,
+        index: Vec::new(),
+    };
     let mut store = place.prepared(table.clone());
     let row: Rows = vec![
         Column::Timestamp(Arc::new(vec![0])),

@@ -221,6 +221,11 @@ impl Database {
         self.url_of(&user, password)
     }
 
+    /// Grants the job's account what it also needs to replace views.
+    pub fn allow_replacing(&self) {
+        self.query(&format!("GRANT DROP ON {0}.* TO 'job_{0}'@'127.0.0.1'", self.name));
+    }
+
     /// The URL for another account.
     pub fn url_of(&self, user: &str, password: &str) -> String {
         let password = utf8_percent_encode(password, NON_ALPHANUMERIC);
