@@ -30,6 +30,9 @@ use super::{BATCH, Stage, Work};
 /// Readings of five trucks, each 0.36 s behind its last: a batch spans five minutes.
 const SHAPE: Shape = Shape { trucks: 5, ..Shape::of(messages::Form::Numpy) };
 
+/// The same of so many that each reading of a run is of another: almost every one changes a row and the state.
+const MANY: Shape = Shape { trucks: 10_000, ..SHAPE };
+
 /// What becomes of rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sinks {
@@ -144,6 +147,7 @@ fn own(settings: &Settings) -> Vec<View> {
 
 /// One view alone: an epoch of batches a run.
 struct Alone {
+    shape: Shape,
     job: Job,
     decoder: Decoder,
     batches: usize,
@@ -152,17 +156,17 @@ struct Alone {
 }
 
 impl Alone {
-    fn new(view: &str, sinks: Sinks, batches: usize) -> Self {
+    fn new(view: &str, shape: Shape, sinks: Sinks, batches: usize) -> Self {
         let (views, settings) = views(|name| name == view);
         let decoder = if views[0].drops_readings { decoder().with_origins() } else { decoder() };
-        Self { job: Job::new(views, settings, sinks), decoder, batches, next: 0, items: Vec::new() }
+        Self { shape, job: Job::new(views, settings, sinks), decoder, batches, next: 0, items: Vec::new() }
     }
 }
 
 impl Work for Alone {
     fn prepare(&mut self) {
         self.job.sent.try_iter().for_each(drop);
-        let messages = Messages::new(&SHAPE, self.next, self.batches * BATCH);
+        let messages = Messages::new(&self.shape, self.next, self.batches * BATCH);
         self.next += messages.len();
         decode(&mut self.decoder, &messages, None, |decoder| decoder.take(&mut self.items));
     }
@@ -211,7 +215,7 @@ impl Work for Whole {
 
 /// An epoch's rows of a view, in the pieces in which it gives them.
 pub fn rows(view: &str, batches: usize) -> Vec<Rows> {
-    let mut alone = Alone::new(view, Sinks::Rows, batches);
+    let mut alone = Alone::new(view, SHAPE, Sinks::Rows, batches);
     alone.prepare();
     alone.run();
     let forwarded = |message| match message {
@@ -223,7 +227,11 @@ pub fn rows(view: &str, batches: usize) -> Vec<Rows> {
 
 pub fn stages() -> Vec<Stage> {
     let alone = names().chain(OWN_NAMES.map(str::to_owned)).map(|name| {
-        Stage::new(format!("view/{name}"), move |batches| Alone::new(&name, Sinks::None, batches))
+        Stage::new(format!("view/{name}"), move |batches| Alone::new(&name, SHAPE, Sinks::None, batches))
+    });
+    let of_many = ["distance_correlation", "own_groups", "window_averages"].map(|name| {
+        let work = move |batches| Alone::new(name, MANY, Sinks::None, batches);
+        Stage::new(format!("many_trucks/{name}"), work)
     });
     let whole = Stage::new("whole/all_views", |batches| {
         let (views, settings) = views(|name| names().any(|other| other == name));
@@ -236,5 +244,5 @@ pub fn stages() -> Vec<Stage> {
             items: Vec::new(),
         }
     });
-    alone.chain([whole]).collect()
+    alone.chain(of_many).chain([whole]).collect()
 }

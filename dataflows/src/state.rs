@@ -16,14 +16,15 @@ pub fn push_entry(out: &mut Vec<u8>, key: &[u8], value: impl FnOnce(&mut Vec<u8>
     let length_at = out.len();
     out.push(0);
     value(out);
-    let length = out.len() - length_at - 1;
-    if length < 0x80 {
-        out[length_at] = length as u8;
-    } else {
-        let mut encoded = Vec::new();
-        push_length(&mut encoded, length);
-        out.splice(length_at..=length_at, encoded);
+    let mut length = out.len() - length_at - 1;
+    let mut last = length_at;
+    while length >= 0x80 {
+        out[last] = length as u8 | 0x80;
+        length >>= 7;
+        last += 1;
+        out.insert(last, 0);
     }
+    out[last] = length as u8;
 }
 
 /// The entries of a state change, in order. An `Err` is the last item, and means that the bytes are damaged.

@@ -23,18 +23,18 @@ impl Evaluated<'_> {
     /// The value of a row.
     pub fn value(&self, row: usize) -> Value {
         match self {
-            Self::Units(values, _) => self.of_units(values[row]),
+            Self::Units(values, kind) => value_of(values[row], *kind),
             Self::Values(values) => values[row].clone(),
         }
     }
+}
 
-    /// The value of units of its kind.
-    pub fn of_units(&self, units: i64) -> Value {
-        match self {
-            _ if units == NULL => Value::Null,
-            Self::Units(_, Kind::Timestamp) => Value::Time(units),
-            _ => Value::Number(units.into()),
-        }
+/// The value of units.
+pub(crate) fn value_of(units: i64, kind: Kind) -> Value {
+    match kind {
+        _ if units == NULL => Value::Null,
+        Kind::Timestamp => Value::Time(units),
+        _ => Value::Number(units.into()),
     }
 }
 

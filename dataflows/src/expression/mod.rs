@@ -44,7 +44,7 @@ mod tree;
 mod types;
 mod values;
 
-pub(crate) use self::evaluated::{Evaluated, Selected};
+pub(crate) use self::evaluated::{Evaluated, Selected, value_of};
 pub(crate) use self::shown::Names;
 
 pub use self::compare::Comparison;

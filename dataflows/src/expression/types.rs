@@ -64,6 +64,17 @@ pub enum Kind {
     Truth,
 }
 
+impl Kind {
+    /// Whether all values are units or microseconds in 64 bits.
+    pub(crate) fn is_of_64_bits(self) -> bool {
+        match self {
+            Self::Timestamp => true,
+            Self::Number(decimal) => !decimal.is_wide(),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -15,16 +15,16 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::{Filter, Map};
-use timely::dataflow::operators::{Concat, Concatenate};
+use timely::dataflow::operators::{Concat, Concatenate, OkErr};
 
 use super::content::{Content, Equals};
-use super::delta::{Delta, Key};
+use super::delta::{Delta, Deltas, Key};
 use super::entry::{Changes, Entry, parsed, read_slot};
-use super::gather::{Gather, Parts};
+use super::gather::{Gather, Gathered};
 use super::grouped::{Grouped, restore};
 use super::join::{Input as JoinInput, Joined, Side};
 use super::late::{letters, letters_of_rows};
-use super::part::Part;
+use super::part::Parts;
 use super::plan::{Aggregate, From, Join, Relation, Source};
 use super::tally::Layout;
 use super::value::{Row, Value, written};
@@ -54,8 +54,8 @@ pub(super) fn checks(relation: &Relation, upserts: bool, checks: &mut Vec<Check>
                     Box::new(move |entry, rest, value| Windowed::keeps(&layout, kind, entry, rest, value))
                 }
                 None => Box::new(move |entry, rest, value| {
-                    let mut tally = layout.empty();
-                    restore(&layout, entry, rest, value, |_, _| &mut tally).is_some()
+                    let mut tally = layout.empty().to_owned();
+                    restore(&layout, entry, rest, value, |_, _| tally.get_mut()).is_some()
                 }),
             });
         }
@@ -76,7 +76,7 @@ pub(super) struct Build<'a, 'scope> {
     pub effects: Vec<StreamVec<'scope, Epoch, Effect>>,
 }
 
-type Deltas<'scope> = StreamVec<'scope, Epoch, Delta>;
+type DeltaStream<'scope> = StreamVec<'scope, Epoch, Deltas>;
 
 /// The input of a keyed operator, with the worker that it goes to.
 type Routed<P> = (u64, Keyed<P>);
@@ -90,34 +90,43 @@ enum Keyed<P> {
 
 /// The output of a keyed operator.
 #[derive(Clone, Debug)]
-enum Out<D> {
-    Delta(Delta),
+enum Out<O, D> {
+    Passed(O),
     State(Vec<u8>, i64),
     Dropped(Reason, D),
 }
 
+/// What is made of changes at once, before others are found: so they need little memory, and it is at hand.
+pub(super) type Then<O> = Box<dyn FnMut(Deltas) -> Vec<O>>;
+
 impl<'scope> Build<'_, 'scope> {
     /// The changes of a relation, each with the row before.
-    pub fn deltas(&mut self, relation: &Relation) -> Deltas<'scope> {
-        self.changes(relation, true)
+    pub fn deltas(&mut self, relation: &Relation) -> DeltaStream<'scope> {
+        self.changes(relation, true, Box::new(|deltas| vec![deltas]))
     }
 
-    /// The changes of a relation. Without `tells_old`, groups that replace their row may leave out the one before.
-    pub fn changes(&mut self, relation: &Relation, tells_old: bool) -> Deltas<'scope> {
+    /// What `then` makes of the changes of a relation. Without `tells_old`, groups that replace their row may leave out the
+    /// one before.
+    pub fn changes<O: Clone + 'static>(
+        &mut self,
+        relation: &Relation,
+        tells_old: bool,
+        then: Then<O>,
+    ) -> StreamVec<'scope, Epoch, O> {
         match relation {
-            Relation::Select { source, columns } => self.select(source, columns, tells_old),
-            Relation::Aggregate(aggregate) => self.aggregate(aggregate, tells_old),
+            Relation::Select { source, columns } => self.select(source, columns, tells_old, then),
+            Relation::Aggregate(aggregate) => self.aggregate(aggregate, tells_old, then),
             Relation::Distinct(of) => {
                 let operator = self.number();
                 let rows = self.deltas(of);
-                self.content(rows, Equals::One, operator)
+                self.content(rows, Equals::One, operator).flat_map(then)
             }
             Relation::Union(all) => {
                 let all: Vec<_> = all.iter().map(|one| self.deltas(one)).collect();
                 let scope = self.inputs.records.scope();
-                scope.concatenate(all)
+                scope.concatenate(all).flat_map(then)
             }
-            Relation::Join(join) => self.join(join),
+            Relation::Join(join) => self.join(join).flat_map(then),
         }
     }
 
@@ -127,26 +136,22 @@ impl<'scope> Build<'_, 'scope> {
         self.next - 1
     }
 
-    fn select(&mut self, source: &Source, columns: &[Expression], tells_old: bool) -> Deltas<'scope> {
+    fn select<O: Clone + 'static>(
+        &mut self,
+        source: &Source,
+        columns: &[Expression],
+        tells_old: bool,
+        mut then: Then<O>,
+    ) -> StreamVec<'scope, Epoch, O> {
         let (filter, columns) = (source.filter.clone(), columns.to_vec());
         match &source.from {
-            From::Readings => {
-                let records = self.inputs.records.clone();
-                records.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "Select", move |_, _| {
-                    move |input, output| {
-                        input.for_each_stamp(|cap, containers| {
-                            let mut session = output.session(&cap);
-                            for batch in containers.flat_map(|container| container.drain(..)) {
-                                let rows = rows_of(&batch, filter.as_ref(), &columns);
-                                let deltas = rows.map(|(place, row)| {
-                                    Delta::of_row(row, batch.sign(place as usize).into())
-                                });
-                                session.give_iterator(deltas);
-                            }
-                        });
-                    }
-                })
-            }
+            From::Readings => self.inputs.records.clone().flat_map(move |batch| {
+                let mut deltas = Deltas::default();
+                for (place, row) in rows_of(&batch, filter.as_ref(), &columns) {
+                    deltas.push_row(row, batch.sign(place as usize).into());
+                }
+                then(deltas)
+            }),
             From::Relation(of) => {
                 let of_group = match &**of {
                     Relation::Aggregate(aggregate) => {
@@ -155,21 +160,29 @@ impl<'scope> Build<'_, 'scope> {
                     _ => None,
                 };
                 let tells_old = tells_old || filter.is_some();
-                self.changes(of, tells_old)
-                    .flat_map(move |delta| selected(delta, filter.as_ref(), &columns, of_group))
+                let then = move |deltas| then(selected(&deltas, filter.as_ref(), &columns, of_group));
+                self.changes(of, tells_old, Box::new(then))
             }
         }
     }
 
     /// The parts that the rows of a source add to groups.
-    fn parts(&mut self, aggregate: &Arc<Aggregate>, layout: &Arc<Layout>) -> StreamVec<'scope, Epoch, Part> {
+    fn parts(
+        &mut self,
+        aggregate: &Arc<Aggregate>,
+        layout: &Arc<Layout>,
+    ) -> StreamVec<'scope, Epoch, Routed<Parts>> {
         let gather = Gather::new(aggregate.clone(), layout.clone());
         let records = self.inputs.records.clone();
-        let finish = |_, parts: Parts| parts.finish().into_iter();
+        let workers = records.scope().peers();
+        let finish = move |_, parts: Gathered| {
+            let parts = parts.finish().dealt(workers).into_iter();
+            parts.map(|(worker, parts)| (worker, Keyed::Part(parts)))
+        };
         let of_rows = match &aggregate.source.from {
             From::Readings => {
                 let (is_whole, layout) = (aggregate.is_whole, layout.clone());
-                let add = move |parts: &mut Parts, batch: Batch| {
+                let add = move |parts: &mut Gathered, batch: Batch| {
                     if is_whole {
                         parts.whole(&layout);
                     }
@@ -178,8 +191,8 @@ impl<'scope> Build<'_, 'scope> {
                 return folded(records, Pipeline, "Gather", stream_epoch, add, finish);
             }
             From::Relation(of) => {
-                let add = move |parts: &mut Parts, delta: Delta| {
-                    delta.rows().for_each(|(row, sign)| gather.row(&row, sign, parts));
+                let add = move |parts: &mut Gathered, deltas: Deltas| {
+                    deltas.rows().for_each(|(row, sign)| gather.row(row, sign, parts));
                 };
                 folded(self.deltas(of), Pipeline, "Gather", stream_epoch, add, finish)
             }
@@ -194,7 +207,7 @@ impl<'scope> Build<'_, 'scope> {
             Pipeline,
             "Begin",
             stream_epoch,
-            move |parts: &mut Parts, _: Batch| parts.whole(&layout),
+            move |parts: &mut Gathered, _: Batch| parts.whole(&layout),
             finish,
         );
         of_rows.concat(begun)
@@ -224,31 +237,36 @@ impl<'scope> Build<'_, 'scope> {
             .map(|(worker, update)| (worker, Keyed::Watermark(update)))
     }
 
-    fn aggregate(&mut self, aggregate: &Aggregate, tells_old: bool) -> Deltas<'scope> {
+    fn aggregate<O: Clone + 'static>(
+        &mut self,
+        aggregate: &Aggregate,
+        tells_old: bool,
+        mut then: Then<O>,
+    ) -> StreamVec<'scope, Epoch, O> {
         let operator = self.number();
         let retracts = aggregate.source.retracts(self.upserts);
         let layout = Arc::new(Layout::new(&aggregate.calls, retracts));
         let aggregate = Arc::new(aggregate.clone());
         let parts = self.parts(&aggregate, &layout);
-        let parts = parts.map(|part| (part.hash, Keyed::Part(part)));
         let of_group = |entry: Entry, mut rest: &[u8]| {
             let group =
                 if entry == Entry::Times { Some(rest) } else { read_slot(&mut rest).map(|(group, _)| group) };
-            Key::from(group.unwrap_or_default()).hashed()
+            group.unwrap_or_default().hashed()
         };
         let kept = self.entries(operator, of_group);
-        let by_worker = Exchange::new(|(to, _): &Routed<Part>| *to);
+        let by_worker = Exchange::new(|(to, _): &Routed<Parts>| *to);
         let (start, upserts) = (self.inputs.start, self.upserts);
         let Some(window) = aggregate.window.clone() else {
             let mut grouped = Grouped::new(&aggregate, layout, operator, !upserts, tells_old);
             let out =
                 when_complete(parts.concat(kept), by_worker, "Aggregate", stream_epoch, move |_, inputs| {
                     let (parts, _) = taken(inputs, |entry, rest, value| grouped.restore(entry, rest, value));
-                    let (deltas, changes) = grouped.pass(parts);
-                    outs::<()>(deltas, changes).collect()
+                    let mut passed = Vec::new();
+                    let changes = grouped.pass(parts, |deltas| passed.extend(then(deltas)));
+                    outs::<_, ()>(passed, changes).collect()
                 });
-            let (deltas, _) = self.split(out, start);
-            return deltas;
+            let (passed, _) = self.split(out, start);
+            return passed;
         };
         let leads = self.inputs.records.scope().index() == 0;
         let mut windowed = Windowed::new(window, layout, operator, (retracts, upserts), leads, tells_old);
@@ -257,9 +275,9 @@ impl<'scope> Build<'_, 'scope> {
             let (parts, updates) = taken(inputs, |entry, rest, value| windowed.restore(entry, rest, value));
             let passed = windowed.pass(parts, updates, epoch <= start);
             let late = passed.late.into_iter().map(|dropped| Out::Dropped(Reason::Late, dropped));
-            outs(passed.deltas, passed.changes).chain(late).collect()
+            outs(then(passed.deltas), passed.changes).chain(late).collect()
         });
-        let (deltas, dropped) = self.split(out, start);
+        let (passed, dropped) = self.split(out, start);
         if !upserts {
             let gather = Gather::new(aggregate.clone(), Arc::default());
             let letters = match &aggregate.source.from {
@@ -272,16 +290,22 @@ impl<'scope> Build<'_, 'scope> {
             };
             self.effects.push(letters);
         }
-        deltas
+        passed
     }
 
     /// Rows by their content.
-    pub fn content(&mut self, rows: Deltas<'scope>, equals: Equals, operator: u8) -> Deltas<'scope> {
-        let rows = rows.flat_map(|delta| {
-            delta.rows().map(|(row, sign)| {
-                let row = written(&row);
+    pub fn content(
+        &mut self,
+        rows: DeltaStream<'scope>,
+        equals: Equals,
+        operator: u8,
+    ) -> DeltaStream<'scope> {
+        let rows = rows.flat_map(|deltas| {
+            let rows = deltas.rows().map(|(row, sign)| {
+                let row = written(row);
                 (row.hashed(), Keyed::Part((row, sign)))
-            })
+            });
+            rows.collect::<Vec<_>>()
         });
         let kept = self.entries(operator, |_, rest| Key::from(rest).hashed());
         let by_worker = Exchange::new(|(to, _): &Routed<(Key, i64)>| *to);
@@ -290,22 +314,23 @@ impl<'scope> Build<'_, 'scope> {
         let out = when_complete(rows.concat(kept), by_worker, name, stream_epoch, move |_, inputs| {
             let (rows, _) = taken(inputs, |_, rest, value| content.restore(rest, value));
             let (deltas, changes) = content.pass(rows.into_iter());
-            outs::<()>(deltas, changes).collect()
+            outs::<_, ()>(vec![deltas], changes).collect()
         });
         self.split(out, self.inputs.start).0
     }
 
-    fn join(&mut self, join: &Join) -> Deltas<'scope> {
+    fn join(&mut self, join: &Join) -> DeltaStream<'scope> {
         let operator = self.number();
         let join = Arc::new(join.clone());
-        let of_side = |deltas: Deltas<'scope>, side: Side| {
+        let of_side = |deltas: DeltaStream<'scope>, side: Side| {
             let join = join.clone();
-            deltas.flat_map(move |delta| {
-                let join = join.clone();
-                delta.rows().filter_map(move |(row, sign)| {
-                    let (key, time) = join.key_of(side, &row)?;
+            deltas.flat_map(move |deltas| {
+                let inputs = deltas.rows().filter_map(|(row, sign)| {
+                    let (key, time) = join.key_of(side, row)?;
+                    let row = row.to_vec();
                     Some((key.hashed(), Keyed::Part(JoinInput { side, key, time, row, sign })))
-                })
+                });
+                inputs.collect::<Vec<_>>()
             })
         };
         let left = of_side(self.deltas(&join.left), Side::Left);
@@ -328,7 +353,7 @@ impl<'scope> Build<'_, 'scope> {
             let surplus = passed.surplus.into_iter().map(|dropped| Out::Dropped(Reason::TooLarge, dropped));
             // What is fed again has its letters.
             let dropped = late.chain(surplus).filter(|_| epoch > start);
-            outs(passed.deltas, passed.changes).chain(dropped).collect()
+            outs(vec![passed.deltas], passed.changes).chain(dropped).collect()
         });
         let (deltas, dropped) = self.split(out, start);
         // A reading that both sides drop is one letter.
@@ -360,42 +385,41 @@ impl<'scope> Build<'_, 'scope> {
     }
 
     /// Splits the output of an operator. Effects begin after `start`.
-    fn split<D: Clone + 'static>(
+    fn split<O: Clone + 'static, D: Clone + 'static>(
         &mut self,
-        out: StreamVec<'scope, Epoch, Out<D>>,
+        out: StreamVec<'scope, Epoch, Out<O, D>>,
         start: Epoch,
-    ) -> (Deltas<'scope>, StreamVec<'scope, Epoch, (Reason, D)>) {
-        let state =
-            out.clone().unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "State", move |_, _| {
-                move |input, output| {
-                    input.for_each_stamp(|cap, containers| {
-                        let due = cap.least().is_some_and(|epoch| *epoch > start);
-                        let mut session = output.session(&cap);
-                        for out in containers.flat_map(|container| container.drain(..)).filter(|_| due) {
-                            if let Out::State(bytes, added) = out {
-                                session.give(Effect::State { bytes, added });
-                            }
+    ) -> (StreamVec<'scope, Epoch, O>, StreamVec<'scope, Epoch, (Reason, D)>) {
+        let (passed, others) = out.ok_err::<Vec<_>, _, Vec<_>, _, _>(|out| match out {
+            Out::Passed(passed) => Ok(passed),
+            other => Err(other),
+        });
+        let (dropped, state) = others.ok_err::<Vec<_>, _, Vec<_>, _, _>(|out| match out {
+            Out::Dropped(reason, dropped) => Ok((reason, dropped)),
+            other => Err(other),
+        });
+        let state = state.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "State", move |_, _| {
+            move |input, output| {
+                input.for_each_stamp(|cap, containers| {
+                    let due = cap.least().is_some_and(|epoch| *epoch > start);
+                    let mut session = output.session(&cap);
+                    for out in containers.flat_map(|container| container.drain(..)).filter(|_| due) {
+                        if let Out::State(bytes, added) = out {
+                            session.give(Effect::State { bytes, added });
                         }
-                    });
-                }
-            });
+                    }
+                });
+            }
+        });
         self.effects.push(state);
-        let dropped = out.clone().flat_map(|out| match out {
-            Out::Dropped(reason, dropped) => Some((reason, dropped)),
-            _ => None,
-        });
-        let deltas = out.flat_map(|out| match out {
-            Out::Delta(delta) => Some(delta),
-            _ => None,
-        });
-        (deltas, dropped)
+        (passed, dropped)
     }
 }
 
-fn outs<D>(deltas: Vec<Delta>, changes: Changes) -> impl Iterator<Item = Out<D>> {
+fn outs<O, D>(passed: Vec<O>, changes: Changes) -> impl Iterator<Item = Out<O, D>> {
     let state = Some(changes).filter(|changes| !changes.bytes.is_empty());
     let state = state.map(|changes| Out::State(changes.bytes, changes.added));
-    deltas.into_iter().map(Out::Delta).chain(state)
+    passed.into_iter().map(Out::Passed).chain(state)
 }
 
 /// Restores the committed entries among the inputs of an epoch; returns the others.
@@ -434,35 +458,39 @@ fn rows_of(
     rows.into_iter()
 }
 
-/// A change of the rows that satisfy a condition. Of an aggregate, so many columns are those of its group.
+/// The changes of the rows that satisfy a condition. Of an aggregate, so many columns are those of its group.
 fn selected(
-    delta: Delta,
+    deltas: &Deltas,
     filter: Option<&Expression>,
     columns: &[Expression],
     of_group: Option<usize>,
-) -> Option<Delta> {
-    let passes = |row: &Row| filter.is_none_or(|filter| filter.holds_for(row));
-    let shown = |row: &Row| -> Row { columns.iter().map(|column| column.of_row(row)).collect() };
-    let old = delta.old.as_ref().filter(|row| passes(row)).map(&shown);
-    let new = delta.new.as_ref().filter(|row| passes(row)).map(&shown);
-    if delta.had_row && delta.old.is_none() && filter.is_none() {
-        return Some(Delta { new, ..delta });
+) -> Deltas {
+    let passes = |row: &&[Value]| filter.is_none_or(|filter| filter.holds_for(row));
+    fn shown<'a>(columns: &'a [Expression], row: &'a [Value]) -> impl Iterator<Item = Value> {
+        columns.iter().map(|column| column.of_row(row))
     }
-    if old == new {
-        return None;
-    }
-    let end = match (&old, &new, of_group) {
-        (Some(_), None, Some(of_group)) => {
+    let mut all = Deltas::default();
+    for Delta { key, old, had_row, new, end, to } in deltas.iter() {
+        let (passed_old, passed_new) = (old.filter(passes), new.filter(passes));
+        passed_old.into_iter().for_each(|row| all.put_old(shown(columns, row)));
+        passed_new.into_iter().for_each(|row| all.put_new(shown(columns, row)));
+        // Where the row before was left out, it differs.
+        let is_replaced = had_row && old.is_none();
+        if !is_replaced && all.is_same() {
+            all.cancel();
+            continue;
+        }
+        if let (Some(_), None, Some(of_group)) = (passed_old, passed_new, of_group) {
             // A group that no longer passes has its key and NULL; one that is gone what it has without rows.
-            let left = delta.new.as_ref().map(|row| {
+            let left = new.map(|row| {
                 let of_column = |(place, value): (usize, &Value)| {
                     if place < of_group { value.clone() } else { Value::Null }
                 };
                 row.iter().enumerate().map(of_column).collect::<Row>()
             });
-            left.or(delta.end).as_ref().map(&shown)
+            left.as_deref().or(end).into_iter().for_each(|row| all.put_end(shown(columns, row)));
         }
-        _ => None,
-    };
-    Some(Delta { end, ..Delta::new(delta.key, old, new, delta.to) })
+        all.close(key.clone(), passed_old.is_some() || is_replaced, to);
+    }
+    all
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use super::kept::{End, count};
-use super::part::Part;
+use super::kept::{End, TallyMut, count};
+use super::part::Parts;
 use super::tally::{Kernel, Layout, OneSum, PairOfSums, Pick};
 use super::value::Value;
 use crate::accumulation::Narrow;
@@ -29,9 +29,9 @@ impl Groups<'_> {
     }
 
     /// Passes each part with its value.
-    fn each<T>(&self, parts: &mut [Part], values: Vec<T>, mut pass: impl FnMut(&mut Part, T)) {
+    fn each<T>(&self, parts: &mut Parts, values: Vec<T>, mut pass: impl FnMut(TallyMut<'_>, T)) {
         for (&part, value) in self.touched.iter().zip(values).filter(|(part, _)| **part != NOWHERE) {
-            pass(&mut parts[part as usize], value);
+            pass(parts.tallies.get_mut(part as usize), value);
         }
     }
 }
@@ -53,7 +53,7 @@ pub(super) struct Columns<'a> {
 
 impl Columns<'_> {
     /// Adds all rows to the parts of an open epoch.
-    pub fn add(&self, layout: &Layout, parts: &mut [Part]) {
+    pub fn add(&self, layout: &Layout, parts: &mut Parts) {
         self.rows(parts);
         for kernel in &layout.kernels {
             match kernel {
@@ -89,7 +89,7 @@ impl Columns<'_> {
     }
 
     /// The numbers of rows, and the latest times.
-    fn rows(&self, parts: &mut [Part]) {
+    fn rows(&self, parts: &mut Parts) {
         let of_row = &*self.groups.of_row;
         let mut numbers = self.groups.values(0i64);
         match self.signs {
@@ -99,7 +99,7 @@ impl Columns<'_> {
                 signed.for_each(|(&group, &sign)| numbers[group as usize] += i64::from(sign));
             }
         }
-        self.groups.each(parts, numbers, |part, number| part.tally.rows += number);
+        self.groups.each(parts, numbers, |tally, rows| tally.words[0] += rows);
         let Some(times) = self.times else { return };
         let mut latest = self.groups.values(i64::MIN);
         let mut put = |group: u32, time: i64| {
@@ -114,22 +114,26 @@ impl Columns<'_> {
                 added.for_each(|((&group, &time), _)| put(group, time));
             }
         }
-        self.groups.each(parts, latest, |part, latest| part.latest = latest.max(part.latest));
+        for (&part, time) in self.groups.touched.iter().zip(latest).filter(|(part, _)| **part != NOWHERE) {
+            let latest = &mut parts.heads[part as usize].latest;
+            *latest = time.max(*latest);
+        }
     }
 
     /// Six sums of a pair in one pass.
-    fn pair(&self, pair: &PairOfSums, layout: &Layout, parts: &mut [Part]) {
+    fn pair(&self, pair: &PairOfSums, layout: &Layout, parts: &mut Parts) {
         let (Some(x), Some(y)) = (self.units(pair.x), self.units(pair.y)) else {
             pair.sums.iter().for_each(|&place| self.term(place, layout, parts));
             return;
         };
         match (self.signs, pair.filter) {
-            (None, None) => self.narrow(pair, (x, y), 1, |_| true, parts),
-            (None, filter) => self.narrow(pair, (x, y), 1, self.passes(filter), parts),
+            (None, None) => self.narrow((pair, layout), (x, y), 1, |_| true, parts),
+            (None, filter) => self.narrow((pair, layout), (x, y), 1, self.passes(filter), parts),
             (Some(signs), filter) => {
                 let passes = self.passes(filter);
                 for sign in [1, -1] {
-                    self.narrow(pair, (x, y), sign, |row| signs[row] == sign && passes(row), parts);
+                    let counts = |row: usize| signs[row] == sign && passes(row);
+                    self.narrow((pair, layout), (x, y), sign, counts, parts);
                 }
             }
         }
@@ -137,11 +141,11 @@ impl Columns<'_> {
 
     fn narrow(
         &self,
-        pair: &PairOfSums,
+        (pair, layout): (&PairOfSums, &Layout),
         (x, y): (&[i64], &[i64]),
         sign: i8,
         counts: impl Fn(usize) -> bool,
-        parts: &mut [Part],
+        parts: &mut Parts,
     ) {
         let mut open: Vec<Option<Narrow>> = self.groups.values(None);
         let rows = self.groups.of_row.iter().zip(x).zip(y).enumerate().filter(|(row, _)| counts(*row));
@@ -163,32 +167,39 @@ impl Columns<'_> {
                 }
             }
         }
-        self.groups.each(parts, open, |part, sums| {
+        self.groups.each(parts, open, |mut tally, sums| {
             let Some(sums) = sums else { return };
             for (&place, number) in pair.sums.iter().zip(sums.finish().numbers()) {
-                part.tally.sums[place].add_wide(if sign < 0 { number.wrapping_neg() } else { number });
+                let number = if sign < 0 { number.wrapping_neg() } else { number };
+                layout.add_wide(tally.reborrow(), place, number);
             }
         });
     }
 
     /// The number of values and their sum in one pass.
-    fn sum(&self, sum: &OneSum, layout: &Layout, parts: &mut [Part]) {
+    fn sum(&self, sum: &OneSum, layout: &Layout, parts: &mut Parts) {
         match (self.units(sum.x), self.signs, sum.filter) {
-            (Some(x), None, None) => self.added(sum, x, |_| 1, parts),
+            (Some(x), None, None) => self.added((sum, layout), x, |_| 1, parts),
             (Some(x), None, filter) => {
                 let passes = self.passes(filter);
-                self.added(sum, x, |row| i64::from(passes(row)), parts);
+                self.added((sum, layout), x, |row| i64::from(passes(row)), parts);
             }
             (Some(x), Some(signs), filter) => {
                 let passes = self.passes(filter);
-                self.added(sum, x, |row| if passes(row) { signs[row].into() } else { 0 }, parts);
+                self.added((sum, layout), x, |row| if passes(row) { signs[row].into() } else { 0 }, parts);
             }
             (None, ..) => sum.sums.iter().for_each(|&place| self.term(place, layout, parts)),
         }
     }
 
     /// Adds each value so many times.
-    fn added(&self, sum: &OneSum, x: &[i64], times: impl Fn(usize) -> i64, parts: &mut [Part]) {
+    fn added(
+        &self,
+        (sum, layout): (&OneSum, &Layout),
+        x: &[i64],
+        times: impl Fn(usize) -> i64,
+        parts: &mut Parts,
+    ) {
         let mut open = self.groups.values((0i64, 0i128));
         for (row, (&group, &x)) in self.groups.of_row.iter().zip(x).enumerate() {
             if x != NULL {
@@ -199,19 +210,20 @@ impl Columns<'_> {
                 *sum += i128::from(x) * i128::from(times);
             }
         }
-        self.groups.each(parts, open, |part, (number, total)| {
-            part.tally.sums[sum.sums[0]].add_narrow(number.into());
-            part.tally.sums[sum.sums[1]].add_narrow(total);
+        self.groups.each(parts, open, |mut tally, (number, total)| {
+            layout.add_wide(tally.reborrow(), sum.sums[0], number.into());
+            layout.add_wide(tally, sum.sums[1], total.into());
         });
     }
 
     /// One sum.
-    fn term(&self, place: usize, layout: &Layout, parts: &mut [Part]) {
+    fn term(&self, place: usize, layout: &Layout, parts: &mut Parts) {
         let term = &layout.terms[place];
         let units = |arguments: &[usize]| -> Option<Vec<&[i64]>> {
             arguments.iter().map(|&argument| self.units(argument)).collect()
         };
-        let (Some(present), Some(factors), false) = (units(&term.present), units(&term.factors), term.is_big)
+        let (Some(present), Some(factors), false) =
+            (units(&term.present), units(&term.factors), term.is_big())
         else {
             self.term_of_values(place, layout, parts);
             return;
@@ -221,7 +233,7 @@ impl Columns<'_> {
         let mut sums = self.groups.values(0i128);
         let mut flush = |sums: &mut Vec<i128>| {
             let sums = std::mem::replace(sums, self.groups.values(0));
-            self.groups.each(parts, sums, |part, sum| part.tally.sums[place].add_narrow(sum));
+            self.groups.each(parts, sums, |tally, sum| layout.add_wide(tally, place, sum.into()));
         };
         let rows = self.groups.of_row.iter().enumerate().filter(|(row, _)| counts(*row));
         match factors[..] {
@@ -248,7 +260,7 @@ impl Columns<'_> {
         flush(&mut sums);
     }
 
-    fn term_of_values(&self, place: usize, layout: &Layout, parts: &mut [Part]) {
+    fn term_of_values(&self, place: usize, layout: &Layout, parts: &mut Parts) {
         let term = &layout.terms[place];
         let passes = self.passes(term.filter);
         for (row, &group) in self.groups.of_row.iter().enumerate().filter(|(row, _)| passes(*row)) {
@@ -260,30 +272,29 @@ impl Columns<'_> {
                     found.map_or(&Value::Null, |(_, value)| value)
                 };
                 let part = self.groups.touched[group as usize];
-                parts[part as usize].tally.sums[place].add(&term.of(of, self.sign(row)));
+                layout.add(parts.tallies.get_mut(part as usize), place, &term.of(of, self.sign(row)));
             }
         }
     }
 
     /// The least and greatest values. Rows are never taken back where there are some.
-    fn picks(&self, layout: &Layout, parts: &mut [Part]) {
+    fn picks(&self, layout: &Layout, parts: &mut Parts) {
         for (place, pick) in layout.picks.iter().enumerate() {
             match self.units(pick.argument) {
-                Some(values) => self.pick_units(place, pick, values, parts),
-                None => self.pick_values(place, pick, parts),
+                Some(values) => self.pick_units((place, pick), values, layout, parts),
+                None => self.pick_values((place, pick), layout, parts),
             }
         }
     }
 
-    fn pick_units(&self, place: usize, pick: &Pick, values: &[i64], parts: &mut [Part]) {
+    fn pick_units(&self, (place, pick): (usize, &Pick), values: &[i64], layout: &Layout, parts: &mut Parts) {
         let best = match pick.filter {
             None => self.best(pick, values, |_| true),
             filter => self.best(pick, values, self.passes(filter)),
         };
-        let argument = &self.arguments[pick.argument];
-        self.groups.each(parts, best, |part, (time, units)| {
-            if units != NULL {
-                part.tally.pick(pick, place, (time, argument.of_units(units)));
+        self.groups.each(parts, best, |tally, best| {
+            if best.1 != NULL {
+                layout.pick_units(tally, place, best);
             }
         });
     }
@@ -323,20 +334,20 @@ impl Columns<'_> {
         best
     }
 
-    fn pick_values(&self, place: usize, pick: &Pick, parts: &mut [Part]) {
+    fn pick_values(&self, (place, pick): (usize, &Pick), layout: &Layout, parts: &mut Parts) {
         let passes = self.passes(pick.filter);
         for (row, &group) in self.groups.of_row.iter().enumerate().filter(|(row, _)| passes(*row)) {
             let value = self.arguments[pick.argument].value(row);
             if !value.is_null() {
                 let time = if pick.by_time { self.event_times[row] } else { 0 };
                 let part = self.groups.touched[group as usize];
-                parts[part as usize].tally.pick(pick, place, (time, value));
+                layout.pick(parts.tallies.get_mut(part as usize), place, (time, value));
             }
         }
     }
 
     /// The multisets.
-    fn bags(&self, layout: &Layout, parts: &mut [Part]) {
+    fn bags(&self, layout: &Layout, parts: &mut Parts) {
         for (place, bag) in layout.bags.iter().enumerate() {
             let passes = self.passes(bag.filter);
             for (row, &group) in self.groups.of_row.iter().enumerate().filter(|(row, _)| passes(*row)) {
@@ -344,7 +355,8 @@ impl Columns<'_> {
                 if !value.is_null() {
                     let time = if bag.by_time { self.event_times[row] } else { 0 };
                     let part = self.groups.touched[group as usize];
-                    count(&mut parts[part as usize].tally.bags[place], (time, value), self.sign(row));
+                    let mut tally = parts.tallies.get_mut(part as usize);
+                    count(&mut tally.bags()[place], (time, value), self.sign(row));
                 }
             }
         }

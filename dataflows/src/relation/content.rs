@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 
-use super::delta::{Delta, Key, To};
+use super::delta::{Deltas, Key, To};
 use super::entry::{Changes, Entry, key};
 use super::value::read_all;
 
@@ -42,12 +42,12 @@ impl Content {
     }
 
     /// The changes that the rows of an epoch make, each with its sign.
-    pub fn pass(&mut self, rows: impl Iterator<Item = (Key, i64)>) -> (Vec<Delta>, Changes) {
+    pub fn pass(&mut self, rows: impl Iterator<Item = (Key, i64)>) -> (Deltas, Changes) {
         let mut merged: BTreeMap<Key, i64> = BTreeMap::new();
         for (row, sign) in rows {
             *merged.entry(row).or_default() += sign;
         }
-        let (mut deltas, mut changes) = (Vec::new(), Changes::default());
+        let (mut deltas, mut changes) = (Deltas::default(), Changes::default());
         for (row, more) in merged.into_iter().filter(|(_, more)| *more != 0) {
             let before = self.rows.get(&row).copied().unwrap_or(0);
             let after = before + more;
@@ -61,9 +61,13 @@ impl Content {
             }
             let content = read_all(&row).unwrap_or_default();
             let mut change = |key: Key, is_new: bool| {
-                let (old, new) =
-                    if is_new { (None, Some(content.clone())) } else { (Some(content.clone()), None) };
-                deltas.push(Delta::new(key, old, new, To::All));
+                let content = content.iter().cloned();
+                if is_new {
+                    deltas.put_new(content)
+                } else {
+                    deltas.put_old(content)
+                }
+                deltas.close(key, !is_new, To::All);
             };
             match self.equals {
                 Equals::One if (before > 0) != (after > 0) => change(row, after > 0),

@@ -2,31 +2,58 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::value::Row;
+use super::value::Value;
 
 /// The bytes of a group's keys, or of a row's.
 pub(super) type Key = Arc<[u8]>;
 
-/// A change of a relation. In one epoch a key has at most one change for tables, and one for files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Delta {
+/// Changes of a relation, many at once: the values of their rows follow each other in memory. In one epoch a key has at
+/// most one change for tables, and one for files.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deltas {
+    heads: Vec<Head>,
+    /// The number of values of a row.
+    width: usize,
+    values: Vec<Value>,
+    /// The rows of the change that is being written.
+    open: Rows,
+}
+
+/// A change, whose rows are among the values.
+#[derive(Clone, Debug)]
+struct Head {
+    key: Key,
+    had_row: bool,
+    to: To,
+    rows: Rows,
+}
+
+/// The rows that a change has, in this order.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rows {
+    old: bool,
+    new: bool,
+    end: bool,
+}
+
+/// A change of a relation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delta<'a> {
     /// What identifies the row; empty where only its content does.
-    pub key: Key,
+    pub key: &'a Key,
     /// The row before. Where nobody needs it, it may be left out.
-    pub old: Option<Row>,
+    pub old: Option<&'a [Value]>,
     /// Whether there was a row before.
     pub had_row: bool,
     /// The row after.
-    pub new: Option<Row>,
+    pub new: Option<&'a [Value]>,
     /// What a history shows of a row that disappears.
-    pub end: Option<Row>,
+    pub end: Option<&'a [Value]>,
     pub to: To,
 }
 
 /// Whom a change concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum To {
     All,
     /// All but files.
@@ -35,22 +62,129 @@ pub(super) enum To {
     File,
 }
 
-impl Delta {
-    /// The change of a row.
-    pub fn new(key: Key, old: Option<Row>, new: Option<Row>, to: To) -> Self {
-        Self { key, had_row: old.is_some(), old, new, end: None, to }
+impl Deltas {
+    pub fn len(&self) -> usize {
+        self.heads.len()
     }
 
-    /// A row that is inserted (`sign` 1) or taken back (-1), known by its content.
-    pub fn of_row(row: Row, sign: i64) -> Self {
-        let (old, new) = if sign < 0 { (Some(row), None) } else { (None, Some(row)) };
-        Self::new(Arc::default(), old, new, To::All)
+    /// Makes room for so many changes with one row.
+    pub fn reserve(&mut self, changes: usize, width: usize) {
+        self.heads.reserve(changes);
+        self.values.reserve(changes * width);
     }
 
-    /// Its rows, each with its sign, for other operators.
-    pub fn rows(self) -> impl Iterator<Item = (Row, i64)> {
-        let is_for_them = self.to != To::File;
-        let old = self.old.map(|row| (row, -1));
-        old.into_iter().chain(self.new.map(|row| (row, 1))).filter(move |_| is_for_them)
+    fn row(&mut self, row: impl IntoIterator<Item = Value>) {
+        let start = self.values.len();
+        self.values.extend(row);
+        self.width = self.values.len() - start;
+    }
+
+    /// Begins a change with the row before it.
+    pub fn put_old(&mut self, row: impl IntoIterator<Item = Value>) {
+        self.row(row);
+        self.open.old = true;
+    }
+
+    /// Writes the row after a change.
+    pub fn put_new(&mut self, row: impl IntoIterator<Item = Value>) {
+        self.row(row);
+        self.open.new = true;
+    }
+
+    /// Writes what a history shows of a row that disappears.
+    pub fn put_end(&mut self, row: impl IntoIterator<Item = Value>) {
+        self.row(row);
+        self.open.end = true;
+    }
+
+    /// Whether the rows of the change that is being written are equal.
+    pub fn is_same(&self) -> bool {
+        match (self.open.old, self.open.new) {
+            (true, true) => {
+                let (rest, new) = self.values.split_at(self.values.len() - self.width);
+                rest.ends_with(new)
+            }
+            (old, new) => old == new,
+        }
+    }
+
+    /// Completes a change.
+    pub fn close(&mut self, key: Key, had_row: bool, to: To) {
+        let rows = std::mem::take(&mut self.open);
+        self.heads.push(Head { key, had_row, to, rows });
+    }
+
+    /// Leaves out the change that is being written.
+    pub fn cancel(&mut self) {
+        let Rows { old, new, end } = std::mem::take(&mut self.open);
+        let rows = [old, new, end].into_iter().filter(|is_there| *is_there).count();
+        self.values.truncate(self.values.len() - rows * self.width);
+    }
+
+    /// Appends a row that is inserted (`sign` 1) or taken back (-1), known by its content.
+    pub fn push_row(&mut self, row: impl IntoIterator<Item = Value>, sign: i64) {
+        if sign < 0 {
+            self.put_old(row)
+        } else {
+            self.put_new(row)
+        }
+        self.close(Key::default(), sign < 0, To::All);
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Delta<'_>> {
+        let mut values = &self.values[..];
+        let mut row = move |is_there: bool| {
+            let (row, rest) = values.split_at_checked(self.width).filter(|_| is_there)?;
+            values = rest;
+            Some(row)
+        };
+        self.heads.iter().map(move |Head { key, had_row, to, rows }| Delta {
+            key,
+            old: row(rows.old),
+            had_row: *had_row,
+            new: row(rows.new),
+            end: row(rows.end),
+            to: *to,
+        })
+    }
+
+    /// The rows, each with its sign, for other operators.
+    pub fn rows(&self) -> impl Iterator<Item = (&[Value], i64)> {
+        self.iter().filter(|delta| delta.to != To::File).flat_map(|delta| {
+            let old = delta.old.map(|row| (row, -1));
+            old.into_iter().chain(delta.new.map(|row| (row, 1)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_read_as_they_were_written() {
+        let row = |number: i64| [Value::Number(number.into()), Value::Null];
+        let mut deltas = Deltas::default();
+        deltas.push_row(row(1), 1);
+        // One that changes nothing is left out.
+        deltas.put_old(row(2));
+        deltas.put_new(row(2));
+        assert!(deltas.is_same());
+        deltas.cancel();
+        deltas.put_old(row(3));
+        assert!(!deltas.is_same());
+        deltas.put_end(row(4));
+        deltas.close([7].into(), true, To::File);
+        deltas.push_row(row(5), -1);
+
+        assert_eq!(deltas.len(), 3);
+        let ends: Vec<_> = deltas.iter().map(|delta| (delta.end, &**delta.key, delta.had_row)).collect();
+        assert_eq!(
+            ends,
+            [(None, &[][..], false), (Some(&row(4)[..]), &[7][..], true), (None, &[][..], true)]
+        );
+        // Other operators know nothing of what is for files alone.
+        let rows: Vec<_> = deltas.rows().collect();
+        assert_eq!(rows, [(&row(1)[..], 1), (&row(5)[..], -1)]);
     }
 }

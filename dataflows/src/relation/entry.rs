@@ -34,9 +34,14 @@ pub(super) struct Changes {
 impl Changes {
     /// Writes an entry: its value, or nothing to remove it. `existed` says whether there was one.
     pub fn put(&mut self, key: &[u8], value: Option<&[u8]>, existed: bool) {
+        self.put_with(key, value.map(|value| |out: &mut Vec<u8>| out.extend_from_slice(value)), existed);
+    }
+
+    /// Writes an entry whose value is appended by a function.
+    pub fn put_with(&mut self, key: &[u8], value: Option<impl FnOnce(&mut Vec<u8>)>, existed: bool) {
         match value {
             Some(value) => {
-                push_entry(&mut self.bytes, key, |out| out.extend_from_slice(value));
+                push_entry(&mut self.bytes, key, value);
                 self.added += i64::from(!existed);
             }
             None if existed => {
@@ -57,7 +62,8 @@ impl Changes {
 /// The key of an entry.
 pub(super) fn key(entry: Entry, operator: u8, rest: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let kind = KINDS.iter().find(|(_, other)| *other == entry).map_or(0, |(kind, _)| *kind);
-    let mut key = vec![kind, operator];
+    let mut key = Vec::with_capacity(64);
+    key.extend([kind, operator]);
     rest(&mut key);
     key
 }

@@ -10,22 +10,24 @@ use foldhash::fast::RandomState;
 
 use super::columns::{Columns, Groups, NOWHERE};
 use super::delta::Key;
-use super::part::Part;
+use super::part::Parts;
 use super::plan::{Aggregate, WindowKind};
 use super::tally::Layout;
-use super::value::{Row, Value, written};
+use super::value::{Value, write_text, written};
 use crate::batch::{Batch, Entity};
 use crate::expression::{Evaluated, Selected};
 
 /// The parts of an open epoch.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(super) struct Gathered {
     places: HashMap<(Key, i64), usize, RandomState>,
-    parts: Vec<Part>,
+    parts: Parts,
     /// The places of entities' parts by the addresses of their names, so that names are neither hashed nor copied.
     of_entities: HashMap<(*const u8, i64), u32, RandomState>,
     /// Keeps the addresses valid.
     names: Vec<Entity>,
+    /// The bytes of a name.
+    bytes: Vec<u8>,
     /// How many batches there were.
     batches: u32,
     /// For each part the number of the last batch with rows of it, and its index among the parts of that batch.
@@ -62,28 +64,32 @@ pub(super) fn pane_of(kind: WindowKind) -> Option<i64> {
     }
 }
 
-impl Parts {
+impl Gathered {
     /// The place of a part.
     fn at(&mut self, group: Key, pane: i64, layout: &Layout) -> usize {
         match self.places.entry((group, pane)) {
             Entry::Occupied(place) => *place.get(),
             Entry::Vacant(entry) => {
-                self.parts.push(Part { pane, ..Part::empty(entry.key().0.clone(), layout) });
-                self.seen.push((0, 0));
-                *entry.insert(self.parts.len() - 1)
+                let place = self.parts.push(entry.key().0.clone(), pane, layout);
+                *entry.insert(place)
             }
         }
     }
 
     /// Makes room for as many parts as an earlier epoch had.
-    fn reserve(&mut self, most: usize) {
-        self.places.reserve(most);
-        self.parts.reserve(most);
-        self.of_entities.reserve(most);
+    fn reserve(&mut self, most: usize, is_by_entity: bool) {
+        match is_by_entity {
+            true => self.of_entities.reserve(most),
+            false => self.places.reserve(most),
+        }
+        self.parts.heads.reserve(most);
     }
 
     /// The index of a part among those that the current batch has rows of.
     fn index_of(&mut self, place: u32, touched: &mut Vec<u32>) -> u32 {
+        if self.seen.len() < self.parts.heads.len() {
+            self.seen.resize(self.parts.heads.len(), (0, 0));
+        }
         let seen = &mut self.seen[place as usize];
         if seen.0 != self.batches {
             *seen = (self.batches, touched.len() as u32);
@@ -98,7 +104,10 @@ impl Parts {
         if let Some(&place) = self.of_entities.get(&key) {
             return place;
         }
-        let place = self.at(written(&[Value::Text(name.clone())]), pane, layout) as u32;
+        self.bytes.clear();
+        write_text(name, &mut self.bytes);
+        // A name that has two addresses has two parts, which add up like those of two workers.
+        let place = self.parts.push(Key::from(&self.bytes[..]), pane, layout) as u32;
         self.of_entities.insert(key, place);
         self.names.push(name.clone());
         place
@@ -110,7 +119,7 @@ impl Parts {
     }
 
     /// All parts.
-    pub fn finish(self) -> Vec<Part> {
+    pub fn finish(self) -> Parts {
         self.parts
     }
 }
@@ -133,7 +142,7 @@ impl Gather {
     }
 
     /// Adds a row that is not a reading.
-    pub fn row(&self, row: &Row, sign: i64, parts: &mut Parts) {
+    pub fn row(&self, row: &[Value], sign: i64, parts: &mut Gathered) {
         let Aggregate { source, keys, window, time, .. } = &*self.aggregate;
         if source.filter.as_ref().is_some_and(|filter| !filter.holds_for(row)) {
             return;
@@ -148,15 +157,16 @@ impl Gather {
         let passes: Vec<bool> = self.layout.filters.iter().map(|one| one.holds_for(row)).collect();
         let time = time.as_ref().and_then(|time| time.of_row(row).time()).unwrap_or(0);
         let place = parts.at(group, at.map_or(0, |at| self.pane(at)), &self.layout);
-        let part = &mut parts.parts[place];
-        part.tally.push(&self.layout, &arguments, &passes, time, sign);
+        let parts = &mut parts.parts;
+        self.layout.push(parts.tallies.get_mut(place), &arguments, &passes, time, sign);
         if let Some(at) = at.filter(|_| sign > 0) {
-            part.latest = part.latest.max(at);
+            let latest = &mut parts.heads[place].latest;
+            *latest = at.max(*latest);
         }
     }
 
     /// Adds the readings of a batch.
-    pub fn batch(&self, batch: &Batch, parts: &mut Parts) {
+    pub fn batch(&self, batch: &Batch, parts: &mut Gathered) {
         let mut selected = Selected::by(self.aggregate.source.filter.as_ref(), batch);
         if let Some(window) = self.aggregate.window.as_ref().filter(|window| !window.time.is_always_there()) {
             let times = selected.values(&window.time);
@@ -186,7 +196,7 @@ impl Gather {
         rows.filter(|(row, _)| is_wanted(*row)).map(|(_, place)| *place).collect()
     }
 
-    fn selected(&self, batch: &Batch, selected: &Selected<'_>, parts: &mut Parts) {
+    fn selected(&self, batch: &Batch, selected: &Selected<'_>, parts: &mut Gathered) {
         let (layout, aggregate) = (&*self.layout, &*self.aggregate);
         let at = aggregate.window.as_ref().map(|window| selected.values(&window.time));
         let at: Option<&[i64]> = match &at {
@@ -218,13 +228,14 @@ impl Gather {
         batch: &'b Batch,
         selected: &Selected<'_>,
         at: Option<&[i64]>,
-        parts: &mut Parts,
+        parts: &mut Gathered,
     ) -> Groups<'b> {
         parts.batches += 1;
-        if parts.parts.is_empty() {
-            parts.reserve(self.most.get());
+        let number = parts.parts.heads.len();
+        if number == 0 {
+            parts.reserve(self.most.get(), self.is_by_entity);
         }
-        self.most.set(self.most.get().max(parts.parts.len()));
+        self.most.set(self.most.get().max(number));
         match (self.is_by_entity, at) {
             (true, None) => self.of_entities(batch, selected, parts),
             (true, Some(at)) => self.of_panes(batch, selected, at, parts),
@@ -233,7 +244,7 @@ impl Gather {
     }
 
     /// A part for each entity that has rows.
-    fn of_entities<'b>(&self, batch: &'b Batch, selected: &Selected<'_>, parts: &mut Parts) -> Groups<'b> {
+    fn of_entities<'b>(&self, batch: &'b Batch, selected: &Selected<'_>, parts: &mut Gathered) -> Groups<'b> {
         let of_row: Cow<'b, [u32]> = match selected.places.len() == batch.len() {
             true => Cow::Borrowed(&batch.entity),
             false => selected.places.iter().map(|&place| batch.entity[place as usize]).collect(),
@@ -253,7 +264,7 @@ impl Gather {
         batch: &Batch,
         selected: &Selected<'_>,
         at: &[i64],
-        parts: &mut Parts,
+        parts: &mut Gathered,
     ) -> Groups<'static> {
         // Neighbouring readings of an entity are mostly in the same pane: its first time, its last one, its part.
         let mut last: Vec<(i64, i64, u32)> = vec![(i64::MAX, i64::MIN, NOWHERE); batch.entities.len()];
@@ -275,7 +286,7 @@ impl Gather {
     }
 
     /// A part for each row of keys and pane.
-    fn of_keys(&self, selected: &Selected<'_>, at: Option<&[i64]>, parts: &mut Parts) -> Groups<'static> {
+    fn of_keys(&self, selected: &Selected<'_>, at: Option<&[i64]>, parts: &mut Gathered) -> Groups<'static> {
         let keys: Vec<Evaluated<'_>> = self.aggregate.keys.iter().map(|key| selected.values(key)).collect();
         let (mut touched, mut bytes) = (Vec::new(), Vec::new());
         let mut known: HashMap<Box<[u8]>, u32, RandomState> = HashMap::default();

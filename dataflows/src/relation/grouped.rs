@@ -1,18 +1,18 @@
 //! Aggregates without windows: the tallies of the groups of a worker, and what an epoch changes of them.
 
-use std::collections::{BTreeMap, HashMap};
-use std::iter;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
+use differential_dataflow::hashable::Hashable;
+use hashbrown::HashTable;
 
-use super::delta::{Delta, Key, To};
+use super::delta::{Deltas, Key, To};
 use super::entry::{Changes, Entry, bag_key, key, read_bag, read_slot, write_slot};
-use super::kept::{Tally, Timed};
-use super::part::Part;
+use super::kept::{Tallies, TallyMut, TallyRef, Timed};
+use super::part::Parts;
 use super::plan::Aggregate;
 use super::tally::Layout;
-use super::value::{Row, Value, read_all};
+use super::value::{Value, values_in};
 
 /// The groups that this worker keeps.
 pub(super) struct Grouped {
@@ -23,40 +23,77 @@ pub(super) struct Grouped {
     keeps_state: bool,
     /// Whether changes have the row before.
     tells_old: bool,
-    groups: HashMap<Key, Packed, RandomState>,
+    groups: Groups,
+    /// The number of keys of a group.
+    keys: usize,
+    /// The values of calls without rows.
     nothing: Vec<Value>,
     /// Whether the committed state says that there is the group of everything.
     has_begun: bool,
 }
 
-/// A tally in as little memory as its bytes in state take: there may be millions of groups.
-struct Packed {
-    /// All but the multisets.
-    bytes: Box<[u8]>,
-    bags: Option<Box<Bags>>,
+/// The number of changes that are passed at once.
+const AT_ONCE: usize = 1 << 14;
+
+/// Groups and their tallies, by places that stay.
+#[derive(Default)]
+struct Groups {
+    places: HashTable<u32>,
+    /// The keys of each group, and their hash.
+    keys: Vec<(u64, Key)>,
+    tallies: Tallies,
+    /// Places without a group.
+    free: Vec<u32>,
 }
 
-type Bags = Vec<BTreeMap<Timed, i64>>;
-
-impl Packed {
-    fn new(bytes: Vec<u8>, bags: Bags) -> Self {
-        Self { bytes: bytes.into(), bags: (!bags.is_empty()).then(|| Box::new(bags)) }
+impl Groups {
+    fn find(&self, hash: u64, group: &[u8]) -> Option<usize> {
+        let is_it = |place: &u32| {
+            let (other, key) = &self.keys[*place as usize];
+            *other == hash && **key == *group
+        };
+        self.places.find(hash, is_it).map(|place| *place as usize)
     }
 
-    /// The tally; its multisets are taken out.
-    fn unpacked(&mut self, layout: &Layout) -> Tally {
-        let tally = Tally::read(layout, &self.bytes).expect("a tally that was written parses");
-        Tally { bags: self.bags.take().map_or_else(Vec::new, |bags| *bags), ..tally }
+    /// Inserts a group that is not there, with an empty tally.
+    fn insert(&mut self, hash: u64, group: &[u8], layout: &Layout) -> usize {
+        // A copy, so that keys are in memory in the order in which groups are found: mostly that of their hashes.
+        let group = Key::from(group);
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.keys[place as usize] = (hash, group);
+                self.tallies.put(place as usize, layout.empty());
+                place as usize
+            }
+            None => {
+                self.keys.push((hash, group));
+                self.tallies.push(layout.empty())
+            }
+        };
+        self.places.insert_unique(hash, place as u32, |place| self.keys[*place as usize].0);
+        place
+    }
+
+    fn remove(&mut self, place: usize) {
+        let hash = self.keys[place].0;
+        if let Ok(entry) = self.places.find_entry(hash, |other| *other as usize == place) {
+            entry.remove();
+        }
+        self.keys[place] = (0, Key::default());
+        self.free.push(place as u32);
     }
 }
 
 /// The row of a group.
-pub(super) fn row_of(layout: &Layout, group: &[u8], window: Option<(i64, i64)>, tally: &Tally) -> Row {
+pub(super) fn row_of(
+    layout: &Layout,
+    group: &[u8],
+    window: Option<(i64, i64)>,
+    tally: TallyRef<'_>,
+) -> impl Iterator<Item = Value> {
+    let window = window.into_iter().flat_map(|(start, end)| [Value::Time(start), Value::Time(end)]);
     // Its bytes were written by this job, or were validated.
-    let mut row = read_all(group).unwrap_or_default();
-    row.extend(window.into_iter().flat_map(|(start, end)| [Value::Time(start), Value::Time(end)]));
-    row.extend(layout.results(tally));
-    row
+    values_in(group).chain(window).chain(layout.results(tally))
 }
 
 /// Checks an entry of a tally or multiset, and adds it to what `tally_of` finds for its group and window.
@@ -65,50 +102,52 @@ pub(super) fn restore<'t>(
     entry: Entry,
     mut rest: &[u8],
     value: &[u8],
-    tally_of: impl FnOnce(&[u8], i64) -> &'t mut Tally,
+    tally_of: impl FnOnce(&[u8], i64) -> TallyMut<'t>,
 ) -> Option<()> {
     match entry {
         Entry::Tally => {
             let (group, start) = read_slot(&mut rest)?;
-            let kept = Tally::read(layout, value)?;
-            let tally = tally_of(group, start);
-            (tally.rows, tally.sums, tally.picks) = (kept.rows, kept.sums, kept.picks);
+            layout.read(value, tally_of(group, start))?;
         }
         Entry::Bag => {
             let (group, start, bag, timed) = read_bag(&mut rest)?;
             let times = i64::from_le_bytes(value.try_into().ok()?);
-            let tally = tally_of(group, start);
-            tally.bags.get_mut(bag)?.insert(timed, times);
+            tally_of(group, start).bags().get_mut(bag)?.insert(timed, times);
         }
         Entry::Times | Entry::Row => return None,
     }
     Some(())
 }
 
-/// Writes what a part has changed of a tally: its bytes, and of the multisets only the changed values.
+/// Writes what a part has changed of a tally: its bytes, which `write` appends, and of the multisets only the changed
+/// values.
 pub(super) fn keep(
     changes: &mut Changes,
     operator: u8,
     (group, start): (&[u8], i64),
-    tally: Option<(&Tally, &[u8])>,
+    tally: Option<TallyRef<'_>>,
+    write: impl FnOnce(TallyRef<'_>, &mut Vec<u8>),
     existed: bool,
     values: impl Iterator<Item = (usize, Timed, i64)>,
 ) {
     let tally_key = key(Entry::Tally, operator, |out| write_slot(group, start, out));
-    changes.put(&tally_key, tally.map(|(_, bytes)| bytes), existed);
+    changes.put_with(&tally_key, tally.map(|tally| move |out: &mut Vec<u8>| write(tally, out)), existed);
     for (bag, value, before) in values {
-        let now = tally.and_then(|(tally, _)| tally.bags[bag].get(&value)).copied().unwrap_or(0);
+        let now = tally.and_then(|tally| tally.bags()[bag].get(&value)).copied().unwrap_or(0);
         changes.put_number(&bag_key(operator, group, start, bag, &value), before, now);
     }
 }
 
 /// The values that a part changes in multisets, each with its number before.
-pub(super) fn values_of(part: &Tally, before: Option<&Tally>) -> Vec<(usize, Timed, i64)> {
-    let of = |(bag, values): (usize, &BTreeMap<Timed, i64>)| {
-        let times = |value: &_| before.and_then(|before| before.bags[bag].get(value)).copied().unwrap_or(0);
-        values.keys().map(|value| (bag, value.clone(), times(value))).collect::<Vec<_>>()
-    };
-    part.bags.iter().enumerate().flat_map(of).collect()
+pub(super) fn values_of<'a>(
+    part: TallyRef<'a>,
+    before: Option<TallyRef<'a>>,
+) -> impl Iterator<Item = (usize, Timed, i64)> {
+    part.bags().iter().enumerate().flat_map(move |(bag, values)| {
+        let times =
+            move |value: &_| before.and_then(|before| before.bags()[bag].get(value)).copied().unwrap_or(0);
+        values.keys().map(move |value| (bag, value.clone(), times(value)))
+    })
 }
 
 impl Grouped {
@@ -119,10 +158,10 @@ impl Grouped {
         keeps_state: bool,
         tells_old: bool,
     ) -> Self {
-        let nothing = layout.results(&layout.empty()).collect();
-        let groups = HashMap::default();
-        let is_whole = aggregate.is_whole;
-        Self { is_whole, layout, operator, keeps_state, tells_old, groups, nothing, has_begun: false }
+        let nothing = layout.results(layout.empty()).collect();
+        let groups = Groups::default();
+        let (is_whole, keys) = (aggregate.is_whole, aggregate.keys.len());
+        Self { is_whole, layout, operator, keeps_state, tells_old, groups, keys, nothing, has_begun: false }
     }
 
     /// Restores an entry of the committed state.
@@ -132,85 +171,107 @@ impl Grouped {
             return;
         }
         let (groups, layout) = (&mut self.groups, &*self.layout);
-        let mut found: Option<(Key, Tally)> = None;
         restore(layout, entry, rest, value, |group, _| {
-            let kept = groups.remove(group);
-            let tally = kept.map_or_else(|| layout.empty(), |mut kept| kept.unpacked(layout));
-            &mut found.insert((group.into(), tally)).1
+            let hash = group.hashed();
+            let place = groups.find(hash, group).unwrap_or_else(|| groups.insert(hash, group, layout));
+            groups.tallies.get_mut(place)
         })
         .expect("validated state parses");
-        if let Some((group, tally)) = found {
-            groups.insert(group, Packed::new(tally.written(), tally.bags));
-        }
     }
 
-    /// The changes that the parts of an epoch make.
-    pub fn pass(&mut self, mut parts: Vec<Part>) -> (Vec<Delta>, Changes) {
+    /// Passes the changes that the parts of an epoch make, some at once.
+    pub fn pass(&mut self, mut parts: Vec<Parts>, mut pass: impl FnMut(Deltas)) -> Changes {
         if std::mem::take(&mut self.has_begun) {
-            parts.push(Part::empty(Key::default(), &self.layout));
+            let mut begun = Parts::default();
+            begun.push(Key::default(), 0, &self.layout);
+            parts.push(begun);
         }
-        let mut order: Vec<(u64, usize)> = parts.iter().map(|part| part.hash).zip(0..).collect();
+        let hashes = |(from, parts): (usize, &Parts)| {
+            parts
+                .heads
+                .iter()
+                .enumerate()
+                .map(move |(place, head)| (head.hash, from, place))
+                .collect::<Vec<_>>()
+        };
+        let mut order: Vec<(u64, usize, usize)> = parts.iter().enumerate().flat_map(hashes).collect();
         order.sort_unstable();
-        let mut parts: Vec<Option<Part>> = parts.into_iter().map(Some).collect();
-        let (mut deltas, mut changes) = (Vec::with_capacity(parts.len()), Changes::default());
-        let mut next = 0;
-        while let Some((hash, place)) = order.get(next).copied() {
-            next += 1;
-            let Some(Part { group, mut tally, .. }) = parts[place].take() else { continue };
-            // Those of the same hash are mostly of the same group; others come later.
-            for (_, place) in order[next..].iter().take_while(|(other, _)| *other == hash) {
-                if let Some(other) = parts[*place].take_if(|other| other.group == group) {
-                    tally.merge(&self.layout, &other.tally);
+        let group_of = |part: &(u64, usize, usize)| &parts[part.1].heads[part.2].group;
+        let (mut deltas, mut changes) = (Deltas::default(), Changes::default());
+        let width = self.keys + self.nothing.len();
+        deltas.reserve(order.len().min(AT_ONCE), width);
+        // Those of the same hash are mostly of the same group.
+        for run in order.chunk_by(|a, b| a.0 == b.0) {
+            for (number, first) in run.iter().enumerate() {
+                let group = group_of(first);
+                if run[..number].iter().any(|other| group_of(other) == group) {
+                    continue;
+                }
+                let of_group = run[number..].iter().filter(|other| group_of(other) == group);
+                let tallies = of_group.map(|(_, from, place)| parts[*from].tallies.get(*place));
+                self.change((first.0, group), tallies, &mut deltas, &mut changes);
+                if deltas.len() == AT_ONCE {
+                    pass(std::mem::take(&mut deltas));
+                    deltas.reserve(AT_ONCE, width);
                 }
             }
-            deltas.extend(self.change(group, tally, &mut changes));
         }
-        (deltas, changes)
+        pass(deltas);
+        changes
     }
 
-    /// Adds a part to its group.
-    fn change(&mut self, group: Key, part: Tally, changes: &mut Changes) -> Option<Delta> {
-        let layout = &*self.layout;
-        let kept = self.groups.get_mut(&group);
-        let had_row = kept.is_some();
-        let old = kept.map(|kept| kept.unpacked(layout));
-        let values = if self.keeps_state { values_of(&part, old.as_ref()) } else { Vec::new() };
-        let (tally, old_row) = match old {
-            None => (part, None),
-            Some(mut tally) => {
-                // A row that shows the number of rows differs if another number is shown.
-                let differs = part.rows != 0 && layout.shows_rows() && tally.rows + part.rows > 0;
-                let needs_old = self.tells_old || !differs;
-                let old_row = needs_old.then(|| row_of(layout, &group, None, &tally));
-                tally.merge(layout, &part);
-                (tally, old_row)
+    /// Adds parts to their group.
+    fn change<'p>(
+        &mut self,
+        (hash, group): (u64, &Key),
+        parts: impl Iterator<Item = TallyRef<'p>> + Clone,
+        deltas: &mut Deltas,
+        changes: &mut Changes,
+    ) {
+        let (groups, layout) = (&mut self.groups, &*self.layout);
+        let found = groups.find(hash, group);
+        let had_row = found.is_some();
+        let before = found.map(|place| groups.tallies.get(place));
+        let mut values: BTreeMap<(usize, Timed), i64> = BTreeMap::new();
+        if self.keeps_state && !layout.bags.is_empty() {
+            let all = parts.clone().flat_map(|part| values_of(part, before));
+            values.extend(all.map(|(bag, value, times)| ((bag, value), times)));
+        }
+        let mut compares = true;
+        if let Some(before) = before {
+            let rows: i64 = parts.clone().map(TallyRef::rows).sum();
+            // A row that shows the number of rows differs if another number is shown.
+            let differs = rows != 0 && layout.shows_rows && before.rows() + rows > 0;
+            compares = !differs;
+            if self.tells_old || compares {
+                deltas.put_old(row_of(layout, group, None, before));
             }
-        };
-        let is_there = tally.rows > 0 || self.is_whole;
-        let new_row = is_there.then(|| row_of(layout, &group, None, &tally));
-        let bytes = tally.written();
+        }
+        let place = found.unwrap_or_else(|| groups.insert(hash, group, layout));
+        parts.for_each(|part| layout.merge(groups.tallies.get_mut(place), part));
+        let tally = groups.tallies.get(place);
+        let is_there = tally.rows() > 0 || self.is_whole;
+        if is_there {
+            deltas.put_new(row_of(layout, group, None, tally));
+        }
+        let write = |tally: TallyRef<'_>, out: &mut Vec<u8>| layout.write(tally, out);
+        let values = values.into_iter().map(|((bag, value), before)| (bag, value, before));
         if self.keeps_state {
-            let tally = is_there.then_some((&tally, &bytes[..]));
-            keep(changes, self.operator, (&group, 0), tally, had_row, values.into_iter());
+            keep(changes, self.operator, (group, 0), is_there.then_some(tally), write, had_row, values);
         } else if self.is_whole && !had_row {
             // All readings may be deleted before a restart, and then nothing else says that there is this group.
-            let tally = layout.empty();
-            let bytes = tally.written();
-            keep(changes, self.operator, (&group, 0), Some((&tally, &bytes)), false, iter::empty());
+            keep(changes, self.operator, (group, 0), Some(layout.empty()), write, false, values);
         }
-        match (is_there, self.groups.get_mut(&group)) {
-            (true, Some(kept)) => *kept = Packed::new(bytes, tally.bags),
-            (true, None) => drop(self.groups.insert(group.clone(), Packed::new(bytes, tally.bags))),
-            (false, _) => drop(self.groups.remove(&group)),
+        if !is_there {
+            groups.remove(place);
         }
-        if new_row == old_row {
-            return None;
+        if compares && deltas.is_same() {
+            deltas.cancel();
+            return;
         }
-        let end = new_row.is_none().then(|| {
-            let mut end = read_all(&group).unwrap_or_default();
-            end.extend_from_slice(&self.nothing);
-            end
-        });
-        Some(Delta { had_row, end, ..Delta::new(group, old_row, new_row, To::All) })
+        if !is_there {
+            deltas.put_end(values_in(group).chain(self.nothing.iter().cloned()));
+        }
+        deltas.close(group.clone(), had_row, To::All);
     }
 }

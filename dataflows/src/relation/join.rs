@@ -7,7 +7,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
-use super::delta::{Delta, Key};
+use super::delta::{Deltas, Key};
 use super::entry::{Changes, Entry, key};
 use super::kept::count;
 use super::plan::Join;
@@ -89,7 +89,7 @@ pub(super) struct Joined {
 /// The output of an epoch.
 #[derive(Default)]
 pub(super) struct Passed {
-    pub deltas: Vec<Delta>,
+    pub deltas: Deltas,
     pub changes: Changes,
     /// Rows that are late, by their bytes.
     pub late: Vec<(Side, Key)>,
@@ -313,7 +313,7 @@ impl Joined {
     }
 
     /// The pairs of a row with those of the other side.
-    fn pairs(&self, side: Side, time: i64, row: &Row, sign: i64, others: &Rows, deltas: &mut Vec<Delta>) {
+    fn pairs(&self, side: Side, time: i64, row: &Row, sign: i64, others: &Rows, deltas: &mut Deltas) {
         let (from, to) = match (&self.join.bound, side) {
             (None, _) => (0, 0),
             (Some(bound), Side::Left) => (time.saturating_add(bound.from), time.saturating_add(bound.to)),
@@ -324,13 +324,10 @@ impl Joined {
         }
         let first = others.range((from, Row::new())..);
         for ((_, other), number) in first.take_while(|((time, _), _)| *time <= to) {
-            let both = match side {
-                Side::Left => [&row[..], other].concat(),
-                Side::Right => [other, &row[..]].concat(),
-            };
+            let (left, right) = if side == Side::Left { (row, other) } else { (other, row) };
             let times = number * sign;
             for _ in 0..times.abs() {
-                deltas.push(Delta::of_row(both.clone(), times.signum()));
+                deltas.push_row(left.iter().chain(right).cloned(), times.signum());
             }
         }
     }

@@ -1,11 +1,11 @@
-//! What is kept of a group of rows, and its bytes in state.
+//! What is kept of groups of rows.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
-use super::total::Total;
+use super::total::Big;
 use super::value::{Value, read_time};
 
 /// An end of an order.
@@ -18,37 +18,141 @@ pub(super) enum End {
 /// A value, and its event time where the order depends on it (otherwise 0).
 pub(super) type Timed = (i64, Value);
 
+/// A multiset.
+pub(super) type Values = BTreeMap<Timed, i64>;
+
 /// What is kept of a group. Two of them add up, and with negative signs take each other back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Tally {
-    /// The number of rows.
-    pub rows: i64,
-    pub sums: Vec<Total>,
+    words: Box<[i64]>,
+    rest: Option<Box<Rest>>,
+}
+
+/// What does not have a fixed number of words.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Rest {
+    pub sums: Vec<Big>,
     pub picks: Vec<Option<Timed>>,
-    pub bags: Vec<BTreeMap<Timed, i64>>,
+    pub bags: Vec<Values>,
+}
+
+/// A tally, wherever it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TallyRef<'a> {
+    /// The number of rows, then sums and extremes, whose places the layout knows.
+    pub words: &'a [i64],
+    /// None if the layout needs no more than words.
+    pub rest: Option<&'a Rest>,
+}
+
+/// A tally that can be changed.
+#[derive(Debug)]
+pub(super) struct TallyMut<'a> {
+    pub words: &'a mut [i64],
+    pub rest: Option<&'a mut Rest>,
 }
 
 impl Tally {
-    /// The bytes of all but the multisets, whose entries are kept one by one.
-    pub fn written(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(128);
-        self.write(&mut out);
-        out
+    pub fn new(words: &[i64], rest: Option<Rest>) -> Self {
+        Self { words: words.into(), rest: rest.map(Box::new) }
     }
 
-    /// Appends these bytes.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.rows.to_le_bytes());
-        self.sums.iter().for_each(|sum| sum.write(out));
-        for pick in &self.picks {
-            match pick {
-                None => out.push(0),
-                Some(value) => {
-                    out.push(1);
-                    write_timed(value, out);
-                }
-            }
+    pub fn get(&self) -> TallyRef<'_> {
+        TallyRef { words: &self.words, rest: self.rest.as_deref() }
+    }
+
+    pub fn get_mut(&mut self) -> TallyMut<'_> {
+        TallyMut { words: &mut self.words, rest: self.rest.as_deref_mut() }
+    }
+}
+
+impl<'a> TallyRef<'a> {
+    /// The number of rows.
+    pub fn rows(self) -> i64 {
+        self.words[0]
+    }
+
+    pub fn bags(self) -> &'a [Values] {
+        self.rest.map_or(&[], |rest| &rest.bags)
+    }
+
+    pub fn to_owned(self) -> Tally {
+        Tally::new(self.words, self.rest.cloned())
+    }
+}
+
+impl TallyMut<'_> {
+    /// The same tally, for a part of the time.
+    pub fn reborrow(&mut self) -> TallyMut<'_> {
+        TallyMut { words: self.words, rest: self.rest.as_deref_mut() }
+    }
+
+    pub fn bags(&mut self) -> &mut [Values] {
+        self.rest.as_deref_mut().map_or(&mut [], |rest| &mut rest.bags)
+    }
+}
+
+/// Many tallies of a layout, one after another in memory.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Tallies {
+    /// The words of [`AT_ONCE`] tallies each: there may be millions, which are never moved.
+    chunks: Vec<Vec<i64>>,
+    /// Those of all, if the layout needs them.
+    rests: Vec<Rest>,
+    /// The number of words of each.
+    width: usize,
+    len: usize,
+}
+
+/// The number of tallies that memory is allocated for.
+const AT_ONCE: usize = 1 << 10;
+
+impl Tallies {
+    /// Appends a tally; returns its place.
+    pub fn push(&mut self, tally: TallyRef<'_>) -> usize {
+        self.width = tally.words.len();
+        if self.len.is_multiple_of(AT_ONCE) {
+            // The first ones may be all.
+            let capacity = if self.len == 0 { 0 } else { AT_ONCE * self.width };
+            self.chunks.push(Vec::with_capacity(capacity));
         }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.extend_from_slice(tally.words);
+        }
+        self.rests.extend(tally.rest.cloned());
+        self.len += 1;
+        self.len - 1
+    }
+
+    pub fn get(&self, place: usize) -> TallyRef<'_> {
+        TallyRef { words: self.words(place), rest: self.rests.get(place) }
+    }
+
+    pub fn get_mut(&mut self, place: usize) -> TallyMut<'_> {
+        let (chunk, words) = self.range(place);
+        TallyMut { words: &mut self.chunks[chunk][words], rest: self.rests.get_mut(place) }
+    }
+
+    /// Replaces a tally.
+    pub fn put(&mut self, place: usize, tally: TallyRef<'_>) {
+        let to = self.get_mut(place);
+        to.words.copy_from_slice(tally.words);
+        if let (Some(to), Some(rest)) = (to.rest, tally.rest) {
+            to.clone_from(rest);
+        }
+    }
+
+    fn words(&self, place: usize) -> &[i64] {
+        let (chunk, words) = self.range(place);
+        &self.chunks[chunk][words]
+    }
+
+    /// The chunk of a tally, and its words there.
+    #[inline]
+    fn range(&self, place: usize) -> (usize, std::ops::Range<usize>) {
+        let width = self.width;
+        let start = place % AT_ONCE * width;
+        (place / AT_ONCE, start..start + width)
     }
 }
 
@@ -79,4 +183,28 @@ pub(super) fn write_timed((time, value): &Timed, out: &mut Vec<u8>) {
 
 pub(super) fn read_timed(bytes: &mut &[u8]) -> Option<Timed> {
     Some((read_time(bytes)?, Value::read(bytes)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tallies_keep_their_places() {
+        let mut tallies = Tallies::default();
+        let words = |number: usize| [number as i64, -1];
+        for number in 0..3 * AT_ONCE {
+            assert_eq!(tallies.push(TallyRef { words: &words(number), rest: None }), number);
+        }
+        tallies.put(AT_ONCE, TallyRef { words: &[0, 7], rest: None });
+        tallies.get_mut(AT_ONCE - 1).words[1] = 8;
+        for number in 0..3 * AT_ONCE {
+            let expected = match number {
+                AT_ONCE => [0, 7],
+                _ if number == AT_ONCE - 1 => [number as i64, 8],
+                _ => words(number),
+            };
+            assert_eq!(tallies.get(number).words, expected);
+        }
+    }
 }

@@ -11,8 +11,10 @@
 //! | `gather` | adds up the rows of an epoch per group, before they go to the groups' workers |
 //! | `part` | what an epoch adds to a group |
 //! | `columns` | adds a batch's columns to groups |
-//! | `kept`, `total` | what is kept of a group: sums, extremes, multisets |
-//! | `tally` | which of them the calls of an aggregate need, and how rows are added |
+//! | `kept` | what is kept of groups: sums and extremes in words, and what does not fit |
+//! | `words`, `total` | integers of several words, and sums of any size |
+//! | `tally` | which sums, extremes and multisets the calls of an aggregate need |
+//! | `places` | where they are in a tally, and how they are added, written and read |
 //! | `result` | the values of calls, computed of a tally |
 //! | `grouped`, `windowed` | groups, and their windows of time |
 //! | `slots` | the windows of a group, and how rows are added to them |
@@ -35,6 +37,7 @@ mod join;
 mod kept;
 mod late;
 mod part;
+mod places;
 pub mod plan;
 mod result;
 mod shown;
@@ -45,6 +48,7 @@ mod total;
 pub mod value;
 mod view;
 mod windowed;
+mod words;
 
 pub use self::call::{Call, ColumnKind, Fraction, Function, Population, Regression};
 pub use self::plan::{Aggregate, Bound, From, Join, Patience, Relation, Source, Window, WindowKind};

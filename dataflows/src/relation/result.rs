@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use num_bigint::BigInt;
 
 use super::call::{Fraction, Function, Population, Regression};
-use super::kept::{End, Tally, Timed};
+use super::kept::{End, TallyRef, Timed};
+use super::tally::Layout;
 use super::total::{REAL_BITS, integer, is_negative};
 use super::value::Value;
 use crate::accumulation::Accumulation;
@@ -120,25 +121,25 @@ impl Final {
     }
 
     /// The value for a group.
-    pub fn value(&self, tally: &Tally) -> Value {
+    pub fn value(&self, layout: &Layout, tally: TallyRef<'_>) -> Value {
         match self {
-            Self::Rows => Value::Number(tally.rows.into()),
-            Self::Count(term) => match tally.sums[*term].wide() {
+            Self::Rows => Value::Number(tally.rows().into()),
+            Self::Count(term) => match layout.wide(tally, *term) {
                 Some(number) => Value::Number(Wide(number)),
-                None => number(tally.sums[*term].big()),
+                None => number(layout.big(tally, *term)),
             },
-            Self::Pick(pick) => value_of(tally.picks[*pick].as_ref()),
-            Self::End(bag, End::Least) => value_of(tally.bags[*bag].keys().next()),
-            Self::End(bag, End::Greatest) => value_of(tally.bags[*bag].keys().next_back()),
-            Self::Moments(moments) => moments.value(tally),
+            Self::Pick(pick) => layout.extreme(tally, *pick).map_or(Value::Null, |(_, value)| value),
+            Self::End(bag, End::Least) => value_of(tally.bags()[*bag].keys().next()),
+            Self::End(bag, End::Greatest) => value_of(tally.bags()[*bag].keys().next_back()),
+            Self::Moments(moments) => moments.value(layout, tally),
             Self::Distinct { function: Function::Count, bag, .. } => {
-                Value::Number((tally.bags[*bag].len() as i64).into())
+                Value::Number((tally.bags()[*bag].len() as i64).into())
             }
-            Self::Distinct { function, bag, unit } => of_distinct(*function, &tally.bags[*bag], unit),
+            Self::Distinct { function, bag, unit } => of_distinct(*function, &tally.bags()[*bag], unit),
             Self::Percentile { fraction, is_continuous: true, bag, unit } => {
-                interpolated(&tally.bags[*bag], *fraction, unit)
+                interpolated(&tally.bags()[*bag], *fraction, unit)
             }
-            Self::Percentile { fraction, bag, .. } => discrete(&tally.bags[*bag], *fraction),
+            Self::Percentile { fraction, bag, .. } => discrete(&tally.bags()[*bag], *fraction),
         }
     }
 }
@@ -164,12 +165,10 @@ fn of_distinct(function: Function, values: &BTreeMap<Timed, i64>, unit: &Unit) -
 }
 
 impl Moments {
-    fn value(&self, tally: &Tally) -> Value {
-        let sum = |place: usize| &tally.sums[place];
+    fn value(&self, layout: &Layout, tally: TallyRef<'_>) -> Value {
+        let narrow = |place: usize| layout.wide(tally, place).and_then(|sum| Wide(sum).narrow());
         // What most calls are, without big integers.
-        if let (Some(n), Some(x), Some(denominator)) =
-            (sum(self.n).narrow(), sum(self.x).narrow(), self.unit.narrow)
-        {
+        if let (Some(n), Some(x), Some(denominator)) = (narrow(self.n), narrow(self.x), self.unit.narrow) {
             match self.function {
                 _ if n == 0 => return Value::Null,
                 Function::Sum if self.unit.is_decimal => return Value::Number(x.into()),
@@ -179,14 +178,14 @@ impl Moments {
                     }
                 }
                 Function::Corr if self.unit.is_narrow && self.unit_of_y.is_narrow => {
-                    if let Some(sums) = self.pair.and_then(|pair| self.of_narrow(tally, pair)) {
+                    if let Some(sums) = self.pair.and_then(|pair| self.of_narrow(layout, tally, pair)) {
                         return sums.r().map_or(Value::Null, Value::real);
                     }
                 }
                 _ => {}
             }
         }
-        let big = |place: usize| sum(place).big();
+        let big = |place: usize| layout.big(tally, place);
         let [y, xy, yy] = self.pair.map_or_else(Default::default, |pair| pair.map(big));
         let sums = Sums { n: big(self.n), x: big(self.x), xx: big(self.xx), y, xy, yy };
         sums.value(self.function, &self.unit, &self.unit_of_y)
@@ -195,8 +194,13 @@ impl Moments {
 
 impl Moments {
     /// The sums of a pair of integers of 64 bits.
-    fn of_narrow(&self, tally: &Tally, [y, xy, yy]: [usize; 3]) -> Option<Accumulation> {
-        let sum = |place: usize| tally.sums[place].wide();
+    fn of_narrow(
+        &self,
+        layout: &Layout,
+        tally: TallyRef<'_>,
+        [y, xy, yy]: [usize; 3],
+    ) -> Option<Accumulation> {
+        let sum = |place: usize| layout.wide(tally, place);
         let [n, x, xx] = [sum(self.n)?, sum(self.x)?, sum(self.xx)?];
         Accumulation::from_numbers([n, x, sum(y)?, xx, sum(xy)?, sum(yy)?])
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::call::ColumnKind;
-use super::delta::{Delta, To};
-use super::value::{Real, Row, Value};
+use super::delta::{Delta, Deltas, To};
+use super::value::{Real, Value};
 use crate::effect::Effect;
 use crate::expression::Kind;
 use crate::rows::{Change, Changes, Column, NULL, Rows, Type};
@@ -50,34 +50,35 @@ const ROWS_AT_ONCE: usize = 1 << 14;
 
 impl Sink {
     /// The rows for table and file.
-    pub fn effects(&self, deltas: Vec<Delta>) -> Vec<Effect> {
+    pub fn effects(&self, deltas: &Deltas) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for deltas in deltas.chunks(ROWS_AT_ONCE) {
-            self.chunk(deltas, &mut effects);
+        let mut deltas = deltas.iter().peekable();
+        while deltas.peek().is_some() {
+            self.chunk(deltas.by_ref().take(ROWS_AT_ONCE).collect(), &mut effects);
         }
         effects
     }
 
-    fn chunk(&self, deltas: &[Delta], effects: &mut Vec<Effect>) {
+    fn chunk(&self, all: Vec<Delta<'_>>, effects: &mut Vec<Effect>) {
         if self.appends {
-            let rows: Vec<&Row> = deltas.iter().filter_map(|delta| delta.new.as_ref()).collect();
+            let rows: Vec<&[Value]> = all.iter().filter_map(|delta| delta.new).collect();
             effects.push(Effect::Rows(self.rows(&rows, None)));
             return;
         }
-        let all: Vec<&Delta> = deltas.iter().collect();
         if all.iter().all(|delta| delta.to == To::All) {
             effects.push(Effect::Rows(self.shown(&all)));
             return;
         }
-        let is_in = |delta: &Delta, file: bool| match (delta.to, self.emit) {
+        let is_in = |delta: &Delta<'_>, file: bool| match (delta.to, self.emit) {
             (To::All, _) => true,
             (To::Table, Emit::Changes) => true,
             (To::File, Emit::Changes) => false,
             (To::Table, Emit::Close) => !file,
             (To::File, Emit::Close) => file,
         };
-        let of =
-            |file: bool| -> Vec<&Delta> { all.iter().copied().filter(|delta| is_in(delta, file)).collect() };
+        let of = |file: bool| -> Vec<Delta<'_>> {
+            all.iter().copied().filter(|delta| is_in(delta, file)).collect()
+        };
         let (for_table, for_file) = (self.shown(&of(false)), self.shown(&of(true)));
         if !for_table.is_empty() {
             effects.push(Effect::TableRows(for_table));
@@ -88,29 +89,29 @@ impl Sink {
     }
 
     /// What a table or file is given of changes. A history only grows.
-    fn shown(&self, deltas: &[&Delta]) -> Rows {
+    fn shown(&self, deltas: &[Delta<'_>]) -> Rows {
         match self.keep {
             Keep::Latest => self.changes(deltas),
             Keep::History => {
-                let rows = deltas.iter().filter_map(|delta| delta.new.as_ref().or(delta.end.as_ref()));
+                let rows = deltas.iter().filter_map(|delta| delta.new.or(delta.end));
                 self.rows(&rows.collect::<Vec<_>>(), None)
             }
         }
     }
 
     /// The rows of changes; if lines of files have a sign, replaced ones have a row, too.
-    fn changes(&self, deltas: &[&Delta]) -> Rows {
+    fn changes(&self, deltas: &[Delta<'_>]) -> Rows {
         let (mut rows, mut kinds, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for delta in deltas {
-            let old = delta.old.as_ref().map(|old| match delta.new {
+            let old = delta.old.map(|old| match delta.new {
                 Some(_) => (old, Change::Before),
                 None => (old, Change::Delete),
             });
-            let new = delta.new.as_ref().map(|new| match delta.had_row {
+            let new = delta.new.map(|new| match delta.had_row {
                 true => (new, Change::Update),
                 false => (new, Change::Insert),
             });
-            let is_shown = |(_, kind): &(&Row, Change)| self.has_change || *kind == Change::Delete;
+            let is_shown = |(_, kind): &(&[Value], Change)| self.has_change || *kind == Change::Delete;
             for (row, kind) in old.filter(is_shown).into_iter().chain(new) {
                 rows.push(row);
                 kinds.push(kind);
@@ -121,7 +122,7 @@ impl Sink {
     }
 
     /// The columns of rows.
-    pub fn rows(&self, rows: &[&Row], changes: Option<Changes>) -> Rows {
+    pub fn rows(&self, rows: &[&[Value]], changes: Option<Changes>) -> Rows {
         let columns = self.columns.iter().enumerate();
         let columns = columns.map(|(place, (kind, shown))| column(rows, place, *kind, *shown)).collect();
         Rows { columns, changes }
@@ -129,8 +130,8 @@ impl Sink {
 }
 
 /// A column of rows, in a table's column of type `shown`.
-fn column(rows: &[&Row], place: usize, (kind, _): ColumnKind, shown: Type) -> Column {
-    fn of<T>(rows: &[&Row], place: usize, value: impl Fn(&Value) -> T) -> Arc<Vec<T>> {
+fn column(rows: &[&[Value]], place: usize, (kind, _): ColumnKind, shown: Type) -> Column {
+    fn of<T>(rows: &[&[Value]], place: usize, value: impl Fn(&Value) -> T) -> Arc<Vec<T>> {
         Arc::new(rows.iter().map(|row| value(&row[place])).collect())
     }
     let scale = match kind {
@@ -168,7 +169,7 @@ fn column(rows: &[&Row], place: usize, (kind, _): ColumnKind, shown: Type) -> Co
             Column::Integer(of(rows, place, |value| narrow(value).unwrap_or(NULL)))
         }
         (Kind::Number(_), Type::Decimal | Type::Exact { .. }) => {
-            let of_64_bits = |row: &&Row| match &row[place] {
+            let of_64_bits = |row: &&[Value]| match &row[place] {
                 Value::Null => Some(NULL),
                 value => narrow(value).filter(|units| *units != NULL),
             };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::delta::Key;
 use super::grouped::{row_of, values_of};
-use super::kept::{Tally, Timed};
+use super::kept::{Tally, TallyRef, Timed};
 use super::plan::WindowKind;
 use super::tally::Layout;
 use super::value::{Row, read_time};
@@ -102,20 +102,20 @@ pub(super) fn note(
     group: &Group,
     key: &Key,
     start: i64,
-    part: Option<&Tally>,
+    part: Option<TallyRef<'_>>,
     open: &mut Open,
 ) {
     let slot = group.windows.get(&start);
     let place = (key.clone(), start);
     if let Some(part) = part {
         let values = open.values.entry(place.clone()).or_default();
-        for (bag, value, before) in values_of(part, slot.map(|slot| &slot.tally)) {
+        for (bag, value, before) in values_of(part, slot.map(|slot| slot.tally.get())) {
             values.entry((bag, value)).or_insert(before);
         }
     }
     let tells_old = open.tells_old;
     open.before.entry(place).or_insert_with(|| {
-        let row = |slot: &Slot| row_of(layout, key, Some((start, slot.end)), &slot.tally);
+        let row = |slot: &Slot| row_of(layout, key, Some((start, slot.end)), slot.tally.get()).collect();
         slot.map(|slot| (slot.end, tells_old.then(|| row(slot))))
     });
 }
@@ -125,13 +125,13 @@ pub(super) fn add_to_window(
     group: &mut Group,
     key: &Key,
     (start, end): (i64, i64),
-    part: &Tally,
+    part: TallyRef<'_>,
     open: &mut Open,
 ) {
     note(layout, group, key, start, Some(part), open);
-    let slot = group.windows.entry(start).or_insert_with(|| Slot { end, tally: layout.empty() });
-    slot.tally.merge(layout, part);
-    if slot.tally.rows == 0 {
+    let slot = group.windows.entry(start).or_insert_with(|| Slot { end, tally: layout.empty().to_owned() });
+    layout.merge(slot.tally.get_mut(), part);
+    if slot.tally.get().rows() == 0 {
         group.windows.remove(&start);
     }
 }
@@ -143,30 +143,30 @@ pub(super) fn add_to_session(
     key: &Key,
     time: i64,
     gap: i64,
-    part: &Tally,
+    part: TallyRef<'_>,
     open: &mut Open,
 ) {
     let end = time.saturating_add(gap);
     let near = group.near(time, end);
-    let mut merged = Slot { end, tally: part.clone() };
+    let mut merged = Slot { end, tally: part.to_owned() };
     let start = near.first().map_or(time, |first| time.min(*first));
     for joined in near {
         // Its values move to the session that it is joined to.
         let all = group.windows.get(&joined).map(|slot| slot.tally.clone());
-        note(layout, group, key, joined, all.as_ref(), open);
+        note(layout, group, key, joined, all.as_ref().map(Tally::get), open);
         if let Some(slot) = group.windows.remove(&joined) {
             merged.end = merged.end.max(slot.end);
-            merged.tally.merge(layout, &slot.tally);
+            layout.merge(merged.tally.get_mut(), slot.tally.get());
         }
     }
-    note(layout, group, key, start, Some(&merged.tally), open);
+    note(layout, group, key, start, Some(merged.tally.get()), open);
     group.windows.insert(start, merged);
 }
 
-pub(super) fn add_instant(layout: &Layout, group: &mut Group, time: i64, part: &Tally) {
-    let tally = group.instants.entry(time).or_insert_with(|| layout.empty());
-    tally.merge(layout, part);
-    if tally.rows == 0 {
+pub(super) fn add_instant(layout: &Layout, group: &mut Group, time: i64, part: TallyRef<'_>) {
+    let tally = group.instants.entry(time).or_insert_with(|| layout.empty().to_owned());
+    layout.merge(tally.get_mut(), part);
+    if tally.get().rows() == 0 {
         group.instants.remove(&time);
     }
 }

@@ -1,16 +1,14 @@
 //! What is kept of a group of rows: sums, extremes and multisets, which are shared by the calls of an aggregate.
 
-use std::collections::BTreeMap;
-
 use ethnum::I256;
 
 use super::call::{Call, Function, MOST_ROWS, Regression};
-use super::kept::{End, Tally, Timed, count, read_timed};
+use super::kept::{End, Tally, TallyRef};
+use super::places::Place;
 use super::result::Final;
 use super::total::{Total, integer, units};
-use super::value::{Value, read_time, take};
+use super::value::Value;
 use crate::expression::{Expression, Kind};
-use crate::wide::Wide;
 
 /// Which sums, extremes and multisets the calls of an aggregate need. Each is kept once.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +24,14 @@ pub(super) struct Layout {
     pub kernels: Vec<Kernel>,
     /// How the value of each call is computed.
     pub finals: Vec<Final>,
+    /// Whether a call is the number of rows.
+    pub shows_rows: bool,
+    /// Where each sum is.
+    pub sums: Vec<Place>,
+    /// Where each extreme is.
+    pub extremes: Vec<Place>,
+    /// The tally of no rows.
+    pub empty: Option<Tally>,
 }
 
 /// A sum over the rows that pass a filter, and where some arguments are not NULL.
@@ -35,8 +41,8 @@ pub(super) struct Term {
     pub present: Vec<usize>,
     /// What is summed: 1, an argument, or the product of two.
     pub factors: Vec<usize>,
-    /// Whether it may exceed 256 bits.
-    pub is_big: bool,
+    /// The greatest absolute value, if it has 256 bits.
+    pub bound: Option<I256>,
 }
 
 /// How columns are added to sums: chosen once, not for each row.
@@ -106,13 +112,15 @@ impl Layout {
                 Kernel::Sum(sum) => &sum.sums,
                 _ => continue,
             };
-            if sums.iter().all(|&place| !is_covered[place] && !layout.terms[place].is_big) {
+            if sums.iter().all(|&place| !is_covered[place] && !layout.terms[place].is_big()) {
                 sums.iter().for_each(|&place| is_covered[place] = true);
                 layout.kernels.push(kernel);
             }
         }
         let others = (0..layout.terms.len()).filter(|&place| !is_covered[place]);
         layout.kernels.extend(others.map(Kernel::Term));
+        layout.shows_rows = layout.finals.iter().any(|of| matches!(of, Final::Rows));
+        layout.find_places();
         layout
     }
 
@@ -184,43 +192,27 @@ impl Layout {
         let present = self.can_be_null(arguments);
         let mut factors = factors.to_vec();
         factors.sort_unstable();
-        let is_big = is_big(&factors.iter().map(|&place| self.arguments[place].kind()).collect::<Vec<_>>());
-        place(&mut self.terms, Term { filter, present, factors, is_big })
+        let bound = bound(&factors.iter().map(|&place| self.arguments[place].kind()).collect::<Vec<_>>());
+        place(&mut self.terms, Term { filter, present, factors, bound })
     }
 
     fn bag(&mut self, filter: Option<usize>, argument: usize, by_time: bool) -> usize {
         place(&mut self.bags, Bag { filter, argument, by_time })
     }
 
-    /// Of no rows.
-    pub fn empty(&self) -> Tally {
-        Tally {
-            rows: 0,
-            sums: self.terms.iter().map(|term| Total::zero(term.is_big)).collect(),
-            picks: vec![None; self.picks.len()],
-            bags: vec![BTreeMap::new(); self.bags.len()],
-        }
-    }
-
-    /// Whether a call is the number of rows.
-    pub fn shows_rows(&self) -> bool {
-        self.finals.iter().any(|of| matches!(of, Final::Rows))
-    }
-
     /// The values of the calls.
-    pub fn results(&self, tally: &Tally) -> impl Iterator<Item = Value> {
-        self.finals.iter().map(|of| of.value(tally))
+    pub fn results(&self, tally: TallyRef<'_>) -> impl Iterator<Item = Value> {
+        self.finals.iter().map(move |of| of.value(self, tally))
     }
 }
 
-/// Whether a sum of products of these may exceed 256 bits.
-fn is_big(factors: &[Kind]) -> bool {
-    let bound = factors.iter().try_fold(MOST_ROWS, |bound, kind| match kind {
+/// The greatest absolute value of a sum of products of these, if it has 256 bits.
+fn bound(factors: &[Kind]) -> Option<I256> {
+    factors.iter().try_fold(MOST_ROWS, |bound, kind| match kind {
         Kind::Number(decimal) => bound.checked_mul(decimal.bound),
         Kind::Timestamp => bound.checked_mul(i64::MAX.into()),
         _ => None,
-    });
-    bound.is_none()
+    })
 }
 
 /// The place of an item in a list, to whose end it is added if it is new.
@@ -231,78 +223,12 @@ fn place<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
     })
 }
 
-impl Tally {
-    /// Adds a row (`sign` 1), or takes it back (-1).
-    pub fn push(&mut self, layout: &Layout, arguments: &[Value], passes: &[bool], time: i64, sign: i64) {
-        self.rows += sign;
-        let counts = |filter: Option<usize>| filter.is_none_or(|filter| passes[filter]);
-        for (sum, term) in self.sums.iter_mut().zip(&layout.terms) {
-            if counts(term.filter) && term.present.iter().all(|&place| !arguments[place].is_null()) {
-                sum.add(&term.of(|place| &arguments[place], sign));
-            }
-        }
-        for (place, pick) in layout.picks.iter().enumerate() {
-            let value = &arguments[pick.argument];
-            if counts(pick.filter) && !value.is_null() {
-                self.pick(pick, place, (if pick.by_time { time } else { 0 }, value.clone()));
-            }
-        }
-        for (values, bag) in self.bags.iter_mut().zip(&layout.bags) {
-            let value = &arguments[bag.argument];
-            if counts(bag.filter) && !value.is_null() {
-                count(values, (if bag.by_time { time } else { 0 }, value.clone()), sign);
-            }
-        }
-    }
-
-    /// Keeps a value if it is better than the one that is kept.
-    pub fn pick(&mut self, pick: &Pick, place: usize, value: Timed) {
-        let old = &mut self.picks[place];
-        let is_better = |old: &Timed| match pick.end {
-            End::Least => value < *old,
-            End::Greatest => value > *old,
-        };
-        if old.as_ref().is_none_or(is_better) {
-            *old = Some(value);
-        }
-    }
-
-    /// Adds another one.
-    pub fn merge(&mut self, layout: &Layout, other: &Self) {
-        self.rows += other.rows;
-        for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
-            sum.add(other);
-        }
-        for (place, value) in other.picks.iter().enumerate() {
-            if let Some(value) = value {
-                self.pick(&layout.picks[place], place, value.clone());
-            }
-        }
-        for (values, others) in self.bags.iter_mut().zip(&other.bags) {
-            for (value, times) in others {
-                count(values, value.clone(), *times);
-            }
-        }
-    }
-
-    /// Reads what [`write`](Self::write) appended.
-    pub fn read(layout: &Layout, mut bytes: &[u8]) -> Option<Self> {
-        let mut tally = layout.empty();
-        tally.rows = read_time(&mut bytes)?;
-        for sum in &mut tally.sums {
-            *sum = Total::read(&mut bytes)?;
-        }
-        for pick in &mut tally.picks {
-            *pick = match take(&mut bytes, 1)? {
-                [0] => None,
-                _ => Some(read_timed(&mut bytes)?),
-            };
-        }
-        bytes.is_empty().then_some(tally)
-    }
-}
-
 impl Term {
+    /// Whether it may exceed 256 bits.
+    pub fn is_big(&self) -> bool {
+        self.bound.is_none()
+    }
+
     /// All arguments that it needs.
     pub fn arguments(&self) -> impl Iterator<Item = usize> {
         let others = self.factors.iter().filter(|factor| !self.present.contains(factor));
@@ -311,12 +237,12 @@ impl Term {
 
     /// What a row adds, of which the arguments are not NULL.
     pub fn of<'a>(&self, argument: impl Fn(usize) -> &'a Value, sign: i64) -> Total {
-        if self.is_big {
+        if self.is_big() {
             let product = self.factors.iter().filter_map(|&place| integer(argument(place)));
             return Total::Big(product.fold(sign.into(), |product, factor| product * factor));
         }
         let factors = self.factors.iter().filter_map(|&place| units(argument(place)));
         let product = factors.fold(I256::from(sign), |product, factor| product.wrapping_mul(factor.0));
-        Total::Wide(Wide(product))
+        Total::Wide(product)
     }
 }

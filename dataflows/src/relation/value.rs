@@ -92,10 +92,7 @@ impl Value {
                 out.push(2);
                 out.extend_from_slice(&value.to_le_bytes());
             }
-            Self::Text(text) => {
-                out.push(3);
-                write_bytes(text.as_bytes(), out);
-            }
+            Self::Text(text) => write_text(text, out),
             Self::Time(time) => {
                 out.push(4);
                 out.extend_from_slice(&time.to_le_bytes());
@@ -136,6 +133,17 @@ pub fn read_all(mut bytes: &[u8]) -> Option<Row> {
         values.push(Value::read(&mut bytes)?);
     }
     Some(values)
+}
+
+/// The values of bytes that were written here or are validated.
+pub(super) fn values_in(mut bytes: &[u8]) -> impl Iterator<Item = Value> {
+    std::iter::from_fn(move || (!bytes.is_empty()).then(|| Value::read(&mut bytes))?)
+}
+
+/// Appends the bytes of the value that a text is.
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.push(3);
+    write_bytes(text.as_bytes(), out);
 }
 
 /// Appends an integer: its length and its significant bytes, little-endian.

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::vec::Map;
 
-use super::build::{Build, checks};
+use super::build::{Build, Then, checks};
 use super::content::{Content, Equals};
 use super::delta::Key;
 use super::entry::parsed;
@@ -189,13 +191,13 @@ impl PlannedView {
         }
         let of_group = |(key, value): (&[u8], &[u8])| {
             let (entry, 0, rest) = parsed(key)? else { return None };
-            let mut tally = layout.empty();
+            let mut tally = layout.empty().to_owned();
             let mut group = Key::default();
             restore(&layout, entry, rest, value, |of, _| {
                 group = of.into();
-                &mut tally
+                tally.get_mut()
             })?;
-            let row = row_of(&layout, &group, None, &tally);
+            let row: Row = row_of(&layout, &group, None, tally.get()).collect();
             match &self.relation {
                 Relation::Select { source, columns } => {
                     let passes = source.filter.as_ref().is_none_or(|filter| filter.holds_for(&row));
@@ -205,7 +207,7 @@ impl PlannedView {
             }
         };
         let rows: Vec<Row> = entries(&restored.bytes).flatten().filter_map(of_group).collect();
-        Some(self.sink(settings.upserts()).rows(&rows.iter().collect::<Vec<_>>(), None))
+        Some(self.sink(settings.upserts()).rows(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), None))
     }
 
     /// Whether rows need numbers among equals, because they can be taken back and nothing else identifies them.
@@ -235,23 +237,24 @@ impl PlannedView {
     ) -> StreamVec<'scope, Epoch, Effect> {
         let mut build = Build { inputs, view: name.clone(), upserts, next: 0, effects: Vec::new() };
         let has_change = self.relation.loses_rows(upserts);
-        let tells_old = numbers_rows || has_change && self.keep == Keep::Latest;
-        let mut deltas = build.changes(&self.relation, tells_old);
-        if numbers_rows {
-            let operator = build.number();
-            deltas = build.content(deltas, Equals::Numbered, operator);
-        }
+        let tells_old = has_change && self.keep == Keep::Latest;
         let sink = self.sink(upserts);
+        let rows: Then<Effect> = Box::new(move |deltas| sink.effects(&deltas));
+        let rows = match numbers_rows {
+            true => {
+                let deltas = build.deltas(&self.relation);
+                let operator = build.number();
+                build.content(deltas, Equals::Numbered, operator).flat_map(rows)
+            }
+            false => build.changes(&self.relation, tells_old, rows),
+        };
         let start = inputs.start;
-        let rows = deltas.unary(Pipeline, "Rows", move |_, _| {
+        let rows = rows.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "Rows", move |_, _| {
             move |input, output| {
                 input.for_each_stamp(|cap, containers| {
                     let due = cap.least().is_some_and(|epoch| *epoch > start);
-                    let deltas: Vec<_> =
-                        containers.flat_map(|container| container.drain(..)).filter(|_| due).collect();
-                    if !deltas.is_empty() {
-                        output.session(&cap).give_iterator(sink.effects(deltas).into_iter());
-                    }
+                    let rows = containers.flat_map(|container| container.drain(..)).filter(|_| due);
+                    output.session(&cap).give_iterator(rows);
                 });
             }
         });

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::delta::{Delta, Key, To};
+use super::delta::{Deltas, Key, To};
 use super::entry::{self, Changes, Entry};
 use super::gather::pane_of;
 use super::grouped::{keep, restore, row_of};
-use super::part::Part;
+use super::kept::TallyRef;
+use super::part::{Head, Parts};
 use super::plan::{Window, WindowKind};
 use super::slots::{
     Before, Group, Open, Place, Slot, Times, add_instant, add_to_session, add_to_window, delta_key, end_of,
@@ -49,7 +50,7 @@ type Changed = (Place, Option<(i64, Option<Row>)>, Option<(i64, Row)>);
 /// The output of an epoch.
 #[derive(Default)]
 pub(super) struct Passed {
-    pub deltas: Vec<Delta>,
+    pub deltas: Deltas,
     pub changes: Changes,
     /// The group and pane of rows that are late.
     pub late: Vec<(Key, i64)>,
@@ -74,7 +75,7 @@ impl Windowed {
             upserts,
             leads,
             // A row that shows another number of rows differs from the one before.
-            tells_old: tells_old || retracts || !layout.shows_rows(),
+            tells_old: tells_old || retracts || !layout.shows_rows,
             layout,
             watermark,
             groups: HashMap::default(),
@@ -106,12 +107,12 @@ impl Windowed {
         let kind = self.window.kind;
         restore(layout, entry, rest, value, |group, start| {
             let group = groups.entry(group.into()).or_default();
-            let fresh = || Slot { end: end_of(kind, start), tally: layout.empty() };
+            let fresh = || Slot { end: end_of(kind, start), tally: layout.empty().to_owned() };
             let slot = group.windows.entry(start).or_insert_with(fresh);
             if let Some(end) = end {
                 slot.end = end;
             }
-            &mut slot.tally
+            slot.tally.get_mut()
         })
         .expect("validated state parses");
     }
@@ -128,8 +129,8 @@ impl Windowed {
         {
             return false;
         }
-        let mut tally = layout.empty();
-        restore(layout, entry, rest, value, |_, _| &mut tally).is_some()
+        let mut tally = layout.empty().to_owned();
+        restore(layout, entry, rest, value, |_, _| tally.get_mut()).is_some()
     }
 
     /// Whether nothing is late or discarded, because rows can be taken back: a window that is gone could not be
@@ -147,15 +148,17 @@ impl Windowed {
 
     /// Processes an epoch. In `is_again` state is restored, and an upsert job is fed its readings once more: their
     /// times are already in the state.
-    pub fn pass(&mut self, parts: Vec<Part>, updates: Vec<WatermarkUpdate>, is_again: bool) -> Passed {
+    pub fn pass(&mut self, parts: Vec<Parts>, updates: Vec<WatermarkUpdate>, is_again: bool) -> Passed {
         let mut passed = Passed::default();
         let mut open = Open { tells_old: self.tells_old, ..Open::default() };
         if is_again {
             // What was restored waits from now on.
             open.times_before.extend(self.groups.iter().map(|(key, group)| (key.clone(), Some(group.times))));
         }
-        for part in parts {
-            self.part(part, is_again, &mut open, &mut passed);
+        for Parts { heads, tallies } in parts {
+            for (place, head) in heads.into_iter().enumerate() {
+                self.part(head, tallies.get(place), is_again, &mut open, &mut passed);
+            }
         }
         updates
             .into_iter()
@@ -186,8 +189,15 @@ impl Windowed {
     }
 
     /// Adds a part to its windows.
-    fn part(&mut self, part: Part, is_again: bool, open: &mut Open, passed: &mut Passed) {
-        let Part { group: key, pane, tally, latest, .. } = part;
+    fn part(
+        &mut self,
+        head: Head,
+        tally: TallyRef<'_>,
+        is_again: bool,
+        open: &mut Open,
+        passed: &mut Passed,
+    ) {
+        let Head { group: key, pane, latest, .. } = head;
         let known = self.groups.get(&key).map(|group| group.times);
         if !open.times_before.contains_key(&key) {
             open.times_before.insert(key.clone(), known);
@@ -206,7 +216,7 @@ impl Windowed {
                         is_late = true;
                         break;
                     }
-                    add_to_window(&self.layout, group, &key, (start, end), &tally, open);
+                    add_to_window(&self.layout, group, &key, (start, end), tally, open);
                     let Some(before) = start.checked_sub(slide) else { break };
                     start = before;
                 }
@@ -215,10 +225,10 @@ impl Windowed {
                 if pane.saturating_add(gap) <= group.times.horizon {
                     is_late = true;
                 } else if self.retracts {
-                    add_instant(&self.layout, group, pane, &tally);
+                    add_instant(&self.layout, group, pane, tally);
                     note_sessions(&self.layout, group, &key, pane, gap, open);
                 } else {
-                    add_to_session(&self.layout, group, &key, pane, gap, &tally, open);
+                    add_to_session(&self.layout, group, &key, pane, gap, tally, open);
                 }
             }
         }
@@ -239,7 +249,10 @@ impl Windowed {
         } else {
             let now = |(key, start): &Place| {
                 let slot = self.groups.get(key)?.windows.get(start)?;
-                Some((slot.end, row_of(&self.layout, key, Some((*start, slot.end)), &slot.tally)))
+                Some((
+                    slot.end,
+                    row_of(&self.layout, key, Some((*start, slot.end)), slot.tally.get()).collect(),
+                ))
             };
             let change = |(place, old): (&Place, &Option<(i64, Option<Row>)>)| {
                 (place.clone(), old.clone(), now(place))
@@ -279,7 +292,7 @@ impl Windowed {
                 for (&time, tally) in group.instants.range(start..end) {
                     match &mut session {
                         Some((_, slot)) if time < slot.end => {
-                            slot.tally.merge(&self.layout, tally);
+                            self.layout.merge(slot.tally.get_mut(), tally.get());
                             slot.end = time.saturating_add(gap);
                         }
                         _ => {
@@ -290,7 +303,7 @@ impl Windowed {
                 }
                 sessions.extend(session);
                 for (start, slot) in sessions {
-                    let row = row_of(&self.layout, &key, Some((start, slot.end)), &slot.tally);
+                    let row = row_of(&self.layout, &key, Some((start, slot.end)), slot.tally.get()).collect();
                     changed.entry((key.clone(), start)).or_default().1 = Some((slot.end, row));
                     group.windows.insert(start, slot);
                 }
@@ -306,24 +319,19 @@ impl Windowed {
             let values = open.values.remove(&(group.clone(), *start)).unwrap_or_default();
             let values = values.into_iter().map(|((bag, value), before)| (bag, value, before));
             let is_session = matches!(self.window.kind, WindowKind::Session { .. });
-            let mut bytes = Vec::new();
-            if let Some(slot) = slot {
+            let end = slot.filter(|_| is_session).map(|slot| slot.end);
+            let write = |tally: TallyRef<'_>, out: &mut Vec<u8>| {
                 // The end of a session stands before its tally.
-                bytes.extend(is_session.then_some(slot.end).into_iter().flat_map(i64::to_le_bytes));
-                slot.tally.write(&mut bytes);
-            }
-            let tally = slot.map(|slot| (&slot.tally, &bytes[..]));
-            keep(changes, self.operator, (group, *start), tally, old.is_some(), values);
+                out.extend(end.into_iter().flat_map(i64::to_le_bytes));
+                self.layout.write(tally, out);
+            };
+            let tally = slot.map(|slot| slot.tally.get());
+            keep(changes, self.operator, (group, *start), tally, write, old.is_some(), values);
         }
     }
 
     /// The changes for tables, and those of windows that files already have.
-    fn emit(
-        &self,
-        changed: Vec<Changed>,
-        times_before: &BTreeMap<Key, Option<Times>>,
-        deltas: &mut Vec<Delta>,
-    ) {
+    fn emit(&self, changed: Vec<Changed>, times_before: &BTreeMap<Key, Option<Times>>, deltas: &mut Deltas) {
         let nothing = self.layout.empty();
         for ((group, start), old, new) in changed {
             let is_same = match (&old, &new) {
@@ -335,8 +343,10 @@ impl Windowed {
             }
             let closed = times_before.get(&group).copied().flatten().unwrap_or_default().closed;
             let key = delta_key(&group, start);
-            let end = match (&old, &new) {
-                (Some((end, _)), None) => Some(row_of(&self.layout, &group, Some((start, *end)), &nothing)),
+            let end: Option<Row> = match (&old, &new) {
+                (Some((end, _)), None) => {
+                    Some(row_of(&self.layout, &group, Some((start, *end)), nothing).collect())
+                }
                 _ => None,
             };
             // Files have the windows that were closed before.
@@ -346,9 +356,11 @@ impl Windowed {
                 if old.is_none() && new.is_none() {
                     continue;
                 }
-                let (had_row, old, new) =
-                    (old.is_some(), old.and_then(|(_, row)| row), new.map(|(_, row)| row));
-                deltas.push(Delta { had_row, end: end.clone(), ..Delta::new(key.clone(), old, new, to) });
+                let had_row = old.is_some();
+                old.and_then(|(_, row)| row).into_iter().for_each(|row| deltas.put_old(row));
+                new.into_iter().for_each(|(_, row)| deltas.put_new(row));
+                end.iter().for_each(|row| deltas.put_end(row.iter().cloned()));
+                deltas.close(key.clone(), had_row, to);
             }
         }
     }
@@ -363,9 +375,10 @@ impl Windowed {
         let closing = group.windows.iter().rev().skip_while(|(_, slot)| slot.end > closed);
         let closing: Vec<_> = closing.take_while(|(_, slot)| slot.end > times.closed).collect();
         for (&start, slot) in closing.into_iter().rev() {
-            let new = Some(row_of(&self.layout, key, Some((start, slot.end)), &slot.tally));
+            let row = row_of(&self.layout, key, Some((start, slot.end)), slot.tally.get());
             let key = delta_key(key, start);
-            passed.deltas.push(Delta::new(key, None, new, To::File));
+            passed.deltas.put_new(row);
+            passed.deltas.close(key, false, To::File);
         }
         let discarded = horizon.saturating_sub(self.gap());
         let (operator, keeps_all) = (self.operator, self.keeps_all());
@@ -376,11 +389,11 @@ impl Windowed {
                 && entry.get().end <= discarded
             {
                 let (start, slot) = entry.remove_entry();
-                let values = slot.tally.bags.iter().enumerate();
+                let values = slot.tally.get().bags().iter().enumerate();
                 let values = values.flat_map(|(bag, values)| {
                     values.iter().map(move |(value, times)| (bag, value.clone(), *times))
                 });
-                keep(&mut passed.changes, operator, (key, start), None, true, values);
+                keep(&mut passed.changes, operator, (key, start), None, |_, _| {}, true, values);
                 let end = slot.end;
                 while group.instants.first_key_value().is_some_and(|(time, _)| *time < end) {
                     group.instants.pop_first();
