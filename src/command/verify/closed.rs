@@ -10,7 +10,7 @@ use dataflows::views::{TopicTimes, View};
 
 use super::cell::{Cell, Form};
 use super::files::Files;
-use super::late::Unknown;
+use super::late::{Unknown, of_columns};
 use super::shown::cells;
 use super::trouble::Trouble;
 use super::views::Views;
@@ -131,10 +131,6 @@ impl Views<'_> {
 fn windowed(planned: &PlannedView) -> Option<(&Aggregate, &Window, Vec<usize>)> {
     let aggregate = planned.aggregate()?;
     Some((aggregate, aggregate.window.as_ref()?, planned.key_columns()?))
-}
-
-pub(super) fn of_columns(line: &Line, columns: &[usize]) -> Line {
-    columns.iter().map(|&at| line.field(at).to_vec()).collect()
 }
 
 /// The line of each window.

@@ -14,7 +14,6 @@ use dataflows::rows::Type;
 use dataflows::views::View;
 
 use super::cell::{Cell, Form};
-use super::closed::of_columns;
 use super::expected::GivenUp;
 use super::shown::cells;
 use super::trouble::Trouble;
@@ -152,4 +151,9 @@ impl Views<'_> {
         let expected = rows_after(&planned.relation, maybe);
         Ok(Some(Known { rows: expected, unknown: Unknown { keys, rows } }))
     }
+}
+
+/// Some of the values of a line.
+pub(super) fn of_columns(line: &Line, columns: &[usize]) -> Line {
+    columns.iter().map(|&at| line.field(at).to_vec()).collect()
 }
