@@ -22,6 +22,7 @@
 //! | [`injection`] | names and texts that are written to be something else |
 //! | [`keyed`] | tables whose rows change and end, and what else a store keeps |
 //! | [`kubernetes`] | the manifests under `deploy/kubernetes` |
+//! | [`late`] | `verify` of overlapping windows with late readings |
 //! | [`load`] | load in one partition, and in a thousand |
 //! | [`messages`] | the messages of 26 producers, mapped by `[message]` and `[record]` |
 //! | [`migrations`] | the version of the bookkeeping tables |
@@ -82,6 +83,7 @@ mod in_the_future;
 mod injection;
 mod keyed;
 mod kubernetes;
+mod late;
 mod load;
 mod messages;
 mod migrations;

@@ -13,7 +13,7 @@ use super::types::{Kind, Rounding, Test, power};
 use super::values;
 use crate::batch::Record;
 use crate::oracle::nearest;
-use crate::oracle::value::{Datum, all_of, arithmetic, extreme, nano, order, rounded};
+use crate::oracle::value::{Datum, all_of, arithmetic, extreme, fraction, nano, order, rounded};
 use crate::rows::NULL;
 use crate::schema::{FieldType, Place};
 
@@ -66,7 +66,7 @@ impl Expression {
             Node::Elapsed(a, b) => match (a.value_of(operands), b.value_of(operands)) {
                 (Datum::Time(a), Datum::Time(b)) => {
                     let micros = num_bigint::BigInt::from(a) - b;
-                    Datum::Exact(BigRational::new(micros, 1_000_000.into()))
+                    Datum::Exact(fraction(micros, 1_000_000.into()))
                 }
                 _ => Datum::Null,
             },
@@ -159,9 +159,7 @@ impl Expression {
         match constant {
             Constant::Null => Datum::Null,
             Constant::Number(units) => match self.kind {
-                Kind::Number(decimal) => {
-                    Datum::Exact(BigRational::new((*units).into(), power(decimal.scale).into()))
-                }
+                Kind::Number(decimal) => Datum::Exact(fraction((*units).into(), power(decimal.scale).into())),
                 _ => Datum::Null, // unreachable: only a decimal has units
             },
             Constant::Real(real) if real.is_nan() => Datum::Null,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ethnum::I256;
+
 use super::compare::{Comparator, Comparison};
 use super::pattern::Pattern;
 use super::types::{Arithmetic, Decimal, Kind, MOST_PLACES, MOST_PRODUCT_PLACES, Rounding, Test, power};
@@ -264,9 +266,14 @@ impl Expression {
     }
 
     pub(super) fn rescaled(self, from: Decimal, to: Decimal) -> Self {
+        let node = |more, of: Self| Node::Scaled(power(more), of.into());
         match to.scale - from.scale {
             0 => self,
-            more => Self::new(Kind::Number(to), Node::Scaled(power(more), self.into())),
+            // A constant has 128 bits, also next to an aggregate.
+            more if to.bound > I256::from(i128::MAX) => {
+                Self { kind: Kind::Number(to), node: node(more, self) }
+            }
+            more => Self::new(Kind::Number(to), node(more, self)),
         }
     }
 }

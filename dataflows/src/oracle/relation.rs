@@ -56,11 +56,19 @@ use crate::relation::plan::{Bound, From, Join, Relation, Source};
 /// assert!(found[0][1].agrees(&Datum::Real(80.5)));
 /// ```
 pub fn rows<'a>(relation: &Relation, readings: impl IntoIterator<Item = &'a Record>) -> Vec<Vec<Cell>> {
-    let readings: Vec<&Record> = readings.into_iter().collect();
+    rows_after(relation, readings.into_iter().map(|record| (record, i64::MIN)))
+}
+
+/// The same, where each reading counts only in windows of readings that end after the time next to it.
+pub fn rows_after<'a>(
+    relation: &Relation,
+    readings: impl IntoIterator<Item = (&'a Record, i64)>,
+) -> Vec<Vec<Cell>> {
+    let readings: Vec<(&Record, i64)> = readings.into_iter().collect();
     computed(relation, &readings)
 }
 
-fn computed(relation: &Relation, readings: &[&Record]) -> Vec<Vec<Cell>> {
+fn computed(relation: &Relation, readings: &[(&Record, i64)]) -> Vec<Vec<Cell>> {
     match relation {
         Relation::Select { source, columns } => {
             let rows = inputs(source, readings);
@@ -78,16 +86,16 @@ fn computed(relation: &Relation, readings: &[&Record]) -> Vec<Vec<Cell>> {
     }
 }
 
-fn inputs<'a>(source: &Source, readings: &[&'a Record]) -> Vec<Input<'a>> {
+fn inputs<'a>(source: &Source, readings: &[(&'a Record, i64)]) -> Vec<Input<'a>> {
     let mut rows: Vec<Input<'a>> = match &source.from {
-        From::Readings => readings.iter().map(|record| Input::Reading(record)).collect(),
+        From::Readings => readings.iter().map(|(record, after)| Input::Reading(record, *after)).collect(),
         From::Relation(relation) => computed(relation, readings).into_iter().map(Input::of).collect(),
     };
     rows.retain(|row| row.satisfies(source.filter.as_ref()));
     rows
 }
 
-fn joined(join: &Join, readings: &[&Record]) -> Vec<Vec<Cell>> {
+fn joined(join: &Join, readings: &[(&Record, i64)]) -> Vec<Vec<Cell>> {
     let mut rights: BTreeMap<Vec<Ordered>, Vec<Input<'_>>> = BTreeMap::new();
     for cells in computed(&join.right, readings) {
         let right = Input::of(cells);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::Zero;
+use num_traits::{Signed, Zero};
 
 use super::nearest;
 use crate::batch::NANO;
@@ -62,7 +62,35 @@ impl Datum {
 
 /// A number in nano-units.
 pub fn nano(units: i64) -> Datum {
-    Datum::Exact(BigRational::new(units.into(), NANO.into()))
+    Datum::Exact(fraction(units.into(), NANO.into()))
+}
+
+/// A quotient as it is, by a divisor that is not 0. Values are compared by value, and reducing each of them would take
+/// longer than all else.
+pub fn fraction(dividend: BigInt, divisor: BigInt) -> BigRational {
+    match divisor.is_negative() {
+        true => BigRational::new_raw(-dividend, -divisor),
+        false => BigRational::new_raw(dividend, divisor),
+    }
+}
+
+/// Compares fractions, reduced or not.
+fn compared(a: &BigRational, b: &BigRational) -> Ordering {
+    match a.denom() == b.denom() {
+        true => a.numer().cmp(b.numer()),
+        false => (a.numer() * b.denom()).cmp(&(b.numer() * a.denom())),
+    }
+}
+
+/// The sum of fractions, or their difference, by `op` of integers.
+fn added(a: &BigRational, b: &BigRational, op: impl Fn(&BigInt, &BigInt) -> BigInt) -> BigRational {
+    match a.denom() == b.denom() {
+        true => fraction(op(a.numer(), b.numer()), a.denom().clone()),
+        false => {
+            let (a_numer, b_numer) = (a.numer() * b.denom(), b.numer() * a.denom());
+            fraction(op(&a_numer, &b_numer), a.denom() * b.denom())
+        }
+    }
 }
 
 /// A number rounded to some decimal places.
@@ -84,11 +112,14 @@ pub(crate) fn arithmetic(op: Arithmetic, a: Datum, b: Datum, fits: bool) -> Datu
     }
     if let (Datum::Exact(x), Datum::Exact(y), true) = (&a, &b, fits) {
         return match op {
-            Arithmetic::Add => Datum::Exact(x + y),
-            Arithmetic::Subtract => Datum::Exact(x - y),
-            Arithmetic::Multiply => Datum::Exact(x * y),
+            Arithmetic::Add => Datum::Exact(added(x, y, |x, y| x + y)),
+            Arithmetic::Subtract => Datum::Exact(added(x, y, |x, y| x - y)),
+            Arithmetic::Multiply => Datum::Exact(fraction(x.numer() * y.numer(), x.denom() * y.denom())),
             _ if y.is_zero() => Datum::Null,
-            Arithmetic::Divide => Datum::Real(nearest(&(x / y))),
+            Arithmetic::Divide => {
+                let quotient = fraction(x.numer() * y.denom(), x.denom() * y.numer());
+                Datum::Real(nearest(&quotient))
+            }
             Arithmetic::Remainder => Datum::Exact(x - (x / y).trunc() * y),
         };
     }
@@ -111,8 +142,8 @@ pub(crate) fn order(a: &Datum, b: &Datum) -> Option<Ordering> {
         (Datum::Time(a), Datum::Time(b)) => Some(a.cmp(b)),
         (Datum::Truth(a), Datum::Truth(b)) => Some(a.cmp(b)),
         (Datum::Real(a), Datum::Real(b)) => a.partial_cmp(b),
-        (Datum::Exact(a), Datum::Exact(b)) => Some(a.cmp(b)),
-        (a, b) => Some(a.rational().cmp(&b.rational())),
+        (Datum::Exact(a), Datum::Exact(b)) => Some(compared(a, b)),
+        (a, b) => Some(compared(&a.rational(), &b.rational())),
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use differential_dataflow::hashable::Hashable;
@@ -159,7 +160,16 @@ impl<'scope> Build<'_, 'scope> {
                     }
                     _ => None,
                 };
-                let tells_old = tells_old || filter.is_some();
+                // A group that has changed may look as before, unless the number of its rows is shown.
+                let shows_rows = |place: usize| columns.iter().any(|column| column.place() == Some(place));
+                let is_other = match (&**of, of_group) {
+                    (Relation::Aggregate(aggregate), Some(before)) => {
+                        let mut calls = aggregate.calls.iter().zip(before..);
+                        calls.any(|(call, place)| call.is_number_of_rows() && shows_rows(place))
+                    }
+                    _ => false,
+                };
+                let tells_old = tells_old || filter.is_some() || !is_other;
                 let then = move |deltas| then(selected(&deltas, filter.as_ref(), &columns, of_group));
                 self.changes(of, tells_old, Box::new(then))
             }
@@ -271,10 +281,14 @@ impl<'scope> Build<'_, 'scope> {
         let leads = self.inputs.records.scope().index() == 0;
         let mut windowed = Windowed::new(window, layout, operator, (retracts, upserts), leads, tells_old);
         let input = parts.concat(kept).concat(self.updates(operator));
+        // A reading finds its letter by group and pane; of others there is a letter for each row.
+        let is_of_readings = aggregate.source.from == From::Readings;
         let out = when_complete(input, by_worker, "Windows", stream_epoch, move |epoch, inputs| {
             let (parts, updates) = taken(inputs, |entry, rest, value| windowed.restore(entry, rest, value));
             let passed = windowed.pass(parts, updates, epoch <= start);
-            let late = passed.late.into_iter().map(|dropped| Out::Dropped(Reason::Late, dropped));
+            let late = passed.late.into_iter().flat_map(|(dropped, rows)| {
+                repeat_n(Out::Dropped(Reason::Late, dropped), if is_of_readings { 1 } else { rows })
+            });
             outs(then(passed.deltas), passed.changes).chain(late).collect()
         });
         let (passed, dropped) = self.split(out, start);

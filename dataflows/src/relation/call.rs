@@ -124,6 +124,11 @@ impl Call {
         Ok(Self { function, arguments, distinct, filter, kind })
     }
 
+    /// Whether it is `COUNT(*)` of all rows, so that it changes whenever a row is added.
+    pub(super) fn is_number_of_rows(&self) -> bool {
+        self.function == Function::Count && self.arguments.is_empty() && self.filter.is_none()
+    }
+
     /// The type of its value.
     pub fn column(&self) -> ColumnKind {
         self.kind

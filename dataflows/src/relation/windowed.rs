@@ -52,8 +52,8 @@ type Changed = (Place, Option<(i64, Option<Row>)>, Option<(i64, Row)>);
 pub(super) struct Passed {
     pub deltas: Deltas,
     pub changes: Changes,
-    /// The group and pane of rows that are late.
-    pub late: Vec<(Key, i64)>,
+    /// The group and pane of rows that are late, and how many rows these are.
+    pub late: Vec<((Key, i64), usize)>,
 }
 
 impl Windowed {
@@ -198,6 +198,7 @@ impl Windowed {
         passed: &mut Passed,
     ) {
         let Head { group: key, pane, latest, .. } = head;
+        let rows = usize::try_from(tally.rows()).unwrap_or(0);
         let known = self.groups.get(&key).map(|group| group.times);
         if !open.times_before.contains_key(&key) {
             open.times_before.insert(key.clone(), known);
@@ -234,7 +235,7 @@ impl Windowed {
         }
         if is_late {
             // Rows that are only taken back are not late: what they were part of stays.
-            passed.late.extend((latest > i64::MIN).then_some((key, pane)));
+            passed.late.extend((latest > i64::MIN).then_some(((key, pane), rows)));
             return;
         }
         if !is_again {

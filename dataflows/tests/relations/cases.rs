@@ -1,145 +1,23 @@
 //! Views of a few readings, with their rows written out: when windows close, what is late, what state is kept.
 
-use dataflows::batch::{NANO, Record};
+use dataflows::batch::NANO;
 use dataflows::dead_letter::Reason;
 use dataflows::expression::{Comparison, Expression};
 use dataflows::item::Item;
-use dataflows::oracle::value::Datum;
 use dataflows::relation::{
-    Aggregate, Bound, Call, From, Function, Join, Keep, Patience, PlannedView, Relation, Source, Window,
-    WindowKind,
+    Aggregate, Bound, From, Function, Join, Keep, Patience, PlannedView, Relation, Source, Window, WindowKind,
 };
-use dataflows::rows::{Change, NULL};
+use dataflows::rows::Change;
 use dataflows::views::{Mode, Recovery};
 
-use crate::job::{Job, Output, Row, Written};
-use crate::stream::{DAY, MINUTE, batch, epochs, schema, settings};
+use crate::job::{Job, Output, Written};
+use crate::small::{
+    SESSION, TUMBLE, appended, at, call, column, count, each, field, grouped, job, lines, number, readings,
+    run, shown, table, upserted, view, windows,
+};
+use crate::stream::{DAY, MINUTE};
 
 const HOUR: i64 = 60 * MINUTE;
-
-pub fn field(name: &str) -> Expression {
-    Expression::field(schema().field(name).unwrap())
-}
-
-pub fn column(relation: &Relation, place: usize) -> Expression {
-    Expression::of_columns(&relation.columns()).swap_remove(place)
-}
-
-pub fn readings() -> Source {
-    Source { from: From::Readings, filter: None }
-}
-
-fn number(units: i128) -> Expression {
-    Expression::number(units, 0).unwrap()
-}
-
-fn call(function: Function, arguments: Vec<Expression>) -> Call {
-    Call::new(function, arguments, false, None).unwrap()
-}
-
-fn count() -> Call {
-    call(Function::Count, Vec::new())
-}
-
-fn grouped(source: Source, keys: Vec<Expression>, calls: Vec<Call>) -> Relation {
-    let is_whole = keys.is_empty();
-    Relation::Aggregate(Box::new(Aggregate { source, keys, is_whole, window: None, calls, time: None }))
-}
-
-/// COUNT(*) and SUM(engine_speed) of the windows of each truck.
-pub fn windows(kind: WindowKind, grace: i64) -> Relation {
-    let window = Window { time: field("timestamp"), kind, patience: Patience { grace, idle: 5 * MINUTE } };
-    Relation::Aggregate(Box::new(Aggregate {
-        source: readings(),
-        keys: vec![field("truck_id")],
-        is_whole: false,
-        window: Some(window),
-        calls: vec![count(), call(Function::Sum, vec![field("engine_speed")])],
-        time: None,
-    }))
-}
-
-const TUMBLE: WindowKind = WindowKind::Hop { slide: 5 * MINUTE, size: 5 * MINUTE };
-const SESSION: WindowKind = WindowKind::Session { gap: 5 * MINUTE };
-
-pub fn view(relation: Relation) -> PlannedView {
-    let names = (0..relation.columns().len()).map(|column| format!("c{column}"));
-    PlannedView::new("v", "V", names, relation)
-}
-
-pub fn job(view: PlannedView, mode: Mode) -> Job {
-    Job { settings: settings(mode), views: vec![view], arrived: i64::MAX }
-}
-
-/// A reading at so many minutes with an engine speed of 1.
-pub fn at(truck: &str, minute: i64) -> Record {
-    let units = vec![NULL, NANO, NULL, NULL, NULL, NULL, NULL];
-    Record { entity: truck.into(), time: DAY + minute * MINUTE, units, texts: vec![None] }
-}
-
-/// Times as minutes of the day.
-pub fn shown(row: &Row) -> String {
-    let cell = |datum: &Datum| match datum {
-        Datum::Null => "NULL".to_owned(),
-        Datum::Exact(exact) => exact.to_string(),
-        Datum::Text(text) => text.to_string(),
-        Datum::Time(time) => ((time - DAY) / MINUTE).to_string(),
-        other => format!("{other:?}"),
-    };
-    row.iter().map(cell).collect::<Vec<_>>().join(" ")
-}
-
-/// The lines of a file: the epoch, the sign, the row.
-pub fn lines(written: &Written) -> Vec<String> {
-    let mut lines: Vec<_> = written
-        .lines
-        .iter()
-        .map(|(epoch, change, _, row)| {
-            format!("{epoch} {}{}", if change.sign() > 0 { '+' } else { '-' }, shown(row))
-        })
-        .collect();
-    lines.sort();
-    lines
-}
-
-pub fn table(written: &Written) -> Vec<String> {
-    let mut rows: Vec<_> = written.rows().iter().map(shown).collect();
-    rows.sort();
-    rows
-}
-
-/// Epochs of one batch each.
-pub fn appended(all: &[&[Record]]) -> Vec<Vec<Item>> {
-    let mut offset = 0;
-    let mut epoch = |records: &&[Record]| {
-        let messages = records.iter().map(|record| (0, Some(record.clone()))).collect();
-        offset += records.len() as i64;
-        vec![batch(messages, offset - records.len() as i64)]
-    };
-    all.iter().map(&mut epoch).collect()
-}
-
-/// Epochs of one message each.
-fn upserted(messages: &[(u8, Option<Record>)]) -> Vec<Vec<Item>> {
-    epochs(messages, &vec![0; messages.len()], true)
-}
-
-/// What a view has written on so many workers, restarted after `cut` epochs.
-pub fn run(job: &Job, workers: usize, all: &[Vec<Item>], cut: usize) -> Written {
-    let mut output = Output::default();
-    job.run(workers, &all[..cut], &mut output);
-    job.run(4 - workers, &all[cut..], &mut output);
-    output.views.remove("v").expect("it has this view")
-}
-
-/// Runs on any number of workers, restarted anywhere.
-fn each(job: &Job, all: &[Vec<Item>], check: impl Fn(&Written)) {
-    for workers in [1, 2, 3] {
-        for cut in 0..=all.len() {
-            check(&run(job, workers, all, cut));
-        }
-    }
-}
 
 #[test]
 fn a_window_has_a_line_when_it_closes_and_at_each_later_correction() {

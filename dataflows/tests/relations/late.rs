@@ -7,9 +7,8 @@ use dataflows::relation::{Bound, Call, Function, Join, Patience, Relation, Windo
 use dataflows::views::Mode;
 use proptest::prelude::*;
 
-use crate::cases::{appended, at, column, field, job, lines, readings, run, shown, table, view, windows};
-use crate::properties::config;
-use crate::stream::{DAY, MINUTE};
+use crate::small::{appended, at, column, field, job, lines, readings, run, shown, table, view, windows};
+use crate::stream::{DAY, MINUTE, cases};
 
 /// Times of groups and of the topic.
 struct Clock {
@@ -187,7 +186,7 @@ fn patience() -> impl Strategy<Value = Patience> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(cases())]
 
     #[test]
     fn windows_with_a_short_grace(

@@ -10,6 +10,7 @@ use dataflows::views::{TopicTimes, View};
 
 use super::cell::{Cell, Form};
 use super::files::Files;
+use super::late::{Unknown, of_columns};
 use super::shown::cells;
 use super::trouble::Trouble;
 use super::views::Views;
@@ -19,7 +20,7 @@ use crate::state::{Owner, SealedFold};
 use crate::store::reader::Line;
 
 /// The progress of time in the groups of windows.
-struct Times {
+pub(super) struct Times {
     /// The latest time of each group, by the line of its keys.
     latest: HashMap<Line, i64>,
     /// That of all of them.
@@ -33,6 +34,12 @@ impl Times {
         let topic = self.of_all.min(arrived).saturating_sub(self.idle);
         self.latest.get(group).copied().unwrap_or(i64::MIN).max(topic)
     }
+
+    /// Windows of a group that end later have not been discarded.
+    pub(super) fn horizon(&self, group: &Line, grace: i64) -> i64 {
+        let latest = self.latest.get(group).copied().unwrap_or(i64::MIN);
+        self.of(group, i64::MAX).saturating_sub(grace).min(latest)
+    }
 }
 
 impl Views<'_> {
@@ -44,6 +51,7 @@ impl Views<'_> {
         planned: &PlannedView,
         files: &Files,
         expected: &[Vec<Cell>],
+        unknown: &Unknown,
         has_sign: bool,
     ) -> Result<(), Trouble> {
         let Some((aggregate, window, keys)) = windowed(planned) else { return Ok(()) };
@@ -56,6 +64,8 @@ impl Views<'_> {
         let is_all = self.input.is_all && topic.is_none_or(|topic| topic.set_back == i64::MIN);
         let upserts = self.settings.upserts();
         let mut lines = lines(files, &keys, has_sign)?;
+        let is_unknown = unknown.matcher(&Form::Csv);
+        lines.retain(|_, line| !is_unknown(line));
         let mut should = Line::default();
         for row in expected {
             Form::Csv.line(row, &mut should);
@@ -92,7 +102,7 @@ impl Views<'_> {
     }
 
     /// The latest times of the groups of windows, by the same interpreter.
-    fn times(&self, aggregate: &Aggregate, window: &Window) -> Result<Times, Trouble> {
+    pub(super) fn times(&self, aggregate: &Aggregate, window: &Window) -> Result<Times, Trouble> {
         let latest = Call::new(Function::Max, vec![window.time.clone()], false, None);
         let latest = latest.map_err(|_| Error::from(Bug("windows of what is no time")))?;
         let groups = Relation::Aggregate(Box::new(Aggregate {
@@ -121,10 +131,6 @@ impl Views<'_> {
 fn windowed(planned: &PlannedView) -> Option<(&Aggregate, &Window, Vec<usize>)> {
     let aggregate = planned.aggregate()?;
     Some((aggregate, aggregate.window.as_ref()?, planned.key_columns()?))
-}
-
-fn of_columns(line: &Line, columns: &[usize]) -> Line {
-    columns.iter().map(|&at| line.field(at).to_vec()).collect()
 }
 
 /// The line of each window.

@@ -20,6 +20,7 @@
 //! | [`compare`] | compares expected and actual rows |
 //! | [`views`] | a view's table and files, and the rule for its kind |
 //! | [`planned`] | the rule for views in SQL |
+//! | [`late`] | windows in which late readings may count |
 //! | [`history`], [`closed`] | lines of which the last one is current, and those of closed windows |
 //! | [`dead_letters`] | the rule for dead letters |
 //! | [`recorded`] | the facts that only dead letters record |
@@ -37,6 +38,7 @@ mod expected;
 mod files;
 mod history;
 mod input;
+mod late;
 mod planned;
 mod reading;
 mod recorded;

@@ -11,11 +11,13 @@ use super::compare::{self, Refused, Surplus};
 use super::expected::GivenUp;
 use super::files::Files;
 use super::history::History;
+use super::late::{Known, Unknown};
 use super::shown::cells;
 use super::trouble::Trouble;
 use super::views::{Each, Table, Views, describe};
 use crate::job::graph::Route;
-use crate::store::reader::TableRow;
+use crate::store::reader::{Line, TableRow};
+use crate::text::printable::quantity;
 
 impl Views<'_> {
     /// Compares a view with its sinks. `given_up` are the readings that it has dropped.
@@ -26,19 +28,30 @@ impl Views<'_> {
         planned: &PlannedView,
         given_up: &GivenUp,
     ) -> Result<String, Trouble> {
-        if !given_up.is_empty() && overlaps(&planned.relation) {
-            // A late reading counts in those of its windows that are still kept, and no record says which.
-            return Ok(format!(
-                "not compared, as {} late readings may count in some windows",
-                given_up.len()
-            ));
+        if let Some(&number) = self.recorded.of_rows.get(&*view.name) {
+            // No record says which rows these are.
+            let letters = quantity(number, "dead letter");
+            return Ok(format!("not compared, because of {letters} for rows that are not readings"));
         }
-        let counts = self.input.readings.iter().filter(|reading| !given_up.contains(&reading.place));
-        let types = || view.columns.iter().map(|column| column.column_type);
-        let expected = rows(&planned.relation, counts.map(|reading| &reading.record));
-        let expected: Vec<Vec<Cell>> = expected.into_iter().map(|row| cells(row, types())).collect();
-        let given = |give: &mut dyn FnMut(&[u8], &[Cell])| expected.iter().for_each(|cells| give(&[], cells));
         let is_history = planned.keep == Keep::History;
+        let overlaps = !given_up.is_empty() && overlaps(&planned.relation);
+        let known = if overlaps && !is_history { self.known(view, planned, given_up)? } else { None };
+        let types = || view.columns.iter().map(|column| column.column_type);
+        let (rows, unknown) = match known {
+            Some(Known { rows, unknown }) => (rows, unknown),
+            None if overlaps => {
+                let letters = quantity(given_up.len(), "late reading");
+                return Ok(format!("not compared, as {letters} may count in some windows"));
+            }
+            None => {
+                let counts = self.input.readings.iter();
+                let counts = counts.filter(|reading| !given_up.contains(&reading.place));
+                (rows(&planned.relation, counts.map(|reading| &reading.record)), Unknown::default())
+            }
+        };
+        let mut expected: Vec<Vec<Cell>> = rows.into_iter().map(|row| cells(row, types())).collect();
+        unknown.remove_from(&mut expected);
+        let given = |give: &mut dyn FnMut(&[u8], &[Cell])| expected.iter().for_each(|cells| give(&[], cells));
         // What identifies a line, if it looks the same everywhere.
         let is_text = |keys: &Vec<usize>| keys.iter().all(|&at| view.columns[at].column_type == Type::Text);
         let keys = planned.key_columns().filter(is_text);
@@ -57,10 +70,11 @@ impl Views<'_> {
                 };
                 let refused = self.refused(view);
                 let is_keyed = view.keyed;
+                let is_unknown = unknown.matcher(&table.form);
                 let mut each = |each: Each<'_>| {
                     self.table_rows(&table, &mut |row| {
                         // Rows without a key were written by others.
-                        if !is_keyed || row.key.is_some() {
+                        if (!is_keyed || row.key.is_some()) && !is_unknown(row.values) {
                             each(1, row.id.unwrap_or(0), row.values);
                         }
                     })
@@ -72,21 +86,31 @@ impl Views<'_> {
                 }
             }
         }
-        let shown = describe(Some(expected.len()), "row", route);
+        let mut shown = describe(Some(expected.len()), "row", route);
+        if unknown.len() > 0 {
+            let windows = quantity(unknown.len(), "window");
+            shown += &format!("; {windows} not compared, in which late readings may count");
+        }
         let Some(files) = files else { return Ok(shown) };
         let has_sign = route.change && !is_history;
         let is_closed_only = planned.relation.is_windowed() && planned.emit != Some(Emit::Changes);
         let adds_up = has_sign || !planned.relation.retracts(self.settings.upserts());
         match keys {
-            _ if is_closed_only => self.closed(view, planned, &files, &expected, has_sign)?,
+            _ if is_closed_only => self.closed(view, planned, &files, &expected, &unknown, has_sign)?,
             Some(keys) if !adds_up => {
                 let mut history = History::new("file", &Form::Csv, &keys);
                 files.each(&mut |_, line| history.add(line)).map_err(Trouble::Differs)?;
                 history.end(&expected, may_end)?;
             }
             _ => {
+                let is_unknown = unknown.matcher(&Form::Csv);
                 let mut each = |each: Each<'_>| {
-                    files.each(&mut |change, line| each(change, 0, line)).map_err(Trouble::Differs)
+                    let mut each = |change, line: &Line| {
+                        if !is_unknown(line) {
+                            each(change, 0, line);
+                        }
+                    };
+                    files.each(&mut each).map_err(Trouble::Differs)
                 };
                 let surplus = if adds_up { Surplus::Wrong } else { Surplus::Others };
                 compare::unordered("file", &Form::Csv, &given, &Refused::default(), surplus, &mut each)?;

@@ -63,7 +63,7 @@ impl Views<'_> {
                 Ok(Some(place)) => {
                     recorded.given_up.entry(name).or_default().insert(place);
                 }
-                Ok(None) => {}
+                Ok(None) => *recorded.of_rows.entry(name).or_default() += 1,
                 Err(why) => {
                     recorded.wrong.entry(name).or_insert_with(|| format!("dead letter {line} {why}"));
                 }

@@ -26,8 +26,12 @@ fn shown(value: Datum, column_type: Type) -> Cell {
 }
 
 fn decimal(exact: &BigRational, scale: u8) -> Cell {
-    let units = exact * BigRational::from_integer(BigInt::from(10).pow(scale.into()));
-    Cell::Decimal(units.to_integer(), scale.into())
+    let power = BigInt::from(10).pow(scale.into());
+    let units = match *exact.denom() == power {
+        true => exact.numer().clone(),
+        false => exact.numer() * power / exact.denom(),
+    };
+    Cell::Decimal(units, scale.into())
 }
 
 /// The cells of a row, whose columns have these types.

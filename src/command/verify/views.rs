@@ -36,6 +36,8 @@ pub struct Views<'a> {
 #[derive(Debug, Default)]
 pub struct Recorded {
     pub(super) given_up: HashMap<String, GivenUp>,
+    /// How many letters of each view are of rows that are not readings.
+    pub(super) of_rows: HashMap<String, usize>,
     pub(super) refused: HashMap<String, Refused>,
     /// The first problem with the dead letters of each view.
     pub(super) wrong: HashMap<String, String>,

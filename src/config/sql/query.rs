@@ -216,6 +216,10 @@ fn grouped(select: &Select, written: &[Expr], rows: &Rows) -> Result<Selected, F
             Ok(None) => aliased(key, &select.projection),
             _ => None,
         };
+        if named.is_some_and(|named| rows.compiler.window_column(named).is_some()) {
+            is_by_window = true;
+            continue;
+        }
         let compiled = rows.compiler.expression(named.unwrap_or(key), 0)?;
         bounded(&compiled, key.span().start)?;
         if !keys.contains(&compiled) {

@@ -610,6 +610,18 @@ fn a_step_waits_as_long_as_the_view_that_reads_it() {
 }
 
 #[test]
+fn group_by_takes_a_name_that_select_gives_to_a_bound_of_the_window() {
+    let of = |keys: &str| {
+        let text = format!(
+            "CREATE MATERIALIZED VIEW v AS SELECT truck_id, window_start AS hour, COUNT(*) AS n
+             FROM TUMBLE(readings, timestamp, INTERVAL '1 hour') GROUP BY truck_id, {keys}"
+        );
+        views(&text).unwrap().remove(0).relation
+    };
+    assert_eq!(of("hour"), of("window_start"));
+}
+
+#[test]
 fn parameters_stand_for_their_values() {
     let parameters: Parameters =
         toml::from_str("limit = 82\nleast = -0.5\nname = \"a\"\ngap = \"5 minutes\"\non = true\nlist = []")

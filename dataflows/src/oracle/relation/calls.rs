@@ -1,5 +1,7 @@
 //! Aggregate functions, by their definitions: from the deviations of all values.
 
+use std::collections::BTreeSet;
+
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
@@ -9,7 +11,7 @@ use super::input::Input;
 use crate::expression::{Expression, Kind};
 use crate::oracle::nearest;
 use crate::oracle::root::Root;
-use crate::oracle::value::Datum;
+use crate::oracle::value::{Datum, fraction};
 use crate::relation::call::{Call, Fraction, Function, Population, Regression};
 
 const NULL: Cell = Cell::Datum(Datum::Null);
@@ -19,36 +21,36 @@ pub(super) fn value(call: &Call, time: Option<&Expression>, rows: &[&Input<'_>])
     let passing: Vec<&Input<'_>> =
         rows.iter().copied().filter(|row| row.satisfies(call.filter.as_ref())).collect();
     let values = || values(call, &passing);
-    let numbers = || values().iter().map(measure).collect::<Vec<_>>();
+    let numbers = || Numbers::of(values().iter().map(measure).collect());
     let datum = |datum: Option<Datum>| Cell::Datum(datum.unwrap_or(Datum::Null));
     match call.function {
         Function::Count if call.arguments.is_empty() => integer(passing.len()),
         Function::Count => integer(values().len()),
         Function::Sum => {
-            let numbers = numbers();
-            let sum = (!numbers.is_empty()).then(|| sum(&numbers));
+            let sum = numbers().sum();
             match call.arguments[0].kind() {
                 Kind::Number(_) => datum(sum.map(Datum::Exact)),
                 _ => real(sum),
             }
         }
-        Function::Avg => real(mean(&numbers())),
-        Function::Min => datum(values().into_iter().next()),
-        Function::Max => datum(values().into_iter().next_back()),
+        Function::Avg => real(numbers().mean()),
+        Function::Min => datum(values().into_iter().map(Ordered).min().map(|Ordered(value)| value)),
+        Function::Max => datum(values().into_iter().map(Ordered).max().map(|Ordered(value)| value)),
         Function::Var(population) => {
-            let numbers = numbers();
-            real(covariance(&numbers, &numbers, population))
+            let x = numbers().deviations();
+            real(covariance(&x, &x, population))
         }
         Function::Stddev(population) => {
-            let numbers = numbers();
-            root(covariance(&numbers, &numbers, population), false)
+            let x = numbers().deviations();
+            root(covariance(&x, &x, population), false)
         }
         Function::Covar(population) => {
             let (x, y) = pairs(call, &passing);
-            real(covariance(&x, &y, population))
+            real(covariance(&x.deviations(), &y.deviations(), population))
         }
         Function::Corr => {
             let (x, y) = pairs(call, &passing);
+            let (x, y) = (x.deviations(), y.deviations());
             let (xx, yy, xy) = (products(&x, &x), products(&y, &y), products(&x, &y));
             root(quotient(&xy * &xy, xx * yy), xy.is_negative())
         }
@@ -67,37 +69,44 @@ pub(super) fn value(call: &Call, time: Option<&Expression>, rows: &[&Input<'_>])
             let found = if call.function == Function::First { timed.min() } else { timed.max() };
             datum(found.map(|(_, Ordered(value))| value))
         }
-        Function::Median => real(interpolated(Fraction { units: 5, scale: 1 }, &numbers())),
-        Function::PercentileCont(fraction) => real(interpolated(fraction, &numbers())),
-        Function::PercentileDisc(fraction) => datum(discrete(fraction, values())),
+        Function::Median => real(interpolated(Fraction { units: 5, scale: 1 }, sorted(values()))),
+        Function::PercentileCont(fraction) => real(interpolated(fraction, sorted(values()))),
+        Function::PercentileDisc(fraction) => datum(discrete(fraction, sorted(values()))),
     }
 }
 
-/// The values of the argument that are not NULL, in their order.
+/// The values of the argument that are not NULL; each once with DISTINCT.
 fn values(call: &Call, rows: &[&Input<'_>]) -> Vec<Datum> {
     let values = rows.iter().map(|row| row.value(&call.arguments[0]));
-    let mut values: Vec<Ordered> = values.filter(|value| !value.is_null()).map(Ordered).collect();
-    values.sort();
+    let values = values.filter(|value| !value.is_null());
     if call.distinct {
-        values.dedup();
+        let each: BTreeSet<Ordered> = values.map(Ordered).collect();
+        return each.into_iter().map(|Ordered(value)| value).collect();
     }
+    values.collect()
+}
+
+fn sorted(values: Vec<Datum>) -> Vec<Datum> {
+    let mut values: Vec<Ordered> = values.into_iter().map(Ordered).collect();
+    values.sort();
     values.into_iter().map(|Ordered(value)| value).collect()
 }
 
 /// The values of both arguments, of the rows that have both.
-fn pairs(call: &Call, rows: &[&Input<'_>]) -> (Vec<BigRational>, Vec<BigRational>) {
+fn pairs(call: &Call, rows: &[&Input<'_>]) -> (Numbers, Numbers) {
     let of_row = |row: &&Input<'_>| {
         let pair = [0, 1].map(|place| row.value(&call.arguments[place]));
         let is_whole = pair.iter().all(|value| !value.is_null());
         is_whole.then(|| (measure(&pair[0]), measure(&pair[1])))
     };
-    rows.iter().filter_map(of_row).unzip()
+    let (x, y): (Vec<_>, Vec<_>) = rows.iter().filter_map(of_row).unzip();
+    (Numbers::of(x), Numbers::of(y))
 }
 
 /// A number, or a timestamp as seconds since 1970.
 fn measure(value: &Datum) -> BigRational {
     match value {
-        Datum::Time(micros) => BigRational::new((*micros).into(), 1_000_000.into()),
+        Datum::Time(micros) => fraction((*micros).into(), 1_000_000.into()),
         number => number.rational(),
     }
 }
@@ -106,19 +115,50 @@ fn count(n: usize) -> BigRational {
     BigRational::from_integer(n.into())
 }
 
-/// Numbers as integers over one denominator: sums of integers need not be reduced at each step.
-fn scaled(values: &[BigRational]) -> (Vec<BigInt>, BigInt) {
-    let common = values.iter().fold(BigInt::one(), |common, value| {
-        // The part of the denominator that is not in the others.
-        let more = BigRational::new(value.denom().clone(), common.clone());
-        common * more.numer()
-    });
-    (values.iter().map(|value| value.numer() * (&common / value.denom())).collect(), common)
+/// Numbers as integers over one denominator, so that a fraction is reduced once per result.
+struct Numbers {
+    numerators: Vec<BigInt>,
+    denominator: BigInt,
 }
 
-fn sum(values: &[BigRational]) -> BigRational {
-    let (values, denominator) = scaled(values);
-    BigRational::new(values.iter().sum(), denominator)
+impl Numbers {
+    fn of(values: Vec<BigRational>) -> Self {
+        let mut denominator = BigInt::one();
+        for value in &values {
+            if *value.denom() != denominator && !(&denominator % value.denom()).is_zero() {
+                // The part of it that is not in the others.
+                let more = BigRational::new(value.denom().clone(), denominator.clone());
+                denominator *= more.numer();
+            }
+        }
+        let numerator = |value: BigRational| match value.into_raw() {
+            (numerator, of) if of == denominator => numerator,
+            (numerator, of) => numerator * (&denominator / of),
+        };
+        Self { numerators: values.into_iter().map(numerator).collect(), denominator }
+    }
+
+    fn len(&self) -> usize {
+        self.numerators.len()
+    }
+
+    /// None of no numbers.
+    fn sum(&self) -> Option<BigRational> {
+        let sum = || BigRational::new(self.numerators.iter().sum(), self.denominator.clone());
+        (self.len() > 0).then(sum)
+    }
+
+    fn mean(&self) -> Option<BigRational> {
+        self.sum().map(|sum| sum / count(self.len()))
+    }
+
+    /// The deviations of each from the mean.
+    fn deviations(&self) -> Self {
+        let n = BigInt::from(self.len());
+        let sum: BigInt = self.numerators.iter().sum();
+        let numerators = self.numerators.iter().map(|value| value * &n - &sum).collect();
+        Self { numerators, denominator: &self.denominator * n }
+    }
 }
 
 /// A quotient; none if the divisor is 0.
@@ -126,27 +166,16 @@ fn quotient(dividend: BigRational, divisor: BigRational) -> Option<BigRational> 
     (!divisor.is_zero()).then(|| dividend / divisor)
 }
 
-fn mean(values: &[BigRational]) -> Option<BigRational> {
-    quotient(sum(values), count(values.len()))
-}
-
-/// The sum of the products of deviations from the mean.
-fn products(x: &[BigRational], y: &[BigRational]) -> BigRational {
-    if x.is_empty() {
+/// The sum of the products of two lists of deviations.
+fn products(x: &Numbers, y: &Numbers) -> BigRational {
+    if x.len() == 0 {
         return BigRational::zero();
     }
-    let n = BigInt::from(x.len());
-    // n times each deviation.
-    let deviations = |values: &[BigRational]| -> (Vec<BigInt>, BigInt) {
-        let (values, denominator) = scaled(values);
-        let sum: BigInt = values.iter().sum();
-        (values.iter().map(|value| value * &n - &sum).collect(), denominator * &n)
-    };
-    let ((x, by), (y, other)) = (deviations(x), deviations(y));
-    BigRational::new(x.iter().zip(&y).map(|(x, y)| x * y).sum(), by * other)
+    let sum = x.numerators.iter().zip(&y.numerators).map(|(x, y)| x * y).sum();
+    BigRational::new(sum, &x.denominator * &y.denominator)
 }
 
-fn covariance(x: &[BigRational], y: &[BigRational], population: Population) -> Option<BigRational> {
+fn covariance(x: &Numbers, y: &Numbers, population: Population) -> Option<BigRational> {
     let n = match population {
         Population::Whole => x.len(),
         Population::Sample => x.len().saturating_sub(1),
@@ -154,18 +183,19 @@ fn covariance(x: &[BigRational], y: &[BigRational], population: Population) -> O
     quotient(products(x, y), count(n))
 }
 
-fn regressed(regression: Regression, y: &[BigRational], x: &[BigRational]) -> Cell {
-    let some = |value: BigRational| (!x.is_empty()).then_some(value);
-    let (xx, yy, xy) = (products(x, x), products(y, y), products(x, y));
+fn regressed(regression: Regression, y: &Numbers, x: &Numbers) -> Cell {
+    let some = |value: BigRational| (x.len() > 0).then_some(value);
+    let (of_x, of_y) = (x.deviations(), y.deviations());
+    let (xx, yy, xy) = (products(&of_x, &of_x), products(&of_y, &of_y), products(&of_x, &of_y));
     real(match regression {
         Regression::Count => return integer(x.len()),
         Regression::Slope => quotient(xy, xx),
         // The line passes through both means.
-        Regression::Intercept => quotient(xy, xx).and_then(|slope| Some(mean(y)? - slope * mean(x)?)),
+        Regression::Intercept => quotient(xy, xx).and_then(|slope| Some(y.mean()? - slope * x.mean()?)),
         Regression::R2 if !xx.is_zero() && yy.is_zero() => Some(BigRational::one()),
         Regression::R2 => quotient(&xy * &xy, xx * yy),
-        Regression::AvgX => mean(x),
-        Regression::AvgY => mean(y),
+        Regression::AvgX => x.mean(),
+        Regression::AvgY => y.mean(),
         Regression::Sxx => some(xx),
         Regression::Syy => some(yy),
         Regression::Sxy => some(xy),
@@ -177,11 +207,11 @@ fn rational(fraction: Fraction) -> BigRational {
 }
 
 /// The value at a fraction of the way from the first to the last of sorted ones.
-fn interpolated(fraction: Fraction, sorted: &[BigRational]) -> Option<BigRational> {
+fn interpolated(fraction: Fraction, sorted: Vec<Datum>) -> Option<BigRational> {
     let way = rational(fraction) * count(sorted.len().checked_sub(1)?);
     let place = usize::try_from(way.to_integer()).ok()?;
-    let (low, high) = (&sorted[place], &sorted[(place + 1).min(sorted.len() - 1)]);
-    Some(low + way.fract() * (high - low))
+    let (low, high) = (measure(&sorted[place]), measure(&sorted[(place + 1).min(sorted.len() - 1)]));
+    Some(&low + way.fract() * (high - &low))
 }
 
 /// The first of sorted values up to which there are at least this fraction of them.

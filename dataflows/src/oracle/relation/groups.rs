@@ -56,7 +56,9 @@ fn windows<'r, 'a>(window: &Window, members: &[&'r Input<'a>]) -> Windows<'r, 'a
             for (time, row) in timed {
                 let mut start = time - time.rem_euclid(slide);
                 while time < start + size {
-                    windows.entry((start, start + size)).or_default().push(row);
+                    if row.is_in(start + size) {
+                        windows.entry((start, start + size)).or_default().push(row);
+                    }
                     start -= slide;
                 }
             }

@@ -8,7 +8,8 @@ use crate::oracle::value::Datum;
 
 /// A row that expressions are evaluated for.
 pub(super) enum Input<'a> {
-    Reading(&'a Record),
+    /// A reading, which counts in windows that end after a time.
+    Reading(&'a Record, i64),
     /// A row of a relation, with its values as they are in expressions.
     Row(Vec<Cell>, Vec<Datum>),
 }
@@ -21,7 +22,7 @@ impl Input<'_> {
 
     pub fn value(&self, expression: &Expression) -> Datum {
         let value = expression.value_of(match self {
-            Self::Reading(record) => Operands::Reading(record),
+            Self::Reading(record, _) => Operands::Reading(record),
             Self::Row(_, values) => Operands::Row(values),
         });
         match value {
@@ -40,6 +41,11 @@ impl Input<'_> {
 
     pub fn satisfies(&self, filter: Option<&Expression>) -> bool {
         filter.is_none_or(|filter| self.value(filter).truth() == Some(true))
+    }
+
+    /// Whether it counts in a window that ends then.
+    pub fn is_in(&self, end: i128) -> bool {
+        !matches!(self, Self::Reading(_, after) if end <= i128::from(*after))
     }
 
     pub fn time(&self, expression: &Expression) -> Option<i64> {
