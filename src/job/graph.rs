@@ -168,7 +168,7 @@ impl Outlet {
             }
             Effect::TableRows(rows) => Some(self.rows(epoch, view, rows, To::Table, None)),
             Effect::FileRows(rows) => Some(self.rows(epoch, view, rows, To::File, None)),
-            Effect::DeadLetters(letters) => self.dead_letters(epoch, letters),
+            Effect::DeadLetters(letters) => self.dead_letters(epoch, view, letters),
             Effect::KeyMoved { key, partitions } => Some(Message::KeyMoved { key: key.to_vec(), partitions }),
             Effect::Duplicates(number) => Some(Message::Duplicates { epoch, number }),
             Effect::State { bytes, added } => {
@@ -179,9 +179,9 @@ impl Outlet {
     }
 
     /// Records dropped by a view become dead letters.
-    fn dead_letters(&self, epoch: Epoch, letters: Vec<DeadLetter>) -> Option<Message> {
+    fn dead_letters(&self, epoch: Epoch, from: usize, letters: Vec<DeadLetter>) -> Option<Message> {
         let view = (0..self.routes.len()).find(|&view| self.is_of_letters(view))?;
-        let counted = Letters::of_view(&letters);
+        let counted = Letters::of_view(from, &letters);
         Some(self.rows(epoch, view, dead_letter_rows(letters), To::Both, Some(counted)))
     }
 

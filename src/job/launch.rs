@@ -99,6 +99,8 @@ fn run_shown(
         tracing::info!("some built-in views are not built, because the record lacks their fields: {missing}");
     }
     let metrics = Metrics::new(&config.view_settings.schema).map_err(|_| Bug("the metrics"))?;
+    let dropping = config.active_views.iter().filter(|view| view.drops_readings);
+    dropping.for_each(|view| metrics.dropped_readings(&view.name, 0));
     let health = Arc::<Health>::default();
     let state = AppState {
         metrics: metrics.clone(),

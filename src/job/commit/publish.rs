@@ -27,6 +27,9 @@ impl Committer {
         let counts = self.counter.commit();
         for (&view, rows) in &counts.rows {
             let route = &self.setup.routes[view];
+            if rows.dropped > 0 {
+                self.setup.metrics.dropped_readings(&route.name, rows.dropped);
+            }
             if route.csv {
                 self.setup.metrics.rows("csv", &route.name, rows.csv);
             }
