@@ -56,7 +56,7 @@ pub enum Message {
         /// The rows themselves, if they go to the dead-letter topic.
         forward: Option<Rows>,
         /// What the live page shows of them, if there is one.
-        on_page: Option<OnPage>,
+        on_page: Option<Box<OnPage>>,
         /// The counts, if the rows are dead letters.
         letters: Option<Letters>,
     },
@@ -199,7 +199,7 @@ impl Outlet {
             csv_rows = rows.len() as u64;
         }
         let forward = route.forwarded.then(|| rows.clone());
-        let on_page = (route.listed && to != To::File).then(|| OnPage::of(route.shown, &rows));
+        let on_page = (route.listed && to != To::File).then(|| Box::new(OnPage::of(route.shown, &rows)));
         let table = route.table.filter(|_| to != To::File);
         let chunks = table.map_or_else(Vec::new, |table| self.form.chunks(table, rows));
         let table_rows = chunks.iter().map(|chunk| chunk.rows.len() as u64).sum();
@@ -214,7 +214,7 @@ impl Message {
         let bytes = match self {
             Self::Rows { csv, chunks, forward, on_page, .. } => {
                 let forward = forward.as_ref().map_or(0, Rows::weight);
-                let on_page = on_page.as_ref().map_or(0, OnPage::weight);
+                let on_page = on_page.as_ref().map_or(0, |shown| shown.weight());
                 csv.len() + chunks.iter().map(Chunk::weight).sum::<usize>() + forward + on_page
             }
             Self::State { sealed, .. } => sealed.len(),
@@ -448,7 +448,7 @@ mod tests {
                 match message {
                     Message::Rows { csv, chunks, forward, on_page: shown, .. } => {
                         let forward = forward.as_ref().map_or(0, Rows::weight);
-                        let shown = shown.as_ref().map_or(0, OnPage::weight);
+                        let shown = shown.as_ref().map_or(0, |shown| shown.weight());
                         let rows: usize = chunks.iter().map(Chunk::weight).sum();
                         assert!(message.weight() >= (csv.len() + rows + forward + shown) as u64);
                         forwarded += forward;

@@ -233,7 +233,7 @@ fn a_browser_finds_sorts_and_pins_the_rows_of_a_view() {
     assert_eq!(browser.run(&pressed), "true");
     fleet.drive(&[(HOSTILE, 1, 98.0, 0.5)]);
     browser.wait("#pin-list output", "it changes", |text| text == "0.75");
-    browser.wait(&format!("{fuel}"), "so does the row", |text| text == "0.75");
+    browser.wait(fuel, "so does the row", |text| text == "0.75");
     let label = "return document.querySelector('#pin-list .chart').ariaLabel";
     assert_eq!(browser.run(label), format!("fuel of {HOSTILE}: 2 points, now 0.75"));
 

@@ -237,7 +237,8 @@ impl Committer {
                 letters.into_iter().for_each(|letters| self.counter.letters(letters));
                 pending.chunks.extend(chunks);
                 pending.forward.extend(forward);
-                if let Some(OnPage { shown, recent }) = on_page.filter(|_| self.setup.page.is_some()) {
+                if let Some(on_page) = on_page.filter(|_| self.setup.page.is_some()) {
+                    let OnPage { shown, recent } = *on_page;
                     pending.shown.extend(shown);
                     pending.views.add(view, recent, None, self.setup.routes.len());
                 }

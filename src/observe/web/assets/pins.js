@@ -115,7 +115,8 @@ async function update(pin) {
   const points = [...pin.points].sort((a, b) => a[0] - b[0]).slice(-POINTS);
   pin.points = new Map(points);
   const latest = rows[0].values[at];
-  put(pin.output, latest === null ? NONE : String(+Number(latest).toPrecision(9)));
+  const whole = Number.isInteger(Number(latest));
+  put(pin.output, latest === null ? NONE : whole ? count(Number(latest)) : String(+Number(latest).toPrecision(9)));
   pin.output.title = latest ?? "NULL";
   pin.chart.setData([points.map(([when]) => when), points.map(([, value]) => value)]);
   pin.element.setAttribute("aria-label", `${pin.title}: ${count(points.length)} points, now ${pin.output.textContent}`);

@@ -125,7 +125,7 @@ export function rows(now) {
   put(none, asked.search ? `No value contains “${visible(asked.search)}”.` : now.complete ? "No rows yet." : "No row has changed since the job started.");
   const from = found.offset + 1;
   const of = found.matching === found.kept ? count(found.kept) : `${count(found.matching)} found of ${count(found.kept)}`;
-  const left = now.complete && now.rows > found.kept ? `: those of ${count(now.rows)} rows that changed last` : "";
+  const left = now.complete && now.rows > found.kept ? `: the last changed of ${count(now.rows)} rows` : "";
   put(byId("row-range"), found.list.length ? `${count(from)}–${count(from + found.list.length - 1)} of ${of}${left}` : "");
   byId("rows-before").disabled = found.offset === 0;
   byId("rows-after").disabled = found.offset + found.list.length >= found.matching;
