@@ -64,6 +64,7 @@ impl Job {
             table: (sinks == Sinks::FileAndTable).then_some(table),
             forwarded: sinks == Sinks::Rows,
             shown: None,
+            listed: false,
         };
         let outlet = Outlet {
             sender,

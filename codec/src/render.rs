@@ -3,6 +3,7 @@
 //! Columns are typed, so a row is rendered without going through floats or strings: decimals from
 //! their integers, times from their microseconds.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use base64::Engine;
@@ -83,6 +84,34 @@ pub fn csv(rows: &Rows, change: bool, out: &mut Vec<u8>) {
         }
         out.push(b'\n');
     }
+}
+
+/// A value as in a CSV file, without quotes; None is NULL.
+pub fn value(column: &Column, row: usize) -> Option<Cow<'_, str>> {
+    let mut out = Vec::new();
+    match column {
+        Column::Timestamp(values) | Column::Decimal { values, .. } | Column::Integer(values)
+            if values[row] == NULL =>
+        {
+            return None;
+        }
+        Column::Timestamp(values) => TimeWriter::default().write(values[row], &mut out),
+        Column::Decimal { scale, values } => decimal(values[row], *scale, &mut out),
+        Column::Wide { scale, values } => return values[row].map(|units| units.decimal(*scale).into()),
+        Column::Real(values) if values[row].is_nan() => return None,
+        Column::Real(values) => real(values[row], &mut out),
+        Column::Integer(values) => integer(values[row], &mut out),
+        Column::Name { names, index } => return Some((*names[index[row] as usize]).into()),
+        Column::Text(values) => return values[row].as_deref().map(Cow::Borrowed),
+        Column::Bytes(values) => {
+            let bytes = values[row].as_deref()?;
+            let text = std::str::from_utf8(bytes).ok().filter(|_| !bytes.starts_with(BASE64));
+            return Some(
+                text.map_or_else(|| format!("base64:{}", STANDARD.encode(bytes)).into(), Cow::Borrowed),
+            );
+        }
+    }
+    Some(String::from_utf8_lossy(&out).into_owned().into())
 }
 
 /// Rows as values of an SQL statement: literals that MySQL and MariaDB read back exactly under every
@@ -395,6 +424,27 @@ mod tests {
         let column = Column::Bytes(Arc::new(bytes));
         assert_eq!(csv_of(column.clone()), "\"\"\n\"a,b\"\nbase64:/wA=\nbase64:YmFzZTY0Ong=\n");
         assert_eq!(sql_of(column), "(NULL),(X'612C62'),(X'FF00'),(X'6261736536343A78')");
+    }
+
+    #[test]
+    fn a_single_value_is_that_of_a_csv_file_without_quotes() {
+        for column in [
+            Column::Timestamp(Arc::new(vec![1_681_088_547_123_456, NULL])),
+            Column::Decimal { scale: 9, values: Arc::new(vec![-3_500_000_000, NULL]) },
+            Column::Wide { scale: 3, values: Arc::new(vec![Some(1500_i64.into()), None]) },
+            Column::Real(Arc::new(vec![1e-9, f64::NAN])),
+            Column::Integer(Arc::new(vec![-7, NULL])),
+            Column::Text(Arc::new(vec![Some("a".into()), None])),
+            Column::Bytes(Arc::new(vec![Some(vec![0xff, 0]), None])),
+        ] {
+            let expected = csv_of(column.clone());
+            assert_eq!(value(&column, 0).as_deref(), expected.lines().next());
+            assert_eq!(value(&column, 1), None);
+        }
+        let name = Column::Name { names: Arc::new(vec!["a,b".into()]), index: Arc::new(vec![0]) };
+        assert_eq!(value(&name, 0).as_deref(), Some("a,b"));
+        let bytes = Column::Bytes(Arc::new(vec![Some(b"base64:x".to_vec())]));
+        assert_eq!(value(&bytes, 0).as_deref(), Some("base64:YmFzZTY0Ong="));
     }
 
     #[test]

@@ -143,6 +143,7 @@ Examples:
   truckflow top --json | jq --unbuffered .lag
 
 Keys: q quits; arrows, Page Up, Page Down select a truck; / searches; n d s f c e r t sort, pressed again reverse.
+v lists the views, Enter shows the rows of one: 1 to 9 sort by a column, 0 shows the last changed first, Esc goes back.
 Set NO_COLOR to disable colours. Exit status 1: no job answers, or the connection to it was lost.";
 const CONFIG: &str = "\
 Examples:

@@ -29,7 +29,7 @@ use timely::dataflow::operators::{Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 use timely::worker::Worker;
 
-use crate::observe::board::shown::{Part as ShownPart, Shown};
+use crate::observe::board::shown::{OnPage, Part as ShownPart};
 use crate::render;
 use crate::runtime::clock::Clock;
 use crate::runtime::counts::Letters;
@@ -55,8 +55,8 @@ pub enum Message {
         table_rows: u64,
         /// The rows themselves, if they go to the dead-letter topic.
         forward: Option<Rows>,
-        /// The part that the live page shows, if there is one.
-        shown: Option<Shown>,
+        /// What the live page shows of them, if there is one.
+        on_page: Option<Box<OnPage>>,
         /// The counts, if the rows are dead letters.
         letters: Option<Letters>,
     },
@@ -127,8 +127,10 @@ pub struct Route {
     pub table: Option<usize>,
     /// Whether the rows are dead letters that also go to a topic.
     pub forwarded: bool,
-    /// The part that the live page shows, if there is one.
+    /// What the live page shows of trucks or dead letters, if it is made of its rows.
     pub shown: Option<ShownPart>,
+    /// Whether there may be a live page, which lists its rows.
+    pub listed: bool,
 }
 
 /// The sinks that rows go to.
@@ -168,7 +170,7 @@ impl Outlet {
             }
             Effect::TableRows(rows) => Some(self.rows(epoch, view, rows, To::Table, None)),
             Effect::FileRows(rows) => Some(self.rows(epoch, view, rows, To::File, None)),
-            Effect::DeadLetters(letters) => self.dead_letters(epoch, letters),
+            Effect::DeadLetters(letters) => self.dead_letters(epoch, view, letters),
             Effect::KeyMoved { key, partitions } => Some(Message::KeyMoved { key: key.to_vec(), partitions }),
             Effect::Duplicates(number) => Some(Message::Duplicates { epoch, number }),
             Effect::State { bytes, added } => {
@@ -179,9 +181,9 @@ impl Outlet {
     }
 
     /// Records dropped by a view become dead letters.
-    fn dead_letters(&self, epoch: Epoch, letters: Vec<DeadLetter>) -> Option<Message> {
+    fn dead_letters(&self, epoch: Epoch, from: usize, letters: Vec<DeadLetter>) -> Option<Message> {
         let view = (0..self.routes.len()).find(|&view| self.is_of_letters(view))?;
-        let counted = Letters::of_view(&letters);
+        let counted = Letters::of_view(from, &letters);
         Some(self.rows(epoch, view, dead_letter_rows(letters), To::Both, Some(counted)))
     }
 
@@ -197,11 +199,11 @@ impl Outlet {
             csv_rows = rows.len() as u64;
         }
         let forward = route.forwarded.then(|| rows.clone());
-        let shown = route.shown.filter(|_| to != To::File).and_then(|part| part.shown(&rows));
+        let on_page = (route.listed && to != To::File).then(|| Box::new(OnPage::of(route.shown, &rows)));
         let table = route.table.filter(|_| to != To::File);
         let chunks = table.map_or_else(Vec::new, |table| self.form.chunks(table, rows));
         let table_rows = chunks.iter().map(|chunk| chunk.rows.len() as u64).sum();
-        Message::Rows { epoch, view, csv, csv_rows, chunks, table_rows, forward, shown, letters }
+        Message::Rows { epoch, view, csv, csv_rows, chunks, table_rows, forward, on_page, letters }
     }
 }
 
@@ -210,10 +212,10 @@ impl Message {
     /// the one that commits it.
     pub fn weight(&self) -> u64 {
         let bytes = match self {
-            Self::Rows { csv, chunks, forward, shown, .. } => {
+            Self::Rows { csv, chunks, forward, on_page, .. } => {
                 let forward = forward.as_ref().map_or(0, Rows::weight);
-                let shown = shown.as_ref().map_or(0, Shown::weight);
-                csv.len() + chunks.iter().map(Chunk::weight).sum::<usize>() + forward + shown
+                let on_page = on_page.as_ref().map_or(0, |shown| shown.weight());
+                csv.len() + chunks.iter().map(Chunk::weight).sum::<usize>() + forward + on_page
             }
             Self::State { sealed, .. } => sealed.len(),
             Self::Progress { offsets, arrivals, .. } => size_of_val(&**offsets) + size_of_val(&**arrivals),
@@ -444,9 +446,9 @@ mod tests {
             let (mut forwarded, mut on_page) = (0, 0);
             for message in &messages {
                 match message {
-                    Message::Rows { csv, chunks, forward, shown, .. } => {
+                    Message::Rows { csv, chunks, forward, on_page: shown, .. } => {
                         let forward = forward.as_ref().map_or(0, Rows::weight);
-                        let shown = shown.as_ref().map_or(0, Shown::weight);
+                        let shown = shown.as_ref().map_or(0, |shown| shown.weight());
                         let rows: usize = chunks.iter().map(Chunk::weight).sum();
                         assert!(message.weight() >= (csv.len() + rows + forward + shown) as u64);
                         forwarded += forward;

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use dataflows::Epoch;
 use dataflows::effect::Restored;
-use dataflows::relation::PlannedView;
 use dataflows::views::Mode;
 
 use crate::config::Job;
+use crate::job::about;
 use crate::job::backfill;
 use crate::job::cluster::control::Control;
 use crate::job::cluster::endpoint::{Endpoint, PATIENCE, Welcome};
@@ -40,9 +40,8 @@ use crate::job::topics;
 use crate::job::worker::{self, Shared};
 use crate::kafka::properties::Properties;
 use crate::observe::board::meter::Meter;
-use crate::observe::board::shown::Part;
 use crate::observe::board::{Board, Doing, Feed};
-use crate::observe::web::live::{About, Live};
+use crate::observe::web::live::Live;
 use crate::observe::web::{self, AppState};
 use crate::registry::Registry;
 use crate::runtime::clock::{Clock, wall_clock};
@@ -66,7 +65,7 @@ use crate::store::{self, LastCommit, Login, Store, StoreError};
 /// ends it immediately, because there is nothing to commit yet.
 pub fn run(config: &Arc<Job>, stop: &Arc<Stop>, events: Option<Arc<Events>>) -> Result<Summary, JobError> {
     let shows = config.process == 0 && config.listen != "off";
-    let page = shows.then(|| Board::start(config.active_views.iter().map(|view| &*view.name))).transpose()?;
+    let page = shows.then(|| Board::start(about::views(config))).transpose()?;
     let result = run_shown(config, page.clone(), stop, events);
     if let Some(page) = page {
         page.board.end(&match &result {
@@ -101,13 +100,15 @@ fn run_shown(
         tracing::info!("some built-in views are not built, because the record lacks their fields: {missing}");
     }
     let metrics = Metrics::new(&config.view_settings.schema).map_err(|_| Bug("the metrics"))?;
+    let dropping = config.active_views.iter().filter(|view| view.drops_readings);
+    dropping.for_each(|view| metrics.dropped_readings(&view.name, 0));
     let health = Arc::<Health>::default();
     let state = AppState {
         metrics: metrics.clone(),
         health: health.clone(),
         page: page
             .as_ref()
-            .map(|page| Live::new(page.board.clone(), metrics.clone(), health.clone(), about(config))),
+            .map(|page| Live::new(page.board.clone(), metrics.clone(), health.clone(), about::job(config))),
         token,
     };
     if let Some(address) = web::serve(&config.listen, state)? {
@@ -287,12 +288,7 @@ impl Launch<'_> {
         fault::at(Moment::StateRead);
         let page = self.page.as_ref().filter(|_| filled.is_none());
         if let Some(page) = page {
-            // The rows of windows and of single readings are not in the state.
-            let rows = restored.iter().filter_map(|restored| {
-                let view = config.planned.iter().find(|view| *view.name == *restored.view)?;
-                Some((&*restored.view, view.committed_rows(restored, &config.view_settings)?))
-            });
-            page.restored(rows);
+            about::restored(config, page, &restored, last.epoch > 0);
         }
         // File headers, first offsets and topic ids are committed before any record, in an epoch of their own, so that
         // no epoch is committed twice.
@@ -531,31 +527,6 @@ impl Launch<'_> {
 /// How long processes wait for each other.
 fn patience(config: &Job) -> Option<Duration> {
     (!config.wait).then_some(PATIENCE)
-}
-
-/// The constant properties of a job, for the live page.
-fn about(config: &Job) -> About {
-    let mut parts = config.active_views.iter().filter_map(|view| Part::of(&view.name));
-    About {
-        shows_trucks: parts.any(|part| part != Part::DeadLetters),
-        version: env!("CARGO_PKG_VERSION"),
-        job: config.job.clone(),
-        source: source_name(config),
-        workers: config.workers,
-        processes: config.processes,
-        upsert: config.mode == Mode::Upsert,
-        commit_interval: config.commit_interval.clone(),
-        window: window(config),
-        views: config.active_views.iter().map(|view| view.name.to_string()).collect(),
-    }
-}
-
-/// The length of the windows of trucks, as text.
-fn window(config: &Job) -> String {
-    let shown = |view: &&PlannedView| Part::of(&view.name) == Some(Part::Windows);
-    let slide = config.planned.iter().find(shown).and_then(|view| view.relation.slide());
-    let length = Duration::from_micros(slide.and_then(|slide| u64::try_from(slide).ok()).unwrap_or_default());
-    humantime::format_duration(length).to_string()
 }
 
 /// An opened store.

@@ -17,10 +17,12 @@
 //! | [`plan`] | a description of the graph, for `explain` and the live page |
 //! | [`commit`] | makes each epoch durable atomically |
 //! | [`cluster`] | a job in several processes |
+//! | `about` | the job, its views and their committed rows, for the live page |
 //! | `progress` | the thread that forwards a stop request, and updates gauges and the progress line |
 //! | [`summary`] | the summary of a run |
 //! | [`error`] | the errors of a job |
 
+mod about;
 pub mod backfill;
 pub mod cluster;
 pub mod commit;

@@ -22,14 +22,16 @@ use crate::store::{LastCommit, Table, new_table};
 /// The sinks of each view.
 pub(crate) fn routes(config: &Job) -> Arc<[Route]> {
     let mut tables = 0..;
+    // The other processes of a cluster do not know whether process 0 has a page.
+    let listed = config.processes > 1 || config.listen != "off";
     let route = |view: &View| Route {
         name: (*view.name).into(),
         csv: config.has_file(&view.name) && !view.columns.is_empty(),
         change: view.has_change,
         table: if config.has_table(&view.name) && !view.columns.is_empty() { tables.next() } else { None },
         forwarded: view.name == DEAD_LETTERS && config.dead_letters.topic.is_some(),
-        // The other processes of a cluster do not know whether process 0 has a page.
-        shown: Part::of(&view.name).filter(|_| config.processes > 1 || config.listen != "off"),
+        shown: Part::of(&view.name).filter(|_| listed),
+        listed,
     };
     config.active_views.iter().map(route).collect()
 }

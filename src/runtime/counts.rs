@@ -29,15 +29,17 @@ pub type Origin = (Arc<str>, i32, i64, Option<Vec<u8>>);
 pub struct Letters {
     /// All of them.
     pub reasons: ByReason,
-    /// The accepted readings that a view dropped.
+    /// The view that dropped readings, by its index.
+    pub view: Option<usize>,
+    /// The accepted readings that it dropped.
     pub left_out: Vec<(Reason, Origin)>,
 }
 
 impl Letters {
-    /// The dead letters that a view made of readings, in an
+    /// The dead letters that a view, by its index, made of readings, in an
     /// [`Effect::DeadLetters`](dataflows::effect::Effect::DeadLetters).
-    pub fn of_view(letters: &[DeadLetter]) -> Self {
-        let mut found = Self::default();
+    pub fn of_view(view: usize, letters: &[DeadLetter]) -> Self {
+        let mut found = Self { view: Some(view), ..Self::default() };
         for letter in letters {
             found.reasons.add(letter.reason, 1);
             let key = letter.key.clone().filter(|_| letter.offset < 0);
@@ -57,6 +59,8 @@ pub struct RowCount {
     pub table: u64,
     /// Rows that the database refused for their content.
     pub refused: u64,
+    /// Readings that it dropped, each a dead letter.
+    pub dropped: u64,
 }
 
 /// The counters.
@@ -81,6 +85,7 @@ impl Counts {
             csv: sum.csv + rows.csv,
             table: sum.table + rows.table,
             refused: sum.refused + rows.refused,
+            dropped: sum.dropped + rows.dropped,
         })
     }
 
@@ -95,6 +100,7 @@ impl Counts {
             rows.csv += more.csv;
             rows.table += more.table;
             rows.refused += more.refused;
+            rows.dropped += more.dropped;
         }
     }
 }
@@ -196,6 +202,9 @@ impl Counter {
     /// Counts dead letters of the graph.
     pub fn letters(&mut self, letters: Letters) {
         self.pending.letters.merge(&letters.reasons);
+        if let Some(view) = letters.view {
+            self.pending.rows.entry(view).or_default().dropped += letters.left_out.len() as u64;
+        }
         self.left_out.extend(letters.left_out);
     }
 
@@ -295,11 +304,12 @@ mod tests {
             field: field.into(),
         };
         let mut counter = counter();
-        counter.letters(Letters::of_view(&[late(7, "window_averages"), late(8, "window_averages")]));
-        counter.letters(Letters::of_view(&[late(7, "filtered_join")]));
+        counter.letters(Letters::of_view(3, &[late(7, "window_averages"), late(8, "window_averages")]));
+        counter.letters(Letters::of_view(5, &[late(7, "filtered_join")]));
         let now = counter.commit();
         assert_eq!((now.left_out.get(Reason::Late), now.letters.get(Reason::Late)), (2, 3));
-        counter.letters(Letters::of_view(&[late(9, "filtered_join")]));
+        assert_eq!([3, 5].map(|view| now.rows[&view].dropped), [2, 1]);
+        counter.letters(Letters::of_view(5, &[late(9, "filtered_join")]));
         assert_eq!(counter.commit().left_out.total(), 1);
         let all = counter.finish();
         assert_eq!((all.left_out.total(), all.letters.total()), (3, 4));
@@ -312,7 +322,7 @@ mod tests {
         counter.refuse(0);
         counter.rows(1, 1, 1);
         let now = counter.commit();
-        assert_eq!(now.all_rows(), RowCount { csv: 6, table: 5, refused: 1 });
+        assert_eq!(now.all_rows(), RowCount { csv: 6, table: 5, refused: 1, dropped: 0 });
         assert_eq!(now.letters.to_string(), "refused_by_database 1");
         assert_eq!(counter.finish(), now);
     }

@@ -102,6 +102,17 @@ fn every_query_of_the_dashboards_gives_data() {
     let mut values = BTreeMap::new();
     eventually(TIMEOUT, "the job is ready", || get(port, "/readyz").contains("200 OK"));
     for (name, query) in &variables {
+        if let Some(labels) = query.text.strip_prefix("label_values(") {
+            let (metric, label) =
+                labels.trim_end_matches(')').split_once(", ").expect("a metric and a label");
+            eventually(TIMEOUT, &format!("{} has values", query.place), || {
+                let samples = prometheus.query(metric).unwrap_or_default();
+                !samples.is_empty() && samples.iter().all(|(labels, _)| labels[label].is_string())
+            });
+            // What a panel shows before one is chosen.
+            values.insert(name.clone(), ".*".to_owned());
+            continue;
+        }
         eventually(TIMEOUT, &format!("{} has values", query.place), || {
             let rows = rows(&database, &query.text, &values);
             values.extend(rows.first().map(|row| (name.clone(), row[0].clone().expect("a value"))));
@@ -113,7 +124,7 @@ fn every_query_of_the_dashboards_gives_data() {
         let mut said = String::new();
         let has_data = comes_true(TIMEOUT, || match &**source {
             "prometheus" => {
-                let expression = text.replace("$__rate_interval", "20s");
+                let expression = text.replace("$__rate_interval", "20s").replace("$view", &values["view"]);
                 let samples = prometheus.query(&expression);
                 said = format!("{samples:?}");
                 samples.is_ok_and(|samples| samples.iter().any(|(_, value)| value.is_finite()))

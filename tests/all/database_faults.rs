@@ -139,7 +139,7 @@ fn a_database_that_is_restarted_killed_or_long_away_is_waited_for() {
     server.stop();
     eventually(TIMEOUT, "it is not ready", || work.answers("/readyz").contains("does not answer"));
     eventually(TIMEOUT, "the page says so", || {
-        work.answers("/api/status").contains("Waiting, and will continue")
+        work.answers("/api/v1/status").contains("Waiting, and will continue")
     });
     server.restart();
     eventually(TIMEOUT, "it is ready again", || work.answers("/readyz").contains("200 OK"));

@@ -243,7 +243,7 @@ fn letters_in_the_future_are_counted_shown_and_replayed_from_kafka() {
     let counted = "truckflow_dead_letters_total{reason=\"in_the_future\"} 1";
     eventually(TIMEOUT, "it is counted", || get(port, "/metrics").contains(counted));
     eventually(TIMEOUT, "the page has it", || {
-        get(port, "/api/dead-letters?reason=in_the_future").contains("\"offset\":1")
+        get(port, "/api/v1/dead-letters?reason=in_the_future").contains("\"offset\":1")
     });
     assert!(job.terminated(TIMEOUT).success());
 

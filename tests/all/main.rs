@@ -33,6 +33,7 @@
 //! | [`page`] | the live page, in a browser |
 //! | [`parts`] | readings of messages with several: explained, corrected and sent again |
 //! | [`seen`] | metrics, health, readiness, logs |
+//! | [`shown_views`] | views of any shape in the API and on the live page |
 //! | [`signals`] | signals: the end of a start that waits, terminals that are closed, `nohup` |
 //! | [`sql`] | views in SQL: aggregates, windows, joins, from files and from Kafka, through kills |
 //! | [`stack`] | `docker-compose.yml` and what it mounts |
@@ -99,6 +100,7 @@ mod replay;
 mod seen;
 mod servers;
 mod several_topics;
+mod shown_views;
 mod signals;
 mod sql;
 mod stack;

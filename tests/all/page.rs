@@ -156,15 +156,17 @@ fn the_api_reports_errors_and_limits_the_number_of_pages() {
     let run =
         ["run", "--input", input.to_str().unwrap(), "--listen", &listen, "--out", folder.to_str().unwrap()];
     let _job = Job::start(run);
-    eventually(TIMEOUT, "the truck is known", || get(port, "/api/truck/a%2Fb%20%C3%BC").contains("200 OK"));
-    let truck = get(port, "/api/truck/a%2Fb%20%C3%BC");
+    eventually(TIMEOUT, "the truck is known", || {
+        get(port, "/api/v1/truck/a%2Fb%20%C3%BC").contains("200 OK")
+    });
+    let truck = get(port, "/api/v1/truck/a%2Fb%20%C3%BC");
     assert!(truck.contains(r#""distance":1.5"#) && truck.contains(r#""distance_r":null"#), "{truck}");
-    assert!(get(port, "/api/truck/").contains("404 Not Found"));
-    let trucks = get(port, "/api/trucks?search=%C3%9C&sort=-fuel&limit=5");
+    assert!(get(port, "/api/v1/truck/").contains("404 Not Found"));
+    let trucks = get(port, "/api/v1/trucks?search=%C3%9C&sort=-fuel&limit=5");
     assert!(trucks.contains(r#""matching":1"#) && trucks.contains(r#""fuel":0.25"#), "{trucks}");
-    let letters = get(port, "/api/dead-letters?reason=not_an_object");
+    let letters = get(port, "/api/v1/dead-letters?reason=not_an_object");
     assert!(letters.contains(r#""text":"bad""#) && letters.contains("application/json"), "{letters}");
-    for (path, said) in [("/api/trucks?sort=colour", "`sort`"), ("/api/events?limit=many", "`limit`")] {
+    for (path, said) in [("/api/v1/trucks?sort=colour", "`sort`"), ("/api/v1/events?limit=many", "`limit`")] {
         let answer = get(port, path);
         assert!(answer.contains("400 Bad Request") && answer.contains(said), "{answer}");
     }
@@ -175,7 +177,7 @@ fn the_api_reports_errors_and_limits_the_number_of_pages() {
     let listen = || {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-        write!(stream, "GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut status = [0; 12];
         stream.read_exact(&mut status).unwrap();
         (stream, String::from_utf8(status.to_vec()).unwrap())

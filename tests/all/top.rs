@@ -40,7 +40,7 @@ fn top(args: &[&str]) -> (Option<i32>, String, String) {
 
 /// All is committed that the file has.
 fn is_committed(port: u16) -> bool {
-    get(port, "/api/status").contains(&format!("\"messages\":{}", RECORDS + 2))
+    get(port, "/api/v1/status").contains(&format!("\"messages\":{}", RECORDS + 2))
 }
 
 #[test]

@@ -22,7 +22,7 @@ use super::value::Row;
 use crate::Epoch;
 use crate::effect::{Effect, Restored};
 use crate::expression::Query;
-use crate::rows::{ColumnSpec, Rows, Type};
+use crate::rows::{Change, Changes, ColumnSpec, Rows, Type};
 use crate::state::entries;
 use crate::views::view::{View, keeps_nothing, render_stateless};
 use crate::views::watermark::TopicTimes;
@@ -107,13 +107,24 @@ impl PlannedView {
     pub fn key_columns(&self) -> Option<Vec<usize>> {
         let aggregate = self.aggregate()?;
         let keys = 0..aggregate.keys.len() + if aggregate.window.is_some() { 2 } else { 0 };
-        let shown = |key: usize| match &self.relation {
+        keys.map(|key| self.column_of(key)).collect()
+    }
+
+    /// The places of the columns that show the keys of groups, without those of windows; none if rows are not those of
+    /// groups. Keys that are not shown are left out.
+    pub fn group_columns(&self) -> Vec<usize> {
+        let keys = 0..self.aggregate().map_or(0, |aggregate| aggregate.keys.len());
+        keys.filter_map(|key| self.column_of(key)).collect()
+    }
+
+    /// The place of the column that shows a column of what the view selects from.
+    fn column_of(&self, place: usize) -> Option<usize> {
+        match &self.relation {
             Relation::Select { columns, .. } => {
-                columns.iter().position(|column| column.place_of_column() == Some(key))
+                columns.iter().position(|column| column.place_of_column() == Some(place))
             }
-            _ => Some(key),
-        };
-        keys.map(shown).collect()
+            _ => Some(place),
+        }
     }
 
     /// The queries of a view that is made of each reading alone: several of a union.
@@ -181,9 +192,9 @@ impl PlannedView {
         view
     }
 
-    /// The rows of groups that a part of its committed state has; none of other views, and of those that keep more than
-    /// sums and extremes.
-    pub fn committed_rows(&self, restored: &Restored, settings: &Settings) -> Option<Rows> {
+    /// The rows of groups that a part of its committed state has, at most `most`; none of other views, and of those that
+    /// keep more than sums and extremes.
+    pub fn committed_rows(&self, restored: &Restored, settings: &Settings, most: usize) -> Option<Rows> {
         let aggregate = self.aggregate().filter(|aggregate| aggregate.window.is_none())?;
         let layout = Layout::new(&aggregate.calls, aggregate.source.retracts(settings.upserts()));
         if settings.upserts() || !layout.bags.is_empty() {
@@ -198,16 +209,21 @@ impl PlannedView {
                 tally.get_mut()
             })?;
             let row: Row = row_of(&layout, &group, None, tally.get()).collect();
-            match &self.relation {
+            let row = match &self.relation {
                 Relation::Select { source, columns } => {
                     let passes = source.filter.as_ref().is_none_or(|filter| filter.holds_for(&row));
-                    passes.then(|| columns.iter().map(|column| column.of_row(&row)).collect())
+                    passes.then(|| columns.iter().map(|column| column.of_row(&row)).collect())?
                 }
-                _ => Some(row),
-            }
+                _ => row,
+            };
+            Some((row, group))
         };
-        let rows: Vec<Row> = entries(&restored.bytes).flatten().filter_map(of_group).collect();
-        Some(self.sink(settings.upserts()).rows(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), None))
+        let found = entries(&restored.bytes).flatten().filter_map(of_group).take(most);
+        let (rows, keys): (Vec<Row>, Vec<Key>) = found.unzip();
+        let kinds = Arc::new(vec![Change::Insert; keys.len()]);
+        let is_keyed = self.keep == Keep::Latest;
+        let changes = is_keyed.then(|| Changes { kinds, keys: Arc::new(keys) });
+        Some(self.sink(settings.upserts()).rows(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), changes))
     }
 
     /// Whether rows need numbers among equals, because they can be taken back and nothing else identifies them.

@@ -6,8 +6,9 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
 
-use super::screen::Screen;
+use super::screen::{Screen, Shows};
 use super::text::{self, COLUMNS};
+use super::views;
 use crate::text::printable::printable;
 
 /// Number of partitions shown.
@@ -51,31 +52,49 @@ impl Screen {
             None => Default::default(),
         };
         let lag = 1 + partitions.len() as u16 + u16::from(more.is_some());
-        let [head, lags, title, trucks, one, keys] = Layout::vertical([
+        let [head, lags, title, list, one, keys] = Layout::vertical([
             Constraint::Length(tall as u16),
             Constraint::Length(lag),
             Constraint::Length(1),
             Constraint::Min(3),
-            Constraint::Length(2),
+            // Only a truck has them.
+            Constraint::Length(if self.shows() == Shows::Trucks { 2 } else { 0 }),
             Constraint::Length(1),
         ])
         .areas(frame.area());
         frame.render_widget(top, head);
         self.draw_lags(frame, lags, partitions, more, quiet);
-        if !text::shows_trucks(&self.seen) {
-            return frame.render_widget(Line::from("q quit").style(quiet), keys);
-        }
-        frame
-            .render_widget(Line::from(format!("trucks: {}", text::trucks(&self.seen))).style(heading), title);
-        self.draw_trucks(frame, trucks, quiet);
-        self.draw_one(frame, one);
-        let help = match &self.typing {
-            Some(typed) => {
-                format!("/{}▏ Enter to apply, Esc to clear", printable(typed))
+        let said = match self.shows() {
+            Shows::Trucks => format!("trucks: {}", text::trucks(&self.seen)),
+            Shows::Views => format!("views: {}", views::cells(&self.seen).len()),
+            Shows::Rows => self
+                .seen
+                .asked
+                .view
+                .as_ref()
+                .map_or_else(String::new, |view| views::title(&self.seen, &view.name)),
+        };
+        frame.render_widget(Line::from(said).style(heading), title);
+        match self.shows() {
+            Shows::Trucks => {
+                self.draw_trucks(frame, list, quiet);
+                self.draw_one(frame, one);
             }
-            None => {
+            Shows::Views => self.draw_views(frame, list, quiet),
+            Shows::Rows => self.draw_rows(frame, list, quiet),
+        }
+        let trucks = if text::shows_trucks(&self.seen) { "  v trucks" } else { "" };
+        let help = match (&self.typing, self.shows()) {
+            (Some(typed), _) => format!("/{}▏ Enter to apply, Esc to clear", printable(typed)),
+            (None, Shows::Trucks) => {
                 let keys = COLUMNS.map(|(key, ..)| key.to_string()).join(" ");
-                format!("q quit  / search  ↑↓ select  sort by column: {keys}")
+                format!("q quit  v views  / search  ↑↓ select  sort by column: {keys}")
+            }
+            (None, Shows::Views) => format!("q quit  ↑↓ select  Enter show the rows{trucks}"),
+            (None, Shows::Rows) => {
+                format!(
+                    "q quit  Esc back{trucks}  / search  ↑↓ select  1 to 9 sort by column  0 last changed first"
+                )
             }
         };
         frame.render_widget(Line::from(help).style(quiet), keys);

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, Request, StatusCode, header};
 use futures_util::StreamExt;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -21,12 +22,18 @@ use crate::text::printable::printable;
 
 /// The connection is lost after this time without an event; a job sends one every two seconds.
 const SILENCE: Duration = Duration::from_secs(8);
-/// Trucks per request: the maximum that a job returns.
+/// Trucks or rows per request: the maximum that a job returns.
 pub const LISTED: usize = 200;
 /// The maximum size of an event in bytes; a job never sends more.
 const EVENT: usize = 16 << 20;
 /// The maximum length of a refusal that is shown.
 const REFUSAL: usize = 4 << 10;
+
+/// Why a job refuses a request.
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
 
 /// The event stream of a job.
 #[derive(Clone)]
@@ -75,8 +82,9 @@ impl Feed {
             StatusCode::NOT_FOUND => return Err(TopError::Elsewhere(address())),
             StatusCode::SERVICE_UNAVAILABLE => {
                 let said = timeout(SILENCE, to_bytes(body, REFUSAL)).await.map_err(in_time)?;
-                let said = said.unwrap_or_default();
-                let said = printable(String::from_utf8_lossy(&said).trim()).into_owned();
+                let said: Refusal =
+                    serde_json::from_slice(&said.unwrap_or_default()).map_err(|_| incompatible())?;
+                let said = printable(&said.error).into_owned();
                 return Err(TopError::Refused { address: address(), said });
             }
             _ => return Err(incompatible()),
@@ -105,14 +113,23 @@ impl Feed {
     }
 
     fn request(&self, asked: &Asked) -> Result<Request<Body>, axum::http::Error> {
-        let query = url::form_urlencoded::Serializer::new(String::new())
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query
             .append_pair("search", &asked.search)
             .append_pair("sort", &asked.sort)
             .append_pair("offset", &asked.offset.to_string())
-            .append_pair("limit", &LISTED.to_string())
-            .finish();
+            .append_pair("limit", &LISTED.to_string());
+        if let Some(view) = &asked.view {
+            query
+                .append_pair("view", &view.name)
+                .append_pair("view_search", &view.search)
+                .append_pair("view_sort", view.sort.as_deref().unwrap_or_default())
+                .append_pair("view_order", if view.descending { "desc" } else { "asc" })
+                .append_pair("view_offset", &view.offset.to_string());
+        }
+        let query = query.finish();
         let mut request =
-            Request::get(format!("/api/events?{query}")).header(header::HOST, &self.address.host_and_port);
+            Request::get(format!("/api/v1/events?{query}")).header(header::HOST, &self.address.host_and_port);
         if let Some(token) = &self.token {
             let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))?;
             bearer.set_sensitive(true);

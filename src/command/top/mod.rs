@@ -1,8 +1,8 @@
 //! `truckflow top`: monitors a running job in the terminal.
 //!
 //! ```text
-//! the job's /api/events -> feed -> seen -> screen, draw (a terminal)
-//!                                     '-> text (a pipe, --once), or the raw status (--json)
+//! the job's /api/v1/events -> feed -> seen -> screen, draw (a terminal)
+//!                                        '-> plain (a pipe, --once), or the raw status (--json)
 //! ```
 //!
 //! It reads the same events as the live page, counts as one of its viewers, and is read-only.
@@ -10,11 +10,13 @@
 mod draw;
 pub mod error;
 mod feed;
+mod plain;
 mod screen;
 mod seen;
 #[cfg(test)]
 mod tests;
 mod text;
+mod views;
 
 use std::ops::ControlFlow;
 
@@ -33,11 +35,11 @@ use seen::{Asked, News, Seen};
 pub fn run(args: &TopArgs) -> Result<(), Error> {
     let token = args.token_file.as_deref().map(|path| read_secret("--token-file", path)).transpose()?;
     let feed = Feed::new(args.address.clone(), token);
-    let asked = Asked { search: args.search.clone(), sort: args.sort.clone(), offset: 0 };
+    let asked = Asked { search: args.search.clone(), sort: args.sort.clone(), offset: 0, view: None };
     if args.json {
         json(&feed, &asked, args.once)?;
     } else if args.once || !print::output_is_terminal() {
-        print::out(text::plain(&first(&feed, &asked)?))?;
+        print::out(plain::plain(&first(&feed, &asked)?))?;
     } else {
         let stop = Stop::on_signals(Hangup::Kills)?;
         // A wrong address is reported before the screen is opened.

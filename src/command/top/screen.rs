@@ -15,8 +15,8 @@ use tokio::time::sleep;
 
 use super::error::TopError;
 use super::feed::{Feed, LISTED, block_on};
-use super::seen::{Asked, News, Seen};
-use super::text::COLUMNS;
+use super::seen::{Asked, News, Seen, ViewAsked};
+use super::text::{COLUMNS, shows_trucks};
 use crate::command::error::Error;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
@@ -44,7 +44,7 @@ pub fn show(feed: Feed, seen: Seen, stop: &Stop) -> Result<(), Error> {
     // The thread ends with the process.
     spawn("feed", move || block_on(listen(feed, asked, sender)))?;
     spawn("terminal", end_without_terminal)?;
-    let mut screen = Screen { seen, chosen: 0, typing: None, colours: colours() };
+    let mut screen = Screen::new(seen, colours());
     let mut terminal = ratatui::try_init().map_err(TopError::Terminal)?;
     let shown = screen.run(&mut terminal, &asks, &updates, stop);
     let restored = ratatui::try_restore();
@@ -97,17 +97,45 @@ async fn listen(feed: Feed, mut asked: watch::Receiver<Asked>, sender: Sender<Up
     }
 }
 
+/// What the lower part of the screen shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shows {
+    Trucks,
+    Views,
+    /// Those of the requested view.
+    Rows,
+}
+
 /// The state of the screen.
 pub(super) struct Screen {
     pub seen: Seen,
     /// Index of the selected truck.
     pub chosen: usize,
+    /// Index of the selected view.
+    pub view: usize,
+    /// Index of the selected row of the requested view.
+    pub row: usize,
+    /// Whether views are listed instead of trucks.
+    pub lists_views: bool,
     /// The text typed after `/`, until Enter.
     pub typing: Option<String>,
     pub colours: bool,
 }
 
 impl Screen {
+    pub(super) fn new(seen: Seen, colours: bool) -> Self {
+        Self { seen, chosen: 0, view: 0, row: 0, lists_views: false, typing: None, colours }
+    }
+
+    /// What the lower part shows. A job without trucks has only views.
+    pub(super) fn shows(&self) -> Shows {
+        match &self.seen.asked.view {
+            Some(_) => Shows::Rows,
+            None if self.lists_views || !shows_trucks(&self.seen) => Shows::Views,
+            None => Shows::Trucks,
+        }
+    }
+
     fn run(
         &mut self,
         terminal: &mut ratatui::DefaultTerminal,
@@ -143,6 +171,8 @@ impl Screen {
             Update::News(news) => {
                 self.seen.take(*news);
                 self.chosen = self.chosen.min(self.seen.list.rows.len().saturating_sub(1));
+                let rows = self.seen.view.as_ref().and_then(|view| view.as_ref());
+                self.row = self.row.min(rows.map_or(0, |view| view.found.list.len().saturating_sub(1)));
             }
             Update::Lost(why) => self.seen.lose(why, at),
         }
@@ -165,20 +195,35 @@ impl Screen {
                 KeyCode::Char(char) => typed.push(char),
                 _ => {}
             }
-            self.ask(Asked { search: typed.clone(), offset: 0, ..self.seen.asked.clone() });
+            self.search(typed.clone());
             self.typing = (key.code != KeyCode::Esc).then_some(typed);
             return ControlFlow::Continue(());
         }
         match key.code {
             KeyCode::Char('q') => return ControlFlow::Break(()),
-            KeyCode::Char('/') => self.typing = Some(self.seen.asked.search.clone()),
-            KeyCode::Esc => self.ask(Asked { search: String::new(), offset: 0, ..self.seen.asked.clone() }),
+            KeyCode::Char('/') if self.shows() != Shows::Views => {
+                self.typing = Some(self.searched().to_owned())
+            }
+            KeyCode::Esc if self.searched().is_empty() && self.shows() == Shows::Rows => self.open(None),
+            KeyCode::Esc => self.search(String::new()),
+            KeyCode::Char('v') => {
+                self.lists_views = self.shows() == Shows::Trucks;
+                self.open(None);
+            }
+            KeyCode::Enter if self.shows() == Shows::Views => {
+                let views = self.seen.about.as_ref().map_or(&[][..], |about| &about.views);
+                let name = views.get(self.view).map(|view| view.name.clone());
+                self.open(name.map(|name| ViewAsked { name, ..ViewAsked::default() }));
+            }
             KeyCode::Up | KeyCode::Char('k') => self.go(-1),
             KeyCode::Down | KeyCode::Char('j') => self.go(1),
             KeyCode::PageUp => self.go(-(PAGE as isize)),
             KeyCode::PageDown => self.go(PAGE as isize),
             KeyCode::Home => self.go(isize::MIN),
-            KeyCode::Char(char) => {
+            KeyCode::Char(char @ '0'..='9') if self.shows() == Shows::Rows => {
+                self.sort(char as usize - '0' as usize)
+            }
+            KeyCode::Char(char) if self.shows() == Shows::Trucks => {
                 if let Some((_, field, _)) = COLUMNS.iter().find(|column| column.0 == char) {
                     let turned = self.seen.asked.sort == *field;
                     let sort = if turned { format!("-{field}") } else { (*field).to_owned() };
@@ -197,12 +242,68 @@ impl Screen {
         }
     }
 
-    /// Moves the selection, and requests other trucks when it leaves the listed ones.
+    /// Opens a view, or closes the open one.
+    fn open(&mut self, view: Option<ViewAsked>) {
+        self.seen.view = None;
+        self.row = 0;
+        self.seen.asked.view = view;
+    }
+
+    /// The search in what is shown.
+    fn searched(&self) -> &str {
+        self.seen.asked.view.as_ref().map_or(&self.seen.asked.search, |view| &view.search)
+    }
+
+    /// Searches in what is shown.
+    fn search(&mut self, search: String) {
+        match &mut self.seen.asked.view {
+            Some(view) => {
+                (view.search, view.offset) = (search, 0);
+                self.row = 0;
+            }
+            None => self.ask(Asked { search, offset: 0, ..self.seen.asked.clone() }),
+        }
+    }
+
+    /// Sorts the rows by the column with this number, again in the other order; 0: those that changed last are first.
+    fn sort(&mut self, number: usize) {
+        let Some(Some(open)) = &self.seen.view else { return };
+        let column =
+            number.checked_sub(1).map(|place| open.columns.get(place).map(|column| column.name.clone()));
+        let sort = match column {
+            None => None,
+            Some(None) => return,
+            Some(column) => column,
+        };
+        if let Some(view) = &mut self.seen.asked.view {
+            view.descending = view.sort == sort && !view.descending;
+            (view.sort, view.offset) = (sort, 0);
+            self.row = 0;
+        }
+    }
+
+    /// Moves the selection, and requests other trucks or rows when it leaves the listed ones.
     fn go(&mut self, by: isize) {
-        let last = self.seen.list.matching.saturating_sub(1);
-        let at = (self.seen.asked.offset + self.chosen).saturating_add_signed(by).min(last);
-        let offset = at / LISTED * LISTED;
-        self.chosen = at - offset;
-        self.seen.asked.offset = offset;
+        let moved = |offset: usize, chosen: usize, matching: usize| {
+            let at = (offset + chosen).saturating_add_signed(by).min(matching.saturating_sub(1));
+            let offset = at / LISTED * LISTED;
+            (offset, at - offset)
+        };
+        match self.shows() {
+            Shows::Trucks => {
+                let matching = self.seen.list.matching;
+                (self.seen.asked.offset, self.chosen) = moved(self.seen.asked.offset, self.chosen, matching);
+            }
+            Shows::Views => {
+                let views = self.seen.about.as_ref().map_or(0, |about| about.views.len());
+                self.view = self.view.saturating_add_signed(by).min(views.saturating_sub(1));
+            }
+            Shows::Rows => {
+                let (Some(asked), Some(Some(open))) = (&mut self.seen.asked.view, &self.seen.view) else {
+                    return;
+                };
+                (asked.offset, self.row) = moved(asked.offset, self.row, open.found.matching);
+            }
+        }
     }
 }

@@ -13,7 +13,21 @@ use crate::runtime::metrics::snapshot::Partition;
 /// Rates are of the last ten seconds, in milliseconds.
 const WINDOW: u64 = 10_000;
 
-/// The requested trucks.
+/// The requested rows of a view.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ViewAsked {
+    /// The view.
+    pub name: String,
+    /// Text that a value contains.
+    pub search: String,
+    /// A column; without, the rows that changed last are first.
+    pub sort: Option<String>,
+    pub descending: bool,
+    /// How many to skip.
+    pub offset: usize,
+}
+
+/// The requested trucks, and rows of a view.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Text that their names contain.
@@ -22,6 +36,62 @@ pub struct Asked {
     pub sort: String,
     /// How many to skip.
     pub offset: usize,
+    /// The view whose rows are shown.
+    pub view: Option<ViewAsked>,
+}
+
+/// A column of a view.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Column {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub column_type: String,
+}
+
+/// A view.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ViewAbout {
+    pub name: String,
+}
+
+/// The numbers of a view.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct ViewNumbers {
+    /// Its rows; if not `complete`, those inserted and not deleted since the job started.
+    pub rows: u64,
+    pub complete: bool,
+    /// Changed rows since the job started.
+    pub changes: u64,
+    /// The time of the last change, in milliseconds since 1970.
+    pub changed: Option<u64>,
+}
+
+/// A row of a view.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RowText {
+    pub values: Vec<Option<String>>,
+}
+
+/// The requested rows of a view.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Found {
+    /// Number of rows that the job keeps for the page.
+    pub kept: usize,
+    /// Number of those that match the search.
+    pub matching: usize,
+    /// Number of matching rows before these.
+    pub offset: usize,
+    pub list: Vec<RowText>,
+}
+
+/// A view with the requested rows.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OpenView {
+    pub name: String,
+    pub columns: Vec<Column>,
+    #[serde(flatten)]
+    pub numbers: ViewNumbers,
+    pub found: Found,
 }
 
 /// The constant properties of a job; see `web::live::About`.
@@ -33,9 +103,10 @@ pub struct About {
     pub workers: usize,
     pub processes: usize,
     pub shows_trucks: bool,
+    pub views: Vec<ViewAbout>,
 }
 
-/// The job's status, as in `/api/status`.
+/// The job's status, as in `/api/v1/status`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Status {
     /// Milliseconds since 1970.
@@ -45,6 +116,7 @@ pub struct Status {
     /// A warning about the input.
     pub warning: Option<String>,
     pub letters: u64,
+    pub views: BTreeMap<String, ViewNumbers>,
     pub messages: u64,
     /// Accepted readings.
     pub records: u64,
@@ -86,6 +158,8 @@ pub struct News {
     commits: Vec<CommitPoint>,
     trucks: Option<List>,
     changed: Vec<Row>,
+    /// Some(None) if the job has no view with the requested name.
+    view: Option<Option<OpenView>>,
 }
 
 impl News {
@@ -101,6 +175,12 @@ impl News {
             trucks: Option<List>,
             #[serde(default)]
             changed: Vec<Row>,
+            #[serde(default, deserialize_with = "present")]
+            view: Option<Option<OpenView>>,
+        }
+        /// Null is not the same as nothing.
+        fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<OpenView>>, D::Error> {
+            Option::deserialize(from).map(Some)
         }
         let event: Event = serde_json::from_slice(text).ok()?;
         Some(Self {
@@ -111,6 +191,7 @@ impl News {
             commits: event.commits,
             trucks: event.trucks,
             changed: event.changed,
+            view: event.view,
         })
     }
 
@@ -143,6 +224,10 @@ pub struct Seen {
     pub commits: VecDeque<CommitPoint>,
     /// The requested trucks.
     pub list: List,
+    /// The requested view; None before its first rows, Some(None) if the job has no such view.
+    pub view: Option<Option<OpenView>>,
+    /// The times and changes of views of the last ten seconds, oldest first.
+    changes: VecDeque<(u64, BTreeMap<String, u64>)>,
     /// Set while the connection is lost.
     pub gone: Option<Gone>,
 }
@@ -157,6 +242,8 @@ impl Seen {
             status: None,
             commits: VecDeque::new(),
             list: List::default(),
+            view: None,
+            changes: VecDeque::new(),
             gone: None,
         }
     }
@@ -168,7 +255,19 @@ impl Seen {
         }
         self.gone = None;
         self.about = news.about.or(self.about.take());
+        let changes = news.status.views.iter().map(|(name, view)| (name.clone(), view.changes)).collect();
+        self.changes.push_back((news.status.now, changes));
+        while self.changes.len() > 2 && news.status.now.saturating_sub(self.changes[1].0) > WINDOW {
+            self.changes.pop_front();
+        }
         self.status = Some(news.status);
+        // An answer to an earlier request.
+        let asked = self.asked.view.as_ref().map(|view| &view.name);
+        if let Some(view) =
+            news.view.filter(|view| view.as_ref().is_none_or(|view| Some(&view.name) == asked))
+        {
+            self.view = Some(view);
+        }
         // A new stream repeats earlier commits.
         let known = self.commits.back().map(|commit| commit.epoch);
         self.commits
@@ -195,6 +294,16 @@ impl Seen {
         let now = self.status.as_ref().map_or(0, |status| status.now);
         let recent = self.commits.iter().filter(|commit| commit.at + WINDOW > now);
         recent.map(|commit| commit.messages).sum::<u64>() as f64 / (WINDOW as f64 / 1000.0)
+    }
+
+    /// Changes of a view per second, over the last ten seconds.
+    pub fn changes_per_second(&self, view: &str) -> f64 {
+        let (Some((from, before)), Some((to, after))) = (self.changes.front(), self.changes.back()) else {
+            return 0.0;
+        };
+        let number = |changes: &BTreeMap<String, u64>| changes.get(view).copied().unwrap_or(0);
+        let seconds = to.saturating_sub(*from) as f64 / 1000.0;
+        if seconds > 0.0 { number(after).saturating_sub(number(before)) as f64 / seconds } else { 0.0 }
     }
 
     /// The median and the 95th percentile of commit durations, in seconds.

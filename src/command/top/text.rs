@@ -2,8 +2,6 @@
 
 use std::time::SystemTime;
 
-use ratatui::text::Span;
-
 use super::seen::{Seen, Status};
 use crate::observe::board::truck::Row;
 pub use crate::text::printable::count;
@@ -11,10 +9,7 @@ use crate::text::printable::printable;
 use crate::text::time::TimeWriter;
 
 /// Shown for unknown or undefined values.
-const NONE: &str = "–";
-/// Number of partitions and trucks in plain text.
-const PARTITIONS: usize = 10;
-const TRUCKS: usize = 50;
+pub const NONE: &str = "–";
 
 /// The columns of the truck table: sort key, field, title.
 pub const COLUMNS: [(char, &str, &str); 8] = [
@@ -153,7 +148,8 @@ pub fn numbers(seen: &Seen, status: &Status) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn thousands(number: f64, digits: usize) -> String {
+/// A number with this many decimals, or with separators if none.
+pub fn thousands(number: f64, digits: usize) -> String {
     if digits > 0 { format!("{number:.digits$}") } else { count(number.round() as u64) }
 }
 
@@ -216,50 +212,6 @@ pub fn trucks(seen: &Seen) -> String {
     };
     let title = COLUMNS.iter().find(|column| column.1 == field).map_or(field, |column| column.2);
     format!("{range}{searched}, sorted by {title}{order}")
-}
-
-/// A snapshot of the job as plain text.
-pub fn plain(seen: &Seen) -> String {
-    let mut lines = vec![title(seen)];
-    let (word, text) = doing(seen);
-    lines.push(format!("{word}: {text}"));
-    lines.extend(warning(seen).map(|said| format!("warning: {said}")));
-    if let Some(status) = &seen.status {
-        lines.push(String::new());
-        lines.extend(numbers(seen, status).into_iter().map(|(name, text)| format!("{name:<13} {text}")));
-        let (rows, more) = partitions(status, PARTITIONS);
-        lines.push(String::new());
-        lines.extend(aligned(&[["partition", "committed", "lag"].map(String::from)], &rows));
-        lines.extend(more);
-    }
-    if !shows_trucks(seen) {
-        return lines.join("\n") + "\n";
-    }
-    lines.push(String::new());
-    lines.push(format!("trucks: {}", trucks(seen)));
-    let rows: Vec<_> = seen.list.rows.iter().take(TRUCKS).map(cells).collect();
-    lines.extend(aligned(&[COLUMNS.map(|column| column.2.to_owned())], &rows));
-    let more = seen.list.rows.len().saturating_sub(rows.len());
-    if more > 0 {
-        lines.push(format!("only the first {TRUCKS} are listed; find others with --search TEXT"));
-    }
-    lines.join("\n") + "\n"
-}
-
-/// Aligns the first column to the left and the others to the right.
-fn aligned<const N: usize>(title: &[[String; N]], rows: &[[String; N]]) -> Vec<String> {
-    let width = |text: &str| Span::raw(text).width();
-    let all = || title.iter().chain(rows);
-    let widths: [usize; N] =
-        std::array::from_fn(|at| all().map(|row| width(&row[at])).max().unwrap_or_default());
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).enumerate().map(|(at, (cell, wide))| {
-            let pad = " ".repeat(wide - width(cell));
-            if at == 0 { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    all().map(line).collect()
 }
 
 #[cfg(test)]

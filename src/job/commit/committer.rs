@@ -17,6 +17,7 @@ use super::refused;
 use crate::decode::Mapping;
 use crate::job::error::JobError;
 use crate::job::graph::{Message, Route};
+use crate::observe::board::shown::OnPage;
 use crate::observe::board::{Doing, Feed};
 use crate::runtime::clock::Clock;
 use crate::runtime::counts::{AcceptanceChange, Counter, Counts};
@@ -230,13 +231,17 @@ impl Committer {
         pending.weight += message.weight();
         pending.is_dirty = true;
         match message {
-            Message::Rows { view, csv, csv_rows, chunks, table_rows, forward, shown, letters, .. } => {
+            Message::Rows { view, csv, csv_rows, chunks, table_rows, forward, on_page, letters, .. } => {
                 self.setup.parts.files.write(view, &csv, csv_rows)?;
                 self.counter.rows(view, csv_rows, table_rows);
                 letters.into_iter().for_each(|letters| self.counter.letters(letters));
                 pending.chunks.extend(chunks);
                 pending.forward.extend(forward);
-                pending.shown.extend(shown.filter(|_| self.setup.page.is_some()));
+                if let Some(on_page) = on_page.filter(|_| self.setup.page.is_some()) {
+                    let OnPage { shown, recent } = *on_page;
+                    pending.shown.extend(shown);
+                    pending.views.add(view, recent, None, self.setup.routes.len());
+                }
             }
             Message::State { view, sealed, added, .. } => {
                 pending.state.entry(view).or_default().push(sealed);

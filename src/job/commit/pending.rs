@@ -9,6 +9,7 @@ use dataflows::rows::Rows;
 
 use super::refused::Refusals;
 use crate::observe::board::shown::Shown;
+use crate::observe::board::views::ViewChanges;
 use crate::store::Chunk;
 
 /// The position in a partition: the next offset and, for a file, the bytes before it.
@@ -28,6 +29,7 @@ pub(super) struct Pending {
     pub in_the_future: Vec<ReadingId>,
     pub forward: Vec<Rows>,
     pub shown: Vec<Shown>,
+    pub views: ViewChanges,
     pub weight: u64,
     /// Whether there is anything to commit.
     pub is_dirty: bool,

@@ -14,7 +14,8 @@ impl Committer {
     /// Publishes that `epoch` is durable.
     pub(super) fn publish(&mut self, epoch: Epoch, state: &[StateChange], seconds: f64) {
         let mut pending = std::mem::take(&mut self.pending);
-        let refused = std::mem::take(&mut pending.refusals).count(&self.setup.routes, &mut self.counter);
+        let refusals = std::mem::take(&mut pending.refusals);
+        let (refused, listed) = refusals.count(&self.setup.routes, &mut self.counter);
         let offsets = pending.offsets();
         for change in state {
             let Some(view) = self.setup.routes.iter().position(|route| *route.name == *change.view) else {
@@ -27,6 +28,9 @@ impl Committer {
         let counts = self.counter.commit();
         for (&view, rows) in &counts.rows {
             let route = &self.setup.routes[view];
+            if rows.dropped > 0 {
+                self.setup.metrics.dropped_readings(&route.name, rows.dropped);
+            }
             if route.csv {
                 self.setup.metrics.rows("csv", &route.name, rows.csv);
             }
@@ -60,7 +64,8 @@ impl Committer {
             page.board.set_warning(self.counter.warning());
             let commit = CommitPoint { epoch, at: now.as_millis() as u64, seconds, messages };
             pending.shown.extend(refused);
-            if page.committed(commit, pending.shown) {
+            pending.views.extend(listed, None, self.setup.routes.len());
+            if page.committed(commit, pending.shown, pending.views) {
                 self.setup.metrics.page_commits_merged.inc();
             }
         }

@@ -15,7 +15,9 @@ use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 use super::parts::Parts;
 use crate::job::error::JobError;
 use crate::job::graph::Route;
+use crate::observe::board::recent::Recent;
 use crate::observe::board::shown::{Part, Shown};
+use crate::observe::board::views::ViewChanges;
 use crate::render;
 use crate::runtime::counts::Counter;
 use crate::runtime::fault::{self, Moment};
@@ -105,17 +107,19 @@ impl Refusals {
         if is_forwarded { self.written.clone() } else { Vec::new() }
     }
 
-    /// Counts the dead letters of the committed attempt, and returns what the live page shows.
-    pub fn count(self, routes: &[Route], counter: &mut Counter) -> Vec<Shown> {
+    /// Counts the dead letters of the committed attempt, and returns what the live page shows of them.
+    pub fn count(self, routes: &[Route], counter: &mut Counter) -> (Vec<Shown>, ViewChanges) {
         self.views.into_iter().for_each(|view| counter.refuse(view));
-        let Some(view) = dead_letters_view(routes) else { return Vec::new() };
+        let mut listed = ViewChanges::default();
+        let Some(view) = dead_letters_view(routes) else { return (Vec::new(), listed) };
         let route = &routes[view];
         for rows in &self.written {
             let number = rows.len() as u64;
             let (csv, table) = (u64::from(route.csv) * number, u64::from(route.table.is_some()) * number);
             counter.rows(view, csv, table);
+            listed.add(view, Recent::of(rows), None, routes.len());
         }
-        self.written.iter().filter_map(|rows| Part::DeadLetters.shown(rows)).collect()
+        (self.written.iter().filter_map(|rows| Part::DeadLetters.shown(rows)).collect(), listed)
     }
 }
 

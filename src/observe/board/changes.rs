@@ -13,6 +13,7 @@ use super::letters::{LETTERS, Letter};
 use super::limits::{COMMITS, Places, TRUCKS, windows_of_each};
 use super::shown::{Latest, Shown};
 use super::truck_change::{Correlated, TruckChange};
+use super::views::ViewChanges;
 use super::window::Window;
 
 /// A commit for the board. The data committed before the start come without a commit.
@@ -20,8 +21,10 @@ use super::window::Window;
 pub struct Update {
     /// The commit.
     pub commit: Option<CommitPoint>,
-    /// The changes.
+    /// The changes of trucks, and dead letters.
     pub shown: Vec<Shown>,
+    /// The changes of views.
+    pub views: ViewChanges,
 }
 
 /// The changes of one or more commits.
@@ -35,12 +38,16 @@ pub struct Changes {
     pub last_letters: VecDeque<(u64, Letter)>,
     /// The last commits, oldest first.
     pub commits: VecDeque<CommitPoint>,
+    /// The changes of views.
+    pub views: ViewChanges,
 }
 
 impl Changes {
-    /// Adds a later update. With `known`, the trucks that are kept, changes of other trucks are dropped.
-    pub fn add(&mut self, update: Update, known: Option<&Places>) {
-        let Update { commit, shown } = update;
+    /// Adds a later update. With `known`, the trucks that are kept, changes of other trucks are dropped. `views` is the
+    /// number of views.
+    pub fn add(&mut self, update: Update, known: Option<&Places>, views: usize) {
+        let Update { commit, shown, views: changes } = update;
+        self.views.extend(changes, commit.map(|commit| commit.at), views);
         for shown in shown {
             match shown {
                 Shown::Distance(rows) => self.correlation(Correlated::Distance, &rows, known),
@@ -215,7 +222,8 @@ mod tests {
         for (place, shown) in commits.iter().enumerate() {
             let at = place as u64;
             let commit = Some(CommitPoint { epoch: at, at, seconds: 0.0, messages: 0 });
-            changes.add(Update { commit, shown: shown.clone() }, None);
+            let views = ViewChanges::default();
+            changes.add(Update { commit, shown: shown.clone(), views }, None, 0);
             if !merged(place) {
                 state.take(std::mem::take(&mut changes));
             }
@@ -257,7 +265,7 @@ mod tests {
                 readings(0, time, None),
                 Shown::Readings { names: Arc::default(), latest: Vec::new(), taken: Vec::new() },
             ];
-            changes.add(Update { commit: None, shown }, None);
+            changes.add(Update { commit: None, shown, views: ViewChanges::default() }, None, 0);
             let truck = changes.trucks.get_mut("a").unwrap();
             truck.fuel.retract((time - 500, 0));
             assert!(truck.windows.len() <= windows_of_each(1) && truck.fuel.taken.len() <= TAKEN);
@@ -271,7 +279,8 @@ mod tests {
         let known: Places = [("a".into(), 0)].into();
         let mut changes = Changes::default();
         let shown = (0..TRUCKS.len()).map(|truck| Shown::Speed(correlation(truck, 1, Change::Insert)));
-        changes.add(Update { commit: None, shown: shown.collect() }, Some(&known));
+        let update = Update { commit: None, shown: shown.collect(), views: ViewChanges::default() };
+        changes.add(update, Some(&known), 0);
         assert_eq!(changes.trucks.into_keys().collect::<Vec<_>>(), ["a".into()]);
     }
 }

@@ -1,24 +1,32 @@
 //! The live page's data, in bounded memory. Only committed data are shown.
 //!
 //! ```text
-//! workers: Part::shown(rows) -> commit thread, after the COMMIT -> Inbox -> board thread -> Board <- src/observe/web/live.rs
-//! workers: timely's log -> Meter ---------------------------------------------------------^
+//! workers: OnPage::of(rows) -> commit thread, after the COMMIT -> Inbox -> board thread -> Board <- src/observe/web
+//! workers: timely's log -> Meter ----------------------------------------------------^
 //! ```
+//!
+//! Trucks are shown by the pattern of the built-in views ([`shown`], [`trucks`]); of every view, the rows that changed
+//! last ([`recent`], [`views`]).
 //!
 //! A search of many trucks holds the board's lock, and the board thread waits for it. The commit thread does not wait:
 //! it puts each commit into the inbox. If the previous commit is still there, it is merged into those before it
-//! ([`changes`]), so the size of the inbox is bounded by the trucks and one commit.
+//! ([`changes`]), so the size of the inbox is bounded by the trucks, the rows kept of views, and one commit.
 
 pub mod changes;
 mod commit_point;
+pub mod find;
 pub mod letters;
-mod limits;
+pub mod limits;
 pub mod meter;
+mod order;
 pub mod plan;
+pub mod recent;
 pub mod shown;
 pub mod truck;
 mod truck_change;
 pub mod trucks;
+mod value;
+pub mod views;
 mod window;
 
 pub use commit_point::CommitPoint;
@@ -44,6 +52,7 @@ use plan::Plan;
 use shown::{Part, Shown};
 use truck::ReadingsOnly;
 use trucks::Trucks;
+use views::{ViewChanges, ViewInfo, Views};
 
 /// How long a job that ends waits for the open pages to receive the last event.
 const GOODBYE: Duration = Duration::from_millis(300);
@@ -75,6 +84,8 @@ pub struct State {
     pub letters: Letters,
     /// The last commits, oldest first.
     pub commits: VecDeque<CommitPoint>,
+    /// The views.
+    pub views: Views,
     readings_only: ReadingsOnly,
 }
 
@@ -83,6 +94,7 @@ impl State {
         self.version += 1;
         self.trucks.take(changes.trucks, self.readings_only, self.version);
         self.letters.add(changes.letters, changes.last_letters);
+        self.views.take(changes.views, self.version);
         self.commits.extend(changes.commits);
         self.commits.drain(..self.commits.len().saturating_sub(COMMITS));
     }
@@ -98,11 +110,11 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// Adds a commit. Returns whether the previous one was still there.
-    fn put(&mut self, update: Update, known: Option<&Places>) -> bool {
+    /// Adds a commit of a job with this number of views. Returns whether the previous one was still there.
+    fn put(&mut self, update: Update, known: Option<&Places>, views: usize) -> bool {
         match self.last.replace(update) {
             Some(earlier) => {
-                self.merged.add(earlier, known);
+                self.merged.add(earlier, known, views);
                 true
             }
             None => false,
@@ -116,6 +128,8 @@ pub struct Board {
     /// Identifies this run of the job. A page discards its data if it changes.
     pub instance: u64,
     state: RwLock<State>,
+    /// The number of views.
+    views: usize,
     /// Locked only while a commit is added or taken. Readers of the board never lock it.
     inbox: Mutex<Inbox>,
     /// The trucks that are kept, once the maximum is reached.
@@ -146,15 +160,14 @@ pub fn now() -> u64 {
 
 impl Board {
     /// Creates the board of a job with these views, and starts its thread.
-    pub fn start<'a>(views: impl IntoIterator<Item = &'a str>) -> Result<Feed, SystemError> {
-        let mut readings_only = ReadingsOnly { distance: true, speed: true };
-        for view in views {
-            readings_only.distance &= view != "distance_correlation";
-            readings_only.speed &= view != "engine_speed_correlation";
-        }
+    pub fn start(views: Vec<ViewInfo>) -> Result<Feed, SystemError> {
+        let has = |name: &str| views.iter().any(|view| view.name == name);
+        let readings_only =
+            ReadingsOnly { distance: !has("distance_correlation"), speed: !has("engine_speed_correlation") };
         let board = Arc::new(Self {
             instance: (now() << 20) | (u64::from(std::process::id()) & 0xf_ffff),
-            state: RwLock::new(State { readings_only, ..State::default() }),
+            views: views.len(),
+            state: RwLock::new(State { readings_only, views: Views::new(views), ..State::default() }),
             inbox: Mutex::default(),
             known: OnceLock::new(),
             doing: Mutex::new(Doing::Starting("Starting.".into())),
@@ -174,7 +187,7 @@ impl Board {
         for () in wakes {
             let Inbox { last, merged: mut changes } = std::mem::take(&mut *self.inbox());
             if let Some(last) = last {
-                changes.add(last, self.known());
+                changes.add(last, self.known(), self.views);
             }
             let mut state = self.state.write().unwrap_or_else(|poisoned| poisoned.into_inner());
             state.take(changes);
@@ -302,12 +315,12 @@ impl Drop for Page {
 impl Feed {
     /// Sends a commit, without waiting for any page. Returns whether the previous commit was not taken yet, so that
     /// the page shows both as one.
-    pub fn committed(&self, commit: CommitPoint, shown: Vec<Shown>) -> bool {
-        self.put(Update { commit: Some(commit), shown })
+    pub fn committed(&self, commit: CommitPoint, shown: Vec<Shown>, views: ViewChanges) -> bool {
+        self.put(Update { commit: Some(commit), shown, views })
     }
 
     fn put(&self, update: Update) -> bool {
-        let is_merged = self.board.inbox().put(update, self.board.known());
+        let is_merged = self.board.inbox().put(update, self.board.known(), self.board.views);
         match self.wake.try_send(()) {
             // If the board thread has panicked, the page is no longer updated, but the job continues.
             Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => is_merged,
@@ -315,9 +328,9 @@ impl Feed {
     }
 
     /// Sends rows of views that were committed before the start.
-    pub fn restored<'a>(&self, rows: impl Iterator<Item = (&'a str, Rows)>) {
+    pub fn restored<'a>(&self, rows: impl Iterator<Item = (&'a str, Rows)>, views: ViewChanges) {
         let shown = rows.filter_map(|(view, rows)| Part::of(view)?.shown(&rows));
-        self.put(Update { commit: None, shown: shown.collect() });
+        self.put(Update { commit: None, shown: shown.collect(), views });
     }
 }
 
@@ -347,7 +360,7 @@ mod tests {
     #[test]
     fn commits_do_not_wait_for_a_search_and_the_page_shows_them_all_afterwards() {
         const EPOCHS: u64 = 1000;
-        let feed = Board::start([]).unwrap();
+        let feed = Board::start(Vec::new()).unwrap();
         let mut changes = feed.board.changes();
         let search = feed.board.state();
         let (done, passed) = channel();
@@ -355,7 +368,7 @@ mod tests {
         std::thread::spawn(move || {
             let merged = (1..=EPOCHS).filter(|&epoch| {
                 let shown = vec![Shown::Distance(row("a", epoch as i64))];
-                commits.committed(point(epoch), shown)
+                commits.committed(point(epoch), shown, ViewChanges::default())
             });
             done.send(merged.count()).unwrap();
         });
@@ -378,7 +391,7 @@ mod tests {
 
     #[test]
     fn after_stopping_only_the_end_is_shown() {
-        let board = Board::start([]).unwrap().board;
+        let board = Board::start(Vec::new()).unwrap().board;
         board.set_doing(Doing::Reading);
         board.set_doing(Doing::Stopping);
         board.set_doing(Doing::Reading);
@@ -390,7 +403,7 @@ mod tests {
 
     #[test]
     fn the_number_of_open_pages_is_limited() {
-        let board = Board::start([]).unwrap().board;
+        let board = Board::start(Vec::new()).unwrap().board;
         let first = board.listen(1);
         assert!(first.is_some() && board.listen(1).is_none());
         drop(first);
@@ -402,7 +415,8 @@ mod tests {
         let mut state = State::default();
         for epoch in 0..1000 {
             let mut changes = Changes::default();
-            changes.add(Update { commit: Some(point(epoch)), shown: Vec::new() }, None);
+            let (shown, views) = (Vec::new(), ViewChanges::default());
+            changes.add(Update { commit: Some(point(epoch)), shown, views }, None, 0);
             state.take(changes);
         }
         assert_eq!((state.commits.len(), state.commits[0].epoch, state.version), (COMMITS, 700, 1000));

@@ -8,6 +8,7 @@ use dataflows::views::DEAD_LETTERS;
 use serde::{Deserialize, Serialize};
 
 use super::letters::{LETTERS, Letter};
+use super::recent::Recent;
 
 /// A view shown on the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,27 @@ pub enum Shown {
         /// The last ones.
         last: VecDeque<Letter>,
     },
+}
+
+/// What the page shows of rows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OnPage {
+    /// Trucks or dead letters, if they are made of them.
+    pub shown: Option<Shown>,
+    /// The rows themselves, or the last ones.
+    pub recent: Recent,
+}
+
+impl OnPage {
+    /// What the page shows of rows, with the part of their view.
+    pub fn of(part: Option<Part>, rows: &Rows) -> Self {
+        Self { shown: part.and_then(|part| part.shown(rows)), recent: Recent::of(rows) }
+    }
+
+    /// The approximate size in bytes.
+    pub fn weight(&self) -> usize {
+        self.shown.as_ref().map_or(0, Shown::weight) + self.recent.weight()
+    }
 }
 
 impl Part {

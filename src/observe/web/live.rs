@@ -1,13 +1,15 @@
-//! The API of the live page: `/api/…`, all of it JSON.
+//! The API of the live page: `/api/v1/…`, all of it JSON, also errors. `assets/openapi.json` describes it for users.
 //!
 //! | path | returns |
 //! |---|---|
-//! | `/api/events?truck=&search=&sort=&offset=&limit=` | server-sent events with the changes of commits |
-//! | `/api/status` | the job's status, as in an event |
-//! | `/api/trucks?search=&sort=&offset=&limit=` | trucks; `sort` is a field of a row, prefixed with `-` for descending order |
-//! | `/api/truck/NAME` | a truck, its windows, and the history of its correlations |
-//! | `/api/dead-letters?reason=&before=&limit=` | the last dead letters, newest first |
-//! | `/api/graph` | the dataflow graph, as in `truckflow explain --json` |
+//! | `events?truck=&search=&sort=&offset=&limit=&view=&view_search=&view_sort=&view_order=&view_offset=` | server-sent events with the changes of commits |
+//! | `status` | the job's status, as in an event |
+//! | `trucks?search=&sort=&offset=&limit=` | trucks; `sort` is a field of a row, prefixed with `-` for descending order |
+//! | `truck/NAME` | a truck, its windows, and the history of its correlations |
+//! | `views` | the views |
+//! | `views/NAME/rows?search=&id=&sort=&order=&offset=&limit=` | the current rows of a view |
+//! | `dead-letters?reason=&before=&limit=` | the last dead letters, newest first |
+//! | `graph` | the dataflow graph, as in `truckflow explain --json` |
 //!
 //! A slow page gets the next event only after it has read the last one, and is disconnected if that takes too long.
 //! The number of open pages is limited. The job never waits for a page.
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -33,6 +35,8 @@ use crate::observe::board::truck::Truck;
 use crate::observe::board::trucks::{By, TruckQuery};
 use crate::observe::board::{Board, Doing, Page, now};
 use crate::observe::web::lasting::Lasting;
+use crate::observe::web::query::{API, ApiError, Query, json_answer};
+use crate::observe::web::views::{self, OpenView};
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::metrics::snapshot::Snapshot;
@@ -49,8 +53,6 @@ const SLOW: Duration = Duration::from_secs(10);
 const ORDER: Duration = Duration::from_secs(5);
 /// How long the status is cached, for requests of several pages.
 const FRESH: Duration = Duration::from_millis(200);
-/// Maximum number of items in a response.
-const LIMIT: usize = 200;
 /// Maximum number of partitions in an event; those with the largest lag are included.
 const PARTITIONS: usize = 64;
 /// After this time, in milliseconds, a commit in progress is shown as waiting.
@@ -75,8 +77,6 @@ pub struct About {
     pub commit_interval: String,
     /// The length of a window.
     pub window: String,
-    /// The job's views.
-    pub views: Vec<String>,
     /// Whether some of them show trucks: those of another record do not.
     pub shows_trucks: bool,
 }
@@ -92,46 +92,30 @@ pub struct Live {
 }
 
 /// The routes.
-pub fn routes<S>(live: Live) -> Router<S> {
+pub fn routes<S: Clone + Send + Sync + 'static>(live: Live) -> Router<S> {
+    let board = live.board.clone();
     Router::new()
-        .route("/api/events", get(events))
-        .route("/api/status", get(async |State(live): State<Live>| json_answer(&live.status())))
-        .route("/api/trucks", get(trucks))
-        .route("/api/truck/", get(truck))
-        .route("/api/truck/{*name}", get(truck))
-        .route("/api/dead-letters", get(dead_letters))
-        .route("/api/graph", get(graph))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/status", get(async |State(live): State<Live>| json_answer(&live.status())))
+        .route("/api/v1/trucks", get(trucks))
+        .route("/api/v1/truck/", get(truck))
+        .route("/api/v1/truck/{*name}", get(truck))
+        .route("/api/v1/dead-letters", get(dead_letters))
+        .route("/api/v1/graph", get(graph))
+        .route(
+            "/api/{*path}",
+            get(async || ApiError::not_found("no such path; /api/v1/openapi.json lists them")),
+        )
         .with_state(live)
+        .merge(views::routes(board))
 }
 
-/// The fields of a query, percent-decoded.
-struct Query(Vec<(String, String)>);
-
 impl Query {
-    fn of(query: Option<String>) -> Self {
-        let query = query.unwrap_or_default();
-        Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| &**value)
-    }
-
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, BadQuery> {
-        self.get(name)
-            .map(|value| value.parse().map_err(|_| BadQuery(format!("`{name}` is not a number"))))
-            .transpose()
-    }
-
-    fn limit(&self, default: usize) -> Result<usize, BadQuery> {
-        Ok(self.number("limit")?.unwrap_or(default).min(LIMIT))
-    }
-
-    fn truck_query(&self) -> Result<TruckQuery, BadQuery> {
-        let sort = self.get("sort").filter(|sort| !sort.is_empty()).unwrap_or("name");
+    fn truck_query(&self) -> Result<TruckQuery, ApiError> {
+        let sort = self.filled("sort").unwrap_or("name");
         let (name, descending) = sort.strip_prefix('-').map_or((sort, false), |name| (name, true));
         let by = By::named(name).ok_or_else(|| {
-            BadQuery(format!("unknown `sort` {name:?}; expected one of {}", By::NAMES.join(", ")))
+            ApiError::of_query(format!("unknown `sort` {name:?}; expected one of {}", By::NAMES.join(", ")))
         })?;
         Ok(TruckQuery {
             search: self.get("search").unwrap_or_default().to_owned(),
@@ -143,46 +127,32 @@ impl Query {
     }
 }
 
-/// An error in a query.
-struct BadQuery(String);
-
-impl IntoResponse for BadQuery {
-    fn into_response(self) -> Response {
-        (StatusCode::BAD_REQUEST, self.0 + "\n").into_response()
-    }
-}
-
-fn json_answer(value: &Value) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (headers, value.to_string()).into_response()
-}
-
-async fn trucks(State(live): State<Live>, RawQuery(query): RawQuery) -> Result<Response, BadQuery> {
+async fn trucks(State(live): State<Live>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let query = Query::of(query).truck_query()?;
     Ok(json_answer(&live.list(&query).0))
 }
 
-async fn truck(State(live): State<Live>, uri: Uri) -> Response {
-    let name = uri.path().strip_prefix("/api/truck/").unwrap_or_default();
+async fn truck(State(live): State<Live>, uri: Uri) -> Result<Response, ApiError> {
+    let name = uri.path().strip_prefix(API).and_then(|path| path.strip_prefix("/truck/")).unwrap_or_default();
     let name = percent_decode_str(name).decode_utf8_lossy();
     match live.board.state().trucks.get(&name) {
-        Some(truck) => json_answer(&whole(truck)),
-        None => (StatusCode::NOT_FOUND, "no committed readings of a truck with this name\n").into_response(),
+        Some(truck) => Ok(json_answer(&whole(truck))),
+        None => Err(ApiError::not_found("no committed readings of a truck with this name")),
     }
 }
 
-async fn dead_letters(State(live): State<Live>, RawQuery(query): RawQuery) -> Result<Response, BadQuery> {
+async fn dead_letters(State(live): State<Live>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let query = Query::of(query);
     let (before, limit) = (query.number("before")?, query.limit(20)?);
     let state = live.board.state();
-    let list = state.letters.list(query.get("reason").filter(|reason| !reason.is_empty()), before, limit);
+    let list = state.letters.list(query.filled("reason"), before, limit);
     Ok(json_answer(&json!({ "count": state.letters.count(), "list": list })))
 }
 
-async fn graph(State(live): State<Live>) -> Response {
+async fn graph(State(live): State<Live>) -> Result<Response, ApiError> {
     match live.board.graph() {
-        Some((plan, _)) => json_answer(&json!(**plan)),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "the graph is not built yet\n").into_response(),
+        Some((plan, _)) => Ok(json_answer(&json!(**plan))),
+        None => Err(ApiError::unavailable("the graph is not built yet".into())),
     }
 }
 
@@ -190,10 +160,12 @@ async fn events(
     State(live): State<Live>,
     Extension(lasting): Extension<Lasting>,
     RawQuery(query): RawQuery,
-) -> Result<Response, BadQuery> {
+) -> Result<Response, ApiError> {
     let query = Query::of(query);
+    let asked = query.truck_query()?;
     let subscription = Subscription {
-        query: query.truck_query()?,
+        view: OpenView::of(&query, asked.limit),
+        query: asked,
         truck: query.get("truck").map(str::to_owned),
         version: None,
         commits: 0,
@@ -201,8 +173,7 @@ async fn events(
         ordered: None,
     };
     let Some(page) = live.board.listen(PAGES) else {
-        let said = format!("{PAGES} pages are already open; close one of them\n");
-        return Ok((StatusCode::SERVICE_UNAVAILABLE, said).into_response());
+        return Err(ApiError::unavailable(format!("{PAGES} pages are already open; close one of them")));
     };
     let (sender, events) = channel(1);
     let lasts = lasting.lasts();
@@ -227,6 +198,7 @@ fn whole(truck: &Truck) -> Value {
 struct Subscription {
     query: TruckQuery,
     truck: Option<String>,
+    view: Option<OpenView>,
     /// The version of the board at the last event; None before the first one.
     version: Option<u64>,
     /// The time of the last commit sent.
@@ -268,10 +240,14 @@ impl Live {
     /// The changes since the last event of a page.
     fn next_event(&self, subscription: &mut Subscription) -> Value {
         let mut event = json!({ "instance": self.board.instance.to_string(), "status": self.status() });
+        let state = self.board.state();
         if subscription.version.is_none() {
             event["about"] = json!(*self.about);
+            event["about"]["views"] = views::listed(&state.views);
         }
-        let state = self.board.state();
+        if let Some(rows) = subscription.view.as_mut().and_then(|view| view.next(&state.views)) {
+            event["view"] = rows;
+        }
         let since = subscription.version;
         let is_new = |changed: u64| since.is_none_or(|since| changed > since);
         let commits = state.commits.iter().filter(|commit| commit.at > subscription.commits);
@@ -329,9 +305,10 @@ impl Live {
             (-partition.lag.unwrap_or(0), partition.topic.clone(), partition.partition)
         });
         reading.partitions.truncate(PARTITIONS);
-        let (trucks, letters, last) = {
+        let (trucks, letters, last, views) = {
             let state = self.board.state();
-            (state.trucks.count(), state.letters.count(), state.commits.back().copied())
+            let last = state.commits.back().copied();
+            (state.trucks.count(), state.letters.count(), last, views::counted(&state.views))
         };
         let (doing, text) = self.doing(&reading, measured.then_some(lag), last.map(|commit| commit.at));
         let mut status = json!(reading);
@@ -342,6 +319,7 @@ impl Live {
             "warning": self.board.warning(),
             "trucks": trucks,
             "letters": letters,
+            "views": views,
             "messages": messages,
             "lag": measured.then_some(lag),
             "partition_count": count,

@@ -1,5 +1,5 @@
 //! The HTTP server: `/metrics`, `/healthz`, `/readyz`, and the live page, with its files ([`page`]) and its API
-//! ([`live`]).
+//! ([`live`], [`views`]).
 //!
 //! Any client that reaches the address can connect, so its resources are bounded: the size of request heads, the time
 //! of a connection, and the number of connections, of which the oldest is closed first. Requests are read-only and
@@ -9,6 +9,8 @@
 mod lasting;
 pub mod live;
 pub mod page;
+mod query;
+mod views;
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};

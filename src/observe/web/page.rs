@@ -16,20 +16,25 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const HTML: &str = "text/html; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Path, type and content of each file. uPlot is under the MIT licence, which is served next to it.
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 14] = [
     ("/", HTML, include_str!("assets/index.html")),
     ("/assets/page.css", STYLE, include_str!("assets/page.css")),
     ("/assets/page.js", SCRIPT, include_str!("assets/page.js")),
+    ("/assets/views.js", SCRIPT, include_str!("assets/views.js")),
+    ("/assets/pins.js", SCRIPT, include_str!("assets/pins.js")),
     ("/assets/stream.js", SCRIPT, include_str!("assets/stream.js")),
     ("/assets/charts.js", SCRIPT, include_str!("assets/charts.js")),
+    ("/assets/letters.js", SCRIPT, include_str!("assets/letters.js")),
     ("/assets/graph.js", SCRIPT, include_str!("assets/graph.js")),
     ("/assets/text.js", SCRIPT, include_str!("assets/text.js")),
     ("/assets/uPlot.js", SCRIPT, include_str!("assets/uPlot.iife.min.js")),
     ("/assets/uPlot.css", STYLE, include_str!("assets/uPlot.min.css")),
     ("/assets/uPlot.LICENSE", TEXT, include_str!("assets/uPlot.LICENSE")),
+    ("/api/v1/openapi.json", JSON, include_str!("assets/openapi.json")),
 ];
 
 /// The page's routes, which need no state.

@@ -46,6 +46,7 @@ pub struct Metrics {
     end_to_end: Histogram,
     rows: IntCounterVec,
     refused_rows: IntCounterVec,
+    dropped: IntCounterVec,
     /// Epochs that are open or not yet committed.
     pub epochs_in_flight: IntGauge,
     /// Bytes of rows and state that are not yet committed.
@@ -142,6 +143,11 @@ impl Metrics {
             refused_rows: all.counters(
                 "rows_refused_total",
                 "Rows that the database refused because of their content; each is a dead letter.",
+                &["view"],
+            )?,
+            dropped: all.counters(
+                "readings_dropped_total",
+                "Readings that a view dropped because they are late or exceed its join_limit; each is a dead letter.",
                 &["view"],
             )?,
             epochs_in_flight: all
@@ -273,6 +279,11 @@ impl Metrics {
     /// The database refused rows of a view.
     pub fn refused_rows(&self, view: &str, rows: u64) {
         self.refused_rows.with_label_values(&[view]).inc_by(rows);
+    }
+
+    /// A view dropped readings.
+    pub fn dropped_readings(&self, view: &str, readings: u64) {
+        self.dropped.with_label_values(&[view]).inc_by(readings);
     }
 
     /// Sets the number of state entries of a view.

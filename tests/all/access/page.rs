@@ -120,7 +120,14 @@ fn the_page_is_shown_to_who_knows_the_token() {
         );
         assert!(!answer.contains("truckflow_"), "{answer}");
     }
-    for path in ["/metrics", "/api/status", "/api/events", "/api/trucks"] {
+    for path in [
+        "/metrics",
+        "/api/v1/status",
+        "/api/v1/events",
+        "/api/v1/trucks",
+        "/api/v1/views",
+        "/api/v1/views/x/rows",
+    ] {
         assert!(get(port, path, "").starts_with("HTTP/1.1 401"), "{path}");
     }
     for path in ["/healthz", "/readyz"] {

@@ -26,13 +26,17 @@ const axis = (more) => ({
 function chart(element, options) {
   const size = () => ({ width: Math.max(element.clientWidth, 120), height: element.clientHeight || 124 });
   const plot = new uPlot({ ...size(), ...options, legend: { show: false } }, options.series.map(() => []), element);
-  new ResizeObserver(() => plot.setSize(size())).observe(element);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot.redraw());
+  const observer = new ResizeObserver(() => plot.setSize(size()));
+  observer.observe(element);
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  const redraw = () => plot.redraw();
+  scheme.addEventListener("change", redraw);
+  plot.hooks.destroy = [() => (observer.disconnect(), scheme.removeEventListener("change", redraw))];
   return plot;
 }
 
-/** The range of the time axis; for a single time, one minute around it. */
-const span = (_, low, high) => (low == null ? [0, 60] : low === high ? [low - 30, high + 30] : [low, high]);
+/** The range of the time axis; for a single time, one minute around it. (uPlot asks for a day then.) */
+const span = (plot, low, high) => (low == null ? [0, 60] : plot.data[0].length === 1 || low === high ? [low - 30, low + 30] : [low, high]);
 
 /** A correlation over event time. Its range fits the values, but is not smaller than rounding errors. */
 export function correlation(element, variable) {
@@ -59,6 +63,26 @@ export function correlation(element, variable) {
         points: { show: (_, __, from, to) => to - from < 24, size: 4 },
       },
     ],
+  });
+}
+
+/** Any number over time. */
+export function number(element) {
+  return chart(element, {
+    tzDate: utc,
+    cursor: { y: false, points: { size: 6 } },
+    scales: {
+      x: { range: span },
+      y: {
+        range: (_, low, high) => {
+          if (low == null) return [0, 1];
+          const room = (high - low) * 0.12 || Math.abs(high) * 0.05 || 1;
+          return [low - room, high + room];
+        },
+      },
+    },
+    axes: [axis({ space: 80, size: 26, values: times }), axis({ size: 74, space: 26, values: (_, ticks) => ticks.map((tick) => +tick.toPrecision(7)) })],
+    series: [{}, { stroke: () => colour("--distance"), width: 1.8, points: { show: (_, __, from, to) => to - from < 24, size: 4 } }],
   });
 }
 

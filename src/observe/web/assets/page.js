@@ -2,8 +2,11 @@
 
 import { commits as commitsChart, correlation } from "./charts.js";
 import { graph } from "./graph.js";
+import { letters, reasons } from "./letters.js";
+import * as pins from "./pins.js";
 import { listen, read, token } from "./stream.js";
-import { NONE, byId, clock, compact, count, counted, duration, hex, make, measure, name, percent, put, r, sentence, time, visible } from "./text.js";
+import { NONE, byId, clock, compact, count, counted, duration, fill, make, measure, name, percent, put, r, sentence, time, visible } from "./text.js";
+import * as views from "./views.js";
 
 const PAGE = 50;
 const WINDOW = 10_000; // rates are averages over the last ten seconds
@@ -21,7 +24,6 @@ const state = {
   row: null,
   points: [[], [], []],
   commits: [],
-  letters: { count: -1, list: [], reason: "", reading: false },
   heard: 0,
   link: "opening",
   stop: null,
@@ -38,6 +40,8 @@ byId("search").value = state.asked.search;
 
 function remember() {
   const kept = new URLSearchParams();
+  views.kept(kept);
+  pins.kept(kept);
   if (state.truck !== null) kept.set("truck", state.truck);
   if (state.asked.search) kept.set("search", state.asked.search);
   if (state.asked.sort !== "name") kept.set("sort", state.asked.sort);
@@ -56,7 +60,8 @@ function open() {
   state.stop?.();
   const query = new URLSearchParams({ ...state.asked, limit: PAGE });
   if (state.truck !== null) query.set("truck", state.truck);
-  state.stop = listen(`/api/events?${query}`, { news, lost, refused });
+  views.query(query);
+  state.stop = listen(`/api/v1/events?${query}`, { news, lost, refused });
 }
 
 function news(event) {
@@ -68,12 +73,15 @@ function news(event) {
   state.heard = Date.now();
   if (event.about) about(event.about);
   status(event.status);
+  views.status(event.status, rate);
+  pins.status(event.status);
+  if (event.view !== undefined) views.rows(event.view);
   link(event.status.doing === "ended" ? "ended" : "live");
   if (event.commits.length) commits(event.commits);
   if (event.trucks) trucks(event.trucks);
   else if (event.changed) event.changed.forEach(change);
   if (event.truck !== undefined) truck(event.truck);
-  letters();
+  letters(event.status.letters);
 }
 
 function lost(said) {
@@ -123,9 +131,12 @@ function about(now) {
   put(byId("about"), `job ${job} · ${source} · ${where}`);
   document.title = `${job} · truckflow`;
   put(byId("window-length"), `of ${now.window}`);
-  byId("windows").parentElement.hidden = !now.views.includes("window_averages");
+  byId("windows").parentElement.hidden = !has("window_averages");
   for (const part of document.querySelectorAll(".of-trucks")) part.hidden = !now.shows_trucks;
+  views.about(now.views, now.shows_trucks);
 }
+
+const has = (view) => state.about.views.some(({ name }) => name === view);
 
 const STATES = { starting: "starting", reading: "reading", idle: "idle", behind: "behind", waiting: "waiting", stopping: "stopping", ended: "ended" };
 
@@ -181,12 +192,6 @@ function partitions(now) {
   const more = now.partition_count - now.partitions.length;
   const topic = now.partitions.length && !several ? `${now.partitions[0].topic}: ` : "";
   put(byId("lag-note"), `${topic}${counted(now.partition_count, "partition")}, largest lag first${more > 0 ? `; ${count(more)} more are not shown` : ""}`);
-}
-
-/** Adjusts the number of rows to the items, and calls `write` for each. */
-function fill(body, items, write) {
-  while (body.rows.length > items.length) body.deleteRow(-1);
-  items.forEach((item, at) => write(body.rows[at] ?? body.insertRow(), item, at));
 }
 
 function commits(more) {
@@ -327,7 +332,7 @@ byId("search").addEventListener("input", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !event.ctrlKey && !event.metaKey && !event.target.closest("input, select, dialog")) {
     event.preventDefault();
-    byId("search").focus();
+    (byId("search").checkVisibility() ? byId("search") : byId("view-search")).focus();
   }
 });
 
@@ -368,7 +373,7 @@ function truck(now) {
   put(byId("t-distance"), measure(row.distance));
   put(byId("t-speed"), measure(row.speed));
   put(byId("t-fuel"), measure(row.fuel));
-  byId("t-fuel-note").hidden = row.fuel != null || row.time == null || !state.about.views.includes("parameter_map");
+  byId("t-fuel-note").hidden = row.fuel != null || row.time == null || !has("parameter_map");
   for (const [kind, at] of [["distance", 1], ["speed", 2]]) {
     const value = row[`${kind}_r`];
     const shown = byId(`t-${kind}-r`);
@@ -392,7 +397,7 @@ function truck(now) {
 // The dataflow.
 
 async function plan() {
-  const found = await read("/api/graph");
+  const found = await read("/api/v1/graph");
   if (!found || state.draw) return;
   state.plan = found;
   state.draw = graph(byId("graph"), found);
@@ -433,84 +438,13 @@ function dataflow() {
 }
 byId("operators").addEventListener("toggle", dataflow);
 
-// Dead letters.
-
-function reasons(found) {
-  const select = byId("reason");
-  for (const [reason, n] of found) {
-    let option = [...select.options].find((option) => option.value === reason);
-    if (!option) {
-      option = select.appendChild(make("option"));
-      option.value = reason;
-    }
-    put(option, `${reason} (${count(n)})`);
-  }
-}
-
-/** Loads new dead letters, if there are any. */
-async function letters() {
-  const known = state.letters;
-  if (known.reading || known.count === state.status.letters) return;
-  known.reading = true;
-  const found = await read(`/api/dead-letters?${new URLSearchParams({ reason: known.reason })}`);
-  if (found) {
-    known.count = found.count;
-    const numbers = new Set(found.list.map((letter) => letter.number));
-    const last = found.list.at(-1)?.number ?? -1;
-    // Keep older ones that were already loaded.
-    known.list = [...found.list, ...known.list.filter((letter) => !numbers.has(letter.number) && letter.number < last)].slice(0, 200);
-    lettersShown(found.list.length === 20);
-  }
-  setTimeout(() => (known.reading = false), 1000);
-}
-
-function lettersShown(more) {
-  const list = byId("letter-list");
-  const there = new Map([...list.children].map((item) => [item.dataset.number, item]));
-  list.replaceChildren(...state.letters.list.map((letter) => there.get(String(letter.number)) ?? item(letter)));
-  byId("no-letters").hidden = state.letters.list.length > 0;
-  byId("older").hidden = !more;
-}
-
-const bytes = (cut) => (cut.is_base64 ? hex(cut.text) : cut.text);
-
-function item(letter) {
-  const element = make("li");
-  element.dataset.number = letter.number;
-  const details = element.appendChild(make("details"));
-  const summary = details.appendChild(make("summary"));
-  const where = letter.partition < 0 ? `view ${letter.topic}` : `${letter.topic} ${letter.partition} @ ${count(letter.offset)}`;
-  const preview = letter.payload === null ? "no value" : letter.payload.is_base64 ? "binary data" : visible(letter.payload.text.slice(0, 160));
-  summary.append(make("span", "when", time(letter.committed * 1000)), make("span", "reason", letter.reason), make("span", "where", visible(where)), make("code", "", preview));
-  details.addEventListener("toggle", () => {
-    if (details.childElementCount > 1) return;
-    const facts = [];
-    if (letter.field) facts.push(`field ${visible(letter.field)}`);
-    facts.push(where);
-    if (letter.kafka_timestamp !== null) facts.push(`produced ${time(letter.kafka_timestamp)} UTC`);
-    if (letter.key) facts.push(`key ${letter.key.is_base64 ? `base64 ${letter.key.text}` : visible(letter.key.text.slice(0, 200))}`);
-    details.append(make("p", "note", facts.join(" · ")));
-    if (letter.payload) {
-      details.append(make("pre", "", bytes(letter.payload)));
-      const { kept, bytes: all } = letter.payload;
-      details.append(make("p", "note", kept < all ? `the first ${count(kept)} of ${count(all)} bytes` : `${count(all)} bytes`));
-    }
-  });
-  return element;
-}
-
-byId("reason").addEventListener("change", (event) => {
-  Object.assign(state.letters, { reason: event.target.value, count: -1, list: [], reading: false });
-  letters();
+views.restore(place, () => {
+  remember();
+  open();
 });
-byId("older").addEventListener("click", async () => {
-  const known = state.letters;
-  const before = known.list.at(-1)?.number ?? 0;
-  const found = await read(`/api/dead-letters?${new URLSearchParams({ reason: known.reason, before })}`);
-  if (!found) return;
-  known.list.push(...found.list);
-  lettersShown(found.list.length === 20);
+pins.restore(place, () => {
+  remember();
+  views.mark();
 });
-
 sorted();
 open();

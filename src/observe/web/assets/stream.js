@@ -43,7 +43,7 @@ export function listen(path, { news, lost, refused }) {
         return;
       }
       if (!answer.ok) {
-        said = await answer.text();
+        said = (await answer.json()).error;
         throw new Error(said);
       }
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

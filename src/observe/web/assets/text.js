@@ -82,3 +82,9 @@ export function make(tag, className, text) {
   if (text !== undefined) element.textContent = text;
   return element;
 }
+
+/** Adjusts the number of rows to the items, and calls `write` for each. */
+export function fill(body, items, write) {
+  while (body.rows.length > items.length) body.deleteRow(-1);
+  items.forEach((item, at) => write(body.rows[at] ?? body.insertRow(), item, at));
+}
