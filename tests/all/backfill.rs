@@ -533,6 +533,7 @@ fn a_new_view_of_an_aggregate_begins_with_its_current_rows() {
     let step = "CREATE VIEW step AS SELECT truck_id, COUNT(*) AS n FROM readings GROUP BY truck_id; CREATE MATERIALIZED VIEW late AS SELECT SUM(n) AS n FROM step;";
     grown.write_views(&format!("{first}{counted}{summed}{both}{step}"));
     grown.run(config, "1");
+    grown.verify();
     write(1000);
     grown.run(config, "1");
     assert_eq!(total("late"), "100");

@@ -43,6 +43,10 @@ impl Views<'_> {
                 let letters = quantity(given_up.len(), "late reading");
                 return Ok(format!("not compared, as {letters} may count in some windows"));
             }
+            // A group of everything begins with the first reading.
+            None if self.input.readings.is_empty() && !self.settings.upserts() => {
+                (Vec::new(), Unknown::default())
+            }
             None => {
                 let counts = self.input.readings.iter();
                 let counts = counts.filter(|reading| !given_up.contains(&reading.place));
