@@ -63,6 +63,6 @@ fn a_late_row_that_is_no_reading_has_one_letter_on_any_number_of_workers() {
     // Three of the same window, on different workers.
     let late = [at("a", 1), at("a", 2), at("a", 3), at("a", 3)];
     let mut epochs = appended(&[&[at("a", 9)], &[at("a", 19)]]);
-    epochs.push(late.iter().flat_map(|record| appended(&[&[record.clone()]]).remove(0)).collect());
+    epochs.push(late.iter().flat_map(|record| appended(&[std::slice::from_ref(record)]).remove(0)).collect());
     each(&job(view(relation), Mode::Append), &epochs, |written| assert_eq!(written.letters.len(), 3));
 }

@@ -98,7 +98,7 @@ impl Choices<'_> {
         let both = Expression::alike(vec![a.it.clone(), b.it.clone()]).ok()?;
         let [x, y] = <[Expression; 2]>::try_from(both).ok()?;
         ((x.kind() == Kind::Real) == (y.kind() == Kind::Real))
-            .then(|| (Said { it: x, ..a }, Said { it: y, ..b }))
+            .then_some((Said { it: x, ..a }, Said { it: y, ..b }))
     }
 
     /// A bound on the difference of times, which the text gets.

@@ -156,9 +156,12 @@ impl<'a> Choices<'a> {
     /// A name as it may be written.
     fn written(&mut self, name: &str) -> String {
         match self.below(8) {
+            // A keyword has quotes.
+            0..5 if name == "select" => format!("\"{name}\""),
             5 => format!("\"{name}\""),
             6 => format!("`{name}`"),
-            7 => name.to_uppercase(),
+            7 if name != "select" => name.to_uppercase(),
+            7 => format!("`{}`", name.to_uppercase()),
             _ => name.to_owned(),
         }
     }
