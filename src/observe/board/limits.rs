@@ -16,7 +16,7 @@ pub const ROWS: usize = 10_000;
 /// Maximum number of rows kept of a view whose rows never change: the last ones.
 pub const APPENDED: usize = 1_000;
 /// Maximum number of bytes of rows over all views.
-const ROW_BYTES: usize = 64 << 20;
+const ROW_BYTES: usize = 32 << 20;
 /// Maximum number of bytes kept of a value of bytes.
 pub(super) const VALUE: usize = 256;
 /// Maximum number of pieces that the kept rows of a view are in.
