@@ -29,12 +29,12 @@ use crate::job::error::JobError;
 use crate::job::filling::Filling;
 use crate::job::graph::{Outlet, Route, Shape};
 use crate::job::inputs::Inputs;
-use crate::job::options::registry_options;
+use crate::job::open;
 use crate::job::plan;
 use crate::job::progress::ProgressThread;
 use crate::job::replace;
 use crate::job::restore::Restore;
-use crate::job::routes::{check_source, open_files, routes, routes_of_backfill, source_name, tables};
+use crate::job::routes::{open_files, routes, routes_of_backfill, tables};
 use crate::job::summary::Summary;
 use crate::job::topics;
 use crate::job::worker::{self, Shared};
@@ -52,14 +52,13 @@ use crate::runtime::fault::{self, Moment};
 use crate::runtime::folder::FolderLock;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
-use crate::runtime::reload::{Reloaded, Reloads};
-use crate::runtime::retry;
+use crate::runtime::reload::Reloaded;
 use crate::runtime::stop::Stop;
 use crate::runtime::thread::spawn;
 use crate::sink::csv;
 use crate::sink::topic::DeadLetterTopic;
 use crate::source::kafka::{Beginning, keep_trying};
-use crate::store::{self, LastCommit, Login, Store, StoreError};
+use crate::store::{LastCommit, Login, Store};
 
 /// Runs a job until the end of its input (with `until_end`), a signal (`stop`), or an error. Before it reads, a signal
 /// ends it immediately, because there is nothing to commit yet.
@@ -118,7 +117,7 @@ fn run_shown(
         }
     }
 
-    let registry = start_registry(config, reloads, &health, stop)?;
+    let registry = open::registry(config, reloads, &health, stop)?;
 
     // Before anything that takes time, because the other processes may already be waiting.
     let endpoint = Members::of(config, reloads)?.map(Endpoint::open).transpose()?;
@@ -137,10 +136,10 @@ fn run_shown(
     fault::at(Moment::FolderLocked);
     let opened = stop.unless_requested({
         let (config, stop) = (config.clone(), stop.clone());
-        move || open_store(&config, login, &stop)
+        move || open::store(&config, login, &stop)
     })?;
     let Some(opened) = opened.transpose()? else { return Ok(Summary::default()) };
-    let Opened { mut store, mut last, to_fill } = opened;
+    let open::Opened { mut store, mut last, to_fill } = opened;
     if let (Some(_), Some(filling)) = (&endpoint, to_fill.first()) {
         return Err(ClusterError::Unfilled(config.active_views[filling.view].name.to_string()).into());
     }
@@ -170,27 +169,6 @@ fn run_shown(
     starts("Waiting for the input.");
     let passed = launch.pass(parts, &last, None, endpoint.as_ref())?;
     Ok(passed.map_or(Summary { epoch: last.epoch, ..Summary::default() }, |(_, summary)| summary))
-}
-
-/// Starts the client of the schema registry, if messages have schemas there. One that is away is waited for when a
-/// message needs it; none if a stop was requested.
-fn start_registry(
-    config: &Job,
-    reloads: &Reloads,
-    health: &Arc<Health>,
-    stop: &Arc<Stop>,
-) -> Result<Option<Arc<Registry>>, JobError> {
-    let Some(options) = registry_options(config) else { return Ok(None) };
-    let registry = Registry::start(&options, reloads, health)?;
-    let checked = registry.clone();
-    match stop.unless_requested(move || checked.check())? {
-        Some(Err(error)) if error.is_away() => {
-            tracing::warn!("{error}; messages wait for it");
-            Ok(Some(registry))
-        }
-        Some(Err(error)) => Err(error.into()),
-        Some(Ok(())) | None => Ok(Some(registry)),
-    }
 }
 
 /// What became of filling a view.
@@ -527,33 +505,4 @@ impl Launch<'_> {
 /// How long processes wait for each other.
 fn patience(config: &Job) -> Option<Duration> {
     (!config.wait).then_some(PATIENCE)
-}
-
-/// An opened store.
-struct Opened {
-    store: Box<dyn Store>,
-    last: LastCommit,
-    /// The views that have to be filled.
-    to_fill: Vec<Filling>,
-}
-
-/// Opens the store, takes the job's lock, ends replacements that are committed, and finds the views that have to be filled.
-fn open_store(config: &Job, login: Arc<Reloaded<Login>>, stop: &Stop) -> Result<Opened, JobError> {
-    let asked = source_name(config);
-    let open = || -> Result<_, StoreError> {
-        let mut store = match &config.memory {
-            Some(memory) => memory.store(),
-            None => store::open_reloaded(login.clone())?,
-        };
-        let last = store.claim(&config.job, &asked)?;
-        fault::at(Moment::JobClaimed);
-        Ok((store, last))
-    };
-    let may_pass = |error: &StoreError| (config.wait && error.is_retryable()).then(|| error.while_waiting());
-    let opened = retry::until_stopped(stop, open, may_pass);
-    let (mut store, last) = opened.map_err(|error| JobError::from(error).at_start(config.wait))?;
-    check_source(config, &last.source, &last.offsets)?;
-    replace::finish(store.as_mut(), config, stop)?;
-    let to_fill = backfill::plan(store.as_mut(), config, &last)?;
-    Ok(Opened { store, last, to_fill })
 }

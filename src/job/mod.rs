@@ -3,6 +3,7 @@
 //! | module | does |
 //! |---|---|
 //! | [`launch`] | starts and ends all parts, and is the one place that sees them |
+//! | `open` | opens the schema registry and the store, and finds the views that have to be filled |
 //! | [`backfill`] | fills a view that is added to an existing job |
 //! | `filling` | a view that is filled, and the names under which it is stored |
 //! | [`replace`] | replaces a view whose definition has changed |
@@ -31,6 +32,7 @@ pub(crate) mod filling;
 pub mod graph;
 pub mod inputs;
 pub mod launch;
+mod open;
 pub(crate) mod options;
 pub mod plan;
 mod progress;
