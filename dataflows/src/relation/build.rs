@@ -460,7 +460,8 @@ fn selected(
     let old = delta.old.as_ref().filter(|row| passes(row)).map(&shown);
     let new = delta.new.as_ref().filter(|row| passes(row)).map(&shown);
     if delta.had_row && delta.old.is_none() && filter.is_none() {
-        return Some(Delta { new, ..delta });
+        let end = delta.end.as_ref().map(shown);
+        return Some(Delta { new, end, ..delta });
     }
     if old == new {
         return None;
