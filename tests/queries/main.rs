@@ -36,7 +36,7 @@ fn compiled(text: &str, settings: &Settings) -> Result<Vec<PlannedView>, String>
     let mut built_in = Builtin::compile(&built_in, settings).map_err(shown)?;
     built_in.retain(|_| false);
     let script = Script::parse("views.sql", text, &parameters::Parameters::new()).map_err(shown)?;
-    compile(&script, &built_in).map_err(shown)
+    compile(&script, &built_in).map(|own| own.views).map_err(shown)
 }
 
 thread_local! {

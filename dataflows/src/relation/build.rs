@@ -494,7 +494,9 @@ fn selected(
             all.cancel();
             continue;
         }
-        if let (Some(_), None, Some(of_group)) = (passed_old, passed_new, of_group) {
+        if is_replaced {
+            end.into_iter().for_each(|row| all.put_end(shown(columns, row)));
+        } else if let (Some(_), None, Some(of_group)) = (passed_old, passed_new, of_group) {
             // A group that no longer passes has its key and NULL; one that is gone what it has without rows.
             let left = new.map(|row| {
                 let of_column = |(place, value): (usize, &Value)| {

@@ -6,9 +6,10 @@ use dataflows::views::Mode;
 
 use crate::job::Written;
 use crate::small::{
-    TUMBLE, appended, at, call, column, count, each, field, grouped, job, readings, shown, table, view,
-    windows,
+    SESSION, TUMBLE, appended, at, call, column, count, each, field, grouped, job, readings, shown, table,
+    view, windows,
 };
+use crate::stream::MINUTE;
 
 #[test]
 fn a_history_has_no_row_for_a_group_that_looks_as_before() {
@@ -25,6 +26,20 @@ fn a_history_has_no_row_for_a_group_that_looks_as_before() {
     });
     // Nor has its file a line.
     each(&job(view(relation), Mode::Append), &all, |written| assert_eq!(written.lines.len(), 2));
+}
+
+#[test]
+fn the_end_of_a_session_in_a_history_has_the_columns_of_the_view() {
+    let sessions = windows(SESSION, 24 * 60 * MINUTE);
+    let columns = [3, 4, 0, 1, 2, 0].map(|place| column(&sessions, place)).into();
+    let relation = Relation::Select { source: Source::of(sessions), columns };
+    let history = PlannedView { keep: Keep::History, ..view(relation) };
+    let all = appended(&[&[at("a", 0)], &[at("a", 8)], &[at("a", 4)]]);
+    each(&job(history, Mode::Append), &all, |written| {
+        // The second one becomes a part of the first.
+        let rows = ["0 NULL a 8 13 a", "1 1 a 0 5 a", "1 1 a 8 13 a", "3 3 a 0 13 a"];
+        assert_eq!(table(written), rows);
+    });
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Runs views on workers, for the tests of both folders beside this one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 
 use dataflows::Epoch;
@@ -17,6 +19,17 @@ pub struct Setup {
     pub arrived: i64,
 }
 
+/// Notes that its thread panics.
+struct Panics(Arc<AtomicBool>);
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Runs views over some epochs, on `workers` workers that take the batches in turn, after the commit of `start`, which
 /// `restored` is. Returns the effects in the order of epochs, each with the place of its view. A panic of a worker is
 /// one here.
@@ -30,9 +43,12 @@ pub fn effects(
     let (sender, receiver) = channel();
     let Setup { settings, views, arrived } = setup;
     let epochs = epochs.to_vec();
+    let has_panicked = Arc::new(AtomicBool::new(false));
     let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = timely::execute(config, move |worker| {
         let (index, peers) = (worker.index(), worker.peers());
+        // The others would wait for one that panics.
+        let guard = Panics(has_panicked.clone());
         let probe = ProbeHandle::new();
         let mut items: InputHandle<Epoch, timely::container::CapacityContainerBuilder<Vec<Item>>> =
             InputHandle::new();
@@ -76,7 +92,10 @@ pub fn effects(
             items.advance_to(epoch + 1);
         }
         items.close();
-        worker.step_or_park_while(Some(std::time::Duration::from_millis(5)), || !probe.done());
+        worker.step_or_park_while(Some(std::time::Duration::from_millis(5)), || {
+            assert!(!guard.0.load(Ordering::Relaxed), "another worker has panicked");
+            !probe.done()
+        });
     })
     .expect("workers start");
     guards.join().into_iter().for_each(|result| result.expect("a worker ends well"));
