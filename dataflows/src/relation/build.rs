@@ -54,7 +54,7 @@ pub(super) fn checks(relation: &Relation, upserts: bool, checks: &mut Vec<Check>
                     Box::new(move |entry, rest, value| Windowed::keeps(&layout, kind, entry, rest, value))
                 }
                 None => Box::new(move |entry, rest, value| {
-                    let mut tally = layout.empty().to_owned();
+                    let mut tally = layout.places.empty().to_owned();
                     restore(&layout, entry, rest, value, |_, _| tally.get_mut()).is_some()
                 }),
             });

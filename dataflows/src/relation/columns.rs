@@ -171,7 +171,7 @@ impl Columns<'_> {
             let Some(sums) = sums else { return };
             for (&place, number) in pair.sums.iter().zip(sums.finish().numbers()) {
                 let number = if sign < 0 { number.wrapping_neg() } else { number };
-                layout.add_wide(tally.reborrow(), place, number);
+                layout.places.add_wide(tally.reborrow(), place, number);
             }
         });
     }
@@ -211,8 +211,8 @@ impl Columns<'_> {
             }
         }
         self.groups.each(parts, open, |mut tally, (number, total)| {
-            layout.add_wide(tally.reborrow(), sum.sums[0], number.into());
-            layout.add_wide(tally, sum.sums[1], total.into());
+            layout.places.add_wide(tally.reborrow(), sum.sums[0], number.into());
+            layout.places.add_wide(tally, sum.sums[1], total.into());
         });
     }
 
@@ -233,7 +233,7 @@ impl Columns<'_> {
         let mut sums = self.groups.values(0i128);
         let mut flush = |sums: &mut Vec<i128>| {
             let sums = std::mem::replace(sums, self.groups.values(0));
-            self.groups.each(parts, sums, |tally, sum| layout.add_wide(tally, place, sum.into()));
+            self.groups.each(parts, sums, |tally, sum| layout.places.add_wide(tally, place, sum.into()));
         };
         let rows = self.groups.of_row.iter().enumerate().filter(|(row, _)| counts(*row));
         match factors[..] {
@@ -272,7 +272,7 @@ impl Columns<'_> {
                     found.map_or(&Value::Null, |(_, value)| value)
                 };
                 let part = self.groups.touched[group as usize];
-                layout.add(parts.tallies.get_mut(part as usize), place, &term.of(of, self.sign(row)));
+                layout.places.add(parts.tallies.get_mut(part as usize), place, &term.of(of, self.sign(row)));
             }
         }
     }
@@ -294,7 +294,7 @@ impl Columns<'_> {
         };
         self.groups.each(parts, best, |tally, best| {
             if best.1 != NULL {
-                layout.pick_units(tally, place, best);
+                layout.places.pick_units(tally, place, best);
             }
         });
     }
@@ -341,7 +341,7 @@ impl Columns<'_> {
             if !value.is_null() {
                 let time = if pick.by_time { self.event_times[row] } else { 0 };
                 let part = self.groups.touched[group as usize];
-                layout.pick(parts.tallies.get_mut(part as usize), place, (time, value));
+                layout.places.pick(parts.tallies.get_mut(part as usize), place, (time, value));
             }
         }
     }

@@ -62,12 +62,12 @@ impl Groups {
         let place = match self.free.pop() {
             Some(place) => {
                 self.keys[place as usize] = (hash, group);
-                self.tallies.put(place as usize, layout.empty());
+                self.tallies.put(place as usize, layout.places.empty());
                 place as usize
             }
             None => {
                 self.keys.push((hash, group));
-                self.tallies.push(layout.empty())
+                self.tallies.push(layout.places.empty())
             }
         };
         self.places.insert_unique(hash, place as u32, |place| self.keys[*place as usize].0);
@@ -107,7 +107,7 @@ pub(super) fn restore<'t>(
     match entry {
         Entry::Tally => {
             let (group, start) = read_slot(&mut rest)?;
-            layout.read(value, tally_of(group, start))?;
+            layout.places.read(value, tally_of(group, start))?;
         }
         Entry::Bag => {
             let (group, start, bag, timed) = read_bag(&mut rest)?;
@@ -158,7 +158,7 @@ impl Grouped {
         keeps_state: bool,
         tells_old: bool,
     ) -> Self {
-        let nothing = layout.results(layout.empty()).collect();
+        let nothing = layout.results(layout.places.empty()).collect();
         let groups = Groups::default();
         let (is_whole, keys) = (aggregate.is_whole, aggregate.keys.len());
         Self { is_whole, layout, operator, keeps_state, tells_old, groups, keys, nothing, has_begun: false }
@@ -248,19 +248,19 @@ impl Grouped {
             }
         }
         let place = found.unwrap_or_else(|| groups.insert(hash, group, layout));
-        parts.for_each(|part| layout.merge(groups.tallies.get_mut(place), part));
+        parts.for_each(|part| layout.places.merge(groups.tallies.get_mut(place), part));
         let tally = groups.tallies.get(place);
         let is_there = tally.rows() > 0 || self.is_whole;
         if is_there {
             deltas.put_new(row_of(layout, group, None, tally));
         }
-        let write = |tally: TallyRef<'_>, out: &mut Vec<u8>| layout.write(tally, out);
+        let write = |tally: TallyRef<'_>, out: &mut Vec<u8>| layout.places.write(tally, out);
         let values = values.into_iter().map(|((bag, value), before)| (bag, value, before));
         if self.keeps_state {
             keep(changes, self.operator, (group, 0), is_there.then_some(tally), write, had_row, values);
         } else if self.is_whole && !had_row {
             // All readings may be deleted before a restart, and then nothing else says that there is this group.
-            keep(changes, self.operator, (group, 0), Some(layout.empty()), write, false, values);
+            keep(changes, self.operator, (group, 0), Some(layout.places.empty()), write, false, values);
         }
         if !is_there {
             groups.remove(place);

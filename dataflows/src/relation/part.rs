@@ -36,7 +36,7 @@ impl Parts {
     /// Appends a part of no rows; returns its place.
     pub fn push(&mut self, group: Key, pane: i64, layout: &Layout) -> usize {
         self.heads.push(Head { hash: group.hashed(), group, pane, latest: i64::MIN });
-        self.tallies.push(layout.empty())
+        self.tallies.push(layout.places.empty())
     }
 
     /// The parts, dealt to so many workers by their hashes.

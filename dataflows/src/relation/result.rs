@@ -6,7 +6,7 @@ use num_bigint::BigInt;
 
 use super::call::{Fraction, Function, Population, Regression};
 use super::kept::{End, TallyRef, Timed};
-use super::tally::Layout;
+use super::places::Places;
 use super::total::{REAL_BITS, integer, is_negative};
 use super::value::Value;
 use crate::accumulation::Accumulation;
@@ -121,17 +121,17 @@ impl Final {
     }
 
     /// The value for a group.
-    pub fn value(&self, layout: &Layout, tally: TallyRef<'_>) -> Value {
+    pub fn value(&self, places: &Places, tally: TallyRef<'_>) -> Value {
         match self {
             Self::Rows => Value::Number(tally.rows().into()),
-            Self::Count(term) => match layout.wide(tally, *term) {
+            Self::Count(term) => match places.wide(tally, *term) {
                 Some(number) => Value::Number(Wide(number)),
-                None => number(layout.big(tally, *term)),
+                None => number(places.big(tally, *term)),
             },
-            Self::Pick(pick) => layout.extreme(tally, *pick).map_or(Value::Null, |(_, value)| value),
+            Self::Pick(pick) => places.extreme(tally, *pick).map_or(Value::Null, |(_, value)| value),
             Self::End(bag, End::Least) => value_of(tally.bags()[*bag].keys().next()),
             Self::End(bag, End::Greatest) => value_of(tally.bags()[*bag].keys().next_back()),
-            Self::Moments(moments) => moments.value(layout, tally),
+            Self::Moments(moments) => moments.value(places, tally),
             Self::Distinct { function: Function::Count, bag, .. } => {
                 Value::Number((tally.bags()[*bag].len() as i64).into())
             }
@@ -165,8 +165,8 @@ fn of_distinct(function: Function, values: &BTreeMap<Timed, i64>, unit: &Unit) -
 }
 
 impl Moments {
-    fn value(&self, layout: &Layout, tally: TallyRef<'_>) -> Value {
-        let narrow = |place: usize| layout.wide(tally, place).and_then(|sum| Wide(sum).narrow());
+    fn value(&self, places: &Places, tally: TallyRef<'_>) -> Value {
+        let narrow = |place: usize| places.wide(tally, place).and_then(|sum| Wide(sum).narrow());
         // What most calls are, without big integers.
         if let (Some(n), Some(x), Some(denominator)) = (narrow(self.n), narrow(self.x), self.unit.narrow) {
             match self.function {
@@ -178,14 +178,14 @@ impl Moments {
                     }
                 }
                 Function::Corr if self.unit.is_narrow && self.unit_of_y.is_narrow => {
-                    if let Some(sums) = self.pair.and_then(|pair| self.of_narrow(layout, tally, pair)) {
+                    if let Some(sums) = self.pair.and_then(|pair| self.of_narrow(places, tally, pair)) {
                         return sums.r().map_or(Value::Null, Value::real);
                     }
                 }
                 _ => {}
             }
         }
-        let big = |place: usize| layout.big(tally, place);
+        let big = |place: usize| places.big(tally, place);
         let [y, xy, yy] = self.pair.map_or_else(Default::default, |pair| pair.map(big));
         let sums = Sums { n: big(self.n), x: big(self.x), xx: big(self.xx), y, xy, yy };
         sums.value(self.function, &self.unit, &self.unit_of_y)
@@ -196,11 +196,11 @@ impl Moments {
     /// The sums of a pair of integers of 64 bits.
     fn of_narrow(
         &self,
-        layout: &Layout,
+        places: &Places,
         tally: TallyRef<'_>,
         [y, xy, yy]: [usize; 3],
     ) -> Option<Accumulation> {
-        let sum = |place: usize| layout.wide(tally, place);
+        let sum = |place: usize| places.wide(tally, place);
         let [n, x, xx] = [sum(self.n)?, sum(self.x)?, sum(self.xx)?];
         Accumulation::from_numbers([n, x, sum(y)?, xx, sum(xy)?, sum(yy)?])
     }

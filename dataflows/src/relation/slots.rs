@@ -129,8 +129,9 @@ pub(super) fn add_to_window(
     open: &mut Open,
 ) {
     note(layout, group, key, start, Some(part), open);
-    let slot = group.windows.entry(start).or_insert_with(|| Slot { end, tally: layout.empty().to_owned() });
-    layout.merge(slot.tally.get_mut(), part);
+    let slot =
+        group.windows.entry(start).or_insert_with(|| Slot { end, tally: layout.places.empty().to_owned() });
+    layout.places.merge(slot.tally.get_mut(), part);
     if slot.tally.get().rows() == 0 {
         group.windows.remove(&start);
     }
@@ -156,7 +157,7 @@ pub(super) fn add_to_session(
         note(layout, group, key, joined, all.as_ref().map(Tally::get), open);
         if let Some(slot) = group.windows.remove(&joined) {
             merged.end = merged.end.max(slot.end);
-            layout.merge(merged.tally.get_mut(), slot.tally.get());
+            layout.places.merge(merged.tally.get_mut(), slot.tally.get());
         }
     }
     note(layout, group, key, start, Some(merged.tally.get()), open);
@@ -164,8 +165,8 @@ pub(super) fn add_to_session(
 }
 
 pub(super) fn add_instant(layout: &Layout, group: &mut Group, time: i64, part: TallyRef<'_>) {
-    let tally = group.instants.entry(time).or_insert_with(|| layout.empty().to_owned());
-    layout.merge(tally.get_mut(), part);
+    let tally = group.instants.entry(time).or_insert_with(|| layout.places.empty().to_owned());
+    layout.places.merge(tally.get_mut(), part);
     if tally.get().rows() == 0 {
         group.instants.remove(&time);
     }

@@ -3,8 +3,8 @@
 use ethnum::I256;
 
 use super::call::{Call, Function, MOST_ROWS, Regression};
-use super::kept::{End, Tally, TallyRef};
-use super::places::Place;
+use super::kept::{End, TallyMut, TallyRef, count};
+use super::places::Places;
 use super::result::Final;
 use super::total::{Total, integer, units};
 use super::value::Value;
@@ -26,12 +26,8 @@ pub(super) struct Layout {
     pub finals: Vec<Final>,
     /// Whether a call is the number of rows.
     pub shows_rows: bool,
-    /// Where each sum is.
-    pub sums: Vec<Place>,
-    /// Where each extreme is.
-    pub extremes: Vec<Place>,
-    /// The tally of no rows.
-    pub empty: Option<Tally>,
+    /// Where all of them are.
+    pub places: Places,
 }
 
 /// A sum over the rows that pass a filter, and where some arguments are not NULL.
@@ -42,7 +38,7 @@ pub(super) struct Term {
     /// What is summed: 1, an argument, or the product of two.
     pub factors: Vec<usize>,
     /// The greatest absolute value, if it has 256 bits.
-    pub bound: Option<I256>,
+    bound: Option<I256>,
 }
 
 /// How columns are added to sums: chosen once, not for each row.
@@ -120,7 +116,10 @@ impl Layout {
         let others = (0..layout.terms.len()).filter(|&place| !is_covered[place]);
         layout.kernels.extend(others.map(Kernel::Term));
         layout.shows_rows = layout.finals.iter().any(|of| matches!(of, Final::Rows));
-        layout.find_places();
+        let bounds = layout.terms.iter().map(|term| term.bound);
+        let kind = |pick: &Pick| layout.arguments[pick.argument].kind();
+        let picks = layout.picks.iter().map(|pick| (pick.end, kind(pick), pick.by_time));
+        layout.places = Places::new(bounds, picks, layout.bags.len());
         layout
     }
 
@@ -200,9 +199,33 @@ impl Layout {
         place(&mut self.bags, Bag { filter, argument, by_time })
     }
 
+    /// Adds a row (`sign` 1), or takes it back (-1).
+    pub fn push(&self, mut tally: TallyMut<'_>, arguments: &[Value], passes: &[bool], time: i64, sign: i64) {
+        tally.words[0] += sign;
+        let counts = |filter: Option<usize>| filter.is_none_or(|filter| passes[filter]);
+        for (place, term) in self.terms.iter().enumerate() {
+            if counts(term.filter) && term.present.iter().all(|&place| !arguments[place].is_null()) {
+                self.places.add(tally.reborrow(), place, &term.of(|place| &arguments[place], sign));
+            }
+        }
+        for (place, pick) in self.picks.iter().enumerate() {
+            let value = &arguments[pick.argument];
+            if counts(pick.filter) && !value.is_null() {
+                let time = if pick.by_time { time } else { 0 };
+                self.places.pick(tally.reborrow(), place, (time, value.clone()));
+            }
+        }
+        for (values, bag) in tally.bags().iter_mut().zip(&self.bags) {
+            let value = &arguments[bag.argument];
+            if counts(bag.filter) && !value.is_null() {
+                count(values, (if bag.by_time { time } else { 0 }, value.clone()), sign);
+            }
+        }
+    }
+
     /// The values of the calls.
     pub fn results(&self, tally: TallyRef<'_>) -> impl Iterator<Item = Value> {
-        self.finals.iter().map(move |of| of.value(self, tally))
+        self.finals.iter().map(move |of| of.value(&self.places, tally))
     }
 }
 
@@ -244,5 +267,72 @@ impl Term {
         let factors = self.factors.iter().filter_map(|&place| units(argument(place)));
         let product = factors.fold(I256::from(sign), |product, factor| product.wrapping_mul(factor.0));
         Total::Wide(product)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Schema;
+    use proptest::prelude::*;
+
+    /// Sums and extremes of a number and a time, of doubles, and a multiset.
+    fn layout(retracts: bool) -> Layout {
+        let schema = Schema::trucks();
+        let field = |name| Expression::field(schema.field(name).expect("a field"));
+        let (speed, time) = (field("engine_speed"), field("timestamp"));
+        let real = speed.clone().to_real().expect("a number");
+        let call = |function, of: Vec<Expression>| Call::new(function, of, false, None).expect("a call");
+        let calls = [
+            call(Function::Count, Vec::new()),
+            call(Function::Corr, vec![speed.clone(), time.clone()]),
+            call(Function::Sum, vec![real.clone()]),
+            call(Function::Last, vec![speed.clone()]),
+            call(Function::Min, vec![time]),
+            call(Function::Max, vec![real]),
+            call(Function::Median, vec![speed]),
+        ];
+        Layout::new(&calls, retracts)
+    }
+
+    fn row() -> impl Strategy<Value = (Option<i64>, i64, i64)> {
+        (prop::option::of(-i64::MAX..=i64::MAX), -4_000i64..4_000, -5i64..5)
+    }
+
+    /// The bytes and values of a tally.
+    fn seen(layout: &Layout, tally: TallyRef<'_>) -> (Vec<u8>, Vec<Value>) {
+        let mut bytes = Vec::new();
+        layout.places.write(tally, &mut bytes);
+        (bytes, layout.results(tally).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn tallies_merge_and_are_read_back(rows in prop::collection::vec((row(), 0usize..3), 0..20), retracts in any::<bool>()) {
+            let layout = layout(retracts);
+            let mut whole = layout.places.empty().to_owned();
+            let mut parts = vec![layout.places.empty().to_owned(); 3];
+            for ((units, time, at), part) in rows {
+                let number = |units: i64| Value::Number(units.into());
+                let of = |argument: &Expression| match (argument.kind(), units) {
+                    (Kind::Timestamp, _) => Value::Time(time),
+                    (_, None) => Value::Null,
+                    (Kind::Real, Some(units)) => Value::real(units as f64 / 1e9),
+                    (_, Some(units)) => number(units),
+                };
+                let values: Vec<Value> = layout.arguments.iter().map(of).collect();
+                layout.push(whole.get_mut(), &values, &[], at, 1);
+                layout.push(parts[part].get_mut(), &values, &[], at, 1);
+            }
+            let mut merged = layout.places.empty().to_owned();
+            parts.iter().for_each(|part| layout.places.merge(merged.get_mut(), part.get()));
+            prop_assert_eq!(seen(&layout, merged.get()), seen(&layout, whole.get()));
+            let (bytes, values) = seen(&layout, whole.get());
+            let mut read = layout.places.empty().to_owned();
+            read.get_mut().bags().clone_from_slice(whole.get().bags());
+            prop_assert!(layout.places.read(&bytes, read.get_mut()).is_some());
+            prop_assert_eq!(seen(&layout, read.get()), (bytes.clone(), values));
+            prop_assert!(layout.places.read(&bytes[..bytes.len() - 1], read.get_mut()).is_none());
+        }
     }
 }

@@ -191,7 +191,7 @@ impl PlannedView {
         }
         let of_group = |(key, value): (&[u8], &[u8])| {
             let (entry, 0, rest) = parsed(key)? else { return None };
-            let mut tally = layout.empty().to_owned();
+            let mut tally = layout.places.empty().to_owned();
             let mut group = Key::default();
             restore(&layout, entry, rest, value, |of, _| {
                 group = of.into();

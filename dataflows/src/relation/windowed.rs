@@ -107,7 +107,7 @@ impl Windowed {
         let kind = self.window.kind;
         restore(layout, entry, rest, value, |group, start| {
             let group = groups.entry(group.into()).or_default();
-            let fresh = || Slot { end: end_of(kind, start), tally: layout.empty().to_owned() };
+            let fresh = || Slot { end: end_of(kind, start), tally: layout.places.empty().to_owned() };
             let slot = group.windows.entry(start).or_insert_with(fresh);
             if let Some(end) = end {
                 slot.end = end;
@@ -129,7 +129,7 @@ impl Windowed {
         {
             return false;
         }
-        let mut tally = layout.empty().to_owned();
+        let mut tally = layout.places.empty().to_owned();
         restore(layout, entry, rest, value, |_, _| tally.get_mut()).is_some()
     }
 
@@ -292,7 +292,7 @@ impl Windowed {
                 for (&time, tally) in group.instants.range(start..end) {
                     match &mut session {
                         Some((_, slot)) if time < slot.end => {
-                            self.layout.merge(slot.tally.get_mut(), tally.get());
+                            self.layout.places.merge(slot.tally.get_mut(), tally.get());
                             slot.end = time.saturating_add(gap);
                         }
                         _ => {
@@ -323,7 +323,7 @@ impl Windowed {
             let write = |tally: TallyRef<'_>, out: &mut Vec<u8>| {
                 // The end of a session stands before its tally.
                 out.extend(end.into_iter().flat_map(i64::to_le_bytes));
-                self.layout.write(tally, out);
+                self.layout.places.write(tally, out);
             };
             let tally = slot.map(|slot| slot.tally.get());
             keep(changes, self.operator, (group, *start), tally, write, old.is_some(), values);
@@ -332,7 +332,7 @@ impl Windowed {
 
     /// The changes for tables, and those of windows that files already have.
     fn emit(&self, changed: Vec<Changed>, times_before: &BTreeMap<Key, Option<Times>>, deltas: &mut Deltas) {
-        let nothing = self.layout.empty();
+        let nothing = self.layout.places.empty();
         for ((group, start), old, new) in changed {
             let is_same = match (&old, &new) {
                 (Some((end, Some(old))), Some((new_end, new))) => end == new_end && old == new,
