@@ -30,7 +30,7 @@ use super::{BATCH, Stage, Work};
 /// Readings of five trucks, each 0.36 s behind its last: a batch spans five minutes.
 const SHAPE: Shape = Shape { trucks: 5, ..Shape::of(messages::Form::Numpy) };
 
-/// The same of so many that each reading of a run is of another: almost every one changes a row and the state.
+/// The same of so many that few readings of a run are of the same one: most of the work is rows and state.
 const MANY: Shape = Shape { trucks: 10_000, ..SHAPE };
 
 /// What becomes of rows.

@@ -51,6 +51,10 @@ const BUDGETS: &[Budget] = &[
     of("view/own_groups", 80, 0, 70),
     of("view/window_averages", 280, 0, 70),
     of("view/own_windows", 280, 0, 70),
+    // Of each truck that an epoch changes: the key of its group, that of its entry, and the name in its row.
+    of("many_trucks/", 50, 90, 1200),
+    // The windows of a group are in trees, and so is what an epoch changes of them.
+    of("many_trucks/window_averages", 100, 240, 2200),
     // Of each reading: the list of its timestamp, its key in the state when it comes and when it goes, and
     // one for the arrangements' batches, which copy it as they merge.
     of("view/filtered_join", 50, 470, 2600),
