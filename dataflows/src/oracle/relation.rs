@@ -96,36 +96,40 @@ fn inputs<'a>(source: &Source, readings: &[(&'a Record, i64)]) -> Vec<Input<'a>>
 }
 
 fn joined(join: &Join, readings: &[(&Record, i64)]) -> Vec<Vec<Cell>> {
-    let mut rights: BTreeMap<Vec<Ordered>, Vec<Input<'_>>> = BTreeMap::new();
+    // The rows of a key with their times, which are in order; without a bound, the times are all the same.
+    let mut rights: BTreeMap<Vec<Ordered>, Vec<(i128, Vec<Cell>)>> = BTreeMap::new();
     for cells in computed(&join.right, readings) {
         let right = Input::of(cells);
-        if let Some(key) = key(&right, join.keys.iter().map(|(_, right)| right)) {
-            rights.entry(key).or_default().push(right);
+        let key = key(&right, join.keys.iter().map(|(_, right)| right));
+        if let (Some(key), Some(time), Input::Row(cells, _)) =
+            (key, time_of(join, &right, |bound| &bound.right), right)
+        {
+            rights.entry(key).or_default().push((time, cells));
         }
     }
+    rights.values_mut().for_each(|rows| rows.sort_by_key(|(time, _)| *time));
+    let (from, to) = join.bound.as_ref().map_or((0, 0), |bound| (bound.from.into(), bound.to.into()));
     let mut rows = Vec::new();
-    for left in computed(&join.left, readings) {
-        let left = Input::of(left);
-        let key = key(&left, join.keys.iter().map(|(left, _)| left));
-        for right in key.and_then(|key| rights.get(&key)).into_iter().flatten() {
-            if let (Input::Row(one, _), Input::Row(other, _)) = (&left, right)
-                && join.bound.as_ref().is_none_or(|bound| is_within(bound, &left, right))
-            {
-                rows.push([one.clone(), other.clone()].concat());
-            }
-        }
+    for cells in computed(&join.left, readings) {
+        let left = Input::of(cells);
+        let of_key = key(&left, join.keys.iter().map(|(left, _)| left)).and_then(|key| rights.get(&key));
+        let (Some(of_key), Some(time)) = (of_key, time_of(join, &left, |bound| &bound.left)) else {
+            continue;
+        };
+        let Input::Row(one, _) = &left else { continue };
+        let first = of_key.partition_point(|(other, _)| other - time < from);
+        let within = of_key[first..].iter().take_while(|(other, _)| other - time <= to);
+        rows.extend(within.map(|(_, other)| [one.clone(), other.clone()].concat()));
     }
     rows
+}
+
+/// The time of a row for the bound of a join; none if it is NULL.
+fn time_of(join: &Join, row: &Input<'_>, side: impl Fn(&Bound) -> &Expression) -> Option<i128> {
+    join.bound.as_ref().map_or(Some(0), |bound| row.time(side(bound)).map(i128::from))
 }
 
 /// The key of a row of a join; none with NULL, which equals nothing.
 fn key<'e>(row: &Input<'_>, expressions: impl Iterator<Item = &'e Expression>) -> Option<Vec<Ordered>> {
     expressions.map(|one| Some(row.value(one)).filter(|value| !value.is_null()).map(Ordered)).collect()
-}
-
-fn is_within(bound: &Bound, left: &Input<'_>, right: &Input<'_>) -> bool {
-    let (Some(left), Some(right)) = (left.time(&bound.left), right.time(&bound.right)) else {
-        return false;
-    };
-    (i128::from(bound.from)..=bound.to.into()).contains(&(i128::from(right) - i128::from(left)))
 }
