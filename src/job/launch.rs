@@ -171,6 +171,9 @@ fn run_shown(
     Ok(passed.map_or(Summary { epoch: last.epoch, ..Summary::default() }, |(_, summary)| summary))
 }
 
+/// What a job holds while no file is open.
+type Locked = (Box<dyn Store>, FolderLock);
+
 /// What became of filling a view.
 enum Filled<T> {
     All(T),
@@ -228,7 +231,7 @@ impl Launch<'_> {
         lock: FolderLock,
         last: &LastCommit,
         filling: &Filling,
-    ) -> Result<Filled<(Box<dyn Store>, FolderLock)>, JobError> {
+    ) -> Result<Filled<Locked>, JobError> {
         let routes = routes_of_backfill(&self.routes, filling);
         store.prepare(&tables(self.config, &routes))?;
         let files = open_files(self.config, &routes, last)?;

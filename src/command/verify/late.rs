@@ -99,7 +99,7 @@ impl Views<'_> {
         let Some((aggregate, window, slide, size)) = overlapping(planned) else { return Ok(None) };
         let Some((keys, ends)) = key_columns(planned, aggregate.keys.len()) else { return Ok(None) };
         let times = self.times(aggregate, window)?;
-        let (mut surely, mut maybe): (Vec<(&Record, i64)>, Vec<(&Record, i64)>) = (Vec::new(), Vec::new());
+        let (mut surely, mut maybe) = (Vec::new(), Vec::new());
         let count = Call::new(Function::Count, Vec::new(), false, None);
         let count = count.map_err(|_| Error::from(Bug("COUNT takes nothing")))?;
         let counted = Aggregate { calls: vec![count], time: None, ..aggregate.clone() };

@@ -16,8 +16,8 @@ use super::tables::{
 use crate::state::StoredView;
 use crate::store::commit::{Adopted, Commit, LastCommit, Replacement, StateChange};
 use crate::store::error::StoreError;
-use crate::store::table::{StoredTable, new_table};
-use crate::store::{self, offset};
+use crate::store::offset;
+use crate::store::table::{self, StoredTable, new_table};
 
 /// State parts are split into pieces of at most this, or of what fits into a value.
 const STATE_PIECE: usize = 4 << 20;
@@ -112,7 +112,7 @@ pub(in crate::store) fn put_view(
 pub(in crate::store) fn put_tables(
     session: &mut dyn Session,
     job: &str,
-    tables: &[(&store::Table, bool)],
+    tables: &[(&table::Table, bool)],
 ) -> Result<(), StoreError> {
     let known = read::tables(session, job)?;
     for (table, is_new) in tables {
