@@ -126,7 +126,8 @@ pub(in crate::store) fn put_tables(
         let stored = StoredTable {
             name: table.name.clone(),
             view: table.view.clone(),
-            is_created: known.map_or(*is_new, |known| known.is_created),
+            // It has the rows of the view for which it was created.
+            is_created: known.map_or(*is_new, |known| known.is_created && known.view == table.view),
             columns,
         };
         if known != Some(&stored) {

@@ -527,3 +527,19 @@ fn last_readings_are_those_of_the_highest_id() {
     let expected = [reading("", 9.0, 2_000_000), reading("a", 8.0, 4_000_000), reading("b", 6.0, 1_000_000)];
     assert_eq!(place.last_readings().unwrap(), expected);
 }
+
+#[test]
+fn a_table_is_replaced_for_the_view_for_which_it_was_created() {
+    let place = Place::new();
+    let mut store = place.prepared(numbers_table());
+    let [stored] = &store.tables().unwrap()[..] else { panic!("one table") };
+    assert!(stored.is_created && stored.view == "numbers" && stored.columns == ["n"], "{stored:?}");
+    assert!(store.check_replaceable("job", "numbers", "numbers").is_ok());
+    // Another view writes on in it, and its rows are not those of that view alone.
+    store.prepare(&[Table { view: "other".into(), ..numbers_table() }]).unwrap();
+    assert!(!store.tables().unwrap()[0].is_created);
+    for view in ["other", "numbers"] {
+        let error = store.check_replaceable("job", view, "numbers").unwrap_err().to_string();
+        assert!(error.contains("rows of others"), "{error}");
+    }
+}
