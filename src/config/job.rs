@@ -24,9 +24,8 @@ use super::raw::Config;
 use super::span::{duration, span};
 use super::sql::builtin::{self, Builtin, Missing};
 use super::sql::parameters::Parameters;
-use super::sql::{self, Reads};
-
 use super::sql::script::Script;
+use super::sql::{self, Reads};
 use super::start::start;
 use crate::decode::Mapping;
 use crate::runtime::clock::Limits;
@@ -141,12 +140,11 @@ impl TryFrom<Config> for Job {
         let mut builtin = Builtin::compile(&built_in, &view_settings)?;
         builtin.retain(|view| config.has_builtin(view));
         let missing = missing(&config, &builtin);
-        let Builtin { views: built, reads, .. } = &builtin;
         let own = config.sql.as_deref().map(|script| sql::compile(script, &builtin)).transpose()?;
         let own = own.unwrap_or_default();
-        let reads = all_reads(reads.iter().chain(&own.reads));
+        let reads = all_reads(builtin.reads.iter().chain(&own.reads));
         let replaced = replaced(&config, &reads);
-        let mut planned: Vec<PlannedView> = built.iter().cloned().chain(own.views).collect();
+        let mut planned: Vec<PlannedView> = builtin.views.into_iter().chain(own.views).collect();
         planned.iter_mut().for_each(|view| define_fields(view, &config, &mapping.schema));
         let active_views = active_views(&config, &planned, &view_settings);
         let start = start(&config.kafka.start)?;

@@ -20,11 +20,11 @@ use dataflows::views::{DEDUPE, Mode, View};
 
 use crate::config::Job;
 use crate::job::error::JobError;
-use crate::job::filling::{Filling, dedupe_of_backfill, keep, replaced_view};
+use crate::job::filling::{Filling, dedupe_ends, keep, replaced_view};
 use crate::job::replace;
 use crate::state::offset::{Role, first_of, for_view, of_view};
 use crate::state::{Phase, StoredView};
-use crate::store::{Commit, LastCommit, StateChange, Store};
+use crate::store::{Commit, LastCommit, Store};
 
 /// Stores the definitions of the views, and returns those that have to be filled.
 pub fn plan(store: &mut dyn Store, config: &Job, last: &LastCommit) -> Result<Vec<Filling>, JobError> {
@@ -206,8 +206,7 @@ pub fn starts(view: &str, last: &LastCommit) -> Vec<NextOffset> {
 /// before, as nothing is left to read.
 pub fn finish(store: &mut dyn Store, config: &Job, view: usize, last: &LastCommit) -> Result<(), JobError> {
     let view = &config.active_views[view];
-    if config.view_settings.dedupe.is_some() {
-        let state = StateChange { view: dedupe_of_backfill(&view.name), parts: Vec::new(), replaces: true };
+    if let Some(state) = dedupe_ends(config, &view.name) {
         store.begin()?;
         store.commit(&Commit { epoch: last.epoch, state: &[state], ..Commit::default() })?;
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use dataflows::views::DEDUPE;
 
+use crate::config::Job;
 use crate::state::offset::ViewOffset;
-use crate::store::{Commit, LastCommit, Store, StoreError};
+use crate::store::{Commit, LastCommit, StateChange, Store, StoreError};
 
 /// The end of the name under which a view is filled that replaces one. Names of views have no dots.
 const NEW: &str = ".new";
@@ -35,6 +36,12 @@ pub fn replaced_view(name: &str) -> Option<&str> {
 /// a slash.
 pub(crate) fn dedupe_of_backfill(name: &str) -> String {
     format!("{DEDUPE}/{name}")
+}
+
+/// The end of that state, if the job drops repetitions.
+pub(super) fn dedupe_ends(config: &Job, name: &str) -> Option<StateChange> {
+    let ends = StateChange { view: dedupe_of_backfill(name), parts: Vec::new(), replaces: true };
+    config.view_settings.dedupe.is_some().then_some(ends)
 }
 
 /// Adds offsets of views to the job's last commit.

@@ -132,7 +132,7 @@ fn run_shown(
     })?;
     starts("Waiting for the database.");
     csv::prepare_folder(&config.out)?;
-    let lock = FolderLock::take(&config.out)?;
+    let mut lock = FolderLock::take(&config.out)?;
     fault::at(Moment::FolderLocked);
     let opened = stop.unless_requested({
         let (config, stop) = (config.clone(), stop.clone());
@@ -146,7 +146,6 @@ fn run_shown(
     let launch =
         Launch { config, routes, metrics, health, page: page.clone(), kafka, registry, stop, events };
     let (replaced, new): (Vec<_>, Vec<_>) = to_fill.into_iter().partition(|filling| filling.replaces);
-    let mut lock = lock;
     for filling in replaced {
         match launch.replace(store, lock, &last, &filling)? {
             Filled::All(parts) => (store, lock) = parts,

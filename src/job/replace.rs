@@ -21,7 +21,7 @@ use dataflows::views::{DEAD_LETTERS, DEAD_LETTERS_TABLE, View};
 
 use crate::config::Job;
 use crate::job::error::JobError;
-use crate::job::filling::{Filling, dedupe_of_backfill, filled_name, keep, replaced_view};
+use crate::job::filling::{Filling, dedupe_ends, filled_name, keep, replaced_view};
 use crate::runtime::fault::{self, Moment};
 use crate::runtime::retry;
 use crate::runtime::stop::Stop;
@@ -114,9 +114,7 @@ pub fn switch(store: &mut dyn Store, config: &Job, filling: &Filling) -> Result<
     let owner = Owner { job: &config.job, view: &view.name };
     let parts = fold.finish()?.iter().map(|part| seal(owner, part).into()).collect();
     let mut state = vec![StateChange { view: view.name.to_string(), parts, replaces: true }];
-    if config.view_settings.dedupe.is_some() {
-        state.push(StateChange { view: dedupe_of_backfill(filled), parts: Vec::new(), replaces: true });
-    }
+    state.extend(dedupe_ends(config, filled));
     let renamed = |(name, number): &(String, u64)| {
         let rest = name.strip_prefix(filled).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
         Some((format!("{}{rest}", view.name), *number))

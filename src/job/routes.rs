@@ -44,11 +44,12 @@ pub(crate) fn routes_of_backfill(routes: &[Route], filling: &Filling) -> Arc<[Ro
     let own = |(place, route): (usize, &Route)| match &*route.name {
         DEDUPE => Route { name: dedupe_of_backfill(&filling.name).into(), ..route.clone() },
         _ if !filling.replaces => route.clone(),
-        name if place == filling.view || name == DEAD_LETTERS => Route {
-            name: if place == filling.view { filling.name.clone() } else { route.name.clone() },
+        _ if place == filling.view => Route {
+            name: filling.name.clone(),
             table: route.table.and_then(|_| tables.next()),
             ..route.clone()
         },
+        DEAD_LETTERS => Route { table: route.table.and_then(|_| tables.next()), ..route.clone() },
         _ => Route { csv: false, table: None, ..route.clone() },
     };
     routes.iter().enumerate().map(own).collect()

@@ -25,11 +25,12 @@ pub fn replace_files(
     }
     for to in &places {
         let from = Location::new(out, filled, to.rotates);
+        let is_filled = has_files(&from)?;
         // The files before may be in the other location.
-        if !is_committed(to) || has_files(&from)? {
+        if is_filled || !is_committed(to) {
             remove(to)?;
         }
-        if !has_files(&from)? {
+        if !is_filled {
             continue;
         }
         let path = |place: &Location| if place.rotates { place.folder() } else { place.path(1) };
