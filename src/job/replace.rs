@@ -21,7 +21,7 @@ use dataflows::views::{DEAD_LETTERS, DEAD_LETTERS_TABLE, View};
 
 use crate::config::Job;
 use crate::job::error::JobError;
-use crate::job::filling::{Filling, dedupe_ends, filled_name, keep, replaced_view};
+use crate::job::filling::{Filling, dedupe_ends, dedupe_of_backfill, filled_name, keep, replaced_view};
 use crate::runtime::fault::{self, Moment};
 use crate::runtime::retry;
 use crate::runtime::stop::Stop;
@@ -85,6 +85,8 @@ pub fn discard_others(
 
 fn discard(store: &mut dyn Store, config: &Job, name: &str) -> Result<(), JobError> {
     csv::remove_files(&config.out, name)?;
+    // The readings that it has read must not count as repeated when another definition is filled.
+    store.discard(&dedupe_of_backfill(name))?;
     Ok(store.discard(name)?)
 }
 
