@@ -15,8 +15,6 @@ use num_rational::BigRational;
 use num_traits::{Signed, ToPrimitive, Zero};
 
 use self::root::Root;
-use crate::batch::{Entity, Record};
-use crate::rows::NULL;
 use crate::schema::Schema;
 
 /// The exact value of a correlation: the root of r².
@@ -131,53 +129,6 @@ impl Measures {
         let [distance, speed, fuel] = ["distance_covered", "engine_speed", "fuel_consumed"]
             .map(|name| schema.number(name).unwrap_or_default());
         Self { distance, speed, fuel }
-    }
-}
-
-/// The records whose engine speed is above `threshold`, joined with every record of the same truck and time: time,
-/// the distance of the first, the speed of the second, truck; sorted.
-pub fn joined(records: &[Record], measures: Measures, threshold: i64) -> Vec<(i64, i64, i64, Entity)> {
-    let mut joined = Vec::new();
-    let all: Vec<&Record> = records.iter().collect();
-    each_pair(
-        all,
-        |record| record,
-        measures,
-        threshold,
-        usize::MAX,
-        |above, other| {
-            let (distance, speed) = (above.units[measures.distance], other.units[measures.speed]);
-            joined.push((above.time, distance, speed, above.entity.clone()));
-        },
-    );
-    joined.sort_unstable();
-    joined
-}
-
-/// Calls `pair` for each of `all` whose record is above the threshold, with each that has the same truck and time.
-/// Only the first `limit` with the same truck and time count.
-pub fn each_pair<T: Copy>(
-    mut all: Vec<T>,
-    record: impl Fn(&T) -> &Record,
-    measures: Measures,
-    threshold: i64,
-    limit: usize,
-    mut pair: impl FnMut(T, T),
-) {
-    let place = |one: &T| (record(one).entity.clone(), record(one).time);
-    all.sort_by(|a, b| {
-        let (a, b) = (record(a), record(b));
-        (&a.entity, a.time).cmp(&(&b.entity, b.time))
-    });
-    let is_above = |one: &&T| {
-        let speed = record(one).units[measures.speed];
-        speed != NULL && speed > threshold
-    };
-    for group in all.chunk_by(|a, b| place(a) == place(b)) {
-        let group = &group[..group.len().min(limit)];
-        for above in group.iter().filter(is_above) {
-            group.iter().for_each(|other| pair(*above, *other));
-        }
     }
 }
 

@@ -200,8 +200,9 @@ impl Column {
 fn interleaved<'a, T: Clone + 'a>(lists: impl Iterator<Item = &'a [T]>, turns: Option<&[u8]>) -> Arc<Vec<T>> {
     let lists: Vec<&[T]> = lists.collect();
     if let (None, [a, b]) = (turns, &lists[..]) {
-        // Not a loop with `push`, which would look for room each time.
-        return Arc::new(a.iter().zip(*b).flat_map(|(a, b)| [a.clone(), b.clone()]).collect());
+        // Pairs of known number, so that nothing looks for room each time.
+        let pairs: Vec<[T; 2]> = a.iter().zip(*b).map(|(a, b)| [a.clone(), b.clone()]).collect();
+        return Arc::new(pairs.into_flattened());
     }
     let mut next: Vec<std::slice::Iter<'a, T>> = lists.iter().map(|list| list.iter()).collect();
     let mut all = Vec::with_capacity(lists.iter().map(|list| list.len()).sum());

@@ -143,7 +143,6 @@ fn assert_sentence(error: &str) {
 static VIEWS: LazyLock<Vec<View>> = LazyLock::new(|| {
     let settings = settings();
     let mut all: Vec<View> = BUILT_IN.views.iter().map(|view| view.clone().view(&settings)).collect();
-    all.extend(views::filtered_join_view(&settings));
     all.push(views::dead_letters_view());
     all.push(views::readings_view(&Settings { mode: Mode::Upsert, ..settings }));
     all

@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Deref, RangeInclusive};
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataflows::batch::NANO;
-use dataflows::real::Factor;
 use dataflows::relation::PlannedView;
 use dataflows::schema::Schema;
-use dataflows::views::{self, FILTERED_JOIN, Settings, View};
+use dataflows::views::{self, Settings, View};
 
 use super::builtin_views::BuiltinViews;
 use super::error::ConfigError;
@@ -23,7 +20,6 @@ use super::place::Places;
 use super::raw::Config;
 use super::span::{duration, span};
 use super::sql::builtin::{self, Builtin, Missing};
-use super::sql::parameters::Parameters;
 use super::sql::script::Script;
 use super::sql::{self, Reads};
 use super::start::start;
@@ -146,7 +142,7 @@ impl TryFrom<Config> for Job {
         let replaced = replaced(&config, &reads);
         let mut planned: Vec<PlannedView> = builtin.views.into_iter().chain(own.views).collect();
         planned.iter_mut().for_each(|view| define_fields(view, &config, &mapping.schema));
-        let active_views = active_views(&config, &planned, &view_settings);
+        let active_views = active_views(&planned, &view_settings);
         let start = start(&config.kafka.start)?;
         validate_topics(&config, start)?;
         Ok(Self {
@@ -333,11 +329,8 @@ fn define_fields(view: &mut PlannedView, config: &Config, schema: &Schema) {
 }
 
 /// All views of the job.
-fn active_views(config: &Config, planned: &[PlannedView], settings: &Settings) -> Vec<View> {
+fn active_views(planned: &[PlannedView], settings: &Settings) -> Vec<View> {
     let mut active: Vec<View> = planned.iter().map(|view| view.clone().view(settings)).collect();
-    if config.has_builtin(FILTERED_JOIN) {
-        active.extend(views::filtered_join_view(settings));
-    }
     if settings.upserts() {
         active.push(views::readings_view(settings));
     }
@@ -371,57 +364,15 @@ fn epoch_limits(config: &Config) -> Result<Limits, ConfigError> {
     })
 }
 
-/// What all views have in common, and the parameters of `filtered_join`.
+/// What all views have in common.
 fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigError> {
-    let parameters = Values(&config.parameters);
-    let threshold: Factor =
-        parameters.parsed("parameters.above_speed", "give a decimal with at most 9 places, such as 80")?;
-    let above_speed = threshold
-        .times(NANO)
-        .ok_or_else(|| parameters.wrong("parameters.above_speed", "give a number below 9.2e9".into()))?;
-    let join_limit = parameters.parsed("parameters.join_limit", "give a number of readings")?;
-    if !(1..=MAX_JOINED).contains(&join_limit) {
-        return Err(parameters.wrong("parameters.join_limit", format!("give 1 to {MAX_JOINED} readings")));
-    }
     Ok(Settings {
         mode: config.mode,
         one_after_another: config.input.is_some() && !config.embedded,
         schema: schema.clone(),
         dedupe: message::dedupe(config, schema)?,
-        above_speed,
-        window_idle: parameters.span("parameters.window_idle")?,
-        join_retention: parameters.span("parameters.join_retention")?,
-        join_limit,
     })
-}
-
-/// The values of parameters, for what is not written in SQL.
-struct Values<'a>(&'a Parameters);
-
-impl Values<'_> {
-    fn text(&self, key: &str) -> String {
-        match self.0.get(key.trim_start_matches("parameters.")) {
-            Some(toml::Value::String(text)) => text.clone(),
-            other => other.map(ToString::to_string).unwrap_or_default(),
-        }
-    }
-
-    fn wrong(&self, key: &'static str, reason: String) -> ConfigError {
-        ConfigError::Value { key, value: self.text(key), reason }
-    }
-
-    fn parsed<T: FromStr>(&self, key: &'static str, rule: &str) -> Result<T, ConfigError> {
-        self.text(key).parse().map_err(|_| self.wrong(key, rule.into()))
-    }
-
-    fn span(&self, key: &'static str) -> Result<i64, ConfigError> {
-        span(key, &self.text(key), Duration::ZERO)
-    }
 }
 
 /// The most processes of a cluster.
 const MAX_PROCESSES: usize = 64;
-
-/// The most readings of a truck that may share a timestamp in a join. An epoch may have to hold the product of
-/// two such groups.
-const MAX_JOINED: usize = 1_000_000;

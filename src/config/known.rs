@@ -1,6 +1,6 @@
 //! The views that a job can have.
 
-use dataflows::views::{self, DEAD_LETTERS, DEAD_LETTERS_TABLE, FILTERED_JOIN, FILTERED_JOIN_TABLE};
+use dataflows::views::{self, DEAD_LETTERS, DEAD_LETTERS_TABLE};
 
 use super::error::ConfigError;
 use super::names::{is_table_name, is_view_name};
@@ -13,13 +13,7 @@ pub(super) struct Names(Vec<String>);
 impl Names {
     /// Those of the built-in views.
     pub(super) fn built_in(script: &Script) -> Self {
-        Self(
-            script
-                .views()
-                .map(|view| view.name.clone())
-                .chain([FILTERED_JOIN, DEAD_LETTERS].map(str::to_owned))
-                .collect(),
-        )
+        Self(script.views().map(|view| view.name.clone()).chain([DEAD_LETTERS.to_owned()]).collect())
     }
 
     /// Refuses a name that no view has.
@@ -45,7 +39,6 @@ pub(super) fn names(config: &Config, built_in: &Script) -> Result<Names, ConfigE
     // The tables of built-in views that the job does not have are free for its own.
     let there = built_in.views().filter(|view| config.has_builtin(&view.name));
     let mut tables: Vec<String> = there.filter_map(|view| view.table.clone()).collect();
-    tables.extend(config.has_builtin(FILTERED_JOIN).then(|| FILTERED_JOIN_TABLE.to_owned()));
     tables.push(DEAD_LETTERS_TABLE.to_owned());
     // Reserved for the readings of an upsert job, and for those of a job that drops repetitions.
     let reserved = [views::READINGS, views::DEDUPE];

@@ -280,7 +280,10 @@ fn views_are_replaced_with_those_that_read_them() {
         |replace: &str| load("", &[], &[("views", &path), ("builtin_views", "true"), ("replace", replace)]);
     let replaced = |replace: &str| with(replace).unwrap().replaced.into_iter().collect::<Vec<_>>();
     assert_eq!(replaced("[]"), ["apart", "hot"]);
-    assert_eq!(replaced("[\"above_speed\"]"), ["above_speed", "apart", "counted", "hot", "step"]);
+    assert_eq!(
+        replaced("[\"above_speed\"]"),
+        ["above_speed", "apart", "counted", "filtered_join", "hot", "step"]
+    );
     let error = with("[\"above\"]").unwrap_err().to_string();
     assert!(error.contains("replace = above: unknown view; expected one of parameter_map"), "{error}");
 }

@@ -32,6 +32,22 @@ CREATE MATERIALIZED VIEW once WITH (grace = '10m') AS
 SELECT truck_id, window_start, COUNT(*) AS samples
 FROM TUMBLE((SELECT DISTINCT truck_id, timestamp FROM readings), timestamp, INTERVAL '1 hour')
 GROUP BY truck_id, window_start;
+
+CREATE VIEW hourly AS
+SELECT truck_id, COUNT(*) AS samples
+FROM TUMBLE(readings, timestamp, INTERVAL '1 hour') GROUP BY truck_id, window_start, window_end;
+
+CREATE MATERIALIZED VIEW steps WITH (grace = '10m') AS
+SELECT truck_id, samples FROM hourly UNION ALL SELECT truck_id, 0 AS samples FROM readings;
+
+CREATE MATERIALIZED VIEW pairs WITH (grace = '10m') AS
+SELECT a.timestamp, b.engine_speed FROM readings a JOIN readings b
+  ON a.truck_id = b.truck_id AND b.timestamp BETWEEN a.timestamp AND a.timestamp;
+
+CREATE MATERIALIZED VIEW before WITH (grace = '10m') AS
+SELECT a.timestamp, b.engine_speed FROM readings a
+JOIN (SELECT truck_id, timestamp - INTERVAL '1 hour' AS hence, engine_speed FROM readings) b
+  ON a.truck_id = b.truck_id AND b.hence BETWEEN a.timestamp AND a.timestamp + INTERVAL '1 hour';
 ";
 
 /// Appends readings at these times of a day, and runs the job up to there.
@@ -59,8 +75,11 @@ fn verified(folder: &Path) -> Vec<String> {
     let mut job = job(folder, &["verify"]);
     job.wait(TIMEOUT);
     let said = job.stdout();
-    let of_views =
-        |line: &&str| ["hops", "many", "hidden", "once"].iter().any(|view| line[8..].starts_with(view));
+    let of_views = |line: &&str| {
+        ["hops", "many", "hidden", "once", "steps", "pairs", "before"]
+            .iter()
+            .any(|view| line[8..].starts_with(view))
+    };
     said.lines().filter(of_views).map(str::to_owned).collect()
 }
 
@@ -86,11 +105,23 @@ fn overlapping_windows_with_late_readings_are_compared_as_far_as_they_are_known(
     // It is late for the window that ended at 11:00, and counts in the one until 11:30.
     run(folder, &["10:45"]);
     let of_rows = "not compared, because of 1 dead letter for rows that are not readings";
-    let hidden = "ok      hidden: not compared, as 1 late reading may count in some windows";
+    let in_parts = "not compared, as 1 dropped reading may count in some of its windows or steps";
+    let [hidden, steps, before] =
+        ["hidden", "steps", "before"].map(|view| format!("ok      {view}: {in_parts}"));
+    // The join drops the reading from both sides.
+    let pairs = |rows: usize| format!("ok      pairs: {rows} rows, table and file");
     let once = format!("ok      once: {of_rows}");
     assert_eq!(
         verified(folder),
-        ["ok      hops: 4 rows, table and file", "ok      many: 2 rows, table and file", hidden, &once]
+        [
+            "ok      hops: 4 rows, table and file",
+            "ok      many: 2 rows, table and file",
+            &hidden,
+            &once,
+            &steps,
+            &pairs(3),
+            &before
+        ]
     );
     let at = |time: &str| {
         format!("UPDATE HOPS SET samples = 1 WHERE window_start = '2023-04-10 {time}:00.000000'")
@@ -104,7 +135,10 @@ fn overlapping_windows_with_late_readings_are_compared_as_far_as_they_are_known(
     let unknown = "; 1 window not compared, in which late readings may count";
     let hops = format!("ok      hops: 5 rows, table and file{unknown}");
     let many = format!("ok      many: 1 row, table and file{unknown}");
-    assert_eq!(verified(folder), [&hops, &many, hidden, &once]);
+    assert_eq!(
+        verified(folder),
+        [&hops, &many, &hidden, &once, &steps, &pairs(4), &before].map(String::as_str)
+    );
     assert_eq!(with(folder, &at("10:30"))[0], hops);
     assert!(with(folder, &at("10:00"))[0].starts_with("FAILED  hops: table HOPS"));
     let said = with(folder, "DELETE FROM MANY WHERE window_end = '2023-04-10 11:00:00.000000'");

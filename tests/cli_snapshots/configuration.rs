@@ -38,7 +38,6 @@ fn keys_and_values_of_the_file() {
         "[csv]\nviews = [\"nope\"]",
         "[tables]\nviews = [\"nope\"]",
         "[parameters]\nabove_speed = \"fast\"",
-        "[parameters]\nabove_speed = 9.3e9",
         "[parameters]\nspeed_factor = \"fast\"",
         "[parameters]\nwindow = \"0s\"",
         "[parameters]\njoin_limit = 0",

@@ -136,14 +136,6 @@ impl Expression {
         }
     }
 
-    /// The place of the column of a row that it consists of.
-    pub(crate) fn place_of_column(&self) -> Option<usize> {
-        match self.node {
-            Node::Column(place, _) => Some(place),
-            _ => None,
-        }
-    }
-
     /// Whether it is event time itself.
     pub fn is_event_time(&self) -> bool {
         matches!(self.node, Node::Field(Place::Time, _))
@@ -229,6 +221,15 @@ impl Expression {
             Node::Field(of, _) => *of == place,
             Node::Column(..) | Node::Constant(_) => false,
             _ => self.children().iter().any(|child| child.uses(place)),
+        }
+    }
+
+    /// Whether the column at a place of rows that are not readings is in it.
+    pub(crate) fn uses_column(&self, place: usize) -> bool {
+        match &self.node {
+            Node::Column(of, _) => *of == place,
+            Node::Field(..) | Node::Constant(_) => false,
+            _ => self.children().iter().any(|child| child.uses_column(place)),
         }
     }
 

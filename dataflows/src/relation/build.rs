@@ -5,25 +5,22 @@
 //! committed state ---------------------------------------------------------^   |`-> state, late rows
 //! ```
 
-use std::collections::BTreeSet;
 use std::iter::repeat_n;
 use std::sync::Arc;
 
 use differential_dataflow::hashable::Hashable;
-use serde::{Deserialize, Serialize};
-use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::operators::vec::{Filter, Map};
-use timely::dataflow::operators::{Concat, Concatenate, OkErr};
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concat, Concatenate};
 
 use super::content::{Content, Equals};
 use super::delta::{Delta, Deltas, Key};
-use super::entry::{Changes, Entry, parsed, read_slot};
+use super::entry::{Entry, read_slot};
 use super::gather::{Gather, Gathered};
 use super::grouped::{Grouped, restore};
-use super::join::{Input as JoinInput, Joined, Side};
+use super::join::{Joining, is_valid};
+use super::keyed::{Keyed, Operators, Out, Routed, outs, taken};
 use super::late::{letters, letters_of_rows};
 use super::part::Parts;
 use super::plan::{Aggregate, From, Join, Relation, Source};
@@ -33,74 +30,59 @@ use super::windowed::Windowed;
 use crate::Epoch;
 use crate::batch::Batch;
 use crate::dead_letter::Reason;
-use crate::effect::Effect;
 use crate::epochs::{folded, stream_epoch, when_complete};
 use crate::expression::{Evaluated, Expression, Selected};
-use crate::state::entries;
-use crate::views::Inputs;
-use crate::views::watermark::{WatermarkUpdate, updates};
 
 /// Checks an entry of an operator's state: what it is of, the rest of its key, and its value.
 type Check = Box<dyn Fn(Entry, &[u8], &[u8]) -> bool + Send + Sync>;
 
 /// The checks of the entries of all operators of a plan, by their numbers, which are those that [`Build`] gives them.
-pub(super) fn checks(relation: &Relation, upserts: bool, checks: &mut Vec<Check>) {
-    match relation {
-        Relation::Select { .. } | Relation::Union(_) => {}
-        Relation::Aggregate(aggregate) => {
-            let layout = Layout::new(&aggregate.calls, aggregate.source.retracts(upserts));
-            checks.push(match &aggregate.window {
-                Some(window) => {
-                    let kind = window.kind;
-                    Box::new(move |entry, rest, value| Windowed::keeps(&layout, kind, entry, rest, value))
+pub(super) fn checks(relation: &Relation, upserts: bool) -> Vec<Check> {
+    let check = |relation: &&Relation| -> Option<Check> {
+        Some(match relation {
+            Relation::Select { .. } | Relation::Union(_) => return None,
+            Relation::Aggregate(aggregate) => {
+                let layout = Layout::new(&aggregate.calls, aggregate.source.retracts(upserts));
+                match &aggregate.window {
+                    Some(window) => {
+                        let kind = window.kind;
+                        Box::new(move |entry, rest, value| Windowed::keeps(&layout, kind, entry, rest, value))
+                    }
+                    None => Box::new(move |entry, rest, value| {
+                        let mut tally = layout.places.empty().to_owned();
+                        restore(&layout, entry, rest, value, |_, _| tally.get_mut()).is_some()
+                    }),
                 }
-                None => Box::new(move |entry, rest, value| {
-                    let mut tally = layout.places.empty().to_owned();
-                    restore(&layout, entry, rest, value, |_, _| tally.get_mut()).is_some()
-                }),
-            });
-        }
-        Relation::Distinct(_) => checks.push(Box::new(Content::keeps)),
-        Relation::Join(_) => checks.push(Box::new(Joined::keeps)),
-    }
-    relation.inputs().into_iter().for_each(|one| self::checks(one, upserts, checks));
+            }
+            Relation::Distinct(_) => Box::new(Content::keeps),
+            Relation::Join(join) => {
+                let retracts = join.retracts(upserts);
+                Box::new(move |entry, rest, value| is_valid(retracts, entry, rest, value))
+            }
+        })
+    };
+    relation.keeping().0.iter().filter_map(check).collect()
 }
 
 /// What builds the operators of a view.
 pub(super) struct Build<'a, 'scope> {
-    pub inputs: &'a Inputs<'scope>,
-    pub view: Arc<str>,
-    pub upserts: bool,
-    /// The number of the next operator.
-    pub next: u8,
-    /// Changes of state, and dead letters.
-    pub effects: Vec<StreamVec<'scope, Epoch, Effect>>,
+    pub operators: Operators<'a, 'scope>,
+    /// The relations that the plan has more than once, and their changes if they have been built.
+    shared: Vec<(Relation, Option<DeltaStream<'scope>>)>,
 }
 
 type DeltaStream<'scope> = StreamVec<'scope, Epoch, Deltas>;
 
-/// The input of a keyed operator, with the worker that it goes to.
-type Routed<P> = (u64, Keyed<P>);
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Keyed<P> {
-    Part(P),
-    Entry(Vec<u8>, Vec<u8>),
-    Watermark(WatermarkUpdate),
-}
-
-/// The output of a keyed operator.
-#[derive(Clone, Debug)]
-enum Out<O, D> {
-    Passed(O),
-    State(Vec<u8>, i64),
-    Dropped(Reason, D),
-}
-
 /// What is made of changes at once, before others are found: so they need little memory, and it is at hand.
 pub(super) type Then<O> = Box<dyn FnMut(Deltas) -> Vec<O>>;
 
-impl<'scope> Build<'_, 'scope> {
+impl<'a, 'scope> Build<'a, 'scope> {
+    /// For a plan.
+    pub fn new(relation: &Relation, operators: Operators<'a, 'scope>) -> Self {
+        let (_, shared) = relation.keeping();
+        Self { operators, shared: shared.into_iter().map(|one| (one.clone(), None)).collect() }
+    }
+
     /// The changes of a relation, each with the row before.
     pub fn deltas(&mut self, relation: &Relation) -> DeltaStream<'scope> {
         self.changes(relation, true, Box::new(|deltas| vec![deltas]))
@@ -114,27 +96,43 @@ impl<'scope> Build<'_, 'scope> {
         tells_old: bool,
         then: Then<O>,
     ) -> StreamVec<'scope, Epoch, O> {
+        let Some(at) = self.shared.iter().position(|(one, _)| one == relation) else {
+            return self.once(relation, tells_old, then);
+        };
+        let changes = match &self.shared[at].1 {
+            Some(changes) => changes.clone(),
+            None => {
+                let changes = self.once(relation, true, Box::new(|deltas| vec![deltas]));
+                self.shared[at].1.insert(changes).clone()
+            }
+        };
+        changes.flat_map(then)
+    }
+
+    fn once<O: Clone + 'static>(
+        &mut self,
+        relation: &Relation,
+        tells_old: bool,
+        then: Then<O>,
+    ) -> StreamVec<'scope, Epoch, O> {
         match relation {
             Relation::Select { source, columns } => self.select(source, columns, tells_old, then),
             Relation::Aggregate(aggregate) => self.aggregate(aggregate, tells_old, then),
             Relation::Distinct(of) => {
-                let operator = self.number();
+                let operator = self.operators.number();
                 let rows = self.deltas(of);
                 self.content(rows, Equals::One, operator).flat_map(then)
             }
             Relation::Union(all) => {
                 let all: Vec<_> = all.iter().map(|one| self.deltas(one)).collect();
-                let scope = self.inputs.records.scope();
+                let scope = self.operators.inputs.records.scope();
                 scope.concatenate(all).flat_map(then)
             }
-            Relation::Join(join) => self.join(join).flat_map(then),
+            Relation::Join(join) => {
+                let all = (0..relation.columns().len()).map(Some);
+                self.join(join, all).flat_map(then)
+            }
         }
-    }
-
-    /// The number of an operator with state.
-    pub fn number(&mut self) -> u8 {
-        self.next += 1;
-        self.next - 1
     }
 
     fn select<O: Clone + 'static>(
@@ -146,7 +144,7 @@ impl<'scope> Build<'_, 'scope> {
     ) -> StreamVec<'scope, Epoch, O> {
         let (filter, columns) = (source.filter.clone(), columns.to_vec());
         match &source.from {
-            From::Readings => self.inputs.records.clone().flat_map(move |batch| {
+            From::Readings => self.operators.inputs.records.clone().flat_map(move |batch| {
                 let mut deltas = Deltas::default();
                 for (place, row) in rows_of(&batch, filter.as_ref(), &columns) {
                     deltas.push_row(row, batch.sign(place as usize).into());
@@ -170,6 +168,16 @@ impl<'scope> Build<'_, 'scope> {
                     _ => false,
                 };
                 let tells_old = tells_old || filter.is_some() || !is_other;
+                if let Some(join) = self.join_alone(of) {
+                    let places: Option<Vec<usize>> = columns.iter().map(Expression::place).collect();
+                    if let (Some(places), None) = (places, &filter) {
+                        return self.join(join, places.into_iter().map(Some)).flat_map(then);
+                    }
+                    let all = filter.iter().chain(&columns);
+                    let pairs = self.join(join, used(of, &all.collect::<Vec<_>>()));
+                    return pairs
+                        .flat_map(move |deltas| then(selected(&deltas, filter.as_ref(), &columns, None)));
+                }
                 let then = move |deltas| then(selected(&deltas, filter.as_ref(), &columns, of_group));
                 self.changes(of, tells_old, Box::new(then))
             }
@@ -183,7 +191,7 @@ impl<'scope> Build<'_, 'scope> {
         layout: &Arc<Layout>,
     ) -> StreamVec<'scope, Epoch, Routed<Parts>> {
         let gather = Gather::new(aggregate.clone(), layout.clone());
-        let records = self.inputs.records.clone();
+        let records = self.operators.inputs.records.clone();
         let workers = records.scope().peers();
         let finish = move |_, parts: Gathered| {
             let parts = parts.finish().dealt(workers).into_iter();
@@ -204,7 +212,11 @@ impl<'scope> Build<'_, 'scope> {
                 let add = move |parts: &mut Gathered, deltas: Deltas| {
                     deltas.rows().for_each(|(row, sign)| gather.row(row, sign, parts));
                 };
-                folded(self.deltas(of), Pipeline, "Gather", stream_epoch, add, finish)
+                let rows = match self.join_alone(of) {
+                    Some(join) => self.join(join, used(of, &aggregate.expressions().collect::<Vec<_>>())),
+                    None => self.deltas(of),
+                };
+                folded(rows, Pipeline, "Gather", stream_epoch, add, finish)
             }
         };
         if !aggregate.is_whole {
@@ -223,38 +235,14 @@ impl<'scope> Build<'_, 'scope> {
         of_rows.concat(begun)
     }
 
-    /// The committed entries of an operator; `route` says whose they are.
-    fn entries<P: Clone + 'static>(
-        &self,
-        operator: u8,
-        route: impl Fn(Entry, &[u8]) -> u64 + 'static,
-    ) -> StreamVec<'scope, Epoch, Routed<P>> {
-        let view = self.view.clone();
-        self.inputs.restored.clone().flat_map(move |restored| {
-            let is_ours = restored.view == view;
-            let entries = entries(&restored.bytes).filter(|_| is_ours).flatten();
-            let entries = entries.filter_map(|(key, value)| {
-                let (entry, _, rest) = parsed(key).filter(|(_, of, _)| *of == operator)?;
-                Some((route(entry, rest), Keyed::Entry(key.to_vec(), value.to_vec())))
-            });
-            entries.collect::<Vec<_>>()
-        })
-    }
-
-    /// The times of the topic, for all workers.
-    fn updates<P: Clone + 'static>(&self, operator: u8) -> StreamVec<'scope, Epoch, Routed<P>> {
-        updates(self.inputs, &self.view, Windowed::topic_key(operator))
-            .map(|(worker, update)| (worker, Keyed::Watermark(update)))
-    }
-
     fn aggregate<O: Clone + 'static>(
         &mut self,
         aggregate: &Aggregate,
         tells_old: bool,
         mut then: Then<O>,
     ) -> StreamVec<'scope, Epoch, O> {
-        let operator = self.number();
-        let retracts = aggregate.source.retracts(self.upserts);
+        let operator = self.operators.number();
+        let retracts = aggregate.source.retracts(self.operators.upserts);
         let layout = Arc::new(Layout::new(&aggregate.calls, retracts));
         let aggregate = Arc::new(aggregate.clone());
         let parts = self.parts(&aggregate, &layout);
@@ -263,9 +251,9 @@ impl<'scope> Build<'_, 'scope> {
                 if entry == Entry::Times { Some(rest) } else { read_slot(&mut rest).map(|(group, _)| group) };
             group.unwrap_or_default().hashed()
         };
-        let kept = self.entries(operator, of_group);
+        let kept = self.operators.entries(operator, of_group);
         let by_worker = Exchange::new(|(to, _): &Routed<Parts>| *to);
-        let (start, upserts) = (self.inputs.start, self.upserts);
+        let (start, upserts) = (self.operators.inputs.start, self.operators.upserts);
         let Some(window) = aggregate.window.clone() else {
             let mut grouped = Grouped::new(&aggregate, layout, operator, !upserts, tells_old);
             let out =
@@ -275,12 +263,12 @@ impl<'scope> Build<'_, 'scope> {
                     let changes = grouped.pass(parts, |deltas| passed.extend(then(deltas)));
                     outs::<_, ()>(passed, changes).collect()
                 });
-            let (passed, _) = self.split(out, start);
+            let (passed, _) = self.operators.split(out, start);
             return passed;
         };
-        let leads = self.inputs.records.scope().index() == 0;
+        let leads = self.operators.inputs.records.scope().index() == 0;
         let mut windowed = Windowed::new(window, layout, operator, (retracts, upserts), leads, tells_old);
-        let input = parts.concat(kept).concat(self.updates(operator));
+        let input = parts.concat(kept).concat(self.operators.updates(operator));
         // A reading finds its letter by group and pane; of others there is a letter for each row.
         let is_of_readings = aggregate.source.from == From::Readings;
         let out = when_complete(input, by_worker, "Windows", stream_epoch, move |epoch, inputs| {
@@ -291,18 +279,19 @@ impl<'scope> Build<'_, 'scope> {
             });
             outs(then(passed.deltas), passed.changes).chain(late).collect()
         });
-        let (passed, dropped) = self.split(out, start);
+        let (passed, dropped) = self.operators.split(out, start);
         if !upserts {
             let gather = Gather::new(aggregate.clone(), Arc::default());
             let letters = match &aggregate.source.from {
-                From::Readings => {
-                    letters(self.inputs.records.clone(), dropped, self.view.clone(), move |batch, late| {
-                        gather.places(batch, late)
-                    })
-                }
-                From::Relation(_) => letters_of_rows(dropped, self.view.clone()),
+                From::Readings => letters(
+                    self.operators.inputs.records.clone(),
+                    dropped,
+                    self.operators.view.clone(),
+                    move |batch, late| gather.places(batch, late),
+                ),
+                From::Relation(_) => letters_of_rows(dropped, self.operators.view.clone()),
             };
-            self.effects.push(letters);
+            self.operators.effects.push(letters);
         }
         passed
     }
@@ -321,138 +310,41 @@ impl<'scope> Build<'_, 'scope> {
             });
             rows.collect::<Vec<_>>()
         });
-        let kept = self.entries(operator, |_, rest| Key::from(rest).hashed());
+        let kept = self.operators.entries(operator, |_, rest| Key::from(rest).hashed());
         let by_worker = Exchange::new(|(to, _): &Routed<(Key, i64)>| *to);
         let name = if equals == Equals::One { "Distinct" } else { "Number" };
-        let mut content = Content::new(equals, operator, !self.upserts);
+        let mut content = Content::new(equals, operator, !self.operators.upserts);
         let out = when_complete(rows.concat(kept), by_worker, name, stream_epoch, move |_, inputs| {
             let (rows, _) = taken(inputs, |_, rest, value| content.restore(rest, value));
             let (deltas, changes) = content.pass(rows.into_iter());
             outs::<_, ()>(vec![deltas], changes).collect()
         });
-        self.split(out, self.inputs.start).0
+        self.operators.split(out, self.operators.inputs.start).0
     }
 
-    fn join(&mut self, join: &Join) -> DeltaStream<'scope> {
-        let operator = self.number();
-        let join = Arc::new(join.clone());
-        let of_side = |deltas: DeltaStream<'scope>, side: Side| {
-            let join = join.clone();
-            deltas.flat_map(move |deltas| {
-                let inputs = deltas.rows().filter_map(|(row, sign)| {
-                    let (key, time) = join.key_of(side, row)?;
-                    let row = row.to_vec();
-                    Some((key.hashed(), Keyed::Part(JoinInput { side, key, time, row, sign })))
-                });
-                inputs.collect::<Vec<_>>()
-            })
-        };
-        let left = of_side(self.deltas(&join.left), Side::Left);
-        let right = of_side(self.deltas(&join.right), Side::Right);
-        let kept = self.entries(operator, |entry, rest| {
-            Key::from(Joined::group_of(entry, rest).unwrap_or_default()).hashed()
-        });
-        let by_worker = Exchange::new(|(to, _): &Routed<JoinInput>| *to);
-        let (start, upserts) = (self.inputs.start, self.upserts);
-        let leads = self.inputs.records.scope().index() == 0;
-        let mut joined = Joined::new(join.clone(), operator, upserts, leads);
-        let mut input = left.concat(right).concat(kept);
-        if join.bound.is_some() {
-            input = input.concat(self.updates(operator));
-        }
-        let out = when_complete(input, by_worker, "Join", stream_epoch, move |epoch, inputs| {
-            let (parts, updates) = taken(inputs, |entry, rest, value| joined.restore(entry, rest, value));
-            let passed = joined.pass(parts, updates, epoch <= start);
-            let late = passed.late.into_iter().map(|dropped| Out::Dropped(Reason::Late, dropped));
-            let surplus = passed.surplus.into_iter().map(|dropped| Out::Dropped(Reason::TooLarge, dropped));
-            // What is fed again has its letters.
-            let dropped = late.chain(surplus).filter(|_| epoch > start);
-            outs(vec![passed.deltas], passed.changes).chain(dropped).collect()
-        });
-        let (deltas, dropped) = self.split(out, start);
-        // A reading that both sides drop is one letter.
-        let of_readings = |(side, relation): (Side, &Relation)| match relation {
-            Relation::Select { source: Source { from: From::Readings, filter }, columns } if !upserts => {
-                Some((side, filter.clone(), columns.clone()))
-            }
+    /// The join that a relation is, if no other one reads it.
+    fn join_alone<'r>(&self, of: &'r Relation) -> Option<&'r Join> {
+        match of {
+            Relation::Join(join) if self.shared.iter().all(|(one, _)| one != of) => Some(join),
             _ => None,
-        };
-        let sides = [(Side::Left, &join.left), (Side::Right, &join.right)];
-        let of_readings: Vec<_> = sides.into_iter().filter_map(of_readings).collect();
-        let known: Vec<Side> = of_readings.iter().map(|(side, ..)| *side).collect();
-        let (view, records) = (self.view.clone(), self.inputs.records.clone());
-        let is_known = move |dropped: &(Reason, (Side, Key))| known.contains(&dropped.1.0);
-        let others = is_known.clone();
-        self.effects.push(letters_of_rows(dropped.clone().filter(move |one| !others(one)), view.clone()));
-        if !of_readings.is_empty() {
-            self.effects.push(letters(records, dropped.filter(is_known), view, move |batch, dropped| {
-                let mut places = BTreeSet::new();
-                for (side, filter, columns) in &of_readings {
-                    let rows = rows_of(batch, filter.as_ref(), columns);
-                    let is_dropped = |row: &Row| dropped.contains(&(*side, written(row)));
-                    places.extend(rows.filter(|(_, row)| is_dropped(row)).map(|(place, _)| place));
-                }
-                places.into_iter().collect()
-            }));
         }
-        deltas
     }
 
-    /// Splits the output of an operator. Effects begin after `start`.
-    fn split<O: Clone + 'static, D: Clone + 'static>(
-        &mut self,
-        out: StreamVec<'scope, Epoch, Out<O, D>>,
-        start: Epoch,
-    ) -> (StreamVec<'scope, Epoch, O>, StreamVec<'scope, Epoch, (Reason, D)>) {
-        let (passed, others) = out.ok_err::<Vec<_>, _, Vec<_>, _, _>(|out| match out {
-            Out::Passed(passed) => Ok(passed),
-            other => Err(other),
+    /// The pairs of a join, with the columns of pairs at these places.
+    fn join(&mut self, join: &Join, columns: impl IntoIterator<Item = Option<usize>>) -> DeltaStream<'scope> {
+        let joining = Joining::new(join, columns, &mut self.operators);
+        let sides = [&join.left, &join.right].map(|side| match side.is_of_readings() {
+            true => None,
+            false => Some(self.deltas(side)),
         });
-        let (dropped, state) = others.ok_err::<Vec<_>, _, Vec<_>, _, _>(|out| match out {
-            Out::Dropped(reason, dropped) => Ok((reason, dropped)),
-            other => Err(other),
-        });
-        let state = state.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "State", move |_, _| {
-            move |input, output| {
-                input.for_each_stamp(|cap, containers| {
-                    let due = cap.least().is_some_and(|epoch| *epoch > start);
-                    let mut session = output.session(&cap);
-                    for out in containers.flat_map(|container| container.drain(..)).filter(|_| due) {
-                        if let Out::State(bytes, added) = out {
-                            session.give(Effect::State { bytes, added });
-                        }
-                    }
-                });
-            }
-        });
-        self.effects.push(state);
-        (passed, dropped)
+        joining.build(sides, &mut self.operators)
     }
 }
 
-fn outs<O, D>(passed: Vec<O>, changes: Changes) -> impl Iterator<Item = Out<O, D>> {
-    let state = Some(changes).filter(|changes| !changes.bytes.is_empty());
-    let state = state.map(|changes| Out::State(changes.bytes, changes.added));
-    passed.into_iter().map(Out::Passed).chain(state)
-}
-
-/// Restores the committed entries among the inputs of an epoch; returns the others.
-fn taken<P>(
-    inputs: Vec<Routed<P>>,
-    mut restore: impl FnMut(Entry, &[u8], &[u8]),
-) -> (Vec<P>, Vec<WatermarkUpdate>) {
-    let (mut parts, mut updates) = (Vec::with_capacity(inputs.len()), Vec::new());
-    for (_, input) in inputs {
-        match input {
-            Keyed::Part(part) => parts.push(part),
-            Keyed::Watermark(update) => updates.push(update),
-            Keyed::Entry(key, value) => {
-                let (entry, _, rest) = parsed(&key).expect("validated state parses");
-                restore(entry, rest, &value);
-            }
-        }
-    }
-    (parts, updates)
+/// The places of the columns of a relation that expressions use; none in place of the others.
+fn used(of: &Relation, expressions: &[&Expression]) -> Vec<Option<usize>> {
+    let is_used = |place: &usize| expressions.iter().any(|one| one.uses_column(*place));
+    (0..of.columns().len()).map(|place| Some(place).filter(is_used)).collect()
 }
 
 /// The rows of a batch that satisfy a condition, with their places.

@@ -1,7 +1,9 @@
 //! Changes of a relation, which operators pass on.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use super::column::Column;
 use super::value::Value;
 
 /// The bytes of a group's keys, or of a row's.
@@ -17,6 +19,26 @@ pub(super) struct Deltas {
     values: Vec<Value>,
     /// The rows of the change that is being written.
     open: Rows,
+    /// Rows that are inserted, known by their content.
+    inserted: Option<Inserted>,
+}
+
+/// Rows as columns.
+#[derive(Clone, Debug)]
+pub(super) struct Inserted {
+    pub columns: Vec<Column>,
+    pub len: usize,
+    key: Key,
+    /// The same row by row, if somebody asked for that.
+    values: OnceCell<Vec<Value>>,
+}
+
+impl Inserted {
+    fn rows(&self) -> impl Iterator<Item = &[Value]> {
+        let row = |row: usize| self.columns.iter().map(move |column| column.value(row));
+        let values = self.values.get_or_init(|| (0..self.len).flat_map(row).collect());
+        values.chunks(self.columns.len().max(1))
+    }
 }
 
 /// A change, whose rows are among the values.
@@ -63,8 +85,22 @@ pub(super) enum To {
 }
 
 impl Deltas {
+    /// So many rows that are inserted, by their columns.
+    pub fn inserting(columns: Vec<Column>, len: usize) -> Self {
+        let inserted = Inserted { columns, len, key: Key::default(), values: OnceCell::new() };
+        Self { inserted: Some(inserted), ..Self::default() }
+    }
+
+    /// The columns, if there are only rows that are inserted.
+    pub fn into_inserted(self) -> Result<Inserted, Self> {
+        match self.inserted {
+            Some(inserted) if self.heads.is_empty() => Ok(inserted),
+            inserted => Err(Self { inserted, ..self }),
+        }
+    }
+
     pub fn len(&self) -> usize {
-        self.heads.len()
+        self.heads.len() + self.inserted.as_ref().map_or(0, |inserted| inserted.len)
     }
 
     /// Makes room for so many changes with one row.
@@ -138,14 +174,19 @@ impl Deltas {
             values = rest;
             Some(row)
         };
-        self.heads.iter().map(move |Head { key, had_row, to, rows }| Delta {
+        let changed = self.heads.iter().map(move |Head { key, had_row, to, rows }| Delta {
             key,
             old: row(rows.old),
             had_row: *had_row,
             new: row(rows.new),
             end: row(rows.end),
             to: *to,
-        })
+        });
+        let inserted = self.inserted.iter().flat_map(|inserted| {
+            let (key, had_row, to) = (&inserted.key, false, To::All);
+            inserted.rows().map(move |row| Delta { key, old: None, had_row, new: Some(row), end: None, to })
+        });
+        changed.chain(inserted)
     }
 
     /// The rows, each with its sign, for other operators.
@@ -186,5 +227,16 @@ mod tests {
         // Other operators know nothing of what is for files alone.
         let rows: Vec<_> = deltas.rows().collect();
         assert_eq!(rows, [(&row(1)[..], 1), (&row(5)[..], -1)]);
+        assert!(deltas.into_inserted().is_err());
+    }
+
+    #[test]
+    fn inserted_rows_are_read_like_others() {
+        let columns = vec![Column::Times(vec![1, 2]), Column::Same(Value::Null)];
+        let deltas = Deltas::inserting(columns.clone(), 2);
+        let rows = [1, 2].map(|time| [Value::Time(time), Value::Null]);
+        assert_eq!(deltas.rows().collect::<Vec<_>>(), [(&rows[0][..], 1), (&rows[1][..], 1)]);
+        assert_eq!(deltas.len(), 2);
+        assert_eq!(deltas.into_inserted().unwrap().columns, columns);
     }
 }

@@ -60,7 +60,7 @@ impl Changes {
 }
 
 /// The key of an entry.
-pub(super) fn key(entry: Entry, operator: u8, rest: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+pub(crate) fn key(entry: Entry, operator: u8, rest: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let kind = KINDS.iter().find(|(_, other)| *other == entry).map_or(0, |(kind, _)| *kind);
     let mut key = Vec::with_capacity(64);
     key.extend([kind, operator]);

@@ -7,6 +7,8 @@
 //! | `value` | values of rows, and their bytes |
 //! | `view` | a view with a plan |
 //! | `build` | the operators of a plan, and the streams between them |
+//! | `column` | the values of a column of rows |
+//! | `keyed` | what keyed operators receive, and what becomes of what they give |
 //! | `delta` | changes of a relation, which operators pass on |
 //! | `gather` | adds up the rows of an epoch per group, before they go to the groups' workers |
 //! | `part` | what an epoch adds to a group |
@@ -27,6 +29,7 @@
 
 mod build;
 pub mod call;
+mod column;
 mod columns;
 mod content;
 mod delta;
@@ -35,6 +38,7 @@ mod gather;
 mod grouped;
 mod join;
 mod kept;
+mod keyed;
 mod late;
 mod part;
 mod places;

@@ -154,13 +154,16 @@ impl Relation {
         }
     }
 
+    /// Whether its rows are those of readings, each of one.
+    pub fn is_of_readings(&self) -> bool {
+        matches!(self, Self::Select { source, .. } if source.from == From::Readings)
+    }
+
     /// Whether it is made of each reading alone: the columns of some readings, or several of these.
     pub fn is_stateless(&self) -> bool {
-        let is_of_readings =
-            |one: &Self| matches!(one, Self::Select { source, .. } if source.from == From::Readings);
         match self {
-            Self::Union(all) => all.len() <= MOST_OF_READING && all.iter().all(is_of_readings),
-            one => is_of_readings(one),
+            Self::Union(all) => all.len() <= MOST_OF_READING && all.iter().all(Self::is_of_readings),
+            one => one.is_of_readings(),
         }
     }
 
@@ -229,6 +232,29 @@ impl Relation {
         self.inputs().into_iter().map(Self::slide).fold(own, Option::max)
     }
 
+    /// Whether its operator keeps rows, or what is known of them.
+    pub fn keeps_rows(&self) -> bool {
+        !matches!(self, Self::Select { .. } | Self::Union(_))
+    }
+
+    /// The relations in it that keep rows: each once, in the order of the numbers of their operators, then those that it
+    /// has more than once.
+    pub fn keeping(&self) -> (Vec<&Self>, Vec<&Self>) {
+        fn find<'a>(one: &'a Relation, once: &mut Vec<&'a Relation>, again: &mut Vec<&'a Relation>) {
+            if one.keeps_rows() {
+                if once.contains(&one) {
+                    again.push(one);
+                    return;
+                }
+                once.push(one);
+            }
+            one.inputs().into_iter().for_each(|one| find(one, once, again));
+        }
+        let (mut once, mut again) = (Vec::new(), Vec::new());
+        find(self, &mut once, &mut again);
+        (once, again)
+    }
+
     /// Whether it, or one that it reads, satisfies a condition.
     pub fn any(&self, holds: &impl Fn(&Self) -> bool) -> bool {
         holds(self) || self.inputs().iter().any(|one| one.any(holds))
@@ -246,6 +272,64 @@ impl Relation {
     /// Whether it drops rows beyond a limit.
     pub fn drops_surplus(&self) -> bool {
         self.any(&|one| matches!(one, Self::Join(join) if join.limit.is_some()))
+    }
+
+    /// Whether a reading that it drops counts nowhere in it: one operator drops readings, and all of them go through it.
+    /// Of overlapping windows a reading may still be in some.
+    pub fn drops_whole_readings(&self) -> bool {
+        fn go_around(one: &Relation, dropping: &Relation) -> bool {
+            let reads = match one {
+                Relation::Select { source, .. } => source.from == From::Readings,
+                Relation::Aggregate(aggregate) => aggregate.source.from == From::Readings,
+                _ => false,
+            };
+            one != dropping && (reads || one.inputs().into_iter().any(|one| go_around(one, dropping)))
+        }
+        let is_dropping = |one: &&&Self| match one {
+            Self::Aggregate(aggregate) => aggregate.window.is_some(),
+            Self::Join(join) => join.bound.is_some() || join.limit.is_some(),
+            _ => false,
+        };
+        let (keeping, _) = self.keeping();
+        let mut dropping = keeping.iter().filter(is_dropping);
+        let (Some(one), None) = (dropping.next(), dropping.next()) else { return false };
+        let is_whole = match one {
+            Self::Aggregate(aggregate) => match aggregate.window.as_ref().map(|window| window.kind) {
+                Some(WindowKind::Hop { slide, size }) => size <= slide,
+                _ => true,
+            },
+            Self::Join(join) => join.is_with_itself(),
+            _ => false,
+        };
+        is_whole && !go_around(self, one)
+    }
+}
+
+impl Join {
+    /// The keys of a side (0: left, 1: right), and the time of the bound.
+    pub fn of_side(&self, side: usize) -> (Vec<&Expression>, Option<&Expression>) {
+        let keys = self.keys.iter().map(|(left, right)| if side == 0 { left } else { right });
+        let time = self.bound.as_ref().map(|bound| if side == 0 { &bound.left } else { &bound.right });
+        (keys.collect(), time)
+    }
+
+    /// Whether the rows of both sides are readings with the same key and time.
+    pub fn is_with_itself(&self) -> bool {
+        let of_readings = |relation: &Relation, side: usize| match relation {
+            Relation::Select { source, columns } if source.from == From::Readings => {
+                let (keys, time) = self.of_side(side);
+                let of = keys.into_iter().chain(time);
+                of.map(|one| one.place().map(|place| columns[place].clone())).collect::<Option<Vec<_>>>()
+            }
+            _ => None,
+        };
+        let left = of_readings(&self.left, 0);
+        left.is_some() && left == of_readings(&self.right, 1)
+    }
+
+    /// Whether rows of a side can be taken back.
+    pub fn retracts(&self, upserts: bool) -> bool {
+        self.left.retracts(upserts) || self.right.retracts(upserts)
     }
 }
 
@@ -270,10 +354,11 @@ impl Source {
 }
 
 impl Aggregate {
-    fn expressions(&self) -> impl Iterator<Item = &Expression> {
+    /// The expressions of its rows.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
         let calls = self.calls.iter().flat_map(|call| call.arguments.iter().chain(&call.filter));
         let window = self.window.iter().map(|window| &window.time);
-        self.source.filter.iter().chain(&self.keys).chain(window).chain(calls)
+        self.source.filter.iter().chain(&self.keys).chain(window).chain(&self.time).chain(calls)
     }
 
     /// The types of its columns.

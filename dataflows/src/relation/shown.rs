@@ -1,5 +1,7 @@
 //! Plans as text, for people: a line for each relation, those that it reads below it.
 
+use std::cell::RefCell;
+
 use super::call::{Call, Function};
 use super::plan::{Aggregate, Bound, From, Join, Patience, Relation, Source, Window, WindowKind};
 use crate::expression::{Expression, Names};
@@ -7,6 +9,12 @@ use crate::schema::{Place, Schema};
 
 /// The longest text by which a column is named where it is read; others have their number.
 const LONGEST_NAME: usize = 60;
+
+/// The fields of readings, and which relations that keep rows have been told.
+struct Telling<'a> {
+    schema: &'a Schema,
+    told: RefCell<Vec<&'a Relation>>,
+}
 
 /// The names of what expressions of a relation can read.
 struct Read<'a> {
@@ -29,40 +37,52 @@ impl Names for Read<'_> {
 impl Relation {
     /// Its lines, each indented by two blanks for each relation that reads it.
     pub fn lines(&self, schema: &Schema) -> Vec<String> {
-        self.described(schema).0
+        self.described(&Telling { schema, told: RefCell::default() }).0
     }
 
     /// Its lines, and what its columns are.
-    fn described(&self, schema: &Schema) -> (Vec<String>, Vec<String>) {
+    fn described<'a>(&'a self, telling: &Telling<'a>) -> (Vec<String>, Vec<String>) {
+        if self.keeps_rows() && telling.told.borrow().contains(&self) {
+            let (lines, columns) = self.told(telling);
+            let first = lines.first().map(|line| format!("{line} (the one above)"));
+            return (first.into_iter().collect(), columns);
+        }
+        if self.keeps_rows() {
+            telling.told.borrow_mut().push(self);
+        }
+        self.told(telling)
+    }
+
+    fn told<'a>(&'a self, telling: &Telling<'a>) -> (Vec<String>, Vec<String>) {
         match self {
             Self::Select { source, columns } => {
-                let (below, read) = source.described(schema);
+                let (below, read) = source.described(telling);
                 let columns = all(columns, &read);
                 let line = format!("SELECT {}{}", columns.join(", "), source.condition(&read));
                 (above(line, [below]), columns)
             }
-            Self::Aggregate(aggregate) => aggregate.described(schema),
+            Self::Aggregate(aggregate) => aggregate.described(telling),
             Self::Distinct(of) => {
-                let (below, columns) = of.described(schema);
+                let (below, columns) = of.described(telling);
                 (above("DISTINCT".into(), [below]), columns)
             }
             Self::Union(of) => {
-                let mut of: Vec<_> = of.iter().map(|one| one.described(schema)).collect();
+                let mut of: Vec<_> = of.iter().map(|one| one.described(telling)).collect();
                 let columns = of.first_mut().map(|(_, columns)| std::mem::take(columns)).unwrap_or_default();
                 (above("UNION ALL".into(), of.into_iter().map(|(lines, _)| lines)), columns)
             }
-            Self::Join(join) => join.described(schema),
+            Self::Join(join) => join.described(telling),
         }
     }
 }
 
 impl Source {
-    fn described<'a>(&self, schema: &'a Schema) -> (Vec<String>, Read<'a>) {
+    fn described<'a>(&'a self, telling: &Telling<'a>) -> (Vec<String>, Read<'a>) {
         let (lines, columns) = match &self.from {
             From::Readings => (vec!["readings".to_owned()], Vec::new()),
-            From::Relation(of) => of.described(schema),
+            From::Relation(of) => of.described(telling),
         };
-        (lines, Read { schema, columns })
+        (lines, Read { schema: telling.schema, columns })
     }
 
     fn condition(&self, read: &Read<'_>) -> String {
@@ -71,8 +91,8 @@ impl Source {
 }
 
 impl Aggregate {
-    fn described(&self, schema: &Schema) -> (Vec<String>, Vec<String>) {
-        let (below, read) = self.source.described(schema);
+    fn described<'a>(&'a self, telling: &Telling<'a>) -> (Vec<String>, Vec<String>) {
+        let (below, read) = self.source.described(telling);
         let keys = all(&self.keys, &read);
         let calls: Vec<String> = self.calls.iter().map(|call| call.shown(&read)).collect();
         let mut line = format!("AGGREGATE {}{}", calls.join(", "), self.source.condition(&read));
@@ -131,10 +151,10 @@ impl Patience {
 }
 
 impl Join {
-    fn described(&self, schema: &Schema) -> (Vec<String>, Vec<String>) {
-        let (left_lines, left) = self.left.described(schema);
-        let (right_lines, right) = self.right.described(schema);
-        let (left, right) = (Read { schema, columns: left }, Read { schema, columns: right });
+    fn described<'a>(&'a self, telling: &Telling<'a>) -> (Vec<String>, Vec<String>) {
+        let (left_lines, left) = self.left.described(telling);
+        let (right_lines, right) = self.right.described(telling);
+        let [left, right] = [left, right].map(|columns| Read { schema: telling.schema, columns });
         let keys = self.keys.iter().map(|(a, b)| format!("{} = {}", a.shown(&left), b.shown(&right)));
         let mut line = format!("JOIN ON {}", keys.collect::<Vec<_>>().join(" AND "));
         if let Some(Bound { left: a, right: b, from, to, patience }) = &self.bound {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::call::ColumnKind;
+use super::column::Column as Values;
 use super::delta::{Delta, Deltas, To};
 use super::value::{Real, Value};
 use crate::effect::Effect;
@@ -50,8 +51,18 @@ const ROWS_AT_ONCE: usize = 1 << 14;
 
 impl Sink {
     /// The rows for table and file.
-    pub fn effects(&self, deltas: &Deltas) -> Vec<Effect> {
+    pub fn effects(&self, deltas: Deltas) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let deltas = match deltas.into_inserted() {
+            Ok(inserted) if self.appends => {
+                let columns = inserted.columns.into_iter().zip(&self.columns);
+                let columns = columns.map(|(values, of)| inserted_column(values, inserted.len, *of));
+                effects.push(Effect::Rows(Rows { columns: columns.collect(), changes: None }));
+                return effects;
+            }
+            Ok(inserted) => Deltas::inserting(inserted.columns, inserted.len),
+            Err(deltas) => deltas,
+        };
         let mut deltas = deltas.iter().peekable();
         while deltas.peek().is_some() {
             self.chunk(deltas.by_ref().take(ROWS_AT_ONCE).collect(), &mut effects);
@@ -126,6 +137,30 @@ impl Sink {
         let columns = self.columns.iter().enumerate();
         let columns = columns.map(|(place, (kind, shown))| column(rows, place, *kind, *shown)).collect();
         Rows { columns, changes }
+    }
+}
+
+/// The same column, in a table's column of type `shown`.
+fn inserted_column(values: Values, rows: usize, (kind, shown): (ColumnKind, Type)) -> Column {
+    match (values, kind.0, shown) {
+        (Values::Times(times), Kind::Timestamp, _) => Column::Timestamp(Arc::new(times)),
+        (Values::Numbers(units), Kind::Number(_), Type::Integer) => Column::Integer(Arc::new(units)),
+        (Values::Numbers(units), Kind::Number(decimal), Type::Decimal | Type::Exact { .. })
+            if decimal.scale <= MOST_NARROW =>
+        {
+            Column::Decimal { scale: decimal.scale, values: Arc::new(units) }
+        }
+        (Values::Named(values, index), Kind::Text, _) if values.iter().all(|value| !value.is_null()) => {
+            let text = |value: &Value| match value {
+                Value::Text(text) => text.clone(),
+                _ => Arc::default(),
+            };
+            Column::Name { names: Arc::new(values.iter().map(text).collect()), index: Arc::new(index) }
+        }
+        (values, ..) => {
+            let values: Vec<Value> = (0..rows).map(|row| values.value(row)).collect();
+            column(&values.chunks(1).collect::<Vec<_>>(), 0, kind, shown)
+        }
     }
 }
 

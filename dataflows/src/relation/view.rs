@@ -15,6 +15,7 @@ use super::content::{Content, Equals};
 use super::delta::Key;
 use super::entry::parsed;
 use super::grouped::{restore, row_of};
+use super::keyed::Operators;
 use super::plan::{Aggregate, From, Relation};
 use super::sink::{Emit, Keep, Sink};
 use super::tally::Layout;
@@ -121,7 +122,7 @@ impl PlannedView {
     fn column_of(&self, place: usize) -> Option<usize> {
         match &self.relation {
             Relation::Select { columns, .. } => {
-                columns.iter().position(|column| column.place_of_column() == Some(place))
+                columns.iter().position(|column| column.place() == Some(place))
             }
             _ => Some(place),
         }
@@ -176,8 +177,7 @@ impl PlannedView {
             return view;
         }
         let numbers_rows = self.numbers_rows(upserts);
-        let mut all = Vec::new();
-        checks(&self.relation, upserts, &mut all);
+        let mut all = checks(&self.relation, upserts);
         if numbers_rows {
             all.push(Box::new(Content::keeps));
         }
@@ -251,15 +251,15 @@ impl PlannedView {
         upserts: bool,
         numbers_rows: bool,
     ) -> StreamVec<'scope, Epoch, Effect> {
-        let mut build = Build { inputs, view: name.clone(), upserts, next: 0, effects: Vec::new() };
+        let mut build = Build::new(&self.relation, Operators::new(inputs, name.clone(), upserts));
         let has_change = self.relation.loses_rows(upserts);
         let tells_old = has_change && self.keep == Keep::Latest;
         let sink = self.sink(upserts);
-        let rows: Then<Effect> = Box::new(move |deltas| sink.effects(&deltas));
+        let rows: Then<Effect> = Box::new(move |deltas| sink.effects(deltas));
         let rows = match numbers_rows {
             true => {
                 let deltas = build.deltas(&self.relation);
-                let operator = build.number();
+                let operator = build.operators.number();
                 build.content(deltas, Equals::Numbered, operator).flat_map(rows)
             }
             false => build.changes(&self.relation, tells_old, rows),
@@ -274,7 +274,7 @@ impl PlannedView {
                 });
             }
         });
-        build.effects.push(rows);
-        inputs.records.scope().concatenate(build.effects)
+        build.operators.effects.push(rows);
+        inputs.records.scope().concatenate(build.operators.effects)
     }
 }

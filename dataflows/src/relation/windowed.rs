@@ -14,6 +14,7 @@ use super::entry::{self, Changes, Entry};
 use super::gather::pane_of;
 use super::grouped::{keep, restore, row_of};
 use super::kept::TallyRef;
+use super::keyed::topic_key;
 use super::part::{Head, Parts};
 use super::plan::{Window, WindowKind};
 use super::slots::{
@@ -23,7 +24,7 @@ use super::slots::{
 use super::tally::Layout;
 use super::value::{Row, read_time};
 use crate::views::lateness::Waiting;
-use crate::views::watermark::{TOPIC, Watermark, WatermarkUpdate};
+use crate::views::watermark::{Watermark, WatermarkUpdate};
 
 /// The groups that this worker keeps.
 pub(super) struct Windowed {
@@ -81,11 +82,6 @@ impl Windowed {
             groups: HashMap::default(),
             waiting: Waiting::default(),
         }
-    }
-
-    /// The key of the topic's times.
-    pub fn topic_key(operator: u8) -> Vec<u8> {
-        [TOPIC, &[operator]].concat()
     }
 
     /// Restores an entry of the committed state.
@@ -179,7 +175,7 @@ impl Windowed {
             self.advance(group, *before, &mut passed);
         }
         if self.leads && !is_again {
-            let key = Self::topic_key(self.operator);
+            let key = topic_key(self.operator);
             passed.changes.added += self.watermark.keep(&key, &mut passed.changes.bytes);
         }
         for group in open.times_before.keys() {

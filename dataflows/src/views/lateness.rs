@@ -17,89 +17,33 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
+use std::sync::Arc;
 
-use differential_dataflow::hashable::Hashable;
 use serde::{Deserialize, Serialize};
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, ParallelizationContract, Pipeline};
-use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 
-use super::inputs::Inputs;
-use super::watermark::{TOPIC, Watermark, WatermarkUpdate, updates};
+use super::watermark::Watermark;
 use crate::Epoch;
 use crate::batch::{Batch, Entity};
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::effect::Effect;
-use crate::epochs::{stream_epoch, when_complete};
-use crate::state::entries;
 
 /// Identifies a batch: the worker that read it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct BatchId {
+pub(crate) struct BatchId {
     worker: u64,
     number: u64,
 }
 
-/// The worker that keeps a truck's state.
-fn worker_of(truck: &Entity) -> u64 {
-    truck.hashed()
-}
-
-/// The input of a view with state per truck.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum TruckInput<P, K> {
-    /// The part of a batch for a truck.
-    Part(BatchId, Entity, P),
-    /// An update of the topic's time.
-    Watermark(WatermarkUpdate),
-    /// The committed state of a truck.
-    Kept(Entity, K),
-}
-
-/// Sends the part of each batch for a truck (`parts`) and the committed state of the truck (which `read` parses from
-/// an entry of the view's state) to the worker that keeps the truck, and the time of the topic to all workers. There
-/// `pass` gets the input of each complete epoch. Also returns the batches with their ids.
-pub(super) fn by_truck<'scope, P: ExchangeData, K: ExchangeData, O: Clone + 'static>(
-    inputs: &Inputs<'scope>,
-    name: &'static str,
-    parts: impl Fn(&Batch) -> Vec<(Entity, P)> + 'static,
-    read: impl Fn(&[u8], &[u8]) -> Option<(Entity, K)> + 'static,
-    mut pass: impl FnMut(Epoch, Vec<TruckInput<P, K>>) -> Vec<O> + 'static,
-) -> (StreamVec<'scope, Epoch, (BatchId, Batch)>, StreamVec<'scope, Epoch, O>) {
-    let batches = number(inputs.records.clone());
-    let parts = batches.clone().flat_map(move |(batch, records)| {
-        let input = |(truck, part): (Entity, P)| (worker_of(&truck), TruckInput::Part(batch, truck, part));
-        parts(&records).into_iter().map(input).collect::<Vec<_>>()
-    });
-    let kept = inputs.restored.clone().flat_map(move |restored| {
-        let is_ours = &*restored.view == name;
-        entries(&restored.bytes)
-            .filter(|_| is_ours)
-            // It was validated when it was loaded, so a parse error is a bug.
-            .map(|entry| entry.expect("validated state parses"))
-            .filter(|(key, _)| *key != TOPIC)
-            .map(|(key, value)| read(key, value).expect("validated state parses"))
-            .map(|(truck, kept)| (worker_of(&truck), TruckInput::Kept(truck, kept)))
-            .collect::<Vec<_>>()
-    });
-    let updates =
-        updates(inputs, name, TOPIC.to_vec()).map(|(worker, update)| (worker, TruckInput::Watermark(update)));
-    let output = when_complete(
-        parts.concat(kept).concat(updates),
-        Exchange::new(|(worker, _): &(u64, TruckInput<P, K>)| *worker),
-        name,
-        stream_epoch,
-        move |epoch, inputs| pass(epoch, inputs.into_iter().map(|(_, input)| input).collect()),
-    );
-    (batches, output)
-}
-
 /// Assigns an id to each batch.
-fn number<'scope>(records: StreamVec<'scope, Epoch, Batch>) -> StreamVec<'scope, Epoch, (BatchId, Batch)> {
+pub(crate) fn numbered<'scope>(
+    records: StreamVec<'scope, Epoch, Batch>,
+) -> StreamVec<'scope, Epoch, (BatchId, Batch)> {
     let worker = records.scope().index() as u64;
     let mut number = 0;
     records.map(move |batch| {
@@ -108,24 +52,22 @@ fn number<'scope>(records: StreamVec<'scope, Epoch, Batch>) -> StreamVec<'scope,
     })
 }
 
-/// Records of a batch that a view drops, identified by a part as the view defines it.
+/// Records of a batch that a view drops, by their places there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Dropped<P> {
+pub(crate) struct Dropped {
     pub batch: BatchId,
     pub reason: Reason,
-    pub part: P,
+    pub part: Vec<u32>,
 }
 
-/// Turns dropped records into dead letters: `places` returns the indices of a part's records in their batch. A record
-/// becomes one letter, even if it is in several parts.
-pub(super) fn write_dead_letters<'scope, P: ExchangeData>(
+/// Turns dropped records into dead letters. A record becomes one letter, even if it is in several parts.
+pub(crate) fn write_dead_letters<'scope>(
     batches: StreamVec<'scope, Epoch, (BatchId, Batch)>,
-    dropped: StreamVec<'scope, Epoch, Dropped<P>>,
-    view: &'static str,
-    places: impl Fn(&Batch, &P) -> Vec<u32> + 'static,
+    dropped: StreamVec<'scope, Epoch, Dropped>,
+    view: Arc<str>,
 ) -> StreamVec<'scope, Epoch, Effect> {
-    let home = Exchange::new(|dropped: &Dropped<P>| dropped.batch.worker);
-    letters_of_epochs(batches, dropped, home, move |batches, parts| letters(&parts, batches, view, &places))
+    let home = Exchange::new(|dropped: &Dropped| dropped.batch.worker);
+    letters_of_epochs(batches, dropped, home, move |batches, parts| letters(parts, batches, &view))
 }
 
 /// Keeps the batches of each epoch until it is complete, and then writes the `letters` of what was dropped in it.
@@ -172,38 +114,17 @@ pub(crate) fn letters_of_epochs<'scope, B: Clone + 'static, D: ExchangeData>(
     )
 }
 
-fn letters<P>(
-    parts: &[Dropped<P>],
-    batches: &[(BatchId, Batch)],
-    view: &str,
-    places: &impl Fn(&Batch, &P) -> Vec<u32>,
-) -> Vec<DeadLetter> {
+fn letters(parts: Vec<Dropped>, batches: &[(BatchId, Batch)], view: &str) -> Vec<DeadLetter> {
     let batches: HashMap<u64, &Batch> = batches.iter().map(|(id, batch)| (id.number, batch)).collect();
-    let mut found = BTreeSet::new();
-    for part in parts {
-        let batch = batches.get(&part.batch.number).expect("a batch is kept until its epoch is complete");
-        found.extend(
-            places(batch, &part.part).into_iter().map(|place| (part.batch.number, place, part.reason)),
-        );
-    }
+    let of_part = |Dropped { batch, reason, part }: Dropped| {
+        part.into_iter().map(move |place| (batch.number, place, reason))
+    };
+    let found: BTreeSet<(u64, u32, Reason)> = parts.into_iter().flat_map(of_part).collect();
     let letter = |(number, place, reason): (u64, u32, Reason)| {
-        let origin = batches.get(&number)?.origin.as_ref()?;
-        Some(origin.dead_letter(place as usize, reason, view))
+        let batch = batches.get(&number).expect("a batch is kept until its epoch is complete");
+        Some(batch.origin.as_ref()?.dead_letter(place as usize, reason, view))
     };
     found.into_iter().filter_map(letter).collect()
-}
-
-/// The prefix of the keys of trucks' times in a view's state. Their values are times.
-const TIMES: u8 = b't';
-
-/// The key of a truck's times.
-pub(super) fn truck_key(truck: &str) -> Vec<u8> {
-    [&[TIMES], truck.as_bytes()].concat()
-}
-
-/// The truck whose times have this key, if it is such a key.
-pub(super) fn truck_of_times(key: &[u8]) -> Option<Entity> {
-    Some(std::str::from_utf8(key.strip_prefix(&[TIMES])?).ok()?.into())
 }
 
 /// The trucks that have to be visited when time reaches a point, without a scan of all trucks.
@@ -282,6 +203,7 @@ impl<K: Clone + Ord + Hash> Waiting<K> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::watermark::WatermarkUpdate;
     use super::*;
 
     #[test]

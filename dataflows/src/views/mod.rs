@@ -3,9 +3,7 @@
 //! A view is a function from the [`Inputs`] to a stream of [`Effect`](crate::effect::Effect)s. Sinks, tables, files and
 //! metrics follow from its columns.
 
-mod by_key;
 mod dead_letters;
-mod filtered_join;
 pub(crate) mod inputs;
 pub(crate) mod lateness;
 mod recovery;
@@ -24,10 +22,6 @@ pub use crate::readings::NAME as READINGS;
 pub use dead_letters::{
     NAME as DEAD_LETTERS, TABLE as DEAD_LETTERS_TABLE, reasons as dead_letter_reasons,
     rows as dead_letter_rows, view as dead_letters_view,
-};
-pub use filtered_join::{
-    FIELDS as FILTERED_JOIN_FIELDS, NAME as FILTERED_JOIN, TABLE as FILTERED_JOIN_TABLE,
-    view as filtered_join_view,
 };
 pub use inputs::Inputs;
 /// The correction, at a start, of stored times that are too far in the future.

@@ -5,7 +5,6 @@
 //! versions, or of jobs that allow them. At a start every stored time beyond a limit is reset. Windows before the new
 //! time stay closed.
 
-use super::lateness::truck_of_times;
 use super::watermark::TopicTimes;
 use crate::batch::Entity;
 use crate::relation::entry::group_of_times;
@@ -75,7 +74,7 @@ impl Recovery {
         let found = entries(part).flatten().filter_map(|(key, value)| {
             let truck = match TopicTimes::of_entry(key, value) {
                 Some(_) => None,
-                None => Some(owner_of_times(key)?),
+                None => Some(group_of_times(key)?),
             };
             Some(SetBack { truck, from: latest(value)? })
         });
@@ -92,7 +91,7 @@ impl Recovery {
             let (_, value) = entries(&entry).flatten().next()?;
             return Some(value.to_vec());
         }
-        owner_of_times(key)?;
+        group_of_times(key)?;
         times(value)
             .any(|time| self.is_ahead(time))
             .then(|| times(value).flat_map(|time| self.set_back(time).to_le_bytes()).collect())
@@ -108,11 +107,6 @@ impl Recovery {
     }
 }
 
-/// The truck or group whose times have this key, if it is such a key.
-fn owner_of_times(key: &[u8]) -> Option<Entity> {
-    truck_of_times(key).or_else(|| group_of_times(key))
-}
-
 /// The numbers in an entry of times.
 fn times(value: &[u8]) -> impl Iterator<Item = i64> {
     value.as_chunks::<8>().0.iter().map(|time| i64::from_le_bytes(*time))
@@ -120,11 +114,17 @@ fn times(value: &[u8]) -> impl Iterator<Item = i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lateness::truck_key;
     use super::super::watermark::TOPIC;
     use super::*;
+    use crate::relation::entry::{Entry, key};
+    use crate::relation::value::Value;
 
     const HOUR: i64 = 3_600_000_000;
+
+    /// The key of the times of a truck.
+    fn truck_key(truck: &str) -> Vec<u8> {
+        key(Entry::Times, 0, |out| Value::Text(truck.into()).write(out))
+    }
 
     fn entry(key: &[u8], times: &[i64]) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -93,7 +93,12 @@ pub(crate) fn updates<'scope>(
 
 /// The latest event time of a batch.
 fn latest(batch: &Batch) -> Option<i64> {
-    (0..batch.len()).filter(|&place| batch.sign(place) > 0).map(|place| batch.time[place]).max()
+    match batch.corrections {
+        None => batch.time.iter().copied().max(),
+        Some(_) => {
+            (0..batch.len()).filter(|&place| batch.sign(place) > 0).map(|place| batch.time[place]).max()
+        }
+    }
 }
 
 /// The time of the whole topic and of trucks relative to it. All times in microseconds.

@@ -316,7 +316,7 @@ fn windows_of_rows_that_can_be_taken_back_are_not_discarded() {
 }
 
 #[test]
-fn a_key_without_rows_has_no_times_in_the_state_of_a_join() {
+fn rows_beyond_the_limit_of_a_join_are_dropped_one_by_one() {
     let side =
         || Relation::Select { source: readings(), columns: vec![field("truck_id"), field("timestamp")] };
     let [left, right] = [column(&side(), 1), column(&side(), 1)];
@@ -329,11 +329,29 @@ fn a_key_without_rows_has_no_times_in_the_state_of_a_join() {
         limit: Some(1),
     };
     let job = job(view(Relation::Join(Box::new(join))), Mode::Append);
-    // Two equal rows are too many, so that none of them counts.
+    // One of two equal rows is too many. Those with other times are no more than the limit.
     let all = appended(&[&[at("a", 0), at("a", 0)], &[at("a", 0), at("a", 0)], &[at("a", 1)], &[at("b", 0)]]);
     each(&job, &all, |written| {
-        assert_eq!(table(written), ["a 1 a 1", "b 0 b 0"]);
-        assert_eq!(written.entries, 2 * 3 + 1);
+        assert_eq!(table(written), ["a 0 a 0", "a 1 a 1", "b 0 b 0"]);
+        let letters = written.letters.iter().map(|letter| (letter.reason, letter.offset));
+        assert_eq!(letters.collect::<Vec<_>>(), [1, 2, 3].map(|offset| (Reason::TooLarge, offset)));
+        // Rows of both sides, and the times of both trucks and of the topic.
+        assert_eq!(written.entries, 2 * 3 + 2 + 1);
+    });
+}
+
+#[test]
+fn what_a_view_reads_twice_is_kept_once() {
+    let counts = || grouped(readings(), vec![field("truck_id")], vec![count()]);
+    let job_of = |one: Relation| job(view(Relation::Union(vec![one.clone(), one])), Mode::Append);
+    let all = appended(&[&[at("a", 0), at("b", 0)], &[at("a", 90)], &[at("a", 0)]]);
+    each(&job_of(counts()), &all, |written| {
+        assert_eq!(table(written), ["a 3", "a 3", "b 1", "b 1"]);
+        assert_eq!(written.entries, 2 + 2, "the counts, and the numbers of equal rows");
+    });
+    each(&job_of(windows(TUMBLE, HOUR)), &all, |written| {
+        let late = written.letters.iter().map(|letter| (letter.reason, letter.offset));
+        assert_eq!(late.collect::<Vec<_>>(), [(Reason::Late, 3)]);
     });
 }
 

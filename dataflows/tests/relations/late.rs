@@ -138,18 +138,19 @@ fn of_windows(kind: WindowKind, patience: Patience, epochs: &[Vec<Record>]) -> E
 fn of_join(bound: (i64, i64), patience: Patience, epochs: &[Vec<Record>]) -> Expected {
     let mut clock = Clock { patience, latest: BTreeMap::new() };
     let mut expected = Expected::default();
-    let (mut accepted, mut offset): (Vec<Record>, usize) = (Vec::new(), 0);
-    for epoch in epochs {
+    let (mut accepted, mut offset): (Vec<(Record, usize)>, usize) = (Vec::new(), 0);
+    for (number, epoch) in epochs.iter().enumerate() {
         for record in epoch {
             match record.time < clock.of(&record.entity).1 {
                 true => drop(expected.late.insert(offset.to_string())),
-                false => accepted.push(record.clone()),
+                false => accepted.push((record.clone(), number)),
             }
             offset += 1;
         }
         clock.pass(epoch);
     }
-    for (left, right) in accepted.iter().flat_map(|left| accepted.iter().map(move |right| (left, right))) {
+    let pairs = accepted.iter().flat_map(|(left, _)| accepted.iter().map(move |(right, _)| (left, right)));
+    for (left, right) in pairs {
         if left.entity == right.entity && (bound.0..=bound.1).contains(&(right.time - left.time)) {
             let minute = |record: &Record| (record.time - DAY) / MINUTE;
             let (truck, left, right) = (&left.entity, minute(left), minute(right));
@@ -158,8 +159,11 @@ fn of_join(bound: (i64, i64), patience: Patience, epochs: &[Vec<Record>]) -> Exp
     }
     expected.rows.sort();
     for wait in [bound.1, -bound.0] {
-        let kept = accepted.iter().filter(|record| record.time + wait.max(0) >= clock.of(&record.entity).1);
-        let kept: BTreeSet<_> = kept.map(|record| (record.entity.clone(), record.time)).collect();
+        // Each minute is in a stretch of its own, with an entry for each epoch.
+        let kept =
+            accepted.iter().filter(|(record, _)| record.time + wait.max(0) >= clock.of(&record.entity).1);
+        let kept: BTreeSet<_> =
+            kept.map(|(record, epoch)| (record.entity.clone(), record.time, *epoch)).collect();
         expected.entries += kept.len() as i64;
     }
     expected.entries += clock.latest.len() as i64 + 1;

@@ -173,7 +173,13 @@ fn a_key_from_another_partition_is_rejected_wherever_epochs_end() {
             messages.iter().map(|id| Item::Upserts(vec![message(*id)])).collect::<Vec<_>>()
         };
         let settings = Settings { one_after_another, ..settings(Mode::Upsert) };
-        Job { settings, epochs: epochs.iter().map(items).collect(), arrived: i64::MAX, latest: false }
+        Job {
+            settings,
+            epochs: epochs.iter().map(items).collect(),
+            arrived: i64::MAX,
+            latest: false,
+            join_limit: None,
+        }
     };
     let moved = |gave: BTreeMap<String, Gave>| of(&gave, "readings").moved.into_iter().collect::<Vec<_>>();
     for workers in [1, 3] {
@@ -230,7 +236,8 @@ fn readings_older_than_the_retention_are_dead_letters_and_their_state_is_discard
         // Two windows of one truck and one of another, the times of both, and the topic's time.
         let kept = |view: &str| of(&gave, view).entries;
         assert_eq!(kept("window_averages"), 2 + 1 + 2 + 1);
-        assert_eq!(kept("filtered_join"), 1 + 1 + 2 + 1);
+        // Each side of the join has its own rows.
+        assert_eq!(kept("filtered_join"), 2 * (1 + 1) + 2 + 1);
         // The four that were not late are joined with themselves.
         assert_eq!(of(&gave, "filtered_join").table.len(), 8 - 3);
         // The other views include the late ones.
@@ -252,7 +259,7 @@ fn a_partition_that_is_behind_holds_the_horizon_back() {
 #[test]
 fn readings_that_would_explode_the_join_are_dead_letters() {
     let mut job = job_of(&[&[at("a", DAY), at("a", DAY)], &[at("a", DAY), at("a", DAY), at("b", DAY)]]);
-    job.settings.join_limit = 3;
+    job.join_limit = Some(3);
     for workers in [1, 2] {
         let gave = of(&whole(&job, workers), "filtered_join");
         assert_eq!(gave.table.len(), 9 + 1);

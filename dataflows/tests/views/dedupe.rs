@@ -163,7 +163,7 @@ fn job(messages: &[Vec<At>], rule: &Dedupe, is_file: bool, arrival: &Arrival) ->
     epochs.push(batches(left, &arrival.keys, arrival.size));
     let dedupe = Some(rule.clone());
     let settings = Settings { dedupe, one_after_another: is_file, ..settings(Mode::Append) };
-    Job { settings, epochs, arrived: i64::MAX, latest: false }
+    Job { settings, epochs, arrived: i64::MAX, latest: false, join_limit: None }
 }
 
 fn rows(all: &[BTreeMap<String, Gave>]) -> BTreeMap<Vec<String>, i64> {
@@ -261,6 +261,7 @@ fn a_topic_that_was_created_again_is_another_partition() {
             epochs: epochs(&[&first, next]),
             arrived: i64::MAX,
             latest: false,
+            join_limit: None,
         };
         assert_eq!(of(&whole(&job, 2), "parameter_map").table.len(), left);
         let before = run(&job, 1, 0, &BTreeMap::new(), &job.epochs[..1]);

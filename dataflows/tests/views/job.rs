@@ -7,9 +7,7 @@ use dataflows::effect::Effect;
 use dataflows::item::Item;
 use dataflows::rows::{Change, Column, Rows};
 use dataflows::state::Fold;
-use dataflows::views::{
-    Mode, Settings, View, dead_letters_view, dedupe_view, filtered_join_view, readings_view,
-};
+use dataflows::views::{Mode, Settings, View, dead_letters_view, dedupe_view, readings_view};
 
 use crate::plans::plans;
 use crate::support::{Setup, effects};
@@ -60,13 +58,14 @@ pub struct Job {
     pub arrived: i64,
     /// Whether correlations keep one row per truck.
     pub latest: bool,
+    /// How many readings of a truck may share a timestamp in the join.
+    pub join_limit: Option<u64>,
 }
 
 pub fn views(job: &Job) -> Vec<View> {
     let settings = &job.settings;
     let mut views: Vec<View> =
-        plans(settings, job.latest).into_iter().map(|plan| plan.view(settings)).collect();
-    views.extend(filtered_join_view(settings));
+        plans(settings, job.latest, job.join_limit).into_iter().map(|plan| plan.view(settings)).collect();
     views.push(dead_letters_view());
     if settings.mode == Mode::Upsert {
         views.push(readings_view(settings));

@@ -2,7 +2,8 @@
 
 use dataflows::expression::{Arithmetic, Comparison, Expression, Test};
 use dataflows::relation::{
-    Aggregate, Call, From, Function, Keep, Patience, PlannedView, Relation, Source, Window, WindowKind,
+    Aggregate, Bound, Call, From, Function, Join, Keep, Patience, PlannedView, Relation, Source, Window,
+    WindowKind,
 };
 use dataflows::rows::Type;
 use dataflows::views::Settings;
@@ -11,6 +12,8 @@ use dataflows::views::Settings;
 pub const WINDOW: i64 = 300_000_000;
 pub const IDLE: i64 = 300_000_000;
 pub const RETENTION: i64 = 86_400_000_000;
+/// How far behind a truck's latest event the join still accepts readings, in microseconds.
+pub const JOIN_RETENTION: i64 = 600_000_000;
 
 /// Makes plans over the fields of a record.
 struct Plans<'a>(&'a Settings);
@@ -103,6 +106,32 @@ impl Plans<'_> {
         PlannedView::new("window_averages", "T", names, relation)
     }
 
+    /// The readings for which a condition holds, joined with every reading of the truck with the same timestamp.
+    fn join(&self, condition: Expression, limit: Option<u64>) -> PlannedView {
+        let names = ["timestamp", "distance_covered", "engine_speed", "truck_id"];
+        let side = |filter| Relation::Select {
+            source: Source { from: From::Readings, filter },
+            columns: self.fields(names),
+        };
+        let (left, right) = (side(Some(condition)), side(None));
+        let of_side = Expression::of_columns(&left.columns());
+        let [time, truck] = [0, 3].map(|place| of_side[place].clone());
+        let bound = Bound {
+            left: time.clone(),
+            right: time,
+            from: 0,
+            to: 0,
+            patience: Patience { grace: JOIN_RETENTION, idle: IDLE },
+        };
+        let join = Join { left, right, keys: vec![(truck.clone(), truck)], bound: Some(bound), limit };
+        let join = Relation::Join(Box::new(join));
+        let pairs = Expression::of_columns(&join.columns());
+        let columns = [0, 1, 4 + 2, 3].map(|place: usize| pairs[place].clone()).into();
+        let relation = Relation::Select { source: Source::of(join), columns };
+        let view = PlannedView::new("filtered_join", "T", names.map(str::to_owned), relation);
+        PlannedView { doubles: true, ..view }
+    }
+
     fn select(
         &self,
         name: &'static str,
@@ -116,8 +145,9 @@ impl Plans<'_> {
     }
 }
 
-/// The views: `latest` says whether correlations keep one row per truck.
-pub fn plans(settings: &Settings, latest: bool) -> Vec<PlannedView> {
+/// The views: `latest` says whether correlations keep one row per truck, and `join_limit` how many readings of a truck
+/// may share a timestamp in the join.
+pub fn plans(settings: &Settings, latest: bool, join_limit: Option<u64>) -> Vec<PlannedView> {
     let of = Plans(settings);
     let measures = ["timestamp", "distance_covered", "engine_speed", "fuel_consumed"];
     let [scaled, ratio] = of.derived();
@@ -156,12 +186,13 @@ pub fn plans(settings: &Settings, latest: bool) -> Vec<PlannedView> {
         ),
         of.select("hot", Some(hot), [of.fields(["timestamp", "truck_id"]), vec![ratio]].concat()),
         of.windows(),
+        of.join(above(80), join_limit),
     ]
 }
 
 #[test]
 fn columns_of_built_in_views_are_doubles() {
-    let types = plans(&crate::records::settings(dataflows::views::Mode::Append), false)
+    let types = plans(&crate::records::settings(dataflows::views::Mode::Append), false, None)
         .into_iter()
         .flat_map(|view| view.columns())
         .map(|column| column.column_type);

@@ -20,7 +20,7 @@ proptest! {
     #[test]
     fn retention_matches_a_simple_model(epochs in wide_epochs(), workers in 1usize..=3, cut in 0usize..7) {
         let job = append_job(&epochs, false);
-        let model = Forgetful::of(&job, &epochs);
+        let model = Forgetful::of(&epochs);
         let cut = cut.min(job.epochs.len());
         let first = run(&job, workers, 0, &BTreeMap::new(), &job.epochs[..cut]);
         let state = |gave: &Gave| {

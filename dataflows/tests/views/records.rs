@@ -66,7 +66,7 @@ pub fn append_job(epochs: &[Vec<Vec<Record>>], latest: bool) -> Job {
         batch(records, from - records.len())
     };
     let epochs = epochs.iter().map(|batches| batches.iter().map(&mut item).collect()).collect();
-    Job { settings: settings(Mode::Append), epochs, arrived: i64::MAX, latest }
+    Job { settings: settings(Mode::Append), epochs, arrived: i64::MAX, latest, join_limit: None }
 }
 
 /// Messages of an upsert job: a key and its new reading.
@@ -87,7 +87,7 @@ pub fn upsert_job(epochs: &[Vec<Messages>], latest: bool) -> Job {
     };
     let mut item = |messages: &Messages| Item::Upserts(messages.iter().map(&mut upsert).collect());
     let epochs = epochs.iter().map(|batches| batches.iter().map(&mut item).collect()).collect();
-    Job { settings: settings(Mode::Upsert), epochs, arrived: i64::MAX, latest }
+    Job { settings: settings(Mode::Upsert), epochs, arrived: i64::MAX, latest, join_limit: None }
 }
 
 /// Epochs of records that span three days.

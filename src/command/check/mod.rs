@@ -17,7 +17,7 @@ pub(in crate::command) mod sample;
 use std::sync::{Arc, Mutex};
 
 use dataflows::relation::Relation;
-use dataflows::views::{FILTERED_JOIN, View};
+use dataflows::views::View;
 
 use crate::cli::CheckArgs;
 use crate::command::error::Error;
@@ -119,11 +119,6 @@ fn sample_file(
 /// Warns of views whose state grows with their input, or that a reading dated ahead could blind.
 fn check_views(config: &Job, report: &mut Report) {
     let upserts = config.view_settings.upserts();
-    let has_join = config.active_views.iter().any(|view| view.name == FILTERED_JOIN);
-    let is_short = config.max_ahead.is_some_and(|ahead| config.view_settings.join_retention < ahead);
-    if has_join && is_short && !upserts {
-        warn_of_grace(FILTERED_JOIN, "parameters.join_retention", config, report);
-    }
     for view in &config.planned {
         let grows = |one: &Relation| match one {
             // Rows that change are those of groups, of which there are only so many.
@@ -150,18 +145,18 @@ fn check_views(config: &Job, report: &mut Report) {
             matches!((grace, ahead), (Some(grace), Some(ahead)) if grace < ahead)
         };
         if !upserts && view.relation.any(&is_short) {
-            warn_of_grace(&view.name, "grace", config, report);
+            warn_of_grace(&view.name, config, report);
         }
     }
 }
 
-fn warn_of_grace(view: &str, key: &str, config: &Job, report: &mut Report) {
+fn warn_of_grace(view: &str, config: &Job, report: &mut Report) {
     let allowed = &config.limits.max_ahead;
     report.warn(
         &format!("view {view}"),
         format!(
             "its grace is shorter than limits.max_ahead = {allowed}: a reading dated ahead by more than that makes \
-             others of its group late until that time; lower limits.max_ahead or raise {key}"
+             others of its group late until that time; lower limits.max_ahead or raise its grace"
         ),
     );
 }

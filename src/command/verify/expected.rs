@@ -2,69 +2,20 @@
 
 use std::collections::{HashMap, HashSet};
 
-use dataflows::batch::{Entity, NANO_SCALE, Record};
+use dataflows::batch::Entity;
 use dataflows::dead_letter::DeadLetter;
-use dataflows::oracle::{self, Measures};
+use dataflows::oracle;
 use dataflows::relation::Relation;
-use dataflows::rows::{ColumnSpec, NULL};
-use dataflows::views::Settings;
+use dataflows::rows::ColumnSpec;
 
 use super::cell::Cell;
 use super::compare::Rows;
 use super::input::Input;
-use super::reading::{Place, Reading};
+use super::reading::Place;
 use super::shown::cells;
 
 /// The records that a view has dropped.
 pub type GivenUp = HashSet<Place>;
-
-fn measure(record: &Record, column: usize) -> Cell {
-    match record.units[column] {
-        NULL => Cell::Null,
-        units => Cell::Decimal(units.into(), NANO_SCALE.into()),
-    }
-}
-
-fn truck(record: &Record) -> Cell {
-    Cell::Text(record.entity.clone())
-}
-
-/// The rows of `filtered_join`.
-pub fn joined<'a>(
-    input: &'a Input,
-    settings: &Settings,
-    measures: Measures,
-    given_up: &'a GivenUp,
-) -> Box<Rows<'a>> {
-    let (threshold, upserts) = (settings.above_speed, settings.upserts());
-    // In an upsert job, the readings beyond the limit are determined by their keys.
-    let limit = if upserts { settings.join_limit } else { usize::MAX };
-    Box::new(move |give| {
-        let mut all: Vec<&Reading> =
-            input.readings.iter().filter(|reading| !given_up.contains(&reading.place)).collect();
-        if upserts {
-            let order = |read: &&Reading| (read.key.clone(), read.record.units.clone());
-            all.sort_by_key(order);
-        }
-        oracle::each_pair(
-            all,
-            |read| &read.record,
-            measures,
-            threshold,
-            limit,
-            |above, other| {
-                let cells = [
-                    Cell::Time(above.record.time),
-                    measure(&above.record, measures.distance),
-                    measure(&other.record, measures.speed),
-                    truck(&above.record),
-                ];
-                let key = [&(above.key.len() as u32).to_be_bytes()[..], &above.key, &other.key].concat();
-                give(&key, &cells);
-            },
-        );
-    })
-}
 
 /// The rows of a view that is made of each reading alone.
 pub fn of_each<'a>(input: &'a Input, relation: &'a Relation, columns: &'a [ColumnSpec]) -> Box<Rows<'a>> {

@@ -2,7 +2,7 @@
 
 use dataflows::dead_letter::Reason;
 use dataflows::oracle::relation::rows;
-use dataflows::relation::{Emit, Keep, PlannedView, Relation, WindowKind};
+use dataflows::relation::{Emit, Keep, PlannedView};
 use dataflows::rows::Type;
 use dataflows::views::View;
 
@@ -34,14 +34,14 @@ impl Views<'_> {
             return Ok(format!("not compared, because of {letters} for rows that are not readings"));
         }
         let is_history = planned.keep == Keep::History;
-        let overlaps = !given_up.is_empty() && overlaps(&planned.relation);
-        let known = if overlaps && !is_history { self.known(view, planned, given_up)? } else { None };
+        let in_parts = !given_up.is_empty() && !planned.relation.drops_whole_readings();
+        let known = if in_parts && !is_history { self.known(view, planned, given_up)? } else { None };
         let types = || view.columns.iter().map(|column| column.column_type);
         let (rows, unknown) = match known {
             Some(Known { rows, unknown }) => (rows, unknown),
-            None if overlaps => {
-                let letters = quantity(given_up.len(), "late reading");
-                return Ok(format!("not compared, as {letters} may count in some windows"));
+            None if in_parts => {
+                let letters = quantity(given_up.len(), "dropped reading");
+                return Ok(format!("not compared, as {letters} may count in some of its windows or steps"));
             }
             // A group of everything begins with the first reading.
             None if self.input.readings.is_empty() && !self.settings.upserts() => {
@@ -155,17 +155,6 @@ impl Views<'_> {
         let given = |give: &mut dyn FnMut(&[u8], &[Cell])| lines.iter().for_each(|cells| give(b"", cells));
         self.table_against(view, table, &given).map(drop)
     }
-}
-
-/// Whether a row can be in several windows.
-fn overlaps(relation: &Relation) -> bool {
-    relation.any(&|one| match one {
-        Relation::Aggregate(aggregate) => aggregate
-            .window
-            .as_ref()
-            .is_some_and(|window| matches!(window.kind, WindowKind::Hop { slide, size } if slide < size)),
-        _ => false,
-    })
 }
 
 /// Whether a view can drop a reading for this reason.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use dataflows::batch::{Entity, Record};
 use dataflows::dead_letter::Reason;
-use dataflows::relation::{Patience, PlannedView, WindowKind};
+use dataflows::expression::Expression;
+use dataflows::relation::{From, Join, Patience, PlannedView, Relation, WindowKind};
 use dataflows::rows::Type;
-use dataflows::views::{DEAD_LETTERS, DEAD_LETTERS_TABLE, FILTERED_JOIN, View};
+use dataflows::views::{DEAD_LETTERS, DEAD_LETTERS_TABLE, View};
 
 use super::cell::Cell;
 use super::dead_letters::{is_of_views, letter};
@@ -134,72 +135,65 @@ impl Views<'_> {
         if fingerprint(&payload) != reading.bytes {
             return Err("differs from its message");
         }
-        if let Some(own) = own {
-            let reason = if is_too_large { Reason::TooLarge } else { Reason::Late };
-            return match (drops(own, reason), tumbling(own)) {
-                (false, _) => Err("names a view that drops no such readings"),
-                (true, Some(window)) if !is_too_large && !window.is_late(&reading.record, times) => {
-                    Err("is late, but its reading is not older than the grace")
-                }
-                // How late it was depends on its group.
-                (true, _) => Ok(Some(place)),
-            };
+        let own = own.ok_or("names a view that has no letters")?;
+        let reason = if is_too_large { Reason::TooLarge } else { Reason::Late };
+        if !drops(own, reason) {
+            return Err("names a view that drops no such readings");
         }
-        if is_too_large {
-            return if view == FILTERED_JOIN {
-                Ok(Some(place))
-            } else {
-                Err("is too_large, but this view has no limit of readings")
-            };
+        if !is_too_large && !Lateness::of(own).is_none_or(|of| of.is_late(&reading.record, times)) {
+            return Err("is late, but its reading is not older than the grace");
         }
-        match self.is_late_for_join(reading, times) {
-            true => Ok(Some(place)),
-            false => Err("is late, but its reading is not older than the retention"),
-        }
-    }
-
-    fn is_late_for_join(&self, reading: &Reading, times: &Times<'_>) -> bool {
-        let truck = &reading.record.entity;
-        let bound = times.of(truck, self.settings.window_idle);
-        reading.record.time < bound.saturating_sub(self.settings.join_retention).min(times.latest(truck))
+        // How late it was depends on its group.
+        Ok(Some(place))
     }
 
     fn files_hold_letters(&self) -> bool {
         self.config.has_file(DEAD_LETTERS)
     }
 
-    /// Checks that readings were dropped as too many only if the limit for their truck and time was reached.
+    /// Checks that readings were dropped as too many only if the limit for their key and time was reached, in joins of the
+    /// readings of a truck with the same time.
     fn check_too_many(&self, recorded: &mut Recorded) {
-        let limit = self.settings.join_limit;
-        let Some(given_up) = recorded.given_up.get(FILTERED_JOIN) else { return };
-        let mut kept: HashMap<(&Entity, i64), (usize, bool)> = HashMap::new();
         let times = Times::new(&self.input.latest);
-        let is_late = |reading: &Reading| self.is_late_for_join(reading, &times);
-        for reading in &self.input.readings {
-            let (count, is_short) = kept.entry((&reading.record.entity, reading.record.time)).or_default();
-            match given_up.contains(&reading.place) {
-                true => *is_short |= !is_late(reading),
-                false => *count += 1,
+        for own in &self.config.planned {
+            let (Some(given_up), Some((join, lateness))) = (recorded.given_up.get(&*own.name), at_once(own))
+            else {
+                continue;
+            };
+            let limit = join.limit.unwrap_or(u64::MAX) as usize;
+            let mut kept: HashMap<(&Entity, i64), (usize, bool)> = HashMap::new();
+            for reading in &self.input.readings {
+                let (count, is_short) =
+                    kept.entry((&reading.record.entity, reading.record.time)).or_default();
+                match given_up.contains(&reading.place) {
+                    true => *is_short |= !lateness.is_late(&reading.record, &times),
+                    false => *count += 1,
+                }
             }
-        }
-        if let Some(((truck, _), (count, _))) =
-            kept.iter().find(|(_, (count, given_up))| *given_up && *count < limit)
-        {
-            let wrong = format!(
-                "dead letters too_large of truck `{truck}` leave only {count} readings at a time, below the limit of {limit}"
-            );
-            recorded.wrong.entry(FILTERED_JOIN.into()).or_insert(wrong);
+            let short = kept.iter().find(|(_, (count, is_short))| *is_short && *count < limit);
+            if let Some(((truck, _), (count, _))) = short {
+                let wrong = format!(
+                    "dead letters too_large of truck `{truck}` leave only {count} readings at a time, below the limit of {limit}"
+                );
+                recorded.wrong.entry(own.name.to_string()).or_insert(wrong);
+            }
         }
     }
 }
 
-/// Windows of the trucks' own times, whose lateness follows from the latest readings.
-struct Tumbling {
+/// When readings are late for the windows of trucks' own times, or for joins by these.
+struct Lateness {
+    /// The length of a window; 1 of a join: the time itself.
     length: i64,
     patience: Patience,
 }
 
-impl Tumbling {
+impl Lateness {
+    /// Of a view whose late readings follow from the latest ones.
+    fn of(planned: &PlannedView) -> Option<Self> {
+        tumbling(planned).or_else(|| at_once(planned).map(|(_, lateness)| lateness))
+    }
+
     fn is_late(&self, record: &Record, times: &Times<'_>) -> bool {
         let start = |time: i64| time.div_euclid(self.length).saturating_mul(self.length);
         let Patience { grace, idle } = self.patience;
@@ -210,7 +204,7 @@ impl Tumbling {
 }
 
 /// The windows of a view, if they are such windows.
-fn tumbling(planned: &PlannedView) -> Option<Tumbling> {
+fn tumbling(planned: &PlannedView) -> Option<Lateness> {
     let aggregate = planned.aggregate().filter(|aggregate| aggregate.source.relation().is_none())?;
     let window = aggregate.window.as_ref().filter(|window| window.time.is_event_time())?;
     let is_by_truck = matches!(&aggregate.keys[..], [key] if key.is_entity());
@@ -218,10 +212,28 @@ fn tumbling(planned: &PlannedView) -> Option<Tumbling> {
         WindowKind::Hop { slide, size }
             if is_by_truck && slide == size && aggregate.source.filter.is_none() =>
         {
-            Some(Tumbling { length: size, patience: window.patience })
+            Some(Lateness { length: size, patience: window.patience })
         }
         _ => None,
     }
+}
+
+/// The join of a view of readings of a truck that have the same time, of which one side has all readings.
+fn at_once(planned: &PlannedView) -> Option<(&Join, Lateness)> {
+    let Relation::Select { source, .. } = &planned.relation else { return None };
+    let Relation::Join(join) = source.relation()? else { return None };
+    let bound = join.bound.as_ref().filter(|bound| (bound.from, bound.to) == (0, 0))?;
+    let [(left, right)] = &join.keys[..] else { return None };
+    let of_trucks = |relation: &Relation, key: &Expression, time: &Expression| match relation {
+        Relation::Select { source, columns } => {
+            let is_truck =
+                columns.get(key.place()?)?.is_entity() && columns.get(time.place()?)?.is_event_time();
+            (source.from == From::Readings && is_truck).then_some(source.filter.is_none())
+        }
+        _ => None,
+    };
+    let has_all = of_trucks(&join.left, left, &bound.left)? | of_trucks(&join.right, right, &bound.right)?;
+    has_all.then_some((join, Lateness { length: 1, patience: bound.patience }))
 }
 
 /// The fields of a row in a dead letter.

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use dataflows::oracle::Measures;
-use dataflows::views::{DEAD_LETTERS, FILTERED_JOIN, Settings, View};
+use dataflows::views::{DEAD_LETTERS, Settings, View};
 
 use super::cell::{Cell, Form};
 use super::compare::{self, Refused, Rows, Surplus};
@@ -65,10 +64,6 @@ impl Views<'_> {
         let given_up = self.recorded.given_up.get(name).cloned().unwrap_or_default();
         match name {
             DEAD_LETTERS => self.dead_letters(view, route),
-            FILTERED_JOIN => {
-                let rows = expected::joined(input, self.settings, self.measures(), &given_up);
-                self.rows(view, route, &*rows)
-            }
             _ => {
                 let planned = self.config.planned.iter().find(|planned| planned.name == name);
                 let planned = planned.ok_or(Bug("a view without a recomputation"))?;
@@ -85,11 +80,6 @@ impl Views<'_> {
     pub(super) fn dropping(&self) -> Vec<String> {
         let dropping = self.config.active_views.iter().filter(|view| view.drops_readings);
         dropping.map(|view| view.name.to_string()).collect()
-    }
-
-    /// The columns of the measures.
-    pub(super) fn measures(&self) -> Measures {
-        Measures::of(&self.settings.schema)
     }
 
     pub(super) fn files(&self, view: &View, route: &Route) -> Option<Files> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dataflows::relation::PlannedView;
 use dataflows::schema::Schema;
-use dataflows::views::{FILTERED_JOIN, FILTERED_JOIN_FIELDS, Settings};
+use dataflows::views::Settings;
 
 use super::parameters::Parameters;
 use super::script::{READINGS, Script, ViewStatement};
@@ -68,10 +68,6 @@ impl Builtin {
                         fields => built.missing.push(Missing { view: statement.name.clone(), fields }),
                     },
                 }
-            }
-            let words = FILTERED_JOIN_FIELDS.map(str::to_owned).into();
-            if let fields @ [_, ..] = &lacking(&words, &settings.schema)[..] {
-                built.missing.push(Missing { view: FILTERED_JOIN.into(), fields: fields.to_vec() });
             }
             Ok(built)
         })

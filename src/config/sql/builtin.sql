@@ -1,5 +1,5 @@
--- The built-in views, without `filtered_join`, which has operators of its own, and `dead_letters`. A job has them if it has
--- no views of its own, or if `builtin_views` names them.
+-- The built-in views, without `dead_letters`. A job has them if it has no views of its own, or if `builtin_views` names
+-- them.
 -- $names are values of [parameters]; these are their defaults:
 --
 --   above_speed = 80                  km/h
@@ -56,6 +56,15 @@ CREATE MATERIALIZED VIEW above_speed WITH (table = 'TRUCK_ABOVE_SPEED', numbers 
 SELECT timestamp, distance_covered, engine_speed, truck_id
 FROM readings
 WHERE engine_speed > $above_speed;
+
+-- Readings above the threshold, joined with every reading of the truck with the same timestamp.
+CREATE MATERIALIZED VIEW filtered_join
+WITH (table = 'TRUCK_FILTERED_JOIN', numbers = 'double', grace = $join_retention, idle = $window_idle,
+      join_limit = $join_limit) AS
+SELECT fast.timestamp, fast.distance_covered, other.engine_speed, fast.truck_id
+FROM above_speed AS fast
+JOIN readings AS other
+  ON fast.truck_id = other.truck_id AND other.timestamp BETWEEN fast.timestamp AND fast.timestamp;
 
 -- Averages and correlations of each truck in windows of event time.
 CREATE MATERIALIZED VIEW window_averages

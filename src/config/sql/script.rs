@@ -294,9 +294,10 @@ fn set(view: &mut ViewStatement, key: &ObjectName, value: &Expr, at: Location) -
 /// The options of WITH, for messages.
 const OPTIONS: &str = "table, csv, keep, emit, grace, idle, join_limit, numbers, index, backfill";
 
-/// A duration, in microseconds.
+/// A duration, in microseconds, of which it has a whole number.
 fn span(text: &str) -> Option<i64> {
-    i64::try_from(humantime::parse_duration(text).ok()?.as_micros()).ok()
+    let span = humantime::parse_duration(text).ok()?;
+    i64::try_from(span.as_micros()).ok().filter(|_| span.subsec_nanos().is_multiple_of(1000))
 }
 
 fn number_of(value: &Expr) -> Option<u64> {
