@@ -121,7 +121,7 @@ fn views(chosen: impl Fn(&str) -> bool) -> (Vec<View>, Settings) {
     (views.filter(|view| chosen(&view.name)).collect(), settings)
 }
 
-/// Views of one's own: `above_speed`, aggregates per truck, and the same in windows.
+/// Views of one's own: `above_speed`, aggregates per truck, the same in windows, and a join.
 const OWN: &str = "
 CREATE MATERIALIZED VIEW own AS
 SELECT timestamp, distance_covered, engine_speed, truck_id FROM readings WHERE engine_speed > 80;
@@ -135,8 +135,13 @@ CREATE MATERIALIZED VIEW own_windows AS
 SELECT truck_id, window_start, window_end, COUNT(*) AS samples, AVG(engine_speed) AS speed,
        CORR(engine_speed, timestamp) AS trend
 FROM TUMBLE(readings, timestamp, INTERVAL '5 minutes') GROUP BY truck_id, window_start, window_end;
+
+CREATE MATERIALIZED VIEW own_join WITH (grace = '10m') AS
+SELECT a.truck_id, a.timestamp, b.engine_speed - a.engine_speed AS gain
+FROM readings a JOIN readings b
+  ON a.truck_id = b.truck_id AND b.timestamp BETWEEN a.timestamp + INTERVAL '1 ms' AND a.timestamp + INTERVAL '2 s';
 ";
-const OWN_NAMES: [&str; 3] = ["own", "own_groups", "own_windows"];
+const OWN_NAMES: [&str; 4] = ["own", "own_groups", "own_windows", "own_join"];
 
 fn own(settings: &Settings) -> Vec<View> {
     let parameters = sql::parameters::defaults();
@@ -230,7 +235,7 @@ pub fn stages() -> Vec<Stage> {
     let alone = names().chain(OWN_NAMES.map(str::to_owned)).map(|name| {
         Stage::new(format!("view/{name}"), move |batches| Alone::new(&name, SHAPE, Sinks::None, batches))
     });
-    let of_many = ["distance_correlation", "own_groups", "window_averages"].map(|name| {
+    let of_many = ["distance_correlation", "own_groups", "window_averages", "filtered_join"].map(|name| {
         let work = move |batches| Alone::new(name, MANY, Sinks::None, batches);
         Stage::new(format!("many_trucks/{name}"), work)
     });

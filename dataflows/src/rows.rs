@@ -159,6 +159,13 @@ impl Column {
                     before.push(names.len() as u32);
                     names.extend(more.iter().cloned());
                 }
+                if let (None, [0, 1], [Self::Name { index, .. }, _]) = (turns, &before[..], columns)
+                    && names.len() == 2
+                {
+                    // Two constants.
+                    let index = Arc::new(vec![[0, 1]; index.len()].into_flattened());
+                    return Some(Self::Name { names: Arc::new(names), index });
+                }
                 let mut index = of!(Self::Name { index, .. } => index);
                 let all = Arc::make_mut(&mut index);
                 match turns {

@@ -55,9 +55,10 @@ const BUDGETS: &[Budget] = &[
     of("many_trucks/", 50, 90, 1200),
     // The windows of a group are in trees, and so is what an epoch changes of them.
     of("many_trucks/window_averages", 100, 240, 2200),
-    // Of each reading: the list of its timestamp, its key in the state when it comes and when it goes, and
-    // one for the arrangements' batches, which copy it as they merge.
-    of("view/filtered_join", 50, 470, 2600),
+    // The columns of both sides of each truck and stretch of time, and those of the pairs: of `own_join` there are six a reading.
+    of("view/filtered_join", 50, 45, 450),
+    of("view/own_join", 50, 65, 2400),
+    of("many_trucks/filtered_join", 50, 2700, 3600),
     // The join's, and what the other views and their rows take for a batch.
     of("whole/", 400, 470, 4600),
     // The lines, or the values, of a batch in one buffer that is large enough at once or soon is.

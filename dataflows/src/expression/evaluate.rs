@@ -4,7 +4,7 @@
 //! the selected rows.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::compare::{Comparator, Comparison};
 use super::rounding::{round, round_real};
@@ -13,13 +13,17 @@ use super::types::{Arithmetic, Decimal, Kind, Test, power};
 use super::values::{FALSE, TRUE, Texts, UNKNOWN, Unit, Values, Vector, truth, zip};
 use crate::batch::Batch;
 use crate::real::{decimal, ratio};
+use crate::relation::column::Column;
+use crate::relation::value::Value;
 use crate::rows::NULL;
 use crate::schema::{FieldType, Place};
 
-/// The readings for which an expression is evaluated.
+/// The readings, or other rows, for which an expression is evaluated.
 #[derive(Clone, Copy)]
 pub(super) struct Readings<'a> {
     pub(super) batch: &'a Batch,
+    /// The columns of rows that are not readings.
+    columns: &'a [Column],
     /// Their indices; none means the whole batch.
     pub(super) places: Option<&'a [u32]>,
     /// Their number.
@@ -28,11 +32,22 @@ pub(super) struct Readings<'a> {
 
 impl<'a> Readings<'a> {
     pub(super) fn all(batch: &'a Batch) -> Self {
-        Self { batch, places: None, rows: batch.len() }
+        Self { batch, columns: &[], places: None, rows: batch.len() }
     }
 
     pub(super) fn at(batch: &'a Batch, places: &'a [u32]) -> Self {
-        Self { batch, places: Some(places), rows: places.len() }
+        Self { batch, columns: &[], places: Some(places), rows: places.len() }
+    }
+
+    /// So many rows that are not readings.
+    pub(super) fn of_columns(columns: &'a [Column], rows: usize) -> Self {
+        static NOTHING: LazyLock<Batch> = LazyLock::new(Batch::default);
+        Self { batch: &NOTHING, columns, places: None, rows }
+    }
+
+    /// Some of these.
+    pub(super) fn among(self, places: &'a [u32]) -> Self {
+        Self { places: Some(places), rows: places.len(), ..self }
     }
 
     fn of<T: Copy>(&self, column: &'a [T]) -> Vector<'a, T> {
@@ -47,6 +62,12 @@ impl<'a> Readings<'a> {
             None => Cow::Borrowed(column),
             Some(places) => Cow::Owned(places.iter().map(|&place| column[place as usize].clone()).collect()),
         }
+    }
+
+    /// Their indices.
+    fn rows(&self) -> impl Iterator<Item = usize> {
+        let place = |row: usize| self.places.map_or(row, |places| places[row] as usize);
+        (0..self.rows).map(place)
     }
 
     /// The 64-bit column of a field for the whole batch.
@@ -68,7 +89,7 @@ impl Expression {
     /// Folds an expression with constant operands into a constant.
     pub(super) fn folded(self) -> Self {
         let nothing = Batch::default();
-        let values = self.values(&Readings { batch: &nothing, places: None, rows: 1 });
+        let values = self.values(&Readings { rows: 1, ..Readings::all(&nothing) });
         let constant = match &values {
             Values::Units(values) if self.kind == Kind::Timestamp => {
                 Some(values.get(0)).filter(|time| *time != NULL).map(Constant::Timestamp)
@@ -98,8 +119,7 @@ impl Expression {
         let rows = readings.rows;
         match &self.node {
             Node::Field(place, field_type) => self.field_values(*place, *field_type, readings),
-            // Of other rows than readings: see `of_row`.
-            Node::Column(..) => self.constant_values(&Constant::Null),
+            Node::Column(place, _) => self.column_values(readings.columns.get(*place), readings),
             Node::Constant(constant) => self.constant_values(constant),
             Node::Scaled(by, of) => self.mapped(&of.values(readings), |units| units * by),
             Node::Rounded(scale, of) => Values::Real(
@@ -223,6 +243,49 @@ impl Expression {
             }
             // An empty batch has no columns.
             Place::Texts(_) | Place::Units(_) | Place::Time => self.constant_values(&Constant::Null),
+        }
+    }
+
+    /// The values of a column of which [`is_columnar`](Self::is_columnar) is true.
+    fn column_values<'a>(&self, column: Option<&'a Column>, readings: &Readings<'a>) -> Values<'a> {
+        let text = |value: &Value| match value {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        match column {
+            Some(Column::Numbers(units) | Column::Times(units)) => Values::Units(readings.of(units)),
+            Some(Column::Same(Value::Text(text))) => Values::Text(Texts::Constant(Some(text.clone()))),
+            Some(Column::Same(Value::Time(time))) => Values::Units(Vector::Constant(*time)),
+            Some(Column::Values(values)) => {
+                let all = |row: usize| text(&values[row]);
+                Values::Text(Texts::Values(Cow::Owned(readings.rows().map(all).collect())))
+            }
+            Some(Column::Named(values, index)) => {
+                let all = |row: usize| text(&values[index[row] as usize]);
+                Values::Text(Texts::Values(Cow::Owned(readings.rows().map(all).collect())))
+            }
+            // One that nobody reads.
+            Some(Column::Same(_)) | None => self.constant_values(&Constant::Null),
+        }
+    }
+
+    /// Whether it can be evaluated for these columns a column at a time.
+    pub(super) fn is_columnar(&self, columns: &[Column]) -> bool {
+        let is_text = |value: &Value| matches!(value, Value::Text(_) | Value::Null);
+        match (&self.node, self.kind) {
+            (Node::Column(place, _), kind) => match (columns.get(*place), kind) {
+                (Some(Column::Numbers(_)), Kind::Number(decimal)) => {
+                    !decimal.is_wide() && !decimal.of_aggregates
+                }
+                (Some(Column::Times(_) | Column::Same(Value::Time(_))), Kind::Timestamp) => true,
+                (Some(Column::Same(Value::Text(_) | Value::Null)), Kind::Text) => true,
+                (Some(Column::Values(values) | Column::Named(values, _)), Kind::Text) => {
+                    values.iter().all(is_text)
+                }
+                _ => false,
+            },
+            (Node::Field(..) | Node::Constant(_), _) => true,
+            _ => self.children().iter().all(|child| child.is_columnar(columns)),
         }
     }
 

@@ -7,6 +7,7 @@ use super::tree::{Expression, Node};
 use super::types::Kind;
 use super::values::{TRUE, UNKNOWN, Values, Vector};
 use crate::batch::Batch;
+use crate::relation::column::Column;
 use crate::relation::value::Value;
 use crate::rows::NULL;
 use crate::schema::Place;
@@ -38,9 +39,9 @@ pub(crate) fn value_of(units: i64, kind: Kind) -> Value {
     }
 }
 
-/// Readings of a batch, by their indices.
+/// Readings of a batch, or rows of other columns, by their indices.
 pub(crate) struct Selected<'a> {
-    batch: &'a Batch,
+    all: Readings<'a>,
     pub places: Vec<u32>,
 }
 
@@ -51,13 +52,32 @@ impl<'a> Selected<'a> {
             Some(filter) => filter.selected(batch, None),
             None => (0..batch.len() as u32).collect(),
         };
-        Self { batch, places }
+        Self { all: Readings::all(batch), places }
+    }
+
+    /// Of so many rows that are not readings those for which a condition is true. None if the expressions that follow, or
+    /// the condition, cannot be evaluated a column at a time.
+    pub fn of_columns(
+        columns: &'a [Column],
+        rows: usize,
+        filter: Option<&Expression>,
+        others: &[Expression],
+    ) -> Option<Self> {
+        let computed = others.iter().filter(|one| one.place().is_none());
+        if !filter.into_iter().chain(computed).all(|one| one.is_columnar(columns)) {
+            return None;
+        }
+        let all = Readings::of_columns(columns, rows);
+        let holds = filter.map(|filter| filter.values(&all));
+        let holds = holds.as_ref().map(Values::truths);
+        let passes = |row: &u32| holds.is_none_or(|holds| holds.get(*row as usize) == TRUE);
+        Some(Self { all, places: (0..rows as u32).filter(passes).collect() })
     }
 
     fn readings(&self) -> Readings<'_> {
-        match self.places.len() == self.batch.len() {
-            true => Readings::all(self.batch),
-            false => Readings::at(self.batch, &self.places),
+        match self.places.len() == self.all.rows {
+            true => self.all,
+            false => self.all.among(&self.places),
         }
     }
 
@@ -84,9 +104,10 @@ impl<'a> Selected<'a> {
 
     /// Their event times.
     pub fn event_times(&self) -> Cow<'_, [i64]> {
-        match self.places.len() == self.batch.len() {
-            true => Cow::Borrowed(&self.batch.time),
-            false => self.places.iter().map(|&place| self.batch.time[place as usize]).collect(),
+        let times = &self.all.batch.time;
+        match self.places.len() == self.all.rows {
+            true => Cow::Borrowed(times),
+            false => self.places.iter().map(|&place| times[place as usize]).collect(),
         }
     }
 

@@ -183,7 +183,7 @@ impl Expression {
         }
     }
 
-    fn children(&self) -> Vec<&Self> {
+    pub(super) fn children(&self) -> Vec<&Self> {
         match &self.node {
             Node::Field(..) | Node::Column(..) | Node::Constant(_) => vec![self],
             Node::Shifted(_, of)

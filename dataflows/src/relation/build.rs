@@ -14,6 +14,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate};
 
+use super::column::Column;
 use super::content::{Content, Equals};
 use super::delta::{Delta, Deltas, Key};
 use super::entry::{Entry, read_slot};
@@ -364,6 +365,19 @@ fn rows_of(
     rows.into_iter()
 }
 
+/// The same of inserted rows, a column at a time; none if that cannot be done.
+fn selected_columns(deltas: &Deltas, filter: Option<&Expression>, columns: &[Expression]) -> Option<Deltas> {
+    let inserted = deltas.inserted()?;
+    let selected = Selected::of_columns(&inserted.columns, inserted.len, filter, columns)?;
+    let is_all = selected.places.len() == inserted.len;
+    let column = |of: &Expression| match of.place().and_then(|place| inserted.columns.get(place)) {
+        Some(column) if is_all => column.clone(),
+        Some(column) => column.at(&selected.places),
+        None => Column::all(selected.values(of)),
+    };
+    Some(Deltas::inserting(columns.iter().map(column).collect(), selected.places.len()))
+}
+
 /// The changes of the rows that satisfy a condition. Of an aggregate, so many columns are those of its group.
 fn selected(
     deltas: &Deltas,
@@ -371,6 +385,9 @@ fn selected(
     columns: &[Expression],
     of_group: Option<usize>,
 ) -> Deltas {
+    if let Some(selected) = selected_columns(deltas, filter, columns) {
+        return selected;
+    }
     let passes = |row: &&[Value]| filter.is_none_or(|filter| filter.holds_for(row));
     fn shown<'a>(columns: &'a [Expression], row: &'a [Value]) -> impl Iterator<Item = Value> {
         columns.iter().map(|column| column.of_row(row))

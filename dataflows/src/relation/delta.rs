@@ -91,6 +91,11 @@ impl Deltas {
         Self { inserted: Some(inserted), ..Self::default() }
     }
 
+    /// The rows that are inserted, if there are no other changes.
+    pub fn inserted(&self) -> Option<&Inserted> {
+        self.inserted.as_ref().filter(|_| self.heads.is_empty())
+    }
+
     /// The columns, if there are only rows that are inserted.
     pub fn into_inserted(self) -> Result<Inserted, Self> {
         match self.inserted {

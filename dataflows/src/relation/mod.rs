@@ -29,7 +29,7 @@
 
 mod build;
 pub mod call;
-mod column;
+pub(crate) mod column;
 mod columns;
 mod content;
 mod delta;
