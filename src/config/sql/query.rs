@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use dataflows::expression::Expression;
 use dataflows::relation::{Aggregate, From, Relation};
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+    Distinct, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
     SetOperator, SetQuantifier, Spanned, Value, WildcardAdditionalOptions,
 };
 use sqlparser::tokenizer::Location;
@@ -67,14 +67,14 @@ fn set(body: &SetExpr, context: &Context<'_>, at: Location) -> Result<Selected, 
         SetExpr::Select(select) => selected(select, context),
         SetExpr::Query(inner) => query(inner, context),
         SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, left, right } => {
-            let mut members = vec![set(right, context, at)?];
+            let mut members = vec![set(&named(right), context, at)?];
             let mut rest = left;
             // A long chain is one union.
             while let SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: other, left, right } =
                 &**rest
                 && other == set_quantifier
             {
-                members.push(set(right, context, at)?);
+                members.push(set(&named(right), context, at)?);
                 rest = left;
             }
             members.push(set(rest, context, at)?);
@@ -91,6 +91,32 @@ fn set(body: &SetExpr, context: &Context<'_>, at: Location) -> Result<Selected, 
         }
         _ => Err(Fault::at(at, "this statement is not supported; give a SELECT")),
     }
+}
+
+/// A query of a UNION behind the first, with a name for each of its columns: nobody sees them, so that it may leave them
+/// out, or give one twice.
+fn named(body: &SetExpr) -> SetExpr {
+    let mut body = body.clone();
+    let SetExpr::Select(select) = &mut body else { return body };
+    let mut names: Vec<String> = Vec::new();
+    for (number, item) in (1..).zip(&mut select.projection) {
+        let (expr, name) = match item {
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
+                (Expr::Identifier(name.clone()), Some(name.value.to_lowercase()))
+            }
+            SelectItem::UnnamedExpr(expr) => (expr.clone(), None),
+            SelectItem::ExprWithAlias { expr, alias } => (expr.clone(), Some(alias.value.to_lowercase())),
+            _ => continue,
+        };
+        match name.filter(|name| !names.contains(name)) {
+            Some(name) => names.push(name),
+            None => {
+                let alias = Ident::new(format!("_{number}"));
+                *item = SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
+    }
+    body
 }
 
 /// All rows of several queries.

@@ -103,6 +103,38 @@ fn plans_are_shown_as_lines() {
     assert!(joined.starts_with(first), "{joined}");
 }
 
+#[test]
+fn what_a_plan_has_twice_is_shown_once() {
+    let twice = views(
+        "CREATE VIEW counts AS SELECT driver, COUNT(*) AS n FROM readings GROUP BY driver;
+         CREATE MATERIALIZED VIEW twice AS SELECT a.driver, b.n FROM counts a JOIN counts b ON a.n = b.n;",
+    );
+    let lines = twice.unwrap()[0].relation.lines(&settings().schema);
+    let of_aggregates: Vec<&str> =
+        lines.iter().filter(|line| line.contains("AGGREGATE")).map(|line| line.trim()).collect();
+    let first = "AGGREGATE COUNT(*) GROUP BY driver";
+    assert_eq!(of_aggregates, [first, &format!("{first} (the one above)")]);
+    assert_eq!(lines.iter().filter(|line| line.trim() == "readings").count(), 1, "{lines:#?}");
+}
+
+#[test]
+fn queries_of_a_union_behind_the_first_need_no_names() {
+    for others in [
+        "driver, 0 FROM readings",
+        "driver, COUNT(*) FROM readings GROUP BY driver",
+        "driver, oil, oil FROM readings",
+    ] {
+        let width = if others.contains("oil, oil") { "oil AS n, oil AS m" } else { "oil AS n" };
+        for union in ["UNION ALL", "UNION"] {
+            let text = format!(
+                "CREATE MATERIALIZED VIEW all_of_it AS SELECT driver, {width} FROM readings {union} SELECT {others}"
+            );
+            let names = views(&text).unwrap_or_else(|error| panic!("{error}"))[0].names.clone();
+            assert_eq!(names[..2], ["driver", "n"], "{text}");
+        }
+    }
+}
+
 /// The view `hot`.
 fn view(filter: Option<&str>, columns: &[&str]) -> PlannedView {
     let filter = filter.map(|filter| format!("WHERE {filter}")).unwrap_or_default();
