@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataflows::relation::PlannedView;
+use dataflows::relation::{PlannedView, Relation};
 use dataflows::schema::Schema;
 use dataflows::views::{self, Settings, View};
 
@@ -25,6 +25,7 @@ use super::sql::{self, Reads};
 use super::start::start;
 use crate::decode::Mapping;
 use crate::runtime::clock::Limits;
+use crate::runtime::growth::{self, Ceiling};
 use crate::source::file::is_separator;
 use crate::source::kafka::Start;
 use crate::store::memory::Memory;
@@ -130,7 +131,7 @@ impl TryFrom<Config> for Job {
     fn try_from(config: Config) -> Result<Self, ConfigError> {
         let built_in = builtin::script(&config.parameters)?;
         validate(&config, &built_in)?;
-        let (epoch_limits, max_ahead) = (epoch_limits(&config)?, max_ahead(&config)?);
+        let max_ahead = max_ahead(&config)?;
         let mapping = Arc::new(message::mapping(&config)?);
         let view_settings = view_settings(&config, &mapping.schema)?;
         let mut builtin = Builtin::compile(&built_in, &view_settings)?;
@@ -143,6 +144,7 @@ impl TryFrom<Config> for Job {
         let mut planned: Vec<PlannedView> = builtin.views.into_iter().chain(own.views).collect();
         planned.iter_mut().for_each(|view| define_fields(view, &config, &mapping.schema));
         let active_views = active_views(&planned, &view_settings);
+        let epoch_limits = epoch_limits(&config, may_grow(&planned, &view_settings))?;
         let start = start(&config.kafka.start)?;
         validate_topics(&config, start)?;
         Ok(Self {
@@ -190,10 +192,10 @@ fn validate(config: &Config, built_in: &Script) -> Result<(), ConfigError> {
     let at_least_one = [
         ("limits.epoch_records", limits.epoch_records),
         ("limits.epoch_bytes", limits.epoch_bytes),
-        ("limits.bytes_in_flight", limits.bytes_in_flight),
-        ("limits.message_bytes", limits.message_bytes as u64),
+        ("limits.bytes_in_flight", Some(limits.bytes_in_flight)),
+        ("limits.message_bytes", Some(limits.message_bytes as u64)),
     ];
-    if let Some((key, _)) = at_least_one.into_iter().find(|(_, limit)| *limit == 0) {
+    if let Some((key, _)) = at_least_one.into_iter().find(|(_, limit)| *limit == Some(0)) {
         return wrong(key, &0, "give at least 1");
     }
     if limits.epochs_in_flight < 2 {
@@ -353,12 +355,31 @@ fn max_ahead(config: &Config) -> Result<Option<i64>, ConfigError> {
     }
 }
 
+/// Whether larger epochs may be better: nothing keeps their readings until they end, and an aggregate may change few keys.
+fn may_grow(planned: &[PlannedView], settings: &Settings) -> bool {
+    let keeps_readings = |one: &Relation| match one {
+        Relation::Join(_) => true,
+        Relation::Aggregate(aggregate) => aggregate.window.is_some(),
+        _ => false,
+    };
+    let has_groups = |view: &PlannedView| view.relation.any(&|one| matches!(one, Relation::Aggregate(_)));
+    planned.iter().any(has_groups)
+        && !planned.iter().any(|view| view.relation.any(&keeps_readings))
+        && !settings.upserts()
+        && settings.dedupe.is_none()
+}
+
 /// The limits of an epoch.
-fn epoch_limits(config: &Config) -> Result<Limits, ConfigError> {
+fn epoch_limits(config: &Config, may_grow: bool) -> Result<Limits, ConfigError> {
+    let ceiling = |limit: Option<u64>, first: u64| match (limit, may_grow) {
+        (Some(most), true) => Ceiling { first: first.min(most), most },
+        (None, true) => Ceiling { first, most: first * growth::MOST },
+        (limit, false) => Ceiling::fixed(limit.unwrap_or(first)),
+    };
     Ok(Limits {
         interval: interval(config)?,
-        epoch_records: config.limits.epoch_records,
-        epoch_bytes: config.limits.epoch_bytes,
+        epoch_records: ceiling(config.limits.epoch_records, FIRST_RECORDS),
+        epoch_bytes: ceiling(config.limits.epoch_bytes, FIRST_BYTES),
         epochs_in_flight: config.limits.epochs_in_flight,
         bytes_in_flight: config.limits.bytes_in_flight,
     })
@@ -373,6 +394,11 @@ fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigErr
         dedupe: message::dedupe(config, schema)?,
     })
 }
+
+/// Records of an epoch, unless it may grow or a limit is set.
+const FIRST_RECORDS: u64 = 200_000;
+/// The same of bytes.
+const FIRST_BYTES: u64 = 32 << 20;
 
 /// The most processes of a cluster.
 const MAX_PROCESSES: usize = 64;

@@ -161,9 +161,9 @@ pub struct DeadLetters {
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
     /// An epoch ends after about this many records.
-    pub epoch_records: u64,
+    pub epoch_records: Option<u64>,
     /// An epoch ends after about this many bytes of input.
-    pub epoch_bytes: u64,
+    pub epoch_bytes: Option<u64>,
     /// Maximum number of epochs in flight.
     pub epochs_in_flight: u64,
     /// Maximum number of rendered bytes that wait for their commit.
@@ -227,8 +227,8 @@ impl Default for Kafka {
 impl Default for LimitSettings {
     fn default() -> Self {
         Self {
-            epoch_records: 200_000,
-            epoch_bytes: 32 << 20,
+            epoch_records: None,
+            epoch_bytes: None,
             epochs_in_flight: 3,
             bytes_in_flight: 64 << 20,
             message_bytes: 1 << 20,

@@ -343,7 +343,7 @@ fn leave<'scope, D: Clone + 'static>(
                 // Counted from here on, because in a cluster it may wait in a channel to process 0.
                 let messages = data
                     .filter_map(|data| message(&outlet, epoch, data))
-                    .inspect(|message| outlet.clock.queue(message.weight()));
+                    .inspect(|message| outlet.clock.queue(epoch, message.weight()));
                 match to {
                     None => messages.for_each(|message| outlet.send(message)),
                     Some(to) => {

@@ -3,7 +3,7 @@
 //! Workers read the clock between two reads of their source; the first one that finds the epoch due advances it
 //! for all. An epoch ends when it is old enough, or has enough records. It does not end while too many epochs
 //! are in flight; a source then reads until its epoch is full, and pauses, so that memory stays bounded when the
-//! sinks fall behind.
+//! sinks fall behind. While a job catches up, its epochs may grow ([`growth`](super::growth)).
 //!
 //! With each epoch the clock mints the wall-clock time that decides which readings are in the future. While an
 //! epoch stays open, this time is renewed, so that it is never older than [`RENEWED`].
@@ -19,15 +19,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dataflows::Epoch;
 use serde::{Deserialize, Serialize};
 
+use super::growth::{Ceiling, Growth};
+
 /// The limits of an epoch, and of the data in flight.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// An epoch with at least one record ends after this.
     pub interval: Duration,
     /// An epoch ends at about this many records.
-    pub epoch_records: u64,
+    pub epoch_records: Ceiling,
     /// An epoch ends at about this many bytes of input.
-    pub epoch_bytes: u64,
+    pub epoch_bytes: Ceiling,
     /// Epochs that may be open or uncommitted.
     pub epochs_in_flight: u64,
     /// Bytes of rows and state that may be uncommitted.
@@ -38,8 +40,8 @@ impl Limits {
     /// No limits.
     pub const NONE: Self = Self {
         interval: Duration::MAX,
-        epoch_records: u64::MAX,
-        epoch_bytes: u64::MAX,
+        epoch_records: Ceiling::fixed(u64::MAX),
+        epoch_bytes: Ceiling::fixed(u64::MAX),
         epochs_in_flight: u64::MAX,
         bytes_in_flight: u64::MAX,
     };
@@ -77,6 +79,8 @@ pub struct Beat {
     pub may_read: bool,
     /// Whether the workers should finish the open epoch and end.
     pub stopping: bool,
+    /// How many times as large as the first ones epochs are.
+    pub growth: u64,
 }
 
 /// What the sources of a following clock have read since the last tally.
@@ -124,10 +128,15 @@ pub struct Clock {
     records: AtomicU64,
     bytes: AtomicU64,
     began: Mutex<Began>,
+    growth: Mutex<Growth>,
+    /// How many times as large as the first ones epochs are.
+    times: AtomicU64,
     committed: AtomicU64,
     /// Uncommitted bytes; in a following clock, those that are not yet reported. Process 0 may commit bytes of
     /// another process before that process reports them, so this can briefly be negative.
     queued: AtomicI64,
+    /// Bytes of rows and state that the current epoch has produced so far.
+    open: AtomicU64,
     stopping: AtomicBool,
     /// Set in a clock that follows another.
     followed: Option<Followed>,
@@ -142,8 +151,11 @@ impl Clock {
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             began: Mutex::new(Began::now()),
+            growth: Mutex::default(),
+            times: AtomicU64::new(1),
             committed: AtomicU64::new(committed),
             queued: AtomicI64::new(0),
+            open: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             followed: None,
         }
@@ -160,7 +172,8 @@ impl Clock {
     pub fn beat(&self) -> Beat {
         let Tick { epoch, wall } = self.tick();
         let (committed, may_read) = (self.committed(), self.may_read());
-        Beat { epoch, wall, committed, may_read, stopping: self.is_stopping() }
+        let growth = self.times.load(SeqCst);
+        Beat { epoch, wall, committed, may_read, stopping: self.is_stopping(), growth }
     }
 
     /// Adopts the state of the clock that it follows.
@@ -172,6 +185,7 @@ impl Clock {
         }
         began.wall = beat.wall;
         drop(began);
+        self.times.store(beat.growth, SeqCst);
         self.committed.fetch_max(beat.committed, SeqCst);
         if let Some(followed) = &self.followed {
             followed.may_read.store(beat.may_read, SeqCst);
@@ -201,8 +215,11 @@ impl Clock {
         let mut began = self.began();
         if self.followed.is_none() {
             if self.is_due(&began) {
+                let records = self.records.load(SeqCst);
+                self.growth().ends(self.epoch.load(SeqCst), records, self.is_full());
                 self.records.store(0, SeqCst);
                 self.bytes.store(0, SeqCst);
+                self.open.store(0, SeqCst);
                 *began = Began::now();
                 self.epoch.fetch_add(1, SeqCst);
             } else if began.renewed.elapsed() >= RENEWED {
@@ -214,8 +231,8 @@ impl Clock {
 
     fn is_due(&self, began: &Began) -> bool {
         // An epoch with half of the bytes in flight is sent on its way, so that the other half can fill while it
-        // commits.
-        let is_heavy = || self.bytes_in_flight() >= self.limits.bytes_in_flight / 2;
+        // commits. What earlier epochs have produced does not make it heavy: it would be cut into pieces.
+        let is_heavy = || self.open.load(SeqCst) >= self.limits.bytes_in_flight / 2;
         let is_old = || began.at.elapsed() >= self.limits.interval;
         self.records.load(SeqCst) > 0 && self.may_move() && (is_heavy() || self.is_full() || is_old())
     }
@@ -224,13 +241,18 @@ impl Clock {
         self.began.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn growth(&self) -> MutexGuard<'_, Growth> {
+        self.growth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn may_move(&self) -> bool {
         self.in_flight() < self.limits.epochs_in_flight
     }
 
     fn is_full(&self) -> bool {
-        self.records.load(SeqCst) >= self.limits.epoch_records
-            || self.bytes.load(SeqCst) >= self.limits.epoch_bytes
+        let times = self.times.load(SeqCst);
+        self.records.load(SeqCst) >= self.limits.epoch_records.after(times)
+            || self.bytes.load(SeqCst) >= self.limits.epoch_bytes.after(times)
     }
 
     /// Whether a source may continue to read in this epoch.
@@ -257,15 +279,20 @@ impl Clock {
         self.bytes.fetch_add(bytes, SeqCst);
     }
 
-    /// Records that bytes of rows or state were produced.
-    pub fn queue(&self, bytes: u64) {
+    /// Records that bytes of rows or state of an epoch were produced.
+    pub fn queue(&self, epoch: Epoch, bytes: u64) {
         self.queued.fetch_add(bytes as i64, SeqCst);
+        if epoch == self.epoch.load(SeqCst) {
+            self.open.fetch_add(bytes, SeqCst);
+        }
     }
 
     /// Records that everything up to `epoch` is durable, which releases `bytes`.
     pub fn commit(&self, epoch: Epoch, bytes: u64) {
         self.committed.fetch_max(epoch, SeqCst);
         self.queued.fetch_sub(bytes as i64, SeqCst);
+        let times = self.growth().committed(epoch, bytes);
+        self.times.store(times, SeqCst);
     }
 
     /// The last committed epoch.
@@ -300,8 +327,8 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         interval: Duration::ZERO,
-        epoch_records: 100,
-        epoch_bytes: 1000,
+        epoch_records: Ceiling::fixed(100),
+        epoch_bytes: Ceiling::fixed(1000),
         epochs_in_flight: 2,
         bytes_in_flight: 500,
     };
@@ -339,9 +366,10 @@ mod tests {
         let limits = Limits { interval: Duration::from_secs(3600), ..LIMITS };
         let clock = Clock::new(limits, 0);
         clock.read(1, 1);
-        clock.queue(249);
-        assert_eq!(clock.now(), 1);
-        clock.queue(1);
+        clock.queue(0, 500);
+        clock.queue(1, 249);
+        assert_eq!(clock.now(), 1, "what earlier epochs have produced does not count");
+        clock.queue(1, 1);
         assert_eq!(clock.now(), 2, "the interval does not matter");
     }
 
@@ -360,7 +388,7 @@ mod tests {
         first.read(tally.records, tally.bytes);
         second.follow(first.beat());
         assert_eq!((second.now(), second.may_read()), (9, true));
-        first.queue(500);
+        first.queue(8, 500);
         second.follow(first.beat());
         assert!(!second.may_read());
         first.commit(8, 500);
@@ -393,23 +421,51 @@ mod tests {
     #[test]
     fn bytes_of_another_process_count_even_if_they_are_committed_first() {
         let (first, second) = (Clock::new(LIMITS, 7), Clock::following(LIMITS, 7));
-        second.queue(500);
+        second.queue(8, 500);
         assert!(!second.may_read(), "it pauses its sources before it receives the beat");
         let tally = second.take_tally();
         assert_eq!((tally.queued, second.bytes_in_flight(), second.may_read()), (500, 0, true));
         // A quick commit.
         first.commit(8, 500);
         assert_eq!((first.bytes_in_flight(), first.may_read()), (0, true));
-        first.queue(tally.queued);
+        first.queue(9, tally.queued);
         assert_eq!(first.bytes_in_flight(), 0);
-        first.queue(500);
+        first.queue(9, 500);
         assert!(!first.beat().may_read);
+    }
+
+    #[test]
+    fn epochs_grow_while_a_record_then_takes_less() {
+        let limits = Limits {
+            epoch_records: Ceiling { first: 100, most: 350 },
+            epoch_bytes: Ceiling::fixed(u64::MAX),
+            epochs_in_flight: 9,
+            interval: Duration::from_secs(3600),
+            bytes_in_flight: u64::MAX,
+        };
+        // An epoch of records, each of which takes so many bytes to commit.
+        let clock = Clock::new(limits, 0);
+        let full = |bytes: u64| {
+            let mut records = 0;
+            while clock.may_read() {
+                clock.read(10, 0);
+                records += 10;
+            }
+            let epoch = clock.now() - 1;
+            clock.commit(epoch, bytes * records);
+            records
+        };
+        assert_eq!([10, 6, 4, 4].map(full), [100, 200, 350, 350]);
+        let (second, beat) = (Clock::following(limits, 0), clock.beat());
+        second.follow(beat);
+        second.read(340, 0);
+        assert!(second.may_read(), "a clock that follows has the same epochs");
     }
 
     #[test]
     fn a_source_waits_when_bytes_in_flight_are_full() {
         let clock = Clock::new(LIMITS, 0);
-        clock.queue(500);
+        clock.queue(1, 500);
         assert!(!clock.may_read());
         clock.commit(0, 500);
         assert!(clock.may_read());

@@ -17,6 +17,7 @@ pub mod events;
 pub mod failure;
 pub mod fault;
 pub mod folder;
+pub mod growth;
 pub mod health;
 pub mod metrics;
 pub(crate) mod pace;

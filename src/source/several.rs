@@ -130,6 +130,7 @@ mod tests {
 
     use super::*;
     use crate::runtime::clock::Limits;
+    use crate::runtime::growth::Ceiling;
 
     /// Returns scripted results.
     struct Scripted(&'static str, VecDeque<Polled>);
@@ -158,8 +159,8 @@ mod tests {
         let clock = Clock::new(
             Limits {
                 interval: Duration::from_secs(1),
-                epoch_records: 1,
-                epoch_bytes: 1,
+                epoch_records: Ceiling::fixed(1),
+                epoch_bytes: Ceiling::fixed(1),
                 epochs_in_flight: 2,
                 bytes_in_flight: 1,
             },

@@ -583,3 +583,25 @@ fn variables_that_are_not_utf_8_matter_only_where_they_are_keys() {
         "{said}"
     );
 }
+
+#[test]
+fn epochs_grow_if_a_record_then_takes_less_to_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, out] = ["r.jsonl", "out"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let simulated = ["simulate", "--records", "2000000", "--trucks", "1000", "--seed", "5", "--to", &file];
+    let (status, _, said) = run(&simulated);
+    assert_eq!(status, Some(0), "{said}");
+    let epochs = |more: &[&str]| {
+        let _ = std::fs::remove_dir_all(&out);
+        let job = ["run", "--input", &file, "--until-end", "--out", &out, "--listen", "off", "--json"];
+        let (status, stdout, said) = run(&[&job[..], &["--commit-interval", "1h"], more].concat());
+        assert_eq!(status, Some(0), "{said}");
+        serde_json::from_str::<serde_json::Value>(&stdout).unwrap()["epoch"].as_u64().unwrap()
+    };
+    // An epoch of more records has the same rows of trucks.
+    let grown = epochs(&["--builtin-views", "distance_correlation"]);
+    let limited =
+        epochs(&["--builtin-views", "distance_correlation", "--set", "limits.epoch_records=200000"]);
+    // At most three epochs are on their way before the first one says what it takes.
+    assert!(limited >= 10 && grown + 2 < limited, "{grown} and {limited}");
+}

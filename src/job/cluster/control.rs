@@ -240,7 +240,7 @@ fn receive_from_other(other: &mut Peer, clock: &Clock, stop: &Stop) -> Result<()
         match receive(&mut other.stream).map_err(|error| other.lost(&error))? {
             FromOther::Read(Tally { records, bytes, queued }) => {
                 clock.read(records, bytes);
-                clock.queue(queued);
+                clock.queue(clock.now(), queued);
             }
             FromOther::Stop if clock.is_stopping() => {}
             FromOther::Stop => {
@@ -324,13 +324,14 @@ fn send_to_first(first: &mut impl Write, clock: &Clock, outcome: &Outcome) -> io
 mod tests {
     use super::*;
     use crate::runtime::clock::Limits;
+    use crate::runtime::growth::Ceiling;
     use std::net::TcpListener;
 
     fn clocks() -> (Arc<Clock>, Arc<Clock>) {
         let limits = Limits {
             interval: Duration::ZERO,
-            epoch_records: 100,
-            epoch_bytes: 1000,
+            epoch_records: Ceiling::fixed(100),
+            epoch_bytes: Ceiling::fixed(1000),
             epochs_in_flight: 2,
             bytes_in_flight: 500,
         };

@@ -343,12 +343,12 @@ mod tests {
         let one = Config { out: "a".into(), listen: "off".into(), wait: true, ..Config::default() };
         let mut other = Config { out: "b".into(), process: 1, ..Config::default() };
         assert_eq!(difference("", &terms(&one), &terms(&other)), None);
-        other.limits.epoch_records = 5;
+        other.limits.epochs_in_flight = 5;
         let (one, other) = (terms(&one), terms(&other));
         let (key, a, b) = difference("", &one, &other).unwrap();
         assert_eq!(
             (&*key, a.to_string(), b.to_string()),
-            ("limits.epoch_records", "200000".into(), "5".into())
+            ("limits.epochs_in_flight", "3".into(), "5".into())
         );
     }
 
