@@ -290,12 +290,9 @@ impl Blocks {
         }
         if !left_out.is_empty() && self.join.is_with_itself() {
             for side in sides {
-                let rows: Vec<u32> = side.order.iter().copied().collect();
-                let rows: Vec<u32> = rows
-                    .into_iter()
-                    .filter(|&row| side.origin(row).is_some_and(|origin| left_out.contains(&origin)))
-                    .collect();
-                side.leave_out(&rows);
+                let is_lost = |row: &u32| side.origin(*row).is_some_and(|origin| left_out.contains(&origin));
+                let lost: Vec<u32> = side.order.iter().copied().filter(is_lost).collect();
+                side.leave_out(&lost);
             }
         }
     }
