@@ -28,6 +28,34 @@ impl Evaluated<'_> {
             Self::Values(values) => values[row].clone(),
         }
     }
+
+    /// The values as a column.
+    pub fn into_column(self) -> Column {
+        match self {
+            Self::Units(units, kind) => column_of(units.into_owned(), kind),
+            Self::Values(values) => Column::Values(values),
+        }
+    }
+
+    /// Those of some rows as a column.
+    pub fn column_at(&self, rows: &[u32]) -> Column {
+        match self {
+            Self::Units(units, kind) => {
+                column_of(rows.iter().map(|&row| units[row as usize]).collect(), *kind)
+            }
+            Self::Values(values) => {
+                Column::Values(rows.iter().map(|&row| values[row as usize].clone()).collect())
+            }
+        }
+    }
+}
+
+/// The column of units.
+fn column_of(units: Vec<i64>, kind: Kind) -> Column {
+    if units.contains(&NULL) {
+        return Column::Values(units.into_iter().map(|units| value_of(units, kind)).collect());
+    }
+    if kind == Kind::Timestamp { Column::Times(units) } else { Column::Numbers(units) }
 }
 
 /// The value of units.

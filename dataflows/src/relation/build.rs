@@ -14,7 +14,6 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate};
 
-use super::column::Column;
 use super::content::{Content, Equals};
 use super::delta::{Delta, Deltas, Key};
 use super::entry::{Entry, read_slot};
@@ -373,7 +372,7 @@ fn selected_columns(deltas: &Deltas, filter: Option<&Expression>, columns: &[Exp
     let column = |of: &Expression| match of.place().and_then(|place| inserted.columns.get(place)) {
         Some(column) if is_all => column.clone(),
         Some(column) => column.at(&selected.places),
-        None => Column::all(selected.values(of)),
+        None => selected.values(of).into_column(),
     };
     Some(Deltas::inserting(columns.iter().map(column).collect(), selected.places.len()))
 }

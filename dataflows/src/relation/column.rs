@@ -5,8 +5,6 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::value::{Value, take};
-use crate::expression::{Evaluated, Kind, value_of};
-use crate::rows::NULL;
 
 /// The values of a column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,35 +22,6 @@ pub(crate) enum Column {
 }
 
 impl Column {
-    /// Those of all evaluated rows.
-    pub fn all(values: Evaluated<'_>) -> Self {
-        match values {
-            Evaluated::Units(units, kind) if units.contains(&NULL) => {
-                Self::Values(units.iter().map(|units| value_of(*units, kind)).collect())
-            }
-            Evaluated::Units(units, Kind::Timestamp) => Self::Times(units.into_owned()),
-            Evaluated::Units(units, _) => Self::Numbers(units.into_owned()),
-            Evaluated::Values(values) => Self::Values(values),
-        }
-    }
-
-    /// Those of some of the evaluated rows.
-    pub fn of(values: &Evaluated<'_>, rows: &[u32]) -> Self {
-        match values {
-            Evaluated::Units(values, kind) => {
-                let units: Vec<i64> = rows.iter().map(|&row| values[row as usize]).collect();
-                if units.contains(&NULL) {
-                    let value = |&row: &u32| value_of(values[row as usize], *kind);
-                    return Self::Values(rows.iter().map(value).collect());
-                }
-                if *kind == Kind::Timestamp { Self::Times(units) } else { Self::Numbers(units) }
-            }
-            Evaluated::Values(values) => {
-                Self::Values(rows.iter().map(|&row| values[row as usize].clone()).collect())
-            }
-        }
-    }
-
     /// The value of a row.
     #[inline]
     pub fn value(&self, row: usize) -> Value {

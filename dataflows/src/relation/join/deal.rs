@@ -105,7 +105,7 @@ impl Deal {
             let values: Row = super::super::value::values_in(key).collect();
             let column =
                 |(values_of, of_key): (&Option<Evaluated<'_>>, &Option<usize>)| match (values_of, of_key) {
-                    (Some(evaluated), _) => Column::of(evaluated, &rows),
+                    (Some(evaluated), _) => evaluated.column_at(&rows),
                     (None, of_key) => Column::Same(of_key.map_or(Value::Null, |place| values[place].clone())),
                 };
             let columns = kept.iter().zip(&of_key).map(column).collect();

@@ -61,10 +61,15 @@ impl Joining {
         operators: &mut Operators<'_, 'scope>,
     ) -> DeltaStream<'scope> {
         let batches = numbered(operators.inputs.records.clone());
+        let loses_rows = self.join.bound.is_some() || self.join.limit.is_some();
         let (pairs, lost) = match self.join.retracts(operators.upserts) {
             true => self.bags(sides, batches.clone(), operators),
             false => self.blocks(sides, batches.clone(), operators),
         };
+        if !loses_rows {
+            // So that no batch is kept until its epoch is complete.
+            return pairs;
+        }
         let (readings, rows) = lost.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(reason, lost)| match lost {
             Lost::Readings(batch, part) => Ok(Dropped { batch, reason, part }),
             Lost::Rows(number) => Err((reason, number)),
