@@ -52,7 +52,7 @@ fuzz:
 bench:
 	cargo bench --locked $(FEATURES)
 
-# Compares truckflow with DuckDB, Bytewax, Pathway, PyFlink and PySpark on the same input.
+# Compares truckflow with DuckDB, chDB, Polars, Bytewax, Pathway, PyFlink and PySpark on the same input.
 bench-peers:
 	cargo build --locked --release $(FEATURES)
 	@benches/peers/install || true # `run` lists those that are missing

@@ -11,7 +11,7 @@ import json
 from math import sqrt
 
 WORKERS = 2
-# Peers that sum squares themselves count time from here, for the sake of their doubles.
+# Peers count time from here, for the sake of their doubles.
 ORIGIN = "2023-04-10 00:00:00"
 
 

@@ -6,13 +6,13 @@ import time
 
 import chdb
 
-from contract import WORKERS, report
+from contract import ORIGIN, WORKERS, report
 
-# Its `corr` loses all digits of times in microseconds.
+# Its `corr` loses digits of times in microseconds.
 QUERY = f"""
     SELECT truck_id, count(), corrStable(distance_covered, at), corrStable(engine_speed, at)
     FROM (
-        SELECT truck_id, distance_covered, engine_speed, toUnixTimestamp64Micro(timestamp) AS at
+        SELECT truck_id, distance_covered, engine_speed, toUnixTimestamp64Micro(timestamp) - toUnixTimestamp64Micro(toDateTime64('{ORIGIN}', 6, 'UTC')) AS at
         FROM file('{sys.argv[1]}', 'JSONEachRow',
             'timestamp DateTime64(6, \\'UTC\\'), distance_covered Float64, engine_speed Float64, truck_id String')
     )

@@ -5,13 +5,14 @@ import time
 
 import duckdb
 
-from contract import WORKERS, report
+from contract import ORIGIN, WORKERS, report
 
-QUERY = """
-    SELECT truck_id, count(*), corr(distance_covered, epoch_us(timestamp)), corr(engine_speed, epoch_us(timestamp))
-    FROM read_json(?, format = 'newline_delimited', columns = {
+AT = f"epoch_us(timestamp) - epoch_us(TIMESTAMP '{ORIGIN}')"
+QUERY = f"""
+    SELECT truck_id, count(*), corr(distance_covered, {AT}), corr(engine_speed, {AT})
+    FROM read_json(?, format = 'newline_delimited', columns = {{
         timestamp: 'TIMESTAMP', distance_covered: 'DOUBLE', engine_speed: 'DOUBLE', truck_id: 'VARCHAR'
-    })
+    }})
     GROUP BY truck_id
 """
 

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from contract import WORKERS, report
+from contract import ORIGIN, WORKERS, report
 
 os.environ["POLARS_MAX_THREADS"] = str(WORKERS)
 
@@ -18,7 +18,8 @@ SCHEMA = {
 }
 
 began = time.perf_counter()
-at = pl.col("timestamp").str.to_datetime(time_unit="us").dt.timestamp("us").cast(pl.Float64)
+origin = pl.lit(ORIGIN).str.to_datetime(time_unit="us")
+at = (pl.col("timestamp").str.to_datetime(time_unit="us") - origin).dt.total_microseconds().cast(pl.Float64)
 readings = pl.scan_ndjson(sys.argv[1], schema=SCHEMA)
 found = (
     readings.with_columns(at.alias("at"))
