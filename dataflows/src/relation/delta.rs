@@ -96,12 +96,9 @@ impl Deltas {
         self.inserted.as_ref().filter(|_| self.heads.is_empty())
     }
 
-    /// The columns, if there are only rows that are inserted.
-    pub fn into_inserted(self) -> Result<Inserted, Self> {
-        match self.inserted {
-            Some(inserted) if self.heads.is_empty() => Ok(inserted),
-            inserted => Err(Self { inserted, ..self }),
-        }
+    /// Takes the rows that are inserted, if there are no other changes.
+    pub fn take_inserted(&mut self) -> Option<Inserted> {
+        self.inserted.take_if(|_| self.heads.is_empty())
     }
 
     pub fn len(&self) -> usize {
@@ -232,16 +229,16 @@ mod tests {
         // Other operators know nothing of what is for files alone.
         let rows: Vec<_> = deltas.rows().collect();
         assert_eq!(rows, [(&row(1)[..], 1), (&row(5)[..], -1)]);
-        assert!(deltas.into_inserted().is_err());
+        assert!(deltas.take_inserted().is_none());
     }
 
     #[test]
     fn inserted_rows_are_read_like_others() {
         let columns = vec![Column::Times(vec![1, 2]), Column::Same(Value::Null)];
-        let deltas = Deltas::inserting(columns.clone(), 2);
+        let mut deltas = Deltas::inserting(columns.clone(), 2);
         let rows = [1, 2].map(|time| [Value::Time(time), Value::Null]);
         assert_eq!(deltas.rows().collect::<Vec<_>>(), [(&rows[0][..], 1), (&rows[1][..], 1)]);
         assert_eq!(deltas.len(), 2);
-        assert_eq!(deltas.into_inserted().unwrap().columns, columns);
+        assert_eq!(deltas.take_inserted().unwrap().columns, columns);
     }
 }

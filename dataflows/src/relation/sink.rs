@@ -51,18 +51,15 @@ const ROWS_AT_ONCE: usize = 1 << 14;
 
 impl Sink {
     /// The rows for table and file.
-    pub fn effects(&self, deltas: Deltas) -> Vec<Effect> {
+    pub fn effects(&self, mut deltas: Deltas) -> Vec<Effect> {
+        if self.appends
+            && let Some(inserted) = deltas.take_inserted()
+        {
+            let columns = inserted.columns.into_iter().zip(&self.columns);
+            let columns = columns.map(|(values, of)| inserted_column(values, inserted.len, *of));
+            return vec![Effect::Rows(Rows { columns: columns.collect(), changes: None })];
+        }
         let mut effects = Vec::new();
-        let deltas = match deltas.into_inserted() {
-            Ok(inserted) if self.appends => {
-                let columns = inserted.columns.into_iter().zip(&self.columns);
-                let columns = columns.map(|(values, of)| inserted_column(values, inserted.len, *of));
-                effects.push(Effect::Rows(Rows { columns: columns.collect(), changes: None }));
-                return effects;
-            }
-            Ok(inserted) => Deltas::inserting(inserted.columns, inserted.len),
-            Err(deltas) => deltas,
-        };
         let mut deltas = deltas.iter().peekable();
         while deltas.peek().is_some() {
             self.chunk(deltas.by_ref().take(ROWS_AT_ONCE).collect(), &mut effects);
