@@ -15,7 +15,6 @@ use num_rational::BigRational;
 use num_traits::{Signed, ToPrimitive, Zero};
 
 use self::root::Root;
-use crate::schema::Schema;
 
 /// The exact value of a correlation: the root of r².
 ///
@@ -109,27 +108,6 @@ pub fn decimal(text: &str) -> Option<BigRational> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits: BigInt = format!("{whole}{fraction}").parse().ok()?;
     Some(BigRational::new(digits, BigInt::from(10).pow(fraction.len() as u32)))
-}
-
-/// The columns of distance covered, engine speed and fuel consumed.
-#[derive(Clone, Copy, Debug)]
-pub struct Measures {
-    /// Distance covered.
-    pub distance: usize,
-    /// Engine speed.
-    pub speed: usize,
-    /// Fuel consumed.
-    pub fuel: usize,
-}
-
-impl Measures {
-    /// Their columns in a record. One that the record lacks is 0: no view uses it, because a view without its fields is
-    /// not built.
-    pub fn of(schema: &Schema) -> Self {
-        let [distance, speed, fuel] = ["distance_covered", "engine_speed", "fuel_consumed"]
-            .map(|name| schema.number(name).unwrap_or_default());
-        Self { distance, speed, fuel }
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,7 @@
 //! Exact quotients and products as doubles, rounded once.
 
-use std::fmt;
-use std::str::FromStr;
-
 use num_bigint::{BigInt, BigUint};
 use num_traits::{Signed, ToPrimitive, Zero};
-
-use crate::batch::NANO_SCALE;
 
 /// Integers up to this one are exact doubles, so that a division of two rounds once.
 const EXACT: u128 = 1 << 53;
@@ -67,74 +62,6 @@ fn divide_by_bits(n: u128, d: u128) -> f64 {
 /// 2^exponent, for exponents of normal doubles.
 pub(crate) fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((1023 + i64::from(exponent)) as u64) << 52)
-}
-
-/// A decimal factor with at most 9 places, in lowest terms.
-///
-/// ```
-/// use dataflows::real::Factor;
-///
-/// let factor: Factor = "1.20".parse().unwrap();
-/// assert_eq!(factor.to_string(), "1.2");
-/// assert_eq!(factor.times(79_200_000_000), Some(95_040_000_000));
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Factor {
-    digits: i64,
-    places: u8,
-}
-
-/// A text that is not a decimal with at most 9 places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAFactor;
-
-impl Factor {
-    /// `digits / 10^places`; none for more than 9 places.
-    pub fn new(mut digits: i64, mut places: u8) -> Option<Self> {
-        while places > 0 && digits % 10 == 0 {
-            digits /= 10;
-            places -= 1;
-        }
-        (places <= NANO_SCALE).then_some(Self { digits, places })
-    }
-
-    /// The factor times `units`, if the result is an integer in range.
-    pub fn times(self, units: i64) -> Option<i64> {
-        let product = i128::from(self.digits) * i128::from(units);
-        let power = 10i128.pow(self.places.into());
-        (product % power == 0).then_some(product / power).and_then(|whole| whole.try_into().ok())
-    }
-}
-
-impl FromStr for Factor {
-    type Err = NotAFactor;
-
-    fn from_str(text: &str) -> Result<Self, NotAFactor> {
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let fraction = fraction.trim_end_matches('0');
-        let sign = if whole.starts_with('-') { "-" } else { "" };
-        let whole = &whole[sign.len()..];
-        let all_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-        if whole.is_empty()
-            || !all_digits(whole)
-            || !all_digits(fraction)
-            || fraction.len() > NANO_SCALE.into()
-        {
-            return Err(NotAFactor);
-        }
-        let digits = format!("{sign}{whole}{fraction}").parse().map_err(|_| NotAFactor)?;
-        Self::new(digits, fraction.len() as u8).ok_or(NotAFactor)
-    }
-}
-
-impl fmt::Display for Factor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let places = usize::from(self.places);
-        let digits = format!("{:0width$}", self.digits.unsigned_abs(), width = places + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - places);
-        let sign = if self.digits < 0 { "-" } else { "" };
-        if fraction.is_empty() { write!(f, "{sign}{whole}") } else { write!(f, "{sign}{whole}.{fraction}") }
-    }
 }
 
 /// `units / 10^places` as a double, rounded once. At most 38 places.
@@ -291,12 +218,6 @@ mod tests {
         fn a_decimal_is_the_nearest_double(units in integer(), places in 0u8..=38) {
             prop_assert!(is_nearest(decimal(units, places), units, 10i128.pow(places.into())));
         }
-
-        #[test]
-        fn a_displayed_factor_parses(digits in any::<i64>(), places in 0u8..=9) {
-            let factor = Factor::new(digits, places).unwrap();
-            prop_assert_eq!(factor.to_string().parse(), Ok(factor));
-        }
     }
 
     fn big() -> impl Strategy<Value = BigInt> {
@@ -340,13 +261,5 @@ mod tests {
         assert_eq!(nearest(&((BigInt::from(1) << 1024) - (BigInt::from(1) << 970)), &one), f64::INFINITY);
         assert_eq!(nearest(&((BigInt::from(1) << 1024) - (BigInt::from(1) << 970) - 1), &one), f64::MAX);
         assert_eq!(root(&(BigInt::from(1) << 600), &one), 2f64.powi(300));
-    }
-
-    #[test]
-    fn other_texts_are_not_factors() {
-        for text in ["", "-", ".5", "1e3", "0x1", "1.0000000001", "1.2.3", "99999999999999999999"] {
-            assert_eq!(text.parse::<Factor>(), Err(NotAFactor), "{text}");
-        }
-        assert_eq!("80".parse::<Factor>().unwrap().times(1_000_000_000), Some(80_000_000_000));
     }
 }

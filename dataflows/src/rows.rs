@@ -153,33 +153,15 @@ impl Column {
                         index: of!(Self::Name { index, .. } => index),
                     });
                 }
-                let (mut names, mut before) = (Vec::new(), Vec::new());
+                // Each index leads behind the names of the columns before.
+                let (mut names, mut indices) = (Vec::new(), Vec::new());
                 for column in columns {
-                    let Self::Name { names: more, .. } = column else { return None };
-                    before.push(names.len() as u32);
+                    let Self::Name { names: more, index } = column else { return None };
+                    let before = names.len() as u32;
+                    indices.push(index.iter().map(|place| place + before).collect::<Vec<u32>>());
                     names.extend(more.iter().cloned());
                 }
-                if let (None, [0, 1], [Self::Name { index, .. }, _]) = (turns, &before[..], columns)
-                    && names.len() == 2
-                {
-                    // Two constants.
-                    let index = Arc::new(vec![[0, 1]; index.len()].into_flattened());
-                    return Some(Self::Name { names: Arc::new(names), index });
-                }
-                let mut index = of!(Self::Name { index, .. } => index);
-                let all = Arc::make_mut(&mut index);
-                match turns {
-                    Some(turns) => {
-                        for (place, turn) in all.iter_mut().zip(turns) {
-                            *place += before[usize::from(*turn)];
-                        }
-                    }
-                    None => {
-                        for places in all.chunks_exact_mut(before.len()) {
-                            places.iter_mut().zip(&before).for_each(|(place, before)| *place += before);
-                        }
-                    }
-                }
+                let index = interleaved(indices.iter().map(Vec::as_slice), turns);
                 Self::Name { names: Arc::new(names), index }
             }
         })

@@ -1,8 +1,8 @@
 //! Epochs that grow while a job catches up.
 //!
-//! What a commit takes may depend on the number of keys that an epoch changes, and not on that of its records: with twice as
-//! many records there are not twice as many rows and entries of state. So full epochs are doubled as long as a record then
-//! takes clearly less to commit. An epoch still ends when it is as old as the commit interval.
+//! The cost of a commit may depend on the number of keys that an epoch changes instead of the number of its records: twice the
+//! records need not mean twice the rows and entries of state. So epochs grow by a factor of two as long as this clearly
+//! lowers the cost of a record. An epoch still ends when it is as old as the commit interval.
 
 use std::collections::VecDeque;
 
@@ -38,7 +38,7 @@ pub const MOST: u64 = 16;
 #[derive(Debug)]
 pub(super) struct Growth {
     times: u64,
-    /// The bytes that a record took in epochs of half the size; none before they were doubled.
+    /// The bytes of a record in epochs of half the size; none before the first growth.
     took: Option<f64>,
     /// Whether larger ones were tried, and not worth it.
     is_settled: bool,
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn epochs_are_doubled_while_that_is_worth_it() {
+    fn epochs_grow_while_that_is_worth_it() {
         assert_eq!(times([100, 60, 40, 39, 20]), [2, 4, 8, 4, 4]);
         assert_eq!(times([100, 100, 1]), [2, 1, 1]);
         assert_eq!(times([64, 32, 16, 8, 4, 2]), [2, 4, 8, 16, 16, 16]);

@@ -248,21 +248,16 @@ impl Expression {
 
     /// The values of a column of which [`is_columnar`](Self::is_columnar) is true.
     fn column_values<'a>(&self, column: Option<&'a Column>, readings: &Readings<'a>) -> Values<'a> {
-        let text = |value: &Value| match value {
-            Value::Text(text) => Some(text.clone()),
-            _ => None,
-        };
         match column {
             Some(Column::Numbers(units) | Column::Times(units)) => Values::Units(readings.of(units)),
             Some(Column::Same(Value::Text(text))) => Values::Text(Texts::Constant(Some(text.clone()))),
             Some(Column::Same(Value::Time(time))) => Values::Units(Vector::Constant(*time)),
-            Some(Column::Values(values)) => {
-                let all = |row: usize| text(&values[row]);
-                Values::Text(Texts::Values(Cow::Owned(readings.rows().map(all).collect())))
-            }
-            Some(Column::Named(values, index)) => {
-                let all = |row: usize| text(&values[index[row] as usize]);
-                Values::Text(Texts::Values(Cow::Owned(readings.rows().map(all).collect())))
+            Some(column @ (Column::Values(_) | Column::Named(..))) => {
+                let text = |row: usize| match column.value(row) {
+                    Value::Text(text) => Some(text),
+                    _ => None,
+                };
+                Values::Text(Texts::Values(Cow::Owned(readings.rows().map(text).collect())))
             }
             // One that nobody reads.
             Some(Column::Same(_)) | None => self.constant_values(&Constant::Null),
@@ -272,8 +267,9 @@ impl Expression {
     /// Whether it can be evaluated for these columns a column at a time.
     pub(super) fn is_columnar(&self, columns: &[Column]) -> bool {
         let is_text = |value: &Value| matches!(value, Value::Text(_) | Value::Null);
-        match (&self.node, self.kind) {
-            (Node::Column(place, _), kind) => match (columns.get(*place), kind) {
+        let is_columnar = |leaf: &Self| {
+            let Some(place) = leaf.place() else { return true };
+            match (columns.get(place), leaf.kind) {
                 (Some(Column::Numbers(_)), Kind::Number(decimal)) => {
                     !decimal.is_wide() && !decimal.of_aggregates
                 }
@@ -283,10 +279,9 @@ impl Expression {
                     values.iter().all(is_text)
                 }
                 _ => false,
-            },
-            (Node::Field(..) | Node::Constant(_), _) => true,
-            _ => self.children().iter().all(|child| child.is_columnar(columns)),
-        }
+            }
+        };
+        !self.any_leaf(&|leaf| !is_columnar(leaf))
     }
 
     fn constant_values(&self, constant: &Constant) -> Values<'static> {

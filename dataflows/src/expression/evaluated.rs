@@ -8,7 +8,7 @@ use super::types::Kind;
 use super::values::{TRUE, UNKNOWN, Values, Vector};
 use crate::batch::Batch;
 use crate::relation::column::Column;
-use crate::relation::value::Value;
+use crate::relation::value::{Row, Value};
 use crate::rows::NULL;
 use crate::schema::Place;
 
@@ -128,6 +128,14 @@ impl<'a> Selected<'a> {
                 truth => Value::Truth(truth == TRUE),
             }),
         }
+    }
+
+    /// Their rows of some columns, each with its index.
+    pub fn rows(&self, columns: &[Expression]) -> Vec<(u32, Row)> {
+        let columns: Vec<Evaluated<'_>> = columns.iter().map(|column| self.values(column)).collect();
+        let row =
+            |(row, &place): (usize, &u32)| (place, columns.iter().map(|column| column.value(row)).collect());
+        self.places.iter().enumerate().map(row).collect()
     }
 
     /// Their event times.

@@ -183,7 +183,7 @@ impl Expression {
         }
     }
 
-    pub(super) fn children(&self) -> Vec<&Self> {
+    fn children(&self) -> Vec<&Self> {
         match &self.node {
             Node::Field(..) | Node::Column(..) | Node::Constant(_) => vec![self],
             Node::Shifted(_, of)
@@ -215,22 +215,22 @@ impl Expression {
         }
     }
 
+    /// Whether one of its fields, columns and constants satisfies a condition.
+    pub(super) fn any_leaf(&self, holds: &impl Fn(&Self) -> bool) -> bool {
+        match &self.node {
+            Node::Field(..) | Node::Column(..) | Node::Constant(_) => holds(self),
+            _ => self.children().iter().any(|child| child.any_leaf(holds)),
+        }
+    }
+
     /// Whether a field with these values is in it.
     pub fn uses(&self, place: Place) -> bool {
-        match &self.node {
-            Node::Field(of, _) => *of == place,
-            Node::Column(..) | Node::Constant(_) => false,
-            _ => self.children().iter().any(|child| child.uses(place)),
-        }
+        self.any_leaf(&|leaf| matches!(leaf.node, Node::Field(of, _) if of == place))
     }
 
     /// Whether the column at a place of rows that are not readings is in it.
     pub(crate) fn uses_column(&self, place: usize) -> bool {
-        match &self.node {
-            Node::Column(of, _) => *of == place,
-            Node::Field(..) | Node::Constant(_) => false,
-            _ => self.children().iter().any(|child| child.uses_column(place)),
-        }
+        self.any_leaf(&|leaf| leaf.place() == Some(place))
     }
 
     /// The type.

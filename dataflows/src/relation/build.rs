@@ -31,7 +31,7 @@ use crate::Epoch;
 use crate::batch::Batch;
 use crate::dead_letter::Reason;
 use crate::epochs::{folded, stream_epoch, when_complete};
-use crate::expression::{Evaluated, Expression, Selected};
+use crate::expression::{Expression, Selected};
 
 /// Checks an entry of an operator's state: what it is of, the rest of its key, and its value.
 type Check = Box<dyn Fn(Entry, &[u8], &[u8]) -> bool + Send + Sync>;
@@ -146,7 +146,7 @@ impl<'a, 'scope> Build<'a, 'scope> {
         match &source.from {
             From::Readings => self.operators.inputs.records.clone().flat_map(move |batch| {
                 let mut deltas = Deltas::default();
-                for (place, row) in rows_of(&batch, filter.as_ref(), &columns) {
+                for (place, row) in Selected::by(filter.as_ref(), &batch).rows(&columns) {
                     deltas.push_row(row, batch.sign(place as usize).into());
                 }
                 then(deltas)
@@ -347,24 +347,7 @@ fn used(of: &Relation, expressions: &[&Expression]) -> Vec<Option<usize>> {
     (0..of.columns().len()).map(|place| Some(place).filter(is_used)).collect()
 }
 
-/// The rows of a batch that satisfy a condition, with their places.
-fn rows_of(
-    batch: &Batch,
-    filter: Option<&Expression>,
-    columns: &[Expression],
-) -> impl Iterator<Item = (u32, Row)> {
-    let selected = Selected::by(filter, batch);
-    let columns: Vec<Evaluated<'_>> = columns.iter().map(|column| selected.values(column)).collect();
-    let rows: Vec<(u32, Row)> = selected
-        .places
-        .iter()
-        .enumerate()
-        .map(|(row, &place)| (place, columns.iter().map(|column| column.value(row)).collect()))
-        .collect();
-    rows.into_iter()
-}
-
-/// The same of inserted rows, a column at a time; none if that cannot be done.
+/// The rows that are inserted and satisfy a condition, a column at a time; none if that cannot be done.
 fn selected_columns(deltas: &Deltas, filter: Option<&Expression>, columns: &[Expression]) -> Option<Deltas> {
     let inserted = deltas.inserted()?;
     let selected = Selected::of_columns(&inserted.columns, inserted.len, filter, columns)?;

@@ -287,7 +287,7 @@ impl Relation {
         }
         let is_dropping = |one: &&&Self| match one {
             Self::Aggregate(aggregate) => aggregate.window.is_some(),
-            Self::Join(join) => join.bound.is_some() || join.limit.is_some(),
+            Self::Join(join) => join.may_drop(),
             _ => false,
         };
         let (keeping, _) = self.keeping();
@@ -325,6 +325,16 @@ impl Join {
         };
         let left = of_readings(&self.left, 0);
         left.is_some() && left == of_readings(&self.right, 1)
+    }
+
+    /// Whether it may drop rows.
+    pub fn may_drop(&self) -> bool {
+        self.bound.is_some() || self.limit.is_some()
+    }
+
+    /// Whether the times of matching rows are equal. A limit then is one of the rows with the same key and time.
+    pub fn is_at_once(&self) -> bool {
+        self.bound.as_ref().is_some_and(|bound| (bound.from, bound.to) == (0, 0))
     }
 
     /// Whether rows of a side can be taken back.

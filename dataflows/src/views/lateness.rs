@@ -1,8 +1,8 @@
 //! Late records: records that are too old for the state that a view still keeps.
 //!
 //! ```text
-//! records -> numbered batches -.-> the view's parts --(truck)--> its state: late for this truck?
-//!                              |                                      |
+//! records -> numbered batches -.-> the view's parts --(key)--> its state: late for this key?
+//!                              |                                     |
 //!                              `-> kept until the epoch is complete <-' (back to the batch's worker)
 //!                                            `-> dead letters with the records' own bytes
 //! ```
@@ -52,22 +52,22 @@ pub(crate) fn numbered<'scope>(
     })
 }
 
-/// Records of a batch that a view drops, by their places there.
+/// A record that a view drops, by its place in its batch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Dropped {
     pub batch: BatchId,
     pub reason: Reason,
-    pub part: Vec<u32>,
+    pub place: u32,
 }
 
-/// Turns dropped records into dead letters. A record becomes one letter, even if it is in several parts.
+/// Turns dropped records into dead letters. A record becomes one letter, even if it is dropped several times.
 pub(crate) fn write_dead_letters<'scope>(
     batches: StreamVec<'scope, Epoch, (BatchId, Batch)>,
     dropped: StreamVec<'scope, Epoch, Dropped>,
     view: Arc<str>,
 ) -> StreamVec<'scope, Epoch, Effect> {
     let home = Exchange::new(|dropped: &Dropped| dropped.batch.worker);
-    letters_of_epochs(batches, dropped, home, move |batches, parts| letters(parts, batches, &view))
+    letters_of_epochs(batches, dropped, home, move |batches, dropped| letters(dropped, batches, &view))
 }
 
 /// Keeps the batches of each epoch until it is complete, and then writes the `letters` of what was dropped in it.
@@ -114,12 +114,10 @@ pub(crate) fn letters_of_epochs<'scope, B: Clone + 'static, D: ExchangeData>(
     )
 }
 
-fn letters(parts: Vec<Dropped>, batches: &[(BatchId, Batch)], view: &str) -> Vec<DeadLetter> {
+fn letters(dropped: Vec<Dropped>, batches: &[(BatchId, Batch)], view: &str) -> Vec<DeadLetter> {
     let batches: HashMap<u64, &Batch> = batches.iter().map(|(id, batch)| (id.number, batch)).collect();
-    let of_part = |Dropped { batch, reason, part }: Dropped| {
-        part.into_iter().map(move |place| (batch.number, place, reason))
-    };
-    let found: BTreeSet<(u64, u32, Reason)> = parts.into_iter().flat_map(of_part).collect();
+    let found = dropped.into_iter().map(|Dropped { batch, reason, place }| (batch.number, place, reason));
+    let found: BTreeSet<(u64, u32, Reason)> = found.collect();
     let letter = |(number, place, reason): (u64, u32, Reason)| {
         let batch = batches.get(&number).expect("a batch is kept until its epoch is complete");
         Some(batch.origin.as_ref()?.dead_letter(place as usize, reason, view))

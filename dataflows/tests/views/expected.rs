@@ -87,7 +87,7 @@ pub fn assert_correlations(gave: &BTreeMap<String, Gave>, records: &[Record], la
 }
 
 /// The columns of the measures.
-pub const MEASURES: oracle::Measures = oracle::Measures { distance: 0, speed: 1, fuel: 2 };
+pub const MEASURES: model::Measures = model::Measures { distance: 0, speed: 1, fuel: 2 };
 
 /// The axes of each correlation among the views.
 pub const CORRELATIONS: [(&str, (Axis, Axis)); 3] = [

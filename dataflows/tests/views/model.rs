@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dataflows::batch::{Entity, NANO, Record};
-use dataflows::oracle::{Correlation, Measures};
+use dataflows::oracle::Correlation;
 use dataflows::rows::NULL;
 use num_bigint::BigInt;
 use num_rational::BigRational;
@@ -78,6 +78,14 @@ pub struct WindowRow {
     pub averages: [Option<BigRational>; 3],
     /// The exact correlations of distance and of engine speed with time, if defined.
     pub correlations: [Option<Correlation>; 2],
+}
+
+/// The columns of distance covered, engine speed and fuel consumed.
+#[derive(Clone, Copy, Debug)]
+pub struct Measures {
+    pub distance: usize,
+    pub speed: usize,
+    pub fuel: usize,
 }
 
 /// The windows of `length` microseconds, by truck and start.

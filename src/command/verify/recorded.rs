@@ -222,7 +222,7 @@ fn tumbling(planned: &PlannedView) -> Option<Lateness> {
 fn at_once(planned: &PlannedView) -> Option<(&Join, Lateness)> {
     let Relation::Select { source, .. } = &planned.relation else { return None };
     let Relation::Join(join) = source.relation()? else { return None };
-    let bound = join.bound.as_ref().filter(|bound| (bound.from, bound.to) == (0, 0))?;
+    let bound = join.bound.as_ref().filter(|_| join.is_at_once())?;
     let [(left, right)] = &join.keys[..] else { return None };
     let of_trucks = |relation: &Relation, key: &Expression, time: &Expression| match relation {
         Relation::Select { source, columns } => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::block::Block;
-use super::part::{Lost, Part};
+use super::part::{Lost, Origin, Part};
 use crate::dead_letter::Reason;
 use crate::views::lateness::BatchId;
 
@@ -30,9 +30,6 @@ pub(super) struct Arrived {
     /// The rows that are kept, in the order of their times.
     pub order: Vec<u32>,
 }
-
-/// A reading: its batch, and its place there.
-pub(super) type Origin = (BatchId, u32);
 
 impl Arrived {
     pub fn of(parts: Vec<Part>) -> Self {
@@ -64,7 +61,7 @@ impl Arrived {
         let mut others = 0;
         for &row in rows {
             match self.origin(row) {
-                Some((batch, place)) => lost.push((reason, Lost::Readings(batch, vec![place]))),
+                Some(origin) => lost.push((reason, Lost::Reading(origin))),
                 None => others += 1,
             }
         }

@@ -11,15 +11,14 @@ use super::super::entry::{Changes, Entry, key};
 use super::super::kept::count;
 use super::super::plan::Join;
 use super::super::value::{Row, read_all, read_bytes, read_time, take, write_bytes};
-use super::part::{Change, Lost};
+use super::part::{Change, Lost, Origin};
 use super::side::{Shown, Side};
-use crate::views::lateness::BatchId;
 
 /// Rows by time, each with its number.
 type Rows = BTreeMap<(i64, Row), i64>;
 
 /// The changes of a side: how many of a row there are more, and the readings that they are.
-type Merged = BTreeMap<(i64, Row), (i64, Vec<(BatchId, u32)>)>;
+type Merged = BTreeMap<(i64, Row), (i64, Vec<Origin>)>;
 
 #[derive(Default)]
 struct Group {
@@ -127,7 +126,7 @@ impl Bags {
                     origins.sort_unstable();
                     let readings = origins.into_iter().skip(taken as usize);
                     let lost = passed.surplus.len() + (sign - taken) as usize;
-                    passed.surplus.extend(readings.map(|(batch, place)| Lost::Readings(batch, vec![place])));
+                    passed.surplus.extend(readings.map(Lost::Reading));
                     // Others are not readings.
                     passed.surplus.resize_with(lost, || Lost::Rows(1));
                     sign = taken;

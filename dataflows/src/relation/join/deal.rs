@@ -9,12 +9,13 @@ use foldhash::fast::RandomState;
 use super::super::column::Column;
 use super::super::delta::{Deltas, Key};
 use super::super::plan::{Join, Relation};
-use super::super::value::{Row, Value, written};
+use super::super::value::{Row, Value, values_in, written};
 use super::block::Block;
-use super::part::{Change, Part};
+use super::part::{Change, Origin, Part};
 use super::side::{Shown, Side};
 use crate::batch::Batch;
 use crate::expression::{Evaluated, Expression, Selected};
+use crate::rows::NULL;
 use crate::views::lateness::BatchId;
 
 /// Deals the rows of a side.
@@ -102,7 +103,7 @@ impl Deal {
         let kept = kept.map(|(&place, of_key)| of_key.is_none().then(|| selected.values(&columns[place])));
         let kept: Vec<Option<Evaluated<'_>>> = kept.collect();
         let part = |(key, rows): (&Key, Vec<u32>)| {
-            let values: Row = super::super::value::values_in(key).collect();
+            let values: Row = values_in(key).collect();
             let column =
                 |(values_of, of_key): (&Option<Evaluated<'_>>, &Option<usize>)| match (values_of, of_key) {
                     (Some(evaluated), _) => evaluated.column_at(&rows),
@@ -123,11 +124,8 @@ impl Deal {
 
     /// Readings whose key or time is computed of their columns.
     fn by_row(&self, id: BatchId, selected: &Selected<'_>, columns: &[Expression]) -> Vec<Part> {
-        let columns: Vec<Evaluated<'_>> = columns.iter().map(|column| selected.values(column)).collect();
-        let rows: Vec<Row> = (0..selected.places.len())
-            .map(|row| columns.iter().map(|column| column.value(row)).collect())
-            .collect();
-        self.dealt(rows.iter().map(Vec::as_slice), |row| Some((id, selected.places[row])))
+        let rows = selected.rows(columns);
+        self.dealt(rows.iter().map(|(_, row)| &row[..]), |row| Some((id, rows[row].0)))
     }
 
     /// The rows of another relation, of which none is taken back.
@@ -138,7 +136,7 @@ impl Deal {
     fn dealt<'r>(
         &self,
         rows: impl Iterator<Item = &'r [Value]>,
-        origin: impl Fn(usize) -> Option<(BatchId, u32)>,
+        origin: impl Fn(usize) -> Option<Origin>,
     ) -> Vec<Part> {
         let mut known = Known::default();
         let mut parts: Vec<(Vec<i64>, Vec<Vec<Value>>, Vec<u32>, Option<BatchId>)> = Vec::new();
@@ -164,8 +162,8 @@ impl Deal {
         known.keys.into_iter().zip(parts).map(part).collect()
     }
 
-    /// The change of a row that can be taken back; none if it matches nothing.
-    pub fn change(&self, row: &[Value], sign: i64, origin: Option<(BatchId, u32)>) -> Option<Change> {
+    /// The change of a row; none if it matches nothing.
+    fn change(&self, row: &[Value], sign: i64, origin: Option<Origin>) -> Option<Change> {
         let (mut key, time) = self.join.key_of(self.side, row)?;
         if self.join.is_at_once() {
             key = [&key[..], &written(&[Value::Time(time)])].concat().into();
@@ -174,23 +172,26 @@ impl Deal {
         Some(Change { side: self.side, key, time, row, sign, origin })
     }
 
-    /// The changes of readings.
-    pub fn changes(&self, id: BatchId, batch: &Batch, upserts: bool) -> Vec<Change> {
+    /// The changes of the rows of another relation.
+    pub fn changed_rows(&self, deltas: &Deltas) -> Vec<Change> {
+        deltas.rows().filter_map(|(row, sign)| self.change(row, sign, None)).collect()
+    }
+
+    /// The changes of a batch of readings.
+    pub fn changed_readings(&self, id: BatchId, batch: &Batch, upserts: bool) -> Vec<Change> {
         let Relation::Select { source, columns } = self.relation() else { return Vec::new() };
-        let selected = Selected::by(source.filter.as_ref(), batch);
-        let columns: Vec<Evaluated<'_>> = columns.iter().map(|column| selected.values(column)).collect();
-        let rows = selected.places.iter().enumerate().filter_map(|(row, &place)| {
-            let values: Row = columns.iter().map(|column| column.value(row)).collect();
+        let rows = Selected::by(source.filter.as_ref(), batch).rows(columns);
+        let change = |(place, row): (u32, Row)| {
             let origin = (!upserts).then_some((id, place));
-            self.change(&values, batch.sign(place as usize).into(), origin)
-        });
-        rows.collect()
+            self.change(&row, batch.sign(place as usize).into(), origin)
+        };
+        rows.into_iter().filter_map(change).collect()
     }
 }
 
 /// The groups of readings with the same keys. Those with a NULL among them, or without a time, are in none.
 fn groups(batch: &Batch, selected: &Selected<'_>, keys: &[&Expression], times: Option<&[i64]>) -> Groups {
-    let is_timed = |row: usize| times.is_none_or(|times| times[row] != crate::rows::NULL);
+    let is_timed = |row: usize| times.is_none_or(|times| times[row] != NULL);
     if let [key] = keys
         && key.is_entity()
     {

@@ -61,17 +61,17 @@ impl Joining {
         operators: &mut Operators<'_, 'scope>,
     ) -> DeltaStream<'scope> {
         let batches = numbered(operators.inputs.records.clone());
-        let loses_rows = self.join.bound.is_some() || self.join.limit.is_some();
+        let may_drop = self.join.may_drop();
         let (pairs, lost) = match self.join.retracts(operators.upserts) {
-            true => self.bags(sides, batches.clone(), operators),
-            false => self.blocks(sides, batches.clone(), operators),
+            true => self.bags(sides, &batches, operators),
+            false => self.blocks(sides, &batches, operators),
         };
-        if !loses_rows {
+        if !may_drop {
             // So that no batch is kept until its epoch is complete.
             return pairs;
         }
         let (readings, rows) = lost.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(reason, lost)| match lost {
-            Lost::Readings(batch, part) => Ok(Dropped { batch, reason, part }),
+            Lost::Reading((batch, place)) => Ok(Dropped { batch, reason, place }),
             Lost::Rows(number) => Err((reason, number)),
         });
         let rows = rows.flat_map(|(reason, number)| repeat_n((reason, ()), number));
@@ -80,27 +80,35 @@ impl Joining {
         pairs
     }
 
-    fn deal(&self, side: Side) -> Deal {
-        Deal::new(self.join.clone(), side, &self.shown)
+    /// The rows of both sides, dealt to the workers of their keys.
+    fn dealt<'scope, P: Clone + 'static>(
+        &self,
+        [left, right]: Sides<'scope>,
+        batches: &Batches<'scope>,
+        of_readings: impl Fn(&Deal, BatchId, &Batch) -> Vec<P> + Copy + 'static,
+        of_rows: impl Fn(&Deal, &Deltas) -> Vec<P> + Copy + 'static,
+        hash: impl Fn(&P) -> u64 + Copy + 'static,
+    ) -> [StreamVec<'scope, Epoch, Routed<P>>; 2] {
+        let routed = move |part: P| (hash(&part), Keyed::Part(part));
+        [(Side::Left, left), (Side::Right, right)].map(|(side, rows)| {
+            let deal = Deal::new(self.join.clone(), side, &self.shown);
+            match rows {
+                None => batches
+                    .clone()
+                    .flat_map(move |(id, batch)| of_readings(&deal, id, &batch).into_iter().map(routed)),
+                Some(rows) => rows.flat_map(move |deltas| of_rows(&deal, &deltas).into_iter().map(routed)),
+            }
+        })
     }
 
     /// The pairs of rows that stay.
     fn blocks<'scope>(
         self,
-        [left, right]: Sides<'scope>,
-        batches: Batches<'scope>,
+        sides: Sides<'scope>,
+        batches: &Batches<'scope>,
         operators: &mut Operators<'_, 'scope>,
     ) -> (DeltaStream<'scope>, StreamVec<'scope, Epoch, (Reason, Lost)>) {
-        let routed = |part: Part| (part.hash, Keyed::Part(part));
-        let sides = [(Side::Left, left), (Side::Right, right)].map(|(side, rows)| {
-            let deal = self.deal(side);
-            match rows {
-                None => batches
-                    .clone()
-                    .flat_map(move |(id, batch)| deal.readings(id, &batch).into_iter().map(routed)),
-                Some(rows) => rows.flat_map(move |deltas| deal.rows(&deltas).into_iter().map(routed)),
-            }
-        });
+        let sides = self.dealt(sides, batches, Deal::readings, Deal::rows, |part| part.hash);
         let kept = operators.entries(self.operator, |entry, rest| {
             Key::from(Blocks::group_of(entry, rest).unwrap_or_default()).hashed()
         });
@@ -125,24 +133,13 @@ impl Joining {
     /// The pairs of rows that can be taken back.
     fn bags<'scope>(
         self,
-        [left, right]: Sides<'scope>,
-        batches: Batches<'scope>,
+        sides: Sides<'scope>,
+        batches: &Batches<'scope>,
         operators: &mut Operators<'_, 'scope>,
     ) -> (DeltaStream<'scope>, StreamVec<'scope, Epoch, (Reason, Lost)>) {
-        let routed = |change: Change| (change.key.hashed(), Keyed::Part(change));
         let upserts = operators.upserts;
-        let sides = [(Side::Left, left), (Side::Right, right)].map(|(side, rows)| {
-            let deal = self.deal(side);
-            match rows {
-                None => batches
-                    .clone()
-                    .flat_map(move |(id, batch)| deal.changes(id, &batch, upserts).into_iter().map(routed)),
-                Some(rows) => rows.flat_map(move |deltas| {
-                    let changes = deltas.rows().filter_map(|(row, sign)| deal.change(row, sign, None));
-                    changes.map(routed).collect::<Vec<_>>()
-                }),
-            }
-        });
+        let of_readings = move |deal: &Deal, id, batch: &Batch| deal.changed_readings(id, batch, upserts);
+        let sides = self.dealt(sides, batches, of_readings, Deal::changed_rows, |change| change.key.hashed());
         let kept = operators
             .entries(self.operator, |_, rest| Key::from(Bags::group_of(rest).unwrap_or_default()).hashed());
         let by_worker = Exchange::new(|(to, _): &Routed<Change>| *to);

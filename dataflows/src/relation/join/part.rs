@@ -30,15 +30,18 @@ pub(crate) struct Change {
     /// The values that are kept.
     pub row: Row,
     pub sign: i64,
-    /// Of a reading that stays, its batch and its place there.
-    pub origin: Option<(BatchId, u32)>,
+    /// The reading that it is, if that stays.
+    pub origin: Option<Origin>,
 }
+
+/// A reading: its batch, and its place there.
+pub(super) type Origin = (BatchId, u32);
 
 /// Rows that a join drops.
 #[derive(Clone, Debug)]
 pub(crate) enum Lost {
-    /// Readings of a batch, by their places.
-    Readings(BatchId, Vec<u32>),
+    /// A reading.
+    Reading(Origin),
     /// So many rows that are not readings.
     Rows(usize),
 }

@@ -69,11 +69,6 @@ impl Join {
         Some((written(&keys), time))
     }
 
-    /// Whether the times of matching rows are equal. A limit then is one of the rows with the same key and time.
-    pub(super) fn is_at_once(&self) -> bool {
-        self.bound.is_some() && self.distance() == (0, 0)
-    }
-
     /// By how much right rows are later than the left ones that they match.
     pub(super) fn distance(&self) -> (i64, i64) {
         self.bound.as_ref().map_or((0, 0), |bound| (bound.from, bound.to))
