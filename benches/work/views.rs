@@ -2,9 +2,9 @@
 //! behind the decoder, rendered for files and tables.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, unbounded};
 use dataflows::Epoch;
 use dataflows::item::Item;
 use dataflows::rows::Rows;
@@ -55,7 +55,7 @@ struct Job {
 
 impl Job {
     fn new(views: Vec<View>, settings: Settings, sinks: Sinks) -> Self {
-        let (sender, sent) = channel();
+        let (sender, sent) = unbounded();
         let limits = Limits { interval: Duration::from_secs(1), ..Limits::NONE };
         let route = |(table, view): (usize, &View)| Route {
             name: (&*view.name).into(),

@@ -47,6 +47,8 @@ pub struct Job {
     pub view_settings: Settings,
     /// The limits of an epoch.
     pub epoch_limits: Limits,
+    /// How many connections to a server commit.
+    pub connections: usize,
     /// How far a reading's event time may be ahead of the clocks, in microseconds; `None` if unlimited.
     pub max_ahead: Option<i64>,
     /// How messages are read.
@@ -145,6 +147,7 @@ impl TryFrom<Config> for Job {
         planned.iter_mut().for_each(|view| define_fields(view, &config, &mapping.schema));
         let active_views = active_views(&planned, &view_settings);
         let epoch_limits = epoch_limits(&config, may_grow(&planned, &view_settings))?;
+        let connections = connections(&config);
         let start = start(&config.kafka.start)?;
         validate_topics(&config, start)?;
         Ok(Self {
@@ -155,6 +158,7 @@ impl TryFrom<Config> for Job {
             replaced,
             view_settings,
             epoch_limits,
+            connections,
             max_ahead,
             mapping,
             missing,
@@ -204,6 +208,18 @@ fn validate(config: &Config, built_in: &Script) -> Result<(), ConfigError> {
             &limits.epochs_in_flight,
             "give at least 2: one open and one being committed",
         );
+    }
+    if let Some(connections) = config.tables.connections {
+        if !(1..=MAX_CONNECTIONS).contains(&connections) {
+            return wrong("tables.connections", &connections, "give 1 to 8");
+        }
+        if connections >= limits.epochs_in_flight {
+            return wrong(
+                "tables.connections",
+                &connections,
+                "each connection has an epoch of its own, and one more is open: raise limits.epochs_in_flight",
+            );
+        }
     }
     if config.csv.max_records == Some(0) {
         return wrong("csv.max_records", &0, "give at least 1, or leave it out for one file per view");
@@ -394,6 +410,17 @@ fn view_settings(config: &Config, schema: &Schema) -> Result<Settings, ConfigErr
         dedupe: message::dedupe(config, schema)?,
     })
 }
+
+/// How many connections to a server commit.
+fn connections(config: &Config) -> usize {
+    let default = DEFAULT_CONNECTIONS.min(config.limits.epochs_in_flight - 1);
+    config.tables.connections.unwrap_or(default) as usize
+}
+
+/// The connections of a job that commit, unless fewer epochs may be in flight.
+const DEFAULT_CONNECTIONS: u64 = 2;
+/// The most connections that commit.
+const MAX_CONNECTIONS: u64 = 8;
 
 /// Records of an epoch, unless it may grow or a limit is set.
 const FIRST_RECORDS: u64 = 200_000;

@@ -27,7 +27,7 @@ pub use error::ConfigError;
 pub use job::Job;
 pub use load::value_of;
 pub(crate) use raw::{BROKERS, TOPIC};
-pub use raw::{Config, CsvSink, DeadLetters, Kafka, LimitSettings, Sink};
+pub use raw::{Config, CsvSink, DeadLetters, Kafka, LimitSettings, TableSink};
 pub(crate) use secrets::read_secret;
 pub use secrets::with_password;
 pub(crate) use variables::variable_of;

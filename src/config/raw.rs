@@ -81,7 +81,7 @@ pub struct Config {
     /// CSV files.
     pub csv: CsvSink,
     /// SQL tables.
-    pub tables: Sink,
+    pub tables: TableSink,
     /// The topic that dead letters are sent to, if any.
     pub dead_letters: DeadLetters,
     /// Limits that bound memory.
@@ -132,12 +132,14 @@ impl CsvSink {
 /// `[tables]`
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Sink {
+pub struct TableSink {
     /// The views written here; absent: all views of the job, `[]`: none.
     pub views: Option<Vec<String>>,
+    /// How many connections to a server commit.
+    pub connections: Option<u64>,
 }
 
-impl Sink {
+impl TableSink {
     /// Whether a view is written here.
     pub fn takes(&self, view: &str) -> bool {
         chosen(self.views.as_deref(), view)
@@ -205,7 +207,7 @@ impl Default for Config {
             on_data_loss: OnDataLoss::Stop,
             kafka: Kafka::default(),
             csv: CsvSink::default(),
-            tables: Sink::default(),
+            tables: TableSink::default(),
             dead_letters: DeadLetters::default(),
             limits: LimitSettings::default(),
         }

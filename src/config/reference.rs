@@ -120,6 +120,8 @@ pub const KEYS: &[Key] = &[
         "Maximum number of records in a CSV file."),
     key("tables.views", "names of views; `[]` for none; all views of the job if not set", r#"["parameter_map"]"#,
         "The views written to tables."),
+    key("tables.connections", "1 to 8, and less than `limits.epochs_in_flight`; 2 if not set, or 1 if only two epochs may be in flight", "2",
+        "How many connections to MySQL or MariaDB commit. While one epoch is being committed on one of them, rows of the next epoch are loaded on another. Epochs are committed in their order. With 1, ids of all tables are in the order of epochs; otherwise only those of histories and dead letters. SQLite has one connection."),
     key("dead_letters.topic", "a topic; none if not set", r#""Truck-Dead-Letters""#,
         "A topic to which dead letters are sent, in addition to their table and file."),
     key("limits.epoch_records", "at least 1; 200,000, or up to 16 times as many, if not set", "200000",

@@ -12,9 +12,9 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 use bytes::Bytes;
+use crossbeam_channel::Sender;
 use dataflows::Epoch;
 use dataflows::dead_letter::DeadLetter;
 use dataflows::effect::{Effect, Restored};
@@ -208,6 +208,19 @@ impl Outlet {
 }
 
 impl Message {
+    /// The epoch that it belongs to; none if it concerns several.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Rows { epoch, .. }
+            | Self::State { epoch, .. }
+            | Self::Progress { epoch, .. }
+            | Self::Intake { epoch, .. }
+            | Self::InTheFuture { epoch, .. }
+            | Self::Duplicates { epoch, .. } => Some(*epoch),
+            Self::KeyMoved { .. } | Self::Frontier(_) | Self::Done => None,
+        }
+    }
+
     /// The approximate size in memory until the commit. It is the same in the process that creates the message and in
     /// the one that commits it.
     pub fn weight(&self) -> u64 {
@@ -390,8 +403,8 @@ mod tests {
     use crate::job::routes::routes;
     use crate::runtime::clock::Limits;
     use crate::store::Text;
+    use crossbeam_channel::{Receiver, unbounded};
     use dataflows::batch::{BatchBuilder, NANO};
-    use std::sync::mpsc::{Receiver, channel};
     use std::time::Duration;
 
     /// A job with a page and a dead-letter topic.
@@ -400,7 +413,7 @@ mod tests {
         config.dead_letters.topic = Some("letters".into());
         let job = Job::try_from(config).unwrap();
         let limits = Limits { interval: Duration::ZERO, epochs_in_flight: 2, ..Limits::NONE };
-        let (sender, messages) = channel();
+        let (sender, messages) = unbounded();
         let form = Form { job: "job".into(), text: Some(Text::Inserts), lines: Arc::default() };
         let outlet = Outlet { sender, clock: Arc::new(Clock::new(limits, 0)), routes: routes(&job), form };
         let (views, settings) = (job.active_views.clone(), job.view_settings.clone());
@@ -468,7 +481,7 @@ mod tests {
     fn rows_sent_to_process_0_count_before_they_arrive() {
         let (shape, outlet, messages) = parts(Some(1));
         let clock = outlet.clock.clone();
-        let (weight_sender, weights) = channel();
+        let (weight_sender, weights) = unbounded();
         let (receiver, weight_sender) =
             (std::sync::Mutex::new(Some((messages, weights))), std::sync::Mutex::new(Some(weight_sender)));
         let workers = timely::execute(timely::Config::process(2), move |worker| {

@@ -11,9 +11,9 @@
 //! thread of process 0.
 
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::unbounded;
 use dataflows::Epoch;
 use dataflows::effect::Restored;
 use dataflows::views::Mode;
@@ -301,7 +301,7 @@ impl Launch<'_> {
         };
         let Some(mut inputs) = opened else { return Ok(None) };
         inputs.read_schemas_of(self.registry.as_ref());
-        let (sender, messages) = channel();
+        let (sender, messages) = unbounded();
         let outlet =
             Outlet { sender, clock: clock.clone(), routes: routes.clone(), form: parts.store.form() };
         let forward = match config.dead_letters.topic.clone() {
@@ -333,26 +333,29 @@ impl Launch<'_> {
             None => (&last.offsets, inputs.starts()),
             Some(_) => (&[], Vec::new()),
         };
-        let committer = Committer::new(Setup {
+        let committer = Committer::new(
             parts,
-            routes,
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            health: self.health.clone(),
-            weights,
-            followers: inputs.take_followers(),
-            committed: committed.to_vec(),
-            starts,
-            discovered: inputs.discovered(),
-            changed,
-            forward,
-            page: page.cloned(),
-            events: self.events.clone().filter(|_| filled.is_none()),
-            topic: config.kafka.topic.to_string().into(),
-            mapping: config.mapping.clone(),
-            filled: filled.map(|filling| filling.name.clone()),
-            done,
-        });
+            Setup {
+                messages,
+                routes,
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+                health: self.health.clone(),
+                weights,
+                followers: inputs.take_followers(),
+                committed: committed.to_vec(),
+                starts,
+                discovered: inputs.discovered(),
+                changed,
+                forward,
+                page: page.cloned(),
+                events: self.events.clone().filter(|_| filled.is_none()),
+                topic: config.kafka.topic.to_string().into(),
+                mapping: config.mapping.clone(),
+                filled: filled.map(|filling| filling.name.clone()),
+                done,
+            },
+        )?;
 
         let shape = self.shape(start, filled.map(|filling| filling.view))?;
         let meter = page.map(|page| plan::as_it_runs(config).map(|plan| page.board.show_graph(plan)));
@@ -375,7 +378,7 @@ impl Launch<'_> {
         page.iter().for_each(|page| page.board.set_doing(Doing::Reading));
 
         let work = |cluster: Option<(&mut Control, &Endpoint)>| {
-            let commit = spawn("commit", move || committer.run(&messages))?;
+            let commit = spawn("commit", move || committer.run())?;
             let board = page.map(|page| page.board.clone());
             let progress = ProgressThread::start(
                 stop.clone(),
@@ -436,7 +439,7 @@ impl Launch<'_> {
                 None => Inputs::none(config)?,
             };
             // Only process 0 has a commit thread.
-            let (sender, _) = channel();
+            let (sender, _) = unbounded();
             let (routes, form) = (self.routes.clone(), welcome.form);
             let outlet = Outlet { sender, clock: clock.clone(), routes, form };
             let shape = self.shape(welcome.epoch, None)?;

@@ -52,7 +52,7 @@ pub(super) fn store(config: &Job, login: Arc<Reloaded<Login>>, stop: &Stop) -> R
     let open = || -> Result<_, StoreError> {
         let mut store = match &config.memory {
             Some(memory) => memory.store(),
-            None => store::open_reloaded(login.clone())?,
+            None => store::open_reloaded(login.clone(), config.connections)?,
         };
         let last = store.claim(&config.job, &asked)?;
         fault::at(Moment::JobClaimed);

@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 
 use timely::logging::{ChannelsEvent, OperatesEvent, TimelyEvent, TimelyEventBuilder};
 use timely::worker::Worker;
 
+use crossbeam_channel::unbounded;
 use dataflows::views::View;
 
 use crate::config::Job;
@@ -60,7 +60,7 @@ fn with(config: &Job, gathered: Option<usize>) -> Result<Plan, JobError> {
         topic: config.dead_letters.topic.clone().filter(|_| route.forwarded),
     });
     let sinks: Vec<ViewPlan> = sinks.collect();
-    let (sender, _messages) = channel();
+    let (sender, _messages) = unbounded();
     let clock = Arc::new(Clock::new(config.epoch_limits, 0));
     let form = Form { job: config.job.as_str().into(), text: None, lines: [].into() };
     let outlet = Outlet { sender, clock, routes, form };

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dataflows::item::NextOffset;
+use dataflows::relation::Keep;
 use dataflows::rows::ColumnSpec;
 use dataflows::views::{DEAD_LETTERS, DEDUPE, Mode, View};
 
@@ -58,6 +59,10 @@ pub(crate) fn routes_of_backfill(routes: &[Route], filling: &Filling) -> Arc<[Ro
 /// The tables that rows go to.
 pub(crate) fn tables(config: &Job, routes: &[Route]) -> Vec<Table> {
     let views = config.active_views.iter().zip(routes).filter(|(_, route)| route.table.is_some());
+    let is_history = |view: &View| {
+        let planned = config.planned.iter().find(|planned| planned.name == view.name);
+        planned.is_some_and(|planned| planned.keep == Keep::History)
+    };
     let table = |(view, route): (&View, &Route)| Table {
         view: route.name.to_string(),
         name: match replaced_view(&route.name) {
@@ -66,6 +71,7 @@ pub(crate) fn tables(config: &Job, routes: &[Route]) -> Vec<Table> {
         },
         columns: view.columns.to_vec(),
         keyed: view.keyed,
+        in_order: view.name == DEAD_LETTERS || is_history(view),
         index: view.index.clone(),
     };
     views.map(table).collect()

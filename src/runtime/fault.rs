@@ -1,13 +1,13 @@
 //! Named moments at which a test can kill the process, as with `kill -9`.
 //!
 //! A kill from outside rarely hits the gap between two adjacent steps. `truckflow run --die-at MOMENT#N` dies when
-//! it reaches that moment for the Nth time. Without the flag a moment costs one load of a variable per commit or
-//! statement.
+//! it reaches that moment for the Nth time, and with `MOMENT+#N` when it does so while rows of a later epoch are in a
+//! transaction of their own. Without the flag a moment costs one load of a variable per commit or statement.
 
 use std::pin::pin;
 use std::str::FromStr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::task::Poll;
 
 use clap::ValueEnum;
@@ -82,6 +82,8 @@ impl Moment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passage {
     moment: Moment,
+    /// Whether only those count at which the transactions of two epochs are open.
+    overlapping: bool,
     count: u32,
 }
 
@@ -91,21 +93,30 @@ impl FromStr for Passage {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, count) = text.split_once('#').unwrap_or((text, "1"));
         let count = count.parse().map_err(|_| format!("`{count}` is not a count"))?;
-        Ok(Self { moment: Moment::from_str(name, false)?, count })
+        let (name, overlapping) = name.strip_suffix('+').map_or((name, false), |name| (name, true));
+        Ok(Self { moment: Moment::from_str(name, false)?, overlapping, count })
     }
 }
 
-static ARMED: OnceLock<(Moment, AtomicU32)> = OnceLock::new();
+static ARMED: OnceLock<(Passage, AtomicU32)> = OnceLock::new();
+/// Whether rows of a later epoch than the open one are in a transaction of their own.
+static OVERLAPPING: AtomicBool = AtomicBool::new(false);
 
 /// Makes the process die at a passage. Only the first call has an effect.
 pub fn arm(passage: Passage) {
-    ARMED.get_or_init(|| (passage.moment, AtomicU32::new(passage.count)));
+    ARMED.get_or_init(|| (passage, AtomicU32::new(passage.count)));
+}
+
+/// Sets whether rows of a later epoch than the open one are in a transaction of their own.
+pub fn set_overlapping(overlapping: bool) {
+    OVERLAPPING.store(overlapping, SeqCst);
 }
 
 /// Marks that the process has reached `moment`.
 pub fn at(moment: Moment) {
     if let Some((armed, left)) = ARMED.get()
-        && *armed == moment
+        && armed.moment == moment
+        && (!armed.overlapping || OVERLAPPING.load(SeqCst))
         && left.fetch_sub(1, SeqCst) == 1
     {
         loop {
@@ -132,9 +143,11 @@ mod tests {
 
     #[test]
     fn a_passage_is_a_moment_and_a_count() {
-        let passage = |moment, count| Ok(Passage { moment, count });
+        let passage = |moment, count| Ok(Passage { moment, overlapping: false, count });
         assert_eq!("csv-synced".parse(), passage(Moment::CsvSynced, 1));
         assert_eq!("commit-sent#12".parse(), passage(Moment::CommitSent, 12));
+        let overlapping = Passage { moment: Moment::CommitSent, overlapping: true, count: 3 };
+        assert_eq!("commit-sent+#3".parse(), Ok(overlapping));
         assert!("commit-sent#x".parse::<Passage>().is_err());
         assert!("lunch".parse::<Passage>().is_err());
         for moment in Moment::value_variants() {

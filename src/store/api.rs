@@ -1,5 +1,7 @@
 //! The interface of a store.
 
+use std::sync::Arc;
+
 use dataflows::Epoch;
 use dataflows::item::ReadingId;
 
@@ -66,10 +68,32 @@ pub trait Store: Send {
 
     /// Writes the rows of chunks, and returns the rows that the database refused for their content; all others are
     /// written. If a refused row has a key, the existing row of that key is deleted, because it is out of date.
-    fn insert(&mut self, chunks: &[Chunk]) -> Result<Vec<Refused>, StoreError>;
+    fn insert(&mut self, chunks: &[Arc<Chunk>]) -> Result<Vec<Refused>, StoreError>;
 
     /// Adds the rest of the commit to the transaction, checks the generation in it, and commits.
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError>;
+
+    /// Further connections that commit for the claimed job, once its tables are prepared. Each has a lock of its own and
+    /// the same operations, but is used only from [`begin`](Self::begin) to [`commit`](Self::commit).
+    fn more(&mut self) -> Result<Vec<Box<dyn Store>>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The number of this connection among those that commit; the first one has claimed the job.
+    fn number(&self) -> usize {
+        1
+    }
+
+    /// Whether rows appended to a prepared table may be inserted before the epoch before theirs is committed, as no
+    /// transaction waits for such rows of another one.
+    fn takes_ahead(&self, _table: usize) -> bool {
+        false
+    }
+
+    /// Ensures that the server has no open transaction of a connection that was lost.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Reads the last committed epoch, for use after a commit whose answer was lost.
     fn committed_epoch(&mut self) -> Result<Epoch, StoreError>;

@@ -23,6 +23,8 @@ pub struct StateChange {
 pub struct Commit<'a> {
     /// The epoch.
     pub epoch: Epoch,
+    /// The epoch that must be the last committed one, if that is checked: several connections may commit.
+    pub previous: Option<Epoch>,
     /// The next offsets of the partitions that moved.
     pub offsets: &'a [NextOffset],
     /// Offsets of views.

@@ -22,8 +22,8 @@ pub struct LastReading {
     pub timestamp_micros: i64,
 }
 
-/// The last reading of each truck: the one with the highest `id`. A table without `truck_id` has one truck without a
-/// name.
+/// The last reading of each truck: the one with the latest time, of several the one with the highest `id`. (That alone
+/// does not order the rows of two epochs.) A table without `truck_id` has one truck without a name.
 pub(super) fn last_readings(reader: &mut dyn StoreReader) -> Result<Vec<LastReading>, StoreError> {
     let columns = [
         column("truck_id", Type::Text),
@@ -40,10 +40,12 @@ pub(super) fn last_readings(reader: &mut dyn StoreReader) -> Result<Vec<LastRead
     let (truck, distance, fuel, time) = (format!("COALESCE({}, '')", name(0)), name(1), name(2), name(3));
     let (table, id, exact) = (session.quoted(&found.table), session.row_id(), session.exact(&truck));
     // As doubles, because MySQL prints a FLOAT with six digits.
+    let usable = format!("{distance} IS NOT NULL AND {fuel} IS NOT NULL AND {time} IS NOT NULL");
     let sql = format!(
         "SELECT {truck}, {distance} + 0e0, {fuel} + 0e0, {time} FROM {table} WHERE {id} IN \
-         (SELECT id FROM (SELECT MAX({id}) AS id FROM {table} WHERE {distance} IS NOT NULL \
-         AND {fuel} IS NOT NULL AND {time} IS NOT NULL GROUP BY {exact}) AS last) ORDER BY 1"
+         (SELECT id FROM (SELECT MAX({id}) AS id FROM {table} JOIN \
+         (SELECT {exact} AS last_truck, MAX({time}) AS last_time FROM {table} WHERE {usable} GROUP BY {exact}) AS last \
+         ON {exact} = last_truck AND {time} = last_time WHERE {usable} GROUP BY last_truck) AS last_ids) ORDER BY 1"
     );
     let rows = session.fetch(&Statement { reads: Reads::Table, ..Statement::new(sql, []) })?;
     let reading = |row: Row| {

@@ -82,7 +82,7 @@ impl Memory {
 struct MemoryStore {
     memory: Memory,
     /// The rows of the open transaction.
-    staged: Vec<Chunk>,
+    staged: Vec<Arc<Chunk>>,
     job: Arc<str>,
     epoch: Epoch,
 }
@@ -146,7 +146,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn insert(&mut self, chunks: &[Chunk]) -> Result<Vec<Refused>, StoreError> {
+    fn insert(&mut self, chunks: &[Arc<Chunk>]) -> Result<Vec<Refused>, StoreError> {
         self.staged.extend_from_slice(chunks);
         Ok(Vec::new())
     }

@@ -13,7 +13,8 @@
 //!
 //! The order of calls is: [`Store::claim`], [`Store::views`], [`Store::prepare`], [`Store::state`]; then for each
 //! commit [`Store::begin`], [`Store::insert`] for all chunks, [`Store::commit`]. After a temporary error, call
-//! [`Store::abandon`] and start over with `begin`.
+//! [`Store::abandon`] and start over with `begin`. With [`Store::more`] connections, rows of the next epochs may be
+//! inserted meanwhile; epochs are committed in their order.
 
 mod api;
 mod bookkeeping;
@@ -49,14 +50,16 @@ use login::Place;
 
 /// Opens the store at `url`; see [`StoreError::Url`] for its forms.
 pub fn open(url: &DatabaseUrl) -> Result<Box<dyn Store>, StoreError> {
-    open_reloaded(Reloaded::fixed(Login::read(url)?))
+    open_reloaded(Reloaded::fixed(Login::read(url)?), 1)
 }
 
-/// Opens a store. Each new connection uses the latest login.
-pub fn open_reloaded(login: Arc<Reloaded<Login>>) -> Result<Box<dyn Store>, StoreError> {
+/// Opens a store that commits on so many connections, if it is a server. Each new one uses the latest login.
+pub fn open_reloaded(login: Arc<Reloaded<Login>>, connections: usize) -> Result<Box<dyn Store>, StoreError> {
     match &login.get().0 {
         Place::Sqlite(path) => Ok(Box::new(sqlite::SqliteStore::open(path)?)),
-        Place::Mysql(address) => Ok(Box::new(mysql::MysqlStore::open((**address).clone(), login.clone())?)),
+        Place::Mysql(address) => {
+            Ok(Box::new(mysql::MysqlStore::open((**address).clone(), login.clone(), connections)?))
+        }
     }
 }
 

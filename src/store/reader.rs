@@ -8,7 +8,7 @@ use dataflows::rows::ColumnSpec;
 
 use dataflows::rows::RowKey;
 
-use super::bookkeeping::session::Session;
+use super::bookkeeping::session::{Lock, Session};
 use super::bookkeeping::{migrate, read};
 use super::commit::LastCommit;
 use super::error::StoreError;
@@ -55,7 +55,7 @@ pub trait StoreReader {
 
     /// Passes the parts of a view's state to `take`, newest first, with only a few in memory at a time.
     fn state(&mut self, job: &str, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
-        read::state(self.session()?, job, view, take)
+        read::state(self.session()?, job, view, Lock::No, take)
     }
 
     /// The size of a table; 0 rows if it does not exist.

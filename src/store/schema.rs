@@ -271,6 +271,7 @@ mod tests {
             name: "a`b".into(),
             columns: COLUMNS[..2].to_vec(),
             keyed,
+            in_order: false,
             index: Vec::new(),
         }
     }
@@ -282,6 +283,7 @@ mod tests {
                 name: "t".into(),
                 columns: columns.to_vec(),
                 keyed: true,
+                in_order: false,
                 index: Vec::new(),
             },
             found,
@@ -365,7 +367,14 @@ mod tests {
         let columns = vec![column("Id", Type::Text), column("speed", Type::Decimal)];
         assert_eq!(
             create(
-                &Table { view: "v".into(), name: "t".into(), columns, keyed: false, index: Vec::new() },
+                &Table {
+                    view: "v".into(),
+                    name: "t".into(),
+                    columns,
+                    keyed: false,
+                    in_order: false,
+                    index: Vec::new()
+                },
                 PADDING
             ),
             "CREATE TABLE IF NOT EXISTS `t` (`row_id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
@@ -413,6 +422,7 @@ mod tests {
                 name: "t".into(),
                 columns: COLUMNS.to_vec(),
                 keyed: false,
+                in_order: false,
                 index: Vec::new(),
             };
             padded_keys(&table, &[there])

@@ -15,6 +15,8 @@ pub struct Table {
     pub columns: Vec<ColumnSpec>,
     /// Whether rows are updated and deleted, so that it also has a column [`ROW_KEY`].
     pub keyed: bool,
+    /// Whether ids must be in the order of epochs, as in a history.
+    pub in_order: bool,
     /// The columns of an index, if there is to be one.
     pub index: Vec<String>,
 }

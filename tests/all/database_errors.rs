@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// A table `t (n, x)`: an integer, and a text.
 fn numbers() -> Table {
     let columns = vec![column("n", Type::Integer), column("x", Type::Text)];
-    Table { view: "v".into(), name: "t".into(), columns, keyed: false, index: Vec::new() }
+    Table { view: "v".into(), name: "t".into(), columns, keyed: false, in_order: false, index: Vec::new() }
 }
 
 fn rows(numbers: &[i64]) -> Rows {
@@ -43,7 +43,7 @@ fn prepared(database: &Database) -> Box<dyn Store> {
 }
 
 fn insert(store: &mut dyn Store, numbers: &[i64]) -> Result<Vec<Refused>, StoreError> {
-    let chunks = store.form().chunks(0, rows(numbers));
+    let chunks: Vec<_> = store.form().chunks(0, rows(numbers)).into_iter().map(Arc::new).collect();
     store.begin()?;
     let refused = store.insert(&chunks)?;
     store.commit(&Commit { epoch: 1, ..Commit::default() })?;
@@ -183,7 +183,14 @@ fn a_definition_that_the_server_refuses_names_the_table() {
     let spec = |n: u32| ColumnSpec { name: format!("c{n}").into(), column_type: Type::Integer };
     let columns = (0..1100).map(spec).collect();
     let error = store
-        .prepare(&[Table { view: "v".into(), name: "wide".into(), columns, keyed: false, index: Vec::new() }])
+        .prepare(&[Table {
+            view: "v".into(),
+            name: "wide".into(),
+            columns,
+            keyed: false,
+            in_order: false,
+            index: Vec::new(),
+        }])
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("table wide: 1005: ") && error.contains("Too many columns"), "{error}");

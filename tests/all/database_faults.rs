@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::seen::get;
 use crate::support::job::{Job, readings};
 use crate::support::kafka::{kafka, unique_topic};
-use crate::support::mariadb::{Database, Mariadb, mariadb};
+use crate::support::mariadb::{Database, Mariadb, TextRow, databases, mariadb};
 use crate::support::output::{assert_same, csv_rows};
 use crate::support::process::free_port;
 use crate::support::proxy::{Cut, Proxy};
@@ -125,6 +125,40 @@ fn finish(mut job: Job) -> String {
 fn end(mut job: Job) {
     job.terminate();
     finish(job);
+}
+
+/// How many connections of a job are killed.
+const KILLED: usize = 12;
+
+#[test]
+fn connections_that_are_killed_while_epochs_overlap_leave_no_trace() {
+    for database in databases() {
+        let work = Work::new(60_000);
+        let overlapping = ["--set", "tables.connections=3", "--set", "limits.epochs_in_flight=4"];
+        let job = work.start("disturbed", Some(&database.url), &overlapping);
+        let mut killed = 0;
+        let of_job = |row: &TextRow| row[3].as_deref() == Some(&*database.name);
+        eventually(TIMEOUT, "all is committed", || {
+            let mut session = database.session();
+            let own = session.query("SELECT CONNECTION_ID()")[0][0].clone();
+            let connections = session.query("SHOW PROCESSLIST");
+            let mut ids = connections.iter().filter(|row| of_job(row) && row[0] != own).cycle();
+            // A start without --wait ends if its connection does.
+            let has_begun = work.rows(&database) > 0;
+            if killed < KILLED
+                && has_begun
+                && let Some(row) = ids.nth(killed)
+            {
+                // It may have ended by itself meanwhile.
+                let _ = session.try_query(&format!("KILL {}", row[0].as_deref().unwrap()));
+                killed += 1;
+            }
+            work.rows(&database) == work.records
+        });
+        assert!(killed > 2, "{killed} connections were killed: {}", job.stderr());
+        end(job);
+        work.assert_undisturbed(Some(&database), &[]);
+    }
 }
 
 #[test]

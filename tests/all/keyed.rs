@@ -85,7 +85,7 @@ pub fn of_table(findings: Vec<Finding>) -> Result<String, String> {
 fn commit(store: &mut dyn Store, epoch: u64, rows: Vec<Rows>) -> Vec<Refused> {
     let form = store.form();
     store.begin().unwrap();
-    let chunks: Vec<_> = rows.into_iter().flat_map(|rows| form.chunks(0, rows)).collect();
+    let chunks: Vec<_> = rows.into_iter().flat_map(|rows| form.chunks(0, rows)).map(Arc::new).collect();
     let refused = store.insert(&chunks).unwrap();
     store.commit(&Commit { epoch, ..Commit::default() }).unwrap();
     refused
@@ -112,7 +112,7 @@ fn table(name: &str) -> Table {
         column("name", Type::Text),
         column("payload", Type::Bytes),
     ];
-    Table { view: "v".into(), name: name.into(), columns, keyed: true, index: Vec::new() }
+    Table { view: "v".into(), name: name.into(), columns, keyed: true, in_order: false, index: Vec::new() }
 }
 
 fn rows_of(changed: &[(Change, i64, Values)]) -> Rows {
@@ -257,7 +257,14 @@ fn latest(change: Change, rows: impl Iterator<Item = (i64, i64)>) -> Rows {
 
 fn latest_table() -> Table {
     let columns = vec![column("truck", Type::Text), column("n", Type::Integer)];
-    Table { view: "v".into(), name: "latest".into(), columns, keyed: true, index: Vec::new() }
+    Table {
+        view: "v".into(),
+        name: "latest".into(),
+        columns,
+        keyed: true,
+        in_order: false,
+        index: Vec::new(),
+    }
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn commit(store: &mut dyn Store, table: usize, rows: Rows) -> Vec<Refused> {
 }
 
 fn commit_as(store: &mut dyn Store, form: &Form, table: usize, rows: Rows) -> Vec<Refused> {
-    let chunks = form.chunks(table, rows);
+    let chunks: Vec<_> = form.chunks(table, rows).into_iter().map(Arc::new).collect();
     store.begin().unwrap();
     let refused = store.insert(&chunks).unwrap();
     store.commit(&Commit { epoch: 1, ..Commit::default() }).unwrap();
@@ -154,6 +154,7 @@ fn rows_that_change_live_beside_those_that_were_in_the_seed_tables() {
                 name: (*name).into(),
                 columns: seed_columns(name),
                 keyed: true,
+                in_order: false,
                 index: Vec::new(),
             })
             .collect();
@@ -194,6 +195,7 @@ fn a_float_takes_what_it_can_hold_and_what_it_cannot_is_given_back() {
             name: "INGESTED_TABLE_1".into(),
             columns: columns.clone(),
             keyed: false,
+            in_order: false,
             index: Vec::new(),
         };
         let said = of_table(store.check(std::slice::from_ref(&table))).unwrap();
@@ -249,6 +251,7 @@ fn a_table_that_keeps_its_history_is_used_like_any_other() {
         name: name.into(),
         columns: columns.clone(),
         keyed,
+        in_order: false,
         index: Vec::new(),
     });
     let mut store = store::open(&database.url.clone().into()).unwrap();
@@ -292,6 +295,7 @@ fn what_is_no_table_is_named_for_what_it_is() {
             name: name.into(),
             columns: vec![column("n", Type::Integer)],
             keyed: false,
+            in_order: false,
             index: Vec::new(),
         };
         let mut store = store::open(&database.url.clone().into()).unwrap();
@@ -319,6 +323,7 @@ fn texts_that_differ_in_trailing_spaces_are_not_the_same_in_tables_that_truckflo
             name: name.into(),
             columns: columns.clone(),
             keyed: false,
+            in_order: false,
             index: Vec::new(),
         });
         let mut store = store::open(&database.url.clone().into()).unwrap();
@@ -481,6 +486,7 @@ fn loaded_rows_are_the_same_as_inserted_ones() {
             name: name.into(),
             columns: columns.clone(),
             keyed: false,
+            in_order: false,
             index: Vec::new(),
         });
         let mut store = store::open(&database.url.clone().into()).unwrap();
@@ -520,6 +526,7 @@ fn the_seed_tables_keep_the_same_of_loaded_rows_as_of_inserted_ones() {
                 name: (*name).into(),
                 columns: seed_columns(name),
                 keyed: false,
+                in_order: false,
                 index: Vec::new(),
             })
             .collect();
@@ -566,6 +573,7 @@ fn a_column_that_would_round_lines_otherwise_gets_inserts() {
                 name: "whole".into(),
                 columns,
                 keyed: false,
+                in_order: false,
                 index: Vec::new(),
             }])
             .unwrap();
@@ -590,6 +598,7 @@ fn refused_rows_of_a_load_are_given_back_and_the_others_stay() {
                 name: "narrow".into(),
                 columns,
                 keyed: false,
+                in_order: false,
                 index: Vec::new(),
             }])
             .unwrap();
@@ -634,6 +643,7 @@ fn a_server_that_lets_nobody_load_takes_inserts() {
                 name: "texts".into(),
                 columns,
                 keyed: false,
+                in_order: false,
                 index: Vec::new(),
             }])
             .unwrap();

@@ -74,6 +74,8 @@ SELECT truck_id, samples FROM own_groups UNION ALL SELECT truck_id, samples FROM
 enum Death {
     /// When it comes to the moment for the nth time.
     At(Moment, u32),
+    /// The same, but counted only while rows of two epochs are in transactions.
+    Overlapping(Moment, u32),
     /// At this age.
     Aged(Duration),
 }
@@ -134,8 +136,9 @@ impl Torture<'_> {
 
     fn die(&self, workers: usize, death: Death) {
         let others = match death {
-            Death::At(moment, count) => {
-                let passage = format!("{}#{count}", moment.name());
+            Death::At(moment, count) | Death::Overlapping(moment, count) => {
+                let overlapping = if matches!(death, Death::Overlapping(..)) { "+" } else { "" };
+                let passage = format!("{}{overlapping}#{count}", moment.name());
                 let mut jobs = self.disturbed(workers, &["--die-at", &passage]);
                 let (status, said) = jobs[0].wait(TIMEOUT);
                 assert_eq!(status.signal(), Some(9), "{death:?} did not kill it ({status}): {said}");
@@ -181,9 +184,18 @@ fn deaths(random: &mut StdRng, is_server: bool) -> Vec<Death> {
             let moment = moments[number % moments.len()];
             // Folds are rare, and of a start there is one.
             let rare = moment.is_of_start() || matches!(moment, Moment::Fold | Moment::Folded);
-            Death::At(moment, if rare { 1 } else { random.random_range(1..12) })
+            let count = if rare { 1 } else { random.random_range(1..12) };
+            // Half of the deaths on servers, and in the short form each moment of a commit once more, as below.
+            match is_server && !moment.is_of_start() && kills().is_some() && number % 2 == 1 {
+                true => Death::Overlapping(moment, count),
+                false => Death::At(moment, count),
+            }
         })
         .collect();
+    if is_server && kills().is_none() {
+        let of_commit = moments.iter().filter(|moment| !moment.is_of_start());
+        deaths.extend(of_commit.map(|moment| Death::Overlapping(*moment, 1)));
+    }
     deaths.extend((0..aged).map(|_| Death::Aged(random.random_range(Duration::ZERO..OLDEST))));
     for last in (1..deaths.len()).rev() {
         deaths.swap(last, random.random_range(0..=last));

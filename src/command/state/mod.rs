@@ -170,6 +170,7 @@ fn import(args: &ImportArgs) -> Result<(), Error> {
         .collect();
     let commit = Commit {
         epoch: export.epoch,
+        previous: None,
         offsets: &export.offsets,
         view_offsets: &export.view_offsets,
         topics: &export.topics,

@@ -18,8 +18,8 @@ type Position = (i64, Option<Mark>);
 /// The effects of the next commit.
 #[derive(Default)]
 pub(super) struct Pending {
-    pub chunks: Vec<Chunk>,
-    /// The number of `chunks` in the open transaction.
+    pub chunks: Vec<Arc<Chunk>>,
+    /// The number of `chunks` in the open transaction, or on their way to it.
     pub inserted: usize,
     pub refusals: Refusals,
     pub state: BTreeMap<usize, Vec<Bytes>>,

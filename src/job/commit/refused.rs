@@ -12,7 +12,6 @@ use dataflows::dead_letter::{DeadLetter, Reason};
 use dataflows::rows::{Column, Rows};
 use dataflows::views::{DEAD_LETTERS, dead_letter_rows};
 
-use super::parts::Parts;
 use crate::job::error::JobError;
 use crate::job::graph::Route;
 use crate::observe::board::recent::Recent;
@@ -21,7 +20,7 @@ use crate::observe::board::views::ViewChanges;
 use crate::render;
 use crate::runtime::counts::Counter;
 use crate::runtime::fault::{self, Moment};
-use crate::sink::csv::End;
+use crate::sink::csv::{CsvFiles, End};
 use crate::store::{Chunk, Refused, Store, StoreError};
 use crate::text::printable::printable;
 
@@ -55,7 +54,8 @@ impl Refusals {
     /// transaction. `ends` are the file lengths without them; returns the lengths to commit.
     pub fn write(
         &mut self,
-        Parts { store, files, .. }: &mut Parts,
+        store: &mut dyn Store,
+        files: &mut CsvFiles,
         routes: &[Route],
         ends: &[(String, u64)],
     ) -> Result<Vec<(String, u64)>, JobError> {
@@ -88,8 +88,8 @@ impl Refusals {
                     files.write(view, &lines, rows.len() as u64)?;
                 }
                 if let Some(table) = route.table {
-                    let chunks = store.form().chunks(table, rows.clone());
-                    letters = put(store.as_mut(), routes, &chunks)?;
+                    let chunks = store.form().chunks(table, rows.clone()).into_iter().map(Arc::new);
+                    letters = put(store, routes, &chunks.collect::<Vec<_>>())?;
                 }
             }
             self.written.push(rows);
@@ -131,7 +131,7 @@ fn dead_letters_view(routes: &[Route]) -> Option<usize> {
 pub(super) fn put(
     store: &mut dyn Store,
     routes: &[Route],
-    chunks: &[Chunk],
+    chunks: &[Arc<Chunk>],
 ) -> Result<Vec<DeadLetter>, StoreError> {
     fault::at(Moment::Statement);
     let refused = store.insert(chunks)?;

@@ -3,7 +3,7 @@
 use dataflows::Epoch;
 use dataflows::item::{NextOffset, ReadingId, TopicId};
 
-use super::session::Session;
+use super::session::{Lock, Session};
 use super::statement::{Reads, Row, Statement, Value};
 use super::tables::{CREATED, PIECES};
 use crate::state::offset::FirstOffset;
@@ -153,10 +153,14 @@ pub(in crate::store) fn state(
     session: &mut dyn Session,
     job: &str,
     view: &str,
+    lock: Lock,
     take: &mut dyn FnMut(Vec<u8>),
 ) -> Result<(), StoreError> {
-    let sql = "SELECT epoch, part, LENGTH(bytes) FROM truckflow_state WHERE job = ? AND view_name = ? \
-               ORDER BY epoch DESC, part DESC";
+    let lock = lock.sql(session);
+    let sql = format!(
+        "SELECT epoch, part, LENGTH(bytes) FROM truckflow_state WHERE job = ? AND view_name = ? \
+         ORDER BY epoch DESC, part DESC{lock}"
+    );
     let pieces = session.fetch(&Statement::new(sql, [job.into(), view.into()]))?;
     // Pieces of a part, last first, until its first piece is read.
     let mut rest: Vec<Vec<u8>> = Vec::new();
@@ -166,7 +170,7 @@ pub(in crate::store) fn state(
         let keys = vec!["epoch = ? AND part = ?"; page.len()].join(" OR ");
         let sql = format!(
             "SELECT part, bytes FROM truckflow_state WHERE job = ? AND view_name = ? AND ({keys}) \
-             ORDER BY epoch DESC, part DESC"
+             ORDER BY epoch DESC, part DESC{lock}"
         );
         let of_page = page.iter().flat_map(|piece| [number(piece, 0).into(), number(piece, 1).into()]);
         let values: Vec<Value<'_>> = [job.into(), view.into()].into_iter().chain(of_page).collect();

@@ -48,3 +48,21 @@ pub trait Session: Dialect {
     /// The number of bytes that fit into a value.
     fn max_value(&self) -> usize;
 }
+
+/// Whether rows that are read may change before the end of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Lock {
+    No,
+    /// A query with this also reads what other transactions have committed since this one has begun.
+    UntilCommit,
+}
+
+impl Lock {
+    /// The end of a SELECT.
+    pub fn sql(self, session: &dyn Session) -> &'static str {
+        match self {
+            Self::No => "",
+            Self::UntilCommit => session.for_update(),
+        }
+    }
+}

@@ -6,7 +6,7 @@ use dataflows::Epoch;
 use dataflows::item::TopicId;
 
 use super::read;
-use super::session::Session;
+use super::session::{Lock, Session};
 use super::sql::{Existing, insert};
 use super::statement::{Statement, Value, topic_key};
 use super::tables::{
@@ -22,13 +22,6 @@ use crate::store::table::{self, StoredTable, new_table};
 /// State parts are split into pieces of at most this, or of what fits into a value.
 const STATE_PIECE: usize = 4 << 20;
 
-/// Whether the row of the job may change before the end of the transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Lock {
-    No,
-    UntilCommit,
-}
-
 /// Fails with [`StoreError::Fenced`] if the generation of the job is another one.
 pub(in crate::store) fn check_generation(
     session: &mut dyn Session,
@@ -36,20 +29,39 @@ pub(in crate::store) fn check_generation(
     generation: u64,
     lock: Lock,
 ) -> Result<(), StoreError> {
-    match read_generation(session, job, lock)? {
-        Some(found) if found == generation as i64 => Ok(()),
+    check_turn(session, job, generation, None, lock)
+}
+
+/// Fails with [`StoreError::Fenced`] if the generation of the job is another one, or if `previous` is not its last
+/// committed epoch.
+fn check_turn(
+    session: &mut dyn Session,
+    job: &str,
+    generation: u64,
+    previous: Option<Epoch>,
+    lock: Lock,
+) -> Result<(), StoreError> {
+    match read_job(session, job, lock)? {
+        Some((found, epoch))
+            if found == generation as i64
+                && previous.is_none_or(|previous| epoch == Some(previous as i64)) =>
+        {
+            Ok(())
+        }
         _ => Err(StoreError::Fenced { job: job.to_owned(), place: session.place().to_owned() }),
     }
 }
 
-/// The generation of a job; `None` if there is no such job.
-fn read_generation(session: &mut dyn Session, job: &str, lock: Lock) -> Result<Option<i64>, StoreError> {
-    let lock = match lock {
-        Lock::No => "",
-        Lock::UntilCommit => session.for_update(),
-    };
-    let sql = format!("SELECT generation FROM truckflow_jobs WHERE job = ?{lock}");
-    Ok(session.fetch(&Statement::new(sql, [job.into()]))?.first().and_then(|row| row.number(0)))
+/// The generation and the last committed epoch of a job; `None` if there is no such job.
+fn read_job(
+    session: &mut dyn Session,
+    job: &str,
+    lock: Lock,
+) -> Result<Option<(i64, Option<i64>)>, StoreError> {
+    let lock = lock.sql(session);
+    let sql = format!("SELECT generation, epoch FROM truckflow_jobs WHERE job = ?{lock}");
+    let found = session.fetch(&Statement::new(sql, [job.into()]))?;
+    Ok(found.first().and_then(|row| Some((row.number(0)?, row.number(1)))))
 }
 
 /// Inserts the job or raises its generation, and returns its last commit. Its source is that of the first claim, or of
@@ -59,8 +71,8 @@ pub(in crate::store) fn raise_generation(
     job: &str,
     source: &str,
 ) -> Result<LastCommit, StoreError> {
-    match read_generation(session, job, Lock::UntilCommit)? {
-        Some(generation) => {
+    match read_job(session, job, Lock::UntilCommit)? {
+        Some((generation, _)) => {
             // A job that has committed nothing, as its first input could not be opened, may have another one.
             let sql = "UPDATE truckflow_jobs SET generation = ?, \
                        source = CASE WHEN epoch = 0 THEN ? ELSE source END WHERE job = ?";
@@ -78,7 +90,7 @@ fn put_job(session: &mut dyn Session, job: &str, source: &str, generation: u64) 
 /// Writes a job from another store; fails if the job exists.
 pub(in crate::store) fn adopt(session: &mut dyn Session, adopted: &Adopted<'_>) -> Result<(), StoreError> {
     let Adopted { job, source, generation, views, commit } = *adopted;
-    if read_generation(session, job, Lock::UntilCommit)?.is_some() {
+    if read_job(session, job, Lock::UntilCommit)?.is_some() {
         return Err(StoreError::JobExists { job: job.to_owned(), place: session.place().to_owned() });
     }
     put_job(session, job, source, generation)?;
@@ -186,14 +198,14 @@ fn replace(session: &mut dyn Session, job: &str, replacement: &Replacement<'_>) 
 }
 
 /// Writes everything of a commit except rows of views. Fails with [`StoreError::Fenced`] if the job has another
-/// generation.
+/// generation, or if the last committed epoch is not the one before.
 pub(in crate::store) fn put_commit(
     session: &mut dyn Session,
     job: &str,
     generation: u64,
     commit: &Commit<'_>,
 ) -> Result<(), StoreError> {
-    check_generation(session, job, generation, Lock::UntilCommit)?;
+    check_turn(session, job, generation, commit.previous, Lock::UntilCommit)?;
     if let Some(replacement) = &commit.replacement {
         replace(session, job, replacement)?;
     }

@@ -2,7 +2,7 @@
 
 use super::errors::Fault;
 use super::server::{Catalog, STATEMENT_LIMIT};
-use super::sql::{lock_name, schema_lock_name};
+use super::sql::{FIRST, lock_name, schema_lock_name};
 use crate::store::bookkeeping::migrate::{self, STEPS};
 use crate::store::bookkeeping::tables;
 use crate::store::error::StoreError;
@@ -29,7 +29,7 @@ impl Catalog {
     /// the lock of `job` and [that of the schema](Self::lock_schema).
     pub(super) fn prepare_books(&mut self, job: &str) -> Result<(), StoreError> {
         migrate::migrate(self, STEPS, job, |catalog, job| {
-            Ok(catalog.lock_holder(&lock_name(&catalog.address.database, job))?.is_some())
+            Ok(catalog.lock_holder(&lock_name(&catalog.address.database, job, FIRST))?.is_some())
         })?;
         tables::all().try_for_each(|table| self.probe(table.name, &table.names(), table.privileges))
     }

@@ -36,6 +36,7 @@ const PACKET: usize = 256 << 10;
 pub(super) const MAX_ROLLED_BACK: u32 = 3;
 
 /// How rows of a table are loaded.
+#[derive(Clone)]
 pub(super) struct Load {
     pub(super) statement: String,
     /// Loads that were rolled back on this connection.
@@ -162,7 +163,14 @@ mod tests {
     #[test]
     fn bytes_are_loaded_as_hexadecimal_digits() {
         let columns = vec![column("at", Type::Timestamp), column("pay`load", Type::Bytes)];
-        let table = Table { view: "v".into(), name: "t".into(), columns, keyed: false, index: Vec::new() };
+        let table = Table {
+            view: "v".into(),
+            name: "t".into(),
+            columns,
+            keyed: false,
+            in_order: false,
+            index: Vec::new(),
+        };
         assert_eq!(
             statement(&table),
             "LOAD DATA LOCAL INFILE 'rows' INTO TABLE `t` CHARACTER SET utf8mb4 (`at`,@b1) \

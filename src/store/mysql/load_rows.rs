@@ -1,5 +1,7 @@
 //! Loads rows that were rendered as lines in the open transaction.
 
+use std::sync::{Arc, PoisonError};
+
 use super::errors::{Fault, is_id_exhausted, refuses_loads};
 use super::load::{MAX_ROLLED_BACK, Part, load_size, take};
 use super::store::MysqlStore;
@@ -13,12 +15,17 @@ impl MysqlStore {
     pub(super) fn put_lines(
         &mut self,
         table: usize,
-        chunks: &[Chunk],
+        chunks: &[Arc<Chunk>],
         places: &[usize],
     ) -> Result<Vec<Refused>, StoreError> {
+        let turns = self.turns.clone();
+        let takes_turns = self.server.link.as_ref().is_some_and(|link| link.takes_turns);
+        // No state is behind it that a panic could have left unfinished.
+        let turn = turns.get(table).filter(|_| takes_turns);
+        let _turn = turn.map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
         let mut refused = Vec::new();
         let part = |&chunk: &usize| {
-            let Chunk { rows, lines, .. } = &chunks[chunk];
+            let Chunk { rows, lines, .. } = &*chunks[chunk];
             Part { chunk, rows: 0..rows.len(), lines: lines.clone() }
         };
         let mut parts: Vec<Part> = places.iter().rev().map(part).collect();

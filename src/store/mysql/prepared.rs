@@ -10,6 +10,7 @@ use crate::store::schema::quoted;
 use crate::store::table::{ROW_KEY, Table};
 
 /// A prepared table, with the SQL around the rows of each kind of statement.
+#[derive(Clone)]
 pub(super) struct Prepared {
     pub(super) table: String,
     /// The columns that rows have values for.
@@ -20,6 +21,8 @@ pub(super) struct Prepared {
     pub(super) delete: Frame,
     /// Whether `id` is AUTO_INCREMENT.
     pub(super) has_auto_id: bool,
+    /// Whether rows may be appended before the epoch before theirs is committed.
+    pub(super) takes_ahead: bool,
     /// How rows are loaded, if a load stores the same values as an INSERT.
     pub(super) load: Option<Load>,
 }
@@ -34,6 +37,7 @@ pub(super) enum Put {
 }
 
 /// The SQL before and after the rows of a statement.
+#[derive(Clone)]
 pub(super) struct Frame {
     pub(super) prefix: String,
     pub(super) suffix: String,
@@ -41,7 +45,7 @@ pub(super) struct Frame {
 
 impl Prepared {
     /// Prepares a table; `loads` says whether a load stores the same values as an INSERT.
-    pub(super) fn new(table: &Table, loads: bool) -> Self {
+    pub(super) fn new(table: &Table, loads: bool, takes_ahead: bool) -> Self {
         let name = quoted(&table.name);
         let names = names(table);
         let columns: Vec<String> = names.iter().map(|name| quoted(name)).collect();
@@ -82,6 +86,7 @@ impl Prepared {
             },
             delete: Frame { prefix: format!("DELETE FROM {name} WHERE {key} IN ("), suffix: ")".into() },
             has_auto_id: !names.iter().any(|name| name.eq_ignore_ascii_case("id")),
+            takes_ahead,
             load: (loads && !table.keyed).then(|| Load::new(table)),
         }
     }

@@ -4,7 +4,7 @@ use dataflows::rows::ColumnSpec;
 
 use super::address::Address;
 use super::server::{Catalog, TABLE_LIMIT};
-use super::sql::lock_name;
+use super::sql::{FIRST, lock_name};
 use crate::state::export::TableSize;
 use crate::store::bookkeeping::session::Session;
 use crate::store::bookkeeping::statement::{Row, Statement};
@@ -25,7 +25,7 @@ impl StoreReader for Catalog {
 
     fn is_running(&mut self, job: &str) -> Result<bool, StoreError> {
         self.connect()?;
-        Ok(self.lock_holder(&lock_name(&self.address.database, job))?.is_some())
+        Ok(self.lock_holder(&lock_name(&self.address.database, job, FIRST))?.is_some())
     }
 
     fn size(&mut self, table: &str) -> Result<TableSize, StoreError> {

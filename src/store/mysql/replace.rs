@@ -3,11 +3,10 @@
 //! `RENAME TABLE` commits by itself. So the replacement is committed first, with a mark; the tables are renamed after
 //! that, and at the next start if the job ends in between.
 
-use super::errors::Fault;
+use super::errors::{Fault, Product};
 use super::server::{Catalog, STATEMENT_LIMIT, TABLE_LIMIT};
-use crate::store::bookkeeping::session::Session;
-use crate::store::bookkeeping::statement::Statement;
 use crate::store::error::StoreError;
+use crate::store::privileges::{Answer, Privileges};
 use crate::store::schema::quoted;
 use crate::store::table::{Replaceable, new_table, not_replaceable, old_table};
 
@@ -28,30 +27,35 @@ impl Catalog {
         if let Some(reason) = not_replaceable(view, recorded, columns) {
             return Err(recorded.refused(&reason));
         }
-        let of_others = [
-            (
-                "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS \
-                 WHERE EVENT_OBJECT_SCHEMA = DATABASE() AND EVENT_OBJECT_TABLE = ?",
-                "a trigger",
-            ),
-            (
-                "SELECT REFERENCED_TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = DATABASE() \
-                 AND TABLE_NAME = ? AND REFERENCED_TABLE_NAME IS NOT NULL",
-                "a foreign key with",
-            ),
-            (
-                "SELECT TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE \
-                 WHERE REFERENCED_TABLE_SCHEMA = DATABASE() AND REFERENCED_TABLE_NAME = ?",
-                "a foreign key with",
-            ),
-        ];
-        for (sql, what) in of_others {
-            let names = self.fetch(&Statement::new(sql, [found.name.as_str().into()]))?;
-            if let Some(name) = names.first().map(|row| row.text(0)) {
-                return Err(recorded.refused(&format!("it has {what} `{name}`")));
-            }
+        self.check_sees_triggers(table)?;
+        if let Some(attached) = self.attached(&found.name)? {
+            return Err(recorded.refused(&format!("it has {attached}")));
         }
         self.check_drop(table)
+    }
+
+    /// Checks that triggers of a table are visible: MySQL shows them only to accounts with the privilege for them.
+    fn check_sees_triggers(&mut self, table: &str) -> Result<(), StoreError> {
+        if self.product == Product::MariaDb {
+            return Ok(());
+        }
+        let grants = self.query("SHOW GRANTS")?;
+        let privileges = Privileges::read(grants.iter().map(|row| row.text(0)));
+        match privileges.on("TRIGGER", &self.address.database, table) {
+            Answer::Granted | Answer::Unknown => Ok(()),
+            Answer::Missing => Err(StoreError::Denied {
+                place: self.address.place.clone(),
+                reason: format!(
+                    "without the privilege TRIGGER it cannot see whether table {table} has triggers"
+                ),
+                advice: self.grant("TRIGGER"),
+            }),
+        }
+    }
+
+    /// The GRANT of a privilege on all tables, as a next step.
+    fn grant(&self, privilege: &str) -> String {
+        format!("run GRANT {privilege} ON {}.* TO {}", quoted(&self.address.database), self.account())
     }
 
     /// Checks the privilege to drop a replaced table, by dropping one that does not exist.
@@ -62,11 +66,7 @@ impl Catalog {
             Err(Fault::Server { number: number @ 1142, message, .. }) => Err(StoreError::Denied {
                 place: self.address.place.clone(),
                 reason: format!("to replace table {table}: {number}: {message}"),
-                advice: format!(
-                    "run GRANT DROP ON {}.* TO {}",
-                    quoted(&self.address.database),
-                    self.account()
-                ),
+                advice: self.grant("DROP"),
             }),
             Err(fault) => Err(self.error_context().explain_on(table, &[], fault)),
         }

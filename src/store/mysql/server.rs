@@ -32,7 +32,7 @@ pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// Bytes reserved for a statement without its values.
 const PACKET_SPARE: usize = 1 << 10;
 
-/// The connection that commits.
+/// A connection that commits.
 pub(super) type Committer = Server<Conn>;
 /// The connection for everything else.
 pub(super) type Catalog = Server<CatalogClient>;
@@ -60,6 +60,9 @@ pub(super) struct Link<C> {
     pub(super) max_packet: usize,
     /// Whether it accepts `LOAD DATA LOCAL`.
     pub(super) loads: bool,
+    /// Whether two loads into the same table at once are no faster. In most modes of `innodb_autoinc_lock_mode` the second one waits
+    /// for the first; in mode 2 of MariaDB both are slower.
+    pub(super) takes_turns: bool,
     /// Whether table names compare without case.
     pub(super) folds_names: bool,
     /// The collation of text columns that are created.
@@ -100,6 +103,7 @@ impl<C: Client> Server<C> {
             version: String::new(),
             max_packet: 0,
             loads: false,
+            takes_turns: true,
             folds_names: false,
             collation: schema::PADDING,
         });
@@ -112,7 +116,7 @@ impl<C: Client> Server<C> {
             "SELECT CONNECTION_ID(), CURRENT_USER(), VERSION(), @@max_allowed_packet, \
              @@lower_case_table_names, (SELECT GROUP_CONCAT(COLLATION_NAME) \
              FROM information_schema.COLLATIONS \
-             WHERE COLLATION_NAME IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin'))",
+             WHERE COLLATION_NAME IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin')), @@innodb_autoinc_lock_mode",
         )?;
         let row = rows.first().ok_or_else(|| self.failed("the server did not report its version"))?;
         let version = row.text(2);
@@ -122,6 +126,7 @@ impl<C: Client> Server<C> {
             link.max_packet = row.number(3).unwrap_or_default() as usize;
             link.folds_names = row.number(4) != Some(0);
             link.collation = schema::collation(row.text(5).split(','));
+            link.takes_turns = version.contains("MariaDB") || row.number(6) != Some(2);
         }
         let truncate = if truncates_by_mode(&version) { ",TIME_TRUNCATE_FRACTIONAL" } else { "" };
         self.product = Product::of(&version);
@@ -146,10 +151,10 @@ impl<C: Client> Server<C> {
         }
     }
 
-    /// Takes the lock of `job`. If our previous connection still holds it, because the server has not noticed that it
-    /// is gone, that connection is killed.
-    pub(super) fn lock(&mut self, job: &str) -> Result<bool, StoreError> {
-        let name = lock_name(&self.address.database, job);
+    /// Takes the lock of the `number`-th connection of `job`. If our previous connection still holds it, because the
+    /// server has not noticed that it is gone, that connection is killed.
+    pub(super) fn lock(&mut self, job: &str, number: usize) -> Result<bool, StoreError> {
+        let name = lock_name(&self.address.database, job, number);
         if let Some(last) = self.last_id.take()
             && self.lock_holder(&name)? == Some(last)
         {

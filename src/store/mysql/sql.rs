@@ -5,6 +5,9 @@ use dataflows::rows::RowKey;
 use crate::render::sql_bytes;
 use crate::store::bookkeeping::statement::hash;
 
+/// The number of the connection that claims the job.
+pub(super) const FIRST: usize = 1;
+
 /// Appends keys, separated by commas.
 pub(super) fn list(keys: &[RowKey], sql: &mut Vec<u8>) {
     for (place, key) in keys.iter().enumerate() {
@@ -15,9 +18,11 @@ pub(super) fn list(keys: &[RowKey], sql: &mut Vec<u8>) {
     }
 }
 
-/// The name of a job's lock.
-pub(super) fn lock_name(database: &str, job: &str) -> String {
-    format!("truckflow_{}", &hash(&format!("{database}\n{job}"))[..48])
+/// The name of the lock that the `number`-th committing connection of a job holds. A job is running while the first one
+/// is held.
+pub(super) fn lock_name(database: &str, job: &str, number: usize) -> String {
+    let of_connection = if number == FIRST { String::new() } else { format!("\n{number}") };
+    format!("truckflow_{}", &hash(&format!("{database}\n{job}{of_connection}"))[..48])
 }
 
 /// The name of the lock that keeps jobs from starting while the bookkeeping tables of a database are migrated.
@@ -42,10 +47,15 @@ mod tests {
     #[test]
     fn locks_have_short_names() {
         const LOCK: &str = "truckflow_a7dab185f2a6fb9a17ca6a98d30efa07f7d29b1e6504a7ac"; // of "trucks\njob"
-        assert_eq!(lock_name("trucks", "job"), LOCK);
+        assert_eq!(lock_name("trucks", "job", FIRST), LOCK);
         assert_eq!(LOCK.len(), 58);
         // MySQL accepts 64 characters.
         assert_eq!(schema_lock_name("trucks").len(), 57);
-        assert_ne!(lock_name("trucks", "other"), LOCK);
+        let others = [
+            lock_name("trucks", "other", FIRST),
+            lock_name("trucks", "job", 2),
+            lock_name("trucks", "job", 3),
+        ];
+        assert!(others.iter().all(|other| other != LOCK) && others[1] != others[2]);
     }
 }

@@ -1,7 +1,7 @@
 //! The store of a job in MySQL or MariaDB: lock, generation and transactions.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dataflows::Epoch;
@@ -12,12 +12,14 @@ use super::address::Address;
 use super::load::Load;
 use super::prepared::Prepared;
 use super::server::{Catalog, Committer, Server, update_text};
+use super::sql::FIRST;
 use super::tables::{TablePlan, needed, written};
 use crate::runtime::reload::Reloaded;
 use crate::state::StoredView;
 use crate::store::api::{Finding, Store};
 use crate::store::bookkeeping::read;
-use crate::store::bookkeeping::write::{self, Lock};
+use crate::store::bookkeeping::session::Lock;
+use crate::store::bookkeeping::write;
 use crate::store::chunk::{Chunk, Form, Text};
 use crate::store::commit::{Adopted, Commit, LastCommit};
 use crate::store::error::StoreError;
@@ -30,10 +32,18 @@ pub(super) const PING_LIMIT: Duration = Duration::from_secs(5);
 /// A MySQL or MariaDB database.
 pub struct MysqlStore {
     pub(super) server: Committer,
+    /// The number of this connection among those of the job.
+    number: usize,
+    /// How many connections commit.
+    connections: usize,
+    /// The others, from the claim until [`more`](Store::more) passes them on.
+    others: Vec<Committer>,
     pub(super) claim: Option<Claim>,
     /// Whether a transaction is open.
     pub(super) open: bool,
     pub(super) tables: Vec<Prepared>,
+    /// Held by the connection that loads rows into a table, by its index, if the server gains nothing by two at once.
+    pub(super) turns: Arc<[Mutex<()>]>,
 }
 
 /// The job that this instance has claimed.
@@ -46,11 +56,32 @@ pub(super) struct Claim {
 }
 
 impl MysqlStore {
-    /// The store at `address`, without connecting yet. New connections use the latest address of `login`.
-    pub(crate) fn open(address: Address, login: Arc<Reloaded<Login>>) -> Result<Self, StoreError> {
+    /// The store at `address`, without connecting yet. New connections use the latest address of `login`; `connections`
+    /// of them commit.
+    pub(crate) fn open(
+        address: Address,
+        login: Arc<Reloaded<Login>>,
+        connections: usize,
+    ) -> Result<Self, StoreError> {
         let mut server = Server::new(address)?;
         server.login = Some(login);
-        Ok(Self { server, claim: None, open: false, tables: Vec::new() })
+        Ok(Self {
+            server,
+            number: FIRST,
+            connections,
+            others: Vec::new(),
+            claim: None,
+            open: false,
+            tables: Vec::new(),
+            turns: Arc::default(),
+        })
+    }
+
+    /// A server with the login of this one, not connected.
+    fn another(&self) -> Result<Committer, StoreError> {
+        let mut server = Server::new(self.server.address.clone())?;
+        server.login.clone_from(&self.server.login);
+        Ok(server)
     }
 
     /// The claim; an error if no job is claimed.
@@ -73,7 +104,7 @@ impl MysqlStore {
     /// Takes the lock on a new connection, unless another instance has taken over.
     pub(super) fn retake(&mut self, claim: &Claim) -> Result<(), StoreError> {
         write::check_generation(&mut self.server, &claim.job, claim.generation, Lock::No)?;
-        if !self.server.lock(&claim.job)? {
+        if !self.server.lock(&claim.job, self.number)? {
             return Err(StoreError::Busy {
                 place: self.server.address.place.clone(),
                 reason: format!("another connection holds the lock of job `{}`", claim.job),
@@ -96,11 +127,30 @@ impl MysqlStore {
         self.server.connect()?;
         let mut catalog = self.catalog()?;
         catalog.lock_schema()?;
-        if !self.server.lock(job)? {
-            return Err(StoreError::Taken { job: job.into(), place: self.server.address.place.clone() });
+        if !self.server.lock(job, FIRST)? {
+            return Err(self.taken(job));
         }
         catalog.prepare_books(job)?;
         Ok(catalog)
+    }
+
+    fn taken(&self, job: &str) -> StoreError {
+        StoreError::Taken { job: job.into(), place: self.server.address.place.clone() }
+    }
+
+    /// Connects the other connections, and takes their locks.
+    fn lock_others(&mut self, job: &str) -> Result<(), StoreError> {
+        self.others.clear();
+        for number in FIRST + 1..=self.connections {
+            let mut other = self.another()?;
+            other.connect()?;
+            if !other.lock(job, number)? {
+                return Err(self.taken(job));
+            }
+            other.detect_loads()?;
+            self.others.push(other);
+        }
+        Ok(())
     }
 
     /// Does `work` in a transaction.
@@ -118,17 +168,20 @@ impl MysqlStore {
         done
     }
 
-    /// Takes the lock, creates or migrates the bookkeeping tables, and raises the generation.
+    /// Takes the locks of all connections, creates or migrates the bookkeeping tables, and raises the generation.
     pub(super) fn take(&mut self, job: &str, source: &str) -> Result<LastCommit, StoreError> {
-        self.lock_books(job)?;
+        // Two jobs whose first rows are inserted at once would deadlock, so its lock is kept.
+        let _catalog = self.lock_books(job)?;
+        self.lock_others(job)?;
         self.server.detect_loads()?;
         self.in_transaction(|server| write::raise_generation(server, job, source))
     }
 
-    /// Closes the connection and with it an open transaction.
+    /// Closes the connection and with it an open transaction, and the others.
     pub(super) fn disconnect(&mut self) {
         self.open = false;
         self.server.close();
+        self.others.clear();
     }
 }
 
@@ -164,20 +217,23 @@ impl Store for MysqlStore {
             write::put_tables(server, &claim.job, &recorded)
         })?;
         let mut prepared = Vec::new();
-        for (table, TablePlan { plan, loads }) in tables.iter().zip(plans) {
+        for (table, TablePlan { plan, loads, takes_ahead }) in tables.iter().zip(plans) {
             for statement in &plan.statements {
                 catalog.define(table, statement)?;
             }
             catalog.probe(&table.name, &written(table), needed(table))?;
-            prepared.push(Prepared::new(table, loads));
+            prepared.push(Prepared::new(table, loads, takes_ahead));
         }
+        self.turns = prepared.iter().map(|_| Mutex::default()).collect();
         self.tables = prepared;
         Ok(())
     }
 
     fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
         let claim = self.ready()?;
-        read::state(&mut self.server, &claim.job, view, take)
+        // A transaction may have begun before the epoch before was committed.
+        let lock = if self.open { Lock::UntilCommit } else { Lock::No };
+        read::state(&mut self.server, &claim.job, view, lock, take)
     }
 
     fn in_the_future(&mut self) -> Result<Vec<ReadingId>, StoreError> {
@@ -249,7 +305,7 @@ impl Store for MysqlStore {
         Ok(())
     }
 
-    fn insert(&mut self, chunks: &[Chunk]) -> Result<Vec<Refused>, StoreError> {
+    fn insert(&mut self, chunks: &[Arc<Chunk>]) -> Result<Vec<Refused>, StoreError> {
         if !self.open {
             return Err(self.server.failed("no transaction is open"));
         }
@@ -277,6 +333,38 @@ impl Store for MysqlStore {
         self.server.commit()?;
         self.open = false;
         Ok(())
+    }
+
+    fn more(&mut self) -> Result<Vec<Box<dyn Store>>, StoreError> {
+        let claim = self.claimed()?;
+        // Those of the claim are closed by now if they were used before, to fill a view: they connect again.
+        let mut connected = std::mem::take(&mut self.others).into_iter();
+        let another = |number| -> Result<Box<dyn Store>, StoreError> {
+            Ok(Box::new(Self {
+                server: connected.next().map_or_else(|| self.another(), Ok)?,
+                number,
+                connections: self.connections,
+                others: Vec::new(),
+                claim: Some(claim.clone()),
+                open: false,
+                tables: self.tables.clone(),
+                turns: self.turns.clone(),
+            }))
+        };
+        (FIRST + 1..=self.connections).map(another).collect()
+    }
+
+    fn number(&self) -> usize {
+        self.number
+    }
+
+    fn takes_ahead(&self, table: usize) -> bool {
+        self.tables.get(table).is_some_and(|table| table.takes_ahead)
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
+        // A new connection takes the lock that the lost one had, so that one has ended.
+        self.ready().map(drop)
     }
 
     fn committed_epoch(&mut self) -> Result<Epoch, StoreError> {
@@ -307,7 +395,7 @@ impl Store for MysqlStore {
     }
 
     fn adopt(&mut self, adopted: &Adopted<'_>) -> Result<(), StoreError> {
-        self.lock_books(adopted.job)?;
+        let _catalog = self.lock_books(adopted.job)?;
         self.in_transaction(|server| write::adopt(server, adopted))
     }
 

@@ -21,12 +21,17 @@ pub(super) struct FoundTable {
     pub(super) engine: String,
     pub(super) transactional: bool,
     pub(super) columns: Vec<FoundColumn>,
+    /// Whether it has a unique key besides the AUTO_INCREMENT column.
+    pub(super) has_unique_key: bool,
 }
 
-/// The changes that a table needs, and whether a load stores the same values in it as an INSERT.
+/// The changes that a table needs, and how rows can be written to it.
 pub(super) struct TablePlan {
     pub(super) plan: Plan,
+    /// Whether a load stores the same values in it as an INSERT.
     pub(super) loads: bool,
+    /// Whether rows may be appended before the epoch before theirs is committed.
+    pub(super) takes_ahead: bool,
 }
 
 impl Catalog {
@@ -164,7 +169,8 @@ impl Catalog {
     pub(super) fn plan(&mut self, table: &Table) -> Result<TablePlan, StoreError> {
         let Some(found) = self.found(&table.name)? else {
             let statements = vec![schema::create(table, self.collation())];
-            return Ok(TablePlan { plan: Plan { is_new: true, statements, ..Plan::default() }, loads: true });
+            let plan = Plan { is_new: true, statements, ..Plan::default() };
+            return Ok(TablePlan { plan, loads: true, takes_ahead: may_take_ahead(table) });
         };
         let name = quoted(&table.name);
         let unusable = |reason: String, advice: String| {
@@ -227,7 +233,39 @@ impl Catalog {
             let padded = padded.join(", ");
             plan.notes.push(format!("keys that differ only in trailing spaces are equal in {padded}"));
         }
-        Ok(TablePlan { plan, loads })
+        let takes_ahead = may_take_ahead(table)
+            && !is_versioned
+            && !found.has_unique_key
+            && self.attached(&found.name)?.is_none();
+        Ok(TablePlan { plan, loads, takes_ahead })
+    }
+
+    /// A trigger or foreign key of a table, if it has one. Triggers are visible with the privilege for them only.
+    pub(super) fn attached(&mut self, table: &str) -> Result<Option<String>, StoreError> {
+        let queries = [
+            (
+                "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS \
+                 WHERE EVENT_OBJECT_SCHEMA = DATABASE() AND EVENT_OBJECT_TABLE = ?",
+                "a trigger",
+            ),
+            (
+                "SELECT REFERENCED_TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = DATABASE() \
+                 AND TABLE_NAME = ? AND REFERENCED_TABLE_NAME IS NOT NULL",
+                "a foreign key with",
+            ),
+            (
+                "SELECT TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE \
+                 WHERE REFERENCED_TABLE_SCHEMA = DATABASE() AND REFERENCED_TABLE_NAME = ?",
+                "a foreign key with",
+            ),
+        ];
+        for (sql, what) in queries {
+            let names = self.fetch(&Statement::new(sql, [table.into()]))?;
+            if let Some(name) = names.first().map(|row| row.text(0)) {
+                return Ok(Some(format!("{what} `{name}`")));
+            }
+        }
+        Ok(None)
     }
 
     /// The table `name`, if it exists.
@@ -284,12 +322,18 @@ impl Catalog {
                 collation: row.text(8),
             }
         };
+        let counts = |row: &&Row| row.text(6).to_ascii_lowercase().contains("auto_increment");
+        let id = columns.iter().filter(|row| is_it(row)).find(counts).map(|row| row.text(1));
+        let is_of_id = |parts: &[&Row]| matches!(parts, [part] if Some(part.text(3)) == id);
+        let has_unique_key =
+            keys.values().any(|parts| parts.iter().any(|part| part.text(2) == "0") && !is_of_id(parts));
         Ok(Some(FoundTable {
             name: table.text(0),
             kind: table.text(1),
             engine: table.text(2),
             transactional: table.text(3) == "YES",
             columns: columns.iter().filter(|row| is_it(row)).map(column).collect(),
+            has_unique_key,
         }))
     }
 
@@ -305,6 +349,11 @@ impl Catalog {
             other => other,
         })
     }
+}
+
+/// Whether rows of a new table may be appended before the epoch before theirs is committed.
+fn may_take_ahead(table: &Table) -> bool {
+    !table.keyed && !table.in_order
 }
 
 /// The columns that we write.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,9 +20,9 @@ use crate::state::StoredView;
 use crate::store::api::{Finding, Store};
 use crate::store::bookkeeping::migrate::{self, STEPS};
 use crate::store::bookkeeping::read;
-use crate::store::bookkeeping::session::Session;
+use crate::store::bookkeeping::session::{Lock, Session};
 use crate::store::bookkeeping::statement::Statement;
-use crate::store::bookkeeping::write::{self, Lock};
+use crate::store::bookkeeping::write;
 use crate::store::chunk::{Chunk, Form};
 use crate::store::commit::{Adopted, Commit, LastCommit};
 use crate::store::error::StoreError;
@@ -169,7 +170,7 @@ impl Store for SqliteStore {
 
     fn state(&mut self, view: &str, take: &mut dyn FnMut(Vec<u8>)) -> Result<(), StoreError> {
         let (mut books, claim) = self.books()?;
-        read::state(&mut books, &claim.job, view, take)
+        read::state(&mut books, &claim.job, view, Lock::No, take)
     }
 
     fn in_the_future(&mut self) -> Result<Vec<ReadingId>, StoreError> {
@@ -240,7 +241,7 @@ impl Store for SqliteStore {
         begun.inspect_err(|_| self.abandon())
     }
 
-    fn insert(&mut self, chunks: &[Chunk]) -> Result<Vec<Refused>, StoreError> {
+    fn insert(&mut self, chunks: &[Arc<Chunk>]) -> Result<Vec<Refused>, StoreError> {
         let connection = self.connection.as_ref().expect("a transaction is begun first");
         let mut refused = Vec::new();
         for (place, chunk) in chunks.iter().enumerate() {

@@ -65,18 +65,19 @@ fn numbers_table() -> Table {
         name: "numbers".into(),
         columns: vec![column("n", Type::Integer)],
         keyed: false,
+        in_order: false,
         index: Vec::new(),
     }
 }
 
-fn numbers(values: impl IntoIterator<Item = i64>) -> [Chunk; 1] {
+fn numbers(values: impl IntoIterator<Item = i64>) -> [Arc<Chunk>; 1] {
     let column = Column::Integer(Arc::new(values.into_iter().collect()));
     chunk(vec![column].into())
 }
 
 /// Rows to append.
-fn chunk(rows: Rows) -> [Chunk; 1] {
-    [Form { job: "job".into(), text: None, lines: [].into() }.chunks(0, rows).remove(0)]
+fn chunk(rows: Rows) -> [Arc<Chunk>; 1] {
+    [Arc::new(Form { job: "job".into(), text: None, lines: [].into() }.chunks(0, rows).remove(0))]
 }
 
 fn commit(epoch: Epoch) -> Commit<'static> {
@@ -111,6 +112,7 @@ fn every_type_is_stored_unchanged() {
         name: "all".into(),
         columns,
         keyed: false,
+        in_order: false,
         index: Vec::new(),
     });
     let rows: Rows = vec![
@@ -328,6 +330,7 @@ fn missing_columns_are_added_and_existing_rows_stay() {
         name: "TRUCK_PARAMETER_MAP".into(),
         columns,
         keyed: false,
+        in_order: false,
         index: Vec::new(),
     };
     let mut store = place.prepared(table.clone());
@@ -495,7 +498,7 @@ fn a_check_changes_nothing() {
 }
 
 #[test]
-fn last_readings_are_those_of_the_highest_id() {
+fn last_readings_are_those_of_the_latest_time() {
     let place = Place::new();
     assert_eq!(place.last_readings().unwrap(), []);
     assert!(!Path::new(&place.path()).exists());
@@ -511,20 +514,21 @@ fn last_readings_are_those_of_the_highest_id() {
             "CREATE TABLE TRUCK_PARAMETER_MAP
                  (id INTEGER PRIMARY KEY, timestamp TEXT, distance_covered REAL, fuel_consumed REAL);
              INSERT INTO TRUCK_PARAMETER_MAP VALUES
-                 (2, '1970-01-01 00:00:02', 9, 0.5), (1, '1970-01-01 00:00:09', 1, 1);",
+                 (2, '1970-01-01 00:00:09', 9, 0.5), (1, '1970-01-01 00:00:09', 1, 1),
+                 (3, '1970-01-01 00:00:02', 3, 3);",
         )
         .unwrap();
-    assert_eq!(place.last_readings().unwrap(), [reading("", 9.0, 2_000_000)]);
+    assert_eq!(place.last_readings().unwrap(), [reading("", 9.0, 9_000_000)]);
     place
         .raw()
         .execute_batch(
             "ALTER TABLE TRUCK_PARAMETER_MAP ADD COLUMN truck_id TEXT;
              INSERT INTO TRUCK_PARAMETER_MAP VALUES
-                 (3, '1970-01-01 00:00:03.000001', 7, 0.5, 'b'), (4, '1970-01-01 00:00:04', 8, 0.5, 'a'),
-                 (5, '1970-01-01 00:00:01', 6, 0.5, 'b')",
+                 (4, '1970-01-01 00:00:03.000001', 7, 0.5, 'b'), (5, '1970-01-01 00:00:04', 8, 0.5, 'a'),
+                 (6, '1970-01-01 00:00:01', 6, 0.5, 'b'), (7, '1970-01-01 00:00:05', NULL, 0.5, 'b')",
         )
         .unwrap();
-    let expected = [reading("", 9.0, 2_000_000), reading("a", 8.0, 4_000_000), reading("b", 6.0, 1_000_000)];
+    let expected = [reading("", 9.0, 9_000_000), reading("a", 8.0, 4_000_000), reading("b", 7.0, 3_000_001)];
     assert_eq!(place.last_readings().unwrap(), expected);
 }
 

@@ -221,9 +221,9 @@ impl Database {
         self.url_of(&user, password)
     }
 
-    /// Grants the job's account what it also needs to replace views.
+    /// Grants the job's account what it also needs to replace views, on MySQL with TRIGGER.
     pub fn allow_replacing(&self) {
-        self.query(&format!("GRANT DROP ON {0}.* TO 'job_{0}'@'127.0.0.1'", self.name));
+        self.query(&format!("GRANT DROP, TRIGGER ON {0}.* TO 'job_{0}'@'127.0.0.1'", self.name));
     }
 
     /// The URL for another account.
