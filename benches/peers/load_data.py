@@ -98,7 +98,7 @@ def truckflow(database, brokers, workers, out):
         + ["--builtin-views", "parameter_map", "--set", "csv.views=[]", "--workers", str(workers), "--out", str(out)]
         + ["--database", url]
     )
-    return float(re.search(r"\((\d+) records/s\)", said)[1])
+    return float(re.search(r"\((\d+) readings/s\)", said)[1])
 
 
 def load(database, rows, count):
