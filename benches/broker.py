@@ -1,7 +1,6 @@
 """A Kafka broker on the loopback interface, from the jars that `tools/install-test-servers` fetches."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,7 @@ from kafka.admin import NewTopic
 from kafka.errors import KafkaError
 
 from measure import Failed
+from ports import free_ports
 from truckflow import REPOSITORY, SCRATCH
 
 JARS = REPOSITORY / ".test" / "kafka-libs"
@@ -84,12 +84,3 @@ class Broker:
         self.process.wait()
         self.log.close()
         shutil.rmtree(self.folder)
-
-
-def free_ports(count):
-    """Free ports of 127.0.0.1."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

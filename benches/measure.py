@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
-# Each sample reads all of /proc, so this is rare enough not to affect the measurement.
-LOOK_EVERY = 0.2
+# The memory of the command alone is one small file.
+SAMPLE_EVERY = 0.02
+# Its children are found by reading all of /proc, so this is rare enough not to affect the measurement.
+SAMPLES_PER_LOOK = 10
 
 
 class Failed(Exception):
@@ -52,8 +54,8 @@ def measure(command, timeout=600, stdin=subprocess.DEVNULL):
             raise Failed(f"{name} ended with status {process.returncode}: {' / '.join(log.splitlines()[-3:])}")
         # A process that its parent did not wait for is only in what was looked at.
         cpu = max(usage.ru_utime + usage.ru_stime, sum(tree.cpu.values()))
-        memory = max(usage.ru_maxrss * 1024, sum(tree.memory.values()))
-        return Measured(stdout.read(), log, wall, cpu, memory)
+        # Not `ru_maxrss`, which begins with the memory of this script.
+        return Measured(stdout.read(), log, wall, cpu, sum(tree.memory.values()))
 
 
 class Tree:
@@ -67,8 +69,13 @@ class Tree:
         self.thread.start()
 
     def watch(self):
-        while not self.ended.wait(LOOK_EVERY):
-            self.look()
+        sample = 0
+        while not self.ended.wait(SAMPLE_EVERY):
+            sample += 1
+            if sample % SAMPLES_PER_LOOK == 0:
+                self.look()
+            else:
+                self.remember(Path("/proc", str(self.session)))
             if time.perf_counter() > self.deadline:
                 self.killed = True
                 self.kill()
@@ -80,9 +87,17 @@ class Tree:
                 fields = (process / "stat").read_text().rpartition(")")[2].split()
                 if int(fields[3]) == self.session:
                     self.cpu[process.name] = (int(fields[11]) + int(fields[12])) / TICKS
-                    self.memory[process.name] = peak_memory(process)
+                    self.remember(process)
             except OSError:
                 pass  # It has just ended.
+
+    def remember(self, process):
+        """Notes the peak memory of a process; nothing if it has ended."""
+        try:
+            peak = peak_memory(process)
+        except OSError:
+            return
+        self.memory[process.name] = max(peak, self.memory.get(process.name, 0))
 
     def kill(self):
         try:

@@ -22,8 +22,10 @@ class Run:
     records: int
     # From before the first read until after the last commit.
     seconds: float
-    # Per truck, if both correlations were kept: [truck, n, r_distance, r_speed].
+    # Per truck, if it was asked for: [truck, n, r_distance, r_speed].
     answer: list
+    # The bytes in its folder: files, and SQLite's rows and state.
+    stored: int
     measured: Measured
 
 
@@ -47,13 +49,13 @@ def readings(records, trucks=5, seed=9):
     return path
 
 
-def run(*flags, views=CORRELATIONS, workers=2, stdin=subprocess.DEVNULL):
-    """Runs a job into a new folder."""
+def run(*flags, views=CORRELATIONS, workers=2, stdin=subprocess.DEVNULL, answer=False):
+    """Runs a job into a new folder. With `answer`, reads the files of both correlations."""
     with out_folder() as out:
         measured = measure(job(out, *flags, views=views, workers=workers), stdin=stdin)
         records, seconds = done(measured)
-        answer = read_answer(out) if set(CORRELATIONS) <= set(views) else []
-        return Run(records, seconds, answer, measured)
+        stored = sum(path.stat().st_size for path in Path(out).rglob("*"))
+        return Run(records, seconds, read_answer(out) if answer else [], stored, measured)
 
 
 def out_folder():
@@ -63,9 +65,10 @@ def out_folder():
 
 
 def job(out, *flags, views=CORRELATIONS, workers=2):
-    """The command of a job that ends with its input."""
+    """The command of a job that ends with its input. Without `views`, its flags name them."""
     command = [binary(), "run", *flags, "--until-end", "--workers", str(workers), "--out", str(out)]
-    return [*command, "--listen", "off", "--log-format", "json", "--builtin-views", ",".join(views)]
+    command += ["--listen", "off", "--log-format", "json"]
+    return [*command, "--builtin-views", ",".join(views)] if views else command
 
 
 def done(measured):

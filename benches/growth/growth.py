@@ -9,7 +9,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -17,9 +20,12 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import truckflow
-from broker import Broker, free_ports
-from draw import draw
+from broker import Broker
+from database import mariadb
+from draw import MEMORY, PER_BYTE, TIME, draw
 from measure import Failed, measure
+from padding import padded
+from ports import free_ports
 
 MILLION = 1_000_000
 # From the cheapest to the dearest; the series of views takes the first of them, the first two, …
@@ -34,6 +40,15 @@ VIEWS = (
 )
 # The same file so many times over is the longest stream.
 REPEATS = 10
+TRUCKS = (5, 100, 1_000, 10_000, 100_000, MILLION)
+OWN_VIEWS = (1, 2, 4, 8, 16)
+# What fills a message up, and the sizes in bytes; the smallest is a message of the default form, with nothing added.
+PADDINGS = ("fields", "text")
+SIZES = (150, 500, 2_000, 10_000)
+# The input of a message size, unless that is more than a million messages, or less than 50,000.
+SIZED_INPUT = 400 * MILLION
+WITHOUT_ROWS = "no tables or files, 1 worker"
+NO_ROWS = ("--set", "parameters.correlation_tables=latest", "--set", "csv.views=[]", "--set", "tables.views=[]")
 
 
 class Growth:
@@ -45,16 +60,14 @@ class Growth:
     def count(self, records):
         return max(int(records * self.scale), 10_000)
 
-    def point(self, x, run, label=None, runs=None):
-        """`run` returns records and seconds. Returns the median, fastest and slowest of all runs."""
-        costs = []
-        for _ in range(runs or self.runs):
-            records, seconds = run()
-            costs.append(seconds / records * 1e9)
-        found = {"x": x, "label": label or f"{x:,}", "records": records}
+    def point(self, x, run, label=None, runs=None, **more):
+        """`run` returns a `Job`. Returns the median, fastest and slowest cost of all runs, and the medians of their
+        memory and of what they stored, in bytes. `more` is kept with them."""
+        jobs = [run() for _ in range(runs or self.runs)]
+        costs = [job.seconds / job.records * 1e9 for job in jobs]
+        found = {"x": x, "label": label or f"{x:,}", "records": jobs[-1].records}
         found |= {"nanoseconds": median(costs), "min": min(costs), "max": max(costs)}
-        print(f"    {found['label']}: {found['nanoseconds']:,.0f} ns a record", file=sys.stderr, flush=True)
-        return found
+        return found | {name: median(getattr(job, name) for job in jobs) for name in ("memory", "stored")} | more
 
     def file(self, path, *flags, **options):
         """A run from a file."""
@@ -82,18 +95,35 @@ class Growth:
 
     def trucks(self):
         records = self.count(2 * MILLION)
-        points = []
-        for trucks in (1, 100, 10_000, 100_000, MILLION):
-            path = truckflow.readings(records, trucks=trucks)
-            # Else a slow machine has more epochs, each with all trucks' rows, and is slower for it.
-            points.append(self.point(trucks, self.file(path, "--commit-interval", "1m")))
-        yield "both correlations", points
+        lines = (
+            (WITHOUT_ROWS, NO_ROWS, 1),
+            ("histories, files and SQLite, 2 workers", (), 2),
+        )
+        paths = {trucks: truckflow.readings(records, trucks=trucks) for trucks in TRUCKS}
+        seen = {trucks: trucks_in(path) for trucks, path in paths.items()}
+        for title, flags, workers in lines:
+            points = []
+            for trucks, path in paths.items():
+                # Else a slow machine has more epochs, each with all trucks' rows, and is slower for it.
+                run = self.file(path, *flags, "--commit-interval", "1m", workers=workers)
+                points.append(self.point(trucks, run, trucks=seen[trucks]))
+            yield title, points
 
     def views(self):
         path = truckflow.readings(self.count(MILLION // 2))
         label = lambda n: VIEWS[0] if n == 1 else f"+ {VIEWS[n - 1]}"
         counts = range(1, len(VIEWS) + 1)
         yield "views", [self.point(n, self.file(path, views=VIEWS[:n]), label(n)) for n in counts]
+
+    def own_views(self):
+        path = truckflow.readings(self.count(MILLION))
+        for title, query in (("filters", filtering), ("aggregates", aggregating)):
+            points = []
+            for count in OWN_VIEWS:
+                sql = truckflow.SCRATCH / f"{title}-{count}.sql"
+                sql.write_text("".join(query(number) for number in range(count)))
+                points.append(self.point(count, self.file(path, "--sql", str(sql), views=())))
+            yield title, points
 
     def workers(self):
         for title, views, records in (("both correlations", VIEWS[:2], 10 * MILLION), ("all views", VIEWS, MILLION // 2)):
@@ -119,6 +149,48 @@ class Growth:
                 points.append(self.point(x, run, f"{processes} x {workers}"))
             yield "both correlations", points
 
+    def connections(self):
+        try:
+            measure([truckflow.binary(), "config", "show", "--set", "tables.connections=1"])
+        except Failed:
+            raise Failed("this binary does not know the key tables.connections") from None
+        # More would not be accepted with the default of `limits.epochs_in_flight`.
+        counts = (1, 2, 3)
+        path = truckflow.readings(self.count(2 * MILLION))
+        flags = ("--set", "csv.views=[]", "--set", f"limits.epochs_in_flight={max(counts) + 1}")
+        with tempfile.TemporaryDirectory(prefix="mariadb-", dir=truckflow.SCRATCH) as folder:
+            database = mariadb(Path(folder) / "server")
+            with database.server:
+                points = []
+                for count in counts:
+                    connect = ("--set", f"tables.connections={count}", *flags)
+                    run = self.table(database, path, *connect)
+                    if not points:
+                        run()  # The server is slow until it is warm.
+                    points.append(self.point(count, run))
+                yield "TRUCK_PARAMETER_MAP on MariaDB", points
+
+    def table(self, database, path, *flags):
+        """A run from a file into one table of an empty database."""
+
+        def run():
+            url = database.empty("job")
+            return finished(truckflow.run("--input", str(path), "--database", url, *flags, views=("parameter_map",)))
+
+        return run
+
+    def message_size(self):
+        for padding in PADDINGS:
+            points = []
+            for size in SIZES:
+                records = self.count(min(max(SIZED_INPUT // size, MILLION // 20), MILLION))
+                path = truckflow.readings(records)
+                if size > SIZES[0]:
+                    path = padded(path, padding, size)
+                per_message = path.stat().st_size / records
+                points.append(self.point(size, self.file(path), bytes=per_message))
+            yield f"filled up by {padding}", points
+
     def topic(self, broker, partitions):
         """The flags of a job on a new topic with readings of 100 trucks."""
         name = f"readings-{partitions}"
@@ -129,13 +201,42 @@ class Growth:
         return flags
 
 
+def filtering(number):
+    """A view of about a tenth of the readings: the simulator's speeds are Normal(80, 1)."""
+    columns = "timestamp, truck_id, engine_speed, distance_covered"
+    where = f"engine_speed > {81.2 + number / 100:.2f}"
+    return f"CREATE MATERIALIZED VIEW filter_{number} AS SELECT {columns} FROM readings WHERE {where};\n"
+
+
+def aggregating(number):
+    """A view with a row per truck, each over other readings."""
+    values = "COUNT(*) AS n, SUM(distance_covered) AS distance, AVG(engine_speed) AS speed, MAX(fuel_consumed) AS most"
+    rest = f"FROM readings WHERE engine_speed > {78 + number / 100:.2f} GROUP BY truck_id"
+    return f"CREATE MATERIALIZED VIEW aggregate_{number} AS SELECT truck_id, {values} {rest};\n"
+
+
+def trucks_in(path):
+    """The number of trucks that a file has readings of."""
+    with open(path) as readings:
+        return len({reading.rsplit('"', 2)[1] for reading in readings})
+
+
+@dataclass
+class Job:
+    """What a point is made of: seconds, and bytes of memory and in the job's folder."""
+
+    records: int
+    seconds: float
+    memory: int
+    stored: int = 0
+
+
 def finished(run):
-    """What a point is made of."""
-    return run.records, run.seconds
+    return Job(run.records, run.seconds, run.measured.peak_memory, run.stored)
 
 
 def cluster(flags, processes, workers):
-    """A run of several processes: the records of all, and the seconds of process 0, which commits."""
+    """A job of several processes: records and memory of all, and the seconds of process 0, which commits."""
     with truckflow.out_folder() as out:
         if processes > 1:
             hosts = Path(out) / "hosts"
@@ -144,18 +245,22 @@ def cluster(flags, processes, workers):
         place = lambda n: ["--process", str(n)] if processes > 1 else []
         command = lambda n: truckflow.job(Path(out) / "out", *flags, *place(n), workers=workers)
         with ThreadPoolExecutor(processes) as pool:
-            done = [truckflow.done(each) for each in pool.map(lambda n: measure(command(n)), range(processes))]
-        return sum(records for records, _ in done), done[0][1]
+            measured = list(pool.map(lambda n: measure(command(n)), range(processes)))
+        done = [truckflow.done(each) for each in measured]
+        return Job(sum(records for records, _ in done), done[0][1], sum(each.peak_memory for each in measured))
 
 
 SERIES = {
-    # What grows, and whether it is drawn on a logarithmic axis.
-    "records": ("records read, 5 trucks", True),
-    "trucks": ("trucks", True),
-    "views": ("views kept, with those before", False),
-    "workers": ("worker threads", False),
-    "partitions": ("Kafka partitions, 2 workers", True),
-    "processes": ("processes x workers, 4 Kafka partitions", False),
+    # What grows, whether it is drawn on a logarithmic axis, and what is drawn over it.
+    "records": ("records read, 5 trucks", True, [TIME]),
+    "trucks": ("trucks", True, [TIME, MEMORY]),
+    "views": ("views kept, with those before", False, [TIME]),
+    "own_views": ("views in one SQL file", True, [TIME]),
+    "message_size": ("bytes a message", True, [TIME, PER_BYTE]),
+    "workers": ("worker threads", False, [TIME]),
+    "partitions": ("Kafka partitions, 2 workers", True, [TIME]),
+    "processes": ("processes x workers, 4 Kafka partitions", False, [TIME]),
+    "connections": ("connections to MariaDB, 2 workers", False, [TIME]),
 }
 
 
@@ -175,14 +280,15 @@ def main():
         print(f"growth: the machine is busy (load {load:.1f}): the figures are only approximate", file=sys.stderr)
     growth = Growth(arguments.scale, arguments.runs)
     found = {"load_at_start": load, "cpus": os.cpu_count(), "scale": arguments.scale, "runs": arguments.runs}
-    found["series"] = {}
+    found["series"], began = {}, time.monotonic()
     for name in only:
-        print(f"{name}:", file=sys.stderr)
-        axis, logarithmic = SERIES[name]
-        series = found["series"][name] = {"axis": axis, "logarithmic": logarithmic, "lines": {}}
+        print(f"{name}, after {time.monotonic() - began:.0f} s:", file=sys.stderr)
+        axis, logarithmic, drawn = SERIES[name]
+        series = found["series"][name] = {"axis": axis, "logarithmic": logarithmic, "drawn": drawn, "lines": {}}
         try:
             for title, points in getattr(growth, name)():
                 series["lines"][title] = points
+                print(f"    {title}: {summary(points)}", file=sys.stderr, flush=True)
         except Failed as failure:
             series["failure"] = str(failure)
             print(f"    not measured: {failure}", file=sys.stderr)
@@ -190,7 +296,13 @@ def main():
     (arguments.to / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
     (arguments.to / "growth.md").write_text(table(found))
     draw(found, arguments.to / "growth.svg")
+    print(f"growth: done after {time.monotonic() - began:.0f} s", file=sys.stderr)
     return 1 if any("failure" in series for series in found["series"].values()) else 0
+
+
+def summary(points):
+    """One line for the terminal."""
+    return ", ".join(f"{point['label']}: {point['nanoseconds']:,.0f}" for point in points) + " ns a record"
 
 
 def table(found):
@@ -200,15 +312,50 @@ def table(found):
     lines += ["Generated by `benches/growth/run`. [benches/growth](../benches/growth/README.md) describes the series."]
     lines += [f"{how}, fastest and slowest in parentheses."]
     for name, series in found["series"].items():
-        lines += ["", f"| {name} | | ns a record | records/s | records |", "|---|---|---|---|---|"]
+        columns = ["ns a record", "records/s", "records", "peak memory"]
+        columns += ["bytes a message", "ns a byte"] if name == "message_size" else []
+        columns += ["trucks seen", "stored a truck"] if name == "trucks" else []
+        if not series["lines"]:
+            lines += ["", f"{name.replace('_', ' ')}: not measured, because {series['failure']}."]
+            continue
+        lines += ["", f"| {name.replace('_', ' ')} | | {' | '.join(columns)} |", "|---" * (2 + len(columns)) + "|"]
         for title, points in series["lines"].items():
             for point in points:
-                cost = f"{point['nanoseconds']:,.0f} ({point['min']:,.0f} to {point['max']:,.0f})"
-                rate = f"{1e9 / point['nanoseconds']:,.0f}"
-                lines.append(f"| {point['label']} | {title} | {cost} | {rate} | {point['records']:,} |")
+                cells = [f"{point['nanoseconds']:,.0f} ({point['min']:,.0f} to {point['max']:,.0f})"]
+                cells += [f"{1e9 / point['nanoseconds']:,.0f}", f"{point['records']:,}"]
+                cells.append(f"{point['memory'] / 2**20:,.0f} MiB")
+                if name == "message_size":
+                    cells += [f"{point['bytes']:,.0f}", f"{point['nanoseconds'] / point['bytes']:.2f}"]
+                if name == "trucks":
+                    cells += [f"{point['trucks']:,}", f"{point['stored'] / point['trucks']:,.0f} B"]
+                lines.append(f"| {point['label']} | {title} | {' | '.join(cells)} |")
         if "failure" in series:
             lines += ["", f"Not measured: {series['failure']}"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + estimate(found["series"])) + "\n"
+
+
+def estimate(series):
+    """What these figures say about many more trucks (docs/performance.md), in Markdown; nothing without them."""
+    points = series.get("trucks", {}).get("lines", {}).get(WITHOUT_ROWS)
+    if not points:
+        return []
+    few, many = points[0], points[-1]
+    cost = many["nanoseconds"] / 1e3
+    memory = (many["memory"] - few["memory"]) / many["trucks"]
+    state = many["stored"] / many["trucks"]
+    rows = [
+        ("time of a record, one worker, each of another truck", f"{cost:.1f} µs", f"{cost:.1f} cores"),
+        ("memory of a truck, beyond that with few trucks", f"{memory:,.0f} B", f"{memory / 10:,.0f} GB"),
+        ("state of a truck", f"{state:,.0f} B", f"{state / 10:,.0f} GB, and {state:,.0f} MB/s of changes"),
+    ]
+    tables = [point for line in series.get("connections", {}).get("lines", {}).values() for point in line]
+    if tables:
+        rate = 1e9 / min(point["nanoseconds"] for point in tables)
+        rows.append(("rows that one MariaDB takes", f"{rate:,.0f} rows/s", f"{2e6 / rate:.1f} servers for 2 M rows/s"))
+    lines = ["", "## 1 M records/s of 100 M trucks", ""]
+    lines += ["The figures of the estimate in [performance.md](performance.md#how-the-cost-grows), both correlations:"]
+    lines += ["", f"| figure | with {many['label']} trucks | 1 M records/s of 100 M trucks |", "|---|---|---|"]
+    return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
 if __name__ == "__main__":

@@ -25,12 +25,16 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "benches"))
+
+from database import RUN_SECONDS, Server, mariadb, mysql, run
+from measure import Failed
+from ports import free_ports
+
 TRUCKFLOW = REPOSITORY / "target/release/truckflow"
 TABLE = "TRUCK_PARAMETER_MAP"
 TOPIC = "Truck-Data"
 PARTITIONS = 4
-START_SECONDS = 120
-RUN_SECONDS = 1800
 # That of truckflow.
 SESSION = (
     "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
@@ -38,51 +42,12 @@ SESSION = (
 )
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def run(command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, **options)
-    if done.returncode != 0:
-        sys.exit(f"{command[0]} failed: {(done.stderr or done.stdout).strip()[-2000:]}")
-    return done.stdout
-
-
-class Server:
-    """A process that is stopped at the end of a `with`."""
-
-    def __init__(self, command, log, folder):
-        self.log = log
-        with open(log, "wb") as out:
-            self.process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-
-    def wait_until(self, answers):
-        end = time.monotonic() + START_SECONDS
-        while not answers():
-            if self.process.poll() is not None or time.monotonic() > end:
-                sys.exit(f"a server does not answer; {self.log} ends:\n{self.log.read_text()[-2000:]}")
-            time.sleep(0.2)
-
-
 def kafka(folder):
     jars = REPOSITORY / ".test/kafka-libs"
     if not jars.is_dir():
         sys.exit(f"there are no Kafka jars in {jars}; run tools/install-test-servers")
     folder.mkdir()
-    port, controller = free_port(), free_port()
+    port, controller = free_ports(2)
     (folder / "server.properties").write_text(
         f"""process.roles=broker,controller
 node.id=1
@@ -125,63 +90,20 @@ def create_topic(brokers):
         sys.exit(f"Kafka does not make the topic: {answer!r}")
 
 
-class Database:
-    """A server of MySQL's kind, and its client."""
-
-    def __init__(self, name, server, port):
-        self.name, self.server, self.port = name, server, port
-        self.client = ["mariadb", "--no-defaults", "-h127.0.0.1", f"-P{port}", "-uroot", "--skip-ssl", "--local-infile=1"]
-
-    def query(self, sql, database=""):
-        return run([*self.client, "-N", "-B", "-e", sql, database])
-
-    def answers(self):
-        return subprocess.run([*self.client, "-e", "SELECT 1"], capture_output=True, timeout=30).returncode == 0
-
-
-def mariadb(folder):
-    folder.mkdir()
-    data = folder / "data"
-    run(
-        ["mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
-        + ["--skip-name-resolve", "--user=root", f"--datadir={data}"]
-    )
-    port = free_port()
-    command = ["mariadbd", "--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--user=root"]
-    command += [f"--port={port}", f"--datadir={data}", "--socket=s.sock", f"--tmpdir={data}", "--local-infile=1"]
-    database = Database("MariaDB", Server(command, folder / "log", folder), port)
-    database.server.wait_until(database.answers)
-    return database
-
-
-def mysql(folder, root):
-    folder.mkdir()
-    data, libraries = folder / "data", f"{root}/usr/lib/x86_64-linux-gnu:{root}/usr/lib/mysql/private"
-    loader = [f"{root}/lib64/ld-linux-x86-64.so.2", "--library-path", libraries]
-    command = [*loader, f"{root}/usr/sbin/mysqld", "--no-defaults", "--user=root", f"--basedir={root}/usr"]
-    command += [f"--datadir={data}", f"--lc-messages-dir={root}/usr/share/mysql", "--secure-file-priv=NULL"]
-    run([*command, "--initialize-insecure"])
-    port = free_port()
-    command += ["--bind-address=127.0.0.1", f"--port={port}", "--mysqlx=OFF", f"--socket={folder}/s.sock"]
-    command += [f"--pid-file={folder}/pid", "--local-infile=1"]
-    database = Database("MySQL", Server(command, folder / "log", folder), port)
-    database.server.wait_until(database.answers)
-    return database
-
-
 def truckflow(database, brokers, workers, out):
-    database.query("DROP DATABASE IF EXISTS job; CREATE DATABASE job")
+    url = database.empty("job")
     shutil.rmtree(out, ignore_errors=True)
     said = run(
         [TRUCKFLOW, "run", "--brokers", brokers, "--topic", TOPIC, "--until-end", "--summary", "--listen", "off"]
         + ["--builtin-views", "parameter_map", "--set", "csv.views=[]", "--workers", str(workers), "--out", str(out)]
-        + ["--database", f"mysql://root@127.0.0.1:{database.port}/job?ssl-mode=DISABLED"]
+        + ["--database", url]
     )
-    return float(re.search(r"\((\d+) records/s\)", said)[1])
+    return float(re.search(r"\((\d+) readings/s\)", said)[1])
 
 
 def load(database, rows, count):
-    database.query(f"DROP DATABASE IF EXISTS peer; CREATE DATABASE peer; CREATE TABLE peer.{TABLE} LIKE job.{TABLE}")
+    database.empty("peer")
+    database.query(f"CREATE TABLE peer.{TABLE} LIKE job.{TABLE}")
     columns = "`timestamp`, distance_covered, engine_speed, fuel_consumed, truck_id"
     began = time.monotonic()
     database.query(
@@ -248,4 +170,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Failed as failure:
+        sys.exit(f"load_data: {failure}")

@@ -18,8 +18,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import truckflow
-from broker import Broker, free_ports
+from broker import Broker
 from measure import Failed
+from ports import free_ports
 
 PARTITIONS = 4
 EVERY = 6  # seconds

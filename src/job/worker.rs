@@ -188,7 +188,8 @@ fn work(worker: &mut Worker, job: &Shared) {
         }
     }
     setup.metrics.busy(worker.index(), busy);
-    feed.close();
+    // Closing the clients takes up to 100 ms, and the last commit does not wait for it.
+    let _inputs = feed.close();
     while !probe.done() && !job.has_panicked() {
         worker.step_or_park(Some(IDLE));
         report_frontier();
@@ -339,9 +340,11 @@ impl<'job> Feed<'job> {
         }
     }
 
-    fn close(mut self) {
+    /// Ends the graph's input. Returns what was read.
+    fn close(mut self) -> InputSet {
         self.behind = self.inputs.behind();
         self.report();
         self.items.close();
+        self.inputs
     }
 }

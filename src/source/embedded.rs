@@ -4,21 +4,26 @@
 //! The feeder therefore stays only a fraction of that ahead of the commits. The cluster lives as long as the process: a
 //! restart feeds the file again from its beginning, in the same order to the same partitions, and does not wait for
 //! commits of messages that were committed before.
+//!
+//! A line must have the same offset each time. So no message is sent twice, and readers take a message only when the
+//! broker has acknowledged it at the offset of its line; another offset ends the job. An idempotent producer would be
+//! no safer, because the mock broker checks the sequence numbers of transactions only, and it starts slowly: without a
+//! connection at its first attempt it requests its id again after 500 ms (`rdkafka_idempotence.c`).
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataflows::item::{Mark, NextOffset};
-use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientContext, Message};
 
 use super::SourceError;
 use super::file::{LINE_LIMIT, TextError, TextLines, Unfinished};
@@ -36,12 +41,25 @@ const LARGE: usize = 512 << 10;
 const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 /// The bytes counted for a message in addition to its payload.
 const OVERHEAD: usize = 64;
+/// The settings of the producer.
+const PROPERTIES: [(&str, &str); 6] = [
+    ("acks", "all"),
+    // A message that is sent again could be stored twice.
+    ("retries", "0"),
+    // A process that was stopped for a while finds its messages acknowledged, not timed out.
+    ("message.timeout.ms", "0"),
+    ("socket.timeout.ms", "300000"),
+    ("linger.ms", "2"),
+    ("queue.buffering.max.messages", "100000"),
+];
 
 /// What the feeder of a topic shares with its readers.
 #[derive(Debug, Default)]
 pub struct Feed {
     /// The end offsets of the partitions, known when everything was fed.
     ends: OnceLock<Vec<i64>>,
+    /// For each partition, the offset of the first message that the broker has not acknowledged.
+    acknowledged: [AtomicI64; PARTITIONS as usize],
     /// For each partition, the offset of the first uncommitted message, and the marks of the uncommitted messages: of
     /// the bytes of the file up to the end of each.
     marks: Mutex<Vec<(i64, VecDeque<Mark>)>>,
@@ -76,6 +94,25 @@ impl Feed {
         let marks = lock(&self.marks);
         let (first, marks) = marks.get(partition as usize)?;
         marks.get(usize::try_from(next - 1 - first).ok()?).copied()
+    }
+
+    /// Whether the broker has acknowledged a message at the offset of its line.
+    pub fn is_acknowledged(&self, partition: i32, offset: i64) -> bool {
+        self.acknowledged.get(partition as usize).is_some_and(|next| offset < next.load(SeqCst))
+    }
+
+    /// Records that the broker stores the line that belongs at `expected` at this offset.
+    pub(super) fn acknowledge(&self, partition: i32, offset: i64, expected: i64) {
+        let next = self.acknowledged.get(partition as usize);
+        // Acknowledgements arrive in the order of the offsets, unless a message before this one failed.
+        let has_followed = |next: &AtomicI64| {
+            offset == expected
+                && next.compare_exchange(expected, expected + 1, SeqCst, SeqCst) == Ok(expected)
+        };
+        if !next.is_some_and(has_followed) {
+            let reason = format!("it stored message {expected} of partition {partition} at offset {offset}");
+            self.fail(failed(reason));
+        }
     }
 
     /// Takes the line for which an empty message stands.
@@ -127,20 +164,22 @@ impl Drop for Guard {
     }
 }
 
-/// Reports delivery errors to the readers.
+/// Reports acknowledgements and delivery errors to the readers.
 struct Deliveries(Arc<Feed>);
 
 impl ClientContext for Deliveries {}
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
+    /// The offset at which the message belongs.
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let Err((error, _)) = result else { return };
+    fn delivery(&self, result: &DeliveryResult<'_>, expected: usize) {
         // Messages that are still queued when the feeder ends are purged.
         let is_purged = |code| matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
-        if !error.rdkafka_error_code().is_some_and(is_purged) {
-            self.0.fail(failed(error));
+        match result {
+            Ok(message) => self.0.acknowledge(message.partition(), message.offset(), expected as i64),
+            Err((error, _)) if error.rdkafka_error_code().is_some_and(is_purged) => {}
+            Err((error, _)) => self.0.fail(failed(error)),
         }
     }
 }
@@ -258,14 +297,12 @@ impl Feeder {
         known: &[NextOffset],
         committed: Receiver<Vec<NextOffset>>,
     ) -> Result<Self, SourceError> {
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            .set("acks", "all")
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "2")
-            .set("queue.buffering.max.messages", "100000")
-            .create_with_context(Deliveries(feed.clone()))
-            .map_err(failed)?;
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers);
+        for (name, value) in PROPERTIES {
+            config.set(name, value);
+        }
+        let producer = config.create_with_context(Deliveries(feed.clone())).map_err(failed)?;
         let partitions = (0..PARTITIONS).map(|_| Fed::default()).collect();
         let mut feeder = Self { producer, feed, topic: topic.into(), committed, partitions };
         feeder.commit(resume);
@@ -362,8 +399,9 @@ impl Feeder {
 
     /// Sends a message, and counts it as `size` bytes.
     fn send(&mut self, partition: usize, payload: &[u8], size: usize, mark: Mark) -> Result<(), SourceError> {
-        let topic = self.topic.clone();
-        let mut record = BaseRecord::<(), [u8]>::to(&topic).partition(partition as i32).payload(payload);
+        let (topic, offset) = (self.topic.clone(), self.partitions[partition].next as usize);
+        let record = BaseRecord::<(), [u8], usize>::with_opaque_to(&topic, offset);
+        let mut record = record.partition(partition as i32).payload(payload);
         loop {
             match self.producer.send(record) {
                 Ok(()) => break,
@@ -385,7 +423,77 @@ impl Feeder {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
     use super::*;
+
+    type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+    const LINES: usize = 10;
+
+    /// A broker with an empty topic, and a folder with a file of some lines.
+    fn place() -> (Cluster, tempfile::TempDir) {
+        let cluster: Cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", PARTITIONS, 1).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("lines"), "{}\n".repeat(LINES)).unwrap();
+        (cluster, folder)
+    }
+
+    /// Feeds the file once, to its end.
+    fn fed(cluster: &Cluster, folder: &tempfile::TempDir) -> Arc<Feed> {
+        let (feed, committed) = (Feed::new(None), channel().1);
+        let feeder =
+            Feeder::new(&cluster.bootstrap_servers(), "t", feed.clone(), &[], &[], committed).unwrap();
+        feeder.run(folder.path().join("lines").to_str().unwrap(), channel().0);
+        feed
+    }
+
+    fn acknowledged(feed: &Feed) -> Vec<i64> {
+        feed.acknowledged.iter().map(|next| next.load(SeqCst)).collect()
+    }
+
+    /// An idempotent producer requested its id before it had a connection, and again only 500 ms later.
+    #[test]
+    fn feeding_waits_for_no_producer_id() {
+        let (cluster, folder) = place();
+        // More refusals than there are attempts.
+        let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
+        cluster.request_errors(RDKafkaApiKey::InitProducerId, &[refused; 1000]);
+        let feed = fed(&cluster, &folder);
+        assert!(feed.take_failure().is_none());
+        assert_eq!(feed.ends(), Some(&[3, 3, 2, 2][..]));
+        assert_eq!(acknowledged(&feed), [3, 3, 2, 2]);
+        assert!(feed.is_acknowledged(1, 2) && !feed.is_acknowledged(1, 3) && !feed.is_acknowledged(2, 2));
+    }
+
+    #[test]
+    fn a_line_at_another_offset_is_not_read() {
+        let (cluster, folder) = place();
+        let other: rdkafka::producer::BaseProducer = {
+            let mut config = ClientConfig::new();
+            config.set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap()
+        };
+        other.send(BaseRecord::<(), str>::to("t").partition(1).payload("{}")).map_err(|(e, _)| e).unwrap();
+        other.flush(FLUSH_LIMIT).unwrap();
+        let feed = fed(&cluster, &folder);
+        let failure = feed.take_failure().unwrap().to_string();
+        assert!(failure.contains("it stored message 0 of partition 1 at offset 1"), "{failure}");
+        assert_eq!(acknowledged(&feed), [3, 0, 2, 2]);
+    }
+
+    #[test]
+    fn a_message_that_fails_is_not_sent_again() {
+        let (cluster, folder) = place();
+        let passing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND;
+        cluster.request_errors(RDKafkaApiKey::Produce, &[passing]);
+        let feed = fed(&cluster, &folder);
+        let failure = feed.take_failure().unwrap().to_string();
+        assert!(failure.contains("NotEnoughReplicasAfterAppend"), "{failure}");
+        assert!(acknowledged(&feed).contains(&0), "{:?}", acknowledged(&feed));
+    }
 
     #[test]
     fn a_partition_has_room_again_when_its_messages_are_committed() {

@@ -63,6 +63,8 @@ impl<R: Reader, D: Decode> Input for Decoded<R, D> {
 pub struct InputSet {
     /// The inputs that have not ended.
     inputs: Vec<Box<dyn Input + Send>>,
+    /// Those that have. Closing the client of an input takes up to 100 ms, and nothing waits for that here.
+    ended: Vec<Box<dyn Input + Send>>,
     /// The index of the input that is polled next.
     next: usize,
     /// The index of the input that was polled last.
@@ -90,7 +92,7 @@ impl Input for InputSet {
             self.next = self.last + 1;
             match self.inputs[self.last].poll(clock)? {
                 Polled::End => {
-                    self.inputs.remove(self.last);
+                    self.ended.push(self.inputs.remove(self.last));
                     self.next = self.last;
                 }
                 Polled::Idle => {}
@@ -184,5 +186,7 @@ mod tests {
         }
         assert_eq!(read, ["a1", "b1", "a1", "c2", "a2", "-", "-", "a3"]);
         assert_eq!(inputs.poll(&clock).unwrap(), End);
+        // Dropping them, which may take a while, is left to the worker.
+        assert_eq!(inputs.ended.len(), 3);
     }
 }

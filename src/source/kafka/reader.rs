@@ -44,7 +44,7 @@ pub struct TopicReader {
     pub(super) partitions: BTreeMap<TopicPartition, Position>,
     pub(super) arrivals: Vec<Arrival>,
     pub(super) messages: Vec<Option<Fetched>>,
-    /// Messages that wait, from the first one that cannot be decoded yet.
+    /// Messages that wait, from the first one that cannot be decoded yet, or that an embedded broker has not acknowledged.
     pub(super) held: VecDeque<Fetched>,
     pub(super) queue: Queue,
     pub(super) consumer: BaseConsumer<Logged>,
@@ -348,6 +348,10 @@ impl Reader for TopicReader {
             if self.partitions.get(&at).is_some_and(|found| offset < found.span.next) {
                 continue;
             }
+            if self.feed.as_ref().is_some_and(|feed| !feed.is_acknowledged(partition, offset)) {
+                self.held.push_front(fetched);
+                break;
+            }
             let (mut payload, timestamp) = (fetched.payload(), fetched.timestamp());
             let large = match (&self.feed, payload) {
                 (Some(feed), Some([])) => feed.take_large(partition, offset),
@@ -397,5 +401,55 @@ impl Reader for TopicReader {
     fn behind(&self) -> i64 {
         let behind = self.partitions.values().filter(|position| !position.at_end);
         behind.map(|position| position.latest).min().unwrap_or(i64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+
+    use super::super::set::TopicSet;
+    use super::super::tests::options;
+    use super::*;
+    use crate::decode::{Decoder, Mapping};
+    use crate::kafka::producer::Producer;
+    use crate::kafka::properties::Properties;
+    use crate::runtime::clock::Limits;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn messages_of_an_embedded_broker_wait_for_their_acknowledgement() {
+        let cluster: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let brokers = cluster.bootstrap_servers();
+        let mut producer = Producer::new(&brokers, &Properties::default()).unwrap();
+        for _ in 0..3 {
+            producer.send("t", Some(0), None, Some(b"{}")).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+        let feed = Feed::new(None);
+        let topic = TopicSet::embedded(options(brokers, "t"), &[], 1, feed.clone()).unwrap();
+        let mut reader = topic.reader(0, 1).unwrap();
+        let clock =
+            Clock::new(Limits { interval: Duration::from_secs(1), epochs_in_flight: 2, ..Limits::NONE }, 0);
+        let mut decoder = Decoder::new("t".into(), Arc::new(Mapping::trucks()));
+        let began = Instant::now();
+        let mut poll_until = |is_done: &dyn Fn(&TopicReader) -> bool| {
+            while !is_done(&reader) {
+                assert!(began.elapsed() < PATIENCE, "timed out");
+                reader.poll(&clock, &mut decoder).unwrap();
+            }
+            reader.partitions.values().map(|at| at.span.next).collect::<Vec<_>>()
+        };
+        for acknowledged in 0..3 {
+            assert_eq!(poll_until(&|reader| !reader.held.is_empty()), [acknowledged]);
+            feed.acknowledge(0, acknowledged, acknowledged);
+            poll_until(&|reader| reader.partitions.values().all(|at| at.span.next > acknowledged));
+        }
+        assert_eq!(poll_until(&|_| true), [3]);
     }
 }

@@ -116,7 +116,9 @@ mod tests {
         producer.flush(PATIENCE).unwrap();
         let options = options(brokers, "t");
         let start = NextOffset { topic: "t".into(), partition: 0, offset: next, mark: None };
-        let topic = TopicSet::embedded(options, &[start], 1, Feed::new(None)).unwrap();
+        let feed = Feed::new(None);
+        (0..MESSAGES).for_each(|offset| feed.acknowledge(0, offset, offset));
+        let topic = TopicSet::embedded(options, &[start], 1, feed).unwrap();
         cluster.request_errors(kind, errors);
         let reader = topic.reader(0, 1).unwrap();
         (cluster, reader)
