@@ -52,8 +52,9 @@ fuzz:
 bench:
 	cargo bench --locked $(FEATURES)
 
-# Compares truckflow with DuckDB, chDB, Polars, Bytewax, Pathway, PyFlink and PySpark on the same input.
+# Compares truckflow with other engines on the same input, in one table (benches/peers/README.md).
 bench-peers:
+	@tools/install-test-servers
 	cargo build --locked --release $(FEATURES)
 	@benches/peers/install || true # `run` lists those that are missing
 	@exec benches/peers/run

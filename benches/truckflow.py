@@ -63,9 +63,10 @@ def out_folder():
 
 
 def job(out, *flags, views=CORRELATIONS, workers=2):
-    """The command of a job that ends with its input."""
+    """The command of a job that ends with its input. Without built-in views, the flags name others."""
     command = [binary(), "run", *flags, "--until-end", "--workers", str(workers), "--out", str(out)]
-    return [*command, "--listen", "off", "--log-format", "json", "--builtin-views", ",".join(views)]
+    builtin = ["--builtin-views", ",".join(views)] if views else []
+    return [*command, "--listen", "off", "--log-format", "json", *builtin]
 
 
 def done(measured):
