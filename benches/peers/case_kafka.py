@@ -42,15 +42,15 @@ class KafkaToMysql:
     @contextlib.contextmanager
     def open(self, records):
         with Broker() as self.broker, Mariadb() as self.server:
-            self.records, self.empty = records, None
+            self.records = records
             self.broker.create_topic(TOPIC, PARTITIONS)
             flags = ["--to", "topic", "--topic", TOPIC, "--brokers", self.broker.address, "--format", "json"]
             flags += ["--trucks", str(TRUCKS), "--records", str(records), "--seed", "5"]
             measure([truckflow.binary(), "simulate", *flags])
             # The broker is slow until it is warm, and the peers' tables are created like this one.
-            with self.database("model") as model:
-                measure(self.job(model))
-                self.empty = model
+            with self.database("model") as self.model:
+                with truckflow.out_folder() as out:
+                    measure(self.job(self.model, out))
                 yield self
 
     @contextlib.contextmanager
@@ -63,20 +63,18 @@ class KafkaToMysql:
         finally:
             self.server.query(f"DROP DATABASE {name}")
 
-    def job(self, database):
-        """The command of truckflow, with its files in a new folder."""
+    def job(self, database, out):
         url = f"mysql://root@127.0.0.1:{self.server.port}/{database}?ssl-mode=DISABLED"
         flags = ["--brokers", self.broker.address, "--topic", TOPIC, "--database", url, "--set", "csv.views=[]"]
-        self.out = tempfile.TemporaryDirectory(dir=truckflow.SCRATCH)
-        return truckflow.job(self.out.name, *flags, views=("parameter_map",), workers=WORKERS)
+        return truckflow.job(out, *flags, views=("parameter_map",), workers=WORKERS)
 
     def ours(self):
-        with self.database() as database:
-            return self.outcome(database, self.job(database), endless=False)
+        with self.database() as database, truckflow.out_folder() as out:
+            return self.outcome(database, self.job(database, out), endless=False)
 
     def theirs(self, peer):
         with self.database() as database, tempfile.TemporaryDirectory(dir=truckflow.SCRATCH) as folder:
-            self.server.query(f"CREATE TABLE {database}.{TABLE} LIKE {self.empty}.{TABLE}")
+            self.server.query(f"CREATE TABLE {database}.{TABLE} LIKE {self.model}.{TABLE}")
             address = [self.broker.address, TOPIC, self.server.port, database, TABLE]
             return self.outcome(database, peer.command(*address, folder), peer.endless)
 

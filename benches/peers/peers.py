@@ -103,12 +103,16 @@ def run(case, peers, records, runs, failures):
                 try:
                     results[peer.title] = compare(case, peer, runs)
                     print(row(case, peer, results[peer.title]), flush=True)
-                except Failed as failure:
-                    failures[f"{case.title}, {peer.title}"] = str(failure)
+                except Exception as failure:
+                    failures[f"{case.title}, {peer.title}"] = reason(failure)
                     print(failed(case, peer), flush=True)
-    except Failed as failure:
-        failures[case.title] = str(failure)
+    except Exception as failure:
+        failures[case.title] = reason(failure)
     return results
+
+
+def reason(failure):
+    return str(failure) if isinstance(failure, Failed) else repr(failure)
 
 
 def chosen(parser, option, given, known):
