@@ -122,6 +122,12 @@ def chosen(parser, option, given, known):
     return names
 
 
+def terminated(*_):
+    """Leaves the blocks that stop servers and remove folders, which a second signal must not interrupt."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit("run: it was terminated")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], prog="run")
     parser.add_argument("--case", default="", help="names of cases, separated by commas; default all")
@@ -133,8 +139,7 @@ def main():
     cases = chosen(parser, "--case", arguments.case, [case.name for case in CASES])
     only = chosen(parser, "--only", arguments.only, list(dict.fromkeys(peer.name for case in CASES for peer in case.peers)))
 
-    # So that the blocks that stop servers and remove folders are left.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run: it was terminated"))
+    signal.signal(signal.SIGTERM, terminated)
     truckflow.binary()
     load = os.getloadavg()[0]
     if load > 0.5:
