@@ -6,7 +6,7 @@ SHELL := /bin/bash
 FEATURES = $(shell tools/cargo-features)
 # Snapshots that differ fail a test. `INSTA_UPDATE=always make test-fast` writes them again.
 export INSTA_UPDATE ?= no
-.PHONY: run test test-fast torture lint bench bench-peers bench-growth soak deny fuzz clean
+.PHONY: run test test-fast torture lint bench bench-peers bench-decoders bench-growth soak deny fuzz clean
 
 # A demonstration.
 run:
@@ -52,11 +52,16 @@ fuzz:
 bench:
 	cargo bench --locked $(FEATURES)
 
-# Compares truckflow with DuckDB, chDB, Polars, Bytewax, Pathway, PyFlink and PySpark on the same input.
+# Compares truckflow with other engines on the same input, in one table (benches/peers/README.md).
 bench-peers:
+	@tools/install-test-servers
 	cargo build --locked --release $(FEATURES)
 	@benches/peers/install || true # `run` lists those that are missing
 	@exec benches/peers/run
+
+# Compares the decoder with what libraries for JSON, CSV, Avro and Protobuf need for the same bytes, in one table.
+bench-decoders:
+	cargo run --locked --release --manifest-path benches/decoders/Cargo.toml
 
 # Measures how the cost of a record grows, and draws docs/growth.svg.
 bench-growth:

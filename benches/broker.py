@@ -28,6 +28,15 @@ class Broker:
             raise Failed(f"{JARS} has no Kafka jars; run tools/install-test-servers")
         SCRATCH.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="kafka-", dir=SCRATCH))
+        self.log, self.process = open(self.folder / "log", "w+"), None
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def start(self):
         port, controller = free_ports(2)
         self.address = f"127.0.0.1:{port}"
         settings = {
@@ -48,17 +57,14 @@ class Broker:
         properties = self.folder / "server.properties"
         properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         java = ["java", "-Xmx1g", "-cp", f"{JARS}/*"]
-        self.log = open(self.folder / "log", "w+")
         output = {"stdout": self.log, "stderr": self.log, "cwd": self.folder}
         storage = [*java, "kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER]
         try:
             subprocess.run([*storage, "--config", str(properties)], **output, check=True, timeout=TIMEOUT)
             self.process = subprocess.Popen([*java, "kafka.Kafka", str(properties)], **output)
         except (OSError, subprocess.SubprocessError) as error:
-            shutil.rmtree(self.folder)
             raise Failed(f"Kafka does not start: {error}") from None
         self.admin = self.connect()
-        return self
 
     def connect(self):
         due = time.monotonic() + TIMEOUT
@@ -69,7 +75,6 @@ class Broker:
                 time.sleep(0.2)
         self.log.seek(0)
         last = " / ".join(self.log.read().splitlines()[-3:])
-        self.__exit__()
         raise Failed(f"Kafka does not answer on {self.address}; its log ends: {last}")
 
     def create_topic(self, name, partitions, settings=None):
@@ -80,7 +85,8 @@ class Broker:
             raise Failed(f"Kafka does not create the topic {name}: {error}") from None
 
     def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
         self.log.close()
         shutil.rmtree(self.folder)

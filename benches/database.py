@@ -1,10 +1,14 @@
 """MariaDB and MySQL on the loopback interface: own ports, new folders, default settings except `local_infile`."""
 
+import contextlib
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 from measure import Failed
 from ports import free_ports
+from truckflow import SCRATCH
 
 START_SECONDS = 120
 RUN_SECONDS = 1800
@@ -54,7 +58,7 @@ class Database:
         self.client = ["mariadb", "--no-defaults", "-h127.0.0.1", f"-P{port}", "-uroot", "--skip-ssl", "--local-infile=1"]
 
     def query(self, sql, database=""):
-        return run([*self.client, "-N", "-B", "-e", sql, database])
+        return run([*self.client, "-N", "-B", "-e", sql, database]).strip()
 
     def answers(self):
         return subprocess.run([*self.client, "-e", "SELECT 1"], capture_output=True, timeout=30).returncode == 0
@@ -82,6 +86,16 @@ def mariadb(folder):
     database = Database("MariaDB", Server(command, folder / "log", folder), port)
     database.server.wait_until(database.answers)
     return database
+
+
+@contextlib.contextmanager
+def temporary_mariadb():
+    """MariaDB that is stopped, and whose folder is removed, at the end of a `with`."""
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="mariadb-", dir=SCRATCH) as folder:
+        database = mariadb(Path(folder) / "server")
+        with database.server:
+            yield database
 
 
 def mysql(folder, root):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+UNTIL_EVERY = 0.1
 # The memory of the command alone is one small file.
 SAMPLE_EVERY = 0.02
 # Its children are found by reading all of /proc, so this is rare enough not to affect the measurement.
@@ -32,30 +33,53 @@ class Measured:
     peak_memory: int
 
 
-def measure(command, timeout=600, stdin=subprocess.DEVNULL):
-    """Runs `command` to its end; what it leaves running is killed."""
+def measure(command, timeout=600, stdin=subprocess.DEVNULL, until=None):
+    """Runs `command` to its end, or until `until`, which is called ten times a second, returns true.
+
+    What it leaves running is killed.
+    """
     name = Path(command[0]).name
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
         tree = Tree(process.pid, began + timeout)
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            stopped = until is not None and not wait_until(process.pid, until)
             wall = time.perf_counter() - began
-            process.returncode = os.waitstatus_to_exitcode(status)
+            if stopped:
+                tree.look()
+                tree.kill()
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = wall if stopped else time.perf_counter() - began
+            process.returncode = 0 if stopped else os.waitstatus_to_exitcode(status)
         finally:
             tree.end()
         stdout.seek(0)
         stderr.seek(0)
         log = stderr.read()
         if tree.killed:
-            raise Failed(f"{name} did not end within {timeout} s")
+            raise Failed(f"{name} did not end within {timeout} s: {reason(log)}")
         if process.returncode != 0:
-            raise Failed(f"{name} ended with status {process.returncode}: {' / '.join(log.splitlines()[-3:])}")
+            raise Failed(f"{name} ended with status {process.returncode}: {reason(log)}")
         # A process that its parent did not wait for is only in what was looked at.
         cpu = max(usage.ru_utime + usage.ru_stime, sum(tree.cpu.values()))
         # Not `ru_maxrss`, which begins with the memory of this script.
         return Measured(stdout.read(), log, wall, cpu, sum(tree.memory.values()))
+
+
+def reason(log):
+    """The last lines, or the last errors of a server that continues after one."""
+    lines = log.splitlines()
+    return " / ".join(([line for line in lines if " ERROR " in line] or lines)[-3:])
+
+
+def wait_until(pid, until):
+    """True when the process has ended, and false when `until` is true first."""
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if until():
+            return False
+        time.sleep(UNTIL_EVERY)
+    return True
 
 
 class Tree:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import truckflow
 from broker import Broker
-from database import mariadb
+from database import temporary_mariadb
 from draw import MEMORY, PER_BYTE, TIME, draw
 from measure import Failed, measure
 from padding import padded
@@ -150,25 +150,18 @@ class Growth:
             yield "both correlations", points
 
     def connections(self):
-        try:
-            measure([truckflow.binary(), "config", "show", "--set", "tables.connections=1"])
-        except Failed:
-            raise Failed("this binary does not know the key tables.connections") from None
         # More would not be accepted with the default of `limits.epochs_in_flight`.
         counts = (1, 2, 3)
         path = truckflow.readings(self.count(2 * MILLION))
         flags = ("--set", "csv.views=[]", "--set", f"limits.epochs_in_flight={max(counts) + 1}")
-        with tempfile.TemporaryDirectory(prefix="mariadb-", dir=truckflow.SCRATCH) as folder:
-            database = mariadb(Path(folder) / "server")
-            with database.server:
-                points = []
-                for count in counts:
-                    connect = ("--set", f"tables.connections={count}", *flags)
-                    run = self.table(database, path, *connect)
-                    if not points:
-                        run()  # The server is slow until it is warm.
-                    points.append(self.point(count, run))
-                yield "TRUCK_PARAMETER_MAP on MariaDB", points
+        with temporary_mariadb() as database:
+            points = []
+            for count in counts:
+                run = self.table(database, path, "--set", f"tables.connections={count}", *flags)
+                if not points:
+                    run()  # The server is slow until it is warm.
+                points.append(self.point(count, run))
+            yield "TRUCK_PARAMETER_MAP on MariaDB", points
 
     def table(self, database, path, *flags):
         """A run from a file into one table of an empty database."""

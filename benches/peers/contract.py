@@ -1,10 +1,12 @@
 """The interface between `run` and a peer's script.
 
-    peer_NAME.py FILE       computes the answer for FILE with `WORKERS` workers, prints one line of JSON
+    peer_NAME.py FILE               correlations
+    peer_NAME.py FILE QUERY OUT     a query of queries.py, whose rows it writes to the CSV file or folder OUT
 
-The task: for each truck, the number of readings, and the Pearson correlation with time of
-`distance_covered` and of `engine_speed`. The line: {"answer": [[truck, n, r_distance, r_speed], …],
-"seconds": from when the engine is imported and its session is up until the answer}.
+Both use `WORKERS` workers and print one line of JSON: {"answer": …, "seconds": from when the engine is imported and its
+session is up until the answer}. The answer of the correlations is [[truck, n, r_distance, r_speed], …]: for each truck the
+number of readings, and the Pearson correlation with time of `distance_covered` and of `engine_speed`. That of a query is
+null, because its rows are in OUT.
 """
 
 import json
@@ -17,7 +19,7 @@ ORIGIN = "2023-04-10 00:00:00"
 
 def report(answer, seconds):
     """Prints what the driver reads."""
-    print(json.dumps({"answer": sorted(answer), "seconds": seconds}), flush=True)
+    print(json.dumps({"answer": answer and sorted(answer), "seconds": seconds}), flush=True)
 
 
 def correlation(n, sum_x, sum_y, sum_xx, sum_xy, sum_yy):

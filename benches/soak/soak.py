@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import truckflow
 from broker import Broker
+from database import temporary_mariadb
 from measure import Failed
 from ports import free_ports
 
@@ -30,45 +30,6 @@ SEGMENT = 64 << 20
 BEHIND_SECONDS = 10
 GROWTH = 1.10
 MEASURES = ("memory", "descriptors", "threads", "state")
-
-
-class Mariadb:
-    """A separate server with default settings, in a new folder."""
-
-    def __enter__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="mariadb-", dir=truckflow.SCRATCH))
-        (self.port,) = free_ports(1)
-        user = ["--user=root"] if os.geteuid() == 0 else []
-        data = f"--datadir={self.folder / 'data'}"
-        self.log = open(self.folder / "log", "wb")
-        output = {"stdout": self.log, "stderr": self.log}
-        install = ["mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
-        subprocess.run([*install, *user, data], **output, check=True, timeout=TIMEOUT)
-        listen = ["--bind-address=127.0.0.1", f"--port={self.port}", f"--socket={self.folder / 'socket'}"]
-        path = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
-        server = ["mariadbd", "--no-defaults", *user, data, *listen]
-        self.process = subprocess.Popen(server, **output, env=path)
-        due = time.monotonic() + TIMEOUT
-        while time.monotonic() < due:
-            with contextlib.suppress(Failed):
-                self.query("CREATE DATABASE IF NOT EXISTS soak")
-                return self
-            time.sleep(0.5)
-        self.__exit__()
-        raise Failed(f"MariaDB does not answer on port {self.port}")
-
-    def query(self, sql):
-        client = ["mariadb", "--no-defaults", "-h127.0.0.1", f"-P{self.port}", "-uroot", "-N", "-B", "-e", sql]
-        done = subprocess.run(client, capture_output=True, text=True, timeout=TIMEOUT)
-        if done.returncode != 0:
-            raise Failed(f"MariaDB: {done.stderr.strip()}")
-        return done.stdout.strip()
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
-        shutil.rmtree(self.folder)
 
 
 class Job:
@@ -254,7 +215,8 @@ def main():
     parser.add_argument("--backlog-rate", type=int, default=4_000, help="readings a second of the backlog")
     parser.add_argument("--to", type=Path, default=truckflow.REPOSITORY / "docs")
     args = parser.parse_args()
-    with Broker() as broker, Mariadb() as mariadb:
+    with Broker() as broker, temporary_mariadb() as mariadb:
+        mariadb.query("CREATE DATABASE soak")
         samples = soak(broker, mariadb, args)
         burst = backlog(broker, mariadb, args) if args.backlog_minutes else None
     found = faults(samples, args.rate)

@@ -4,7 +4,8 @@ use std::hint::black_box;
 
 use dataflows::accumulation::{Accumulation, Narrow};
 
-use super::{BATCH, Stage, Work, scrambled};
+use super::messages::scrambled;
+use super::{BATCH, Stage, Work};
 
 /// Event times in microseconds and engine speeds in nano-units.
 fn pairs(batches: usize) -> Vec<(i64, i64)> {

@@ -3,16 +3,15 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use codec::decode::mapping::{FieldMapping, Format, Mapping, Source};
+use codec::decode::path::{Path, Pointer};
+use codec::decode::{Decoder, Schema as MessageSchema, SchemaFormat};
+use codec::text::time::{TimeForm, Unit};
 use dataflows::schema::{FieldType, Schema};
-use truckflow::decode::mapping::{FieldMapping, Format, Mapping, Source};
-use truckflow::decode::path::{Path, Pointer};
-use truckflow::decode::{Decoder, Schema as MessageSchema, SchemaFormat};
-use truckflow::text::time::{TimeForm, Unit};
 
-use super::messages::Messages;
-use super::scrambled;
+use super::messages::{Messages, scrambled};
 
-const AVRO: &str = r#"{"type": "record", "name": "Message", "fields": [
+pub const AVRO: &str = r#"{"type": "record", "name": "Message", "fields": [
     {"name": "vehicle", "type": {"type": "record", "name": "Vehicle", "fields": [
         {"name": "id", "type": "string"}, {"name": "vin", "type": "string"}, {"name": "group", "type": "int"}]}},
     {"name": "gps", "type": {"type": "record", "name": "Gps", "fields": [
@@ -31,7 +30,7 @@ const AVRO: &str = r#"{"type": "record", "name": "Message", "fields": [
     {"name": "seq", "type": "long"}, {"name": "status", "type": "string"},
     {"name": "trip", "type": ["null", "string"]}]}"#;
 
-const PROTOBUF: &str = r#"syntax = "proto3";
+pub const PROTOBUF: &str = r#"syntax = "proto3";
 message Message {
     message Vehicle { string id = 1; string vin = 2; int32 group = 3; }
     message Fix { int64 time = 1; double lat = 2; double lon = 3; int32 alt = 4; int32 sats = 5; }
@@ -41,6 +40,9 @@ message Message {
     message Can { Engine engine = 1; double odometer = 2; Fuel fuel = 3; }
     Vehicle vehicle = 1; Gps gps = 2; Can can = 3; int64 seq = 4; string status = 5; string trip = 6;
 }"#;
+
+/// The columns of a line of CSV, which has no header.
+pub const COLUMNS: &str = "vehicle vin group time lat lon alt sats source valid rpm temp load odometer level used seq status trip end";
 
 /// What differs between messages.
 struct Values {
@@ -120,8 +122,7 @@ fn json_decoder() -> Decoder {
 }
 
 fn csv_decoder() -> Decoder {
-    let columns = "vehicle vin group time lat lon alt sats source valid rpm temp load odometer level used seq status trip end";
-    let columns = columns.split(' ').map(str::to_owned).collect();
+    let columns = COLUMNS.split(' ').map(str::to_owned).collect();
     decoder(Format::Csv { separator: b',', columns: Some(columns) }, ["time", "rpm", "lat", "vehicle"])
 }
 

@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use truckflow::render::decimal;
-use truckflow::text::time::TimeWriter;
-
-use super::scrambled;
+use codec::render::decimal;
+use codec::text::time::TimeWriter;
 
 /// How numbers and texts are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -146,4 +144,9 @@ impl Messages {
             ends.iter().scan(from, |from, &end| Some(&self.text[std::mem::replace(from, end)..end]))
         })
     }
+}
+
+/// A fixed number for each index that looks random.
+pub fn scrambled(index: usize) -> usize {
+    index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40
 }

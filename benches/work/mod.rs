@@ -56,8 +56,3 @@ pub fn stages() -> Vec<Stage> {
         .flatten()
         .collect()
 }
-
-/// A fixed number for each index that looks random.
-fn scrambled(index: usize) -> usize {
-    index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40
-}

@@ -9,8 +9,9 @@ use dataflows::views::DEAD_LETTERS;
 use truckflow::render;
 use truckflow::store::Form;
 
+use super::messages::scrambled;
 use super::views::{form, names, rows};
-use super::{BATCH, Stage, Work, scrambled};
+use super::{BATCH, Stage, Work};
 
 /// Rows in the pieces in which a view gives them, and what to make of them.
 struct Rendering {
