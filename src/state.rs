@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The format of this version.
-const VERSION: u8 = 6;
+const VERSION: u8 = 7;
 /// Size of a part, far below the server's packet limit.
 const PART_BYTES: usize = 512 << 10;
 

@@ -3,18 +3,18 @@
 //! A batch has the records that one activation of a source decoded, a few thousand. Columns are shared (`Arc`), so
 //! that views can pass them on, and sinks render them, without copying.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
+pub use crate::names::Entity;
+use crate::names::Names;
 use crate::null::NULL;
 use crate::origin::Origin;
 use crate::schema::Schema;
-
-/// The name of the entity that a record belongs to, such as a truck; empty if nothing names it.
-pub type Entity = Arc<str>;
 
 /// Nano-units per unit: measures are decimals stored as `value * 10^9` in an `i64`.
 pub const NANO: i64 = 1_000_000_000;
@@ -66,7 +66,7 @@ pub struct Corrections {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The distinct names of entities in this batch.
-    pub entities: Arc<Vec<Entity>>,
+    pub entities: Arc<Names>,
     /// For each record, the index of its entity in `entities`.
     pub entity: Arc<Vec<u32>>,
     /// Event time in microseconds since 1970, UTC.
@@ -96,7 +96,7 @@ impl Batch {
     /// The `index`-th record.
     pub fn record(&self, index: usize) -> Record {
         Record {
-            entity: self.entities[self.entity[index] as usize].clone(),
+            entity: self.entities.shared()[self.entity[index] as usize].clone(),
             time: self.time[index],
             units: self.units.iter().map(|column| column[index]).collect(),
             texts: self.texts.iter().map(|column| column[index].clone()).collect(),
@@ -105,14 +105,11 @@ impl Batch {
 
     /// The records at `rows`, in that order, of a batch without corrections.
     pub(crate) fn only(&self, rows: &[u32]) -> Self {
-        let mut entities = Vec::new();
+        let mut entities = Names::default();
         let mut places = vec![None; self.entities.len()];
         let entity = rows.iter().map(|row| {
             let entity = self.entity[*row as usize] as usize;
-            *places[entity].get_or_insert_with(|| {
-                entities.push(self.entities[entity].clone());
-                entities.len() as u32 - 1
-            })
+            *places[entity].get_or_insert_with(|| entities.push(self.entities.get(entity)))
         });
         let entity = Arc::new(entity.collect());
         Self {
@@ -142,7 +139,7 @@ impl FromIterator<Record> for Batch {
     }
 }
 
-/// Collects records into a [`Batch`]. Each distinct name of an entity is allocated once in the lifetime of the builder.
+/// Collects records into a [`Batch`].
 ///
 /// ```
 /// use dataflows::batch::{BatchBuilder, NANO};
@@ -160,13 +157,13 @@ impl FromIterator<Record> for Batch {
 /// ```
 #[derive(Debug)]
 pub struct BatchBuilder {
-    /// Every name so far, with its index in `names`.
-    known: HashMap<Entity, u32, RandomState>,
-    names: Vec<Name>,
-    /// The name of the last record: neighbouring records are mostly of the same entity.
-    last: Option<u32>,
-    batch: u64,
-    entities: Vec<Entity>,
+    entities: Names,
+    /// The index of each of them, by the hash of the name. Only the names of this batch are here, so that all is in a cache
+    /// however many entities there are.
+    known: HashTable<u32>,
+    hasher: RandomState,
+    /// The index of the last record's name: neighbouring records are mostly of the same entity.
+    last: u32,
     entity: Vec<u32>,
     time: Vec<i64>,
     units: Vec<Vec<i64>>,
@@ -182,27 +179,14 @@ impl Default for BatchBuilder {
     }
 }
 
-#[derive(Debug)]
-struct Name {
-    entity: Entity,
-    /// The number of the batch for which `index` is valid.
-    batch: u64,
-    index: u32,
-}
-
-/// The maximum number of names kept between batches; beyond it the builder clears them, so that a topic with ever new
-/// names does not grow it without bound.
-const NAMES_KEPT: usize = 1 << 21;
-
 impl BatchBuilder {
     /// A builder for records with these fields.
     pub fn new(schema: &Schema) -> Self {
         Self {
-            known: HashMap::default(),
-            names: Vec::new(),
-            last: None,
-            batch: 0,
-            entities: Vec::new(),
+            entities: Names::default(),
+            known: HashTable::new(),
+            hasher: RandomState::default(),
+            last: 0,
             entity: Vec::new(),
             time: Vec::new(),
             units: vec![Vec::new(); schema.units()],
@@ -256,35 +240,23 @@ impl BatchBuilder {
 
     #[inline]
     fn index_of(&mut self, entity: &str) -> u32 {
-        if let Some(last) = self.last {
-            let name = &self.names[last as usize];
-            if name.batch == self.batch && &*name.entity == entity {
-                return name.index;
-            }
+        let last = self.last as usize;
+        if last < self.entities.len() && self.entities.get(last) == entity {
+            return self.last;
         }
-        self.look_up(entity)
+        self.last = self.look_up(entity);
+        self.last
     }
 
     fn look_up(&mut self, entity: &str) -> u32 {
-        let id = match self.known.get(entity) {
-            Some(&id) => id,
-            None => {
-                let entity: Entity = entity.into();
-                let id = self.names.len() as u32;
-                // No batch has this number: the name is in no batch yet.
-                self.names.push(Name { entity: entity.clone(), batch: u64::MAX, index: 0 });
-                self.known.insert(entity, id);
-                id
-            }
-        };
-        self.last = Some(id);
-        let name = &mut self.names[id as usize];
-        if name.batch != self.batch {
-            name.batch = self.batch;
-            name.index = self.entities.len() as u32;
-            self.entities.push(name.entity.clone());
+        let hash = self.hasher.hash_one(entity);
+        let names = &mut self.entities;
+        if let Some(&index) = self.known.find(hash, |index| names.get(*index as usize) == entity) {
+            return index;
         }
-        name.index
+        let index = names.push(entity);
+        let hash_of = |index: &u32| self.hasher.hash_one(names.get(*index as usize));
+        *self.known.insert_unique(hash, index, hash_of).get()
     }
 
     /// How many records were pushed since the last [`take`](Self::take).
@@ -301,8 +273,10 @@ impl BatchBuilder {
     /// The records pushed since the last call, as a batch.
     pub fn take(&mut self) -> Batch {
         let records = self.time.len();
-        let batch = Batch {
-            entities: Arc::new(std::mem::take(&mut self.entities)),
+        self.known.clear();
+        self.last = 0;
+        Batch {
+            entities: Arc::new(self.entities.take()),
             entity: Arc::new(std::mem::replace(&mut self.entity, Vec::with_capacity(records))),
             time: Arc::new(std::mem::replace(&mut self.time, Vec::with_capacity(records))),
             units: self.units.iter_mut().map(|column| taken(column, records)).collect(),
@@ -312,14 +286,7 @@ impl BatchBuilder {
                 keys: Arc::new(std::mem::take(&mut self.keys)),
             }),
             origin: None,
-        };
-        self.batch += 1;
-        if self.names.len() > NAMES_KEPT {
-            self.known.clear();
-            self.names.clear();
-            self.last = None;
         }
-        batch
     }
 }
 
@@ -368,7 +335,7 @@ mod tests {
         let batch = builder.take();
         let only = batch.only(&[3, 0]);
         assert_eq!([only.record(0), only.record(1)], [batch.record(3), batch.record(0)]);
-        assert_eq!(*only.entities, ["b", "a"].map(Entity::from));
+        assert_eq!(only.entities.iter().collect::<Vec<_>>(), ["b", "a"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | [`accumulation`] | the exact sums of a correlation, and `r` from them |
 //! | [`effect`] | the output of views, and their state at a start |
 //! | [`expression`] | conditions and columns of user-defined views, and their evaluation |
+//! | [`names`] | the names of the entities of a batch |
 //! | [`origin`] | the origin of records, and their bytes |
 //! | [`real`] | rounding an exact ratio to `f64`, once |
 //! | [`readings`] | the current reading of each message key, in an upsert job |
@@ -105,6 +106,7 @@ pub mod effect;
 mod epochs;
 pub mod expression;
 pub mod item;
+pub mod names;
 mod null;
 pub mod oracle;
 pub mod origin;

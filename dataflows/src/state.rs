@@ -4,9 +4,10 @@
 //! replaces the earlier one, so [`Fold`] can fold changes of any view into a snapshot. An empty value deletes its
 //! key. An entry is `length key length value`, with lengths as LEB128.
 
-use std::collections::HashSet;
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 /// Appends an entry; `value` writes the value's bytes.
 pub fn push_entry(out: &mut Vec<u8>, key: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
@@ -61,8 +62,8 @@ pub fn push_end(out: &mut Vec<u8>, key: &[u8]) {
     push_entry(out, key, |_| {});
 }
 
-/// Folds the changes of a view, newest first, into the parts of a snapshot. Only the snapshot and its keys are kept
-/// in memory.
+/// Folds the changes of a view, newest first, into the parts of a snapshot. Only the snapshot and the keys that were deleted
+/// are kept in memory.
 ///
 /// ```
 /// use dataflows::state::{Fold, entries, push_entry};
@@ -78,15 +79,62 @@ pub fn push_end(out: &mut Vec<u8>, key: &[u8]) {
 /// assert_eq!(fold.finish(), [change(2)]);
 /// ```
 pub struct Fold {
-    known: HashSet<Box<[u8]>, RandomState>,
+    /// The keys so far, which are where they were written: there may be millions.
+    known: HashTable<Place>,
+    hasher: RandomState,
+    parts: Parts,
+    /// The entries of keys that were deleted.
+    ended: Parts,
+}
+
+/// Where an entry was written: the number of its part, and where it begins there.
+#[derive(Clone, Copy)]
+struct Place {
+    is_end: bool,
+    part: u32,
+    start: u32,
+}
+
+/// Entries in parts of about the same size.
+struct Parts {
     parts: Vec<Vec<u8>>,
-    part_size: usize,
+    size: usize,
+}
+
+impl Parts {
+    fn new(size: usize) -> Self {
+        Self { parts: vec![Vec::new()], size }
+    }
+
+    /// Appends an entry; returns the number of its part, and where it begins there.
+    fn push(&mut self, key: &[u8], value: &[u8]) -> (u32, u32) {
+        if self.parts.last().is_none_or(|part| part.len() >= self.size) {
+            self.parts.push(Vec::with_capacity(self.size + self.size / 8));
+        }
+        let number = self.parts.len() - 1;
+        let part = &mut self.parts[number];
+        let start = part.len();
+        push_entry(part, key, |out| out.extend_from_slice(value));
+        (number as u32, start as u32)
+    }
+
+    /// The key of an entry.
+    fn key(&self, place: Place) -> &[u8] {
+        let mut bytes = &self.parts[place.part as usize][place.start as usize..];
+        let length = take_length(&mut bytes).unwrap_or_default();
+        &bytes[..length]
+    }
 }
 
 impl Fold {
     /// Folds into parts of about `part_size` bytes.
     pub fn new(part_size: usize) -> Self {
-        Self { known: HashSet::default(), parts: vec![Vec::new()], part_size }
+        Self {
+            known: HashTable::new(),
+            hasher: RandomState::default(),
+            parts: Parts::new(part_size),
+            ended: Parts::new(part_size),
+        }
     }
 
     /// Adds a change that is older than the previous ones.
@@ -94,26 +142,23 @@ impl Fold {
         let entries: Vec<_> = entries(change).collect::<Result<_, _>>()?;
         // The latest entry of a key comes first.
         for (key, value) in entries.into_iter().rev() {
-            if self.known.contains(key) {
+            let Self { known, hasher, parts, ended } = self;
+            let hash = hasher.hash_one(key);
+            let key_of = |place: &Place| if place.is_end { ended.key(*place) } else { parts.key(*place) };
+            if known.find(hash, |place| key_of(place) == key).is_some() {
                 continue;
             }
-            self.known.insert(key.into());
-            if value.is_empty() {
-                continue;
-            }
-            if self.parts.last().is_some_and(|part| part.len() >= self.part_size) {
-                self.parts.push(Vec::with_capacity(self.part_size + self.part_size / 8));
-            }
-            if let Some(part) = self.parts.last_mut() {
-                push_entry(part, key, |out| out.extend_from_slice(value));
-            }
+            let is_end = value.is_empty();
+            let (part, start) = if is_end { ended.push(key, value) } else { parts.push(key, value) };
+            let key_of = |place: &Place| if place.is_end { ended.key(*place) } else { parts.key(*place) };
+            known.insert_unique(hash, Place { is_end, part, start }, |place| hasher.hash_one(key_of(place)));
         }
         Ok(())
     }
 
     /// The parts of the snapshot.
     pub fn finish(self) -> Vec<Vec<u8>> {
-        self.parts
+        self.parts.parts
     }
 }
 

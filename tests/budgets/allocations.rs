@@ -30,7 +30,7 @@ const fn of(stages: &'static str, batch: u64, hundred: u64, bytes: u64) -> Budge
 const BUDGETS: &[Budget] = &[
     // A batch has five columns and the names of its trucks, each with its count of owners.
     of("decode/", 24, 0, 40),
-    // Names are kept, 16 bytes and an index in a batch for each that comes.
+    // Of each name a batch has the text, and where it ends.
     of("decode/10000_trucks", 24, 0, 80),
     // Beside the columns, the messages' bytes and where they end.
     of("decode/with_origins", 80, 0, 480),

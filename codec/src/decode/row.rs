@@ -76,7 +76,7 @@ impl Row {
             forgiven: Vec::new(),
             key_stands_in: false,
             batch: Batch {
-                entities: Arc::new(vec!["".into()]),
+                entities: Arc::new([""].into_iter().collect()),
                 entity: Arc::new(vec![0]),
                 time: column(),
                 units: (0..mapping.schema.units()).map(|_| column()).collect(),
@@ -193,7 +193,10 @@ impl Row {
             }
             Place::Entity => {
                 let text = text().unwrap_or_default();
-                first(&mut self.batch.entities).into_iter().for_each(|value| *value = text.clone());
+                if let Some(names) = Arc::get_mut(&mut self.batch.entities) {
+                    names.clear();
+                    names.push(&text);
+                }
             }
         }
     }

@@ -76,7 +76,7 @@ fn write(batch: &Batch, field: Place, row: usize, out: &mut Vec<u8>) {
     match field {
         Place::Time => out.extend_from_slice(&batch.time[row].to_le_bytes()),
         Place::Units(column) => out.extend_from_slice(&batch.units[column][row].to_le_bytes()),
-        Place::Entity => write_text(&batch.entities[batch.entity[row] as usize], 0),
+        Place::Entity => write_text(batch.entities.get(batch.entity[row] as usize), 0),
         Place::Texts(column) => match &batch.texts[column][row] {
             Some(text) => write_text(text, 1),
             None => out.push(0),

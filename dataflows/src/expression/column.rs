@@ -66,7 +66,7 @@ fn field_column(place: Place, field_type: FieldType, readings: &Readings<'_>) ->
     let batch = readings.batch;
     let column = match place {
         Place::Time => Column::Timestamp(batch.time.clone()),
-        Place::Entity => Column::Name { names: batch.entities.clone(), index: batch.entity.clone() },
+        Place::Entity => Column::Name { names: batch.entities.shared().clone(), index: batch.entity.clone() },
         Place::Texts(column) => Column::Text(batch.texts.get(column)?.clone()),
         Place::Units(column) => {
             let values = batch.units.get(column)?.clone();

@@ -237,7 +237,9 @@ impl Expression {
         }
         let batch = readings.batch;
         match place {
-            Place::Entity => Values::Text(Texts::Names(&batch.entities, readings.of_texts(&batch.entity))),
+            Place::Entity => {
+                Values::Text(Texts::Names(batch.entities.shared(), readings.of_texts(&batch.entity)))
+            }
             Place::Texts(column) if column < batch.texts.len() => {
                 Values::Text(Texts::Values(readings.of_texts(&batch.texts[column])))
             }

@@ -19,6 +19,7 @@ use super::delta::{Delta, Deltas, Key};
 use super::entry::{Entry, read_slot};
 use super::gather::{Gather, Gathered};
 use super::grouped::{Grouped, restore};
+use super::index::hash_of;
 use super::join::{Joining, is_valid};
 use super::keyed::{Keyed, Operators, Out, Routed, outs, taken};
 use super::late::{letters, letters_of_rows};
@@ -249,7 +250,7 @@ impl<'a, 'scope> Build<'a, 'scope> {
         let of_group = |entry: Entry, mut rest: &[u8]| {
             let group =
                 if entry == Entry::Times { Some(rest) } else { read_slot(&mut rest).map(|(group, _)| group) };
-            group.unwrap_or_default().hashed()
+            hash_of(group.unwrap_or_default())
         };
         let kept = self.operators.entries(operator, of_group);
         let by_worker = Exchange::new(|(to, _): &Routed<Parts>| *to);
@@ -258,6 +259,8 @@ impl<'a, 'scope> Build<'a, 'scope> {
             let mut grouped = Grouped::new(&aggregate, layout, operator, !upserts, tells_old);
             let out =
                 when_complete(parts.concat(kept), by_worker, "Aggregate", stream_epoch, move |_, inputs| {
+                    // Those of a start come in the order in which they were written.
+                    grouped.reserve(inputs.iter().filter(|(_, input)| input.is_entry()).count());
                     let (parts, _) = taken(inputs, |entry, rest, value| grouped.restore(entry, rest, value));
                     let mut passed = Vec::new();
                     let changes = grouped.pass(parts, |deltas| passed.extend(then(deltas)));
@@ -375,6 +378,7 @@ fn selected(
         columns.iter().map(|column| column.of_row(row))
     }
     let mut all = Deltas::default();
+    all.reserve(deltas.len(), columns.len());
     for Delta { key, old, had_row, new, end, to } in deltas.iter() {
         let (passed_old, passed_new) = (old.filter(passes), new.filter(passes));
         passed_old.into_iter().for_each(|row| all.put_old(shown(columns, row)));

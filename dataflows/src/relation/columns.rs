@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::hint::black_box;
 
 use super::kept::{End, TallyMut, count};
 use super::part::Parts;
@@ -26,6 +27,11 @@ impl Groups<'_> {
     /// A value for each group.
     fn values<T: Clone>(&self, of: T) -> Vec<T> {
         vec![of; self.touched.len()]
+    }
+
+    /// Whether most have a row or two: then sums of the batch cost more than they save.
+    fn are_many(&self) -> bool {
+        self.touched.len() > self.of_row.len() / 2
     }
 
     /// Passes each part with its value.
@@ -54,6 +60,10 @@ pub(super) struct Columns<'a> {
 impl Columns<'_> {
     /// Adds all rows to the parts of an open epoch.
     pub fn add(&self, layout: &Layout, parts: &mut Parts) {
+        if self.groups.are_many() {
+            let touched = self.groups.touched.iter().filter(|part| **part != NOWHERE);
+            black_box(touched.fold(0, |all, &part| all ^ parts.tallies.touch(part as usize)));
+        }
         self.rows(parts);
         for kernel in &layout.kernels {
             match kernel {
@@ -147,6 +157,9 @@ impl Columns<'_> {
         counts: impl Fn(usize) -> bool,
         parts: &mut Parts,
     ) {
+        if self.groups.are_many() {
+            return self.each_pair((pair, layout), (x, y), sign, counts, parts);
+        }
         let mut open: Vec<Option<Narrow>> = self.groups.values(None);
         let rows = self.groups.of_row.iter().zip(x).zip(y).enumerate().filter(|(row, _)| counts(*row));
         match self.is_near(pair.x, x) && self.is_near(pair.y, y) {
@@ -174,6 +187,29 @@ impl Columns<'_> {
                 layout.places.add_wide(tally.reborrow(), place, number);
             }
         });
+    }
+
+    /// Adds each pair to the part of its group.
+    fn each_pair(
+        &self,
+        (pair, layout): (&PairOfSums, &Layout),
+        (x, y): (&[i64], &[i64]),
+        sign: i8,
+        counts: impl Fn(usize) -> bool,
+        parts: &mut Parts,
+    ) {
+        let rows = self.groups.of_row.iter().zip(x).zip(y).enumerate();
+        for (row, ((&group, &x), &y)) in rows {
+            if x == NULL || y == NULL || !counts(row) {
+                continue;
+            }
+            let mut tally = parts.tallies.get_mut(self.groups.touched[group as usize] as usize);
+            let sign = i128::from(sign);
+            let (x, y) = (i128::from(x), i128::from(y));
+            for (&place, number) in pair.sums.iter().zip([1, x, y, x * x, x * y, y * y]) {
+                layout.places.add_narrow(tally.reborrow(), place, number * sign);
+            }
+        }
     }
 
     /// The number of values and their sum in one pass.

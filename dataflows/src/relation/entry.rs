@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::kept::{Timed, read_timed, write_timed};
-use super::value::{Value, read_all, read_bytes, read_time, take, write_bytes};
+use super::packed;
+use super::value::{Value, read_all, read_bytes, take, write_bytes};
 use crate::batch::Entity;
 use crate::state::{push_end, push_entry};
 
@@ -29,6 +30,8 @@ pub(super) struct Changes {
     pub bytes: Vec<u8>,
     /// New entries minus removed ones.
     pub added: i64,
+    /// The key of an entry that is being written.
+    key: Vec<u8>,
 }
 
 impl Changes {
@@ -52,6 +55,21 @@ impl Changes {
         }
     }
 
+    /// Writes an entry like [`put_with`](Self::put_with); `rest` writes the rest of its key.
+    pub fn put_of(
+        &mut self,
+        (entry, operator): (Entry, u8),
+        rest: impl FnOnce(&mut Vec<u8>),
+        value: Option<impl FnOnce(&mut Vec<u8>)>,
+        existed: bool,
+    ) {
+        let mut key = std::mem::take(&mut self.key);
+        key.clear();
+        write_key(entry, operator, rest, &mut key);
+        self.put_with(&key, value, existed);
+        self.key = key;
+    }
+
     /// Writes an entry that is a number; of 0 there is none.
     pub fn put_number(&mut self, key: &[u8], before: i64, after: i64) {
         let value = Some(after).filter(|after| *after != 0).map(i64::to_le_bytes);
@@ -61,11 +79,15 @@ impl Changes {
 
 /// The key of an entry.
 pub(crate) fn key(entry: Entry, operator: u8, rest: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let kind = KINDS.iter().find(|(_, other)| *other == entry).map_or(0, |(kind, _)| *kind);
     let mut key = Vec::with_capacity(64);
-    key.extend([kind, operator]);
-    rest(&mut key);
+    write_key(entry, operator, rest, &mut key);
     key
+}
+
+fn write_key(entry: Entry, operator: u8, rest: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) {
+    let kind = KINDS.iter().find(|(_, other)| *other == entry).map_or(0, |(kind, _)| *kind);
+    out.extend([kind, operator]);
+    rest(out);
 }
 
 /// The kind of an entry, the number of its operator, and the rest of its key.
@@ -79,11 +101,12 @@ pub(crate) fn parsed(key: &[u8]) -> Option<(Entry, u8, &[u8])> {
 /// Appends a group and the start of one of its windows.
 pub(super) fn write_slot(group: &[u8], start: i64, out: &mut Vec<u8>) {
     write_bytes(group, out);
-    out.extend_from_slice(&start.to_le_bytes());
+    packed::push(&[start], out);
 }
 
 pub(super) fn read_slot<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], i64)> {
-    Some((read_bytes(bytes)?, read_time(bytes)?))
+    let (group, mut start) = (read_bytes(bytes)?, [0]);
+    packed::take(bytes, &mut start)?.then_some((group, start[0]))
 }
 
 /// The key of a value in a multiset.

@@ -2,32 +2,32 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use super::columns::{Columns, Groups, NOWHERE};
 use super::delta::Key;
+use super::index::{Index, hash_of};
 use super::part::Parts;
 use super::plan::{Aggregate, WindowKind};
 use super::tally::Layout;
 use super::value::{Value, write_text, written};
-use crate::batch::{Batch, Entity};
+use crate::batch::Batch;
 use crate::expression::{Evaluated, Selected};
+use crate::names::Names;
 
 /// The parts of an open epoch.
 #[derive(Default)]
 pub(super) struct Gathered {
-    places: HashMap<(Key, i64), usize, RandomState>,
+    /// The places of parts, by their groups and panes.
+    places: Index,
     parts: Parts,
-    /// The places of entities' parts by the addresses of their names, so that names are neither hashed nor copied.
-    of_entities: HashMap<(*const u8, i64), u32, RandomState>,
-    /// Keeps the addresses valid.
-    names: Vec<Entity>,
-    /// The bytes of a name.
-    bytes: Vec<u8>,
+    /// The keys of the groups of a batch, one after another, and of each its hash, and where it ends.
+    keys: Vec<u8>,
+    ends: Vec<(u64, usize)>,
     /// How many batches there were.
     batches: u32,
     /// For each part the number of the last batch with rows of it, and its index among the parts of that batch.
@@ -64,31 +64,43 @@ pub(super) fn pane_of(kind: WindowKind) -> Option<i64> {
     }
 }
 
+/// The hash of the hash of a group and a pane.
+#[inline]
+fn with_pane(hash: u64, pane: i64) -> u64 {
+    // The halves change places, as rows may come in the order of the hashes. With an odd factor panes of any length differ in
+    // the upper bits.
+    hash.rotate_left(32).wrapping_add((pane as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
 impl Gathered {
-    /// The place of a part.
-    fn at(&mut self, group: Key, pane: i64, layout: &Layout) -> usize {
-        match self.places.entry((group, pane)) {
-            Entry::Occupied(place) => *place.get(),
-            Entry::Vacant(entry) => {
-                let place = self.parts.push(entry.key().0.clone(), pane, layout);
-                *entry.insert(place)
-            }
-        }
+    /// The place of a part of a group, whose keys have this hash.
+    fn at(&mut self, group: &[u8], hash: u64, pane: i64, layout: &Layout) -> u32 {
+        let of_both = with_pane(hash, pane);
+        let found = self.places.find(of_both, |place| self.is_of(place, group, pane));
+        found.unwrap_or_else(|| {
+            let place = self.parts.push(group, hash, pane, layout) as u32;
+            self.places.insert(of_both, place);
+            place
+        })
+    }
+
+    /// Whether a part is of a group and pane.
+    #[inline]
+    fn is_of(&self, place: u32, group: &[u8], pane: i64) -> bool {
+        let place = place as usize;
+        self.parts.heads[place].pane == pane && self.parts.group(place) == group
     }
 
     /// Makes room for as many parts as an earlier epoch had.
-    fn reserve(&mut self, most: usize, is_by_entity: bool) {
-        match is_by_entity {
-            true => self.of_entities.reserve(most),
-            false => self.places.reserve(most),
-        }
+    fn reserve(&mut self, most: usize) {
+        self.places.reserve(most);
         self.parts.heads.reserve(most);
     }
 
     /// The index of a part among those that the current batch has rows of.
     fn index_of(&mut self, place: u32, touched: &mut Vec<u32>) -> u32 {
-        if self.seen.len() < self.parts.heads.len() {
-            self.seen.resize(self.parts.heads.len(), (0, 0));
+        if self.seen.len() < self.parts.len() {
+            self.seen.resize(self.parts.len(), (0, 0));
         }
         let seen = &mut self.seen[place as usize];
         if seen.0 != self.batches {
@@ -98,24 +110,31 @@ impl Gathered {
         seen.1
     }
 
-    /// The place of a part of an entity.
-    fn of_entity(&mut self, name: &Entity, pane: i64, layout: &Layout) -> u32 {
-        let key = (name.as_ptr(), pane);
-        if let Some(&place) = self.of_entities.get(&key) {
-            return place;
+    /// Keeps the keys of the entities of a batch, each of which is the group of its name.
+    fn know(&mut self, names: &Names) {
+        self.keys.clear();
+        self.ends.clear();
+        let mut start = 0;
+        for name in names.iter() {
+            write_text(name, &mut self.keys);
+            self.ends.push((hash_of(&self.keys[start..]), self.keys.len()));
+            start = self.keys.len();
         }
-        self.bytes.clear();
-        write_text(name, &mut self.bytes);
-        // A name that has two addresses has two parts, which add up like those of two workers.
-        let place = self.parts.push(Key::from(&self.bytes[..]), pane, layout) as u32;
-        self.of_entities.insert(key, place);
-        self.names.push(name.clone());
+    }
+
+    /// The place of a part of an entity of the batch.
+    fn of_entity(&mut self, entity: usize, pane: i64, layout: &Layout) -> u32 {
+        let keys = std::mem::take(&mut self.keys);
+        let (hash, end) = self.ends[entity];
+        let start = entity.checked_sub(1).map_or(0, |before| self.ends[before].1);
+        let place = self.at(&keys[start..end], hash, pane, layout);
+        self.keys = keys;
         place
     }
 
     /// Adds an empty part for the group of everything, so that it exists.
     pub fn whole(&mut self, layout: &Layout) {
-        self.at(Key::default(), 0, layout);
+        self.at(&[], hash_of(&[]), 0, layout);
     }
 
     /// All parts.
@@ -156,7 +175,8 @@ impl Gather {
         let arguments: Vec<Value> = self.layout.arguments.iter().map(|one| one.of_row(row)).collect();
         let passes: Vec<bool> = self.layout.filters.iter().map(|one| one.holds_for(row)).collect();
         let time = time.as_ref().and_then(|time| time.of_row(row).time()).unwrap_or(0);
-        let place = parts.at(group, at.map_or(0, |at| self.pane(at)), &self.layout);
+        let pane = at.map_or(0, |at| self.pane(at));
+        let place = parts.at(&group, hash_of(&group), pane, &self.layout) as usize;
         let parts = &mut parts.parts;
         self.layout.push(parts.tallies.get_mut(place), &arguments, &passes, time, sign);
         if let Some(at) = at.filter(|_| sign > 0) {
@@ -231,9 +251,9 @@ impl Gather {
         parts: &mut Gathered,
     ) -> Groups<'b> {
         parts.batches += 1;
-        let number = parts.parts.heads.len();
+        let number = parts.parts.len();
         if number == 0 {
-            parts.reserve(self.most.get(), self.is_by_entity);
+            parts.reserve(self.most.get());
         }
         self.most.set(self.most.get().max(number));
         match (self.is_by_entity, at) {
@@ -251,11 +271,27 @@ impl Gather {
         };
         let mut has_rows = vec![false; batch.entities.len()];
         of_row.iter().for_each(|&entity| has_rows[entity as usize] = true);
-        let part = |(name, has_rows): (&Entity, bool)| match has_rows {
-            true => parts.of_entity(name, 0, &self.layout),
-            false => NOWHERE,
-        };
-        Groups { touched: batch.entities.iter().zip(has_rows).map(part).collect(), of_row }
+        parts.know(&batch.entities);
+        // One step for all, then the next one: so the waits for memory that is in no cache overlap.
+        let first = |(hash, _): &(u64, usize)| parts.places.first(with_pane(*hash, 0)).unwrap_or(NOWHERE);
+        let mut touched: Vec<u32> = parts.ends.iter().map(first).collect();
+        let range = |&place: &u32| if place == NOWHERE { 0..0 } else { parts.parts.range(place as usize) };
+        let ranges: Vec<Range<usize>> = touched.iter().map(range).collect();
+        let mut start = 0;
+        for ((place, range), &(_, end)) in touched.iter_mut().zip(ranges).zip(&parts.ends) {
+            if parts.parts.group_at(range) != &parts.keys[start..end] {
+                *place = NOWHERE;
+            }
+            start = end;
+        }
+        for (entity, (place, has_rows)) in touched.iter_mut().zip(has_rows).enumerate() {
+            if !has_rows {
+                *place = NOWHERE;
+            } else if *place == NOWHERE {
+                *place = parts.of_entity(entity, 0, &self.layout);
+            }
+        }
+        Groups { touched, of_row }
     }
 
     /// A part for each entity and pane.
@@ -269,6 +305,7 @@ impl Gather {
         // Neighbouring readings of an entity are mostly in the same pane: its first time, its last one, its part.
         let mut last: Vec<(i64, i64, u32)> = vec![(i64::MAX, i64::MIN, NOWHERE); batch.entities.len()];
         let mut touched = Vec::new();
+        parts.know(&batch.entities);
         let of_row = selected.places.iter().zip(at).map(|(&place, &time)| {
             let entity = batch.entity[place as usize] as usize;
             let (first, end, part) = last[entity];
@@ -276,7 +313,7 @@ impl Gather {
                 return part;
             }
             let pane = self.pane(time);
-            let place = parts.of_entity(&batch.entities[entity], pane, &self.layout);
+            let place = parts.of_entity(entity, pane, &self.layout);
             let part = parts.index_of(place, &mut touched);
             let end = pane.saturating_add(self.pane.map_or(0, |length| length - 1));
             last[entity] = (pane, end, part);
@@ -298,7 +335,8 @@ impl Gather {
             match known.get(&bytes[..]) {
                 Some(&part) => part,
                 None => {
-                    let place = parts.at(bytes[8..].into(), pane, &self.layout) as u32;
+                    let group = &bytes[8..];
+                    let place = parts.at(group, hash_of(group), pane, &self.layout);
                     let part = parts.index_of(place, &mut touched);
                     known.insert(bytes[..].into(), part);
                     part

@@ -1,14 +1,14 @@
 //! Aggregates without windows: the tallies of the groups of a worker, and what an epoch changes of them.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::sync::Arc;
 
-use differential_dataflow::hashable::Hashable;
-use hashbrown::HashTable;
-
 use super::delta::{Deltas, Key, To};
-use super::entry::{Changes, Entry, bag_key, key, read_bag, read_slot, write_slot};
-use super::kept::{Tallies, TallyMut, TallyRef, Timed};
+use super::entry::{Changes, Entry, bag_key, read_bag, read_slot, write_slot};
+use super::groups::Groups;
+use super::index::hash_of;
+use super::kept::{TallyMut, TallyRef, Timed};
 use super::part::Parts;
 use super::plan::Aggregate;
 use super::tally::Layout;
@@ -24,6 +24,8 @@ pub(super) struct Grouped {
     /// Whether changes have the row before.
     tells_old: bool,
     groups: Groups,
+    /// The words of a tally.
+    words: Vec<i64>,
     /// The number of keys of a group.
     keys: usize,
     /// The values of calls without rows.
@@ -32,56 +34,28 @@ pub(super) struct Grouped {
     has_begun: bool,
 }
 
+/// The number of parts whose memory is read before the first of them is added: they stay in a cache.
+const TOUCHED_AT_ONCE: usize = 256;
+
 /// The number of changes that are passed at once.
 const AT_ONCE: usize = 1 << 14;
 
-/// Groups and their tallies, by places that stay.
-#[derive(Default)]
-struct Groups {
-    places: HashTable<u32>,
-    /// The keys of each group, and their hash.
-    keys: Vec<(u64, Key)>,
-    tallies: Tallies,
-    /// Places without a group.
-    free: Vec<u32>,
+/// A part among those of an epoch.
+struct InOrder {
+    hash: u64,
+    from: u32,
+    place: u32,
 }
 
-impl Groups {
-    fn find(&self, hash: u64, group: &[u8]) -> Option<usize> {
-        let is_it = |place: &u32| {
-            let (other, key) = &self.keys[*place as usize];
-            *other == hash && **key == *group
-        };
-        self.places.find(hash, is_it).map(|place| *place as usize)
+/// All parts, by the hashes of their groups.
+fn in_order(parts: &[Parts]) -> Vec<InOrder> {
+    let mut order = Vec::with_capacity(parts.iter().map(Parts::len).sum());
+    for (from, parts) in (0..).zip(parts) {
+        let heads = (0..).zip(&parts.heads);
+        order.extend(heads.map(|(place, head)| InOrder { hash: head.hash, from, place }));
     }
-
-    /// Inserts a group that is not there, with an empty tally.
-    fn insert(&mut self, hash: u64, group: &[u8], layout: &Layout) -> usize {
-        // A copy, so that keys are in memory in the order in which groups are found: mostly that of their hashes.
-        let group = Key::from(group);
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.keys[place as usize] = (hash, group);
-                self.tallies.put(place as usize, layout.places.empty());
-                place as usize
-            }
-            None => {
-                self.keys.push((hash, group));
-                self.tallies.push(layout.places.empty())
-            }
-        };
-        self.places.insert_unique(hash, place as u32, |place| self.keys[*place as usize].0);
-        place
-    }
-
-    fn remove(&mut self, place: usize) {
-        let hash = self.keys[place].0;
-        if let Ok(entry) = self.places.find_entry(hash, |other| *other as usize == place) {
-            entry.remove();
-        }
-        self.keys[place] = (0, Key::default());
-        self.free.push(place as u32);
-    }
+    order.sort_unstable_by_key(|part| part.hash);
+    order
 }
 
 /// The row of a group.
@@ -130,8 +104,9 @@ pub(super) fn keep(
     existed: bool,
     values: impl Iterator<Item = (usize, Timed, i64)>,
 ) {
-    let tally_key = key(Entry::Tally, operator, |out| write_slot(group, start, out));
-    changes.put_with(&tally_key, tally.map(|tally| move |out: &mut Vec<u8>| write(tally, out)), existed);
+    let of_slot = |out: &mut Vec<u8>| write_slot(group, start, out);
+    let write = tally.map(|tally| move |out: &mut Vec<u8>| write(tally, out));
+    changes.put_of((Entry::Tally, operator), of_slot, write, existed);
     for (bag, value, before) in values {
         let now = tally.and_then(|tally| tally.bags()[bag].get(&value)).copied().unwrap_or(0);
         changes.put_number(&bag_key(operator, group, start, bag, &value), before, now);
@@ -159,9 +134,27 @@ impl Grouped {
         tells_old: bool,
     ) -> Self {
         let nothing = layout.results(layout.places.empty()).collect();
-        let groups = Groups::default();
+        let (groups, words) = (Groups::default(), layout.places.empty().words.to_vec());
         let (is_whole, keys) = (aggregate.is_whole, aggregate.keys.len());
-        Self { is_whole, layout, operator, keeps_state, tells_old, groups, keys, nothing, has_begun: false }
+        Self {
+            is_whole,
+            layout,
+            operator,
+            keeps_state,
+            tells_old,
+            groups,
+            words,
+            keys,
+            nothing,
+            has_begun: false,
+        }
+    }
+
+    /// Makes room for so many entries of the committed state.
+    pub fn reserve(&mut self, entries: usize) {
+        if self.keeps_state {
+            self.groups.reserve(entries);
+        }
     }
 
     /// Restores an entry of the committed state.
@@ -170,46 +163,60 @@ impl Grouped {
             self.has_begun = true;
             return;
         }
-        let (groups, layout) = (&mut self.groups, &*self.layout);
+        let (groups, words, layout) = (&mut self.groups, &mut self.words, &*self.layout);
+        let mut restored = None;
         restore(layout, entry, rest, value, |group, _| {
-            let hash = group.hashed();
-            let place = groups.find(hash, group).unwrap_or_else(|| groups.insert(hash, group, layout));
-            groups.tallies.get_mut(place)
+            let hash = hash_of(group);
+            let found = groups.find(hash, group);
+            words.copy_from_slice(layout.places.empty().words);
+            found.into_iter().for_each(|place| groups.read(place, &layout.places, words));
+            let place = found.unwrap_or_else(|| groups.insert(hash, &layout.places));
+            restored = Some((place, Key::from(group)));
+            groups.tally_mut(place, words)
         })
         .expect("validated state parses");
+        if let Some((place, group)) = restored {
+            self.groups.put(place, &group, &layout.places, &self.words);
+        }
     }
 
     /// Passes the changes that the parts of an epoch make, some at once.
     pub fn pass(&mut self, mut parts: Vec<Parts>, mut pass: impl FnMut(Deltas)) -> Changes {
         if std::mem::take(&mut self.has_begun) {
-            let mut begun = Parts::default();
-            begun.push(Key::default(), 0, &self.layout);
-            parts.push(begun);
+            parts.push(Parts::of_everything(&self.layout));
         }
-        let hashes = |(from, parts): (usize, &Parts)| {
-            parts
-                .heads
-                .iter()
-                .enumerate()
-                .map(move |(place, head)| (head.hash, from, place))
-                .collect::<Vec<_>>()
+        let order = in_order(&parts);
+        let group_of = |part: &InOrder| parts[part.from as usize].group(part.place as usize);
+        let tallies_of = |part: &InOrder| &parts[part.from as usize].tallies;
+        // All groups are looked up before the first one changes, so that the waits for memory overlap.
+        let found = self.groups.find_all(order.iter().map(|part| (part.hash, group_of(part))));
+        let is_new = |at: &usize| {
+            found[*at].is_none() && at.checked_sub(1).is_none_or(|last| order[last].hash != order[*at].hash)
         };
-        let mut order: Vec<(u64, usize, usize)> = parts.iter().enumerate().flat_map(hashes).collect();
-        order.sort_unstable();
-        let group_of = |part: &(u64, usize, usize)| &parts[part.1].heads[part.2].group;
+        self.groups.reserve((0..order.len()).filter(is_new).count());
         let (mut deltas, mut changes) = (Deltas::default(), Changes::default());
         let width = self.keys + self.nothing.len();
         deltas.reserve(order.len().min(AT_ONCE), width);
+        let (mut end, mut touched) = (0, 0);
         // Those of the same hash are mostly of the same group.
-        for run in order.chunk_by(|a, b| a.0 == b.0) {
+        for run in order.chunk_by(|a, b| a.hash == b.hash) {
+            let start = end;
+            end += run.len();
+            if end > touched {
+                let next = &order[start..order.len().min(end + TOUCHED_AT_ONCE)];
+                touched = start + next.len();
+                let touch = |all, part: &InOrder| all ^ tallies_of(part).touch(part.place as usize);
+                black_box(next.iter().fold(0, touch));
+            }
             for (number, first) in run.iter().enumerate() {
                 let group = group_of(first);
                 if run[..number].iter().any(|other| group_of(other) == group) {
                     continue;
                 }
                 let of_group = run[number..].iter().filter(|other| group_of(other) == group);
-                let tallies = of_group.map(|(_, from, place)| parts[*from].tallies.get(*place));
-                self.change((first.0, group), tallies, &mut deltas, &mut changes);
+                let tallies = of_group.map(|part| tallies_of(part).get(part.place as usize));
+                let found = found[start + number];
+                self.change((first.hash, group, found), tallies, &mut deltas, &mut changes);
                 if deltas.len() == AT_ONCE {
                     pass(std::mem::take(&mut deltas));
                     deltas.reserve(AT_ONCE, width);
@@ -223,22 +230,20 @@ impl Grouped {
     /// Adds parts to their group.
     fn change<'p>(
         &mut self,
-        (hash, group): (u64, &Key),
+        (hash, group, found): (u64, &[u8], Option<usize>),
         parts: impl Iterator<Item = TallyRef<'p>> + Clone,
         deltas: &mut Deltas,
         changes: &mut Changes,
     ) {
-        let (groups, layout) = (&mut self.groups, &*self.layout);
-        let found = groups.find(hash, group);
+        let (groups, words, layout) = (&mut self.groups, &mut self.words, &*self.layout);
         let had_row = found.is_some();
-        let before = found.map(|place| groups.tallies.get(place));
-        let mut values: BTreeMap<(usize, Timed), i64> = BTreeMap::new();
-        if self.keeps_state && !layout.bags.is_empty() {
-            let all = parts.clone().flat_map(|part| values_of(part, before));
-            values.extend(all.map(|(bag, value, times)| ((bag, value), times)));
-        }
         let mut compares = true;
-        if let Some(before) = before {
+        let mut values: BTreeMap<(usize, Timed), i64> = BTreeMap::new();
+        words.copy_from_slice(layout.places.empty().words);
+        let place = found.unwrap_or_else(|| groups.insert(hash, &layout.places));
+        if had_row {
+            groups.read(place, &layout.places, words);
+            let before = groups.tally(place, words);
             let rows: i64 = parts.clone().map(TallyRef::rows).sum();
             // A row that shows the number of rows differs if another number is shown.
             let differs = rows != 0 && layout.shows_rows && before.rows() + rows > 0;
@@ -247,19 +252,29 @@ impl Grouped {
                 deltas.put_old(row_of(layout, group, None, before));
             }
         }
-        let place = found.unwrap_or_else(|| groups.insert(hash, group, layout));
-        parts.for_each(|part| layout.places.merge(groups.tallies.get_mut(place), part));
-        let tally = groups.tallies.get(place);
-        let is_there = tally.rows() > 0 || self.is_whole;
+        if self.keeps_state && !layout.bags.is_empty() {
+            let before = had_row.then(|| groups.tally(place, words));
+            let all = parts.clone().flat_map(|part| values_of(part, before));
+            values.extend(all.map(|(bag, value, times)| ((bag, value), times)));
+        }
+        parts.for_each(|part| layout.places.merge(groups.tally_mut(place, words), part));
+        let is_there = words[0] > 0 || self.is_whole;
+        // Of a group that is gone, too: `remove` finds its place by its keys.
+        groups.put(place, group, &layout.places, words);
+        let tally = groups.tally(place, words);
         if is_there {
             deltas.put_new(row_of(layout, group, None, tally));
         }
-        let write = |tally: TallyRef<'_>, out: &mut Vec<u8>| layout.places.write(tally, out);
+        let write = |tally: TallyRef<'_>, out: &mut Vec<u8>| {
+            out.extend_from_slice(groups.packed());
+            layout.places.write_rest(tally, out);
+        };
         let values = values.into_iter().map(|((bag, value), before)| (bag, value, before));
         if self.keeps_state {
             keep(changes, self.operator, (group, 0), is_there.then_some(tally), write, had_row, values);
         } else if self.is_whole && !had_row {
             // All readings may be deleted before a restart, and then nothing else says that there is this group.
+            let write = |tally: TallyRef<'_>, out: &mut Vec<u8>| layout.places.write(tally, out);
             keep(changes, self.operator, (group, 0), Some(layout.places.empty()), write, false, values);
         }
         if !is_there {
@@ -272,6 +287,6 @@ impl Grouped {
         if !is_there {
             deltas.put_end(values_in(group).chain(self.nothing.iter().cloned()));
         }
-        deltas.close(group.clone(), had_row, To::All);
+        deltas.close(Key::from(group), had_row, To::All);
     }
 }

@@ -104,6 +104,8 @@ pub(super) struct Tallies {
     len: usize,
 }
 
+/// The words of a cache line.
+const WORDS_OF_A_LINE: usize = 8;
 /// The number of tallies that memory is allocated for.
 const AT_ONCE: usize = 1 << 10;
 
@@ -133,13 +135,12 @@ impl Tallies {
         TallyMut { words: &mut self.chunks[chunk][words], rest: self.rests.get_mut(place) }
     }
 
-    /// Replaces a tally.
-    pub fn put(&mut self, place: usize, tally: TallyRef<'_>) {
-        let to = self.get_mut(place);
-        to.words.copy_from_slice(tally.words);
-        if let (Some(to), Some(rest)) = (to.rest, tally.rest) {
-            to.clone_from(rest);
-        }
+    /// Reads a word of each cache line of a tally. Who does so with many of them before the first one is changed does not wait
+    /// for the memory of each.
+    #[inline]
+    pub fn touch(&self, place: usize) -> i64 {
+        let words = self.words(place);
+        words.iter().step_by(WORDS_OF_A_LINE).chain(words.last()).fold(0, |all, word| all ^ word)
     }
 
     fn words(&self, place: usize) -> &[i64] {
@@ -196,7 +197,7 @@ mod tests {
         for number in 0..3 * AT_ONCE {
             assert_eq!(tallies.push(TallyRef { words: &words(number), rest: None }), number);
         }
-        tallies.put(AT_ONCE, TallyRef { words: &[0, 7], rest: None });
+        tallies.get_mut(AT_ONCE).words.copy_from_slice(&[0, 7]);
         tallies.get_mut(AT_ONCE - 1).words[1] = 8;
         for number in 0..3 * AT_ONCE {
             let expected = match number {

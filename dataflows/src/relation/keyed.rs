@@ -28,6 +28,12 @@ pub(super) enum Keyed<P> {
     Watermark(WatermarkUpdate),
 }
 
+impl<P> Keyed<P> {
+    pub fn is_entry(&self) -> bool {
+        matches!(self, Self::Entry(..))
+    }
+}
+
 /// The output of a keyed operator.
 #[derive(Clone, Debug)]
 pub(super) enum Out<O, D> {

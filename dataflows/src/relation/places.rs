@@ -4,8 +4,9 @@ use ethnum::I256;
 use num_bigint::BigInt;
 
 use super::kept::{End, Rest, Tally, TallyMut, TallyRef, Timed, count, read_timed, write_timed};
-use super::total::{Big, Total, read_wide, units, write_wide};
-use super::value::{Value, read_time, take};
+use super::packed;
+use super::total::{Big, Total, units};
+use super::value::{Value, take};
 use super::words;
 use crate::expression::{Kind, value_of};
 use crate::rows::NULL;
@@ -90,21 +91,62 @@ impl Places {
         self.empty.get()
     }
 
-    /// The bytes of all but the multisets, whose entries are kept one by one.
+    /// The bytes of all but the multisets, whose entries are kept one by one: first those of the words.
     pub fn write(&self, tally: TallyRef<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(&tally.rows().to_le_bytes());
+        self.pack(tally.words, out);
+        self.write_rest(tally, out);
+    }
+
+    /// The bytes of words.
+    pub fn pack(&self, words: &[i64], out: &mut Vec<u8>) {
+        packed::push(&words[..1], out);
         for place in &self.sums {
-            match *place {
-                Place::Words { at, width } => write_wide(words::wide(&tally.words[at..at + width]), out),
-                Place::Rest(place) => tally.rest.into_iter().for_each(|rest| rest.sums[place].write(out)),
+            if let Place::Words { at, width } = *place {
+                packed::push(&words[at..at + width], out);
             }
         }
-        for pick in 0..self.extremes.len() {
-            match self.extreme(tally, pick) {
+        for extreme in &self.extremes {
+            if let Place::Words { at, width } = extreme.place {
+                let words = &words[at..at + width];
+                match words.last() {
+                    Some(&NULL) => packed::push_none(out),
+                    _ => words.chunks(1).for_each(|word| packed::push(word, out)),
+                }
+            }
+        }
+    }
+
+    /// Takes words that [`pack`](Self::pack) appended from the front of `bytes`.
+    pub fn unpack(&self, bytes: &mut &[u8], words: &mut [i64]) -> Option<()> {
+        packed::take(bytes, &mut words[..1])?.then_some(())?;
+        for place in &self.sums {
+            if let Place::Words { at, width } = *place {
+                packed::take(bytes, &mut words[at..at + width])?.then_some(())?;
+            }
+        }
+        for extreme in &self.extremes {
+            if let Place::Words { at, width } = extreme.place {
+                let words = &mut words[at..at + width];
+                if !packed::take(bytes, &mut words[..1])? {
+                    words.fill(NULL);
+                } else if width == 2 {
+                    packed::take(bytes, &mut words[1..])?.then_some(())?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// The bytes of sums and extremes without words.
+    pub fn write_rest(&self, tally: TallyRef<'_>, out: &mut Vec<u8>) {
+        let Some(rest) = tally.rest else { return };
+        rest.sums.iter().for_each(|sum| sum.write(out));
+        for pick in &rest.picks {
+            match pick {
                 None => out.push(0),
                 Some(value) => {
                     out.push(1);
-                    write_timed(&value, out);
+                    write_timed(value, out);
                 }
             }
         }
@@ -112,35 +154,17 @@ impl Places {
 
     /// Reads what [`write`](Self::write) appended, and replaces all but the multisets by it.
     pub fn read(&self, mut bytes: &[u8], tally: TallyMut<'_>) -> Option<()> {
-        let TallyMut { words, mut rest } = tally;
-        words[0] = read_time(&mut bytes)?;
-        for place in &self.sums {
-            match *place {
-                Place::Words { at, width } => {
-                    let sum = read_wide(&mut bytes)?;
-                    let words = &mut words[at..at + width];
-                    words.fill(0);
-                    words::add_wide(words, sum);
-                    if words::wide(words) != sum {
-                        return None;
-                    }
-                }
-                Place::Rest(place) => rest.as_mut()?.sums[place] = Big::read(&mut bytes)?,
+        let TallyMut { words, rest } = tally;
+        self.unpack(&mut bytes, words)?;
+        if let Some(rest) = rest {
+            for sum in &mut rest.sums {
+                *sum = Big::read(&mut bytes)?;
             }
-        }
-        for Extreme { place, kind, .. } in &self.extremes {
-            let value = match take(&mut bytes, 1)? {
-                [0] => None,
-                _ => Some(read_timed(&mut bytes)?),
-            };
-            match (*place, value) {
-                (Place::Words { at, width }, None) => words[at..at + width].fill(NULL),
-                (Place::Words { at, width }, Some((time, value))) => {
-                    let is_time = *kind == Kind::Timestamp;
-                    words[at] = time;
-                    words[at + width - 1] = narrow(&value).filter(|_| is_time == value.time().is_some())?;
-                }
-                (Place::Rest(place), value) => rest.as_mut()?.picks[place] = value,
+            for pick in &mut rest.picks {
+                *pick = match take(&mut bytes, 1)? {
+                    [0] => None,
+                    _ => Some(read_timed(&mut bytes)?),
+                };
             }
         }
         bytes.is_empty().then_some(())
@@ -182,6 +206,15 @@ impl Places {
         match self.sums[sum] {
             Place::Words { at, width } => words::add_wide(&mut tally.words[at..at + width], number),
             Place::Rest(_) => self.add(tally, sum, &Total::Wide(number)),
+        }
+    }
+
+    /// Adds an integer of 128 bits to a sum.
+    #[inline]
+    pub fn add_narrow(&self, tally: TallyMut<'_>, sum: usize, number: i128) {
+        match self.sums[sum] {
+            Place::Words { at, width } => words::add_narrow(&mut tally.words[at..at + width], number),
+            Place::Rest(_) => self.add(tally, sum, &Total::Wide(number.into())),
         }
     }
 

@@ -4,7 +4,7 @@ use ethnum::I256;
 use num_bigint::{BigInt, Sign};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::value::{Real, Value, read_bytes, read_number, take, write_bytes, write_number};
+use super::value::{Real, Value, read_bytes, write_bytes};
 use crate::real::parts;
 use crate::wide::Wide;
 
@@ -22,19 +22,6 @@ pub(super) struct Big(pub BigInt);
 /// Doubles are multiples of 2 to the power of minus this.
 pub(super) const REAL_BITS: u32 = 1074;
 
-/// Appends a sum of 256 bits.
-pub(super) fn write_wide(sum: I256, out: &mut Vec<u8>) {
-    out.push(0);
-    write_number(Wide(sum), out);
-}
-
-pub(super) fn read_wide(bytes: &mut &[u8]) -> Option<I256> {
-    match take(bytes, 1)? {
-        [0] => Some(read_number(bytes)?.0),
-        _ => None,
-    }
-}
-
 impl Big {
     pub fn add(&mut self, total: &Total) {
         match total {
@@ -44,15 +31,11 @@ impl Big {
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.push(1);
         write_bytes(&self.0.to_signed_bytes_le(), out);
     }
 
     pub fn read(bytes: &mut &[u8]) -> Option<Self> {
-        match take(bytes, 1)? {
-            [1] => Some(Self(BigInt::from_signed_bytes_le(read_bytes(bytes)?))),
-            _ => None,
-        }
+        Some(Self(BigInt::from_signed_bytes_le(read_bytes(bytes)?)))
     }
 }
 

@@ -151,9 +151,9 @@ impl Windowed {
             // What was restored waits from now on.
             open.times_before.extend(self.groups.iter().map(|(key, group)| (key.clone(), Some(group.times))));
         }
-        for Parts { heads, tallies } in parts {
-            for (place, head) in heads.into_iter().enumerate() {
-                self.part(head, tallies.get(place), is_again, &mut open, &mut passed);
+        for parts in parts {
+            for place in 0..parts.len() {
+                self.part(&parts, place, is_again, &mut open, &mut passed);
             }
         }
         updates
@@ -185,15 +185,9 @@ impl Windowed {
     }
 
     /// Adds a part to its windows.
-    fn part(
-        &mut self,
-        head: Head,
-        tally: TallyRef<'_>,
-        is_again: bool,
-        open: &mut Open,
-        passed: &mut Passed,
-    ) {
-        let Head { group: key, pane, latest, .. } = head;
+    fn part(&mut self, parts: &Parts, place: usize, is_again: bool, open: &mut Open, passed: &mut Passed) {
+        let (key, tally) = (Key::from(parts.group(place)), parts.tallies.get(place));
+        let Head { pane, latest, .. } = parts.heads[place];
         let rows = usize::try_from(tally.rows()).unwrap_or(0);
         let known = self.groups.get(&key).map(|group| group.times);
         if !open.times_before.contains_key(&key) {

@@ -40,6 +40,28 @@ pub(super) fn add_wide(words: &mut [i64], number: I256) {
     add_limbs(words, &limbs(number));
 }
 
+/// Adds an integer of 128 bits.
+#[inline]
+pub(super) fn add_narrow(words: &mut [i64], number: i128) {
+    match words {
+        [word] => *word = word.wrapping_add(number as i64),
+        [low, high] => {
+            let sum = join(*low, *high).wrapping_add(number);
+            (*low, *high) = (sum as i64, (sum >> 64) as i64);
+        }
+        words => {
+            let sign = (number >> 127) as i64;
+            add_limbs(words, &[number as i64, (number >> 64) as i64, sign, sign]);
+        }
+    }
+}
+
+/// The integer of two words.
+#[inline]
+fn join(low: i64, high: i64) -> i128 {
+    i128::from(high) << 64 | i128::from(low as u64)
+}
+
 /// The integer.
 #[inline]
 pub(super) fn wide(words: &[i64]) -> I256 {
@@ -71,6 +93,11 @@ mod tests {
             prop_assert_eq!(wide(&words), number + other);
             add_wide(&mut words, -number);
             prop_assert_eq!(wide(&words), other);
+            let narrow = low >> (shift / 2);
+            add_narrow(&mut words, narrow);
+            let sum = other.wrapping_add(narrow.into());
+            let bits = 256 - 64 * words.len() as u32;
+            prop_assert_eq!(wide(&words), sum << bits >> bits);
         }
     }
 }

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use super::super::column::Column;
 use super::super::delta::{Deltas, Key};
 use super::super::plan::{Join, Relation};
-use super::super::value::{Row, Value, values_in, written};
+use super::super::value::{Row, Value, values_in, write_text, written};
 use super::block::Block;
 use super::part::{Change, Origin, Part};
 use super::side::{Shown, Side};
@@ -198,7 +198,12 @@ fn groups(batch: &Batch, selected: &Selected<'_>, keys: &[&Expression], times: O
         let group = |(row, &place): (usize, &u32)| {
             if is_timed(row) { batch.entity[place as usize] } else { NOWHERE }
         };
-        let keys = batch.entities.iter().map(|name| written(&[Value::Text(name.clone())]));
+        let key = |name: &str| {
+            let mut key = Vec::new();
+            write_text(name, &mut key);
+            Key::from(key)
+        };
+        let keys = batch.entities.iter().map(key);
         return Groups {
             of_rows: selected.places.iter().enumerate().map(group).collect(),
             keys: keys.collect(),
