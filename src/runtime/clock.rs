@@ -291,7 +291,7 @@ impl Clock {
     pub fn commit(&self, epoch: Epoch, bytes: u64) {
         self.committed.fetch_max(epoch, SeqCst);
         self.queued.fetch_sub(bytes as i64, SeqCst);
-        let times = self.growth().committed(epoch, bytes);
+        let times = self.growth().committed(epoch, bytes, self.limits.bytes_in_flight);
         self.times.store(times, SeqCst);
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The cost of a commit may depend on the number of keys that an epoch changes instead of the number of its records: twice the
 //! records need not mean twice the rows and entries of state. So epochs grow by a factor of two as long as this clearly
-//! lowers the cost of a record. An epoch still ends when it is as old as the commit interval.
+//! lowers the cost of a record, and what they commit fits into the bytes in flight. An epoch still ends when it is as old as
+//! the commit interval.
 
 use std::collections::VecDeque;
 
@@ -60,9 +61,9 @@ impl Growth {
         }
     }
 
-    /// All up to an epoch are committed, with so many bytes of rows and state. Returns how many times as large as the first
-    /// ones epochs now are.
-    pub fn committed(&mut self, epoch: Epoch, bytes: u64) -> u64 {
+    /// All up to an epoch are committed, with so many bytes of rows and state, of which there may be `most` for epochs to grow.
+    /// Returns how many times as large as the first ones epochs now are.
+    pub fn committed(&mut self, epoch: Epoch, bytes: u64, most: u64) -> u64 {
         let (mut records, mut are_full) = (0, true);
         while let Some((_, of_epoch, is_full)) = self.ended.pop_front_if(|(ended, ..)| *ended <= epoch) {
             records += of_epoch;
@@ -75,7 +76,7 @@ impl Growth {
         if self.took.is_some_and(|took| takes > took * WORTH_IT) {
             self.is_settled = true;
             self.times /= 2;
-        } else if self.times < MOST {
+        } else if self.times < MOST && bytes <= most {
             self.took = Some(takes);
             self.times *= 2;
             // Those that have ended are smaller.
@@ -94,7 +95,7 @@ mod tests {
         let mut growth = Growth::default();
         let times = (1..).zip(takes).map(|(epoch, takes)| {
             growth.ends(epoch, 100, true);
-            growth.committed(epoch, takes * 100)
+            growth.committed(epoch, takes * 100, 10_000)
         });
         times.collect()
     }
@@ -104,6 +105,7 @@ mod tests {
         assert_eq!(times([100, 60, 40, 39, 20]), [2, 4, 8, 4, 4]);
         assert_eq!(times([100, 100, 1]), [2, 1, 1]);
         assert_eq!(times([64, 32, 16, 8, 4, 2]), [2, 4, 8, 16, 16, 16]);
+        assert_eq!(times([101, 101, 100, 60]), [1, 1, 2, 4], "they do not fit");
     }
 
     #[test]
@@ -111,11 +113,11 @@ mod tests {
         let mut growth = Growth::default();
         growth.ends(1, 100, true);
         growth.ends(2, 10, false);
-        assert_eq!(growth.committed(2, 1), 1);
+        assert_eq!(growth.committed(2, 1, 1), 1);
         growth.ends(3, 100, true);
         growth.ends(4, 100, true);
-        assert_eq!(growth.committed(3, 100), 2);
-        assert_eq!(growth.committed(4, 1), 2, "it ended before epochs grew");
+        assert_eq!(growth.committed(3, 100, 100), 2);
+        assert_eq!(growth.committed(4, 1, 1), 2, "it ended before epochs grew");
     }
 
     #[test]

@@ -45,8 +45,8 @@ const BUDGETS: &[Budget] = &[
     of("accumulate/", 0, 0, 0),
     // Columns that are kept or made, and the batch's way through timely.
     of("view/", 50, 0, 70),
-    // The columns of both of its queries, before they take turns.
-    of("view/derived_metrics", 64, 0, 130),
+    // The columns of both of its queries, before they take turns, and the names of trucks for the rows.
+    of("view/derived_metrics", 68, 0, 130),
     // What is held of each group of a batch: its sums, and its entries of the state.
     of("view/own_groups", 80, 0, 70),
     of("view/window_averages", 280, 0, 70),
