@@ -87,7 +87,10 @@ impl Committer {
     }
 
     /// Runs `step` until it succeeds, with growing pauses while the database is unavailable.
-    fn retry<T>(&mut self, mut step: impl FnMut(&mut Self) -> Result<T, JobError>) -> Result<T, JobError> {
+    pub(super) fn retry<T>(
+        &mut self,
+        mut step: impl FnMut(&mut Self) -> Result<T, JobError>,
+    ) -> Result<T, JobError> {
         // Present after the first failure.
         let mut pauses = None;
         loop {

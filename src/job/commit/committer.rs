@@ -105,8 +105,7 @@ pub struct Committer {
 impl Committer {
     /// A committer that starts after the clock's committed epoch.
     pub fn new(parts: Parts, mut setup: Setup) -> Result<Self, JobError> {
-        let Parts { mut store, files, lock } = parts;
-        let stored = store.committed_epoch()?;
+        let Parts { store, files, lock } = parts;
         let stores = Stores::new(store, setup.routes.clone())?;
         let open = setup.clock.committed() + 1;
         // The start of each partition is committed before it is read. If the broker then deletes records, the next
@@ -134,7 +133,7 @@ impl Committer {
             files,
             lock,
             open,
-            stored,
+            stored: 0,
             later: BTreeMap::new(),
             held: VecDeque::new(),
             pending,
@@ -156,6 +155,7 @@ impl Committer {
     }
 
     fn work(&mut self) -> Result<(), JobError> {
+        self.stored = self.retry(|this| Ok(this.stores.current().committed_epoch()?))?;
         // The headers of new files and the first offsets, before the first row.
         self.commit(self.open - 1)?;
         self.pending.state = std::mem::take(&mut self.setup.changed);
