@@ -25,6 +25,8 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 const RATE: u32 = 2000;
 /// A job that is killed at no named moment is at most so old.
 const OLDEST: Duration = Duration::from_millis(1500);
+/// Epochs that end sooner than one is committed, so that their rows are in transactions at the same time.
+const OVERLAPPING: [&str; 2] = ["--commit-interval", "5ms"];
 /// How often it is killed so in the short form.
 const RANDOM: usize = 3;
 
@@ -106,7 +108,9 @@ impl Torture<'_> {
         let mut args = self.args("run", out, database);
         let workers = workers.to_string();
         // Small epochs, so that there are many, and small files.
-        let small = ["--commit-interval", "50ms", "--set", "limits.epoch_records=1000"];
+        let interval =
+            if more.contains(&OVERLAPPING[0]) { [].as_slice() } else { &["--commit-interval", "50ms"] };
+        let small = [interval, &["--set", "limits.epoch_records=1000"]].concat();
         args.extend(
             ["--listen", "off", "--workers", &workers].iter().chain(&small).map(|arg| arg.to_string()),
         );
@@ -137,9 +141,12 @@ impl Torture<'_> {
     fn die(&self, workers: usize, death: Death) {
         let others = match death {
             Death::At(moment, count) | Death::Overlapping(moment, count) => {
-                let overlapping = if matches!(death, Death::Overlapping(..)) { "+" } else { "" };
+                let (overlapping, more) = match death {
+                    Death::Overlapping(..) => ("+", &OVERLAPPING[..]),
+                    _ => ("", &[][..]),
+                };
                 let passage = format!("{}{overlapping}#{count}", moment.name());
-                let mut jobs = self.disturbed(workers, &["--die-at", &passage]);
+                let mut jobs = self.disturbed(workers, &[&["--die-at", &passage], more].concat());
                 let (status, said) = jobs[0].wait(TIMEOUT);
                 assert_eq!(status.signal(), Some(9), "{death:?} did not kill it ({status}): {said}");
                 jobs.remove(0);
