@@ -166,10 +166,15 @@ impl Decoder {
         {
             return;
         }
-        if self.fill_by_layout(message) {
+        if self.fill_directly(message) {
             let judged = self.judge(message, None);
             return self.take_one(judged, message, None);
         }
+        self.decode_generally(message);
+    }
+
+    /// Decodes a message without shortcuts, which any message may be decoded by.
+    pub(super) fn decode_generally(&mut self, message: &Message<'_>) {
         let taken = self.visit(message, &mut |decoder, found, reading, part| {
             let judged = decoder.fill(found, reading, message).and_then(|()| decoder.judge(message, part));
             decoder.take_one(judged, message, part);
@@ -239,21 +244,30 @@ impl Decoder {
         self.dead_letters.push(letter);
     }
 
-    /// Fills the row with the reading of a message, if the message's layout is known.
+    /// Fills the row with the one reading of a message: a line, or a message whose layout is known. Returns whether it is.
     #[inline]
-    fn fill_by_layout(&mut self, message: &Message<'_>) -> bool {
+    pub(super) fn fill_directly(&mut self, message: &Message<'_>) -> bool {
         let Some(payload) = message.payload else { return false };
         let takes_key = self.mode == Mode::Append;
-        if self.layouts.is_empty() || payload.len() > self.max_bytes || !takes_key && message.key.is_none() {
+        let is_tried = self.columns.is_some() || !self.layouts.is_empty();
+        if !is_tried || payload.len() > self.max_bytes || !takes_key && message.key.is_none() {
             return false;
         }
-        let Some(text) = self.text_of(payload) else { return false };
+        let text = match &self.mapping.format {
+            Format::Csv { .. } => std::str::from_utf8(payload).ok(),
+            _ => self.text_of(payload),
+        };
+        let Some(text) = text else { return false };
         let (mapping, from) = (&*self.mapping, From { message, takes_key });
-        if !self.layouts.read(text, &mut Filling { mapping, row: &mut self.row, from }) {
-            return false;
+        let mut filling = Filling { mapping, row: &mut self.row, from };
+        let is_filled = match (&mapping.format, &self.columns) {
+            (Format::Csv { separator, .. }, Some(columns)) => columns.read(*separator, text, &mut filling),
+            _ => self.layouts.read(text, &mut filling),
+        };
+        if is_filled {
+            self.row.compute(mapping);
         }
-        self.row.compute(mapping);
-        true
+        is_filled
     }
 
     /// Fills the row with a reading.
@@ -356,7 +370,7 @@ impl Decoder {
     }
 }
 
-/// Fills a row by a layout.
+/// Fills a row without the general pass.
 struct Filling<'f> {
     mapping: &'f Mapping,
     row: &'f mut Row,

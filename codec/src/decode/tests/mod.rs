@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `syntax` | payloads that are objects, and those that are not |
 //! | `extract` | where values are, found in three ways |
+//! | `lines` | lines that fill the row directly |
 //! | `fields` | missing fields and values of another type or range |
 //! | `truck` | the truck's name |
 //! | `rounding` | rounded values |
@@ -17,6 +18,7 @@ mod explain;
 mod extract;
 mod fields;
 mod future;
+mod lines;
 mod messages;
 mod rounding;
 mod syntax;
