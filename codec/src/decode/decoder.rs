@@ -9,6 +9,7 @@ use dataflows::item::{Item, Upsert};
 use dataflows::origin::Origin;
 use dataflows::views::Mode;
 
+use super::avro::Direct;
 use super::found::{Found, Kind, Reading};
 use super::future::{Future, FutureCheck};
 use super::layout::{Fill, Layouts};
@@ -20,9 +21,12 @@ use super::plan::Plan;
 use super::row::{From, Row, Verdict};
 use super::scalar::Scalar;
 use super::scan::{self, Scanner};
-use super::schema::{Schema, Schemas};
+use super::schema::{Schema, SchemaFormat, Schemas};
 use super::value::{Value, text_of};
 use crate::text::time::TimeWriter;
+
+/// For how many schemas of a registry it is kept how they fill the row.
+const KEPT: usize = 8;
 
 /// Decodes messages of one topic into a batch and dead letters.
 ///
@@ -58,6 +62,8 @@ pub struct Decoder {
     pub(super) schemas: Option<Arc<dyn Schemas>>,
     /// The last one that was looked up, by its id; none if the registry does not know the id.
     pub(super) looked_up: Option<(u32, Option<Arc<Schema>>)>,
+    /// How the schemas that were met last fill the row; none if it takes the general pass.
+    directs: Vec<(Arc<Schema>, Option<Direct>)>,
     pub(super) found: Found<'static>,
     pub(super) row: Row,
     records: BatchBuilder,
@@ -93,6 +99,7 @@ impl Decoder {
             columns,
             schemas: None,
             looked_up: None,
+            directs: Vec::new(),
             found: Found::default(),
             row: Row::new(&mapping),
             records: BatchBuilder::new(&mapping.schema),
@@ -244,14 +251,24 @@ impl Decoder {
         self.dead_letters.push(letter);
     }
 
-    /// Fills the row with the one reading of a message: a line, or a message whose layout is known. Returns whether it is.
+    /// Fills the row with the one reading of a message: a line, a datum of Avro, or a message whose layout is known.
+    /// Returns whether it is.
     #[inline]
     pub(super) fn fill_directly(&mut self, message: &Message<'_>) -> bool {
         let Some(payload) = message.payload else { return false };
         let takes_key = self.mode == Mode::Append;
-        let is_tried = self.columns.is_some() || !self.layouts.is_empty();
+        let has_schema =
+            matches!(self.mapping.format, Format::Schema(_) | Format::Registry(SchemaFormat::Avro));
+        let is_tried = has_schema || self.columns.is_some() || !self.layouts.is_empty();
         if !is_tried || payload.len() > self.max_bytes || !takes_key && message.key.is_none() {
             return false;
+        }
+        if has_schema {
+            let is_filled = self.fill_by_schema(payload, From { message, takes_key }).is_some();
+            if is_filled {
+                self.row.compute(&self.mapping);
+            }
+            return is_filled;
         }
         let text = match &self.mapping.format {
             Format::Csv { .. } => std::str::from_utf8(payload).ok(),
@@ -268,6 +285,22 @@ impl Decoder {
             self.row.compute(mapping);
         }
         is_filled
+    }
+
+    /// Fills the row with the values of a datum of Avro.
+    fn fill_by_schema(&mut self, payload: &[u8], from: From<'_>) -> Option<()> {
+        let (schema, body) = self.schema_and_body(payload)?;
+        let Schema::Avro(avro) = &*schema else { return None };
+        let place = match self.directs.iter().position(|(of, _)| Arc::ptr_eq(of, &schema)) {
+            Some(place) => place,
+            None => {
+                self.directs.insert(0, (schema.clone(), avro.direct(&self.plan)));
+                self.directs.truncate(KEPT);
+                0
+            }
+        };
+        let direct = self.directs[place].1.as_ref()?;
+        avro.read(direct, body, &mut Filling { mapping: &self.mapping, row: &mut self.row, from })
     }
 
     /// Fills the row with a reading.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `syntax` | payloads that are objects, and those that are not |
 //! | `extract` | where values are, found in three ways |
+//! | `avro` | data of Avro that fill the row directly |
 //! | `lines` | lines that fill the row directly |
 //! | `fields` | missing fields and values of another type or range |
 //! | `truck` | the truck's name |
@@ -13,6 +14,7 @@
 //! | `explain` | how a message is read, in words |
 //! | `envelope` | a part in its envelope |
 
+mod avro;
 mod envelope;
 mod explain;
 mod extract;
