@@ -9,6 +9,7 @@ use dataflows::item::{Item, Upsert};
 use dataflows::origin::Origin;
 use dataflows::views::Mode;
 
+use super::avro::Direct;
 use super::found::{Found, Kind, Reading};
 use super::future::{Future, FutureCheck};
 use super::layout::{Fill, Layouts};
@@ -20,9 +21,12 @@ use super::plan::Plan;
 use super::row::{From, Row, Verdict};
 use super::scalar::Scalar;
 use super::scan::{self, Scanner};
-use super::schema::{Schema, Schemas};
+use super::schema::{Schema, SchemaFormat, Schemas};
 use super::value::{Value, text_of};
 use crate::text::time::TimeWriter;
+
+/// For how many schemas of a registry it is kept how they fill the row.
+const KEPT: usize = 8;
 
 /// Decodes messages of one topic into a batch and dead letters.
 ///
@@ -58,6 +62,8 @@ pub struct Decoder {
     pub(super) schemas: Option<Arc<dyn Schemas>>,
     /// The last one that was looked up, by its id; none if the registry does not know the id.
     pub(super) looked_up: Option<(u32, Option<Arc<Schema>>)>,
+    /// How the schemas that were met last fill the row; none if it takes the general pass.
+    directs: Vec<(Arc<Schema>, Option<Direct>)>,
     pub(super) found: Found<'static>,
     pub(super) row: Row,
     records: BatchBuilder,
@@ -93,6 +99,7 @@ impl Decoder {
             columns,
             schemas: None,
             looked_up: None,
+            directs: Vec::new(),
             found: Found::default(),
             row: Row::new(&mapping),
             records: BatchBuilder::new(&mapping.schema),
@@ -166,10 +173,15 @@ impl Decoder {
         {
             return;
         }
-        if self.fill_by_layout(message) {
+        if self.fill_directly(message) {
             let judged = self.judge(message, None);
             return self.take_one(judged, message, None);
         }
+        self.decode_generally(message);
+    }
+
+    /// Decodes a message without shortcuts, which any message may be decoded by.
+    pub(super) fn decode_generally(&mut self, message: &Message<'_>) {
         let taken = self.visit(message, &mut |decoder, found, reading, part| {
             let judged = decoder.fill(found, reading, message).and_then(|()| decoder.judge(message, part));
             decoder.take_one(judged, message, part);
@@ -239,21 +251,56 @@ impl Decoder {
         self.dead_letters.push(letter);
     }
 
-    /// Fills the row with the reading of a message, if the message's layout is known.
+    /// Fills the row with the one reading of a message: a line, a datum of Avro, or a message whose layout is known.
+    /// Returns whether it is.
     #[inline]
-    fn fill_by_layout(&mut self, message: &Message<'_>) -> bool {
+    pub(super) fn fill_directly(&mut self, message: &Message<'_>) -> bool {
         let Some(payload) = message.payload else { return false };
         let takes_key = self.mode == Mode::Append;
-        if self.layouts.is_empty() || payload.len() > self.max_bytes || !takes_key && message.key.is_none() {
+        let has_schema =
+            matches!(self.mapping.format, Format::Schema(_) | Format::Registry(SchemaFormat::Avro));
+        let is_tried = has_schema || self.columns.is_some() || !self.layouts.is_empty();
+        if !is_tried || payload.len() > self.max_bytes || !takes_key && message.key.is_none() {
             return false;
         }
-        let Some(text) = self.text_of(payload) else { return false };
+        if has_schema {
+            let is_filled = self.fill_by_schema(payload, From { message, takes_key }).is_some();
+            if is_filled {
+                self.row.compute(&self.mapping);
+            }
+            return is_filled;
+        }
+        let text = match &self.mapping.format {
+            Format::Csv { .. } => std::str::from_utf8(payload).ok(),
+            _ => self.text_of(payload),
+        };
+        let Some(text) = text else { return false };
         let (mapping, from) = (&*self.mapping, From { message, takes_key });
-        if !self.layouts.read(text, &mut Filling { mapping, row: &mut self.row, from }) {
-            return false;
+        let mut filling = Filling { mapping, row: &mut self.row, from };
+        let is_filled = match (&mapping.format, &self.columns) {
+            (Format::Csv { separator, .. }, Some(columns)) => columns.read(*separator, text, &mut filling),
+            _ => self.layouts.read(text, &mut filling),
+        };
+        if is_filled {
+            self.row.compute(mapping);
         }
-        self.row.compute(mapping);
-        true
+        is_filled
+    }
+
+    /// Fills the row with the values of a datum of Avro.
+    fn fill_by_schema(&mut self, payload: &[u8], from: From<'_>) -> Option<()> {
+        let (schema, body) = self.schema_and_body(payload)?;
+        let Schema::Avro(avro) = &*schema else { return None };
+        let place = match self.directs.iter().position(|(of, _)| Arc::ptr_eq(of, &schema)) {
+            Some(place) => place,
+            None => {
+                self.directs.insert(0, (schema.clone(), avro.direct(&self.plan)));
+                self.directs.truncate(KEPT);
+                0
+            }
+        };
+        let direct = self.directs[place].1.as_ref()?;
+        avro.read(direct, body, &mut Filling { mapping: &self.mapping, row: &mut self.row, from })
     }
 
     /// Fills the row with a reading.
@@ -356,7 +403,7 @@ impl Decoder {
     }
 }
 
-/// Fills a row by a layout.
+/// Fills a row without the general pass.
 struct Filling<'f> {
     mapping: &'f Mapping,
     row: &'f mut Row,

@@ -84,6 +84,18 @@ impl Decoder {
         std::str::from_utf8(body).ok()
     }
 
+    /// The schema of a payload, and what it describes.
+    pub(super) fn schema_and_body<'a>(&mut self, payload: &'a [u8]) -> Option<(Arc<Schema>, &'a [u8])> {
+        match &self.mapping.format {
+            Format::Schema(schema) => Some((schema.clone(), payload)),
+            Format::Registry(_) => {
+                let (id, body) = confluent::split(payload).ok()?;
+                Some((self.schema_of(id)?, body))
+            }
+            Format::Text | Format::Csv { .. } => None,
+        }
+    }
+
     /// Finds the readings of a message that a schema describes.
     fn visit_body(&mut self, schema: &Schema, body: &[u8], each: Each<'_>) -> Result<(), Unreadable> {
         let Some(tree) = schema.decode(body) else { return Err(not_an_object()) };

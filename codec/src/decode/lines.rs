@@ -1,8 +1,10 @@
-//! Finds the readings of a message of CSV: one in each line.
+//! Finds the readings of a message of CSV: one in each line. Most messages are one line without quotes, which fills the
+//! row without a copy of its values.
 
 use std::borrow::Cow;
 
 use super::found::{Found, Kind, Source as Bytes};
+use super::layout::Fill;
 use super::mapping::{Mapping, Source};
 use super::plan::{Plan, Slot};
 use super::tree::Scalar;
@@ -16,28 +18,70 @@ pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
-/// The slots of the values of a line.
+/// The fields that the values of a line are for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
+    /// For each column, the fields of the mapping that take its value.
+    fields: Vec<Box<[usize]>>,
     /// For each column, the slots of the reading that take its value.
     slots: Vec<Vec<usize>>,
+    /// The fields that no column has.
+    others: Vec<usize>,
 }
 
 impl Columns {
     /// The columns with these names. Of equal names the last counts.
     pub fn new<'n>(mapping: &Mapping, plan: &Plan, names: impl Iterator<Item = Cow<'n, str>>) -> Self {
         let names: Vec<Cow<'n, str>> = names.collect();
+        let mut fields = vec![Vec::new(); names.len()];
         let mut slots = vec![Vec::new(); names.len()];
-        for (field, slot) in mapping.fields.iter().zip(&plan.places) {
-            let (Source::Value { path, .. }, Slot::Reading(slot)) = (&field.source, slot) else { continue };
-            let [name] = &*path.first.0 else { continue };
-            if let Some(column) = names.iter().rposition(|found| **found == **name)
-                && !slots[column].contains(slot)
-            {
-                slots[column].push(*slot);
+        let mut others = Vec::new();
+        for (index, (field, slot)) in mapping.fields.iter().zip(&plan.places).enumerate() {
+            let column = match (&field.source, slot) {
+                (Source::Value { path, .. }, Slot::Reading(slot)) => match &*path.first.0 {
+                    [name] => names.iter().rposition(|found| **found == **name).zip(Some(*slot)),
+                    _ => None,
+                },
+                _ => None,
+            };
+            let Some((column, slot)) = column else {
+                others.push(index);
+                continue;
+            };
+            fields[column].push(index);
+            if !slots[column].contains(&slot) {
+                slots[column].push(slot);
             }
         }
-        Self { slots }
+        Self { fields: fields.into_iter().map(Vec::into_boxed_slice).collect(), slots, others }
+    }
+
+    /// Passes on the values of a message of one line without quotes, without copying them. False if it is another one,
+    /// which [`of_lines`] reads.
+    #[inline]
+    pub fn read<'a>(&self, separator: u8, text: &'a str, out: &mut impl Fill<'a>) -> bool {
+        let line = csv::without_end(text.as_bytes());
+        if line.is_empty() || line.starts_with(BYTE_ORDER_MARK) {
+            return false;
+        }
+        out.begin();
+        let mut columns = self.fields.iter();
+        let is_read = csv::plain_fields(line, separator, |range| {
+            let fields = columns.next()?;
+            if !fields.is_empty() {
+                let value = match text.get(range)? {
+                    "" => Scalar::Null,
+                    value => Scalar::Text(Cow::Borrowed(value)),
+                };
+                fields.iter().for_each(|field| out.field(*field, Some(&value)));
+            }
+            Some(())
+        });
+        if is_read.is_none() || columns.next().is_some() {
+            return false;
+        }
+        self.others.iter().for_each(|field| out.field(*field, None));
+        true
     }
 
     /// The columns that a header names.

@@ -79,6 +79,14 @@ pub(crate) enum Written<'a> {
 /// The number that a text says.
 #[inline]
 pub(crate) fn written(text: &str) -> Written<'_> {
+    if length(text.as_bytes()) == Some(text.len()) {
+        return Written::Number(text);
+    }
+    written_loosely(text)
+}
+
+/// Like [`written`], of a text that is not exactly a number.
+fn written_loosely(text: &str) -> Written<'_> {
     let text = text.trim();
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let zeros = unsigned.bytes().take_while(|byte| *byte == b'0').count();

@@ -18,20 +18,62 @@ use crate::text::time::Unit;
 const DAY: i128 = 86_400_000_000_000;
 
 pub(super) fn decode<'a>(types: &'a Types, datum: &'a [u8]) -> Result<Tree<'a>, Undecodable> {
-    let mut reader = Reader { types: &types.all, rest: datum, values: Values::of(datum.len()) };
+    let mut reader = Reader::new(types, datum);
     let tree = reader.value(types.root, 1)?;
-    if reader.rest.is_empty() { Ok(tree) } else { Err(Undecodable::Malformed) }
+    if reader.is_done() { Ok(tree) } else { Err(Undecodable::Malformed) }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     types: &'a [Type],
     rest: &'a [u8],
-    values: Values,
+    pub values: Values,
 }
 
 impl<'a> Reader<'a> {
+    pub fn new(types: &'a Types, datum: &'a [u8]) -> Self {
+        Self { types: &types.all, rest: datum, values: Values::of(datum.len()) }
+    }
+
+    /// Whether all bytes are read.
+    pub fn is_done(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Checks a value like [`value`](Self::value), and drops it.
+    pub fn skip(&mut self, id: TypeId, depth: usize) -> Result<(), Undecodable> {
+        let types = self.types;
+        match &types[id] {
+            Type::Null => {}
+            Type::Int => _ = self.int()?,
+            Type::Long => _ = self.long()?,
+            Type::Float => _ = self.bytes(4)?,
+            Type::Double => _ = self.bytes(8)?,
+            Type::Text => _ = self.text()?,
+            Type::Union(branches) => {
+                let branch = *self.branch(branches)?;
+                self.skip(branch, depth)?;
+            }
+            Type::Record(fields) => {
+                check_depth(depth)?;
+                self.values.take(fields.len())?;
+                for (_, of) in fields {
+                    self.skip(*of, depth + 1)?;
+                }
+            }
+            _ => _ = self.value(id, depth)?,
+        }
+        Ok(())
+    }
+
+    /// The branch of a union that follows, of what each branch has.
+    #[inline]
+    pub fn branch<'b, T>(&mut self, branches: &'b [T]) -> Result<&'b T, Undecodable> {
+        let branch = usize::try_from(self.long()?).ok().and_then(|place| branches.get(place));
+        branch.ok_or(Undecodable::Malformed)
+    }
+
     /// A value at this depth, counted from 1.
-    fn value(&mut self, id: TypeId, depth: usize) -> Result<Tree<'a>, Undecodable> {
+    pub fn value(&mut self, id: TypeId, depth: usize) -> Result<Tree<'a>, Undecodable> {
         let types = self.types;
         Ok(Tree::Scalar(match &types[id] {
             Type::Null => Scalar::Null,
@@ -74,8 +116,8 @@ impl<'a> Reader<'a> {
             Type::Array(items) => return self.elements(*items, depth),
             Type::Map(values) => return self.entries(*values, depth),
             Type::Union(branches) => {
-                let branch = usize::try_from(self.long()?).ok().and_then(|place| branches.get(place));
-                return self.value(*branch.ok_or(Undecodable::Malformed)?, depth);
+                let branch = *self.branch(branches)?;
+                return self.value(branch, depth);
             }
             Type::Record(fields) => {
                 check_depth(depth)?;

@@ -1,15 +1,19 @@
 //! Avro: data in its binary encoding, read with the schema of their writer.
 //!
-//! Readers find values by name in the tree, so a writer may change its schema while a job runs.
+//! Readers find values by name, in the tree or once for each schema, so a writer may change its schema while a job runs.
 //! <https://avro.apache.org/docs/1.12.0/specification/>
 
 mod compile;
 mod datum;
+mod direct;
 mod types;
 
 use super::definition::{Reference, SchemaError};
+use super::layout::Fill;
+use super::plan::Plan;
 use super::tree::Tree;
 use super::undecodable::Undecodable;
+pub(super) use direct::Direct;
 use types::Types;
 
 /// A schema with which data can be decoded.
@@ -43,5 +47,21 @@ impl AvroSchema {
     /// The bytes are not exactly one datum of this schema.
     pub fn decode<'a>(&'a self, datum: &'a [u8]) -> Result<Tree<'a>, Undecodable> {
         datum::decode(&self.0, datum)
+    }
+
+    /// How a row is filled from data without a tree, if that is possible.
+    pub(super) fn direct(&self, plan: &Plan) -> Option<Direct> {
+        Direct::new(&self.0, plan)
+    }
+
+    /// Fills the row with the values of a datum. None if it cannot be read.
+    #[inline]
+    pub(super) fn read<'a>(
+        &'a self,
+        direct: &Direct,
+        datum: &'a [u8],
+        out: &mut impl Fill<'a>,
+    ) -> Option<()> {
+        direct.read(&self.0, datum, out)
     }
 }

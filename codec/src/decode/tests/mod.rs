@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `syntax` | payloads that are objects, and those that are not |
 //! | `extract` | where values are, found in three ways |
+//! | `avro` | data of Avro that fill the row directly |
+//! | `lines` | lines that fill the row directly |
 //! | `fields` | missing fields and values of another type or range |
 //! | `truck` | the truck's name |
 //! | `rounding` | rounded values |
@@ -12,11 +14,13 @@
 //! | `explain` | how a message is read, in words |
 //! | `envelope` | a part in its envelope |
 
+mod avro;
 mod envelope;
 mod explain;
 mod extract;
 mod fields;
 mod future;
+mod lines;
 mod messages;
 mod rounding;
 mod syntax;
