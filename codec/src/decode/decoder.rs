@@ -9,7 +9,7 @@ use dataflows::item::{Item, Upsert};
 use dataflows::origin::Origin;
 use dataflows::views::Mode;
 
-use super::avro::Direct;
+use super::direct::Direct;
 use super::found::{Found, Kind, Reading};
 use super::future::{Future, FutureCheck};
 use super::layout::{Fill, Layouts};
@@ -294,13 +294,13 @@ impl Decoder {
         let place = match self.directs.iter().position(|(of, _)| Arc::ptr_eq(of, &schema)) {
             Some(place) => place,
             None => {
-                self.directs.insert(0, (schema.clone(), avro.direct(&self.plan)));
+                self.directs.insert(0, (schema.clone(), Direct::new(avro, &self.plan)));
                 self.directs.truncate(KEPT);
                 0
             }
         };
         let direct = self.directs[place].1.as_ref()?;
-        avro.read(direct, body, &mut Filling { mapping: &self.mapping, row: &mut self.row, from })
+        direct.read(avro, body, &mut Filling { mapping: &self.mapping, row: &mut self.row, from })
     }
 
     /// Fills the row with a reading.

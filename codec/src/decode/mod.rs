@@ -19,6 +19,7 @@ pub mod confluent;
 mod decimal;
 mod decoder;
 mod definition;
+mod direct;
 mod envelope;
 mod explain;
 mod extract;

@@ -23,7 +23,7 @@ pub(super) fn decode<'a>(types: &'a Types, datum: &'a [u8]) -> Result<Tree<'a>, 
     if reader.is_done() { Ok(tree) } else { Err(Undecodable::Malformed) }
 }
 
-pub(super) struct Reader<'a> {
+pub(in crate::decode) struct Reader<'a> {
     types: &'a [Type],
     rest: &'a [u8],
     pub values: Values,

@@ -4,16 +4,12 @@
 //! <https://avro.apache.org/docs/1.12.0/specification/>
 
 mod compile;
-mod datum;
-mod direct;
-mod types;
+pub(super) mod datum;
+pub(super) mod types;
 
 use super::definition::{Reference, SchemaError};
-use super::layout::Fill;
-use super::plan::Plan;
 use super::tree::Tree;
 use super::undecodable::Undecodable;
-pub(super) use direct::Direct;
 use types::Types;
 
 /// A schema with which data can be decoded.
@@ -49,19 +45,8 @@ impl AvroSchema {
         datum::decode(&self.0, datum)
     }
 
-    /// How a row is filled from data without a tree, if that is possible.
-    pub(super) fn direct(&self, plan: &Plan) -> Option<Direct> {
-        Direct::new(&self.0, plan)
-    }
-
-    /// Fills the row with the values of a datum. None if it cannot be read.
-    #[inline]
-    pub(super) fn read<'a>(
-        &'a self,
-        direct: &Direct,
-        datum: &'a [u8],
-        out: &mut impl Fill<'a>,
-    ) -> Option<()> {
-        direct.read(&self.0, datum, out)
+    /// Its types.
+    pub(super) fn types(&self) -> &Types {
+        &self.0
     }
 }

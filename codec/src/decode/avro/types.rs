@@ -4,17 +4,17 @@ use crate::text::time::Unit;
 
 /// The types of a schema, which refer to each other by number.
 #[derive(Debug)]
-pub(super) struct Types {
+pub(in crate::decode) struct Types {
     pub all: Vec<Type>,
     pub root: TypeId,
 }
 
 /// The place of a type in [`Types::all`].
-pub(super) type TypeId = usize;
+pub(in crate::decode) type TypeId = usize;
 
 /// A type, with its logical type if it has one.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Type {
+pub(in crate::decode) enum Type {
     Null,
     Boolean,
     Int,

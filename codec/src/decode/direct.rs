@@ -1,16 +1,17 @@
-//! Fills a row straight from a datum. Which values the fields need is resolved once for a schema, so that a message needs
+//! Fills a row straight from a datum of Avro. Which values the fields need is resolved once for a schema, so that a message needs
 //! no names, and no memory for values that nobody reads.
 
-use super::datum::Reader;
-use super::types::{Type, TypeId, Types};
-use crate::decode::layout::Fill;
-use crate::decode::plan::{Node, Plan, Slot};
-use crate::decode::tree::{Scalar, Tree};
-use crate::decode::undecodable::{Undecodable, check_depth};
+use super::avro::AvroSchema;
+use super::avro::datum::Reader;
+use super::avro::types::{Type, TypeId, Types};
+use super::layout::Fill;
+use super::plan::{Node, Plan, Slot};
+use super::tree::{Scalar, Tree};
+use super::undecodable::{Undecodable, check_depth};
 
 /// How a row is filled from the data of a schema.
 #[derive(Debug)]
-pub(in crate::decode) struct Direct {
+pub(super) struct Direct {
     root: Step,
     /// The fields that are not in a message.
     others: Box<[usize]>,
@@ -47,7 +48,8 @@ impl Needs {
 
 impl Direct {
     /// None if a reading is not the whole datum, or if fields need elements of its arrays or maps.
-    pub(super) fn new(types: &Types, plan: &Plan) -> Option<Self> {
+    pub fn new(schema: &AvroSchema, plan: &Plan) -> Option<Self> {
+        let types = schema.types();
         let is_whole = plan.message.slots == 0 && plan.message.nodes[0].is_root && plan.texts.is_empty();
         if !is_whole || !matches!(types.all[types.root], Type::Record(_)) {
             return None;
@@ -60,8 +62,8 @@ impl Direct {
 
     /// Fills the row. None if the datum is malformed: then the general pass finds out why.
     #[inline]
-    pub(super) fn read<'a>(&self, types: &'a Types, datum: &'a [u8], out: &mut impl Fill<'a>) -> Option<()> {
-        let mut reader = Reader::new(types, datum);
+    pub fn read<'a>(&self, schema: &'a AvroSchema, datum: &'a [u8], out: &mut impl Fill<'a>) -> Option<()> {
+        let mut reader = Reader::new(schema.types(), datum);
         out.begin();
         run(&self.root, &mut reader, 1, out).ok()?;
         self.others.iter().for_each(|field| out.field(*field, None));
