@@ -126,6 +126,7 @@ impl Torture<'_> {
         };
         let (first, processes) = (more, ["--processes", "2", "--hosts", hosts]);
         let until_end: &[&str] = if more.contains(&"--until-end") { &["--until-end"] } else { &[] };
+        let interval: &[&str] = if more.contains(&OVERLAPPING[0]) { &OVERLAPPING } else { &[] };
         let place = self.out.with_extension("of the second process");
         vec![
             self.start(self.out, self.database, workers, &[&rotated, &processes[..], first].concat()),
@@ -133,7 +134,7 @@ impl Torture<'_> {
                 &place,
                 None,
                 workers,
-                &[&rotated, &processes[..], &["--process", "1"], until_end].concat(),
+                &[&rotated, &processes[..], &["--process", "1"], until_end, interval].concat(),
             ),
         ]
     }
