@@ -63,26 +63,19 @@ impl Committer {
         }
     }
 
-    /// Takes the transaction of the open epoch back, with all rows that were taken so far.
-    fn take_back(&mut self, loaded: Loaded) -> Result<(), JobError> {
-        match loaded.result {
-            Ok(()) => {
-                self.stores.put_back(loaded.store);
-                self.pending.refusals.letters.extend(loaded.letters);
-                self.begun = true;
-                Ok(())
-            }
-            Err(_) => self.insert_again(loaded),
-        }
-    }
-
-    /// Inserts rows again after an error that ended their transaction.
-    pub(super) fn insert_again(&mut self, loaded: Loaded) -> Result<(), JobError> {
+    /// Takes the transaction of the open epoch back: with all rows that were taken so far, or after an error, which ended
+    /// it, to insert them again.
+    pub(super) fn take_back(&mut self, loaded: Loaded) -> Result<(), JobError> {
         self.stores.put_back(loaded.store);
-        let mut result = loaded.result;
-        self.retry(|this| {
-            std::mem::replace(&mut result, Ok(()))?;
-            this.try_insert()
+        let Err(error) = loaded.result else {
+            self.pending.refusals.letters.extend(loaded.letters);
+            self.begun = true;
+            return Ok(());
+        };
+        let mut failed = Some(error);
+        self.retry(|this| match failed.take() {
+            Some(error) => Err(error.into()),
+            None => this.try_insert(),
         })
     }
 

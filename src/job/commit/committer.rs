@@ -193,7 +193,7 @@ impl Committer {
             let failed = self.stores.loaded();
             select! {
                 recv(self.setup.messages) -> message => return Ok(message.ok()),
-                recv(failed) -> loaded => self.insert_again(received(loaded)?)?,
+                recv(failed) -> loaded => self.take_back(received(loaded)?)?,
                 default(PING_EVERY) => self.ping()?,
             }
         }

@@ -60,13 +60,11 @@ impl Loading {
         &self.loaded
     }
 
-    /// Rolls the transaction back, after the statement that is being executed.
-    pub fn roll_back(mut self) -> Result<Box<dyn Store>, Bug> {
+    /// Stops after the statement that is being executed. Returns the store, whose transaction has to be rolled back.
+    pub fn stop(mut self) -> Result<Box<dyn Store>, Bug> {
         self.is_stopped.store(true, Relaxed);
         self.finish();
-        let mut store = received(self.loaded.recv())?.store;
-        store.abandon();
-        Ok(store)
+        Ok(received(self.loaded.recv())?.store)
     }
 }
 

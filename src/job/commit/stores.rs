@@ -100,7 +100,7 @@ impl Stores {
         let may_go = |chunk: &mut Chunk| {
             chunk.operation == Operation::Append && self.takes_ahead.get(chunk.table) == Some(&true)
         };
-        let is_begun = self.ahead.get(&epoch).is_some_and(|ahead| ahead.loading.is_some());
+        let is_begun = self.is_begun(epoch);
         // One connection is for the open epoch.
         let is_free = self.idle.len() > usize::from(self.loading.is_none());
         if self.is_alone() || !(is_begun || is_free) {
@@ -126,7 +126,12 @@ impl Stores {
 
     /// The first of some epochs that has a transaction already.
     pub fn first_begun(&self, mut epochs: Range<Epoch>) -> Option<Epoch> {
-        epochs.find(|epoch| self.ahead.get(epoch).is_some_and(|ahead| ahead.loading.is_some()))
+        epochs.find(|epoch| self.is_begun(*epoch))
+    }
+
+    /// Whether a later epoch has a transaction already.
+    fn is_begun(&self, epoch: Epoch) -> bool {
+        self.ahead.get(&epoch).is_some_and(|ahead| ahead.loading.is_some())
     }
 
     /// Takes the rows of `epoch`, which is part of the open one now, and how many of its chunks are on their way.
@@ -160,12 +165,12 @@ impl Stores {
 
     /// Rolls all transactions back.
     pub fn roll_back(&mut self) -> Result<(), Bug> {
-        let overlapped = self.ahead.values().any(|ahead| ahead.loading.is_some());
+        let overlapped = self.is_overlapping();
         if let Some(loading) = self.loading.take() {
-            self.idle.push_front(loading.roll_back()?);
+            self.idle.push_front(loading.stop()?);
         }
         for loading in self.ahead.values_mut().filter_map(|ahead| ahead.loading.take()) {
-            self.idle.push_back(loading.roll_back()?);
+            self.idle.push_back(loading.stop()?);
         }
         self.idle.iter_mut().for_each(|store| store.abandon());
         self.alone = self.alone.max(self.next_alone);
@@ -189,7 +194,12 @@ impl Stores {
 
     /// Whether rows are on their way.
     pub fn is_loading(&self) -> bool {
-        self.loading.is_some() || self.ahead.values().any(|ahead| ahead.loading.is_some())
+        self.loading.is_some() || self.is_overlapping()
+    }
+
+    /// Whether a later epoch than the open one has a transaction.
+    fn is_overlapping(&self) -> bool {
+        self.ahead.values().any(|ahead| ahead.loading.is_some())
     }
 
     /// The connection that claimed the job, when nothing is on its way.
@@ -199,6 +209,6 @@ impl Stores {
     }
 
     fn mark_overlap(&self) {
-        fault::set_overlapping(self.ahead.values().any(|ahead| ahead.loading.is_some()));
+        fault::set_overlapping(self.is_overlapping());
     }
 }

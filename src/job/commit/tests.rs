@@ -2,7 +2,6 @@
 //! order, with exactly its rows.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crossbeam_channel::unbounded;
@@ -345,13 +344,8 @@ fn run(seed: u64) -> usize {
         done: Vec::new(),
     };
     let committer = Committer::new(Parts { store: Box::new(store), files, lock }, setup).unwrap();
-    let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let committing = scope.spawn(|| {
-            let committed = committer.run();
-            is_done.store(true, Relaxed);
-            committed
-        });
+        let committing = scope.spawn(|| committer.run());
         for message in sent {
             clock.queue(0, message.weight());
             sender.send(message).unwrap();
